@@ -1,0 +1,15 @@
+"""Poise: pretrain vision models without labels, and learn which settings collapse.
+
+The package is one line of stages, and each imports only stages to its left:
+
+    config → data → models → objectives → diagnostics → training → evaluation → tracking
+    → sweeps → cluster → cli
+"""
+
+import os
+
+__version__ = "0.1.0"
+
+# Neither library may report usage from a machine whose owner did not ask for it.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

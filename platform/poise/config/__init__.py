@@ -1,0 +1,12 @@
+"""What a person writes, turned into one complete, frozen and checked object.
+
+In: YAML and ``key=value`` overrides. Out: a ``Recipe`` (one run) or a ``Space`` (one sweep).
+Next: ``poise.data``.
+"""
+
+from poise.config.errors import PoiseError
+from poise.config.loading import load_recipe, load_space, override
+from poise.config.recipe import Recipe
+from poise.config.space import Space
+
+__all__ = ["PoiseError", "Recipe", "Space", "load_recipe", "load_space", "override"]

@@ -1,0 +1,33 @@
+"""The base of everything that can be written in a recipe or a space."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown key and changes no type behind your back."""
+
+    model_config = ConfigDict(
+        extra="forbid",  # a typo must never be a silently ignored setting
+        frozen=True,  # seeing the recipe is seeing the run: nothing edits it later
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the low end {bounds[0]} is above the high end {bounds[1]}")
+    return bounds
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Pixels = Annotated[int, Field(ge=4, le=4096)]
+AreaShare = Annotated[float, Field(gt=0, le=1)]
+AreaRange = Annotated[tuple[AreaShare, AreaShare], AfterValidator(_ordered)]
+PositiveRange = Annotated[
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ordered)
+]

@@ -1,0 +1,162 @@
+"""A recipe: everything that decides one run."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from poise.config.base import NonNegative, Pixels, PositiveInt, Probability, Strict
+from poise.config.objectives import DinoConfig
+from poise.config.views import ViewsConfig
+
+ObjectiveConfig = DinoConfig  # becomes a union, told apart by `name`, with the second objective
+
+
+class DataConfig(Strict):
+    """What is streamed to the training workers."""
+
+    dataset: str
+    """Folder of a prepared dataset (`poise data prepare`)."""
+
+    views: ViewsConfig = ViewsConfig()
+
+    placement: Literal["worker", "cluster"] = "worker"
+    """Where views are cut: in the training worker's own processes, or by Ray Data on any node."""
+
+    cut_processes: int = Field(2, ge=0, le=256)
+    """Processes that cut views, per training worker. 0 cuts them in the training process."""
+
+    prefetch_batches: PositiveInt = 4
+    """Batches of views kept ready, per training worker."""
+
+
+class BackboneConfig(Strict):
+    """A timm model by name."""
+
+    name: str = "vit_small_patch16_224"
+
+    num_registers: int = Field(0, ge=0, le=64)
+    """Register tokens (arXiv 2309.16588); ViT only."""
+
+    drop_path: float = Field(0.1, ge=0, lt=1)
+    """Stochastic depth of the last block, rising linearly from 0 at the first; student only."""
+
+    position_resampling: Literal["dino", "timm"] = "dino"
+    """How position embeddings are resized for views that are not of the native size: as
+    published (bicubic, no antialiasing, offset 0.1) or as timm does (bicubic, antialiased)."""
+
+    options: dict[str, Any] = {}
+    """Arguments passed on to timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
+
+
+class OptimizerConfig(Strict):
+    """The optimiser and its schedules. The defaults are DINO's published ones."""
+
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+
+    base_lr: Annotated[float, Field(ge=0)] = 0.0005
+    """For a global batch of 256; the peak is `base_lr × batch_size / 256`."""
+
+    final_lr: NonNegative = 1e-6
+    """End of the cosine; not scaled with the batch."""
+
+    warmup_epochs: NonNegative = 10
+    weight_decay: NonNegative = 0.04
+    final_weight_decay: NonNegative = 0.4
+    momentum: Probability = 0.9
+    """Of sgd and lars."""
+
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    clip_grad: NonNegative = 3.0
+    """Largest gradient norm; 0 is off."""
+
+    clip_mode: Literal["per_tensor", "global"] = "per_tensor"
+    """The published step clips each tensor by itself."""
+
+
+class TrainingConfig(Strict):
+    """How long, how large, and on what."""
+
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = 512
+    """Images per step over all workers."""
+
+    num_workers: PositiveInt = 1
+    """Ray Train workers."""
+
+    cpus_per_worker: float = Field(1, gt=0)
+    device: Literal["any", "cpu", "cuda"] = "any"
+    """`any` takes one GPU per worker where the cluster has GPUs, else the CPU."""
+
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """`bf16` is autocast, used where the hardware computes it; elsewhere it is fp32."""
+
+    compile: bool = False
+    log_every_steps: PositiveInt = 50
+    checkpoint_every_steps: PositiveInt = 1000
+    keep_checkpoints: PositiveInt = 2
+    stop_after_steps: PositiveInt | None = None
+    """Ends the run early; the schedules still span `epochs`."""
+
+
+class EvaluationConfig(Strict):
+    """The probe that watches training: weighted k-NN on the teacher's features (`knn/dino-v1`)."""
+
+    queries: str | None = None
+    """Folder of a labelled dataset to classify; none switches the probe off."""
+
+    bank: str | None = None
+    """Folder of the labelled dataset that votes; none means the training dataset."""
+
+    every_epochs: PositiveInt = 1
+    knn_k: PositiveInt = 20
+    knn_temperature: float = Field(0.07, gt=0)
+    image_px: Pixels | None = None
+    """Side of the evaluated image; none means `data.views.global_px`."""
+
+    max_bank_images: PositiveInt = 10_000
+    max_query_images: PositiveInt = 2_000
+
+
+class Recipe(Strict):
+    """One complete run. Two runs of one recipe on one machine give the same numbers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: DataConfig
+    backbone: BackboneConfig = BackboneConfig()
+    objective: ObjectiveConfig = DinoConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        epochs, training = self.training.epochs, self.training
+        if training.batch_size % training.num_workers:
+            raise ValueError(
+                f"training.batch_size={training.batch_size} must be a multiple of "
+                f"training.num_workers={training.num_workers}, so that every worker's share is equal"
+            )
+        if self.optimizer.warmup_epochs > epochs:
+            raise ValueError(
+                f"optimizer.warmup_epochs={self.optimizer.warmup_epochs} is longer than "
+                f"training.epochs={epochs}"
+            )
+        self.objective.check_epochs(epochs)
+        self.objective.check_views(self.data.views)
+        return self
+
+    @property
+    def worker_batch_size(self) -> int:
+        """Images per step on each worker."""
+        return self.training.batch_size // self.training.num_workers
+
+    @property
+    def peak_lr(self) -> float:
+        """Learning rate after warm-up."""
+        return self.optimizer.base_lr * self.training.batch_size / 256
+
+    @property
+    def evaluation_px(self) -> int:
+        """Side of the images that probes see."""
+        return self.evaluation.image_px or self.data.views.global_px

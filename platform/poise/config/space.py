@@ -1,0 +1,87 @@
+"""A space: the recipes that a sweep tries."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from poise.config.base import PositiveInt, Strict
+
+SAMPLERS = {
+    "grid_search": 1,
+    "choice": 1,
+    "uniform": 2,
+    "quniform": 3,
+    "loguniform": 2,
+    "qloguniform": 3,
+    "randint": 2,
+    "lograndint": 2,
+    "randn": 2,
+}
+"""Ray Tune's samplers, and how many arguments each takes. `randint` leaves its high end out."""
+
+
+class Sampler(Strict):
+    """One of Ray Tune's samplers with its arguments, written ``{uniform: [0.04, 0.07]}``."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+class SchedulerConfig(Strict):
+    """Which trials are stopped early. `options` go to Ray Tune's scheduler."""
+
+    name: Literal["fifo", "asha", "median", "hyperband"] = "fifo"
+    options: dict[str, Any] = {}
+
+
+class SearcherConfig(Strict):
+    """Which settings are tried next. `options` go to Ray Tune's searcher."""
+
+    name: Literal["random", "optuna"] = "random"
+    options: dict[str, Any] = {}
+
+
+class Space(Strict):
+    """A recipe, and the settings of it that vary from trial to trial."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    recipe: str
+    """Path of the recipe, relative to the space's own file."""
+
+    metric: str = "eval/knn_top1"
+    mode: Literal["min", "max"] = "max"
+    parameters: dict[str, Sampler] = Field(min_length=1)
+    """Dotted key of a recipe's setting → how its values are drawn."""
+
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """Every setting is run once with each; trials of one seed see the same images and crops."""
+
+    trials: PositiveInt = 1
+    """Draws of the sampled parameters; a grid is run whole for each draw."""
+
+    concurrency: PositiveInt = 2
+    scheduler: SchedulerConfig = SchedulerConfig()
+    searcher: SearcherConfig = SearcherConfig()
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _read_samplers(cls, parameters: Any) -> Any:
+        if not isinstance(parameters, dict):
+            return parameters
+        return {key: _sampler(key, written) for key, written in parameters.items()}
+
+
+def _sampler(key: str, written: Any) -> Any:
+    if isinstance(written, Sampler) or (isinstance(written, dict) and "arguments" in written):
+        return written
+    if not isinstance(written, dict) or len(written) != 1:
+        raise ValueError(f"'{key}' must be one sampler with its values, such as {{choice: [1, 2]}}")
+    ((name, values),) = written.items()
+    if name not in SAMPLERS:
+        raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; one of {', '.join(SAMPLERS)}")
+    if not isinstance(values, list) or not values:
+        raise ValueError(f"'{key}': {name} needs a list of values, got {values!r}")
+    arguments = (values,) if SAMPLERS[name] == 1 else tuple(values)
+    if len(arguments) != SAMPLERS[name]:
+        raise ValueError(f"'{key}': {name} takes {SAMPLERS[name]} values, got {values!r}")
+    return {"name": name, "arguments": arguments}

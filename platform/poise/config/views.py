@@ -1,0 +1,57 @@
+"""Which views are cut from an image, and how their colours are changed."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from poise.config.base import AreaRange, NonNegative, Pixels, PositiveRange, Probability, Strict
+
+
+class ViewsConfig(Strict):
+    """Multi-crop views. The defaults are DINO's published augmentation (arXiv 2104.14294).
+
+    Every view is an independently drawn crop: a share of the area drawn from ``*_scale``, an
+    aspect ratio drawn log-uniformly from ``aspect_ratio``, resized to ``*_px`` squared with
+    bicubic interpolation, flipped, and then given its colours in this order: jitter, grayscale,
+    blur, solarize.
+    """
+
+    global_count: int = Field(2, ge=1, le=16)
+    global_px: Pixels = 224
+    global_scale: AreaRange = (0.4, 1.0)
+    local_count: int = Field(8, ge=0, le=64)
+    local_px: Pixels = 96
+    local_scale: AreaRange = (0.05, 0.4)
+    aspect_ratio: PositiveRange = (3 / 4, 4 / 3)
+    flip_probability: Probability = 0.5
+
+    jitter_probability: Probability = 0.8
+    brightness: NonNegative = 0.4
+    contrast: NonNegative = 0.4
+    saturation: NonNegative = 0.2
+    hue: float = Field(0.1, ge=0, le=0.5)
+    grayscale_probability: Probability = 0.2
+
+    blur_radius_px: PositiveRange = (0.1, 2.0)
+    first_global_blur_probability: Probability = 1.0
+    other_global_blur_probability: Probability = 0.1
+    local_blur_probability: Probability = 0.5
+    first_global_solarize_probability: Probability = 0.0
+    other_global_solarize_probability: Probability = 0.2
+    local_solarize_probability: Probability = 0.0
+    solarize_threshold: int = Field(128, ge=0, le=256)
+
+    normalization: Literal["imagenet", "dataset"] = "imagenet"
+    """Channel mean and std: ImageNet's constants, or those in the dataset's manifest."""
+
+    @field_validator("brightness", "contrast", "saturation")
+    @classmethod
+    def _at_most_one(cls, strength: float) -> float:
+        if strength > 1:
+            raise ValueError("a jitter strength above 1 would draw negative factors")
+        return strength
+
+    @property
+    def count(self) -> int:
+        """Views per image."""
+        return self.global_count + self.local_count

@@ -1,0 +1,69 @@
+"""What a prepared dataset says of itself."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from poise.config.base import Strict
+from poise.config.errors import PoiseError
+
+MANIFEST_FILE = "manifest.json"
+
+
+class Shard(Strict):
+    """One Parquet file of a dataset."""
+
+    file: str
+    """Name in the dataset's folder."""
+
+    num_samples: int
+    sha256: str
+
+
+class Manifest(Strict):
+    """Everything about a dataset but its images.
+
+    A sample's id is its row number over all shards, in the order listed. The columns of a shard
+    are `image` (the encoded bytes as they came), `label` (int64, −1 where unknown) and `path`
+    (where it came from); `scenes` adds `boxes` and `mask`.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    source: str
+    seed: int
+    num_samples: int
+    num_quarantined: int
+    classes: tuple[str, ...]
+    """Class names in label order; empty where there are no labels."""
+
+    channel_mean: tuple[float, float, float]
+    channel_std: tuple[float, float, float]
+    """Of RGB values in [0, 1]."""
+
+    fingerprint: str
+    """SHA-256 over every sample's bytes and label, in order: same input, same fingerprint."""
+
+    rows_per_group: int
+    """Rows in each Parquet row group but a shard's last: what one read brings."""
+
+    shards: tuple[Shard, ...]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Manifest":
+        """The manifest of a prepared dataset.
+
+        Raises:
+            PoiseError: there is none, or it is not one of this version's.
+        """
+        path = Path(folder) / MANIFEST_FILE
+        if not path.is_file():
+            raise PoiseError(
+                f"{folder}: not a prepared dataset (no {MANIFEST_FILE}); "
+                f"make one with `poise data prepare SOURCE {folder}`"
+            )
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise PoiseError(f"{path}: not a manifest that this version reads: {error}") from None

@@ -1,0 +1,82 @@
+"""What an objective promises to the training loop."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from poise.data.batch import ViewBatch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. ``step`` counts optimiser steps from 0."""
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return self.step // self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What diagnostics may look at after a step: detached, of this worker alone.
+
+    An objective fills what it has.
+    """
+
+    features: Tensor | None = None  # [n, D] backbone features of whole images
+    teacher_probs: Tensor | None = None  # [G, B, K] the targets
+    student_logits: Tensor | None = None  # [V, B, K] divided by the student's temperature
+    center: Tensor | None = None  # [K]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step returns: ``loss`` to differentiate and ``observation`` to look at."""
+
+    loss: Tensor
+    observation: Observation
+
+
+class Objective(nn.Module, ABC):
+    """A way to learn from views without labels.
+
+    Calling it is ``step``; the loop may wrap it in DistributedDataParallel first. All that is
+    state (teacher, centre) is in parameters and buffers, so ``state_dict`` is the checkpoint.
+
+    Life of a step: ``schedules`` are read → ``step`` → backward → ``before_optimizer`` → the
+    optimiser → ``after_step``.
+    """
+
+    @abstractmethod
+    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+        """The loss on one batch. Changes no state but what ``after_step`` will use."""
+
+    def forward(self, batch: ViewBatch, progress: Progress) -> StepResult:
+        """``step``, under the name that wrappers call."""
+        return self.step(batch, progress)
+
+    @abstractmethod
+    def schedules(self, progress: Progress) -> dict[str, float]:
+        """The objective's scheduled values at this step, by name, to be logged."""
+
+    def before_optimizer(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
+        """Last word on the gradients, after clipping."""
+
+    def after_step(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
+        """What must follow the optimiser: the teacher's moving average, the centre."""
+
+    @property
+    @abstractmethod
+    def trainable(self) -> nn.Module:
+        """What the optimiser updates."""
+
+    @property
+    @abstractmethod
+    def backbone(self) -> nn.Module:
+        """What is evaluated, registered and kept: for DINO the teacher's backbone."""
