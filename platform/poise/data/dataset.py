@@ -1,0 +1,139 @@
+"""A prepared dataset on disk, read by sample id.
+
+In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as the bytes that
+came. Next: ``views`` decodes and cuts them, ``evaluation`` reads them whole.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from poise.config.errors import PoiseError
+from poise.data.manifest import Manifest, Shard
+
+CACHE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Images that are not decoded yet, in the order asked for."""
+
+    images: Sequence[bytes]  # [B] JPEG, PNG, …
+    labels: NDArray[np.int64]  # [B], -1 where unknown
+    sample_ids: NDArray[np.int64]  # [B], row numbers in the dataset
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+def group_sizes(manifest: Manifest) -> NDArray[np.int64]:
+    """Rows of every row group over all shards, in order: what one read brings."""
+    rows = manifest.rows_per_group
+    sizes: list[int] = []
+    for shard in manifest.shards:
+        whole, rest = divmod(shard.num_samples, rows)
+        sizes += [rows] * whole + [rest] * bool(rest)
+    return np.array(sizes, dtype=np.int64)
+
+
+class ImageDataset:
+    """Random access to a prepared dataset, one row group at a time.
+
+    Row groups that were read stay in memory up to ``cache_bytes``, the least recently used leave
+    first. Not safe to share between threads; open one for each.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int = CACHE_BYTES) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._ends = np.cumsum(group_sizes(manifest))
+        self._addresses = [
+            (shard, group)
+            for shard in manifest.shards
+            for group in range(-(-shard.num_samples // manifest.rows_per_group))
+        ]
+        self._files: dict[str, pq.ParquetFile] = {}
+        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+
+    @classmethod
+    def open(cls, folder: str | Path, cache_bytes: int = CACHE_BYTES) -> "ImageDataset":
+        """Opens the dataset in ``folder``.
+
+        Raises:
+            PoiseError: there is none, or one of its shards is missing.
+        """
+        manifest = Manifest.read(folder)
+        for shard in manifest.shards:
+            if not (Path(folder) / shard.file).is_file():
+                raise PoiseError(
+                    f"{folder}: shard {shard.file}, listed in its manifest, is missing; "
+                    "copy the dataset again or run `poise data prepare` again"
+                )
+        return cls(Path(folder), manifest, cache_bytes)
+
+    def __len__(self) -> int:
+        return self.manifest.num_samples
+
+    def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:
+        """The encoded images with these ids, in this order; an id may come twice.
+
+        Raises:
+            IndexError: an id is not one of 0 … ``len(self)`` − 1.
+            PoiseError: a shard cannot be read.
+        """
+        ids = np.asarray(sample_ids, dtype=np.int64)
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(self):
+            raise IndexError(f"sample ids must be from 0 to {len(self) - 1}")
+        groups = np.searchsorted(self._ends, ids, side="right")
+        images: list[bytes] = [b""] * len(ids)
+        labels = np.empty(len(ids), dtype=np.int64)
+        for group in np.unique(groups):
+            table = self._group(int(group))
+            positions = np.flatnonzero(groups == group)
+            rows = ids[positions] - (self._ends[group] - len(table))
+            labels[positions] = table["label"].to_numpy()[rows]
+            image = table["image"].chunk(0)
+            for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
+                images[position] = image[row].as_py()
+        return EncodedBatch(images, labels, ids)
+
+    def _group(self, index: int) -> pa.Table:
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        table = self._load(*self._addresses[index])
+        self._cache[index] = table
+        self._cached_bytes += table.nbytes
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.nbytes
+        return table
+
+    def _load(self, shard: Shard, group: int) -> pa.Table:
+        path = self.folder / shard.file
+        try:
+            if shard.file not in self._files:
+                self._files[shard.file] = pq.ParquetFile(path, memory_map=True)
+            table = self._files[shard.file].read_row_group(
+                group, columns=["image", "label"], use_threads=False
+            )
+        except (OSError, pa.ArrowException) as error:
+            raise PoiseError(
+                f"{path}: cannot be read ({' '.join(str(error).split())}); "
+                "copy the dataset again or run `poise data prepare` again"
+            ) from None
+        rows = self.manifest.rows_per_group
+        if len(table) != min(rows, shard.num_samples - group * rows):
+            raise PoiseError(
+                f"{path}: row group {group} has {len(table)} rows, not those of the manifest; "
+                "run `poise data prepare` again"
+            )
+        return table.combine_chunks()
