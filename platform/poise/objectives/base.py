@@ -37,10 +37,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step returns: ``loss`` to differentiate and ``observation`` to look at."""
+    """What a step returns."""
 
     loss: Tensor
-    observation: Observation
+    metrics: dict[str, Tensor]
+    """Detached scalars of this step, by the name under which they are logged."""
 
 
 class Objective(nn.Module, ABC):
@@ -50,12 +51,12 @@ class Objective(nn.Module, ABC):
     state (teacher, centre) is in parameters and buffers, so ``state_dict`` is the checkpoint.
 
     Life of a step: ``schedules`` are read → ``step`` → backward → ``before_optimizer`` → the
-    optimiser → ``after_step``.
+    optimiser → ``after_step``; at an interval, ``observe``.
     """
 
     @abstractmethod
     def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
-        """The loss on one batch. Changes no state but what ``after_step`` will use."""
+        """The loss on one batch. Changes no state but what the later calls will use."""
 
     def forward(self, batch: ViewBatch, progress: Progress) -> StepResult:
         """``step``, under the name that wrappers call."""
@@ -63,13 +64,17 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def schedules(self, progress: Progress) -> dict[str, float]:
-        """The objective's scheduled values at this step, by name, to be logged."""
+        """The objective's scheduled values at this step, by the name under which they are logged."""
 
     def before_optimizer(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
-        """Last word on the gradients, after clipping."""
+        """Has the last word on the gradients, after clipping."""
 
     def after_step(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
-        """What must follow the optimiser: the teacher's moving average, the centre."""
+        """Does what must follow the optimiser: the teacher's moving average, the centre."""
+
+    @abstractmethod
+    def observe(self) -> Observation:
+        """What diagnostics may look at, of the latest step."""
 
     @property
     @abstractmethod
@@ -79,4 +84,9 @@ class Objective(nn.Module, ABC):
     @property
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """What is evaluated, registered and kept: for DINO the teacher's backbone."""
+        """What is evaluated, registered and kept."""
+
+    @property
+    def reference(self) -> nn.Module | None:
+        """The moving average of ``trainable``, where there is one."""
+        return None

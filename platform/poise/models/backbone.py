@@ -1,0 +1,160 @@
+"""Backbones: timm models that turn images into features."""
+
+from typing import Any
+
+import timm
+import torch
+from timm.models import ResNet, VisionTransformer
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.positions import resample_as_dino
+
+_INIT_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
+
+
+def build_backbone(config: BackboneConfig, image_px: int, drop_path: float | None = None) -> nn.Module:
+    """A randomly initialised backbone.
+
+    Args:
+        config: the recipe's backbone.
+        image_px: side of the images that its position embeddings are made for.
+        drop_path: replaces the recipe's (a momentum teacher has none).
+
+    Returns:
+        ``VitBackbone`` or ``ResNetBackbone``.
+
+    Raises:
+        PoiseError: timm has no such model, or it does not take these options.
+    """
+    rate = config.drop_path if drop_path is None else drop_path
+    model = _create(config, num_classes=0, drop_path_rate=rate, **_vit_options(config, image_px))
+    if isinstance(model, VisionTransformer):
+        return VitBackbone(model, config.position_resampling)
+    if isinstance(model, ResNet):
+        return ResNetBackbone(model)
+    raise PoiseError(
+        f"backbone.name={config.name}: is a {type(model).__name__}; "
+        "only vision transformers and residual networks can be pretrained"
+    )
+
+
+class VitBackbone(nn.Module):
+    """A vision transformer for images of any size that is a multiple of its patch size.
+
+    Tokens are in the order [cls], registers, patches (row-major). The feature of an image is its
+    [cls] token after the last norm, or the mean patch where the model has no [cls].
+    """
+
+    def __init__(self, timm_model: VisionTransformer, position_resampling: str = "dino"):
+        super().__init__()
+        self.timm_model = timm_model
+        self.position_resampling = position_resampling
+        self.feature_dim: int = timm_model.embed_dim
+        self.num_prefix_tokens: int = timm_model.num_prefix_tokens
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of images [B, 3, h, w]: [B, D]."""
+        tokens = self.tokens(images)
+        if self.timm_model.has_class_token:
+            return tokens[:, 0]
+        return tokens[:, self.num_prefix_tokens :].mean(dim=1)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """All tokens after the last norm: [B, prefix + N, D]."""
+        return self.timm_model.norm(self.timm_model.blocks(self._embed(images)))
+
+    def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
+        """Tokens of each of the last blocks, through the last norm, earliest first."""
+        x, kept = self._embed(images), []
+        for block in self.timm_model.blocks:
+            x = block(x)
+            kept = [*kept[-(num_blocks - 1) :], x] if num_blocks > 1 else [x]
+        return [self.timm_model.norm(x) for x in kept]
+
+    def attention(self, images: Tensor) -> Tensor:
+        """Attention of the last block, after softmax: [B, heads, T, T] with T = prefix + N."""
+        x = self._embed(images)
+        for block in self.timm_model.blocks[:-1]:
+            x = block(x)
+        last = self.timm_model.blocks[-1]
+        attn = last.attn
+        qkv = attn.qkv(last.norm1(x)).unflatten(2, (3, attn.num_heads, attn.head_dim))
+        q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, d_head]
+        scores = (attn.q_norm(q) * attn.scale) @ attn.k_norm(k).transpose(-2, -1)
+        return scores.float().softmax(dim=-1)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Patches with their positions, behind the prefix tokens: [B, prefix + N, D]."""
+        vit = self.timm_model
+        patches = vit.patch_embed(images)  # [B, rows, columns, D]
+        if self.position_resampling == "timm" or vit.pos_embed is None:
+            return vit.norm_pre(vit._pos_embed(patches))
+        covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
+        prefix_positions, positions = vit.pos_embed.split(
+            [covered, vit.pos_embed.shape[1] - covered], dim=1
+        )
+        grid = (patches.shape[1], patches.shape[2])
+        positions = resample_as_dino(positions, grid, vit.patch_embed.grid_size)
+        prefix = self._prefix()
+        if covered:
+            prefix = prefix + prefix_positions
+        tokens = [prefix.expand(len(images), -1, -1), patches.flatten(1, 2) + positions]
+        return vit.norm_pre(torch.cat(tokens, dim=1))
+
+    def _prefix(self) -> Tensor:
+        """[cls] and registers: [1, prefix, D]."""
+        vit = self.timm_model
+        present = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+        return torch.cat(present, dim=1) if present else vit.pos_embed[:, :0]
+
+
+class ResNetBackbone(nn.Module):
+    """A residual network; an image's feature is its average-pooled last map."""
+
+    num_prefix_tokens = 0
+
+    def __init__(self, timm_model: ResNet):
+        super().__init__()
+        self.timm_model = timm_model
+        self.feature_dim: int = timm_model.num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of images [B, 3, h, w]: [B, D]."""
+        features: Tensor = self.timm_model(images)
+        return features
+
+
+def _vit_options(config: BackboneConfig, image_px: int) -> dict[str, Any]:
+    """Options that only vision transformers take."""
+    if not config.name.startswith(("vit_", "deit")):
+        if config.num_registers:
+            raise PoiseError(
+                f"backbone.num_registers={config.num_registers}: {config.name} has no tokens to "
+                "add registers to; set it to 0"
+            )
+        return {}
+    return {
+        "img_size": image_px,
+        "dynamic_img_size": True,
+        "reg_tokens": config.num_registers,
+        # As in the registers paper, registers have no position; timm would give them one.
+        "no_embed_class": config.num_registers > 0,
+    }
+
+
+def _create(config: BackboneConfig, **options: Any) -> nn.Module:
+    if not timm.is_model(config.name):
+        close = timm.list_models(f"*{config.name}*")[:3]
+        hint = f"; did you mean {', '.join(close)}?" if close else "; see `timm.list_models()`"
+        raise PoiseError(f"backbone.name={config.name}: timm has no such model{hint}")
+    try:
+        model: nn.Module = timm.create_model(config.name, **{**options, **config.options})
+    except (TypeError, ValueError, AssertionError) as error:
+        raise PoiseError(
+            f"backbone.options={config.options}: timm's {config.name} does not take them: {error}"
+        ) from None
+    if isinstance(model, VisionTransformer) and model.cls_token is not None:
+        nn.init.trunc_normal_(model.cls_token, std=_INIT_STD)
+    return model

@@ -1,0 +1,58 @@
+"""DINO's projection head, under its published parameter names."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from poise.config.objectives import HeadConfig
+
+_INIT_STD = 0.02
+
+
+class Prototypes(nn.Module):
+    """K prototype directions with a norm each: a weight-normalised linear layer without bias.
+
+    Keeps the direction ``weight_v`` [K, D] and the norm ``weight_g`` [K, 1] apart, so that
+    published checkpoints load as they are.
+    """
+
+    def __init__(self, in_dim: int, num_prototypes: int, normalized: bool):
+        super().__init__()
+        direction = nn.Linear(in_dim, num_prototypes, bias=False).weight
+        self.weight_v = nn.Parameter(direction.detach())
+        self.weight_g = nn.Parameter(torch.ones(num_prototypes, 1), requires_grad=not normalized)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [n, K] of features [n, D]: cosines when both norms are 1."""
+        return F.linear(x, F.normalize(self.weight_v, dim=1) * self.weight_g)
+
+
+class DinoHead(nn.Module):
+    """MLP to a bottleneck on the unit sphere, then prototypes (arXiv 2104.14294, appendix C)."""
+
+    def __init__(self, in_dim: int, num_prototypes: int, config: HeadConfig):
+        super().__init__()
+        self.mlp = _mlp(in_dim, config)
+        self.last_layer = Prototypes(
+            config.bottleneck_dim, num_prototypes, config.normalize_last_layer
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits [n, K] of features [n, D]."""
+        logits: Tensor = self.last_layer(F.normalize(self.mlp(features), dim=-1))
+        return logits
+
+
+def _mlp(in_dim: int, config: HeadConfig) -> nn.Module:
+    widths = [in_dim, *[config.hidden_dim] * (config.num_layers - 1), config.bottleneck_dim]
+    linears = [nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    for linear in linears:
+        nn.init.trunc_normal_(linear.weight, std=_INIT_STD)
+        nn.init.zeros_(linear.bias)
+    if len(linears) == 1:
+        return linears[0]
+    modules: list[nn.Module] = []
+    for linear in linears[:-1]:
+        norm = [nn.BatchNorm1d(linear.out_features)] if config.batch_norm else []
+        modules += [linear, *norm, nn.GELU()]
+    return nn.Sequential(*modules, linears[-1])

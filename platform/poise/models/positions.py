@@ -1,0 +1,28 @@
+"""Position embeddings for images of other sizes."""
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+_PUBLISHED_OFFSET = 0.1  # patches, added to the target size against rounding (DINO's code)
+
+
+def resample_as_dino(positions: Tensor, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
+    """Patch positions resized as DINO's published code does.
+
+    Bicubic, without antialiasing, and sampled with a step of ``native / (grid + 0.1)``: other
+    values than a plain resize gives, so that published local-view features are reproduced.
+
+    Args:
+        positions: [1, h·w, D], row-major over the native grid.
+        grid: patches down and across that are wanted.
+        native: patches down and across that ``positions`` holds.
+
+    Returns:
+        [1, grid[0]·grid[1], D]; the input itself when the sizes agree.
+    """
+    if grid == native:
+        return positions
+    scale = [(new + _PUBLISHED_OFFSET) / old for new, old in zip(grid, native, strict=True)]
+    image = positions.float().unflatten(1, native).permute(0, 3, 1, 2)  # [1, D, h, w]
+    resized = F.interpolate(image, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+    return resized.flatten(2).transpose(1, 2).to(positions.dtype)

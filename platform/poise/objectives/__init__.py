@@ -1,0 +1,23 @@
+"""What is learned from views without labels.
+
+In: a ``ViewBatch``. Out: a loss to differentiate, and what follows the optimiser. Next:
+``poise.diagnostics``.
+"""
+
+from collections.abc import Callable
+
+from poise.config.recipe import Recipe
+from poise.data.photometry import Photometry
+from poise.objectives.base import Objective, Observation, Progress, StepResult
+from poise.objectives.dino import Dino
+
+OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {"dino": Dino}
+"""Every objective by the name that recipes give it."""
+
+
+def build_objective(recipe: Recipe, photometry: Photometry) -> Objective:
+    """The recipe's objective, freshly initialised from the global random state."""
+    return OBJECTIVES[recipe.objective.name](recipe, photometry)
+
+
+__all__ = ["OBJECTIVES", "Objective", "Observation", "Progress", "StepResult", "build_objective"]

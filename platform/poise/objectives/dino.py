@@ -1,0 +1,163 @@
+"""DINO: self-distillation with no labels (arXiv 2104.14294).
+
+Shapes: B images on this worker, G global and L local views, V = G + L, K prototypes, D features.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.objectives import DinoConfig
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.photometry import Photometry
+from poise.models.backbone import build_backbone
+from poise.models.heads import DinoHead
+from poise.objectives.base import Objective, Observation, Progress, StepResult
+from poise.objectives.loss import dino_loss
+from poise.objectives.schedules import cosine, linear_then_constant
+from poise.objectives.workers import sum_over_workers
+
+
+class Encoder(nn.Module):
+    """A backbone with its head, for views of several sizes."""
+
+    def __init__(self, backbone: nn.Module, head: DinoHead):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def features(self, *view_groups: Tensor) -> Tensor:
+        """Features [Σ views, B, D] of groups [views, B, 3, h, w], one backbone pass per group."""
+        batch = view_groups[0].shape[1]
+        passed = [self.backbone(group.flatten(0, 1)) for group in view_groups if len(group)]
+        return torch.cat(passed).unflatten(0, (-1, batch))
+
+    def forward(self, *view_groups: Tensor) -> Tensor:
+        """Logits [Σ views, B, K]; the head runs once."""
+        features = self.features(*view_groups)
+        logits: Tensor = self.head(features.flatten(0, 1))
+        return logits.unflatten(0, features.shape[:2])
+
+
+class Dino(Objective):
+    """A student that predicts, from any view, what its own moving average says of another.
+
+    Two forces keep the trivial answers away: centering subtracts what the teacher says of every
+    image, sharpening (a low ``teacher_temp``) makes it commit. Either alone collapses.
+    """
+
+    center: Tensor
+
+    def __init__(self, recipe: Recipe, photometry: Photometry):
+        super().__init__()
+        self.config: DinoConfig = recipe.objective
+        self.photometry = photometry
+        image_px = recipe.data.views.global_px
+        backbone = build_backbone(recipe.backbone, image_px)
+        head = DinoHead(backbone.feature_dim, self.config.num_prototypes, self.config.head)
+        self.student = Encoder(backbone, head)
+        self.teacher = Encoder(
+            build_backbone(recipe.backbone, image_px, drop_path=0), copy.deepcopy(head)
+        )
+        self.teacher.load_state_dict(self.student.state_dict())
+        self.teacher.requires_grad_(False)
+        self.register_buffer("center", torch.zeros(self.config.num_prototypes))
+        self._latest: dict[str, Tensor] = {}
+
+    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+        """The loss on one batch of uint8 views."""
+        return self.compare(
+            self.photometry(batch.global_views, batch.global_photometry),
+            self.photometry(batch.local_views, batch.local_photometry),
+            progress,
+        )
+
+    def compare(self, globals_: Tensor, locals_: Tensor, progress: Progress) -> StepResult:
+        """The loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
+        with torch.no_grad():
+            features = self.teacher.features(globals_)  # [G, B, D]
+            teacher_logits = self.teacher.head(features.flatten(0, 1)).float()  # [G·B, K]
+            targets = ((teacher_logits - self.center) / self.teacher_temp(progress)).softmax(dim=-1)
+            targets = targets.unflatten(0, features.shape[:2])  # [G, B, K]
+        student_logits = self.student(globals_, locals_)  # [V, B, K]
+        loss = dino_loss(student_logits, targets, self.config.student_temp)
+        self._latest = {
+            "features": features.flatten(0, 1),
+            "targets": targets,
+            "student_logits": student_logits.detach(),
+            "logit_sum": teacher_logits.sum(dim=0),
+            "num_rows": teacher_logits.new_tensor([len(teacher_logits)]),
+        }
+        over_ln_k = loss.detach() / math.log(self.config.num_prototypes)
+        return StepResult(loss, {"loss/over_ln_k": over_ln_k})
+
+    def observe(self) -> Observation:
+        """The latest step, for diagnostics."""
+        return Observation(
+            features=self._latest["features"].float(),
+            teacher_probs=self._latest["targets"],
+            student_logits=self._latest["student_logits"].float() / self.config.student_temp,
+            center=self.center,
+        )
+
+    def before_optimizer(self, progress: Progress) -> None:
+        """Holds the prototypes still at first.
+
+        No gradient at all, rather than a zero one: weight decay and Adam's moments must not
+        move them either.
+        """
+        frozen_steps = self.config.freeze_last_layer_epochs * progress.steps_per_epoch
+        if progress.step < frozen_steps:
+            for parameter in self.student.head.last_layer.parameters():
+                parameter.grad = None
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        """Moves the teacher towards the student, and the centre towards the teacher's mean."""
+        momentum = self.teacher_momentum(progress)
+        torch._foreach_lerp_(
+            list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum
+        )
+        total = sum_over_workers(torch.cat([self._latest["logit_sum"], self._latest["num_rows"]]))
+        self.center.lerp_(total[:-1] / total[-1], 1 - self.config.center_momentum)
+
+    def schedules(self, progress: Progress) -> dict[str, float]:
+        """The teacher's momentum and temperature."""
+        return {
+            "schedule/teacher_momentum": self.teacher_momentum(progress),
+            "schedule/teacher_temp": self.teacher_temp(progress),
+        }
+
+    def teacher_momentum(self, progress: Progress) -> float:
+        """Rises along a cosine at every step."""
+        config = self.config
+        return cosine(
+            progress.step, progress.total_steps, config.teacher_momentum,
+            config.final_teacher_momentum,
+        )  # fmt: skip
+
+    def teacher_temp(self, progress: Progress) -> float:
+        """Moves at the start of each warm-up epoch."""
+        config = self.config
+        return linear_then_constant(
+            progress.epoch, config.warmup_teacher_temp, config.teacher_temp,
+            config.warmup_teacher_temp_epochs,
+        )  # fmt: skip
+
+    @property
+    def trainable(self) -> nn.Module:
+        """The student."""
+        return self.student
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The teacher's: it is better than the student throughout training."""
+        return self.teacher.backbone
+
+    @property
+    def reference(self) -> nn.Module:
+        """The teacher."""
+        return self.teacher

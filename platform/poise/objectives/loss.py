@@ -1,0 +1,71 @@
+"""DINO's cross-entropy between views, without a loop over pairs of views.
+
+Shapes: G teacher (global) views, V student views of which the first G are the same global ones,
+B images, K prototypes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def dino_loss(student_logits: Tensor, teacher_probs: Tensor, student_temp: float) -> Tensor:
+    """Mean cross-entropy of every student view against every other view's teacher.
+
+    The slow, obvious version (arXiv 2104.14294, equations 2 and 3)::
+
+        terms = [
+            -(teacher_probs[i] * log_softmax(student_logits[v] / student_temp, -1)).sum(-1).mean()
+            for i in range(G) for v in range(V) if v != i
+        ]
+        loss = sum(terms) / len(terms)
+
+    Here each teacher view is contracted once against the sum over student views, and the gradient
+    is written down: ``(n_v · softmax(s_v) − Σ_{i≠v} q_i) / (student_temp · pairs · B)`` where
+    ``n_v`` counts the teachers that view v is compared with. One float32 buffer of the logits'
+    size is all that is allocated.
+
+    Args:
+        student_logits: [V, B, K], of any floating type.
+        teacher_probs: [G, B, K], each row sums to 1; not differentiated.
+        student_temp: above 0.
+
+    Returns:
+        A scalar; ln K when both sides are uniform.
+    """
+    loss: Tensor = _CrossViewEntropy.apply(student_logits, teacher_probs, student_temp)
+    return loss
+
+
+class _CrossViewEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, student_logits: Tensor, teacher_probs: Tensor, temp: float) -> Tensor:
+        num_views, batch, _ = student_logits.shape
+        num_teachers = len(teacher_probs)
+        pairs = num_teachers * (num_views - 1)
+        scores = student_logits.detach().float() / temp  # [V, B, K], the one buffer
+        scores -= scores.amax(dim=-1, keepdim=True)
+
+        # Σ_i q_i · Σ_{v≠i} s_v, by taking view i itself out of the sum over all views
+        agreement = torch.einsum("gbk,bk->", teacher_probs, scores.sum(dim=0))
+        agreement -= torch.einsum("gbk,gbk->", teacher_probs, scores[:num_teachers])
+
+        teachers_of_view = scores.new_full((num_views, 1, 1), num_teachers)
+        teachers_of_view[:num_teachers] -= 1
+        exponentials = scores.exp_()
+        partition = exponentials.sum(dim=-1, keepdim=True)  # [V, B, 1]
+        loss = ((teachers_of_view * partition.log()).sum() - agreement) / (pairs * batch)
+
+        if ctx.needs_input_grad[0]:
+            gradient = exponentials.mul_(teachers_of_view / partition)
+            gradient -= teacher_probs.sum(dim=0)
+            gradient[:num_teachers] += teacher_probs
+            gradient *= 1 / (temp * pairs * batch)
+            ctx.save_for_backward(gradient.to(student_logits.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0], None, None

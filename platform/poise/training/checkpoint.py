@@ -1,0 +1,103 @@
+"""Checkpoints: all that is state, in one folder that is either whole or absent."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.training.loop import TrainingState
+
+STATE_FILE = "state.pt"
+RUN_FILE = "run.json"
+
+History = list[tuple[int, dict[str, float]]]
+"""The metrics of every boundary so far, by step."""
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, recipe: Recipe, history: Sequence[tuple[int, dict[str, float]]]
+) -> None:
+    """Writes student, teacher, centre, optimiser, step and history.
+
+    The step is also the position in the plan and in every schedule; what is drawn at random is a
+    function of it, so there is no random state to keep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "objective": state.objective.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+    }
+    partial = folder / f"{STATE_FILE}.partial"
+    torch.save(tensors, partial)
+    run = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "history": list(history)}
+    (folder / RUN_FILE).write_text(json.dumps(run), encoding="utf-8")
+    os.replace(partial, folder / STATE_FILE)  # last: a folder with a state is whole
+
+
+def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> History:
+    """Puts a run back where it was; returns its history.
+
+    Raises:
+        PoiseError: the checkpoint is unreadable, or another recipe made it.
+    """
+    run = read_run(folder)
+    made_by = Recipe.model_validate(run["recipe"])
+    if _what_is_learned(made_by) != _what_is_learned(recipe):
+        raise PoiseError(
+            f"{folder}: was made by another recipe ({_first_difference(made_by, recipe)}); "
+            "resume with the recipe it began with, or start a run of another name"
+        )
+    try:
+        tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError) as error:
+        raise PoiseError(f"{folder / STATE_FILE}: cannot be read: {error}") from None
+    state.objective.load_state_dict(tensors["objective"])
+    state.optimizer.load_state_dict(tensors["optimizer"])
+    state.step = tensors["step"]
+    return [(step, metrics) for step, metrics in run["history"]]
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of its run: recipe, step and history."""
+    try:
+        content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise PoiseError(f"{folder / RUN_FILE}: cannot be read: {error}") from None
+    return content
+
+
+_PLACEMENT = {
+    "data": {"placement", "cut_processes", "prefetch_batches"},
+    "training": {
+        "num_workers", "cpus_per_worker", "device", "log_every_steps", "checkpoint_every_steps",
+        "keep_checkpoints", "stop_after_steps",
+    },
+    "evaluation": True,
+}  # fmt: skip
+"""Where and how a run is carried out: may change from one resumption to the next."""
+
+
+def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json", exclude=_PLACEMENT)
+
+
+def _first_difference(a: Recipe, b: Recipe) -> str:
+    left, right = (dict(_leaves(_what_is_learned(recipe))) for recipe in (a, b))
+    key = next(key for key in left | right if left.get(key) != right.get(key))
+    return f"{key}: {left.get(key)} there, {right.get(key)} here"
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves += _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves.append((f"{prefix}{key}", value))
+    return leaves

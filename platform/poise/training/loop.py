@@ -1,0 +1,152 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.diagnostics import diagnose, ema_gap
+from poise.objectives.base import Objective, Progress
+from poise.objectives.workers import sum_over_workers
+from poise.training.optimizer import clip_gradients, schedules, set_schedules
+from poise.training.precision import autocast
+from poise.training.report import StepReport
+
+
+@dataclass
+class TrainingState:
+    """All that a checkpoint must hold, beside the recipe."""
+
+    objective: Objective
+    optimizer: Optimizer
+    step: int = 0
+    """Optimiser steps finished; also the position in the plan."""
+
+
+def train_steps(
+    recipe: Recipe,
+    state: TrainingState,
+    batches: Iterable[ViewBatch],
+    progress_at: Callable[[int], Progress],
+    is_boundary: Callable[[int], bool],
+    device: torch.device,
+    model: nn.Module | None = None,
+    rank: int = 0,
+) -> Iterator[StepReport]:
+    """Trains on ``batches`` and yields a report after every step.
+
+    Args:
+        recipe: decides optimiser, precision and seed.
+        state: is advanced in place.
+        batches: this worker's, from ``state.step`` on.
+        progress_at: where the run stands at a step.
+        is_boundary: whether metrics are wanted once this many steps are finished.
+        device: of the objective's parameters.
+        model: the objective in its wrapper (DistributedDataParallel), if it has one.
+        rank: of this worker.
+    """
+    objective, optimizer = state.objective, state.optimizer
+    trained = [p for p in objective.trainable.parameters() if p.requires_grad]
+    model = model or objective
+    meter = _Meter()
+    for batch in meter.timed(batches):
+        progress = progress_at(state.step)
+        curves = schedules(recipe, progress) | objective.schedules(progress)
+        set_schedules(optimizer, curves)
+        _seed_step(recipe.seed, state.step, rank)
+
+        with autocast(recipe.training, device):
+            result = model(batch.to(device), progress)
+        optimizer.zero_grad()
+        result.loss.backward()
+        gradient_norm = clip_gradients(trained, recipe.optimizer)
+        objective.before_optimizer(progress)
+        optimizer.step()
+        objective.after_step(progress)
+
+        state.step += 1
+        meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
+        metrics: dict[str, float] = {}
+        if is_boundary(state.step):
+            metrics = meter.read() | curves | _diagnose(objective, gradient_norm)
+        yield StepReport(
+            step=state.step,
+            epoch=state.step / progress.steps_per_epoch,
+            images_seen=state.step * recipe.training.batch_size,
+            metrics=metrics,
+        )
+
+
+def is_diverged(report: StepReport) -> bool:
+    """Whether the loss is no longer a number; the same answer on every worker."""
+    return not math.isfinite(report.metrics.get("loss/total", 0.0))
+
+
+def _seed_step(seed: int, step: int, rank: int) -> None:
+    """Makes what is drawn within a step (stochastic depth) a function of where the run stands.
+
+    So a resumed run draws what the interrupted one would have, with no random state to keep.
+    """
+    torch.manual_seed(hash((seed, step, rank)) % 2**63)  # of ints: the same in every process
+
+
+def _diagnose(objective: Objective, gradient_norm: Tensor) -> dict[str, float]:
+    scalars = {"gradient/norm": gradient_norm}
+    if objective.reference is not None:
+        scalars["teacher/ema_gap"] = ema_gap(
+            objective.trainable.parameters(), objective.reference.parameters()
+        )
+    return dict(diagnose(objective.observe(), scalars))
+
+
+@dataclass
+class _Meter:
+    """Means over an interval, without waiting for the device until they are read."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    images: int = 0
+    waited_s: float = 0.0
+    started_s: float = field(default_factory=time.perf_counter)
+
+    def timed(self, batches: Iterable[ViewBatch]) -> Iterator[ViewBatch]:
+        """The batches, with the time spent waiting for each."""
+        iterator = iter(batches)
+        while True:
+            asked_s = time.perf_counter()
+            batch = next(iterator, None)
+            self.waited_s += time.perf_counter() - asked_s
+            if batch is None:
+                return
+            yield batch
+
+    def count(self, images: int, values: dict[str, Tensor]) -> None:
+        self.steps += 1
+        self.images += images
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading, over all workers; starts the next interval."""
+        one = next(iter(self.sums.values())).new_ones(())
+        reduced = sum_over_workers(torch.stack([*self.sums.values(), one]).double()).tolist()
+        num_workers = reduced.pop()
+        elapsed_s = time.perf_counter() - self.started_s
+        means = {
+            name: value / (num_workers * self.steps)
+            for name, value in zip(self.sums, reduced, strict=True)
+        }
+        means["throughput/images_per_s"] = num_workers * self.images / elapsed_s
+        means["throughput/data_wait_share"] = self.waited_s / elapsed_s
+        self._restart()
+        return means
+
+    def _restart(self) -> None:
+        self.sums, self.steps, self.images = {}, 0, 0
+        self.waited_s, self.started_s = 0.0, time.perf_counter()

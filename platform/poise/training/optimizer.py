@@ -1,0 +1,118 @@
+"""Optimisers with DINO's parameter groups, and gradient clipping."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from poise.config.recipe import OptimizerConfig, Recipe
+from poise.objectives.base import Progress
+from poise.objectives.schedules import cosine
+
+_CLIP_EPSILON = 1e-6  # added to the norm, as published
+
+
+def build_optimizer(config: OptimizerConfig, module: nn.Module) -> Optimizer:
+    """The recipe's optimiser over what ``module`` trains. Learning rates are set per step."""
+    groups = parameter_groups(module)
+    return _OPTIMIZERS[config.name](groups, config)
+
+
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Two groups, as published: what weight decay shrinks, and biases and norms, which it spares.
+
+    Position embeddings, [cls], registers and the prototypes are decayed.
+    """
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    spared = [p for name, p in named if p.ndim == 1 or name.endswith(".bias")]
+    decayed = [p for name, p in named if not (p.ndim == 1 or name.endswith(".bias"))]
+    return [
+        {"params": decayed, "is_decayed": True},
+        {"params": spared, "is_decayed": False, "weight_decay": 0.0},
+    ]
+
+
+def schedules(recipe: Recipe, progress: Progress) -> dict[str, float]:
+    """Learning rate and weight decay at this step, by the name under which they are logged."""
+    config, step, total = recipe.optimizer, progress.step, progress.total_steps
+    warmup_steps = round(config.warmup_epochs * progress.steps_per_epoch)
+    return {
+        "schedule/lr": cosine(step, total, recipe.peak_lr, config.final_lr, warmup_steps),
+        "schedule/weight_decay": cosine(
+            step, total, config.weight_decay, config.final_weight_decay
+        ),
+    }
+
+
+def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
+    """Gives the optimiser this step's learning rate and weight decay."""
+    for group in optimizer.param_groups:
+        group["lr"] = values["schedule/lr"]
+        if group["is_decayed"]:
+            group["weight_decay"] = values["schedule/weight_decay"]
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Tensor:
+    """Scales gradients down to the recipe's limit; the total norm before clipping.
+
+    ``per_tensor`` limits each tensor by itself, as published; ``global`` limits all of them
+    together. A limit of 0 only measures.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients))  # [tensors]
+    total = torch.linalg.vector_norm(norms)
+    if config.clip_grad:
+        measured = norms if config.clip_mode == "per_tensor" else total.expand_as(norms)
+        scales = (config.clip_grad / (measured + _CLIP_EPSILON)).clamp(max=1)
+        torch._foreach_mul_(gradients, list(scales.unbind()))
+    return total
+
+
+class Lars(Optimizer):
+    """Layer-wise adaptive rate scaling (arXiv 1708.03888), as used by MoCo v3, MAE and DINO.
+
+    Matrices are decayed and given a step of ``trust × ‖w‖ / ‖gradient‖``; biases and norms get
+    plain momentum.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.0,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        trust: float = 0.001,
+    ):
+        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "trust": trust}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        if parameter.ndim > 1:
+            gradient = gradient.add(parameter, alpha=group["weight_decay"])
+            weight_norm, gradient_norm = parameter.norm(), gradient.norm()
+            both = (weight_norm > 0) & (gradient_norm > 0)
+            ratio = group["trust"] * weight_norm / gradient_norm.clamp(min=1e-30)
+            gradient = gradient * torch.where(both, ratio, torch.ones_like(ratio))
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        state["velocity"].mul_(group["momentum"]).add_(gradient)
+        parameter.add_(state["velocity"], alpha=-group["lr"])
+
+
+_OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], OptimizerConfig], Optimizer]] = {
+    "adamw": lambda groups, config: AdamW(groups, betas=config.betas, fused=True),
+    "sgd": lambda groups, config: SGD(groups, momentum=config.momentum),
+    "lars": lambda groups, config: Lars(groups, momentum=config.momentum),
+}

@@ -1,0 +1,20 @@
+"""Which precision the hardware computes in."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from poise.config.recipe import TrainingConfig
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 matrix products are done in hardware, so that autocast is a gain."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(config: TrainingConfig, device: torch.device) -> AbstractContextManager[None]:
+    """The recipe's precision on this device: bf16 where it is computed in hardware, else fp32."""
+    enabled = config.precision == "bf16" and computes_bf16(device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -1,0 +1,137 @@
+"""What a person sees while runs train, from whatever machine they train on."""
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Line:
+    """Metrics of one run at one step."""
+
+    run: str
+    step: int
+    total_steps: int
+    metrics: Mapping[str, float]
+
+
+class _Board:
+    """Where workers leave their lines (a Ray actor)."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+
+    def post(self, line: Line) -> None:
+        self._lines.append(line)
+
+    def take(self) -> list[Line]:
+        lines, self._lines = self._lines, []
+        return lines
+
+
+@dataclass(frozen=True)
+class BoardObserver:
+    """Posts a run's metrics to the board; a ``RunObserver``."""
+
+    board: Any
+    run: str
+    total_steps: int
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Sends and does not wait."""
+        self.board.post.remote(Line(self.run, step, self.total_steps, dict(metrics)))
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class ProgressDisplay:
+    """Shows lines as they come: bars and lines on a terminal, plain lines when piped."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(file=sys.stderr)
+        self.board: Any = ray.remote(num_cpus=0)(_Board).remote()
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self._tasks: dict[str, Any] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def observer(self, run: str, total_steps: int) -> BoardObserver:
+        """An observer for one run, to be sent to its worker."""
+        return BoardObserver(self.board, run, total_steps)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=5)
+        self._bars.stop()
+
+    def _follow(self) -> None:
+        while not self._over.wait(_POLL_S):
+            self._show_new()
+        self._show_new()
+
+    def _show_new(self) -> None:
+        try:
+            lines = ray.get(self.board.take.remote(), timeout=5)
+        except Exception:  # the cluster is going away, and the run says so itself
+            return
+        for line in lines:
+            if line.run not in self._tasks:
+                self._tasks[line.run] = self._bars.add_task(line.run, total=line.total_steps)
+            self._bars.update(self._tasks[line.run], completed=line.step)
+            self.console.print(describe(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def describe(line: Line) -> str:
+    """One line for a person: step, loss, its share of ln K, k-NN, speed, data wait, time left."""
+    metrics = line.metrics
+    parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
+    for name, label, form in _SHOWN:
+        if name in metrics:
+            parts.append(f"{label} {form.format(metrics[name])}")
+    parts += _time_left(line)
+    return "  ".join(parts)
+
+
+_SHOWN = (
+    ("loss/total", "loss", "{:.3f}"),
+    ("loss/over_ln_k", "loss/ln K", "{:.3f}"),
+    ("eval/knn_top1", "k-NN", "{:.1f} %"),
+    ("throughput/images_per_s", "speed", "{:.0f} images/s"),
+    ("throughput/data_wait_share", "data wait", "{:.0%}"),
+)
+
+
+def _time_left(line: Line) -> list[str]:
+    seconds_per_step = line.metrics.get("throughput/s_per_step", math.nan)
+    left_s = (line.total_steps - line.step) * seconds_per_step
+    if not math.isfinite(left_s):
+        return []
+    return [f"left {int(left_s) // 3600}:{int(left_s) // 60 % 60:02d}:{int(left_s) % 60:02d}"]

@@ -1,0 +1,31 @@
+"""What training tells the outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One finished step. ``metrics`` is filled at boundaries only: to read them is to wait."""
+
+    step: int
+    """Optimiser steps finished."""
+
+    epoch: float
+    images_seen: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class RunObserver(Protocol):
+    """Someone who follows a run from its first worker, such as the tracker."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes metrics; must return at once."""
+
+    def flush(self) -> None:
+        """Returns when all that was logged is safe. Called before a checkpoint is committed, so
+        that a resumed run never lacks the metrics of steps that it will not repeat."""
+
+    def close(self) -> None:
+        """The run is over."""

@@ -1,0 +1,45 @@
+"""When things happen in a run, in steps."""
+
+from dataclasses import dataclass
+
+from poise.config.recipe import Recipe
+from poise.objectives.base import Progress
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """The one place where epochs become steps."""
+
+    recipe: Recipe
+    steps_per_epoch: int
+
+    @property
+    def planned_steps(self) -> int:
+        """What the schedules span."""
+        return self.recipe.training.epochs * self.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """When the run ends."""
+        return min(self.planned_steps, self.recipe.training.stop_after_steps or self.planned_steps)
+
+    def progress(self, step: int) -> Progress:
+        """Where a run stands that has finished ``step`` steps."""
+        return Progress(step, self.steps_per_epoch, self.planned_steps)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the probe runs once this many steps are finished."""
+        every = self.recipe.evaluation.every_epochs * self.steps_per_epoch
+        return self.recipe.evaluation.queries is not None and self._due(step, every)
+
+    def checkpoints(self, step: int) -> bool:
+        """Whether a checkpoint is made once this many steps are finished."""
+        return self._due(step, self.recipe.training.checkpoint_every_steps)
+
+    def is_boundary(self, step: int) -> bool:
+        """Whether metrics are read once this many steps are finished."""
+        logs = self._due(step, self.recipe.training.log_every_steps)
+        return logs or self.evaluates(step) or self.checkpoints(step)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.total_steps

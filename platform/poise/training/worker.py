@@ -1,0 +1,218 @@
+"""One run on Ray Train: the only file that knows it.
+
+``fit`` is called where the run is controlled; ``_train`` runs on every worker.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+from torch import nn
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.manifest import Manifest
+from poise.data.photometry import Photometry, normalization
+from poise.data.stream import view_stream
+from poise.objectives import build_objective
+from poise.training.checkpoint import History, load_checkpoint, read_run, save_checkpoint
+from poise.training.loop import TrainingState, is_diverged, train_steps
+from poise.training.optimizer import build_optimizer
+from poise.training.report import RunObserver, StepReport
+from poise.training.schedule import Timetable
+
+Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
+"""Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, ready to be carried out. Everything in it can be sent to another machine."""
+
+    recipe: Recipe
+    name: str
+    """Of the run; a job of the same name and storage resumes it."""
+
+    storage: Path
+    """Folder of runs, reached by every machine."""
+
+    observers: Sequence[Callable[[], RunObserver]] = ()
+    """Make those who follow the run, on its first worker."""
+
+    probe: Probe | None = None
+    export: Callable[[nn.Module, Path], None] | None = None
+    """Writes the backbone into a folder of each checkpoint."""
+
+    callbacks: Sequence[Any] = field(default=())
+    """Ray Train's, called where the run is controlled."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run."""
+
+    checkpoint: Path
+    history: History
+
+
+BACKBONE_FOLDER = "backbone"
+
+
+def fit(job: Job) -> Outcome:
+    """Carries a job out, or finishes what an interrupted one began."""
+    training = job.recipe.training
+    use_gpu = _uses_gpu(job.recipe)
+    trainer = TorchTrainer(
+        _train,
+        train_loop_config={"job": job, "use_gpu": use_gpu},
+        scaling_config=ScalingConfig(
+            num_workers=training.num_workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": training.cpus_per_worker, **({"GPU": 1} if use_gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=job.name,
+            storage_path=str(job.storage),
+            checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
+            failure_config=FailureConfig(max_failures=1),  # a lost node costs a restart, not the run
+            callbacks=list(job.callbacks),
+        ),
+    )
+    result = trainer.fit()
+    if result.checkpoint is None:
+        raise PoiseError(f"run {job.name}: ended without a checkpoint: {result.error}")
+    checkpoint = Path(result.checkpoint.path)
+    return Outcome(checkpoint, [tuple(entry) for entry in read_run(checkpoint)["history"]])
+
+
+def steps_per_epoch(recipe: Recipe) -> int:
+    """Whole batches in the training dataset.
+
+    Raises:
+        PoiseError: there is not even one.
+    """
+    num_samples = Manifest.read(recipe.data.dataset).num_samples
+    if num_samples < recipe.training.batch_size:
+        raise PoiseError(
+            f"training.batch_size={recipe.training.batch_size} is more than the {num_samples} "
+            f"images of {recipe.data.dataset}; make it smaller"
+        )
+    return num_samples // recipe.training.batch_size
+
+
+def _uses_gpu(recipe: Recipe) -> bool:
+    available = ray.cluster_resources().get("GPU", 0)
+    if recipe.training.device == "cuda" and available < recipe.training.num_workers:
+        raise PoiseError(
+            f"training.device=cuda needs {recipe.training.num_workers} GPUs and the Ray cluster "
+            f"has {available:g}; set training.device=any to use what there is"
+        )
+    return recipe.training.device != "cpu" and available >= recipe.training.num_workers
+
+
+def _train(config: dict[str, Any]) -> None:
+    """The whole life of a run, on one worker."""
+    job: Job = config["job"]
+    recipe = job.recipe
+    rank = ray.train.get_context().get_world_rank()
+    world_size = ray.train.get_context().get_world_size()
+    device = get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
+
+    state = new_state(recipe, device)
+    history = _resume(job, state)
+    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    batches = view_stream(recipe, rank, world_size, start_step=state.step)
+    reports = train_steps(
+        recipe, state, batches, timetable.progress, timetable.is_boundary, device,
+        model=_wrap(state.objective, world_size), rank=rank,
+    )  # fmt: skip
+    observers = [make() for make in job.observers] if rank == 0 else []
+    try:
+        for report in reports:
+            if report.metrics:
+                _at_boundary(job, state, timetable, report, history, observers, device)
+            if report.step >= timetable.total_steps or is_diverged(report):
+                break
+    finally:
+        reports.close()  # type: ignore[attr-defined]
+        for observer in observers:
+            observer.close()
+
+
+def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
+    """A run at step 0. The same seed gives the same weights."""
+    torch.manual_seed(recipe.seed)
+    manifest = Manifest.read(recipe.data.dataset)
+    mean, std = normalization(recipe.data.views, manifest)
+    objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
+
+
+def _at_boundary(
+    job: Job,
+    state: TrainingState,
+    timetable: Timetable,
+    report: StepReport,
+    history: History,
+    observers: Sequence[RunObserver],
+    device: torch.device,
+) -> None:
+    """Evaluates, tells the observers, and commits a checkpoint, as the timetable says."""
+    first = ray.train.get_context().get_world_rank() == 0
+    metrics = dict(report.metrics)
+    evaluates = job.probe is not None and timetable.evaluates(report.step)
+    if evaluates and first and job.probe is not None:
+        metrics |= {f"eval/{name}": v for name, v in job.probe(state.objective.backbone, device)}
+    history.append((report.step, metrics))
+    for observer in observers:
+        observer.log(report.step, metrics)
+    if timetable.checkpoints(report.step) or is_diverged(report):
+        _commit(job, state, history, observers, metrics | {"step": report.step})
+    elif evaluates:
+        ray.train.report(metrics | {"step": report.step})
+
+
+def _commit(
+    job: Job,
+    state: TrainingState,
+    history: History,
+    observers: Sequence[RunObserver],
+    metrics: dict[str, Any],
+) -> None:
+    if ray.train.get_context().get_world_rank() != 0:
+        ray.train.report(metrics)
+        return
+    for observer in observers:
+        observer.flush()
+    with tempfile.TemporaryDirectory() as scratch:
+        save_checkpoint(Path(scratch), state, job.recipe, history)
+        if job.export is not None:
+            job.export(state.objective.backbone, Path(scratch) / BACKBONE_FOLDER)
+        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(scratch))
+
+
+def _resume(job: Job, state: TrainingState) -> History:
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return []
+    with checkpoint.as_directory() as folder:
+        return load_checkpoint(Path(folder), state, job.recipe)
+
+
+def _wrap(objective: nn.Module, world_size: int) -> nn.Module:
+    if world_size == 1:
+        return objective
+    objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    # Every worker updates the centre from the same sums, so buffers need not be sent around.
+    wrapped: nn.Module = prepare_model(
+        objective, parallel_strategy_kwargs={"broadcast_buffers": False}
+    )
+    return wrapped
