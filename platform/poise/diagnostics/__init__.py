@@ -1,0 +1,21 @@
+"""What happened in a step, in numbers, and what the numbers say about the run.
+
+In: an ``Observation`` (what an objective shows after a step) and the parameters. Out: named
+numbers of the global batch, and a ``Verdict`` on their history. Next: ``poise.training`` logs the
+numbers; ``poise.sweeps`` and the command line show the verdict.
+"""
+
+from poise.diagnostics.judge import judge
+from poise.diagnostics.observe import diagnose
+from poise.diagnostics.parameters import ema_gap, gradient_norm
+from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
+
+__all__ = [
+    "Thresholds",
+    "Verdict",
+    "VerdictKind",
+    "diagnose",
+    "ema_gap",
+    "gradient_norm",
+    "judge",
+]

@@ -1,0 +1,32 @@
+"""What to try after a verdict that is not healthy.
+
+In: the kind of verdict. Out: a sentence. Next: ``poise.diagnostics.verdict``. Sources: the
+ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix).
+"""
+
+UNDECIDED = "train longer, or log more often (training.log_every_steps)"
+
+DIVERGED = (
+    "lower optimizer.base_lr, clip harder (optimizer.clip_grad), lengthen optimizer.warmup_epochs, "
+    "or train in fp32 (training.precision)"
+)
+
+_COPIED_TEACHER = (
+    "teacher and student hold the same weights: raise objective.teacher_momentum (published: 0.996)"
+)
+
+_COLLAPSED = {
+    "collapsed: uniform": (
+        "sharpen more: lower objective.teacher_temp (published: 0.04 to 0.07) or warm it up from a "
+        "lower one; if it has never left ln K, try fewer prototypes or more steps"
+    ),
+    "collapsed: single prototype": (
+        "centre more: lower objective.center_momentum (published: 0.9; at 1 there is no "
+        "centering) or raise objective.teacher_temp"
+    ),
+}
+
+
+def collapsed(kind: str, copied_teacher: bool) -> str:
+    """What to change after a collapse of this kind."""
+    return _COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]

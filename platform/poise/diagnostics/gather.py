@@ -1,0 +1,34 @@
+"""From this worker's numbers to the global batch's.
+
+In: a tensor of this worker. Out: the same over all workers. Next: every diagnostic.
+
+With one process these are the identity. With several they are collectives: every worker must call
+them in the same order with tensors of the same shape, which holds because each worker has an equal
+share of the batch.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def mean_over_workers(value: Tensor) -> Tensor:
+    """The mean of every worker's ``value``, elementwise; same shape."""
+    if _num_workers() == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / _num_workers()
+
+
+def rows_of_all_workers(rows: Tensor) -> Tensor:
+    """Every worker's ``rows`` [n, …] below one another: [workers · n, …], in order of rank."""
+    if _num_workers() == 1:
+        return rows
+    gathered = [torch.empty_like(rows) for _ in range(_num_workers())]
+    dist.all_gather(gathered, rows.contiguous())
+    return torch.cat(gathered)
+
+
+def _num_workers() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -1,0 +1,175 @@
+"""From a run's history to the verdict on it.
+
+In: the metrics of one run by step. Out: a ``Verdict``. Next: whoever shows or acts on it.
+
+How it decides. A collapse is a teacher that tells every image the same: the mutual information
+between image and prototype is near 0, *persistently and up to the end*. Neither the loss nor the
+entropy decides alone, because a healthy run too begins near ln K with little information (random
+features differ little, and the centre takes the common part away), and its loss may jump when the
+last layer is released. Whether the shared assignment is called uniform or single prototype is
+decided by the teacher's entropy: at ln K and at 0 these are DINO's two collapses. An assignment
+in between, the same for all images yet neither flat nor one-hot, goes to the nearer end of that
+scale (the border is √K prototypes), because the end says which force won: too little sharpening,
+or too little centering. The evidence gives the real spread.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from poise.diagnostics import advice
+from poise.diagnostics.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict, VerdictKind
+
+History = Sequence[tuple[int, Mapping[str, float]]]
+
+_TRAINING_GROUPS = ("loss/", "teacher/", "center/", "features/", "gradient/")
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One logged step's teacher, in shares of ln K."""
+
+    step: int
+    entropy: float
+    information: float
+    kl: float | None
+    ema_gap: float | None
+
+    def state(self, limits: Thresholds) -> VerdictKind:
+        """What this step alone looks like."""
+        if self.information >= limits.no_information_share:
+            return VerdictKind.HEALTHY
+        if self.entropy < limits.border_entropy_share:
+            return VerdictKind.SINGLE_PROTOTYPE
+        agrees = self.kl is None or self.kl < limits.agreement_share
+        return VerdictKind.UNIFORM if agrees else VerdictKind.UNDECIDED
+
+
+def judge(
+    history: History,
+    num_prototypes: int,
+    total_steps: int | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+) -> Verdict:
+    """The verdict on a run so far.
+
+    Args:
+        history: ``(step, metrics)`` with rising steps; metrics may be partial, steps without
+            teacher metrics are looked at for divergence alone.
+        num_prototypes: K.
+        total_steps: steps that the run was planned for; none means that the history is complete.
+        thresholds: the limits.
+    """
+    diverged = _find_divergence(history)
+    if diverged:
+        return diverged
+    points = _read_points(history, math.log(num_prototypes))
+    if not points:
+        return _undecided("no teacher entropy and mutual information were logged")
+    return _judge_points(points, num_prototypes, total_steps or points[-1].step, thresholds)
+
+
+def _judge_points(
+    points: Sequence[_Point], num_prototypes: int, planned_steps: int, limits: Thresholds
+) -> Verdict:
+    state = points[-1].state(limits)
+    tail = _tail(points, limits)
+    if state is VerdictKind.UNDECIDED:
+        return _undecided(
+            f"the teacher tells images apart by only {tail[-1].information:.2%} of ln K at step "
+            f"{tail[-1].step}, but the student disagrees with it (KL {tail[-1].kl:.2%} of ln K)"
+        )
+    doubt = _why_too_early(points, tail, planned_steps, limits)
+    if doubt:
+        return _undecided(doubt)
+    if state is VerdictKind.HEALTHY:
+        return Verdict(state, None, _healthy_evidence(tail), "")
+    copied = all(point.ema_gap is not None and point.ema_gap < 1e-9 for point in tail)
+    return Verdict(
+        state,
+        tail[0].step,
+        _collapse_evidence(tail, num_prototypes),
+        advice.collapsed(state, copied),
+    )
+
+
+def _tail(points: Sequence[_Point], limits: Thresholds) -> Sequence[_Point]:
+    """The longest end of the history that is all in one state."""
+    state = points[-1].state(limits)
+    start = len(points) - 1
+    while start > 0 and points[start - 1].state(limits) is state:
+        start -= 1
+    return points[start:]
+
+
+def _why_too_early(
+    points: Sequence[_Point], tail: Sequence[_Point], planned_steps: int, limits: Thresholds
+) -> str | None:
+    """Why the state at the end cannot be called lasting, or none if it can."""
+    state, last_step = tail[-1].state(limits), tail[-1].step
+    unmoved = state is VerdictKind.UNIFORM and not any(
+        point.state(limits) in (VerdictKind.HEALTHY, VerdictKind.SINGLE_PROTOTYPE)
+        for point in points
+    )
+    needed = limits.min_observations_from_start if unmoved else limits.min_observations
+    if len(tail) < needed:
+        return f"it looks {state} since step {tail[0].step}, {len(tail)} of {needed} logged steps"
+    if last_step - tail[0].step < limits.min_share_of_steps * last_step:
+        return f"it looks {state} only since step {tail[0].step} of {last_step}"
+    if unmoved and last_step < limits.min_share_of_plan * planned_steps:
+        return f"it has not left its start by step {last_step} of {planned_steps}"
+    if unmoved and _is_rising([point.information for point in tail], limits):
+        return f"the teacher's information is still rising at step {last_step}"
+    return None
+
+
+def _is_rising(information: Sequence[float], limits: Thresholds) -> bool:
+    third = max(len(information) // 3, 1)
+    before, now = sum(information[:third]) / third, sum(information[-third:]) / third
+    return now > limits.rising_factor * before and now > 0.1 * limits.no_information_share
+
+
+def _find_divergence(history: History) -> Verdict | None:
+    for step, metrics in history:
+        for name, value in metrics.items():
+            if name.startswith(_TRAINING_GROUPS) and not math.isfinite(value):
+                evidence = f"{name} is {value} at step {step}"
+                return Verdict(VerdictKind.DIVERGED, step, evidence, advice.DIVERGED)
+    return None
+
+
+def _read_points(history: History, ln_k: float) -> list[_Point]:
+    return [
+        _Point(
+            step=step,
+            entropy=metrics["teacher/entropy"] / ln_k,
+            information=metrics["teacher/mutual_information"] / ln_k,
+            kl=metrics["teacher/kl"] / ln_k if "teacher/kl" in metrics else None,
+            ema_gap=metrics.get("teacher/ema_gap"),
+        )
+        for step, metrics in history
+        if "teacher/entropy" in metrics and "teacher/mutual_information" in metrics
+    ]
+
+
+def _undecided(evidence: str) -> Verdict:
+    return Verdict(VerdictKind.UNDECIDED, None, evidence, advice.UNDECIDED)
+
+
+def _healthy_evidence(tail: Sequence[_Point]) -> str:
+    last = tail[-1]
+    return (
+        f"the teacher tells images apart by {last.information:.1%} of ln K at step {last.step} "
+        f"(entropy {last.entropy:.1%}) and has done so since step {tail[0].step}"
+    )
+
+
+def _collapse_evidence(tail: Sequence[_Point], num_prototypes: int) -> str:
+    entropies = [point.entropy for point in tail]
+    most = max(point.information for point in tail)
+    used = math.exp(tail[-1].entropy * math.log(num_prototypes))
+    return (
+        f"since step {tail[0].step} the teacher gives every image the same assignment: mutual "
+        f"information at most {most:.2%} of ln K, entropy {min(entropies):.1%} to "
+        f"{max(entropies):.1%}, at the end spread over {used:.4g} of {num_prototypes} prototypes"
+    )

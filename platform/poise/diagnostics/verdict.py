@@ -1,0 +1,74 @@
+"""The kinds of verdict, and the limits that decide between them.
+
+In: nothing. Out: ``Verdict`` and ``Thresholds``. Next: ``poise.diagnostics.judge``, then the log,
+the sweep's table and the registry, which takes only healthy runs.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class VerdictKind(StrEnum):
+    """How a run went."""
+
+    HEALTHY = "healthy"
+    UNIFORM = "collapsed: uniform"
+    SINGLE_PROTOTYPE = "collapsed: single prototype"
+    DIVERGED = "diverged"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement with its reason."""
+
+    kind: VerdictKind
+    onset_step: int | None
+    """First step from which the condition holds to the end; none for healthy and undecided."""
+
+    evidence: str
+    """One sentence with the numbers."""
+
+    advice: str
+    """What to try next; empty for a healthy run."""
+
+    @property
+    def collapsed(self) -> bool:
+        """Either kind of collapse."""
+        return self.kind in (VerdictKind.UNIFORM, VerdictKind.SINGLE_PROTOTYPE)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Every limit of the judgement. Shares are of ln K."""
+
+    no_information_share: float = 0.01
+    """Mutual information below this is none. Collapsed runs sit at rounding error (below 1e-4);
+    learning runs are above 0.05, also where a small batch limits them to ln(targets)."""
+
+    border_entropy_share: float = 0.5
+    """Entropy above this is the uniform end, below it the single prototype's: √K prototypes."""
+
+    agreement_share: float = 0.05
+    """For the uniform end the student must agree: a KL below this. A larger one means that the
+    student has moved and the averaged teacher has yet to follow. At the other end KL cannot be
+    asked for: logits that are cosines leave the student short of one-hot, with KL near 0.1."""
+
+    min_observations: int = 5
+    """Logged steps that a condition must hold for, at the end of the history."""
+
+    min_share_of_steps: float = 0.1
+    """Of the steps so far that the condition must have held for."""
+
+    min_observations_from_start: int = 10
+    """As ``min_observations``, for a run that never left the uniform state it began in."""
+
+    min_share_of_plan: float = 0.5
+    """Of the planned steps that such a run is given before it is called collapsed."""
+
+    rising_factor: float = 2.0
+    """Information that grows by this factor over such a stretch may still take off, unless it is
+    under a tenth of ``no_information_share``, where growth is noise."""
+
+
+DEFAULT_THRESHOLDS = Thresholds()

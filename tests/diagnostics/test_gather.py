@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from poise.diagnostics import diagnose
+from poise.objectives.base import Observation
+
+
+def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(7)
+    features = torch.randn(12, 6, generator=generator)
+    teacher = torch.randn(2, 12, 9, generator=generator).softmax(-1)
+    student = torch.randn(4, 12, 9, generator=generator)
+    losses = torch.arange(12.0)
+    rows = slice(rank * 12 // num_workers, (rank + 1) * 12 // num_workers)
+    observation = Observation(
+        features=features[rows],
+        teacher_probs=teacher[:, rows],
+        student_logits=student[:, rows],
+        center=torch.arange(9.0),
+    )
+    return observation, {"loss/total": losses[rows].mean()}
+
+
+def _work(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save(dict(diagnose(*_share(rank, 2))), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Path) -> None:
+    spawn(_work, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    alone = dict(diagnose(*_share(0, 1)))
+    assert {"teacher/mutual_information", "features/rankme", "loss/over_ln_k"} <= alone.keys()
+    for rank in range(2):
+        together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert together == pytest.approx(alone, rel=1e-5)

@@ -1,0 +1,109 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from poise.diagnostics import diagnose, ema_gap, gradient_norm
+from poise.diagnostics.features import feature_std, rankme
+from poise.diagnostics.self_distillation import cross_entropy
+from poise.objectives.base import Observation
+
+
+def observe(teacher_logits: Tensor, student_logits: Tensor | None = None) -> dict[str, float]:
+    probs = teacher_logits.softmax(-1)
+    return dict(diagnose(Observation(teacher_probs=probs, student_logits=student_logits)))
+
+
+@pytest.mark.parametrize(("num_teacher", "num_views"), [(2, 2), (2, 6), (1, 3), (3, 5)])
+def test_cross_entropy_is_the_mean_over_every_pair_of_different_views(
+    num_teacher: int, num_views: int
+) -> None:
+    teacher = (3 * torch.randn(num_teacher, 4, 11)).softmax(-1)
+    student = 5 * torch.randn(num_views, 4, 11)
+    pairs = [
+        -(teacher[i] * student[v].log_softmax(-1)).sum(-1).mean()
+        for i in range(num_teacher)
+        for v in range(num_views)
+        if i != v
+    ]
+    torch.testing.assert_close(cross_entropy(teacher, student), torch.stack(pairs).mean())
+
+
+def test_cross_entropy_is_entropy_plus_kl() -> None:
+    numbers = observe(torch.randn(2, 8, 16), torch.randn(6, 8, 16))
+    assert numbers["teacher/cross_entropy"] == pytest.approx(
+        numbers["teacher/entropy"] + numbers["teacher/kl"], rel=1e-5
+    )
+    assert numbers["teacher/kl"] > 0.1
+
+
+def test_a_uniform_teacher_has_full_entropy_and_no_information() -> None:
+    numbers = observe(torch.zeros(2, 8, 64), torch.zeros(4, 8, 64))
+    assert numbers["teacher/entropy"] == pytest.approx(math.log(64), rel=1e-5)
+    assert numbers["teacher/entropy_over_ln_k"] == pytest.approx(1, rel=1e-5)
+    assert numbers["teacher/mutual_information"] == pytest.approx(0, abs=1e-5)
+    assert numbers["teacher/kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_one_prototype_for_all_has_neither_entropy_nor_information() -> None:
+    logits = torch.zeros(2, 8, 64)
+    logits[..., 5] = 200
+    numbers = observe(logits, logits.repeat(2, 1, 1))
+    assert [numbers[f"teacher/{name}"] for name in ("entropy", "kl", "marginal_entropy")] == [0] * 3
+
+
+def test_one_prototype_per_image_is_all_information() -> None:
+    numbers = observe(200 * torch.eye(64).repeat(2, 1, 1))
+    assert numbers["teacher/entropy"] == pytest.approx(0, abs=1e-6)
+    assert numbers["teacher/mutual_information_over_ln_k"] == pytest.approx(1, rel=1e-5)
+
+
+def test_only_what_the_observation_allows_is_yielded() -> None:
+    assert dict(diagnose(Observation())) == {}
+    assert set(dict(diagnose(Observation(center=torch.ones(4))))) == {"center/norm"}
+    assert set(dict(diagnose(Observation(features=torch.randn(4, 3))))) == {
+        "features/std",
+        "features/rankme",
+    }
+
+
+def test_the_loops_own_scalars_ride_along() -> None:
+    observation = Observation(teacher_probs=torch.full((2, 3, 10), 0.1))
+    numbers = dict(diagnose(observation, {"loss/total": torch.tensor(math.log(10))}))
+    assert numbers["loss/over_ln_k"] == pytest.approx(1)
+
+
+def test_a_broken_step_is_reported_not_raised() -> None:
+    broken = torch.full((2, 4, 8), torch.nan)
+    observation = Observation(
+        features=broken[0], teacher_probs=broken, student_logits=broken, center=broken[0, 0]
+    )
+    assert all(math.isnan(value) for _, value in diagnose(observation))
+
+
+def test_rankme_counts_equal_directions_on_either_side_of_square() -> None:
+    basis = torch.linalg.qr(torch.randn(40, 5)).Q
+    assert rankme(basis).item() == pytest.approx(5, rel=1e-4)
+    assert rankme(basis.T).item() == pytest.approx(5, rel=1e-4)
+    assert rankme(torch.ones(40, 5)).item() == pytest.approx(1, rel=1e-3)
+
+
+def test_feature_std_is_one_over_root_d_on_the_sphere_and_zero_when_collapsed() -> None:
+    assert feature_std(torch.randn(4000, 64)).item() == pytest.approx(1 / 8, rel=0.02)
+    assert feature_std(torch.ones(10, 64)).item() == 0
+
+
+def test_ema_gap_is_the_relative_distance_and_zero_for_a_copy() -> None:
+    student, teacher = [torch.ones(3), torch.ones(2, 2)], [torch.ones(3), 2 * torch.ones(2, 2)]
+    assert ema_gap(student, teacher).item() == pytest.approx(math.sqrt(4 / 19))
+    assert ema_gap(student, student).item() == 0
+    with pytest.raises(ValueError, match="1 of the teacher"):
+        ema_gap(student, teacher[:1])
+
+
+def test_gradient_norm_is_over_all_tensors_and_skips_those_without_gradient() -> None:
+    used, unused = torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.zeros(4))
+    used.grad = torch.full((4,), 2.0)
+    assert gradient_norm([used, unused]).item() == pytest.approx(4)
+    assert gradient_norm([unused]).item() == 0
