@@ -1,0 +1,58 @@
+# Everything that one does with a checkout. `make` alone lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALL_ATTEMPTS ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast check bench format clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Create or update the environment in .venv
+
+# Done once, and again when the dependencies change.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Poise needs Python 3.11 or newer; '$(PYTHON)' is not: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing into $(VENV) (several GB with PyTorch; a few minutes the first time)"
+	@for attempt in $$(seq $(INSTALL_ATTEMPTS)); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+			--retries 10 --timeout 120 -c constraints.txt -e '.[dev]' && break; \
+		[ $$attempt -lt $(INSTALL_ATTEMPTS) ] || { echo "error: the install failed $(INSTALL_ATTEMPTS) times" >&2; exit 1; }; \
+		echo "install attempt $$attempt failed, trying again in $$((attempt * 5)) s" >&2; sleep $$((attempt * 5)); \
+	done
+	@touch $@
+
+demo: $(INSTALLED)  ## The main job on the embedded dataset: a sweep, the collapse explained, a registered backbone
+	$(BIN)/python pipelines/demo.py
+
+test: $(INSTALLED) static  ## Format check, lint, strict types and every test
+	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED)  ## The tests that need neither Ray nor patience
+	$(BIN)/python -m pytest -m "not slow and not ray"
+
+check: $(INSTALLED) static test-fast  ## What to run before a commit
+
+.PHONY: static
+static: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# One after another: each prints a ratio measured against its own baseline in the same run.
+bench: $(INSTALLED)  ## Run every benchmark in tests/benchmarks
+	@set -e; for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+format: $(INSTALLED)  ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove caches and build output; the environment, data and runs stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	find platform pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,4 @@
+"""The command line: what a person types, handed to the stages.
+
+In: arguments. Out: lines for people on the terminal, and an exit status. Nothing comes after it.
+"""

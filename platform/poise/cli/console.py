@@ -1,0 +1,87 @@
+"""What commands print: lines, marks and tables that read well on a terminal and in a pipe.
+
+In: plain values. Out: text on stdout. A terminal gets colour and wrapped cells; a pipe gets
+plain columns, one row per line, that `grep` and `cut` can work with.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Literal, TextIO
+
+State = Literal["works", "warning", "broken"]
+
+_MARKS: dict[State, tuple[str, str, str]] = {
+    "works": ("✓", "ok", "green"),
+    "warning": ("!", "!", "yellow"),
+    "broken": ("✗", "x", "red"),
+}
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether a person is looking: progress bars and colour make sense."""
+    return (stream or sys.stdout).isatty()
+
+
+def mark(state: State, stream: TextIO | None = None) -> str:
+    """✓, ! or ✗, or what the stream's encoding has for them."""
+    symbol, plain, _ = _MARKS[state]
+    encoding = (stream or sys.stdout).encoding or "ascii"
+    try:
+        symbol.encode(encoding)
+    except UnicodeEncodeError:
+        return plain
+    return symbol
+
+
+def print_marked(state: State, text: str) -> None:
+    """One line that starts with the state's mark, in its colour on a terminal."""
+    symbol = mark(state)
+    if is_terminal():
+        from rich.console import Console
+        from rich.text import Text
+
+        line = Text.assemble((symbol, _MARKS[state][2]), " ", text)
+        Console(highlight=False).print(line, soft_wrap=True)
+    else:
+        print(symbol, text)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; columns that hold only numbers are aligned right."""
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    numeric = [
+        all(isinstance(row[column], int | float | None) for row in rows)
+        for column in range(len(headers))
+    ]
+    if is_terminal():
+        _print_rich(headers, cells, numeric)
+    else:
+        _print_plain(headers, cells, numeric)
+
+
+def _print_rich(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header, is_number in zip(headers, numeric, strict=True):
+        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_plain(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    lines = [list(headers), *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    for line in lines:
+        padded = (
+            text.rjust(width) if is_number else text.ljust(width)
+            for text, width, is_number in zip(line, widths, numeric, strict=True)
+        )
+        print("  ".join(padded).rstrip())

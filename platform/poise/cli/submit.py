@@ -1,0 +1,90 @@
+"""`poise submit`: a command that would run here, run on a cluster instead."""
+
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poise.config.errors import PoiseError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HERE_ONLY = "submit"
+
+
+def command(
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
+    address: Annotated[
+        str | None,
+        typer.Option(help="The cluster's dashboard, http://HEAD:8265; default: RAY_ADDRESS."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the job; default: the command's verb and the time.")
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait/--no-wait", help="Follow the log and take on the job's exit status."),
+    ] = True,
+) -> None:
+    """Run a poise command as a job on a Ray cluster.
+
+    Example: poise submit --address http://127.0.0.1:8265 -- pretrain recipe.yaml
+
+    The current folder travels with the job, without data and results; so dataset paths are the
+    cluster's, and POISE_HOME and MLFLOW_TRACKING_URI, if set, name storage that every node
+    reaches. Ctrl-C stops following; the job runs on.
+    """
+    from poise.cluster import address as addresses
+    from poise.cluster import jobs, package
+
+    words = _checked(words)
+    name = _job_name(name, words[0])
+    job = package.package_command(words, Path.cwd())
+    cluster = addresses.find_cluster(address)
+    client = jobs.connect(cluster)
+    jobs.submit(client, cluster, job, name)
+    print(f"job {name} is on {cluster.url}", flush=True)
+    hints = (
+        f"  follow it: {jobs.follow_command(cluster, name)}\n"
+        f"  stop it:   {jobs.stop_command(cluster, name)}"
+    )
+    if not wait:
+        print(hints)
+        return
+    try:
+        status = jobs.follow(client, cluster, name, _write)
+    except KeyboardInterrupt:
+        print(f"\nno longer following; job {name} runs on\n{hints}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if status:
+        print(f"job {name} failed with exit status {status}", file=sys.stderr)
+        raise typer.Exit(status)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _checked(words: Sequence[str]) -> list[str]:
+    """The command without a leading `poise`; a typo is found here rather than on the cluster."""
+    from poise.cli.main import COMMANDS
+
+    words = list(words[1:] if words[0] == "poise" else words)
+    known = [name for name in COMMANDS if name != _HERE_ONLY]
+    if not words or words[0] not in known:
+        found = f"'{words[0]}'" if words else "nothing"
+        raise PoiseError(f"submit: expected one of {', '.join(known)} after --, found {found}")
+    return words
+
+
+def _job_name(name: str | None, verb: str) -> str:
+    if name is None:
+        return f"{verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    if not _NAME.fullmatch(name):
+        raise PoiseError(f"--name {name}: use letters, digits, '.', '_' and '-' only")
+    return name

@@ -1,0 +1,147 @@
+"""A packaged command as a Ray Job: started, followed, and its exit status brought home.
+
+In: a ``Job`` and a cluster's address. Out: log lines as they come, and an exit status.
+Next: `poise.cli.submit`.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import requests
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from poise.cluster.address import ClusterAddress, check_reachable
+from poise.cluster.package import Job
+from poise.config.errors import PoiseError
+
+_POLL_S = 0.5
+_COMMAND_NOT_FOUND = 127
+
+
+def connect(cluster: ClusterAddress) -> JobSubmissionClient:
+    """A client of the cluster's job server.
+
+    Raises:
+        PoiseError: it does not answer, is no Ray dashboard, or refuses the token.
+    """
+    check_reachable(cluster)
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    with _explained(cluster), _address_variables_hidden():
+        return JobSubmissionClient(cluster.url)
+
+
+def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name: str) -> None:
+    """Uploads the job's folder and starts the job under ``name``.
+
+    Raises:
+        PoiseError: the name is taken, the folder is too large, or the cluster refuses.
+    """
+    with _explained(cluster):
+        if _exists(client, name):
+            raise PoiseError(
+                f"--name {name}: a job of that name is or was on {cluster.url}; choose another, "
+                f"or follow it: {follow_command(cluster, name)}"
+            )
+        try:
+            client.submit_job(
+                entrypoint=job.entrypoint, submission_id=name, runtime_env=job.runtime_env
+            )
+        except ValueError as error:
+            folder = job.runtime_env["working_dir"]
+            raise PoiseError(
+                f"{folder}: cannot be packaged: {error}; leave large files out with .gitignore "
+                "or .rayignore"
+            ) from None
+
+
+def follow(
+    client: JobSubmissionClient, cluster: ClusterAddress, name: str, write: Callable[[str], object]
+) -> int:
+    """Writes the job's log as it grows, and returns the exit status of its driver.
+
+    Raises:
+        PoiseError: the connection is lost; the job runs on.
+    """
+    try:
+        asyncio.run(_tail(client, name, write))
+        return _exit_status(client, name)
+    except (AuthenticationError, RuntimeError, aiohttp.ClientError, requests.RequestException) as e:
+        raise PoiseError(
+            f"lost sight of job {name} at {cluster.url} ({e}); if the cluster is up it runs on: "
+            f"{follow_command(cluster, name)}"
+        ) from None
+
+
+def follow_command(cluster: ClusterAddress, name: str) -> str:
+    """The shell command that shows the rest of the job's log."""
+    return f"ray job logs --address {cluster.url} --follow {name}"
+
+
+def stop_command(cluster: ClusterAddress, name: str) -> str:
+    """The shell command that ends the job; it still writes its checkpoint."""
+    return f"ray job stop --address {cluster.url} {name}"
+
+
+async def _tail(client: JobSubmissionClient, name: str, write: Callable[[str], object]) -> None:
+    async for lines in client.tail_job_logs(name):
+        write(lines)
+
+
+def _exit_status(client: JobSubmissionClient, name: str) -> int:
+    while not (details := client.get_job_info(name)).status.is_terminal():
+        time.sleep(_POLL_S)
+    if details.status == JobStatus.SUCCEEDED:
+        return 0
+    if details.driver_exit_code == _COMMAND_NOT_FOUND:
+        raise PoiseError(
+            f"job {name}: the head node finds no `python`; start Ray there with the environment "
+            "that has Poise on PATH (`source .venv/bin/activate` before `ray start`)"
+        )
+    return details.driver_exit_code or 1
+
+
+def _exists(client: JobSubmissionClient, name: str) -> bool:
+    return any(name in (job.submission_id, job.job_id) for job in client.list_jobs())
+
+
+@contextmanager
+def _address_variables_hidden() -> Iterator[None]:
+    """Ray's client prefers these to the address that it is given."""
+    names = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _explained(cluster: ClusterAddress) -> Iterator[None]:
+    """Rewrites the client's failures as one line with the fix."""
+    try:
+        yield
+    except AuthenticationError as error:
+        raise PoiseError(_explain_refusal(cluster, str(error))) from None
+    except (ConnectionError, RuntimeError, requests.RequestException) as error:
+        raise PoiseError(
+            f"{cluster.source}: {cluster.url} does not answer as a Ray dashboard does: "
+            f"{' '.join(str(error).split())}"
+        ) from None
+
+
+def _explain_refusal(cluster: ClusterAddress, message: str) -> str:
+    if "Authentication failed" in message:
+        return (
+            f"{cluster.url} refuses the token (403): RAY_AUTH_TOKEN, or the file "
+            "~/.ray/auth_token, must hold the token that the head node was started with"
+        )
+    return (
+        f"{cluster.url} asks for a token (401): set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or "
+        "the file ~/.ray/auth_token) to the token that the head node was started with"
+    )

@@ -1,0 +1,104 @@
+"""What travels with a job: the code and the settings, never data or results.
+
+In: a `poise` command and the folder it is run from. Out: the entrypoint and the runtime
+environment of a Ray Job. Next: `poise.cluster.jobs`.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poise.config.errors import PoiseError
+
+EXCLUDES = (
+    ".git/",
+    "/.venv*/",
+    "/venv/",
+    "/runs/",
+    "/data/",  # anchored: platform/poise/data is code
+    "*.parquet",
+    "*.safetensors",
+    "*.pt",
+    "*.ckpt",
+    "*.tar",
+    "*.db",
+    "mlruns/",
+    "__pycache__/",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".hypothesis/",
+    ".env",  # passwords stay at home
+    "*.pem",
+)
+"""Patterns of .gitignore's form, on top of the folder's own .gitignore and .rayignore."""
+
+CLEANUP_S = 60
+"""How long a stopped job may take to write its checkpoint. Ray's default of 3 s cuts it short."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the cluster is asked to run."""
+
+    entrypoint: str
+    runtime_env: dict[str, Any]
+
+
+def package_command(command: Sequence[str], folder: Path) -> Job:
+    """``poise <command>`` as a job that runs in a copy of ``folder``.
+
+    Raises:
+        PoiseError: POISE_HOME is a path that would mean another folder on the cluster.
+    """
+    return Job(_entrypoint(command), _runtime_env(folder))
+
+
+def _entrypoint(command: Sequence[str]) -> str:
+    # The job's folder is deleted with the job, so without POISE_HOME, here or in the cluster's
+    # own environment, runs go to the head's home folder.
+    run = shlex.join(["python", "-m", "poise.cli.main", *command])
+    return f'export POISE_HOME="${{POISE_HOME:-$HOME/poise-runs}}"; exec {run}'
+
+
+def _runtime_env(folder: Path) -> dict[str, Any]:
+    excludes = list(EXCLUDES)
+    home = os.environ.get("POISE_HOME")
+    if home and Path(home).is_relative_to(folder):
+        excludes.append(f"/{Path(home).relative_to(folder)}/")
+    return {
+        "working_dir": str(folder),
+        "excludes": excludes,
+        "env_vars": _environment(folder),
+        # Nothing is installed for a job: Ray would clone the head's environment to do it.
+    }
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(CLEANUP_S), "PYTHONUNBUFFERED": "1"}
+    if (folder / "platform" / "poise").is_dir():
+        variables["PYTHONPATH"] = "platform"  # relative to the job's folder, on every node
+    for name in ("POISE_HOME", "MLFLOW_TRACKING_URI"):
+        if value := os.environ.get(name):
+            variables[name] = value
+    _check_paths(variables)
+    return variables
+
+
+def _check_paths(variables: dict[str, str]) -> None:
+    home, store = variables.get("POISE_HOME", ""), variables.get("MLFLOW_TRACKING_URI", "")
+    if home and not Path(home).is_absolute():
+        raise PoiseError(
+            f"POISE_HOME={home}: a job needs the absolute path of storage that every node "
+            "reaches; a relative one would be deleted with the job"
+        )
+    if store and (store.startswith(("sqlite:", "file:")) or "://" not in store):
+        print(
+            f"warning: MLFLOW_TRACKING_URI={store} names a file, and on the cluster it will be a "
+            "file of the head node; a tracking server has an http:// address",
+            file=sys.stderr,
+        )
