@@ -1,0 +1,190 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poise.diagnostics import Thresholds, Verdict, VerdictKind, judge
+
+K = 4096
+LN_K = math.log(K)
+Curve = Callable[[int], float]
+
+
+def history(
+    entropy: Curve, information: Curve, kl: Curve, steps: int = 1000, every: int = 20
+) -> list[tuple[int, dict[str, float]]]:
+    """Shares of ln K at each logged step, as the metrics of a run."""
+    return [
+        (
+            step,
+            {
+                "loss/total": (entropy(step) + kl(step)) * LN_K,
+                "teacher/entropy": entropy(step) * LN_K,
+                "teacher/kl": kl(step) * LN_K,
+                "teacher/marginal_entropy": (entropy(step) + information(step)) * LN_K,
+                "teacher/mutual_information": information(step) * LN_K,
+                "teacher/ema_gap": 0.1,
+            },
+        )
+        for step in range(every, steps + 1, every)
+    ]
+
+
+def constant(value: float) -> Curve:
+    return lambda step: value
+
+
+def learning(start: int, end: float) -> Curve:
+    return lambda step: end * min(1.0, max(0, step - start) / 300)
+
+
+def until(step: int, before: float, after: float) -> Curve:
+    return lambda now: before if now < step else after
+
+
+def healthy() -> list[tuple[int, dict[str, float]]]:
+    return history(
+        entropy=lambda step: 0.998 - learning(200, 0.6)(step),
+        information=lambda step: 1e-5 + learning(200, 0.4)(step),
+        kl=lambda step: 0.002 + learning(200, 0.2)(step),
+    )
+
+
+def uniform() -> list[tuple[int, dict[str, float]]]:
+    return history(constant(0.9999), constant(1e-6), constant(1e-5))
+
+
+def test_a_run_that_leaves_ln_k_late_and_learns_is_healthy() -> None:
+    verdict = judge(healthy(), K)
+    assert verdict.kind is VerdictKind.HEALTHY and not verdict.collapsed
+    assert verdict.onset_step is None and verdict.advice == ""
+    assert "step 1000" in verdict.evidence
+
+
+def test_the_bump_in_the_loss_when_the_last_layer_is_released_is_not_collapse() -> None:
+    losses = [7.70, 9.56, 8.00, 6.88, 6.25, 5.57, 5.03, 4.86, 4.64]  # of a run seen healthy
+    run = history(
+        entropy=lambda step: losses[min(step // 112, 8)] / 11.09 * 0.8,
+        information=constant(0.2),
+        kl=lambda step: losses[min(step // 112, 8)] / 11.09 * 0.2,
+    )
+    assert judge(run, K).kind is VerdictKind.HEALTHY
+
+
+def test_a_run_that_stays_at_ln_k_for_its_whole_plan_is_uniform_from_its_first_step() -> None:
+    verdict = judge(uniform(), K, total_steps=1000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 20)
+    assert "teacher_temp" in verdict.advice
+
+
+def test_the_same_history_early_in_a_long_plan_is_undecided() -> None:
+    assert judge(uniform(), K, total_steps=100_000).kind is VerdictKind.UNDECIDED
+
+
+def test_every_prefix_of_a_healthy_run_is_spared() -> None:
+    run = healthy()
+    verdicts = [judge(run[:length], K, total_steps=1000) for length in range(1, len(run) + 1)]
+    assert not any(verdict.collapsed for verdict in verdicts)
+    assert verdicts[0].kind is VerdictKind.UNDECIDED
+
+
+def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_is_over() -> (
+    None
+):
+    run = history(until(600, 0.6, 0.9999), until(600, 0.3, 1e-6), until(600, 0.1, 1e-5))
+    verdict = judge(run, K, total_steps=100_000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 600)
+
+
+def test_without_centering_everything_goes_to_one_prototype() -> None:
+    run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
+    verdict = judge(run, K, total_steps=1000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
+    assert "since step 340" in verdict.evidence and "0.0%" in verdict.evidence
+    assert "center_momentum" in verdict.advice
+
+
+def test_one_prototype_for_all_is_collapse_though_bounded_logits_keep_kl_above_zero() -> None:
+    run = history(constant(0.0004), constant(1e-6), constant(0.125))
+    assert judge(run, K).kind is VerdictKind.SINGLE_PROTOTYPE
+
+
+@pytest.mark.parametrize(
+    ("entropy", "kind"),
+    [(0.3, VerdictKind.SINGLE_PROTOTYPE), (0.7, VerdictKind.UNIFORM)],
+)
+def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
+    entropy: float, kind: VerdictKind
+) -> None:
+    run = history(constant(entropy), constant(1e-5), constant(0.001))
+    verdict = judge(run, K)
+    assert verdict.kind is kind
+    assert f"{K**entropy:.4g} of 4096 prototypes" in verdict.evidence
+
+
+def test_a_collapse_that_recovers_is_healthy() -> None:
+    def passing(normal: float, collapsed: float) -> Curve:
+        return lambda step: collapsed if 300 <= step < 600 else normal
+
+    run = history(passing(0.5, 0.0001), passing(0.3, 1e-6), passing(0.2, 0.0))
+    assert judge(run, K).kind is VerdictKind.HEALTHY
+    assert judge(run[:25], K).kind is VerdictKind.SINGLE_PROTOTYPE
+
+
+def test_a_dip_at_the_very_end_is_undecided() -> None:
+    run = history(until(980, 0.5, 0.0001), until(980, 0.3, 1e-6), until(980, 0.2, 0.0))
+    assert judge(run, K).kind is VerdictKind.UNDECIDED
+
+
+def test_a_teacher_that_lags_behind_a_moving_student_is_undecided() -> None:
+    run = history(constant(0.99), constant(1e-4), constant(0.3))
+    assert judge(run, K).kind is VerdictKind.UNDECIDED
+
+
+def test_information_that_is_still_rising_is_undecided() -> None:
+    run = history(constant(0.98), lambda step: 0.008 * step / 1000, constant(0.01))
+    assert judge(run, K).kind is VerdictKind.UNDECIDED
+
+
+def test_a_teacher_that_is_a_copy_of_the_student_is_named_in_the_advice() -> None:
+    run = [(step, metrics | {"teacher/ema_gap": 0.0}) for step, metrics in uniform()]
+    assert "teacher_momentum" in judge(run, K).advice
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_divergence_at_its_step(value: float) -> None:
+    verdict = judge([*healthy()[:3], (80, {"loss/total": value})], K)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIVERGED, 80)
+    assert "loss/total" in verdict.evidence
+
+
+def test_too_little_to_go_on_is_undecided() -> None:
+    assert judge([], K).kind is VerdictKind.UNDECIDED
+    assert judge([(1, {"loss/total": LN_K})] * 99, K).kind is VerdictKind.UNDECIDED
+    assert judge(healthy()[-2:], K).kind is VerdictKind.UNDECIDED
+
+
+def test_limits_can_be_changed() -> None:
+    strict = replace(Thresholds(), no_information_share=0.5)
+    assert judge(healthy(), K, thresholds=strict).kind is not VerdictKind.HEALTHY
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 2)), min_size=1, max_size=40)
+)
+def test_an_onset_is_a_logged_step_and_belongs_to_bad_verdicts_alone(
+    rows: list[tuple[float, float, float]],
+) -> None:
+    run = history(
+        lambda step: rows[step - 1][0],
+        lambda step: rows[step - 1][1],
+        lambda step: rows[step - 1][2],
+        steps=len(rows),
+        every=1,
+    )
+    verdict: Verdict = judge(run, K)
+    assert (verdict.onset_step is not None) == verdict.collapsed
+    assert verdict.evidence and "\n" not in verdict.evidence
