@@ -1,0 +1,85 @@
+"""Where each view is cut.
+
+In: uniform numbers and image sizes. Out: integer boxes. Next: ``views`` cuts them.
+
+The law is torchvision's ``RandomResizedCrop``, for all views of all samples at once.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRIES = 10
+DRAWS_PER_BOX = 2 * TRIES + 2
+"""Uniform numbers that one box uses: an area and an aspect ratio per try, then a corner."""
+
+
+def random_boxes(
+    uniform: NDArray[np.float64],
+    widths: NDArray[np.int64],
+    heights: NDArray[np.int64],
+    scale: tuple[float, float],
+    aspect_ratio: tuple[float, float],
+) -> NDArray[np.int64]:
+    """Boxes of random area, shape and place.
+
+    Up to ten times, an area is drawn uniformly from ``scale`` (a share of the image) and an aspect
+    ratio log-uniformly from ``aspect_ratio``; the first box that fits is placed uniformly. Where
+    none fits, the box is the largest central one of an allowed shape.
+
+    Args:
+        uniform: numbers in [0, 1), ``[..., DRAWS_PER_BOX]``.
+        widths: image widths in pixels, broadcasting against ``uniform.shape[:-1]``.
+        heights: image heights in pixels, likewise.
+        scale: lowest and highest share of the image's area.
+        aspect_ratio: lowest and highest width / height.
+
+    Returns:
+        int64 ``[..., 4]``: left, top, width, height. Always inside the image and not empty.
+    """
+    widths, heights = (np.broadcast_to(side, uniform.shape[:-1]) for side in (widths, heights))
+    box_width, box_height, fits = _sizes(uniform, widths, heights, scale, aspect_ratio)
+    left = np.floor(uniform[..., -2] * (widths - box_width + 1))
+    top = np.floor(uniform[..., -1] * (heights - box_height + 1))
+    drawn = np.stack([left, top, box_width, box_height], axis=-1).astype(np.int64)
+    return np.where(fits[..., None], drawn, _central_boxes(widths, heights, aspect_ratio))
+
+
+def _sizes(
+    uniform: NDArray[np.float64],
+    widths: NDArray[np.int64],
+    heights: NDArray[np.int64],
+    scale: tuple[float, float],
+    aspect_ratio: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Width and height of the first try that fits, and whether one did."""
+    low, high = np.log(aspect_ratio)
+    area = (widths * heights)[..., None] * _between(uniform[..., :TRIES], *scale)
+    ratio = np.exp(_between(uniform[..., TRIES : 2 * TRIES], low, high))
+    tried_width = np.rint(np.sqrt(area * ratio))
+    tried_height = np.rint(np.sqrt(area / ratio))
+    fits: NDArray[np.bool_] = (
+        (np.minimum(tried_width, tried_height) >= 1)
+        & (tried_width <= widths[..., None])
+        & (tried_height <= heights[..., None])
+    )
+    first = fits.argmax(axis=-1)[..., None]
+    return (
+        np.take_along_axis(tried_width, first, axis=-1)[..., 0],
+        np.take_along_axis(tried_height, first, axis=-1)[..., 0],
+        np.asarray(fits.any(axis=-1)),
+    )
+
+
+def _central_boxes(
+    widths: NDArray[np.int64], heights: NDArray[np.int64], aspect_ratio: tuple[float, float]
+) -> NDArray[np.int64]:
+    narrowest, widest = aspect_ratio
+    box_width = np.minimum(widths, np.rint(heights * widest)).astype(np.int64)
+    box_height = np.minimum(heights, np.rint(widths / narrowest)).astype(np.int64)
+    box_width, box_height = np.maximum(box_width, 1), np.maximum(box_height, 1)
+    left, top = (widths - box_width) // 2, (heights - box_height) // 2
+    return np.stack([left, top, box_width, box_height], axis=-1)
+
+
+def _between(uniform: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    return low + uniform * (high - low)
