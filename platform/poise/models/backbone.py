@@ -14,7 +14,9 @@ from poise.models.positions import resample_as_dino
 _INIT_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
 
 
-def build_backbone(config: BackboneConfig, image_px: int, drop_path: float | None = None) -> nn.Module:
+def build_backbone(
+    config: BackboneConfig, image_px: int, drop_path: float | None = None
+) -> nn.Module:
     """A randomly initialised backbone.
 
     Args:

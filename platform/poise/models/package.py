@@ -35,6 +35,9 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
         backbone: what ``build_backbone`` gave, trained.
         config: at least ``backbone`` (a ``BackboneConfig`` as JSON) and ``image_px``; by
             convention also ``normalization`` (``mean`` and ``std``) and ``lineage``.
+
+    Raises:
+        PoiseError: the folder holds something else.
     """
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
@@ -50,7 +53,11 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
     _write_checksums(partial)
     if (folder / CHECKSUMS_FILE).is_file():
         shutil.rmtree(folder)
-    partial.replace(folder)
+    try:
+        partial.replace(folder)
+    except OSError:
+        shutil.rmtree(partial)
+        raise PoiseError(f"{folder}: holds something else than a backbone package") from None
 
 
 def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -89,7 +96,9 @@ def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
     for name, expected in checksums.items():
         path = folder / name
         if not path.is_file():
-            raise PoiseError(f"{folder}: {name} is missing; the package is incomplete, get it again")
+            raise PoiseError(
+                f"{folder}: {name} is missing; the package is incomplete, get it again"
+            )
         if _describe(path) != expected:
             raise PoiseError(
                 f"{path}: is damaged (its SHA-256 is not the one in {CHECKSUMS_FILE}); "

@@ -20,7 +20,10 @@ History = list[tuple[int, dict[str, float]]]
 
 
 def save_checkpoint(
-    folder: Path, state: TrainingState, recipe: Recipe, history: Sequence[tuple[int, dict[str, float]]]
+    folder: Path,
+    state: TrainingState,
+    recipe: Recipe,
+    history: Sequence[tuple[int, dict[str, float]]],
 ) -> None:
     """Writes student, teacher, centre, optimiser, step and history.
 

@@ -81,6 +81,8 @@ def train_steps(
             images_seen=state.step * recipe.training.batch_size,
             metrics=metrics,
         )
+        if metrics:
+            meter.restart()  # what the caller did at the boundary is not training time
 
 
 def is_diverged(report: StepReport) -> bool:
@@ -133,7 +135,7 @@ class _Meter:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading, over all workers; starts the next interval."""
+        """Means since the last restart, over all workers."""
         one = next(iter(self.sums.values())).new_ones(())
         reduced = sum_over_workers(torch.stack([*self.sums.values(), one]).double()).tolist()
         num_workers = reduced.pop()
@@ -142,11 +144,12 @@ class _Meter:
             name: value / (num_workers * self.steps)
             for name, value in zip(self.sums, reduced, strict=True)
         }
+        means["throughput/s_per_step"] = elapsed_s / self.steps
         means["throughput/images_per_s"] = num_workers * self.images / elapsed_s
         means["throughput/data_wait_share"] = self.waited_s / elapsed_s
-        self._restart()
         return means
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Begins the next interval."""
         self.sums, self.steps, self.images = {}, 0, 0
         self.waited_s, self.started_s = 0.0, time.perf_counter()

@@ -74,13 +74,18 @@ def fit(job: Job) -> Outcome:
         scaling_config=ScalingConfig(
             num_workers=training.num_workers,
             use_gpu=use_gpu,
-            resources_per_worker={"CPU": training.cpus_per_worker, **({"GPU": 1} if use_gpu else {})},
+            resources_per_worker={
+                "CPU": training.cpus_per_worker,
+                **({"GPU": 1} if use_gpu else {}),
+            },
         ),
         run_config=RunConfig(
             name=job.name,
             storage_path=str(job.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            failure_config=FailureConfig(max_failures=1),  # a lost node costs a restart, not the run
+            failure_config=FailureConfig(
+                max_failures=1
+            ),  # a lost node costs a restart, not the run
             callbacks=list(job.callbacks),
         ),
     )
@@ -210,7 +215,8 @@ def _resume(job: Job, state: TrainingState) -> History:
 def _wrap(objective: nn.Module, world_size: int) -> nn.Module:
     if world_size == 1:
         return objective
-    objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    if next(objective.parameters()).is_cuda:
+        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # it knows no CPU
     # Every worker updates the centre from the same sums, so buffers need not be sent around.
     wrapped: nn.Module = prepare_model(
         objective, parallel_strategy_kwargs={"broadcast_buffers": False}
