@@ -1,0 +1,113 @@
+"""DINO's weighted k-nearest-neighbour classifier: the probe that needs no training.
+
+In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log,
+``poise evaluate knn``.
+
+Protocol ``knn/dino-v1`` (arXiv 2104.14294, appendix; instance discrimination, arXiv 1805.01978):
+features are L2-normalised; each of a query's k most similar bank images votes for its class with
+weight exp(cosine / T), T = 0.07; classes rank by the sum of votes. Top-5 counts a query whose
+class is among the min(5, k) best. Unlike the published script it takes any number of classes and
+of queries, and a k above the bank's size means the whole bank.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+PROTOCOL = "knn/dino-v1"
+
+_CHUNK_ELEMENTS = 2**25  # similarities held at once: 128 MiB of float32
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest bank images of each query, most similar first."""
+
+    similarities: Tensor  # float32 [n, k], cosine; -inf for a query's own image
+    labels: Tensor  # int64 [n, k]
+
+
+def knn_probe(
+    bank_features: Tensor,
+    bank_labels: Tensor,
+    query_features: Tensor,
+    query_labels: Tensor,
+    num_classes: int,
+    k: int = 20,
+    temperature: float = 0.07,
+    own_rows: Tensor | None = None,
+) -> Iterator[tuple[str, float]]:
+    """Yields ``knn_top1`` and ``knn_top5``, in percent.
+
+    Args:
+        bank_features: [m, D], of any length per row.
+        bank_labels: int64 [m], 0 … num_classes − 1.
+        query_features: [n, D], on the bank's device.
+        query_labels: int64 [n].
+        num_classes: C; with C ≤ 5 top-5 is 100.
+        k: neighbours that vote.
+        temperature: of the votes.
+        own_rows: int64 [n], the bank row that is the query itself and does not vote, -1 for none.
+
+    Chance is 100/C. A collapsed backbone is at chance; a randomly initialised one is above it.
+
+    Raises:
+        ValueError: the bank or the queries are empty, or a label is not one of the classes.
+    """
+    neighbors = find_neighbors(bank_features, bank_labels, query_features, k, own_rows)
+    yield from vote(neighbors, query_labels, num_classes, k, temperature)
+
+
+def find_neighbors(
+    bank_features: Tensor,
+    bank_labels: Tensor,
+    query_features: Tensor,
+    k: int,
+    own_rows: Tensor | None = None,
+) -> Neighbors:
+    """The k most similar bank images of each query; arguments as for ``knn_probe``.
+
+    Memory is bounded: queries are compared in chunks.
+    """
+    if not len(bank_features) or not len(query_features):
+        raise ValueError("k-NN needs at least one bank image and one query")
+    k = min(k, len(bank_features))
+    bank = normalize(bank_features.float(), dim=1)
+    bank_labels = bank_labels.to(bank.device)
+    rows_per_chunk = max(1, _CHUNK_ELEMENTS // len(bank))
+    similarities, labels = [], []
+    for start in range(0, len(query_features), rows_per_chunk):
+        queries = normalize(query_features[start : start + rows_per_chunk].float(), dim=1)
+        cosines = queries @ bank.T  # [chunk, m]
+        if own_rows is not None:
+            _leave_out(cosines, own_rows[start : start + rows_per_chunk].to(bank.device))
+        nearest = cosines.topk(k, dim=1)
+        similarities.append(nearest.values)
+        labels.append(bank_labels[nearest.indices])
+    return Neighbors(torch.cat(similarities), torch.cat(labels))
+
+
+def vote(
+    neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float = 0.07
+) -> Iterator[tuple[str, float]]:
+    """Yields the accuracies of the first k neighbours' vote, in percent, as ``knn_probe`` does."""
+    query_labels = query_labels.to(neighbors.labels.device)
+    for labels in (neighbors.labels, query_labels):
+        if labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(f"k-NN needs labels from 0 to {num_classes - 1}")
+    weights = (neighbors.similarities[:, :k] / temperature).exp()
+    scores = weights.new_zeros(len(weights), num_classes)
+    scores.scatter_add_(1, neighbors.labels[:, :k], weights)
+    # Stable, so that classes without votes rank the same everywhere.
+    ranking = scores.sort(dim=1, descending=True, stable=True).indices
+    hits = ranking == query_labels[:, None]
+    for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):
+        yield name, int(hits[:, :best].sum()) * 100.0 / len(hits)
+
+
+def _leave_out(cosines: Tensor, own_rows: Tensor) -> None:
+    in_bank = (own_rows >= 0).nonzero().squeeze(1)
+    cosines[in_bank, own_rows[in_bank]] = -torch.inf

@@ -1,0 +1,140 @@
+"""The two labelled sets of a k-NN probe, checked before any work is done.
+
+In: folders of prepared datasets. Out: their images, then their features side by side. Next:
+``poise.evaluation.knn`` by way of ``poise.evaluation.online`` or the command line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
+from poise.data.manifest import Manifest
+from poise.evaluation.features import Normalization, features_of, no_progress
+from poise.evaluation.images import EvaluationImages
+
+
+@dataclass(frozen=True)
+class KnnFeatures:
+    """What ``knn_probe`` takes. Images without a label are left out."""
+
+    bank_features: Tensor  # [m, D]
+    bank_labels: Tensor  # int64 [m]
+    query_features: Tensor  # [n, D]
+    query_labels: Tensor  # int64 [n]
+    num_classes: int
+    own_rows: Tensor | None  # int64 [n], the bank row that is the query itself, -1 for none
+
+
+@dataclass(frozen=True)
+class KnnSets:
+    """The images of the bank and of the queries.
+
+    ``shared`` says that both are of one dataset. Then no query may find itself: its own image
+    does not vote (leave-one-out).
+    """
+
+    bank: EvaluationImages
+    queries: EvaluationImages
+    num_classes: int
+    shared: bool
+
+    @property
+    def num_images(self) -> int:
+        """Images that ``features`` goes through."""
+        return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
+
+    def features(
+        self,
+        backbone: nn.Module,
+        normalization: Normalization,
+        device: torch.device,
+        on_images: Callable[[int], None] = no_progress,
+    ) -> KnnFeatures:
+        """Both sets' features; one pass where bank and queries are the same images."""
+
+        def of(images: EvaluationImages) -> _Labelled:
+            found = features_of(backbone, images, normalization, device, on_images=on_images)
+            return _labelled(images, *found)
+
+        bank = of(self.bank)
+        queries = bank if self.queries is self.bank else of(self.queries)
+        own_rows = _rows_of(queries.sample_ids, bank.sample_ids) if self.shared else None
+        return KnnFeatures(
+            bank.features, bank.labels, queries.features, queries.labels, self.num_classes, own_rows
+        )
+
+
+def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Manifest]:
+    """The manifests of two datasets that can serve a k-NN probe.
+
+    Raises:
+        PoiseError: one is not prepared or has no labels, or their classes differ.
+    """
+    manifests = Manifest.read(queries), Manifest.read(bank)
+    for folder, manifest in zip((queries, bank), manifests, strict=True):
+        if not manifest.classes:
+            raise PoiseError(
+                f"{folder}: has no labels, and k-NN compares labels; "
+                "prepare it from a folder of class folders, or choose another dataset"
+            )
+    if manifests[0].classes != manifests[1].classes:
+        raise PoiseError(
+            f"{queries} has {_describe(manifests[0])} but the bank {bank} has "
+            f"{_describe(manifests[1])}; k-NN needs the same classes in the same order"
+        )
+    return manifests
+
+
+def open_knn_sets(
+    queries: str | Path,
+    bank: str | Path,
+    image_px: int,
+    max_queries: int | None = None,
+    max_bank: int | None = None,
+    seed: int = 0,
+) -> KnnSets:
+    """Opens and checks both datasets; the limits choose images by ``seed``.
+
+    Raises:
+        PoiseError: as ``check_knn_sets``.
+    """
+    query_manifest, bank_manifest = check_knn_sets(queries, bank)
+    bank_images = EvaluationImages(ImageDataset.open(bank), image_px, max_bank, seed)
+    query_images = EvaluationImages(ImageDataset.open(queries), image_px, max_queries, seed)
+    shared = query_manifest.fingerprint == bank_manifest.fingerprint
+    if shared and np.array_equal(bank_images.sample_ids, query_images.sample_ids):
+        query_images = bank_images
+    return KnnSets(bank_images, query_images, len(bank_manifest.classes), shared)
+
+
+class _Labelled(NamedTuple):
+    features: Tensor
+    labels: Tensor
+    sample_ids: NDArray[np.int64]
+
+
+def _labelled(images: EvaluationImages, features: Tensor, labels: Tensor) -> _Labelled:
+    known = labels >= 0
+    if not known.any():
+        raise PoiseError(f"{images.folder}: none of its images has a label, and k-NN needs them")
+    sample_ids = images.sample_ids[known.numpy()]
+    return _Labelled(features[known.to(features.device)], labels[known], sample_ids)
+
+
+def _rows_of(sample_ids: NDArray[np.int64], bank_ids: NDArray[np.int64]) -> Tensor:
+    rows = np.minimum(np.searchsorted(bank_ids, sample_ids), len(bank_ids) - 1)
+    return torch.from_numpy(np.where(bank_ids[rows] == sample_ids, rows, -1))
+
+
+def _describe(manifest: Manifest) -> str:
+    shown = ", ".join(manifest.classes[:3])
+    more = ", …" if len(manifest.classes) > 3 else ""
+    return f"{len(manifest.classes)} classes ({shown}{more})"
