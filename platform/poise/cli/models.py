@@ -1,0 +1,118 @@
+"""`poise models`: the registered backbones and where each came from."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poise.cli.console import print_table
+
+if TYPE_CHECKING:
+    from poise.tracking.registry import Version
+
+app = typer.Typer(help="List and inspect registered backbones.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_command(as_json: AsJson = False) -> None:
+    """List every registered version, newest first."""
+    from poise.tracking.registry import list_models
+    from poise.tracking.store import open_store
+
+    versions = list_models(open_store())
+    if as_json:
+        print(json.dumps([_describe(version) for version in versions], indent=2))
+    elif versions:
+        print_table(
+            ("model", "version", "aliases", "metric", "value", "verdict", "backbone", "dataset",
+             "created"),
+            [_row(version) for version in versions],
+        )  # fmt: skip
+    else:
+        print("nothing is registered yet; `poise sweep` registers its best healthy trial")
+
+
+@app.command("show")
+def show_command(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME[/VERSION|@ALIAS]", help="The newest version by default.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show one version: its lineage, its figures and its files."""
+    from poise.tracking.fetch import read_files
+    from poise.tracking.registry import find_model
+    from poise.tracking.store import open_store
+
+    store = open_store()
+    version = find_model(store, model)
+    files = read_files(store, version)
+    if as_json:
+        print(json.dumps(_describe(version) | {"files": files}, indent=2))
+        return
+    print(f"{version.uri}  {' '.join(f'@{alias}' for alias in version.aliases)}".rstrip())
+    print()
+    for name, value in _story(version):
+        print(f"{name:<12}{value}")
+    print()
+    print_table(
+        ("file", "bytes", "sha256"),
+        [(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()],
+    )
+
+
+def _row(version: "Version") -> tuple[object, ...]:
+    tags = version.tags
+    return (
+        version.name,
+        version.version,
+        " ".join(version.aliases) or "-",
+        tags.get("metric", "-"),
+        _number(tags.get("metric_value")),
+        tags.get("verdict", "-"),
+        tags.get("backbone", "-"),
+        tags.get("dataset", "-"),
+        _created(version)[:16],
+    )
+
+
+def _story(version: "Version") -> list[tuple[str, str]]:
+    """From the version back to the images it was made of."""
+    tags = version.tags
+    figure = f"{tags.get('metric', '-')} = {_number(tags.get('metric_value')) or '-'}"
+    return [
+        ("trial", tags.get("trial_run", version.run_id)),
+        ("sweep", tags.get("sweep_run", "none: a single run")),
+        ("recipe", tags.get("recipe", "-")),
+        ("backbone", tags.get("backbone", "-")),
+        ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
+        ("figure", f"{figure}  ({tags.get('protocol', 'no protocol')})"),
+        ("verdict", tags.get("verdict", "-")),
+        ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
+        ("stored in", version.source),
+    ]
+
+
+def _describe(version: "Version") -> dict[str, Any]:
+    return {
+        "uri": version.uri,
+        "name": version.name,
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "created": _created(version),
+        "run_id": version.run_id,
+        "source": version.source,
+        "tags": version.tags,
+    }
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else round(float(text), 3)
+
+
+def _created(version: "Version") -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(version.created_ms / 1000).astimezone().isoformat(" ", "seconds")

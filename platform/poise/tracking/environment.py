@@ -1,0 +1,114 @@
+"""Where and with what a run was made.
+
+In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.runs``.
+"""
+
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+import torch
+
+import poise
+
+_PACKAGES = (
+    "poise", "torch", "torchvision", "timm", "ray", "mlflow", "numpy", "pillow", "pyarrow",
+)  # fmt: skip
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, processors and accelerators of this machine, as JSON."""
+    return {
+        "command": shlex.join(sys.argv),
+        "folder": os.getcwd(),  # noqa: PTH109 - a string is wanted
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "cuda": torch.version.cuda,
+        "gpus": [_gpu(index) for index in range(torch.cuda.device_count())],
+        "cpu": {
+            "model": _cpu_model(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        },
+    }
+
+
+def git_tags() -> dict[str, str]:
+    """The commit of the current folder and whether files differ from it; empty without git."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {"mlflow.source.git.commit": commit, "poise.git_dirty": str(bool(changed)).lower()}
+
+
+def controller_tags() -> dict[str, str]:
+    """Who holds a run: this process, in a form that ``controller_lives`` can look for."""
+    return {
+        "poise.version": poise.__version__,
+        "poise.host": socket.gethostname(),
+        "poise.pid": str(os.getpid()),
+        "poise.process_started_s": f"{_started_s(psutil.Process()):.2f}",
+        **git_tags(),
+    }
+
+
+def controller_lives(tags: Mapping[str, str]) -> bool:
+    """Whether the process that holds a run of this machine is still there.
+
+    A pid alone would do until it is given to another process.
+    """
+    try:
+        process = psutil.Process(int(tags["poise.pid"]))
+        same = abs(_started_s(process) - float(tags["poise.process_started_s"])) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _started_s(process: psutil.Process) -> float:
+    """Seconds from boot to the process's start: unlike the time of day, no clock moves it."""
+    return float(process.create_time() - psutil.boot_time())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _gpu(index: int) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(index)
+    return {
+        "name": properties.name,
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+        "capability": f"{properties.major}.{properties.minor}",
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()

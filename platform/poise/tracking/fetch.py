@@ -1,0 +1,112 @@
+"""Registered backbones, brought to where they are wanted.
+
+In: a reference such as ``models:/name@candidate``. Out: its package in a folder, every file
+verified, or the backbone itself. Next: evaluation, and whoever uses the backbone.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from torch import nn
+
+from poise.config.errors import PoiseError
+from poise.config.paths import home
+from poise.models.package import (
+    CHECKSUMS_FILE,
+    WEIGHTS_FILE,
+    load_backbone,
+    read_checksums,
+    verify_package,
+)
+from poise.tracking.registry import Version, find_model
+from poise.tracking.store import Store, one_line, open_store
+
+ORIGIN_FILE = "origin.json"
+
+
+def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
+    """Sizes and SHA-256 of a version's files, without fetching the weights."""
+    scratch = home() / f".files-{os.getpid()}"
+    try:
+        _download(store, f"{version.source}/{CHECKSUMS_FILE}", scratch, version.uri)
+        return read_checksums(scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def pull(store: Store, reference: str, folder: str | Path) -> Path:
+    """Fetches a version's package; the folder appears only when every file is verified.
+
+    Args:
+        store: where it is registered.
+        reference: as in ``find_model``.
+        folder: where to put it. A folder that already holds this version is left as it is.
+
+    Raises:
+        PoiseError: there is no such version, its files are gone or damaged, or the folder holds
+            something else.
+    """
+    version, folder = find_model(store, reference), Path(folder)
+    if folder.exists():
+        _check_same(version, folder)
+        return folder
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        package = _download(store, version.source, partial, version.uri)
+        _verify(package, version)
+        origin = {"uri": version.uri, "run_id": version.run_id, "tags": version.tags}
+        (package / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
+        package.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def load_model(
+    reference: str | Path, store: Store | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A backbone and its config, from a package's folder or from the registry.
+
+    Registered versions are kept under ``POISE_HOME/models`` once fetched.
+    """
+    if Path(reference).is_dir():
+        return load_backbone(reference)
+    store = store or open_store()
+    version = find_model(store, str(reference))
+    folder = home() / "models" / version.name / str(version.version)
+    return load_backbone(pull(store, version.uri, folder))
+
+
+def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
+    # Without a destination MLflow hands out the live folder of a local store.
+    try:
+        return Path(
+            download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
+        )
+    except (MlflowException, OSError) as error:
+        raise PoiseError(f"{uri}: cannot be fetched from {source}: {one_line(error)}") from None
+
+
+def _verify(folder: Path, version: Version) -> None:
+    """MLflow gives an empty folder without an error when a model's files were deleted."""
+    if not (folder / CHECKSUMS_FILE).is_file():
+        raise PoiseError(f"{version.uri}: its files are gone from {version.source}")
+    try:
+        verify_package(folder)
+    except PoiseError as error:
+        raise PoiseError(
+            f"{version.uri}: what {version.source} holds is damaged: {error}"
+        ) from None
+
+
+def _check_same(version: Version, folder: Path) -> None:
+    weights = verify_package(folder)[WEIGHTS_FILE]["sha256"]
+    if weights != version.tags["weights_sha256"]:
+        raise PoiseError(f"{folder}: already holds another model than {version.uri}")

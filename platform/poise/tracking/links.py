@@ -1,0 +1,55 @@
+"""Where to look at runs in a browser.
+
+In: a store and a sweep's run. Out: an address, and the command that serves it where none does.
+Next: a person.
+"""
+
+import shlex
+import sys
+from typing import NamedTuple
+from urllib.parse import quote
+
+from poise.tracking.store import Store
+
+_PORT = 5000
+
+
+class Link(NamedTuple):
+    """How to see a sweep."""
+
+    url: str
+
+    command: str | None
+    """Starts the server behind ``url`` on this machine alone; none where one runs already."""
+
+
+def sweep_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link:
+    """The sweep's trials as charts, best first.
+
+    Args:
+        store: where the sweep is.
+        run_id: the sweep's parent run.
+        metric: what trials are ordered by, the largest first.
+    """
+    experiment_id = store.client.get_run(run_id).info.experiment_id
+    query = {
+        "workflowType": "machine_learning",  # a fresh browser opens in another mode
+        "searchFilter": f"tags.mlflow.parentRunId = '{run_id}'",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": "false",
+        "compareRunsMode": "CHART",
+    }
+    parameters = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    remote = store.uri.startswith(("http://", "https://"))
+    base = store.uri if remote else f"http://127.0.0.1:{_PORT}"
+    url = f"{base}/#/experiments/{experiment_id}/runs?{parameters}"
+    return Link(url, None if remote else _serve_command(store))
+
+
+def _serve_command(store: Store) -> str:
+    arguments = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", store.uri, "--host", "127.0.0.1", "--port", str(_PORT)),
+        *("--allowed-hosts", f"127.0.0.1:{_PORT},localhost:{_PORT}", "--workers", "1"),
+    ]
+    return f"MLFLOW_DISABLE_TELEMETRY=true {shlex.join(arguments)}"

@@ -1,0 +1,202 @@
+"""The life of a run in MLflow.
+
+Created (or found again) → recipe and environment written → metrics arrive through its writer →
+files added → ended by its controller or, where that died, by ``reconcile``.
+
+In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and travels to the
+worker that trains. Next: ``poise.tracking.ending``.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import yaml
+from mlflow.entities import Param, RunTag
+
+from poise.config import PoiseError, Recipe
+from poise.tracking.environment import controller_lives, controller_tags, describe_environment
+from poise.tracking.store import Store, explained
+from poise.tracking.writer import MetricWriter, Patience
+
+SPILL_FILE = "metrics-waiting.jsonl"
+_MAX_PARAM_LENGTH = 6000
+_MAX_PARAMS_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run."""
+
+    store: Store
+    run_id: str
+    experiment_id: str
+
+    folder: str
+    """Where metrics wait while the store does not answer; reachable from every worker."""
+
+    def open_writer(self, patience: Patience | None = None) -> MetricWriter:
+        """The run's observer, made in the process that trains."""
+        return MetricWriter(self.store, self.run_id, Path(self.folder) / SPILL_FILE, patience)
+
+
+# ---- created, or found again --------------------------------------------------------------------
+
+
+def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
+    """The run of a single pretraining. The same name again continues the same run.
+
+    Raises:
+        PoiseError: a living process on this machine already controls it.
+    """
+    return _find_or_create(store, store.experiment(experiment), f"run:{name}", name, folder, {})
+
+
+def create_sweep_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
+    """The parent run of a sweep. The same name again continues the same run.
+
+    Raises:
+        PoiseError: a living process on this machine already controls it.
+    """
+    return _find_or_create(store, store.experiment(experiment), f"sweep:{name}", name, folder, {})
+
+
+def create_trial_run(sweep: Run, trial_id: str, folder: str | Path) -> Run:
+    """A trial's run, a child of its sweep. A resumed trial continues its own run."""
+    key, tags = f"trial:{sweep.run_id}:{trial_id}", {"mlflow.parentRunId": sweep.run_id}
+    return _find_or_create(sweep.store, sweep.experiment_id, key, trial_id, folder, tags)
+
+
+# ---- what it was made of ------------------------------------------------------------------------
+
+
+@explained()
+def log_recipe(run: Run, recipe: Recipe, dataset: str, fingerprint: str) -> None:
+    """Writes the resolved recipe: parameters by dotted key, tags, and ``recipe.yaml``.
+
+    Parameters are written once. A resumed run whose recipe differs keeps the first values and
+    lists the new ones in the tag ``poise.resumed_with``.
+    """
+    tree = recipe.model_dump(mode="json")
+    values = {key: _parameter(value) for key, value in _flatten(tree)}
+    known = run.store.client.get_run(run.run_id).data.params
+    added = [Param(key, value) for key, value in values.items() if key not in known]
+    for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
+        chunk = added[start : start + _MAX_PARAMS_AT_ONCE]
+        run.store.client.log_batch(run.run_id, params=chunk)
+    tags = {
+        "poise.recipe": recipe.name,
+        "poise.dataset": dataset,
+        "poise.dataset_fingerprint": fingerprint,
+    }
+    changed = [f"{k}={v}" for k, v in values.items() if known.get(k, v) != v]
+    set_tags(run, tags | ({"poise.resumed_with": " ".join(changed)} if changed else {}))
+    run.store.client.log_text(run.run_id, yaml.safe_dump(tree, sort_keys=False), "recipe.yaml")
+
+
+def log_environment(run: Run) -> None:
+    """Writes ``environment.json``: versions, processors, accelerators, command."""
+    log_json(run, describe_environment(), "environment.json")
+
+
+@explained()
+def log_json(run: Run, content: Mapping[str, Any], name: str) -> None:
+    """Writes a JSON artifact such as ``verdict.json``."""
+    run.store.client.log_text(run.run_id, json.dumps(content, indent=2) + "\n", name)
+
+
+@explained()
+def log_files(run: Run, paths: Iterable[str | Path], folder: str | None = None) -> None:
+    """Copies files, such as pictures, into the run's artifacts."""
+    for path in paths:
+        run.store.client.log_artifact(run.run_id, str(path), folder)
+
+
+@explained()
+def set_tags(run: Run, tags: Mapping[str, object]) -> None:
+    """Sets tags; an existing one is replaced."""
+    pairs = [RunTag(key, str(value)) for key, value in tags.items()]
+    run.store.client.log_batch(run.run_id, tags=pairs)
+
+
+# ---- how it went --------------------------------------------------------------------------------
+
+
+@explained()
+def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
+    """Per metric its ``(step, value)`` pairs in order of steps.
+
+    Steps that were trained again after an interruption are stored twice; the later one counts.
+    """
+    return {key: _newest(store.client.get_metric_history(run_id, key)) for key in keys}
+
+
+# ---- details ------------------------------------------------------------------------------------
+
+
+@explained()
+def _find_or_create(
+    store: Store,
+    experiment_id: str,
+    key: str,
+    name: str,
+    folder: str | Path,
+    tags: Mapping[str, str],
+) -> Run:
+    key = key.replace("'", "_")
+    found = store.search_runs(f"tags.`poise.key` = '{key}'", [experiment_id])
+    tags = {**tags, **controller_tags(), "poise.key": key}
+    if found:
+        run_id = _continue(store, found[0], tags)
+    else:
+        tags["poise.attempt"] = "1"
+        run_id = store.client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
+    return Run(store, run_id, experiment_id, str(Path(folder).absolute()))
+
+
+def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> str:
+    run_id, known = str(run.info.run_id), run.data.tags
+    elsewhere = (
+        known["poise.pid"] != tags["poise.pid"] and known["poise.host"] == tags["poise.host"]
+    )
+    if run.info.status == "RUNNING" and elsewhere and controller_lives(known):
+        raise PoiseError(
+            f"run '{run.info.run_name}' is in the hands of process {known['poise.pid']}; "
+            "wait for it, stop it, or choose another name"
+        )
+    tags["poise.attempt"] = str(int(known["poise.attempt"]) + 1)
+    # The new controller is known before the run counts as running: `reconcile` may look between.
+    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    store.client.update_run(run_id, status="RUNNING")
+    return run_id
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _parameter(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _MAX_PARAM_LENGTH else f"{text[: _MAX_PARAM_LENGTH - 1]}…"
+
+
+def _newest(points: Iterable[mlflow.entities.Metric]) -> list[tuple[int, float]]:
+    by_step = {}
+    for point in sorted(points, key=lambda point: point.timestamp):
+        by_step[point.step] = point.value
+    return sorted((step, _unclipped(value)) for step, value in by_step.items())
+
+
+def _unclipped(value: float) -> float:
+    """The database has no infinity; MLflow stores the largest float in its place."""
+    if abs(value) >= sys.float_info.max * (1 - 1e-9):
+        return float("inf") if value > 0 else float("-inf")
+    return value
