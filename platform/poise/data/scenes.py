@@ -11,7 +11,6 @@ and learning from views alone can find them.
 """
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,8 +83,8 @@ def _coordinates(px: int) -> tuple[Plane, Plane]:
     """Pixel centres of the supersampled canvas, from −0.5 to 0.5."""
     side = px * SUPERSAMPLING
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    x, y = np.meshgrid(axis, axis)
-    return x, y
+    x: Plane = np.tile(axis, (side, 1))
+    return x, x.T
 
 
 def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
@@ -101,9 +100,7 @@ def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane
     return inside.astype(np.float32), u.astype(np.float32), v.astype(np.float32)
 
 
-def _turned(
-    x: Plane, y: Plane, reach: float, rng: np.random.Generator
-) -> tuple[Plane, Plane]:
+def _turned(x: Plane, y: Plane, reach: float, rng: np.random.Generator) -> tuple[Plane, Plane]:
     """Coordinates around a random centre within ``reach``, turned by a random angle."""
     center_x, center_y = rng.uniform(-reach, reach, 2).astype(np.float32)
     angle = rng.uniform(0, np.pi)
@@ -155,9 +152,8 @@ def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArra
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
     image = _shrink(canvas * light[..., None])
-    image = image + rng.normal(0, PIXEL_NOISE, image.shape)
-    developed: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return developed
+    image += PIXEL_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _shrink(canvas: Plane) -> Plane:

@@ -1,0 +1,138 @@
+"""`poise data`: makes a dataset of any images, and shows what the model will see of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poise.cli.console import is_terminal
+
+if TYPE_CHECKING:
+    from poise.data.ingest import Progress
+    from poise.data.manifest import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of class folders or of images, Parquet files, torchvision:NAME[/SPLIT], "
+            "or scenes (drawn here, no download)."
+        ),
+    ],
+    dest: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    num_images: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many scenes to draw (10,000); else a random subset's size."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes or the subset.")] = 0,
+    image_px: Annotated[
+        int | None, typer.Option(help="Side of the scenes, in pixels (32).")
+    ] = None,
+) -> None:
+    """Make a Poise dataset: Parquet shards of the original files, and a manifest.
+
+    Every image is decoded once. Those that cannot be are listed in quarantine.jsonl with the
+    reason, and left out. Interrupted, the same command goes on where it stopped.
+
+    Example: poise data prepare photos/ datasets/photos
+    """
+    from poise.data import ingest
+
+    with _progress() as show:
+        manifest = ingest.prepare(str(source), dest, num_images, seed, image_px, on_progress=show)
+    _summarise(manifest, dest, ingest.QUARANTINE_FILE)
+
+
+@app.command()
+def preview(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a prepared dataset.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Show this recipe's views and seed; default: DINO's published views."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
+    num_images: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 8,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the images and views; default: the recipe's.")
+    ] = None,
+) -> None:
+    """Draw images and their augmented views, exactly as the model will see them.
+
+    Example: poise data preview datasets/photos --output preview.png
+    """
+    from poise.config import load_recipe
+    from poise.config.views import ViewsConfig
+    from poise.data.preview import draw_preview
+
+    loaded = load_recipe(recipe) if recipe else None
+    views = loaded.data.views if loaded else ViewsConfig()
+    if seed is None:
+        seed = loaded.seed if loaded else 0
+    print(draw_preview(dataset, views, output, num_images, seed))
+
+
+def _summarise(manifest: "Manifest", folder: Path, quarantine_file: str) -> None:
+    labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
+    shards = len(manifest.shards)
+    print(
+        f"{folder}: {manifest.num_samples:,} images, {labels}, "
+        f"{shards} shard{'' if shards == 1 else 's'}, fingerprint {manifest.fingerprint[:12]}"
+    )
+    if manifest.num_quarantined:
+        print(f"{manifest.num_quarantined:,} set aside; reasons in {folder / quarantine_file}")
+    print(f"look at it: poise data preview {folder}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[["Progress"], None]]:
+    """A bar on a terminal, a line every few seconds elsewhere."""
+    if not is_terminal():
+        yield _Lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("preparing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images, {task.fields[quarantined]:,} set aside"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns) as bar:
+        task = bar.add_task("", total=None, quarantined=0)
+
+        def show(progress: "Progress") -> None:
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.total,
+                quarantined=progress.quarantined,
+            )
+
+        yield show
+
+
+class _Lines:
+    """Plain progress lines, not more often than a log can bear."""
+
+    def __init__(self) -> None:
+        self._last_line_at = time.monotonic()
+
+    def __call__(self, progress: "Progress") -> None:
+        if time.monotonic() - self._last_line_at < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line_at = time.monotonic()
+        print(
+            f"{progress.done:,} of {progress.total:,} images, {progress.quarantined:,} set aside",
+            flush=True,
+        )
