@@ -54,7 +54,7 @@ def knn(
 
     from poise.evaluation.knn_report import report_knn
     from poise.evaluation.sets import open_knn_sets
-    from poise.tracking.registry import load_model
+    from poise.tracking.fetch import load_model
 
     backbone, config = load_model(model)
     sets = open_knn_sets(dataset, bank or _pretraining_dataset(config, model), config["image_px"])

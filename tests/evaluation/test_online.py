@@ -1,0 +1,98 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from poise.config import PoiseError
+from poise.config.recipe import DataConfig, EvaluationConfig, Recipe
+from poise.evaluation.features import evaluation_mode
+from poise.evaluation.knn_report import report_knn
+from poise.evaluation.online import online_knn
+from poise.evaluation.sets import open_knn_sets
+from tests.evaluation.conftest import MakeDataset
+
+CPU = torch.device("cpu")
+
+
+class MeanColour(nn.Module):
+    """Tells the colours apart without training."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not self.training
+        return images.mean(dim=(2, 3))
+
+
+class Constant(nn.Module):
+    """A collapsed backbone."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.ones(len(images), 4)
+
+
+def recipe(dataset: Path, queries: Path | None) -> Recipe:
+    return Recipe(
+        name="probe",
+        data=DataConfig(dataset=str(dataset)),
+        evaluation=EvaluationConfig(
+            queries=str(queries) if queries else None,
+            image_px=16,
+            knn_k=3,
+        ),
+    )
+
+
+def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
+    make_dataset: MakeDataset,
+) -> None:
+    bank, queries = make_dataset("bank", [0, 1, 2] * 9), make_dataset("queries", [2, 1] * 6, seed=1)
+    probe = pickle.loads(pickle.dumps(online_knn(recipe(bank, queries))))
+    backbone = MeanColour().train()
+    assert dict(probe(backbone, CPU)) == {"knn_top1": 100, "knn_top5": 100}
+    assert backbone.training
+    assert dict(probe(Constant(), CPU))["knn_top1"] <= 50
+    assert pickle.loads(pickle.dumps(probe))._sets is None
+
+
+def test_a_recipe_without_queries_has_no_probe(make_dataset: MakeDataset) -> None:
+    assert online_knn(recipe(make_dataset("bank", [0, 1, 2]), None)) is None
+
+
+def test_datasets_that_cannot_serve_are_refused_before_training(make_dataset: MakeDataset) -> None:
+    bank = make_dataset("bank", [0, 1, 2])
+    unlabelled = make_dataset("unlabelled", [-1, -1], classes=())
+    others = make_dataset("others", [0, 1], classes=("cat", "dog"))
+    with pytest.raises(PoiseError, match="unlabelled: has no labels"):
+        online_knn(recipe(bank, unlabelled))
+    with pytest.raises(PoiseError, match=r"2 classes \(cat, dog\) but the bank"):
+        online_knn(recipe(bank, others))
+    with pytest.raises(PoiseError, match="not a prepared dataset"):
+        online_knn(recipe(bank, bank.parent))
+
+
+def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) -> None:
+    folder = make_dataset("colours", [0, 1, 2, 0, 1, 2, 0, 1])
+    for max_queries in (None, 3):  # the same images, and some of them
+        sets = open_knn_sets(folder, folder, image_px=16, max_queries=max_queries)
+        found = sets.features(MeanColour(), ([0.5] * 3, [0.25] * 3), CPU)
+        assert found.own_rows is not None and (found.own_rows >= 0).all()
+        assert torch.equal(found.bank_features[found.own_rows], found.query_features)
+    assert sets.num_images == 11
+
+
+def test_unlabelled_images_neither_vote_nor_ask(make_dataset: MakeDataset) -> None:
+    folder = make_dataset("partly", [0, -1, 1, 2, -1, 0, 1])
+    sets = open_knn_sets(folder, folder, image_px=16)
+    report = report_knn(MeanColour(), sets, ([0.5] * 3, [0.25] * 3), CPU, ks=(1, 2))
+    assert (report.bank_images, report.query_images, report.leave_one_out) == (5, 5, True)
+    assert [row.top1.percent for row in report.rows] == [80, 80]  # the one blue image is alone
+
+
+def test_modules_get_their_own_modes_back() -> None:
+    module = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout()).train()
+    module[0].eval()
+    with pytest.raises(RuntimeError), evaluation_mode(module):
+        assert not module[1].training
+        raise RuntimeError
+    assert [child.training for child in module.modules()] == [True, False, True]
