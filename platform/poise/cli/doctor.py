@@ -1,0 +1,39 @@
+"""`poise doctor`: what works here, and what to do about what doesn't."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from poise.cli.checkup import Finding, examine
+from poise.cli.console import print_marked
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check versions, CPUs, GPUs, Ray, the MLflow store, memory and disk.
+
+    Ray is started for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status
+    is 1 if something is broken.
+    """
+    findings = list(examine() if as_json else _printed(examine()))
+    broken = any(finding.state == "broken" for finding in findings)
+    if as_json:
+        print(
+            json.dumps({"usable": not broken, "findings": [asdict(f) for f in findings]}, indent=2)
+        )
+    else:
+        print("something is broken: see the fixes above" if broken else "everything needed works")
+    raise typer.Exit(int(broken))
+
+
+def _printed(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Prints each finding as it comes: the last ones take seconds."""
+    for finding in findings:
+        print_marked(finding.state, f"{finding.name:<14}{finding.found}")
+        if finding.fix:
+            print(f"    fix: {finding.fix}")
+        yield finding

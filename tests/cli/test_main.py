@@ -1,0 +1,105 @@
+"""The `poise` command: quick, readable, and one line for each expected failure."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from poise import __version__
+from poise.cli import main
+
+HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "pandas", "sklearn", "matplotlib")
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def _with_command(body: str) -> str:
+    """A program whose only sub-command runs ``body``."""
+    return f"""
+import sys, typer
+from poise.cli import main
+from poise.config.errors import PoiseError
+@main.app.command("try")
+def _try() -> None:
+    {body}
+main.LazyCommands.get_command = lambda self, ctx, name: self.commands.get(name)
+sys.argv = ["poise", "try"]
+main.main()
+"""
+
+
+def test_help_names_every_command_without_loading_a_heavy_library() -> None:
+    code = f"""
+import sys
+from poise.cli.main import run
+assert run(["--help"]) == 0
+print("LOADED", [name for name in {HEAVY} if name in sys.modules])
+"""
+    result = _python(code)
+    assert result.stdout.splitlines()[-1] == "LOADED []", result.stderr
+    for name in main.LazyCommands(name="poise").list_commands(None):
+        assert f"  {name} " in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_help_is_instant() -> None:
+    started = time.process_time(), os.times()
+    subprocess.run([sys.executable, "-m", "poise.cli.main", "--help"], stdout=subprocess.DEVNULL)
+    ended = os.times()
+    cpu_s = ended.children_user - started[1].children_user
+    assert cpu_s < 1.5, "CPU seconds; a heavy import takes more, a busy machine does not"
+
+
+@pytest.mark.parametrize("name", main.LazyCommands(name="poise").list_commands(None))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: poise {name}")
+    assert len(text.splitlines()) > 4
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"poise {__version__}\n"
+
+
+def test_an_expected_failure_is_one_line_and_status_2() -> None:
+    result = _python(_with_command("raise PoiseError('epochs=0: must be at least 1')"))
+    assert (result.returncode, result.stderr) == (2, "error: epochs=0: must be at least 1\n")
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    result = _python(_with_command("raise KeyError('a bug')"))
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "KeyError: 'a bug'" in result.stderr
+
+
+def test_ctrl_c_is_one_line_and_status_130() -> None:
+    result = _python(_with_command("raise KeyboardInterrupt"))
+    assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    program = _with_command("[print('a line of output') for _ in range(100_000)]")
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode in (1, main.BROKEN_PIPE)
+
+
+def test_a_commands_own_exit_status_is_passed_on() -> None:
+    assert _python(_with_command("raise typer.Exit(7)")).returncode == 7
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["pretran"]) == 2
+    assert "No such command 'pretran'" in capsys.readouterr().err
