@@ -82,6 +82,12 @@ class ImageDataset:
     def __len__(self) -> int:
         return self.manifest.num_samples
 
+    @property
+    def mean_bytes(self) -> float:
+        """Average bytes of a sample on disk."""
+        files = (self.folder / shard.file for shard in self.manifest.shards)
+        return sum(file.stat().st_size for file in files) / len(self)
+
     def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:
         """The encoded images with these ids, in this order; an id may come twice.
 

@@ -1,0 +1,133 @@
+"""Which samples, in which order, for which step: computed, never stored.
+
+In: a dataset's layout, a batch size, a seed. Out: sample ids for any step, at once. Next:
+``stream`` reads them.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.dataset import ImageDataset, group_sizes
+from poise.data.draws import uniforms
+
+WINDOW_BYTES = 2**30
+MAX_WINDOW_SAMPLES = 2**16
+_GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # in place of a view, in the addresses of draws
+
+
+class Plan:
+    """The order of samples over a whole run, a pure function of seed, epoch and layout.
+
+    Every epoch takes the row groups in a new order, cuts that order into windows, and shuffles
+    the samples of each window: a reader that holds one window's row groups reads each once. A
+    dataset that fits one window is shuffled whole. What does not fill a last batch is left out;
+    each epoch leaves out others.
+    """
+
+    def __init__(
+        self,
+        sizes: NDArray[np.int64],
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        window_samples: int = MAX_WINDOW_SAMPLES,
+    ) -> None:
+        """A plan over row groups of these ``sizes``, with ``batch_size`` samples per step.
+
+        Raises:
+            PoiseError: a batch is larger than the dataset.
+        """
+        self.num_samples = int(sizes.sum())
+        self.batch_size, self.epochs = batch_size, epochs
+        if batch_size > self.num_samples:
+            raise PoiseError(
+                f"training.batch_size={batch_size} is more than the dataset's {self.num_samples} "
+                "images; lower it or prepare more images"
+            )
+        self._sizes, self._seed = sizes, seed
+        self._starts = np.cumsum(sizes) - sizes
+        self._groups_per_window = max(1, window_samples // int(sizes.max()))
+        # an iterator's neighbours ask for the same window, and a step may span two
+        self._window = lru_cache(maxsize=3)(self._shuffled_window)
+        self._layout = lru_cache(maxsize=2)(self._epoch_layout)
+
+    @classmethod
+    def of(cls, recipe: Recipe, dataset: ImageDataset) -> "Plan":
+        """The plan of a recipe's run over its dataset."""
+        training = recipe.training
+        return cls(
+            group_sizes(dataset.manifest),
+            training.batch_size,
+            training.epochs,
+            recipe.seed,
+            window_samples(dataset.mean_bytes),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the dataset."""
+        return self.num_samples // self.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.epochs
+
+    def epoch(self, step: int) -> int:
+        """The epoch, from 0, that a step belongs to."""
+        return step // self.steps_per_epoch
+
+    def sample_ids(self, step: int) -> NDArray[np.int64]:
+        """The global batch of a step: int64 ``[batch_size]``.
+
+        Raises:
+            IndexError: the run has no such step.
+        """
+        if not 0 <= step < self.total_steps:
+            raise IndexError(f"step {step} is not one of 0 … {self.total_steps - 1}")
+        epoch, position = divmod(step, self.steps_per_epoch)
+        start = position * self.batch_size
+        return self._order(epoch, start, start + self.batch_size)
+
+    def worker_ids(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
+        """One worker's share of a step; the shares of all ranks in order are the global batch."""
+        share = self.batch_size // world_size
+        return self.sample_ids(step)[rank * share : (rank + 1) * share]
+
+    def _order(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Places ``start`` to ``stop`` in an epoch's order."""
+        _, ends = self._layout(epoch)
+        first, last = np.searchsorted(ends, [start, stop - 1], side="right")
+        samples = np.concatenate([self._window(epoch, w) for w in range(first, last + 1)])
+        offset = start - (int(ends[first - 1]) if first else 0)
+        return samples[offset : offset + stop - start]
+
+    def _epoch_layout(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The epoch's order of row groups, and where each window ends among its samples."""
+        keys = uniforms(self._seed, epoch, np.arange(len(self._sizes)), _GROUP_ORDER, 1)[:, 0]
+        order = np.argsort(keys, kind="stable")
+        firsts = np.arange(0, len(order), self._groups_per_window)
+        return order, np.cumsum(np.add.reduceat(self._sizes[order], firsts))
+
+    def _shuffled_window(self, epoch: int, window: int) -> NDArray[np.int64]:
+        order, _ = self._layout(epoch)
+        first = window * self._groups_per_window
+        groups = np.sort(order[first : first + self._groups_per_window])
+        samples = np.concatenate(
+            [np.arange(self._sizes[group]) + self._starts[group] for group in groups]
+        )
+        keys = uniforms(self._seed, epoch, samples, _SAMPLE_ORDER, 1)[:, 0]
+        return samples[np.argsort(keys, kind="stable")]
+
+
+def window_samples(mean_bytes: float) -> int:
+    """Samples in a window: a gibibyte of images, a power of two, at most 65,536.
+
+    A power of two, so that a byte more or less in a file's footer does not change the order.
+    """
+    held = max(1.0, WINDOW_BYTES / mean_bytes)
+    return int(min(MAX_WINDOW_SAMPLES, 2 ** int(np.log2(held))))
