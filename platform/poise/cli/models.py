@@ -25,11 +25,8 @@ def list_command(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_describe(version) for version in versions], indent=2))
     elif versions:
-        print_table(
-            ("model", "version", "aliases", "metric", "value", "verdict", "backbone", "dataset",
-             "created"),
-            [_row(version) for version in versions],
-        )  # fmt: skip
+        headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
+        print_table(headers, [_row(version) for version in versions])
     else:
         print("nothing is registered yet; `poise sweep` registers its best healthy trial")
 
@@ -66,29 +63,26 @@ def show_command(
 def _row(version: "Version") -> tuple[object, ...]:
     tags = version.tags
     return (
-        version.name,
-        version.version,
+        f"{version.name}/{version.version}",  # what the other commands take
         " ".join(version.aliases) or "-",
-        tags.get("metric", "-"),
-        _number(tags.get("metric_value")),
+        _figure(version).removeprefix("eval/"),
         tags.get("verdict", "-"),
         tags.get("backbone", "-"),
         tags.get("dataset", "-"),
-        _created(version)[:16],
+        _created(version)[:10],
     )
 
 
 def _story(version: "Version") -> list[tuple[str, str]]:
     """From the version back to the images it was made of."""
     tags = version.tags
-    figure = f"{tags.get('metric', '-')} = {_number(tags.get('metric_value')) or '-'}"
     return [
         ("trial", tags.get("trial_run", version.run_id)),
         ("sweep", tags.get("sweep_run", "none: a single run")),
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
-        ("figure", f"{figure}  ({tags.get('protocol', 'no protocol')})"),
+        ("figure", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
         ("verdict", tags.get("verdict", "-")),
         ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
         ("stored in", version.source),
@@ -108,8 +102,10 @@ def _describe(version: "Version") -> dict[str, Any]:
     }
 
 
-def _number(text: str | None) -> float | None:
-    return None if text is None else round(float(text), 3)
+def _figure(version: "Version") -> str:
+    if "metric_value" not in version.tags:
+        return "-"
+    return f"{version.tags.get('metric', '')} {float(version.tags['metric_value']):.2f}".strip()
 
 
 def _created(version: "Version") -> str:

@@ -7,6 +7,7 @@ verified, or the backbone itself. Next: evaluation, and whoever uses the backbon
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,9 @@ ORIGIN_FILE = "origin.json"
 
 def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
     """Sizes and SHA-256 of a version's files, without fetching the weights."""
-    scratch = home() / f".files-{os.getpid()}"
-    try:
-        _download(store, f"{version.source}/{CHECKSUMS_FILE}", scratch, version.uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        _download(store, f"{version.source}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
         return read_checksums(scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def pull(store: Store, reference: str, folder: str | Path) -> Path:

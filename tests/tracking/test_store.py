@@ -1,0 +1,90 @@
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError
+from poise.tracking.store import Store, open_store, redacted
+
+
+def test_default_store_is_an_absolute_file_whatever_folder_a_worker_stands_in(
+    store: Store, tmp_path: Path
+) -> None:
+    assert store.uri == f"sqlite:///{tmp_path}/home/mlflow.db"
+    experiment = store.client.get_experiment(store.experiment("scenes"))
+    assert experiment.artifact_location == f"{tmp_path}/home/artifacts/scenes"
+
+
+def test_a_relative_file_in_the_variable_is_made_absolute(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert open_store().uri == store.uri
+
+
+def test_opening_a_store_tells_later_processes_no_address(store: Store) -> None:
+    store.experiment("scenes")
+    addresses = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID"}
+    assert not addresses & set(os.environ)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [
+        ("f4a9b2c7d1e6", "a newer MLflow .*; install mlflow==3.18.0"),
+        ("000000000000", "a newer MLflow .*; install the MLflow that made it"),
+        ("451aebb31d03", "an older MLflow .*`mlflow db upgrade"),
+    ],
+)
+def test_a_store_of_another_mlflow_is_refused_and_left_as_it_was(
+    tmp_path: Path, revision: str, advice: str
+) -> None:
+    path = tmp_path / "mlflow.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES (?)", [revision])
+    before = path.read_bytes()
+    with pytest.raises(PoiseError, match=advice):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_server_that_does_not_answer_is_named_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(PoiseError, match=f"{uri}.*no MLflow server answers"):
+        open_store(uri)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PoiseError, match="cannot be written .*; set POISE_HOME"):
+        open_store(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "sqlite://"])
+def test_a_store_that_workers_cannot_share_is_refused(uri: str) -> None:
+    with pytest.raises(PoiseError, match="MLFLOW_TRACKING_URI"):
+        open_store(uri)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database, but long enough to be looked at" * 40)
+    with pytest.raises(PoiseError, match="cannot be read"):
+        open_store(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_deleted_experiment_is_not_written_to(store: Store) -> None:
+    store.client.delete_experiment(store.experiment("scenes"))
+    with pytest.raises(PoiseError, match="mlflow experiments restore"):
+        store.experiment("scenes")
+
+
+def test_messages_hide_passwords() -> None:
+    assert "secret" not in redacted("postgresql://poise:secret@db/mlflow")
+    assert "secret" not in redacted("https://poise:secret@tracking.example:5000")

@@ -1,0 +1,173 @@
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import _validate_metric_name
+
+from poise.tracking.runs import SPILL_FILE, Run, history
+from poise.tracking.store import Store
+from poise.tracking.writer import MetricWriter, Patience, _is_hopeless, metric_name
+
+HASTY = Patience(period_s=0.05, backoff_s=(0.05,), flush_s=0.3, retry_s=0.1)
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """Someone holds the database's write lock, as a backup or a stuck process would."""
+    database = sqlite3.connect(store.uri.removeprefix("sqlite:///"), isolation_level=None)
+    with closing(database):
+        database.execute("BEGIN EXCLUSIVE")
+        yield
+        database.execute("ROLLBACK")
+
+
+def stored(run: Run, key: str = "loss/total") -> list[tuple[int, float]]:
+    return history(run.store, run.run_id, [key])[key]
+
+
+def waiting(run: Run) -> Path:
+    return Path(run.folder) / SPILL_FILE
+
+
+def test_everything_logged_before_a_flush_is_stored_before_it_returns(run: Run) -> None:
+    """A checkpoint was once committed while its metrics were in memory: half of them were lost."""
+    with closing(run.open_writer(Patience(period_s=3600))) as writer:
+        for step in range(2000):  # more than two batches
+            writer.log(step, {"loss/total": 1 / (step + 1)})
+        writer.flush()
+        assert stored(run) == [(step, 1 / (step + 1)) for step in range(2000)]
+
+
+def test_metrics_arrive_without_a_flush(run: Run) -> None:
+    with closing(run.open_writer(HASTY)) as writer:
+        writer.log(1, {"loss/total": 0.5})
+        deadline = time.monotonic() + 10
+        while not stored(run) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert stored(run) == [(1, 0.5)]
+
+
+def test_a_locked_store_holds_up_no_step_and_loses_nothing(run: Run) -> None:
+    writer = run.open_writer(HASTY)
+    with locked(run.store):
+        slowest = 0.0
+        for step in range(500):
+            start = time.perf_counter()
+            writer.log(step, {"loss/total": float(step)})
+            slowest = max(slowest, time.perf_counter() - start)
+        start = time.perf_counter()
+        writer.flush()
+        flushed_in = time.perf_counter() - start
+        assert len(waiting(run).read_text().splitlines()) == 500
+    writer.close()
+    assert slowest < 0.1
+    assert flushed_in < 5  # the database itself makes a caller wait for 20 s
+    deadline = time.monotonic() + 30  # a sending that began under the lock may still be waiting
+    while waiting(run).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [step for step, _ in stored(run)] == list(range(500))
+    assert not waiting(run).exists()
+
+
+def test_what_a_dead_process_left_on_disk_is_sent_by_the_next_one(run: Run) -> None:
+    lines = [json.dumps(["loss/total", step / 2, 1000 + step, step]) for step in range(1000)]
+    waiting(run).parent.mkdir(parents=True)
+    waiting(run).write_text("\n".join(lines) + '\n["loss/total", 0.1')  # killed while writing
+    with closing(run.open_writer()) as writer:
+        writer.log(1000, {"loss/total": 500.0})
+    assert stored(run) == [(step, step / 2) for step in range(1001)]
+    assert not waiting(run).exists()
+
+
+def test_sending_twice_stores_once(run: Run) -> None:
+    for _ in range(2):
+        waiting(run).parent.mkdir(parents=True, exist_ok=True)
+        waiting(run).write_text('["loss/total", 0.5, 1000, 1]\n["x/odd", NaN, 1000, 1]\n')
+        run.open_writer().close()
+    assert len(run.store.client.get_metric_history(run.run_id, "loss/total")) == 1
+    assert len(run.store.client.get_metric_history(run.run_id, "x/odd")) == 1
+
+
+def test_a_store_that_answers_again_gets_what_waited(run: Run) -> None:
+    """The run is moved away and back, so that sending fails at once rather than after 20 s."""
+    run.store.client.delete_run(run.run_id)
+    with closing(run.open_writer(HASTY)) as writer:
+        writer.log(1, {"loss/total": 1.0})
+        writer.flush()
+        assert waiting(run).exists()
+        run.store.client.restore_run(run.run_id)
+        deadline = time.monotonic() + 10
+        while waiting(run).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert stored(run) == [(1, 1.0)]
+
+
+def test_a_store_that_is_gone_is_reported_once(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    run.store.client.delete_run(run.run_id)
+    with closing(run.open_writer(HASTY)) as writer:
+        for step in range(3):
+            writer.log(step, {"loss/total": 1.0})
+            writer.flush()
+            time.sleep(0.3)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert str(waiting(run)) in message
+
+
+def test_values_that_are_no_numbers_survive(run: Run) -> None:
+    with closing(run.open_writer()) as writer:
+        writer.log(1, {"a": math.nan, "b": math.inf, "c": -math.inf})
+    values = history(run.store, run.run_id, ["a", "b", "c"])
+    assert math.isnan(values["a"][0][1])
+    assert (values["b"], values["c"]) == ([(1, math.inf)], [(1, -math.inf)])
+
+
+def test_an_unreachable_server_costs_the_trainer_one_flush(tmp_path: Path, run: Run) -> None:
+    nowhere = Store("http://127.0.0.1:9", artifacts=None)
+    lost = replace(run, store=nowhere, folder=str(tmp_path / "lost"))
+    writer = lost.open_writer(HASTY)
+    writer.log(1, {"loss/total": 1.0})
+    start = time.perf_counter()
+    writer.close()
+    assert time.perf_counter() - start < 5
+    assert json.loads(waiting(lost).read_text())[0] == "loss/total"
+
+
+def test_a_server_out_of_connections_is_asked_again_though_it_says_400() -> None:
+    exhausted = MlflowException("QueuePool limit of size 5 reached", error_code=3)
+    exhausted.error_code = "INVALID_PARAMETER_VALUE"
+    assert not _is_hopeless(exhausted)
+    exhausted.message = "nonsense"
+    assert _is_hopeless(MlflowException.invalid_parameter_value("nonsense"))
+    assert not _is_hopeless(ConnectionResetError())
+
+
+@given(st.text(max_size=300))
+def test_any_metric_name_becomes_one_that_mlflow_takes(name: str) -> None:
+    _validate_metric_name(metric_name(name))
+
+
+def test_usual_metric_names_stay_as_they_are() -> None:
+    for name in ("loss/over_ln_k", "throughput/images_per_s", "eval/knn_top1", "a.b: c-d"):
+        assert metric_name(name) == name
+    assert metric_name("eval/knn@1") == "eval/knn_1"
+
+
+def test_a_writer_is_made_on_the_worker_from_plain_data(run: Run) -> None:
+    from ray import cloudpickle
+
+    make = cloudpickle.loads(cloudpickle.dumps(run.open_writer))
+    with closing(make()) as writer:
+        assert isinstance(writer, MetricWriter)
+        writer.log(3, {"loss/total": 2.0})
+    assert stored(run) == [(3, 2.0)]
