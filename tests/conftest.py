@@ -9,6 +9,23 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests that need Ray on one worker of `pytest -n`: they share one cluster."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test joins a developer's cluster, writes to their store or fills their folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("POISE_HOME", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """Recorded outputs of the published implementations."""
@@ -34,7 +51,6 @@ def ray_cluster() -> Iterator[None]:
 
     from poise.data.ray_runtime import start_ray
 
-    os.environ.pop("RAY_ADDRESS", None)
     start_ray()
     yield
     ray.shutdown()

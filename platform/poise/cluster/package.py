@@ -19,6 +19,7 @@ EXCLUDES = (
     "/.venv*/",
     "/venv/",
     "/runs/",
+    "/datasets/",
     "/data/",  # anchored: platform/poise/data is code
     "*.parquet",
     "*.safetensors",

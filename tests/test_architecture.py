@@ -1,0 +1,254 @@
+"""The shape of the house, held by the code itself."""
+
+import ast
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from poise.config import Recipe, Space, load_recipe, load_space
+from poise.config.base import Strict
+from poise.config.loading import field_names
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "platform" / "poise"
+SCRIPTS = REPOSITORY / "pipelines"
+
+STAGES = (
+    "config",
+    "data",
+    "models",
+    "objectives",
+    "diagnostics",
+    "training",
+    "evaluation",
+    "tracking",
+    "sweeps",
+    "cluster",
+    "cli",
+)
+
+HOMES = {
+    "ray.data": "data/stream.py",
+    "ray.train": "training/worker.py",
+    "ray.tune": "sweeps/",
+    "mlflow": "tracking/",
+    "ray.job_submission": "cluster/",
+}
+"""Library → the one place that may import it."""
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+RECIPES = sorted((SCRIPTS / "recipes").rglob("*.yaml"))
+SPACES = sorted((REPOSITORY / "search_spaces").rglob("*.yaml"))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every imported dotted name and its line, also inside functions and under TYPE_CHECKING.
+
+    ``from ray import data`` yields ``ray.data``.
+    """
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{_short(path)}:{node.lineno}: a relative import"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _attributes(path: Path) -> Iterator[tuple[str, int]]:
+    """``ray.data`` in ``ray.data.range(3)``: `import ray` alone reaches its libraries too."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}", node.lineno
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def _is_within(name: str, library: str) -> bool:
+    return name == library or name.startswith(f"{library}.")
+
+
+def _tracked() -> list[Path]:
+    """Text files that are, or are about to be, under version control."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    paths = [REPOSITORY / name for name in listing.stdout.splitlines()]
+    return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8000]]
+
+
+def test_a_stage_imports_only_stages_to_its_left() -> None:
+    wrong = []
+    for path in MODULES:
+        stage = path.relative_to(PACKAGE).parts[0]
+        if stage not in STAGES:
+            continue
+        for name, line in _imports(path):
+            used = name.split(".")[1] if name.startswith("poise.") else stage
+            if used in STAGES and STAGES.index(used) > STAGES.index(stage):
+                wrong.append(f"{_short(path)}:{line}: {stage} imports {name}, to its right")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_of_the_package_is_a_stage() -> None:
+    folders = {path.relative_to(PACKAGE).parts[0] for path in MODULES if path.parent != PACKAGE}
+    assert folders <= set(STAGES)
+
+
+def test_each_library_stays_in_its_one_place() -> None:
+    wrong = []
+    for path in MODULES:
+        inside = path.relative_to(PACKAGE).as_posix()
+        for name, line in (*_imports(path), *_attributes(path)):
+            for library, home in HOMES.items():
+                if _is_within(name, library) and not inside.startswith(home):
+                    wrong.append(f"{_short(path)}:{line}: {name} belongs in poise/{home}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+def test_the_science_needs_neither_ray_nor_mlflow() -> None:
+    folders, files = ("objectives", "diagnostics"), ("data/views.py", "data/photometry.py")
+    paths = [path for folder in folders for path in sorted((PACKAGE / folder).glob("*.py"))]
+    paths += [PACKAGE / name for name in files]
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in paths
+    ]
+    program = f"""
+import importlib
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("ray", "mlflow"):
+            raise ModuleNotFoundError(f"{{name}} is imported")
+
+sys.meta_path.insert(0, Absent())
+for name in {names}:
+    importlib.import_module(name)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_nothing_shadows_the_standard_library() -> None:
+    # A `platform/__init__.py` would: under Ray every worker then dies at `import ray` while the
+    # driver waits for ever. A script's own folder comes first on its path: `pipelines/queue.py`.
+    packages = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
+    scripts = {path.stem for path in (*REPOSITORY.glob("*.py"), *SCRIPTS.glob("*.py"))}
+    assert not (packages | scripts) & sys.stdlib_module_names
+    assert platform.system()
+
+
+def test_files_and_functions_stay_short() -> None:
+    wrong = []
+    for path in MODULES:
+        length = len(path.read_text(encoding="utf-8").splitlines())
+        if length > MAX_FILE_LINES:
+            wrong.append(f"{_short(path)}: {length} lines")
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    wrong.append(f"{_short(path)}:{node.lineno}: {node.name} has {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_opens_with_what_it_is_for() -> None:
+    assert not [_short(path) for path in MODULES if not ast.get_docstring(_tree(path))]
+
+
+def test_there_are_recipes_and_spaces() -> None:
+    assert RECIPES
+    assert SPACES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=_short)
+def test_a_recipe_loads_and_is_complete(path: Path) -> None:
+    load_recipe(path)
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert not list(_missing(Recipe, written)), "seeing the file is seeing the run"
+
+
+def _missing(model: type[BaseModel], tree: dict[str, object], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        value, kind = tree.get(name), field.annotation
+        if name not in tree:
+            yield f"{prefix}{name}"
+        elif isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(value, dict):
+            yield from _missing(kind, value, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("path", SPACES, ids=_short)
+def test_a_space_loads_and_so_does_its_recipe(path: Path) -> None:
+    space = load_space(path)
+    load_recipe(path.parent / space.recipe)
+    assert set(space.parameters) <= set(field_names(Recipe)) | {
+        key for key in space.parameters if key.startswith("backbone.options.")
+    }
+
+
+@pytest.mark.parametrize("model", [Recipe, Space], ids=lambda model: model.__name__)
+def test_every_setting_is_read_somewhere(model: type[Strict]) -> None:
+    readers = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "config"]
+    read = {
+        node.attr
+        for path in readers
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Attribute)
+    }
+    read |= _read_by_the_configuration()
+    unread = [name for name in field_names(model) if name.rpartition(".")[2] not in read]
+    assert not unread, "a setting that nothing reads is a promise that nothing keeps"
+
+
+def _read_by_the_configuration() -> set[str]:
+    """Fields behind the derived properties that the other stages read."""
+    return {
+        node.attr
+        for path in (PACKAGE / "config").glob("*.py")
+        for owner in ast.walk(_tree(path))
+        if isinstance(owner, ast.FunctionDef)
+        and any(getattr(mark, "id", None) == "property" for mark in owner.decorator_list)
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Attribute)
+    }
+
+
+def test_no_file_names_a_package_index_or_this_machines_folders() -> None:
+    # Written in pieces, or this file would name them itself.
+    index = re.compile(
+        "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "--(extra-)?index" + "-url"])
+    )
+    folder = str(REPOSITORY)
+    wrong = [
+        _short(path)
+        for path in _tracked()
+        if index.search(text := path.read_text(encoding="utf-8", errors="replace"))
+        or f"{folder}{os.sep}" in text
+    ]
+    assert not wrong
