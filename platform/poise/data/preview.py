@@ -105,8 +105,14 @@ def _figure(encoded: EncodedBatch, views: dict[str, Tensor], manifest: Manifest)
 
 
 def _show(axes: Axes, picture: Picture) -> None:
-    smooth = min(picture.shape[:2]) * 1.5 > _CELL_INCHES * _DOTS_PER_INCH
-    axes.imshow(picture, interpolation="antialiased" if smooth else "nearest")
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    above, left = (side - height) // 2, (side - width) // 2
+    margins = ((above, side - height - above), (left, side - width - left), (0, 0))
+    white = 255 if picture.dtype == np.uint8 else 1
+    smooth = side * 1.5 > _CELL_INCHES * _DOTS_PER_INCH
+    square = np.pad(picture, margins, constant_values=white)
+    axes.imshow(square, interpolation="antialiased" if smooth else "nearest")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -1,0 +1,82 @@
+"""`poise data` as a person uses it: on Ray, interrupted, and looked at."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from poise.cli.main import run
+from poise.data import ingest
+from poise.data.ingest import prepare
+from poise.data.manifest import Manifest
+from tests.data.images import write_class_folders
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_gives_the_very_dataset_that_one_process_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_class_folders(tmp_path / "photos", per_class=20)
+    for number in (3, 17):
+        (photos / "ant" / f"{number}.jpg").write_bytes(b"broken")
+    monkeypatch.setattr(ingest, "SAMPLES_PER_SHARD", 6)
+    serial = prepare(str(photos), tmp_path / "serial" / "photos", parallel=False)
+    parallel = prepare(str(photos), tmp_path / "parallel" / "photos", parallel=True)
+    assert parallel == serial
+    for folder in ("serial", "parallel"):
+        lines = (tmp_path / folder / "photos" / "quarantine.jsonl").read_text().splitlines()
+        assert len(lines) == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    arguments = ["data", "prepare", "scenes", str(tmp_path / "scenes"), "--num-images", "4096"]
+    command = [sys.executable, "-m", "poise.cli.main", *arguments]
+    first_shard = tmp_path / "scenes" / ingest.REPORTS_FOLDER / "shard-00000.json"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not first_shard.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "interrupted"
+    assert not (tmp_path / "scenes" / "manifest.json").exists()
+    kept = first_shard.with_suffix(".json").stat().st_mtime_ns
+    shard = tmp_path / "scenes" / "shard-00000.parquet"
+    written = shard.stat().st_mtime_ns
+    assert kept >= written
+    assert run(arguments) == 0
+    assert shard.stat().st_mtime_ns == written
+    assert Manifest.read(tmp_path / "scenes").num_samples == 4096
+
+
+def test_prepare_then_preview_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, picture = str(tmp_path / "scenes"), str(tmp_path / "preview.png")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        f"name: tiny\ndata: {{dataset: {dataset}, "
+        "views: {global_px: 32, local_px: 16, local_count: 2}}\n"
+    )
+    assert run(["data", "prepare", "scenes", dataset, "--num-images", "40"]) == 0
+    assert "40 images, 8 classes, 1 shard" in capsys.readouterr().out
+    assert run(["data", "preview", dataset, "--recipe", str(recipe), "--output", picture]) == 0
+    assert capsys.readouterr().out.strip() == picture
+    assert Path(picture).stat().st_size > 10_000
+
+
+def test_expected_failures_are_one_line_and_status_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "prepare", str(tmp_path / "nowhere"), str(tmp_path / "dataset")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'nowhere'}: no such file")
+    assert run(["data", "preview", str(tmp_path)]) == 2
+    assert "not a prepared dataset" in capsys.readouterr().err
