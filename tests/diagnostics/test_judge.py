@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poise.diagnostics import Thresholds, Verdict, VerdictKind, judge
@@ -91,19 +91,34 @@ def test_every_prefix_of_a_healthy_run_is_spared() -> None:
     assert verdicts[0].kind is VerdictKind.UNDECIDED
 
 
-def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_is_over() -> (
-    None
-):
-    run = history(until(600, 0.6, 0.9999), until(600, 0.3, 1e-6), until(600, 0.1, 1e-5))
+def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_is_over() -> None:
+    run = history(
+        until(600, 0.6, 0.9999),
+        lambda step: learning(100, 0.3)(step) + 1e-4 if step < 600 else 1e-6,
+        until(600, 0.1, 1e-5),
+    )
     verdict = judge(run, K, total_steps=100_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 600)
+
+
+def test_losing_what_random_features_carry_is_no_collapse_early_in_a_plan() -> None:
+    run = history(constant(0.998), lambda step: 0.16 * 0.5 ** (step / 20), constant(0.001))
+    assert judge(run, K, total_steps=10_000).kind is VerdictKind.UNDECIDED
+    assert judge(run, K, total_steps=1000).kind is VerdictKind.UNIFORM
+
+
+def test_a_batch_on_two_prototypes_is_collapse_though_some_information_is_left() -> None:
+    # As seen without centering: a few images go on escaping to a second prototype.
+    run = history(constant(0.008), until(500, 0.05, 0.0124), constant(0.02))
+    verdict = judge(run, K)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 20)
 
 
 def test_without_centering_everything_goes_to_one_prototype() -> None:
     run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
     verdict = judge(run, K, total_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
-    assert "since step 340" in verdict.evidence and "0.0%" in verdict.evidence
+    assert "since step 340" in verdict.evidence and "0.0% to" in verdict.evidence
     assert "center_momentum" in verdict.advice
 
 
@@ -122,7 +137,7 @@ def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
     run = history(constant(entropy), constant(1e-5), constant(0.001))
     verdict = judge(run, K)
     assert verdict.kind is kind
-    assert f"{K**entropy:.4g} of 4096 prototypes" in verdict.evidence
+    assert f"{K ** (entropy + 1e-5):.4g} of 4096 prototypes" in verdict.evidence
 
 
 def test_a_collapse_that_recovers_is_healthy() -> None:
@@ -172,6 +187,7 @@ def test_limits_can_be_changed() -> None:
     assert judge(healthy(), K, thresholds=strict).kind is not VerdictKind.HEALTHY
 
 
+@settings(deadline=None)  # of a shared machine
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 2)), min_size=1, max_size=40)
 )

@@ -2,15 +2,16 @@
 
 In: the metrics of one run by step. Out: a ``Verdict``. Next: whoever shows or acts on it.
 
-How it decides. A collapse is a teacher that tells every image the same: the mutual information
-between image and prototype is near 0, *persistently and up to the end*. Neither the loss nor the
-entropy decides alone, because a healthy run too begins near ln K with little information (random
-features differ little, and the centre takes the common part away), and its loss may jump when the
-last layer is released. Whether the shared assignment is called uniform or single prototype is
-decided by the teacher's entropy: at ln K and at 0 these are DINO's two collapses. An assignment
-in between, the same for all images yet neither flat nor one-hot, goes to the nearer end of that
-scale (the border is √K prototypes), because the end says which force won: too little sharpening,
-or too little centering. The evidence gives the real spread.
+How it decides. A collapse is a teacher that tells every image the same, *persistently and up to
+the end*. Either the whole batch shares a few prototypes (the marginal entropy is near 0), or the
+mutual information between image and prototype is. Neither the loss nor the teacher's entropy
+decides alone: a healthy run too may begin near ln K and lose what little information random
+features carry before it takes off, and its loss may jump when the last layer is released.
+
+DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 a single
+prototype. An assignment in between, the same for all images yet neither flat nor one-hot, goes to
+the nearer end (the border is √K prototypes), because the end says which force won: too little
+sharpening, or too little centering. The evidence gives the real spread.
 """
 
 import math
@@ -35,8 +36,15 @@ class _Point:
     kl: float | None
     ema_gap: float | None
 
+    @property
+    def marginal(self) -> float:
+        """Entropy of the batch's mean assignment."""
+        return self.entropy + self.information
+
     def state(self, limits: Thresholds) -> VerdictKind:
         """What this step alone looks like."""
+        if self.marginal < limits.few_prototypes_share:
+            return VerdictKind.SINGLE_PROTOTYPE
         if self.information >= limits.no_information_share:
             return VerdictKind.HEALTHY
         if self.entropy < limits.border_entropy_share:
@@ -107,20 +115,27 @@ def _why_too_early(
 ) -> str | None:
     """Why the state at the end cannot be called lasting, or none if it can."""
     state, last_step = tail[-1].state(limits), tail[-1].step
-    unmoved = state is VerdictKind.UNIFORM and not any(
-        point.state(limits) in (VerdictKind.HEALTHY, VerdictKind.SINGLE_PROTOTYPE)
-        for point in points
-    )
+    unmoved = state is VerdictKind.UNIFORM and not _has_learned(points, limits)
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
     if len(tail) < needed:
         return f"it looks {state} since step {tail[0].step}, {len(tail)} of {needed} logged steps"
     if last_step - tail[0].step < limits.min_share_of_steps * last_step:
         return f"it looks {state} only since step {tail[0].step} of {last_step}"
     if unmoved and last_step < limits.min_share_of_plan * planned_steps:
-        return f"it has not left its start by step {last_step} of {planned_steps}"
+        return f"the teacher says nothing yet at step {last_step} of {planned_steps}"
     if unmoved and _is_rising([point.information for point in tail], limits):
         return f"the teacher's information is still rising at step {last_step}"
     return None
+
+
+def _has_learned(points: Sequence[_Point], limits: Thresholds) -> bool:
+    """Whether information has ever risen for good; what random features carry does not count."""
+    lowest, risen = math.inf, 0
+    for point in points:
+        lowest = min(lowest, point.information)
+        floor = max(limits.rising_factor * lowest, limits.no_information_share)
+        risen += point.information >= floor
+    return risen >= limits.min_observations
 
 
 def _is_rising(information: Sequence[float], limits: Thresholds) -> bool:
@@ -167,9 +182,9 @@ def _healthy_evidence(tail: Sequence[_Point]) -> str:
 def _collapse_evidence(tail: Sequence[_Point], num_prototypes: int) -> str:
     entropies = [point.entropy for point in tail]
     most = max(point.information for point in tail)
-    used = math.exp(tail[-1].entropy * math.log(num_prototypes))
+    shared = math.exp(max(point.marginal for point in tail) * math.log(num_prototypes))
     return (
-        f"since step {tail[0].step} the teacher gives every image the same assignment: mutual "
-        f"information at most {most:.2%} of ln K, entropy {min(entropies):.1%} to "
-        f"{max(entropies):.1%}, at the end spread over {used:.4g} of {num_prototypes} prototypes"
+        f"since step {tail[0].step} the teacher says nearly the same of every image: entropy "
+        f"{min(entropies):.1%} to {max(entropies):.1%} of ln K, mutual information at most "
+        f"{most:.2%}, all images together on at most {shared:.4g} of {num_prototypes} prototypes"
     )

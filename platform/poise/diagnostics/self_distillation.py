@@ -40,7 +40,8 @@ def cross_entropy(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
         student_logits: [V, B, K] with V ≥ 2, divided by the student's temperature; view i of the
             teacher and view i of the student are the same picture.
 
-    Cost: one pass over each tensor and one [B, K] temporary. It equals DINO's loss.
+    Cost: two passes over the student's logits and two over the targets; temporaries of the
+    targets' size. It equals DINO's loss.
 
     Healthy: falls below ln K, perhaps after a bump when the last layer is released. Broken: rests
     on ln K or drops to 0; read it with ``entropy`` and the mutual information, never alone.
@@ -51,7 +52,9 @@ def cross_entropy(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
     all_views = torch.linalg.vecdot(teacher.sum(0), student.sum(0))  # [B]
     compared_with = torch.full((num_student, 1), float(num_teacher), device=student.device)
     compared_with[:num_teacher] -= 1
-    normalizers = (compared_with * student.logsumexp(-1)).sum(0)  # [B]
+    # View by view: logsumexp holds a temporary as large as what it is given.
+    normalizers = torch.stack([view.logsumexp(-1) for view in student])  # [V, B]
+    normalizers = (compared_with * normalizers).sum(0)  # [B]
     num_pairs = num_teacher * (num_student - 1)
     total: Tensor = (normalizers - all_views + same_view.sum(0)).mean()
     return total / num_pairs

@@ -43,16 +43,21 @@ class Thresholds:
     """Every limit of the judgement. Shares are of ln K."""
 
     no_information_share: float = 0.01
-    """Mutual information below this is none. Collapsed runs sit at rounding error (below 1e-4);
-    learning runs are above 0.05, also where a small batch limits them to ln(targets)."""
+    """Mutual information below this is none."""
+
+    few_prototypes_share: float = 0.1
+    """Marginal entropy below this is the single prototype's end: the whole batch shares K^0.1
+    prototypes (2 of 1024, 3 of 65536). Without centering a few images go on escaping to a second
+    prototype for long after the collapse, so information alone would see it late or never."""
 
     border_entropy_share: float = 0.5
-    """Entropy above this is the uniform end, below it the single prototype's: √K prototypes."""
+    """Without information, entropy above this is the uniform end, below it the single
+    prototype's: √K prototypes."""
 
     agreement_share: float = 0.05
     """For the uniform end the student must agree: a KL below this. A larger one means that the
     student has moved and the averaged teacher has yet to follow. At the other end KL cannot be
-    asked for: logits that are cosines leave the student short of one-hot, with KL near 0.1."""
+    asked for: logits that are cosines leave the student short of one-hot."""
 
     min_observations: int = 5
     """Logged steps that a condition must hold for, at the end of the history."""
@@ -61,14 +66,14 @@ class Thresholds:
     """Of the steps so far that the condition must have held for."""
 
     min_observations_from_start: int = 10
-    """As ``min_observations``, for a run that never left the uniform state it began in."""
+    """As ``min_observations``, for a uniform run whose information has never risen."""
 
     min_share_of_plan: float = 0.5
     """Of the planned steps that such a run is given before it is called collapsed."""
 
     rising_factor: float = 2.0
-    """Information that grows by this factor over such a stretch may still take off, unless it is
-    under a tenth of ``no_information_share``, where growth is noise."""
+    """Information that has grown by this factor has risen, unless it is under a tenth of
+    ``no_information_share``, where growth is noise."""
 
 
 DEFAULT_THRESHOLDS = Thresholds()

@@ -125,9 +125,9 @@ def _maps(weights: Tensor, num_prefix: int, size: tuple[int, ...]) -> list[tuple
     from_cls, num_registers = weights[:, 0], num_prefix - 1
     maps = []
     for head, row in enumerate(from_cls):
-        shares = f"patches {row[num_prefix:].sum():.0%}, cls {row[0]:.0%}"
+        shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"
         if num_registers:
-            shares += f", reg {row[1:num_prefix].sum():.0%}"
+            shares += f" reg {row[1:num_prefix].sum():.0%}"
         maps.append((f"head {head + 1}\n{shares}", _as_map(row[num_prefix:], size)))
     maps.append(("mean of heads", _as_map(from_cls.mean(0)[num_prefix:], size)))
     for register in range(1, num_prefix):
