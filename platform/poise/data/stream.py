@@ -1,0 +1,179 @@
+"""The stream of views: the plan is read, images are fetched, views are cut ahead of training.
+
+In: a recipe. Out: one ``ViewBatch`` per step, this worker's share. Next: the training loop.
+
+One Ray Data execution spans all epochs, because starting one costs seconds. Its source is the
+plan; tasks turn steps into encoded images, in order, and claim no CPU: training may have
+reserved them all. Views are cut in processes of the training worker (``placement: worker``), or
+by tasks on any node that read and cut (``placement: cluster``; these claim a CPU each).
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.dataset import ImageDataset
+from poise.data.plan import Plan
+from poise.data.pool import Work, cut_ahead
+from poise.data.rows import encoded_row, failure_row, read_encoded, read_views, views_row
+from poise.data.views import ViewCutter
+
+if TYPE_CHECKING:
+    import ray.data
+
+_BLOCK_BYTES = 16 * 2**20  # what travels at once: many steps of small images, two of photographs
+_PIECES = 256  # of the plan; each is one Ray task, and what is repeated when a task is lost
+
+
+def view_stream(
+    recipe: Recipe,
+    rank: int,
+    world_size: int,
+    start_step: int = 0,
+    source: Literal["ray", "local"] = "ray",
+) -> Iterator[ViewBatch]:
+    """This worker's views for every step from ``start_step`` to the end of the run.
+
+    What comes is a function of (recipe, step, rank, world size): neither ``source``, nor where
+    views are cut, nor where the stream was started changes it. Closing the iterator ends what it
+    started.
+
+    Args:
+        recipe: what to stream; ``recipe.training.batch_size`` images per step over all workers.
+        rank: this worker, from 0.
+        world_size: workers in all.
+        start_step: the first step to give.
+        source: ``ray`` streams through Ray Data; ``local`` reads in this process without Ray.
+
+    Raises:
+        PoiseError: the dataset is missing, damaged or smaller than a batch.
+    """
+    reader = Reader(recipe, rank, world_size)  # here: wrong input is told before the first step
+    steps = range(start_step, reader.plan.total_steps)
+    pin_memory = recipe.training.device != "cpu" and torch.cuda.is_available()
+    if source == "ray" and recipe.data.placement == "cluster":
+        return _cut_by_ray(reader, steps, pin_memory)
+    return cut_ahead(
+        reader.cutter,
+        _read_by_ray(reader, steps) if source == "ray" else map(reader.read, steps),
+        recipe.data.cut_processes,
+        recipe.data.prefetch_batches,
+        pin_memory,
+    )
+
+
+class Reader:
+    """One worker's images of any step, and how to cut them."""
+
+    def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
+        self.recipe, self.rank, self.world_size = recipe, rank, world_size
+        self._dataset = ImageDataset.open(recipe.data.dataset)
+        self.plan = Plan.of(recipe, self._dataset)
+        self.cutter = ViewCutter(recipe.data.views, recipe.seed)
+
+    def read(self, step: int) -> Work:
+        """The epoch of a step, and this worker's encoded images of it."""
+        ids = self.plan.worker_ids(step, self.rank, self.world_size)
+        return self.plan.epoch(step), self._dataset.read(ids)
+
+    @property
+    def address(self) -> tuple[str, int, int]:
+        """What a Ray task opens this reader with, in its own process."""
+        return self.recipe.model_dump_json(), self.rank, self.world_size
+
+
+@lru_cache(maxsize=1)  # a process serves one task after another, and keeps the row groups it read
+def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
+    torch.set_num_threads(1)  # it is one of several on its machine
+    return Reader(Recipe.model_validate_json(recipe_json), rank, world_size)
+
+
+def _encoded_rows(steps: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
+    """A Ray Data map: steps in, this worker's encoded images out, a row a step."""
+    return _rows(steps, address, lambda reader, step: encoded_row(*reader.read(step)))
+
+
+def _views_rows(steps: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
+    """A Ray Data map: steps in, this worker's views out, a row a step."""
+
+    def cut(reader: Reader, step: int) -> pa.Table:
+        epoch, encoded = reader.read(step)
+        return views_row(reader.cutter(encoded, epoch))
+
+    return _rows(steps, address, cut)
+
+
+def _rows(
+    steps: pa.Table, address: tuple[str, int, int], row: Callable[[Reader, int], pa.Table]
+) -> Iterator[pa.Table]:
+    try:
+        reader = _opened(*address)
+        for step in steps["step"].to_pylist():
+            yield row(reader, step)
+    except PoiseError as error:  # Ray would bury its one line in a traceback
+        yield failure_row(str(error))
+
+
+def _read_by_ray(reader: Reader, steps: range) -> Iterator[Work]:
+    plan = _plan_dataset(steps, _BLOCK_BYTES)
+    rows = _mapped(plan, _encoded_rows, concurrency=1, num_cpus=0, address=reader.address)
+    yield from map(read_encoded, _iterated(rows))
+
+
+def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[ViewBatch]:
+    plan = _plan_dataset(steps, block_bytes=1)  # every row its own block, cut by its own task
+    single = _mapped(plan, _one_by_one, concurrency=1, num_cpus=0)
+    processes = max(1, reader.recipe.data.cut_processes)
+    rows = _mapped(single, _views_rows, concurrency=processes, num_cpus=1, address=reader.address)
+    for batch in map(read_views, _iterated(rows)):
+        yield batch.pin_memory() if pin_memory else batch
+
+
+def _one_by_one(steps: pa.Table) -> Iterator[pa.Table]:
+    for index in range(len(steps)):
+        yield steps.slice(index, 1)
+
+
+def _plan_dataset(steps: range, block_bytes: int) -> "ray.data.Dataset":
+    import ray.data
+
+    for noisy in ("ray.data", "ray.data._internal.progress"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)  # Poise shows its own progress
+    pieces = np.array_split(np.arange(steps.start, steps.stop), max(1, min(_PIECES, len(steps))))
+    plan = ray.data.from_arrow([pa.table({"step": piece}) for piece in pieces])
+    plan.context.enable_progress_bars = False
+    plan.context.print_on_execution_start = False
+    plan.context.target_max_block_size = block_bytes
+    plan.context.execution_options.preserve_order = True
+    return plan
+
+
+def _mapped(
+    dataset: "ray.data.Dataset",
+    function: Callable[..., Iterator[pa.Table]],
+    concurrency: int,
+    num_cpus: float,
+    **arguments: Any,
+) -> "ray.data.Dataset":
+    import ray.data
+
+    return dataset.map_batches(
+        function,
+        fn_kwargs=arguments,
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.TaskPoolStrategy(size=concurrency),
+        num_cpus=num_cpus,
+    )
+
+
+def _iterated(rows: "ray.data.Dataset") -> Iterator[pa.Table]:
+    return iter(rows.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2))
