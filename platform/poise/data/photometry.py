@@ -109,8 +109,9 @@ class Photometry:
         flat_views, flat_parameters = views.flatten(0, 1), parameters.flatten(0, 1)
         flat_out = out.flatten(0, 1)
         self._placement = self._placement.to(views.device)
-        for part in _parts(flat_views, flat_parameters):
-            flat_out[part] = self._apply(flat_views[part], flat_parameters[part])
+        with torch.autocast(views.device.type, enabled=False):  # colours are not rounded to bf16
+            for part in _parts(flat_views, flat_parameters):
+                flat_out[part] = self._apply(flat_views[part], flat_parameters[part])
         return out
 
     def _apply(self, views: Tensor, parameters: Tensor) -> Tensor:

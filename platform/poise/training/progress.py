@@ -4,8 +4,9 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,9 +74,9 @@ class ProgressDisplay:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
-    def observer(self, run: str, total_steps: int) -> BoardObserver:
-        """An observer for one run, to be sent to its worker."""
-        return BoardObserver(self.board, run, total_steps)
+    def observer(self, run: str, total_steps: int) -> Callable[[], BoardObserver]:
+        """Makes a run's observer, on its worker."""
+        return partial(BoardObserver, self.board, run, total_steps)
 
     def __enter__(self) -> Self:
         self._bars.start()

@@ -1,0 +1,158 @@
+"""One tracked pretraining, from recipe to verdict: where training, probes and MLflow meet.
+
+In: a recipe and its run. Out: a ``Finished`` with verdict, metrics and the backbone's package; all of it
+is in the run as well. Next: ``poise.sweeps``, which carries out many.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from poise.config import Recipe
+from poise.config.paths import home
+from poise.data.dataset import ImageDataset
+from poise.data.manifest import Manifest
+from poise.data.photometry import normalization
+from poise.diagnostics import Verdict, judge
+from poise.evaluation.images import EvaluationImages
+from poise.evaluation.knn import PROTOCOL
+from poise.evaluation.online import online_knn
+from poise.evaluation.pictures import draw_attention, draw_curves
+from poise.models.backbone import VitBackbone
+from poise.models.package import load_backbone, save_backbone
+from poise.tracking.registry import model_name, register_model
+from poise.tracking.runs import Run, log_environment, log_files, log_json, log_recipe, set_tags
+from poise.tracking.store import Store
+from poise.training.checkpoint import History
+from poise.training.report import RunObserver
+from poise.training.worker import BACKBONE_FOLDER, Job, fit
+
+_ATTENTION_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended by itself."""
+
+    run_id: str
+    checkpoint: Path
+    verdict: Verdict
+    history: History = field(repr=False)
+
+    @property
+    def package(self) -> Path:
+        """The backbone's package in the last checkpoint."""
+        return self.checkpoint / BACKBONE_FOLDER
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The latest value of every metric."""
+        latest: dict[str, float] = {}
+        for _, metrics in self.history:
+            latest |= metrics
+        return latest
+
+
+def pretrain(
+    recipe: Recipe,
+    run: Run,
+    name: str,
+    observers: Sequence[Callable[[], RunObserver]] = (),
+    callbacks: Sequence[Any] = (),
+) -> Finished:
+    """Trains, tracks and judges one run. The same name again finishes an interrupted one.
+
+    Args:
+        recipe: the run's.
+        run: in MLflow; its status is the caller's to set.
+        name: of the run's folder under ``home()``.
+        observers: further ones, beside the metric writer.
+        callbacks: Ray Train's.
+    """
+    manifest = Manifest.read(recipe.data.dataset)
+    log_recipe(run, recipe, manifest.name, manifest.fingerprint)
+    log_environment(run)
+    outcome = fit(
+        Job(
+            recipe=recipe,
+            name=name,
+            storage=home(),
+            observers=[run.open_writer, *observers],
+            probe=online_knn(recipe),
+            export=partial(_export, package_config(recipe, manifest, run.run_id)),
+            callbacks=callbacks,
+        )
+    )
+    verdict = judge(outcome.history, recipe.objective.num_prototypes)
+    finished = Finished(run.run_id, outcome.checkpoint, verdict, outcome.history)
+    _log_outcome(run, finished, recipe)
+    return finished
+
+
+def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str, Any]:
+    """What a backbone's package says of itself."""
+    mean, std = normalization(recipe.data.views, manifest)
+    return {
+        "backbone": recipe.backbone.model_dump(mode="json"),
+        "image_px": recipe.data.views.global_px,
+        "evaluation_px": recipe.evaluation_px,
+        "normalization": {"mean": list(mean), "std": list(std)},
+        "lineage": {
+            "run_id": run_id,
+            "recipe": recipe.name,
+            "objective": recipe.objective.name,
+            "dataset": str(Path(recipe.data.dataset).absolute()),
+            "dataset_name": manifest.name,
+            "dataset_fingerprint": manifest.fingerprint,
+        },
+    }
+
+
+def _export(config: dict[str, Any], backbone: nn.Module, folder: Path) -> None:
+    save_backbone(folder, backbone, config)
+
+
+def _log_outcome(run: Run, finished: Finished, recipe: Recipe) -> None:
+    verdict = finished.verdict
+    set_tags(run, {"poise.verdict": verdict.kind, "poise.verdict_evidence": verdict.evidence})
+    log_json(run, asdict(verdict), "verdict.json")
+    with TemporaryDirectory() as scratch:
+        curves = Path(scratch) / "curves.png"
+        draw_curves(curves, {recipe.name: finished.history}, {recipe.name: verdict.onset_step})
+        attention = _draw_attention(Path(scratch) / "attention.png", finished.package, recipe)
+        log_files(run, [curves, *attention], "pictures")
+
+
+def _draw_attention(path: Path, package: Path, recipe: Recipe) -> list[Path]:
+    """The picture in a list, which is empty where the backbone has no attention."""
+    backbone, config = load_backbone(package)
+    if not isinstance(backbone, VitBackbone):
+        return []
+    dataset = ImageDataset.open(recipe.data.dataset)
+    images, _ = next(
+        EvaluationImages(dataset, recipe.evaluation_px, _ATTENTION_IMAGES).batches(
+            _ATTENTION_IMAGES
+        )
+    )
+    mean_and_std = config["normalization"]["mean"], config["normalization"]["std"]
+    draw_attention(path, backbone, images, mean_and_std, torch.device("cpu"))
+    return [path]
+
+
+def register_finished(store: Store, recipe: Recipe, finished: Finished) -> str:
+    """Registers a finished run's backbone; returns ``models:/name/version``."""
+    metric = "eval/knn_top1"
+    measured = (
+        {"metric": metric, "metric_value": finished.metrics[metric], "protocol": PROTOCOL}
+        if metric in finished.metrics
+        else {}
+    )
+    name = model_name(Manifest.read(recipe.data.dataset).name, recipe.backbone.name)
+    tags = {**measured, "verdict": finished.verdict.kind}
+    return register_model(store, finished.package, name, finished.run_id, tags)
