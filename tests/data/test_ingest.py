@@ -197,6 +197,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(photos: Path, tmp_path
     os.utime(photos / "ant" / "0.jpg", (1, 1))
     with pytest.raises(PoiseError, match="whose files have changed since"):
         prepare(str(photos), folder)
+    with pytest.raises(PoiseError, match="lies in the source"):
+        prepare(str(photos), photos / "dataset")
     with pytest.raises(PoiseError, match="not empty, and no dataset"):
         prepare("scenes", photos, num_images=3)
     assert files_of(folder) == before

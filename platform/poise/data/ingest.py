@@ -132,13 +132,15 @@ def prepare(
         PoiseError: the source or an option is wrong, the folder holds another dataset, the disk
             cannot be written to, or no image is usable.
     """
+    folder = Path(destination).absolute()
+    if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
+        raise PoiseError(f"{destination}: lies in the source '{source}'; give a folder outside it")
     opened = open_source(source, num_images, seed, image_px)
     indices = _chosen(opened, source, num_images, seed)
     options = {"--num-images": num_images, "--image-px": image_px}
     asked = " ".join([source, *(f"{name} {n}" for name, n in options.items() if n is not None)])
     key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), str(seed).encode())
     request = Request(source=asked, seed=seed, key=key)
-    folder = Path(destination).absolute()
     try:
         finished = _claim(folder, request)
         return finished or _make(folder, request, opened, indices, parallel, on_progress)

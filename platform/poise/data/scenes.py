@@ -89,7 +89,8 @@ def _coordinates(px: int) -> tuple[Plane, Plane]:
 
 def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
     """Where the object is (0 or 1), and texture coordinates in periods around its centre."""
-    along, across = _turned(x, y, OBJECT_OFFSET, rng)
+    center = rng.uniform(-OBJECT_OFFSET, OBJECT_OFFSET, 2).astype(np.float32)
+    along, across = _turned(x, y, center, rng.uniform(0, np.pi))
     radius = rng.uniform(*OBJECT_RADIUS)
     exponent = rng.uniform(*OUTLINE_EXPONENT)
     aspect = rng.uniform(*OBJECT_ASPECT)
@@ -100,12 +101,10 @@ def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane
     return inside.astype(np.float32), u.astype(np.float32), v.astype(np.float32)
 
 
-def _turned(x: Plane, y: Plane, reach: float, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Coordinates around a random centre within ``reach``, turned by a random angle."""
-    center_x, center_y = rng.uniform(-reach, reach, 2).astype(np.float32)
-    angle = rng.uniform(0, np.pi)
+def _turned(x: Plane, y: Plane, center: NDArray[np.float32], angle: float) -> tuple[Plane, Plane]:
+    """Coordinates along and across a direction, around a centre."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    dx, dy = x - center_x, y - center_y
+    dx, dy = x - center[0], y - center[1]
     return cosine * dx + sine * dy, cosine * dy - sine * dx
 
 
@@ -139,11 +138,22 @@ def _clutter(seed: int, index: int, px: int) -> Plane:
     canvas: Plane = colors[0] + (colors[1] - colors[0]) * coarse
     canvas += (colors[2] - canvas) * (0.6 * fine)
     for _ in range(CLUTTER_PATCHES):
-        along, across = _turned(x, y, 0.5, rng)
-        a, b = rng.uniform(*PATCH_RADIUS, 2)
-        inside = _superellipse(along, across, a, b, rng.uniform(*OUTLINE_EXPONENT))
-        canvas[inside] = rng.random(3, dtype=np.float32)
+        _scatter_patch(canvas, x, y, rng)
     return canvas
+
+
+def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> None:
+    """Paints one patch of one colour, looking only at the window that it fits in."""
+    center = rng.uniform(-0.5, 0.5, 2).astype(np.float32)
+    a, b = rng.uniform(*PATCH_RADIUS, 2)
+    reach = np.float32(1.5 * max(a, b))  # a turned box's corner is √2 radii away
+    columns, rows = (
+        slice(*np.searchsorted(x[0], (middle - reach, middle + reach))) for middle in center
+    )
+    window = (rows, columns)
+    along, across = _turned(x[window], y[window], center, rng.uniform(0, np.pi))
+    inside = _superellipse(along, across, a, b, rng.uniform(*OUTLINE_EXPONENT))
+    canvas[window][inside] = rng.random(3, dtype=np.float32)
 
 
 def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
