@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALL_ATTEMPTS ?= 5
+# Two processes, each with one thread: the tests of Ray share one cluster, so they stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check bench format clean
@@ -32,10 +34,10 @@ demo: $(INSTALLED)  ## The main job on the embedded dataset: a sweep, the collap
 	$(BIN)/python pipelines/demo.py
 
 test: $(INSTALLED) static  ## Format check, lint, strict types and every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(INSTALLED)  ## The tests that need neither Ray nor patience
-	$(BIN)/python -m pytest -m "not slow and not ray"
+	$(PYTEST) -m "not slow and not ray"
 
 check: $(INSTALLED) static test-fast  ## What to run before a commit
 
