@@ -15,7 +15,8 @@ from poise.config import PoiseError
 from poise.data import ingest
 from poise.data.dataset import ImageDataset
 from poise.data.decode import decode_rgb
-from poise.data.ingest import Progress, prepare
+from poise.data.ingest import prepare
+from poise.data.ledger import Progress
 from poise.data.manifest import Manifest
 from poise.data.shards import ShardReport, write_shard
 from poise.data.sources import Part

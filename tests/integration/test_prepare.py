@@ -12,6 +12,7 @@ import pytest
 from poise.cli.main import run
 from poise.data import ingest
 from poise.data.ingest import prepare
+from poise.data.ledger import REPORTS_FOLDER
 from poise.data.manifest import Manifest
 from tests.data.images import write_class_folders
 
@@ -38,7 +39,7 @@ def test_ray_gives_the_very_dataset_that_one_process_gives(
 def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = ["data", "prepare", "scenes", str(tmp_path / "scenes"), "--num-images", "4096"]
     command = [sys.executable, "-m", "poise.cli.main", *arguments]
-    first_shard = tmp_path / "scenes" / ingest.REPORTS_FOLDER / "shard-00000.json"
+    first_shard = tmp_path / "scenes" / REPORTS_FOLDER / "shard-00000.json"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not first_shard.exists() and time.monotonic() < deadline:

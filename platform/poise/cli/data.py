@@ -11,7 +11,7 @@ import typer
 from poise.cli.console import is_terminal
 
 if TYPE_CHECKING:
-    from poise.data.ingest import Progress
+    from poise.data.ledger import Progress
     from poise.data.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")

@@ -4,29 +4,24 @@ In: what a person named after ``poise data prepare``. Out: a folder with Parquet
 original encoded bytes, ``quarantine.jsonl`` and, last of all, the manifest. Next:
 ``poise.data.dataset`` reads it.
 
-A folder being prepared holds ``prepare.json`` (what is being made, and a hash of its inputs) and
-one report per finished shard, so an interrupted run goes on where it stopped. The split into
-shards depends on the inputs alone: the same input gives the same files on one process or many.
+The split into shards depends on the inputs alone: the same input gives the same files on one
+process or many. ``poise.data.ledger`` remembers which are finished.
 """
 
 import hashlib
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from poise.config.base import Strict
 from poise.config.errors import PoiseError
+from poise.data.ledger import REPORTS_FOLDER, Progress, Request, Work, claim, write_text
 from poise.data.manifest import MANIFEST_FILE, Manifest
-from poise.data.shards import ROWS_PER_GROUP, Quarantined, ShardReport, replacing, write_shard
+from poise.data.shards import ROWS_PER_GROUP, Quarantined, ShardReport, write_shard
 from poise.data.sources import Indices, Part, Source, hash_of, open_source
 
 SAMPLES_PER_SHARD = 1024
@@ -36,73 +31,9 @@ SERIAL_SHARDS = 4
 """Up to this many shards are done in this process: starting Ray (4 to 9 s) would take longer."""
 
 QUARANTINE_FILE = "quarantine.jsonl"
-REQUEST_FILE = "prepare.json"
-REPORTS_FOLDER = ".reports"
 
 _LAYOUT = "1"
 """Part of every request's key: raise it when the same inputs come to give other shards."""
-
-
-class Request(Strict):
-    """What a folder was asked to hold."""
-
-    source: str
-    seed: int
-    key: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a preparation is, after each shard."""
-
-    done: int  # images looked at, those of earlier runs included
-    total: int
-    quarantined: int
-
-
-@dataclass
-class _Work:
-    """One preparation: its parts, and the reports on those finished."""
-
-    folder: Path
-    parts: dict[int, Part]
-    sizes: dict[int, int]
-    reports: dict[int, ShardReport] = field(default_factory=dict)
-
-    def shard(self, number: int) -> Path:
-        return self.folder / f"shard-{number:05d}.parquet"
-
-    def report_file(self, number: int) -> Path:
-        return self.folder / REPORTS_FOLDER / f"shard-{number:05d}.json"
-
-    def recover(self) -> None:
-        """Takes up the shards that an earlier run finished."""
-        for number in self.parts:
-            try:
-                text = self.report_file(number).read_text(encoding="utf-8")
-                report = ShardReport.model_validate_json(text)
-            except (OSError, ValidationError):  # not done, or by another version: do it again
-                continue
-            if _is_there(report, self.shard(number)):
-                self.reports[number] = report
-
-    def finish(self, number: int, report: ShardReport) -> None:
-        """Records a shard's end, so that no later run repeats it."""
-        if not _is_there(report, self.shard(number)):
-            raise PoiseError(
-                f"{self.folder}: a Ray worker wrote {self.shard(number).name}, but it is not here; "
-                "on a cluster this must be a folder that every machine shares"
-            )
-        _write(self.report_file(number), report.model_dump_json())
-        self.reports[number] = report
-
-    def progress(self) -> Progress:
-        reports = self.reports.values()
-        return Progress(
-            done=sum(self.sizes[number] for number in self.reports),
-            total=sum(self.sizes.values()),
-            quarantined=sum(len(report.quarantined) for report in reports),
-        )
 
 
 def prepare(
@@ -142,7 +73,7 @@ def prepare(
     key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), str(seed).encode())
     request = Request(source=asked, seed=seed, key=key)
     try:
-        finished = _claim(folder, request)
+        finished = claim(folder, request)
         return finished or _make(folder, request, opened, indices, parallel, on_progress)
     except OSError as error:
         raise PoiseError(f"{folder}: cannot be written to: {error.strerror or error}") from None
@@ -159,41 +90,6 @@ def _chosen(source: Source, text: str, num_images: int | None, seed: int) -> Ind
     return np.sort(shuffled[:num_images])
 
 
-def _claim(folder: Path, request: Request) -> Manifest | None:
-    """Makes the folder this request's. The manifest, where the request is fulfilled already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = folder / REQUEST_FILE
-    if not found.exists():
-        if any(folder.iterdir()):
-            raise PoiseError(f"{folder}: not empty, and no dataset; give a new or empty folder")
-        _write(found, request.model_dump_json(indent=2))
-    _check_same(folder, found, request)
-    (folder / REPORTS_FOLDER).mkdir(exist_ok=True)
-    if not (folder / MANIFEST_FILE).exists():
-        return None
-    manifest = Manifest.read(folder)
-    if all(_is_whole(folder / shard.file, shard.num_samples) for shard in manifest.shards):
-        shutil.rmtree(folder / REPORTS_FOLDER)
-        return manifest
-    (folder / MANIFEST_FILE).unlink()  # shards were lost or cut short: make them again
-    return None
-
-
-def _check_same(folder: Path, found: Path, request: Request) -> None:
-    try:
-        held = Request.model_validate_json(found.read_text(encoding="utf-8"))
-    except ValidationError:
-        raise PoiseError(f"{found}: damaged; delete {folder} or give another folder") from None
-    if held.key != request.key:
-        what = f"'{held.source}' with seed {held.seed}"
-        changed = held.model_copy(update={"key": request.key}) == request
-        raise PoiseError(
-            f"{folder}: holds a different dataset, made from {what}"
-            + (", whose files have changed since" if changed else "")
-            + "; give another folder, or delete this one"
-        )
-
-
 def _make(
     folder: Path,
     request: Request,
@@ -204,7 +100,7 @@ def _make(
 ) -> Manifest:
     spans = np.split(indices, range(SAMPLES_PER_SHARD, len(indices), SAMPLES_PER_SHARD))
     parts = {number: source.part(span) for number, span in enumerate(spans)}
-    work = _Work(folder, parts, {number: len(span) for number, span in enumerate(spans)})
+    work = Work(folder, parts, {number: len(span) for number, span in enumerate(spans)})
     work.recover()
     on_progress(work.progress())
     left = {number: part for number, part in parts.items() if number not in work.reports}
@@ -261,9 +157,9 @@ def _complete(
 ) -> Manifest:
     """Writes the quarantine list and, last, the manifest."""
     quarantined = [entry for report in reports for entry in report.quarantined]
-    _write(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
+    write_text(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
     manifest = _manifest(folder.name, request, classes, reports, quarantined)
-    _write(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2))
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2))
     shutil.rmtree(folder / REPORTS_FOLDER)
     for leftover in folder.glob(".*.tmp"):  # of runs that were killed
         leftover.unlink(missing_ok=True)
@@ -302,22 +198,3 @@ def _manifest(
         rows_per_group=ROWS_PER_GROUP,
         shards=shards,
     )
-
-
-def _is_there(report: ShardReport, path: Path) -> bool:
-    if report.shard is None:
-        return True
-    return path.is_file() and path.stat().st_size == report.num_bytes
-
-
-def _is_whole(path: Path, num_samples: int) -> bool:
-    """Whether a shard is there to its end, which is where Parquet counts its rows."""
-    try:
-        return bool(pq.read_metadata(path).num_rows == num_samples)
-    except (OSError, pa.ArrowInvalid):
-        return False
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
