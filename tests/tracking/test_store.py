@@ -63,7 +63,7 @@ def test_a_server_that_does_not_answer_is_named_at_once() -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PoiseError, match="cannot be written .*; set POISE_HOME"):
+    with pytest.raises(PoiseError, match=r"cannot be written .*; set POISE_HOME"):
         open_store(f"sqlite:///{tmp_path}/file/mlflow.db")
 
 

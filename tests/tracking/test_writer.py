@@ -111,9 +111,7 @@ def test_a_store_that_answers_again_gets_what_waited(run: Run) -> None:
         assert stored(run) == [(1, 1.0)]
 
 
-def test_a_store_that_is_gone_is_reported_once(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_store_that_is_gone_is_reported_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.store.client.delete_run(run.run_id)
     with closing(run.open_writer(HASTY)) as writer:
         for step in range(3):

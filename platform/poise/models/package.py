@@ -91,20 +91,23 @@ def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
     Raises:
         PoiseError: the folder is no package, or a file is missing or not what was saved.
     """
+    damaged = damaged_files(folder)
+    if damaged:
+        raise PoiseError(
+            f"{folder}: {', '.join(damaged)}: missing, or not what {CHECKSUMS_FILE} describes; "
+            "get the package again"
+        )
+    return read_checksums(folder)
+
+
+def damaged_files(folder: str | Path) -> list[str]:
+    """Files that are missing or whose SHA-256 is not the one that was saved."""
     folder = Path(folder)
-    checksums = read_checksums(folder)
-    for name, expected in checksums.items():
-        path = folder / name
-        if not path.is_file():
-            raise PoiseError(
-                f"{folder}: {name} is missing; the package is incomplete, get it again"
-            )
-        if _describe(path) != expected:
-            raise PoiseError(
-                f"{path}: is damaged (its SHA-256 is not the one in {CHECKSUMS_FILE}); "
-                "get the package again"
-            )
-    return checksums
+    return [
+        name
+        for name, expected in read_checksums(folder).items()
+        if not (folder / name).is_file() or _describe(folder / name) != expected
+    ]
 
 
 def read_checksums(folder: str | Path) -> dict[str, dict[str, Any]]:

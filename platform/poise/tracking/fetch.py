@@ -20,6 +20,7 @@ from poise.config.paths import home
 from poise.models.package import (
     CHECKSUMS_FILE,
     WEIGHTS_FILE,
+    damaged_files,
     load_backbone,
     read_checksums,
     verify_package,
@@ -96,12 +97,9 @@ def _verify(folder: Path, version: Version) -> None:
     """MLflow gives an empty folder without an error when a model's files were deleted."""
     if not (folder / CHECKSUMS_FILE).is_file():
         raise PoiseError(f"{version.uri}: its files are gone from {version.source}")
-    try:
-        verify_package(folder)
-    except PoiseError as error:
-        raise PoiseError(
-            f"{version.uri}: what {version.source} holds is damaged: {error}"
-        ) from None
+    damaged = damaged_files(folder)
+    if damaged:
+        raise PoiseError(f"{version.uri}: {', '.join(damaged)}: damaged in {version.source}")
 
 
 def _check_same(version: Version, folder: Path) -> None:

@@ -171,6 +171,8 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
     tags["poise.attempt"] = str(int(known["poise.attempt"]) + 1)
     # The new controller is known before the run counts as running: `reconcile` may look between.
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    if "poise.killed_because" in known:
+        store.client.delete_tag(run_id, "poise.killed_because")
     store.client.update_run(run_id, status="RUNNING")
     return run_id
 

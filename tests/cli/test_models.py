@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from poise.cli.main import run as poise
+from poise.config.recipe import BackboneConfig
+from poise.models.backbone import build_backbone
+from poise.models.package import save_backbone
+from poise.tracking.registry import register_model
+from poise.tracking.runs import create_run
+from poise.tracking.store import open_store
+
+pytestmark = pytest.mark.slow  # makes an MLflow store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def registered(home: Path) -> str:
+    config = BackboneConfig(name="resnet18")
+    description = {"backbone": config.model_dump(mode="json"), "image_px": 32}
+    save_backbone(home / "package", build_backbone(config, 32), description)
+    store = open_store()
+    run = create_run(store, "scenes", "dino-tiny", home / "run")
+    result = {"metric": "eval/knn_top1", "metric_value": 33.25, "verdict": "healthy"}
+    return register_model(store, home / "package", "scenes-resnet18", run.run_id, result)
+
+
+def test_an_empty_registry_says_what_fills_it(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert poise(["models", "list"]) == 0
+    assert "nothing is registered yet" in capsys.readouterr().out
+    assert poise(["models", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_version_is_listed_and_shown_in_words_and_as_json(
+    registered: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poise(["models", "list"])
+    (_, row) = capsys.readouterr().out.splitlines()
+    assert row.split()[:5] == ["scenes-resnet18/1", "candidate", "knn_top1", "33.25", "healthy"]
+
+    poise(["models", "show", "scenes-resnet18@candidate"])
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{registered}  @candidate\n")
+    assert "eval/knn_top1 33.25" in shown
+
+    poise(["models", "show", registered, "--json"])
+    described = json.loads(capsys.readouterr().out)
+    assert described["tags"]["verdict"] == "healthy"
+    assert set(described["files"]) == {"backbone.safetensors", "config.json"}
+
+
+def test_an_unknown_model_is_one_line_and_status_2(
+    registered: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert poise(["models", "show", "scenes-resnet50"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: scenes-resnet50: no model is called 'scenes-resnet50'; there are " + (
+        "scenes-resnet18"
+    )

@@ -1,0 +1,222 @@
+"""A real MLflow store under real processes: many at once, killed, and over HTTP."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from poise.config.recipe import BackboneConfig
+from poise.models.backbone import build_backbone
+from poise.models.package import save_backbone
+from poise.tracking.ending import controlled, reconcile
+from poise.tracking.fetch import pull, read_files
+from poise.tracking.links import sweep_link
+from poise.tracking.registry import find_model, list_models, register_model
+from poise.tracking.runs import (
+    Run,
+    create_sweep_run,
+    create_trial_run,
+    history,
+    log_environment,
+    log_files,
+)
+from poise.tracking.store import Store, open_store
+
+pytestmark = pytest.mark.slow
+
+CHECKPOINT_EVERY = 50
+STEPS = 300
+
+# Trains: writes its step into a file at each checkpoint, after the flush, and starts from there.
+TRAIN = f"""
+import sys, time
+from pathlib import Path
+from poise.tracking.runs import Run
+from poise.tracking.store import Store
+
+uri, run_id, folder = sys.argv[1:4]
+pause_s = float(sys.argv[4])
+checkpoint = Path(folder) / "checkpoint"
+first = int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1
+writer = Run(Store(uri, None), run_id, "", folder).open_writer()
+for step in range(first, {STEPS} + 1):
+    writer.log(step, {{f"metric/{{i}}": step + i for i in range(20)}})
+    time.sleep(pause_s)
+    if step % {CHECKPOINT_EVERY} == 0:
+        writer.flush()
+        checkpoint.write_text(str(step))
+writer.close()
+"""
+
+
+def start_training(run: Run, pause_s: float = 0.0) -> subprocess.Popen[bytes]:
+    Path(run.folder).mkdir(parents=True, exist_ok=True)
+    arguments = [run.store.uri, run.run_id, run.folder, str(pause_s)]
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", TRAIN, *arguments])
+
+
+def trials(store: Store, folder: Path, count: int) -> list[Run]:
+    sweep = create_sweep_run(store, "scenes", "collapse", folder)
+    return [create_trial_run(sweep, str(index), folder / str(index)) for index in range(count)]
+
+
+def assert_complete(run: Run) -> None:
+    stored = history(run.store, run.run_id, ["metric/0", "metric/19"])
+    assert stored["metric/0"] == [(step, step) for step in range(1, STEPS + 1)]
+    assert stored["metric/19"] == [(step, step + 19) for step in range(1, STEPS + 1)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Store]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"),
+        *("--artifacts-destination", str(tmp_path / "server-artifacts")),
+        *("--allowed-hosts", f"127.0.0.1:{port}"),
+    ]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _await(f"http://127.0.0.1:{port}/health")
+        yield open_store(f"http://127.0.0.1:{port}")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _await(url: str) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(url, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.2)
+    raise TimeoutError(url)
+
+
+def test_drivers_that_meet_a_new_store_at_once_all_open_it(tmp_path: Path) -> None:
+    """Left to itself MLflow lets 7 of 8 such processes die in each other's migration."""
+    code = "import sys; from poise.tracking.store import open_store; open_store(sys.argv[1])"
+    command = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
+    drivers = [subprocess.Popen(command) for _ in range(3)]
+    assert [driver.wait(120) for driver in drivers] == [0, 0, 0]
+
+
+def test_processes_that_write_at_once_lose_nothing(store: Store, tmp_path: Path) -> None:
+    runs = trials(store, tmp_path, 3)
+    processes = [start_training(run) for run in runs]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    for run in runs:
+        assert_complete(run)
+
+
+def test_a_killed_writer_resumes_at_its_checkpoint_with_every_step_stored(
+    store: Store, tmp_path: Path
+) -> None:
+    (run,) = trials(store, tmp_path, 1)
+    process = start_training(run, pause_s=0.01)
+    checkpoint = Path(run.folder) / "checkpoint"
+    while not checkpoint.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)  # into the steps that no checkpoint knows of
+    process.kill()
+    process.wait()
+    assert int(checkpoint.read_text()) < STEPS
+    assert start_training(run).wait(120) == 0
+    assert_complete(run)
+
+
+def test_a_killed_sweep_is_closed_by_the_next_command(store: Store, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from poise.tracking.store import open_store;"
+        "from poise.tracking.ending import controlled;"
+        "from poise.tracking.runs import create_sweep_run, create_trial_run\n"
+        "sweep = create_sweep_run(open_store(sys.argv[1]), 'scenes', 'collapse', sys.argv[2])\n"
+        "with controlled(sweep), controlled(create_trial_run(sweep, '0', sys.argv[2])):\n"
+        "    print('running', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, store.uri, str(tmp_path)]
+    for stop, closed_by_itself in ((signal.SIGKILL, False), (signal.SIGTERM, True)):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+        assert reconcile(store) == []
+        process.send_signal(stop)
+        process.wait()
+        process.stdout.close()
+        assert len(reconcile(store)) == (0 if closed_by_itself else 2)
+        found = store.search_runs("attributes.status = 'KILLED'")
+        assert len(found) == 2
+
+
+def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
+    run, other = trials(server, tmp_path, 2)
+    with controlled(run), controlled(other):
+        processes = [start_training(each) for each in (run, other)]
+        assert [process.wait(120) for process in processes] == [0, 0]
+        log_environment(run)
+        (tmp_path / "attention.png").write_bytes(b"picture")
+        log_files(run, [tmp_path / "attention.png"])
+    assert_complete(run)
+    assert server.client.get_run(run.run_id).info.status == "FINISHED"
+
+    config = BackboneConfig(name="resnet18")
+    description = {"backbone": config.model_dump(mode="json"), "image_px": 32}
+    save_backbone(tmp_path / "package", build_backbone(config, 32), description)
+    for each in (run, other):
+        register_model(server, tmp_path / "package", "scenes-resnet18", each.run_id, {})
+    assert [(v.version, v.aliases) for v in list_models(server)] == [(2, ("candidate",)), (1, ())]
+    assert set(read_files(server, find_model(server, "scenes-resnet18"))) == {
+        "backbone.safetensors",
+        "config.json",
+    }
+    pulled = pull(server, "scenes-resnet18@candidate", tmp_path / "pulled")
+    weights = "backbone.safetensors"
+    assert (pulled / weights).read_bytes() == (tmp_path / "package" / weights).read_bytes()
+
+
+def test_the_printed_command_serves_the_store_at_the_printed_address(
+    store: Store, tmp_path: Path
+) -> None:
+    (run,) = trials(store, tmp_path, 1)
+    link = sweep_link(store, run.run_id)
+    assert link.command is not None
+    setting, *command = shlex.split(link.command)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [argument.replace("5000", port) for argument in command]
+    name, _, value = setting.partition("=")
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env=os.environ | {name: value}
+        )
+    try:
+        page = link.url.replace("5000", port).partition("#")[0]
+        _await(f"{page}health")
+        assert "MLflow" in requests.get(page, timeout=10).text
+        asked = requests.get(
+            f"{page}ajax-api/2.0/mlflow/runs/get", params={"run_id": run.run_id}, timeout=30
+        )
+        assert asked.json()["run"]["info"]["run_id"] == run.run_id
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)

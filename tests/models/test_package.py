@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.config import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.backbone import build_backbone
+from poise.models.package import load_backbone, save_backbone, verify_package
+
+TINY = BackboneConfig(
+    name="vit_tiny_patch16_224",
+    num_registers=2,
+    options={"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2},
+)
+CONFIG = {
+    "backbone": TINY.model_dump(mode="json"),
+    "image_px": 32,
+    "normalization": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    "lineage": {"recipe": "dino-tiny"},
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    save_backbone(tmp_path / "package", build_backbone(TINY, 32), CONFIG)
+    return tmp_path / "package"
+
+
+def test_a_loaded_backbone_gives_the_very_features_that_were_saved(tmp_path: Path) -> None:
+    backbone = build_backbone(TINY, 32).eval()
+    save_backbone(tmp_path / "package", backbone, CONFIG)
+    loaded, config = load_backbone(tmp_path / "package")
+    images = torch.randn(2, 3, 32, 32)
+    assert config == CONFIG
+    assert not loaded.training
+    assert torch.equal(loaded(images), backbone(images))
+
+
+def test_a_package_holds_its_three_files_and_nothing_that_runs(package: Path) -> None:
+    names = {path.name for path in package.iterdir()}
+    assert names == {"backbone.safetensors", "config.json", "checksums.json"}
+    assert set(verify_package(package)) == names - {"checksums.json"}
+
+
+def test_saving_again_replaces_a_package_but_nothing_else(package: Path, tmp_path: Path) -> None:
+    save_backbone(package, build_backbone(TINY, 32), CONFIG)
+    load_backbone(package)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(PoiseError, match="photos: holds something else"):
+        save_backbone(tmp_path / "photos", build_backbone(TINY, 32), CONFIG)
+    assert {path.name for path in tmp_path.iterdir()} == {"package", "photos"}
+
+
+def test_one_changed_byte_is_found(package: Path) -> None:
+    weights = package / "backbone.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(
+        PoiseError, match="safetensors: missing, or not what"
+    ):
+        load_backbone(package)
+
+
+@pytest.mark.parametrize("file", ["backbone.safetensors", "config.json", "checksums.json"])
+def test_a_missing_file_is_named(package: Path, file: str) -> None:
+    (package / file).unlink()
+    with pytest.raises(PoiseError, match=file):
+        load_backbone(package)
+
+
+def test_weights_of_another_architecture_are_refused(package: Path, tmp_path: Path) -> None:
+    deeper = CONFIG | {"backbone": TINY.model_dump(mode="json") | {"num_registers": 0}}
+    save_backbone(tmp_path / "mixed", build_backbone(TINY, 32), deeper)
+    with pytest.raises(PoiseError, match="do not fit"):
+        load_backbone(tmp_path / "mixed")
+
+
+def test_checksums_cannot_point_outside_the_package(package: Path) -> None:
+    path = package / "checksums.json"
+    listed = json.loads(path.read_text())
+    path.write_text(json.dumps(listed | {"../secret": {"bytes": 0, "sha256": ""}}))
+    with pytest.raises(PoiseError, match="does not list the files of a backbone package"):
+        load_backbone(package)

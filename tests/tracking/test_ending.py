@@ -1,0 +1,91 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from poise.tracking.ending import controlled, finish, reconcile
+from poise.tracking.runs import (
+    SPILL_FILE,
+    Run,
+    create_sweep_run,
+    create_trial_run,
+    history,
+    set_tags,
+)
+from poise.tracking.store import Store
+
+
+def status(run: Run) -> str:
+    return str(run.store.client.get_run(run.run_id).info.status)
+
+
+def test_a_block_that_ends_well_is_finished(run: Run) -> None:
+    with controlled(run):
+        assert status(run) == "RUNNING"
+    assert status(run) == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(128 + signal.SIGTERM), "KILLED"),
+        (SystemExit(signal.SIGTERM), "KILLED"),  # how Ray's own handler leaves
+        (SystemExit(1), "FAILED"),
+        (SystemExit(0), "FINISHED"),
+        (ValueError("loss is NaN"), "FAILED"),
+    ],
+)
+def test_every_way_out_of_a_run_has_its_status(
+    run: Run, error: BaseException, expected: str
+) -> None:
+    """MLflow on its own calls `sys.exit(1)` and an uncaught exception FINISHED."""
+    with pytest.raises(type(error)), controlled(run):
+        raise error
+    assert status(run) == expected
+
+
+def test_sigterm_kills_the_run_and_gives_the_signal_back(run: Run) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit), controlled(run):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert status(run) == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_finishing_sends_metrics_that_a_worker_could_not(run: Run) -> None:
+    Path(run.folder).mkdir()
+    (Path(run.folder) / SPILL_FILE).write_text('["loss/total", 0.5, 1000, 1]\n')
+    finish(run, "FINISHED")
+    assert history(run.store, run.run_id, ["loss/total"]) == {"loss/total": [(1, 0.5)]}
+
+
+def test_runs_of_a_dead_controller_are_closed_and_all_others_left_alone(
+    store: Store, tmp_path: Path
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    sweep = create_sweep_run(store, "scenes", "dead", tmp_path)
+    trial = create_trial_run(sweep, "0", tmp_path)
+    for run in (sweep, trial):
+        set_tags(run, {"poise.pid": ended.pid})
+    reused = create_sweep_run(store, "scenes", "its pid was given to another", tmp_path)
+    started_s = psutil.Process().create_time() - psutil.boot_time() - 60
+    set_tags(reused, {"poise.process_started_s": started_s})
+    elsewhere = create_sweep_run(store, "scenes", "elsewhere", tmp_path)
+    set_tags(elsewhere, {"poise.pid": ended.pid, "poise.host": socket.gethostname() + "-2"})
+    mine = create_sweep_run(store, "another experiment", "mine", tmp_path)
+    foreign = store.client.create_run(mine.experiment_id).info.run_id
+
+    assert set(reconcile(store)) == {sweep.run_id, trial.run_id, reused.run_id}
+    assert [status(run) for run in (sweep, trial, reused)] == ["KILLED"] * 3
+    assert [status(run) for run in (elsewhere, mine)] == ["RUNNING"] * 2
+    assert store.client.get_run(foreign).info.status == "RUNNING"
+    reason = store.client.get_run(trial.run_id).data.tags["poise.killed_because"]
+    assert reason == f"process {ended.pid} on {socket.gethostname()} is gone"
+    assert reconcile(store) == []
