@@ -57,7 +57,8 @@ def knn(
     from poise.tracking.fetch import load_model
 
     backbone, config = load_model(model)
-    sets = open_knn_sets(dataset, bank or _pretraining_dataset(config, model), config["image_px"])
+    image_px = config.get("evaluation_px") or config["image_px"]
+    sets = open_knn_sets(dataset, bank or _pretraining_dataset(config, model), image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with _progress(sets.num_images) as on_images:
         report = report_knn(

@@ -12,11 +12,15 @@ DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is u
 prototype. An assignment in between, the same for all images yet neither flat nor one-hot, goes to
 the nearer end (the border is √K prototypes), because the end says which force won: too little
 sharpening, or too little centering. The evidence gives the real spread.
+
+KL is not asked for. It is near 0 in either collapse at rest, but not where the shared assignment
+moves from step to step, nor where logits that are cosines keep the student short of one-hot.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from poise.diagnostics import advice
 from poise.diagnostics.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict, VerdictKind
@@ -33,7 +37,6 @@ class _Point:
     step: int
     entropy: float
     information: float
-    kl: float | None
     ema_gap: float | None
 
     @property
@@ -47,10 +50,7 @@ class _Point:
             return VerdictKind.SINGLE_PROTOTYPE
         if self.information >= limits.no_information_share:
             return VerdictKind.HEALTHY
-        if self.entropy < limits.border_entropy_share:
-            return VerdictKind.SINGLE_PROTOTYPE
-        agrees = self.kl is None or self.kl < limits.agreement_share
-        return VerdictKind.UNIFORM if agrees else VerdictKind.UNDECIDED
+        return _end_of_scale(self.entropy, limits)
 
 
 def judge(
@@ -80,47 +80,60 @@ def judge(
 def _judge_points(
     points: Sequence[_Point], num_prototypes: int, planned_steps: int, limits: Thresholds
 ) -> Verdict:
-    state = points[-1].state(limits)
-    tail = _tail(points, limits)
-    if state is VerdictKind.UNDECIDED:
-        return _undecided(
-            f"the teacher tells images apart by only {tail[-1].information:.2%} of ln K at step "
-            f"{tail[-1].step}, but the student disagrees with it (KL {tail[-1].kl:.2%} of ln K)"
-        )
-    doubt = _why_too_early(points, tail, planned_steps, limits)
+    kind, tail = _last_stretch(points, limits)
+    doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt:
         return _undecided(doubt)
-    if state is VerdictKind.HEALTHY:
-        return Verdict(state, None, _healthy_evidence(tail), "")
+    if kind is VerdictKind.HEALTHY:
+        return Verdict(kind, None, _healthy_evidence(tail), "")
     copied = all(point.ema_gap is not None and point.ema_gap < 1e-9 for point in tail)
-    return Verdict(
-        state,
-        tail[0].step,
-        _collapse_evidence(tail, num_prototypes),
-        advice.collapsed(state, copied),
-    )
+    evidence = _collapse_evidence(tail, num_prototypes)
+    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
-def _tail(points: Sequence[_Point], limits: Thresholds) -> Sequence[_Point]:
-    """The longest end of the history that is all in one state."""
-    state = points[-1].state(limits)
-    start = len(points) - 1
-    while start > 0 and points[start - 1].state(limits) is state:
+def _last_stretch(
+    points: Sequence[_Point], limits: Thresholds
+) -> tuple[VerdictKind, Sequence[_Point]]:
+    """What the history ends in, and the longest end of it that is all so.
+
+    A collapse may swing between its two kinds (a teacher without momentum does); then all of the
+    collapse counts and its median entropy names it.
+    """
+    kind = points[-1].state(limits)
+    tail = _tail(points, lambda point: point.state(limits) is kind)
+    if kind is VerdictKind.HEALTHY or len(tail) >= limits.min_observations:
+        return kind, tail
+    tail = _tail(points, lambda point: point.state(limits) is not VerdictKind.HEALTHY)
+    return _end_of_scale(median(point.entropy for point in tail), limits), tail
+
+
+def _tail(points: Sequence[_Point], holds: Callable[[_Point], bool]) -> Sequence[_Point]:
+    start = len(points)
+    while start > 0 and holds(points[start - 1]):
         start -= 1
     return points[start:]
 
 
+def _end_of_scale(entropy: float, limits: Thresholds) -> VerdictKind:
+    uniform = entropy >= limits.border_entropy_share
+    return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
+
+
 def _why_too_early(
-    points: Sequence[_Point], tail: Sequence[_Point], planned_steps: int, limits: Thresholds
+    kind: VerdictKind,
+    points: Sequence[_Point],
+    tail: Sequence[_Point],
+    planned_steps: int,
+    limits: Thresholds,
 ) -> str | None:
     """Why the state at the end cannot be called lasting, or none if it can."""
-    state, last_step = tail[-1].state(limits), tail[-1].step
-    unmoved = state is VerdictKind.UNIFORM and not _has_learned(points, limits)
+    first_step, last_step = tail[0].step, tail[-1].step
+    unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
     if len(tail) < needed:
-        return f"it looks {state} since step {tail[0].step}, {len(tail)} of {needed} logged steps"
-    if last_step - tail[0].step < limits.min_share_of_steps * last_step:
-        return f"it looks {state} only since step {tail[0].step} of {last_step}"
+        return f"it looks {kind} since step {first_step}, {len(tail)} of {needed} logged steps"
+    if last_step - first_step < limits.min_share_of_steps * last_step:
+        return f"it looks {kind} only since step {first_step} of {last_step}"
     if unmoved and last_step < limits.min_share_of_plan * planned_steps:
         return f"the teacher says nothing yet at step {last_step} of {planned_steps}"
     if unmoved and _is_rising([point.information for point in tail], limits):
@@ -128,14 +141,18 @@ def _why_too_early(
     return None
 
 
-def _has_learned(points: Sequence[_Point], limits: Thresholds) -> bool:
-    """Whether information has ever risen for good; what random features carry does not count."""
-    lowest, risen = math.inf, 0
+def _has_left_its_start(points: Sequence[_Point], limits: Thresholds) -> bool:
+    """Whether information has ever risen, or the other collapse was there before.
+
+    Either must have lasted. What information random features carry does not count.
+    """
+    lowest, risen, single = math.inf, 0, 0
     for point in points:
+        single += point.state(limits) is VerdictKind.SINGLE_PROTOTYPE
         lowest = min(lowest, point.information)
         floor = max(limits.rising_factor * lowest, limits.no_information_share)
         risen += point.information >= floor
-    return risen >= limits.min_observations
+    return max(risen, single) >= limits.min_observations
 
 
 def _is_rising(information: Sequence[float], limits: Thresholds) -> bool:
@@ -159,7 +176,6 @@ def _read_points(history: History, ln_k: float) -> list[_Point]:
             step=step,
             entropy=metrics["teacher/entropy"] / ln_k,
             information=metrics["teacher/mutual_information"] / ln_k,
-            kl=metrics["teacher/kl"] / ln_k if "teacher/kl" in metrics else None,
             ema_gap=metrics.get("teacher/ema_gap"),
         )
         for step, metrics in history

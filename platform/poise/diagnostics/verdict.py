@@ -54,11 +54,6 @@ class Thresholds:
     """Without information, entropy above this is the uniform end, below it the single
     prototype's: √K prototypes."""
 
-    agreement_share: float = 0.05
-    """For the uniform end the student must agree: a KL below this. A larger one means that the
-    student has moved and the averaged teacher has yet to follow. At the other end KL cannot be
-    asked for: logits that are cosines leave the student short of one-hot."""
-
     min_observations: int = 5
     """Logged steps that a condition must hold for, at the end of the history."""
 
