@@ -19,7 +19,6 @@ from poise.objectives.base import Observation
 NO_SCALARS: Mapping[str, Tensor] = {}
 
 OVER_LN_K = {
-    "loss/total": "loss/over_ln_k",
     "teacher/entropy": "teacher/entropy_over_ln_k",
     "teacher/kl": "teacher/kl_over_ln_k",
     "teacher/marginal_entropy": "teacher/marginal_entropy_over_ln_k",
@@ -39,7 +38,7 @@ def diagnose(
     Args:
         observation: this worker's share of the batch.
         scalars: 0-dimensional tensors on the observation's device that the loop has at hand, by
-            name (``loss/total``, ``gradient/norm``): averaged over workers, fetched along.
+            name (``gradient/norm``): averaged over workers, fetched along.
     """
     numbers = _measure(observation, scalars)
     if not numbers:
