@@ -14,9 +14,9 @@ from poise.cli.console import print_marked
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check versions, CPUs, GPUs, Ray, the MLflow store, memory and disk.
+    """Say what works on this machine, and how to fix the rest.
 
-    Ray is started for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status
+    Looks at library versions, CPUs, GPUs, memory, disk, the MLflow store and Ray. Ray is started for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status
     is 1 if something is broken.
     """
     findings = list(examine() if as_json else _printed(examine()))

@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Run a poise command as a job on a Ray cluster.
 
-    Example: poise submit --address http://127.0.0.1:8265 -- pretrain recipe.yaml
+    Example: poise submit --name first-try -- pretrain recipe.yaml
 
     The current folder travels with the job, without data and results; so dataset paths are the
     cluster's, and POISE_HOME and MLFLOW_TRACKING_URI, if set, name storage that every node

@@ -23,6 +23,14 @@ from poise.config.errors import PoiseError
 _POLL_S = 0.5
 _COMMAND_NOT_FOUND = 127
 
+for _name in (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+    "ray._private.runtime_env.working_dir",
+):
+    logging.getLogger(_name).setLevel(logging.ERROR)  # what they tell is said once, by Poise
+
 
 def connect(cluster: ClusterAddress) -> JobSubmissionClient:
     """A client of the cluster's job server.
@@ -31,7 +39,6 @@ def connect(cluster: ClusterAddress) -> JobSubmissionClient:
         PoiseError: it does not answer, is no Ray dashboard, or refuses the token.
     """
     check_reachable(cluster)
-    logging.getLogger("ray").setLevel(logging.WARNING)
     with _explained(cluster), _address_variables_hidden():
         return JobSubmissionClient(cluster.url)
 
