@@ -7,7 +7,8 @@ import torch
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
-from poise.models.package import load_backbone, save_backbone, verify_package
+from poise.models.checksums import verify_package
+from poise.models.package import load_backbone, save_backbone
 
 TINY = BackboneConfig(
     name="vit_tiny_patch16_224",
@@ -59,9 +60,7 @@ def test_one_changed_byte_is_found(package: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(
-        PoiseError, match="safetensors: missing, or not what"
-    ):
+    with pytest.raises(PoiseError, match="safetensors: missing, or not what"):
         load_backbone(package)
 
 

@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
-import torch
 
 import poise
 
@@ -25,6 +24,8 @@ _PACKAGES = (
 
 def describe_environment() -> dict[str, Any]:
     """Versions, processors and accelerators of this machine, as JSON."""
+    import torch  # loads for seconds; whoever only looks at runs does without
+
     return {
         "command": shlex.join(sys.argv),
         "folder": os.getcwd(),  # noqa: PTH109 - a string is wanted
@@ -33,7 +34,10 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "cuda": torch.version.cuda,
-        "gpus": [_gpu(index) for index in range(torch.cuda.device_count())],
+        "gpus": [
+            _gpu(torch.cuda.get_device_properties(index))
+            for index in range(torch.cuda.device_count())
+        ],
         "cpu": {
             "model": _cpu_model(),
             "cores": os.cpu_count(),
@@ -97,8 +101,7 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _gpu(index: int) -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties(index)
+def _gpu(properties: Any) -> dict[str, Any]:
     return {
         "name": properties.name,
         "memory_gib": round(properties.total_memory / 2**30, 1),

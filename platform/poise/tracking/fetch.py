@@ -9,24 +9,25 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
-from torch import nn
 
 from poise.config.errors import PoiseError
 from poise.config.paths import home
-from poise.models.package import (
+from poise.models.checksums import (
     CHECKSUMS_FILE,
     WEIGHTS_FILE,
     damaged_files,
-    load_backbone,
     read_checksums,
     verify_package,
 )
 from poise.tracking.registry import Version, find_model
 from poise.tracking.store import Store, one_line, open_store
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ORIGIN_FILE = "origin.json"
 
@@ -70,11 +71,13 @@ def pull(store: Store, reference: str, folder: str | Path) -> Path:
 
 def load_model(
     reference: str | Path, store: Store | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
+) -> tuple["nn.Module", dict[str, Any]]:
     """A backbone and its config, from a package's folder or from the registry.
 
     Registered versions are kept under ``POISE_HOME/models`` once fetched.
     """
+    from poise.models.package import load_backbone  # loads torch, which the other readers spare
+
     if Path(reference).is_dir():
         return load_backbone(reference)
     store = store or open_store()

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
-from poise.models.package import WEIGHTS_FILE, read_config, verify_package
+from poise.models.checksums import WEIGHTS_FILE, read_config, verify_package
 from poise.tracking.store import Store, explained
 
 CANDIDATE = "candidate"
@@ -83,7 +83,7 @@ def register_model(
         version = _find_same(store, name, run_id, tags) or _create(
             store, package_folder, name, run_id, tags
         )
-        store.client.set_registered_model_alias(name, CANDIDATE, str(version))
+        _make_candidate(store, name, version)
     return f"models:/{name}/{version}"
 
 
@@ -171,6 +171,17 @@ def _create(
         await_creation_for=0,
     )
     return int(version.version)
+
+
+def _make_candidate(store: Store, name: str, version: int) -> None:
+    """Moves the alias. Of two processes that give it for the first time MLflow refuses one."""
+    for last_attempt in (False, False, True):
+        try:
+            store.client.set_registered_model_alias(name, CANDIDATE, str(version))
+            return
+        except MlflowException:
+            if last_attempt:
+                raise
 
 
 def _ensure_registered(store: Store, name: str) -> None:
