@@ -16,8 +16,9 @@ def command(
 ) -> None:
     """Say what works on this machine, and how to fix the rest.
 
-    Looks at library versions, CPUs, GPUs, memory, disk, the MLflow store and Ray. Ray is started for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status
-    is 1 if something is broken.
+    Looks at library versions, CPUs, GPUs, memory, disk, the MLflow store and Ray. Ray is started
+    for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status is 1 if
+    something is broken.
     """
     findings = list(examine() if as_json else _printed(examine()))
     broken = any(finding.state == "broken" for finding in findings)
