@@ -43,7 +43,9 @@ def check_libraries() -> Iterator[Finding]:
         except PackageNotFoundError:
             yield Finding(name, "broken", "not installed", "run `make install`")
         except Exception as error:  # a broken binary fails in any way it likes
-            fix = "its build does not match the other libraries'; remove .venv and run `make install`"
+            fix = (
+                "its build does not match the other libraries'; remove .venv and run `make install`"
+            )
             yield Finding(name, "broken", f"cannot be imported: {_one_line(error)}", fix)
 
 
