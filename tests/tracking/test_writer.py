@@ -142,10 +142,8 @@ def test_an_unreachable_server_costs_the_trainer_one_flush(tmp_path: Path, run: 
 
 
 def test_a_server_out_of_connections_is_asked_again_though_it_says_400() -> None:
-    exhausted = MlflowException("QueuePool limit of size 5 reached", error_code=3)
-    exhausted.error_code = "INVALID_PARAMETER_VALUE"
-    assert not _is_hopeless(exhausted)
-    exhausted.message = "nonsense"
+    reason = "QueuePool limit of size 5 overflow 10 reached, connection timed out"
+    assert not _is_hopeless(MlflowException.invalid_parameter_value(reason))
     assert _is_hopeless(MlflowException.invalid_parameter_value("nonsense"))
     assert not _is_hopeless(ConnectionResetError())
 
