@@ -1,7 +1,7 @@
 """From YAML and ``key=value`` to a checked object, with errors for people."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,8 @@ from poise.config.space import Space
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
+_PARAMETERS = "parameters."
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and applies ``dotted.key=value`` overrides.
@@ -22,16 +24,19 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         PoiseError: the file, a key or a value is wrong; the message names it and the fix.
     """
-    return build(Recipe, _with_overrides(read_yaml(path), overrides), source=str(path))
+    return _load(Recipe, path, overrides)
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
     """Reads a search space. Its ``recipe`` path is taken relative to the space's own file.
 
+    A parameter is overridden by its whole key:
+    ``parameters.objective.teacher_temp={choice: [0.04, 0.07]}``.
+
     Raises:
         PoiseError: the file, a key or a value is wrong; the message names it and the fix.
     """
-    return build(Space, _with_overrides(read_yaml(path), overrides), source=str(path))
+    return _load(Space, path, overrides)
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe:
@@ -43,7 +48,7 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
     tree = recipe.model_dump(mode="json")
     for key, value in settings.items():
         check_key(key, source)
-        _set(tree, key, value)
+        _set(tree, key, value, source)
     return build(Recipe, tree, source=source)
 
 
@@ -62,12 +67,25 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def build(model: type[ModelT], tree: Mapping[str, Any], source: str) -> ModelT:
-    """Validates ``tree``, rewriting pydantic's report into one line that names the fix."""
+def build(
+    model: type[ModelT], tree: Mapping[str, Any], source: str, overridden: Collection[str] = ()
+) -> ModelT:
+    """Validates ``tree``, rewriting pydantic's report into one line that names the fix.
+
+    Args:
+        model: what to build.
+        tree: its settings.
+        source: where they came from, for the message.
+        overridden: dotted keys that came from the command line instead.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise PoiseError(f"{source}: {_explain(model, error)}") from None
+        first, *others = error.errors()
+        if any(_concerns(first, key) for key in overridden):
+            source = "command line"
+        more = f" (and {len(others)} more)" if others else ""
+        raise PoiseError(f"{source}: {_explain(model, first)}{more}") from None
 
 
 def field_names(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
@@ -84,48 +102,66 @@ def check_key(key: str, source: str) -> None:
     names = list(field_names())
     free_form = key.startswith("backbone.options.")
     if key not in names and not free_form:
-        raise PoiseError(f"{source}: no setting is called '{key}'{_nearest(key, names)}")
+        raise PoiseError(f"{source}: no setting is called '{key}'{nearest(key, names)}")
 
 
-def _with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    for text in overrides:
+def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> ModelT:
+    settings = parse_overrides(overrides)
+    tree = read_yaml(path)
+    for key, value in settings.items():
+        if key.startswith(_PARAMETERS) and model is Space:
+            tree.setdefault("parameters", {})[key.removeprefix(_PARAMETERS)] = value
+        else:
+            _set(tree, key, value, "command line")
+    return build(model, tree, str(path), settings)
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """``["training.epochs=2"]`` as ``{"training.epochs": 2}``; values are YAML."""
+    settings = {}
+    for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise PoiseError(f"command line: '{text}' is not of the form key=value")
         try:
-            _set(tree, key, yaml.safe_load(value))
+            settings[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise PoiseError(f"command line: the value of '{text}' is not valid YAML") from None
-    return tree
+    return settings
 
 
-def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
     *parents, leaf = dotted.split(".")
     for parent in parents:
         child = tree.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise PoiseError(f"'{dotted}': '{parent}' is a value, not a group of settings")
+            raise PoiseError(
+                f"{source}: '{dotted}': '{parent}' is a value, not a group of settings"
+            )
         tree = child
     tree[leaf] = value
 
 
-def _explain(model: type[Strict], error: ValidationError) -> str:
-    lines = [_explain_one(model, details) for details in error.errors()]
-    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-    return lines[0] + more
+def _concerns(details: Any, key: str) -> bool:
+    """Whether an error is about an overridden key: at it, in it, or about all of a group."""
+    at = ".".join(str(part) for part in details["loc"])
+    return f"{at}.".startswith(f"{key}.") or (at == "" and key in str(details["msg"]))
 
 
-def _explain_one(model: type[Strict], details: Any) -> str:
+def _explain(model: type[Strict], details: Any) -> str:
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] == "extra_forbidden":
-        return f"no setting is called '{key}'{_nearest(key, list(field_names(model)))}"
+        return f"no setting is called '{key}'{nearest(key, list(field_names(model)))}"
     if details["type"] == "missing":
         return f"'{key}' is missing"
     reason = str(details["msg"]).removeprefix("Value error, ")
-    return f"'{key}': {reason}, got {details['input']!r}" if key else reason
+    if not key or isinstance(details["input"], dict | BaseModel):
+        return reason  # it names the key and the value itself
+    return f"'{key}': {reason}, got {details['input']!r}"
 
 
-def _nearest(key: str, names: Sequence[str]) -> str:
+def nearest(key: str, names: Sequence[str]) -> str:
+    """The end of a message about an unknown name: ``; did you mean 'x'?``, or nothing."""
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
     by_leaf = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
     found = by_leaf[:1] or close

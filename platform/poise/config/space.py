@@ -1,5 +1,6 @@
 """A space: the recipes that a sweep tries."""
 
+import difflib
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -26,19 +27,24 @@ class Sampler(Strict):
     name: str
     arguments: tuple[Any, ...]
 
+    @property
+    def values(self) -> tuple[Any, ...] | None:
+        """All that it can give, where that is a list; none for a range."""
+        return tuple(self.arguments[0]) if SAMPLERS[self.name] == 1 else None
+
 
 class SchedulerConfig(Strict):
     """Which trials are stopped early. `options` go to Ray Tune's scheduler."""
 
     name: Literal["fifo", "asha", "median", "hyperband"] = "fifo"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class SearcherConfig(Strict):
     """Which settings are tried next. `options` go to Ray Tune's searcher."""
 
     name: Literal["random", "optuna"] = "random"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Space(Strict):
@@ -59,6 +65,9 @@ class Space(Strict):
     trials: PositiveInt = 1
     """Draws of the sampled parameters; a grid is run whole for each draw."""
 
+    sampling_seed: int = Field(0, ge=0, lt=2**31)
+    """Of the draws. The same space draws the same settings."""
+
     concurrency: PositiveInt = 2
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
@@ -78,10 +87,27 @@ def _sampler(key: str, written: Any) -> Any:
         raise ValueError(f"'{key}' must be one sampler with its values, such as {{choice: [1, 2]}}")
     ((name, values),) = written.items()
     if name not in SAMPLERS:
-        raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; one of {', '.join(SAMPLERS)}")
+        close = difflib.get_close_matches(str(name), SAMPLERS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SAMPLERS)}"
+        raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; {hint}")
     if not isinstance(values, list) or not values:
         raise ValueError(f"'{key}': {name} needs a list of values, got {values!r}")
     arguments = (values,) if SAMPLERS[name] == 1 else tuple(values)
     if len(arguments) != SAMPLERS[name]:
         raise ValueError(f"'{key}': {name} takes {SAMPLERS[name]} values, got {values!r}")
+    if SAMPLERS[name] > 1:
+        _check_numbers(key, name, values)
     return {"name": name, "arguments": arguments}
+
+
+def _check_numbers(key: str, name: str, values: list[Any]) -> None:
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(numbers) != len(values):
+        raise ValueError(f"'{key}': {name} takes numbers, got {values!r}")
+    if name == "randn":
+        return
+    low, high = numbers[:2]
+    if low >= high:
+        raise ValueError(f"'{key}': {name} needs a low end below its high end, got {values!r}")
+    if "log" in name and low <= 0:
+        raise ValueError(f"'{key}': {name} needs a low end above 0, got {values!r}")

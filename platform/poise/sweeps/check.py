@@ -1,0 +1,119 @@
+"""A space held against its recipe, before anything starts.
+
+In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
+key, the value and the fix. Next: ``poise.sweeps.settings``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from poise.config import PoiseError, Recipe, Space, override
+from poise.config.loading import check_key, nearest
+from poise.config.space import Sampler
+
+METRICS = (
+    "eval/knn_top1",
+    "eval/knn_top5",
+    "loss/total",
+    "loss/over_ln_k",
+    "teacher/entropy",
+    "teacher/kl",
+    "teacher/cross_entropy",
+    "teacher/marginal_entropy",
+    "teacher/mutual_information",
+    "teacher/ema_gap",
+    "center/norm",
+    "features/std",
+    "features/rankme",
+    "gradient/norm",
+    "throughput/images_per_s",
+)
+"""What runs log and trials can be compared by."""
+
+_OWN = {
+    "seed": "`seeds` of the space gives each trial its seed",
+    "name": "trials are named by the sweep",
+}
+_FRACTIONS = ("uniform", "quniform", "loguniform", "qloguniform", "randn")
+
+
+def check_space(space: Space, recipe: Recipe, source: str) -> None:
+    """Raises PoiseError for whatever would fail later, or silently mean something else.
+
+    Args:
+        space: to check.
+        recipe: that the space names, with what was changed on the command line.
+        source: the space's file, for messages.
+    """
+    _check_metric(space, recipe, source)
+    for key, sampler in space.parameters.items():
+        where = f"{source}: parameters"
+        if key in _OWN:
+            raise PoiseError(f"{where}: '{key}' cannot be varied: {_OWN[key]}")
+        check_key(key, where)
+        _check_kind(key, sampler, recipe, where)
+        for value in _ends(sampler):
+            override(recipe, {key: value}, f"{where}.{key}")
+    for seed in space.seeds:
+        override(recipe, {"seed": seed}, f"{source}: seeds")
+    _check_count(space, source)
+
+
+def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
+    if space.metric not in METRICS:
+        hint = nearest(space.metric, METRICS) or f"; there are {', '.join(METRICS)}"
+        raise PoiseError(f"{source}: metric: no run logs '{space.metric}'{hint}")
+    if space.metric.startswith("eval/") and recipe.evaluation.queries is None:
+        raise PoiseError(
+            f"{source}: metric: '{space.metric}' is never measured, because the recipe's "
+            "evaluation.queries names no labelled dataset"
+        )
+
+
+def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
+    current = _current(recipe, key)
+    written = f"{{{sampler.name}: {list(sampler.arguments)}}}"
+    whole = isinstance(current, int) and not isinstance(current, bool)
+    if sampler.values is None and not isinstance(current, int | float | None):
+        raise PoiseError(
+            f"{where}: '{key}': {written} draws numbers, and the recipe has {current!r}; "
+            "use choice or grid_search"
+        )
+    if whole and sampler.name in _FRACTIONS:
+        raise PoiseError(
+            f"{where}: '{key}': {written} draws fractions, and it takes whole numbers; use randint "
+            "(its high end is left out) or choice"
+        )
+
+
+def _current(recipe: Recipe, key: str) -> Any:
+    tree: Any = recipe.model_dump(mode="json")
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree
+
+
+def _ends(sampler: Sampler) -> Iterator[Any]:
+    """Every listed value, or the ends of the range; of a normal distribution its mean."""
+    if sampler.values is not None:
+        yield from sampler.values
+    elif sampler.name == "randn":
+        yield sampler.arguments[0]
+    else:
+        low, high = sampler.arguments[:2]
+        yield low
+        yield high - 1 if "randint" in sampler.name else high
+
+
+def _check_count(space: Space, source: str) -> None:
+    grids = [key for key, sampler in space.parameters.items() if sampler.name == "grid_search"]
+    if len(grids) == len(space.parameters) and space.trials > 1:
+        raise PoiseError(
+            f"{source}: trials={space.trials} would run the same grid {space.trials} times; "
+            "leave it at 1, and give several `seeds` to repeat it"
+        )
+    if grids and space.searcher.name != "random":
+        raise PoiseError(
+            f"{source}: parameters: '{grids[0]}': searcher {space.searcher.name} chooses values "
+            "itself and cannot run a grid_search; use choice, or searcher random"
+        )

@@ -1,0 +1,154 @@
+"""What a sweep knows of itself, in files that any later process can read.
+
+``<home>/<sweep>/sweep.json`` holds what was asked for; ``<home>/<sweep>/<trial>/trial.json`` how
+a trial stands, written by the trial's own process, or by the sweep's where that process is gone.
+
+In: trials as they go. Out: the same, after any interruption. Next: ``poise.sweeps.report``.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from poise.config import PoiseError, Recipe, Space
+from poise.config.paths import home
+from poise.diagnostics import Verdict, VerdictKind
+from poise.sweeps.settings import Trial
+
+SWEEP_FILE = "sweep.json"
+TRIAL_FILE = "trial.json"
+
+State = Literal["running", "finished", "stopped", "failed"]
+"""``stopped``: early, by the scheduler. Whatever is still ``running`` when nothing runs was
+interrupted."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """How a trial stands."""
+
+    trial: Trial
+    state: State
+    run_id: str | None = None
+    verdict: Verdict | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Latest value of each metric that was kept."""
+
+    step: int = 0
+    total_steps: int = 0
+    seconds: float = 0.0
+    """Wall time of all attempts whose end was seen."""
+
+    checkpoint: str | None = None
+    reason: str = ""
+    """Why it failed, in one line."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether resuming leaves it as it is."""
+        return self.state in ("finished", "stopped")
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, or what came in its place."""
+        if self.state == "failed":
+            return "failed"
+        if self.verdict is None:
+            return "interrupted"
+        return f"{self.verdict.kind}{' (stopped early)' if self.state == 'stopped' else ''}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's request, and where its files are."""
+
+    name: str
+    space: Space
+    recipe: Recipe
+    """What trials change; its datasets are absolute."""
+
+    source: str
+    """The space's file, as it was given."""
+
+    overrides: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Of everything that the sweep leaves."""
+        return home() / self.name
+
+    def trial_folder(self, trial: str) -> Path:
+        """Of a trial's checkpoints and record."""
+        return self.folder / trial
+
+    def save(self) -> None:
+        """Writes ``sweep.json``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "name": self.name,
+            "space": self.space.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "source": self.source,
+            "overrides": list(self.overrides),
+        }
+        write_json(self.folder / SWEEP_FILE, content)
+
+    def record(self, trial: str) -> TrialRecord | None:
+        """How a trial stands; none where it never began."""
+        path = self.trial_folder(trial) / TRIAL_FILE
+        return _as_record(read_json(path)) if path.exists() else None
+
+    def records(self) -> list[TrialRecord]:
+        """Every trial that began, in the order of names."""
+        paths = sorted(self.folder.glob(f"*/{TRIAL_FILE}"), key=_numbered)
+        return [_as_record(read_json(path)) for path in paths]
+
+    def write(self, record: TrialRecord) -> None:
+        """Replaces a trial's record in one step."""
+        folder = self.trial_folder(record.trial.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / TRIAL_FILE, asdict(record))
+
+
+def load_sweep(folder: Path) -> Sweep:
+    """The sweep that ``save`` wrote."""
+    content = read_json(folder / SWEEP_FILE)
+    return Sweep(
+        name=content["name"],
+        space=Space.model_validate(content["space"]),
+        recipe=Recipe.model_validate(content["recipe"]),
+        source=content["source"],
+        overrides=tuple(content["overrides"]),
+    )
+
+
+def interrupted(record: TrialRecord) -> TrialRecord:
+    """The record that a new attempt at a trial begins with."""
+    return replace(record, state="running", verdict=None, reason="")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file that is either whole or absent."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file that ``write_json`` wrote."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise PoiseError(f"{path}: cannot be read: {error}") from None
+
+
+def _as_record(content: dict[str, Any]) -> TrialRecord:
+    verdict = content["verdict"]
+    if verdict is not None:
+        verdict = Verdict(**{**verdict, "kind": VerdictKind(verdict["kind"])})
+    return TrialRecord(**{**content, "trial": Trial(**content["trial"]), "verdict": verdict})
+
+
+def _numbered(path: Path) -> tuple[int, str]:
+    return len(path.parent.name), path.parent.name  # t99 before t100

@@ -1,0 +1,144 @@
+"""How trials end, seen from the sweep's own process.
+
+In: what Tune says of its trials. Out: a record and an MLflow status for every one, also for those
+whose process was stopped or died before it could say so itself. Next: ``poise.sweeps.report``.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ray.tune import Callback
+
+from poise.diagnostics import judge
+from poise.sweeps.records import Sweep, TrialRecord
+from poise.tracking.ending import Status, finish
+from poise.tracking.runs import Run, history, set_tags
+from poise.training.checkpoint import History
+
+DIED = "its process died twice; was it killed for want of memory?"
+
+
+class Referee(Callback):  # type: ignore[misc]
+    """Follows Tune's trials and settles each once it has ended.
+
+    Args:
+        sweep: theirs.
+        run: the sweep's own, in MLflow.
+        say: shows a person one line.
+    """
+
+    def __init__(self, sweep: Sweep, run: Run, say: Callable[[str], None]) -> None:
+        self._sweep, self._run, self._say = sweep, run, say
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the way to a person: Tune pickles its callbacks into a file (never read)."""
+        return {**self.__dict__, "_say": None}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tells what is tried."""
+        settings = {**trial.config["settings"], "seed": trial.config["seed"]}
+        began = self._sweep.record(trial.config["name"]) is not None
+        self._say(
+            f"{trial.config['name']}  {'goes on' if began else 'starts'}: {describe(settings)}"
+        )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tells how it ended."""
+        self._tell(self.settle(trial.config["name"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tells that it was lost."""
+        self._tell(self.settle(trial.config["name"], died=True))
+
+    def settle(self, name: str, died: bool = False) -> TrialRecord | None:
+        """The final record of a trial that no longer runs; none where it never began.
+
+        A trial that is still recorded as running was stopped by the scheduler, or lost.
+        """
+        record = self._sweep.record(name)
+        if record is None or record.state != "running":
+            return record
+        seen = seen_history(self._run, record)
+        record = replace(record, metrics=latest(seen), step=seen[-1][0] if seen else 0)
+        record = (
+            replace(record, state="failed", reason=DIED) if died else self._stopped(record, seen)
+        )
+        self._sweep.write(record)
+        _end(self._run, self._sweep, record, "FAILED" if died else "FINISHED")
+        return record
+
+    def _stopped(self, record: TrialRecord, seen: History) -> TrialRecord:
+        recipe = record.trial.recipe(self._sweep.recipe, self._sweep.name)
+        verdict = judge(seen, recipe.objective.num_prototypes, record.total_steps)
+        by = self._sweep.space.scheduler.name
+        if record.run_id is not None:
+            tags = {
+                "poise.verdict": verdict.kind,
+                "poise.verdict_evidence": verdict.evidence,
+                "poise.stopped_early": f"by {by} after step {record.step} of {record.total_steps}",
+            }
+            set_tags(trial_run(self._run, self._sweep, record), tags)
+        return replace(record, state="stopped", verdict=verdict)
+
+    def _tell(self, record: TrialRecord | None) -> None:
+        if record is not None:
+            self._say(f"{record.trial.name}  {ending(record)}")
+
+
+def end_interrupted(sweep: Sweep, run: Run) -> None:
+    """Marks the runs of interrupted trials as killed; their processes are gone."""
+    for record in sweep.records():
+        if record.state == "running":
+            _end(run, sweep, record, "KILLED")
+
+
+def ending(record: TrialRecord) -> str:
+    """How a trial ended, in one line."""
+    if record.state == "failed" or record.verdict is None:
+        return f"{record.outcome}: {record.reason}"
+    figure = record.metrics.get("eval/knn_top1")
+    knn = f", k-NN {figure:.1f} %" if figure is not None else ""
+    return f"{record.outcome} at step {record.step}{knn}: {record.verdict.evidence}"
+
+
+def describe(settings: dict[str, Any]) -> str:
+    """Settings under their short names."""
+    return ", ".join(f"{key.rpartition('.')[2]}={plain(value)}" for key, value in settings.items())
+
+
+def plain(value: Any) -> str:
+    """A setting's value for a person."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def seen_history(parent: Run, record: TrialRecord) -> History:
+    """All metrics of a trial's run by step; empty where it has no run."""
+    if record.run_id is None:
+        return []
+    keys = parent.store.client.get_run(record.run_id).data.metrics
+    by_step: dict[int, dict[str, float]] = {}
+    for key, points in history(parent.store, record.run_id, keys).items():
+        for step, value in points:
+            by_step.setdefault(step, {})[key] = value
+    return sorted(by_step.items())
+
+
+def latest(seen: History) -> dict[str, float]:
+    """The newest value of every metric."""
+    newest: dict[str, float] = {}
+    for _, metrics in seen:
+        newest |= metrics
+    return newest
+
+
+def trial_run(parent: Run, sweep: Sweep, record: TrialRecord) -> Run:
+    """A trial's run in MLflow."""
+    assert record.run_id is not None
+    folder = str(sweep.trial_folder(record.trial.name))
+    return Run(parent.store, record.run_id, parent.experiment_id, folder)
+
+
+def _end(parent: Run, sweep: Sweep, record: TrialRecord, status: Status) -> None:
+    if record.run_id is not None:
+        finish(trial_run(parent, sweep, record), status)

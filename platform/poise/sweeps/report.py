@@ -1,0 +1,153 @@
+"""A sweep's trials side by side.
+
+In: the records of all trials. Out: ``report.md``, ``curves.png``, ``trials.csv`` and
+``trials.json`` in the sweep's folder and in its MLflow run. Next: a person.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from poise.evaluation.pictures import draw_curves
+from poise.sweeps.records import Sweep, TrialRecord, write_json
+from poise.sweeps.referee import ending, plain
+from poise.tracking.runs import Run, log_files
+from poise.training.checkpoint import History
+
+REPORT_FILE = "report.md"
+
+Row = list[str | int | float | None]
+
+
+def write_report(
+    sweep: Sweep,
+    run: Run,
+    records: Sequence[TrialRecord],
+    histories: Mapping[str, History],
+    best: TrialRecord | None,
+    registered: str | None,
+) -> Path:
+    """Writes the files, logs them to the sweep's run and returns the report's path."""
+    headers, rows = table(sweep, records)
+    with (sweep.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([headers, *rows])
+    write_json(sweep.folder / "trials.json", [asdict(record) for record in records])
+    picture = _draw(sweep, records, histories)
+    lines = _opening(sweep, records, best, registered)
+    lines += _as_markdown(headers, rows)
+    lines += ["", "## Verdicts", ""]
+    lines += [f"- **{record.trial.name}**: {ending(record)}" for record in records]
+    advice = {r.verdict.advice for r in records if r.verdict is not None and r.verdict.advice}
+    lines += ["", *[f"Advice: {each}." for each in sorted(advice)]]
+    if picture is not None:
+        lines += ["", "## Curves", "", f"![curves of all trials]({picture.name})"]
+        lines += ["", "A dotted line marks the step at which a collapse began."]
+    report = sweep.folder / REPORT_FILE
+    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = [report, sweep.folder / "trials.csv", sweep.folder / "trials.json"]
+    log_files(run, [*files, *([picture] if picture else [])])
+    return report
+
+
+def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list[Row]]:
+    """Headers and a row per trial: what varies, the verdict and the figures."""
+    keys = list(sweep.space.parameters)
+    metric = sweep.space.metric
+    extra = [] if metric in ("eval/knn_top1", "loss/over_ln_k") else [metric]
+    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "loss / ln K", *extra]
+    rows = [
+        [
+            record.trial.name,
+            *(plain(record.trial.settings[key]) for key in keys),
+            record.trial.seed,
+            record.outcome,
+            _rounded(record.metrics.get("eval/knn_top1"), 1),
+            _rounded(record.metrics.get("loss/over_ln_k"), 3),
+            *(_rounded(record.metrics.get(name), 4) for name in extra),
+            record.step,
+            round(record.seconds),
+        ]
+        for record in records
+    ]
+    return [*headers, "steps", "seconds"], rows
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The last part of each dotted key, or all of it where two would be alike."""
+    leaves = [key.rpartition(".")[2] for key in keys]
+    return [
+        leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
+    ]
+
+
+def seeds_of_settings(
+    records: Sequence[TrialRecord], metric: str
+) -> list[tuple[str, float, float, int]]:
+    """Per setting that several seeds finished: its first trial, mean, standard deviation, count."""
+    by_setting: dict[int, list[TrialRecord]] = {}
+    for record in records:
+        if record.state == "finished" and math.isfinite(record.metrics.get(metric, math.nan)):
+            by_setting.setdefault(record.trial.setting, []).append(record)
+    rows = []
+    for group in by_setting.values():
+        values = [record.metrics[metric] for record in group]
+        if len(values) > 1:
+            mean = sum(values) / len(values)
+            spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+            rows.append((group[0].trial.name, mean, spread, len(values)))
+    return rows
+
+
+def _opening(
+    sweep: Sweep, records: Sequence[TrialRecord], best: TrialRecord | None, registered: str | None
+) -> list[str]:
+    goal = "largest" if sweep.space.mode == "max" else "smallest"
+    metric = sweep.space.metric
+    outcome = (
+        f"**Best healthy trial: {best.trial.name}**, {metric} {best.metrics[metric]:.4g} (the "
+        f"{goal} wins), registered as `{registered}`."
+        if best is not None
+        else "**No trial is healthy to its end; nothing was registered.**"
+    )
+    changed = " ".join(sweep.overrides)
+    lines = [
+        f"# Sweep {sweep.name}",
+        "",
+        outcome,
+        "",
+        f"Space `{sweep.source}`{f' with `{changed}`' if changed else ''}, recipe "
+        f"`{sweep.recipe.name}`, dataset `{sweep.recipe.data.dataset}`.",
+    ]
+    for name, mean, spread, count in seeds_of_settings(records, metric):
+        lines += ["", f"The setting of {name}: {metric} {mean:.4g} ± {spread:.2g} ({count} seeds)."]
+    return [*lines, "", "## Trials", ""]
+
+
+def _draw(
+    sweep: Sweep, records: Sequence[TrialRecord], histories: Mapping[str, History]
+) -> Path | None:
+    """The curves of all trials; none where not one has logged anything."""
+    labels = {record.trial.name: f"{record.trial.name} {record.outcome}" for record in records}
+    runs = {labels[name]: history for name, history in histories.items() if history}
+    onsets = {
+        labels[record.trial.name]: record.verdict.onset_step
+        for record in records
+        if record.verdict is not None
+    }
+    path = sweep.folder / "curves.png"
+    try:
+        draw_curves(path, runs, onsets)
+    except ValueError:
+        return None
+    return path
+
+
+def _as_markdown(headers: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in (list(headers), ["---"] * len(headers), *cells)]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

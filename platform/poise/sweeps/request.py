@@ -1,0 +1,156 @@
+"""A sweep is asked for, or found again.
+
+In: a space's file and what was changed on the command line. Out: a ``Sweep`` that can be carried
+out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.sweep``.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from poise.config import PoiseError, Recipe, Space, load_recipe, load_space
+from poise.config.loading import field_names, nearest, parse_overrides
+from poise.config.paths import home
+from poise.evaluation.online import online_knn
+from poise.sweeps.check import check_space
+from poise.sweeps.records import SWEEP_FILE, Sweep, load_sweep
+from poise.sweeps.report import REPORT_FILE
+from poise.sweeps.searching import count_trials, scheduler, trial_source
+from poise.sweeps.settings import draw_trials, with_absolute_paths
+from poise.sweeps.trial import total_steps_of
+
+_HOW_NOT_WHAT = ("concurrency", "recipe")  # of a space; may change from one resumption to the next
+
+
+def begin_sweep(path: str, overrides: Sequence[str] = (), name: str | None = None) -> Sweep:
+    """Checks a space and takes the sweep's name.
+
+    Args:
+        path: of the space's file.
+        overrides: ``key=value``; keys of the space (``trials=8``) change the space, keys of its
+            recipe (``training.epochs=2``) every trial.
+        name: of the sweep; by default the space's and the time.
+
+    Raises:
+        PoiseError: something is wrong; the message names it and the fix.
+    """
+    sweep = _requested(path, overrides, name)
+    if sweep.folder.exists():
+        raise PoiseError(
+            f"{sweep.folder}: there is a sweep or run of this name; finish it with "
+            f"`poise sweep --resume {sweep.name}`, or choose another --name"
+        )
+    _check_trials(sweep)
+    sweep.save()
+    return sweep
+
+
+def find_sweep(name: str | None, path: str | None, overrides: Sequence[str] = ()) -> Sweep:
+    """The interrupted sweep to finish: by name, or the latest of a space.
+
+    Raises:
+        PoiseError: there is none, or it was begun with other settings.
+    """
+    if path is None:
+        assert name is not None
+        return _named(name)
+    wanted = _requested(path, overrides, name)
+    found = _named(name) if name else _latest_unfinished(wanted.space.name)
+    _check_same(found, wanted)
+    return found
+
+
+def is_finished(sweep: Sweep) -> bool:
+    """Whether there is nothing left to do: every trial is done, and they were compared."""
+    done = sum(record.is_done for record in sweep.records())
+    return done >= count_trials(sweep.space) and (sweep.folder / REPORT_FILE).exists()
+
+
+def _requested(path: str, overrides: Sequence[str], name: str | None) -> Sweep:
+    for_space, for_recipe = _sort(overrides)
+    space = load_space(path, for_space)
+    recipe = load_recipe(Path(path).parent / space.recipe, for_recipe)
+    for key in parse_overrides(for_recipe):
+        if key in space.parameters:
+            raise PoiseError(
+                f"command line: '{key}' varies in {path}; fix it there with "
+                f"`parameters.{key}={{choice: [VALUE]}}`"
+            )
+    check_space(space, recipe, path)
+    name = name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Sweep(name, space, with_absolute_paths(recipe), path, tuple(overrides))
+
+
+def _sort(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What changes the space, and what changes its recipe."""
+    for_space, for_recipe = [], []
+    for text in overrides:
+        (key,) = parse_overrides([text])
+        top = key.partition(".")[0]
+        if top in Space.model_fields:
+            for_space.append(text)
+        elif top in Recipe.model_fields:
+            for_recipe.append(text)
+        else:
+            names = [*Space.model_fields, *field_names()]
+            raise PoiseError(f"command line: no setting is called '{key}'{nearest(key, names)}")
+    return for_space, for_recipe
+
+
+def _check_trials(sweep: Sweep) -> None:
+    """Every trial's recipe holds together, and its datasets are there and large enough."""
+    space = sweep.space
+    scheduler(space, total_steps_of(sweep.recipe), sweep.source)
+    online_knn(sweep.recipe)
+    if space.searcher.name == "random":
+        for trial in draw_trials(space):
+            total_steps_of(trial.recipe(sweep.recipe, sweep.name))
+    else:
+        trial_source(space, [])
+
+
+def _named(name: str) -> Sweep:
+    if not (home() / name / SWEEP_FILE).is_file():
+        known = sorted(path.parent.name for path in home().glob(f"*/{SWEEP_FILE}"))
+        raise PoiseError(
+            f"--resume {name}: {home()} holds no such sweep; "
+            + (f"it holds {', '.join(known)}" if known else "it holds none")
+        )
+    return load_sweep(home() / name)
+
+
+def _latest_unfinished(space: str) -> Sweep:
+    paths = sorted(home().glob(f"*/{SWEEP_FILE}"), key=lambda path: -path.stat().st_mtime)
+    sweeps = [sweep for sweep in map(load_sweep, (p.parent for p in paths))]
+    of_space = [sweep for sweep in sweeps if sweep.space.name == space]
+    for sweep in of_space:
+        if not is_finished(sweep):
+            return sweep
+    seen = f"all {len(of_space)} are finished" if of_space else "there is none"
+    raise PoiseError(f"--resume: {home()} holds no unfinished sweep of {space}: {seen}")
+
+
+def _check_same(found: Sweep, wanted: Sweep) -> None:
+    there, here = dict(_settings(found)), dict(_settings(wanted))
+    for key in there | here:
+        if there.get(key) != here.get(key):
+            raise PoiseError(
+                f"--resume: sweep {found.name} was begun with another {key} "
+                f"({there.get(key)} there, {here.get(key)} here); `poise sweep --resume "
+                f"{found.name}` finishes it as it began, without --resume a new one begins"
+            )
+
+
+def _settings(sweep: Sweep) -> Iterator[tuple[str, Any]]:
+    space = sweep.space.model_dump(mode="json", exclude=set(_HOW_NOT_WHAT))
+    yield from _leaves(space, "")
+    yield from _leaves(sweep.recipe.model_dump(mode="json"), "recipe's ")
+
+
+def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,116 @@
+"""Which settings are tried.
+
+In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.searching``, which
+hands them to Tune.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from poise.config import Recipe, Space, override
+from poise.config.space import Sampler
+
+_REDRAWS = 100  # before a space of few values counts as exhausted
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of the space."""
+
+    name: str
+    setting: int
+    """Trials of one setting differ in their seed alone."""
+
+    settings: dict[str, Any] = field(hash=False)
+    """Value by dotted key, for what the space varies."""
+
+    seed: int
+
+    def recipe(self, base: Recipe, sweep: str) -> Recipe:
+        """The complete recipe. Its datasets are absolute: trials run in other folders.
+
+        Raises:
+            PoiseError: the settings do not go together.
+        """
+        changes = {**self.settings, "seed": self.seed}
+        made = override(base, changes, f"sweep {sweep}, trial {self.name}")
+        return with_absolute_paths(made)
+
+    def as_config(self) -> dict[str, Any]:
+        """Plain data, which ``Trial(**config)`` turns back."""
+        return asdict(self)
+
+
+def draw_trials(space: Space) -> list[Trial]:
+    """The trials of a space whose values do not depend on results.
+
+    The whole grid is run for each draw of the other parameters, and every setting with each
+    seed. No setting comes twice: a space of few values may end with fewer draws than asked for.
+    """
+    grid = {k: s.values or () for k, s in space.parameters.items() if s.name == "grid_search"}
+    trials: list[Trial] = []
+    for draw in _draws(space):
+        for cell in itertools.product(*grid.values()):
+            settings = draw | dict(zip(grid, cell, strict=True))
+            trials += seeded(space, len(trials) // len(space.seeds), settings)
+    return trials
+
+
+def seeded(space: Space, setting: int, settings: dict[str, Any]) -> list[Trial]:
+    """A setting's trials, one per seed: each sees the images and crops of its seed."""
+    ordered = {key: settings[key] for key in space.parameters}
+    first = setting * len(space.seeds) + 1
+    return [
+        Trial(f"t{first + index:02d}", setting, ordered, seed)
+        for index, seed in enumerate(space.seeds)
+    ]
+
+
+def domain(sampler: Sampler) -> Any:
+    """Ray Tune's own object for a sampler that is not a grid."""
+    return getattr(tune, sampler.name)(*_as_lists(sampler.arguments))
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe with its datasets found from any folder; addresses (``s3://…``) are kept."""
+    paths = {
+        "data.dataset": recipe.data.dataset,
+        "evaluation.queries": recipe.evaluation.queries,
+        "evaluation.bank": recipe.evaluation.bank,
+    }
+    absolute = {
+        key: str(Path(path).absolute()) for key, path in paths.items() if path and "://" not in path
+    }
+    return override(recipe, absolute, recipe.name)
+
+
+def _draws(space: Space) -> Iterator[dict[str, Any]]:
+    domains = {k: domain(s) for k, s in space.parameters.items() if s.name != "grid_search"}
+    if not domains:
+        yield {}
+        return
+    random = np.random.RandomState(space.sampling_seed)  # what Tune's samplers take
+    seen: list[dict[str, Any]] = []
+    for _ in range(space.trials):
+        for _ in range(_REDRAWS):
+            draw = {key: _plain(each.sample(random_state=random)) for key, each in domains.items()}
+            if draw not in seen:
+                break
+        else:
+            return
+        seen.append(draw)
+        yield draw
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_lists(arguments: tuple[Any, ...]) -> list[Any]:
+    return [list(each) if isinstance(each, tuple) else each for each in arguments]

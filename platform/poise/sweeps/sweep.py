@@ -1,0 +1,214 @@
+"""A sweep, from its first trial to the registered winner.
+
+In: a ``Sweep``, new or interrupted. Out: a ``SweepResult``; trials and comparison are in MLflow
+and in the sweep's folder. Next: the command line, which prints it.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from poise.config import PoiseError, Recipe
+from poise.config.paths import home
+from poise.data.manifest import Manifest
+from poise.data.ray_runtime import start_ray
+from poise.diagnostics import VerdictKind
+from poise.sweeps.records import Sweep, TrialRecord
+from poise.sweeps.referee import Referee, end_interrupted, seen_history
+from poise.sweeps.report import write_report
+from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
+from poise.sweeps.trial import Context, total_steps_of, trainable
+from poise.tracking.ending import controlled, reconcile
+from poise.tracking.links import Link, sweep_link
+from poise.tracking.pretraining import Finished, register_finished
+from poise.tracking.runs import Run, create_sweep_run, log_environment, log_recipe, set_tags
+from poise.tracking.store import open_store, redacted
+from poise.training.progress import ProgressDisplay
+
+_CONDUCT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow has the metrics
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered here, as everywhere in Poise
+}
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep that ended by itself."""
+
+    sweep: Sweep
+    records: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    """Of the healthy trials that trained to their end; none where there is none."""
+
+    registered: str | None
+    """``models:/name/version`` of the best."""
+
+    report: Path
+    store_uri: str
+    link: Link
+
+    @property
+    def next_commands(self) -> list[str]:
+        """What a person may want to do now."""
+        commands = [self.link.command] if self.link.command else []
+        if self.registered is not None:
+            name = self.registered.removeprefix("models:/")
+            queries = self.sweep.recipe.evaluation.queries or self.sweep.recipe.data.dataset
+            commands.append(f"poise models show {name}")
+            commands.append(f"poise evaluate knn {self.registered} {_short(queries)}")
+        if any(record.state == "failed" for record in self.records):
+            commands.append(f"poise sweep --resume {self.sweep.name}")
+        return commands
+
+
+def run_sweep(sweep: Sweep) -> SweepResult:
+    """Carries out what is left of a sweep, compares its trials and registers the best.
+
+    Raises:
+        PoiseError: the store or the cluster does not answer, or no trial would ever fit.
+        KeyboardInterrupt: after everything that ran was stopped and marked as killed.
+    """
+    store = open_store()
+    reconcile(store)
+    os.environ.update(_CONDUCT)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
+    start_ray()
+    manifest = Manifest.read(sweep.recipe.data.dataset)
+    run = create_sweep_run(store, manifest.name, sweep.name, sweep.folder)
+    with controlled(run):
+        log_recipe(run, sweep.recipe, manifest.name, manifest.fingerprint)
+        log_environment(run)
+        try:
+            with ProgressDisplay() as display:
+                _run_trials(sweep, run, display)
+        except BaseException:
+            ray.shutdown()  # ends the trials' processes, before their runs are given a status
+            end_interrupted(sweep, run)
+            raise
+        return _conclude(sweep, run)
+
+
+def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
+    def say(line: str) -> None:
+        text = f"{time.strftime('%H:%M:%S')} {line}"
+        display.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    records = sweep.records()
+    num_left = count_trials(sweep.space) - sum(record.is_done for record in records)
+    if num_left == 0:
+        return
+    concurrency = min(num_left, _concurrency(sweep, say))
+    say(f"sweep {sweep.name}: {num_left} trials to run, {concurrency} at once")
+    referee = Referee(sweep, run, say)
+    searcher = TrialSearcher(trial_source(sweep.space, records), referee.settle)
+    folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
+    tuner = tune.Tuner(
+        trainable(Context(sweep, str(home()), run, display.board)),
+        tune_config=tune.TuneConfig(
+            metric=sweep.space.metric,
+            mode=sweep.space.mode,
+            search_alg=searcher,
+            scheduler=scheduler(sweep.space, total_steps_of(sweep.recipe), sweep.source),
+            num_samples=num_left,
+            max_concurrent_trials=concurrency,
+            reuse_actors=True,  # a trial's process takes seconds to import its libraries
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder,
+            storage_path=str(sweep.folder),
+            callbacks=[referee],
+            failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(sweep.folder / folder, ignore_errors=True)  # pickles that nothing reads
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["name"])
+
+
+def _concurrency(sweep: Sweep, say: Any) -> int:
+    """How many trials to run at once: what was asked for, but no more than fit this machine.
+
+    On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
+    """
+    wanted, training = sweep.space.concurrency, sweep.recipe.training
+    if os.environ.get("RAY_ADDRESS"):
+        return wanted
+    cpus, each = ray.cluster_resources().get("CPU", 0), training.cpus_per_worker
+    fit = int(cpus // (training.num_workers * each))
+    if fit == 0:
+        raise PoiseError(
+            f"a trial needs training.num_workers={training.num_workers} × "
+            f"training.cpus_per_worker={each:g} CPUs and this machine has {cpus:g}; lower one of "
+            "them, or set RAY_ADDRESS to a larger cluster"
+        )
+    if fit < wanted:
+        say(f"concurrency={wanted}, but only {fit} at once: this machine has {cpus:g} CPUs")
+    return min(fit, wanted)
+
+
+def _conclude(sweep: Sweep, run: Run) -> SweepResult:
+    records = sweep.records()
+    best = best_of(records, sweep.space.metric, sweep.space.mode)
+    registered = _register(sweep, run, best) if best is not None else None
+    histories = {record.trial.name: seen_history(run, record) for record in records}
+    report = write_report(sweep, run, records, histories, best, registered)
+    set_tags(
+        run,
+        {
+            "poise.best_trial": best.trial.name if best else "none is healthy",
+            "poise.registered": registered or "nothing",
+        },
+    )
+    link = sweep_link(run.store, run.run_id, sweep.space.metric)
+    return SweepResult(
+        sweep, tuple(records), best, registered, report, redacted(run.store.uri), link
+    )
+
+
+def best_of(records: Sequence[TrialRecord], metric: str, mode: str) -> TrialRecord | None:
+    """The healthy trial with the best metric; one that collapsed is never best.
+
+    Only trials that trained to their end are compared: one that was stopped early has no last
+    checkpoint that its verdict speaks of.
+    """
+    candidates = [
+        record
+        for record in records
+        if record.state == "finished"
+        and record.verdict is not None
+        and record.verdict.kind is VerdictKind.HEALTHY
+        and record.metrics.get(metric) is not None
+    ]
+    sign = 1 if mode == "max" else -1
+    return max(candidates, key=lambda record: sign * record.metrics[metric], default=None)
+
+
+def _register(sweep: Sweep, run: Run, best: TrialRecord) -> str:
+    assert best.verdict is not None and best.checkpoint is not None and best.run_id is not None
+    recipe: Recipe = best.trial.recipe(sweep.recipe, sweep.name)
+    history = seen_history(run, best)
+    finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
+    return register_finished(run.store, recipe, finished)
+
+
+def _short(path: str) -> str:
+    """A path as a person would type it here."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

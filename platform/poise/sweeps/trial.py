@@ -1,0 +1,142 @@
+"""One trial, in the process that Tune gives it.
+
+In: a trial and what it needs of its sweep. Out: its record and its MLflow run, ended. The process
+controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sweeps.referee``.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from poise.config import PoiseError, Recipe
+from poise.sweeps.records import Sweep, TrialRecord, interrupted
+from poise.sweeps.settings import Trial
+from poise.tracking.ending import controlled
+from poise.tracking.pretraining import Finished, pretrain
+from poise.tracking.runs import Run, create_trial_run
+from poise.training.progress import BoardObserver
+from poise.training.schedule import Timetable
+from poise.training.worker import steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all trials of a sweep share."""
+
+    sweep: Sweep
+    home: str
+    run: Run
+    """The sweep's own."""
+
+    board: Any
+    """Where progress is posted."""
+
+
+def carry_out(config: dict[str, Any], context: Context) -> None:
+    """Trains one trial, or finishes what an interrupted attempt began.
+
+    A trial that fails leaves its reason in its record and returns: the others go on, and Tune
+    repeats only what lost its process.
+    """
+    os.environ["POISE_HOME"] = context.home  # this process was started in another folder
+    torch.set_num_threads(1)  # training has its own process
+    trial, sweep = Trial(**config), context.sweep
+    record = interrupted(sweep.record(trial.name) or TrialRecord(trial, "running"))
+    started_s = time.monotonic()
+    try:
+        record = _train(trial, context, record)
+    except Exception as error:
+        record = replace(sweep.record(trial.name) or record, state="failed", reason=reason(error))
+    sweep.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
+
+
+def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
+    sweep = context.sweep
+    recipe = trial.recipe(sweep.recipe, sweep.name)
+    total_steps = total_steps_of(recipe)
+    run = create_trial_run(context.run, trial.name, sweep.trial_folder(trial.name))
+    record = replace(record, run_id=run.run_id, total_steps=total_steps)
+    sweep.write(record)
+    with controlled(run):
+        finished = pretrain(
+            recipe,
+            run,
+            f"{sweep.name}/{trial.name}",
+            observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
+            callbacks=[_Reports(sweep.space.metric, total_steps)],
+        )
+    return concluded(record, finished)
+
+
+def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
+    """The record of a trial that ended by itself."""
+    return replace(
+        record,
+        state="finished",
+        verdict=finished.verdict,
+        metrics=finished.metrics,
+        step=finished.history[-1][0],
+        checkpoint=str(finished.checkpoint),
+    )
+
+
+def total_steps_of(recipe: Recipe) -> int:
+    """Steps until a trial ends by itself."""
+    return Timetable(recipe, steps_per_epoch(recipe)).total_steps
+
+
+def reason(error: BaseException) -> str:
+    """Why a trial failed, in one line: of nested errors the first cause says most."""
+    failures = getattr(error, "worker_failures", None)
+    inner = (
+        next(iter(failures.values()), None)
+        if failures
+        else getattr(error, "controller_failure", None)
+    )
+    inner = inner or getattr(error, "cause", None)
+    if isinstance(inner, BaseException) and inner is not error:
+        return reason(inner)
+    text = " ".join(str(error).split())[-300:]
+    return text if isinstance(error, PoiseError) else f"{type(error).__name__}: {text}"
+
+
+class _Reports(TuneReportCallback):  # type: ignore[misc]
+    """Hands Tune's scheduler the evaluations that it may stop the trial at.
+
+    Not the last one: a trial that has trained to its end is left to conclude itself.
+    """
+
+    def __init__(self, metric: str, total_steps: int) -> None:
+        super().__init__()
+        self._metric, self._total_steps = metric, total_steps
+
+    def after_report(
+        self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
+    ) -> None:
+        """Forwards the first worker's metrics."""
+        first = metrics[0]
+        if self._metric in first and first["step"] < self._total_steps:
+            super().after_report(run_context, metrics, None)
+
+
+def trainable(context: Context) -> Any:
+    """What Tune runs: ``carry_out`` without a CPU.
+
+    A CPU share, however small, would keep the second of two one-CPU trials waiting on two CPUs
+    (and whole CPUs let the controllers starve the workers that they wait for, without an error).
+    Memory is what a controller really takes, and every Ray node has some.
+    """
+    from ray import tune
+
+    bound = tune.with_parameters(carry_out, context=context)
+    return tune.with_resources(bound, {"CPU": 0, "memory": CONTROLLER_BYTES})
+
+
+CONTROLLER_BYTES = 500 * 2**20
+"""Of a trial's own process, which imports PyTorch and MLflow."""
