@@ -122,6 +122,8 @@ class Photometry:
         images = blend(images, 1 - column["grayscale"], column["grayscale"], None)
         if not _idle(column["blur_radius"]):
             images = blur(images, column["blur_radius"], self._box_reach)
+        # the published views are uint8: in flat regions the rounding is most of the texture
+        images = images.mul_(255).round_().div_(255)
         images = solarize(images, column["solarize"], self._threshold)
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         return images.sub_(mean).div_(std)

@@ -8,6 +8,7 @@ reserved them all. Views are cut in processes of the training worker (``placemen
 by tasks on any node that read and cut (``placement: cluster``; these claim a CPU each).
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -57,7 +58,7 @@ def view_stream(
         PoiseError: the dataset is missing, damaged or smaller than a batch.
     """
     reader = Reader(recipe, rank, world_size)  # here: wrong input is told before the first step
-    steps = range(start_step, reader.plan.total_steps)
+    steps = range(start_step, max(start_step, reader.plan.total_steps))
     pin_memory = recipe.training.device != "cpu" and torch.cuda.is_available()
     if source == "ray" and recipe.data.placement == "cluster":
         return _cut_by_ray(reader, steps, pin_memory)
@@ -96,27 +97,27 @@ def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
     return Reader(Recipe.model_validate_json(recipe_json), rank, world_size)
 
 
-def _encoded_rows(steps: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
-    """A Ray Data map: steps in, this worker's encoded images out, a row a step."""
-    return _rows(steps, address, lambda reader, step: encoded_row(*reader.read(step)))
+def _encoded_rows(pieces: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
+    """A Ray Data map: pieces of the plan in, this worker's encoded images out, a row a step."""
+    return _rows(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
 
 
-def _views_rows(steps: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
-    """A Ray Data map: steps in, this worker's views out, a row a step."""
+def _views_rows(pieces: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
+    """A Ray Data map: pieces of the plan in, this worker's views out, a row a step."""
 
     def cut(reader: Reader, step: int) -> pa.Table:
         epoch, encoded = reader.read(step)
         return views_row(reader.cutter(encoded, epoch))
 
-    return _rows(steps, address, cut)
+    return _rows(pieces, address, cut)
 
 
 def _rows(
-    steps: pa.Table, address: tuple[str, int, int], row: Callable[[Reader, int], pa.Table]
+    pieces: pa.Table, address: tuple[str, int, int], row: Callable[[Reader, int], pa.Table]
 ) -> Iterator[pa.Table]:
     try:
         reader = _opened(*address)
-        for step in steps["step"].to_pylist():
+        for step in _steps(pieces):
             yield row(reader, step)
     except PoiseError as error:  # Ray would bury its one line in a traceback
         yield failure_row(str(error))
@@ -137,9 +138,14 @@ def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[View
         yield batch.pin_memory() if pin_memory else batch
 
 
-def _one_by_one(steps: pa.Table) -> Iterator[pa.Table]:
-    for index in range(len(steps)):
-        yield steps.slice(index, 1)
+def _one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
+    for step in _steps(pieces):
+        yield pa.table({"start": [step], "stop": [step + 1]})
+
+
+def _steps(pieces: pa.Table) -> Iterator[int]:
+    for piece in pieces.to_pylist():
+        yield from range(piece["start"], piece["stop"])
 
 
 def _plan_dataset(steps: range, block_bytes: int) -> "ray.data.Dataset":
@@ -147,8 +153,10 @@ def _plan_dataset(steps: range, block_bytes: int) -> "ray.data.Dataset":
 
     for noisy in ("ray.data", "ray.data._internal.progress"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # Poise shows its own progress
-    pieces = np.array_split(np.arange(steps.start, steps.stop), max(1, min(_PIECES, len(steps))))
-    plan = ray.data.from_arrow([pa.table({"step": piece}) for piece in pieces])
+    bounds = np.linspace(steps.start, steps.stop, min(_PIECES, len(steps)) + 1).astype(int)
+    pieces = [{"start": int(a), "stop": int(b)} for a, b in itertools.pairwise(bounds)]
+    # `from_items`, because `from_arrow` runs tasks that wait for a free CPU
+    plan = ray.data.from_items(pieces, override_num_blocks=max(1, len(pieces)))
     plan.context.enable_progress_bars = False
     plan.context.print_on_execution_start = False
     plan.context.target_max_block_size = block_bytes
