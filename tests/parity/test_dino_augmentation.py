@@ -114,9 +114,12 @@ def images(golden_dir: Path, recording: dict[str, Any]) -> dict[str, bytes]:
         return {name: file.read() for name, file in found.items() if file is not None}
 
 
-def compare(images: dict[str, bytes], recording: dict[str, Any], config: ViewsConfig) -> list[str]:
+def compare(
+    images: dict[str, bytes], recording: dict[str, Any], config: ViewsConfig, names: list[str]
+) -> list[str]:
     wrong = []
-    for image, kinds in recording["views"].items():
+    for image in names:
+        kinds = recording["views"][image]
         ours = our_statistics(images[image], config)
         for kind, recorded in kinds.items():
             found = disagreements(ours[kind], recorded, recording["draws"])
