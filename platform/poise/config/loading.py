@@ -143,9 +143,13 @@ def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
 
 
 def _concerns(details: Any, key: str) -> bool:
-    """Whether an error is about an overridden key: at it, in it, or about all of a group."""
+    """Whether an error is about an overridden key: at it, in it, or in its group and naming it."""
     at = ".".join(str(part) for part in details["loc"])
-    return f"{at}.".startswith(f"{key}.") or (at == "" and key in str(details["msg"]))
+    if f"{at}.".startswith(f"{key}."):
+        return True
+    if at and not key.startswith(f"{at}."):
+        return False
+    return details["type"] != "value_error" or key.removeprefix(f"{at}.") in str(details["msg"])
 
 
 def _explain(model: type[Strict], details: Any) -> str:
@@ -155,7 +159,7 @@ def _explain(model: type[Strict], details: Any) -> str:
     if details["type"] == "missing":
         return f"'{key}' is missing"
     reason = str(details["msg"]).removeprefix("Value error, ")
-    if not key or isinstance(details["input"], dict | BaseModel):
+    if details["type"] == "value_error" and isinstance(details["input"], dict | BaseModel):
         return reason  # it names the key and the value itself
     return f"'{key}': {reason}, got {details['input']!r}"
 

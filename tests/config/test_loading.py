@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError, load_recipe, load_space, override
+from tests.builders import tiny_recipe
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "file.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "expected"),
+    [
+        ("objective: {teacher_tmp: 0.1}", [], "{path}: no setting is called 'objective.teacher_tmp'"
+         "; did you mean 'objective.teacher_temp'?"),
+        ("objective: {teacher_momentum: 1.2}", [], "{path}: 'objective.teacher_momentum': Input "
+         "should be less than or equal to 1, got 1.2"),
+        ("training: {epochs: 5}", [], "{path}: optimizer.warmup_epochs=10.0 is longer than "
+         "training.epochs=5"),
+        ("", ["objective.teacher_tmp=1"], "command line: no setting is called "
+         "'objective.teacher_tmp'; did you mean 'objective.teacher_temp'?"),
+        ("", ["objective.teacher_momentum=1.2"], "command line: 'objective.teacher_momentum': "
+         "Input should be less than or equal to 1, got 1.2"),
+        ("", ["training.epochs=5"], "command line: optimizer.warmup_epochs=10.0 is longer than "
+         "training.epochs=5"),
+        ("", ["training={epochs: x}"], "command line: 'training.epochs': Input should be a valid "
+         "integer, unable to parse string as an integer, got 'x'"),
+        ("", ["epochs"], "command line: 'epochs' is not of the form key=value"),
+        ("", ["seed.low=1"], "command line: 'seed': Input should be a valid integer, got "
+         "{{'low': 1}}"),
+        ("objective: {teacher_temp: 0, student_temp: 0}", [], "{path}: 'objective.student_temp': "
+         "Input should be greater than 0, got 0 (and 1 more)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_line_with_source_key_value_and_fix(
+    text: str, overrides: list[str], expected: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, f"name: a\ndata: {{dataset: here}}\n{text}\n")
+    with pytest.raises(PoiseError) as error:
+        load_recipe(path, overrides)
+    assert str(error.value) == expected.format(path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "no such file"),
+        ("a: [1", "not valid YAML"),
+        ("- a", "expected a mapping of settings, found list"),
+    ],
+)
+def test_a_file_that_is_no_mapping_says_so(text: str | None, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.yaml" if text is None else write(tmp_path, text)
+    with pytest.raises(PoiseError, match=expected) as error:
+        load_recipe(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: a\ndata: {dataset: here}\ntraining: {epochs: 20}\n")
+    changed = load_recipe(path, ["training.batch_size=64", "backbone.options.depth=2"])
+    assert (changed.training.epochs, changed.training.batch_size) == (20, 64)
+    assert changed.backbone.options == {"depth": 2}
+    assert override(load_recipe(path), {"training.batch_size": 64}, "here").training.epochs == 20
+
+
+def test_an_override_of_a_recipe_names_the_nearest_setting() -> None:
+    with pytest.raises(PoiseError, match=r"did you mean 'backbone\.num_registers'"):
+        override(tiny_recipe(), {"backbone.num_register": 4}, "here")
+
+
+def test_a_parameter_of_a_space_is_overridden_by_its_whole_key(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "name: a\nrecipe: b\nparameters: {objective.teacher_temp: {choice: [0.04]}}\n"
+    )
+    key = "parameters.objective.center_momentum"
+    space = load_space(path, [f"{key}={{uniform: [0.5, 1]}}", "trials=3"])
+    assert space.trials == 3
+    assert list(space.parameters) == ["objective.teacher_temp", "objective.center_momentum"]
+    with pytest.raises(PoiseError, match=r"^command line: 'objective.center_momentum': Ray Tune"):
+        load_space(path, [f"{key}={{unifrom: [0.5, 1]}}"])

@@ -1,0 +1,40 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from poise.config import Space
+
+
+def space(**parameters: Any) -> Space:
+    keys = {key.replace("__", "."): value for key, value in parameters.items()}
+    return Space.model_validate({"name": "a", "recipe": "b.yaml", "parameters": keys})
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"unifrom": [0, 1]}, "Ray Tune has no sampler 'unifrom'; did you mean 'uniform'?"),
+        ({"zzz": [0, 1]}, "there are grid_search, choice,"),
+        ({"uniform": [0, 1, 2]}, "uniform takes 2 values"),
+        ({"uniform": [0.5, 0.1]}, "needs a low end below its high end, got [0.5, 0.1]"),
+        ({"uniform": ["a", "b"]}, "uniform takes numbers"),
+        ({"loguniform": [0, 1]}, "needs a low end above 0"),
+        ({"choice": 3}, "choice needs a list of values, got 3"),
+        ({"choice": [1], "uniform": [1, 2]}, "must be one sampler with its values"),
+        (0.1, "must be one sampler with its values"),
+    ],
+)
+def test_a_sampler_that_tune_would_not_take_names_its_key(written: Any, expected: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        space(training__epochs=written)
+    message = str(error.value)
+    assert expected in message and "'training.epochs'" in message
+
+
+def test_a_space_survives_being_written_down() -> None:
+    written = space(a__b={"choice": [1, [2, 3]]}, a__c={"quniform": [0, 1, 0.5]})
+    again = Space.model_validate(written.model_dump(mode="json"))
+    assert again.parameters["a.b"].values == (1, [2, 3])
+    assert again.parameters["a.c"].arguments == (0, 1, 0.5)
+    assert again.parameters["a.c"].values is None

@@ -1,0 +1,63 @@
+import re
+from typing import Any
+
+import pytest
+
+from poise.config import PoiseError
+from poise.sweeps.check import check_space
+from tests.builders import tiny_recipe
+from tests.sweeps.builders import make_space, watched_recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "sampler", "expected"),
+    [
+        ("objective.teacher_tmp", {"choice": [1]}, "no setting is called 'objective.teacher_tmp'; "
+         "did you mean 'objective.teacher_temp'?"),
+        ("teacher_temp", {"choice": [1]}, "did you mean 'objective.teacher_temp'?"),
+        ("objective.center_momentum", {"uniform": [0.5, 1.5]}, "'objective.center_momentum': Input "
+         "should be less than or equal to 1, got 1.5"),
+        ("objective.center_momentum", {"grid_search": [0.9, -1]}, "greater than or equal to 0, "
+         "got -1"),
+        ("backbone.num_registers", {"randint": [0, 70]}, "less than or equal to 64, got 69"),
+        ("backbone.num_registers", {"uniform": [0, 8]}, "{uniform: [0, 8]} draws fractions, and it "
+         "takes whole numbers; use randint"),
+        ("backbone.num_registers", {"choice": [0, 1.5]}, "got 1.5"),
+        ("optimizer.name", {"uniform": [0, 1]}, "draws numbers, and the recipe has 'adamw'; use "
+         "choice"),
+        ("optimizer.name", {"choice": ["adam"]}, "Input should be 'adamw', 'sgd' or 'lars', "
+         "got 'adam'"),
+        ("optimizer.warmup_epochs", {"choice": [0, 9]}, "optimizer.warmup_epochs=9.0 is longer "
+         "than training.epochs=2"),
+        ("seed", {"choice": [0, 1]}, "'seed' cannot be varied: `seeds` of the space"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_trial_could_take_names_file_key_value_and_fix(
+    key: str, sampler: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(PoiseError, match=re.escape(expected)) as error:
+        check_space(make_space({key: sampler}), watched_recipe(), "spaces/a.yaml")
+    assert str(error.value).startswith("spaces/a.yaml: parameters")
+    assert key in str(error.value)
+
+
+def test_the_high_end_of_randint_is_left_out() -> None:
+    check_space(make_space({"backbone.num_registers": {"randint": [0, 65]}}), watched_recipe(), "a")
+
+
+def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None:
+    with pytest.raises(PoiseError, match=r"'eval/knn_top2'; did you mean 'eval/knn_top"):
+        check_space(make_space(metric="eval/knn_top2"), watched_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match=r"evaluation\.queries names no labelled dataset"):
+        check_space(make_space(), tiny_recipe(), "a.yaml")
+    check_space(make_space(metric="loss/total", mode="min"), tiny_recipe(), "a.yaml")
+
+
+def test_repeating_a_grid_and_searching_one_are_refused() -> None:
+    grid = {"objective.teacher_temp": {"grid_search": [0.04, 0.07]}}
+    with pytest.raises(PoiseError, match="would run the same grid 3 times"):
+        check_space(make_space(grid, trials=3), watched_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match="cannot run a grid_search; use choice"):
+        check_space(make_space(grid, searcher={"name": "optuna"}), watched_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match="seeds: 'seed': Input should be greater"):
+        check_space(make_space(seeds=[-1]), watched_recipe(), "a.yaml")

@@ -1,0 +1,99 @@
+import builtins
+import re
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule
+from ray.tune.search import Searcher
+
+from poise.config import PoiseError
+from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space
+
+
+def names_of(searcher: TrialSearcher) -> list[str]:
+    names: list[str] = []
+    while (config := searcher.suggest(str(len(names)))) != Searcher.FINISHED:
+        names.append(config["name"])
+    return names
+
+
+def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first() -> None:
+    space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06, 0.07]}})
+    records = [
+        make_record("t01"),
+        make_record("t02", state="failed", verdict=None),
+        make_record("t03", state="running", verdict=None),
+    ]
+    searcher = TrialSearcher(trial_source(space, records), lambda name: None)
+    assert names_of(searcher) == ["t02", "t03", "t04"]
+    assert count_trials(space) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("fifo", FIFOScheduler),
+        ("asha", AsyncHyperBandScheduler),
+        ("hyperband", AsyncHyperBandScheduler),
+        ("median", MedianStoppingRule),
+    ],
+)
+def test_schedulers_count_steps_and_leave_the_last_one_alone(name: str, kind: type) -> None:
+    made: Any = scheduler(make_space(scheduler={"name": name}), 400, "a.yaml")
+    assert made.__class__ is kind
+    if name != "fifo":
+        assert made._time_attr == "step", "Tune's own count starts again with each attempt"
+    if kind is AsyncHyperBandScheduler:
+        assert made._max_t > 400
+        assert len(made._brackets) == (3 if name == "hyperband" else 1)
+
+
+def test_a_schedulers_wrong_option_names_the_nearest() -> None:
+    for options, message in (
+        (
+            {"grace_perid": 4},
+            "a.yaml: scheduler asha has no option 'grace_perid'; did you mean 'grace_period'?",
+        ),
+        ({"reduction_factor": 0}, "a.yaml: scheduler.options: Reduction Factor not valid!"),
+    ):
+        space = make_space(scheduler={"name": "asha", "options": options})
+        with pytest.raises(PoiseError, match=re.escape(f"a.yaml: {message}")):
+            scheduler(space, 400, "a.yaml")
+
+
+def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() -> None:
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
+    )
+    source: Any = trial_source(space, [])
+    first, second = source.next_trial(), source.next_trial()
+    assert (first.settings, first.seed, second.seed) == (second.settings, 0, 1)
+    records = [
+        make_record("t01", 20.0, trial=first),
+        make_record("t02", trial=second, state="running", verdict=None),
+    ]
+
+    resumed: Any = trial_source(space, records)
+    names = [trial.name for trial in iter(resumed.next_trial, None)]
+    assert names == ["t02", "t03", "t04", "t05", "t06"]
+    resumed.learn(make_record("t02", 30.0, trial=second))
+    (told,) = [trial for trial in resumed._study._ot_study.trials if trial.value is not None]
+    assert told.value == 25.0
+    assert told.params == first.settings
+
+
+def test_a_searcher_that_is_not_installed_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = builtins.__import__
+
+    def without_optuna(name: str, *arguments: Any) -> Any:
+        if name == "optuna":
+            raise ModuleNotFoundError(name)
+        return found(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without_optuna)
+    with pytest.raises(PoiseError, match=re.escape("pip install 'poise[optuna]'")):
+        trial_source(make_space(searcher={"name": "optuna"}), [])

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from poise.sweeps.settings import Trial, draw_trials
+from tests.sweeps.builders import make_space, watched_recipe
+
+MIXED = {
+    "objective.teacher_temp": {"uniform": [0.02, 0.1]},
+    "objective.center_momentum": {"grid_search": [0.9, 1.0]},
+    "backbone.num_registers": {"randint": [0, 5]},
+}
+
+
+def test_a_grid_is_run_whole_for_each_draw_and_each_setting_with_each_seed() -> None:
+    trials = draw_trials(make_space(MIXED, trials=2, seeds=[3, 4]))
+    assert [trial.name for trial in trials] == [f"t0{n}" for n in range(1, 9)]
+    assert [trial.seed for trial in trials] == [3, 4] * 4
+    assert [trial.setting for trial in trials] == [0, 0, 1, 1, 2, 2, 3, 3]
+    first, second = trials[0].settings, trials[2].settings
+    assert (first["objective.center_momentum"], second["objective.center_momentum"]) == (0.9, 1.0)
+    for key in ("objective.teacher_temp", "backbone.num_registers"):
+        assert first[key] == second[key], "an ablation compares the grid, not the draws"
+    assert first["objective.teacher_temp"] != trials[4].settings["objective.teacher_temp"]
+
+
+def test_a_space_draws_the_same_again_and_another_seed_draws_others() -> None:
+    assert draw_trials(make_space(MIXED, trials=3)) == draw_trials(make_space(MIXED, trials=3))
+    other = draw_trials(make_space(MIXED, trials=3, sampling_seed=1))
+    assert other != draw_trials(make_space(MIXED, trials=3))
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"quniform": [0.02, 0.1, 0.02]},
+        {"loguniform": [0.02, 0.1]},
+        {"qloguniform": [0.02, 0.1, 0.02]},
+        {"randn": [0.05, 0.001]},
+        {"choice": [0.04, 0.05]},
+    ],
+)
+def test_every_sampler_of_tune_gives_plain_values_that_a_recipe_takes(
+    sampler: dict[str, list[float]],
+) -> None:
+    (trial,) = draw_trials(make_space({"objective.teacher_temp": sampler}))
+    value = trial.settings["objective.teacher_temp"]
+    assert type(value) is float
+    assert trial.recipe(watched_recipe(), "s").objective.teacher_temp == value
+
+
+def test_no_setting_comes_twice_even_where_that_ends_the_sweep_early() -> None:
+    trials = draw_trials(make_space({"backbone.num_registers": {"choice": [0, 2, 4]}}, trials=9))
+    assert sorted(trial.settings["backbone.num_registers"] for trial in trials) == [0, 2, 4]
+
+
+def test_a_trials_recipe_has_its_settings_its_seed_and_absolute_datasets(tmp_path: Path) -> None:
+    trial = Trial("t01", 0, {"objective.teacher_temp": 0.07}, seed=5)
+    recipe = trial.recipe(watched_recipe(evaluation__bank="s3://bucket/bank"), "s")
+    assert (recipe.objective.teacher_temp, recipe.seed) == (0.07, 5)
+    assert recipe.data.dataset == str(Path("nowhere").absolute())
+    assert recipe.evaluation.bank == "s3://bucket/bank"
+    assert Trial(**trial.as_config()) == trial
