@@ -1,0 +1,97 @@
+"""The stream's steady rate against a torch DataLoader that makes the same cuts.
+
+Run as ``python tests/benchmarks/bench_stream.py``. Both read one Parquet dataset of photographs
+and cut the published ten views in as many processes; the DataLoader reads the dataset in its own
+workers and knows nothing of Ray. Starting is left out: what is timed is the batches after the
+first ones.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
+
+from poise.config import Recipe
+from poise.config.recipe import DataConfig, TrainingConfig
+from poise.data.batch import ViewBatch
+from poise.data.ray_runtime import start_ray
+from poise.data.stream import Reader, view_stream
+from tests.benchmarks.bench_views import photographs
+from tests.data.builders import write_dataset
+
+PROCESSES = 2
+BATCH_SIZE = 32
+WARM_STEPS, TIMED_STEPS = 12, 30
+ROUNDS = 2
+
+
+class SameCuts(Dataset[ViewBatch]):
+    """The views of a step, read and cut by a DataLoader's worker."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._reader: Reader | None = None
+
+    def __getitem__(self, step: int) -> ViewBatch:
+        self._reader = self._reader or Reader(self._recipe, 0, 1)
+        epoch, encoded = self._reader.read(step)
+        return self._reader.cutter(encoded, epoch)
+
+
+def plain_loader(recipe: Recipe) -> Iterator[ViewBatch]:
+    """What one would write without Poise."""
+    loader: DataLoader[ViewBatch] = DataLoader(
+        SameCuts(recipe),
+        sampler=range(WARM_STEPS + TIMED_STEPS),
+        batch_size=None,
+        num_workers=PROCESSES,
+        collate_fn=lambda batch: batch,
+        multiprocessing_context="fork",
+    )
+    return iter(loader)
+
+
+def images_per_s(batches: Iterator[ViewBatch]) -> float:
+    """Rate over the batches after the first ones."""
+    for _ in islice(batches, WARM_STEPS):
+        pass
+    start = time.perf_counter()
+    images = sum(len(batch) for batch in islice(batches, TIMED_STEPS))
+    return images / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measures and prints."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(Path(folder), photographs() * 8, rows_per_group=64, rows_per_shard=512)
+        recipe = Recipe(
+            name="bench-stream",
+            data=DataConfig(dataset=folder, cut_processes=PROCESSES),
+            training=TrainingConfig(batch_size=BATCH_SIZE, epochs=100),
+        )
+        start_ray()
+        rates: dict[str, list[float]] = {"DataLoader": [], "Ray Data": [], "local": []}
+        for _ in range(ROUNDS):  # in turns, so that a busy machine is unkind to all alike
+            rates["DataLoader"].append(images_per_s(plain_loader(recipe)))
+            for name, source in (("Ray Data", "ray"), ("local", "local")):
+                stream = view_stream(recipe, 0, 1, source=source)  # type: ignore[arg-type]
+                rates[name].append(images_per_s(stream))
+                stream.close()  # type: ignore[attr-defined]
+    best = {name: max(measured) for name, measured in rates.items()}
+    for name, rate in best.items():
+        print(f"{name:12s} {rate:7.1f} images/s  {PROCESSES} processes")
+    through_ray = best["Ray Data"] / best["DataLoader"]
+    print(f"stream through Ray Data against the DataLoader: {through_ray:.2f}x")
+    print(f"stream without Ray against the DataLoader: {best['local'] / best['DataLoader']:.2f}x")
+
+
+if __name__ == "__main__":
+    main()
