@@ -5,6 +5,7 @@ and in the sweep's folder. Next: the command line, which prints it.
 """
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -136,7 +137,8 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(sweep.folder / folder, ignore_errors=True)  # pickles that nothing reads
+        for left in sweep.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _name(trial: Any) -> str:
@@ -195,7 +197,7 @@ def best_of(records: Sequence[TrialRecord], metric: str, mode: str) -> TrialReco
         if record.state == "finished"
         and record.verdict is not None
         and record.verdict.kind is VerdictKind.HEALTHY
-        and record.metrics.get(metric) is not None
+        and math.isfinite(record.metrics.get(metric, math.nan))
     ]
     sign = 1 if mode == "max" else -1
     return max(candidates, key=lambda record: sign * record.metrics[metric], default=None)

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from poise.cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["--resume", "lost"], "--resume lost: {home} holds no such sweep; it holds none"),
+        (["--resume", "lost", "trials=3"], "--resume lost: goes on as the sweep began and takes "
+         "no trials=3"),
+        (["--resume", "a", "b"], "--resume: one sweep at a time, not b and a"),
+        (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
+        (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "
+         "'trials'?"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_swept_is_one_line_and_status_2(
+    words: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "runs"))
+    assert run(["sweep", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"error: {expected.format(home=tmp_path / 'runs')}\n"
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,176 @@
+"""Sweeps on a real Ray cluster and a real MLflow store."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from poise.config.paths import home
+from poise.data.ingest import prepare
+from poise.sweeps import begin_sweep, run_sweep
+from poise.tracking.registry import list_models
+from poise.tracking.runs import history
+from poise.tracking.store import Store, open_store
+from tests.builders import tiny_recipe
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ANSWER_WITHIN_S = 150
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe and the datasets that it names: 64 and 32 scenes of 32 px."""
+    path = tmp_path_factory.mktemp("sweep")
+    for name, count, seed in (("train", 64, 0), ("test", 32, 1)):
+        prepare("scenes", path / name, count, seed, 32, on_progress=lambda _: None)
+    changes = {
+        "data__dataset": str(path / "train"),
+        "evaluation": {"queries": str(path / "test"), "every_epochs": 4, "knn_k": 5},
+        "training__batch_size": 16,
+        "training__epochs": 4,
+        "training__checkpoint_every_steps": 8,
+    }
+    recipe = tiny_recipe(**changes).model_dump(mode="json")
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def write_space(folder: Path, name: str, **content: Any) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"name": name, "recipe": "recipe.yaml", **content}))
+    return path
+
+
+@pytest.fixture
+def begin(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `poise sweep` in a process of its own, as a person would."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "poise.cli.main", "sweep", *map(str, words)],
+            env=os.environ | {"POISE_HOME": str(folder / "runs"), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"the sweep did not get there:\n{process.communicate()[0]}")
+        time.sleep(0.05)
+
+
+def read_record(sweep: Path, trial: str) -> dict[str, Any]:
+    path = sweep / trial / "trial.json"
+    return json.loads(path.read_text()) if path.exists() else {"state": "waiting"}
+
+
+def runs_by_name(store: Store) -> dict[str, tuple[str, str, str]]:
+    """Status, attempt and id of every run; two of one name would be a repeated trial."""
+    runs = store.search_runs("")
+    found = {
+        run.info.run_name: (run.info.status, run.data.tags["poise.attempt"], run.info.run_id)
+        for run in runs
+    }
+    assert len(found) == len(runs)
+    return found
+
+
+def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
+    folder: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    # Two trials at once, one CPU each: a short one, and one that is killed on its way.
+    space = write_space(
+        folder, "kill", parameters={"training.epochs": {"grid_search": [4, 40]}}, concurrency=2
+    )
+    sweep = folder / "runs" / "killed"
+
+    first = begin(space, "--name", "killed")
+    wait_for(lambda: read_record(sweep, "t01")["state"] == "finished", first)
+    assert read_record(sweep, "t02")["state"] == "running", "they did not run at once"
+    wait_for(lambda: any((sweep / "t02").glob("checkpoint_*")), first)
+    first.kill()
+    first.communicate()
+    finished = (sweep / "t01" / "trial.json").read_bytes()
+
+    second = begin(space, "--resume")  # the same command
+    assert second.stdout is not None
+    lines = iter(second.stdout)
+    assert any("sweep killed: 1 trials to run" in line for line in lines)
+    second.send_signal(signal.SIGINT)
+    output, _ = second.communicate(timeout=ANSWER_WITHIN_S)
+    assert second.returncode == 130, output
+    assert output.splitlines()[-1].endswith("poise sweep --resume killed")
+    assert "Traceback" not in output
+    store = open_store(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+    runs = runs_by_name(store)
+    assert (runs["killed"][0], runs["t01"][0], runs["t02"][0]) == ("KILLED", "FINISHED", "KILLED")
+
+    third = begin("--resume", "killed")
+    output, _ = third.communicate(timeout=ANSWER_WITHIN_S)
+    assert third.returncode == 0, output
+    assert "t01  starts" not in output and "t01  goes on" not in output
+    assert (sweep / "t01" / "trial.json").read_bytes() == finished
+    runs = runs_by_name(store)
+    assert {name: run[0] for name, run in runs.items()} == dict.fromkeys(
+        ("killed", "t01", "t02"), "FINISHED"
+    )
+    assert (runs["killed"][1], runs["t01"][1]) == ("3", "1")
+    assert int(runs["t02"][1]) >= 2, "it did not go on with its own run"
+    losses = history(store, runs["t02"][2], ["loss/total"])["loss/total"]
+    assert [step for step, _ in losses] == list(range(2, 161, 2))
+    assert not list(sweep.glob("tune-*")), "pickles were left behind"
+
+
+def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
+    folder: Path, ray_cluster: None
+) -> None:
+    space = write_space(
+        folder,
+        "fails",
+        parameters={"backbone.name": {"grid_search": ["no_such_vit", "vit_tiny_patch16_224"]}},
+    )
+    # Two workers each: on two CPUs one trial at a time fits.
+    result = run_sweep(begin_sweep(str(space), ["training.num_workers=2", "training.epochs=10"]))
+
+    failed, trained = result.records
+    assert failed.state == "failed" and "no_such_vit" in failed.reason
+    assert len(failed.reason.splitlines()) == 1
+    assert trained.state == "finished" and trained.step == 40
+    runs = runs_by_name(open_store())
+    assert (runs["t01"][0], runs["t02"][0]) == ("FAILED", "FINISHED")
+
+    report = result.report.read_text()
+    assert failed.reason in report and trained.outcome in report
+    assert (result.report.parent / "curves.png").stat().st_size > 10_000
+    models = list_models(open_store())
+    if trained.outcome == "healthy":
+        assert result.best == trained and models[0].uri == result.registered
+        assert models[0].tags["sweep_run"] == runs[result.sweep.name][2]
+    else:
+        assert result.best is None and result.registered is None and not models
+    assert (home() / result.sweep.name / "trials.csv").read_text().count("\n") == 3

@@ -1,0 +1,79 @@
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from poise.diagnostics import VerdictKind
+from poise.sweeps.records import Sweep
+from poise.sweeps.referee import DIED, Referee, end_interrupted
+from poise.tracking.runs import Run, create_sweep_run, create_trial_run
+from poise.tracking.store import open_store
+from tests.sweeps.builders import make_record, make_space, make_sweep
+from tests.tracking.conftest import migrated_file
+
+__all__ = ["migrated_file"]  # a fixture
+
+
+@pytest.fixture
+def sweep(migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    shutil.copy(migrated_file, tmp_path / "mlflow.db")
+    return make_sweep(make_space(scheduler={"name": "asha"}))
+
+
+def start(sweep: Sweep, name: str, parent: Run) -> Run:
+    """A trial as its process leaves it when it is stopped: running, with metrics."""
+    run = create_trial_run(parent, name, sweep.trial_folder(name))
+    sweep.write(
+        make_record(name, state="running", verdict=None, run_id=run.run_id, total_steps=100)
+    )
+    writer = run.open_writer()
+    for step in range(2, 42, 2):  # collapsed from step 20 on, of 32 prototypes
+        entropy, information = (1.0, 1.5) if step < 20 else (0.01, 0.0)
+        teacher = {"teacher/entropy": entropy, "teacher/mutual_information": information}
+        writer.log(step, {**teacher, "teacher/kl": 0.1, "eval/knn_top1": float(step)})
+    writer.close()
+    return run
+
+
+def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
+    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
+    runs = {name: start(sweep, name, parent) for name in ("t01", "t02", "t03")}
+    lines: list[str] = []
+    referee = Referee(sweep, parent, lines.append)
+
+    stopped = referee.settle("t01")
+    assert stopped is not None and stopped.verdict is not None
+    assert (stopped.state, stopped.step, stopped.metrics["eval/knn_top1"]) == ("stopped", 40, 40)
+    assert stopped.verdict.kind is VerdictKind.SINGLE_PROTOTYPE
+    assert stopped.verdict.onset_step == 20
+    assert stopped.outcome == "collapsed: single prototype (stopped early)"
+    assert referee.settle("t01") == stopped == sweep.record("t01")
+
+    died = referee.settle("t02", died=True)
+    assert died is not None and (died.state, died.reason) == ("failed", DIED)
+
+    end_interrupted(sweep, parent)
+    assert sweep.record("t03").state == "running"  # type: ignore[union-attr]
+    found = {name: parent.store.client.get_run(run.run_id) for name, run in runs.items()}
+    statuses = {name: run.info.status for name, run in found.items()}
+    assert statuses == {"t01": "FINISHED", "t02": "FAILED", "t03": "KILLED"}
+    assert found["t01"].data.tags["poise.stopped_early"] == "by asha after step 40 of 100"
+    assert found["t01"].data.tags["poise.verdict"] == "collapsed: single prototype"
+
+
+def test_a_trial_that_never_began_has_nothing_to_settle(sweep: Sweep) -> None:
+    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
+    assert Referee(sweep, parent, print).settle("t09") is None
+
+
+def test_a_record_survives_being_written_also_with_what_json_has_no_word_for(
+    sweep: Sweep,
+) -> None:
+    record = make_record(knn=12.5)
+    sweep.write(record)
+    assert sweep.record("t01") == record
+    sweep.write(make_record(knn=math.inf, kind=VerdictKind.DIVERGED))
+    (read,) = sweep.records()
+    assert read.metrics["eval/knn_top1"] == math.inf

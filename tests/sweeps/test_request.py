@@ -1,0 +1,74 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from poise.config import PoiseError
+from poise.sweeps import begin_sweep, find_sweep
+from poise.sweeps.report import REPORT_FILE
+from tests.builders import tiny_recipe
+from tests.evaluation.conftest import MakeDataset, make_dataset
+from tests.sweeps.builders import TEMPERATURE, make_record
+
+__all__ = ["make_dataset"]  # a fixture
+
+
+@pytest.fixture
+def space_file(make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    queries = make_dataset("test", [0, 1, 2], seed=1)
+    dataset = make_dataset("train", [0, 1, 2] * 6)
+    recipe = tiny_recipe(data__dataset=str(dataset), evaluation__queries=str(queries))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    content: dict[str, Any] = {
+        "name": "two",
+        "recipe": "recipe.yaml",
+        "parameters": {TEMPERATURE: {"grid_search": [0.04, 0.07]}},
+    }
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> None:
+    sweep = begin_sweep(str(space_file), ["concurrency=1", "training.epochs=3"], "a")
+    assert (sweep.space.concurrency, sweep.recipe.training.epochs) == (1, 3)
+    for wrong, message in (
+        ("trails=3", "command line: no setting is called 'trails'; did you mean 'trials'?"),
+        ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
+        (f"{TEMPERATURE}=0.05", f"command line: '{TEMPERATURE}' varies in {space_file}; fix it"),
+        ("concurrency=0", "command line: 'concurrency': Input should be greater than or equal"),
+        ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
+    ):
+        with pytest.raises(PoiseError, match=re.escape(message)):
+            begin_sweep(str(space_file), [wrong])
+
+
+def test_a_name_is_taken_once(space_file: Path) -> None:
+    begin_sweep(str(space_file), name="a")
+    with pytest.raises(PoiseError, match="poise sweep --resume a`, or choose another --name"):
+        begin_sweep(str(space_file), name="a")
+
+
+def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Path) -> None:
+    with pytest.raises(PoiseError, match="no unfinished sweep of two: there is none"):
+        find_sweep(None, str(space_file))
+    sweep = begin_sweep(str(space_file), ["training.epochs=3"], "a")
+    # How many run at once may change; what they are may not.
+    assert find_sweep(None, str(space_file), ["training.epochs=3", "concurrency=1"]) == sweep
+    assert find_sweep("a", None) == sweep
+    with pytest.raises(PoiseError, match=r"another recipe's training.epochs \(3 there, 2 here\)"):
+        find_sweep(None, str(space_file))
+    with pytest.raises(PoiseError, match="holds no such sweep; it holds a"):
+        find_sweep("b", None)
+
+    sweep.write(make_record("t01"))
+    sweep.write(make_record("t02", state="failed", verdict=None))
+    (sweep.folder / REPORT_FILE).touch()
+    assert find_sweep(None, str(space_file), ["training.epochs=3"]) == sweep, "t02 is left"
+    sweep.write(make_record("t02"))
+    with pytest.raises(PoiseError, match="no unfinished sweep of two: all 1 are finished"):
+        find_sweep(None, str(space_file), ["training.epochs=3"])
