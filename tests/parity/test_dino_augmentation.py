@@ -141,8 +141,8 @@ def test_views_have_the_published_statistics(
     [
         ({"hue": 0.4}, "mean"),
         ({"blur_radius_px": (0.1, 1.0)}, "abs_laplacian"),
-        ({"saturation": 0.8}, "saturation"),
-        ({"other_global_solarize_probability": 0.0}, "global2"),
+        ({"grayscale_probability": 0.5}, "is_gray"),
+        ({"other_global_solarize_probability": 0.8}, "global2"),
     ],
 )
 def test_another_law_would_be_noticed(
