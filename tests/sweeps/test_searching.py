@@ -25,9 +25,23 @@ def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first
         make_record("t02", state="failed", verdict=None),
         make_record("t03", state="running", verdict=None),
     ]
-    searcher = TrialSearcher(trial_source(space, records), lambda name: None)
+    searcher = TrialSearcher(trial_source(space, records), lambda name, died: None)
     assert names_of(searcher) == ["t02", "t03", "t04"]
     assert count_trials(space) == 4
+
+
+def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def settle(name: str, died: bool) -> None:
+        asked.append((name, died))
+
+    searcher = TrialSearcher(trial_source(make_space(trials=2), []), settle)
+    for trial_id in "ab":
+        searcher.suggest(trial_id)
+    searcher.on_trial_complete("b", {"eval/knn_top1": 1.0})
+    searcher.on_trial_complete("a", error=True)
+    assert asked == [("t02", False), ("t01", True)]
 
 
 @pytest.mark.parametrize(

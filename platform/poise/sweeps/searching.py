@@ -25,11 +25,16 @@ from poise.sweeps.settings import Trial, domain, draw_trials, seeded
 
 
 class TrialSearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune trials by name: first what an interruption left, then new ones."""
+    """Hands Tune trials by name: first what an interruption left, then new ones.
 
-    def __init__(self, source: "Source", record_of: Callable[[str], TrialRecord | None]) -> None:
+    Args:
+        source: gives the trials.
+        settle: the final record of a trial that no longer runs, by its name and whether it died.
+    """
+
+    def __init__(self, source: "Source", settle: Callable[[str, bool], TrialRecord | None]) -> None:
         super().__init__()
-        self._source, self._record_of = source, record_of
+        self._source, self._settle = source, settle
         self._names: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -44,7 +49,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Passes on the trial's own record, which knows more than Tune's last result."""
-        record = self._record_of(self._names[trial_id])
+        record = self._settle(self._names[trial_id], error)
         if record is not None:
             self._source.learn(record)
 

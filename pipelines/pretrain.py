@@ -1,0 +1,41 @@
+"""Pretrains one backbone: ``python pipelines/pretrain.py recipe.yaml [key=value …]``.
+
+What ``poise pretrain`` does, without its conveniences, as a script to read and to change.
+"""
+
+import sys
+import time
+
+from poise.config import load_recipe
+from poise.config.paths import home
+from poise.data.manifest import Manifest
+from poise.data.ray_runtime import start_ray
+from poise.tracking.ending import controlled, reconcile
+from poise.tracking.pretraining import pretrain
+from poise.tracking.runs import create_run
+from poise.tracking.store import open_store
+from poise.training.progress import ProgressDisplay
+from poise.training.schedule import Timetable
+from poise.training.worker import steps_per_epoch
+
+
+def main(arguments: list[str]) -> None:
+    """Trains, tracks and judges one run."""
+    path, *overrides = arguments
+    recipe = load_recipe(path, overrides)
+    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+
+    store = open_store()  # before any worker starts
+    reconcile(store)
+    start_ray()
+    experiment = Manifest.read(recipe.data.dataset).name
+    run = create_run(store, experiment, name, home() / name)
+    with controlled(run), ProgressDisplay() as display:
+        finished = pretrain(recipe, run, name, [display.observer(name, total_steps)])
+    print(f"verdict: {finished.verdict.kind} - {finished.verdict.evidence}")
+    print(f"backbone: {finished.package}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
