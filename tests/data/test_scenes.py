@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from poise.data.decode import decode_rgb
@@ -31,9 +32,10 @@ def test_the_box_is_the_smallest_around_the_mask(px: int) -> None:
 def test_the_mask_is_where_the_object_changed_the_clutter() -> None:
     for index in range(40):
         scene, clutter = draw_scene(3, index, 64), draw_clutter(3, index, 64)
-        changed = np.abs(scene.image.astype(int) - clutter).max(axis=-1) > 8
+        difference = np.abs(scene.image.astype(int) - clutter).max(axis=-1)
+        changed = difference > 2  # both are developed alike, and dim scenes differ little
         on_object = scene.mask == 1
-        assert changed[on_object].mean() > 0.85
+        assert changed[on_object].mean() > 0.75
         assert changed[~on_object].mean() < 0.06  # the outline's half-covered pixels
         assert 0.1 < on_object.mean() < 0.9
 
@@ -45,25 +47,40 @@ def test_every_class_comes_equally_often() -> None:
     assert counts.min() > 60 and counts.max() < 145  # 100 expected, 4.4 standard deviations
 
 
-def test_the_color_of_image_and_object_does_not_tell_the_class() -> None:
-    """Nearest neighbours on mean colours, brightness and object size stay near chance (12.5 %)."""
+def test_light_and_size_do_not_tell_the_class() -> None:
+    """Nearest neighbours on brightness, contrast and object size stay near chance (12.5 %)."""
     scenes = [draw_scene(5, index, 32) for index in range(1200)]
     labels = np.array([scene.label for scene in scenes])
-    pixels = [scene.image.astype(float) for scene in scenes]
     facts = np.array(
         [
             [
-                *image.mean(axis=(0, 1)),
-                *image[scene.mask == 1].mean(axis=0),
+                scene.image.mean(),
+                scene.image.std(),
+                scene.image[scene.mask == 1].mean(),
                 128 * scene.mask.mean(),
             ]
-            for image, scene in zip(pixels, scenes, strict=True)
+            for scene in scenes
         ]
     )
-    distances = ((facts[:, None] - facts[None]) ** 2).sum(axis=-1)
+    assert accuracy_of_neighbours(facts, labels) < 0.2
+
+
+def test_hue_tells_the_class_though_light_and_haze_hide_it_from_pixels() -> None:
+    scenes = [draw_scene(5, index, 32) for index in range(1200)]
+    labels = np.array([scene.label for scene in scenes])
+    pixels = np.array([scene.image[scene.mask == 1].mean(axis=0) for scene in scenes])
+    opponents = pixels @ np.array([[1, -1, 0], [0.5, 0.5, -1]]).T
+    angles = np.arctan2(*opponents.T)
+    hues = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    raw = np.array([scene.image.reshape(-1) for scene in scenes], dtype=float)
+    assert accuracy_of_neighbours(raw, labels) + 0.15 < accuracy_of_neighbours(hues, labels)
+
+
+def accuracy_of_neighbours(facts: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    squares = (facts**2).sum(axis=1)
+    distances = squares[:, None] + squares[None] - 2 * facts @ facts.T
     np.fill_diagonal(distances, np.inf)
-    accuracy = (labels[distances.argmin(axis=1)] == labels).mean()
-    assert accuracy < 0.19
+    return float((labels[distances.argmin(axis=1)] == labels).mean())
 
 
 def test_the_source_carries_image_boxes_and_mask() -> None:

@@ -3,11 +3,11 @@
 In: a seed and an index. Out: a ``Scene``, one textured object on textured clutter. Next:
 ``poise.data.ingest`` stores it like any other dataset.
 
-What makes an object's class is its texture family, which every crop of it shares. Everything
-that dominates the distance between raw pixels is drawn independently of the class: the colours of
-object and clutter, their contrast and its sign, the direction of light, the object's place, size,
-outline and orientation, the texture's scale. So features have to be learned to find the classes,
-and learning from views alone can find them.
+A kind of object has its texture and its pair of hues, as kinds in nature have. What dominates the
+distance between raw pixels is drawn independently of the kind: the light and the haze, the
+direction of light, the clutter, the object's place, size, outline and orientation, the texture's
+scale, contrast and which hue is the brighter. So what is alike must be learned, and views of one
+image, changed in light and contrast, are enough to learn it from.
 """
 
 import io
@@ -34,6 +34,12 @@ TEXTURE_CONTRAST = (0.35, 0.75)  # difference in luminance between an object's t
 CLUTTER_CELLS = (3, 9)  # bumps along a side of the coarse and of the fine background noise
 CLUTTER_PATCHES = 10
 PATCH_RADIUS = (0.06, 0.18)
+HUE_STEP = 0.4  # in turns, between an object's two colours
+HUE_SPREAD = 0.03  # in turns, within a kind
+SATURATION = (0.45, 0.8)
+CLUTTER_SATURATION = 0.3
+EXPOSURE = (0.15, 1.2)  # drawn by its logarithm
+HAZE = (0.0, 0.7)  # share of the picture that a veil of one grey hides
 LIGHT_SLOPE = 0.35  # how much brighter the lit side may be than the middle
 PIXEL_NOISE = 0.02
 
@@ -65,7 +71,7 @@ def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
     x, y = _coordinates(px)
     coverage, u, v = _outline(x, y, rng)
     mix = FAMILIES[CLASSES[label]](u, v, rng)
-    dark, bright = _contrasting_colors(rng)
+    dark, bright = _colors(label, rng)
     painted = dark + (bright - dark) * mix[..., None]
     canvas = _clutter(seed, index, px)
     canvas += (painted - canvas) * coverage[..., None]
@@ -118,14 +124,21 @@ def _superellipse(
     return inside
 
 
-def _contrasting_colors(rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Two RGB colours of any hue whose luminances differ by a drawn contrast."""
-    first, second = rng.random((2, 3), dtype=np.float32)
+def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """An object's two RGB colours: its kind's hues, in a drawn saturation and contrast."""
+    hues = label / len(CLASSES) + HUE_STEP * np.arange(2) + HUE_SPREAD * rng.standard_normal(2)
+    first, second = (_rgb(hue, rng.uniform(*SATURATION)) for hue in hues)
     contrast = np.float32(rng.uniform(*TEXTURE_CONTRAST))
-    low = np.float32(rng.uniform(0.05, 0.95 - contrast))
-    first = np.clip(first + (low - first @ _LUMINANCE), 0, 1)
-    second = np.clip(second + (low + contrast - second @ _LUMINANCE), 0, 1)
+    low = np.float32(rng.uniform(0.2, 0.95 - contrast))
+    first = first * (low / (first @ _LUMINANCE))
+    second = second * ((low + contrast) / (second @ _LUMINANCE))
     return (first, second) if rng.random() < 0.5 else (second, first)
+
+
+def _rgb(hue: float, saturation: float) -> Plane:
+    """The brightest colour of a hue (in turns) and a saturation."""
+    distance = np.abs((hue * 6 - np.array([0, 2, 4])) % 6 - 3) - 1
+    return (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
 
 
 def _clutter(seed: int, index: int, px: int) -> Plane:
@@ -133,7 +146,7 @@ def _clutter(seed: int, index: int, px: int) -> Plane:
     rng = np.random.default_rng((seed, index, 0))
     x, y = _coordinates(px)
     side = x.shape[0]
-    colors = rng.random((3, 3), dtype=np.float32)
+    colors = _clutter_color(rng.random((3, 3), dtype=np.float32))
     coarse, fine = (value_noise((cells, cells), side, rng)[..., None] for cells in CLUTTER_CELLS)
     canvas: Plane = colors[0] + (colors[1] - colors[0]) * coarse
     canvas += (colors[2] - canvas) * (0.6 * fine)
@@ -153,15 +166,24 @@ def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) 
     window = (rows, columns)
     along, across = _turned(x[window], y[window], center, rng.uniform(0, np.pi))
     inside = _superellipse(along, across, a, b, rng.uniform(*OUTLINE_EXPONENT))
-    canvas[window][inside] = rng.random(3, dtype=np.float32)
+    canvas[window][inside] = _clutter_color(rng.random(3, dtype=np.float32))
+
+
+def _clutter_color(rgb: Plane) -> Plane:
+    """Of little colour, so that clutter hides an object's hues without rivalling them."""
+    gray = (rgb @ _LUMINANCE)[..., None]
+    return gray + CLUTTER_SATURATION * (rgb - gray)
 
 
 def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
-    """Light from one side, averaging to the image's pixels, noise, and eight bits."""
+    """Light from one side, averaging to the image's pixels, haze, noise, and eight bits."""
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
-    image = _shrink(canvas * light[..., None])
+    exposure = np.exp(rng.uniform(*np.log(EXPOSURE)))
+    haze, veil = np.float32(rng.uniform(*HAZE)), rng.random(dtype=np.float32)
+    image = _shrink(canvas * (np.float32(exposure) * light[..., None]))
+    image += haze * (veil - image)
     image += PIXEL_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 

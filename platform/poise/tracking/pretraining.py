@@ -1,7 +1,7 @@
 """One tracked pretraining, from recipe to verdict: where training, probes and MLflow meet.
 
-In: a recipe and its run. Out: a ``Finished`` with verdict, metrics and the backbone's package; all of it
-is in the run as well. Next: ``poise.sweeps``, which carries out many.
+In: a recipe and its run. Out: a ``Finished`` with verdict, metrics and the backbone's package; all
+of it is in the run as well. Next: ``poise.sweeps``, which carries out many.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,8 @@ from poise.tracking.runs import Run, log_environment, log_files, log_json, log_r
 from poise.tracking.store import Store
 from poise.training.checkpoint import History
 from poise.training.report import RunObserver
-from poise.training.worker import BACKBONE_FOLDER, Job, fit
+from poise.training.schedule import Timetable
+from poise.training.worker import BACKBONE_FOLDER, Job, fit, steps_per_epoch
 
 _ATTENTION_IMAGES = 6
 
@@ -89,7 +90,8 @@ def pretrain(
             callbacks=callbacks,
         )
     )
-    verdict = judge(outcome.history, recipe.objective.num_prototypes)
+    planned_steps = Timetable(recipe, steps_per_epoch(recipe)).planned_steps
+    verdict = judge(outcome.history, recipe.objective.num_prototypes, planned_steps)
     finished = Finished(run.run_id, outcome.checkpoint, verdict, outcome.history)
     _log_outcome(run, finished, recipe)
     return finished

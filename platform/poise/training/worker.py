@@ -141,6 +141,8 @@ def _train(config: dict[str, Any]) -> None:
     )  # fmt: skip
     observers = [make() for make in job.observers] if rank == 0 else []
     try:
+        if state.step == 0:
+            _log_untrained(job, state, history, observers, device)
         for report in reports:
             if report.metrics:
                 _at_boundary(job, state, timetable, report, history, observers, device)
@@ -161,6 +163,26 @@ def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
     return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
 
 
+def _log_untrained(
+    job: Job,
+    state: TrainingState,
+    history: History,
+    observers: Sequence[RunObserver],
+    device: torch.device,
+) -> None:
+    """What the probe says before any training: what a later figure must be held against."""
+    if ray.train.get_context().get_world_rank() == 0 and job.probe is not None:
+        metrics = _probe(job.probe, state, device)
+        metrics |= {name.replace("eval/", "untrained/"): v for name, v in metrics.items()}
+        history.append((0, metrics))
+        for observer in observers:
+            observer.log(0, metrics)
+
+
+def _probe(probe: Probe, state: TrainingState, device: torch.device) -> dict[str, float]:
+    return {f"eval/{name}": value for name, value in probe(state.objective.backbone, device)}
+
+
 def _at_boundary(
     job: Job,
     state: TrainingState,
@@ -175,7 +197,7 @@ def _at_boundary(
     metrics = dict(report.metrics)
     evaluates = job.probe is not None and timetable.evaluates(report.step)
     if evaluates and first and job.probe is not None:
-        metrics |= {f"eval/{name}": v for name, v in job.probe(state.objective.backbone, device)}
+        metrics |= _probe(job.probe, state, device)
     history.append((report.step, metrics))
     for observer in observers:
         observer.log(report.step, metrics)
