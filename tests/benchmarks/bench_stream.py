@@ -45,6 +45,10 @@ class SameCuts(Dataset[ViewBatch]):
         return self._reader.cutter(encoded, epoch)
 
 
+def _as_it_is(batch: ViewBatch) -> ViewBatch:
+    return batch
+
+
 def plain_loader(recipe: Recipe) -> Iterator[ViewBatch]:
     """What one would write without Poise."""
     loader: DataLoader[ViewBatch] = DataLoader(
@@ -52,8 +56,8 @@ def plain_loader(recipe: Recipe) -> Iterator[ViewBatch]:
         sampler=range(WARM_STEPS + TIMED_STEPS),
         batch_size=None,
         num_workers=PROCESSES,
-        collate_fn=lambda batch: batch,
-        multiprocessing_context="fork",
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        multiprocessing_context="forkserver",  # the same kind of process as the stream's
     )
     return iter(loader)
 
