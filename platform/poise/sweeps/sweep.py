@@ -38,6 +38,7 @@ _CONDUCT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow has the metrics
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails early has measured nothing
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered here, as everywhere in Poise
 }
 
