@@ -1,0 +1,66 @@
+"""Checkpoints round-trip, and refuse what is not theirs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.config import PoiseError, Recipe
+from poise.data.photometry import Photometry
+from poise.objectives import build_objective
+from poise.objectives.base import Progress
+from poise.training.checkpoint import STATE_FILE, load_checkpoint, save_checkpoint
+from poise.training.loop import TrainingState
+from poise.training.optimizer import build_optimizer
+from tests.builders import random_batch, tiny_recipe
+
+
+def begin(recipe: Recipe) -> TrainingState:
+    torch.manual_seed(recipe.seed)
+    objective = build_objective(recipe, Photometry(recipe.data.views, (0.5,) * 3, (0.25,) * 3))
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    recipe = tiny_recipe()
+    state = begin(recipe)
+    progress = Progress(0, 10, 20)
+    state.objective(random_batch(recipe), progress).loss.backward()
+    state.optimizer.step()
+    state.objective.after_step(progress)
+    state.step = 7
+    save_checkpoint(tmp_path / "checkpoint", state, recipe, [(0, {"a": 1.0}), (7, {"a": 0.5})])
+    return tmp_path / "checkpoint"
+
+
+def test_everything_that_is_state_comes_back(saved: Path) -> None:
+    recipe = tiny_recipe()
+    state = begin(tiny_recipe(seed=1))
+    history = load_checkpoint(saved, state, recipe)
+    assert history == [(0, {"a": 1.0}), (7, {"a": 0.5})]
+    assert state.step == 7
+    assert torch.count_nonzero(state.objective.state_dict()["center"]) > 0
+    assert len(state.optimizer.state) > 0
+
+
+def test_where_a_run_is_carried_out_may_change(saved: Path) -> None:
+    elsewhere = tiny_recipe(training__num_workers=2, data__cut_processes=1)
+    assert load_checkpoint(saved, begin(elsewhere), elsewhere)
+
+
+def test_what_is_learned_may_not_change(saved: Path) -> None:
+    other = tiny_recipe(objective__teacher_temp=0.07)
+    with pytest.raises(PoiseError, match=r"objective\.teacher_temp: 0\.04 there, 0\.07 here"):
+        load_checkpoint(saved, begin(other), other)
+
+
+def test_a_truncated_file_is_named(saved: Path) -> None:
+    path = saved / STATE_FILE
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(PoiseError, match=r"state\.pt: cannot be read"):
+        load_checkpoint(saved, begin(tiny_recipe()), tiny_recipe())
+
+
+def test_nothing_in_a_checkpoint_is_code(saved: Path) -> None:
+    assert torch.load(saved / STATE_FILE, weights_only=True)["step"] == 7

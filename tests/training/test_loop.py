@@ -1,0 +1,106 @@
+"""The loop, driven by hand: without Ray, without a dataset."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import torch
+
+from poise.config import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.photometry import Photometry
+from poise.objectives import build_objective
+from poise.training.loop import TrainingState, is_diverged, train_steps
+from poise.training.optimizer import build_optimizer
+from poise.training.report import StepReport
+from poise.training.schedule import Timetable
+from tests.builders import random_batch, tiny_recipe
+
+CPU = torch.device("cpu")
+STEPS_PER_EPOCH = 6
+
+
+def begin(recipe: Recipe) -> TrainingState:
+    torch.manual_seed(recipe.seed)
+    objective = build_objective(recipe, Photometry(recipe.data.views, (0.5,) * 3, (0.25,) * 3))
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
+
+
+def batches(recipe: Recipe, start: int = 0) -> Iterator[ViewBatch]:
+    for step in range(start, 100):
+        yield random_batch(recipe, seed=step)
+
+
+def run(recipe: Recipe, state: TrainingState) -> Iterator[StepReport]:
+    timetable = Timetable(recipe, STEPS_PER_EPOCH)
+    stream = batches(recipe, state.step)
+    return train_steps(recipe, state, stream, timetable.progress, timetable.is_boundary, CPU)
+
+
+def test_a_report_follows_every_step_and_metrics_come_at_boundaries() -> None:
+    recipe = tiny_recipe()
+    reports = list(islice(run(recipe, begin(recipe)), 6))
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert [bool(report.metrics) for report in reports] == [False, True] * 3
+    assert reports[2].epoch == pytest.approx(0.5)
+    assert reports[2].images_seen == 24
+    expected = {
+        "loss/total", "loss/over_ln_k", "teacher/entropy", "teacher/kl", "teacher/cross_entropy",
+        "teacher/marginal_entropy", "teacher/mutual_information", "teacher/ema_gap",
+        "center/norm", "features/std", "features/rankme", "gradient/norm", "schedule/lr",
+        "schedule/weight_decay", "schedule/teacher_momentum", "schedule/teacher_temp",
+        "throughput/images_per_s", "throughput/data_wait_share",
+    }  # fmt: skip
+    assert expected <= reports[1].metrics.keys()
+    assert all(math.isfinite(value) for value in reports[1].metrics.values())
+
+
+def test_the_logged_loss_is_the_mean_over_the_interval() -> None:
+    recipe, every = tiny_recipe(), tiny_recipe(training__log_every_steps=1)
+    pairs = list(islice(run(recipe, begin(recipe)), 2))
+    singles = list(islice(run(every, begin(every)), 2))
+    mean = sum(report.metrics["loss/total"] for report in singles) / 2
+    assert pairs[1].metrics["loss/total"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("drop_path", [0.0, 0.5])
+def test_a_run_resumed_from_its_state_is_the_run_that_was_not_interrupted(drop_path: float) -> None:
+    """Bit for bit, stochastic depth included: what is drawn depends on the step alone."""
+    recipe = tiny_recipe(backbone__drop_path=drop_path)
+    whole = begin(recipe)
+    list(islice(run(recipe, whole), 8))
+
+    first = begin(recipe)
+    list(islice(run(recipe, first), 5))
+    torch.manual_seed(12345)  # another process has drawn other numbers
+    second = begin(tiny_recipe(backbone__drop_path=drop_path, seed=99))
+    second.objective.load_state_dict(first.objective.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    second.step = first.step
+    list(islice(run(recipe, second), 3))
+
+    expected = whole.objective.state_dict()
+    assert second.step == whole.step == 8
+    for name, value in second.objective.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_learning_lowers_the_loss_on_a_repeated_batch() -> None:
+    recipe = tiny_recipe(training__log_every_steps=1, optimizer__base_lr=0.1)
+    state, timetable = begin(recipe), Timetable(recipe, 50)
+    same = (random_batch(recipe) for _ in range(30))
+    reports = list(
+        train_steps(recipe, state, same, timetable.progress, timetable.is_boundary, CPU)
+    )
+    assert reports[-1].metrics["teacher/kl"] < 0.7 * reports[0].metrics["teacher/kl"]
+
+
+def test_a_loss_that_is_no_number_is_told_at_the_next_boundary() -> None:
+    recipe = tiny_recipe()
+    state = begin(recipe)
+    with torch.no_grad():
+        next(state.objective.trainable.parameters()).fill_(float("nan"))
+    reports = list(islice(run(recipe, state), 2))
+    assert not is_diverged(reports[0])
+    assert is_diverged(reports[1])
