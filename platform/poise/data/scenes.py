@@ -37,11 +37,11 @@ PATCH_RADIUS = (0.06, 0.18)
 HUE_STEP = 0.4  # in turns, between an object's two colours
 HUE_SPREAD = 0.03  # in turns, within a kind
 SATURATION = (0.45, 0.8)
-CLUTTER_SATURATION = 0.3
-EXPOSURE = (0.15, 1.2)  # drawn by its logarithm
-HAZE = (0.0, 0.7)  # share of the picture that a veil of one grey hides
+CLUTTER_SATURATION = 0.5
+EXPOSURE = (0.1, 1.2)  # drawn by its logarithm
+HAZE = (0.0, 0.85)  # share of the picture that a veil of one grey hides
 LIGHT_SLOPE = 0.35  # how much brighter the lit side may be than the middle
-PIXEL_NOISE = 0.02
+PIXEL_NOISE = 0.03
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

@@ -1,0 +1,88 @@
+"""Runs on real Ray Train workers: exact resumption, and any number of workers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.config import Recipe
+from poise.training.checkpoint import STATE_FILE, History
+from poise.training.worker import Job, Outcome, fit
+from tests.builders import tiny_recipe
+from tests.data.builders import encode, smooth_image, write_dataset
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:ray.data.context"),
+]
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    write_dataset(folder / "dataset", [encode(smooth_image(i, 24, 20)) for i in range(32)])
+    return folder
+
+
+def recipe_in(folder: Path, **changes: object) -> Recipe:
+    return tiny_recipe(
+        data__dataset=str(folder / "dataset"),
+        training__epochs=5,
+        training__log_every_steps=1,
+        training__checkpoint_every_steps=8,
+        **changes,
+    )
+
+
+def run(folder: Path, name: str, **changes: object) -> Outcome:
+    return fit(Job(recipe_in(folder, **changes), name, folder / "runs"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder: Path) -> Outcome:
+    return run(folder, "whole")
+
+
+def losses(history: History) -> list[float]:
+    return [metrics["loss/total"] for _, metrics in history]
+
+
+def tensors(outcome: Outcome) -> dict[str, torch.Tensor]:
+    state = torch.load(outcome.checkpoint / STATE_FILE, weights_only=True)
+    moments = {
+        f"{index}.{name}": value
+        for index, values in state["optimizer"]["state"].items()
+        for name, value in values.items()
+    }
+    both: dict[str, torch.Tensor] = state["objective"] | moments
+    return both
+
+
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+    folder: Path, uninterrupted: Outcome
+) -> None:
+    first = run(folder, "halves", training__stop_after_steps=10)
+    assert len(first.history) == 10
+    second = run(folder, "halves")
+    assert [step for step, _ in second.history] == list(range(1, STEPS + 1))
+    assert losses(second.history) == losses(uninterrupted.history)
+    expected = tensors(uninterrupted)
+    found = tensors(second)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def test_two_workers_train_as_one_does_with_the_same_global_batch(
+    folder: Path, uninterrupted: Outcome
+) -> None:
+    two = run(folder, "two", training__num_workers=2)
+    assert len(two.history) == STEPS
+    assert losses(two.history) == pytest.approx(losses(uninterrupted.history), abs=1e-4)
+    for name in ("teacher/entropy", "teacher/mutual_information", "features/rankme"):
+        ours = [metrics[name] for _, metrics in two.history]
+        theirs = [metrics[name] for _, metrics in uninterrupted.history]
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
