@@ -1,6 +1,7 @@
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,9 +44,10 @@ def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
     lines: list[str] = []
     referee = Referee(sweep, parent, lines.append)
 
-    stopped = referee.settle("t01")
+    # What was reported last may not have left the trial's own writer.
+    stopped = referee.settle("t01", result={"step": 42, "eval/knn_top1": 42.0, "config": {}})
     assert stopped is not None and stopped.verdict is not None
-    assert (stopped.state, stopped.step, stopped.metrics["eval/knn_top1"]) == ("stopped", 40, 40)
+    assert (stopped.state, stopped.step, stopped.metrics["eval/knn_top1"]) == ("stopped", 42, 42)
     assert stopped.verdict.kind is VerdictKind.SINGLE_PROTOTYPE
     assert stopped.verdict.onset_step == 20
     assert stopped.outcome == "collapsed: single prototype (stopped early)"
@@ -59,13 +61,25 @@ def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
     found = {name: parent.store.client.get_run(run.run_id) for name, run in runs.items()}
     statuses = {name: run.info.status for name, run in found.items()}
     assert statuses == {"t01": "FINISHED", "t02": "FAILED", "t03": "KILLED"}
-    assert found["t01"].data.tags["poise.stopped_early"] == "by asha after step 40 of 100"
+    assert found["t01"].data.tags["poise.stopped_early"] == "by asha after step 42 of 100"
     assert found["t01"].data.tags["poise.verdict"] == "collapsed: single prototype"
 
 
 def test_a_trial_that_never_began_has_nothing_to_settle(sweep: Sweep) -> None:
     parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
     assert Referee(sweep, parent, print).settle("t09") is None
+
+
+def test_a_trial_that_died_before_it_left_a_record_is_in_the_table_all_the_same(
+    sweep: Sweep,
+) -> None:
+    # An actor that Tune could not start a trial in once left the sweep with one trial fewer.
+    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
+    lines: list[str] = []
+    lost = SimpleNamespace(config=make_record("t03").trial.as_config())
+    Referee(sweep, parent, lines.append).on_trial_error(0, [], lost)
+    assert lines == [f"t03  failed: {DIED}"]
+    assert [record.outcome for record in sweep.records()] == ["failed"]
 
 
 def test_a_record_survives_being_written_also_with_what_json_has_no_word_for(

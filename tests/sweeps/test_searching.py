@@ -25,7 +25,7 @@ def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first
         make_record("t02", state="failed", verdict=None),
         make_record("t03", state="running", verdict=None),
     ]
-    searcher = TrialSearcher(trial_source(space, records), lambda name, died: None)
+    searcher = TrialSearcher(trial_source(space, records), lambda name, died, result: None)
     assert names_of(searcher) == ["t02", "t03", "t04"]
     assert count_trials(space) == 4
 
@@ -33,7 +33,7 @@ def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first
 def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
     asked: list[tuple[str, bool]] = []
 
-    def settle(name: str, died: bool) -> None:
+    def settle(name: str, died: bool, result: object) -> None:
         asked.append((name, died))
 
     searcher = TrialSearcher(trial_source(make_space(trials=2), []), settle)

@@ -4,7 +4,8 @@ In: what Tune says of its trials. Out: a record and an MLflow status for every o
 whose process was stopped or died before it could say so itself. Next: ``poise.sweeps.report``.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from ray.tune import Callback
 
 from poise.diagnostics import judge
 from poise.sweeps.records import Sweep, TrialRecord
+from poise.sweeps.settings import Trial
 from poise.tracking.ending import Status, finish
 from poise.tracking.runs import Run, history, set_tags
 from poise.training.checkpoint import History
@@ -30,6 +32,7 @@ class Referee(Callback):  # type: ignore[misc]
 
     def __init__(self, sweep: Sweep, run: Run, say: Callable[[str], None]) -> None:
         self._sweep, self._run, self._say = sweep, run, say
+        self._started_s: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the way to a person: Tune pickles its callbacks into a file (never read)."""
@@ -39,6 +42,7 @@ class Referee(Callback):  # type: ignore[misc]
         """Tells what is tried."""
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
         began = self._sweep.record(trial.config["name"]) is not None
+        self._started_s.setdefault(trial.config["name"], time.monotonic())
         self._say(
             f"{trial.config['name']}  {'goes on' if began else 'starts'}: {describe(settings)}"
         )
@@ -48,25 +52,50 @@ class Referee(Callback):  # type: ignore[misc]
         self._tell(self.settle(trial.config["name"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tells that it was lost."""
-        self._tell(self.settle(trial.config["name"], died=True))
+        """Tells that it was lost, perhaps before it could leave a record."""
+        record = self.settle(trial.config["name"], died=True)
+        if record is None:
+            record = TrialRecord(Trial(**trial.config), "failed", reason=DIED)
+            self._sweep.write(record)
+        self._tell(record)
 
-    def settle(self, name: str, died: bool = False) -> TrialRecord | None:
+    def settle(
+        self, name: str, died: bool = False, result: Mapping[str, Any] | None = None
+    ) -> TrialRecord | None:
         """The final record of a trial that no longer runs; none where it never began.
 
         A trial that is still recorded as running was stopped by the scheduler, or lost.
+
+        Args:
+            name: of the trial.
+            died: whether it was lost.
+            result: what it reported last. Its own writer may be stopped before that is stored.
         """
         record = self._sweep.record(name)
         if record is None or record.state != "running":
             return record
+        self._store_last(record, result or {})
         seen = seen_history(self._run, record)
-        record = replace(record, metrics=latest(seen), step=seen[-1][0] if seen else 0)
+        now_s = time.monotonic()
+        record = replace(
+            record,
+            metrics=latest(seen),
+            step=seen[-1][0] if seen else 0,
+            seconds=record.seconds + now_s - self._started_s.get(name, now_s),
+        )
         record = (
             replace(record, state="failed", reason=DIED) if died else self._stopped(record, seen)
         )
         self._sweep.write(record)
         _end(self._run, self._sweep, record, "FAILED" if died else "FINISHED")
         return record
+
+    def _store_last(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
+        metrics = {k: v for k, v in result.items() if "/" in k and isinstance(v, int | float)}
+        if record.run_id is not None and metrics:
+            writer = trial_run(self._run, self._sweep, record).open_writer()
+            writer.log(int(result["step"]), metrics)
+            writer.close()
 
     def _stopped(self, record: TrialRecord, seen: History) -> TrialRecord:
         recipe = record.trial.recipe(self._sweep.recipe, self._sweep.name)

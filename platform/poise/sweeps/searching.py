@@ -23,16 +23,19 @@ from poise.config.loading import nearest
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial, domain, draw_trials, seeded
 
+Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
+
 
 class TrialSearcher(Searcher):  # type: ignore[misc]
     """Hands Tune trials by name: first what an interruption left, then new ones.
 
     Args:
         source: gives the trials.
-        settle: the final record of a trial that no longer runs, by its name and whether it died.
+        settle: the final record of a trial that no longer runs, by its name, whether it died and
+            what it reported last.
     """
 
-    def __init__(self, source: "Source", settle: Callable[[str, bool], TrialRecord | None]) -> None:
+    def __init__(self, source: "Source", settle: Settle) -> None:
         super().__init__()
         self._source, self._settle = source, settle
         self._names: dict[str, str] = {}
@@ -49,7 +52,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Passes on the trial's own record, which knows more than Tune's last result."""
-        record = self._settle(self._names[trial_id], error)
+        record = self._settle(self._names[trial_id], error, result)
         if record is not None:
             self._source.learn(record)
 

@@ -123,7 +123,9 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
             scheduler=scheduler(sweep.space, total_steps_of(sweep.recipe), sweep.source),
             num_samples=num_left,
             max_concurrent_trials=concurrency,
-            reuse_actors=True,  # a trial's process takes seconds to import its libraries
+            # A trial's process takes seconds to import its libraries; but one whose trial was
+            # stopped is still busy with it, and Tune would fail the next trial for that.
+            reuse_actors=sweep.space.scheduler.name == "fifo",
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),

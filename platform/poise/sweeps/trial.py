@@ -6,7 +6,8 @@ controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sw
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -51,6 +52,8 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     started_s = time.monotonic()
     try:
         record = _train(trial, context, record)
+    except _StoppedEarly:
+        return  # the sweep's process has settled it
     except Exception as error:
         record = replace(sweep.record(trial.name) or record, state="failed", reason=reason(error))
     sweep.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
@@ -63,7 +66,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
     run = create_trial_run(context.run, trial.name, sweep.trial_folder(trial.name))
     record = replace(record, run_id=run.run_id, total_steps=total_steps)
     sweep.write(record)
-    with controlled(run):
+    with controlled(run), _stopping_is_no_failure(sweep, trial.name):
         finished = pretrain(
             recipe,
             run,
@@ -72,6 +75,25 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
             callbacks=[_Reports(sweep.space.metric, total_steps)],
         )
     return concluded(record, finished)
+
+
+class _StoppedEarly(SystemExit):
+    """The scheduler ended the trial; to ``controlled`` an exit without a complaint."""
+
+
+@contextmanager
+def _stopping_is_no_failure(sweep: Sweep, trial: str) -> Iterator[None]:
+    """Tells the errors of a trial whose workers the scheduler took away from its own.
+
+    Between losing them and ending, this process may still see them go.
+    """
+    try:
+        yield
+    except Exception:
+        record = sweep.record(trial)
+        if record is not None and record.state == "stopped":
+            raise _StoppedEarly from None
+        raise
 
 
 def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
