@@ -112,7 +112,7 @@ def test_identical_logits_everywhere_cost_ln_k() -> None:
     recipe = tiny_recipe()
     objective = build(recipe)
     for encoder in (objective.student, objective.teacher):
-        torch.nn.init.zeros_(encoder.head.last_layer.weight_v)
+        torch.nn.init.ones_(encoder.head.last_layer.weight_v)
     result = objective(random_batch(recipe), at(0))
     assert result.loss.item() == pytest.approx(math.log(32), rel=1e-6)
     assert result.metrics["loss/over_ln_k"].item() == pytest.approx(1, rel=1e-6)

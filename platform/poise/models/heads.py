@@ -24,7 +24,8 @@ class Prototypes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [n, K] of features [n, D]: cosines when both norms are 1."""
-        return F.linear(x, F.normalize(self.weight_v, dim=1) * self.weight_g)
+        # Fused: at large K, composing it of norm, quotient and product costs like the logits do.
+        return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
 
 
 class DinoHead(nn.Module):

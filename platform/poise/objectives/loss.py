@@ -68,4 +68,4 @@ class _CrossViewEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None, None
+        return gradient.mul_(gradients[0]), None, None  # autograd refuses a second backward pass

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.diagnostics import diagnose, ema_gap
-from poise.objectives.base import Objective, Progress
+from poise.objectives.base import Objective, Progress, StepResult
 from poise.objectives.workers import sum_over_workers
 from poise.training.optimizer import clip_gradients, schedules, set_schedules
 from poise.training.precision import autocast
@@ -51,25 +51,16 @@ def train_steps(
         model: the objective in its wrapper (DistributedDataParallel), if it has one.
         rank: of this worker.
     """
-    objective, optimizer = state.objective, state.optimizer
-    trained = [p for p in objective.trainable.parameters() if p.requires_grad]
-    model = model or objective
+    objective = state.objective
     meter = _Meter()
     for batch in meter.timed(batches):
         progress = progress_at(state.step)
         curves = schedules(recipe, progress) | objective.schedules(progress)
-        set_schedules(optimizer, curves)
+        set_schedules(state.optimizer, curves)
         _seed_step(recipe.seed, state.step, rank)
-
-        with autocast(recipe.training, device):
-            result = model(batch.to(device), progress)
-        optimizer.zero_grad()
-        result.loss.backward()
-        gradient_norm = clip_gradients(trained, recipe.optimizer)
-        objective.before_optimizer(progress)
-        optimizer.step()
-        objective.after_step(progress)
-
+        result, gradient_norm = _train_step(
+            recipe, state, model or objective, batch.to(device), progress
+        )
         state.step += 1
         meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
         metrics: dict[str, float] = {}
@@ -83,6 +74,22 @@ def train_steps(
         )
         if metrics:
             meter.restart()  # what the caller did at the boundary is not training time
+
+
+def _train_step(
+    recipe: Recipe, state: TrainingState, model: nn.Module, batch: ViewBatch, progress: Progress
+) -> tuple[StepResult, Tensor]:
+    """One optimiser step; its result, and the gradient's norm before clipping."""
+    objective, optimizer = state.objective, state.optimizer
+    with autocast(recipe.training, batch.sample_ids.device):
+        result: StepResult = model(batch, progress)
+    optimizer.zero_grad()
+    result.loss.backward()  # type: ignore[no-untyped-call]
+    gradient_norm = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
+    objective.before_optimizer(progress)
+    optimizer.step()
+    objective.after_step(progress)
+    return result, gradient_norm
 
 
 def is_diverged(report: StepReport) -> bool:
