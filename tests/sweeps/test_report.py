@@ -37,9 +37,9 @@ def test_the_table_shows_what_varies_and_how_each_trial_ended() -> None:
         make_record("t04", state="running", verdict=None),
     ]
     headers, rows = table(make_sweep(), records)
-    assert headers == ["trial", "teacher_temp", "seed", "verdict", "k-NN %", "loss / ln K",
-                       "steps", "seconds"]  # fmt: skip
-    assert rows[0] == ["t01", "0.04", 0, "healthy", 31.3, 0.5, 8, 12]
+    assert headers == ["trial", "teacher_temp", "seed", "verdict", "k-NN %", "untrained",
+                       "loss / ln K", "steps", "seconds"]  # fmt: skip
+    assert rows[0] == ["t01", "0.04", 0, "healthy", 31.3, None, 0.5, 8, 12]
     assert [row[3] for row in rows] == [
         "healthy", "failed", "collapsed: uniform (stopped early)", "interrupted",
     ]  # fmt: skip

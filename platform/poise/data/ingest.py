@@ -27,7 +27,7 @@ from poise.data.sources import Indices, Part, Source, hash_of, open_source
 SAMPLES_PER_SHARD = 1024
 """What an interruption can cost, and the grain of the parallel work."""
 
-SERIAL_SHARDS = 4
+SERIAL_SHARDS = 10
 """Up to this many shards are done in this process: starting Ray (4 to 9 s) would take longer."""
 
 QUARANTINE_FILE = "quarantine.jsonl"

@@ -1,6 +1,7 @@
 """The connection to Ray, made once per process."""
 
 import os
+from typing import Any
 
 import ray
 
@@ -11,29 +12,56 @@ _ENVIRONMENT = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray is moving to
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # Poise shows its own progress
+    "RAY_worker_maximum_startup_concurrency": "16",  # many of ours claim no CPU
 }
+_STARTS = 2  # tries: on a busy machine the first may find its own node late
 
 
 def start_ray() -> None:
     """Joins the cluster that RAY_ADDRESS names, else starts one on this machine.
 
     Raises:
-        PoiseError: RAY_ADDRESS names a cluster that does not answer.
+        PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.
     """
     if ray.is_initialized():
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="WARNING",
-            **({"dashboard_host": "127.0.0.1"} if address == "local" else {}),
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _join(address)
+    else:
+        _start()
+
+
+def _join(address: str) -> None:
+    if address.startswith(("http://", "https://")):
+        raise PoiseError(
+            f"RAY_ADDRESS={address}: is a dashboard, where `poise submit` sends jobs; "
+            "to work on the cluster directly give HOST:PORT or ray://HOST:10001"
         )
+    try:
+        _init(address=address)
     except ConnectionError as error:
         raise PoiseError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start one with "
             "`ray start --head`, or unset RAY_ADDRESS to run on this machine"
         ) from None
+
+
+def _start() -> None:
+    for attempt in range(1, _STARTS + 1):
+        try:
+            _init(address="local", dashboard_host="127.0.0.1")
+            return
+        except Exception as error:  # Ray raises bare ones when its node is slow to come up
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise PoiseError(
+                    f"Ray did not start on this machine: {' '.join(str(error).split())}; "
+                    "`poise doctor` looks for the cause"
+                ) from None
+
+
+def _init(**options: Any) -> None:
+    ray.init(log_to_driver=False, logging_level="WARNING", **options)

@@ -56,7 +56,8 @@ def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list
     keys = list(sweep.space.parameters)
     metric = sweep.space.metric
     extra = [] if metric in ("eval/knn_top1", "loss/over_ln_k") else [metric]
-    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "loss / ln K", *extra]
+    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "untrained", "loss / ln K"]
+    headers += extra
     rows = [
         [
             record.trial.name,
@@ -64,6 +65,7 @@ def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list
             record.trial.seed,
             record.outcome,
             _rounded(record.metrics.get("eval/knn_top1"), 1),
+            _rounded(record.metrics.get("untrained/knn_top1"), 1),
             _rounded(record.metrics.get("loss/over_ln_k"), 3),
             *(_rounded(record.metrics.get(name), 4) for name in extra),
             record.step,
