@@ -21,6 +21,13 @@ def test_words_reach_the_command_as_they_were_written(tmp_path: Path) -> None:
     assert shlex.split(entrypoint)[-len(words) :] == words
 
 
+def test_the_programs_own_name_may_be_written_before_the_command(tmp_path: Path) -> None:
+    written, plain = (
+        package_command(words, tmp_path) for words in (["poise", "doctor"], ["doctor"])
+    )
+    assert written == plain
+
+
 def test_workers_import_the_folders_own_code_only_where_it_is(tmp_path: Path) -> None:
     assert "PYTHONPATH" not in package_command(["doctor"], tmp_path).runtime_env["env_vars"]
     (tmp_path / "platform" / "poise").mkdir(parents=True)

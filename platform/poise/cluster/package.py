@@ -51,7 +51,7 @@ class Job:
 
 
 def package_command(command: Sequence[str], folder: Path) -> Job:
-    """``poise <command>`` as a job that runs in a copy of ``folder``.
+    """``poise <command>`` as a job that runs in a copy of ``folder``; a leading "poise" is dropped.
 
     Raises:
         PoiseError: POISE_HOME is a path that would mean another folder on the cluster.
@@ -62,7 +62,8 @@ def package_command(command: Sequence[str], folder: Path) -> Job:
 def _entrypoint(command: Sequence[str]) -> str:
     # The job's folder is deleted with the job, so without POISE_HOME, here or in the cluster's
     # own environment, runs go to the head's home folder.
-    run = shlex.join(["python", "-m", "poise.cli.main", *command])
+    words = command[1:] if command[:1] == ["poise"] else command  # as people paste it
+    run = shlex.join(["python", "-m", "poise.cli.main", *words])
     return f'export POISE_HOME="${{POISE_HOME:-$HOME/poise-runs}}"; exec {run}'
 
 
