@@ -12,7 +12,6 @@ _ENVIRONMENT = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray is moving to
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # Poise shows its own progress
-    "RAY_worker_maximum_startup_concurrency": "16",  # many of ours claim no CPU
 }
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
