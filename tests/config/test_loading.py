@@ -83,3 +83,13 @@ def test_a_parameter_of_a_space_is_overridden_by_its_whole_key(tmp_path: Path) -
     assert list(space.parameters) == ["objective.teacher_temp", "objective.center_momentum"]
     with pytest.raises(PoiseError, match=r"^command line: 'objective.center_momentum': Ray Tune"):
         load_space(path, [f"{key}={{unifrom: [0.5, 1]}}"])
+
+
+@pytest.mark.parametrize("written", ["1e-4", "1.0e-4", "+1E-4", "0.0001"])
+def test_a_number_in_scientific_notation_is_a_number(written: str, tmp_path: Path) -> None:
+    # YAML 1.1 reads `1e-4` as text, and a space then said that it wanted numbers.
+    sampler = f"{{loguniform: [{written}, 1e-2]}}"
+    path = write(tmp_path, f"name: a\nrecipe: b\nparameters: {{optimizer.base_lr: {sampler}}}")
+    assert load_space(path).parameters["optimizer.base_lr"].arguments == (1e-4, 1e-2)
+    overridden = load_space(path, [f"parameters.optimizer.base_lr={sampler}"])
+    assert overridden == load_space(path)

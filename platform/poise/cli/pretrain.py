@@ -52,9 +52,11 @@ def _begin(path: str, settings: list[str], name: str | None) -> tuple[Recipe, st
     import yaml
 
     from poise.config import load_recipe
+    from poise.config.loading import with_absolute_paths
     from poise.training.worker import steps_per_epoch
 
-    recipe = load_recipe(path, settings)
+    # Workers may run in other folders, and so may whoever resumes.
+    recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # the dataset is there and large enough
     run_name = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = home() / run_name
@@ -92,11 +94,12 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.tracking.store import open_store
     from poise.training.progress import ProgressDisplay
     from poise.training.schedule import Timetable
-    from poise.training.worker import steps_per_epoch
+    from poise.training.worker import check_fits, steps_per_epoch
 
     store = open_store()
     reconcile(store)
     start_ray()
+    check_fits(recipe)
     experiment = Manifest.read(recipe.data.dataset).name
     run = create_run(store, experiment, run_name, home() / run_name)
     total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """A frozen model that takes no unknown key and changes no type behind your back."""
+    """A frozen model that takes no unknown key and no value outside its field's limits."""
 
     model_config = ConfigDict(
         extra="forbid",  # a typo must never be a silently ignored setting

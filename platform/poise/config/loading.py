@@ -1,6 +1,7 @@
 """From YAML and ``key=value`` to a checked object, with errors for people."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,15 @@ from poise.config.space import Space
 ModelT = TypeVar("ModelT", bound=Strict)
 
 _PARAMETERS = "parameters."
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML in which ``1e-4`` is a number, as people mean it: YAML 1.1 asks for ``1.0e-4``."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -52,10 +62,23 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
     return build(Recipe, tree, source=source)
 
 
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe with its datasets found from any folder."""
+    paths = {
+        "data.dataset": recipe.data.dataset,
+        "evaluation.queries": recipe.evaluation.queries,
+        "evaluation.bank": recipe.evaluation.bank,
+    }
+    absolute = {
+        key: str(Path(path).absolute()) for key, path in paths.items() if path and "://" not in path
+    }
+    return override(recipe, absolute, recipe.name)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Yaml)
     except FileNotFoundError:
         raise PoiseError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -124,7 +147,7 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
         if not separator or not key:
             raise PoiseError(f"command line: '{text}' is not of the form key=value")
         try:
-            settings[key] = yaml.safe_load(value)
+            settings[key] = yaml.load(value, _Yaml)
         except yaml.YAMLError:
             raise PoiseError(f"command line: the value of '{text}' is not valid YAML") from None
     return settings

@@ -66,4 +66,7 @@ class Manifest(Strict):
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
-            raise PoiseError(f"{path}: not a manifest that this version reads: {error}") from None
+            raise PoiseError(
+                f"{path}: not a manifest that this version reads "
+                f"({' '.join(str(error.errors()[0]['msg']).split())}); prepare the dataset again"
+            ) from None

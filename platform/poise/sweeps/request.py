@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space
-from poise.config.loading import field_names, nearest, parse_overrides
+from poise.config.loading import field_names, nearest, parse_overrides, with_absolute_paths
 from poise.config.paths import home
 from poise.evaluation.online import online_knn
 from poise.sweeps.check import check_space
 from poise.sweeps.records import SWEEP_FILE, Sweep, load_sweep
 from poise.sweeps.report import REPORT_FILE
 from poise.sweeps.searching import count_trials, scheduler, trial_source
-from poise.sweeps.settings import draw_trials, with_absolute_paths
+from poise.sweeps.settings import draw_trials
 from poise.sweeps.trial import total_steps_of
 
 _HOW_NOT_WHAT = ("concurrency", "recipe")  # of a space; may change from one resumption to the next

@@ -7,13 +7,13 @@ hands them to Tune.
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray import tune
 
 from poise.config import Recipe, Space, override
+from poise.config.loading import with_absolute_paths
 from poise.config.space import Sampler
 
 _REDRAWS = 100  # before a space of few values counts as exhausted
@@ -75,19 +75,6 @@ def seeded(space: Space, setting: int, settings: dict[str, Any]) -> list[Trial]:
 def domain(sampler: Sampler) -> Any:
     """Ray Tune's own object for a sampler that is not a grid."""
     return getattr(tune, sampler.name)(*_as_lists(sampler.arguments))
-
-
-def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with its datasets found from any folder; addresses (``s3://…``) are kept."""
-    paths = {
-        "data.dataset": recipe.data.dataset,
-        "evaluation.queries": recipe.evaluation.queries,
-        "evaluation.bank": recipe.evaluation.bank,
-    }
-    absolute = {
-        key: str(Path(path).absolute()) for key, path in paths.items() if path and "://" not in path
-    }
-    return override(recipe, absolute, recipe.name)
 
 
 def _draws(space: Space) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from poise.config import PoiseError, Recipe
+from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
@@ -33,6 +34,7 @@ from poise.tracking.pretraining import Finished, register_finished
 from poise.tracking.runs import Run, create_sweep_run, log_environment, log_recipe, set_tags
 from poise.tracking.store import open_store, redacted
 from poise.training.progress import ProgressDisplay
+from poise.training.worker import check_fits, cpus_needed
 
 _CONDUCT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence
@@ -66,10 +68,10 @@ class SweepResult:
         if self.registered is not None:
             name = self.registered.removeprefix("models:/")
             queries = self.sweep.recipe.evaluation.queries or self.sweep.recipe.data.dataset
-            commands.append(f"poise models show {name}")
-            commands.append(f"poise evaluate knn {self.registered} {_short(queries)}")
+            commands.append(f"{_program()} models show {name}")
+            commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if any(record.state == "failed" for record in self.records):
-            commands.append(f"poise sweep --resume {self.sweep.name}")
+            commands.append(f"{_program()} sweep --resume {self.sweep.name}")
         return commands
 
 
@@ -153,17 +155,12 @@ def _concurrency(sweep: Sweep, say: Any) -> int:
 
     On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
     """
-    wanted, training = sweep.space.concurrency, sweep.recipe.training
+    wanted = sweep.space.concurrency
     if os.environ.get("RAY_ADDRESS"):
         return wanted
-    cpus, each = ray.cluster_resources().get("CPU", 0), training.cpus_per_worker
-    fit = int(cpus // (training.num_workers * each))
-    if fit == 0:
-        raise PoiseError(
-            f"a trial needs training.num_workers={training.num_workers} × "
-            f"training.cpus_per_worker={each:g} CPUs and this machine has {cpus:g}; lower one of "
-            "them, or set RAY_ADDRESS to a larger cluster"
-        )
+    check_fits(sweep.recipe)
+    cpus = ray.cluster_resources().get("CPU", 0)
+    fit = int(cpus // cpus_needed(sweep.recipe))
     if fit < wanted:
         say(f"concurrency={wanted}, but only {fit} at once: this machine has {cpus:g} CPUs")
     return min(fit, wanted)
@@ -212,6 +209,11 @@ def _register(sweep: Sweep, run: Run, best: TrialRecord) -> str:
     history = seen_history(run, best)
     finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
     return register_finished(run.store, recipe, finished)
+
+
+def _program() -> str:
+    """How a person starts Poise here: by its path where its environment is not active."""
+    return "poise" if shutil.which("poise") else _short(str(Path(sys.executable).parent / "poise"))
 
 
 def _short(path: str) -> str:

@@ -23,7 +23,7 @@ from poise.tracking.pretraining import Finished, pretrain
 from poise.tracking.runs import Run, create_trial_run
 from poise.training.progress import BoardObserver
 from poise.training.schedule import Timetable
-from poise.training.worker import steps_per_epoch
+from poise.training.worker import first_cause, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,9 @@ def total_steps_of(recipe: Recipe) -> int:
 
 def reason(error: BaseException) -> str:
     """Why a trial failed, in one line: of nested errors the first cause says most."""
-    failures = getattr(error, "worker_failures", None)
-    inner = (
-        next(iter(failures.values()), None)
-        if failures
-        else getattr(error, "controller_failure", None)
-    )
-    inner = inner or getattr(error, "cause", None)
-    if isinstance(inner, BaseException) and inner is not error:
-        return reason(inner)
-    text = " ".join(str(error).split())[-300:]
-    return text if isinstance(error, PoiseError) else f"{type(error).__name__}: {text}"
+    cause = first_cause(error)
+    text = " ".join(str(cause).split())[-300:]
+    return text if isinstance(cause, PoiseError) else f"{type(cause).__name__}: {text}"
 
 
 class _Reports(TuneReportCallback):  # type: ignore[misc]

@@ -107,5 +107,5 @@ def _verify(folder: Path, version: Version) -> None:
 
 def _check_same(version: Version, folder: Path) -> None:
     weights = verify_package(folder)[WEIGHTS_FILE]["sha256"]
-    if weights != version.tags["weights_sha256"]:
+    if weights != version.tags.get("weights_sha256"):
         raise PoiseError(f"{folder}: already holds another model than {version.uri}")

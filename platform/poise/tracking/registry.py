@@ -143,7 +143,10 @@ def _lineage(store: Store, run_id: str) -> dict[str, object]:
 
 def _find_same(store: Store, name: str, run_id: str, tags: Mapping[str, object]) -> int | None:
     for version in list_models(store, name):
-        if version.run_id == run_id and version.tags["weights_sha256"] == tags["weights_sha256"]:
+        if (
+            version.run_id == run_id
+            and version.tags.get("weights_sha256") == tags["weights_sha256"]
+        ):
             return version.version
     return None
 

@@ -3,6 +3,7 @@
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,14 @@ from typing import Any
 
 import ray.train
 import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 from torch import nn
 
@@ -65,7 +73,12 @@ BACKBONE_FOLDER = "backbone"
 
 
 def fit(job: Job) -> Outcome:
-    """Carries a job out, or finishes what an interrupted one began."""
+    """Carries a job out, or finishes what an interrupted one began.
+
+    Raises:
+        PoiseError: a worker found something wrong that a person can put right.
+        KeyboardInterrupt: on Ctrl-C, once the workers were stopped.
+    """
     training = job.recipe.training
     use_gpu = _uses_gpu(job.recipe)
     trainer = TorchTrainer(
@@ -89,11 +102,59 @@ def fit(job: Job) -> Outcome:
             callbacks=list(job.callbacks),
         ),
     )
-    result = trainer.fit()
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        cause = first_cause(error)
+        if isinstance(cause, PoiseError):
+            raise cause from None
+        raise
+    except SystemExit as end:
+        if end.code in (0, 1):  # Ray Train's own answer to Ctrl-C, which would pass for an end
+            raise KeyboardInterrupt from None
+        raise
     if result.checkpoint is None:
         raise PoiseError(f"run {job.name}: ended without a checkpoint: {result.error}")
     checkpoint = Path(result.checkpoint.path)
     return Outcome(checkpoint, [tuple(entry) for entry in read_run(checkpoint)["history"]])
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The exception behind those that Ray wraps around it."""
+    failures = getattr(error, "worker_failures", None)
+    inner = (
+        next(iter(failures.values()), None)
+        if failures
+        else getattr(error, "controller_failure", None)
+    )
+    inner = inner or getattr(error, "_base_exc", None) or getattr(error, "cause", None)
+    return first_cause(inner) if isinstance(inner, BaseException) else error
+
+
+def cpus_needed(recipe: Recipe) -> float:
+    """CPUs that a run must have at once, or it waits for ever."""
+    training = recipe.training
+    cutting = 1 if recipe.data.placement == "cluster" else 0  # by tasks that claim a CPU each
+    return training.num_workers * training.cpus_per_worker + cutting
+
+
+def check_fits(recipe: Recipe) -> None:
+    """Refuses a run that this machine could never start: Ray would wait without an error.
+
+    On a cluster that others started (RAY_ADDRESS), nodes may come and go; there Ray sorts it out.
+
+    Raises:
+        PoiseError: the machine has too few CPUs.
+    """
+    needed, available = cpus_needed(recipe), ray.cluster_resources().get("CPU", 0)
+    if not os.environ.get("RAY_ADDRESS") and needed > available:
+        training = recipe.training
+        cutting = " + 1 for data.placement=cluster" if recipe.data.placement == "cluster" else ""
+        raise PoiseError(
+            f"a run needs training.num_workers={training.num_workers} × training.cpus_per_worker="
+            f"{training.cpus_per_worker:g}{cutting} CPUs and this machine has {available:g}; lower "
+            "one of them, or set RAY_ADDRESS to a larger cluster"
+        )
 
 
 def steps_per_epoch(recipe: Recipe) -> int:
@@ -238,7 +299,8 @@ def _wrap(objective: nn.Module, world_size: int) -> nn.Module:
     if world_size == 1:
         return objective
     if next(objective.parameters()).is_cuda:
-        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # it knows no CPU
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped; it knows no CPU
+        objective = convert(objective)
     # Every worker updates the centre from the same sums, so buffers need not be sent around.
     wrapped: nn.Module = prepare_model(
         objective, parallel_strategy_kwargs={"broadcast_buffers": False}
