@@ -1,0 +1,31 @@
+"""What a run says before and after Ray Train has it, without a cluster."""
+
+import pytest
+import ray
+from ray.train import WorkerGroupError
+
+from poise.config import PoiseError
+from poise.training.worker import check_fits, cpus_needed, first_cause
+from tests.builders import tiny_recipe
+
+
+def test_the_first_cause_of_a_failed_run_is_what_its_worker_raised() -> None:
+    wrong = PoiseError("backbone.name=vit: timm has no such model")
+    assert first_cause(WorkerGroupError("rank 1: a traceback", {1: wrong})) is wrong
+    assert first_cause(wrong) is wrong
+
+
+def test_a_run_that_never_fits_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray would wait for the CPUs for ever and say nothing.
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    check_fits(tiny_recipe(training__num_workers=2))
+    with pytest.raises(PoiseError, match=r"num_workers=4 .* CPUs and this machine has 2"):
+        check_fits(tiny_recipe(training__num_workers=4))
+    # The tasks that cut views claim a CPU too.
+    both = tiny_recipe(training__num_workers=2, data__placement="cluster")
+    assert cpus_needed(both) == 3
+    with pytest.raises(PoiseError, match=r"\+ 1 for data\.placement=cluster"):
+        check_fits(both)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # nodes may come
+    check_fits(both)
