@@ -44,7 +44,7 @@ class BackboneConfig(Strict):
     """How position embeddings are resized for views that are not of the native size: as
     published (bicubic, no antialiasing, offset 0.1) or as timm does (bicubic, antialiased)."""
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Arguments passed on to timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
 
 
@@ -135,7 +135,7 @@ class Recipe(Strict):
         if training.batch_size % training.num_workers:
             raise ValueError(
                 f"training.batch_size={training.batch_size} must be a multiple of "
-                f"training.num_workers={training.num_workers}, so that every worker's share is equal"
+                f"training.num_workers={training.num_workers}, so that workers have equal shares"
             )
         if self.optimizer.warmup_epochs > epochs:
             raise ValueError(

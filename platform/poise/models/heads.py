@@ -1,7 +1,9 @@
 """DINO's projection head, under its published parameter names."""
 
+from itertools import pairwise
+
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poise.config.objectives import HeadConfig
@@ -46,7 +48,7 @@ class DinoHead(nn.Module):
 
 def _mlp(in_dim: int, config: HeadConfig) -> nn.Module:
     widths = [in_dim, *[config.hidden_dim] * (config.num_layers - 1), config.bottleneck_dim]
-    linears = [nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    linears = [nn.Linear(a, b) for a, b in pairwise(widths)]
     for linear in linears:
         nn.init.trunc_normal_(linear.weight, std=_INIT_STD)
         nn.init.zeros_(linear.bias)

@@ -1,6 +1,6 @@
 """Position embeddings for images of other sizes."""
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 _PUBLISHED_OFFSET = 0.1  # patches, added to the target size against rounding (DINO's code)

@@ -1,7 +1,6 @@
 """Checkpoints: all that is state, in one folder that is either whole or absent."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def save_checkpoint(
     torch.save(tensors, partial)
     run = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "history": list(history)}
     (folder / RUN_FILE).write_text(json.dumps(run), encoding="utf-8")
-    os.replace(partial, folder / STATE_FILE)  # last: a folder with a state is whole
+    partial.replace(folder / STATE_FILE)  # last: a folder with a state is whole
 
 
 def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> History:
@@ -75,7 +74,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     return content
 
 
-_PLACEMENT = {
+_PLACEMENT: Any = {
     "data": {"placement", "cut_processes", "prefetch_batches"},
     "training": {
         "num_workers", "cpus_per_worker", "device", "log_every_steps", "checkpoint_every_steps",

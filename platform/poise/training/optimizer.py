@@ -63,7 +63,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) 
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack(torch._foreach_norm(gradients))  # [tensors]
-    total = torch.linalg.vector_norm(norms)
+    total: Tensor = torch.linalg.vector_norm(norms)
     if config.clip_grad:
         measured = norms if config.clip_mode == "per_tensor" else total.expand_as(norms)
         scales = (config.clip_grad / (measured + _CLIP_EPSILON)).clamp(max=1)

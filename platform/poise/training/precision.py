@@ -10,8 +10,8 @@ from poise.config.recipe import TrainingConfig
 def computes_bf16(device: torch.device) -> bool:
     """Whether bf16 matrix products are done in hardware, so that autocast is a gain."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def autocast(config: TrainingConfig, device: torch.device) -> AbstractContextManager[None]:

@@ -24,8 +24,11 @@ class RunObserver(Protocol):
         """Takes metrics; must return at once."""
 
     def flush(self) -> None:
-        """Returns when all that was logged is safe. Called before a checkpoint is committed, so
-        that a resumed run never lacks the metrics of steps that it will not repeat."""
+        """Returns when all that was logged is safe.
+
+        Called before a checkpoint is committed, so that a resumed run never lacks the metrics of
+        steps that it will not repeat.
+        """
 
     def close(self) -> None:
         """The run is over."""
