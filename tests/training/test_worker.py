@@ -5,7 +5,8 @@ import ray
 from ray.train import WorkerGroupError
 
 from poise.config import PoiseError
-from poise.training.worker import check_fits, cpus_needed, first_cause
+from poise.training.capacity import check_fits, cpus_needed
+from poise.training.worker import first_cause
 from tests.builders import tiny_recipe
 
 

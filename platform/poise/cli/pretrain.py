@@ -92,9 +92,10 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.tracking.pretraining import pretrain
     from poise.tracking.runs import create_run
     from poise.tracking.store import open_store
+    from poise.training.capacity import check_fits
     from poise.training.progress import ProgressDisplay
     from poise.training.schedule import Timetable
-    from poise.training.worker import check_fits, steps_per_epoch
+    from poise.training.worker import steps_per_epoch
 
     store = open_store()
     reconcile(store)

@@ -33,8 +33,8 @@ from poise.tracking.links import Link, sweep_link
 from poise.tracking.pretraining import Finished, register_finished
 from poise.tracking.runs import Run, create_sweep_run, log_environment, log_recipe, set_tags
 from poise.tracking.store import open_store, redacted
+from poise.training.capacity import check_fits, cpus_needed
 from poise.training.progress import ProgressDisplay
-from poise.training.worker import check_fits, cpus_needed
 
 _CONDUCT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence

@@ -3,7 +3,6 @@
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -129,32 +128,6 @@ def first_cause(error: BaseException) -> BaseException:
     )
     inner = inner or getattr(error, "_base_exc", None) or getattr(error, "cause", None)
     return first_cause(inner) if isinstance(inner, BaseException) else error
-
-
-def cpus_needed(recipe: Recipe) -> float:
-    """CPUs that a run must have at once, or it waits for ever."""
-    training = recipe.training
-    cutting = 1 if recipe.data.placement == "cluster" else 0  # by tasks that claim a CPU each
-    return training.num_workers * training.cpus_per_worker + cutting
-
-
-def check_fits(recipe: Recipe) -> None:
-    """Refuses a run that this machine could never start: Ray would wait without an error.
-
-    On a cluster that others started (RAY_ADDRESS), nodes may come and go; there Ray sorts it out.
-
-    Raises:
-        PoiseError: the machine has too few CPUs.
-    """
-    needed, available = cpus_needed(recipe), ray.cluster_resources().get("CPU", 0)
-    if not os.environ.get("RAY_ADDRESS") and needed > available:
-        training = recipe.training
-        cutting = " + 1 for data.placement=cluster" if recipe.data.placement == "cluster" else ""
-        raise PoiseError(
-            f"a run needs training.num_workers={training.num_workers} × training.cpus_per_worker="
-            f"{training.cpus_per_worker:g}{cutting} CPUs and this machine has {available:g}; lower "
-            "one of them, or set RAY_ADDRESS to a larger cluster"
-        )
 
 
 def steps_per_epoch(recipe: Recipe) -> int:
