@@ -90,9 +90,7 @@ def test_learning_lowers_the_loss_on_a_repeated_batch() -> None:
     recipe = tiny_recipe(training__log_every_steps=1, optimizer__base_lr=0.1)
     state, timetable = begin(recipe), Timetable(recipe, 50)
     same = (random_batch(recipe) for _ in range(30))
-    reports = list(
-        train_steps(recipe, state, same, timetable.progress, timetable.is_boundary, CPU)
-    )
+    reports = list(train_steps(recipe, state, same, timetable.progress, timetable.is_boundary, CPU))
     assert reports[-1].metrics["teacher/kl"] < 0.7 * reports[0].metrics["teacher/kl"]
 
 
