@@ -215,7 +215,7 @@ class PublishedStep:
         if not math.isfinite(loss.item()):
             raise SystemExit("the published step's loss is no number")
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._clip(3.0)
         self.optimizer.step()
         with torch.no_grad():

@@ -33,7 +33,7 @@ def _work(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Path) -> None:
-    spawn(_work, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_work, args=(str(tmp_path),), nprocs=2)
     alone = dict(diagnose(*_share(0, 1)))
     assert {"teacher/mutual_information", "features/rankme", "loss/total"} <= alone.keys()
     for rank in range(2):

@@ -85,4 +85,3 @@ def test_two_workers_train_as_one_does_with_the_same_global_batch(
         ours = [metrics[name] for _, metrics in two.history]
         theirs = [metrics[name] for _, metrics in uninterrupted.history]
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
-

@@ -29,7 +29,8 @@ def load(folder: Path, name: str) -> Case:
     path = folder / f"{name}.npz"
     if not path.is_file():
         pytest.skip(f"no recording {path}")
-    return np.load(path, allow_pickle=False)
+    case: Case = np.load(path, allow_pickle=False)
+    return case
 
 
 def weights(case: Case, prefix: str) -> dict[str, Tensor]:
@@ -134,7 +135,7 @@ def test_backbone_gives_the_published_features_and_attention(golden_dir: Path) -
 def trajectory_recipe(case: Case) -> Recipe:
     _, num_views, batch, *_ = case["views"].shape
     first_lr = float(case["lr"].max())
-    epochs, per_epoch = int(case["epochs"]), int(case["iters_per_epoch"])
+    epochs = int(case["epochs"])
     decay = case["weight_decay"]
     return Recipe.model_validate(
         {

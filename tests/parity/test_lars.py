@@ -34,5 +34,9 @@ def test_lars_moves_matrices_and_biases_as_published(golden_dir: Path) -> None:
         weight.grad = torch.from_numpy(case[f"grad_w_{step}"])
         bias.grad = torch.from_numpy(case[f"grad_b_{step}"])
         optimizer.step()
-        torch.testing.assert_close(weight.detach(), torch.from_numpy(case[f"w_{step}"]), rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(bias.detach(), torch.from_numpy(case[f"b_{step}"]), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            weight.detach(), torch.from_numpy(case[f"w_{step}"]), rtol=1e-6, atol=1e-6
+        )
+        torch.testing.assert_close(
+            bias.detach(), torch.from_numpy(case[f"b_{step}"]), rtol=1e-6, atol=1e-6
+        )

@@ -138,7 +138,8 @@ def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
 def _rgb(hue: float, saturation: float) -> Plane:
     """The brightest colour of a hue (in turns) and a saturation."""
     distance = np.abs((hue * 6 - np.array([0, 2, 4])) % 6 - 3) - 1
-    return (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
+    color: Plane = (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
+    return color
 
 
 def _clutter(seed: int, index: int, px: int) -> Plane:
@@ -171,18 +172,20 @@ def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) 
 
 def _clutter_color(rgb: Plane) -> Plane:
     """Of little colour, so that clutter hides an object's hues without rivalling them."""
-    gray = (rgb @ _LUMINANCE)[..., None]
-    return gray + CLUTTER_SATURATION * (rgb - gray)
+    gray: Plane = (rgb @ _LUMINANCE)[..., None]
+    muted: Plane = gray + CLUTTER_SATURATION * (rgb - gray)
+    return muted
 
 
 def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
     """Light from one side, averaging to the image's pixels, haze, noise, and eight bits."""
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
-    light = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
+    light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
     exposure = np.exp(rng.uniform(*np.log(EXPOSURE)))
     haze, veil = np.float32(rng.uniform(*HAZE)), rng.random(dtype=np.float32)
-    image = _shrink(canvas * (np.float32(exposure) * light[..., None]))
+    lit: Plane = canvas * (np.float32(exposure) * light[..., None])
+    image = _shrink(lit)
     image += haze * (veil - image)
     image += PIXEL_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

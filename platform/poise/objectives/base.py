@@ -64,12 +64,12 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def schedules(self, progress: Progress) -> dict[str, float]:
-        """The objective's scheduled values at this step, by the name under which they are logged."""
+        """The scheduled values at this step, by the name under which they are logged."""
 
-    def before_optimizer(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
+    def before_optimizer(self, progress: Progress) -> None:
         """Has the last word on the gradients, after clipping."""
 
-    def after_step(self, progress: Progress) -> None:  # noqa: B027 - a hook, not a duty
+    def after_step(self, progress: Progress) -> None:
         """Does what must follow the optimiser: the teacher's moving average, the centre."""
 
     @abstractmethod
@@ -85,6 +85,11 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def backbone(self) -> nn.Module:
         """What is evaluated, registered and kept."""
+
+    def compile_backbones(self) -> None:
+        """Compiles what runs on every view; the names of parameters stay."""
+        for module in {self.backbone, *self.trainable.children()}:
+            module.compile()
 
     @property
     def reference(self) -> nn.Module | None:

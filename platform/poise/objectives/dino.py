@@ -33,13 +33,14 @@ class Encoder(nn.Module):
         """Features [Σ views, B, D] of groups [views, B, 3, h, w], one backbone pass per group."""
         batch = view_groups[0].shape[1]
         passed = [self.backbone(group.flatten(0, 1)) for group in view_groups if len(group)]
-        return torch.cat(passed).unflatten(0, (-1, batch))
+        features: Tensor = torch.cat(passed).unflatten(0, (-1, batch))
+        return features
 
     def forward(self, *view_groups: Tensor) -> Tensor:
         """Logits [Σ views, B, K]; the head runs once."""
         features = self.features(*view_groups)
-        logits: Tensor = self.head(features.flatten(0, 1))
-        return logits.unflatten(0, features.shape[:2])
+        logits: Tensor = self.head(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return logits
 
 
 class Dino(Objective):
