@@ -33,7 +33,7 @@ def take_step(objective: Objective, recipe: Recipe, step: int = 0) -> float:
     objective.before_optimizer(at(step))
     optimizer.step()
     objective.after_step(at(step))
-    return float(result.loss)
+    return float(result.loss.detach())
 
 
 def test_the_teacher_begins_as_the_student_and_gets_no_gradient() -> None:
