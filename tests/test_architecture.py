@@ -215,27 +215,38 @@ def test_a_space_loads_and_so_does_its_recipe(path: Path) -> None:
 @pytest.mark.parametrize("model", [Recipe, Space], ids=lambda model: model.__name__)
 def test_every_setting_is_read_somewhere(model: type[Strict]) -> None:
     readers = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "config"]
-    read = {
-        node.attr
-        for path in readers
-        for node in ast.walk(_tree(path))
-        if isinstance(node, ast.Attribute)
-    }
+    read = {tail for path in readers for node in ast.walk(_tree(path)) for tail in _tails(node)}
     read |= _read_by_the_configuration()
-    unread = [name for name in field_names(model) if name.rpartition(".")[2] not in read]
+    unread = []
+    for name in field_names(model):
+        group, _, leaf = f"{model.__name__.lower()}.{name}".rpartition(".")
+        # Not the leaf alone: `re.compile` reads no setting `training.compile`.
+        if not {f"{group.rpartition('.')[2]}.{leaf}", f"config.{leaf}"} & read:
+            unread.append(name)
     assert not unread, "a setting that nothing reads is a promise that nothing keeps"
+
+
+def _tails(node: ast.AST) -> Iterator[str]:
+    """``training.compile`` of ``self.recipe.training.compile``."""
+    if isinstance(node, ast.Attribute):
+        owner = getattr(node.value, "attr", None) or getattr(node.value, "id", "")
+        yield f"{owner.lstrip('_')}.{node.attr}"
 
 
 def _read_by_the_configuration() -> set[str]:
     """Fields behind the derived properties that the other stages read."""
     return {
-        node.attr
+        f"{model.name.lower().removesuffix('config')}.{tail.removeprefix('self.')}"
+        if tail.startswith("self.")
+        else tail
         for path in (PACKAGE / "config").glob("*.py")
-        for owner in ast.walk(_tree(path))
-        if isinstance(owner, ast.FunctionDef)
-        and any(getattr(mark, "id", None) == "property" for mark in owner.decorator_list)
-        for node in ast.walk(owner)
-        if isinstance(node, ast.Attribute)
+        for model in ast.walk(_tree(path))
+        if isinstance(model, ast.ClassDef)
+        for reader in model.body
+        if isinstance(reader, ast.FunctionDef)
+        and any(getattr(mark, "id", None) == "property" for mark in reader.decorator_list)
+        for node in ast.walk(reader)
+        for tail in _tails(node)
     }
 
 
