@@ -5,7 +5,7 @@ import torch
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.backbone import build_backbone
+from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.positions import resample_as_dino
 from tests.builders import TINY_VIT
 
@@ -18,10 +18,16 @@ def tiny(**changes: object) -> BackboneConfig:
     )
 
 
+def build_vit(config: BackboneConfig, image_px: int) -> VitBackbone:
+    backbone = build_backbone(config, image_px)
+    assert isinstance(backbone, VitBackbone)
+    return backbone
+
+
 @pytest.mark.parametrize("num_registers", [0, 1, 4])
 @pytest.mark.parametrize("resampling", ["dino", "timm"])
 def test_views_of_other_sizes_give_features_and_tokens(num_registers: int, resampling: str) -> None:
-    backbone = build_backbone(
+    backbone = build_vit(
         tiny(num_registers=num_registers, position_resampling=resampling), image_px=16
     )
     for px in (8, 16, 24):
@@ -46,7 +52,7 @@ def test_both_resamplings_agree_at_the_native_size_and_with_timm_itself() -> Non
 
 def test_attention_is_what_the_last_block_uses() -> None:
     """Rebuilds the last block's output from the returned attention."""
-    backbone = build_backbone(tiny(num_registers=2), image_px=16).eval()
+    backbone = build_vit(tiny(num_registers=2), image_px=16).eval()
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
         last = backbone.timm_model.blocks[-1]
@@ -55,6 +61,27 @@ def test_attention_is_what_the_last_block_uses() -> None:
         values = last.attn.qkv(last.norm1(x))[..., 48:].unflatten(-1, (2, 12)).transpose(1, 2)
         mixed = (backbone.attention(images) @ values).transpose(1, 2).flatten(2)
         torch.testing.assert_close(last.attn.proj(mixed), last.attn(last.norm1(x)))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"qkv_bias": False}, {"qk_norm": True}, {"init_values": 0.1}]
+)
+def test_the_feature_is_the_class_token_of_all_tokens(options: dict[str, object]) -> None:
+    """The last block is computed for [cls] alone; value, gradient and dropped paths stay."""
+    backbone = build_backbone(
+        tiny(drop_path=0.5, options={**TINY_VIT, **options}), image_px=16
+    ).double()
+    images = torch.randn(6, 3, 16, 16, dtype=torch.float64)
+    results = []
+    for read in (backbone, lambda images: backbone.tokens(images)[:, 0]):
+        torch.manual_seed(3)
+        backbone.zero_grad()
+        features = read(images)
+        features.square().mul(torch.arange(24)).sum().backward()
+        results.append([features, *(p.grad for p in backbone.parameters() if p.grad is not None)])
+    assert len(results[0]) == len(results[1])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 def test_positions_of_the_native_grid_are_not_touched() -> None:

@@ -60,3 +60,12 @@ def test_gives_bfloat16_logits_a_bfloat16_gradient_computed_in_float32() -> None
     assert low.grad is not None and high.grad is not None
     assert low.grad.dtype == torch.bfloat16
     torch.testing.assert_close(low.grad.float(), high.grad, rtol=1e-2, atol=1e-4)
+
+
+def test_is_computed_in_float32_under_autocast() -> None:
+    """The products with the teacher were once rounded to bfloat16, and the logged loss with them."""
+    logits = 10 * torch.randn(6, 4, 64, generator=torch.Generator().manual_seed(0))
+    probs = logits[:2].softmax(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = dino_loss(logits, probs, 0.1)
+    torch.testing.assert_close(rounded, dino_loss(logits, probs, 0.1))

@@ -64,3 +64,11 @@ def test_a_truncated_file_is_named(saved: Path) -> None:
 
 def test_nothing_in_a_checkpoint_is_code(saved: Path) -> None:
     assert torch.load(saved / STATE_FILE, weights_only=True)["step"] == 7
+
+
+def test_a_diverged_run_is_not_resumed(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    lost = [(8, {"loss/total": float("nan")})]
+    save_checkpoint(tmp_path / "checkpoint", begin(recipe), recipe, lost)
+    with pytest.raises(PoiseError, match="had diverged"):
+        load_checkpoint(tmp_path / "checkpoint", begin(recipe), recipe)

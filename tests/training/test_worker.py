@@ -5,7 +5,7 @@ import ray
 from ray.train import WorkerGroupError
 
 from poise.config import PoiseError
-from poise.training.capacity import check_fits, cpus_needed
+from poise.training.capacity import check_builds, check_fits, cpus_needed
 from poise.training.worker import first_cause
 from tests.builders import tiny_recipe
 
@@ -30,3 +30,18 @@ def test_a_run_that_never_fits_this_machine_is_refused(monkeypatch: pytest.Monke
         check_fits(both)
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # nodes may come
     check_fits(both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data__views__local_px": 10}, r"data\.views\.local_px=10: is no multiple of the 4-px"),
+        ({"evaluation__image_px": 18}, r"evaluation\.image_px=18: .* the nearest below is 16"),
+        ({"backbone__name": "vit_nano"}, r"backbone\.name=vit_nano: timm has no such model"),
+    ],
+)
+def test_a_backbone_that_cannot_see_the_views_is_refused_before_anything_starts(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(PoiseError, match=message):
+        check_builds(tiny_recipe(**changes))

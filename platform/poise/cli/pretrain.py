@@ -92,11 +92,12 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.tracking.pretraining import pretrain
     from poise.tracking.runs import create_run
     from poise.tracking.store import open_store
-    from poise.training.capacity import check_fits
+    from poise.training.capacity import check_builds, check_fits
     from poise.training.progress import ProgressDisplay
     from poise.training.schedule import Timetable
     from poise.training.worker import steps_per_epoch
 
+    check_builds(recipe)
     store = open_store()
     reconcile(store)
     start_ray()

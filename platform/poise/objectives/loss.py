@@ -48,8 +48,9 @@ class _CrossViewEntropy(torch.autograd.Function):
         scores -= scores.amax(dim=-1, keepdim=True)
 
         # Σ_i q_i · Σ_{v≠i} s_v, by taking view i itself out of the sum over all views
-        agreement = torch.einsum("gbk,bk->", teacher_probs, scores.sum(dim=0))
-        agreement -= torch.einsum("gbk,gbk->", teacher_probs, scores[:num_teachers])
+        with torch.autocast(scores.device.type, enabled=False):  # products in float32
+            agreement = torch.einsum("gbk,bk->", teacher_probs, scores.sum(dim=0))
+            agreement -= torch.einsum("gbk,gbk->", teacher_probs, scores[:num_teachers])
 
         teachers_of_view = scores.new_full((num_views, 1, 1), num_teachers)
         teachers_of_view[:num_teachers] -= 1

@@ -37,6 +37,9 @@ class TrialRecord:
 
     step: int = 0
     total_steps: int = 0
+    planned_steps: int | None = None
+    """What the schedules span, where the trial was to end before."""
+
     seconds: float = 0.0
     """Wall time of all attempts whose end was seen."""
 

@@ -19,6 +19,7 @@ from poise.sweeps.report import REPORT_FILE
 from poise.sweeps.searching import count_trials, scheduler, trial_source
 from poise.sweeps.settings import draw_trials
 from poise.sweeps.trial import total_steps_of
+from poise.training.capacity import check_builds
 
 _HOW_NOT_WHAT = ("concurrency", "recipe")  # of a space; may change from one resumption to the next
 
@@ -105,7 +106,9 @@ def _check_trials(sweep: Sweep) -> None:
     online_knn(sweep.recipe)
     if space.searcher.name == "random":
         for trial in draw_trials(space):
-            total_steps_of(trial.recipe(sweep.recipe, sweep.name))
+            recipe = trial.recipe(sweep.recipe, sweep.name)
+            total_steps_of(recipe)
+            check_builds(recipe)
     else:
         trial_source(space, [])
 

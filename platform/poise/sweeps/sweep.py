@@ -208,7 +208,7 @@ def _register(sweep: Sweep, run: Run, best: TrialRecord) -> str:
     recipe: Recipe = best.trial.recipe(sweep.recipe, sweep.name)
     history = seen_history(run, best)
     finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
-    return register_finished(run.store, recipe, finished)
+    return register_finished(run.store, recipe, finished, sweep.space.metric)
 
 
 def _program() -> str:

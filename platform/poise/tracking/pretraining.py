@@ -147,11 +147,20 @@ def _draw_attention(path: Path, package: Path, recipe: Recipe) -> list[Path]:
     return [path]
 
 
-def register_finished(store: Store, recipe: Recipe, finished: Finished) -> str:
-    """Registers a finished run's backbone; returns ``models:/name/version``."""
-    metric = "eval/knn_top1"
+def register_finished(
+    store: Store, recipe: Recipe, finished: Finished, metric: str = "eval/knn_top1"
+) -> str:
+    """Registers a finished run's backbone; returns ``models:/name/version``.
+
+    Args:
+        store: where the run is.
+        recipe: the run's.
+        finished: the run.
+        metric: what it was chosen by; its value becomes a tag.
+    """
     measured = (
-        {"metric": metric, "metric_value": finished.metrics[metric], "protocol": PROTOCOL}
+        {"metric": metric, "metric_value": finished.metrics[metric]}
+        | ({"protocol": PROTOCOL} if "knn" in metric else {})
         if metric in finished.metrics
         else {}
     )

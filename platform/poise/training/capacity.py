@@ -7,9 +7,12 @@ nothing. Next: ``poise.training.worker``, and sweeps, which ask how many runs fi
 import os
 
 import ray
+import torch
+from ray._private.state import state as ray_state
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
+from poise.models.backbone import build_backbone
 
 
 def cpus_needed(recipe: Recipe) -> float:
@@ -36,3 +39,41 @@ def check_fits(recipe: Recipe) -> None:
             f"{training.cpus_per_worker:g}{cutting} CPUs and this machine has {available:g}; lower "
             "one of them, or set RAY_ADDRESS to a larger cluster"
         )
+
+
+def check_builds(recipe: Recipe) -> None:
+    """Refuses a backbone that timm cannot build, or that cannot see the recipe's views.
+
+    Raises:
+        PoiseError: the message names the setting and its fix.
+    """
+    views = recipe.data.views
+    with torch.device("meta"):  # shapes alone: nothing is allocated
+        patch_px = build_backbone(recipe.backbone, views.global_px).patch_px
+    sizes = {"data.views.global_px": views.global_px, "evaluation.image_px": recipe.evaluation_px}
+    if views.local_count:
+        sizes["data.views.local_px"] = views.local_px
+    for key, px in sizes.items():
+        if px % patch_px:
+            raise PoiseError(
+                f"{key}={px}: is no multiple of the {patch_px}-px patches of "
+                f"{recipe.backbone.name}; the nearest below is {px - px % patch_px}"
+            )
+
+
+def uses_gpu(recipe: Recipe) -> bool:
+    """Whether each worker gets a GPU: those of nodes that an autoscaler may yet start count.
+
+    Raises:
+        PoiseError: the recipe insists on GPUs and there are too few.
+    """
+    training = recipe.training
+    live = ray.cluster_resources().get("GPU", 0)
+    later = (ray_state.get_max_resources_from_cluster_config() or {}).get("GPU", 0)
+    available = max(live, later)
+    if training.device == "cuda" and available < training.num_workers:
+        raise PoiseError(
+            f"training.device=cuda needs {training.num_workers} GPUs and the Ray cluster has "
+            f"{available:g}; set training.device=any to use what there is"
+        )
+    return training.device != "cpu" and available >= training.num_workers

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
-from poise.training.loop import TrainingState
+from poise.training.loop import TrainingState, is_lost
 
 STATE_FILE = "state.pt"
 RUN_FILE = "run.json"
@@ -49,7 +51,17 @@ def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> Histo
         PoiseError: the checkpoint is unreadable, or another recipe made it.
     """
     run = read_run(folder)
-    made_by = Recipe.model_validate(run["recipe"])
+    try:
+        made_by = Recipe.model_validate(run["recipe"])
+    except ValidationError:
+        raise PoiseError(
+            f"{folder}: was made by another version of Poise, whose recipes this one does not read"
+        ) from None
+    if run["history"] and is_lost(run["history"][-1][1]):
+        raise PoiseError(
+            f"{folder}: the run had diverged when it was stored, and going on cannot mend it; "
+            "start another with a lower optimizer.base_lr or a longer warm-up"
+        )
     if _what_is_learned(made_by) != _what_is_learned(recipe):
         raise PoiseError(
             f"{folder}: was made by another recipe ({_first_difference(made_by, recipe)}); "
@@ -57,7 +69,7 @@ def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> Histo
         )
     try:
         tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise PoiseError(f"{folder / STATE_FILE}: cannot be read: {error}") from None
     state.objective.load_state_dict(tensors["objective"])
     state.optimizer.load_state_dict(tensors["optimizer"])

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -84,7 +84,7 @@ def _train_step(
     with autocast(recipe.training, batch.sample_ids.device):
         result: StepResult = model(batch, progress)
     optimizer.zero_grad()
-    result.loss.backward()  # type: ignore[no-untyped-call]
+    result.loss.backward()
     gradient_norm = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
     objective.before_optimizer(progress)
     optimizer.step()
@@ -94,7 +94,12 @@ def _train_step(
 
 def is_diverged(report: StepReport) -> bool:
     """Whether the loss is no longer a number; the same answer on every worker."""
-    return not math.isfinite(report.metrics.get("loss/total", 0.0))
+    return is_lost(report.metrics)
+
+
+def is_lost(metrics: Mapping[str, float]) -> bool:
+    """Whether metrics tell of a loss that is no longer a number."""
+    return not math.isfinite(metrics.get("loss/total", 0.0))
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:

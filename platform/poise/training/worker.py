@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ray.train
 import torch
@@ -28,6 +28,7 @@ from poise.data.manifest import Manifest
 from poise.data.photometry import Photometry, normalization
 from poise.data.stream import view_stream
 from poise.objectives import build_objective
+from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import History, load_checkpoint, read_run, save_checkpoint
 from poise.training.loop import TrainingState, is_diverged, train_steps
 from poise.training.optimizer import build_optimizer
@@ -79,10 +80,10 @@ def fit(job: Job) -> Outcome:
         KeyboardInterrupt: on Ctrl-C, once the workers were stopped.
     """
     training = job.recipe.training
-    use_gpu = _uses_gpu(job.recipe)
+    use_gpu = uses_gpu(job.recipe)
     trainer = TorchTrainer(
         _train,
-        train_loop_config={"job": job, "use_gpu": use_gpu},
+        train_loop_config={"job": job},
         scaling_config=ScalingConfig(
             num_workers=training.num_workers,
             use_gpu=use_gpu,
@@ -95,9 +96,8 @@ def fit(job: Job) -> Outcome:
             name=job.name,
             storage_path=str(job.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            failure_config=FailureConfig(
-                max_failures=1
-            ),  # a lost node costs a restart, not the run
+            # A lost node costs a restart, not the run.
+            failure_config=FailureConfig(max_failures=1),
             callbacks=list(job.callbacks),
         ),
     )
@@ -145,16 +145,6 @@ def steps_per_epoch(recipe: Recipe) -> int:
     return num_samples // recipe.training.batch_size
 
 
-def _uses_gpu(recipe: Recipe) -> bool:
-    available = ray.cluster_resources().get("GPU", 0)
-    if recipe.training.device == "cuda" and available < recipe.training.num_workers:
-        raise PoiseError(
-            f"training.device=cuda needs {recipe.training.num_workers} GPUs and the Ray cluster "
-            f"has {available:g}; set training.device=any to use what there is"
-        )
-    return recipe.training.device != "cpu" and available >= recipe.training.num_workers
-
-
 def _train(config: dict[str, Any]) -> None:
     """The whole life of a run, on one worker."""
     job: Job = config["job"]
@@ -165,27 +155,26 @@ def _train(config: dict[str, Any]) -> None:
     if device.type == "cpu":
         torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
 
+    timetable = Timetable(recipe, steps_per_epoch(recipe))
     state = new_state(recipe, device)
     history = _resume(job, state)
-    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    if state.step >= timetable.total_steps:
+        return  # resumed after its end
+    if recipe.training.compile:
+        state.objective.compile_backbones()
     batches = view_stream(recipe, rank, world_size, start_step=state.step)
     reports = train_steps(
         recipe, state, batches, timetable.progress, timetable.is_boundary, device,
         model=_wrap(state.objective, world_size), rank=rank,
     )  # fmt: skip
-    observers = [make() for make in job.observers] if rank == 0 else []
-    try:
-        if state.step == 0:
-            _log_untrained(job, state, history, observers, device)
+    with _Watch(job, state, timetable, history, device, is_first=rank == 0) as watch:
+        watch.log_untrained()
         for report in reports:
             if report.metrics:
-                _at_boundary(job, state, timetable, report, history, observers, device)
+                watch.at_boundary(report)
             if report.step >= timetable.total_steps or is_diverged(report):
                 break
-    finally:
-        reports.close()  # type: ignore[attr-defined]
-        for observer in observers:
-            observer.close()
+    reports.close()  # type: ignore[attr-defined]
 
 
 def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
@@ -197,67 +186,71 @@ def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
     return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
 
 
-def _log_untrained(
-    job: Job,
-    state: TrainingState,
-    history: History,
-    observers: Sequence[RunObserver],
-    device: torch.device,
-) -> None:
-    """What the probe says before any training: what a later figure must be held against."""
-    if ray.train.get_context().get_world_rank() == 0 and job.probe is not None:
-        metrics = _probe(job.probe, state, device)
-        metrics |= {name.replace("eval/", "untrained/"): v for name, v in metrics.items()}
-        history.append((0, metrics))
-        for observer in observers:
-            observer.log(0, metrics)
+@dataclass
+class _Watch:
+    """What happens beside training: evaluations, observers, checkpoints."""
 
+    job: Job
+    state: TrainingState
+    timetable: Timetable
+    history: History
+    device: torch.device
+    is_first: bool
+    """Whether this worker speaks for the run."""
 
-def _probe(probe: Probe, state: TrainingState, device: torch.device) -> dict[str, float]:
-    return {f"eval/{name}": value for name, value in probe(state.objective.backbone, device)}
+    observers: list[RunObserver] = field(default_factory=list)
 
+    def __enter__(self) -> Self:
+        self.observers = [make() for make in self.job.observers] if self.is_first else []
+        return self
 
-def _at_boundary(
-    job: Job,
-    state: TrainingState,
-    timetable: Timetable,
-    report: StepReport,
-    history: History,
-    observers: Sequence[RunObserver],
-    device: torch.device,
-) -> None:
-    """Evaluates, tells the observers, and commits a checkpoint, as the timetable says."""
-    first = ray.train.get_context().get_world_rank() == 0
-    metrics = dict(report.metrics)
-    evaluates = job.probe is not None and timetable.evaluates(report.step)
-    if evaluates and first and job.probe is not None:
-        metrics |= _probe(job.probe, state, device)
-    history.append((report.step, metrics))
-    for observer in observers:
-        observer.log(report.step, metrics)
-    if timetable.checkpoints(report.step) or is_diverged(report):
-        _commit(job, state, history, observers, metrics | {"step": report.step})
-    elif evaluates:
-        ray.train.report(metrics | {"step": report.step})
+    def __exit__(self, *reason: object) -> None:
+        for observer in self.observers:
+            observer.close()
 
+    def log_untrained(self) -> None:
+        """What the probe says before any training: what a later figure must be held against."""
+        if self.state.step == 0 and self.is_first and self.job.probe is not None:
+            metrics = self._probe()
+            untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
+            self._log(0, metrics | untrained)
 
-def _commit(
-    job: Job,
-    state: TrainingState,
-    history: History,
-    observers: Sequence[RunObserver],
-    metrics: dict[str, Any],
-) -> None:
-    if ray.train.get_context().get_world_rank() != 0:
-        ray.train.report(metrics)
-        return
-    for observer in observers:
-        observer.flush()
-    with tempfile.TemporaryDirectory() as scratch:
-        save_checkpoint(Path(scratch), state, job.recipe, history)
-        if job.export is not None:
-            job.export(state.objective.backbone, Path(scratch) / BACKBONE_FOLDER)
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(scratch))
+    def at_boundary(self, report: StepReport) -> None:
+        """Evaluates, tells the observers and commits a checkpoint, as the timetable says."""
+        metrics = dict(report.metrics)
+        diverged = is_diverged(report)
+        evaluates = self.job.probe is not None and self.timetable.evaluates(report.step)
+        if evaluates and self.is_first and not diverged:
+            metrics |= self._probe()
+        self._log(report.step, metrics)
+        told = metrics | {"step": report.step}
+        if self.timetable.checkpoints(report.step) or diverged:
+            self._commit(told)
+        elif evaluates:
+            ray.train.report(told)
+
+    def _probe(self) -> dict[str, float]:
+        assert self.job.probe is not None
+        found = self.job.probe(self.state.objective.backbone, self.device)
+        return {f"eval/{name}": value for name, value in found}
+
+    def _log(self, step: int, metrics: dict[str, float]) -> None:
+        self.history.append((step, metrics))
+        for observer in self.observers:
+            observer.log(step, metrics)
+
+    def _commit(self, metrics: dict[str, Any]) -> None:
+        if not self.is_first:
+            ray.train.report(metrics)
+            return
+        for observer in self.observers:
+            observer.flush()
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            save_checkpoint(scratch, self.state, self.job.recipe, self.history)
+            if self.job.export is not None:
+                self.job.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(scratch))
 
 
 def _resume(job: Job, state: TrainingState) -> History:

@@ -1,0 +1,19 @@
+"""Compiling changes speed, not names."""
+
+import torch
+
+from poise.data.photometry import Photometry
+from poise.objectives import build_objective
+from tests.builders import tiny_recipe
+
+
+def test_compiling_keeps_the_names_that_checkpoints_use() -> None:
+    recipe = tiny_recipe()
+    objective = build_objective(recipe, Photometry(recipe.data.views, (0.5,) * 3, (0.25,) * 3))
+    before = list(objective.state_dict())
+    compiled = [objective.trainable.backbone, objective.trainable.head, objective.backbone]
+    assert all(module._compiled_call_impl is None for module in compiled)
+    objective.compile_backbones()
+    assert list(objective.state_dict()) == before
+    assert all(module._compiled_call_impl is not None for module in compiled)
+    torch.compiler.reset()
