@@ -22,7 +22,9 @@ from poise.config import Recipe
 from poise.config.recipe import DataConfig, TrainingConfig
 from poise.data.batch import ViewBatch
 from poise.data.ray_runtime import start_ray
-from poise.data.stream import Reader, view_stream
+from poise.data.reader import Reader
+from poise.data.stream import view_stream
+from poise.data.views import ViewCutter
 from tests.benchmarks.bench_views import photographs
 from tests.data.builders import write_dataset
 
@@ -37,12 +39,13 @@ class SameCuts(Dataset[ViewBatch]):
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._cutter = ViewCutter(recipe.data.views, recipe.seed)
         self._reader: Reader | None = None
 
     def __getitem__(self, step: int) -> ViewBatch:
         self._reader = self._reader or Reader(self._recipe, 0, 1)
         epoch, encoded = self._reader.read(step)
-        return self._reader.cutter(encoded, epoch)
+        return self._cutter(encoded, epoch)
 
 
 def _as_it_is(batch: ViewBatch) -> ViewBatch:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
@@ -68,16 +69,16 @@ def test_attention_is_what_the_last_block_uses() -> None:
 )
 def test_the_feature_is_the_class_token_of_all_tokens(options: dict[str, object]) -> None:
     """The last block is computed for [cls] alone; value, gradient and dropped paths stay."""
-    backbone = build_backbone(
-        tiny(drop_path=0.5, options={**TINY_VIT, **options}), image_px=16
-    ).double()
+    backbone = build_backbone(tiny(drop_path=0.5, options={**TINY_VIT, **options}), image_px=16)
+    assert isinstance(backbone, VitBackbone)
+    backbone.double()
     images = torch.randn(6, 3, 16, 16, dtype=torch.float64)
     results = []
-    for read in (backbone, lambda images: backbone.tokens(images)[:, 0]):
+    for alone in (True, False):
         torch.manual_seed(3)
         backbone.zero_grad()
-        features = read(images)
-        features.square().mul(torch.arange(24)).sum().backward()
+        features: Tensor = backbone(images) if alone else backbone.tokens(images)[:, 0]
+        (features.square() * torch.arange(24)).sum().backward()
         results.append([features, *(p.grad for p in backbone.parameters() if p.grad is not None)])
     assert len(results[0]) == len(results[1])
     for ours, expected in zip(*results, strict=True):

@@ -4,14 +4,16 @@ import torch
 
 from poise.data.photometry import Photometry
 from poise.objectives import build_objective
+from poise.objectives.dino import Dino
 from tests.builders import tiny_recipe
 
 
 def test_compiling_keeps_the_names_that_checkpoints_use() -> None:
     recipe = tiny_recipe()
     objective = build_objective(recipe, Photometry(recipe.data.views, (0.5,) * 3, (0.25,) * 3))
+    assert isinstance(objective, Dino)
     before = list(objective.state_dict())
-    compiled = [objective.trainable.backbone, objective.trainable.head, objective.backbone]
+    compiled = [objective.student.backbone, objective.student.head, objective.backbone]
     assert all(module._compiled_call_impl is None for module in compiled)
     objective.compile_backbones()
     assert list(objective.state_dict()) == before

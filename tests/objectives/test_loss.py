@@ -63,7 +63,7 @@ def test_gives_bfloat16_logits_a_bfloat16_gradient_computed_in_float32() -> None
 
 
 def test_is_computed_in_float32_under_autocast() -> None:
-    """The products with the teacher were once rounded to bfloat16, and the logged loss with them."""
+    """The products with the teacher were once rounded to bfloat16, and with them the loss."""
     logits = 10 * torch.randn(6, 4, 64, generator=torch.Generator().manual_seed(0))
     probs = logits[:2].softmax(-1)
     with torch.autocast("cpu", torch.bfloat16):

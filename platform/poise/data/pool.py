@@ -17,10 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch
+from poise.data.reader import Work
 from poise.data.views import ViewCutter
-
-Work = tuple[int, EncodedBatch]
-"""An epoch, and a batch to cut as that epoch sees it."""
 
 
 def cut_ahead(

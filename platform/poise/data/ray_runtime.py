@@ -12,6 +12,8 @@ _ENVIRONMENT = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray is moving to
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # Poise shows its own progress
+    # Below this Ray warns of processes that claim no CPU, of which a trial has several.
+    "RAY_worker_maximum_startup_concurrency": "32",
 }
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 

@@ -1,28 +1,17 @@
-"""How a step travels through Ray Data: one Arrow row, its bytes never copied on the way in.
+"""How a step's encoded images travel through Ray Data: one Arrow row.
 
-In: a step's encoded images or views, or why there are none. Out: a table of one row, and back.
-Next: ``stream`` hands what it reads to the training worker.
+In: a step's encoded images, or why there are none. Out: a table of one row, and back. Next:
+``stream`` hands what it reads to the training worker. Nothing here needs PyTorch, which takes
+seconds to import: the tasks that read are many.
 """
-
-from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from poise.config.errors import PoiseError
-from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch
 
 _FAILURE = "failure"
-_DTYPES = {field.name: np.int64 for field in fields(ViewBatch)} | {
-    "global_views": np.uint8,
-    "local_views": np.uint8,
-    "global_photometry": np.float32,
-    "local_photometry": np.float32,
-}
 
 
 def failure_row(message: str) -> pa.Table:
@@ -48,51 +37,13 @@ def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
     Raises:
         PoiseError: the row is a failure's.
     """
-    _check(row)
+    raise_failure(row)
     images, labels, ids = (row[name][0].values for name in ("images", "labels", "sample_ids"))
     encoded = EncodedBatch(images.to_pylist(), np.array(labels), np.array(ids))
     return row["epoch"][0].as_py(), encoded
 
 
-def views_row(batch: ViewBatch) -> pa.Table:
-    """A step's views, as they lie in memory."""
-    columns = {}
-    for name, value in vars(batch).items():
-        array = _channels_last(value).numpy()
-        columns[name] = _one_binary(array)
-        columns[f"{name}_shape"] = pa.array([array.shape], pa.list_(pa.int64()))
-    return pa.table(columns)
-
-
-def read_views(row: pa.Table) -> ViewBatch:
-    """The views of a row of ``views_row``.
-
-    Raises:
-        PoiseError: the row is a failure's.
-    """
-    _check(row)
-    tensors = {}
-    for name, dtype in _DTYPES.items():
-        flat = np.frombuffer(row[name][0].as_buffer(), dtype)
-        array = flat.reshape(row[f"{name}_shape"][0].as_py()).copy()  # Ray's memory is read-only
-        tensors[name] = _channels_first(torch.from_numpy(array))
-    return ViewBatch(**tensors)
-
-
-def _check(row: pa.Table) -> None:
+def raise_failure(row: pa.Table) -> None:
+    """Raises the PoiseError of a row of ``failure_row``; any other row passes."""
     if _FAILURE in row.column_names and row[_FAILURE][0].is_valid:
         raise PoiseError(row[_FAILURE][0].as_py())
-
-
-def _one_binary(array: NDArray[np.generic]) -> pa.Array:
-    ends = pa.py_buffer(np.array([0, array.nbytes], dtype=np.int64))
-    values = pa.py_buffer(np.ascontiguousarray(array))
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, values])
-
-
-def _channels_last(value: Tensor) -> Tensor:
-    return value.permute(0, 1, 3, 4, 2) if value.ndim == 5 else value
-
-
-def _channels_first(value: Tensor) -> Tensor:
-    return value.permute(0, 1, 4, 2, 3) if value.ndim == 5 else value

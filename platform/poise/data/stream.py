@@ -11,20 +11,18 @@ by tasks on any node that read and cut (``placement: cluster``; these claim a CP
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.dataset import ImageDataset
-from poise.data.plan import Plan
-from poise.data.pool import Work, cut_ahead
-from poise.data.rows import encoded_row, failure_row, read_encoded, read_views, views_row
+from poise.data.pool import cut_ahead
+from poise.data.reader import Address, Reader, Work, encoded_rows, one_by_one, rows_of
+from poise.data.rows import read_encoded
+from poise.data.view_rows import read_views, views_row
 from poise.data.views import ViewCutter
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def view_stream(
     if source == "ray" and recipe.data.placement == "cluster":
         return _cut_by_ray(reader, steps, pin_memory)
     return cut_ahead(
-        reader.cutter,
+        ViewCutter(recipe.data.views, recipe.seed),
         _read_by_ray(reader, steps) if source == "ray" else map(reader.read, steps),
         recipe.data.cut_processes,
         recipe.data.prefetch_batches,
@@ -71,81 +69,32 @@ def view_stream(
     )
 
 
-class Reader:
-    """One worker's images of any step, and how to cut them."""
-
-    def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
-        self.recipe, self.rank, self.world_size = recipe, rank, world_size
-        self._dataset = ImageDataset.open(recipe.data.dataset)
-        self.plan = Plan.of(recipe, self._dataset)
-        self.cutter = ViewCutter(recipe.data.views, recipe.seed)
-
-    def read(self, step: int) -> Work:
-        """The epoch of a step, and this worker's encoded images of it."""
-        ids = self.plan.worker_ids(step, self.rank, self.world_size)
-        return self.plan.epoch(step), self._dataset.read(ids)
-
-    @property
-    def address(self) -> tuple[str, int, int]:
-        """What a Ray task opens this reader with, in its own process."""
-        return self.recipe.model_dump_json(), self.rank, self.world_size
-
-
-@lru_cache(maxsize=1)  # a process serves one task after another, and keeps the row groups it read
-def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
-    torch.set_num_threads(1)  # it is one of several on its machine
-    return Reader(Recipe.model_validate_json(recipe_json), rank, world_size)
-
-
-def _encoded_rows(pieces: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
-    """A Ray Data map: pieces of the plan in, this worker's encoded images out, a row a step."""
-    return _rows(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
-
-
-def _views_rows(pieces: pa.Table, address: tuple[str, int, int]) -> Iterator[pa.Table]:
+def _views_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
     """A Ray Data map: pieces of the plan in, this worker's views out, a row a step."""
+    torch.set_num_threads(1)  # it is one of several on its machine
+    recipe = Recipe.model_validate_json(address[0])
+    cutter = ViewCutter(recipe.data.views, recipe.seed)
 
     def cut(reader: Reader, step: int) -> pa.Table:
         epoch, encoded = reader.read(step)
-        return views_row(reader.cutter(encoded, epoch))
+        return views_row(cutter(encoded, epoch))
 
-    return _rows(pieces, address, cut)
-
-
-def _rows(
-    pieces: pa.Table, address: tuple[str, int, int], row: Callable[[Reader, int], pa.Table]
-) -> Iterator[pa.Table]:
-    try:
-        reader = _opened(*address)
-        for step in _steps(pieces):
-            yield row(reader, step)
-    except PoiseError as error:  # Ray would bury its one line in a traceback
-        yield failure_row(str(error))
+    return rows_of(pieces, address, cut)
 
 
 def _read_by_ray(reader: Reader, steps: range) -> Iterator[Work]:
     plan = _plan_dataset(steps, _BLOCK_BYTES)
-    rows = _mapped(plan, _encoded_rows, concurrency=1, num_cpus=0, address=reader.address)
+    rows = _mapped(plan, encoded_rows, concurrency=1, num_cpus=0, address=reader.address)
     yield from map(read_encoded, _iterated(rows))
 
 
 def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[ViewBatch]:
     plan = _plan_dataset(steps, block_bytes=1)  # every row its own block, cut by its own task
-    single = _mapped(plan, _one_by_one, concurrency=1, num_cpus=0)
+    single = _mapped(plan, one_by_one, concurrency=1, num_cpus=0)
     processes = max(1, reader.recipe.data.cut_processes)
     rows = _mapped(single, _views_rows, concurrency=processes, num_cpus=1, address=reader.address)
     for batch in map(read_views, _iterated(rows)):
         yield batch.pin_memory() if pin_memory else batch
-
-
-def _one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
-    for step in _steps(pieces):
-        yield pa.table({"start": [step], "stop": [step + 1]})
-
-
-def _steps(pieces: pa.Table) -> Iterator[int]:
-    for piece in pieces.to_pylist():
-        yield from range(piece["start"], piece["stop"])
 
 
 def _plan_dataset(steps: range, block_bytes: int) -> "ray.data.Dataset":

@@ -66,7 +66,8 @@ class VitBackbone(nn.Module):
         x = self._embed(images)
         for block in self.timm_model.blocks[:-1]:
             x = block(x)
-        return self.timm_model.norm(_class_token(self.timm_model.blocks[-1], x))
+        feature: Tensor = self.timm_model.norm(_class_token(self.timm_model.blocks[-1], x))
+        return feature
 
     def tokens(self, images: Tensor) -> Tensor:
         """All tokens after the last norm: [B, prefix + N, D]."""
@@ -131,7 +132,8 @@ def _class_token(block: nn.Module, x: Tensor) -> Tensor:
     one token instead of all: the same numbers for a sixth of the block.
     """
     if not isinstance(block, Block) or block.attn.gate is not None:
-        return block(x)[:, 0]
+        whole: Tensor = block(x)
+        return whole[:, 0]
     attn, width = block.attn, block.attn.attn_dim
     normed = block.norm1(x)
     bias = attn.qkv.bias
@@ -145,7 +147,7 @@ def _class_token(block: nn.Module, x: Tensor) -> Tensor:
     scores = (attn.q_norm(q) * attn.scale) @ attn.k_norm(k).transpose(-2, -1)
     mixed = attn.attn_drop(scores.softmax(dim=-1)) @ v  # [B, heads, 1, d_head]
     mixed = attn.norm(mixed.transpose(1, 2).flatten(2))
-    y = x[:, :1] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(mixed))))
+    y: Tensor = x[:, :1] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(mixed))))
     y = y + block.drop_path2(block.ls2(block.mlp(block.norm2(y))))
     return y[:, 0]
 
