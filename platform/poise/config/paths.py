@@ -1,7 +1,13 @@
-"""Where runs are kept."""
+"""Where runs are kept, and what they may be called."""
 
 import os
+import re
 from pathlib import Path
+
+from poise.config.base import NAME_PATTERN
+from poise.config.errors import PoiseError
+
+_TAKEN = ("artifacts", "models", "downloads", "mlflow.db")  # by what else is kept in ``home()``
 
 
 def home() -> Path:
@@ -11,3 +17,18 @@ def home() -> Path:
     current folders. On several machines it must be storage that all of them reach.
     """
     return Path(os.environ.get("POISE_HOME") or "runs").absolute()
+
+
+def check_run_name(name: str) -> None:
+    """Refuses a run's or sweep's name that could not be its folder under ``home()``.
+
+    Raises:
+        PoiseError: it has other characters than a recipe's name may have, or is taken.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise PoiseError(
+            f"--name {name!r}: letters, digits and '.', '_', '-' make a name; it begins with a "
+            "letter or a digit"
+        )
+    if name in _TAKEN or name.startswith("mlflow.db-"):
+        raise PoiseError(f"--name {name}: {home()} keeps something else under it; choose another")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from poise.config.base import NonNegative, Pixels, PositiveInt, Probability, Strict
+from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
 from poise.config.objectives import DinoConfig
 from poise.config.views import ViewsConfig
 
@@ -120,7 +120,7 @@ class EvaluationConfig(Strict):
 class Recipe(Strict):
     """One complete run. Two runs of one recipe on one machine give the same numbers."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     backbone: BackboneConfig = BackboneConfig()

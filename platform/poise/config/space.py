@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from poise.config.base import PositiveInt, Strict
+from poise.config.base import NAME_PATTERN, PositiveInt, Strict
 
 SAMPLERS = {
     "grid_search": 1,
@@ -50,7 +50,7 @@ class SearcherConfig(Strict):
 class Space(Strict):
     """A recipe, and the settings of it that vary from trial to trial."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     recipe: str
     """Path of the recipe, relative to the space's own file."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space
 from poise.config.loading import field_names, nearest, parse_overrides, with_absolute_paths
-from poise.config.paths import home
+from poise.config.paths import check_run_name, home
 from poise.evaluation.online import online_knn
 from poise.sweeps.check import check_space
 from poise.sweeps.records import SWEEP_FILE, Sweep, load_sweep
@@ -69,6 +69,8 @@ def is_finished(sweep: Sweep) -> bool:
 
 
 def _requested(path: str, overrides: Sequence[str], name: str | None) -> Sweep:
+    if name is not None:
+        check_run_name(name)
     for_space, for_recipe = _sort(overrides)
     space = load_space(path, for_space)
     recipe = load_recipe(Path(path).parent / space.recipe, for_recipe)
