@@ -85,6 +85,18 @@ def test_a_parameter_of_a_space_is_overridden_by_its_whole_key(tmp_path: Path) -
         load_space(path, [f"{key}={{unifrom: [0.5, 1]}}"])
 
 
+def test_an_override_fills_a_group_that_was_left_empty(tmp_path: Path) -> None:
+    # `parameters:` with nothing under it is null in YAML; filling it once was a TypeError.
+    path = write(tmp_path, "name: a\nrecipe: b\nparameters:\n")
+    space = load_space(path, ["parameters.training.epochs={choice: [20, 30]}"])
+    assert space.parameters["training.epochs"].values == (20, 30)
+    path = write(tmp_path, "name: a\ndata: {dataset: here}\ntraining:\n")
+    assert load_recipe(path, ["training.epochs=20"]).training.epochs == 20
+    path = write(tmp_path, "name: a\nrecipe: b\nparameters: 3\n")
+    with pytest.raises(PoiseError, match="'parameters' is a value, not a group of settings"):
+        load_space(path, ["parameters.training.epochs={choice: [20]}"])
+
+
 @pytest.mark.parametrize("written", ["1e-4", "1.0e-4", "+1E-4", "0.0001"])
 def test_a_number_in_scientific_notation_is_a_number(written: str, tmp_path: Path) -> None:
     # YAML 1.1 reads `1e-4` as text, and a space then said that it wanted numbers.

@@ -133,7 +133,8 @@ def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> Mo
     tree = read_yaml(path)
     for key, value in settings.items():
         if key.startswith(_PARAMETERS) and model is Space:
-            tree.setdefault("parameters", {})[key.removeprefix(_PARAMETERS)] = value
+            group = _group(tree, "parameters", key, "command line")
+            group[key.removeprefix(_PARAMETERS)] = value
         else:
             _set(tree, key, value, "command line")
     return build(model, tree, str(path), settings)
@@ -156,13 +157,18 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
 def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
     *parents, leaf = dotted.split(".")
     for parent in parents:
-        child = tree.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise PoiseError(
-                f"{source}: '{dotted}': '{parent}' is a value, not a group of settings"
-            )
-        tree = child
+        tree = _group(tree, parent, dotted, source)
     tree[leaf] = value
+
+
+def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[str, Any]:
+    """The group of settings that is there, or a new one in place of none: an empty ``name:``."""
+    if tree.get(name) is None:
+        tree[name] = {}
+    child = tree[name]
+    if not isinstance(child, dict):
+        raise PoiseError(f"{source}: '{dotted}': '{name}' is a value, not a group of settings")
+    return child
 
 
 def _concerns(details: Any, key: str) -> bool:
