@@ -7,6 +7,7 @@ In: trials as they go. Out: the same, after any interruption. Next: ``poise.swee
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -132,9 +133,10 @@ def interrupted(record: TrialRecord) -> TrialRecord:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a file that is either whole or absent."""
+    """Writes a file that is either whole or absent. What is not finite is null: JSON has no NaN."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    partial.write_text(f"{text}\n", encoding="utf-8")
     partial.replace(path)
 
 
@@ -150,7 +152,17 @@ def _as_record(content: dict[str, Any]) -> TrialRecord:
     verdict = content["verdict"]
     if verdict is not None:
         verdict = Verdict(**{**verdict, "kind": VerdictKind(verdict["kind"])})
-    return TrialRecord(**{**content, "trial": Trial(**content["trial"]), "verdict": verdict})
+    metrics = {k: math.nan if v is None else v for k, v in content["metrics"].items()}
+    trial = Trial(**content["trial"])
+    return TrialRecord(**{**content, "trial": trial, "verdict": verdict, "metrics": metrics})
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _numbered(path: Path) -> tuple[int, str]:
