@@ -4,11 +4,13 @@ Draws the scenes, sweeps DINO over the settings that decide whether it collapses
 best backbone, and says what came of it.
 """
 
+import sys
 import time
 
-from poise.cli.sweep import print_result
+from poise.cli.main import exit_status
+from poise.cli.sweep import carry_out, print_result
 from poise.data.ingest import prepare
-from poise.sweeps import SweepResult, begin_sweep, run_sweep
+from poise.sweeps import SweepResult, begin_sweep
 
 SPACE = "search_spaces/demo.yaml"
 DATASETS = {"data/scenes-train": (4096, 0), "data/scenes-test": (1000, 1)}  # images, seed
@@ -20,7 +22,7 @@ def main() -> None:
     for folder, (num_images, seed) in DATASETS.items():
         manifest = prepare("scenes", folder, num_images=num_images, seed=seed)
         print(f"{folder}: {manifest.num_samples} images of {len(manifest.classes)} classes")
-    result = run_sweep(begin_sweep(SPACE))
+    result = carry_out(begin_sweep(SPACE))
     print_result(result)
     print(f"\n{conclusion(result)}")
     print(f"took {(time.perf_counter() - started_s) / 60:.1f} minutes")
@@ -41,4 +43,4 @@ def conclusion(result: SweepResult) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -4,9 +4,11 @@ What ``poise pretrain`` does, without its conveniences, as a script to read and 
 """
 
 import sys
-import time
+from functools import partial
 
-from poise.config import load_recipe
+from poise.cli.main import exit_status, resumable
+from poise.cli.pretrain import begin
+from poise.config import PoiseError
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
@@ -14,6 +16,7 @@ from poise.tracking.ending import controlled, reconcile
 from poise.tracking.pretraining import pretrain
 from poise.tracking.runs import create_run
 from poise.tracking.store import open_store
+from poise.training.capacity import check_fits
 from poise.training.progress import ProgressDisplay
 from poise.training.schedule import Timetable
 from poise.training.worker import steps_per_epoch
@@ -21,21 +24,27 @@ from poise.training.worker import steps_per_epoch
 
 def main(arguments: list[str]) -> None:
     """Trains, tracks and judges one run."""
+    if not arguments:
+        raise PoiseError("name a recipe: python pipelines/pretrain.py recipe.yaml")
     path, *overrides = arguments
-    recipe = load_recipe(path, overrides)
-    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    recipe, name = begin(path, overrides)
     total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
 
     store = open_store()  # before any worker starts
     reconcile(store)
     start_ray()
+    check_fits(recipe)
     experiment = Manifest.read(recipe.data.dataset).name
     run = create_run(store, experiment, name, home() / name)
-    with controlled(run), ProgressDisplay() as display:
+    with (
+        resumable(f"poise pretrain --resume {name}"),
+        controlled(run),
+        ProgressDisplay() as display,
+    ):
         finished = pretrain(recipe, run, name, [display.observer(name, total_steps)])
     print(f"verdict: {finished.verdict.kind} - {finished.verdict.evidence}")
     print(f"backbone: {finished.package}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(exit_status(partial(main, sys.argv[1:])))

@@ -4,16 +4,21 @@ The same as ``poise sweep``, as a script to read and to change.
 """
 
 import sys
+from functools import partial
 
-from poise.cli.sweep import print_result
-from poise.sweeps import begin_sweep, run_sweep
+from poise.cli.main import exit_status
+from poise.cli.sweep import carry_out, print_result
+from poise.config import PoiseError
+from poise.sweeps import begin_sweep
 
 
 def main(arguments: list[str]) -> None:
     """Begins a new sweep, carries it out and prints the comparison of its trials."""
+    if not arguments:
+        raise PoiseError("name a space: python pipelines/sweep.py search_spaces/demo.yaml")
     space, *overrides = arguments
-    print_result(run_sweep(begin_sweep(space, overrides)))
+    print_result(carry_out(begin_sweep(space, overrides)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(exit_status(partial(main, sys.argv[1:])))

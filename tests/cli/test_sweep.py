@@ -9,6 +9,10 @@ from poise.cli.main import run
     ("words", "expected"),
     [
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["a.yaml", "--name", "a/b"], "--name 'a/b': letters, digits and '.', '_', '-' make a "
+         "name; it begins with a letter or a digit"),
+        (["a.yaml", "--name", "artifacts"], "--name artifacts: {home} keeps something else under "
+         "it; choose another"),
         (["--resume", "lost"], "--resume lost: {home} holds no such sweep; it holds none"),
         (["--resume", "lost", "trials=3"], "--resume lost: goes on as the sweep began and takes "
          "no trials=3"),

@@ -8,7 +8,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -40,9 +42,8 @@ class LazyCommands(TyperGroup):
         """Runs the sub-command; Ctrl-C ends it with one line."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(_say_interrupted(interrupt)) from None  # Typer's own says "Aborted!"
 
 
 app = typer.Typer(
@@ -85,35 +86,55 @@ def load_command(name: str) -> Any:
     return typer.main.get_group(holder).commands[name]
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit status.
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Names the command that goes on, where the block is interrupted by Ctrl-C or SIGTERM."""
+    line = f"interrupted; go on with: {command}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(line) from None
+    except SystemExit:
+        print(line, file=sys.stderr)
+        raise
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """Does what a command or a script is for; returns the process's exit status.
 
     An expected failure is one line on stderr and status 2; Ctrl-C is one line and status 130.
     Anything else is a bug and keeps its traceback.
     """
     try:
-        app(args=list(arguments), prog_name="poise")
+        work()
+        sys.stdout.flush()
     except PoiseError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXPECTED_FAILURE
+    except KeyboardInterrupt as interrupt:
+        return _say_interrupted(interrupt)
+    except BrokenPipeError:
+        # The reader has gone (`poise … | head`); what is left in the buffer must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
+def _say_interrupted(interrupt: KeyboardInterrupt) -> int:
+    print(str(interrupt) or "interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit status."""
+    return exit_status(partial(app, args=list(arguments), prog_name="poise"))
+
+
 def main() -> None:
     """The entry point of the `poise` program."""
-    try:
-        status = run(sys.argv[1:])
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`poise … | head`); what is left in the buffer must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = BROKEN_PIPE
-    sys.exit(status)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

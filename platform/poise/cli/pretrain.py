@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.main import resumable
 from poise.config.errors import PoiseError
-from poise.config.paths import home
+from poise.config.paths import check_run_name, home
 
 if TYPE_CHECKING:
     from poise.config import Recipe
@@ -37,27 +38,38 @@ def command(
     The run is tracked in MLflow and judged: healthy, or which collapse. Interrupt it whenever you
     like: `poise pretrain --resume NAME` goes on from its last checkpoint.
     """
-    if (recipe is None) == (resume is None):
+    words = [word for word in (recipe, *(settings or [])) if word is not None]
+    starts = recipe is not None and "=" not in recipe
+    if starts == (resume is not None):
         raise PoiseError("name either a recipe to start or, with --resume, a run to finish")
-    if recipe is not None:
-        chosen, run_name = _begin(recipe, settings or [], name)
+    if resume is None:
+        path, *overrides = words
+        chosen, run_name = begin(path, overrides, name)
+    elif name is not None:
+        raise PoiseError(f"--name {name}: the run that --resume finishes keeps its name, {resume}")
     else:
-        assert resume is not None
-        chosen, run_name = _continue(resume, settings or []), resume
-    _carry_out(chosen, run_name, register)
+        chosen, run_name = _continue(resume, words), resume
+    with resumable(f"poise pretrain --resume {run_name}"):
+        _carry_out(chosen, run_name, register)
 
 
-def _begin(path: str, settings: list[str], name: str | None) -> tuple[Recipe, str]:
+def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Recipe, str]:
     """Checks the recipe and takes the run's name."""
     import yaml
 
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
+    from poise.evaluation.online import online_knn
+    from poise.training.capacity import check_builds
     from poise.training.worker import steps_per_epoch
 
+    if name is not None:
+        check_run_name(name)
     # Workers may run in other folders, and so may whoever resumes.
     recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # the dataset is there and large enough
+    online_knn(recipe)  # and so are the probe's
+    check_builds(recipe)
     run_name = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = home() / run_name
     if folder.exists():
@@ -92,12 +104,11 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.tracking.pretraining import pretrain
     from poise.tracking.runs import create_run
     from poise.tracking.store import open_store
-    from poise.training.capacity import check_builds, check_fits
+    from poise.training.capacity import check_fits
     from poise.training.progress import ProgressDisplay
     from poise.training.schedule import Timetable
     from poise.training.worker import steps_per_epoch
 
-    check_builds(recipe)
     store = open_store()
     reconcile(store)
     start_ray()
@@ -106,13 +117,9 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     run = create_run(store, experiment, run_name, home() / run_name)
     total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
     print(f"run {run_name}: {total_steps} steps of {recipe.training.batch_size} images", flush=True)
-    try:
-        with controlled(run), ProgressDisplay() as display:
-            observer = display.observer(run_name, total_steps)
-            finished = pretrain(recipe, run, run_name, observers=[observer])
-    except (KeyboardInterrupt, SystemExit):
-        print(f"interrupted; go on with: poise pretrain --resume {run_name}", flush=True)
-        raise
+    with controlled(run), ProgressDisplay() as display:
+        observer = display.observer(run_name, total_steps)
+        finished = pretrain(recipe, run, run_name, observers=[observer])
     _conclude(recipe, finished, run_name, register)
 
 

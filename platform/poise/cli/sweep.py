@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.console import print_table
+from poise.cli.main import resumable
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from poise.sweeps import Sweep, SweepResult
-
-INTERRUPTED = 130
 
 
 def command(
@@ -46,7 +44,7 @@ def command(
     """
     words = settings or []
     sweep = _find(space, words, name) if resume else _begin(space, words, name)
-    print_result(_carry_out(sweep))
+    print_result(carry_out(sweep))
 
 
 def _begin(space: str, words: list[str], name: str | None) -> Sweep:
@@ -73,21 +71,12 @@ def _find(space: str, words: list[str], name: str | None) -> Sweep:
     return find_sweep(names[0] if names else None, space if is_file else None, overrides)
 
 
-def _carry_out(sweep: Sweep) -> SweepResult:
+def carry_out(sweep: Sweep) -> SweepResult:
+    """What is left of a sweep; interrupted, it says how to go on."""
     from poise.sweeps import run_sweep
 
-    try:
+    with resumable(f"poise sweep --resume {sweep.name}"):
         return run_sweep(sweep)
-    except KeyboardInterrupt:
-        print(_how_to_go_on(sweep), file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    except SystemExit:  # SIGTERM
-        print(_how_to_go_on(sweep), file=sys.stderr)
-        raise
-
-
-def _how_to_go_on(sweep: Sweep) -> str:
-    return f"interrupted; finish what is left with: poise sweep --resume {sweep.name}"
 
 
 def print_result(result: SweepResult) -> None:
