@@ -229,7 +229,7 @@ def test_every_setting_is_read_somewhere(model: type[Strict]) -> None:
 def _tails(node: ast.AST) -> Iterator[str]:
     """``training.compile`` of ``self.recipe.training.compile``."""
     if isinstance(node, ast.Attribute):
-        owner = getattr(node.value, "attr", None) or getattr(node.value, "id", "")
+        owner = getattr(node.value, "attr", getattr(node.value, "id", ""))
         yield f"{owner.lstrip('_')}.{node.attr}"
 
 
