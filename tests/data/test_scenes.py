@@ -35,7 +35,7 @@ def test_the_mask_is_where_the_object_changed_the_clutter() -> None:
         difference = np.abs(scene.image.astype(int) - clutter).max(axis=-1)
         changed = difference > 2  # both are developed alike, and dim scenes differ little
         on_object = scene.mask == 1
-        assert changed[on_object].mean() > 0.75
+        assert changed[on_object].mean() > 0.65
         assert changed[~on_object].mean() < 0.06  # the outline's half-covered pixels
         assert 0.1 < on_object.mean() < 0.9
 

@@ -20,6 +20,7 @@ from poise.tracking.registry import list_models
 from poise.tracking.runs import history
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
+from tests.data.builders import write_dataset
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -149,16 +150,19 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     folder: Path, ray_cluster: None
 ) -> None:
+    write_dataset(folder / "damaged", [b"no image"] * 64)
     space = write_space(
         folder,
         "fails",
-        parameters={"backbone.name": {"grid_search": ["no_such_vit", "vit_tiny_patch16_224"]}},
+        parameters={
+            "data.dataset": {"grid_search": [str(folder / "damaged"), str(folder / "train")]}
+        },
     )
     # Two workers each: on two CPUs one trial at a time fits.
     result = run_sweep(begin_sweep(str(space), ["training.num_workers=2", "training.epochs=10"]))
 
     failed, trained = result.records
-    assert failed.state == "failed" and "no_such_vit" in failed.reason
+    assert failed.state == "failed" and "damaged" in failed.reason, failed.reason
     assert len(failed.reason.splitlines()) == 1
     assert trained.state == "finished" and trained.step == 40
     runs = runs_by_name(open_store())
