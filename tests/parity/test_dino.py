@@ -103,12 +103,18 @@ def test_cosine_schedule_with_linear_warmup_is_the_published_curve(golden_dir: P
 def test_head_gives_the_published_logits_from_published_weights(golden_dir: Path) -> None:
     case = load(golden_dir, "dino_head")
     state = weights(case, "weights")
-    linears = sorted(key for key in state if key.startswith("mlp.") and key.endswith("weight"))
+    linears = [key for key in state if key.startswith("mlp") and state[key].ndim == 2]
     hidden, in_dim = state[linears[0]].shape
     k, bottleneck = state["last_layer.weight_v"].shape
-    config = HeadConfig(num_layers=len(linears), hidden_dim=hidden, bottleneck_dim=bottleneck)
+    config = HeadConfig(
+        num_layers=len(linears),
+        hidden_dim=hidden,
+        bottleneck_dim=bottleneck,
+        batch_norm="mlp.1.running_mean" in state,
+    )
     head = DinoHead(in_dim, k, config)
     head.load_state_dict(state)
+    head.eval()
     with torch.no_grad():
         ours = head(torch.from_numpy(case["x"]))
     torch.testing.assert_close(ours, torch.from_numpy(case["y"]), rtol=1e-5, atol=1e-6)
