@@ -1,13 +1,11 @@
-"""Cuts views beside training: in other processes, or in a thread of this one.
+"""Cuts views for training: in other processes ahead of it, or in this one in turn with it.
 
-In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order, cut ahead
-of time. Next: the training loop.
+In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
+training loop.
 """
 
 import multiprocessing
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
-from poise.data.dataset import EncodedBatch
 from poise.data.reader import Work
 from poise.data.views import ViewCutter
 
@@ -26,35 +23,17 @@ def cut_ahead(
 ) -> Iterator[ViewBatch]:
     """Cuts batches in order, about ``ahead`` of them before they are asked for.
 
-    Closing the iterator ends the processes. ``processes`` = 0 cuts in one thread of this process.
+    Closing the iterator ends the processes. ``processes`` = 0 cuts when asked: a thread beside
+    training would have to share its core, and the two were slower together than in turn.
 
     Raises:
         PoiseError: an image cannot be decoded.
     """
     if processes == 0:
-        yield from _in_a_thread(cutter, work, ahead, pin_memory)
+        batches = (cutter(encoded, epoch) for epoch, encoded in work)
+        yield from (batch.pin_memory() for batch in batches) if pin_memory else batches
     else:
         yield from _in_processes(cutter, work, processes, ahead, pin_memory)
-
-
-def _in_a_thread(
-    cutter: ViewCutter, work: Iterable[Work], ahead: int, pin_memory: bool
-) -> Iterator[ViewBatch]:
-    def cut(epoch: int, encoded: EncodedBatch) -> ViewBatch:
-        batch = cutter(encoded, epoch)
-        return batch.pin_memory() if pin_memory else batch
-
-    waiting: deque[Future[ViewBatch]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="cut-views") as thread:
-        try:
-            for epoch, encoded in work:
-                waiting.append(thread.submit(cut, epoch, encoded))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            thread.shutdown(wait=True, cancel_futures=True)
 
 
 def _in_processes(
