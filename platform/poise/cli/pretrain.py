@@ -137,4 +137,4 @@ def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool)
 
         print(f"registered: {register_finished(open_store(), recipe, finished)}")
     elif register:
-        print("not registered: only healthy backbones are; `--no-register` leaves it out quietly")
+        print("not registered: only backbones of runs judged healthy are")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from poise.config.errors import PoiseError
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
@@ -52,7 +53,12 @@ class OnlineKnn:
         normalization: Normalization,
     ) -> None:
         """Checks both datasets' manifests, so that a mistake shows before training begins."""
-        check_knn_sets(queries, bank)
+        try:
+            check_knn_sets(queries, bank)
+        except PoiseError as error:
+            raise PoiseError(
+                f"evaluation.queries: {error}; evaluation.queries=null trains without the probe"
+            ) from None
         self._config = config
         self._queries = queries
         self._bank = bank

@@ -136,7 +136,10 @@ def steps_per_epoch(recipe: Recipe) -> int:
     Raises:
         PoiseError: there is not even one.
     """
-    num_samples = Manifest.read(recipe.data.dataset).num_samples
+    try:
+        num_samples = Manifest.read(recipe.data.dataset).num_samples
+    except PoiseError as error:
+        raise PoiseError(f"data.dataset={error}") from None
     if num_samples < recipe.training.batch_size:
         raise PoiseError(
             f"training.batch_size={recipe.training.batch_size} is more than the {num_samples} "
