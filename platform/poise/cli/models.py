@@ -31,9 +31,7 @@ def list_command(as_json: AsJson = False) -> None:
         headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
         print_table(headers, [_row(version) for version in versions])
     else:
-        print(
-            "nothing is registered yet; `poise pretrain` and `poise sweep` register healthy backbones"
-        )
+        print("nothing is registered yet; `poise pretrain` and `sweep` register healthy backbones")
 
 
 @app.command("show")
