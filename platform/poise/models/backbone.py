@@ -1,17 +1,21 @@
-"""Backbones: timm models that turn images into features."""
+"""Backbones: timm models that turn images into features.
 
-from typing import Any
+timm is imported when the first one is built: it takes seconds, and most processes of a run
+control, track or read, and build none.
+"""
 
-import timm
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.nn.functional as F
-from timm.models import ResNet, VisionTransformer
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.positions import resample_as_dino
+
+if TYPE_CHECKING:
+    from timm.models import ResNet, VisionTransformer
 
 _INIT_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
 
@@ -32,6 +36,8 @@ def build_backbone(
     Raises:
         PoiseError: timm has no such model, or it does not take these options.
     """
+    from timm.models import ResNet, VisionTransformer
+
     rate = config.drop_path if drop_path is None else drop_path
     model = _create(config, num_classes=0, drop_path_rate=rate, **_vit_options(config, image_px))
     if isinstance(model, VisionTransformer):
@@ -51,7 +57,7 @@ class VitBackbone(nn.Module):
     [cls] token after the last norm, or the mean patch where the model has no [cls].
     """
 
-    def __init__(self, timm_model: VisionTransformer, position_resampling: str = "dino"):
+    def __init__(self, timm_model: "VisionTransformer", position_resampling: str = "dino"):
         super().__init__()
         self.timm_model = timm_model
         self.position_resampling = position_resampling
@@ -131,6 +137,8 @@ def _class_token(block: nn.Module, x: Tensor) -> Tensor:
     The last block's other outputs are read by nobody, so its MLP and its queries are computed for
     one token instead of all: the same numbers for a sixth of the block.
     """
+    from timm.models.vision_transformer import Block
+
     if not isinstance(block, Block) or block.attn.gate is not None:
         whole: Tensor = block(x)
         return whole[:, 0]
@@ -158,7 +166,7 @@ class ResNetBackbone(nn.Module):
     num_prefix_tokens = 0
     patch_px = 1
 
-    def __init__(self, timm_model: ResNet):
+    def __init__(self, timm_model: "ResNet"):
         super().__init__()
         self.timm_model = timm_model
         self.feature_dim: int = timm_model.num_features
@@ -189,6 +197,9 @@ def _vit_options(config: BackboneConfig, image_px: int) -> dict[str, Any]:
 
 
 def _create(config: BackboneConfig, **options: Any) -> nn.Module:
+    import timm
+    from timm.models import VisionTransformer
+
     if not timm.is_model(config.name):
         close = timm.list_models(f"*{config.name}*")[:3]
         hint = f"; did you mean {', '.join(close)}?" if close else "; see `timm.list_models()`"
