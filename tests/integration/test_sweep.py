@@ -22,9 +22,9 @@ from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-ANSWER_WITHIN_S = 150
+ANSWER_WITHIN_S = 400  # of a busy machine, where three sweeps start, each in many processes
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The connection to Ray, made once per process."""
 
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,8 @@ _ENVIRONMENT = {
     # Below this Ray warns of processes that claim no CPU, of which a trial has several.
     "RAY_worker_maximum_startup_concurrency": "32",
 }
+# Its advice on tokens: a cluster of one's own has one by default, and nobody need do anything.
+_TALKATIVE = "ray._private.authentication.authentication_token_setup"
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
 
@@ -53,7 +56,8 @@ def _join(address: str) -> None:
 def _start() -> None:
     for attempt in range(1, _STARTS + 1):
         try:
-            _init(address="local", dashboard_host="127.0.0.1")
+            # Its dashboard is ten processes that start with it, for a cluster of minutes.
+            _init(address="local", include_dashboard=False)
             return
         except Exception as error:  # Ray raises bare ones when its node is slow to come up
             ray.shutdown()
@@ -65,4 +69,5 @@ def _start() -> None:
 
 
 def _init(**options: Any) -> None:
+    logging.getLogger(_TALKATIVE).setLevel(logging.ERROR)
     ray.init(log_to_driver=False, logging_level="WARNING", **options)

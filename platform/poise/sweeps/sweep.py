@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from poise.config import Recipe
 from poise.config.paths import home
@@ -134,7 +135,7 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
         run_config=tune.RunConfig(
             name=folder,
             storage_path=str(sweep.folder),
-            callbacks=[referee],
+            callbacks=[referee, _Silent()],
             failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
             verbose=0,
         ),
@@ -144,6 +145,16 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
     finally:
         for left in sweep.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
+
+
+class _Silent(TrialProgressCallback):  # type: ignore[misc]
+    """Stands where Tune would put the callback that prints; Poise says what happens to trials."""
+
+    def _print(self, msg: str) -> None:
+        pass
+
+    def log_result(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
 
 
 def _name(trial: Any) -> str:
