@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from poise.config import Recipe, Space, load_recipe, load_space
 from poise.config.base import Strict
-from poise.config.loading import field_names
+from poise.config.keys import field_names, groups
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "platform" / "poise"
@@ -196,11 +196,15 @@ def test_a_recipe_loads_and_is_complete(path: Path) -> None:
 
 def _missing(model: type[BaseModel], tree: dict[str, object], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
-        value, kind = tree.get(name), field.annotation
+        value = tree.get(name)
         if name not in tree:
             yield f"{prefix}{name}"
-        elif isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(value, dict):
-            yield from _missing(kind, value, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            for group in groups(field.annotation):
+                if len(groups(field.annotation)) == 1 or (
+                    group.model_fields["name"].default == value.get("name")
+                ):
+                    yield from _missing(group, value, f"{prefix}{name}.")
 
 
 @pytest.mark.parametrize("path", SPACES, ids=_short)

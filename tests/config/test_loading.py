@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from poise.config import PoiseError, load_recipe, load_space, override
+from poise.config import PoiseError, Recipe, load_recipe, load_space, override
+from poise.config.objectives import DinoConfig, MaeConfig
 from tests.builders import tiny_recipe
 
 
@@ -58,6 +60,45 @@ def test_a_file_that_is_no_mapping_says_so(text: str | None, expected: str, tmp_
     with pytest.raises(PoiseError, match=expected) as error:
         load_recipe(path)
     assert str(error.value).startswith(str(path))
+
+
+MAE = "objective: {name: mae}\ndata: {dataset: here, views: {global_count: 1, local_count: 0}}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["objective.mask_ration=0.5"], "command line: no setting is called "
+         "'objective.mask_ration'; did you mean 'objective.mask_ratio'?"),
+        (["objective.teacher_temp=0.1"], "command line: no setting is called "
+         "'objective.teacher_temp'; did you mean "),
+        (["objective.mask_ratio=1"], "command line: 'objective.mask_ratio': Input should be less "
+         "than 1, got 1"),
+        (["objective.decoder_heads=3"], "command line: objective.decoder_dim=512 must be a "
+         "multiple of objective.decoder_heads=3"),
+        (["objective.name=moe"], "command line: 'objective.name': there is no 'moe'; there are "
+         "dino, mae"),
+        (["data.views.global_count=2"], "command line: objective mae reconstructs one view per "
+         "image: set data.views.global_count=1 and data.views.local_count=0, got 2 and 0"),
+    ],
+)  # fmt: skip
+def test_a_recipes_own_objective_decides_which_settings_there_are(
+    overrides: list[str], expected: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, f"name: a\n{MAE}\n")
+    assert load_recipe(path).objective == MaeConfig()
+    with pytest.raises(PoiseError) as error:
+        load_recipe(path, overrides)
+    message = str(error.value)
+    assert message.startswith(expected)
+    assert not re.search(r"did you mean 'objective\.(teacher|student|center)", message)
+
+
+def test_a_recipe_that_does_not_name_its_objective_means_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: a\ndata: {dataset: here}\nobjective: {teacher_temp: 0.05}\n")
+    assert load_recipe(path).objective == DinoConfig(teacher_temp=0.05)
+    recipe = load_recipe(path)
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
 
 
 def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poise.config.objectives import Signals
 from poise.diagnostics import Thresholds, Verdict, VerdictKind, judge
 
 K = 4096
+SIGNALS = Signals(num_prototypes=K)
 LN_K = math.log(K)
 Curve = Callable[[int], float]
 
@@ -60,7 +62,7 @@ def uniform() -> list[tuple[int, dict[str, float]]]:
 
 
 def test_a_run_that_leaves_ln_k_late_and_learns_is_healthy() -> None:
-    verdict = judge(healthy(), K)
+    verdict = judge(healthy(), SIGNALS)
     assert verdict.kind is VerdictKind.HEALTHY and not verdict.collapsed
     assert verdict.onset_step is None and verdict.advice == ""
     assert "step 1000" in verdict.evidence
@@ -73,22 +75,22 @@ def test_the_bump_in_the_loss_when_the_last_layer_is_released_is_not_collapse() 
         information=constant(0.2),
         kl=lambda step: losses[min(step // 112, 8)] / 11.09 * 0.2,
     )
-    assert judge(run, K).kind is VerdictKind.HEALTHY
+    assert judge(run, SIGNALS).kind is VerdictKind.HEALTHY
 
 
 def test_a_run_that_stays_at_ln_k_for_its_whole_plan_is_uniform_from_its_first_step() -> None:
-    verdict = judge(uniform(), K, total_steps=1000)
+    verdict = judge(uniform(), SIGNALS, total_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 20)
     assert "teacher_temp" in verdict.advice
 
 
 def test_the_same_history_early_in_a_long_plan_is_undecided() -> None:
-    assert judge(uniform(), K, total_steps=100_000).kind is VerdictKind.UNDECIDED
+    assert judge(uniform(), SIGNALS, total_steps=100_000).kind is VerdictKind.UNDECIDED
 
 
 def test_every_prefix_of_a_healthy_run_is_spared() -> None:
     run = healthy()
-    verdicts = [judge(run[:length], K, total_steps=1000) for length in range(1, len(run) + 1)]
+    verdicts = [judge(run[:length], SIGNALS, total_steps=1000) for length in range(1, len(run) + 1)]
     assert not any(verdict.collapsed for verdict in verdicts)
     assert verdicts[0].kind is VerdictKind.UNDECIDED
 
@@ -99,26 +101,26 @@ def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_i
         lambda step: learning(100, 0.3)(step) + 1e-4 if step < 600 else 1e-6,
         until(600, 0.1, 1e-5),
     )
-    verdict = judge(run, K, total_steps=100_000)
+    verdict = judge(run, SIGNALS, total_steps=100_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 600)
 
 
 def test_losing_what_random_features_carry_is_no_collapse_early_in_a_plan() -> None:
     run = history(constant(0.998), lambda step: 0.16 * 0.5 ** (step / 20), constant(0.001))
-    assert judge(run, K, total_steps=10_000).kind is VerdictKind.UNDECIDED
-    assert judge(run, K, total_steps=1000).kind is VerdictKind.UNIFORM
+    assert judge(run, SIGNALS, total_steps=10_000).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS, total_steps=1000).kind is VerdictKind.UNIFORM
 
 
 def test_a_batch_on_two_prototypes_is_collapse_though_some_information_is_left() -> None:
     # As seen without centering: a few images go on escaping to a second prototype.
     run = history(constant(0.008), until(500, 0.05, 0.0124), constant(0.02))
-    verdict = judge(run, K)
+    verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 20)
 
 
 def test_without_centering_everything_goes_to_one_prototype() -> None:
     run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
-    verdict = judge(run, K, total_steps=1000)
+    verdict = judge(run, SIGNALS, total_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
     assert "since step 340" in verdict.evidence and "0.0% to" in verdict.evidence
     assert "center_momentum" in verdict.advice
@@ -126,7 +128,7 @@ def test_without_centering_everything_goes_to_one_prototype() -> None:
 
 def test_one_prototype_for_all_is_collapse_though_bounded_logits_keep_kl_above_zero() -> None:
     run = history(constant(0.0004), constant(1e-6), constant(0.125))
-    assert judge(run, K).kind is VerdictKind.SINGLE_PROTOTYPE
+    assert judge(run, SIGNALS).kind is VerdictKind.SINGLE_PROTOTYPE
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
     entropy: float, kind: VerdictKind
 ) -> None:
     run = history(constant(entropy), constant(1e-5), constant(0.001))
-    verdict = judge(run, K)
+    verdict = judge(run, SIGNALS)
     assert verdict.kind is kind
     assert f"{K ** (entropy + 1e-5):.4g} of 4096 prototypes" in verdict.evidence
 
@@ -147,13 +149,13 @@ def test_a_collapse_that_recovers_is_healthy() -> None:
         return lambda step: collapsed if 300 <= step < 600 else normal
 
     run = history(passing(0.5, 0.0001), passing(0.3, 1e-6), passing(0.2, 0.0))
-    assert judge(run, K).kind is VerdictKind.HEALTHY
-    assert judge(run[:25], K).kind is VerdictKind.SINGLE_PROTOTYPE
+    assert judge(run, SIGNALS).kind is VerdictKind.HEALTHY
+    assert judge(run[:25], SIGNALS).kind is VerdictKind.SINGLE_PROTOTYPE
 
 
 def test_a_dip_at_the_very_end_is_undecided() -> None:
     run = history(until(980, 0.5, 0.0001), until(980, 0.3, 1e-6), until(980, 0.2, 0.0))
-    assert judge(run, K).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS).kind is VerdictKind.UNDECIDED
 
 
 def test_a_collapse_that_swings_between_its_kinds_is_seen_as_one() -> None:
@@ -161,36 +163,36 @@ def test_a_collapse_that_swings_between_its_kinds_is_seen_as_one() -> None:
     run = history(
         lambda step: (0.9, 0.03, 0.7, 0.16)[step // 20 % 4], until(400, 0.05, 1e-5), constant(0.2)
     )
-    verdict = judge(run, K)
+    verdict = judge(run, SIGNALS)
     assert verdict.collapsed and verdict.onset_step == 400
 
 
 def test_information_that_is_still_rising_is_undecided() -> None:
     run = history(constant(0.98), lambda step: 0.008 * step / 1000, constant(0.01))
-    assert judge(run, K).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS).kind is VerdictKind.UNDECIDED
 
 
 def test_a_teacher_that_is_a_copy_of_the_student_is_named_in_the_advice() -> None:
     run = [(step, metrics | {"teacher/ema_gap": 0.0}) for step, metrics in uniform()]
-    assert "teacher_momentum" in judge(run, K).advice
+    assert "teacher_momentum" in judge(run, SIGNALS).advice
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_not_finite_is_divergence_at_its_step(value: float) -> None:
-    verdict = judge([*healthy()[:3], (80, {"loss/total": value})], K)
+    verdict = judge([*healthy()[:3], (80, {"loss/total": value})], SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIVERGED, 80)
     assert "loss/total" in verdict.evidence
 
 
 def test_too_little_to_go_on_is_undecided() -> None:
-    assert judge([], K).kind is VerdictKind.UNDECIDED
-    assert judge([(1, {"loss/total": LN_K})] * 99, K).kind is VerdictKind.UNDECIDED
-    assert judge(healthy()[-2:], K).kind is VerdictKind.UNDECIDED
+    assert judge([], SIGNALS).kind is VerdictKind.UNDECIDED
+    assert judge([(1, {"loss/total": LN_K})] * 99, SIGNALS).kind is VerdictKind.UNDECIDED
+    assert judge(healthy()[-2:], SIGNALS).kind is VerdictKind.UNDECIDED
 
 
 def test_limits_can_be_changed() -> None:
     strict = replace(Thresholds(), no_information_share=0.5)
-    assert judge(healthy(), K, thresholds=strict).kind is not VerdictKind.HEALTHY
+    assert judge(healthy(), SIGNALS, thresholds=strict).kind is not VerdictKind.HEALTHY
 
 
 def measured() -> Iterator[tuple[str, list[tuple[int, dict[str, float]]]]]:
@@ -204,7 +206,7 @@ def measured() -> Iterator[tuple[str, list[tuple[int, dict[str, float]]]]]:
 
 
 def test_measured_runs_get_the_verdict_that_their_settings_deserve() -> None:
-    verdicts = {setting: judge(run, 1024, total_steps=234) for setting, run in measured()}
+    verdicts = {setting: judge(run, Signals(1024), total_steps=234) for setting, run in measured()}
     assert {setting: verdict.kind for setting, verdict in verdicts.items()} == {
         "teacher_temp 0.04, teacher_momentum 0.99": VerdictKind.HEALTHY,
         "center_momentum 1": VerdictKind.SINGLE_PROTOTYPE,
@@ -229,6 +231,6 @@ def test_an_onset_is_a_logged_step_and_belongs_to_bad_verdicts_alone(
         steps=len(rows),
         every=1,
     )
-    verdict: Verdict = judge(run, K)
+    verdict: Verdict = judge(run, SIGNALS)
     assert (verdict.onset_step is not None) == verdict.collapsed
     assert verdict.evidence and "\n" not in verdict.evidence

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from poise.config import PoiseError
+from poise.config import PoiseError, Recipe
 from poise.sweeps.check import check_space
 from tests.builders import tiny_recipe
 from tests.sweeps.builders import make_space, watched_recipe
@@ -29,6 +29,8 @@ from tests.sweeps.builders import make_space, watched_recipe
          "got 'adam'"),
         ("optimizer.warmup_epochs", {"choice": [0, 9]}, "optimizer.warmup_epochs=9.0 is longer "
          "than training.epochs=2"),
+        ("objective.name", {"choice": ["dino", "mae"]}, "'objective.name' cannot be varied: each "
+         "objective has settings of its own"),
         ("seed", {"choice": [0, 1]}, "'seed' cannot be varied: `seeds` of the space"),
     ],
 )  # fmt: skip
@@ -39,6 +41,28 @@ def test_a_value_that_no_trial_could_take_names_file_key_value_and_fix(
         check_space(make_space({key: sampler}), watched_recipe(), "spaces/a.yaml")
     assert str(error.value).startswith("spaces/a.yaml: parameters")
     assert key in str(error.value)
+
+
+def masked_recipe() -> Recipe:
+    return watched_recipe(
+        objective={"name": "mae", "decoder_dim": 32, "decoder_depth": 1},
+        data__views__global_count=1,
+        data__views__local_count=0,
+    )
+
+
+def test_what_decides_a_masked_autoencoder_can_be_swept() -> None:
+    samplers = {
+        "objective.mask_ratio": {"uniform": [0.3, 0.9]},
+        "objective.decoder_depth": {"randint": [1, 9]},
+        "objective.decoder_dim": {"choice": [32, 64]},
+        "objective.norm_pix_loss": {"choice": [True, False]},
+        "backbone.num_registers": {"choice": [0, 4]},
+    }
+    check_space(make_space(samplers), masked_recipe(), "a.yaml")
+    wrong = make_space({"objective.teacher_temp": {"choice": [0.04]}})
+    with pytest.raises(PoiseError, match=r"no setting is called 'objective\.teacher_temp'"):
+        check_space(wrong, masked_recipe(), "a.yaml")
 
 
 def test_the_high_end_of_randint_is_left_out() -> None:

@@ -57,7 +57,8 @@ def test_no_setting_comes_twice_even_where_that_ends_the_sweep_early() -> None:
 def test_a_trials_recipe_has_its_settings_its_seed_and_absolute_datasets(tmp_path: Path) -> None:
     trial = Trial("t01", 0, {"objective.teacher_temp": 0.07}, seed=5)
     recipe = trial.recipe(watched_recipe(evaluation__bank="s3://bucket/bank"), "s")
-    assert (recipe.objective.teacher_temp, recipe.seed) == (0.07, 5)
+    settings = recipe.objective.model_dump()
+    assert (settings["teacher_temp"], recipe.seed) == (0.07, 5)
     assert recipe.data.dataset == str(Path("nowhere").absolute())
     assert recipe.evaluation.bank == "s3://bucket/bank"
     assert Trial(**trial.as_config()) == trial

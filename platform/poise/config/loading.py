@@ -1,8 +1,7 @@
 """From YAML and ``key=value`` to a checked object, with errors for people."""
 
-import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
-from poise.config.recipe import Recipe
+from poise.config.keys import check_key, field_names, located, nearest
+from poise.config.recipe import Recipe, objective_name
 from poise.config.space import Space
 
 ModelT = TypeVar("ModelT", bound=Strict)
@@ -57,7 +57,7 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
     """
     tree = recipe.model_dump(mode="json")
     for key, value in settings.items():
-        check_key(key, source)
+        check_key(key, source, (recipe.objective.name,))
         _set(tree, key, value, source)
     return build(Recipe, tree, source=source)
 
@@ -105,27 +105,12 @@ def build(
         return model.model_validate(tree)
     except ValidationError as error:
         first, *others = error.errors()
-        if any(_concerns(first, key) for key in overridden):
+        at = located(model, first["loc"])
+        if any(_concerns(at, first, key) for key in overridden):
             source = "command line"
         more = f" (and {len(others)} more)" if others else ""
-        raise PoiseError(f"{source}: {_explain(model, first)}{more}") from None
-
-
-def field_names(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a model's leaves, such as ``objective.head.hidden_dim``."""
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from field_names(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def check_key(key: str, source: str) -> None:
-    """Raises PoiseError with the nearest valid name when a recipe has no such key."""
-    names = list(field_names())
-    free_form = key.startswith("backbone.options.")
-    if key not in names and not free_form:
-        raise PoiseError(f"{source}: no setting is called '{key}'{nearest(key, names)}")
+        chosen = (objective_name(tree.get("objective")),)
+        raise PoiseError(f"{source}: {_explain(model, at, first, chosen)}{more}") from None
 
 
 def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> ModelT:
@@ -171,9 +156,8 @@ def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[st
     return child
 
 
-def _concerns(details: Any, key: str) -> bool:
+def _concerns(at: str, details: Any, key: str) -> bool:
     """Whether an error is about an overridden key: at it, in it, or in its group and naming it."""
-    at = ".".join(str(part) for part in details["loc"])
     if f"{at}.".startswith(f"{key}."):
         return True
     if at and not key.startswith(f"{at}."):
@@ -181,21 +165,15 @@ def _concerns(details: Any, key: str) -> bool:
     return details["type"] != "value_error" or key.removeprefix(f"{at}.") in str(details["msg"])
 
 
-def _explain(model: type[Strict], details: Any) -> str:
-    key = ".".join(str(part) for part in details["loc"])
+def _explain(model: type[Strict], key: str, details: Any, chosen: Collection[str]) -> str:
     if details["type"] == "extra_forbidden":
-        return f"no setting is called '{key}'{nearest(key, list(field_names(model)))}"
+        return f"no setting is called '{key}'{nearest(key, list(field_names(model, chosen)))}"
     if details["type"] == "missing":
         return f"'{key}' is missing"
+    if details["type"] == "union_tag_invalid":
+        there_are = str(details["ctx"]["expected_tags"]).replace("'", "")
+        return f"'{key}.name': there is no '{details['ctx']['tag']}'; there are {there_are}"
     reason = str(details["msg"]).removeprefix("Value error, ")
     if details["type"] == "value_error" and isinstance(details["input"], dict | BaseModel):
         return reason  # it names the key and the value itself
     return f"'{key}': {reason}, got {details['input']!r}"
-
-
-def nearest(key: str, names: Sequence[str]) -> str:
-    """The end of a message about an unknown name: ``; did you mean 'x'?``, or nothing."""
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
-    by_leaf = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    found = by_leaf[:1] or close
-    return f"; did you mean '{found[0]}'?" if found else ""

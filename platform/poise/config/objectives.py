@@ -1,11 +1,40 @@
 """The settings of each objective."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
 from poise.config.views import ViewsConfig
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the health of a run can be read from, beside a loss that must stay finite."""
+
+    num_prototypes: int | None = None
+    """K of a teacher that spreads images over prototypes; none where there is no such teacher."""
+
+    reconstructs: bool = False
+    """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
+
+
+class ObjectiveSettings(Strict):
+    """What every objective's settings can be asked, whichever it is."""
+
+    name: str
+
+    @property
+    def signals(self) -> Signals:
+        """What diagnostics will find in the metrics of a run."""
+        return Signals()
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raises ValueError when the settings ask for a longer run."""
+
+    def check_views(self, views: ViewsConfig) -> None:
+        """Raises ValueError when the views cannot serve this objective."""
 
 
 class HeadConfig(Strict):
@@ -19,7 +48,7 @@ class HeadConfig(Strict):
     """Holds every prototype's norm at 1, so that logits are cosines."""
 
 
-class DinoConfig(Strict):
+class DinoConfig(ObjectiveSettings):
     """Self-distillation without labels (arXiv 2104.14294). The defaults are the published ones.
 
     Epochs here count from the start of training; the loader turns them into steps.
@@ -45,6 +74,11 @@ class DinoConfig(Strict):
     freeze_last_layer_epochs: NonNegative = 1
     head: HeadConfig = HeadConfig()
 
+    @property
+    def signals(self) -> Signals:
+        """A teacher over prototypes."""
+        return Signals(num_prototypes=self.num_prototypes)
+
     def check_epochs(self, epochs: int) -> None:
         """Raises ValueError when a warm-up is longer than the run."""
         if self.warmup_teacher_temp_epochs > epochs:
@@ -57,3 +91,43 @@ class DinoConfig(Strict):
         """Raises ValueError when the views cannot serve this objective."""
         if views.count < 2:
             raise ValueError("objective dino compares views: it needs at least 2 of them per image")
+
+
+class MaeConfig(ObjectiveSettings):
+    """A masked autoencoder (arXiv 2111.06377). The defaults are the published ones."""
+
+    name: Literal["mae"] = "mae"
+
+    mask_ratio: float = Field(0.75, gt=0, lt=1)
+    """Share of an image's patches that are hidden from the encoder and predicted."""
+
+    norm_pix_loss: bool = False
+    """Predicts each patch's pixels less their mean, over their standard deviation."""
+
+    decoder_depth: int = Field(8, ge=1, le=64)
+    decoder_dim: int = Field(512, ge=4, multiple_of=4)
+    """A multiple of 4, for the sines and cosines of two coordinates."""
+
+    decoder_heads: PositiveInt = 16
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.decoder_dim % self.decoder_heads:
+            raise ValueError(
+                f"objective.decoder_dim={self.decoder_dim} must be a multiple of "
+                f"objective.decoder_heads={self.decoder_heads}"
+            )
+        return self
+
+    @property
+    def signals(self) -> Signals:
+        """Predicted pixels."""
+        return Signals(reconstructs=True)
+
+    def check_views(self, views: ViewsConfig) -> None:
+        """Raises ValueError when there is not exactly one view."""
+        if (views.global_count, views.local_count) != (1, 0):
+            raise ValueError(
+                "objective mae reconstructs one view per image: set data.views.global_count=1 and "
+                f"data.views.local_count=0, got {views.global_count} and {views.local_count}"
+            )

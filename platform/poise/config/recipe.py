@@ -2,13 +2,30 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
-from poise.config.objectives import DinoConfig
+from poise.config.objectives import DinoConfig, MaeConfig
 from poise.config.views import ViewsConfig
 
-ObjectiveConfig = DinoConfig  # becomes a union, told apart by `name`, with the second objective
+_FIRST_OBJECTIVE = "dino"  # of recipes that do not name theirs
+
+
+def objective_name(settings: Any) -> str:
+    """Which objective a recipe's ``objective`` group, as written or as built, is for."""
+    if isinstance(settings, dict):
+        return str(settings.get("name", _FIRST_OBJECTIVE))
+    return str(getattr(settings, "name", _FIRST_OBJECTIVE))
+
+
+def _named(settings: Any) -> Any:
+    return {"name": objective_name(settings), **settings} if type(settings) is dict else settings
+
+
+ObjectiveConfig = Annotated[
+    DinoConfig | MaeConfig, Field(discriminator="name"), BeforeValidator(_named)
+]
+"""Every objective's settings, told apart by ``name``."""
 
 
 class DataConfig(Strict):

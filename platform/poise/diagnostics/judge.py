@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from poise.config.objectives import Signals
 from poise.diagnostics import advice
 from poise.diagnostics.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict, VerdictKind
 
@@ -55,7 +56,7 @@ class _Point:
 
 def judge(
     history: History,
-    num_prototypes: int,
+    signals: Signals,
     total_steps: int | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Verdict:
@@ -64,13 +65,16 @@ def judge(
     Args:
         history: ``(step, metrics)`` with rising steps; metrics may be partial, steps without
             teacher metrics are looked at for divergence alone.
-        num_prototypes: K.
+        signals: what its metrics are expected to hold.
         total_steps: steps that the run was planned for; none means that the history is complete.
         thresholds: the limits.
     """
     diverged = _find_divergence(history)
     if diverged:
         return diverged
+    num_prototypes = signals.num_prototypes
+    if num_prototypes is None:
+        return _undecided("nothing but divergence can be told from its metrics")
     points = _read_points(history, math.log(num_prototypes))
     if not points:
         return _undecided("no teacher entropy and mutual information were logged")

@@ -54,7 +54,8 @@ class Dino(Objective):
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
         super().__init__()
-        self.config: DinoConfig = recipe.objective
+        assert isinstance(recipe.objective, DinoConfig)
+        self.config = recipe.objective
         self.photometry = photometry
         image_px = recipe.data.views.global_px
         backbone = build_backbone(recipe.backbone, image_px)

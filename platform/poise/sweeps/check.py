@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, override
-from poise.config.loading import check_key, nearest
+from poise.config.keys import check_key, nearest
 from poise.config.space import Sampler
 
 METRICS = (
@@ -33,6 +33,7 @@ METRICS = (
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
     "name": "trials are named by the sweep",
+    "objective.name": "each objective has settings of its own; write a space for each",
 }
 _FRACTIONS = ("uniform", "quniform", "loguniform", "qloguniform", "randn")
 
@@ -50,7 +51,7 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
         where = f"{source}: parameters"
         if key in _OWN:
             raise PoiseError(f"{where}: '{key}' cannot be varied: {_OWN[key]}")
-        check_key(key, where)
+        check_key(key, where, (recipe.objective.name,))
         _check_kind(key, sampler, recipe, where)
         for value in _ends(sampler):
             override(recipe, {key: value}, f"{where}.{key}")

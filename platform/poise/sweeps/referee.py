@@ -99,7 +99,7 @@ class Referee(Callback):  # type: ignore[misc]
 
     def _stopped(self, record: TrialRecord, seen: History) -> TrialRecord:
         recipe = record.trial.recipe(self._sweep.recipe, self._sweep.name)
-        verdict = judge(seen, recipe.objective.num_prototypes, record.planned_steps)
+        verdict = judge(seen, recipe.objective.signals, record.planned_steps)
         by = self._sweep.space.scheduler.name
         if record.run_id is not None:
             tags = {

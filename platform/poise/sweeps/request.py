@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space
-from poise.config.loading import field_names, nearest, parse_overrides, with_absolute_paths
+from poise.config.keys import field_names, nearest
+from poise.config.loading import parse_overrides, with_absolute_paths
 from poise.config.paths import check_run_name, home
 from poise.evaluation.online import online_knn
 from poise.sweeps.check import check_space

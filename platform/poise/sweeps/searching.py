@@ -19,7 +19,7 @@ from ray.tune.schedulers import (
 from ray.tune.search import Searcher
 
 from poise.config import PoiseError, Space
-from poise.config.loading import nearest
+from poise.config.keys import nearest
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial, domain, draw_trials, seeded
 

@@ -91,7 +91,7 @@ def pretrain(
         )
     )
     planned_steps = Timetable(recipe, steps_per_epoch(recipe)).planned_steps
-    verdict = judge(outcome.history, recipe.objective.num_prototypes, planned_steps)
+    verdict = judge(outcome.history, recipe.objective.signals, planned_steps)
     finished = Finished(run.run_id, outcome.checkpoint, verdict, outcome.history)
     _log_outcome(run, finished, recipe)
     return finished

@@ -1,0 +1,88 @@
+"""The dotted keys of settings: which there are, and which one an error is about.
+
+In: a model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: the messages of
+``poise.config.loading`` and of sweeps.
+"""
+
+import difflib
+from collections.abc import Collection, Iterator, Sequence
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+
+
+def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """The models that a field may hold: one for a group, several for a choice, none for a leaf."""
+    alternatives = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    return tuple(
+        each for each in alternatives if isinstance(each, type) and issubclass(each, BaseModel)
+    )
+
+
+def field_names(
+    model: type[BaseModel] = Recipe, chosen: Collection[Any] = (), prefix: str = ""
+) -> Iterator[str]:
+    """Every dotted key of a model's leaves.
+
+    Args:
+        model: of the settings.
+        chosen: names of what was chosen where there is a choice (``mae``); where nothing of a
+            choice is in it, the keys of all its alternatives.
+        prefix: of the keys.
+    """
+    for name, field in model.model_fields.items():
+        alternatives = groups(field.annotation)
+        if not alternatives:
+            yield f"{prefix}{name}"
+        keys: dict[str, None] = {}
+        for group in _narrowed(alternatives, chosen):
+            keys |= dict.fromkeys(field_names(group, chosen, f"{prefix}{name}."))
+        yield from keys
+
+
+def check_key(key: str, source: str, chosen: Collection[Any] = ()) -> None:
+    """Raises PoiseError with the nearest valid name when a recipe has no such key."""
+    names = list(field_names(chosen=chosen))
+    free_form = key.startswith("backbone.options.")
+    if key not in names and not free_form:
+        raise PoiseError(f"{source}: no setting is called '{key}'{nearest(key, names)}")
+
+
+def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    """The dotted key of one of pydantic's error locations, which name what was chosen as well."""
+    parts: list[str] = []
+    alternatives: tuple[type[BaseModel], ...] = (model,)
+    for part in location:
+        if len(alternatives) > 1 and part in map(_name, alternatives):
+            alternatives = _narrowed(alternatives, (part,))
+            continue
+        fields = [group.model_fields.get(str(part)) for group in alternatives]
+        alternatives = groups(fields[0].annotation) if fields and fields[0] else ()
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def nearest(key: str, names: Sequence[str]) -> str:
+    """The end of a message about an unknown name: ``; did you mean 'x'?``, or nothing."""
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
+    by_leaf = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    found = by_leaf[:1] or close
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _narrowed(
+    alternatives: tuple[type[BaseModel], ...], chosen: Collection[Any]
+) -> tuple[type[BaseModel], ...]:
+    return tuple(each for each in alternatives if _name(each) in chosen) or alternatives
+
+
+def _name(group: type[BaseModel]) -> Any:
+    """By which a group is chosen among others."""
+    field = group.model_fields.get("name")
+    return field.default if field else None
