@@ -46,7 +46,8 @@ def test_every_sampler_of_tune_gives_plain_values_that_a_recipe_takes(
     (trial,) = draw_trials(make_space({"objective.teacher_temp": sampler}))
     value = trial.settings["objective.teacher_temp"]
     assert type(value) is float
-    assert trial.recipe(watched_recipe(), "s").objective.teacher_temp == value
+    recipe = trial.recipe(watched_recipe(), "s")
+    assert recipe.objective.model_dump()["teacher_temp"] == value
 
 
 def test_no_setting_comes_twice_even_where_that_ends_the_sweep_early() -> None:

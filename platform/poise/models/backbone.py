@@ -4,6 +4,7 @@ timm is imported when the first one is built: it takes seconds, and most process
 control, track or read, and build none.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -72,8 +73,8 @@ class VitBackbone(nn.Module):
         x = self._embed(images)
         for block in self.timm_model.blocks[:-1]:
             x = block(x)
-        feature: Tensor = self.timm_model.norm(_class_token(self.timm_model.blocks[-1], x))
-        return feature
+        feature: Tensor = self.timm_model.norm(block_part(self.timm_model.blocks[-1], x, 0, 1))
+        return feature[:, 0]
 
     def tokens(self, images: Tensor) -> Tensor:
         """All tokens after the last norm: [B, prefix + N, D]."""
@@ -104,44 +105,60 @@ class VitBackbone(nn.Module):
     def _embed(self, images: Tensor) -> Tensor:
         """Patches with their positions, behind the prefix tokens: [B, prefix + N, D]."""
         vit = self.timm_model
-        for block in vit.blocks:
-            # On a CPU, plain products beat the fused kernel: 1.1 to 5 times, most in bf16.
-            block.attn.fused_attn = images.is_cuda
+        fuse_attention(vit.blocks, images.is_cuda)
         patches = vit.patch_embed(images)  # [B, rows, columns, D]
         if self.position_resampling == "timm" or vit.pos_embed is None:
             positioned: Tensor = vit.norm_pre(vit._pos_embed(patches))
             return positioned
-        covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
-        prefix_positions, positions = vit.pos_embed.split(
-            [covered, vit.pos_embed.shape[1] - covered], dim=1
-        )
+        prefix, positions = self.prefix_and_positions()
         grid = (patches.shape[1], patches.shape[2])
         positions = resample_as_dino(positions, grid, vit.patch_embed.grid_size)
-        prefix = self._prefix()
-        if covered:
-            prefix = prefix + prefix_positions
         tokens = [prefix.expand(len(images), -1, -1), patches.flatten(1, 2) + positions]
         embedded: Tensor = vit.norm_pre(torch.cat(tokens, dim=1))
         return embedded
 
-    def _prefix(self) -> Tensor:
-        """[cls] and registers: [1, prefix, D]."""
+    def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
+        """[cls] and registers with their positions [1, prefix, D], and the patches' [1, N, D]."""
         vit = self.timm_model
+        covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
+        prefix_positions, positions = vit.pos_embed.split(
+            [covered, vit.pos_embed.shape[1] - covered], dim=1
+        )
         present = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
-        return torch.cat(present, dim=1) if present else vit.pos_embed[:, :0]
+        prefix = torch.cat(present, dim=1) if present else vit.pos_embed[:, :0]
+        return (prefix + prefix_positions if covered else prefix), positions
 
 
-def _class_token(block: nn.Module, x: Tensor) -> Tensor:
-    """What a block makes of token 0 alone: [B, D], of its input [B, T, D].
+def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
+    """Chooses the attention kernel of blocks: the fused one on a GPU, plain products on a CPU.
 
-    The last block's other outputs are read by nobody, so its MLP and its queries are computed for
-    one token instead of all: the same numbers for a sixth of the block.
+    There, plain products are 1.1 to 5 times as fast, most in bf16.
+    """
+    for block in blocks:
+        attention: Any = block.attn
+        attention.fused_attn = fused
+
+
+def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None) -> Tensor:
+    """What a block makes of its input's tokens from ``start`` to ``stop`` alone.
+
+    A last block's other outputs may be read by nobody. Its MLP and its queries are then computed
+    for what is read: the same numbers, for a sixth of the block where that is one token.
+
+    Args:
+        block: of timm.
+        x: its whole input [B, T, D].
+        start: first token that is wanted.
+        stop: the one after the last; none goes to the end.
+
+    Returns:
+        [B, stop − start, D].
     """
     from timm.models.vision_transformer import Block
 
     if not isinstance(block, Block) or block.attn.gate is not None:
         whole: Tensor = block(x)
-        return whole[:, 0]
+        return whole[:, start:stop]
     attn, width = block.attn, block.attn.attn_dim
     normed = block.norm1(x)
     bias = attn.qkv.bias
@@ -149,15 +166,18 @@ def _class_token(block: nn.Module, x: Tensor) -> Tensor:
     if bias is not None:
         biases = bias.split([width, 2 * width])
     heads = (attn.num_heads, attn.head_dim)
-    q = F.linear(normed[:, :1], weights[0], biases[0]).unflatten(2, heads).transpose(1, 2)
+    q = F.linear(normed[:, start:stop], weights[0], biases[0]).unflatten(2, heads).transpose(1, 2)
     kv = F.linear(normed, weights[1], biases[1]).unflatten(2, (2, *heads))
     k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, d_head]
-    scores = (attn.q_norm(q) * attn.scale) @ attn.k_norm(k).transpose(-2, -1)
-    mixed = attn.attn_drop(scores.softmax(dim=-1)) @ v  # [B, heads, 1, d_head]
-    mixed = attn.norm(mixed.transpose(1, 2).flatten(2))
-    y: Tensor = x[:, :1] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(mixed))))
-    y = y + block.drop_path2(block.ls2(block.mlp(block.norm2(y))))
-    return y[:, 0]
+    q, k = attn.q_norm(q), attn.k_norm(k)
+    if attn.fused_attn:
+        dropped = attn.attn_drop.p if attn.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped)
+    else:
+        mixed = attn.attn_drop(((q * attn.scale) @ k.transpose(-2, -1)).softmax(dim=-1)) @ v
+    mixed = attn.norm(mixed.transpose(1, 2).flatten(2))  # [B, stop − start, D]
+    y: Tensor = x[:, start:stop] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(mixed))))
+    return y + block.drop_path2(block.ls2(block.mlp(block.norm2(y))))
 
 
 class ResNetBackbone(nn.Module):
