@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,36 @@ from poise.config.errors import PoiseError
 from poise.data.manifest import Manifest, Shard
 
 CACHE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class PackedImages(Sequence[bytes]):
+    """Encoded images one behind the other: they travel as one buffer, not as B of them."""
+
+    data: NDArray[np.uint8]  # [Σ bytes]
+    ends: NDArray[np.int64]  # [B], where each image ends in ``data``
+
+    @classmethod
+    def of(cls, images: Sequence[bytes]) -> "PackedImages":
+        """Any images, packed."""
+        if isinstance(images, PackedImages):
+            return images
+        ends = np.cumsum([len(image) for image in images], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(images), np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(len(self))[index]]
+        index = range(len(self))[index]  # from the end, and out of range, as of any sequence
+        start = self.ends[index - 1] if index else 0
+        return self.data[start : self.ends[index]].tobytes()
 
 
 @dataclass(frozen=True)
@@ -99,17 +130,19 @@ class ImageDataset:
         if len(ids) and not 0 <= ids.min() <= ids.max() < len(self):
             raise IndexError(f"sample ids must be from 0 to {len(self) - 1}")
         groups = np.searchsorted(self._ends, ids, side="right")
-        images: list[bytes] = [b""] * len(ids)
         labels = np.empty(len(ids), dtype=np.int64)
+        found: list[NDArray[np.uint8]] = [_NOTHING] * len(ids)
         for group in np.unique(groups):
             table = self._group(int(group))
             positions = np.flatnonzero(groups == group)
             rows = ids[positions] - (self._ends[group] - len(table))
             labels[positions] = table["label"].to_numpy()[rows]
-            image = table["image"].chunk(0)
+            values, offsets = _buffers(table["image"].chunk(0))
             for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
-                images[position] = image[row].as_py()
-        return EncodedBatch(images, labels, ids)
+                found[position] = values[offsets[row] : offsets[row + 1]]
+        ends = np.cumsum([len(image) for image in found], dtype=np.int64)
+        packed = np.concatenate(found) if found else _NOTHING
+        return EncodedBatch(PackedImages(packed, ends), labels, ids)
 
     def _group(self, index: int) -> pa.Table:
         if index in self._cache:
@@ -143,3 +176,14 @@ class ImageDataset:
                 "run `poise data prepare` again"
             )
         return table.combine_chunks()
+
+
+_NOTHING = np.empty(0, dtype=np.uint8)
+
+
+def _buffers(images: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of an Arrow array of images, and where each begins (and the last ends)."""
+    _, offsets, values = images.buffers()
+    kind = np.int64 if pa.types.is_large_binary(images.type) else np.int32
+    begins = np.frombuffer(offsets, kind)[images.offset : images.offset + len(images) + 1]
+    return np.frombuffer(values, np.uint8), begins.astype(np.int64)

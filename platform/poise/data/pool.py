@@ -2,6 +2,9 @@
 
 In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
 training loop.
+
+Images and views pass between processes in shared memory, one buffer each: handing one over costs
+a handshake, which small arrays avoid by travelling inside the message.
 """
 
 import multiprocessing
@@ -9,11 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
+from poise.data.dataset import EncodedBatch, PackedImages
 from poise.data.reader import Work
 from poise.data.views import ViewCutter
 
@@ -43,7 +50,7 @@ def _in_processes(
     context.set_forkserver_preload([__name__])  # torch is imported once, not once per process
     loader: DataLoader[ViewBatch | _Failure] = DataLoader(
         _Cuts(cutter),
-        sampler=work,
+        sampler=map(_Errand.of, work),
         batch_size=None,
         num_workers=processes,
         prefetch_factor=-(-ahead // processes),
@@ -65,16 +72,62 @@ class _Failure:
     message: str
 
 
-class _Cuts(Dataset["ViewBatch | _Failure"]):
+@dataclass(frozen=True)
+class _Errand:
+    """A batch of encoded images on its way to the process that cuts it."""
+
+    epoch: int
+    data: Tensor  # in shared memory
+    ends: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, work: Work) -> "_Errand":
+        epoch, encoded = work
+        images = PackedImages.of(encoded.images)
+        shared = torch.empty(len(images.data), dtype=torch.uint8).share_memory_()
+        shared.numpy()[:] = images.data
+        return cls(epoch, shared, images.ends, encoded.labels, encoded.sample_ids)
+
+    @property
+    def encoded(self) -> EncodedBatch:
+        images = PackedImages(self.data.numpy(), self.ends)
+        return EncodedBatch(images, self.labels, self.sample_ids)
+
+
+class _Parcel:
+    """Views on their way home, where they arrive as the ``ViewBatch`` that they are."""
+
+    def __init__(self, batch: ViewBatch) -> None:
+        self._batch = batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        large, small = {}, {}
+        for name, value in vars(self._batch).items():
+            if name.endswith("_views"):
+                large[name] = value
+            else:
+                small[name] = None if value is None else value.numpy()
+        return _unpacked, (large, small)
+
+
+def _unpacked(large: dict[str, Tensor], small: dict[str, NDArray[Any] | None]) -> ViewBatch:
+    tensors = {
+        name: None if value is None else torch.from_numpy(value) for name, value in small.items()
+    }
+    return ViewBatch(**large, **tensors)  # type: ignore[arg-type]
+
+
+class _Cuts(Dataset[Any]):
     """What a batch of encoded images is cut into, under the batch itself as its index."""
 
     def __init__(self, cutter: ViewCutter) -> None:
         self._cutter = cutter
 
-    def __getitem__(self, index: Work) -> "ViewBatch | _Failure":
-        epoch, encoded = index
+    def __getitem__(self, errand: _Errand) -> "_Parcel | _Failure":
         try:
-            return self._cutter(encoded, epoch)
+            return _Parcel(self._cutter(errand.encoded, errand.epoch))
         except PoiseError as error:
             return _Failure(str(error))
 

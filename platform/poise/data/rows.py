@@ -7,9 +7,10 @@ seconds to import: the tasks that read are many.
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
-from poise.data.dataset import EncodedBatch
+from poise.data.dataset import EncodedBatch, PackedImages
 
 _FAILURE = "failure"
 
@@ -21,10 +22,12 @@ def failure_row(message: str) -> pa.Table:
 
 def encoded_row(epoch: int, encoded: EncodedBatch) -> pa.Table:
     """A step's encoded images."""
+    images = PackedImages.of(encoded.images)
     return pa.table(
         {
             "epoch": [epoch],
-            "images": pa.array([encoded.images], pa.large_list(pa.large_binary())),
+            "images": one_binary(images.data),
+            "ends": pa.array([images.ends]),
             "labels": pa.array([encoded.labels]),
             "sample_ids": pa.array([encoded.sample_ids]),
         }
@@ -38,9 +41,16 @@ def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
         PoiseError: the row is a failure's.
     """
     raise_failure(row)
-    images, labels, ids = (row[name][0].values for name in ("images", "labels", "sample_ids"))
-    encoded = EncodedBatch(images.to_pylist(), np.array(labels), np.array(ids))
-    return row["epoch"][0].as_py(), encoded
+    data = np.frombuffer(row["images"][0].as_buffer(), np.uint8)  # in Ray's memory: not copied
+    ends, labels, ids = (np.array(row[name][0].values) for name in ("ends", "labels", "sample_ids"))
+    return row["epoch"][0].as_py(), EncodedBatch(PackedImages(data, ends), labels, ids)
+
+
+def one_binary(array: NDArray[np.generic]) -> pa.Array:
+    """An array's memory as a column of one row; nothing is copied."""
+    ends = pa.py_buffer(np.array([0, array.nbytes], dtype=np.int64))
+    values = pa.py_buffer(np.ascontiguousarray(array))
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, values])
 
 
 def raise_failure(row: pa.Table) -> None:

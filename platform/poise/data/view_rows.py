@@ -9,11 +9,10 @@ from dataclasses import fields
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.data.batch import ViewBatch
-from poise.data.rows import raise_failure
+from poise.data.rows import one_binary, raise_failure
 
 _DTYPES = {field.name: np.int64 for field in fields(ViewBatch)} | {
     "global_views": np.uint8,
@@ -28,7 +27,7 @@ def views_row(batch: ViewBatch) -> pa.Table:
     columns = {}
     for name, value in vars(batch).items():
         array = _channels_last(value).numpy()
-        columns[name] = _one_binary(array)
+        columns[name] = one_binary(array)
         columns[f"{name}_shape"] = pa.array([array.shape], pa.list_(pa.int64()))
     return pa.table(columns)
 
@@ -46,12 +45,6 @@ def read_views(row: pa.Table) -> ViewBatch:
         array = flat.reshape(row[f"{name}_shape"][0].as_py()).copy()  # Ray's memory is read-only
         tensors[name] = _channels_first(torch.from_numpy(array))
     return ViewBatch(**tensors)
-
-
-def _one_binary(array: NDArray[np.generic]) -> pa.Array:
-    ends = pa.py_buffer(np.array([0, array.nbytes], dtype=np.int64))
-    values = pa.py_buffer(np.ascontiguousarray(array))
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, values])
 
 
 def _channels_last(value: Tensor) -> Tensor:
