@@ -19,23 +19,33 @@ def write(folder: Path, text: str) -> Path:
     [
         ("objective: {teacher_tmp: 0.1}", [], "{path}: no setting is called 'objective.teacher_tmp'"
          "; did you mean 'objective.teacher_temp'?"),
-        ("objective: {teacher_momentum: 1.2}", [], "{path}: 'objective.teacher_momentum': Input "
-         "should be less than or equal to 1, got 1.2"),
+        ("objective: {teacher_momentum: 1.2}", [], "{path}: "
+         "objective.teacher_momentum=1.2 must be at most 1"),
         ("training: {epochs: 5}", [], "{path}: optimizer.warmup_epochs=10.0 is longer than "
          "training.epochs=5"),
         ("", ["objective.teacher_tmp=1"], "command line: no setting is called "
          "'objective.teacher_tmp'; did you mean 'objective.teacher_temp'?"),
-        ("", ["objective.teacher_momentum=1.2"], "command line: 'objective.teacher_momentum': "
-         "Input should be less than or equal to 1, got 1.2"),
+        ("", ["objective.teacher_momentum=1.2"], "command line: "
+         "objective.teacher_momentum=1.2 must be at most 1"),
         ("", ["training.epochs=5"], "command line: optimizer.warmup_epochs=10.0 is longer than "
          "training.epochs=5"),
-        ("", ["training={epochs: x}"], "command line: 'training.epochs': Input should be a valid "
-         "integer, unable to parse string as an integer, got 'x'"),
+        ("", ["training={epochs: x}"], "command line: training.epochs='x' must be a whole "
+         "number"),
+        ("", ["optimizer.name=adam"], "command line: optimizer.name='adam' must be 'adamw', 'sgd' "
+         "or 'lars'"),
+        ("", ["training.compile=maybe"], "command line: training.compile='maybe' must be true or "
+         "false"),
+        ("", ["optimizer.betas=[0.9]"], "command line: optimizer.betas=[0.9] must be at least 2 "
+         "values"),
+        ("", ["training=3"], "command line: training=3 must be a group of settings"),
+        ("", ["data.dataset=null"], "command line: data.dataset=null must be text"),
+        ("name: a/b", [], "{path}: name='a/b' must be letters, digits and '.', '_', '-', beginning "
+         "with a letter or a digit"),
+        ("", [f"seed={'9' * 99}"], f"command line: seed={'9' * 59}… must be below 2147483648"),
         ("", ["epochs"], "command line: 'epochs' is not of the form key=value"),
-        ("", ["seed.low=1"], "command line: 'seed': Input should be a valid integer, got "
-         "{{'low': 1}}"),
-        ("objective: {teacher_temp: 0, student_temp: 0}", [], "{path}: 'objective.student_temp': "
-         "Input should be greater than 0, got 0 (and 1 more)"),
+        ("", ["seed.low=1"], "command line: seed={{'low': 1}} must be a whole number"),
+        ("objective: {teacher_temp: 0, student_temp: 0}", [], "{path}: objective.student_temp=0 "
+         "must be above 0 (and 1 more)"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_one_line_with_source_key_value_and_fix(
@@ -72,8 +82,7 @@ MAE = "objective: {name: mae}\ndata: {dataset: here, views: {global_count: 1, lo
          "'objective.mask_ration'; did you mean 'objective.mask_ratio'?"),
         (["objective.teacher_temp=0.1"], "command line: no setting is called "
          "'objective.teacher_temp'; did you mean "),
-        (["objective.mask_ratio=1"], "command line: 'objective.mask_ratio': Input should be less "
-         "than 1, got 1"),
+        (["objective.mask_ratio=1"], "command line: objective.mask_ratio=1 must be below 1"),
         (["objective.decoder_heads=3"], "command line: objective.decoder_dim=512 must be a "
          "multiple of objective.decoder_heads=3"),
         (["objective.name=moe"], "command line: 'objective.name': there is no 'moe'; there are "
@@ -99,6 +108,26 @@ def test_a_recipe_that_does_not_name_its_objective_means_the_first(tmp_path: Pat
     assert load_recipe(path).objective == DinoConfig(teacher_temp=0.05)
     recipe = load_recipe(path)
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+def test_a_missing_file_names_the_nearest_or_all_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipelines/recipes/dino_scenes.yaml", "pipelines/recipes/mae.yaml", "mine.yaml"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    for missing, hint in (
+        ("dino_scene", "; did you mean 'pipelines/recipes/dino_scenes.yaml'?"),
+        ("recipes/dino_scenes.yaml", "; did you mean 'pipelines/recipes/dino_scenes.yaml'?"),
+        ("mien.yaml", "; did you mean 'mine.yaml'?"),
+        ("zzz", "; pipelines/recipes holds dino_scenes.yaml, mae.yaml"),
+    ):
+        with pytest.raises(PoiseError) as error:
+            load_recipe(missing)
+        assert str(error.value) == f"{missing}: no such file{hint}"
+    with pytest.raises(PoiseError, match=r"^zzz: no such file$"):
+        load_space("zzz")
 
 
 def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
         ("trails=3", "command line: no setting is called 'trails'; did you mean 'trials'?"),
         ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
         (f"{TEMPERATURE}=0.05", f"command line: '{TEMPERATURE}' varies in {space_file}; fix it"),
-        ("concurrency=0", "command line: 'concurrency': Input should be greater than or equal"),
+        ("concurrency=0", "command line: concurrency=0 must be at least 1"),
         ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
     ):
         with pytest.raises(PoiseError, match=re.escape(message)):

@@ -1,22 +1,26 @@
 """From YAML and ``key=value`` to a checked object, with errors for people."""
 
+import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
-from poise.config.keys import check_key, field_names, located, nearest
+from poise.config.keys import check_key, located
 from poise.config.recipe import Recipe, objective_name
 from poise.config.space import Space
+from poise.config.wording import explain
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
 _PARAMETERS = "parameters."
+_USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "search_spaces"}
+"""Where files of a kind are, seen from the project's own folder."""
 
 
 class _Yaml(yaml.SafeLoader):
@@ -110,11 +114,13 @@ def build(
             source = "command line"
         more = f" (and {len(others)} more)" if others else ""
         chosen = (objective_name(tree.get("objective")),)
-        raise PoiseError(f"{source}: {_explain(model, at, first, chosen)}{more}") from None
+        raise PoiseError(f"{source}: {explain(model, at, first, chosen)}{more}") from None
 
 
 def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> ModelT:
     settings = parse_overrides(overrides)
+    if not Path(path).exists():
+        raise PoiseError(f"{path}: no such file{_files_like(path, _USUAL_FOLDERS[model])}")
     tree = read_yaml(path)
     for key, value in settings.items():
         if key.startswith(_PARAMETERS) and model is Space:
@@ -123,6 +129,20 @@ def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> Mo
         else:
             _set(tree, key, value, "command line")
     return build(model, tree, str(path), settings)
+
+
+def _files_like(path: str | Path, folder: str) -> str:
+    """The end of a message about a missing file: the nearest there is, or all of the usual place.
+
+    Names are compared without their folder and ending: often just these are wrong.
+    """
+    found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
+    by_name = {each.stem: str(each) for each in sorted(found)}
+    close = difflib.get_close_matches(Path(path).stem, by_name, n=1)
+    if close:
+        return f"; did you mean '{by_name[close[0]]}'?"
+    usual = sorted(each.name for each in Path(folder).rglob("*.yaml"))
+    return f"; {folder} holds {', '.join(usual)}" if usual else ""
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
@@ -163,17 +183,3 @@ def _concerns(at: str, details: Any, key: str) -> bool:
     if at and not key.startswith(f"{at}."):
         return False
     return details["type"] != "value_error" or key.removeprefix(f"{at}.") in str(details["msg"])
-
-
-def _explain(model: type[Strict], key: str, details: Any, chosen: Collection[str]) -> str:
-    if details["type"] == "extra_forbidden":
-        return f"no setting is called '{key}'{nearest(key, list(field_names(model, chosen)))}"
-    if details["type"] == "missing":
-        return f"'{key}' is missing"
-    if details["type"] == "union_tag_invalid":
-        there_are = str(details["ctx"]["expected_tags"]).replace("'", "")
-        return f"'{key}.name': there is no '{details['ctx']['tag']}'; there are {there_are}"
-    reason = str(details["msg"]).removeprefix("Value error, ")
-    if details["type"] == "value_error" and isinstance(details["input"], dict | BaseModel):
-        return reason  # it names the key and the value itself
-    return f"'{key}': {reason}, got {details['input']!r}"

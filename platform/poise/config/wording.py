@@ -1,0 +1,98 @@
+"""What is wrong with a setting, in words for a person.
+
+In: pydantic's details of one error. Out: the rest of a line that begins with where the setting
+came from: ``training.epochs='x' must be a whole number``. Next: ``poise.config.loading``.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from poise.config.keys import field_names, nearest
+
+LONGEST_VALUE = 60
+"""Characters of a wrong value that are repeated to the person who wrote it."""
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a group of settings",
+    "model": "a group of settings",
+    "model_attributes": "a group of settings",
+    "path": "a path",
+}
+_LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "greater_than": lambda limits: f"above {limits['gt']:.15g}",
+    "greater_than_equal": lambda limits: f"at least {limits['ge']:.15g}",
+    "less_than": lambda limits: f"below {limits['lt']:.15g}",
+    "less_than_equal": lambda limits: f"at most {limits['le']:.15g}",
+    "multiple_of": lambda limits: f"a multiple of {limits['multiple_of']}",
+    "literal_error": lambda limits: str(limits["expected"]),
+    "finite_number": lambda limits: "a finite number",
+    "int_from_float": lambda limits: "a whole number",
+    "too_short": lambda limits: f"at least {limits['min_length']} values",
+    "too_long": lambda limits: f"at most {limits['max_length']} values",
+    "string_pattern_mismatch": lambda limits: (
+        "letters, digits and '.', '_', '-', beginning with a letter or a digit"
+    ),
+}
+
+
+def explain(
+    model: type[BaseModel], key: str, details: Mapping[str, Any], chosen: Collection[str] = ()
+) -> str:
+    """What is wrong, and what is allowed or the nearest name.
+
+    Args:
+        model: that holds the setting.
+        key: of the setting, dotted.
+        details: pydantic's.
+        chosen: as in ``field_names``.
+    """
+    kind, wrong = details["type"], details["input"]
+    if kind == "extra_forbidden":
+        return f"no setting is called '{key}'{nearest(key, list(field_names(model, chosen)))}"
+    if kind == "missing":
+        return _explain_missing(key, wrong)
+    if kind == "union_tag_invalid":
+        there_are = str(details["ctx"]["expected_tags"]).replace("'", "")
+        return f"'{key}.name': there is no '{details['ctx']['tag']}'; there are {there_are}"
+    if kind != "value_error":
+        return f"{key}={shown(wrong)} must be {requirement(details)}"
+    reason = str(details["msg"]).removeprefix("Value error, ")
+    if isinstance(wrong, dict | BaseModel):
+        return reason  # it names the key and the value itself
+    return f"'{key}': {reason}, got {shown(wrong)}"
+
+
+def requirement(details: Mapping[str, Any]) -> str:
+    """What a value must be: ``at least 1``, ``a whole number``."""
+    kind = str(details["type"])
+    if kind in _LIMITS:
+        return _LIMITS[kind](details.get("ctx", {}))
+    for ending in ("_parsing", "_type", "_parsing_size"):
+        if kind.removesuffix(ending) in _KINDS:
+            return _KINDS[kind.removesuffix(ending)]
+    return str(details["msg"]).removeprefix("Input should be ")
+
+
+def shown(value: Any) -> str:
+    """A value as a person would write it in YAML, shortened."""
+    text = {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _explain_missing(key: str, wrong: Any) -> str:
+    group, _, last = key.rpartition(".")
+    if last.isdecimal():  # of a list that is too short
+        return f"{group}={shown(list(wrong))} must be at least {int(last) + 1} values"
+    return f"'{key}' is missing"
