@@ -100,6 +100,43 @@ def test_a_commands_own_exit_status_is_passed_on() -> None:
     assert _python(_with_command("raise typer.Exit(7)")).returncode == 7
 
 
-def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["pretran"]) == 2
-    assert "No such command 'pretran'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pretran", "poise: no command is called 'pretran'; did you mean 'pretrain'?"),
+        ("data prepair", "poise data: no command is called 'prepair'; did you mean 'prepare'?"),
+        ("data look", "poise data: no command is called 'look'; there are prepare, preview"),
+        ("pretrain --nam a", "poise pretrain: no option is called '--nam'; did you mean '--name'?"),
+        ("doctor --all", "poise doctor: no option is called '--all'; it takes --json, --help"),
+        ("evaluate knn foo", "poise evaluate knn: DATASET is missing; write `poise evaluate knn "
+         "MODEL DATASET`"),
+        ("doctor here", "poise doctor: takes no 'here'; write `poise doctor`"),
+        ("pretrain --name", "option '--name' requires an argument"),
+    ],
+)  # fmt: skip
+def test_what_no_command_takes_is_one_line_with_the_fix(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(line.split()) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"error: {expected}\n")
+
+
+@pytest.mark.parametrize(("value", "limit"), [("0", "1"), ("few", "number")])
+def test_an_options_wrong_value_is_named_with_its_limit(
+    value: str, limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["data", "prepare", "scenes", "there", "--num-images", value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: poise data prepare: --num-images")
+    assert value in line and limit in line
+
+
+@pytest.mark.parametrize("group", [[], ["data"], ["evaluate"]])
+def test_a_group_without_a_command_shows_its_help(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main.run(group)
+    printed = capsys.readouterr()
+    text = printed.out + printed.err
+    assert text.startswith("Usage: poise") and "error:" not in text

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from poise import __version__
+from poise.cli import usage
 from poise.config.errors import PoiseError
 
 COMMANDS = ("data", "pretrain", "sweep", "evaluate", "models", "submit", "doctor")
@@ -129,7 +130,19 @@ def _say_interrupted(interrupt: KeyboardInterrupt) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit status."""
-    return exit_status(partial(app, args=list(arguments), prog_name="poise"))
+    return exit_status(partial(_call, list(arguments)))
+
+
+def _call(arguments: list[str]) -> None:
+    try:
+        status = app(args=arguments, prog_name="poise", standalone_mode=False)
+    except usage.UsageError as error:
+        if usage.is_help(error):
+            error.show()  # type: ignore[attr-defined]
+            raise SystemExit(EXPECTED_FAILURE) from None
+        raise PoiseError(usage.explain(error)) from None
+    if status:
+        raise SystemExit(status)
 
 
 def main() -> None:
