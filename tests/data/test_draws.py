@@ -2,10 +2,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from poise.data.draws import uniforms
+from poise.data.draws import uniforms, uniforms_on_device
 
 
 def test_a_draw_depends_on_its_address_alone() -> None:
@@ -22,6 +23,13 @@ def test_known_values_never_change() -> None:
     np.testing.assert_array_equal(
         drawn, [[0.7247520786262142, 0.3030308965844536], [0.8666327552820698, 0.8970155291304212]]
     )
+
+
+@pytest.mark.parametrize(("seed", "epoch", "view"), [(0, 0, 0), (2**31 - 1, 7, -3)])
+def test_a_device_draws_the_same_bits(seed: int, epoch: int, view: int) -> None:
+    ids = np.array([0, 1, 5, 10**12])
+    drawn = uniforms_on_device(seed, epoch, torch.from_numpy(ids), view, 9)
+    np.testing.assert_array_equal(drawn.numpy(), uniforms(seed, epoch, ids, view, 9))
 
 
 @pytest.mark.parametrize("part", ["seed", "epoch", "sample", "view", "draw"])

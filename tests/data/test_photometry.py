@@ -166,3 +166,15 @@ def test_normalization_is_imagenets_or_the_datasets(tmp_path: Path) -> None:
     assert normalization(ViewsConfig(), manifest) == (IMAGENET_MEAN, IMAGENET_STD)
     chosen = ViewsConfig(normalization="dataset")
     assert normalization(chosen, manifest) == (manifest.channel_mean, manifest.channel_std)
+
+
+def test_views_whose_colours_never_change_are_only_normalised() -> None:
+    chances = [name for name in ViewsConfig.model_fields if name.endswith("_probability")]
+    plain = ViewsConfig.model_validate(dict.fromkeys(chances, 0))
+    assert not plain.changes_colors and ViewsConfig().changes_colors
+    views = pictures(3)[None]
+    untouched = parameters().expand(1, 3, -1)
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    expected = Photometry(ViewsConfig(), mean, std)(views, untouched)
+    made = Photometry(plain, mean, std)(views, untouched)
+    assert torch.equal(made, expected) and made.is_contiguous()

@@ -77,8 +77,13 @@ class OptimizerConfig(Strict):
     """End of the cosine; not scaled with the batch."""
 
     warmup_epochs: NonNegative = 10
+    warmup_meets_peak: bool = True
+    """The last warm-up step has the peak already (DINO); otherwise the one after it (MAE)."""
+
     weight_decay: NonNegative = 0.04
-    final_weight_decay: NonNegative = 0.4
+    final_weight_decay: NonNegative | None = 0.4
+    """End of the cosine; none keeps `weight_decay` throughout."""
+
     momentum: Probability = 0.9
     """Of sgd and lars."""
 

@@ -52,6 +52,15 @@ class ViewsConfig(Strict):
         return strength
 
     @property
+    def changes_colors(self) -> bool:
+        """Whether any view may get other colours than the image has."""
+        return any(
+            getattr(self, name) > 0
+            for name in type(self).model_fields
+            if name.endswith("_probability") and name != "flip_probability"
+        )
+
+    @property
     def count(self) -> int:
         """Views per image."""
         return self.global_count + self.local_count

@@ -90,6 +90,7 @@ class Photometry:
         std: tuple[float, float, float],
     ) -> None:
         self._mean, self._std = mean, std
+        self._changes_colors = config.changes_colors
         self._threshold = config.solarize_threshold / 255
         self._box_reach = box_reach(config.blur_radius_px[1])
         self._placement = torch.from_numpy(_placement())
@@ -105,6 +106,8 @@ class Photometry:
         Returns:
             float32 ``[V, B, 3, H, W]``, contiguous.
         """
+        if not self._changes_colors:  # known without asking the device what it holds
+            return self._normalize(_unit(views))
         out = torch.empty(views.shape, dtype=torch.float32, device=views.device)
         flat_views, flat_parameters = views.flatten(0, 1), parameters.flatten(0, 1)
         flat_out = out.flatten(0, 1)
@@ -117,14 +120,17 @@ class Photometry:
     def _apply(self, views: Tensor, parameters: Tensor) -> Tensor:
         """[N, 3, H, W] uint8 to normalised float32."""
         column = dict(zip(PHOTOMETRY_COLUMNS, parameters.unbind(1), strict=True))
-        images = views.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        images = self._jitter(images, parameters, column)
+        images = self._jitter(_unit(views), parameters, column)
         images = blend(images, 1 - column["grayscale"], column["grayscale"], None)
         if not _idle(column["blur_radius"]):
             images = blur(images, column["blur_radius"], self._box_reach)
         # the published views are uint8: in flat regions the rounding is most of the texture
         images = images.mul_(255).round_().div_(255)
         images = solarize(images, column["solarize"], self._threshold)
+        return self._normalize(images)
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        """Of values in [0, 1], [..., 3, H, W], in place."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         return images.sub_(mean).div_(std)
 
@@ -144,6 +150,11 @@ class Photometry:
         change = present * (parameters[:, None, :_HUE] - 1)  # f − 1 where the change is made
         factor = 1 + change.sum(-1)
         return factor.T, -change[..., _SATURATION].T, -change[..., _CONTRAST].T
+
+
+def _unit(views: Tensor) -> Tensor:
+    """uint8 views as contiguous float32 in [0, 1]."""
+    return views.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def blend(images: Tensor, factor: Tensor, gray: Tensor, mean: Tensor | None) -> Tensor:

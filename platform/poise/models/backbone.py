@@ -69,12 +69,18 @@ class VitBackbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features of images [B, 3, h, w]: [B, D]."""
         if not self.timm_model.has_class_token:
-            return self.tokens(images)[:, self.num_prefix_tokens :].mean(dim=1)
+            return self.feature(self.tokens(images))
         x = self._embed(images)
         for block in self.timm_model.blocks[:-1]:
             x = block(x)
         feature: Tensor = self.timm_model.norm(block_part(self.timm_model.blocks[-1], x, 0, 1))
         return feature[:, 0]
+
+    def feature(self, tokens: Tensor) -> Tensor:
+        """The feature in tokens [B, prefix + any patches, D]: [B, D]."""
+        if self.timm_model.has_class_token:
+            return tokens[:, 0]
+        return tokens[:, self.num_prefix_tokens :].mean(dim=1)
 
     def tokens(self, images: Tensor) -> Tensor:
         """All tokens after the last norm: [B, prefix + N, D]."""
@@ -177,7 +183,8 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
         mixed = attn.attn_drop(((q * attn.scale) @ k.transpose(-2, -1)).softmax(dim=-1)) @ v
     mixed = attn.norm(mixed.transpose(1, 2).flatten(2))  # [B, stop − start, D]
     y: Tensor = x[:, start:stop] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(mixed))))
-    return y + block.drop_path2(block.ls2(block.mlp(block.norm2(y))))
+    y = y + block.drop_path2(block.ls2(block.mlp(block.norm2(y))))
+    return y
 
 
 class ResNetBackbone(nn.Module):

@@ -10,8 +10,9 @@ from poise.config.recipe import Recipe
 from poise.data.photometry import Photometry
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 from poise.objectives.dino import Dino
+from poise.objectives.mae import Mae
 
-OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {"dino": Dino}
+OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {"dino": Dino, "mae": Mae}
 """Every objective by the name that recipes give it."""
 
 

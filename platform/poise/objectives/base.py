@@ -29,10 +29,12 @@ class Observation:
     An objective fills what it has.
     """
 
-    features: Tensor | None = None  # [n, D] backbone features of whole images
+    features: Tensor | None = None  # [n, D] backbone features, of what it saw of each image
     teacher_probs: Tensor | None = None  # [G, B, K] the targets
     student_logits: Tensor | None = None  # [V, B, K] divided by the student's temperature
     center: Tensor | None = None  # [K]
+    predictions: Tensor | None = None  # [n, C] of hidden patches
+    targets: Tensor | None = None  # [n, C] what they should have been
 
 
 @dataclass(frozen=True)

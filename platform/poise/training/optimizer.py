@@ -1,4 +1,4 @@
-"""Optimisers with DINO's parameter groups, and gradient clipping."""
+"""Optimisers with the published parameter groups, and gradient clipping."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -38,12 +38,16 @@ def schedules(recipe: Recipe, progress: Progress) -> dict[str, float]:
     """Learning rate and weight decay at this step, by the name under which they are logged."""
     config, step, total = recipe.optimizer, progress.step, progress.total_steps
     warmup_steps = round(config.warmup_epochs * progress.steps_per_epoch)
+    decay, final_decay = config.weight_decay, config.final_weight_decay
     return {
-        "schedule/lr": cosine(step, total, recipe.peak_lr, config.final_lr, warmup_steps),
-        "schedule/weight_decay": cosine(
-            step, total, config.weight_decay, config.final_weight_decay
+        "schedule/lr": cosine(
+            step, total, recipe.peak_lr, config.final_lr, warmup_steps,
+            meets_peak=config.warmup_meets_peak,
         ),
-    }
+        "schedule/weight_decay": (
+            decay if final_decay is None else cosine(step, total, decay, final_decay)
+        ),
+    }  # fmt: skip
 
 
 def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:

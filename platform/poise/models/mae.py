@@ -1,0 +1,198 @@
+"""A masked autoencoder around a vision transformer (arXiv 2111.06377).
+
+In: patches, and the order that says which of them are seen. Out: the pixels of the others. Next:
+``poise.objectives.mae``.
+
+Shapes: B images, N patches of which V are visible, P prefix tokens ([cls] and registers), D wide
+in the encoder and d in the decoder, C = 3·p² numbers a patch. Attention does not care about the
+order of its tokens, so nothing is ever put back in place: the decoder sees prefix, visible and
+hidden tokens one behind another, each with the position it came from.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.objectives import MaeConfig
+from poise.models.backbone import VitBackbone, block_part, fuse_attention
+
+_TOKEN_STD = 0.02
+_LONGEST_WAVE = 10_000.0  # patches, over 2π
+
+
+def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
+    """Fixed position embeddings: sines and cosines of the column, then of the row.
+
+    Each coordinate has D/2 channels: D/4 sines and D/4 cosines at frequencies 10000^(−4k/D).
+
+    Args:
+        dim: D, a multiple of 4.
+        grid: patches down and across.
+
+    Returns:
+        float32 [N, D], row-major.
+    """
+    frequencies = _LONGEST_WAVE ** (-np.arange(dim // 4) / (dim / 4))
+    rows, columns = np.indices(grid).reshape(2, -1, 1)
+    waves = [wave(axis * frequencies) for axis in (columns, rows) for wave in (np.sin, np.cos)]
+    return torch.from_numpy(np.concatenate(waves, axis=1)).float()
+
+
+def patchify(images: Tensor, patch_px: int) -> Tensor:
+    """Images [B, 3, H, W] as patches [B, N, C], each row by row with its channels last."""
+    rows, columns = images.shape[2] // patch_px, images.shape[3] // patch_px
+    pieces = images.unflatten(3, (columns, patch_px)).unflatten(2, (rows, patch_px))
+    patches: Tensor = pieces.permute(0, 2, 4, 3, 5, 1).reshape(len(images), rows * columns, -1)
+    return patches
+
+
+def unpatchify(patches: Tensor, patch_px: int, grid: tuple[int, int]) -> Tensor:
+    """What ``patchify`` took apart: [B, 3, H, W]."""
+    pieces = patches.unflatten(2, (patch_px, patch_px, 3)).unflatten(1, grid)
+    images: Tensor = pieces.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    return images
+
+
+def take(patches: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen [B, n] of each image's patches [B, N, C]: [B, n, C]. Whole rows are copied."""
+    first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
+    rows = patches.flatten(0, 1).index_select(0, (chosen + first).flatten())
+    taken: Tensor = rows.unflatten(0, chosen.shape)
+    return taken
+
+
+class MaskedAutoencoder(nn.Module):
+    """An encoder of what is seen, and a small decoder that paints the rest."""
+
+    def __init__(self, backbone: VitBackbone, config: MaeConfig):
+        """Takes a backbone and initialises all of it as published, registers as [cls].
+
+        Raises:
+            PoiseError: the backbone's patches or positions are of another kind.
+        """
+        super().__init__()
+        self.backbone = backbone
+        vit = backbone.timm_model
+        self.grid: tuple[int, int] = vit.patch_embed.grid_size
+        if vit.pos_embed is None or not isinstance(vit.patch_embed.proj, nn.Conv2d):
+            raise PoiseError(
+                "backbone.name: objective mae hides patches, so it needs a plain vision "
+                "transformer, with one embedding and one position per patch"
+            )
+        self.decoder = MaeDecoder(
+            backbone.feature_dim, self.grid, 3 * backbone.patch_px**2, backbone.num_prefix_tokens,
+            config,
+        )  # fmt: skip
+        self._initialize()
+
+    def encode(self, visible_patches: Tensor, visible: Tensor) -> Tensor:
+        """Tokens of the visible patches alone, after the last norm.
+
+        Args:
+            visible_patches: [B, V, C].
+            visible: int64 [B, V], which patches they are.
+
+        Returns:
+            [B, P + V, D], prefix first, patches in the order given.
+        """
+        vit = self.backbone.timm_model
+        fuse_attention(vit.blocks, visible_patches.is_cuda)
+        prefix, positions = self.backbone.prefix_and_positions()
+        # The patch embedding is a product with each patch: only the visible ones are multiplied.
+        projection = vit.patch_embed.proj
+        weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # [D, C], channels last
+        tokens = vit.patch_embed.norm(F.linear(visible_patches, weight, projection.bias))
+        tokens = tokens + positions[0][visible]
+        x = vit.norm_pre(torch.cat([prefix.expand(len(tokens), -1, -1), tokens], dim=1))
+        latent: Tensor = vit.norm(vit.blocks(x))
+        return latent
+
+    def forward(self, patches: Tensor, order: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
+        """Predicted pixels of the hidden patches, and what the encoder made of the others.
+
+        Args:
+            patches: [B, N, C] in ``order``; the hidden ones are not looked at.
+            order: int64 [B, N], which patch each is; the first ``num_visible`` are seen.
+            num_visible: V.
+
+        Returns:
+            [B, N − V, C], in the order of the hidden patches, and [B, P + V, D].
+        """
+        latent = self.encode(patches[:, :num_visible], order[:, :num_visible])
+        return self.decoder(latent, order), latent
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        vit = self.backbone.timm_model
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)  # fused query, key and value as one
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(vit.patch_embed.proj.weight.view(vit.embed_dim, -1))
+        for token in (vit.cls_token, vit.reg_token, self.decoder.mask_token):
+            if token is not None:
+                nn.init.normal_(token, std=_TOKEN_STD)
+        positions = sincos_positions(vit.embed_dim, self.grid)
+        vit.pos_embed.zero_()[0, -len(positions) :] = positions  # 0 for [cls]
+        vit.pos_embed.requires_grad_(False)
+
+
+class MaeDecoder(nn.Module):
+    """A few narrow blocks that see every position and paint the hidden ones."""
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        encoder_dim: int,
+        grid: tuple[int, int],
+        patch_dim: int,
+        num_prefix_tokens: int,
+        config: MaeConfig,
+    ):
+        from timm.models.vision_transformer import Block
+
+        super().__init__()
+        dim = config.decoder_dim
+        self.num_prefix_tokens = num_prefix_tokens
+        self.embed = nn.Linear(encoder_dim, dim)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.register_buffer("positions", sincos_positions(dim, grid), persistent=False)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.ModuleList(
+            Block(dim, config.decoder_heads, qkv_bias=True, norm_layer=norm)
+            for _ in range(config.decoder_depth)
+        )
+        self.norm = norm(dim)
+        self.pred = nn.Linear(dim, patch_dim)
+
+    def forward(self, latent: Tensor, order: Tensor, everywhere: bool = False) -> Tensor:
+        """Predicted pixels.
+
+        Args:
+            latent: the encoder's [B, P + V, D].
+            order: int64 [B, N], visible patches first.
+            everywhere: predicts the visible patches too, which the loss does not ask for.
+
+        Returns:
+            [B, N − V, C] of the hidden patches, or [B, N, C], in ``order``.
+        """
+        fuse_attention(self.blocks, latent.is_cuda)
+        num_prefix, num_seen = self.num_prefix_tokens, latent.shape[1]
+        seen = self.embed(latent)
+        positions = self.positions.to(seen.dtype)[order]  # [B, N, d]
+        prefix, visible = seen.split([num_prefix, num_seen - num_prefix], dim=1)
+        at_visible, at_hidden = positions.split(
+            [num_seen - num_prefix, order.shape[1] - num_seen + num_prefix], dim=1
+        )
+        x = torch.cat([prefix, visible + at_visible, self.mask_token + at_hidden], dim=1)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        x = block_part(self.blocks[-1], x, num_prefix if everywhere else num_seen)
+        predicted: Tensor = self.pred(self.norm(x))
+        return predicted
