@@ -3,21 +3,29 @@
 In: a backbone and images. Out: features and labels. Next: ``poise.evaluation.knn``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from poise.data.dataset import ImageDataset
 from poise.evaluation.images import EvaluationImages
+from poise.evaluation.passes import (
+    Normalization,
+    evaluation_mode,
+    image_pass,
+    no_progress,
+    normalized,
+)
 
-Normalization = tuple[Sequence[float], Sequence[float]]
-"""Channel mean and std of RGB values in [0, 1], those that training used."""
-
-
-def no_progress(images: int) -> None:
-    """Tells nobody how many images are done."""
+__all__ = [
+    "Normalization",
+    "evaluation_mode",
+    "extract_features",
+    "features_of",
+    "no_progress",
+    "normalized",
+]
 
 
 def extract_features(
@@ -34,15 +42,15 @@ def extract_features(
     return features_of(backbone, images, normalization, device)
 
 
-@torch.no_grad()
 def features_of(
     backbone: nn.Module,
     images: EvaluationImages,
     normalization: Normalization,
     device: torch.device,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     bf16: bool = False,
     on_images: Callable[[int], None] = no_progress,
+    over_ray: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The backbone's features of whole images, in evaluation mode.
 
@@ -51,38 +59,31 @@ def features_of(
         images: what to look at.
         normalization: channel mean and std.
         device: where to compute.
-        batch_size: images at once.
+        batch_size: images at once; none means what suits the device.
         bf16: computes under bfloat16 autocast; the published evaluation is float32.
         on_images: is told after each batch how many images it had.
+        over_ray: spreads the images over the Ray cluster; the features are the same.
 
     Returns:
         features float32 [n, D] on ``device`` and labels int64 [n] (-1 unknown), by sample id.
     """
-    features, labels = [], []
-    with evaluation_mode(backbone), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for batch, batch_labels in images.batches(batch_size):
-            features.append(backbone(normalized(batch.to(device), normalization)).float())
-            labels.append(batch_labels)
-            on_images(len(batch))
-    return torch.cat(features), torch.cat(labels)
+    found, all_labels = [], []
+    reader = _Features(backbone)
+    with evaluation_mode(backbone):
+        for outputs, labels in image_pass(
+            reader, images, normalization, device, batch_size, bf16, on_images, over_ray
+        ):
+            found.append(outputs["features"].float())
+            all_labels.append(labels)
+    return torch.cat(found), torch.cat(all_labels)
 
 
-def normalized(images: Tensor, normalization: Normalization) -> Tensor:
-    """uint8 images [b, 3, h, w] as normalised float32."""
-    mean, std = (
-        torch.as_tensor(values, dtype=torch.float32, device=images.device).view(3, 1, 1)
-        for values in normalization
-    )
-    return (images.float() / 255 - mean) / std
+class _Features(nn.Module):
+    """A backbone whose features have a name."""
 
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
 
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Every submodule in evaluation mode, and back in its own mode afterwards."""
-    modes = {child: child.training for child in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, mode in modes.items():
-            child.training = mode
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"features": self.backbone(images)}

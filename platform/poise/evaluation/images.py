@@ -1,12 +1,15 @@
 """The images that a probe sees, prepared as published.
 
 In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
-``poise.evaluation.features``.
+``poise.evaluation.passes``.
 """
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,20 +17,27 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from poise.data.dataset import ImageDataset
-from poise.data.decode import decode_rgb
+from poise.config.errors import PoiseError
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.decode import BadImageError, decode_rgb
 
 CACHE_BYTES = 2**30
 """Sets that are smaller than this when prepared stay in memory."""
 
+Batch = tuple[Tensor, Tensor]
+"""Images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown)."""
+
+ResultT = TypeVar("ResultT")
+
 _SHORTER_SIDE = 256 / 224  # of the published evaluation: resize to 256, crop 224
+_MAX_DECODING_THREADS = 8
 
 
 class EvaluationImages:
     """A deterministic choice of a dataset's images, each as the published evaluation sees it.
 
     Small sets are decoded once and kept: a probe that watches training sees the same images at
-    every epoch. Decoding runs in a few threads; Pillow releases the interpreter while it decodes.
+    every epoch.
     """
 
     def __init__(
@@ -37,6 +47,7 @@ class EvaluationImages:
         limit: int | None = None,
         seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
+        sample_ids: NDArray[np.int64] | None = None,
     ) -> None:
         """Chooses the images; reads none yet.
 
@@ -46,42 +57,94 @@ class EvaluationImages:
             limit: most images to take; none takes all.
             seed: of the choice.
             cache_bytes: prepared sets up to this size are kept.
+            sample_ids: the images themselves, ascending, in place of a choice.
         """
         self.image_px = image_px
         self.folder = dataset.folder
-        self.sample_ids = choose_samples(len(dataset), limit, seed)
+        chosen = choose_samples(len(dataset), limit, seed)
+        self.sample_ids = chosen if sample_ids is None else sample_ids
         self._dataset = dataset
         self._keeps = len(self) * 3 * image_px**2 <= cache_bytes
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._kept: list[Batch] = []
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown), by sample id.
+    def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
+        """Those of the images at ``positions``, ascending; they are not kept."""
+        return EvaluationImages(
+            self._dataset, self.image_px, cache_bytes=0, sample_ids=self.sample_ids[positions]
+        )
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields images and labels by sample id, decoded ahead in a few threads.
 
         The first pass decides the batch size of a set that is kept.
         """
+        return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
+
+    def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
+        """Yields for each batch what prepares it, to be called once, in any thread."""
         if self._kept:
-            yield from self._kept
+            yield from (partial(self._kept.__getitem__, index) for index in range(len(self._kept)))
             return
-        kept = []
-        for batch in self._prepare(batch_size):
+        starts = range(0, len(self), batch_size)
+        kept: dict[int, Batch] = {}
+
+        def prepare(start: int, encoded: EncodedBatch) -> Batch:
+            batch = self._prepare(encoded)
             if self._keeps:
-                kept.append(batch)
-            yield batch
-        self._kept = kept
+                kept[start] = batch
+                if len(kept) == len(starts):
+                    self._kept = [kept[start] for start in starts]
+            return batch
 
-    def _prepare(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(self), batch_size):
-                encoded = self._dataset.read(self.sample_ids[start : start + batch_size])
-                images = np.stack(list(pool.map(self._prepare_one, encoded.images)))
-                channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-                yield channels_first, torch.from_numpy(encoded.labels)
+        for start in starts:
+            encoded = self._dataset.read(self.sample_ids[start : start + batch_size])
+            yield partial(prepare, start, encoded)
 
-    def _prepare_one(self, data: bytes) -> NDArray[np.uint8]:
-        return np.asarray(resize_and_crop(decode_rgb(data), self.image_px))
+    def _prepare(self, encoded: EncodedBatch) -> Batch:
+        out = np.empty((len(encoded), self.image_px, self.image_px, 3), dtype=np.uint8)
+        for index, data in enumerate(encoded.images):
+            try:
+                out[index] = np.asarray(resize_and_crop(decode_rgb(data), self.image_px))
+            except BadImageError as error:
+                raise PoiseError(
+                    f"{self.folder}: sample {encoded.sample_ids[index]} cannot be decoded: "
+                    f"{error}; run `poise data prepare` again"
+                ) from None
+        return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
+
+
+def num_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_threads(
+    pieces: Iterable[Callable[[], ResultT]],
+    num_threads: int,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[ResultT]:
+    """The pieces' results in order, worked on by threads a little ahead of who asks.
+
+    Pieces are taken from their iterator here, one at a time.
+    """
+    waiting: deque[Future[ResultT]] = deque()
+    with ThreadPoolExecutor(num_threads, initializer=initializer) as pool:
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(piece))
+                if len(waiting) > 2 * num_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                result = waiting.popleft().result()
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:

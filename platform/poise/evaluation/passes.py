@@ -1,0 +1,128 @@
+"""One pass over images: a module reads every image once, on this machine or over Ray.
+
+In: a module that turns normalised images into named tensors, and ``EvaluationImages``. Out: its
+outputs, batch by batch in order, with labels. Next: ``poise.evaluation.features`` and the probes.
+
+On a CPU each batch has a thread, and each thread computes alone. Sharing one batch among threads
+costs small backbones several times the work (they spin while they wait for each other), most on a
+machine that others use too; figures are in ``docs/decisions/0006-probes.md``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from poise.evaluation.images import Batch, EvaluationImages, in_threads
+
+Normalization = tuple[Sequence[float], Sequence[float]]
+"""Channel mean and std of RGB values in [0, 1], those that training used."""
+
+Outputs = Mapping[str, Tensor]
+"""What a reader says of a batch, by name; each tensor's first axis is the images."""
+
+_CPU_BATCH, _GPU_BATCH = 64, 256
+
+
+def no_progress(images: int) -> None:
+    """Tells nobody how many images are done."""
+
+
+def image_pass(
+    reader: nn.Module,
+    images: EvaluationImages,
+    normalization: Normalization,
+    device: torch.device,
+    batch_size: int | None = None,
+    bf16: bool = False,
+    on_images: Callable[[int], None] = no_progress,
+    over_ray: bool = False,
+) -> Iterator[tuple[Outputs, Tensor]]:
+    """Yields what ``reader`` says of each batch, and its labels int64 [b], by sample id.
+
+    Args:
+        reader: on ``device`` and in evaluation mode; images [b, 3, px, px] to ``Outputs``.
+        images: what to look at.
+        normalization: channel mean and std.
+        device: where to compute, and where the outputs are.
+        batch_size: images at once; none means what suits the device.
+        bf16: computes under bfloat16 autocast.
+        on_images: is told after each batch how many images it had.
+        over_ray: spreads slices of the images over the Ray cluster's processes. Batches are the
+            same, and so are the outputs on the same kind of device.
+    """
+    batch_size = batch_size or (_GPU_BATCH if device.type == "cuda" else _CPU_BATCH)
+    if over_ray:
+        from poise.evaluation.distributed import pass_over_ray  # Ray is for those who ask
+
+        found = pass_over_ray(reader, images, normalization, device, batch_size, bf16)
+    else:
+        found = pass_here(reader, images, normalization, device, batch_size, bf16)
+    for outputs, labels in found:
+        yield outputs, labels
+        on_images(len(labels))
+
+
+def pass_here(
+    reader: nn.Module,
+    images: EvaluationImages,
+    normalization: Normalization,
+    device: torch.device,
+    batch_size: int,
+    bf16: bool,
+) -> Iterator[tuple[Outputs, Tensor]]:
+    """``image_pass`` in this process, with as many threads as PyTorch may use here."""
+    read = partial(_read, reader, normalization, device, bf16)
+    if device.type != "cpu":
+        yield from map(read, images.batches(batch_size))
+        return
+    num_threads = torch.get_num_threads()
+    pieces = (partial(_prepare_and_read, piece, read) for piece in images.pieces(batch_size))
+    torch.set_num_threads(1)
+    try:
+        yield from in_threads(pieces, num_threads, partial(torch.set_num_threads, 1))
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _prepare_and_read(
+    piece: Callable[[], Batch], read: Callable[[Batch], tuple[Outputs, Tensor]]
+) -> tuple[Outputs, Tensor]:
+    return read(piece())
+
+
+@torch.no_grad()
+def _read(
+    reader: nn.Module,
+    normalization: Normalization,
+    device: torch.device,
+    bf16: bool,
+    batch: Batch,
+) -> tuple[Outputs, Tensor]:
+    images, labels = batch
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        outputs: Outputs = reader(normalized(images.to(device), normalization))
+    return outputs, labels
+
+
+def normalized(images: Tensor, normalization: Normalization) -> Tensor:
+    """uint8 images [b, 3, h, w] as normalised float32."""
+    mean, std = (
+        torch.as_tensor(values, dtype=torch.float32, device=images.device).view(3, 1, 1)
+        for values in normalization
+    )
+    return (images.float() / 255 - mean) / std
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Every submodule in evaluation mode, and back in its own mode afterwards."""
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
