@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.positions import resample_as_dino
+from poise.models.relative import BeitBackbone, EvaBackbone, RelativeBackbone
+from poise.models.timm_models import create_timm
 
 if TYPE_CHECKING:
     from timm.models import ResNet, VisionTransformer
 
-_INIT_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
-
 
 def build_backbone(
     config: BackboneConfig, image_px: int, drop_path: float | None = None
-) -> "VitBackbone | ResNetBackbone":
+) -> "VitBackbone | ResNetBackbone | RelativeBackbone":
     """A randomly initialised backbone.
 
     Args:
@@ -32,22 +32,25 @@ def build_backbone(
         drop_path: replaces the recipe's (a momentum teacher has none).
 
     Returns:
-        ``VitBackbone`` or ``ResNetBackbone``.
+        ``VitBackbone``, ``EvaBackbone``, ``BeitBackbone`` or ``ResNetBackbone``.
 
     Raises:
         PoiseError: timm has no such model, or it does not take these options.
     """
-    from timm.models import ResNet, VisionTransformer
+    from timm.models import Beit, Eva, ResNet, VisionTransformer
 
-    rate = config.drop_path if drop_path is None else drop_path
-    model = _create(config, num_classes=0, drop_path_rate=rate, **_vit_options(config, image_px))
+    model = create_timm(config, image_px, config.drop_path if drop_path is None else drop_path)
     if isinstance(model, VisionTransformer):
         return VitBackbone(model, config.position_resampling)
+    if isinstance(model, Eva):
+        return EvaBackbone(model)
+    if isinstance(model, Beit):
+        return BeitBackbone(model)
     if isinstance(model, ResNet):
         return ResNetBackbone(model)
     raise PoiseError(
         f"backbone.name={config.name}: is a {type(model).__name__}; "
-        "only vision transformers and residual networks can be pretrained"
+        "only vision transformers and residual networks can be backbones"
     )
 
 
@@ -202,41 +205,3 @@ class ResNetBackbone(nn.Module):
         """Features of images [B, 3, h, w]: [B, D]."""
         features: Tensor = self.timm_model(images)
         return features
-
-
-def _vit_options(config: BackboneConfig, image_px: int) -> dict[str, Any]:
-    """Options that only vision transformers take."""
-    if not config.name.startswith(("vit_", "deit")):
-        if config.num_registers:
-            raise PoiseError(
-                f"backbone.num_registers={config.num_registers}: {config.name} has no tokens to "
-                "add registers to; set it to 0"
-            )
-        # As torchvision does and the published runs did; timm would start residual branches at 0.
-        return {"zero_init_last": False} if config.name.startswith("resnet") else {}
-    return {
-        "img_size": image_px,
-        "dynamic_img_size": True,
-        "reg_tokens": config.num_registers,
-        # As in the registers paper, registers have no position; timm would give them one.
-        "no_embed_class": config.num_registers > 0,
-    }
-
-
-def _create(config: BackboneConfig, **options: Any) -> nn.Module:
-    import timm
-    from timm.models import VisionTransformer
-
-    if not timm.is_model(config.name):
-        close = timm.list_models(f"*{config.name}*")[:3]
-        hint = f"; did you mean {', '.join(close)}?" if close else "; see `timm.list_models()`"
-        raise PoiseError(f"backbone.name={config.name}: timm has no such model{hint}")
-    try:
-        model: nn.Module = timm.create_model(config.name, **{**options, **config.options})
-    except (TypeError, ValueError, AssertionError) as error:
-        raise PoiseError(
-            f"backbone.options={config.options}: timm's {config.name} does not take them: {error}"
-        ) from None
-    if isinstance(model, VisionTransformer) and model.cls_token is not None:
-        nn.init.trunc_normal_(model.cls_token, std=_INIT_STD)
-    return model

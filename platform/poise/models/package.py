@@ -33,6 +33,8 @@ from poise.models.checksums import (
 def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes a package; the folder appears only when it is complete.
 
+    Its tensors carry timm's own names, so that timm loads the file as it is.
+
     Args:
         folder: must not exist, or be a package, which is replaced.
         backbone: what ``build_backbone`` gave, trained.
@@ -49,7 +51,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
     # A clone each: safetensors refuses tensors that share memory.
     tensors = {
         name: tensor.detach().cpu().clone().contiguous()
-        for name, tensor in backbone.state_dict().items()
+        for name, tensor in _bare(backbone).state_dict().items()
     }
     save_file(tensors, partial / WEIGHTS_FILE)
     (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n")
@@ -76,10 +78,17 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         backbone = build_backbone(
             BackboneConfig.model_validate(config["backbone"]), config["image_px"]
         )
-        backbone.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        _bare(backbone).load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise PoiseError(
             f"{folder}: its weights do not fit its {CONFIG_FILE} in this version of Poise: {reason}"
         ) from None
     return backbone.eval(), config
+
+
+def _bare(backbone: nn.Module) -> nn.Module:
+    """The timm model in a backbone."""
+    model = backbone.timm_model
+    assert isinstance(model, nn.Module)
+    return model

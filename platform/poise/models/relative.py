@@ -1,0 +1,108 @@
+"""Transformers whose blocks are told, at every call, where their tokens are.
+
+In: timm's Eva (rotary positions: DINOv3, EVA-02) and Beit (relative position bias: SimMIM, BEiT).
+Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backbone``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    from timm.models import Beit, Eva
+
+
+class RelativeBackbone(nn.Module):
+    """What both families share.
+
+    Tokens are in the order [cls], registers, patches (row-major). The feature of an image is what
+    timm pools: the [cls] token or the mean patch, after the last norm.
+    """
+
+    def __init__(self, timm_model: "Eva | Beit"):
+        super().__init__()
+        self.timm_model = timm_model
+        self.feature_dim: int = timm_model.embed_dim
+        self.num_prefix_tokens: int = timm_model.num_prefix_tokens
+        self.patch_px: int = timm_model.patch_embed.patch_size[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of images [B, 3, h, w]: [B, D]."""
+        return self.feature(self.tokens(images))
+
+    def feature(self, tokens: Tensor) -> Tensor:
+        """The feature in tokens [B, prefix + any patches, D]: [B, D]."""
+        feature: Tensor = self.timm_model.forward_head(tokens, pre_logits=True)
+        return feature
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """All tokens after the last norm: [B, prefix + N, D]."""
+        return self.last_tokens(images, 1)[0]
+
+    def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
+        """Tokens of each of the last blocks, through the last norm, earliest first."""
+        x, arguments = self.embed(images)
+        blocks = self.timm_model.blocks
+        kept: list[Tensor] = []
+        for index, (block, where) in enumerate(zip(blocks, arguments, strict=True)):
+            x = block(x, **where)
+            if index >= len(blocks) - num_blocks:
+                kept.append(self.timm_model.norm(x))
+        return kept
+
+    def attention(self, images: Tensor) -> Tensor:
+        """Attention of the last block, after softmax: [B, heads, T, T] with T = prefix + N."""
+        attn: Any = self.timm_model.blocks[-1].attn
+        seen: list[Tensor] = []
+        # What softmax gives passes through the dropout of attention.
+        hook = attn.attn_drop.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        fused, attn.fused_attn = attn.fused_attn, False
+        try:
+            self.last_tokens(images, 1)
+        finally:
+            attn.fused_attn = fused
+            hook.remove()
+        return seen[0].float()
+
+    def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """Tokens before the first block [B, prefix + N, D], and what each block is told."""
+        raise NotImplementedError
+
+
+class EvaBackbone(RelativeBackbone):
+    """A transformer with rotary positions, for images of any size in whole patches."""
+
+    def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """Tokens before the first block [B, prefix + N, D], and what each block is told."""
+        eva: Any = self.timm_model
+        x, rotations = eva._pos_embed(eva.patch_embed(images))
+        depth = len(eva.blocks)
+        if rotations is None:
+            return eva.norm_pre(x), [{}] * depth
+        per_block = rotations if eva.rope_mixed else [rotations] * depth
+        return eva.norm_pre(x), [{"rope": rotation} for rotation in per_block]
+
+
+class BeitBackbone(RelativeBackbone):
+    """A transformer with a learned bias per relative position, for images of one size."""
+
+    def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """Tokens before the first block [B, prefix + N, D], and what each block is told.
+
+        Raises:
+            PoiseError: the images have another size than the positions were learned for.
+        """
+        beit: Any = self.timm_model
+        native, given = tuple(beit.patch_embed.img_size), tuple(images.shape[-2:])
+        if given != native:
+            raise PoiseError(
+                f"images of {given[0]} × {given[1]} px: the relative positions of this backbone "
+                f"are for {native[0]} × {native[1]} px"
+            )
+        x = torch.cat([beit.cls_token.expand(len(images), -1, -1), beit.patch_embed(images)], dim=1)
+        x = beit.pos_drop(x if beit.pos_embed is None else x + beit.pos_embed)
+        shared = {} if beit.rel_pos_bias is None else {"shared_rel_pos_bias": beit.rel_pos_bias()}
+        return x, [shared] * len(beit.blocks)
