@@ -9,6 +9,7 @@ import pytest
 
 from poise import __version__
 from poise.cli import main
+from poise.data import ray_runtime
 
 HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "pandas", "sklearn", "matplotlib")
 
@@ -22,6 +23,7 @@ def _with_command(body: str) -> str:
     return f"""
 import sys, typer
 from poise.cli import main
+from poise.data import ray_runtime
 from poise.config.errors import PoiseError
 @main.app.command("try")
 def _try() -> None:
@@ -94,6 +96,20 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode in (1, main.BROKEN_PIPE)
+
+
+def test_a_command_says_that_ray_starts_and_a_library_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(ray_runtime, "_init", lambda **options: None)
+    assert main.exit_status(ray_runtime.start_ray) == 0
+    assert capsys.readouterr() == ("", "starting Ray on this machine …\n")
+    ray_runtime.start_ray()
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert main.exit_status(ray_runtime.start_ray) == 0
+    assert capsys.readouterr() == ("", "joining Ray at head:6379 …\n")
 
 
 def test_a_commands_own_exit_status_is_passed_on() -> None:

@@ -6,6 +6,7 @@ that `poise --help` loads none of the heavy libraries.
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +108,8 @@ def exit_status(work: Callable[[], object]) -> int:
     Anything else is a bug and keeps its traceback.
     """
     try:
-        work()
+        with _notices():
+            work()
         sys.stdout.flush()
     except PoiseError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -121,6 +123,27 @@ def exit_status(work: Callable[[], object]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """Shows what the package's loggers tell, one line each, on stderr."""
+    logger, shown = logging.getLogger("poise"), _OnStderr()
+    level = logger.level
+    logger.addHandler(shown)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(shown)
+        logger.setLevel(level)
+
+
+class _OnStderr(logging.Handler):
+    """Looks for stderr at each line: a progress bar takes its place while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def _say_interrupted(interrupt: KeyboardInterrupt) -> int:

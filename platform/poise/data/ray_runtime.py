@@ -18,6 +18,8 @@ _ENVIRONMENT = {
 }
 # Its advice on tokens: a cluster of one's own has one by default, and nobody need do anything.
 _TALKATIVE = "ray._private.authentication.authentication_token_setup"
+logger = logging.getLogger(__name__)
+
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
 
@@ -32,9 +34,12 @@ def start_ray() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")
+    # Either takes seconds without a sign of life. Commands show these lines, a library is silent.
     if address:
+        logger.info("joining Ray at %s …", address)
         _join(address)
     else:
+        logger.info("starting Ray on this machine …")
         _start()
 
 
