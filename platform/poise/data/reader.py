@@ -37,6 +37,11 @@ class Reader:
         return self.plan.epoch(step), self._dataset.read(ids)
 
     @property
+    def mean_bytes(self) -> float:
+        """Average bytes of an encoded image."""
+        return self._dataset.mean_bytes
+
+    @property
     def address(self) -> Address:
         """What a Ray task opens this reader with, in its own process."""
         return self.recipe.model_dump_json(), self.rank, self.world_size

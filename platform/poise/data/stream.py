@@ -10,6 +10,7 @@ by tasks on any node that read and cut (``placement: cluster``; these claim a CP
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     import ray.data
 
 _BLOCK_BYTES = 16 * 2**20  # what travels at once: many steps of small images, two of photographs
-_PIECES = 256  # of the plan; each is one Ray task, and what is repeated when a task is lost
+_PIECE_BYTES = 4 * _BLOCK_BYTES  # of images, in what one task reads: repeated if the task is lost
+_MOST_PIECES = 256  # each costs some milliseconds before the first step
 
 
 def view_stream(
@@ -60,13 +62,8 @@ def view_stream(
     pin_memory = recipe.training.device != "cpu" and torch.cuda.is_available()
     if source == "ray" and recipe.data.placement == "cluster":
         return _cut_by_ray(reader, steps, pin_memory)
-    return cut_ahead(
-        ViewCutter(recipe.data.views, recipe.seed),
-        _read_by_ray(reader, steps) if source == "ray" else map(reader.read, steps),
-        recipe.data.cut_processes,
-        recipe.data.prefetch_batches,
-        pin_memory,
-    )
+    work = _read_by_ray(reader, steps) if source == "ray" else map(reader.read, steps)
+    return cut_ahead(recipe, work, pin_memory)
 
 
 def _views_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
@@ -83,13 +80,17 @@ def _views_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
 
 
 def _read_by_ray(reader: Reader, steps: range) -> Iterator[Work]:
-    plan = _plan_dataset(steps, _BLOCK_BYTES)
+    images = len(steps) * reader.recipe.worker_batch_size
+    pieces = math.ceil(images * reader.mean_bytes / _PIECE_BYTES)
+    plan = _plan_dataset(steps, pieces, _BLOCK_BYTES)
     rows = _mapped(plan, encoded_rows, concurrency=1, num_cpus=0, address=reader.address)
     yield from map(read_encoded, _iterated(rows))
 
 
 def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[ViewBatch]:
-    plan = _plan_dataset(steps, block_bytes=1)  # every row its own block, cut by its own task
+    plan = _plan_dataset(
+        steps, _MOST_PIECES, block_bytes=1
+    )  # every row its own block, cut by its own task
     single = _mapped(plan, one_by_one, concurrency=1, num_cpus=0)
     processes = max(1, reader.recipe.data.cut_processes)
     rows = _mapped(single, _views_rows, concurrency=processes, num_cpus=1, address=reader.address)
@@ -97,15 +98,16 @@ def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[View
         yield batch.pin_memory() if pin_memory else batch
 
 
-def _plan_dataset(steps: range, block_bytes: int) -> "ray.data.Dataset":
+def _plan_dataset(steps: range, pieces: int, block_bytes: int) -> "ray.data.Dataset":
     import ray.data
 
     for noisy in ("ray.data", "ray.data._internal.progress"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # Poise shows its own progress
-    bounds = np.linspace(steps.start, steps.stop, min(_PIECES, len(steps)) + 1).astype(int)
-    pieces = [{"start": int(a), "stop": int(b)} for a, b in itertools.pairwise(bounds)]
+    pieces = min(pieces, _MOST_PIECES, len(steps))
+    bounds = np.linspace(steps.start, steps.stop, pieces + 1).astype(int)
+    rows = [{"start": int(a), "stop": int(b)} for a, b in itertools.pairwise(bounds)]
     # `from_items`, because `from_arrow` runs tasks that wait for a free CPU
-    plan = ray.data.from_items(pieces, override_num_blocks=max(1, len(pieces)))
+    plan = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
     plan.context.enable_progress_bars = False
     plan.context.print_on_execution_start = False
     plan.context.target_max_block_size = block_bytes

@@ -8,6 +8,7 @@ differs by a level at most) in a quarter of the time. The floor is decoding; fig
 ``docs/decisions/0002-views-and-stream.md``.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,11 @@ from poise.data.draws import uniforms
 from poise.data.photometry import DRAWS_PER_PHOTOMETRY, draw_parameters
 
 _DECODED_AT_ONCE = 8  # enough to draw their boxes in one go, few enough to hold large photographs
+
+
+def empty(shape: Sequence[int]) -> Tensor:
+    """uint8 memory of this process, not set to anything."""
+    return torch.empty(tuple(shape), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,19 @@ class ViewCutter:
     The views of a sample are a function of (seed, epoch, sample id) and the image alone.
     """
 
-    def __init__(self, views: ViewsConfig, seed: int) -> None:
+    def __init__(
+        self, views: ViewsConfig, seed: int, allocate: Callable[[Sequence[int]], Tensor] = empty
+    ) -> None:
+        """Draws nothing yet.
+
+        Args:
+            views: which views, and the law of their crops and colours.
+            seed: of what is drawn.
+            allocate: makes the uint8 memory, of a given shape, that views are cut into.
+        """
         self._config = views
         self._seed = seed
+        self._allocate = allocate
         self._global = _Kind(
             0,
             views.global_px,
@@ -85,10 +101,7 @@ class ViewCutter:
         """
         kinds = (self._global, self._local)
         drawn = [self._draw(kind, encoded.sample_ids, epoch) for kind in kinds]
-        pixels = [
-            torch.empty((kind.count, len(encoded), kind.px, kind.px, 3), dtype=torch.uint8)
-            for kind in kinds
-        ]
+        pixels = [self._allocate((kind.count, len(encoded), kind.px, kind.px, 3)) for kind in kinds]
         for start in range(0, len(encoded), _DECODED_AT_ONCE):
             part = slice(start, start + _DECODED_AT_ONCE)
             images = [_decode(encoded, index) for index in range(len(encoded))[part]]
