@@ -1,6 +1,7 @@
 """`poise data` as a person uses it: on Ray, interrupted, and looked at."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def test_ray_gives_the_very_dataset_that_one_process_gives(
 
 
 @pytest.mark.slow
-def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["data", "prepare", "scenes", str(tmp_path / "scenes"), "--num-images", "4096"]
     command = [sys.executable, "-m", "poise.cli.main", *arguments]
     first_shard = tmp_path / "scenes" / REPORTS_FOLDER / "shard-00000.json"
@@ -54,6 +57,8 @@ def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(tmp_path: P
     written = shard.stat().st_mtime_ns
     assert kept >= written
     assert run(arguments) == 0
+    done = re.search(r"([\d,]+) images were done before, and not again", capsys.readouterr().out)
+    assert done and int(done[1].replace(",", "")) % ingest.SAMPLES_PER_SHARD == 0
     assert shard.stat().st_mtime_ns == written
     assert Manifest.read(tmp_path / "scenes").num_samples == 4096
 
@@ -70,8 +75,29 @@ def test_prepare_then_preview_from_the_command_line(
     assert run(["data", "prepare", "scenes", dataset, "--num-images", "40"]) == 0
     assert "40 images, 8 classes, 1 shard" in capsys.readouterr().out
     assert run(["data", "preview", dataset, "--recipe", str(recipe), "--output", picture]) == 0
-    assert capsys.readouterr().out.strip() == picture
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "drawing 8 of 40 images and 4 views of each …"
+    assert printed[1] == f"views     2 of 32 px and 2 of 16 px, as in {recipe}"
+    assert printed[-1] == f"picture   {picture}"
     assert Path(picture).stat().st_size > 10_000
+
+
+def test_prepare_tells_why_files_are_missing_and_what_it_found_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_class_folders(tmp_path / "photos", per_class=4)
+    for number in range(3):
+        (photos / "ant" / f"{number}.jpg").write_bytes(b"")
+    (photos / "bee" / "0.jpg").write_bytes((photos / "bee" / "1.jpg").read_bytes()[:500])
+    command = ["data", "prepare", str(photos), str(tmp_path / "dataset")]
+    assert run(command) == 0
+    first = capsys.readouterr().out
+    assert "4 set aside, listed in " in first
+    assert "  3 × empty file\n  1 × damaged header\n" in first
+    assert "done before" not in first
+    assert run(command) == 0
+    again = capsys.readouterr().out
+    assert again == f"{tmp_path / 'dataset'}: was finished before; nothing was done again\n{first}"
 
 
 def test_expected_failures_are_one_line_and_status_two(

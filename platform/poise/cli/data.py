@@ -47,9 +47,21 @@ def prepare(
     """
     from poise.data import ingest
 
+    found: list[int] = []  # images that were done when it began; none where all is finished
+
     with _progress() as show:
-        manifest = ingest.prepare(str(source), dest, num_images, seed, image_px, on_progress=show)
-    _summarise(manifest, dest, ingest.QUARANTINE_FILE)
+
+        def follow(progress: "Progress") -> None:
+            if not found:
+                found.append(progress.done)
+            show(progress)
+
+        manifest = ingest.prepare(str(source), dest, num_images, seed, image_px, on_progress=follow)
+    if not found:
+        print(f"{dest}: was finished before; nothing was done again")
+    elif found[0]:
+        print(f"{dest}: {found[0]:,} images were done before, and not again")
+    _summarise(manifest, dest)
 
 
 @app.command()
@@ -71,16 +83,30 @@ def preview(
     """
     from poise.config import load_recipe
     from poise.config.views import ViewsConfig
+    from poise.data.manifest import Manifest
     from poise.data.preview import draw_preview
 
     loaded = load_recipe(recipe) if recipe else None
     views = loaded.data.views if loaded else ViewsConfig()
     if seed is None:
         seed = loaded.seed if loaded else 0
-    print(draw_preview(dataset, views, output, num_images, seed))
+    num_samples = Manifest.read(dataset).num_samples
+    count = min(num_images, num_samples)
+    print(
+        f"drawing {count} of {num_samples:,} images and {views.count} views of each …", flush=True
+    )
+    path = draw_preview(dataset, views, output, num_images, seed)
+    locals_ = f" and {views.local_count} of {views.local_px} px" if views.local_count else ""
+    print(
+        f"views     {views.global_count} of {views.global_px} px{locals_}, as in {recipe or 'DINO'}"
+    )
+    print(f"seed      {seed}")
+    print(f"picture   {path}")
 
 
-def _summarise(manifest: "Manifest", folder: Path, quarantine_file: str) -> None:
+def _summarise(manifest: "Manifest", folder: Path) -> None:
+    from poise.data import ingest
+
     labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
     shards = len(manifest.shards)
     print(
@@ -88,7 +114,11 @@ def _summarise(manifest: "Manifest", folder: Path, quarantine_file: str) -> None
         f"{shards} shard{'' if shards == 1 else 's'}, fingerprint {manifest.fingerprint[:12]}"
     )
     if manifest.num_quarantined:
-        print(f"{manifest.num_quarantined:,} set aside; reasons in {folder / quarantine_file}")
+        print(
+            f"{manifest.num_quarantined:,} set aside, listed in {folder / ingest.QUARANTINE_FILE}:"
+        )
+        for reason, count in ingest.quarantine_reasons(folder):
+            print(f"  {count:,} × {reason}")
     print(f"look at it: poise data preview {folder}")
 
 

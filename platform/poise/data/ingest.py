@@ -10,7 +10,9 @@ process or many. ``poise.data.ledger`` remembers which are finished.
 
 import hashlib
 import math
+import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -77,6 +79,13 @@ def prepare(
         return finished or _make(folder, request, opened, indices, parallel, on_progress)
     except OSError as error:
         raise PoiseError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+
+
+def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
+    """Why images of a dataset were set aside, without details, and how many; most common first."""
+    lines = (folder / QUARANTINE_FILE).read_text(encoding="utf-8").splitlines()
+    reasons = (Quarantined.model_validate_json(line).reason for line in lines)
+    return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
 
 
 def _chosen(source: Source, text: str, num_images: int | None, seed: int) -> Indices:
