@@ -71,6 +71,10 @@ def test_the_high_end_of_randint_is_left_out() -> None:
 def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None:
     with pytest.raises(PoiseError, match=r"'eval/knn_top2'; did you mean 'eval/knn_top"):
         check_space(make_space(metric="eval/knn_top2"), watched_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match="no run logs 'teacher/entropy'"):
+        check_space(make_space(metric="teacher/entropy"), masked_recipe(), "a.yaml")
+    ratios = {"objective.mask_ratio": {"choice": [0.5, 0.75]}}
+    check_space(make_space(ratios, metric="loss/over_mean_patch"), masked_recipe(), "a.yaml")
     with pytest.raises(PoiseError, match=r"evaluation\.queries names no labelled dataset"):
         check_space(make_space(), tiny_recipe(), "a.yaml")
     check_space(make_space(metric="loss/total", mode="min"), tiny_recipe(), "a.yaml")

@@ -19,6 +19,13 @@ class Signals:
     reconstructs: bool = False
     """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
 
+    @property
+    def relative_loss(self) -> tuple[str, str] | None:
+        """The metric that holds the loss against knowing nothing, and its label."""
+        if self.num_prototypes is not None:
+            return "loss/over_ln_k", "loss / ln K"
+        return ("loss/over_mean_patch", "loss / mean patch") if self.reconstructs else None
+
 
 class ObjectiveSettings(Strict):
     """What every objective's settings can be asked, whichever it is."""

@@ -79,7 +79,8 @@ def _mix_on_device(word: Tensor) -> Tensor:
 
 def _shifted(word: Tensor, places: int) -> Tensor:
     """Shifted right, with zeros coming in from the left."""
-    return (word >> places) & (2 ** (64 - places) - 1)
+    shifted: Tensor = (word >> places) & (2 ** (64 - places) - 1)
+    return shifted
 
 
 def _signed(word: np.uint64) -> int:

@@ -1,7 +1,8 @@
 """What to try after a verdict that is not healthy.
 
 In: the kind of verdict. Out: a sentence. Next: ``poise.diagnostics.verdict``. Sources: the
-ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix).
+ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
+(arXiv 2111.06377, section 4.1).
 """
 
 UNDECIDED = "train longer, or log more often (training.log_every_steps)"
@@ -25,6 +26,13 @@ _COLLAPSED = {
         "centering) or raise objective.teacher_temp"
     ),
 }
+
+
+PREDICTS_MEAN = (
+    "if optimizer.base_lr is tiny or warms up for long, raise it or train longer; if the loss "
+    "jumped to here, lower it; hide less (objective.mask_ratio, published: 0.75) or give the "
+    "decoder more (objective.decoder_depth, objective.decoder_dim)"
+)
 
 
 def collapsed(kind: str, copied_teacher: bool) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from poise.diagnostics import features as feature_metrics
+from poise.diagnostics import reconstruction
 from poise.diagnostics import self_distillation as distillation
 from poise.diagnostics.gather import mean_over_workers, rows_of_all_workers
 from poise.objectives.base import Observation
@@ -67,6 +68,9 @@ def _measure(observation: Observation, scalars: Mapping[str, Tensor]) -> dict[st
         rows = rows_of_all_workers(observation.features.float())
         numbers["features/std"] = feature_metrics.feature_std(rows)
         numbers["features/rankme"] = feature_metrics.rankme(rows)
+    if observation.predictions is not None and observation.targets is not None:
+        own = reconstruction.moments(observation.predictions.float(), observation.targets.float())
+        numbers |= reconstruction.shares(mean_over_workers(own))
     if observation.center is not None:
         numbers["center/norm"] = distillation.center_norm(observation.center)
     return numbers

@@ -14,6 +14,7 @@ class VerdictKind(StrEnum):
     HEALTHY = "healthy"
     UNIFORM = "collapsed: uniform"
     SINGLE_PROTOTYPE = "collapsed: single prototype"
+    PREDICTS_MEAN = "collapsed: predicts the mean"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
@@ -34,13 +35,13 @@ class Verdict:
 
     @property
     def collapsed(self) -> bool:
-        """Either kind of collapse."""
-        return self.kind in (VerdictKind.UNIFORM, VerdictKind.SINGLE_PROTOTYPE)
+        """Any kind of collapse."""
+        return self.kind.startswith("collapsed")
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Every limit of the judgement. Shares are of ln K."""
+    """Every limit of the judgement. A teacher's shares are of ln K."""
 
     no_information_share: float = 0.01
     """Mutual information below this is none."""
@@ -54,6 +55,9 @@ class Thresholds:
     """Without information, entropy above this is the uniform end, below it the single
     prototype's: √K prototypes."""
 
+    nothing_explained_share: float = 0.01
+    """Of the variance of hidden patches: a decoder that explains less predicts the mean."""
+
     min_observations: int = 5
     """Logged steps that a condition must hold for, at the end of the history."""
 
@@ -61,14 +65,15 @@ class Thresholds:
     """Of the steps so far that the condition must have held for."""
 
     min_observations_from_start: int = 10
-    """As ``min_observations``, for a uniform run whose information has never risen."""
+    """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
+    information has never risen, a decoder that has never explained anything."""
 
     min_share_of_plan: float = 0.5
     """Of the planned steps that such a run is given before it is called collapsed."""
 
     rising_factor: float = 2.0
-    """Information that has grown by this factor has risen, unless it is under a tenth of
-    ``no_information_share``, where growth is noise."""
+    """Information, or what is explained, has risen when it has grown by this factor, unless it is
+    under a tenth of the share that counts as none, where growth is noise."""
 
 
 DEFAULT_THRESHOLDS = Thresholds()

@@ -25,8 +25,11 @@ _CURVES = (
     ("teacher/entropy_over_ln_k", "teacher entropy / ln K"),
     ("teacher/kl_over_ln_k", "KL(teacher‖student) / ln K"),
     ("teacher/mutual_information_over_ln_k", "mutual information / ln K"),
+    ("loss/over_mean_patch", "loss / predicting the mean patch"),
+    ("prediction/std_over_target", "spread of predictions / of patches"),
     ("features/rankme", "RankMe of the features"),
     ("eval/knn_top1", "k-NN top-1, %"),
+    ("eval/linear_top1", "linear top-1, %"),
 )
 
 

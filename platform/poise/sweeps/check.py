@@ -14,7 +14,16 @@ from poise.config.space import Sampler
 METRICS = (
     "eval/knn_top1",
     "eval/knn_top5",
+    "eval/linear_top1",
     "loss/total",
+    "features/std",
+    "features/rankme",
+    "gradient/norm",
+    "throughput/images_per_s",
+)
+"""What every run logs and trials can be compared by."""
+
+TEACHER_METRICS = (
     "loss/over_ln_k",
     "teacher/entropy",
     "teacher/kl",
@@ -23,12 +32,16 @@ METRICS = (
     "teacher/mutual_information",
     "teacher/ema_gap",
     "center/norm",
-    "features/std",
-    "features/rankme",
-    "gradient/norm",
-    "throughput/images_per_s",
 )
-"""What runs log and trials can be compared by."""
+"""Of runs with a teacher over prototypes."""
+
+RECONSTRUCTION_METRICS = (
+    "loss/over_mean_patch",
+    "loss/over_flat_patch",
+    "prediction/std",
+    "prediction/std_over_target",
+)
+"""Of runs that predict pixels."""
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
@@ -61,8 +74,14 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
-    if space.metric not in METRICS:
-        hint = nearest(space.metric, METRICS) or f"; there are {', '.join(METRICS)}"
+    signals = recipe.objective.signals
+    metrics = (
+        *METRICS,
+        *(TEACHER_METRICS if signals.num_prototypes is not None else ()),
+        *(RECONSTRUCTION_METRICS if signals.reconstructs else ()),
+    )
+    if space.metric not in metrics:
+        hint = nearest(space.metric, metrics) or f"; there are {', '.join(metrics)}"
         raise PoiseError(f"{source}: metric: no run logs '{space.metric}'{hint}")
     if space.metric.startswith("eval/") and recipe.evaluation.queries is None:
         raise PoiseError(

@@ -55,9 +55,11 @@ def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list
     """Headers and a row per trial: what varies, the verdict and the figures."""
     keys = list(sweep.space.parameters)
     metric = sweep.space.metric
-    extra = [] if metric in ("eval/knn_top1", "loss/over_ln_k") else [metric]
-    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "untrained", "loss / ln K"]
-    headers += extra
+    relative = sweep.recipe.objective.signals.relative_loss
+    losses = [relative] if relative else []
+    extra = [] if metric in ("eval/knn_top1", *(name for name, _ in losses)) else [metric]
+    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "untrained"]
+    headers += [*(label for _, label in losses), *extra]
     rows = [
         [
             record.trial.name,
@@ -66,7 +68,7 @@ def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list
             record.outcome,
             _rounded(record.metrics.get("eval/knn_top1"), 1),
             _rounded(record.metrics.get("untrained/knn_top1"), 1),
-            _rounded(record.metrics.get("loss/over_ln_k"), 3),
+            *(_rounded(record.metrics.get(name), 3) for name, _ in losses),
             *(_rounded(record.metrics.get(name), 4) for name in extra),
             record.step,
             round(record.seconds),

@@ -111,7 +111,7 @@ class ProgressDisplay:
 
 
 def describe(line: Line) -> str:
-    """One line for a person: step, loss, its share of ln K, k-NN, speed, data wait, time left."""
+    """One line for a person: step, loss, how that compares, probes, speed, data wait, time left."""
     metrics = line.metrics
     parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
     for name, label, form in _SHOWN:
@@ -124,7 +124,9 @@ def describe(line: Line) -> str:
 _SHOWN = (
     ("loss/total", "loss", "{:.3f}"),
     ("loss/over_ln_k", "loss/ln K", "{:.3f}"),
+    ("loss/over_mean_patch", "loss/mean patch", "{:.3f}"),
     ("eval/knn_top1", "k-NN", "{:.1f} %"),
+    ("eval/linear_top1", "linear", "{:.1f} %"),
     ("throughput/images_per_s", "speed", "{:.0f} images/s"),
     ("throughput/data_wait_share", "data wait", "{:.0%}"),
 )
