@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -201,8 +202,8 @@ def _missing(model: type[BaseModel], tree: dict[str, object], prefix: str = "") 
             yield f"{prefix}{name}"
         elif isinstance(value, dict):
             for group in groups(field.annotation):
-                if len(groups(field.annotation)) == 1 or (
-                    group.model_fields["name"].default == value.get("name")
+                if len(groups(field.annotation)) == 1 or value.get("name") in get_args(
+                    group.model_fields["name"].annotation
                 ):
                     yield from _missing(group, value, f"{prefix}{name}.")
 

@@ -59,7 +59,7 @@ def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
     parts: list[str] = []
     alternatives: tuple[type[BaseModel], ...] = (model,)
     for part in location:
-        if len(alternatives) > 1 and part in map(_name, alternatives):
+        if len(alternatives) > 1 and any(part in _names(group) for group in alternatives):
             alternatives = _narrowed(alternatives, (part,))
             continue
         fields = [group.model_fields.get(str(part)) for group in alternatives]
@@ -79,10 +79,10 @@ def nearest(key: str, names: Sequence[str]) -> str:
 def _narrowed(
     alternatives: tuple[type[BaseModel], ...], chosen: Collection[Any]
 ) -> tuple[type[BaseModel], ...]:
-    return tuple(each for each in alternatives if _name(each) in chosen) or alternatives
+    return tuple(each for each in alternatives if set(_names(each)) & set(chosen)) or alternatives
 
 
-def _name(group: type[BaseModel]) -> Any:
-    """By which a group is chosen among others."""
+def _names(group: type[BaseModel]) -> tuple[Any, ...]:
+    """By which a group is chosen among others: the values that its ``name`` may have."""
     field = group.model_fields.get("name")
-    return field.default if field else None
+    return get_args(field.annotation) if field else ()
