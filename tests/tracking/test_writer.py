@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 
 from poise.tracking.runs import SPILL_FILE, Run, history
+from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
 from poise.tracking.writer import MetricWriter, Patience, _is_hopeless, metric_name
 
@@ -122,9 +123,16 @@ def test_a_store_that_is_gone_is_reported_once(run: Run, caplog: pytest.LogCaptu
     assert str(waiting(run)) in message
 
 
-def test_values_that_are_no_numbers_survive(run: Run) -> None:
+@pytest.mark.parametrize("by_way_of_the_file", [False, True])
+def test_values_that_are_no_numbers_survive(run: Run, by_way_of_the_file: bool) -> None:
+    odd = {"a": math.nan, "b": math.inf, "c": -math.inf}
+    if by_way_of_the_file:
+        waiting(run).parent.mkdir(parents=True)
+        Spill(waiting(run)).append([Point(name, value, 1000, 1) for name, value in odd.items()])
+        assert '["b", "inf", 1000, 1]\n' in waiting(run).read_text(), "JSON has no infinity"
+        odd = {}
     with closing(run.open_writer()) as writer:
-        writer.log(1, {"a": math.nan, "b": math.inf, "c": -math.inf})
+        writer.log(1, odd)
     values = history(run.store, run.run_id, ["a", "b", "c"])
     assert math.isnan(values["a"][0][1])
     assert (values["b"], values["c"]) == ([(1, math.inf)], [(1, -math.inf)])

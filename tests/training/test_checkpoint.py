@@ -1,5 +1,7 @@
 """Checkpoints round-trip, and refuse what is not theirs."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,13 @@ from poise.config import PoiseError, Recipe
 from poise.data.photometry import Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Progress
-from poise.training.checkpoint import STATE_FILE, load_checkpoint, save_checkpoint
+from poise.training.checkpoint import (
+    RUN_FILE,
+    STATE_FILE,
+    load_checkpoint,
+    read_run,
+    save_checkpoint,
+)
 from poise.training.loop import TrainingState
 from poise.training.optimizer import build_optimizer
 from tests.builders import random_batch, tiny_recipe
@@ -72,3 +80,17 @@ def test_a_diverged_run_is_not_resumed(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "checkpoint", begin(recipe), recipe, lost)
     with pytest.raises(PoiseError, match="had diverged"):
         load_checkpoint(tmp_path / "checkpoint", begin(recipe), recipe)
+
+
+def test_metrics_that_are_no_numbers_are_kept_in_json_that_any_reader_takes(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    odd = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.5}
+    save_checkpoint(tmp_path, begin(recipe), recipe, [(8, odd)])
+
+    def refuse(word: str) -> None:
+        pytest.fail(f"{word} is not JSON")
+
+    json.loads((tmp_path / RUN_FILE).read_text(), parse_constant=refuse)
+    ((step, metrics),) = read_run(tmp_path)["history"]
+    assert step == 8 and math.isnan(metrics.pop("a"))
+    assert metrics == {"b": math.inf, "c": -math.inf, "d": 1.5}

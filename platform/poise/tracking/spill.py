@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from poise.config.not_finite import to_json
+
 
 class Point(NamedTuple):
     """One value of one metric, at the moment it was logged."""
@@ -40,7 +42,7 @@ class Spill:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(f"{json.dumps(point)}\n" for point in points)
+                file.writelines(f"{_as_line(point)}\n" for point in points)
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -61,9 +63,13 @@ class Spill:
                 self.path.unlink()
 
 
+def _as_line(point: Point) -> str:
+    return json.dumps(point._replace(value=to_json(point.value)), allow_nan=False)
+
+
 def _parse(line: str) -> Point | None:
     try:
         key, value, timestamp_ms, step = json.loads(line)
     except ValueError:
         return None  # the line that a killed process was writing
-    return Point(key, value, timestamp_ms, step)
+    return Point(key, float(value), timestamp_ms, step)

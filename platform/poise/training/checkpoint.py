@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from poise.config.errors import PoiseError
+from poise.config.not_finite import to_json
 from poise.config.recipe import Recipe
 from poise.training.loop import TrainingState, is_lost
 
@@ -39,8 +40,14 @@ def save_checkpoint(
     }
     partial = folder / f"{STATE_FILE}.partial"
     torch.save(tensors, partial)
-    run = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "history": list(history)}
-    (folder / RUN_FILE).write_text(json.dumps(run), encoding="utf-8")
+    run = {
+        "recipe": recipe.model_dump(mode="json"),
+        "step": state.step,
+        "history": [
+            (step, {k: to_json(v) for k, v in metrics.items()}) for step, metrics in history
+        ],
+    }
+    (folder / RUN_FILE).write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
     partial.replace(folder / STATE_FILE)  # last: a folder with a state is whole
 
 
@@ -83,6 +90,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise PoiseError(f"{folder / RUN_FILE}: cannot be read: {error}") from None
+    content["history"] = [
+        (step, {name: float(value) for name, value in metrics.items()})
+        for step, metrics in content["history"]
+    ]
     return content
 
 
