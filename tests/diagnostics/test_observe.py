@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poise.diagnostics import diagnose, ema_gap, gradient_norm
+from poise.diagnostics import diagnose, ema_gap
 from poise.diagnostics.features import feature_std, rankme
 from poise.diagnostics.self_distillation import cross_entropy
 from poise.objectives.base import Observation
@@ -99,10 +99,3 @@ def test_ema_gap_is_the_relative_distance_and_zero_for_a_copy() -> None:
     assert ema_gap(student, student).item() == 0
     with pytest.raises(ValueError, match="1 of the teacher"):
         ema_gap(student, teacher[:1])
-
-
-def test_gradient_norm_is_over_all_tensors_and_skips_those_without_gradient() -> None:
-    used, unused = torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.zeros(4))
-    used.grad = torch.full((4,), 2.0)
-    assert gradient_norm([used, unused]).item() == pytest.approx(4)
-    assert gradient_norm([unused]).item() == 0

@@ -7,7 +7,7 @@ numbers; ``poise.sweeps`` and the command line show the verdict.
 
 from poise.diagnostics.judge import judge
 from poise.diagnostics.observe import diagnose
-from poise.diagnostics.parameters import ema_gap, gradient_norm
+from poise.diagnostics.parameters import ema_gap
 from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "VerdictKind",
     "diagnose",
     "ema_gap",
-    "gradient_norm",
     "judge",
 ]

@@ -1,9 +1,9 @@
-"""What the parameters and their gradients show.
+"""What the parameters show.
 
 In: parameters. Out: 0-dimensional tensors on their device. Next: the training loop, which knows
-when in a step to ask (the gradient's norm before clipping, the gap after the optimiser).
+when in a step to ask (after the optimiser).
 
-With data-parallel training both are the same on every worker: no collective is needed.
+With data-parallel training they are the same on every worker: no collective is needed.
 """
 
 from collections.abc import Iterable
@@ -11,19 +11,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
-
-
-@torch.no_grad()
-def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """‖g‖₂ over all parameters that have a gradient, 0 if none has.
-
-    Cost: one pass over the gradients, fused.
-
-    Healthy: falls and settles; a spike now and then is clipped. Broken: 0 (nothing left to learn,
-    or collapse), a steady climb, or not finite.
-    """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return get_total_norm(gradients).float()
 
 
 @torch.no_grad()
