@@ -10,8 +10,16 @@ from torch import nn
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.attention import POOLINGS, check_pooling, patch_entropy, pool, trace
+from poise.models.attention import (
+    POOLINGS,
+    check_pooling,
+    has_class_token,
+    patch_entropy,
+    pool,
+    trace,
+)
 from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.relative import RelativeBackbone
 from tests.builders import TINY_VIT
 
 
@@ -54,6 +62,29 @@ def test_a_trace_shows_what_the_backbone_computes(options: dict[str, object]) ->
     assert torch.equal(last.attention, steps[1].attention)
 
 
+ROTARY = ("vit_small_patch16_dinov3", {})
+SHARED_BIAS = (
+    "beit_base_patch16_224",
+    {"use_shared_rel_pos_bias": True, "use_rel_pos_bias": False},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [ROTARY, ("beit_base_patch16_224", SHARED)], ids=["eva", "beit"]
+)
+def test_transformers_told_where_their_tokens_are_can_be_traced(
+    name: str, options: dict[str, object]
+) -> None:
+    small = {"embed_dim": 24, "depth": 2, "num_heads": 2}
+    config = BackboneConfig(name=name, drop_path=0, options={**small, **options})
+    backbone = build_backbone(config, image_px=32).eval()
+    assert isinstance(backbone, RelativeBackbone) and has_class_token(backbone)
+    images = torch.randn(2, 3, 32, 32)
+    steps = list(trace(backbone, images))
+    torch.testing.assert_close(backbone.timm_model.norm(steps[1].outputs), backbone.tokens(images))
+    torch.testing.assert_close(steps[1].attention, backbone.attention(images))
+
+
 def test_a_trace_does_not_depend_on_the_attention_kernel_and_leaves_it_as_it_was() -> None:
     backbone = tiny_vit()
     images = torch.randn(2, 3, 16, 16)
@@ -90,7 +121,7 @@ class TwoSoftmaxes(nn.Module):
         self.num_heads, self.fused_attn = 2, False
         self.attn_drop = nn.Identity()
 
-    def forward(self, x: torch.Tensor, **masks: object) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, **told: object) -> torch.Tensor:
         for _ in range(2):
             self.attn_drop(torch.zeros(len(x), 2, x.shape[1], x.shape[1]))
         return x

@@ -1,6 +1,6 @@
 """What happens inside a transformer, block by block, and features pooled from its tokens.
 
-In: a ``VitBackbone`` and images. Out: one ``BlockTrace`` at a time, so that memory holds one
+In: a transformer and images. Out: one ``BlockTrace`` at a time, so that memory holds one
 block's attention, and features [B, D]. Next: ``poise.evaluation.attention`` and the probes.
 """
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.models.backbone import VitBackbone
+from poise.models.relative import RelativeBackbone
 
 EPSILON = 1e-6
 """Guards divisions and logarithms, as in the published statistics (arXiv 2412.03215)."""
@@ -54,7 +56,7 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
     uses otherwise. Nothing is kept: a trace that is let go frees its memory.
 
     Args:
-        backbone: a ``VitBackbone``, in evaluation mode.
+        backbone: a transformer of ``poise.models.backbone``, in evaluation mode.
         images: normalised [B, 3, h, w].
         first: index of the first block to show; −1 shows the last alone.
 
@@ -62,14 +64,12 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         PoiseError: the backbone has no blocks with attention, or its attention is of a kind that
             is not one softmax per head.
     """
-    blocks = _blocks(backbone)
-    embed: Any = backbone._embed
-    x: Tensor = embed(images)
-    for index, block in enumerate(blocks):
+    x, blocks = _prepared(backbone, images)
+    for index, (block, arguments) in enumerate(blocks):
         if index < first % len(blocks):
-            x = block(x)
+            x = block(x, **arguments)
             continue
-        traced = _run(index, block, x)
+        traced = _run(index, block, x, arguments)
         x = traced.outputs
         yield traced
         del traced  # else two blocks' attention would be alive at once
@@ -77,7 +77,7 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
 
 def has_class_token(backbone: nn.Module) -> bool:
     """Whether token 0 is a [cls] token."""
-    return bool(getattr(getattr(backbone, "timm_model", None), "has_class_token", False))
+    return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
 
 
 def check_pooling(backbone: nn.Module, name: str) -> None:
@@ -153,14 +153,20 @@ def patch_entropy(to_patches: Tensor) -> Tensor:
     return -(shares * (shares + EPSILON).log()).sum(dim=-1)
 
 
-def _blocks(backbone: nn.Module) -> list[nn.Module]:
-    blocks = list(getattr(getattr(backbone, "timm_model", None), "blocks", ()))
-    if not blocks or not hasattr(backbone, "_embed"):
+def _prepared(
+    backbone: nn.Module, images: Tensor
+) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
+    """Tokens before the first block, and every block with what it is told beside tokens."""
+    if isinstance(backbone, RelativeBackbone):
+        x, arguments = backbone.embed(images)
+    elif isinstance(backbone, VitBackbone):
+        x, arguments = backbone._embed(images), [{}] * len(backbone.timm_model.blocks)
+    else:
         raise PoiseError(f"{type(backbone).__name__}: has no transformer blocks to look into")
-    return blocks
+    return x, list(zip(backbone.timm_model.blocks, arguments, strict=True))
 
 
-def _run(index: int, block: nn.Module, x: Tensor) -> BlockTrace:
+def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
     """Runs a block while its attention and what that adds are taken down."""
     attn: Any = getattr(block, "attn", None)
     dropout: Any = getattr(attn, "attn_drop", None)
@@ -175,7 +181,7 @@ def _run(index: int, block: nn.Module, x: Tensor) -> BlockTrace:
     )
     fused, attn.fused_attn = attn.fused_attn, False
     try:
-        outputs = block(x)
+        outputs = block(x, **arguments)
     finally:
         attn.fused_attn = fused
         for hook in hooks:
