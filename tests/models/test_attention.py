@@ -62,15 +62,13 @@ def test_a_trace_shows_what_the_backbone_computes(options: dict[str, object]) ->
     assert torch.equal(last.attention, steps[1].attention)
 
 
-ROTARY = ("vit_small_patch16_dinov3", {})
-SHARED_BIAS = (
-    "beit_base_patch16_224",
-    {"use_shared_rel_pos_bias": True, "use_rel_pos_bias": False},
-)
-
-
 @pytest.mark.parametrize(
-    ("name", "options"), [ROTARY, ("beit_base_patch16_224", SHARED)], ids=["eva", "beit"]
+    ("name", "options"),
+    [
+        ("vit_small_patch16_dinov3", {}),
+        ("beit_base_patch16_224", {"use_shared_rel_pos_bias": True, "use_rel_pos_bias": False}),
+    ],
+    ids=["eva", "beit"],
 )
 def test_transformers_told_where_their_tokens_are_can_be_traced(
     name: str, options: dict[str, object]
