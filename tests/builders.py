@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from poise.config import Recipe
+from poise.config.views import ViewsConfig
 from poise.data.batch import PHOTOMETRY_COLUMNS, ViewBatch
 
 TINY_VIT = {"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
@@ -42,6 +43,19 @@ def tiny_recipe(**changes: Any) -> Recipe:
             branch = branch.setdefault(parent, {})
         branch[leaf] = value
     return Recipe.model_validate(tree)
+
+
+def tiny_masked_recipe(**changes: Any) -> Recipe:
+    """As ``tiny_recipe``, a masked autoencoder: 16 patches an image, of which 4 are seen."""
+    chances = [name for name in ViewsConfig.model_fields if name.endswith("_probability")]
+    views = {"global_px": 16, "global_count": 1, "local_count": 0, **dict.fromkeys(chances, 0)}
+    objective = {"name": "mae", "decoder_depth": 2, "decoder_dim": 16, "decoder_heads": 2}
+    optimizer = {
+        "base_lr": 0.02, "warmup_epochs": 0, "warmup_meets_peak": False, "betas": [0.9, 0.95],
+        "weight_decay": 0.05, "final_weight_decay": None, "clip_grad": 0,
+    }  # fmt: skip
+    groups = {"data__views": views, "objective": objective, "optimizer": optimizer}
+    return tiny_recipe(**groups | changes)
 
 
 def random_batch(recipe: Recipe, batch_size: int | None = None, seed: int = 0) -> ViewBatch:

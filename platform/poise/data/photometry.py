@@ -129,6 +129,12 @@ class Photometry:
         images = solarize(images, column["solarize"], self._threshold)
         return self._normalize(images)
 
+    def colors(self, images: Tensor) -> Tensor:
+        """What normalisation took away: uint8 of normalised [..., 3, H, W], for people."""
+        mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
+        colors: Tensor = (images * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+        return colors
+
     def _normalize(self, images: Tensor) -> Tensor:
         """Of values in [0, 1], [..., 3, H, W], in place."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -78,6 +79,13 @@ class Objective(nn.Module, ABC):
     def observe(self) -> Observation:
         """What diagnostics may look at, of the latest step."""
 
+    def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
+        """What a person should look at: RGB pictures by name, uint8 [3, h, w].
+
+        Must change neither state nor what training draws at random. Most objectives have none.
+        """
+        return {}
+
     @property
     @abstractmethod
     def trainable(self) -> nn.Module:
@@ -87,6 +95,13 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def backbone(self) -> nn.Module:
         """What is evaluated, registered and kept."""
+
+    def parameter_groups(self) -> list[dict[str, Any]] | None:
+        """The optimiser's groups, where they are not the published two.
+
+        Each has ``params``, ``is_decayed``, and ``lr_scale``, a factor of the learning rate.
+        """
+        return None
 
     def compile_backbones(self) -> None:
         """Compiles what runs on every view; the names of parameters stay."""

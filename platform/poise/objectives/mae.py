@@ -14,11 +14,12 @@ from poise.data.batch import ViewBatch
 from poise.data.draws import uniforms_on_device
 from poise.data.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
-from poise.models.mae import MaskedAutoencoder, patchify, take
+from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 
-_MASK_ADDRESS = -3  # of the draws; views have addresses from 0 up, the plan's orders -1 and -2
+_MASK_ADDRESS = -4  # of the draws, beside those of views, orders and splits
 _EPSILON = 1e-6  # of a patch's variance, as published
+_SMALLEST_PICTURE_PX = 96
 
 
 class Mae(Objective):
@@ -54,10 +55,13 @@ class Mae(Objective):
     def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
         """The loss on one batch of uint8 views."""
         images = self.photometry(batch.global_views, batch.global_photometry)[0]
-        noise = uniforms_on_device(
-            self.seed, progress.epoch, batch.sample_ids, _MASK_ADDRESS, self.num_patches
+        return self.reconstruct(images, self.draw_noise(batch, progress.epoch))
+
+    def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
+        """What decides which patches are hidden: [B, N]."""
+        return uniforms_on_device(
+            self.seed, epoch, batch.sample_ids, _MASK_ADDRESS, self.num_patches
         )
-        return self.reconstruct(images, noise)
 
     def reconstruct(self, images: Tensor, noise: Tensor) -> StepResult:
         """The loss on normalised images [B, 3, H, W]; the smallest of noise [B, N] are seen."""
@@ -77,8 +81,8 @@ class Mae(Objective):
         """What is to be predicted of patches [B, n, C]."""
         if not self.config.norm_pix_loss:
             return patches
-        variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
-        return (patches - mean) / (variance + _EPSILON).sqrt()
+        mean, std = _mean_and_std(patches)
+        return (patches - mean) / std
 
     def observe(self) -> Observation:
         """The latest step, for diagnostics."""
@@ -87,6 +91,39 @@ class Mae(Objective):
             targets=self._latest["targets"],
             predictions=self._latest["predictions"],
         )
+
+    @torch.no_grad()
+    def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
+        """A column per image: the image, what is seen of it, what is predicted, and both as one.
+
+        Hidden as in epoch 0. Where normalised pixels are predicted, each patch is shown with its
+        own true mean and standard deviation: the model says nothing about them.
+        """
+        autoencoder, was_training = self.autoencoder, self.autoencoder.training
+        autoencoder.eval()
+        images = self.photometry(batch.global_views, batch.global_photometry)[0]
+        order = self.draw_noise(batch, epoch=0).argsort(dim=1)
+        patches = take(patchify(images, self.backbone.patch_px), order)
+        seen = order[:, : self.num_visible]
+        latent = autoencoder.encode(patches[:, : self.num_visible], seen)
+        predicted = autoencoder.decoder(latent, order, everywhere=True).float()
+        autoencoder.train(was_training)
+        if self.config.norm_pix_loss:
+            mean, std = _mean_and_std(patches)
+            predicted = predicted * std + mean
+        merged = torch.cat([patches[:, : self.num_visible], predicted[:, self.num_visible :]], 1)
+        visible = torch.zeros_like(patches)  # the mean colour of all images, where it is hidden
+        visible[:, : self.num_visible] = patches[:, : self.num_visible]
+        return {"reconstruction": self._grid(order, patches, visible, predicted, merged)}
+
+    def _grid(self, order: Tensor, *rows: Tensor) -> Tensor:
+        """Patches in ``order``, [B, N, C] for each row, as one picture."""
+        patch_px, in_place = self.backbone.patch_px, order.argsort(dim=1)
+        images = [unpatchify(take(row, in_place), patch_px, self.autoencoder.grid) for row in rows]
+        colors = self.photometry.colors(torch.stack(images))  # [rows, B, 3, H, W]
+        grid = colors.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+        times = max(1, _SMALLEST_PICTURE_PX // images[0].shape[-1])
+        return grid.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
     def compile_backbones(self) -> None:
         """Compiles encoder and decoder as one."""
@@ -105,3 +142,9 @@ class Mae(Objective):
     def backbone(self) -> VitBackbone:
         """The encoder."""
         return self.autoencoder.backbone
+
+
+def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each patch's numbers, [..., 1]; the variance is the unbiased one, as published."""
+    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return mean, (variance + _EPSILON).sqrt()
