@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
 from poise.config.objectives import DinoConfig, MaeConfig
+from poise.config.probes import FinetuneConfig, ProbeConfig
 from poise.config.views import ViewsConfig
 
 _FIRST_OBJECTIVE = "dino"  # of recipes that do not name theirs
@@ -23,7 +24,9 @@ def _named(settings: Any) -> Any:
 
 
 ObjectiveConfig = Annotated[
-    DinoConfig | MaeConfig, Field(discriminator="name"), BeforeValidator(_named)
+    DinoConfig | MaeConfig | ProbeConfig | FinetuneConfig,
+    Field(discriminator="name"),
+    BeforeValidator(_named),
 ]
 """Every objective's settings, told apart by ``name``."""
 

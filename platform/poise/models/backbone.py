@@ -92,12 +92,16 @@ class VitBackbone(nn.Module):
 
     def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
         """Tokens of each of the last blocks, through the last norm, earliest first."""
+        return [self.timm_model.norm(x) for x in self.block_outputs(images, num_blocks)]
+
+    def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
+        """Tokens of each of the last blocks as they leave it, earliest first."""
         x = self._embed(images)
         kept: list[Tensor] = []
         for block in self.timm_model.blocks:
             x = block(x)
             kept = [*kept[-(num_blocks - 1) :], x] if num_blocks > 1 else [x]
-        return [self.timm_model.norm(x) for x in kept]
+        return kept
 
     def attention(self, images: Tensor) -> Tensor:
         """Attention of the last block, after softmax: [B, heads, T, T] with T = prefix + N."""

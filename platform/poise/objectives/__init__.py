@@ -1,4 +1,4 @@
-"""What is learned from views without labels.
+"""What is learned from views: without labels, or, by probes, with them.
 
 In: a ``ViewBatch``. Out: a loss to differentiate, and what follows the optimiser. Next:
 ``poise.diagnostics``.
@@ -10,9 +10,16 @@ from poise.config.recipe import Recipe
 from poise.data.photometry import Photometry
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 from poise.objectives.dino import Dino
+from poise.objectives.finetune import Finetune
 from poise.objectives.mae import Mae
+from poise.objectives.probe import Probe
 
-OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {"dino": Dino, "mae": Mae}
+OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {
+    "dino": Dino,
+    "mae": Mae,
+    "probe": Probe,
+    "finetune": Finetune,
+}
 """Every objective by the name that recipes give it."""
 
 

@@ -14,10 +14,17 @@ from poise.objectives.schedules import cosine
 _CLIP_EPSILON = 1e-6  # added to the norm, as published
 
 
-def build_optimizer(config: OptimizerConfig, module: nn.Module) -> Optimizer:
-    """The recipe's optimiser over what ``module`` trains. Learning rates are set per step."""
-    groups = parameter_groups(module)
-    return _OPTIMIZERS[config.name](groups, config)
+def build_optimizer(
+    config: OptimizerConfig, module: nn.Module, groups: list[dict[str, Any]] | None = None
+) -> Optimizer:
+    """The recipe's optimiser over what ``module`` trains. Learning rates are set per step.
+
+    Args:
+        config: the recipe's.
+        module: what is trained.
+        groups: of its parameters, where an objective has its own (``parameter_groups``).
+    """
+    return _OPTIMIZERS[config.name](groups or parameter_groups(module), config)
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
@@ -53,7 +60,7 @@ def schedules(recipe: Recipe, progress: Progress) -> dict[str, float]:
 def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
     """Gives the optimiser this step's learning rate and weight decay."""
     for group in optimizer.param_groups:
-        group["lr"] = values["schedule/lr"]
+        group["lr"] = values["schedule/lr"] * group.get("lr_scale", 1.0)
         if group["is_decayed"]:
             group["weight_decay"] = values["schedule/weight_decay"]
 

@@ -186,7 +186,8 @@ def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
     manifest = Manifest.read(recipe.data.dataset)
     mean, std = normalization(recipe.data.views, manifest)
     objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
-    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
+    groups = objective.parameter_groups()
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable, groups))
 
 
 @dataclass

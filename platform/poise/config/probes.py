@@ -1,0 +1,93 @@
+"""The settings of objectives that learn from labels: probes and fine-tuning."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from poise.config.base import NonNegative, Probability, Strict
+from poise.config.objectives import ObjectiveSettings
+from poise.config.views import ViewsConfig
+
+Multiplier = Annotated[float, Field(gt=0)]
+
+
+class AbmilpConfig(Strict):
+    """How AbMILP (arXiv 2412.03215) pools tokens. The defaults are the paper's recipe."""
+
+    depth: int = Field(1, ge=1, le=8)
+    """Linear layers of the predictor of attention."""
+
+    activation: Literal["tanh", "relu"] = "relu"
+    """Between those layers; with one there is none."""
+
+    self_attention: Literal["none", "map", "both"] = "none"
+    """One head of attention among the tokens first: for the map, or for what is pooled too."""
+
+    condition: Literal["none", "pe"] = "none"
+    """`pe` adds sine-cosine positions to what the predictor sees."""
+
+    content: Literal["patch", "all"] = "patch"
+    """Patches alone, or [cls] and registers as well."""
+
+
+class LabelledSettings(ObjectiveSettings):
+    """What every objective that learns from labels has."""
+
+    model: str
+    """Folder of the backbone's package."""
+
+    def check_views(self, views: ViewsConfig) -> None:
+        """Raises ValueError when there is not exactly one view."""
+        if (views.global_count, views.local_count) != (1, 0):
+            raise ValueError(
+                f"objective {self.name} classifies one view per image: set "
+                "data.views.global_count=1 and data.views.local_count=0, got "
+                f"{views.global_count} and {views.local_count}"
+            )
+
+
+class ProbeConfig(LabelledSettings):
+    """Linear classifiers on features of a frozen backbone, a grid of learning rates at once."""
+
+    name: Literal["probe"] = "probe"
+
+    features: tuple[str, ...] = Field(("cls",), min_length=1)
+    """What is classified: `cls`, `mean`, `cls_mean`, `last_N`, `cp1` … `cp4`, `attn_lcte`,
+    `attn_mn`, `abmilp`, or the `pooled` map of a residual network. Each has its own grid."""
+
+    lr_multipliers: tuple[Multiplier, ...] = Field((1.0,), min_length=1)
+    """The grid: each head learns at `optimizer.base_lr` times one of these."""
+
+    held_out: float = Field(0.1, ge=0, lt=1)
+    """Share of the training images that no head learns from and that choose among the heads."""
+
+    batch_norm: bool = False
+    """Standardises features by batch statistics, without a scale of its own (eps 1e-6)."""
+
+    weight_std: NonNegative = 0.01
+    """Of the classifiers' initial weights; 0 takes PyTorch's own initialisation."""
+
+    abmilp: AbmilpConfig = AbmilpConfig()
+
+
+class FinetuneConfig(LabelledSettings):
+    """The whole backbone learns labels. The defaults are MAE's for ViT-B (arXiv 2111.06377)."""
+
+    name: Literal["finetune"] = "finetune"
+
+    layer_decay: float = Field(0.65, gt=0, le=1)
+    """Of the learning rate, from each block to the one below it."""
+
+    drop_path: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: Probability = 0.1
+    mixup: NonNegative = 0.8
+    """Alpha of the mixing weight's beta distribution; 0 is off."""
+
+    cutmix: NonNegative = 1.0
+    """The same for pasted boxes; where both are on, each batch takes either."""
+
+    erase_probability: Probability = 0.25
+    """That a box of an image is replaced by noise."""
+
+    weight_std: NonNegative = 2e-5
+    """Of the classifier's initial weights."""

@@ -1,0 +1,127 @@
+"""What a probe reads of a frozen backbone: several features in one pass.
+
+In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.probes``.
+
+``cls``, ``mean``, ``cls_mean`` and ``last_N`` (the [cls] tokens of the last N blocks, side by
+side: DINO's linear protocol) are read after the final norm, as their publications do. ``cp1`` …
+``cp4``, ``attn_lcte`` and ``attn_mn`` are pooled, and ``abmilp`` learns to pool, from the last
+block's tokens without that norm (arXiv 2412.03215). A residual network has one: ``pooled``.
+"""
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.keys import nearest
+from poise.models.attention import POOLINGS, check_pooling, pool, trace
+from poise.models.backbone import VitBackbone
+
+_NORMED = ("cls", "mean", "cls_mean")
+_LAST = re.compile(r"last_([1-9]\d*)")
+_CENTRAL = re.compile(r"cp([1-4])")
+FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
+"""Names to choose from; other numbers than 4 may follow ``last_``."""
+
+_TRACING = threading.Lock()  # a trace watches the modules themselves, which threads share
+
+
+class Readout(nn.Module):
+    """Reads features of a frozen backbone; no gradient flows."""
+
+    def __init__(self, backbone: nn.Module, names: Sequence[str], image_px: int):
+        """Checks the names.
+
+        Raises:
+            PoiseError: a name is unknown, or the backbone has nothing of the kind.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.names = tuple(dict.fromkeys(names))
+        for name in self.names:
+            check_feature(backbone, name, image_px)
+        self._num_blocks = max([1, *map(_blocks_of, self.names)])
+        self._attends = any(name.startswith("attn_") for name in self.names)
+
+    def dim(self, name: str) -> int:
+        """D of a feature; of each token, for ``abmilp``."""
+        width: int = self.backbone.feature_dim  # type: ignore[assignment]
+        return width * (2 if name == "cls_mean" else _blocks_of(name))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features [B, D] of normalised images [B, 3, h, w]; for ``abmilp`` all tokens."""
+        if not isinstance(self.backbone, VitBackbone) or self.names == ("cls",):
+            return {name: self.backbone(images) for name in self.names}
+        outputs, attention = self._last_blocks(images)
+        norm: Any = self.backbone.timm_model.norm
+        normed: list[Tensor] = [norm(tokens) for tokens in outputs]
+        grid = (
+            images.shape[2] // self.backbone.patch_px,
+            images.shape[3] // self.backbone.patch_px,
+        )
+        found = {}
+        for name in self.names:
+            if name == "abmilp":
+                found[name] = outputs[-1]
+            elif _LAST.fullmatch(name):
+                found[name] = torch.cat([x[:, 0] for x in normed[-_blocks_of(name) :]], dim=1)
+            else:
+                tokens = normed[-1] if name in _NORMED else outputs[-1]
+                prefix = self.backbone.num_prefix_tokens
+                found[name] = pool(tokens, attention, prefix, grid, name)
+        return found
+
+    def _last_blocks(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Tokens after each of the last blocks, before the norm, and the last one's attention."""
+        if not self._attends:
+            return self.backbone.block_outputs(images, self._num_blocks), None
+        outputs: list[Tensor] = []
+        attention = None
+        with _TRACING:
+            for block in trace(self.backbone, images, first=-self._num_blocks):
+                outputs.append(block.outputs)
+                attention = block.attention
+        return outputs, attention
+
+
+def default_feature(backbone: nn.Module) -> str:
+    """What k-NN reads: [cls], the mean patch where there is none, the pooled map."""
+    if not isinstance(backbone, VitBackbone):
+        return "pooled"
+    return "cls" if backbone.timm_model.has_class_token else "mean"
+
+
+def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
+    """Refuses a feature that a backbone does not have.
+
+    Raises:
+        PoiseError: the message names what there is.
+    """
+    last, central = _LAST.fullmatch(name), _CENTRAL.fullmatch(name)
+    if name not in FEATURES and not last:
+        known = nearest(name, FEATURES) or f"; there are {', '.join(FEATURES)}"
+        raise PoiseError(f"features: there is no '{name}'{known}")
+    if not isinstance(backbone, VitBackbone):
+        if name != "pooled":
+            raise PoiseError(f"features={name}: a residual network has no tokens; it has 'pooled'")
+        return
+    if name == "pooled":
+        raise PoiseError("features=pooled: is a residual network's; a transformer has 'mean'")
+    depth, side = len(backbone.timm_model.blocks), image_px // backbone.patch_px
+    if last and int(last[1]) > depth:
+        raise PoiseError(f"features={name}: the backbone has {depth} blocks")
+    if central and int(central[1]) > side:
+        raise PoiseError(f"features={name}: images of {image_px} px have {side} × {side} patches")
+    if name != "abmilp":
+        check_pooling(backbone, "cls" if last else name)
+
+
+def _blocks_of(name: str) -> int:
+    """How many of the last blocks a feature needs."""
+    last = _LAST.fullmatch(name)
+    return int(last[1]) if last else 1

@@ -1,0 +1,166 @@
+"""Fine-tuning: the whole backbone learns labels (MAE's recipe, arXiv 2111.06377, appendix A).
+
+Mixing, erasing, smoothing and the decay of learning rates over layers are timm's. RandAugment of
+the published recipe is left out: it works on Pillow images one by one, and views here are made on
+the device; the jitter of ``data.views`` may take its place.
+"""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from poise.config.probes import FinetuneConfig
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.photometry import Photometry
+from poise.models.backbone import VitBackbone
+from poise.objectives.base import Progress, StepResult
+from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
+
+HEAD = "finetune"
+"""Under which the one head's logits are given."""
+
+
+class Classifier(nn.Module):
+    """A backbone with a linear classifier of its mean patch, after a norm of their own.
+
+    As published, the final norm of the backbone is left out. A residual network's pooled map is
+    classified as it is.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, weight_std: float):
+        super().__init__()
+        self.backbone: Any = backbone
+        self.has_tokens = isinstance(backbone, VitBackbone)
+        dim: int = backbone.feature_dim  # type: ignore[assignment]
+        self.norm: nn.Module = nn.Identity()
+        if isinstance(backbone, VitBackbone):
+            backbone.timm_model.norm = nn.Identity()
+            self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.linear = nn.Linear(dim, num_classes)
+        nn.init.trunc_normal_(self.linear.weight, std=weight_std)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, C] of normalised images [B, 3, h, w]."""
+        if self.has_tokens:
+            feature = self.backbone.tokens(images)[:, self.backbone.num_prefix_tokens :].mean(dim=1)
+        else:
+            feature = self.backbone(images)
+        logits: Tensor = self.linear(self.norm(feature))
+        return logits
+
+
+class Finetune(LabelledObjective):
+    """A classifier of which every parameter learns, the lower blocks more slowly."""
+
+    def __init__(self, recipe: Recipe, photometry: Photometry):
+        """Draws the classifier; the recipe's photometry gives way to the backbone's own."""
+        self.config: FinetuneConfig = recipe.objective  # type: ignore[assignment]
+        super().__init__(recipe, self.config)
+        _set_drop_path(self.loaded, self.config.drop_path)
+        self.classifier = Classifier(self.loaded, self.num_classes, self.config.weight_std)
+        self._mix = _build_mixing(self.config, self.num_classes)
+        self._erase = _build_erasing(self.config)
+
+    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+        """The loss on one batch of uint8 views."""
+        from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+
+        _seed_from_torch()
+        images, labels = self.taught(batch)
+        even = len(labels) - len(labels) % 2  # images are mixed in pairs
+        images, labels = images[:even], labels[:even]
+        if too_few(labels):
+            return StepResult(nothing_learned(self.classifier), {})
+        share = len(labels) / len(batch)
+        if self._erase is not None:
+            self._erase.device = images.device
+            images = self._erase(images)
+        if self._mix is None:
+            smoothed = LabelSmoothingCrossEntropy(self.config.label_smoothing)
+            loss = smoothed(self.classifier(images).float(), labels)
+        else:
+            images, targets = self._mix(images, labels)
+            loss = SoftTargetCrossEntropy()(self.classifier(images).float(), targets)
+        return StepResult(loss * share, {})
+
+    def scores(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits [B, 1, C], under ``HEAD``."""
+        return {HEAD: self.classifier(images)[:, None]}
+
+    def parameter_groups(self) -> Groups:
+        """Groups by layer: block i of n learns at layer_decay^(n − i) of the head's rate.
+
+        Biases, norms, [cls] and positions are spared of weight decay, as published.
+        """
+        from timm.optim import param_groups_layer_decay
+
+        vit = self.classifier.backbone.timm_model
+        decay = self.config.layer_decay
+        spared = vit.no_weight_decay() if self.classifier.has_tokens else ()
+        layers = param_groups_layer_decay(
+            vit, weight_decay=1.0, no_weight_decay_list=spared, layer_decay=decay
+        )
+        # The final norm, a layer of its own, is gone; the others stay as far from the head.
+        groups = [
+            _group(each["params"], each["weight_decay"] > 0, each["lr_scale"] * decay)
+            for each in layers
+        ]
+        head = [*self.classifier.norm.parameters(), *self.classifier.linear.parameters()]
+        groups.append(_group([p for p in head if p.ndim > 1], True, 1.0))
+        groups.append(_group([p for p in head if p.ndim == 1], False, 1.0))
+        return groups
+
+    @property
+    def trainable(self) -> nn.Module:
+        """Backbone and head."""
+        return self.classifier
+
+
+def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dict[str, Any]:
+    group = {"params": params, "is_decayed": is_decayed, "lr_scale": lr_scale}
+    return group if is_decayed else {**group, "weight_decay": 0.0}
+
+
+def _set_drop_path(backbone: nn.Module, rate: float) -> None:
+    """Stochastic depth that rises linearly from 0 at the first block; the package has its own."""
+    from timm.layers import DropPath
+
+    blocks = getattr(getattr(backbone, "timm_model", None), "blocks", ())
+    rates = torch.linspace(0, rate, max(1, len(blocks))).tolist()
+    for block, own_rate in zip(blocks, rates, strict=False):
+        for name in ("drop_path1", "drop_path2"):
+            setattr(block, name, DropPath(own_rate) if own_rate else nn.Identity())
+
+
+def _build_mixing(config: FinetuneConfig, num_classes: int) -> Any:
+    """Mixup and cutmix of timm, or none where both are off."""
+    from timm.data import Mixup
+
+    if not (config.mixup or config.cutmix):
+        return None
+    return Mixup(
+        config.mixup,
+        config.cutmix,
+        label_smoothing=config.label_smoothing,
+        num_classes=num_classes,
+    )
+
+
+def _build_erasing(config: FinetuneConfig) -> Any:
+    from timm.data.random_erasing import RandomErasing
+
+    if not config.erase_probability:
+        return None
+    return RandomErasing(config.erase_probability, mode="pixel")
+
+
+def _seed_from_torch() -> None:
+    """Makes what timm draws from Python and NumPy a function of the step, as all else is."""
+    seed = int(torch.randint(2**31, ()))
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,98 @@
+"""What objectives that learn from labels share: a finished backbone, and which images teach.
+
+In: a recipe whose objective names a backbone's package. Out: ``LabelledObjective``, the base of
+``poise.objectives.probe`` and ``poise.objectives.finetune``. Next: the same training loop.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.probes import LabelledSettings
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.draws import uniforms
+from poise.data.manifest import Manifest
+from poise.data.photometry import Photometry
+from poise.models.package import load_backbone
+from poise.objectives.base import Objective, Observation, Progress
+
+_SPLIT = -3  # in place of a view, in the addresses of draws
+_FEWEST = 2  # images that a step must have: one has no batch statistics
+
+
+class LabelledObjective(Objective):
+    """Learns labels on top of, or together with, a backbone that was trained before."""
+
+    def __init__(self, recipe: Recipe, settings: LabelledSettings):
+        """Loads the backbone.
+
+        Raises:
+            PoiseError: it is no package, or the dataset has no labels.
+        """
+        super().__init__()
+        manifest = Manifest.read(recipe.data.dataset)
+        if not manifest.classes:
+            raise PoiseError(
+                f"{recipe.data.dataset}: has no labels to learn from; "
+                "prepare it from a folder of class folders, or choose another dataset"
+            )
+        self.num_classes = len(manifest.classes)
+        self.loaded, package = load_backbone(settings.model)
+        mean, std = package["normalization"]["mean"], package["normalization"]["std"]
+        # The backbone's own, whatever this dataset's may be.
+        self.photometry = Photometry(recipe.data.views, mean, std)
+        self._features: Tensor | None = None
+
+    @abstractmethod
+    def scores(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits [B, G, C] by feature, of normalised images [B, 3, h, w]."""
+
+    def taught(self, batch: ViewBatch, held_out: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The images of a batch to learn from, normalised, and their labels."""
+        if batch.labels is None:
+            raise PoiseError("a batch without labels teaches nothing; choose a labelled dataset")
+        held = is_held_out(batch.sample_ids.cpu().numpy(), held_out)
+        rows = (batch.labels >= 0) & torch.from_numpy(~held).to(batch.labels.device)
+        views, parameters = batch.global_views[:, rows], batch.global_photometry[:, rows]
+        return self.photometry(views, parameters)[0], batch.labels[rows]
+
+    def observe(self) -> Observation:
+        """Nothing: what is known of the features was known before."""
+        return Observation()
+
+    def schedules(self, progress: Progress) -> dict[str, float]:
+        """None but the optimiser's."""
+        return {}
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The one that was loaded."""
+        return self.loaded
+
+
+def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which training images choose among heads instead of teaching them.
+
+    A function of the image's id alone: neither seed nor epoch nor worker changes it.
+    """
+    chosen: NDArray[np.bool_] = uniforms(0, 0, sample_ids, _SPLIT, 1)[..., 0] < share
+    return chosen
+
+
+def too_few(labels: Tensor) -> bool:
+    """Whether so few of a batch's images teach that the step is left out."""
+    return len(labels) < _FEWEST
+
+
+def nothing_learned(module: nn.Module) -> Tensor:
+    """A loss without a gradient, that reaches every parameter: other workers wait for it."""
+    return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), torch.zeros(()))
+
+
+Groups = list[dict[str, Any]]

@@ -1,0 +1,110 @@
+"""Linear and attentive probes: classifiers that learn on a frozen backbone's features.
+
+Shapes: B images that teach, G learning rates, C classes.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poise.config.probes import ProbeConfig
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.photometry import Photometry
+from poise.models.abmilp import Abmilp
+from poise.models.probes import HeadGrid, ProbeHeads
+from poise.models.readout import Readout
+from poise.objectives.base import Progress, StepResult
+from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
+
+
+class Probe(LabelledObjective):
+    """A grid of heads for each of several features, all in one pass of the backbone.
+
+    The loss is the sum over heads, so that each head learns what it would learn alone.
+    """
+
+    def __init__(self, recipe: Recipe, photometry: Photometry):
+        """Draws the heads; the recipe's photometry gives way to the backbone's own.
+
+        Raises:
+            PoiseError: as ``Readout`` and ``LabelledObjective``.
+        """
+        self.config: ProbeConfig = recipe.objective  # type: ignore[assignment]
+        super().__init__(recipe, self.config)
+        self.loaded.requires_grad_(False).eval()
+        image_px = recipe.data.views.global_px
+        self.readout = Readout(self.loaded, self.config.features, image_px)
+        self.heads = build_heads(self.readout, self.config, self.num_classes, image_px)
+
+    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+        """The loss on one batch of uint8 views.
+
+        Divided by how many images would teach on average, which no worker's share changes.
+        """
+        images, labels = self.taught(batch, self.config.held_out)
+        if too_few(labels):
+            loss = nothing_learned(self.heads)
+        else:
+            expected = len(batch) * (1 - self.config.held_out)
+            loss = grid_loss(self.scores(images), labels) * len(labels) / expected
+        num_heads = len(self.config.features) * len(self.config.lr_multipliers)
+        return StepResult(loss, {"loss/per_head": loss.detach() / num_heads})
+
+    def scores(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits [B, G, C] by feature."""
+        logits: dict[str, Tensor] = self.heads(self.readout(images))
+        return logits
+
+    def parameter_groups(self) -> Groups:
+        """One for each learning rate of the grid."""
+        return grid_groups(self.heads, self.config.lr_multipliers)
+
+    def train(self, mode: bool = True) -> "Probe":
+        """The frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        self.loaded.eval()
+        return self
+
+    @property
+    def trainable(self) -> nn.Module:
+        """The heads."""
+        return self.heads
+
+
+def build_heads(
+    readout: Readout, config: ProbeConfig, num_classes: int, image_px: int
+) -> ProbeHeads:
+    """A grid of heads for every feature that is read."""
+    grids = {}
+    for name in readout.names:
+        pool = None
+        if name == "abmilp":
+            side = image_px // int(readout.backbone.patch_px)  # type: ignore[arg-type]
+            prefix = int(readout.backbone.num_prefix_tokens)  # type: ignore[arg-type]
+            pool = Abmilp(readout.dim(name), (side, side), prefix, config.abmilp)
+        num_heads = len(config.lr_multipliers)
+        grids[name] = HeadGrid(
+            readout.dim(name), num_classes, num_heads, config.weight_std, config.batch_norm, pool
+        )
+    return ProbeHeads(grids)
+
+
+def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
+    """The sum over all heads of each head's mean cross-entropy; logits [B, G, C] by feature."""
+    total = labels.new_zeros((), dtype=next(iter(scores.values())).dtype)
+    for logits in scores.values():
+        repeated = labels.repeat_interleave(logits.shape[1])
+        summed = F.cross_entropy(logits.flatten(0, 1).float(), repeated, reduction="sum")
+        total = total + summed / len(labels)
+    return total
+
+
+def grid_groups(heads: ProbeHeads, multipliers: Sequence[float]) -> Groups:
+    """The optimiser's groups: what learns at each multiple of the base learning rate."""
+    return [
+        {"params": grid.members(head), "is_decayed": True, "lr_scale": multiplier}  # type: ignore[operator]
+        for grid in heads.grids.values()
+        for head, multiplier in enumerate(multipliers)
+    ]
