@@ -1,0 +1,73 @@
+"""Backbones described by timm's names and arguments instead of by the shapes of their weights.
+
+In: a timm name, or the arguments that a Hugging Face folder keeps. Out: a ``Reading``.
+Next: ``poise.models.published.sources``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.published.translation import Reading, Tensors
+from poise.models.timm_models import family
+
+_DECIDED = ("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_reg_tokens")
+"""Arguments that follow from the rest of a package's config."""
+
+
+def describe(model: nn.Module, tensors: Tensors) -> Reading:
+    """What a timm model is, as a backbone's config.
+
+    Args:
+        model: as ``timm.create_model`` made it.
+        tensors: its weights, which may be those of a file.
+
+    Raises:
+        PoiseError: it is of a family that cannot be a backbone.
+    """
+    source: Any = model
+    name = str(source.pretrained_cfg["architecture"])
+    kind = family(name)
+    if kind == "other":
+        raise PoiseError(f"{name}: a {type(model).__name__} cannot be a backbone")
+    if kind == "resnet":
+        px = int(source.pretrained_cfg["input_size"][-1])
+        return Reading(BackboneConfig(name=name, drop_path=0), px, tensors, px)
+    registers = getattr(source, "reg_token", None)
+    num_registers = 0 if registers is None else int(registers.shape[1])
+    options: dict[str, Any] = {"global_pool": source.global_pool}
+    without_positions = getattr(source, "no_embed_class", False)
+    if kind != "beit" and without_positions != (num_registers > 0):
+        options["no_embed_class"] = without_positions
+    if "dinov3" in name:
+        options["global_pool"] = "token"  # as published; timm's default is the mean patch
+    config = BackboneConfig(name=name, num_registers=num_registers, drop_path=0, options=options)
+    image_px = int(source.patch_embed.img_size[0])
+    return Reading(config, image_px, tensors, image_px)
+
+
+def from_arguments(name: str, arguments: Mapping[str, Any], tensors: Tensors) -> Reading:
+    """The model that a Hugging Face folder's ``config.json`` describes.
+
+    Args:
+        name: timm's, without a tag.
+        arguments: its ``model_args``.
+        tensors: its weights.
+    """
+    import timm
+
+    if family(name) == "other":
+        raise PoiseError(f"{name}: cannot be a backbone")
+    model = timm.create_model(name, **{**arguments, "num_classes": 0})
+    reading = describe(model, tensors)
+    kept = {key: value for key, value in arguments.items() if key not in _DECIDED}
+    options = {**reading.backbone.options, **kept}
+    return Reading(
+        reading.backbone.model_copy(update={"options": options}),
+        reading.image_px,
+        tensors,
+        reading.evaluation_px,
+    )

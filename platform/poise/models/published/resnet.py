@@ -1,0 +1,33 @@
+"""Residual networks, as torchvision, DINO and timm name them.
+
+In: tensors under those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+"""
+
+import re
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.published.shapes import Wishes
+from poise.models.published.translation import Reading, Tensors
+
+_NAMES: dict[tuple[tuple[int, ...], bool], str] = {
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+    ((3, 4, 23, 3), True): "resnet101",
+    ((3, 8, 36, 3), True): "resnet152",
+}  # by blocks per stage, and whether they are bottlenecks
+_PX = 224
+
+
+def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
+    """One of the published depths; its weights fit images of any size."""
+    blocks = [set[str](), set[str](), set[str](), set[str]()]
+    for name in tensors:
+        if match := re.match(r"layer([1-4])\.(\d+)\.", name):
+            blocks[int(match.group(1)) - 1].add(match.group(2))
+    counts = tuple(map(len, blocks))
+    found = _NAMES.get((counts, "layer1.0.conv3.weight" in tensors))
+    if found is None:
+        raise PoiseError(f"stages of {counts} blocks: no published residual network has them")
+    return Reading(BackboneConfig(name=found, drop_path=0), _PX, tensors, _PX)

@@ -1,0 +1,54 @@
+"""SimMIM's layout (arXiv 2111.09886), for timm's Beit; BEiT's own is the same without prefix.
+
+In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+"""
+
+from typing import Any
+
+import torch
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.published.shapes import Wishes, measure, mlp_ratio
+from poise.models.published.translation import Reading, Tensors
+
+_SHARED = "rel_pos_bias.relative_position_bias_table"
+_OWN = "blocks.0.attn.relative_position_bias_table"
+_SPECIAL = 3  # rows of a table for [cls] to patch, patch to [cls], and [cls] to itself
+
+
+def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
+    """A transformer with relative position bias, LayerScale, and biases of queries and values."""
+    size = measure(tensors, wishes)
+    options: dict[str, Any] = {
+        **size.options,
+        "use_abs_pos_emb": "pos_embed" in tensors,
+        "use_rel_pos_bias": _OWN in tensors,
+        "use_shared_rel_pos_bias": _SHARED in tensors,
+        "qkv_bias": "blocks.0.attn.q_bias" in tensors,
+        "init_values": 0.1,  # present, whatever it is: the file has the values
+        "global_pool": "token",
+        "use_fc_norm": "norm.weight" not in tensors,
+    }
+    if (ratio := mlp_ratio(tensors)) != 4:
+        options["mlp_ratio"] = ratio
+    notes: tuple[str, ...] = ()
+    if "fc_norm.weight" in tensors:
+        options["global_pool"] = "avg"
+    elif options["use_fc_norm"]:
+        ones = torch.ones(size.embed_dim)
+        tensors = tensors | {"fc_norm.weight": ones, "fc_norm.bias": torch.zeros_like(ones)}
+        notes = ("the file has no last norm: one without learned values normalises the feature",)
+    name = "beit_large_patch16_224" if size.embed_dim == 1024 else "beit_base_patch16_224"
+    config = BackboneConfig(name=name, drop_path=0, options=options)
+    image_px = _grid(tensors) * size.patch_px
+    return Reading(config, image_px, tensors, image_px, notes)
+
+
+def _grid(tensors: Tensors) -> int:
+    """Patches along a side: a table has a row for each of (2·side − 1)² offsets."""
+    rows = next(tensors[name].shape[0] for name in (_SHARED, _OWN) if name in tensors)
+    side = next((side for side in range(1, 257) if (2 * side - 1) ** 2 + _SPECIAL == rows), None)
+    if side is None:
+        raise PoiseError(f"a table of {rows} relative positions is that of no square grid")
+    return side

@@ -1,0 +1,102 @@
+"""timm's models by name, with the weights that timm publishes for them.
+
+In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading``. Next:
+``poise.models.published.sources``.
+"""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from poise.config.errors import PoiseError
+from poise.models.published.architecture import describe
+from poise.models.published.shapes import Wishes
+from poise.models.published.translation import (
+    HEADS,
+    Layout,
+    Reading,
+    Tensors,
+    Translation,
+    translate,
+)
+from poise.models.timm_models import family
+
+Normalization = tuple[Sequence[float], Sequence[float]]
+
+
+def fetch(name: str) -> tuple[Translation, Normalization]:
+    """A pretrained model, through timm's own download and cache.
+
+    Raises:
+        PoiseError: timm has no such model or no weights for it, or they cannot be fetched.
+    """
+    import timm
+
+    base = name.partition(".")[0]
+    if family(base) == "other":
+        raise PoiseError(f"{name}: cannot be a backbone")
+    if not timm.is_model_pretrained(name):
+        tags = ", ".join(timm.list_pretrained(f"{base}.*")) or "none"
+        raise PoiseError(f"{name}: timm publishes no such weights; of {base} it has: {tags}")
+    try:
+        with _without_waiting():
+            model: Any = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # a download fails in as many ways as there are networks
+        raise PoiseError(
+            f"{name}: its weights cannot be fetched ({type(error).__name__}); with no network, "
+            f"import a file of them with --architecture {base}"
+        ) from None
+    reading = describe(model, model.state_dict())
+    translation = Translation("timm", reading, len(reading.tensors), 0, {})
+    return translation, (model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Where the hub's name means nothing, looks in the cache alone: retries take a minute."""
+    from huggingface_hub import constants
+
+    known = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = known or not _reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = known
+
+
+def _reachable(endpoint: str) -> bool:
+    if getproxies():
+        return True  # the proxy resolves names
+    try:
+        socket.getaddrinfo(urlsplit(endpoint).hostname, None)
+    except OSError:
+        return False
+    return True
+
+
+def read_as(architecture: str, tensors: Tensors) -> Translation:
+    """A file whose tensors carry timm's names, as the model that a person names.
+
+    Raises:
+        PoiseError: timm has no such model, or it cannot be a backbone.
+    """
+    import timm
+
+    base = architecture.partition(".")[0]
+    if family(base) == "other":
+        raise PoiseError(f"--architecture {architecture}: cannot be a backbone")
+    model = timm.create_model(base, num_classes=0)
+    return translate(timm_named(partial(describe, model)), tensors, Wishes())
+
+
+def timm_named(describe_with: Callable[[Tensors], Reading]) -> Layout:
+    """Timm's own names, of a model that is described by other means than its weights."""
+
+    def read(kept: Tensors, _: Wishes) -> Reading:
+        return describe_with(kept)
+
+    return Layout("timm", "a model in timm's own names", lambda _: True, HEADS, read)
