@@ -62,11 +62,13 @@ class _CrossViewEntropy(torch.autograd.Function):
             gradient = exponentials.mul_(teachers_of_view / partition)
             gradient -= teacher_probs.sum(dim=0)
             gradient[:num_teachers] += teacher_probs
-            gradient *= 1 / (temp * pairs * batch)
-            ctx.save_for_backward(gradient.to(student_logits.dtype))
+            ctx.save_for_backward(gradient)
+            ctx.scale = 1 / (temp * pairs * batch)
+            ctx.dtype = student_logits.dtype
         return loss
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient.mul_(gradients[0]), None, None  # autograd refuses a second backward pass
+        # In place, because autograd refuses a second backward pass.
+        return gradient.mul_(gradients[0] * ctx.scale).to(ctx.dtype), None, None
