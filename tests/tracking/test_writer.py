@@ -7,11 +7,14 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
+from PIL import Image
 
 from poise.tracking.runs import SPILL_FILE, Run, history
 from poise.tracking.spill import Point, Spill
@@ -175,3 +178,23 @@ def test_a_writer_is_made_on_the_worker_from_plain_data(run: Run) -> None:
         assert isinstance(writer, MetricWriter)
         writer.log(3, {"loss/total": 2.0})
     assert stored(run) == [(3, 2.0)]
+
+
+def test_a_picture_becomes_an_artifact_of_its_step(run: Run, tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
+    with closing(run.open_writer(Patience(period_s=3600))) as writer:
+        writer.show(520, "reconstruction", pixels)
+    path = "pictures/reconstruction/step-00000520.png"
+    stored_file = run.store.client.download_artifacts(run.run_id, path, str(tmp_path))
+    with Image.open(stored_file) as image:
+        assert np.array_equal(np.asarray(image), pixels.permute(1, 2, 0).numpy())
+
+
+def test_a_picture_that_cannot_be_stored_costs_a_warning_and_no_metric(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(run.open_writer(HASTY)) as writer:
+        writer.show(1, "broken", torch.zeros(2, 3))
+        writer.log(1, {"loss/total": 0.5})
+    assert stored(run) == [(1, 0.5)]
+    assert "does not take the picture broken of step 1" in caplog.text

@@ -27,4 +27,6 @@ def test_a_run_stopped_early_keeps_the_schedules_of_the_whole() -> None:
 
 
 def test_without_queries_nothing_is_evaluated() -> None:
-    assert not Timetable(tiny_recipe(), 10).evaluates(20)
+    timetable = Timetable(tiny_recipe(), 10)
+    assert not timetable.evaluates(20)
+    assert [step for step in range(1, 21) if timetable.shows(step)] == [20]

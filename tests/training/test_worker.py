@@ -7,7 +7,7 @@ from ray.train import WorkerGroupError
 from poise.config import PoiseError
 from poise.training.capacity import check_builds, check_fits, cpus_needed
 from poise.training.worker import first_cause
-from tests.builders import tiny_recipe
+from tests.builders import tiny_masked_recipe, tiny_recipe
 
 
 def test_the_first_cause_of_a_failed_run_is_what_its_worker_raised() -> None:
@@ -45,3 +45,12 @@ def test_a_backbone_that_cannot_see_the_views_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(PoiseError, match=message):
         check_builds(tiny_recipe(**changes))
+
+
+def test_a_backbone_that_cannot_serve_the_objective_is_refused_before_anything_starts() -> None:
+    check_builds(tiny_recipe())
+    check_builds(tiny_masked_recipe())
+    with pytest.raises(PoiseError, match=r"backbone\.name=resnet10t: has no patches"):
+        check_builds(tiny_masked_recipe(backbone={"name": "resnet10t", "drop_path": 0}))
+    with pytest.raises(PoiseError, match=r"objective\.mask_ratio=0\.99: shows 0 of the 16"):
+        check_builds(tiny_masked_recipe(objective__mask_ratio=0.99))

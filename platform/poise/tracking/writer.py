@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.entities import Metric
+from torch import Tensor
 
+from poise.tracking.pictures import Picture
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store, one_line
 
@@ -70,6 +72,7 @@ class MetricWriter:
         self._store, self._run_id = store, run_id
         self._patience = patience or Patience()
         self._spill = Spill(Path(spill_file))
+        self._pictures: list[Picture] = []
         self._unsent: list[Point] = []  # replaced, never emptied, when its points go to the file
         self._changed = threading.Condition()
         self._moving = threading.Lock()
@@ -86,6 +89,14 @@ class MetricWriter:
             self._unsent += points
             if len(self._unsent) >= _BATCH_POINTS:
                 self._changed.notify_all()
+
+    def show(self, step: int, name: str, picture: Tensor) -> None:
+        """Takes a picture for the run's artifacts. Returns at once.
+
+        Pictures are for people: one that the store does not take is lost, with a warning.
+        """
+        with self._changed:
+            self._pictures.append(Picture(step, name, picture))
 
     def flush(self) -> None:
         """Returns once everything logged is in the store or, failing that, synced to the file."""
@@ -109,6 +120,7 @@ class MetricWriter:
         closing = False
         while not closing:
             closing = self._wait_for_work()
+            self._send_pictures()
             try:
                 if not (self._send_file(at_once=closing) and self._send_memory()):
                     self._move_to_file()
@@ -137,6 +149,18 @@ class MetricWriter:
             with self._changed:
                 del source[: len(batch)]
                 self._changed.notify_all()
+
+    def _send_pictures(self) -> None:
+        with self._changed:
+            pictures, self._pictures = self._pictures, []
+        for picture in pictures:
+            try:
+                picture.send(self._store, self._run_id)
+            except Exception as error:  # whatever it is, training goes on
+                logger.warning(
+                    "run %s: the MLflow store does not take the picture %s of step %d (%s)",
+                    self._run_id, picture.name, picture.step, one_line(error),
+                )  # fmt: skip
 
     def _send_file(self, at_once: bool) -> bool:
         """Sends what waits on disk; false while the store still does not answer."""

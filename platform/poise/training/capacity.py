@@ -12,7 +12,9 @@ from ray._private.state import state as ray_state
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
+from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.models.backbone import build_backbone
+from poise.objectives import build_objective
 
 
 def cpus_needed(recipe: Recipe) -> float:
@@ -42,7 +44,7 @@ def check_fits(recipe: Recipe) -> None:
 
 
 def check_builds(recipe: Recipe) -> None:
-    """Refuses a backbone that timm cannot build, or that cannot see the recipe's views.
+    """Refuses a backbone that timm cannot build, cannot see the views or serve the objective.
 
     Raises:
         PoiseError: the message names the setting and its fix.
@@ -59,6 +61,8 @@ def check_builds(recipe: Recipe) -> None:
                 f"{key}={px}: is no multiple of the {patch_px}-px patches of "
                 f"{recipe.backbone.name}; the nearest below is {px - px % patch_px}"
             )
+    with torch.device("meta"):
+        build_objective(recipe, Photometry(views, IMAGENET_MEAN, IMAGENET_STD))
 
 
 def uses_gpu(recipe: Recipe) -> bool:

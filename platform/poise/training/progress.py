@@ -13,6 +13,7 @@ from typing import Any, Self
 import ray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 _POLL_S = 0.5
 
@@ -52,6 +53,9 @@ class BoardObserver:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Sends and does not wait."""
         self.board.post.remote(Line(self.run, step, self.total_steps, dict(metrics)))
+
+    def show(self, step: int, name: str, picture: Tensor) -> None:
+        """Lines have no room for pictures."""
 
     def flush(self) -> None:
         """Nothing is kept back."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -22,6 +24,9 @@ class RunObserver(Protocol):
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Takes metrics; must return at once."""
+
+    def show(self, step: int, name: str, picture: Tensor) -> None:
+        """Takes an RGB picture, uint8 [3, h, w] on the CPU; must return at once."""
 
     def flush(self) -> None:
         """Returns when all that was logged is safe.

@@ -32,6 +32,10 @@ class Timetable:
         every = self.recipe.evaluation.every_epochs * self.steps_per_epoch
         return self.recipe.evaluation.queries is not None and self._due(step, every)
 
+    def shows(self, step: int) -> bool:
+        """Whether pictures are made once this many steps are finished: with probes, and last."""
+        return self.evaluates(step) or step == self.total_steps
+
     def checkpoints(self, step: int) -> bool:
         """Whether a checkpoint is made once this many steps are finished."""
         return self._due(step, self.recipe.training.checkpoint_every_steps)

@@ -34,6 +34,7 @@ from poise.training.loop import TrainingState, is_diverged, train_steps
 from poise.training.optimizer import build_optimizer
 from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
+from poise.training.showing import Showcase
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
 """Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""
@@ -192,7 +193,7 @@ def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
 
 @dataclass
 class _Watch:
-    """What happens beside training: evaluations, observers, checkpoints."""
+    """What happens beside training: evaluations, observers, pictures, checkpoints."""
 
     job: Job
     state: TrainingState
@@ -203,6 +204,9 @@ class _Watch:
     """Whether this worker speaks for the run."""
 
     observers: list[RunObserver] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.showcase = Showcase(self.job.recipe, self.device)
 
     def __enter__(self) -> Self:
         self.observers = [make() for make in self.job.observers] if self.is_first else []
@@ -227,6 +231,8 @@ class _Watch:
         if evaluates and self.is_first and not diverged:
             metrics |= self._probe()
         self._log(report.step, metrics)
+        if self.timetable.shows(report.step) and self.is_first and not diverged:
+            self._show(report.step)
         told = metrics | {"step": report.step}
         if self.timetable.checkpoints(report.step) or diverged:
             self._commit(told)
@@ -242,6 +248,13 @@ class _Watch:
         self.history.append((step, metrics))
         for observer in self.observers:
             observer.log(step, metrics)
+
+    def _show(self, step: int) -> None:
+        if not self.observers:
+            return
+        for name, picture in self.showcase.pictures(self.state.objective).items():
+            for observer in self.observers:
+                observer.show(step, name, picture)
 
     def _commit(self, metrics: dict[str, Any]) -> None:
         if not self.is_first:
