@@ -167,6 +167,8 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     assert trained.state == "finished" and trained.step == 40
     runs = runs_by_name(open_store())
     assert (runs["t01"][0], runs["t02"][0]) == ("FAILED", "FINISHED")
+    first, second = (open_store().client.get_run(runs[name][2]).info for name in ("t01", "t02"))
+    assert second.start_time < first.end_time, "it was not in MLflow while it waited"
 
     report = result.report.read_text()
     assert failed.reason in report and trained.outcome in report

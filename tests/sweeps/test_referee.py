@@ -10,7 +10,7 @@ from poise.sweeps.records import Sweep
 from poise.sweeps.referee import DIED, Referee, end_interrupted
 from poise.tracking.runs import Run, create_sweep_run, create_trial_run
 from poise.tracking.store import open_store
-from tests.sweeps.builders import make_record, make_space, make_sweep
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_sweep
 from tests.tracking.conftest import migrated_file
 
 __all__ = ["migrated_file"]  # a fixture
@@ -76,8 +76,13 @@ def test_a_trial_that_died_before_it_left_a_record_is_in_the_table_all_the_same(
     # An actor that Tune could not start a trial in once left the sweep with one trial fewer.
     parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
     lines: list[str] = []
-    lost = SimpleNamespace(config=make_record("t03").trial.as_config())
-    Referee(sweep, parent, lines.append).on_trial_error(0, [], lost)
+    trial = make_record("t03").trial
+    referee = Referee(sweep, parent, lines.append)
+    referee.plan(trial)
+    (planned,) = parent.store.search_runs("attributes.status = 'SCHEDULED'")
+    assert planned.data.params == {TEMPERATURE: "0.04", "seed": "0"}
+    referee.on_trial_error(0, [], SimpleNamespace(config=trial.as_config()))
+    assert parent.store.client.get_run(planned.info.run_id).info.status == "FAILED"
     assert lines == [f"t03  failed: {DIED}"]
     assert [record.outcome for record in sweep.records()] == ["failed"]
 

@@ -8,6 +8,7 @@ from ray.tune.search import Searcher
 
 from poise.config import PoiseError
 from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
+from poise.sweeps.settings import Trial
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space
 
 
@@ -18,6 +19,10 @@ def names_of(searcher: TrialSearcher) -> list[str]:
     return names
 
 
+def ignore(trial: Trial) -> None:
+    """Where nobody asks what was planned."""
+
+
 def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first() -> None:
     space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06, 0.07]}})
     records = [
@@ -25,9 +30,36 @@ def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first
         make_record("t02", state="failed", verdict=None),
         make_record("t03", state="running", verdict=None),
     ]
-    searcher = TrialSearcher(trial_source(space, records), lambda name, died, result: None)
+    searcher = TrialSearcher(trial_source(space, records), ignore, lambda name, died, result: None)
     assert names_of(searcher) == ["t02", "t03", "t04"]
     assert count_trials(space) == 4
+
+
+def test_trials_that_do_not_depend_on_results_are_all_planned_before_the_first_begins() -> None:
+    space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}, seeds=[0, 1])
+    planned: list[Trial] = []
+    searcher = TrialSearcher(
+        trial_source(space, [make_record("t01")]), planned.append, lambda name, died, result: None
+    )
+    names = [trial.name for trial in planned]
+    assert names == ["t02", "t03", "t04", "t05", "t06"]
+    assert names_of(searcher) == names
+    assert len(planned) == 5, "each is planned once"
+
+
+def test_a_searcher_that_learns_plans_a_setting_with_all_its_seeds_once_it_is_suggested() -> None:
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
+    )
+    planned: list[Trial] = []
+    searcher = TrialSearcher(
+        trial_source(space, []), planned.append, lambda name, died, result: None
+    )
+    assert planned == []
+    for trial_id, known in (("a", 2), ("b", 2), ("c", 4)):
+        searcher.suggest(trial_id)
+        assert [trial.name for trial in planned] == [f"t{n:02d}" for n in range(1, known + 1)]
 
 
 def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
@@ -36,7 +68,7 @@ def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
     def settle(name: str, died: bool, result: object) -> None:
         asked.append((name, died))
 
-    searcher = TrialSearcher(trial_source(make_space(trials=2), []), settle)
+    searcher = TrialSearcher(trial_source(make_space(trials=2), []), ignore, settle)
     for trial_id in "ab":
         searcher.suggest(trial_id)
     searcher.on_trial_complete("b", {"eval/knn_top1": 1.0})

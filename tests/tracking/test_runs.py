@@ -1,6 +1,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -9,7 +11,7 @@ import yaml
 from mlflow.entities import Metric
 
 from poise.config import PoiseError, Recipe
-from poise.tracking.ending import finish
+from poise.tracking.ending import finish, reconcile
 from poise.tracking.runs import (
     Run,
     create_run,
@@ -20,6 +22,7 @@ from poise.tracking.runs import (
     log_files,
     log_json,
     log_recipe,
+    plan_trial_run,
     set_tags,
 )
 from poise.tracking.store import Store
@@ -60,6 +63,32 @@ def test_a_resumed_trial_continues_its_own_run(store: Store, tmp_path: Path) -> 
     assert store.client.get_run(again.run_id).info.status == "RUNNING"
     other = create_trial_run(create_sweep_run(store, "scenes", "other", tmp_path), "00003", "x")
     assert other.run_id != first.run_id
+
+
+def test_a_planned_trial_waits_for_its_own_process_whatever_becomes_of_the_planner(
+    store: Store, tmp_path: Path
+) -> None:
+    sweep = create_sweep_run(store, "scenes", "collapse", tmp_path)
+    run_id = plan_trial_run(sweep, "t01", {"objective.teacher_temp": 0.04, "seed": 0})
+    planned = store.client.get_run(run_id)
+    assert (planned.info.status, planned.info.run_name) == ("SCHEDULED", "t01")
+    assert planned.data.params == {"objective.teacher_temp": "0.04", "seed": "0"}
+    assert planned.data.tags["mlflow.parentRunId"] == sweep.run_id
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    store.client.set_tag(run_id, "poise.pid", str(ended.pid))
+    assert reconcile(store) == [], "it was not running, so nobody killed it"
+    begun = create_trial_run(sweep, "t01", tmp_path)
+    assert begun.run_id == run_id
+    assert store.client.get_run(run_id).info.status == "RUNNING"
+    assert tags_of(begun)["poise.attempt"] == "1"
+    log_recipe(begun, RECIPE, "scenes", "ab12")
+    assert "poise.resumed_with" not in tags_of(begun), "what was planned is what the recipe says"
+
+    finish(begun, "KILLED")
+    assert plan_trial_run(sweep, "t01", {"seed": 0}) == run_id
+    assert store.client.get_run(run_id).info.status == "KILLED", "until it is resumed"
 
 
 def test_a_run_that_another_living_process_holds_is_not_taken_over(run: Run) -> None:

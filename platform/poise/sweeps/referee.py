@@ -1,7 +1,8 @@
-"""How trials end, seen from the sweep's own process.
+"""How trials wait and end, seen from the sweep's own process.
 
-In: what Tune says of its trials. Out: a record and an MLflow status for every one, also for those
-whose process was stopped or died before it could say so itself. Next: ``poise.sweeps.report``.
+In: what Tune says of its trials. Out: an MLflow run for each that is decided, a record and a
+status for each that ended, also for those whose process was stopped or died before it could say so
+itself. Next: ``poise.sweeps.report``.
 """
 
 import time
@@ -11,11 +12,12 @@ from typing import Any
 
 from ray.tune import Callback
 
+from poise.config import PoiseError
 from poise.diagnostics import judge
 from poise.sweeps.records import Sweep, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import Status, finish
-from poise.tracking.runs import Run, history, set_tags
+from poise.tracking.runs import Run, flatten, history, plan_trial_run, set_tags
 from poise.training.checkpoint import History
 
 DIED = "its process died twice; was it killed for want of memory?"
@@ -33,10 +35,21 @@ class Referee(Callback):  # type: ignore[misc]
     def __init__(self, sweep: Sweep, run: Run, say: Callable[[str], None]) -> None:
         self._sweep, self._run, self._say = sweep, run, say
         self._started_s: dict[str, float] = {}
+        self._planned: dict[str, str] = {}  # trial → its run
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the way to a person: Tune pickles its callbacks into a file (never read)."""
         return {**self.__dict__, "_say": None}
+
+    def plan(self, trial: Trial) -> None:
+        """Shows in MLflow a trial that waits. If that fails, the trial makes its run itself."""
+        try:
+            recipe = trial.recipe(self._sweep.recipe, self._sweep.name)
+            values = dict(flatten(recipe.model_dump(mode="json")))
+            settings = {key: values[key] for key in (*trial.settings, "seed") if key in values}
+            self._planned[trial.name] = plan_trial_run(self._run, trial.name, settings)
+        except PoiseError as error:
+            self._say(f"{trial.name}  is not in MLflow yet: {error}")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tells what is tried."""
@@ -55,8 +68,10 @@ class Referee(Callback):  # type: ignore[misc]
         """Tells that it was lost, perhaps before it could leave a record."""
         record = self.settle(trial.config["name"], died=True)
         if record is None:
-            record = TrialRecord(Trial(**trial.config), "failed", reason=DIED)
+            run_id = self._planned.get(trial.config["name"])
+            record = TrialRecord(Trial(**trial.config), "failed", run_id, reason=DIED)
             self._sweep.write(record)
+            _end(self._run, self._sweep, record, "FAILED")
         self._tell(record)
 
     def settle(

@@ -7,7 +7,7 @@ Tune. Next: ``poise.sweeps.sweep``.
 import inspect
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ray.tune.schedulers import (
@@ -23,6 +23,7 @@ from poise.config.keys import nearest
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial, domain, draw_trials, seeded
 
+Plan = Callable[[Trial], None]
 Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
 
 
@@ -31,14 +32,17 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
 
     Args:
         source: gives the trials.
+        plan: told of each trial as soon as it is decided, which may be long before it begins.
         settle: the final record of a trial that no longer runs, by its name, whether it died and
             what it reported last.
     """
 
-    def __init__(self, source: "Source", settle: Settle) -> None:
+    def __init__(self, source: "Source", plan: Plan, settle: Settle) -> None:
         super().__init__()
-        self._source, self._settle = source, settle
+        self._source, self._plan, self._settle = source, plan, settle
         self._names: dict[str, str] = {}
+        self._planned: set[str] = set()
+        self._plan_all(source.waiting())
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config, or Tune's word for no more."""
@@ -46,6 +50,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         if trial is None:
             return Searcher.FINISHED
         self._names[trial_id] = trial.name
+        self._plan_all([trial, *self._source.waiting()])
         return trial.as_config()
 
     def on_trial_complete(
@@ -55,6 +60,12 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         record = self._settle(self._names[trial_id], error, result)
         if record is not None:
             self._source.learn(record)
+
+    def _plan_all(self, trials: Iterable[Trial]) -> None:
+        for trial in trials:
+            if trial.name not in self._planned:
+                self._planned.add(trial.name)
+                self._plan(trial)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the sweep's own records are enough to go on."""
@@ -69,6 +80,9 @@ class Source(Protocol):
     def next_trial(self) -> Trial | None:
         """The next one, or none."""
 
+    def waiting(self) -> Iterable[Trial]:
+        """Those after it that are decided already."""
+
     def learn(self, record: TrialRecord) -> None:
         """Takes a trial that ended."""
 
@@ -82,6 +96,10 @@ class Planned:
     def next_trial(self) -> Trial | None:
         """The next one, or none."""
         return self._waiting.popleft() if self._waiting else None
+
+    def waiting(self) -> Iterable[Trial]:
+        """All that are left."""
+        return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
         """Nothing depends on results."""
@@ -113,6 +131,10 @@ class Suggested:
             self._waiting.extend(seeded(self._space, self._next_setting, settings))
             self._next_setting += 1
         return self._waiting.popleft() if self._waiting else None
+
+    def waiting(self) -> Iterable[Trial]:
+        """Those that an interruption left, and the other seeds of the newest setting."""
+        return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
         """Tells the study once every seed of a setting has ended."""

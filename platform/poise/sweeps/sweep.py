@@ -115,7 +115,7 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
     concurrency = min(num_left, _concurrency(sweep, say))
     say(f"sweep {sweep.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(sweep, run, say)
-    searcher = TrialSearcher(trial_source(sweep.space, records), referee.settle)
+    searcher = TrialSearcher(trial_source(sweep.space, records), referee.plan, referee.settle)
     folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
         trainable(Context(sweep, str(home()), run, display.board)),

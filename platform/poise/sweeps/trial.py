@@ -61,18 +61,15 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
 
 def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
     sweep = context.sweep
-    recipe = trial.recipe(sweep.recipe, sweep.name)
-    timetable = Timetable(recipe, steps_per_epoch(recipe))
-    total_steps = timetable.total_steps
     run = create_trial_run(context.run, trial.name, sweep.trial_folder(trial.name))
-    record = replace(
-        record,
-        run_id=run.run_id,
-        total_steps=total_steps,
-        planned_steps=timetable.planned_steps,
-    )
+    record = replace(record, run_id=run.run_id)
     sweep.write(record)
     with controlled(run), _stopping_is_no_failure(sweep, trial.name):
+        recipe = trial.recipe(sweep.recipe, sweep.name)
+        timetable = Timetable(recipe, steps_per_epoch(recipe))
+        total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
+        record = replace(record, total_steps=total_steps, planned_steps=planned_steps)
+        sweep.write(record)
         finished = pretrain(
             recipe,
             run,

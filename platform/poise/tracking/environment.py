@@ -56,13 +56,17 @@ def git_tags() -> dict[str, str]:
 
 
 def controller_tags() -> dict[str, str]:
-    """Who holds a run: this process, in a form that ``controller_lives`` can look for."""
+    """Who holds a run, and of which commit: this process."""
+    return {**holder_tags(), **git_tags()}
+
+
+def holder_tags() -> dict[str, str]:
+    """This process, in a form that ``controller_lives`` can look for."""
     return {
         "poise.version": poise.__version__,
         "poise.host": socket.gethostname(),
         "poise.pid": str(os.getpid()),
         "poise.process_started_s": f"{_started_s(psutil.Process()):.2f}",
-        **git_tags(),
     }
 
 

@@ -1,7 +1,8 @@
 """The life of a run in MLflow.
 
-Created (or found again) → recipe and environment written → metrics arrive through its writer →
-files added → ended by its controller or, where that died, by ``reconcile``.
+Planned, where it waits for its turn → created (or found again) → recipe and environment written →
+metrics arrive through its writer → files added → ended by its controller or, where that died, by
+``reconcile``.
 
 In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and travels to the
 worker that trains. Next: ``poise.tracking.ending``.
@@ -19,7 +20,12 @@ import yaml
 from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
-from poise.tracking.environment import controller_lives, controller_tags, describe_environment
+from poise.tracking.environment import (
+    controller_lives,
+    controller_tags,
+    describe_environment,
+    holder_tags,
+)
 from poise.tracking.store import Store, explained
 from poise.tracking.writer import MetricWriter, Patience
 
@@ -66,9 +72,35 @@ def create_sweep_run(store: Store, experiment: str, name: str, folder: str | Pat
 
 
 def create_trial_run(sweep: Run, trial_id: str, folder: str | Path) -> Run:
-    """A trial's run, a child of its sweep. A resumed trial continues its own run."""
-    key, tags = f"trial:{sweep.run_id}:{trial_id}", {"mlflow.parentRunId": sweep.run_id}
+    """A trial's run, a child of its sweep. A planned or resumed trial continues its own run."""
+    key, tags = _trial_key(sweep, trial_id), {"mlflow.parentRunId": sweep.run_id}
     return _find_or_create(sweep.store, sweep.experiment_id, key, trial_id, folder, tags)
+
+
+@explained()
+def plan_trial_run(sweep: Run, trial_id: str, settings: Mapping[str, Any]) -> str:
+    """The id of a waiting trial's run: SCHEDULED until the trial's own process takes it over.
+
+    A run that is there already, of an attempt that ended, is left as it is.
+
+    Args:
+        sweep: its parent.
+        trial_id: of the trial.
+        settings: what will be tried, by dotted key and as the recipe will have it.
+    """
+    key, client = _trial_key(sweep, trial_id), sweep.store.client
+    found = sweep.store.search_runs(f"tags.`poise.key` = '{key}'", [sweep.experiment_id])
+    if found:
+        return str(found[0].info.run_id)
+    # Its controller until then: MLflow makes a run RUNNING, and `reconcile` may look between.
+    tags = {**holder_tags(), "mlflow.parentRunId": sweep.run_id, "poise.key": key}
+    tags["poise.attempt"] = "0"
+    run = client.create_run(sweep.experiment_id, run_name=trial_id, tags=tags)
+    run_id = str(run.info.run_id)
+    client.update_run(run_id, status="SCHEDULED")
+    values = [Param(name, _parameter(value)) for name, value in settings.items()]
+    client.log_batch(run_id, params=values)
+    return run_id
 
 
 # ---- what it was made of ------------------------------------------------------------------------
@@ -82,7 +114,7 @@ def log_recipe(run: Run, recipe: Recipe, dataset: str, fingerprint: str) -> None
     lists the new ones in the tag ``poise.resumed_with``.
     """
     tree = recipe.model_dump(mode="json")
-    values = {key: _parameter(value) for key, value in _flatten(tree)}
+    values = {key: _parameter(value) for key, value in flatten(tree)}
     known = run.store.client.get_run(run.run_id).data.params
     added = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
@@ -177,10 +209,15 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
     return run_id
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _trial_key(sweep: Run, trial_id: str) -> str:
+    return f"trial:{sweep.run_id}:{trial_id}"
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested settings by their dotted keys."""
     for name, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
