@@ -1,14 +1,17 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from poise.cli import checkup
 from poise.cli.main import run as poise
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.tracking.registry import register_model
-from poise.tracking.runs import create_run
+from poise.tracking.runs import create_run, set_tags
 from poise.tracking.store import open_store
 
 pytestmark = pytest.mark.slow  # makes an MLflow store
@@ -67,3 +70,38 @@ def test_an_unknown_model_is_one_line_and_status_2(
     assert line == "error: scenes-resnet50: no model is called 'scenes-resnet50'; there are " + (
         "scenes-resnet18"
     )
+
+
+def test_what_is_neither_a_model_nor_a_folder_says_how_to_list_models(
+    registered: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert poise(["evaluate", "knn", "photos", "dataset"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "error: photos: no model is called 'photos'; there are scenes-resnet18; "
+        "nor is it a folder; see `poise models list`"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "list"],
+        ["models", "show", "scenes-resnet18"],
+        ["evaluate", "knn", "scenes-resnet18", "nowhere"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+def test_every_look_at_the_store_closes_runs_whose_process_is_gone(
+    command: list[str], registered: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "_CHECKS", (checkup.check_store,))
+    monkeypatch.setattr(checkup, "_LIBRARIES", ())
+    store = open_store()
+    run = create_run(store, "scenes", "lost", home / "lost")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    set_tags(run, {"poise.pid": ended.pid})
+    poise(command)
+    assert store.client.get_run(run.run_id).info.status == "KILLED"

@@ -113,7 +113,8 @@ def check_disk() -> Finding:
 
 
 def check_store() -> Finding:
-    """The MLflow store opens, or can be made."""
+    """The MLflow store opens, or can be made; runs whose process is gone are closed on the way."""
+    from poise.tracking.ending import reconcile
     from poise.tracking.store import open_store, redacted
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -121,7 +122,10 @@ def check_store() -> Finding:
     if not uri and not path.exists():
         return Finding("mlflow store", "works", f"made at {path} by the first run")
     try:
-        return Finding("mlflow store", "works", redacted(open_store().uri))
+        store = open_store()
+        dead = len(reconcile(store))
+        closed = f"; {dead} interrupted run{'s' * (dead > 1)} marked as killed" if dead else ""
+        return Finding("mlflow store", "works", f"{redacted(store.uri)}{closed}")
     except PoiseError as error:
         return Finding("mlflow store", "broken", "cannot be used", str(error))
 

@@ -23,7 +23,8 @@ from poise.models.checksums import (
     read_checksums,
     verify_package,
 )
-from poise.tracking.registry import Version, find_model
+from poise.tracking.ending import reconcile
+from poise.tracking.registry import UnknownModelError, Version, find_model
 from poise.tracking.store import Store, one_line, open_store
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ def load_model(
     if Path(reference).is_dir():
         return load_backbone(reference)
     store = store or open_store()
-    version = find_model(store, str(reference))
+    reconcile(store)
+    try:
+        version = find_model(store, str(reference))
+    except UnknownModelError as error:
+        raise PoiseError(f"{error}; nor is it a folder; see `poise models list`") from None
     folder = home() / "models" / version.name / str(version.version)
     return load_backbone(pull(store, version.uri, folder))
 

@@ -19,6 +19,11 @@ from poise.tracking.store import Store, explained
 CANDIDATE = "candidate"
 """The alias that each new version takes over."""
 
+
+class UnknownModelError(PoiseError):
+    """No model of that name is registered."""
+
+
 _RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version")
 
 
@@ -118,7 +123,7 @@ def find_model(store: Store, reference: str) -> Version:
     if not versions:
         known = sorted({version.name for version in list_models(store)})
         hint = f"there are {', '.join(known)}" if known else "nothing is registered yet"
-        raise PoiseError(f"{reference}: no model is called '{name}'; {hint}")
+        raise UnknownModelError(f"{reference}: no model is called '{name}'; {hint}")
     if alias:
         matching = [each for each in versions if alias in each.aliases]
     else:
