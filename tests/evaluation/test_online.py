@@ -9,7 +9,7 @@ from poise.config import PoiseError
 from poise.config.recipe import DataConfig, EvaluationConfig, Recipe
 from poise.evaluation.features import evaluation_mode
 from poise.evaluation.knn_report import report_knn
-from poise.evaluation.online import online_knn
+from poise.evaluation.online import online_probes
 from poise.evaluation.sets import open_knn_sets
 from tests.evaluation.conftest import MakeDataset
 
@@ -47,16 +47,17 @@ def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
     make_dataset: MakeDataset,
 ) -> None:
     bank, queries = make_dataset("bank", [0, 1, 2] * 9), make_dataset("queries", [2, 1] * 6, seed=1)
-    probe = pickle.loads(pickle.dumps(online_knn(recipe(bank, queries))))
+    probe = pickle.loads(pickle.dumps(online_probes(recipe(bank, queries))))
     backbone = MeanColour().train()
-    assert dict(probe(backbone, CPU)) == {"knn_top1": 100, "knn_top5": 100}
+    found = dict(probe(backbone, CPU))
+    assert found == {"knn_top1": 100, "knn_top5": 100, "linear_top1": 100}
     assert backbone.training
     assert dict(probe(Constant(), CPU))["knn_top1"] <= 50
     assert pickle.loads(pickle.dumps(probe))._sets is None
 
 
 def test_a_recipe_without_queries_has_no_probe(make_dataset: MakeDataset) -> None:
-    assert online_knn(recipe(make_dataset("bank", [0, 1, 2]), None)) is None
+    assert online_probes(recipe(make_dataset("bank", [0, 1, 2]), None)) is None
 
 
 def test_datasets_that_cannot_serve_are_refused_before_training(make_dataset: MakeDataset) -> None:
@@ -64,11 +65,11 @@ def test_datasets_that_cannot_serve_are_refused_before_training(make_dataset: Ma
     unlabelled = make_dataset("unlabelled", [-1, -1], classes=())
     others = make_dataset("others", [0, 1], classes=("cat", "dog"))
     with pytest.raises(PoiseError, match="unlabelled: has no labels"):
-        online_knn(recipe(bank, unlabelled))
+        online_probes(recipe(bank, unlabelled))
     with pytest.raises(PoiseError, match=r"2 classes \(cat, dog\) but the bank"):
-        online_knn(recipe(bank, others))
+        online_probes(recipe(bank, others))
     with pytest.raises(PoiseError, match="not a prepared dataset"):
-        online_knn(recipe(bank, bank.parent))
+        online_probes(recipe(bank, bank.parent))
 
 
 def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) -> None:

@@ -59,7 +59,7 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
 
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
-    from poise.evaluation.online import online_knn
+    from poise.evaluation.online import online_probes
     from poise.training.capacity import check_builds
     from poise.training.worker import steps_per_epoch
 
@@ -68,7 +68,7 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
     # Workers may run in other folders, and so may whoever resumes.
     recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # the dataset is there and large enough
-    online_knn(recipe)  # and so are the probe's
+    online_probes(recipe)  # and so are the probes'
     check_builds(recipe)
     run_name = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = home() / run_name

@@ -124,10 +124,10 @@ class TrainingConfig(Strict):
 
 
 class EvaluationConfig(Strict):
-    """The probe that watches training: weighted k-NN on the teacher's features (`knn/dino-v1`)."""
+    """The probes that watch training: `knn/dino-v1` and a linear one, `ridge/poise-v1`."""
 
     queries: str | None = None
-    """Folder of a labelled dataset to classify; none switches the probe off."""
+    """Folder of a labelled dataset to classify; none switches the probes off."""
 
     bank: str | None = None
     """Folder of the labelled dataset that votes; none means the training dataset."""

@@ -1,4 +1,4 @@
-"""The k-NN probe that watches training.
+"""The probes that watch training: k-NN, and a linear one in closed form.
 
 In: a recipe. Out: an object that travels to the first training worker and turns the backbone into
 ``(name, value)`` pairs. Next: the training loop, which calls it at evaluations and adds the
@@ -16,12 +16,13 @@ from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
 from poise.evaluation.features import Normalization
-from poise.evaluation.knn import PROTOCOL, knn_probe
+from poise.evaluation.knn import knn_probe
+from poise.evaluation.ridge import ridge_probe
 from poise.evaluation.sets import KnnSets, check_knn_sets, open_knn_sets
 
 
-def online_knn(recipe: Recipe) -> "OnlineKnn | None":
-    """The recipe's probe, or none where it names no queries.
+def online_probes(recipe: Recipe) -> "OnlineProbes | None":
+    """The recipe's probes, or none where it names no queries.
 
     Raises:
         PoiseError: a dataset is not there, has no labels, or the classes of the two differ.
@@ -31,18 +32,19 @@ def online_knn(recipe: Recipe) -> "OnlineKnn | None":
         return None
     mean_and_std = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
     bank = config.bank or recipe.data.dataset
-    return OnlineKnn(config, config.queries, bank, recipe.evaluation_px, mean_and_std)
+    return OnlineProbes(config, config.queries, bank, recipe.evaluation_px, mean_and_std)
 
 
-class OnlineKnn:
-    """Called with a backbone and its device, yields ``knn_top1`` and ``knn_top5`` in percent.
+class OnlineProbes:
+    """Called with a backbone and its device, yields accuracies in percent.
+
+    ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``) and ``linear_top1`` (``ridge/poise-v1``) share
+    one pass over the images.
 
     The datasets are opened at the first call, where it happens; small ones stay in memory,
     decoded, for the next. Choosing the images has a seed of its own, so that runs of different
     seeds are measured on the same images.
     """
-
-    protocol = PROTOCOL
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class OnlineKnn:
             check_knn_sets(queries, bank)
         except PoiseError as error:
             raise PoiseError(
-                f"evaluation.queries: {error}; evaluation.queries=null trains without the probe"
+                f"evaluation.queries: {error}; evaluation.queries=null trains without probes"
             ) from None
         self._config = config
         self._queries = queries
@@ -85,6 +87,14 @@ class OnlineKnn:
             found.num_classes,
             self._config.knn_k,
             self._config.knn_temperature,
+            found.own_rows,
+        )
+        yield from ridge_probe(
+            found.bank_features,
+            found.bank_labels,
+            found.query_features,
+            found.query_labels,
+            found.num_classes,
             found.own_rows,
         )
 

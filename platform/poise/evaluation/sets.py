@@ -1,7 +1,8 @@
-"""The two labelled sets of a k-NN probe, checked before any work is done.
+"""The two labelled sets of a probe without training, checked before any work is done.
 
 In: folders of prepared datasets. Out: their images, then their features side by side. Next:
-``poise.evaluation.knn`` by way of ``poise.evaluation.online`` or the command line.
+``poise.evaluation.knn`` and ``poise.evaluation.ridge``, by way of ``poise.evaluation.online`` or
+the command line.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from poise.evaluation.images import EvaluationImages
 
 @dataclass(frozen=True)
 class KnnFeatures:
-    """What ``knn_probe`` takes. Images without a label are left out."""
+    """What ``knn_probe`` and ``ridge_probe`` take. Images without a label are left out."""
 
     bank_features: Tensor  # [m, D]
     bank_labels: Tensor  # int64 [m]

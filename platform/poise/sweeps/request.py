@@ -13,7 +13,7 @@ from poise.config import PoiseError, Recipe, Space, load_recipe, load_space
 from poise.config.keys import field_names, nearest
 from poise.config.loading import parse_overrides, with_absolute_paths
 from poise.config.paths import check_run_name, home
-from poise.evaluation.online import online_knn
+from poise.evaluation.online import online_probes
 from poise.sweeps.check import check_space
 from poise.sweeps.records import SWEEP_FILE, Sweep, load_sweep
 from poise.sweeps.report import REPORT_FILE
@@ -106,7 +106,7 @@ def _check_trials(sweep: Sweep) -> None:
     """Every trial's recipe holds together, and its datasets are there and large enough."""
     space = sweep.space
     scheduler(space, total_steps_of(sweep.recipe), sweep.source)
-    online_knn(sweep.recipe)
+    online_probes(sweep.recipe)
     if space.searcher.name == "random":
         for trial in draw_trials(space):
             recipe = trial.recipe(sweep.recipe, sweep.name)

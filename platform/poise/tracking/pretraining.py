@@ -20,9 +20,9 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
 from poise.diagnostics import Verdict, judge
+from poise.evaluation import knn, ridge
 from poise.evaluation.images import EvaluationImages
-from poise.evaluation.knn import PROTOCOL
-from poise.evaluation.online import online_knn
+from poise.evaluation.online import online_probes
 from poise.evaluation.pictures import draw_attention, draw_curves
 from poise.models.backbone import VitBackbone
 from poise.models.package import load_backbone, save_backbone
@@ -35,6 +35,11 @@ from poise.training.schedule import Timetable
 from poise.training.worker import BACKBONE_FOLDER, Job, fit, steps_per_epoch
 
 _ATTENTION_IMAGES = 6
+_PROTOCOLS = {
+    "eval/knn_top1": knn.PROTOCOL,
+    "eval/knn_top5": knn.PROTOCOL,
+    "eval/linear_top1": ridge.PROTOCOL,
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def pretrain(
             name=name,
             storage=home(),
             observers=[run.open_writer, *observers],
-            probe=online_knn(recipe),
+            probe=online_probes(recipe),
             export=partial(_export, package_config(recipe, manifest, run.run_id)),
             callbacks=callbacks,
         )
@@ -160,7 +165,7 @@ def register_finished(
     """
     measured = (
         {"metric": metric, "metric_value": finished.metrics[metric]}
-        | ({"protocol": PROTOCOL} if "knn" in metric else {})
+        | ({"protocol": _PROTOCOLS[metric]} if metric in _PROTOCOLS else {})
         if metric in finished.metrics
         else {}
     )
