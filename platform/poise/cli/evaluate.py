@@ -5,16 +5,15 @@ comes after it.
 """
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poise.cli.console import is_terminal, print_table
+from poise.cli.console import print_table
+from poise.cli.evaluate_attention import attention
+from poise.cli.measuring import image_progress, normalization_of
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def evaluate() -> None:
     """Measure how good a backbone's features are."""
+
+
+app.command()(attention)
 
 
 @app.command()
@@ -60,9 +62,9 @@ def knn(
     image_px = config.get("evaluation_px") or config["image_px"]
     sets = open_knn_sets(dataset, bank or _pretraining_dataset(config, model), image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _progress(sets.num_images) as on_images:
+    with image_progress(sets.num_images) as on_images:
         report = report_knn(
-            backbone.to(device), sets, _normalization(config, model), device, k, on_images
+            backbone.to(device), sets, normalization_of(config, model), device, k, on_images
         )
     if as_json:
         print(json.dumps({"model": model, **asdict(report)}, indent=2))
@@ -79,40 +81,6 @@ def _pretraining_dataset(config: dict[str, Any], model: str) -> str:
             f"{model}: was trained on {folder}, which is not here; name a bank with --bank"
         )
     return str(folder)
-
-
-def _normalization(config: dict[str, Any], model: str) -> tuple[list[float], list[float]]:
-    try:
-        return config["normalization"]["mean"], config["normalization"]["std"]
-    except KeyError as missing:
-        raise PoiseError(
-            f"{model}: its config lacks normalization's {missing}, so its images cannot be prepared"
-        ) from None
-
-
-@contextmanager
-def _progress(num_images: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; a line per quarter elsewhere. On stderr, so that stdout stays clean."""
-    if is_terminal(sys.stderr):
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("images", total=num_images)
-            yield lambda images: bar.update(task, advance=images)
-    else:
-        yield _QuarterLines(num_images)
-
-
-class _QuarterLines:
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-
-    def __call__(self, images: int) -> None:
-        before, self._done = self._done, self._done + images
-        if 4 * before // self._total < 4 * self._done // self._total:
-            print(f"{self._done} of {self._total} images", file=sys.stderr, flush=True)
 
 
 def _print(model: str, report: "KnnReport") -> None:

@@ -75,6 +75,17 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         del traced  # else two blocks' attention would be alive at once
 
 
+def num_blocks(backbone: nn.Module) -> int:
+    """How many blocks a trace shows.
+
+    Raises:
+        PoiseError: the backbone has none.
+    """
+    if not isinstance(backbone, VitBackbone | RelativeBackbone):
+        raise PoiseError(f"{type(backbone).__name__}: has no transformer blocks to look into")
+    return len(backbone.timm_model.blocks)
+
+
 def has_class_token(backbone: nn.Module) -> bool:
     """Whether token 0 is a [cls] token."""
     return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
@@ -157,13 +168,14 @@ def _prepared(
     backbone: nn.Module, images: Tensor
 ) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
     """Tokens before the first block, and every block with what it is told beside tokens."""
-    if isinstance(backbone, RelativeBackbone):
-        x, arguments = backbone.embed(images)
-    elif isinstance(backbone, VitBackbone):
-        x, arguments = backbone._embed(images), [{}] * len(backbone.timm_model.blocks)
-    else:
-        raise PoiseError(f"{type(backbone).__name__}: has no transformer blocks to look into")
-    return x, list(zip(backbone.timm_model.blocks, arguments, strict=True))
+    depth = num_blocks(backbone)
+    vit: Any = backbone
+    x, arguments = (
+        vit.embed(images)
+        if isinstance(backbone, RelativeBackbone)
+        else (vit._embed(images), [{}] * depth)
+    )
+    return x, list(zip(vit.timm_model.blocks, arguments, strict=True))
 
 
 def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
