@@ -1,3 +1,5 @@
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,8 +7,10 @@ import pytest
 import yaml
 
 from poise.cli.main import run
-from poise.cli.pretrain import RECIPE_FILE, begin
+from poise.cli.pretrain import RECIPE_FILE, _find, begin
+from poise.cli.resuming import Wanted
 from poise.config import load_recipe
+from poise.training.checkpoint import RUN_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 
@@ -41,12 +45,12 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refuses:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "name either a recipe to start or, with --resume, a run to finish"),
-        (["seed=1"], "name either a recipe to start or, with --resume, a run to finish"),
-        (["a.yaml", "--resume", "r"], "name either a recipe to start or, with --resume, a run to "
-         "finish"),
-        (["--name", "a", "--resume", "r"], "--name a: the run that --resume finishes keeps its "
-         "name, r"),
+        ([], "name a recipe to start or, with --resume, a run to finish"),
+        (["seed=1"], "name a recipe to start or, with --resume, a run to finish"),
+        (["--resume"], "--resume: name the run to finish, or the file that it began with"),
+        (["--name", "a", "--resume", "r"], "--resume: one run at a time, not r and a"),
+        (["a.yaml", "--resume", "b.yaml"], "--resume: one run at a time, not a.yaml and b.yaml"),
+        (["--resume", "r", "seed=3"], "--resume r: goes on as the run began and takes no seed=3"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--resume", "lost"], "--resume lost: {runs} holds no such run; it holds none"),
         (["a.yaml", "--name", "../a"], "--name '../a': letters, digits and '.', '_', '-' make a "
@@ -78,11 +82,6 @@ def test_a_name_is_taken_once_and_resuming_knows_what_was_begun(
         ["--resume", "third"],
         f"--resume third: {runs} holds no such run; it holds first, second",
     )
-    # Settings may follow --resume.
-    refuses(
-        ["--resume", "first", "training.epoch=3"],
-        "command line: no setting is called 'training.epoch'; did you mean 'training.epochs'?",
-    )
 
 
 def test_a_run_that_begins_is_complete_and_resumes_from_any_folder(
@@ -103,3 +102,28 @@ def test_a_recipe_that_cannot_run_takes_no_name(
         f"{runs.parent / 'dataset'}; make it smaller",
     )
     assert not runs.exists()
+
+
+def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
+    recipe_file: str, runs: Path, refuses: Refuses
+) -> None:
+    nothing = Wanted(None, recipe_file)
+    refuses([recipe_file, "--resume"], f"--resume: {runs} holds no unfinished run of tiny: "
+            "there is none")  # fmt: skip
+    for age, name in enumerate(("third", "second", "first")):
+        begin(recipe_file, [], name)
+        os.utime(runs / name / RECIPE_FILE, (10 - age, 10 - age))
+    assert _find(nothing) == (load_recipe(runs / "third" / RECIPE_FILE), "third")
+    (runs / "third" / "checkpoint_1").mkdir()
+    ended = {"step": 8, "history": []}
+    (runs / "third" / "checkpoint_1" / RUN_FILE).write_text(json.dumps(ended))
+    assert _find(nothing)[1] == "second"
+    assert _find(Wanted("first", recipe_file))[1] == "first"
+    # How a run is carried out may change, what it learns may not.
+    recipe, _ = _find(Wanted(None, recipe_file, ("training.log_every_steps=3",)))
+    assert recipe.training.log_every_steps == 3
+    refuses(
+        [recipe_file, "seed=3", "--resume"],
+        "--resume: run second was begun with another seed: 0 there, 3 here; `poise pretrain "
+        "--resume second` finishes it as it began, without --resume a new one begins",
+    )

@@ -8,6 +8,8 @@ from poise.cli.main import run
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ([], "name a space to start or, with --resume, a sweep to finish"),
+        (["--resume"], "--resume: name the sweep to finish, or the file that it began with"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
         (["a.yaml", "--name", "a/b"], "--name 'a/b': letters, digits and '.', '_', '-' make a "
          "name; it begins with a letter or a digit"),
@@ -16,7 +18,7 @@ from poise.cli.main import run
         (["--resume", "lost"], "--resume lost: {home} holds no such sweep; it holds none"),
         (["--resume", "lost", "trials=3"], "--resume lost: goes on as the sweep began and takes "
          "no trials=3"),
-        (["--resume", "a", "b"], "--resume: one sweep at a time, not b and a"),
+        (["--resume", "a", "b"], "--resume: one sweep at a time, not a and b"),
         (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
         (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "
          "'trials'?"),
@@ -30,6 +32,7 @@ def test_what_cannot_be_swept_is_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("POISE_HOME", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
     assert run(["sweep", *words]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""

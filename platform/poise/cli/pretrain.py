@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poise.cli.main import resumable
+from poise.cli.resuming import Wanted, read_words
 from poise.config.errors import PoiseError
 from poise.config.paths import check_run_name, home
 
@@ -19,36 +20,45 @@ RECIPE_FILE = "recipe.yaml"
 
 
 def command(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's YAML file.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE", help="A recipe's YAML file; with --resume a run's name will do."
+        ),
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Argument(help="Changes to it: objective.teacher_temp=0.07 …")
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="Changes to the recipe: objective.teacher_temp=0.07"
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the run; by default the recipe's name and the time.")
+        str | None, typer.Option(help="Name of the run; default: the recipe's name and the time.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Finish the interrupted run of this name.")
-    ] = None,
+        bool,
+        typer.Option("--resume", help="Finish an interrupted run: NAME, or the latest of RECIPE."),
+    ] = False,
     register: Annotated[
         bool, typer.Option(help="Register the backbone if the run was healthy.")
     ] = True,
 ) -> None:
-    """Pretrain a backbone without labels, from one RECIPE.
+    """Pretrain a backbone from one RECIPE, without labels.
 
     The run is tracked in MLflow and judged: healthy, or which collapse. Interrupt it whenever you
-    like: `poise pretrain --resume NAME` goes on from its last checkpoint.
+    like: the same command with --resume goes on from its last checkpoint, and so does
+    `poise pretrain --resume NAME`.
+
+    Example: poise pretrain recipe.yaml training.epochs=20
     """
     words = [word for word in (recipe, *(settings or [])) if word is not None]
-    starts = recipe is not None and "=" not in recipe
-    if starts == (resume is not None):
-        raise PoiseError("name either a recipe to start or, with --resume, a run to finish")
-    if resume is None:
+    if resume:
+        chosen, run_name = _find(read_words(words, name, "run"))
+    elif recipe is None or "=" in recipe:
+        raise PoiseError("name a recipe to start or, with --resume, a run to finish")
+    else:
         path, *overrides = words
         chosen, run_name = begin(path, overrides, name)
-    elif name is not None:
-        raise PoiseError(f"--name {name}: the run that --resume finishes keeps its name, {resume}")
-    else:
-        chosen, run_name = _continue(resume, words), resume
     with resumable(f"poise pretrain --resume {run_name}"):
         _carry_out(chosen, run_name, register)
 
@@ -83,8 +93,48 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
     return recipe, run_name
 
 
-def _continue(run_name: str, settings: list[str]) -> Recipe:
-    """The recipe that an interrupted run began with."""
+def _find(wanted: Wanted) -> tuple[Recipe, str]:
+    """The interrupted run to finish, and the recipe to finish it with.
+
+    Where a file is named, where and how the run is carried out may have changed since.
+    """
+    from poise.config import load_recipe
+    from poise.config.loading import with_absolute_paths
+    from poise.training.checkpoint import difference
+
+    if wanted.file is None:
+        assert wanted.name is not None
+        return _begun(wanted.name), wanted.name
+    recipe = with_absolute_paths(load_recipe(wanted.file, wanted.overrides))
+    run_name = wanted.name or _latest_unfinished(recipe)
+    changed = difference(_begun(run_name), recipe)
+    if changed:
+        raise PoiseError(
+            f"--resume: run {run_name} was begun with another {changed}; `poise pretrain --resume "
+            f"{run_name}` finishes it as it began, without --resume a new one begins"
+        )
+    return recipe, run_name
+
+
+def _latest_unfinished(recipe: Recipe) -> str:
+    from poise.config.loading import read_yaml
+    from poise.training.checkpoint import RUN_FILE, read_run
+    from poise.training.schedule import Timetable
+    from poise.training.worker import steps_per_epoch
+
+    total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
+    of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
+    for folder in of_recipe:
+        steps = [read_run(path.parent)["step"] for path in folder.glob(f"*/{RUN_FILE}")]
+        if max(steps, default=0) < total_steps:
+            return folder.name
+    seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
+    raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
+
+
+def _begun(run_name: str) -> Recipe:
+    """The recipe that a run began with."""
     from poise.config import load_recipe
 
     folder = home() / run_name
@@ -94,7 +144,7 @@ def _continue(run_name: str, settings: list[str]) -> Recipe:
             f"--resume {run_name}: {home()} holds no such run; "
             + (f"it holds {', '.join(known)}" if known else "it holds none")
         )
-    return load_recipe(folder / RECIPE_FILE, settings)
+    return load_recipe(folder / RECIPE_FILE)
 
 
 def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:

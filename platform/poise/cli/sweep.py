@@ -8,6 +8,7 @@ import typer
 
 from poise.cli.console import print_table
 from poise.cli.main import resumable
+from poise.cli.resuming import Wanted, read_words
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -16,34 +17,42 @@ if TYPE_CHECKING:
 
 def command(
     space: Annotated[
-        str, typer.Argument(help="A space's YAML file; with --resume a sweep's name will do.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="SPACE", help="A space's YAML file; with --resume a sweep's name will do."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="Changes to the space (trials=8) or to its recipe (training.epochs=2).",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the sweep; by default the space's name and the time.")
+        str | None, typer.Option(help="Name of the sweep; default: the space's name and the time.")
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Finish an interrupted sweep: the latest of this space, or --name's."
-        ),
+        typer.Option("--resume", help="Finish an interrupted sweep: NAME, or the latest of SPACE."),
     ] = False,
 ) -> None:
-    """Sweep a SPACE of settings, and register the best healthy backbone.
+    """Sweep a SPACE; register the best healthy backbone.
 
     Each trial is trained, tracked in MLflow and judged: healthy, or which collapse. Interrupt the
-    sweep whenever you like: the same command with --resume finishes what is left.
+    sweep whenever you like: the same command with --resume finishes what is left, and so does
+    `poise sweep --resume NAME`.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """
-    words = settings or []
-    sweep = _find(space, words, name) if resume else _begin(space, words, name)
+    words = [word for word in (space, *(settings or [])) if word is not None]
+    if resume:
+        sweep = _find(read_words(words, name, "sweep"))
+    elif space is None or "=" in space:
+        raise PoiseError("name a space to start or, with --resume, a sweep to finish")
+    else:
+        path, *overrides = words
+        sweep = _begin(path, overrides, name)
     print_result(carry_out(sweep))
 
 
@@ -53,22 +62,10 @@ def _begin(space: str, words: list[str], name: str | None) -> Sweep:
     return begin_sweep(space, words, name)
 
 
-def _find(space: str, words: list[str], name: str | None) -> Sweep:
-    """The sweep of ``SPACE … --resume [NAME]``, or of ``--resume NAME`` alone."""
+def _find(wanted: Wanted) -> Sweep:
     from poise.sweeps import find_sweep
 
-    overrides = [word for word in words if "=" in word]
-    names = [word for word in words if "=" not in word] + ([name] if name else [])
-    is_file = space.endswith((".yaml", ".yml"))
-    if not is_file:
-        names.append(space)
-    if len(names) > 1:
-        raise PoiseError(f"--resume: one sweep at a time, not {' and '.join(names)}")
-    if not is_file and overrides:
-        raise PoiseError(
-            f"--resume {space}: goes on as the sweep began and takes no {overrides[0]}"
-        )
-    return find_sweep(names[0] if names else None, space if is_file else None, overrides)
+    return find_sweep(wanted.name, wanted.file, wanted.overrides)
 
 
 def carry_out(sweep: Sweep) -> SweepResult:

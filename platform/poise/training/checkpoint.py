@@ -69,9 +69,10 @@ def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> Histo
             f"{folder}: the run had diverged when it was stored, and going on cannot mend it; "
             "start another with a lower optimizer.base_lr or a longer warm-up"
         )
-    if _what_is_learned(made_by) != _what_is_learned(recipe):
+    changed = difference(made_by, recipe)
+    if changed:
         raise PoiseError(
-            f"{folder}: was made by another recipe ({_first_difference(made_by, recipe)}); "
+            f"{folder}: was made by another recipe ({changed}); "
             "resume with the recipe it began with, or start a run of another name"
         )
     try:
@@ -112,10 +113,13 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json", exclude=_PLACEMENT)
 
 
-def _first_difference(a: Recipe, b: Recipe) -> str:
-    left, right = (dict(_leaves(_what_is_learned(recipe))) for recipe in (a, b))
-    key = next(key for key in left | right if left.get(key) != right.get(key))
-    return f"{key}: {left.get(key)} there, {right.get(key)} here"
+def difference(there: Recipe, here: Recipe) -> str | None:
+    """The first setting of what is learned that differs; none where one run may do both."""
+    left, right = (dict(_leaves(_what_is_learned(recipe))) for recipe in (there, here))
+    for key in left | right:
+        if left.get(key) != right.get(key):
+            return f"{key}: {left.get(key)} there, {right.get(key)} here"
+    return None
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
