@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,48 +14,18 @@ from poise.tracking.runs import history
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
+from tests.integration.processes import ANSWER_WITHIN_S, Start, starting, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-ANSWER_WITHIN_S = 200
 STEPS = 160
-
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts `poise pretrain` in a session of its own, as a terminal does."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "poise.cli.main", "pretrain", *words],
-            env=os.environ | {"POISE_HOME": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + ANSWER_WITHIN_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(f"the run did not get there:\n{process.communicate()[0]}")
-        time.sleep(0.05)
+    """Starts `poise pretrain`."""
+    with starting("pretrain", tmp_path) as begin:
+        yield begin
 
 
 def stored(folder: Path) -> tuple[str, list[int], dict[str, str]]:
@@ -90,7 +57,7 @@ def test_a_run_is_interrupted_named_and_finished_by_another_process(
     assert status == "KILLED"
     assert steps[-1] < STEPS, "it was over before it was interrupted"
 
-    second = start("--resume", "mine")
+    second = start("recipe.yaml", "--resume")  # the same command
     output, _ = second.communicate(timeout=ANSWER_WITHIN_S)
     assert second.returncode == 0, output
     status, steps, tags = stored(tmp_path)

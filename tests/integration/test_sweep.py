@@ -1,12 +1,8 @@
 """Sweeps on a real Ray cluster and a real MLflow store."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +17,9 @@ from poise.tracking.runs import history
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset
+from tests.integration.processes import ANSWER_WITHIN_S, Start, starting, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
-
-ANSWER_WITHIN_S = 400  # of a busy machine, where three sweeps start, each in many processes
 
 
 @pytest.fixture(scope="module")
@@ -52,37 +47,10 @@ def write_space(folder: Path, name: str, **content: Any) -> Path:
 
 
 @pytest.fixture
-def begin(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `poise sweep` in a process of its own, as a person would."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*words: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "poise.cli.main", "sweep", *map(str, words)],
-            env=os.environ | {"POISE_HOME": str(folder / "runs"), "OMP_NUM_THREADS": "1"},
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + ANSWER_WITHIN_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(f"the sweep did not get there:\n{process.communicate()[0]}")
-        time.sleep(0.05)
+def begin(folder: Path) -> Iterator[Start]:
+    """Starts `poise sweep`."""
+    with starting("sweep", folder) as start:
+        yield start
 
 
 def read_record(sweep: Path, trial: str) -> dict[str, Any]:
@@ -102,7 +70,7 @@ def runs_by_name(store: Store) -> dict[str, tuple[str, str, str]]:
 
 
 def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
-    folder: Path, begin: Callable[..., subprocess.Popen[str]]
+    folder: Path, begin: Start
 ) -> None:
     # Two trials at once, one CPU each: a short one, and one that is killed on its way.
     space = write_space(

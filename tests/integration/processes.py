@@ -1,0 +1,55 @@
+"""Commands in processes of their own, as a person starts, interrupts and resumes them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ANSWER_WITHIN_S = 400  # of a busy machine, where three sweeps start, each in many processes
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@contextmanager
+def starting(command: str, folder: Path) -> Iterator[Start]:
+    """Gives what starts ``poise COMMAND`` in a folder, its runs within; ends what is left.
+
+    Each process has a session of its own, as in a terminal: Ctrl-C can reach all of it at once
+    (``os.killpg``), or the command alone.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "poise.cli.main", command, *map(str, words)],
+            env=os.environ | {"POISE_HOME": str(folder / "runs"), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Fails the test, with what was printed, where the process ends or takes too long."""
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"the command did not get there:\n{process.communicate()[0]}")
+        time.sleep(0.05)
