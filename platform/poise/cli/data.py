@@ -24,24 +24,26 @@ def prepare(
     source: Annotated[
         str,
         typer.Argument(
+            metavar="SOURCE",
             help="A folder of class folders or of images, Parquet files, torchvision:NAME[/SPLIT], "
-            "or scenes (drawn here, no download)."
+            "or scenes (drawn here, no download).",
         ),
     ],
-    dest: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")],
     num_images: Annotated[
         int | None,
-        typer.Option(min=1, help="How many scenes to draw (10,000); else a random subset's size."),
+        typer.Option(min=1, help="Scenes to draw (default: 10,000); else a random subset's size."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes or the subset.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or the subset.")] = 0,
     image_px: Annotated[
-        int | None, typer.Option(help="Side of the scenes, in pixels (32).")
+        int | None, typer.Option(help="Side of the scenes, in pixels (default: 32).")
     ] = None,
 ) -> None:
-    """Make a Poise dataset: Parquet shards of the original files, and a manifest.
+    """Make a Poise dataset of any images.
 
-    Every image is decoded once. Those that cannot be are listed in quarantine.jsonl with the
-    reason, and left out. Interrupted, the same command goes on where it stopped.
+    It is Parquet shards of the original files, and a manifest. Every image is decoded once. Those
+    that cannot be are listed in quarantine.jsonl with the reason, and left out. Interrupted, the
+    same command goes on where it stopped.
 
     Example: poise data prepare photos/ datasets/photos
     """
@@ -66,18 +68,21 @@ def prepare(
 
 @app.command()
 def preview(
-    dataset: Annotated[Path, typer.Argument(help="Folder of a prepared dataset.")],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="Folder of a prepared dataset.")
+    ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Show this recipe's views and seed; default: DINO's published views."),
+        typer.Option(help="Show this recipe's views; default: DINO's published ones."),
     ] = None,
     output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
     num_images: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 8,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the images and views; default: the recipe's.")
+        int | None,
+        typer.Option(min=0, help="Seed of the images and views; default: the recipe's, else 0."),
     ] = None,
 ) -> None:
-    """Draw images and their augmented views, exactly as the model will see them.
+    """Draw images and their views, as the model sees them.
 
     Example: poise data preview datasets/photos --output preview.png
     """

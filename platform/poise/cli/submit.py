@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HERE_ONLY = "submit"
 
 
@@ -85,6 +85,9 @@ def _checked(words: Sequence[str]) -> list[str]:
 def _job_name(name: str | None, verb: str) -> str:
     if name is None:
         return f"{verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    if not _NAME.fullmatch(name):
-        raise PoiseError(f"--name {name}: use letters, digits, '.', '_' and '-' only")
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise PoiseError(
+            f"--name {name}: use letters, digits, '.', '_' and '-'; it begins with a letter or a "
+            "digit"
+        )
     return name
