@@ -3,7 +3,7 @@ import torch
 
 from poise.evaluation import knn
 from poise.evaluation.knn import find_neighbors, knn_probe
-from poise.evaluation.knn_report import wilson_interval
+from poise.evaluation.accuracy import wilson_interval
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 

@@ -3,25 +3,16 @@
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from poise.evaluation.accuracy import Accuracy, accuracy
 from poise.evaluation.features import Normalization, no_progress
 from poise.evaluation.knn import PROTOCOL, find_neighbors, vote
 from poise.evaluation.sets import KnnSets
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A share of correct answers in percent, with its 95 % interval (Wilson)."""
-
-    percent: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,10 @@ def report_knn(
     rows = []
     for k in ks:
         percents = dict(vote(neighbors, found.query_labels, found.num_classes, k))
-        top1, top5 = (_accuracy(percents[name], num_queries) for name in ("knn_top1", "knn_top5"))
+        top1, top5 = (
+            accuracy(round(percents[name] * num_queries / 100), num_queries)
+            for name in ("knn_top1", "knn_top5")
+        )
         rows.append(KnnRow(k, top1, top5))
     return KnnReport(
         protocol=PROTOCOL,
@@ -89,16 +83,3 @@ def report_knn(
         leave_one_out=sets.shared,
         rows=tuple(rows),
     )
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of a proportion that holds near 0 and 1 too (E. B. Wilson, 1927); z for 95 %."""
-    share, shrink = successes / trials, 1 + z**2 / trials
-    middle = (share + z**2 / (2 * trials)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _accuracy(percent: float, trials: int) -> Accuracy:
-    low, high = wilson_interval(round(percent * trials / 100), trials)
-    return Accuracy(percent, 100 * low, 100 * high)

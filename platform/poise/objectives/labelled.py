@@ -53,6 +53,11 @@ class LabelledObjective(Objective):
     def scores(self, images: Tensor) -> dict[str, Tensor]:
         """Logits [B, G, C] by feature, of normalised images [B, 3, h, w]."""
 
+    @property
+    def lr_multipliers(self) -> tuple[float, ...]:
+        """Of the base learning rate, one for each of the G heads."""
+        return (1.0,)
+
     def taught(self, batch: ViewBatch, held_out: float = 0.0) -> tuple[Tensor, Tensor]:
         """The images of a batch to learn from, normalised, and their labels."""
         if batch.labels is None:

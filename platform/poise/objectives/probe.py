@@ -61,6 +61,11 @@ class Probe(LabelledObjective):
         """One for each learning rate of the grid."""
         return grid_groups(self.heads, self.config.lr_multipliers)
 
+    @property
+    def lr_multipliers(self) -> tuple[float, ...]:
+        """The grid."""
+        return self.config.lr_multipliers
+
     def train(self, mode: bool = True) -> "Probe":
         """The frozen backbone stays in evaluation mode."""
         super().train(mode)
