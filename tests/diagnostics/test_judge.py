@@ -187,7 +187,10 @@ def test_a_number_that_is_not_finite_is_divergence_at_its_step(value: float) -> 
 def test_too_little_to_go_on_is_undecided() -> None:
     assert judge([], SIGNALS).kind is VerdictKind.UNDECIDED
     assert judge([(1, {"loss/total": LN_K})] * 99, SIGNALS).kind is VerdictKind.UNDECIDED
-    assert judge(healthy()[-2:], SIGNALS).kind is VerdictKind.UNDECIDED
+    short = judge(healthy()[-2:], SIGNALS)
+    assert short.kind is VerdictKind.UNDECIDED
+    assert "looks healthy at the last 2" in short.evidence and "needs 5 alike" in short.evidence
+    assert "training.log_every_steps" in short.advice
 
 
 def test_limits_can_be_changed() -> None:

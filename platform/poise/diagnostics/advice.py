@@ -5,7 +5,7 @@ ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and 
 (arXiv 2111.06377, section 4.1).
 """
 
-UNDECIDED = "train longer, or log more often (training.log_every_steps)"
+UNDECIDED = "train longer, or log more often (a lower training.log_every_steps)"
 
 DIVERGED = (
     "lower optimizer.base_lr, clip harder (optimizer.clip_grad), lengthen optimizer.warmup_epochs, "

@@ -7,6 +7,7 @@ How it decides. A decoder that predicts the mean explains none of the variance o
 given half its planned steps, and as long as its share goes on rising.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,9 @@ def judge_reconstruction(history: History, total_steps: int | None, limits: Thre
 
 def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Thresholds) -> str | None:
     step = tail[-1].step
-    if step < limits.min_share_of_plan * planned_steps:
-        return f"the decoder explains nothing yet at step {step} of {planned_steps}"
+    given = math.ceil(limits.min_share_of_plan * planned_steps)
+    if step < given:
+        return f"the decoder explains nothing yet at step {step}; it is given until step {given}"
     # From the middle on: at first, untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     if is_rising(late, limits.nothing_explained_share, limits):

@@ -111,7 +111,8 @@ def _why_too_early(
     if doubt:
         return doubt
     if unmoved and last_step < limits.min_share_of_plan * planned_steps:
-        return f"the teacher says nothing yet at step {last_step} of {planned_steps}"
+        given = math.ceil(limits.min_share_of_plan * planned_steps)
+        return f"the teacher says nothing yet at step {last_step}; it is given until step {given}"
     if unmoved and is_rising(
         [point.information for point in tail], limits.no_information_share, limits
     ):

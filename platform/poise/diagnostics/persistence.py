@@ -28,9 +28,15 @@ def why_too_short(
 ) -> str | None:
     """Why a state that was seen at these last steps cannot be called lasting, or none if it can."""
     if len(steps) < needed:
-        return f"it looks {kind} since step {steps[0]}, {len(steps)} of {needed} logged steps"
+        return (
+            f"too few logged steps to tell: it looks {kind} at the last {len(steps)} (from step "
+            f"{steps[0]} on), and a verdict needs {needed} alike"
+        )
     if steps[-1] - steps[0] < limits.min_share_of_steps * steps[-1]:
-        return f"it looks {kind} only since step {steps[0]} of {steps[-1]}"
+        return (
+            f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
+            f"{limits.min_share_of_steps:.0%} of the steps so far"
+        )
     return None
 
 
