@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import print_table
+from poise.cli.models_import import export_command, import_command
 
 if TYPE_CHECKING:
     from poise.tracking.registry import Version
 
-app = typer.Typer(help="List and inspect registered backbones.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, inspect, import and export registered backbones.", no_args_is_help=True
+)
+app.command("import")(import_command)
+app.command("export")(export_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -31,7 +36,10 @@ def list_command(as_json: AsJson = False) -> None:
         headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
         print_table(headers, [_row(version) for version in versions])
     else:
-        print("nothing is registered yet; `poise pretrain` and `sweep` register healthy backbones")
+        print(
+            "nothing is registered yet; `poise pretrain` and `sweep` register healthy backbones, "
+            "`poise models import` those of others"
+        )
 
 
 @app.command("show")
@@ -42,11 +50,13 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show one version: its lineage, its figures and its files."""
+    from poise.tracking.ending import reconcile
     from poise.tracking.fetch import read_files
     from poise.tracking.registry import find_model
     from poise.tracking.store import open_store
 
     store = open_store()
+    reconcile(store)
     version = find_model(store, model)
     files = read_files(store, version)
     if as_json:
@@ -79,7 +89,11 @@ def _row(version: "Version") -> tuple[object, ...]:
 def _story(version: "Version") -> list[tuple[str, str]]:
     """From the version back to the images it was made of."""
     tags = version.tags
+    imported = []
+    if "imported_from" in tags:
+        imported = [("imported", f"{tags['imported_from']}  ({tags.get('layout')} layout)")]
     return [
+        *imported,
         ("trial", tags.get("trial_run", version.run_id)),
         ("sweep", tags.get("sweep_run", "none: a single run")),
         ("recipe", tags.get("recipe", "-")),

@@ -7,7 +7,8 @@ from pathlib import Path
 from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
 
-_TAKEN = ("artifacts", "models", "downloads", "mlflow.db")  # by what else is kept in ``home()``
+# By what else is kept in ``home()``.
+_TAKEN = ("artifacts", "models", "imports", "downloads", "mlflow.db")
 
 
 def home() -> Path:

@@ -85,6 +85,8 @@ def measure(
             f"patches of {rows} × {columns} px and {channels} channels; not square RGB"
         )
     depth = 1 + max((index for index in map(_block, tensors) if index is not None), default=-1)
+    if not depth:
+        raise PoiseError("there are no blocks (blocks.0.…)")
     size = sizes.get(embed_dim)
     if size is None and wishes.num_heads is None:
         raise PoiseError(

@@ -132,11 +132,13 @@ def _from_hugging_face(path: Path, options: Options) -> tuple[Imported, Origin]:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         name, published = str(config["architecture"]), config.get("pretrained_cfg", config)
         mean, std = published["mean"], published["std"]
+        evaluated_px = int(published["input_size"][-1])
         arguments = dict(config.get("model_args", {}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise PoiseError(f"{file}: does not describe a timm model: {error!r}") from None
     layout = timm_named(partial(from_arguments, name, arguments))
     translation = translate(layout, read_checkpoint(weights).tensors, options.wishes)
+    options = replace(options, evaluation_px=options.evaluation_px or evaluated_px)
     return _load(translation, options, (mean, std)), Origin(path.name, _sha256(weights))
 
 

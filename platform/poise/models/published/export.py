@@ -1,0 +1,159 @@
+"""A backbone written as others read it.
+
+In: a backbone and its package's config. Out: a file or a folder, with the very same values under
+the names of timm, Hugging Face, DINO or MAE. Nothing comes after it.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
+from poise.models.published.files import DESCRIPTION
+from poise.models.timm_models import family, timm_arguments
+
+FORMATS: Final = ("timm", "huggingface", "dino", "mae")
+
+_PLAIN_VIT = re.compile(
+    r"(cls_token|pos_embed|(patch_embed\.proj|norm|blocks\.\d+\."
+    r"(norm1|attn\.qkv|attn\.proj|norm2|mlp\.fc1|mlp\.fc2))\.(weight|bias))"
+)
+"""All that DINO's and MAE's published models consist of."""
+
+_CROP_PCT = 224 / 256  # of the shorter side: the published evaluation
+
+
+def export_backbone(
+    backbone: nn.Module, config: Mapping[str, Any], destination: Path, layout: str
+) -> Path:
+    """Writes a backbone; the file or folder appears only when it is complete.
+
+    Args:
+        backbone: what ``build_backbone`` gave.
+        config: its package's.
+        destination: must not exist. ``timm`` writes a ``.safetensors`` file; ``dino`` and ``mae``
+            one, or a ``.pth`` file with ``teacher`` or ``model`` as published; ``huggingface`` a
+            folder that ``timm.create_model("local-dir:…")`` loads.
+        layout: one of ``FORMATS``.
+
+    Raises:
+        PoiseError: the destination is taken or its name does not suit the format, or the layout
+            has no names for some of the backbone's tensors.
+    """
+    if layout not in FORMATS:
+        raise PoiseError(f"--format {layout}: choose from {', '.join(FORMATS)}")
+    if destination.exists():
+        raise PoiseError(f"{destination}: exists already; name another destination")
+    tensors = _tensors(backbone)
+    _check_names(tensors, config, layout)
+    if layout == "huggingface":
+        return _appear(destination, lambda path: _write_folder(path, tensors, backbone, config))
+    endings = (".safetensors",) if layout == "timm" else (".safetensors", ".pth")
+    if destination.suffix not in endings:
+        raise PoiseError(f"{destination}: --format {layout} writes {' or '.join(endings)} files")
+    if layout == "dino":
+        tensors = {f"backbone.{name}": tensor for name, tensor in tensors.items()}
+    if destination.suffix == ".pth":
+        entry = "teacher" if layout == "dino" else "model"
+        return _appear(destination, lambda path: torch.save({entry: tensors}, path))
+    return _appear(destination, lambda path: save_file(tensors, path, _header(config)))
+
+
+def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm reads of a folder: the architecture, its arguments, and how images are prepared."""
+    model: Any = backbone.timm_model
+    described = BackboneConfig.model_validate(config["backbone"])
+    fixed = family(described.name) == "beit"
+    px = config["image_px"] if fixed else config.get("evaluation_px") or config["image_px"]
+    normalization = _normalization(config)
+    pool = model.global_pool
+    return {
+        "architecture": described.name,
+        "num_classes": 0,
+        "num_features": backbone.feature_dim,
+        "global_pool": pool if isinstance(pool, str) else pool.pool_type,
+        "model_args": timm_arguments(described, config["image_px"]),
+        "pretrained_cfg": {
+            "custom_load": False,
+            "input_size": [3, px, px],
+            "fixed_input_size": fixed,
+            "interpolation": "bicubic",
+            "crop_pct": _CROP_PCT,
+            "crop_mode": "center",
+            "mean": list(normalization["mean"]),
+            "std": list(normalization["std"]),
+            "num_classes": 0,
+            "pool_size": None,
+            "first_conv": model.pretrained_cfg["first_conv"],
+            "classifier": model.pretrained_cfg["classifier"],
+        },
+    }
+
+
+def _write_folder(
+    folder: Path, tensors: dict[str, Tensor], backbone: nn.Module, config: Mapping[str, Any]
+) -> None:
+    folder.mkdir()
+    described = hugging_face_config(backbone, config)
+    save_file(tensors, folder / "model.safetensors", _header(config))
+    (folder / "config.json").write_text(json.dumps(described, indent=2, allow_nan=False) + "\n")
+
+
+def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
+    model: Any = backbone.timm_model
+    # A clone each: safetensors refuses tensors that share memory.
+    return {
+        name: tensor.detach().cpu().clone().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _check_names(tensors: Mapping[str, Tensor], config: Mapping[str, Any], layout: str) -> None:
+    residual = family(str(config["backbone"]["name"])) == "resnet"
+    if layout not in ("dino", "mae") or (layout == "dino" and residual):
+        return
+    foreign = [name for name in tensors if not _PLAIN_VIT.fullmatch(name)]
+    if foreign:
+        raise PoiseError(
+            f"--format {layout}: its published models have no {foreign[0]}"
+            f"{f' and {len(foreign) - 1} others' if len(foreign) > 1 else ''}; "
+            "export as timm or huggingface"
+        )
+
+
+def _header(config: Mapping[str, Any]) -> dict[str, str]:
+    """What the weights do not say, such as the number of heads."""
+    names = ("backbone", "image_px", "evaluation_px", "normalization", "lineage")
+    known = {name: config[name] for name in names if name in config}
+    return {"format": "pt", DESCRIPTION: json.dumps(known, allow_nan=False)}
+
+
+def _normalization(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = config.get("normalization")
+    if not isinstance(found, Mapping) or not {"mean", "std"} <= set(found):
+        raise PoiseError("the model's config lacks its normalization; images could not be prepared")
+    return found
+
+
+def _appear(destination: Path, write: Callable[[Path], object]) -> Path:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.with_name(
+        f".{destination.stem}.partial-{os.getpid()}{destination.suffix}"
+    )
+    try:
+        write(partial)
+        partial.replace(destination)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+    return destination

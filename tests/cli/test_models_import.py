@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from poise.cli.main import run as poise
+from tests.evaluation.conftest import MakeDataset, make_dataset
+
+__all__ = ["make_dataset"]  # a fixture
+
+pytestmark = pytest.mark.slow  # makes an MLflow store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def checkpoint(home: Path) -> Path:
+    """A full checkpoint as DINO's training writes it, of a small model."""
+    torch.manual_seed(0)
+    size = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **size)
+    teacher = {f"backbone.{name}": tensor for name, tensor in model.state_dict().items()}
+    teacher["head.last_layer.weight_v"] = torch.zeros(4, 8)
+    path = home / "dino small.pth"
+    torch.save({"teacher": teacher, "student": {}, "epoch": 3}, path)
+    return path
+
+
+def test_an_import_accounts_for_its_keys_and_is_registered_once(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["models", "import", str(checkpoint), "--heads", "2"]
+    assert poise(command) == 0
+    printed = capsys.readouterr().out
+    assert "layout      dino" in printed
+    assert "keys        0 matched, 30 mapped, 1 dropped, 0 missing" in printed
+    assert "dropped     projection head 1" in printed
+    assert "not read    student, epoch" in printed
+    assert "registered  models:/dino-small/1" in printed
+
+    assert poise(command) == 0
+    assert "models:/dino-small/1" in capsys.readouterr().out
+
+    poise(["models", "show", "dino-small", "--json"])
+    tags = json.loads(capsys.readouterr().out)["tags"]
+    assert tags["imported_from"] == "dino small.pth"
+    assert tags["layout"] == "dino"
+    assert len(tags["source_sha256"]) == 64
+    poise(["models", "show", "dino-small"])
+    assert "imported    dino small.pth  (dino layout)" in capsys.readouterr().out
+
+
+def test_an_imported_backbone_is_evaluated_and_exported_exactly(
+    checkpoint: Path,
+    home: Path,
+    make_dataset: MakeDataset,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    poise(["models", "import", str(checkpoint), "--heads", "2", "--name", "small"])
+    dataset = make_dataset("test", [0, 1, 2] * 4)
+    capsys.readouterr()
+    assert poise(["evaluate", "knn", "small", str(dataset), "--bank", str(dataset)]) == 0
+    assert "images of 32 px" in capsys.readouterr().out
+
+    assert poise(["models", "export", "small", str(home / "out.safetensors")]) == 0
+    teacher = torch.load(checkpoint, weights_only=True)["teacher"]
+    for name, tensor in load_file(home / "out.safetensors").items():
+        assert torch.equal(tensor, teacher[f"backbone.{name}"])
+    folder = home / "folder"
+    assert poise(["models", "export", "small", str(folder), "--format", "huggingface"]) == 0
+    assert timm.create_model(f"local-dir:{folder}", pretrained=True).embed_dim == 32
+
+
+def test_a_refused_import_leaves_nothing_behind(
+    checkpoint: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    del content["teacher"]["backbone.norm.bias"]
+    torch.save(content, checkpoint)
+    assert poise(["models", "import", str(checkpoint), "--heads", "2"]) == 2
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert "1 of its 30 tensors are missing (norm.bias); 0 matched, 29 mapped" in refused.err
+    assert not (home / "home").exists()
