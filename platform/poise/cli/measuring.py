@@ -28,25 +28,27 @@ def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], l
 
 
 @contextmanager
-def image_progress(num_images: int, label: str = "images") -> Iterator[Callable[[int], None]]:
+def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; a line per quarter elsewhere. On stderr, so that stdout stays clean."""
     if is_terminal(sys.stderr):
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=num_images)
+            task = bar.add_task(what or "images", total=num_images)
             yield lambda images: bar.update(task, advance=images)
     else:
-        yield _QuarterLines(num_images)
+        yield _QuarterLines(num_images, what)
 
 
 class _QuarterLines:
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, what: str) -> None:
         self._total = total
+        self._prefix = f"{what}: " if what else ""
         self._done = 0
 
     def __call__(self, images: int) -> None:
         before, self._done = self._done, self._done + images
         if 4 * before // self._total < 4 * self._done // self._total:
-            print(f"{self._done} of {self._total} images", file=sys.stderr, flush=True)
+            line = f"{self._prefix}{self._done} of {self._total} images"
+            print(line, file=sys.stderr, flush=True)

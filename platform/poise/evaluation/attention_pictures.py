@@ -75,7 +75,9 @@ def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) ->
         for pair in zip(_CLS_PANELS, _PATCH_PANELS, strict=True)
         if any(name in known for name, _ in pair)
     ]
-    figure = Figure(figsize=(2.3 * len(pairs), 4.6 + 0.25 * len(reports)), layout="constrained")
+    figure = Figure(
+        figsize=(2.3 * len(pairs), 4.5 + 0.25 * -(-len(reports) // 3)), layout="constrained"
+    )
     axes = figure.subplots(2, len(pairs), squeeze=False)
     for column, pair in enumerate(pairs):
         for axis, (name, title) in zip(axes[:, column], pair, strict=True):
@@ -84,7 +86,7 @@ def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) ->
             else:
                 axis.set_axis_off()
     handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, handlelength=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, handlelength=4)
     figure.savefig(path, dpi=150)
 
 
@@ -102,7 +104,8 @@ def draw_heads(path: str | Path, report: AttentionReport) -> None:
     for axis, (name, title) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        _draw_head_map(figure, axis, [block[name].head_means for block in report.blocks])
+        values = [block[name].head_means for block in report.blocks]
+        _draw_head_map(figure, axis, values, near_one=name.endswith("_over_ln_n"))
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("head", fontsize=8)
     figure.axes[0].set_ylabel("block", fontsize=8)
@@ -135,7 +138,7 @@ def draw_blocks(
         PoiseError: the backbone has no attention.
     """
     columns = list(_block_maps(backbone, images, normalization, device))
-    size = (1.1 * (1 + len(columns)), 1.28 * len(images) + 0.15)
+    size = (1.1 * (1 + len(columns)), 1.4 * len(images))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(images), 1 + len(columns), squeeze=False)
     for row, image in enumerate(images):
@@ -143,7 +146,7 @@ def draw_blocks(
         axes[row, 0].set_title(titles[row] if titles else "image", fontsize=7)
         for axis, (number, maps, masses) in zip(axes[row, 1:], columns, strict=True):
             axis.imshow(maps[row].numpy(), vmin=0)
-            axis.set_title(f"block {number}: {masses[row]:.0%}", fontsize=7)
+            axis.set_title(f"block {number}\npatch {masses[row]:.0%}", fontsize=7)
     for axis in axes.flat:
         axis.set_axis_off()
     figure.savefig(path, dpi=150)
@@ -152,51 +155,45 @@ def draw_blocks(
 def _draw_statistic(
     axis: Axes, name: str, title: str, reports: Mapping[str, AttentionReport]
 ) -> None:
-    top = 0.0
+    drawn: list[float] = []
     for index, (model, report) in enumerate(reports.items()):
         color, marker, dashes = _LINES[index % len(_LINES)]
-        found = [block.get(name) for block in report.blocks]
-        # Drawn empty where the model has no such statistic: the legend is the first panel's.
-        blocks = [number for number, each in enumerate(found, start=1) if each]
-        means = [each.mean for each in found if each]
-        axis.plot(
-            blocks,
-            means,
-            color=color,
-            marker=marker,
-            linestyle=dashes,
-            markersize=4,
-            linewidth=1.4,
-            label=model,
-        )
-        bands = [each.head_means for each in found if each and each.head_means]
-        if bands:
-            low, high = [min(band) for band in bands], [max(band) for band in bands]
-            axis.fill_between(blocks, low, high, color=color, alpha=0.15, linewidth=0)
-        top = max([top, *means])
-    if name.endswith("_adj_for_cls") and top > 10:
+        # Drawn empty where the model has no such statistic: the legend is of one panel.
+        found = {n: block[name] for n, block in enumerate(report.blocks, start=1) if name in block}
+        means = [each.mean for each in found.values()]
+        line = axis.plot(list(found), means, color=color, marker=marker, linestyle=dashes)
+        line[0].set(markersize=4, linewidth=1.4, label=model)
+        bands = [each.head_means or (each.mean,) for each in found.values()]
+        low, high = [min(band) for band in bands], [max(band) for band in bands]
+        axis.fill_between(list(found), low, high, color=color, alpha=0.15, linewidth=0)
+        drawn += [*low, *high]
+    if name.endswith("_adj_for_cls") and max(drawn) > 10:
         axis.set_yscale("log")
-    else:
+    elif min(drawn) < max(drawn) / 2:
         axis.set_ylim(bottom=0)
     if name.endswith("_over_ln_n"):
         axis.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("block", fontsize=8)
+    axis.set_xlim(0.6, max(len(report.blocks) for report in reports.values()) + 0.4)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axis.tick_params(labelsize=8)
     axis.grid(alpha=0.25)
 
 
-def _draw_head_map(figure: Figure, axis: Axes, values: Sequence[Sequence[float]]) -> None:
+def _draw_head_map(
+    figure: Figure, axis: Axes, values: Sequence[Sequence[float]], near_one: bool
+) -> None:
     num_blocks, num_heads = len(values), len(values[0])
     drawn = axis.imshow(
         values,
         cmap="cividis",
         aspect="auto",
         origin="upper",
-        vmin=0,
         interpolation="nearest",
         extent=(0.5, num_heads + 0.5, num_blocks + 0.5, 0.5),
+        vmin=None if near_one else 0,
+        vmax=1 if near_one else None,
     )
     for locator in (axis.xaxis, axis.yaxis):
         locator.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
