@@ -6,15 +6,15 @@ comes after it.
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.console import print_table
 from poise.cli.evaluate_attention import attention
+from poise.cli.evaluate_probe import attentive, finetune, linear
+from poise.cli.keeping import accuracy_cells, keep_figures, pretraining_dataset, reads_over_ray
 from poise.cli.measuring import image_progress, normalization_of
-from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from poise.evaluation.knn_report import KnnReport
@@ -27,7 +27,8 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-app.command()(attention)
+for command in (linear, attentive, finetune, attention):
+    app.command()(command)
 
 
 @app.command()
@@ -43,6 +44,10 @@ def knn(
     k: Annotated[
         list[int], typer.Option(min=1, help="Neighbours that vote; may be given several times.")
     ] = [10, 20, 100, 200],  # noqa: B006 - typer reads it once, nobody changes it
+    ray: Annotated[
+        bool | None,
+        typer.Option(help="Read images over Ray; default: on a cluster, or where it pays."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Classify images by their nearest neighbours' labels (protocol knn/dino-v1).
@@ -60,32 +65,30 @@ def knn(
 
     backbone, config = load_model(model)
     image_px = config.get("evaluation_px") or config["image_px"]
-    sets = open_knn_sets(dataset, bank or _pretraining_dataset(config, model), image_px)
+    sets = open_knn_sets(dataset, bank or pretraining_dataset(config, model, "--bank"), image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    over_ray = reads_over_ray(ray, sets.num_images)
     with image_progress(sets.num_images) as on_images:
         report = report_knn(
-            backbone.to(device), sets, normalization_of(config, model), device, k, on_images
+            backbone.to(device),
+            sets,
+            normalization_of(config, model),
+            device,
+            k,
+            on_images,
+            over_ray,
         )
+    run_id = keep_figures(config, report)
     if as_json:
-        print(json.dumps({"model": model, **asdict(report)}, indent=2))
+        print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
     else:
-        _print(model, report)
+        _print(model, run_id, report)
 
 
-def _pretraining_dataset(config: dict[str, Any], model: str) -> str:
-    folder = config.get("lineage", {}).get("dataset")
-    if not folder:
-        raise PoiseError(f"{model}: does not say what it was trained on; name a bank with --bank")
-    if not Path(folder).is_dir():
-        raise PoiseError(
-            f"{model}: was trained on {folder}, which is not here; name a bank with --bank"
-        )
-    return str(folder)
-
-
-def _print(model: str, report: "KnnReport") -> None:
+def _print(model: str, run_id: str | None, report: "KnnReport") -> None:
     print(f"protocol  {report.protocol}, images of {report.image_px} px")
     print(f"model     {model}")
+    print(f"run       {run_id or 'unknown here; nothing was logged'}")
     print(f"queries   {report.query_images} images of {report.dataset}")
     voting = ", each image without itself (leave-one-out)" if report.leave_one_out else ""
     print(f"bank      {report.bank_images} images of {report.bank}{voting}")
@@ -94,13 +97,12 @@ def _print(model: str, report: "KnnReport") -> None:
     print_table(
         headers,
         [
-            (row.k, *(cell for accuracy in (row.top1, row.top5) for cell in _cells(accuracy)))
+            (
+                row.k,
+                *(cell for accuracy in (row.top1, row.top5) for cell in accuracy_cells(accuracy)),
+            )
             for row in report.rows
         ],
     )
     if report.rows[-1].k > report.bank_images:
         print(f"\na k above {report.bank_images} means the whole bank")
-
-
-def _cells(accuracy: Any) -> tuple[float, str]:
-    return round(accuracy.percent, 2), f"{accuracy.low:.2f} – {accuracy.high:.2f}"

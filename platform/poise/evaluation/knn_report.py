@@ -40,6 +40,16 @@ class KnnReport:
 
     rows: tuple[KnnRow, ...]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Percentages by name, for the log."""
+        prefix = f"probe/{self.protocol.replace('/', '-')}"
+        return {
+            f"{prefix}/k{row.k}_{name}": getattr(row, name).percent
+            for row in self.rows
+            for name in ("top1", "top5")
+        }
+
 
 def report_knn(
     backbone: nn.Module,
@@ -48,6 +58,7 @@ def report_knn(
     device: torch.device,
     ks: Sequence[int],
     on_images: Callable[[int], None] = no_progress,
+    over_ray: bool = False,
 ) -> KnnReport:
     """Measures a backbone.
 
@@ -58,8 +69,9 @@ def report_knn(
         device: where to compute.
         ks: neighbours that vote, one row each.
         on_images: is told after each batch how many images it had.
+        over_ray: spreads the images over the Ray cluster.
     """
-    found = sets.features(backbone, normalization, device, on_images=on_images)
+    found = sets.features(backbone, normalization, device, on_images, over_ray)
     neighbors = find_neighbors(
         found.bank_features, found.bank_labels, found.query_features, max(ks), found.own_rows
     )

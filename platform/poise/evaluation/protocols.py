@@ -32,13 +32,13 @@ _LARS = {
     "warmup_epochs": 10,
     "warmup_meets_peak": False,
 }
-_NARROW_GRID = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # LARS scales each step by the weights itself
+
 _ABMILP: Mapping[str, Any] = {
     "name": "probe",
     "features": ["abmilp"],
     "batch_norm": True,
     "weight_std": 0,
-    "lr_multipliers": _NARROW_GRID,
+    "lr_multipliers": _GRID,
 }
 
 
@@ -73,7 +73,7 @@ _ALL = (
     Protocol(
         "linear/mae-v1",
         False,
-        {"name": "probe", "batch_norm": True, "lr_multipliers": _NARROW_GRID},
+        {"name": "probe", "batch_norm": True, "lr_multipliers": _GRID},
         _LARS,
         epochs=90,
     ),

@@ -58,11 +58,14 @@ class KnnSets:
         normalization: Normalization,
         device: torch.device,
         on_images: Callable[[int], None] = no_progress,
+        over_ray: bool = False,
     ) -> KnnFeatures:
         """Both sets' features; one pass where bank and queries are the same images."""
 
         def of(images: EvaluationImages) -> _Labelled:
-            found = features_of(backbone, images, normalization, device, on_images=on_images)
+            found = features_of(
+                backbone, images, normalization, device, on_images=on_images, over_ray=over_ray
+            )
             return _labelled(images, *found)
 
         bank = of(self.bank)

@@ -79,16 +79,20 @@ def load_model(
     """
     from poise.models.package import load_backbone  # loads torch, which the other readers spare
 
+    return load_backbone(find_package(reference, store))
+
+
+def find_package(reference: str | Path, store: Store | None = None) -> Path:
+    """The folder of a backbone's package, fetched from the registry where it is not a folder."""
     if Path(reference).is_dir():
-        return load_backbone(reference)
+        return Path(reference)
     store = store or open_store()
     reconcile(store)
     try:
         version = find_model(store, str(reference))
     except UnknownModelError as error:
         raise PoiseError(f"{error}; nor is it a folder; see `poise models list`") from None
-    folder = home() / "models" / version.name / str(version.version)
-    return load_backbone(pull(store, version.uri, folder))
+    return pull(store, version.uri, home() / "models" / version.name / str(version.version))
 
 
 def _download(store: Store, source: str, folder: Path, uri: str) -> Path:

@@ -1,0 +1,63 @@
+"""What the commands that measure accuracies share.
+
+In: a package's config, a report. Out: where to learn from, whether to read over Ray, and the
+report kept with the run that made the model. Next: `poise.cli.evaluate`.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from poise.config.errors import PoiseError
+
+
+def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
+    """What a model was trained on, where ``option`` names no other dataset.
+
+    Raises:
+        PoiseError: its package does not say, or that is not here.
+    """
+    folder = config.get("lineage", {}).get("dataset")
+    if not folder:
+        raise PoiseError(f"{model}: does not say what it was trained on; name it with {option}")
+    if not Path(folder).is_dir():
+        raise PoiseError(
+            f"{model}: was trained on {folder}, which is not here; name another with {option}"
+        )
+    return str(folder)
+
+
+def reads_over_ray(asked: bool | None, num_images: int) -> bool:
+    """Whether to read images over Ray: as asked, else where it pays."""
+    if asked is not None:
+        return asked
+    from poise.evaluation.distributed import pays
+
+    return pays(num_images)
+
+
+def keep_figures(config: dict[str, Any], report: Any) -> str | None:
+    """Logs a report with the run that made the model; returns its id, where it is known here.
+
+    Args:
+        config: the package's.
+        report: a dataclass with ``protocol``, ``dataset`` and ``figures``.
+    """
+    from poise.tracking.evaluation import find_maker, log_evaluation
+
+    run_id = find_maker(config)
+    if run_id is None:
+        return None
+    figures = {name: [(0, value)] for name, value in report.figures.items()}
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{Path(report.dataset).name}.json"
+        path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        log_evaluation(run_id, figures, [path], f"probes/{report.protocol.replace('/', '-')}")
+    return run_id
+
+
+def accuracy_cells(accuracy: Any) -> tuple[float, str]:
+    """An ``Accuracy`` as two cells of a table."""
+    return round(accuracy.percent, 2), f"{accuracy.low:.2f} – {accuracy.high:.2f}"
