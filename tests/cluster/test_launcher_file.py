@@ -1,5 +1,6 @@
 """`cluster.yaml` is one that Ray's cluster launcher takes."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,18 @@ def launcher() -> dict[str, Any]:
 def test_the_file_as_written_fits_rays_schema(launcher: dict[str, Any]) -> None:
     # The file with Ray's defaults filled in would hide a missing name.
     schema = Path(ray.autoscaler.__file__).with_name("ray-schema.json")
-    jsonschema.validate(launcher, json.loads(schema.read_text()))
+    check = jsonschema.Draft7Validator(json.loads(schema.read_text()))
+    assert [error.message for error in check.iter_errors(launcher)] == []
+    del launcher["cluster_name"]
+    assert [error.message for error in check.iter_errors(launcher)] != []
 
 
 def test_ray_accepts_the_file_with_its_defaults_filled_in(launcher: dict[str, Any]) -> None:
     # The schema alone takes a head node type that does not exist, and bounds that cross.
-    validate_config(prepare_config(launcher))
+    validate_config(prepare_config(copy.deepcopy(launcher)))
+    launcher["head_node_type"] = "nowhere"
+    with pytest.raises(Exception, match="head_node_type"):
+        validate_config(prepare_config(launcher))
 
 
 def test_training_cannot_take_the_head_node_down(launcher: dict[str, Any]) -> None:

@@ -65,7 +65,10 @@ def test_what_decides_a_masked_autoencoder_can_be_swept() -> None:
 
 
 def test_the_high_end_of_randint_is_left_out() -> None:
-    check_space(make_space({"backbone.num_registers": {"randint": [0, 65]}}), watched_recipe(), "a")
+    spaces = [make_space({"backbone.num_registers": {"randint": [0, high]}}) for high in (65, 66)]
+    check_space(spaces[0], watched_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match="num_registers=65 must be at most 64"):
+        check_space(spaces[1], watched_recipe(), "a.yaml")
 
 
 def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None:

@@ -39,10 +39,11 @@ def test_a_pulled_package_is_a_copy_that_knows_where_it_came_from(
 def test_a_model_is_fetched_once_and_read_from_a_folder_too(
     store: Store, uri: str, package: Path
 ) -> None:
-    load_model(uri)
+    images = torch.randn(1, 3, 32, 32)
+    expected = load_model(uri)[0](images)
     shutil.rmtree(stored_in(store, uri))
-    load_model("scenes-vit")
-    load_model(package)
+    for reference in ("scenes-vit", package):
+        assert torch.equal(load_model(reference)[0](images), expected)
 
 
 def test_files_that_were_deleted_are_an_error_though_mlflow_sees_none(
