@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
@@ -43,6 +44,16 @@ def test_a_package_holds_its_three_files_and_nothing_that_runs(package: Path) ->
     names = {path.name for path in package.iterdir()}
     assert names == {"backbone.safetensors", "config.json", "checksums.json"}
     assert set(verify_package(package)) == names - {"checksums.json"}
+
+
+def test_the_weights_are_as_readable_as_the_config(package: Path) -> None:
+    weights, config = (package / name for name in ("backbone.safetensors", "config.json"))
+    assert weights.stat().st_mode == config.stat().st_mode
+
+
+def test_the_weights_carry_timms_own_names(package: Path) -> None:
+    model = build_backbone(TINY, 32).timm_model
+    model.load_state_dict(load_file(package / "backbone.safetensors"))
 
 
 def test_saving_again_replaces_a_package_but_nothing_else(package: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
@@ -53,7 +53,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in _bare(backbone).state_dict().items()
     }
-    save_file(tensors, partial / WEIGHTS_FILE)
+    write_tensors(partial / WEIGHTS_FILE, tensors)
     (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n")
     write_checksums(partial)
     if (folder / CHECKSUMS_FILE).is_file():
@@ -63,6 +63,16 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
     except OSError:
         shutil.rmtree(partial)
         raise PoiseError(f"{folder}: holds something else than a backbone package") from None
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file that others may read as far as the umask lets them."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, header)  # by way of a file that is private
+    path.chmod(mode)
 
 
 def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:

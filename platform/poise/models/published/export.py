@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.files import DESCRIPTION
+from poise.models.package import write_tensors
+from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
 from poise.models.timm_models import family, timm_arguments
 
 FORMATS: Final = ("timm", "huggingface", "dino", "mae")
@@ -65,7 +65,7 @@ def export_backbone(
     if destination.suffix == ".pth":
         entry = "teacher" if layout == "dino" else "model"
         return _appear(destination, lambda path: torch.save({entry: tensors}, path))
-    return _appear(destination, lambda path: save_file(tensors, path, _header(config)))
+    return _appear(destination, lambda path: write_tensors(path, tensors, _header(config)))
 
 
 def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _write_folder(
 ) -> None:
     folder.mkdir()
     described = hugging_face_config(backbone, config)
-    save_file(tensors, folder / "model.safetensors", _header(config))
+    write_tensors(folder / HUGGING_FACE_WEIGHTS, tensors, _header(config))
     (folder / "config.json").write_text(json.dumps(described, indent=2, allow_nan=False) + "\n")
 
 

@@ -21,6 +21,9 @@ from poise.config.errors import PoiseError
 DESCRIPTION = "poise"
 """Entry of a safetensors header that describes the backbone, as JSON."""
 
+HUGGING_FACE_WEIGHTS = "model.safetensors"
+"""In a timm folder of Hugging Face."""
+
 _PREFERRED = ("teacher", "model", "state_dict")
 """Where published files keep what is meant to be used, in this order."""
 

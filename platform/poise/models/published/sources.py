@@ -17,7 +17,7 @@ from poise.config.recipe import BackboneConfig
 from poise.models.checksums import CHECKSUMS_FILE, WEIGHTS_FILE
 from poise.models.package import load_backbone
 from poise.models.published.architecture import from_arguments
-from poise.models.published.files import Checkpoint, read_checkpoint
+from poise.models.published.files import HUGGING_FACE_WEIGHTS, Checkpoint, read_checkpoint
 from poise.models.published.layouts import recognise
 from poise.models.published.loading import IMAGENET, Imported, load
 from poise.models.published.shapes import Wishes
@@ -26,7 +26,6 @@ from poise.models.published.translation import Reading, Translation, translate
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 
-HUGGING_FACE_WEIGHTS = "model.safetensors"
 _SHOWN_UNREAD = 8
 
 
