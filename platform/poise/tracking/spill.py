@@ -64,7 +64,8 @@ class Spill:
 
 
 def _as_line(point: Point) -> str:
-    return json.dumps(point._replace(value=to_json(point.value)), allow_nan=False)
+    key, value, timestamp_ms, step = point
+    return json.dumps([key, to_json(value), timestamp_ms, step], allow_nan=False)
 
 
 def _parse(line: str) -> Point | None:
