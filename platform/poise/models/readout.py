@@ -5,7 +5,8 @@ In: a backbone, names of features, images. Out: features by name. Next: ``poise.
 ``cls``, ``mean``, ``cls_mean`` and ``last_N`` (the [cls] tokens of the last N blocks, side by
 side: DINO's linear protocol) are read after the final norm, as their publications do. ``cp1`` …
 ``cp4``, ``attn_lcte`` and ``attn_mn`` are pooled, and ``abmilp`` learns to pool, from the last
-block's tokens without that norm (arXiv 2412.03215). A residual network has one: ``pooled``.
+block's tokens without that norm (arXiv 2412.03215). A residual network has one: ``pooled``, and
+a transformer with relative positions has it too: what timm pools.
 """
 
 import re
@@ -20,6 +21,7 @@ from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.models.attention import POOLINGS, check_pooling, pool, trace
 from poise.models.backbone import VitBackbone
+from poise.models.relative import RelativeBackbone
 
 _NORMED = ("cls", "mean", "cls_mean")
 _LAST = re.compile(r"last_([1-9]\d*)")
@@ -55,8 +57,10 @@ class Readout(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features [B, D] of normalised images [B, 3, h, w]; for ``abmilp`` all tokens."""
-        if not isinstance(self.backbone, VitBackbone) or self.names == ("cls",):
-            return {name: self.backbone(images) for name in self.names}
+        whole = "cls" if isinstance(self.backbone, VitBackbone) else "pooled"
+        if self.names == (whole,):  # what the backbone gives by itself
+            return {whole: self.backbone(images)}
+        assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
         norm: Any = self.backbone.timm_model.norm
         normed: list[Tensor] = [norm(tokens) for tokens in outputs]
@@ -68,6 +72,8 @@ class Readout(nn.Module):
         for name in self.names:
             if name == "abmilp":
                 found[name] = outputs[-1]
+            elif name == "pooled":
+                found[name] = self.backbone.feature(normed[-1])
             elif _LAST.fullmatch(name):
                 found[name] = torch.cat([x[:, 0] for x in normed[-_blocks_of(name) :]], dim=1)
             else:
@@ -79,7 +85,8 @@ class Readout(nn.Module):
     def _last_blocks(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Tokens after each of the last blocks, before the norm, and the last one's attention."""
         if not self._attends:
-            return self.backbone.block_outputs(images, self._num_blocks), None
+            backbone: Any = self.backbone
+            return backbone.block_outputs(images, self._num_blocks), None
         outputs: list[Tensor] = []
         attention = None
         with _TRACING:
@@ -106,11 +113,13 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
     if name not in FEATURES and not last:
         known = nearest(name, FEATURES) or f"; there are {', '.join(FEATURES)}"
         raise PoiseError(f"features: there is no '{name}'{known}")
-    if not isinstance(backbone, VitBackbone):
+    if not isinstance(backbone, VitBackbone | RelativeBackbone):
         if name != "pooled":
             raise PoiseError(f"features={name}: a residual network has no tokens; it has 'pooled'")
         return
     if name == "pooled":
+        if isinstance(backbone, RelativeBackbone):
+            return
         raise PoiseError("features=pooled: is a residual network's; a transformer has 'mean'")
     depth, side = len(backbone.timm_model.blocks), image_px // backbone.patch_px
     if last and int(last[1]) > depth:

@@ -44,13 +44,17 @@ class RelativeBackbone(nn.Module):
 
     def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
         """Tokens of each of the last blocks, through the last norm, earliest first."""
+        return [self.timm_model.norm(x) for x in self.block_outputs(images, num_blocks)]
+
+    def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
+        """Tokens of each of the last blocks as they leave it, earliest first."""
         x, arguments = self.embed(images)
         blocks = self.timm_model.blocks
         kept: list[Tensor] = []
         for index, (block, where) in enumerate(zip(blocks, arguments, strict=True)):
             x = block(x, **where)
             if index >= len(blocks) - num_blocks:
-                kept.append(self.timm_model.norm(x))
+                kept.append(x)
         return kept
 
     def attention(self, images: Tensor) -> Tensor:
