@@ -23,6 +23,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
 from poise.config import Recipe
+from poise.config.objectives import DinoConfig
 from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Progress
@@ -149,6 +150,7 @@ def published_steps(size: Size, precision: str, device: torch.device) -> Iterato
         backbone = VisionTransformer(
             size.global_px, size.patch_px, size.dim, size.depth, size.num_heads
         )
+        assert isinstance(recipe.objective, DinoConfig)
         head = recipe.objective.head
         module = MultiCrop(
             backbone, Head(size.dim, head.hidden_dim, head.bottleneck_dim, size.num_prototypes)

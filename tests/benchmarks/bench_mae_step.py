@@ -1,0 +1,232 @@
+"""A masked autoencoder's training step against a plain transcription of the published one.
+
+Run as ``python tests/benchmarks/bench_mae_step.py``. Ours is ``train_steps``, as a run uses it;
+both see the same images and masks from the same weights, and must report the same losses before
+they are timed. On a GPU: ViT-B/16 with the published decoder, 64 images of 224 px, both in bf16.
+On a CPU: one thread, a ViT-S/16 with half that decoder, and the small ViT of
+``mae_vit_cifar10.yaml``; both sides in fp32, and ours in bf16 where it is computed in hardware.
+
+The published step's images are normalised by its data loader; it is given them done.
+"""
+
+import itertools
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
+
+from poise.config import Recipe
+from poise.config.views import ViewsConfig
+from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
+from poise.objectives import build_objective
+from poise.objectives.mae import Mae
+from poise.training.loop import TrainingState, train_steps
+from poise.training.optimizer import build_optimizer, schedules
+from poise.training.precision import computes_bf16
+from poise.training.report import StepReport
+from tests.benchmarks.bench_dino_step import (
+    CHECKED_STEPS,
+    describe_ratio,
+    in_turns,
+    progress_at,
+)
+from tests.benchmarks.published_mae_step import PublishedMae, PublishedStep
+from tests.builders import random_batch
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is trained. Encoder and decoder: width, blocks, heads."""
+
+    image_px: int
+    patch_px: int
+    encoder: tuple[int, int, int]
+    decoder: tuple[int, int, int]
+    batch_size: int
+    mask_ratio: float = 0.75
+
+    def recipe(self, precision: str) -> Recipe:
+        """MAE's published settings at this size."""
+        chances = [name for name in ViewsConfig.model_fields if name.endswith("_probability")]
+        views = {"global_count": 1, "local_count": 0, "global_px": self.image_px}
+        dim, depth, heads = self.encoder
+        options = {
+            "patch_size": self.patch_px, "embed_dim": dim, "depth": depth, "num_heads": heads,
+        }  # fmt: skip
+        return Recipe.model_validate(
+            {
+                "name": "bench-mae-step",
+                "data": {"dataset": "none", "views": views | dict.fromkeys(chances, 0)},
+                "backbone": {"name": "vit_base_patch16_224", "drop_path": 0, "options": options},
+                "objective": {
+                    "name": "mae",
+                    "mask_ratio": self.mask_ratio,
+                    "norm_pix_loss": True,
+                    "decoder_dim": self.decoder[0],
+                    "decoder_depth": self.decoder[1],
+                    "decoder_heads": self.decoder[2],
+                },
+                "optimizer": {
+                    "base_lr": 1.5e-4, "final_lr": 0, "warmup_meets_peak": False,
+                    "weight_decay": 0.05, "final_weight_decay": None, "betas": [0.9, 0.95],
+                    "clip_grad": 0,
+                },
+                "training": {"batch_size": self.batch_size, "precision": precision},
+            }
+        )  # fmt: skip
+
+    def matmul_flops(self) -> float:
+        """Of one step's matrix products, at 2 a multiply-add, with nothing left out.
+
+        A block does 24·D² + 4·T·D a token; a backward pass costs twice its forward pass.
+        """
+        patches = (self.image_px // self.patch_px) ** 2
+        visible = int(patches * (1 - self.mask_ratio))
+
+        def blocks(tokens: int, size: tuple[int, int, int]) -> float:
+            return size[1] * tokens * (24 * size[0] ** 2 + 4 * tokens * size[0])
+
+        pixels, hidden = 3 * self.patch_px**2, patches - visible
+        ends = 2 * (visible * pixels * self.encoder[0] + hidden * pixels * self.decoder[0])
+        between = 2 * (1 + visible) * self.encoder[0] * self.decoder[0]
+        body = blocks(1 + visible, self.encoder) + blocks(1 + patches, self.decoder)
+        return 3 * self.batch_size * (body + ends + between)
+
+
+ON_CPU = (
+    Size(224, 16, (384, 12, 6), (256, 8, 8), batch_size=8),
+    Size(32, 4, (192, 9, 3), (128, 4, 4), batch_size=64),
+)
+ON_GPU = (Size(224, 16, (768, 12, 12), (512, 8, 16), batch_size=64),)
+
+
+def our_state(recipe: Recipe, device: torch.device) -> TrainingState:
+    """The same weights at every call."""
+    torch.manual_seed(0)
+    photometry = Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD)
+    objective = build_objective(recipe, photometry).to(device)
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
+
+
+def our_steps(
+    size: Size, precision: str, device: torch.device, check: bool = False
+) -> Iterator[StepReport]:
+    """Training as a run does it, on one batch for ever."""
+    recipe = size.recipe(precision)
+    batches = itertools.repeat(random_batch(recipe).to(device))
+    state = our_state(recipe, device)
+    return train_steps(recipe, state, batches, progress_at, lambda step: check, device)
+
+
+def published_steps(size: Size, precision: str, device: torch.device) -> Iterator[Tensor]:
+    """The losses of the published step, from our weights, on our images and masks."""
+    recipe = size.recipe(precision)
+    objective = our_state(recipe, device).objective
+    assert isinstance(objective, Mae)
+    batch = random_batch(recipe).to(device)
+    images = objective.photometry(batch.global_views, batch.global_photometry)[0]
+    model = PublishedMae(
+        size.image_px, size.patch_px, size.encoder, size.decoder, size.mask_ratio
+    ).to(device)
+    model.load_state_dict(_published(objective))
+    step = PublishedStep(model, recipe.optimizer.weight_decay)
+    autocast_to = torch.bfloat16 if precision == "bf16" else None
+    for number in itertools.count():
+        progress = progress_at(number)
+        noise = objective.draw_noise(batch, progress.epoch)
+        yield step(images, noise, schedules(recipe, progress)["schedule/lr"], autocast_to)
+
+
+def _published(objective: Mae) -> dict[str, Tensor]:
+    """Our weights under the published names."""
+    state = {}
+    for name, value in objective.autoencoder.state_dict().items():
+        inner = name.removeprefix("backbone.timm_model.").removeprefix("decoder.")
+        of_decoder = name.startswith("decoder.") and inner != "mask_token"
+        state[f"decoder_{inner}" if of_decoder else inner] = value
+    positions = objective.autoencoder.decoder.positions
+    state["decoder_pos_embed"] = torch.cat([torch.zeros_like(positions[:1]), positions])[None]
+    return state
+
+
+def check_same(size: Size, precision: str, device: torch.device) -> None:
+    """Ends the script unless both sides report the same losses over a few steps."""
+    ours = our_steps(size, precision, device, check=True)
+    both = zip(ours, published_steps(size, precision, device), strict=False)
+    tolerance = 1e-4 if precision == "fp32" else 1e-2
+    for report, published in itertools.islice(both, CHECKED_STEPS):
+        loss, theirs = report.metrics["loss/total"], published.item()
+        if abs(loss - theirs) > tolerance * theirs:
+            raise SystemExit(f"step {report.step}: loss {loss} here, {theirs} as published")
+    print(f"losses agree over {CHECKED_STEPS} steps in {precision}, the last at {theirs:.4f}")
+
+
+def floor_steps(size: Size) -> Iterator[None]:
+    """One matrix product after another, of a size the CPU likes, until a step's FLOPs are done."""
+    side = 512
+    a, b, out = torch.randn(side, side), torch.randn(side, side), torch.empty(side, side)
+    while True:
+        for _ in range(round(size.matmul_flops() / (2 * side**3))):
+            torch.mm(a, b, out=out)
+        yield
+
+
+def on_cpu(size: Size) -> None:
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    print(f"one CPU thread, {size}")
+    check_same(size, "fp32", device)
+    sides: dict[str, Iterator[object]] = {
+        "the floor: its matrix products alone": floor_steps(size),
+        "published step, fp32": published_steps(size, "fp32", device),
+        "our step, fp32": our_steps(size, "fp32", device),
+    }
+    if computes_bf16(device):
+        sides["our step, bf16"] = our_steps(size, "bf16", device)
+    times = in_turns(sides, rounds=9, warm_rounds=2, device=device)
+    for name, taken in times.items():
+        s_per_step = statistics.median(taken)
+        print(f"{name:38s} {s_per_step:6.3f} s/step {size.batch_size / s_per_step:7.1f} images/s")
+    floor, published, ours, *bf16 = times.values()
+    print(describe_ratio("our step over the floor, fp32", ours, floor))
+    print(describe_ratio("MAE step against the published, fp32 both", published, ours))
+    for half in bf16:
+        print(describe_ratio("our bf16 step against the published in fp32", published, half))
+
+
+def on_gpu(size: Size) -> None:
+    device = torch.device("cuda")
+    print(f"{torch.cuda.get_device_name(device)}, bf16, {size}")
+    check_same(size, "bf16", device)
+    medians: dict[str, float] = {}
+    for side, make in (("published step", published_steps), ("our step", our_steps)):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        steps: Iterator[object] = make(size, "bf16", device)
+        taken = in_turns({side: steps}, rounds=30, warm_rounds=10, device=device)[side]
+        medians[side] = statistics.median(taken)
+        del steps
+        print(
+            f"{side:16s} {medians[side] * 1e3:7.1f} ms/step "
+            f"{size.batch_size / medians[side]:7.0f} images/s "
+            f"{torch.cuda.max_memory_allocated(device) / 2**30:5.1f} GiB peak"
+        )
+    ratio = medians["published step"] / medians["our step"]
+    print(f"MAE step against the published: {ratio:.2f}x")
+
+
+def main() -> None:
+    """Measures and prints."""
+    on_a_gpu = torch.cuda.is_available()
+    for size in ON_GPU if on_a_gpu else ON_CPU:
+        (on_gpu if on_a_gpu else on_cpu)(size)
+
+
+if __name__ == "__main__":
+    main()
