@@ -57,7 +57,7 @@ def attention(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Folders of backbone packages, or models:/NAME/VERSION."
+            metavar="MODEL", help="Folders of backbone packages, or models:/NAME/VERSION."
         ),
     ],
     dataset: Annotated[str, typer.Argument(help="Prepared dataset; labels are not needed.")],
@@ -85,20 +85,13 @@ def attention(
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
     from poise.data.dataset import ImageDataset
-    from poise.evaluation.attention_pictures import draw_statistics
 
     opened = ImageDataset.open(dataset)
     sample_ids = _sample_ids(images, len(opened), dataset)
     named = [_open(reference, label) for reference, label in _labels(models).items()]
     out = out or Path(f"attention-{_as_name(opened.manifest.name)}")
     reports = _measure(named, opened, max_images)
-    out.mkdir(parents=True, exist_ok=True)
-    curves = out / "statistics.png"
-    draw_statistics(curves, {model.label: report for model, report in reports})
-    described = [
-        _keep(model, report, opened, sample_ids, curves, out / model.label)
-        for model, report in reports
-    ]
+    described = _keep_all(reports, opened, sample_ids, out)
     if as_json:
         print(json.dumps({"out": str(out), "models": described}, indent=2))
         return
@@ -121,6 +114,8 @@ def _labels(references: Sequence[str]) -> dict[str, str]:
         # A version's number alone is no name.
         if len(set(labels.values())) == len(labels) and not any(map(str.isdigit, labels.values())):
             break
+    if len(set(labels.values())) < len(labels):
+        raise PoiseError(f"{', '.join(references)}: rename one; their files would share a folder")
     return labels
 
 
@@ -185,6 +180,24 @@ def _measure(
         model.backbone.cpu()
         reports.append((model, report))
     return reports
+
+
+def _keep_all(
+    reports: "Sequence[tuple[_Model, AttentionReport]]",
+    dataset: "ImageDataset",
+    sample_ids: list[int] | None,
+    out: Path,
+) -> list[dict[str, Any]]:
+    """Writes and logs every model's files, and the picture that compares them."""
+    from poise.evaluation.attention_pictures import draw_statistics
+
+    curves = out / "statistics.png"
+    out.mkdir(parents=True, exist_ok=True)
+    draw_statistics(curves, {model.label: report for model, report in reports})
+    return [
+        _keep(model, report, dataset, sample_ids, curves, out / model.label)
+        for model, report in reports
+    ]
 
 
 def _keep(

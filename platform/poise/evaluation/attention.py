@@ -128,34 +128,19 @@ def attention_statistics(
     Yields:
         Name and values [B, heads].
     """
-    patches = slice(num_prefix_tokens, None)
-    registers = slice(int(with_class_token), num_prefix_tokens)
-    to_patches = attention[..., patches]
-    mass, entropy = to_patches.sum(dim=-1), patch_entropy(to_patches)  # [B, heads, T]
+    to_patches = attention[..., num_prefix_tokens:]
+    mass = to_patches.sum(dim=-1)  # [B, heads, T]
     itself = attention.diagonal(dim1=-2, dim2=-1)
     relative = itself / (mass + EPSILON)
-    ln_n = math.log(to_patches.shape[-1])
-    rows: dict[str, int | slice] = {"cls": 0} if with_class_token else {}
-    rows["pos"] = patches
-
-    def of(values: Tensor, row: int | slice) -> Tensor:
-        chosen = values[:, :, row]
-        return chosen if isinstance(row, int) else chosen.mean(dim=2)
-
-    for name, row in rows.items():
+    for name, values in _by_token(attention, mass, num_prefix_tokens, with_class_token):
         if with_class_token:
-            yield f"{name}_cls_attention", of(attention[..., 0], row)
-        if registers.start < num_prefix_tokens:
-            yield f"{name}_register_mass", of(attention[..., registers].sum(dim=-1), row)
-        yield f"{name}_pos_mass", of(mass, row)
-        yield f"{name}_pos_entropy", of(entropy, row)
-        if ln_n > 0:
-            yield f"{name}_pos_entropy_over_ln_n", of(entropy, row) / ln_n
+            yield f"cls_{name}", values[:, :, 0]
+        yield f"pos_{name}", values[:, :, num_prefix_tokens:].mean(dim=2)
     if with_class_token:
         yield "cls_pos_attention", to_patches[:, :, 0].mean(dim=2)
         yield "cls_cls_attention_adj_for_cls", relative[:, :, 0]
-    yield "pos_self_attention", of(itself, patches)
-    yield "pos_self_attention_adj_for_cls", of(relative, patches)
+    yield "pos_self_attention", itself[:, :, num_prefix_tokens:].mean(dim=2)
+    yield "pos_self_attention_adj_for_cls", relative[:, :, num_prefix_tokens:].mean(dim=2)
 
 
 def magnitude_statistics(
@@ -245,6 +230,23 @@ class RunningStatistics:
 
     def _add(self, index: int, name: str, rows: Tensor) -> None:
         self.means.setdefault((index, name), RunningMean()).add(rows)
+
+
+def _by_token(
+    attention: Tensor, mass: Tensor, num_prefix_tokens: int, with_class_token: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """What is told alike of [cls] and of patches: name and values of every token [B, heads, T]."""
+    if with_class_token:
+        yield "cls_attention", attention[..., 0]
+    registers = slice(int(with_class_token), num_prefix_tokens)
+    if registers.start < registers.stop:
+        yield "register_mass", attention[..., registers].sum(dim=-1)
+    yield "pos_mass", mass
+    to_patches = attention[..., num_prefix_tokens:]
+    entropy = patch_entropy(to_patches)
+    yield "pos_entropy", entropy
+    if to_patches.shape[-1] > 1:
+        yield "pos_entropy_over_ln_n", entropy / math.log(to_patches.shape[-1])
 
 
 def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
