@@ -173,6 +173,16 @@ def test_a_file_in_timms_names_is_read_as_the_model_that_is_named(tmp_path: Path
         import_backbone(str(tmp_path / "weights.pth"), Options(wishes=wishes))
 
 
+def test_a_named_dinov2_is_evaluated_and_resized_as_published(tmp_path: Path) -> None:
+    model = timm.create_model("vit_small_patch14_reg4_dinov2", num_classes=0)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    wishes = Wishes(architecture="vit_small_patch14_reg4_dinov2.lvd142m")
+    imported, _ = import_backbone(str(tmp_path / "weights.pth"), Options(wishes=wishes))
+    assert same(imported.backbone.timm_model, model)
+    assert (imported.config["image_px"], imported.config["evaluation_px"]) == (518, 224)
+    assert imported.config["backbone"]["position_resampling"] == "timm"
+
+
 def test_a_folder_that_describes_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PoiseError, match="neither a package nor a timm folder"):
         import_backbone(str(tmp_path), Options())

@@ -44,9 +44,18 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
         options["no_embed_class"] = without_positions
     if "dinov3" in name:
         options["global_pool"] = "token"  # as published; timm's default is the mean patch
-    config = BackboneConfig(name=name, num_registers=num_registers, drop_path=0, options=options)
+    second = "dinov2" in name
+    as_dino = (second and not num_registers) or source.pretrained_cfg.get("tag") == "dino"
+    config = BackboneConfig(
+        name=name,
+        num_registers=num_registers,
+        drop_path=0,
+        position_resampling="dino" if as_dino else "timm",
+        options=options,
+    )
     image_px = int(source.patch_embed.img_size[0])
-    return Reading(config, image_px, tensors, image_px)
+    # DINOv2's positions are for 518 px, its evaluations at 224.
+    return Reading(config, image_px, tensors, min(image_px, 224) if second else image_px)
 
 
 def from_arguments(name: str, arguments: Mapping[str, Any], tensors: Tensors) -> Reading:
