@@ -62,7 +62,7 @@ def test_what_cannot_be_evaluated_is_one_line_and_status_2(
     unlabelled = make_dataset("unlabelled", [-1, -1], classes=())
     model = save_model(tmp_path / "model")
     for arguments, message in (
-        ([model, queries], "name a bank with --bank"),
+        ([model, queries], "name a dataset with --bank"),
         ([model, unlabelled, "--bank", queries], "has no labels"),
         ([model, tmp_path / "nowhere", "--bank", queries], "not a prepared dataset"),
         ([tmp_path / "test", queries], "not a backbone package"),

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from poise.evaluation import knn
-from poise.evaluation.knn import find_neighbors, knn_probe
 from poise.evaluation.accuracy import wilson_interval
+from poise.evaluation.knn import find_neighbors, knn_probe
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 

@@ -21,10 +21,12 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
     """
     folder = config.get("lineage", {}).get("dataset")
     if not folder:
-        raise PoiseError(f"{model}: does not say what it was trained on; name it with {option}")
+        raise PoiseError(
+            f"{model}: does not say what it was trained on; name a dataset with {option}"
+        )
     if not Path(folder).is_dir():
         raise PoiseError(
-            f"{model}: was trained on {folder}, which is not here; name another with {option}"
+            f"{model}: was trained on {folder}, which is not here; name a dataset with {option}"
         )
     return str(folder)
 

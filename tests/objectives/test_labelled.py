@@ -1,0 +1,157 @@
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from poise.config import Recipe
+from poise.config.errors import PoiseError
+from poise.data.batch import ViewBatch
+from poise.evaluation.protocols import PROTOCOLS, probe_recipe
+from poise.models.checksums import read_config
+from poise.objectives.base import Progress
+from poise.objectives.labelled import LabelledObjective, is_held_out
+from poise.training.checkpoint import load_checkpoint, save_checkpoint
+from poise.training.loop import TrainingState, train_steps
+from poise.training.schedule import Timetable
+from poise.training.worker import new_state
+from tests.builders import random_batch
+from tests.evaluation.conftest import MakeDataset, make_dataset
+from tests.packages import save_package
+
+__all__ = ["make_dataset"]  # a fixture
+
+CPU = torch.device("cpu")
+START = Progress(0, 10, 100)
+
+
+def recipe_of(protocol: str, make_dataset: MakeDataset, tmp_path: Path, **settings: Any) -> Recipe:
+    model = save_package(tmp_path / "vit")
+    train = make_dataset("train", [0, 1, 2] * 20)
+    changes = {"training.batch_size": 16, "training.epochs": 2, "optimizer.warmup_epochs": 0.5}
+    changes |= settings
+    package = read_config(model)
+    return probe_recipe(PROTOCOLS[protocol], model, package, train, settings=changes)
+
+
+def labelled_batch(recipe: Recipe, seed: int = 0) -> ViewBatch:
+    batch = random_batch(recipe, seed=seed)
+    return replace(batch, labels=batch.sample_ids % 3, sample_ids=batch.sample_ids + 100 * seed)
+
+
+def begin(recipe: Recipe) -> tuple[TrainingState, LabelledObjective]:
+    state = new_state(recipe, CPU)
+    assert isinstance(state.objective, LabelledObjective)
+    return state, state.objective
+
+
+def test_held_out_and_unlabelled_images_teach_nothing(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe = recipe_of("linear/dino-v1", make_dataset, tmp_path, **{"objective.held_out": 0.4})
+    _, probe = begin(recipe)
+    batch = labelled_batch(recipe)
+    assert batch.labels is not None
+    loss = probe(batch, START).loss
+    silent = torch.from_numpy(is_held_out(batch.sample_ids.numpy(), 0.4))
+    assert 2 <= int(silent.sum()) <= 12
+    batch.global_views[:, silent] = 0
+    torch.testing.assert_close(probe(batch, START).loss, loss)
+    batch.labels[~silent] = -1
+    nothing = probe(batch, START).loss
+    nothing.backward()
+    assert nothing.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in probe.trainable.parameters())
+    assert all(p.grad is None for p in probe.backbone.parameters())
+
+
+def test_workers_that_share_a_batch_learn_what_one_would(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe = recipe_of("linear/dino-v1", make_dataset, tmp_path, **{"objective.held_out": 0.2})
+    _, probe = begin(recipe)
+    whole = labelled_batch(recipe)
+    assert whole.labels is not None
+    halves = [
+        replace(
+            whole,
+            global_views=whole.global_views[:, part],
+            global_photometry=whole.global_photometry[:, part],
+            sample_ids=whole.sample_ids[part],
+            labels=whole.labels[part],
+        )
+        for part in (slice(0, 8), slice(8, 16))
+    ]
+    shares = [probe(half, START).loss for half in halves]
+    torch.testing.assert_close(sum(shares) / 2, probe(whole, START).loss)
+
+
+@pytest.mark.parametrize(
+    "protocol", ["linear/dino-v1", "linear/mae-v1", "attentive/abmilp-v1", "finetune/mae-v1"]
+)
+def test_a_resumed_run_is_the_run_that_was_interrupted(
+    protocol: str, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe = recipe_of(protocol, make_dataset, tmp_path)
+    timetable = Timetable(recipe, 3)
+
+    def train(state: TrainingState, steps: int) -> None:
+        batches = (labelled_batch(recipe, seed) for seed in range(state.step, 100))
+        reports = train_steps(
+            recipe, state, batches, timetable.progress, timetable.is_boundary, CPU
+        )
+        assert len(list(islice(reports, steps))) == steps
+
+    whole, _ = begin(recipe)
+    train(whole, 4)
+    first, _ = begin(recipe)
+    train(first, 2)
+    save_checkpoint(tmp_path / "checkpoint", first, recipe, [])
+    torch.manual_seed(999)
+    second, _ = begin(recipe)
+    load_checkpoint(tmp_path / "checkpoint", second, recipe)
+    train(second, 2)
+    wanted = whole.objective.state_dict()
+    for name, tensor in second.objective.state_dict().items():
+        torch.testing.assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
+    start = begin(recipe)[1].trainable.state_dict()
+    moved = whole.objective.trainable.state_dict()
+    assert any(not torch.equal(start[name], moved[name]) for name in start)
+
+
+def test_lower_blocks_learn_more_slowly(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    recipe = recipe_of(
+        "finetune/mae-v1", make_dataset, tmp_path, **{"objective.layer_decay": 0.5}
+    )  # fmt: skip
+    state, finetune = begin(recipe)
+    scale = {
+        id(p): group["lr_scale"] for group in state.optimizer.param_groups for p in group["params"]
+    }
+    found = {name: scale[id(p)] for name, p in finetune.trainable.named_parameters()}
+    assert len(found) == len(scale)
+    for name, wanted in (
+        ("linear.weight", 1.0),
+        ("norm.bias", 1.0),
+        ("backbone.timm_model.blocks.1.mlp.fc1.weight", 0.5),
+        ("backbone.timm_model.blocks.0.norm1.weight", 0.25),
+        ("backbone.timm_model.pos_embed", 0.125),
+        ("backbone.timm_model.patch_embed.proj.weight", 0.125),
+    ):
+        assert found[name] == pytest.approx(wanted), name
+    spared = {
+        id(p) for g in state.optimizer.param_groups if not g["is_decayed"] for p in g["params"]
+    }
+    for name, p in finetune.trainable.named_parameters():
+        is_spared = p.ndim == 1 or name.endswith(("cls_token", "pos_embed"))
+        assert (id(p) in spared) == is_spared, name
+
+
+def test_a_dataset_without_labels_teaches_nobody(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    recipe = recipe_of("linear/dino-v1", make_dataset, tmp_path)
+    unlabelled = make_dataset("unlabelled", [-1] * 20, classes=())
+    tree = recipe.model_dump(mode="json")
+    tree["data"]["dataset"] = str(unlabelled)
+    with pytest.raises(PoiseError, match="has no labels to learn from"):
+        begin(Recipe.model_validate(tree))
