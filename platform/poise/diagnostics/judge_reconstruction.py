@@ -93,7 +93,7 @@ def _healthy_evidence(tail: Sequence[_Point]) -> str:
 def _mean_evidence(tail: Sequence[_Point]) -> str:
     most, widest = max(p.explained for p in tail), max(p.spread for p in tail)
     return (
-        f"since step {tail[0].step} the decoder paints nearly the same patch everywhere: it "
+        f"since step {tail[0].step} the decoder does no better than the mean patch everywhere: it "
         f"explains at most {max(most, 0):.2%} of the variance of hidden patches, and its "
         f"predictions spread at most {widest:.1%} as widely as the patches do"
     )
