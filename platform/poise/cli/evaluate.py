@@ -78,7 +78,10 @@ def knn(
             on_images,
             over_ray,
         )
-    run_id = keep_figures(config, report)
+    _tell(model, keep_figures(config, report), report, as_json)
+
+
+def _tell(model: str, run_id: str | None, report: "KnnReport", as_json: bool) -> None:
     if as_json:
         print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
     else:

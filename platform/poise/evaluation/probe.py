@@ -99,7 +99,7 @@ def train_cached(
     """
     objective = untrained(recipe, bench.device)
     assert isinstance(objective, Probe)
-    _check_memory(objective, recipe.data.views.global_px, len(sets.train))
+    _check_memory(objective, recipe.data.views.global_px, len(sets.train), bench.device)
     kept: dict[str, list[Tensor]] = {name: [] for name in objective.readout.names}
     all_labels = []
     for outputs, labels in bench.read(objective.readout, sets.train):
@@ -172,14 +172,16 @@ def report_probe(
     )
 
 
-def _check_memory(objective: Probe, image_px: int, num_images: int) -> None:
+def _check_memory(objective: Probe, image_px: int, num_images: int, device: torch.device) -> None:
     readout = objective.readout
     tokens = 1
     if "abmilp" in readout.names:
         patch_px, prefix = objective.loaded.patch_px, objective.loaded.num_prefix_tokens
         tokens = (image_px // int(patch_px)) ** 2 + int(prefix)  # type: ignore[arg-type]
     floats = sum(readout.dim(name) * (tokens if name == "abmilp" else 1) for name in readout.names)
-    needed, free = 4 * floats * num_images, _SPARE * psutil.virtual_memory().available
+    on_gpu = device.type == "cuda"
+    available = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
+    needed, free = 4 * floats * num_images, _SPARE * available
     if needed > free:
         raise PoiseError(
             f"features of {num_images} images take {needed / 2**30:.1f} GiB and {free / 2**30:.1f} "

@@ -29,7 +29,7 @@ _FEWEST = 2  # images that a step must have: one has no batch statistics
 class LabelledObjective(Objective):
     """Learns labels on top of, or together with, a backbone that was trained before."""
 
-    def __init__(self, recipe: Recipe, settings: LabelledSettings):
+    def __init__(self, recipe: Recipe, config: LabelledSettings):
         """Loads the backbone.
 
         Raises:
@@ -43,7 +43,7 @@ class LabelledObjective(Objective):
                 "prepare it from a folder of class folders, or choose another dataset"
             )
         self.num_classes = len(manifest.classes)
-        self.loaded, package = load_backbone(settings.model)
+        self.loaded, package = load_backbone(config.model)
         mean, std = package["normalization"]["mean"], package["normalization"]["std"]
         # The backbone's own, whatever this dataset's may be.
         self.photometry = Photometry(recipe.data.views, mean, std)
