@@ -43,7 +43,7 @@ def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
     """The squared error over that of predicting the mean patch of the batch everywhere.
 
     One less the share of variance that is explained. With normalised targets the denominator is
-    near 1, and this is the loss.
+    near 1, and this is near the loss, unless most patches share a pattern such as light from above.
 
     Healthy: falls below 1 within the warm-up and goes on falling. Broken: rests on 1, the decoder
     predicts the mean. Above 1 at the start is the noise of untrained predictions.
@@ -54,7 +54,8 @@ def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
 def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
     """The squared error over that of painting every hidden patch in its own true mean colour.
 
-    With normalised targets this is ``over_mean_patch``: their mean colour is 0 everywhere.
+    With normalised targets the denominator is 1 but for patches that are flat, and this is the
+    loss: their mean colour is 0 everywhere.
 
     Healthy: of raw pixels far above 1 at first, as mean colours have to be found too; below 1 once
     textures are. Broken: resting above 1 to the end, nothing finer than a patch is predicted.
