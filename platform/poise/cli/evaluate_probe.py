@@ -7,8 +7,10 @@ kept with the run that made the model. Nothing comes after it.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -198,7 +200,8 @@ def _carry_out(
     with image_progress(num_images) as on_images:
         bench = Bench(normalization_of(package, plan.model), device, over_ray, on_images)
         if objective is None:
-            objective, hits = train_cached(recipe, sets, bench)
+            on_epoch = partial(_tell_epoch, recipe.training.epochs)
+            objective, hits = train_cached(recipe, sets, bench, on_epoch)
         report = report_probe(objective, recipe, sets, bench, plan.protocol, plan.changed, hits)
     run_id = keep_figures(package, report)
     if as_json:
@@ -240,6 +243,11 @@ def _train_streamed(
         with controlled(run), ProgressDisplay() as display:
             observer = display.observer(run_name, total_steps)
             return train_streamed(recipe, run, run_name, device, [observer])
+
+
+def _tell_epoch(total: int, done: int) -> None:
+    if 4 * (done - 1) // total < 4 * done // total:
+        print(f"heads: {done} of {total} epochs", file=sys.stderr, flush=True)
 
 
 def _print(model: str, run_id: str | None, report: ProbeReport) -> None:
