@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 from torch import nn
 
@@ -28,8 +29,23 @@ def test_attention_of_every_head_and_register_is_drawn(tmp_path: Path, num_regis
     assert backbone.training
 
 
+@pytest.mark.parametrize("num_registers", [0, 2])
+def test_of_a_model_without_cls_patches_and_registers_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_registers: int
+) -> None:
+    """Token 0 is a register then, and is not called [cls]."""
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda _, title, **how: titles.append(title))
+    options = {**OPTIONS, "class_token": False, "global_pool": "avg"}
+    backbone = build_backbone(BackboneConfig(num_registers=num_registers, options=options), 32)
+    images = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    draw_attention(tmp_path / "a.png", backbone, images, NORMALIZATION, torch.device("cpu"))
+    registers = [f"register {number + 1}" for number in range(num_registers)]
+    assert [title.split("\n")[0] for title in titles] == ["image", "mean patch", *registers]
+
+
 def test_a_backbone_without_attention_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(PoiseError, match="Identity: has no attention"):
+    with pytest.raises(PoiseError, match="Identity: has no transformer blocks"):
         draw_attention(
             tmp_path / "attention.png",
             nn.Identity(),

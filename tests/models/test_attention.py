@@ -13,12 +13,11 @@ from poise.config.recipe import BackboneConfig
 from poise.models.attention import (
     POOLINGS,
     check_pooling,
-    has_class_token,
     patch_entropy,
     pool,
     trace,
 )
-from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.backbone import VitBackbone, build_backbone, has_class_token
 from poise.models.relative import RelativeBackbone
 from tests.builders import TINY_VIT
 
@@ -33,6 +32,11 @@ def tiny_vit(num_registers: int = 0, **options: object) -> VitBackbone:
     backbone = build_backbone(config, image_px=16).eval()
     assert isinstance(backbone, VitBackbone)
     return backbone
+
+
+def tokens(backbone: RelativeBackbone) -> int:
+    """Of an image of 2 × 2 patches."""
+    return backbone.num_prefix_tokens + 4
 
 
 def hooks(module: nn.Module) -> int:
@@ -56,7 +60,6 @@ def test_a_trace_shows_what_the_backbone_computes(options: dict[str, object]) ->
         torch.testing.assert_close(step.branch, added)
     assert torch.equal(steps[0].outputs, steps[1].inputs)
     torch.testing.assert_close(backbone.timm_model.norm(steps[1].outputs), backbone.tokens(images))
-    torch.testing.assert_close(steps[1].attention, backbone.attention(images))
     assert not any(hooks(module) for module in backbone.modules())
     (last,) = trace(backbone, images, first=-1)
     assert torch.equal(last.attention, steps[1].attention)
@@ -79,8 +82,8 @@ def test_transformers_told_where_their_tokens_are_can_be_traced(
     assert isinstance(backbone, RelativeBackbone) and has_class_token(backbone)
     images = torch.randn(2, 3, 32, 32)
     steps = list(trace(backbone, images))
-    torch.testing.assert_close(backbone.timm_model.norm(steps[1].outputs), backbone.tokens(images))
-    torch.testing.assert_close(steps[1].attention, backbone.attention(images))
+    torch.testing.assert_close(backbone.last_norm(steps[1].outputs), backbone.tokens(images))
+    torch.testing.assert_close(steps[1].attention.sum(dim=-1), torch.ones(2, 2, tokens(backbone)))
 
 
 def test_a_trace_does_not_depend_on_the_attention_kernel_and_leaves_it_as_it_was() -> None:
@@ -146,7 +149,7 @@ def test_poolings_choose_and_weigh_the_patches_they_name() -> None:
         "cls": [0.0],
         "mean": [7.5],
         "cls_mean": [0.0, 7.5],
-        "cp1": [7.0],
+        "cp1": [3.0],
         "cp2": [(3 + 4 + 7 + 8) / 4],
         "cp3": [(2 + 3 + 4 + 6 + 7 + 8 + 10 + 11 + 12) / 9],
         "attn_lcte": [13.0],
@@ -160,6 +163,20 @@ def test_poolings_choose_and_weigh_the_patches_they_name() -> None:
         pool(tokens, attention, 2, (3, 4), "cp4")
     with pytest.raises(ValueError, match="attn_mn needs the block's attention"):
         pool(tokens, None, 2, (3, 4), "attn_mn")
+
+
+@pytest.mark.parametrize(
+    ("grid", "first"), [(4, (1, 1, 0, 0)), (5, (1, 1, 0, 0)), (7, (2, 2, 1, 1))]
+)
+def test_the_central_square_begins_where_it_was_published_to(
+    grid: int, first: tuple[int, ...]
+) -> None:
+    """On 5 × 5 patches the central 3 × 3 are rows and columns 0 to 2."""
+    tokens = torch.arange(float(grid)).repeat_interleave(grid).view(1, -1, 1)  # their rows
+    for k, start in enumerate(first, start=1):
+        rows = torch.arange(start, start + k).float()
+        pooled = pool(tokens, None, 0, (grid, grid), f"cp{k}")
+        assert pooled.item() == pytest.approx(rows.mean().item())
 
 
 def test_poolings_that_a_model_cannot_serve_are_refused_by_name() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
+from poise.models.attention import trace
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.positions import resample_as_dino
 from tests.builders import TINY_VIT
@@ -35,7 +36,7 @@ def test_views_of_other_sizes_give_features_and_tokens(num_registers: int, resam
         images = torch.randn(2, 3, px, px)
         tokens = 1 + num_registers + (px // 4) ** 2
         assert backbone(images).shape == (2, 24)
-        assert backbone.attention(images).shape == (2, 2, tokens, tokens)
+        assert backbone.tokens(images).shape == (2, tokens, 24)
     assert backbone.num_prefix_tokens == 1 + num_registers
 
 
@@ -52,7 +53,7 @@ def test_both_resamplings_agree_at_the_native_size_and_with_timm_itself() -> Non
 
 
 def test_attention_is_what_the_last_block_uses() -> None:
-    """Rebuilds the last block's output from the returned attention."""
+    """Rebuilds the last block's output from the traced attention."""
     backbone = build_vit(tiny(num_registers=2), image_px=16).eval()
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
@@ -60,7 +61,8 @@ def test_attention_is_what_the_last_block_uses() -> None:
         x = backbone._embed(images)
         x = backbone.timm_model.blocks[0](x)
         values = last.attn.qkv(last.norm1(x))[..., 48:].unflatten(-1, (2, 12)).transpose(1, 2)
-        mixed = (backbone.attention(images) @ values).transpose(1, 2).flatten(2)
+        (traced,) = trace(backbone, images, first=-1)
+        mixed = (traced.attention @ values).transpose(1, 2).flatten(2)
         torch.testing.assert_close(last.attn.proj(mixed), last.attn(last.norm1(x)))
 
 
@@ -110,6 +112,21 @@ def test_a_residual_network_pools_its_last_map() -> None:
     assert backbone(torch.randn(2, 3, 32, 32)).shape == (2, backbone.feature_dim)
 
 
+@pytest.mark.parametrize("resampling", ["dino", "timm"])
+def test_a_model_that_timm_norms_after_pooling_uses_that_norm_and_every_parameter(
+    resampling: str,
+) -> None:
+    options = {**TINY_VIT, "global_pool": "avg"}
+    backbone = build_vit(tiny(options=options, position_resampling=resampling), image_px=16)
+    assert backbone.last_norm is backbone.timm_model.fc_norm
+    images = torch.randn(2, 3, 16, 16)
+    features = backbone(images)
+    torch.testing.assert_close(features, backbone.tokens(images)[:, 0])
+    assert features.mean(dim=1).abs().max() < 1e-5, "not normed"
+    features.square().sum().backward()
+    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -117,6 +134,16 @@ def test_a_residual_network_pools_its_last_map() -> None:
         ({"name": "resnet50", "num_registers": 4, "options": {}}, "num_registers=4"),
         ({"options": {"embed_dimension": 3}}, "backbone.options="),
         ({"name": "convnext_atto", "options": {}}, "only vision transformers and residual"),
+        ({"name": "deit_tiny_distilled_patch16_224"}, "use deit_tiny_patch16_224"),
+        (
+            {"options": {**TINY_VIT, "global_pool": "map"}},
+            "pools by attention.*global_pool to 'tok",
+        ),
+        ({"options": {**TINY_VIT, "in_chans": 1}}, "in_chans=1: images have 3 channels"),
+        (
+            {"options": {**TINY_VIT, "patch_size": [4, 8]}},
+            r"patch_size=\[4, 8\]: patches must be sq",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_named(changes: dict[str, object], message: str) -> None:

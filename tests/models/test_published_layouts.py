@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from poise.config import PoiseError
+from poise.models.attention import trace
 from poise.models.backbone import VitBackbone
 from tests.models.conftest import DEPTH, WIDTH, Import, Tensors, randomized
 
@@ -122,7 +123,8 @@ def test_simmim_keeps_its_shared_relative_positions(import_file: Import, normed:
         cls = tokens[:, 0]
         feature = cls if normed else torch.nn.functional.layer_norm(cls, (WIDTH,), eps=1e-6)
         assert torch.allclose(features(imported), feature, atol=1e-5)
-        attention = imported.backbone.attention(IMAGES)  # type: ignore[operator]
+        (block,) = trace(imported.backbone, IMAGES, first=-1)
+        attention = block.attention
         with pytest.raises(PoiseError, match="64 × 64 px: the relative positions"):
             imported.backbone(torch.zeros(1, 3, 64, 64))
     assert torch.allclose(attention.sum(-1), torch.ones(2, 2, 17), atol=1e-5)
@@ -197,9 +199,8 @@ def test_dinov3_is_read_into_rotary_positions(
     with torch.no_grad():
         backbone = imported.backbone
         assert torch.allclose(backbone(IMAGES), model(IMAGES), atol=1e-5)
-        assert backbone.attention(IMAGES).shape == (2, 2, 9, 9)  # type: ignore[operator]
-        last = backbone.last_tokens(IMAGES, 2)  # type: ignore[operator]
-        assert torch.equal(last[1], backbone.tokens(IMAGES))  # type: ignore[operator]
+        (block,) = trace(backbone, IMAGES, first=-1)
+        assert block.attention.shape == (2, 2, 9, 9)
 
 
 def test_a_residual_network_of_dino_is_read(import_file: Import) -> None:
@@ -207,7 +208,7 @@ def test_a_residual_network_of_dino_is_read(import_file: Import) -> None:
     tensors = prefixed("module.backbone.", dict(model.state_dict()))
     imported = import_file({"teacher": {**tensors, **prefixed("module.", dino_head())}})
     assert imported.config["backbone"]["name"] == "resnet18"
-    assert imported.dropped == {"head": 4}
+    assert imported.dropped == {"projection head": 4}
     with torch.no_grad():
         assert torch.equal(features(imported), model(IMAGES))
 

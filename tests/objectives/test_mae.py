@@ -5,7 +5,7 @@ import torch
 
 from poise.config import PoiseError, Recipe
 from poise.data.photometry import Photometry
-from poise.models.mae import patchify
+from poise.models.mae import patchify, sincos_positions
 from poise.objectives.base import Progress
 from poise.objectives.mae import Mae
 from tests.builders import random_batch, tiny_masked_recipe
@@ -69,6 +69,37 @@ def test_a_backbone_without_patches_is_refused() -> None:
     backbone = {"name": "resnet10t", "drop_path": 0}
     with pytest.raises(PoiseError, match=r"backbone\.name=resnet10t: has no patches"):
         build(tiny_masked_recipe(backbone=backbone))
+
+
+def test_a_width_that_two_coordinates_cannot_share_is_refused() -> None:
+    options = {**tiny_masked_recipe().backbone.options, "embed_dim": 30}
+    with pytest.raises(PoiseError, match=r"backbone\.options\.embed_dim=30: must be a multiple of"):
+        build(tiny_masked_recipe(backbone__options=options))
+    with pytest.raises(ValueError, match="dim=30"):
+        sincos_positions(30, (2, 2))
+
+
+def test_every_parameter_learns_whichever_way_timm_would_pool() -> None:
+    """A parameter without a gradient would stop training on several workers."""
+    for pool in ("token", "avg"):
+        options = {**tiny_masked_recipe().backbone.options, "global_pool": pool}
+        recipe = tiny_masked_recipe(backbone__options=options)
+        mae = build(recipe)
+        mae(random_batch(recipe), START).loss.backward()
+        learned = [p.requires_grad == (p.grad is not None) for p in mae.trainable.parameters()]
+        assert all(learned)
+
+
+def test_positions_of_the_decoder_are_not_rounded_in_reduced_precision() -> None:
+    recipe = tiny_masked_recipe()
+    mae, batch = build(recipe), random_batch(recipe)
+    seen: list[torch.dtype] = []
+    mae.autoencoder.decoder.blocks[0].register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0].dtype)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        mae(batch, START)
+    assert seen == [torch.float32]
 
 
 @pytest.mark.parametrize("num_registers", [0, 3])

@@ -14,6 +14,7 @@ from poise.config import Recipe
 from poise.config.objectives import HeadConfig
 from poise.config.recipe import BackboneConfig
 from poise.data.photometry import Photometry
+from poise.models.attention import trace
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.heads import DinoHead
 from poise.objectives.base import Progress
@@ -127,10 +128,11 @@ def test_backbone_gives_the_published_features_and_attention(golden_dir: Path) -
     backbone.timm_model.load_state_dict(weights(case, "weights"))
     image = torch.from_numpy(case["image"])
     with torch.no_grad():
-        second_last, last = backbone.last_tokens(image, 2)
+        second_last, last = map(backbone.last_norm, backbone.block_outputs(image, 2))
+        (block,) = trace(backbone, image, first=-1)
         ours = {
             "cls": backbone(image),
-            "last_attention": backbone.attention(image),
+            "last_attention": block.attention,
             "layer_minus_2": second_last,
             "layer_minus_1": last,
         }

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from poise.models.attention import trace
 from poise.models.backbone import VitBackbone
 from poise.models.published.loading import Imported
 from poise.models.published.shapes import Wishes
@@ -49,11 +50,13 @@ def test_a_recorded_dino_gives_its_recorded_outputs(golden_dir: Path, tmp_path: 
     backbone = imported.backbone
     assert isinstance(backbone, VitBackbone)
     images = torch.from_numpy(case["image"])
+    second_last, last = map(backbone.last_norm, backbone.block_outputs(images, 2))
+    (block,) = trace(backbone, images, first=-1)
     outputs = {
         "cls": backbone(images),
-        "last_attention": backbone.attention(images),
-        "layer_minus_1": backbone.last_tokens(images, 2)[1],
-        "layer_minus_2": backbone.last_tokens(images, 2)[0],
+        "last_attention": block.attention,
+        "layer_minus_1": last,
+        "layer_minus_2": second_last,
     }
     for name, output in outputs.items():
         torch.testing.assert_close(output, torch.from_numpy(case[name]), rtol=1e-4, atol=1e-4)

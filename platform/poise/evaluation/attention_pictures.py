@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from poise.evaluation.attention import AttentionReport
 from poise.evaluation.features import Normalization, evaluation_mode, normalized
-from poise.models.attention import has_class_token, num_blocks, trace
+from poise.models.attention import num_blocks, trace
+from poise.models.backbone import has_class_token
 
 MAX_BLOCKS = 12
 """Most blocks side by side in a picture of maps; of deeper models some are left out."""

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from poise.config.errors import PoiseError
 from poise.evaluation.features import Normalization, evaluation_mode, normalized
+from poise.models.attention import trace
+from poise.models.backbone import has_class_token
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -40,7 +41,7 @@ def draw_attention(
     normalization: Normalization,
     device: torch.device,
 ) -> None:
-    """Writes what the last block's [cls] attends to, one image per row.
+    """Writes what the last block's [cls] attends to, one image per row; without one, the patches.
 
     The columns are the image, each head's map over the patches with the share of attention that
     patches, [cls] itself and registers get, and the mean over heads; then what each register
@@ -48,7 +49,7 @@ def draw_attention(
 
     Args:
         path: of the PNG.
-        backbone: with ``attention`` and ``num_prefix_tokens``.
+        backbone: a transformer of ``poise.models.backbone``.
         images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
         normalization: channel mean and std.
         device: where the backbone is.
@@ -57,9 +58,13 @@ def draw_attention(
         PoiseError: the backbone has no attention to show.
     """
     attention = _attention(backbone, images, normalization, device)
-    num_prefix = int(getattr(backbone, "num_prefix_tokens", 1))
+    num_prefix = int(getattr(backbone, "num_prefix_tokens", 0))
+    num_registers = num_prefix - has_class_token(backbone)
     rows = [
-        [("image", image.permute(1, 2, 0)), *_maps(weights, num_prefix, tuple(image.shape[1:]))]
+        [
+            ("image", image.permute(1, 2, 0)),
+            *_maps(weights, num_prefix, num_registers, tuple(image.shape[1:])),
+        ]
         for image, weights in zip(images, attention, strict=True)
     ]
     figure = Figure(figsize=(1.6 * len(rows[0]), 1.85 * len(rows)), layout="constrained")
@@ -112,30 +117,39 @@ def draw_curves(
 def _attention(
     backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
 ) -> Tensor:
-    attend = getattr(backbone, "attention", None)
-    if not callable(attend):
-        raise PoiseError(f"{type(backbone).__name__}: has no attention to draw")
-    with torch.no_grad(), evaluation_mode(backbone):
-        attention: Tensor = attend(normalized(images.to(device), normalization))
-    return attention.float().cpu()  # [n, heads, T, T]
+    with evaluation_mode(backbone):
+        (block,) = trace(backbone, normalized(images.to(device), normalization), first=-1)
+    return block.attention.cpu()  # [n, heads, T, T]
 
 
-def _maps(weights: Tensor, num_prefix: int, size: tuple[int, ...]) -> list[tuple[str, Tensor]]:
+def _maps(
+    weights: Tensor, num_prefix: int, num_registers: int, size: tuple[int, ...]
+) -> list[tuple[str, Tensor]]:
     """Titled maps [H, W] of one image's attention [heads, T, T]."""
-    if num_prefix == 0:  # no [cls]: the mean patch stands for it
-        mean = weights.mean(dim=(0, 1))
-        return [("mean patch", _as_map(mean, size))]
-    from_cls, num_registers = weights[:, 0], num_prefix - 1
+    first_register = num_prefix - num_registers
+    maps = []
+    if first_register:  # behind [cls]
+        maps += _maps_of_heads(weights[:, 0], num_prefix, size)
+    else:
+        mean = weights[:, num_prefix:].mean(dim=(0, 1))
+        maps.append(("mean patch\n(mean of heads)", _as_map(mean[num_prefix:], size)))
+    for register in range(num_registers):
+        row = weights[:, first_register + register].mean(0)[num_prefix:]
+        maps.append((f"register {register + 1}\n(mean of heads)", _as_map(row, size)))
+    return maps
+
+
+def _maps_of_heads(
+    from_cls: Tensor, num_prefix: int, size: tuple[int, ...]
+) -> list[tuple[str, Tensor]]:
+    """What [cls] attends to, [heads, T], in each head and in their mean."""
     maps = []
     for head, row in enumerate(from_cls):
         shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"
-        if num_registers:
+        if num_prefix > 1:
             shares += f" reg {row[1:num_prefix].sum():.0%}"
         maps.append((f"head {head + 1}\n{shares}", _as_map(row[num_prefix:], size)))
     maps.append(("mean of heads", _as_map(from_cls.mean(0)[num_prefix:], size)))
-    for register in range(1, num_prefix):
-        row = weights[:, register].mean(0)[num_prefix:]
-        maps.append((f"register {register}\n(mean of heads)", _as_map(row, size)))
     return maps
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.models.backbone import VitBackbone
+from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 EPSILON = 1e-6
@@ -86,11 +86,6 @@ def num_blocks(backbone: nn.Module) -> int:
     return len(backbone.timm_model.blocks)
 
 
-def has_class_token(backbone: nn.Module) -> bool:
-    """Whether token 0 is a [cls] token."""
-    return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
-
-
 def check_pooling(backbone: nn.Module, name: str) -> None:
     """Refuses a pooling that a backbone cannot serve.
 
@@ -119,6 +114,10 @@ def pool(
     the mean of the central k × k patches. ``attn_mn``: patches weighted by how much [cls] looks at
     them, mean over heads. ``attn_lcte``: the same by the one head, chosen per image, whose [cls]
     attention over patches has the lowest entropy. Registers never take part.
+
+    As published, the central square of a grid of g is that from g // 2 − ⌈k / 2⌉ to before
+    g // 2 + ⌊k / 2⌋, down and across: where k and g differ in parity, and of an odd k in an odd
+    grid too, it lies to the top left of the middle, but always inside.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the final norm.
@@ -211,14 +210,11 @@ def _untraceable(block: nn.Module) -> PoiseError:
 
 
 def _central(patches: Tensor, k: int) -> Tensor:
-    """Mean of the central k × k of patches [B, rows, columns, D].
-
-    Where k and the grid differ in parity, the square lies half a patch to the top left.
-    """
+    """Mean of the central k × k of patches [B, rows, columns, D]."""
     rows, columns = patches.shape[1:3]
     if k > min(rows, columns):
         raise ValueError(f"a grid of {rows} × {columns} patches has no central {k} × {k}")
-    top, left = (rows - k) // 2, (columns - k) // 2
+    top, left = (max(side // 2 - (k + 1) // 2, 0) for side in (rows, columns))
     return patches[:, top : top + k, left : left + k].mean(dim=(1, 2))
 
 

@@ -15,7 +15,7 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.positions import resample_as_dino
 from poise.models.relative import BeitBackbone, EvaBackbone, RelativeBackbone
-from poise.models.timm_models import create_timm
+from poise.models.timm_models import create_timm, last_norm
 
 if TYPE_CHECKING:
     from timm.models import ResNet, VisionTransformer
@@ -35,7 +35,8 @@ def build_backbone(
         ``VitBackbone``, ``EvaBackbone``, ``BeitBackbone`` or ``ResNetBackbone``.
 
     Raises:
-        PoiseError: timm has no such model, or it does not take these options.
+        PoiseError: timm has no such model, it does not take these options, or it has parts that
+            nothing here would use.
     """
     from timm.models import Beit, Eva, ResNet, VisionTransformer
 
@@ -71,49 +72,38 @@ class VitBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of images [B, 3, h, w]: [B, D]."""
-        if not self.timm_model.has_class_token:
+        if not has_class_token(self):
             return self.feature(self.tokens(images))
         x = self._embed(images)
         for block in self.timm_model.blocks[:-1]:
             x = block(x)
-        feature: Tensor = self.timm_model.norm(block_part(self.timm_model.blocks[-1], x, 0, 1))
+        feature: Tensor = self.last_norm(block_part(self.timm_model.blocks[-1], x, 0, 1))
         return feature[:, 0]
 
     def feature(self, tokens: Tensor) -> Tensor:
-        """The feature in tokens [B, prefix + any patches, D]: [B, D]."""
-        if self.timm_model.has_class_token:
+        """The feature in normed tokens [B, prefix + any patches, D]: [B, D]."""
+        if has_class_token(self):
             return tokens[:, 0]
         return tokens[:, self.num_prefix_tokens :].mean(dim=1)
 
     def tokens(self, images: Tensor) -> Tensor:
         """All tokens after the last norm: [B, prefix + N, D]."""
-        tokens: Tensor = self.timm_model.norm(self.timm_model.blocks(self._embed(images)))
+        tokens: Tensor = self.last_norm(self.timm_model.blocks(self._embed(images)))
         return tokens
 
-    def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks, through the last norm, earliest first."""
-        return [self.timm_model.norm(x) for x in self.block_outputs(images, num_blocks)]
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm behind the last block."""
+        return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks as they leave it, earliest first."""
+        """Tokens of each of the last blocks as they leave it, without a norm, earliest first."""
         x = self._embed(images)
         kept: list[Tensor] = []
         for block in self.timm_model.blocks:
             x = block(x)
             kept = [*kept[-(num_blocks - 1) :], x] if num_blocks > 1 else [x]
         return kept
-
-    def attention(self, images: Tensor) -> Tensor:
-        """Attention of the last block, after softmax: [B, heads, T, T] with T = prefix + N."""
-        x = self._embed(images)
-        for block in self.timm_model.blocks[:-1]:
-            x = block(x)
-        last = self.timm_model.blocks[-1]
-        attn = last.attn
-        qkv = attn.qkv(last.norm1(x)).unflatten(2, (3, attn.num_heads, attn.head_dim))
-        q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, d_head]
-        scores: Tensor = (attn.q_norm(q) * attn.scale) @ attn.k_norm(k).transpose(-2, -1)
-        return scores.float().softmax(dim=-1)
 
     def _embed(self, images: Tensor) -> Tensor:
         """Patches with their positions, behind the prefix tokens: [B, prefix + N, D]."""
@@ -140,6 +130,11 @@ class VitBackbone(nn.Module):
         present = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
         prefix = torch.cat(present, dim=1) if present else vit.pos_embed[:, :0]
         return (prefix + prefix_positions if covered else prefix), positions
+
+
+def has_class_token(backbone: nn.Module) -> bool:
+    """Whether token 0 of a backbone is a [cls] token."""
+    return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
 
 
 def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:

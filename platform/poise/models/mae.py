@@ -35,7 +35,12 @@ def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
 
     Returns:
         float32 [N, D], row-major.
+
+    Raises:
+        ValueError: D is not a multiple of 4.
     """
+    if dim % 4:
+        raise ValueError(f"dim={dim}: two coordinates' sines and cosines need a multiple of 4")
     frequencies = _LONGEST_WAVE ** (-np.arange(dim // 4) / (dim / 4))
     rows, columns = np.indices(grid).reshape(2, -1, 1)
     waves = [wave(axis * frequencies) for axis in (columns, rows) for wave in (np.sin, np.cos)]
@@ -72,7 +77,8 @@ class MaskedAutoencoder(nn.Module):
         """Takes a backbone and initialises all of it as published, registers as [cls].
 
         Raises:
-            PoiseError: the backbone's patches or positions are of another kind.
+            PoiseError: the backbone's patches or positions are of another kind, or a width is no
+                multiple of 4.
         """
         super().__init__()
         self.backbone = backbone
@@ -83,6 +89,16 @@ class MaskedAutoencoder(nn.Module):
                 "backbone.name: objective mae hides patches, so it needs a plain vision "
                 "transformer, with one embedding and one position per patch"
             )
+        widths = {
+            "backbone.options.embed_dim": vit.embed_dim,
+            "objective.decoder_dim": config.decoder_dim,
+        }
+        for key, dim in widths.items():
+            if dim % 4:
+                raise PoiseError(
+                    f"{key}={dim}: must be a multiple of 4, for the sines and cosines of a patch's "
+                    "row and column"
+                )
         self.decoder = MaeDecoder(
             backbone.feature_dim, self.grid, 3 * backbone.patch_px**2, backbone.num_prefix_tokens,
             config,
@@ -108,7 +124,7 @@ class MaskedAutoencoder(nn.Module):
         tokens = vit.patch_embed.norm(F.linear(visible_patches, weight, projection.bias))
         tokens = tokens + positions[0][visible]
         x = vit.norm_pre(torch.cat([prefix.expand(len(tokens), -1, -1), tokens], dim=1))
-        latent: Tensor = vit.norm(vit.blocks(x))
+        latent: Tensor = self.backbone.last_norm(vit.blocks(x))
         return latent
 
     def forward(self, patches: Tensor, order: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
@@ -185,7 +201,7 @@ class MaeDecoder(nn.Module):
         fuse_attention(self.blocks, latent.is_cuda)
         num_prefix, num_seen = self.num_prefix_tokens, latent.shape[1]
         seen = self.embed(latent)
-        positions = self.positions.to(seen.dtype)[order]  # [B, N, d]
+        positions = self.positions[order]  # [B, N, d]
         prefix, visible = seen.split([num_prefix, num_seen - num_prefix], dim=1)
         at_visible, at_hidden = positions.split(
             [num_seen - num_prefix, order.shape[1] - num_seen + num_prefix], dim=1

@@ -3,7 +3,8 @@
 In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.probes``.
 
 ``cls``, ``mean``, ``cls_mean`` and ``last_N`` (the [cls] tokens of the last N blocks, side by
-side: DINO's linear protocol) are read after the final norm, as their publications do. ``cp1`` …
+side: DINO's linear protocol) are read after the last norm (a backbone's ``last_norm``), as their
+publications do. ``cp1`` …
 ``cp4``, ``attn_lcte`` and ``attn_mn`` are pooled, and ``abmilp`` learns to pool, from the last
 block's tokens without that norm (arXiv 2412.03215). A residual network has one: ``pooled``, and
 a transformer with relative positions has it too: what timm pools.
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.models.attention import POOLINGS, check_pooling, pool, trace
-from poise.models.backbone import VitBackbone
+from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 _NORMED = ("cls", "mean", "cls_mean")
@@ -62,7 +63,7 @@ class Readout(nn.Module):
             return {whole: self.backbone(images)}
         assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
-        norm: Any = self.backbone.timm_model.norm
+        norm = self.backbone.last_norm
         normed: list[Tensor] = [norm(tokens) for tokens in outputs]
         grid = (
             images.shape[2] // self.backbone.patch_px,
@@ -73,7 +74,7 @@ class Readout(nn.Module):
             if name == "abmilp":
                 found[name] = outputs[-1]
             elif name == "pooled":
-                found[name] = self.backbone.feature(normed[-1])
+                found[name] = self.backbone.pooled(outputs[-1])
             elif _LAST.fullmatch(name):
                 found[name] = torch.cat([x[:, 0] for x in normed[-_blocks_of(name) :]], dim=1)
             else:
@@ -100,7 +101,7 @@ def default_feature(backbone: nn.Module) -> str:
     """What k-NN reads: [cls], the mean patch where there is none, the pooled map."""
     if not isinstance(backbone, VitBackbone):
         return "pooled"
-    return "cls" if backbone.timm_model.has_class_token else "mean"
+    return "cls" if has_class_token(backbone) else "mean"
 
 
 def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:

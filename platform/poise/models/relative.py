@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.models.timm_models import last_norm
 
 if TYPE_CHECKING:
     from timm.models import Beit, Eva
@@ -19,7 +20,7 @@ class RelativeBackbone(nn.Module):
     """What both families share.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is what
-    timm pools: the [cls] token or the mean patch, after the last norm.
+    timm pools: the normed [cls] token, or the mean patch, normed before or after the mean.
     """
 
     def __init__(self, timm_model: "Eva | Beit"):
@@ -31,23 +32,27 @@ class RelativeBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of images [B, 3, h, w]: [B, D]."""
-        return self.feature(self.tokens(images))
+        return self.pooled(self.block_outputs(images, 1)[0])
 
-    def feature(self, tokens: Tensor) -> Tensor:
-        """The feature in tokens [B, prefix + any patches, D]: [B, D]."""
-        feature: Tensor = self.timm_model.forward_head(tokens, pre_logits=True)
+    def pooled(self, outputs: Tensor) -> Tensor:
+        """The feature in tokens [B, prefix + N, D] as they leave the last block: [B, D]."""
+        feature: Tensor = self.timm_model.forward_head(
+            self.timm_model.norm(outputs), pre_logits=True
+        )
         return feature
 
     def tokens(self, images: Tensor) -> Tensor:
         """All tokens after the last norm: [B, prefix + N, D]."""
-        return self.last_tokens(images, 1)[0]
+        tokens: Tensor = self.last_norm(self.block_outputs(images, 1)[0])
+        return tokens
 
-    def last_tokens(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks, through the last norm, earliest first."""
-        return [self.timm_model.norm(x) for x in self.block_outputs(images, num_blocks)]
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm behind the last block."""
+        return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks as they leave it, earliest first."""
+        """Tokens of each of the last blocks as they leave it, without a norm, earliest first."""
         x, arguments = self.embed(images)
         blocks = self.timm_model.blocks
         kept: list[Tensor] = []
@@ -56,20 +61,6 @@ class RelativeBackbone(nn.Module):
             if index >= len(blocks) - num_blocks:
                 kept.append(x)
         return kept
-
-    def attention(self, images: Tensor) -> Tensor:
-        """Attention of the last block, after softmax: [B, heads, T, T] with T = prefix + N."""
-        attn: Any = self.timm_model.blocks[-1].attn
-        seen: list[Tensor] = []
-        # What softmax gives passes through the dropout of attention.
-        hook = attn.attn_drop.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        fused, attn.fused_attn = attn.fused_attn, False
-        try:
-            self.last_tokens(images, 1)
-        finally:
-            attn.fused_attn = fused
-            hook.remove()
-        return seen[0].float()
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Tokens before the first block [B, prefix + N, D], and what each block is told."""

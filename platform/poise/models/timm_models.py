@@ -54,7 +54,8 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
     """The bare timm model, randomly initialised.
 
     Raises:
-        PoiseError: timm has no such model, or it does not take these options.
+        PoiseError: timm has no such model, it does not take these options, or it has parts that
+            nothing here would use.
     """
     import timm
     from timm.models import VisionTransformer
@@ -68,7 +69,44 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
         ) from None
     if isinstance(model, VisionTransformer) and model.cls_token is not None:
         nn.init.trunc_normal_(model.cls_token, std=_CLS_STD)
+    _check_parts(config, model)
     return model
+
+
+def last_norm(model: nn.Module) -> nn.Module:
+    """The norm that a timm transformer ends with: ``norm``, or ``fc_norm`` where that is none.
+
+    Which one a model has follows from how timm pools it. It has no more than one of them.
+    """
+    norm, after_pooling = getattr(model, "norm", None), getattr(model, "fc_norm", None)
+    if after_pooling is not None and isinstance(norm, nn.Identity | None):
+        norm = after_pooling
+    assert isinstance(norm, nn.Module)
+    return norm
+
+
+def _check_parts(config: BackboneConfig, model: Any) -> None:
+    """Refuses parts that no pass would use, and inputs of another shape than images have."""
+    if getattr(model, "dist_token", None) is not None:
+        raise PoiseError(
+            f"backbone.name={config.name}: has a distillation token, for which there is no "
+            f"teacher; use {config.name.replace('_distilled', '')}"
+        )
+    if getattr(model, "attn_pool", None) is not None:
+        raise PoiseError(
+            f"backbone.name={config.name}: pools by attention, which features are not made with; "
+            "set backbone.options.global_pool to 'token', or to 'avg' where it has no [cls] token"
+        )
+    if config.options.get("in_chans", 3) != 3:
+        raise PoiseError(
+            f"backbone.options.in_chans={config.options['in_chans']}: images have 3 channels; "
+            "leave it out"
+        )
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", (1, 1))
+    if patch[0] != patch[1]:
+        raise PoiseError(
+            f"backbone.options.patch_size={list(patch)}: patches must be square; give one number"
+        )
 
 
 def _family_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ LAYOUTS = (
             _any(tensors, r"^(module\.)?(backbone\.|head\.last_layer)")
             and _any(tensors, r"patch_embed\.proj\.weight$")
         ),
-        ((r"head\.", "projection head"), *HEADS),
+        HEADS,
         read_vit,
     ),
     Layout(

@@ -65,6 +65,7 @@ class Translation:
 
 
 HEADS = (
+    (r"head\.(mlp|last_layer)\.", "projection head"),  # DINO's
     (r"(head|head_dist|fc|classifier|lm_head)\.", "head"),
     (r"(dino_head|ibot_head|projectors)\.", "projection head"),
 )
