@@ -63,7 +63,7 @@ class Readout(nn.Module):
             return {whole: self.backbone(images)}
         assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
-        norm = self.backbone.last_norm
+        norm: Any = self.backbone.last_norm
         normed: list[Tensor] = [norm(tokens) for tokens in outputs]
         grid = (
             images.shape[2] // self.backbone.patch_px,
