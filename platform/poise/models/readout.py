@@ -63,7 +63,7 @@ class Readout(nn.Module):
             return {whole: self.backbone(images)}
         assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
-        norm: Any = self.backbone.last_norm
+        norm = self.backbone.last_norm
         normed: list[Tensor] = [norm(tokens) for tokens in outputs]
         grid = (
             images.shape[2] // self.backbone.patch_px,
@@ -74,6 +74,7 @@ class Readout(nn.Module):
             if name == "abmilp":
                 found[name] = outputs[-1]
             elif name == "pooled":
+                assert isinstance(self.backbone, RelativeBackbone)
                 found[name] = self.backbone.pooled(outputs[-1])
             elif _LAST.fullmatch(name):
                 found[name] = torch.cat([x[:, 0] for x in normed[-_blocks_of(name) :]], dim=1)
