@@ -1,13 +1,21 @@
 """What a run says before and after Ray Train has it, without a cluster."""
 
+from pathlib import Path
+
 import pytest
 import ray
 from ray.train import WorkerGroupError
+from torch import nn
 
 from poise.config import PoiseError
 from poise.training.capacity import check_builds, check_fits, cpus_needed
-from poise.training.worker import first_cause
+from poise.training.worker import first_cause, with_shared_statistics
 from tests.builders import tiny_masked_recipe, tiny_recipe
+from tests.evaluation.conftest import MakeDataset, make_dataset
+from tests.objectives.test_dino import build
+from tests.objectives.test_labelled import begin, recipe_of
+
+__all__ = ["make_dataset"]  # a fixture
 
 
 def test_the_first_cause_of_a_failed_run_is_what_its_worker_raised() -> None:
@@ -54,3 +62,18 @@ def test_a_backbone_that_cannot_serve_the_objective_is_refused_before_anything_s
         check_builds(tiny_masked_recipe(backbone={"name": "resnet10t", "drop_path": 0}))
     with pytest.raises(PoiseError, match=r"objective\.mask_ratio=0\.99: shows 0 of the 16"):
         check_builds(tiny_masked_recipe(objective__mask_ratio=0.99))
+
+
+def test_workers_share_batch_statistics_only_where_the_objective_says_so(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    # A probe's are published as local, and a worker that skips a step would be waited for.
+    _, probe = begin(recipe_of("linear/mae-v1", make_dataset, tmp_path))
+    dino = build(tiny_recipe(backbone={"name": "resnet10t", "drop_path": 0}))
+    for objective, shared in ((probe, False), (dino, True)):
+        found = [
+            isinstance(module, nn.SyncBatchNorm)
+            for module in with_shared_statistics(objective).modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        ]
+        assert set(found) == {shared}

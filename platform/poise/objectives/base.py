@@ -57,6 +57,10 @@ class Objective(nn.Module, ABC):
     optimiser → ``after_step``; at an interval, ``observe``.
     """
 
+    shares_batch_statistics = False
+    """Whether batch norms see the batches of all workers as one. Every worker must then take part
+    in every step."""
+
     @abstractmethod
     def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
         """The loss on one batch. Changes no state but what the later calls will use."""

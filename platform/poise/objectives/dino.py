@@ -50,6 +50,7 @@ class Dino(Objective):
     image, sharpening (a low ``teacher_temp``) makes it commit. Either alone collapses.
     """
 
+    shares_batch_statistics = True  # as published, in student and teacher
     center: Tensor
 
     def __init__(self, recipe: Recipe, photometry: Photometry):

@@ -28,6 +28,7 @@ from poise.data.manifest import Manifest
 from poise.data.photometry import Photometry, normalization
 from poise.data.stream import view_stream
 from poise.objectives import build_objective
+from poise.objectives.base import Objective
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import History, load_checkpoint, read_run, save_checkpoint
 from poise.training.loop import TrainingState, is_diverged, train_steps
@@ -278,12 +279,20 @@ def _resume(job: Job, state: TrainingState) -> History:
         return load_checkpoint(Path(folder), state, job.recipe)
 
 
-def _wrap(objective: nn.Module, world_size: int) -> nn.Module:
+def with_shared_statistics(objective: Objective) -> Objective:
+    """The objective, its batch norms shared among workers where it says that they are."""
+    if not objective.shares_batch_statistics:
+        return objective
+    convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped
+    shared: Objective = convert(objective)
+    return shared
+
+
+def _wrap(objective: Objective, world_size: int) -> nn.Module:
     if world_size == 1:
         return objective
-    if next(objective.parameters()).is_cuda:
-        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped; it knows no CPU
-        objective = convert(objective)
+    if next(objective.parameters()).is_cuda:  # shared statistics know no CPU
+        objective = with_shared_statistics(objective)
     # Every worker updates the centre from the same sums, so buffers need not be sent around.
     wrapped: nn.Module = prepare_model(
         objective, parallel_strategy_kwargs={"broadcast_buffers": False}
