@@ -31,7 +31,11 @@ def backbone(case: Case) -> VitBackbone:
     """The recorded model, its weights loaded under their recorded names."""
     names = ("patch_size", "embed_dim", "depth", "num_heads")
     options = {name: int(case[name]) for name in names}
-    config = BackboneConfig(name="vit_tiny_patch16_224", drop_path=0, options=options)
+    registers = case.get("weights/reg_token")
+    config = BackboneConfig(
+        name="vit_tiny_patch16_224", drop_path=0, options=options,
+        num_registers=0 if registers is None else registers.shape[1],
+    )  # fmt: skip
     backbone = build_backbone(config, image_px=int(case["img_size"])).eval()
     assert isinstance(backbone, VitBackbone)
     recorded = {
@@ -55,7 +59,7 @@ def assert_recorded(ours: Any, case: Case, name: str) -> None:
 def test_every_statistic_of_every_block_is_the_published_one(
     case: Case, backbone: VitBackbone, batch_size: int | None
 ) -> None:
-    running = RunningStatistics(num_prefix_tokens=1, with_class_token=True)
+    running = RunningStatistics(num_prefix_tokens=backbone.num_prefix_tokens, with_class_token=True)
     num_images = len(case["image"])
     for start in range(0, num_images, batch_size or num_images):
         for step in steps(backbone, case, slice(start, start + (batch_size or num_images))):
@@ -78,5 +82,8 @@ def test_every_pooled_feature_is_the_published_one(case: Case, backbone: VitBack
     assert recorded
     for name in recorded:
         pooling = name.removeprefix("feature_")
-        feature = pool(last.outputs, last.attention, 1, (side, side), POOLING.get(pooling, pooling))
+        feature = pool(
+            last.outputs, last.attention, backbone.num_prefix_tokens, (side, side),
+            POOLING.get(pooling, pooling),
+        )  # fmt: skip
         assert_recorded(feature.numpy(), case, name)
