@@ -16,6 +16,7 @@ from poise.evaluation.probe_sets import ProbeSets, open_probe_sets
 from poise.evaluation.protocols import PROTOCOLS, find_protocol, probe_recipe
 from poise.models.checksums import read_config
 from poise.objectives.labelled import is_held_out
+from poise.objectives.probe import Probe
 from tests.evaluation.conftest import MakeDataset
 from tests.packages import save_package
 
@@ -108,3 +109,24 @@ def test_datasets_that_cannot_serve_are_refused_in_one_line(
     monkeypatch.setattr(probe, "_SPARE", 1e-9)
     with pytest.raises(PoiseError, match="read fewer --features"):
         train_cached(recipe, sets, BENCH)
+
+
+def test_features_must_fit_where_they_will_live(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = opened(make_dataset, tmp_path)
+    objective = probe.untrained(recipe, torch.device("cpu"))
+    assert isinstance(objective, Probe)
+    gpu = torch.device("cuda", 1)
+    asked: list[torch.device] = []
+
+    def free(device: torch.device) -> tuple[int, int]:
+        asked.append(device)
+        return 1000, 10**12
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free)
+    probe._check_memory(objective, 16, 1, gpu)  # 48 floats
+    with pytest.raises(PoiseError, match="features of 100 images"):
+        probe._check_memory(objective, 16, 100, gpu)
+    probe._check_memory(objective, 16, 100, torch.device("cpu"))
+    assert asked == [gpu, gpu], "of the GPU that computes, and only of that"

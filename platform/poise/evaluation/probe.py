@@ -180,7 +180,7 @@ def _check_memory(objective: Probe, image_px: int, num_images: int, device: torc
         tokens = (image_px // int(patch_px)) ** 2 + int(prefix)  # type: ignore[arg-type]
     floats = sum(readout.dim(name) * (tokens if name == "abmilp" else 1) for name in readout.names)
     on_gpu = device.type == "cuda"
-    available = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
+    available = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     needed, free = 4 * floats * num_images, _SPARE * available
     if needed > free:
         raise PoiseError(
