@@ -111,6 +111,6 @@ def test_an_empty_registry_says_so(store: Store) -> None:
 
 
 def test_registered_names_have_no_characters_that_mlflow_refuses() -> None:
-    assert model_name("my data/2024:a", "vit_small_patch16_224") == (
-        "my-data-2024-a-vit_small_patch16_224"
+    assert model_name("my data/2024:a", "mae", "vit_small_patch16_224") == (
+        "my-data-2024-a-mae-vit_small_patch16_224"
     )

@@ -169,6 +169,7 @@ def register_finished(
         if metric in finished.metrics
         else {}
     )
-    name = model_name(Manifest.read(recipe.data.dataset).name, recipe.backbone.name)
+    dataset = Manifest.read(recipe.data.dataset).name
+    name = model_name(dataset, recipe.objective.name, recipe.backbone.name)
     tags = {**measured, "verdict": finished.verdict.kind}
     return register_model(store, finished.package, name, finished.run_id, tags)

@@ -49,9 +49,9 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
 
-def model_name(dataset: str, backbone: str) -> str:
-    """The registered model of a dataset and a backbone, in characters that MLflow takes."""
-    return re.sub(r"[^\w.-]+", "-", f"{dataset}-{backbone}")
+def model_name(dataset: str, objective: str, backbone: str) -> str:
+    """The registered model of what was learned on what, in characters that MLflow takes."""
+    return re.sub(r"[^\w.-]+", "-", f"{dataset}-{objective}-{backbone}")
 
 
 def register_model(
