@@ -47,6 +47,16 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
             begin_sweep(str(space_file), [wrong])
 
 
+def test_settings_that_no_trial_could_have_at_once_are_refused_before_the_first(
+    space_file: Path,
+) -> None:
+    epochs = "parameters.training.epochs={choice: [2, 20]}"
+    warmup = "parameters.optimizer.warmup_epochs={grid_search: [1, 9]}"
+    with pytest.raises(PoiseError, match=r"warmup_epochs=9.0 is longer than training.epochs=2"):
+        begin_sweep(str(space_file), [epochs, warmup, "trials=2"], "a")
+    begin_sweep(str(space_file), [epochs.replace("2, ", ""), warmup], "b")
+
+
 def test_a_name_is_taken_once(space_file: Path) -> None:
     begin_sweep(str(space_file), name="a")
     with pytest.raises(PoiseError, match="poise sweep --resume a`, or choose another --name"):

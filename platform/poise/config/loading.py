@@ -66,6 +66,20 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
     return build(Recipe, tree, source=source)
 
 
+def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
+    """Raises PoiseError when a setting itself refuses a value, whatever the others are.
+
+    What several settings must agree on is not looked at: the others may be about to change too.
+    """
+    tree = recipe.model_dump(mode="json")
+    _set(tree, key, value, source)
+    try:
+        Recipe.model_validate(tree)
+    except ValidationError as error:
+        if any(f"{located(Recipe, each['loc'])}.".startswith(f"{key}.") for each in error.errors()):
+            override(recipe, {key: value}, source)
+
+
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with its datasets found from any folder."""
     paths = {

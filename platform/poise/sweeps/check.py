@@ -1,7 +1,8 @@
 """A space held against its recipe, before anything starts.
 
 In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
-key, the value and the fix. Next: ``poise.sweeps.settings``.
+key, the value and the fix. Next: ``poise.sweeps.settings``, whose trials tell whether values go
+together.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
+from poise.config.loading import check_value
 from poise.config.space import Sampler
 
 METRICS = (
@@ -54,6 +56,10 @@ _FRACTIONS = ("uniform", "quniform", "loguniform", "qloguniform", "randn")
 def check_space(space: Space, recipe: Recipe, source: str) -> None:
     """Raises PoiseError for whatever would fail later, or silently mean something else.
 
+    Each value is held against the limits of its own setting alone. What settings must agree on is
+    up to the trials: those that are drawn beforehand are checked before the first one starts, and
+    of a searcher that decides as it goes a combination that does not hold fails its trial.
+
     Args:
         space: to check.
         recipe: that the space names, with what was changed on the command line.
@@ -67,7 +73,7 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
         check_key(key, where, (recipe.objective.name,))
         _check_kind(key, sampler, recipe, where)
         for value in _ends(sampler):
-            override(recipe, {key: value}, f"{where}.{key}")
+            check_value(recipe, key, value, f"{where}.{key}")
     for seed in space.seeds:
         override(recipe, {"seed": seed}, f"{source}: seeds")
     _check_count(space, source)
