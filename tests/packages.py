@@ -12,9 +12,17 @@ from poise.models.package import save_backbone
 OPTIONS = {"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
 
 
-def save_package(folder: Path, image_px: int = 16, **config: Any) -> Path:
-    """An untrained ViT: 2 blocks, 16 patches an image."""
-    backbone = BackboneConfig(name="vit_tiny_patch16_224", drop_path=0, options=OPTIONS)
+def save_package(
+    folder: Path,
+    image_px: int = 16,
+    name: str = "vit_tiny_patch16_224",
+    num_registers: int = 0,
+    **config: Any,
+) -> Path:
+    """An untrained transformer: 2 blocks, 16 patches an image."""
+    backbone = BackboneConfig(
+        name=name, num_registers=num_registers, drop_path=0, options=OPTIONS
+    )  # fmt: skip
     described = {
         "backbone": backbone.model_dump(mode="json"),
         "image_px": image_px,

@@ -1,6 +1,8 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
 from poise.evaluation.protocols import PROTOCOLS, probe_recipe
 from poise.models.checksums import read_config
+from poise.models.package import load_backbone
 from poise.objectives.base import Progress
+from poise.objectives.finetune import Finetune, check_tunable
 from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.training.checkpoint import load_checkpoint, save_checkpoint
 from poise.training.loop import TrainingState, train_steps
@@ -19,7 +23,7 @@ from poise.training.schedule import Timetable
 from poise.training.worker import new_state
 from tests.builders import random_batch
 from tests.evaluation.conftest import MakeDataset, make_dataset
-from tests.packages import save_package
+from tests.packages import save_package, save_resnet
 
 __all__ = ["make_dataset"]  # a fixture
 
@@ -27,8 +31,14 @@ CPU = torch.device("cpu")
 START = Progress(0, 10, 100)
 
 
-def recipe_of(protocol: str, make_dataset: MakeDataset, tmp_path: Path, **settings: Any) -> Recipe:
-    model = save_package(tmp_path / "vit")
+def recipe_of(
+    protocol: str,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    backbone: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> Recipe:
+    model = save_package(tmp_path / "vit", **backbone)
     train = make_dataset("train", [0, 1, 2] * 20)
     changes = {"training.batch_size": 16, "training.epochs": 2, "optimizer.warmup_epochs": 0.5}
     changes |= settings
@@ -121,31 +131,75 @@ def test_a_resumed_run_is_the_run_that_was_interrupted(
     assert any(not torch.equal(start[name], moved[name]) for name in start)
 
 
-def test_lower_blocks_learn_more_slowly(make_dataset: MakeDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "embedding"),
+    [
+        ({}, ("cls_token", "pos_embed", "patch_embed.proj.weight")),
+        ({"num_registers": 2}, ("cls_token", "reg_token", "pos_embed")),
+        ({"name": "vit_small_patch16_dinov3", "num_registers": 4}, ("cls_token", "reg_token")),
+        ({"name": "vit_small_patch16_rope_mixed_224"}, ("cls_token", "rope.freqs")),
+        ({"name": "beit_base_patch16_224"}, ("cls_token", "patch_embed.proj.weight")),
+    ],
+    ids=["vit", "registers", "eva", "mixed", "beit"],
+)
+def test_lower_blocks_learn_more_slowly(
+    backbone: dict[str, Any],
+    embedding: tuple[str, ...],
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+) -> None:
     recipe = recipe_of(
-        "finetune/mae-v1", make_dataset, tmp_path, **{"objective.layer_decay": 0.5}
+        "finetune/mae-v1", make_dataset, tmp_path, backbone, **{"objective.layer_decay": 0.5}
     )  # fmt: skip
     state, finetune = begin(recipe)
     scale = {
         id(p): group["lr_scale"] for group in state.optimizer.param_groups for p in group["params"]
     }
-    found = {name: scale[id(p)] for name, p in finetune.trainable.named_parameters()}
+    learning = {n: p for n, p in finetune.trainable.named_parameters() if p.requires_grad}
+    found = {name: scale[id(p)] for name, p in learning.items()}
     assert len(found) == len(scale)
-    for name, wanted in (
-        ("linear.weight", 1.0),
-        ("norm.bias", 1.0),
-        ("backbone.timm_model.blocks.1.mlp.fc1.weight", 0.5),
-        ("backbone.timm_model.blocks.0.norm1.weight", 0.25),
-        ("backbone.timm_model.pos_embed", 0.125),
-        ("backbone.timm_model.patch_embed.proj.weight", 0.125),
-    ):
-        assert found[name] == pytest.approx(wanted), name
+    wanted = {"linear.weight": 1.0, "norm.bias": 1.0}
+    wanted |= {f"backbone.timm_model.{name}": 0.125 for name in embedding}
+    for name in found:
+        for block, rate in ((1, 0.5), (0, 0.25)):
+            if name.startswith(f"backbone.timm_model.blocks.{block}."):
+                wanted[name] = rate
+    for name, rate in wanted.items():
+        assert found[name] == pytest.approx(rate), name
     spared = {
         id(p) for g in state.optimizer.param_groups if not g["is_decayed"] for p in g["params"]
     }
-    for name, p in finetune.trainable.named_parameters():
-        is_spared = p.ndim == 1 or name.endswith(("cls_token", "pos_embed"))
-        assert (id(p) in spared) == is_spared, name
+    whole = ("_token", "pos_embed", "relative_position_bias_table", "rope.freqs")
+    for name, p in learning.items():
+        assert (id(p) in spared) == (p.ndim == 1 or name.endswith(whole)), name
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_dinov3", "beit_base_patch16_224"])
+def test_fine_tuning_reads_patches_and_teaches_every_parameter(
+    name: str, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe = recipe_of("finetune/mae-v1", make_dataset, tmp_path, {"name": name})
+    _, finetune = begin(recipe)
+    assert isinstance(finetune, Finetune)
+    for parameter in finetune.classifier.linear.parameters():
+        torch.nn.init.normal_(parameter)  # it begins near 0, which would hide the rest
+    backbone: Any = finetune.backbone
+    images = torch.randn(2, 3, 16, 16)
+    finetune.eval()
+    (tokens,) = backbone.block_outputs(images, 1)
+    mean = tokens[:, backbone.num_prefix_tokens :].mean(dim=1)
+    wanted = finetune.classifier.linear(torch.nn.functional.layer_norm(mean, (24,), eps=1e-6))
+    torch.testing.assert_close(finetune.scores(images)["finetune"][:, 0], wanted)
+    finetune.train()
+    finetune(labelled_batch(recipe), START).loss.backward()
+    for parameter_name, parameter in finetune.trainable.named_parameters():
+        assert parameter.grad is not None or not parameter.requires_grad, parameter_name
+
+
+def test_a_residual_network_is_not_fine_tuned_by_a_recipe_for_transformers(tmp_path: Path) -> None:
+    backbone, _ = load_backbone(save_resnet(tmp_path / "resnet"))
+    with pytest.raises(PoiseError, match=r"resnet: is a residual network, and finetune/mae-v1"):
+        check_tunable(backbone, "resnet")
 
 
 def test_a_dataset_without_labels_teaches_nobody(make_dataset: MakeDataset, tmp_path: Path) -> None:

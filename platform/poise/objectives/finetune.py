@@ -1,22 +1,27 @@
 """Fine-tuning: the whole backbone learns labels (MAE's recipe, arXiv 2111.06377, appendix A).
 
-Mixing, erasing, smoothing and the decay of learning rates over layers are timm's. RandAugment of
-the published recipe is left out: it works on Pillow images one by one, and views here are made on
-the device; the jitter of ``data.views`` may take its place.
+Mixing, erasing and smoothing are timm's. RandAugment of the published recipe is left out: it
+works on Pillow images one by one, and views here are made on the device; the jitter of
+``data.views`` may take its place.
 """
 
 import random
+import re
+from collections import defaultdict
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from poise.config.errors import PoiseError
 from poise.config.probes import FinetuneConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.photometry import Photometry
 from poise.models.backbone import VitBackbone
+from poise.models.relative import RelativeBackbone
 from poise.objectives.base import Progress, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
@@ -27,29 +32,22 @@ HEAD = "finetune"
 class Classifier(nn.Module):
     """A backbone with a linear classifier of its mean patch, after a norm of their own.
 
-    As published, the final norm of the backbone is left out. A residual network's pooled map is
-    classified as it is.
+    As published, the final norm of the backbone is left out.
     """
 
     def __init__(self, backbone: nn.Module, num_classes: int, weight_std: float):
         super().__init__()
         self.backbone: Any = backbone
-        self.has_tokens = isinstance(backbone, VitBackbone)
-        dim: int = backbone.feature_dim  # type: ignore[assignment]
-        self.norm: nn.Module = nn.Identity()
-        if isinstance(backbone, VitBackbone):
-            backbone.timm_model.norm = nn.Identity()
-            self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.linear = nn.Linear(dim, num_classes)
+        for name in ("norm", "fc_norm"):
+            setattr(self.backbone.timm_model, name, nn.Identity())
+        self.norm = nn.LayerNorm(self.backbone.feature_dim, eps=1e-6)
+        self.linear = nn.Linear(self.backbone.feature_dim, num_classes)
         nn.init.trunc_normal_(self.linear.weight, std=weight_std)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, C] of normalised images [B, 3, h, w]."""
-        if self.has_tokens:
-            feature = self.backbone.tokens(images)[:, self.backbone.num_prefix_tokens :].mean(dim=1)
-        else:
-            feature = self.backbone(images)
+        feature = self.backbone.tokens(images)[:, self.backbone.num_prefix_tokens :].mean(dim=1)
         logits: Tensor = self.linear(self.norm(feature))
         return logits
 
@@ -58,9 +56,14 @@ class Finetune(LabelledObjective):
     """A classifier of which every parameter learns, the lower blocks more slowly."""
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
-        """Draws the classifier; the recipe's photometry gives way to the backbone's own."""
+        """Draws the classifier; the recipe's photometry gives way to the backbone's own.
+
+        Raises:
+            PoiseError: as ``check_tunable`` and ``LabelledObjective``.
+        """
         self.config: FinetuneConfig = recipe.objective  # type: ignore[assignment]
         super().__init__(recipe, self.config)
+        check_tunable(self.loaded, self.config.model)
         _set_drop_path(self.loaded, self.config.drop_path)
         self.classifier = Classifier(self.loaded, self.num_classes, self.config.weight_std)
         self._mix = _build_mixing(self.config, self.num_classes)
@@ -93,22 +96,22 @@ class Finetune(LabelledObjective):
         return {HEAD: self.classifier(images)[:, None]}
 
     def parameter_groups(self) -> Groups:
-        """Groups by layer: block i of n learns at layer_decay^(n − i) of the head's rate.
+        """Groups by layer: block i of n learns at layer_decay^(n + 1 − i) of the head's rate.
 
-        Biases, norms, [cls] and positions are spared of weight decay, as published.
+        What comes before the first block counts as block 0. Biases, norms, [cls], registers and
+        positions are spared of weight decay, as published.
         """
-        from timm.optim import param_groups_layer_decay
-
         vit = self.classifier.backbone.timm_model
-        decay = self.config.layer_decay
-        spared = vit.no_weight_decay() if self.classifier.has_tokens else ()
-        layers = param_groups_layer_decay(
-            vit, weight_decay=1.0, no_weight_decay_list=spared, layer_decay=decay
-        )
-        # The final norm, a layer of its own, is gone; the others stay as far from the head.
+        spared = vit.no_weight_decay()
+        members: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
+        for name, parameter in vit.named_parameters():
+            if parameter.requires_grad:
+                is_decayed = parameter.ndim > 1 and name not in spared
+                members[_layer(name), is_decayed].append(parameter)
+        top = len(vit.blocks) + 1
         groups = [
-            _group(each["params"], each["weight_decay"] > 0, each["lr_scale"] * decay)
-            for each in layers
+            _group(params, is_decayed, self.config.layer_decay ** (top - layer))
+            for (layer, is_decayed), params in sorted(members.items(), key=itemgetter(0))
         ]
         head = [*self.classifier.norm.parameters(), *self.classifier.linear.parameters()]
         groups.append(_group([p for p in head if p.ndim > 1], True, 1.0))
@@ -121,6 +124,25 @@ class Finetune(LabelledObjective):
         return self.classifier
 
 
+def check_tunable(backbone: nn.Module, model: str) -> None:
+    """Refuses a backbone without tokens.
+
+    Raises:
+        PoiseError: it is a residual network.
+    """
+    if not isinstance(backbone, VitBackbone | RelativeBackbone):
+        raise PoiseError(
+            f"{model}: is a residual network, and finetune/mae-v1 is a recipe for transformers; "
+            "probe it with poise evaluate linear"
+        )
+
+
+def _layer(name: str) -> int:
+    """Of a transformer's parameter: 0 before the first block, then 1 to n."""
+    found = re.match(r"blocks\.(\d+)\.", name)
+    return int(found[1]) + 1 if found else 0
+
+
 def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dict[str, Any]:
     group = {"params": params, "is_decayed": is_decayed, "lr_scale": lr_scale}
     return group if is_decayed else {**group, "weight_decay": 0.0}
@@ -130,9 +152,9 @@ def _set_drop_path(backbone: nn.Module, rate: float) -> None:
     """Stochastic depth that rises linearly from 0 at the first block; the package has its own."""
     from timm.layers import DropPath
 
-    blocks = getattr(getattr(backbone, "timm_model", None), "blocks", ())
-    rates = torch.linspace(0, rate, max(1, len(blocks))).tolist()
-    for block, own_rate in zip(blocks, rates, strict=False):
+    blocks: Any = backbone.timm_model.blocks  # type: ignore[union-attr]
+    rates = torch.linspace(0, rate, len(blocks)).tolist()
+    for block, own_rate in zip(blocks, rates, strict=True):
         for name in ("drop_path1", "drop_path2"):
             setattr(block, name, DropPath(own_rate) if own_rate else nn.Identity())
 
