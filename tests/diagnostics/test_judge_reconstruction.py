@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -60,6 +61,16 @@ def test_a_decoder_that_is_still_getting_better_is_undecided() -> None:
     run = history(lambda step: 0.009 * step / 1000)
     verdict = judge(run, SIGNALS)
     assert verdict.kind is VerdictKind.UNDECIDED and "still rising" in verdict.evidence
+
+
+def test_a_slow_start_from_below_the_mean_is_waited_for_while_it_gains() -> None:
+    """At a low learning rate a loss may still be above the mean's when half the plan is over."""
+    gaining = history(lambda step: -0.6 + 0.5 * step / 1000)
+    assert judge(gaining, SIGNALS).kind is VerdictKind.UNDECIDED
+    settled = history(lambda step: -0.6 * math.exp(-step / 80) + 0.001 * math.sin(step))
+    assert judge(settled, SIGNALS).kind is VerdictKind.PREDICTS_MEAN
+    stuck_above = history(lambda step: -0.1 - 0.5 * math.exp(-step / 80))
+    assert judge(stuck_above, SIGNALS).kind is VerdictKind.PREDICTS_MEAN
 
 
 def test_falling_back_to_the_mean_is_condemned_before_the_plan_is_over() -> None:

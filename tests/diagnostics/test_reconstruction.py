@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from poise.diagnostics import diagnose
+from poise.config.objectives import Signals
+from poise.diagnostics import VerdictKind, diagnose, judge
 from poise.objectives.base import Observation
 
 
@@ -46,6 +47,27 @@ def test_a_perfect_decoder_leaves_nothing_and_spreads_as_widely() -> None:
     numbers = observe(targets.clone(), targets)
     assert numbers["loss/over_mean_patch"] == numbers["loss/over_flat_patch"] == 0
     assert numbers["prediction/std_over_target"] == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.7, -2.1])
+def test_of_images_without_texture_no_share_is_told_and_no_run_is_condemned(level: float) -> None:
+    """Their shares were infinite once, and one such step called the run diverged for good."""
+    targets = torch.full((400, 48), level)
+    numbers = observe(targets + 0.1 * patches(), targets)
+    assert set(numbers) == {"prediction/std"}
+    assert 0 < numbers["prediction/std"] < 1
+    verdict = judge([(1, numbers)], Signals(reconstructs=True))
+    assert verdict.kind is VerdictKind.UNDECIDED
+
+
+def test_of_flat_patches_only_the_share_of_their_texture_is_missing() -> None:
+    targets = patches().mean(dim=1, keepdim=True).expand(-1, 48)
+    numbers = observe(targets + 0.1, targets)
+    assert "loss/over_flat_patch" not in numbers
+    assert 0 < numbers["loss/over_mean_patch"] < 0.1
+    diverged = observe(torch.full((4, 48), torch.nan), patches(4))
+    assert all(value != value for value in diverged.values()) and len(diverged) == 4
+    assert "loss/over_mean_patch" in observe(patches(4), torch.full((4, 48), torch.nan))
 
 
 def test_what_is_explained_is_the_square_of_the_spread_of_the_best_linear_guess() -> None:

@@ -4,7 +4,8 @@ In: logged steps and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.j
 
 How it decides. A decoder that predicts the mean explains none of the variance of hidden patches,
 *persistently and up to the end*. Every run begins so: one that has never explained anything is
-given half its planned steps, and as long as its share goes on rising.
+given half its planned steps, and as long as its share goes on rising, be it from far below 0:
+untrained predictions are worse than the mean, and a slow start leaves them so for long.
 """
 
 import math
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from poise.diagnostics import advice
 from poise.diagnostics.persistence import (
     History,
+    gain,
     is_rising,
     stretch_at_end,
     undecided,
@@ -65,7 +67,8 @@ def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Thresh
         return f"the decoder explains nothing yet at step {step}; it is given until step {given}"
     # From the middle on: at first, untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
-    if is_rising(late, limits.nothing_explained_share, limits):
+    rising = is_rising(late, limits.nothing_explained_share, limits)
+    if rising or gain(late) > limits.nothing_explained_share:
         return f"what the decoder explains is still rising at step {step}"
     return None
 

@@ -44,7 +44,8 @@ def diagnose(
     numbers = _measure(observation, scalars)
     if not numbers:
         return
-    values = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
+    fetched = torch.stack(list(numbers.values())).tolist()
+    values = reconstruction.defined(dict(zip(numbers, fetched, strict=True)))
     yield from values.items()
     if observation.teacher_probs is not None:
         ln_k = math.log(observation.teacher_probs.shape[-1])

@@ -42,9 +42,20 @@ def why_too_short(
 
 def is_rising(values: Sequence[float], none: float, limits: Thresholds) -> bool:
     """Whether the last third of the values is well above the first; ``none`` sets the scale."""
-    third = max(len(values) // 3, 1)
-    before, now = sum(values[:third]) / third, sum(values[-third:]) / third
+    before, now = _ends(values)
     return now > limits.rising_factor * before and now > 0.1 * none
+
+
+def gain(values: Sequence[float]) -> float:
+    """By how much the last third of the values is above the first."""
+    before, now = _ends(values)
+    return now - before
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Means of the first and of the last third."""
+    third = max(len(values) // 3, 1)
+    return sum(values[:third]) / third, sum(values[-third:]) / third
 
 
 def undecided(evidence: str) -> Verdict:

@@ -9,8 +9,21 @@ the pixels; the shares below do. Sources: MAE (arXiv 2111.06377) for the two tar
 the decomposition of a squared error into explained and unexplained variance.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
+
+_TARGET_VARIANCE = "target_variance"
+_VARIANCE_WITHIN = "target_variance_within"
+_OVER = {
+    "loss/over_mean_patch": _TARGET_VARIANCE,
+    "prediction/std_over_target": _TARGET_VARIANCE,
+    "loss/over_flat_patch": _VARIANCE_WITHIN,
+}
+"""Shares, and what they are shares of."""
+
+_ROUNDING = 1e-6  # of the mean square: a smaller variance is what float32 makes of none
 
 
 def moments(predictions: Tensor, targets: Tensor) -> Tensor:
@@ -25,18 +38,39 @@ def moments(predictions: Tensor, targets: Tensor) -> Tensor:
 
 
 def shares(moments: Tensor) -> dict[str, Tensor]:
-    """Every number of ``moments``, of one worker or averaged over all, by name."""
+    """Every number of ``moments``, of one worker or averaged over all, by name.
+
+    Beside them the two variances that ``defined`` needs, as all comes from the device in one copy.
+    """
     target, target_square, predicted, predicted_square, error = (
         moments[:-1].double().unflatten(0, (5, -1))
     )
-    target_variance = (target_square - target**2).mean()
+    mean_square = target_square.mean()
+    target_variance = _above_rounding((target_square - target**2).mean(), mean_square)
+    variance_within = _above_rounding(moments[-1].double(), mean_square)
     predicted_variance = (predicted_square - predicted**2).mean().clamp(min=0)
     return {
         "loss/over_mean_patch": over_mean_patch(error.mean(), target_variance),
-        "loss/over_flat_patch": over_flat_patch(error.mean(), moments[-1].double()),
+        "loss/over_flat_patch": over_flat_patch(error.mean(), variance_within),
         "prediction/std": prediction_std(predicted_variance),
         "prediction/std_over_target": prediction_std(predicted_variance / target_variance),
+        _TARGET_VARIANCE: target_variance.float(),
+        _VARIANCE_WITHIN: variance_within.float(),
     }
+
+
+def defined(values: Mapping[str, float]) -> dict[str, float]:
+    """The numbers without the two variances, and without shares of one that is 0.
+
+    Of images without any texture there is nothing to explain: that says nothing of the decoder.
+    """
+    undefined = {share for share, whole in _OVER.items() if values.get(whole) == 0}
+    left_out = undefined | set(_OVER.values())
+    return {name: value for name, value in values.items() if name not in left_out}
+
+
+def _above_rounding(variance: Tensor, mean_square: Tensor) -> Tensor:
+    return torch.where(variance <= _ROUNDING * mean_square, 0, variance)
 
 
 def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
