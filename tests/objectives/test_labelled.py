@@ -1,8 +1,6 @@
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,10 +33,10 @@ def recipe_of(
     protocol: str,
     make_dataset: MakeDataset,
     tmp_path: Path,
-    backbone: Mapping[str, Any] = MappingProxyType({}),
+    backbone: Any = None,
     **settings: Any,
 ) -> Recipe:
-    model = save_package(tmp_path / "vit", **backbone)
+    model = save_package(tmp_path / "vit", **(backbone or {}))
     train = make_dataset("train", [0, 1, 2] * 20)
     changes = {"training.batch_size": 16, "training.epochs": 2, "optimizer.warmup_epochs": 0.5}
     changes |= settings

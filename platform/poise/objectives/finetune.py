@@ -40,8 +40,9 @@ class Classifier(nn.Module):
         self.backbone: Any = backbone
         for name in ("norm", "fc_norm"):
             setattr(self.backbone.timm_model, name, nn.Identity())
-        self.norm = nn.LayerNorm(self.backbone.feature_dim, eps=1e-6)
-        self.linear = nn.Linear(self.backbone.feature_dim, num_classes)
+        dim: int = backbone.feature_dim  # type: ignore[assignment]
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.linear = nn.Linear(dim, num_classes)
         nn.init.trunc_normal_(self.linear.weight, std=weight_std)
         nn.init.zeros_(self.linear.bias)
 
