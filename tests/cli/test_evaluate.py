@@ -9,6 +9,8 @@ from poise.cli.main import run
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
+from poise.tracking.runs import create_run
+from poise.tracking.store import open_store
 from tests.evaluation.conftest import MakeDataset, make_dataset
 
 __all__ = ["make_dataset"]  # a fixture
@@ -55,6 +57,37 @@ def test_figures_come_with_protocol_interval_and_counts(
 
 
 @pytest.mark.slow
+def test_what_is_not_the_default_is_told_beside_the_figures_and_in_their_names(
+    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store()
+    maker = create_run(store, "colours", "maker-of-the-compared", tmp_path / "maker")
+    trained_on = make_dataset("train", [0, 1, 2] * 6)
+    queries = make_dataset("test", [0, 1, 2] * 4, seed=1)
+    lineage = {"dataset": str(trained_on), "run_id": maker.run_id}
+    model = save_model(tmp_path / "model", lineage=lineage)
+
+    words = [model, queries, "--k", 3, "--json"]
+    plain = json.loads(evaluate(words, capsys)[1])
+    both = json.loads(evaluate([*words, "--features", "cls", "--features", "mean"], capsys)[1])
+    assert [row["feature"] for row in both["rows"]] == ["cls", "mean"]
+    assert both["rows"][0] == plain["rows"][0], "[cls] is the default"
+    status, out, _ = evaluate([model, queries, "--k", 3, "--bank", queries], capsys)
+    assert status == 0 and "knn/dino-v1 with --bank=test" in out
+
+    kept = store.client.get_run(maker.run_id).data.metrics
+    assert kept["probe/test/knn-dino-v1/k3_top1"] == plain["rows"][0]["top1"]["percent"]
+    assert kept["probe/test/knn-dino-v1/mean_k3_top1"] == both["rows"][1]["top1"]["percent"]
+    (other,) = {name.rpartition("/")[0] for name in kept} - {"probe/test/knn-dino-v1"}
+    assert other.startswith("probe/test/knn-dino-v1-changed-")
+    files = store.client.list_artifacts(maker.run_id, "probes/knn-dino-v1")
+    assert sorted(Path(file.path).name for file in files) == [
+        "test-cls-mean-k3.json",
+        "test-k3.json",
+    ]
+
+
+@pytest.mark.slow
 def test_what_cannot_be_evaluated_is_one_line_and_status_2(
     make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +96,8 @@ def test_what_cannot_be_evaluated_is_one_line_and_status_2(
     model = save_model(tmp_path / "model")
     for arguments, message in (
         ([model, queries], "name a dataset with --bank"),
+        ([model, queries, "--bank", queries, "--features", "men"], "did you mean 'mean'"),
+        ([model, queries, "--bank", queries, "--features", "abmilp"], "poise evaluate attentive"),
         ([model, unlabelled, "--bank", queries], "has no labels"),
         ([model, tmp_path / "nowhere", "--bank", queries], "not a prepared dataset"),
         ([tmp_path / "test", queries], "not a backbone package"),

@@ -6,7 +6,7 @@ import pytest
 
 from poise.cli.main import run
 from tests.evaluation.conftest import MakeDataset, make_dataset
-from tests.packages import save_package
+from tests.packages import save_package, save_resnet
 
 __all__ = ["make_dataset"]  # a fixture
 
@@ -51,6 +51,7 @@ def test_what_cannot_be_probed_is_one_line_and_status_2(
     test = make_dataset("test", [0, 1, 2])
     unlabelled = make_dataset("unlabelled", [-1, -1], classes=(), seed=2)
     model = save_package(tmp_path / "model", lineage={"dataset": str(unlabelled)})
+    resnet = save_resnet(tmp_path / "resnet")
     for arguments, message in (
         (["linear", model], "name a model and a dataset"),
         (["linear", model, test], "has no labels"),
@@ -58,6 +59,8 @@ def test_what_cannot_be_probed_is_one_line_and_status_2(
         (["linear", model, test, "--protocol", "dino"], "did you mean 'dino-v1'"),
         (["linear", model, test, "training.epoch=3"], "did you mean 'training.epochs'"),
         (["attentive", model, test, "objective.abmilp.depth=0"], "objective.abmilp.depth"),
+        (["linear", model, test, "--features", "abmilp"], "use poise evaluate attentive"),
+        (["finetune", resnet, test, "--train", test], "is a residual network"),
         (["finetune", "--resume", "nobody"], "holds no such probe"),
     ):
         status, out, err = evaluate(arguments, capsys)

@@ -7,18 +7,21 @@ import pytest
 import torch
 
 from poise.config.errors import PoiseError
+from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation import probe
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.probe import Bench, report_probe, train_cached
 from poise.evaluation.probe_report import ProbeReport
 from poise.evaluation.probe_sets import ProbeSets, open_probe_sets
-from poise.evaluation.protocols import PROTOCOLS, find_protocol, probe_recipe
+from poise.evaluation.protocols import PROTOCOLS, find_protocol, probe_recipe, published_feature
+from poise.models.backbone import build_backbone
 from poise.models.checksums import read_config
+from poise.models.package import load_backbone
 from poise.objectives.labelled import is_held_out
 from poise.objectives.probe import Probe
 from tests.evaluation.conftest import MakeDataset
-from tests.packages import save_package
+from tests.packages import save_package, save_resnet
 
 BENCH = Bench(([0.5] * 3, [0.25] * 3), torch.device("cpu"))
 
@@ -55,10 +58,28 @@ def test_colours_are_told_apart_and_the_figures_say_how(
     assert report.test_images == 30
     assert 0 < report.held_out_images == len(sets.held_out) < 30
     assert set(report.figures) == {
-        f"probe/linear-cached-v1/{feature}_{top}"
+        f"probe/test/linear-cached-v1/{feature}_{top}"
         for feature in ("cls", "mean")
         for top in ("top1", "top5")
     }
+
+
+def test_other_images_or_settings_are_never_logged_as_the_same_measurement(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe, sets = opened(make_dataset, tmp_path, **{"training.epochs": 1})
+    report = measured(recipe, sets)
+    others = [
+        replace(report, dataset_name="elsewhere"),
+        replace(report, changed=("training.epochs=1",)),
+        replace(report, changed=("--train=a-tenth",)),
+    ]
+    seen: set[str] = set()
+    for each in (report, *others):
+        assert len(each.figures) == 4 and seen.isdisjoint(each.figures)
+        seen |= set(each.figures)
+    assert len({f"{each.measurement}/{each.file_name}" for each in (report, *others)}) == 4
+    assert report.file_name == "test-cls-mean"
 
 
 def test_the_test_images_have_no_say_in_the_choice(
@@ -109,6 +130,20 @@ def test_datasets_that_cannot_serve_are_refused_in_one_line(
     monkeypatch.setattr(probe, "_SPARE", 1e-9)
     with pytest.raises(PoiseError, match="read fewer --features"):
         train_cached(recipe, sets, BENCH)
+
+
+def test_a_feature_is_read_as_its_protocol_was_published(tmp_path: Path) -> None:
+    def published(protocol: str, **options: int) -> str:
+        sizes = {"patch_size": 8, "num_heads": 2, **options}
+        config = BackboneConfig(name="vit_tiny_patch16_224", options=sizes)
+        return published_feature(PROTOCOLS[protocol], build_backbone(config, 16))
+
+    assert published("linear/dino-v1", embed_dim=384, depth=5) == "last_4"
+    assert published("linear/dino-v1", embed_dim=386, depth=5) == "cls_mean"
+    assert published("linear/dino-v1", embed_dim=24, depth=2) == "last_2"
+    assert published("linear/mae-v1", embed_dim=24, depth=5) == "cls"
+    resnet, _ = load_backbone(save_resnet(tmp_path / "resnet"))
+    assert published_feature(PROTOCOLS["linear/dino-v1"], resnet) == "pooled"
 
 
 def test_features_must_fit_where_they_will_live(

@@ -48,9 +48,11 @@ def test_a_streamed_probe_resumes_and_its_figures_join_the_run_that_made_the_mod
     plan, recipe = read_plan("probed")
     assert plan.test == str(test) and recipe.training.stop_after_steps is None
     (row,) = second["rows"]
-    assert row["feature"] == "cls" and row["base_lr"] in [c["base_lr"] for c in row["grid"]]
+    assert row["feature"] == "last_2" and row["base_lr"] in [c["base_lr"] for c in row["grid"]]
     kept = store.client.get_run(maker.run_id).data.metrics
-    assert kept["probe/linear-dino-v1/cls_top1"] == pytest.approx(row["top1"]["percent"])
+    (name,) = [name for name in kept if name.endswith("/last_2_top1")]
+    assert name.startswith("probe/test/linear-dino-v1-changed-")
+    assert kept[name] == pytest.approx(row["top1"]["percent"])
     (child,) = store.search_runs(
         f"tags.mlflow.parentRunId = '{maker.run_id}'", [maker.experiment_id]
     )  # fmt: skip

@@ -16,6 +16,7 @@ import typer
 from poise.cli.console import print_table
 from poise.cli.measuring import image_progress, normalization_of
 from poise.config.errors import PoiseError
+from poise.evaluation.naming import as_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +90,7 @@ def attention(
     opened = ImageDataset.open(dataset)
     sample_ids = _sample_ids(images, len(opened), dataset)
     named = [_open(reference, label) for reference, label in _labels(models).items()]
-    out = out or Path(f"attention-{_as_name(opened.manifest.name)}")
+    out = out or Path(f"attention-{as_name(opened.manifest.name)}")
     reports = _measure(named, opened, max_images)
     described = _keep_all(reports, opened, sample_ids, out)
     if as_json:
@@ -110,17 +111,13 @@ def _labels(references: Sequence[str]) -> dict[str, str]:
         for each in references
     }
     for length in range(1, max(map(len, parts.values())) + 1):
-        labels = {each: _as_name("-".join(ends[-length:])) for each, ends in parts.items()}
+        labels = {each: as_name("-".join(ends[-length:])) for each, ends in parts.items()}
         # A version's number alone is no name.
         if len(set(labels.values())) == len(labels) and not any(map(str.isdigit, labels.values())):
             break
     if len(set(labels.values())) < len(labels):
         raise PoiseError(f"{', '.join(references)}: rename one; their files would share a folder")
     return labels
-
-
-def _as_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "model"
 
 
 def _open(reference: str, label: str) -> _Model:
@@ -216,7 +213,7 @@ def _keep(
     files = write_statistics(folder, model.reference, report)
     files += _draw(model, report, dataset, sample_ids, folder)
     if model.run_id:
-        name = f"attention/{_as_name(dataset.manifest.name)}"
+        name = f"attention/{as_name(dataset.manifest.name)}"
         log_evaluation(model.run_id, points(report, name), [*files, curves], name)
     return {
         "model": model.reference,

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import print_table
-from poise.cli.keeping import accuracy_cells, keep_figures, pretraining_dataset, reads_over_ray
+from poise.cli.keeping import (
+    accuracy_cells,
+    keep_figures,
+    other_dataset,
+    pretraining_dataset,
+    reads_over_ray,
+)
 from poise.cli.main import resumable
 from poise.cli.measuring import image_progress, normalization_of
 from poise.config.errors import PoiseError
@@ -57,7 +63,8 @@ def linear(
         list[str] | None,
         typer.Option(
             help="What to classify: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, attn_mn, "
-            "pooled. May be given several times; one pass serves all."
+            "pooled. May be given several times; one pass serves all. Default: what k-NN reads; "
+            "for dino-v1, as published, last_4 or, of wide models, cls_mean."
         ),
     ] = None,
     protocol: Annotated[
@@ -139,9 +146,10 @@ def _planned(
 ) -> tuple[ProbePlan, Recipe]:
     """Reads what was typed, and refuses at once what could not work."""
     from poise.config.loading import parse_overrides
-    from poise.evaluation.protocols import find_protocol, probe_recipe
+    from poise.evaluation.protocols import find_protocol, probe_recipe, published_feature
     from poise.models.package import load_backbone
-    from poise.models.readout import check_feature, default_feature
+    from poise.models.readout import check_feature
+    from poise.objectives.finetune import check_tunable
     from poise.tracking.fetch import find_package
     from poise.tracking.probing import ProbePlan
 
@@ -152,14 +160,21 @@ def _planned(
     backbone, package = load_backbone(folder)
     normalization_of(package, model)
     if kind == "linear":
-        features = features or [default_feature(backbone)]
+        features = features or [published_feature(protocol, backbone)]
+    if kind == "finetune":
+        check_tunable(backbone, model)
     recipe = probe_recipe(
         protocol, folder, package, train or pretraining_dataset(package, model, "--train"),
         features or (), parse_overrides(settings or []),
     )  # fmt: skip
     for feature in getattr(recipe.objective, "features", ()):
+        if kind == "linear" and feature == "abmilp":
+            raise PoiseError(
+                "--features abmilp: a pooling that learns; use poise evaluate attentive"
+            )
         check_feature(backbone, feature, recipe.data.views.global_px)
-    return ProbePlan(protocol.id, model, dataset, tuple(settings or ())), recipe
+    changed = (*other_dataset(package, "--train", train), *(settings or ()))
+    return ProbePlan(protocol.id, model, dataset, changed), recipe
 
 
 def _resumed(name: str, model: str | None) -> tuple[ProbePlan, Recipe]:

@@ -31,6 +31,16 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
     return str(folder)
 
 
+def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
+    """Tells of a dataset that was named in place of what the model was trained on."""
+    own = config.get("lineage", {}).get("dataset")
+    if folder is None or (own and Path(folder).resolve() == Path(own).resolve()):
+        return ()
+    from poise.data.manifest import Manifest
+
+    return (f"{option}={Manifest.read(folder).name}",)
+
+
 def reads_over_ray(asked: bool | None, num_images: int) -> bool:
     """Whether to read images over Ray: as asked, else where it pays."""
     if asked is not None:
@@ -45,7 +55,7 @@ def keep_figures(config: dict[str, Any], report: Any) -> str | None:
 
     Args:
         config: the package's.
-        report: a dataclass with ``protocol``, ``dataset`` and ``figures``.
+        report: a dataclass with ``measurement``, ``file_name`` and ``figures``.
     """
     from poise.tracking.evaluation import find_maker, log_evaluation
 
@@ -54,9 +64,9 @@ def keep_figures(config: dict[str, Any], report: Any) -> str | None:
         return None
     figures = {name: [(0, value)] for name, value in report.figures.items()}
     with TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{Path(report.dataset).name}.json"
+        path = Path(scratch) / f"{report.file_name}.json"
         path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-        log_evaluation(run_id, figures, [path], f"probes/{report.protocol.replace('/', '-')}")
+        log_evaluation(run_id, figures, [path], f"probes/{report.measurement}")
     return run_id
 
 

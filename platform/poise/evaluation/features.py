@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from poise.data.dataset import ImageDataset
+from poise.config.errors import PoiseError
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.passes import (
     Normalization,
@@ -17,29 +17,15 @@ from poise.evaluation.passes import (
     no_progress,
     normalized,
 )
+from poise.models.readout import Readout, check_feature, default_feature
 
 __all__ = [
     "Normalization",
     "evaluation_mode",
-    "extract_features",
     "features_of",
     "no_progress",
     "normalized",
 ]
-
-
-def extract_features(
-    backbone: nn.Module,
-    dataset: ImageDataset,
-    image_px: int,
-    normalization: Normalization,
-    device: torch.device,
-    limit: int | None = None,
-    seed: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Features of a dataset, or of at most ``limit`` of its images; see ``features_of``."""
-    images = EvaluationImages(dataset, image_px, limit, seed)
-    return features_of(backbone, images, normalization, device)
 
 
 def features_of(
@@ -76,6 +62,29 @@ def features_of(
             found.append(outputs["features"].float())
             all_labels.append(labels)
     return torch.cat(found), torch.cat(all_labels)
+
+
+def one_feature(backbone: nn.Module, name: str, image_px: int) -> nn.Module:
+    """A module that gives one feature [B, D] of images [B, 3, h, w], as ``features_of`` takes.
+
+    Raises:
+        PoiseError: the backbone has no such feature, or it is one that must learn first.
+    """
+    check_feature(backbone, name, image_px)
+    if name == "abmilp":
+        raise PoiseError(f"features={name}: a pooling that learns; use poise evaluate attentive")
+    return backbone if name == default_feature(backbone) else _OneFeature(backbone, name, image_px)
+
+
+class _OneFeature(nn.Module):
+    def __init__(self, backbone: nn.Module, name: str, image_px: int) -> None:
+        super().__init__()
+        self.name = name
+        self.readout = Readout(backbone, (name,), image_px)
+
+    def forward(self, images: Tensor) -> Tensor:
+        feature: Tensor = self.readout(images)[self.name]
+        return feature
 
 
 class _Features(nn.Module):

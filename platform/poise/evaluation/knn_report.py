@@ -3,22 +3,27 @@
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from poise.data.manifest import Manifest
 from poise.evaluation.accuracy import Accuracy, accuracy
-from poise.evaluation.features import Normalization, no_progress
+from poise.evaluation.features import one_feature
 from poise.evaluation.knn import PROTOCOL, find_neighbors, vote
-from poise.evaluation.sets import KnnSets
+from poise.evaluation.naming import as_name, measurement_name
+from poise.evaluation.passes import Normalization, no_progress
+from poise.evaluation.sets import KnnFeatures, KnnSets
+from poise.models.readout import default_feature
 
 
 @dataclass(frozen=True)
 class KnnRow:
-    """The accuracies of one k."""
+    """The accuracies of one feature and one k."""
 
+    feature: str
     k: int
     top1: Accuracy
     top5: Accuracy
@@ -29,7 +34,13 @@ class KnnReport:
     """Everything that must stand beside a k-NN figure."""
 
     protocol: str
+    changed: tuple[str, ...]
+    """What is not the default: another bank than what the model was trained on."""
+
     dataset: str
+    dataset_name: str
+    """As its manifest says."""
+
     bank: str
     query_images: int
     bank_images: int
@@ -38,17 +49,36 @@ class KnnReport:
     leave_one_out: bool
     """Queries and bank are one dataset, and no image votes for itself."""
 
+    default_feature: str
+    """The one that the protocol reads of this backbone; figures of others say which they are."""
+
     rows: tuple[KnnRow, ...]
 
     @property
+    def measurement(self) -> str:
+        """What was done, as a name: the protocol, marked where something is not the default."""
+        return measurement_name(self.protocol, self.changed)
+
+    @property
+    def file_name(self) -> str:
+        """Of the report: what was classified, and by which features and k."""
+        features = dict.fromkeys(row.feature for row in self.rows)
+        told = [] if set(features) == {self.default_feature} else list(features)
+        ks = dict.fromkeys(f"k{row.k}" for row in self.rows)
+        return "-".join([as_name(self.dataset_name), *told, *ks])
+
+    @property
     def figures(self) -> dict[str, float]:
-        """Percentages by name, for the log."""
-        prefix = f"probe/{self.protocol.replace('/', '-')}"
+        """Percentages by name, for the log: ``probe/<dataset>/<measurement>/k20_top1``."""
+        prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
         return {
-            f"{prefix}/k{row.k}_{name}": getattr(row, name).percent
+            f"{prefix}/{self._told(row)}k{row.k}_{name}": getattr(row, name).percent
             for row in self.rows
             for name in ("top1", "top5")
         }
+
+    def _told(self, row: KnnRow) -> str:
+        return "" if row.feature == self.default_feature else f"{row.feature}_"
 
 
 def report_knn(
@@ -57,6 +87,8 @@ def report_knn(
     normalization: Normalization,
     device: torch.device,
     ks: Sequence[int],
+    features: Sequence[str] = (),
+    changed: tuple[str, ...] = (),
     on_images: Callable[[int], None] = no_progress,
     over_ray: bool = False,
 ) -> KnnReport:
@@ -68,30 +100,46 @@ def report_knn(
         normalization: channel mean and std that the backbone was trained with.
         device: where to compute.
         ks: neighbours that vote, one row each.
+        features: what is compared, each in a pass of its own; none means what the backbone gives.
+        changed: what is not the default, for the report.
         on_images: is told after each batch how many images it had.
         over_ray: spreads the images over the Ray cluster.
+
+    Raises:
+        PoiseError: the backbone has no such feature.
     """
-    found = sets.features(backbone, normalization, device, on_images, over_ray)
+    default = default_feature(backbone)
+    names = tuple(dict.fromkeys(features)) or (default,)
+    readers = [one_feature(backbone, name, sets.bank.image_px) for name in names]
+    rows: list[KnnRow] = []
+    for name, reader in zip(names, readers, strict=True):
+        found = sets.features(reader, normalization, device, on_images, over_ray)
+        rows.extend(_rows(name, found, ks))
+    return KnnReport(
+        protocol=PROTOCOL,
+        changed=changed,
+        dataset=str(sets.queries.folder),
+        dataset_name=Manifest.read(sets.queries.folder).name,
+        bank=str(sets.bank.folder),
+        query_images=len(found.query_labels),
+        bank_images=len(found.bank_labels),
+        num_classes=found.num_classes,
+        image_px=sets.bank.image_px,
+        leave_one_out=sets.shared,
+        default_feature=default,
+        rows=tuple(rows),
+    )
+
+
+def _rows(feature: str, found: KnnFeatures, ks: Sequence[int]) -> Iterator[KnnRow]:
     neighbors = find_neighbors(
         found.bank_features, found.bank_labels, found.query_features, max(ks), found.own_rows
     )
     num_queries = len(found.query_labels)
-    rows = []
     for k in ks:
         percents = dict(vote(neighbors, found.query_labels, found.num_classes, k))
         top1, top5 = (
             accuracy(round(percents[name] * num_queries / 100), num_queries)
             for name in ("knn_top1", "knn_top5")
         )
-        rows.append(KnnRow(k, top1, top5))
-    return KnnReport(
-        protocol=PROTOCOL,
-        dataset=str(sets.queries.folder),
-        bank=str(sets.bank.folder),
-        query_images=num_queries,
-        bank_images=len(found.bank_labels),
-        num_classes=found.num_classes,
-        image_px=sets.bank.image_px,
-        leave_one_out=sets.shared,
-        rows=tuple(rows),
-    )
+        yield KnnRow(feature, k, top1, top5)

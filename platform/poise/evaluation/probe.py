@@ -161,6 +161,7 @@ def report_probe(
         protocol=protocol,
         changed=changed,
         dataset=str(sets.test.folder),
+        dataset_name=Manifest.read(sets.test.folder).name,
         train=str(sets.train.folder),
         test_images=next(iter(test.values())).num_images,
         held_out_images=next((hits.num_images for hits in held_out.values()), 0),

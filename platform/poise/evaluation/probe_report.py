@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from poise.evaluation.accuracy import Accuracy, accuracy
 from poise.evaluation.hits import Hits
+from poise.evaluation.naming import as_name, measurement_name
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class ProbeReport:
     """Settings that are not the protocol's."""
 
     dataset: str
+    dataset_name: str
+    """As its manifest says."""
+
     train: str
     test_images: int
     held_out_images: int
@@ -59,9 +63,19 @@ class ProbeReport:
     rows: tuple[ProbeRow, ...]
 
     @property
+    def measurement(self) -> str:
+        """What was done, as a name: the protocol, marked where settings are not its own."""
+        return measurement_name(self.protocol, self.changed)
+
+    @property
+    def file_name(self) -> str:
+        """Of the report: what was scored, and which features."""
+        return "-".join([as_name(self.dataset_name), *(row.feature for row in self.rows)])
+
+    @property
     def figures(self) -> dict[str, float]:
-        """Percentages by name, for the log."""
-        prefix = f"probe/{self.protocol.replace('/', '-')}"
+        """Percentages by name, for the log: ``probe/<dataset>/<measurement>/<feature>_top1``."""
+        prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
         return {
             f"{prefix}/{row.feature}_{name}": getattr(row, name).percent
             for row in self.rows

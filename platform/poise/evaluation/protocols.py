@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from poise.config import Recipe, override
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.config.loading import build
+from poise.models.backbone import has_class_token
+from poise.models.readout import default_feature
 
 _GRID = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _SGD = {"name": "sgd", "momentum": 0.9, "weight_decay": 0, "final_lr": 0, "warmup_epochs": 0}
@@ -108,6 +111,19 @@ def find_protocol(kind: str, name: str) -> Protocol:
         known = nearest(name, names) or f"; there are {', '.join(names)}"
         raise PoiseError(f"--protocol {name}: no {kind} protocol is called that{known}")
     return PROTOCOLS[f"{kind}/{name}"]
+
+
+def published_feature(protocol: Protocol, backbone: nn.Module) -> str:
+    """What a linear protocol reads where no feature was asked for.
+
+    DINO's reads the [cls] tokens of the last four blocks of a ViT up to 384 wide, and [cls] beside
+    the mean patch of a wider one (arXiv 2104.14294). The others read what k-NN reads.
+    """
+    blocks = getattr(backbone.timm_model, "blocks", ())
+    if protocol.id != "linear/dino-v1" or not blocks or not has_class_token(backbone):
+        return default_feature(backbone)
+    width: int = backbone.feature_dim  # type: ignore[assignment]
+    return f"last_{min(4, len(blocks))}" if width <= 384 else "cls_mean"
 
 
 def probe_recipe(
