@@ -89,6 +89,18 @@ def test_weights_of_another_architecture_are_refused(package: Path, tmp_path: Pa
         load_backbone(tmp_path / "mixed")
 
 
+def test_what_does_not_fit_is_told_by_its_first_names_and_their_number(tmp_path: Path) -> None:
+    deep = TINY.model_copy(update={"options": {**TINY.options, "depth": 9}})
+    config = CONFIG | {"backbone": deep.model_dump(mode="json")}
+    save_backbone(tmp_path / "shallow", build_backbone(TINY, 32), config)
+    lacks = r"it lacks blocks\.2\.norm1\.weight, blocks\.2\.norm1\.bias, \S+ and 81 more$"
+    with pytest.raises(PoiseError, match=lacks):
+        load_backbone(tmp_path / "shallow")
+    save_backbone(tmp_path / "resized", build_backbone(TINY, 64), CONFIG)
+    with pytest.raises(PoiseError, match=r"of another shape are pos_embed$"):
+        load_backbone(tmp_path / "resized")
+
+
 def test_checksums_cannot_point_outside_the_package(package: Path) -> None:
     path = package / "checksums.json"
     listed = json.loads(path.read_text())

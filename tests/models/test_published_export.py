@@ -1,6 +1,7 @@
 """Out and in again: the same values under every layout's names, and in timm itself."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from poise.models.published.shapes import Wishes
 from poise.models.published.sources import Options, import_backbone
 
 SIZE = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+VIT = "vit_tiny_patch16_224"
 NORMALIZATION = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 
 BACKBONES = {
@@ -140,6 +142,40 @@ def test_a_layout_without_names_for_a_part_is_refused(
     backbone, config = made(kind)
     with pytest.raises(PoiseError, match="its published models have no"):
         export_backbone(backbone, config, tmp_path / "out.pth", layout)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "options", "message"),
+    [
+        ("mae", VIT, {"act_layer": "gelu_tanh"}, "cannot say backbone.options.act_layer=gelu_tanh"),
+        ("mae", VIT, {"global_pool": "avg"}, "have no fc_norm.weight and 1 others"),
+        ("dino", VIT, {"global_pool": "avg", "fc_norm": False}, "say backbone.options.global_pool"),
+        ("dino", VIT, {"class_token": False, "global_pool": "avg", "fc_norm": False},
+         "also have cls_token"),
+        ("dino", VIT, {"no_embed_class": True}, "pos_embed is [1, 64, 32], and published ones "
+         "[1, 65, 32]"),
+        ("mae", VIT, {"qkv_bias": False}, "also have blocks.0.attn.qkv.bias and 1 others"),
+        ("dino", "vit_base_patch16_clip_quickgelu_224", {"pre_norm": False}, "make other features "
+         "of the weights of vit_base_patch16_clip_quickgelu_224"),
+        ("dino", "vit_so400m_patch16_siglip_gap_256", {"class_token": True, "mlp_ratio": 4},
+         "make other features of the weights of vit_so400m"),
+        ("dino", "resnet10t", None, "resnet10t is none of its published residual networks"),
+        ("dino", "resnet26d", None, "none of its published residual"),
+        ("dino", "resnet50d", None, "have no conv1.0.weight and"),
+    ],
+)  # fmt: skip
+def test_what_the_published_files_cannot_say_is_refused_not_lost(
+    tmp_path: Path, layout: str, name: str, options: dict[str, Any] | None, message: str
+) -> None:
+    own = {} if options is None else {**SIZE, **options}
+    described = BackboneConfig(name=name, options=own)
+    backbone = build_backbone(described, 64).eval()
+    config = {"backbone": described.model_dump(mode="json"), "image_px": 64}
+    with pytest.raises(PoiseError, match=re.escape(message)) as error:
+        export_backbone(backbone, config, tmp_path / "out.pth", layout)
+    assert str(error.value).startswith(f"--format {layout}: ")
+    assert str(error.value).endswith("; export as timm or huggingface")
     assert not list(tmp_path.iterdir())
 
 

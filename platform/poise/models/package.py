@@ -29,6 +29,8 @@ from poise.models.checksums import (
     write_checksums,
 )
 
+_NAMES_TOLD = 3
+
 
 def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes a package; the folder appears only when it is complete.
@@ -88,13 +90,38 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         backbone = build_backbone(
             BackboneConfig.model_validate(config["backbone"]), config["image_px"]
         )
-        _bare(backbone).load_state_dict(load_file(folder / WEIGHTS_FILE))
+        _load_tensors(_bare(backbone), load_file(folder / WEIGHTS_FILE), folder)
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise PoiseError(
-            f"{folder}: its weights do not fit its {CONFIG_FILE} in this version of Poise: {reason}"
-        ) from None
+        raise _misfit(folder, " ".join(str(error).split())) from None
     return backbone.eval(), config
+
+
+def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Loads them, or says in a few words what does not fit: there may be hundreds of names."""
+    own = model.state_dict()
+    groups = {
+        "it lacks": [name for name in own if name not in tensors],
+        "no part of the model are": [name for name in tensors if name not in own],
+        "of another shape are": [
+            name for name, tensor in tensors.items()
+            if name in own and own[name].shape != tensor.shape
+        ],
+    }  # fmt: skip
+    told = [f"{what} {_some(names)}" for what, names in groups.items() if names]
+    if told:
+        raise _misfit(folder, "; ".join(told))
+    model.load_state_dict(tensors)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    return ", ".join(names[:_NAMES_TOLD]) + more
+
+
+def _misfit(folder: Path, reason: str) -> PoiseError:
+    return PoiseError(
+        f"{folder}: its weights do not fit its {CONFIG_FILE} in this version of Poise: {reason}"
+    )
 
 
 def _bare(backbone: nn.Module) -> nn.Module:

@@ -6,7 +6,6 @@ the names of timm, Hugging Face, DINO or MAE. Nothing comes after it.
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,15 +18,10 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.package import write_tensors
 from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
+from poise.models.published.fit import check_fit
 from poise.models.timm_models import family, timm_arguments
 
 FORMATS: Final = ("timm", "huggingface", "dino", "mae")
-
-_PLAIN_VIT = re.compile(
-    r"(cls_token|pos_embed|(patch_embed\.proj|norm|blocks\.\d+\."
-    r"(norm1|attn\.qkv|attn\.proj|norm2|mlp\.fc1|mlp\.fc2))\.(weight|bias))"
-)
-"""All that DINO's and MAE's published models consist of."""
 
 _CROP_PCT = 224 / 256  # of the shorter side: the published evaluation
 
@@ -47,14 +41,15 @@ def export_backbone(
 
     Raises:
         PoiseError: the destination is taken or its name does not suit the format, or the layout
-            has no names for some of the backbone's tensors.
+            cannot say all that the backbone is.
     """
     if layout not in FORMATS:
         raise PoiseError(f"--format {layout}: choose from {', '.join(FORMATS)}")
     if destination.exists():
         raise PoiseError(f"{destination}: exists already; name another destination")
     tensors = _tensors(backbone)
-    _check_names(tensors, config, layout)
+    if layout in ("dino", "mae"):
+        check_fit(backbone, tensors, config, layout)
     if layout == "huggingface":
         return _appear(destination, lambda path: _write_folder(path, tensors, backbone, config))
     endings = (".safetensors",) if layout == "timm" else (".safetensors", ".pth")
@@ -115,19 +110,6 @@ def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()
     }
-
-
-def _check_names(tensors: Mapping[str, Tensor], config: Mapping[str, Any], layout: str) -> None:
-    residual = family(str(config["backbone"]["name"])) == "resnet"
-    if layout not in ("dino", "mae") or (layout == "dino" and residual):
-        return
-    foreign = [name for name in tensors if not _PLAIN_VIT.fullmatch(name)]
-    if foreign:
-        raise PoiseError(
-            f"--format {layout}: its published models have no {foreign[0]}"
-            f"{f' and {len(foreign) - 1} others' if len(foreign) > 1 else ''}; "
-            "export as timm or huggingface"
-        )
 
 
 def _header(config: Mapping[str, Any]) -> dict[str, str]:
