@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from poise.config import PoiseError
 from poise.config.recipe import DataConfig, EvaluationConfig, Recipe
-from poise.evaluation.features import evaluation_mode
 from poise.evaluation.knn_report import report_knn
 from poise.evaluation.online import online_probes
+from poise.evaluation.passes import evaluation_mode
 from poise.evaluation.sets import open_knn_sets
 from tests.evaluation.conftest import MakeDataset
 

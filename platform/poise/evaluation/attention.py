@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.evaluation.features import Normalization, evaluation_mode, no_progress, normalized
 from poise.evaluation.images import EvaluationImages
+from poise.evaluation.passes import Normalization, evaluation_mode, no_progress, normalized
 from poise.models.attention import EPSILON, BlockTrace, patch_entropy, trace
 from poise.models.backbone import has_class_token
 

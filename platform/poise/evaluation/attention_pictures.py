@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from poise.evaluation.attention import AttentionReport
-from poise.evaluation.features import Normalization, evaluation_mode, normalized
+from poise.evaluation.passes import Normalization, evaluation_mode, normalized
 from poise.models.attention import num_blocks, trace
 from poise.models.backbone import has_class_token
 

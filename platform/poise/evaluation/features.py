@@ -15,17 +15,8 @@ from poise.evaluation.passes import (
     evaluation_mode,
     image_pass,
     no_progress,
-    normalized,
 )
 from poise.models.readout import Readout, check_feature, default_feature
-
-__all__ = [
-    "Normalization",
-    "evaluation_mode",
-    "features_of",
-    "no_progress",
-    "normalized",
-]
 
 
 def features_of(

@@ -15,8 +15,8 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
-from poise.evaluation.features import Normalization
 from poise.evaluation.knn import knn_probe
+from poise.evaluation.passes import Normalization
 from poise.evaluation.ridge import ridge_probe
 from poise.evaluation.sets import KnnSets, check_knn_sets, open_knn_sets
 

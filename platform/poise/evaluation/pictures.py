@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from poise.evaluation.features import Normalization, evaluation_mode, normalized
+from poise.evaluation.passes import Normalization, evaluation_mode, normalized
 from poise.models.attention import trace
 from poise.models.backbone import has_class_token
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
-from poise.evaluation.features import Normalization, features_of, no_progress
+from poise.evaluation.features import features_of
 from poise.evaluation.images import EvaluationImages
+from poise.evaluation.passes import Normalization, no_progress
 
 
 @dataclass(frozen=True)
