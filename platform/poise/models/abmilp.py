@@ -1,6 +1,6 @@
 """AbMILP: one learned attention over a frozen backbone's tokens (arXiv 2412.03215, section 5).
 
-In: tokens [B, T, D] of a backbone's last block, before the final norm. Out: one feature per image
+In: tokens [B, T, D] of a backbone's last block, before the last norm. Out: one feature per image
 [B, D]. Next: ``poise.models.probes`` puts a linear classifier behind it.
 
 As published, from tokens x: u = self-attention(x) or x, plus positions if conditioned on them;

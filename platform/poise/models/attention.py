@@ -120,7 +120,7 @@ def pool(
     grid too, it lies to the top left of the middle, but always inside.
 
     Args:
-        tokens: [B, T, D]; as published, the last block's output without the final norm.
+        tokens: [B, T, D]; as published, the last block's output without the last norm.
         attention: that block's [B, heads, T, T]; only the ``attn_*`` need it.
         num_prefix_tokens: tokens before the patches, [cls] first.
         grid: rows and columns of patches.
