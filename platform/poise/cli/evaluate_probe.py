@@ -81,11 +81,8 @@ def linear(
 
     Example: poise evaluate linear models:/shapes-vit/1 data/shapes-test --features cls
     """
-    plan, recipe = (
-        _resumed(resume, model) if resume
-        else _planned("linear", protocol, model, dataset, train, features, settings)
-    )  # fmt: skip
-    _carry_out(plan, recipe, name, resume, ray, as_json)
+    plan = _planned("linear", protocol, resume, model, dataset, train, features, settings)
+    _carry_out(*plan, name, resume, ray, as_json)
 
 
 def attentive(
@@ -107,11 +104,8 @@ def attentive(
 
     Example: poise evaluate attentive models:/shapes-mae/1 data/shapes-test
     """
-    plan, recipe = (
-        _resumed(resume, model) if resume
-        else _planned("attentive", protocol, model, dataset, train, None, settings)
-    )  # fmt: skip
-    _carry_out(plan, recipe, name, resume, ray, as_json)
+    plan = _planned("attentive", protocol, resume, model, dataset, train, None, settings)
+    _carry_out(*plan, name, resume, ray, as_json)
 
 
 def finetune(
@@ -128,23 +122,21 @@ def finetune(
 
     Example: poise evaluate finetune models:/shapes-mae/1 data/shapes-test training.epochs=20
     """
-    plan, recipe = (
-        _resumed(resume, model) if resume
-        else _planned("finetune", "mae-v1", model, dataset, train, None, settings)
-    )  # fmt: skip
-    _carry_out(plan, recipe, name, resume, ray, as_json)
+    plan = _planned("finetune", "mae-v1", resume, model, dataset, train, None, settings)
+    _carry_out(*plan, name, resume, ray, as_json)
 
 
 def _planned(
     kind: str,
     protocol_name: str,
+    resume: str | None,
     model: str | None,
     dataset: str | None,
     train: str | None,
     features: list[str] | None,
     settings: list[str] | None,
 ) -> tuple[ProbePlan, Recipe]:
-    """Reads what was typed, and refuses at once what could not work."""
+    """What was typed, or what is resumed; refuses at once what could not work."""
     from poise.config.loading import parse_overrides
     from poise.evaluation.protocols import find_protocol, probe_recipe, published_feature
     from poise.models.package import load_backbone
@@ -153,6 +145,8 @@ def _planned(
     from poise.tracking.fetch import find_package
     from poise.tracking.probing import ProbePlan
 
+    if resume:
+        return _resumed(resume, model)
     if model is None or dataset is None:
         raise PoiseError("name a model and a dataset, or with --resume a run to finish")
     protocol = find_protocol(kind, protocol_name)
