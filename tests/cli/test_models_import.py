@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from poise.cli.main import run as poise
 from tests.evaluation.conftest import MakeDataset, make_dataset
+from tests.packages import save_package
 
 __all__ = ["make_dataset"]  # a fixture
 
@@ -77,6 +78,26 @@ def test_an_imported_backbone_is_evaluated_and_exported_exactly(
     folder = home / "folder"
     assert poise(["models", "export", "small", str(folder), "--format", "huggingface"]) == 0
     assert timm.create_model(f"local-dir:{folder}", pretrained=True).embed_dim == 32
+
+
+def test_a_package_of_our_own_keeps_its_history(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lineage = {
+        "run_id": "0" * 32,
+        "recipe": "mae-small",
+        "dataset": "/elsewhere/shapes",
+        "dataset_name": "shapes",
+        "dataset_fingerprint": "ab12",
+    }
+    package = save_package(home / "package", lineage=lineage)
+    assert poise(["models", "import", str(package), "--name", "kept"]) == 0
+    capsys.readouterr()
+    assert poise(["models", "show", "kept"]) == 0
+    story = capsys.readouterr().out
+    for told in ("trained by  " + "0" * 32, "mae-small", "shapes  ab12"):
+        assert told in story
+    assert "sweep" not in story
 
 
 def test_a_refused_import_leaves_nothing_behind(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from poise.cli.main import run
-from poise.cli.pretrain import RECIPE_FILE, _find, begin
+from poise.cli.main import resumable, run
+from poise.cli.pretrain import RECIPE_FILE, _find, _what_is_lost, begin
 from poise.cli.resuming import Wanted
 from poise.config import load_recipe
 from poise.training.checkpoint import RUN_FILE
@@ -127,3 +127,26 @@ def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
         "--resume: run second was begun with another seed: 0 there, 3 here; `poise pretrain "
         "--resume second` finishes it as it began, without --resume a new one begins",
     )
+
+
+def test_a_run_interrupted_before_its_first_checkpoint_says_what_is_lost(
+    recipe_file: str, runs: Path
+) -> None:
+    begin(recipe_file, [], "early")
+
+    def interrupted() -> str:
+        with (
+            pytest.raises(KeyboardInterrupt) as caught,
+            resumable("poise pretrain --resume early", lambda: _what_is_lost("early")),
+        ):
+            raise KeyboardInterrupt
+        return str(caught.value)
+
+    assert interrupted() == (
+        "interrupted before its first checkpoint: it will begin again; "
+        "go on with: poise pretrain --resume early"
+    )
+    (runs / "early" / "checkpoint_1").mkdir()
+    kept = json.dumps({"step": 4, "history": []})
+    (runs / "early" / "checkpoint_1" / RUN_FILE).write_text(kept)
+    assert interrupted() == "interrupted; go on with: poise pretrain --resume early"

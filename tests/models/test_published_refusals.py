@@ -98,7 +98,9 @@ def test_a_file_that_would_run_code_is_refused_in_one_line(
 @pytest.mark.parametrize("name", ["junk.pth", "junk.safetensors"])
 def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"hello" * 100)
-    with pytest.raises(PoiseError, match=f"{name}: cannot be read as"):
+    with pytest.raises(
+        PoiseError, match=f"{name}: (is no checkpoint|cannot be read as safetensors)"
+    ):
         import_backbone(str(tmp_path / name), Options())
 
 

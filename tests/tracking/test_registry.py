@@ -58,6 +58,14 @@ def test_the_candidate_is_the_newest_version_and_others_keep_their_aliases(
     assert find_model(store, "scenes-vit").version == 2
 
 
+def test_what_was_registered_last_is_listed_first_whatever_its_name(
+    store: Store, package: Path
+) -> None:
+    register_trial(store, package, "0")
+    register_trial(store, package, "1", name="another-vit")
+    assert [each.name for each in list_models(store)] == ["another-vit", "scenes-vit"]
+
+
 def test_a_sweep_that_registers_again_makes_no_second_version(store: Store, package: Path) -> None:
     first = register_trial(store, package, "0")
     again = register_trial(store, package, "0")

@@ -89,16 +89,24 @@ def load_command(name: str) -> Any:
 
 
 @contextmanager
-def resumable(command: str) -> Iterator[None]:
-    """Names the command that goes on, where the block is interrupted by Ctrl-C or SIGTERM."""
-    line = f"interrupted; go on with: {command}"
+def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[None]:
+    """Names the command that goes on, where the block is interrupted by Ctrl-C or SIGTERM.
+
+    Args:
+        command: that goes on.
+        what_is_lost: asked then; nothing, or a few words.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(line) from None
+        raise KeyboardInterrupt(_interrupted(command, what_is_lost())) from None
     except SystemExit:
-        print(line, file=sys.stderr)
+        print(_interrupted(command, what_is_lost()), file=sys.stderr)
         raise
+
+
+def _interrupted(command: str, lost: str) -> str:
+    return f"interrupted{f' {lost}' if lost else ''}; go on with: {command}"
 
 
 def exit_status(work: Callable[[], object]) -> int:

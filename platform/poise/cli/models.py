@@ -89,13 +89,15 @@ def _row(version: "Version") -> tuple[object, ...]:
 def _story(version: "Version") -> list[tuple[str, str]]:
     """From the version back to the images it was made of."""
     tags = version.tags
-    imported = []
-    if "imported_from" in tags:
-        imported = [("imported", f"{tags['imported_from']}  ({tags.get('layout')} layout)")]
-    return [
-        *imported,
+    origin = [
         ("trial", tags.get("trial_run", version.run_id)),
         ("sweep", tags.get("sweep_run", "none: a single run")),
+    ]
+    if "imported_from" in tags:
+        origin = [("imported", f"{tags['imported_from']}  ({tags.get('layout')} layout)")]
+        origin += [("trained by", tags["trained_by"])] if "trained_by" in tags else []
+    return [
+        *origin,
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),

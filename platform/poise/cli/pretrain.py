@@ -59,7 +59,7 @@ def command(
     else:
         path, *overrides = words
         chosen, run_name = begin(path, overrides, name)
-    with resumable(f"poise pretrain --resume {run_name}"):
+    with resumable(f"poise pretrain --resume {run_name}", lambda: _what_is_lost(run_name)):
         _carry_out(chosen, run_name, register)
 
 
@@ -118,7 +118,6 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
 
 def _latest_unfinished(recipe: Recipe) -> str:
     from poise.config.loading import read_yaml
-    from poise.training.checkpoint import RUN_FILE, read_run
     from poise.training.schedule import Timetable
     from poise.training.worker import steps_per_epoch
 
@@ -126,11 +125,23 @@ def _latest_unfinished(recipe: Recipe) -> str:
     begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
     of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
     for folder in of_recipe:
-        steps = [read_run(path.parent)["step"] for path in folder.glob(f"*/{RUN_FILE}")]
-        if max(steps, default=0) < total_steps:
+        if _steps_kept(folder.name) < total_steps:
             return folder.name
     seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
     raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
+
+
+def _steps_kept(run_name: str) -> int:
+    """How far the run's last checkpoint is; 0 where there is none."""
+    from poise.training.checkpoint import RUN_FILE, read_run
+
+    checkpoints = (home() / run_name).glob(f"*/{RUN_FILE}")
+    return max((int(read_run(path.parent)["step"]) for path in checkpoints), default=0)
+
+
+def _what_is_lost(run_name: str) -> str:
+    """Of an interrupted run, in the words that follow `interrupted`."""
+    return "" if _steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 
 def _begun(run_name: str) -> Recipe:
@@ -166,7 +177,10 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     experiment = Manifest.read(recipe.data.dataset).name
     run = create_run(store, experiment, run_name, home() / run_name)
     total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
-    print(f"run {run_name}: {total_steps} steps of {recipe.training.batch_size} images", flush=True)
+    kept = _steps_kept(run_name)
+    goes_on = f", {kept} of them done" if kept else ""
+    images = recipe.training.batch_size
+    print(f"run {run_name}: {total_steps} steps of {images} images{goes_on}", flush=True)
     with controlled(run), ProgressDisplay() as display:
         observer = display.observer(run_name, total_steps)
         finished = pretrain(recipe, run, run_name, observers=[observer])
@@ -187,4 +201,6 @@ def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool)
 
         print(f"registered: {register_finished(open_store(), recipe, finished)}")
     elif register:
-        print("not registered: only backbones of runs judged healthy are")
+        queries = recipe.evaluation.queries or "DATASET"
+        print("not registered: only what was judged healthy is; its folder can be measured:")
+        print(f"  poise evaluate knn {finished.package} {queries}")

@@ -55,20 +55,25 @@ def register_import(store: Store, imported: Imported, origin: Origin, name: str)
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, origin)}, "import.json")
-        tags = {key: value for key, value in lineage.items() if not isinstance(value, dict)}
+        # Datasets are told by name: the folder may be elsewhere by now.
+        tags = {key: value for key, value in lineage.items() if key != "dataset"}
+        tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
         set_tags(run, {f"poise.{key}": value for key, value in tags.items()})
         uri = register_model(store, package, name, run.run_id, tags)
     return Registered(uri, package)
 
 
 def _lineage(imported: Imported, origin: Origin) -> dict[str, Any]:
-    """Without what is not known; of one of our own packages also its own lineage."""
+    """Without what is not known; one of our own packages keeps its history, and who trained it."""
+    own = dict(imported.config.get("lineage", {}))
     known = {
+        **own,
+        "run_id": None,
+        "trained_by": own.get("trained_by", own.get("run_id")),
         "imported_from": origin.source,
         "layout": imported.layout,
         "source_sha256": origin.sha256,
         "checkpoint_key": origin.checkpoint_key,
-        "lineage": imported.config.get("lineage"),
     }
     return {key: value for key, value in known.items() if value is not None}
 

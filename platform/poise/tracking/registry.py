@@ -94,7 +94,7 @@ def register_model(
 
 @explained()
 def list_models(store: Store, name: str | None = None) -> list[Version]:
-    """Every version, by name and then newest first."""
+    """Every version, newest first."""
     condition = f"name = '{name}'" if name else None
     found: list[ModelVersion] = []
     token = None
@@ -104,7 +104,7 @@ def list_models(store: Store, name: str | None = None) -> list[Version]:
         token = page.token or ""
     aliases = {each: _aliases(store, each) for each in {version.name for version in found}}
     versions = [_version(each, aliases[each.name]) for each in found]
-    return sorted(versions, key=lambda version: (version.name, -version.version))
+    return sorted(versions, key=lambda each: (each.created_ms, each.version), reverse=True)
 
 
 def find_model(store: Store, reference: str) -> Version:

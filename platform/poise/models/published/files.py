@@ -109,5 +109,7 @@ def _load(path: Path) -> Any:
                 f"{path}: refused: loading it would run {wanted.group(1)} (it is a pickle of more "
                 "than tensors); save its tensors alone, best as safetensors"
             ) from None
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PoiseError(f"{path}: cannot be read as a file of tensors: {reason}") from None
+        raise PoiseError(
+            f"{path}: is no checkpoint, or a damaged one: neither PyTorch's file of tensors nor "
+            "safetensors"
+        ) from None
