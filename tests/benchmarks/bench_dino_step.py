@@ -226,30 +226,34 @@ def on_cpu() -> None:
     print(f"one CPU thread, {size}")
     check_same(size, "fp32", device)
     sides: dict[str, Iterator[object]] = {
-        "the floor: its matrix products alone": floor_steps(size),
+        "the floor: its matrix products alone": floor_steps(size.matmul_flops(), side=1024),
         "published step, fp32": published_steps(size, "fp32", device),
         "our step, fp32": our_steps(size, "fp32", device),
     }
     if computes_bf16(device):
         sides["our step, bf16"] = our_steps(size, "bf16", device)
-    times = in_turns(sides, rounds=9, warm_rounds=2, device=device)
+    compare_on_cpu("DINO", size.batch_size, sides)
+
+
+def compare_on_cpu(objective: str, batch_size: int, sides: dict[str, Iterator[object]]) -> None:
+    """Times the floor, the published step, ours and ours in bf16, in turns; prints the ratios."""
+    times = in_turns(sides, rounds=9, warm_rounds=2, device=torch.device("cpu"))
     for name, taken in times.items():
         s_per_step = statistics.median(taken)
-        print(f"{name:38s} {s_per_step:6.3f} s/step {size.batch_size / s_per_step:7.1f} images/s")
+        print(f"{name:38s} {s_per_step:6.3f} s/step {batch_size / s_per_step:7.1f} images/s")
     floor, published, ours, *bf16 = times.values()
     print(describe_ratio("our step over the floor, fp32", ours, floor))
-    print(describe_ratio("DINO step against the published, fp32 both", published, ours))
+    print(describe_ratio(f"{objective} step against the published, fp32 both", published, ours))
     for half in bf16:
         print(describe_ratio("our bf16 step against the published in fp32", published, half))
 
 
-def floor_steps(size: Size) -> Iterator[None]:
+def floor_steps(matmul_flops: float, side: int) -> Iterator[None]:
     """One matrix product after another, of a size the CPU likes, until a step's FLOPs are done."""
-    side = 1024
     a, b = torch.randn(side, side), torch.randn(side, side)
     out = torch.empty(side, side)
     while True:
-        for _ in range(round(size.matmul_flops() / (2 * side**3))):
+        for _ in range(round(matmul_flops / (2 * side**3))):
             torch.mm(a, b, out=out)
         yield
 

@@ -32,7 +32,8 @@ from poise.training.precision import computes_bf16
 from poise.training.report import StepReport
 from tests.benchmarks.bench_dino_step import (
     CHECKED_STEPS,
-    describe_ratio,
+    compare_on_cpu,
+    floor_steps,
     in_turns,
     progress_at,
 )
@@ -167,37 +168,19 @@ def check_same(size: Size, precision: str, device: torch.device) -> None:
     print(f"losses agree over {CHECKED_STEPS} steps in {precision}, the last at {theirs:.4f}")
 
 
-def floor_steps(size: Size) -> Iterator[None]:
-    """One matrix product after another, of a size the CPU likes, until a step's FLOPs are done."""
-    side = 512
-    a, b, out = torch.randn(side, side), torch.randn(side, side), torch.empty(side, side)
-    while True:
-        for _ in range(round(size.matmul_flops() / (2 * side**3))):
-            torch.mm(a, b, out=out)
-        yield
-
-
 def on_cpu(size: Size) -> None:
     torch.set_num_threads(1)
     device = torch.device("cpu")
     print(f"one CPU thread, {size}")
     check_same(size, "fp32", device)
     sides: dict[str, Iterator[object]] = {
-        "the floor: its matrix products alone": floor_steps(size),
+        "the floor: its matrix products alone": floor_steps(size.matmul_flops(), side=512),
         "published step, fp32": published_steps(size, "fp32", device),
         "our step, fp32": our_steps(size, "fp32", device),
     }
     if computes_bf16(device):
         sides["our step, bf16"] = our_steps(size, "bf16", device)
-    times = in_turns(sides, rounds=9, warm_rounds=2, device=device)
-    for name, taken in times.items():
-        s_per_step = statistics.median(taken)
-        print(f"{name:38s} {s_per_step:6.3f} s/step {size.batch_size / s_per_step:7.1f} images/s")
-    floor, published, ours, *bf16 = times.values()
-    print(describe_ratio("our step over the floor, fp32", ours, floor))
-    print(describe_ratio("MAE step against the published, fp32 both", published, ours))
-    for half in bf16:
-        print(describe_ratio("our bf16 step against the published in fp32", published, half))
+    compare_on_cpu("MAE", size.batch_size, sides)
 
 
 def on_gpu(size: Size) -> None:

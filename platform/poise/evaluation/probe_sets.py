@@ -12,6 +12,7 @@ from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.evaluation.images import EvaluationImages
+from poise.evaluation.sets import check_labelled, describe_classes
 from poise.objectives.labelled import is_held_out
 
 _UNKEPT = 0  # bytes: each image is read once or twice, far apart
@@ -46,14 +47,11 @@ def open_probe_sets(
     """
     manifests = [Manifest.read(folder) for folder in (train, test)]
     for folder, manifest in zip((train, test), manifests, strict=True):
-        if not manifest.classes:
-            raise PoiseError(
-                f"{folder}: has no labels, and a probe needs them; "
-                "prepare it from a folder of class folders, or choose another dataset"
-            )
+        check_labelled(folder, manifest, "a probe needs them")
     if manifests[0].classes != manifests[1].classes:
+        there, here = map(describe_classes, manifests)
         raise PoiseError(
-            f"{test} has {_described(manifests[1])} but {train} has {_described(manifests[0])}; "
+            f"{test} has {here} but {train} has {there}; "
             "a probe needs the same classes in the same order"
         )
     if manifests[0].fingerprint == manifests[1].fingerprint:
@@ -71,8 +69,3 @@ def open_probe_sets(
     test_images = EvaluationImages(ImageDataset.open(test), image_px, cache_bytes=_UNKEPT)
     classes = len(manifests[0].classes)
     return ProbeSets(train_images, train_images.only(held), test_images, classes)
-
-
-def _described(manifest: Manifest) -> str:
-    shown = ", ".join(manifest.classes[:3])
-    return f"{len(manifest.classes)} classes ({shown}{', …' * (len(manifest.classes) > 3)})"

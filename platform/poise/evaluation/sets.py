@@ -85,17 +85,22 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
     """
     manifests = Manifest.read(queries), Manifest.read(bank)
     for folder, manifest in zip((queries, bank), manifests, strict=True):
-        if not manifest.classes:
-            raise PoiseError(
-                f"{folder}: has no labels, and k-NN compares labels; "
-                "prepare it from a folder of class folders, or choose another dataset"
-            )
+        check_labelled(folder, manifest, "k-NN compares labels")
     if manifests[0].classes != manifests[1].classes:
         raise PoiseError(
-            f"{queries} has {_describe(manifests[0])} but the bank {bank} has "
-            f"{_describe(manifests[1])}; k-NN needs the same classes in the same order"
+            f"{queries} has {describe_classes(manifests[0])} but the bank {bank} has "
+            f"{describe_classes(manifests[1])}; k-NN needs the same classes in the same order"
         )
     return manifests
+
+
+def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
+    """Raises PoiseError where a dataset has no labels, with the reason why they are needed."""
+    if not manifest.classes:
+        raise PoiseError(
+            f"{folder}: has no labels, and {why}; "
+            "prepare it from a folder of class folders, or choose another dataset"
+        )
 
 
 def open_knn_sets(
@@ -139,7 +144,8 @@ def _rows_of(sample_ids: NDArray[np.int64], bank_ids: NDArray[np.int64]) -> Tens
     return torch.from_numpy(np.where(bank_ids[rows] == sample_ids, rows, -1))
 
 
-def _describe(manifest: Manifest) -> str:
+def describe_classes(manifest: Manifest) -> str:
+    """How many there are, and the first of them."""
     shown = ", ".join(manifest.classes[:3])
     more = ", …" if len(manifest.classes) > 3 else ""
     return f"{len(manifest.classes)} classes ({shown}{more})"

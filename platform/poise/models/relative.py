@@ -4,6 +4,7 @@ In: timm's Eva (rotary positions: DINOv3, EVA-02) and Beit (relative position bi
 Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backbone``.
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from timm.models import Beit, Eva
 
 
-class RelativeBackbone(nn.Module):
+class RelativeBackbone(nn.Module, ABC):
     """What both families share.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is what
@@ -62,9 +63,9 @@ class RelativeBackbone(nn.Module):
                 kept.append(x)
         return kept
 
+    @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Tokens before the first block [B, prefix + N, D], and what each block is told."""
-        raise NotImplementedError
 
 
 class EvaBackbone(RelativeBackbone):
