@@ -10,7 +10,7 @@ import time
 from poise.cli.main import exit_status
 from poise.cli.sweep import carry_out, print_result
 from poise.data.ingest import prepare
-from poise.sweeps import SweepResult, begin_sweep
+from poise.sweeps import StudyResult, begin_study
 
 SPACE = "search_spaces/demo.yaml"
 DATASETS = {"data/scenes-train": (4096, 0), "data/scenes-test": (1000, 1)}  # images, seed
@@ -22,13 +22,13 @@ def main() -> None:
     for folder, (num_images, seed) in DATASETS.items():
         manifest = prepare("scenes", folder, num_images=num_images, seed=seed)
         print(f"{folder}: {manifest.num_samples} images of {len(manifest.classes)} classes")
-    result = carry_out(begin_sweep(SPACE))
+    result = carry_out(begin_study(SPACE))
     print_result(result)
     print(f"\n{conclusion(result)}")
     print(f"took {(time.perf_counter() - started_s) / 60:.1f} minutes")
 
 
-def conclusion(result: SweepResult) -> str:
+def conclusion(result: StudyResult) -> str:
     """The two findings of the demo, in words."""
     collapsed = sum(record.outcome.startswith("collapsed") for record in result.records)
     lines = [f"{collapsed} of {len(result.records)} trials collapsed"]

@@ -9,15 +9,15 @@ from functools import partial
 from poise.cli.main import exit_status
 from poise.cli.sweep import carry_out, print_result
 from poise.config import PoiseError
-from poise.sweeps import begin_sweep
+from poise.sweeps import begin_study
 
 
 def main(arguments: list[str]) -> None:
-    """Begins a new sweep, carries it out and prints the comparison of its trials."""
+    """Begins a new study, carries it out and prints the comparison of its trials."""
     if not arguments:
         raise PoiseError("name a space: python pipelines/sweep.py search_spaces/demo.yaml")
     space, *overrides = arguments
-    print_result(carry_out(begin_sweep(space, overrides)))
+    print_result(carry_out(begin_study(space, overrides)))
 
 
 if __name__ == "__main__":

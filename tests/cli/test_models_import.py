@@ -97,7 +97,7 @@ def test_a_package_of_our_own_keeps_its_history(
     story = capsys.readouterr().out
     for told in ("trained by  " + "0" * 32, "mae-small", "shapes  ab12"):
         assert told in story
-    assert "sweep" not in story
+    assert "study" not in story
 
 
 def test_a_refused_import_leaves_nothing_behind(

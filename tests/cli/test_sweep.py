@@ -8,17 +8,17 @@ from poise.cli.main import run
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "name a space to start or, with --resume, a sweep to finish"),
-        (["--resume"], "--resume: name the sweep to finish, or the file that it began with"),
+        ([], "name a space to start or, with --resume, a study to finish"),
+        (["--resume"], "--resume: name the study to finish, or the file that it began with"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
         (["a.yaml", "--name", "a/b"], "--name 'a/b': letters, digits and '.', '_', '-' make a "
          "name; it begins with a letter or a digit"),
         (["a.yaml", "--name", "artifacts"], "--name artifacts: {home} keeps something else under "
          "it; choose another"),
-        (["--resume", "lost"], "--resume lost: {home} holds no such sweep; it holds none"),
-        (["--resume", "lost", "trials=3"], "--resume lost: goes on as the sweep began and takes "
+        (["--resume", "lost"], "--resume lost: {home} holds no such study; it holds none"),
+        (["--resume", "lost", "trials=3"], "--resume lost: goes on as the study began and takes "
          "no trials=3"),
-        (["--resume", "a", "b"], "--resume: one sweep at a time, not a and b"),
+        (["--resume", "a", "b"], "--resume: one study at a time, not a and b"),
         (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
         (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "
          "'trials'?"),

@@ -11,7 +11,7 @@ import yaml
 
 from poise.config.paths import home
 from poise.data.ingest import prepare
-from poise.sweeps import begin_sweep, run_sweep
+from poise.sweeps import begin_study, run_study
 from poise.tracking.registry import list_models
 from poise.tracking.runs import history
 from poise.tracking.store import Store, open_store
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe and the datasets that it names: 64 and 32 scenes of 32 px."""
-    path = tmp_path_factory.mktemp("sweep")
+    path = tmp_path_factory.mktemp("study")
     for name, count, seed in (("train", 64, 0), ("test", 32, 1)):
         prepare("scenes", path / name, count, seed, 32, on_progress=lambda _: None)
     changes = {
@@ -53,8 +53,8 @@ def begin(folder: Path) -> Iterator[Start]:
         yield start
 
 
-def read_record(sweep: Path, trial: str) -> dict[str, Any]:
-    path = sweep / trial / "trial.json"
+def read_record(study: Path, trial: str) -> dict[str, Any]:
+    path = study / trial / "trial.json"
     return json.loads(path.read_text()) if path.exists() else {"state": "waiting"}
 
 
@@ -76,20 +76,20 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     space = write_space(
         folder, "kill", parameters={"training.epochs": {"grid_search": [4, 40]}}, concurrency=2
     )
-    sweep = folder / "runs" / "killed"
+    study = folder / "runs" / "killed"
 
     first = begin(space, "--name", "killed")
-    wait_for(lambda: read_record(sweep, "t01")["state"] == "finished", first)
-    assert read_record(sweep, "t02")["state"] == "running", "they did not run at once"
-    wait_for(lambda: any((sweep / "t02").glob("checkpoint_*")), first)
+    wait_for(lambda: read_record(study, "t01")["state"] == "finished", first)
+    assert read_record(study, "t02")["state"] == "running", "they did not run at once"
+    wait_for(lambda: any((study / "t02").glob("checkpoint_*")), first)
     first.kill()
     first.communicate()
-    finished = (sweep / "t01" / "trial.json").read_bytes()
+    finished = (study / "t01" / "trial.json").read_bytes()
 
     second = begin(space, "--resume")  # the same command
     assert second.stdout is not None
     lines = iter(second.stdout)
-    assert any("sweep killed: 1 trials to run" in line for line in lines)
+    assert any("study killed: 1 trials to run" in line for line in lines)
     second.send_signal(signal.SIGINT)
     output, _ = second.communicate(timeout=ANSWER_WITHIN_S)
     assert second.returncode == 130, output
@@ -103,7 +103,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     output, _ = third.communicate(timeout=ANSWER_WITHIN_S)
     assert third.returncode == 0, output
     assert "t01  starts" not in output and "t01  goes on" not in output
-    assert (sweep / "t01" / "trial.json").read_bytes() == finished
+    assert (study / "t01" / "trial.json").read_bytes() == finished
     runs = runs_by_name(store)
     assert {name: run[0] for name, run in runs.items()} == dict.fromkeys(
         ("killed", "t01", "t02"), "FINISHED"
@@ -112,7 +112,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     assert int(runs["t02"][1]) >= 2, "it did not go on with its own run"
     losses = history(store, runs["t02"][2], ["loss/total"])["loss/total"]
     assert [step for step, _ in losses] == list(range(2, 161, 2))
-    assert not list(sweep.glob("tune-*")), "pickles were left behind"
+    assert not list(study.glob("tune-*")), "pickles were left behind"
 
 
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
@@ -127,7 +127,7 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
         },
     )
     # Two workers each: on two CPUs one trial at a time fits.
-    result = run_sweep(begin_sweep(str(space), ["training.num_workers=2", "training.epochs=10"]))
+    result = run_study(begin_study(str(space), ["training.num_workers=2", "training.epochs=10"]))
 
     failed, trained = result.records
     assert failed.state == "failed" and "damaged" in failed.reason, failed.reason
@@ -144,7 +144,7 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     models = list_models(open_store())
     if trained.outcome == "healthy":
         assert result.best == trained and models[0].uri == result.registered
-        assert models[0].tags["sweep_run"] == runs[result.sweep.name][2]
+        assert models[0].tags["study_run"] == runs[result.study.name][2]
     else:
         assert result.best is None and result.registered is None and not models
-    assert (home() / result.sweep.name / "trials.csv").read_text().count("\n") == 3
+    assert (home() / result.study.name / "trials.csv").read_text().count("\n") == 3

@@ -18,11 +18,11 @@ from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.fetch import pull, read_files
-from poise.tracking.links import sweep_link
+from poise.tracking.links import study_link
 from poise.tracking.registry import find_model, list_models, register_model
 from poise.tracking.runs import (
     Run,
-    create_sweep_run,
+    create_study_run,
     create_trial_run,
     history,
     log_environment,
@@ -64,8 +64,8 @@ def start_training(run: Run, pause_s: float = 0.0) -> subprocess.Popen[bytes]:
 
 
 def trials(store: Store, folder: Path, count: int) -> list[Run]:
-    sweep = create_sweep_run(store, "scenes", "collapse", folder)
-    return [create_trial_run(sweep, str(index), folder / str(index)) for index in range(count)]
+    study = create_study_run(store, "scenes", "collapse", folder)
+    return [create_trial_run(study, str(index), folder / str(index)) for index in range(count)]
 
 
 def assert_complete(run: Run) -> None:
@@ -82,8 +82,8 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def server(store: Store, tmp_path: Path) -> Iterator[Store]:
     """The store, served by the command that Poise prints for it."""
-    run = create_sweep_run(store, "scenes", "served", tmp_path)
-    link = sweep_link(store, run.run_id)
+    run = create_study_run(store, "scenes", "served", tmp_path)
+    link = study_link(store, run.run_id)
     assert link.command is not None
     setting, *command = shlex.split(link.command)
     with socket.socket() as free:
@@ -155,9 +155,9 @@ def test_a_killed_sweep_is_closed_by_the_next_command(store: Store, tmp_path: Pa
     code = (
         "import sys, time; from poise.tracking.store import open_store;"
         "from poise.tracking.ending import controlled;"
-        "from poise.tracking.runs import create_sweep_run, create_trial_run\n"
-        "sweep = create_sweep_run(open_store(sys.argv[1]), 'scenes', 'collapse', sys.argv[2])\n"
-        "with controlled(sweep), controlled(create_trial_run(sweep, '0', sys.argv[2])):\n"
+        "from poise.tracking.runs import create_study_run, create_trial_run\n"
+        "study = create_study_run(open_store(sys.argv[1]), 'scenes', 'collapse', sys.argv[2])\n"
+        "with controlled(study), controlled(create_trial_run(study, '0', sys.argv[2])):\n"
         "    print('running', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, store.uri, str(tmp_path)]
@@ -176,7 +176,7 @@ def test_a_killed_sweep_is_closed_by_the_next_command(store: Store, tmp_path: Pa
 
 def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
     assert "MLflow" in requests.get(server.uri, timeout=10).text
-    assert server.search_runs("tags.`poise.key` = 'sweep:served'")
+    assert server.search_runs("tags.`poise.key` = 'study:served'")
     run, other = trials(server, tmp_path, 2)
     with controlled(run), controlled(other):
         processes = [start_training(each) for each in (run, other)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from poise.config import Recipe, Space
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.records import Sweep, TrialRecord
+from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.settings import Trial
 from tests.builders import tiny_recipe
 
@@ -22,8 +22,8 @@ def watched_recipe(**changes: Any) -> Recipe:
     return tiny_recipe(evaluation__queries="nowhere", **changes)
 
 
-def make_sweep(space: Space | None = None) -> Sweep:
-    return Sweep("s", space or make_space(), watched_recipe(), "tiny.yaml", ())
+def make_study(space: Space | None = None) -> Study:
+    return Study("s", space or make_space(), watched_recipe(), "tiny.yaml", ())
 
 
 def make_record(

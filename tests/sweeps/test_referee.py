@@ -6,27 +6,27 @@ from types import SimpleNamespace
 import pytest
 
 from poise.diagnostics import VerdictKind
-from poise.sweeps.records import Sweep
+from poise.sweeps.records import Study
 from poise.sweeps.referee import DIED, Referee, end_interrupted
-from poise.tracking.runs import Run, create_sweep_run, create_trial_run
+from poise.tracking.runs import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
-from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_sweep
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
 from tests.tracking.conftest import migrated_file
 
 __all__ = ["migrated_file"]  # a fixture
 
 
 @pytest.fixture
-def sweep(migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def study(migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setenv("POISE_HOME", str(tmp_path))
     shutil.copy(migrated_file, tmp_path / "mlflow.db")
-    return make_sweep(make_space(scheduler={"name": "asha"}))
+    return make_study(make_space(scheduler={"name": "asha"}))
 
 
-def start(sweep: Sweep, name: str, parent: Run) -> Run:
+def start(study: Study, name: str, parent: Run) -> Run:
     """A trial as its process leaves it when it is stopped: running, with metrics."""
-    run = create_trial_run(parent, name, sweep.trial_folder(name))
-    sweep.write(
+    run = create_trial_run(parent, name, study.trial_folder(name))
+    study.write(
         make_record(name, state="running", verdict=None, run_id=run.run_id, total_steps=100)
     )
     writer = run.open_writer()
@@ -38,11 +38,11 @@ def start(sweep: Sweep, name: str, parent: Run) -> Run:
     return run
 
 
-def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
-    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
-    runs = {name: start(sweep, name, parent) for name in ("t01", "t02", "t03")}
+def test_a_trial_that_no_longer_runs_is_settled_once(study: Study) -> None:
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    runs = {name: start(study, name, parent) for name in ("t01", "t02", "t03")}
     lines: list[str] = []
-    referee = Referee(sweep, parent, lines.append)
+    referee = Referee(study, parent, lines.append)
 
     # What was reported last may not have left the trial's own writer.
     stopped = referee.settle("t01", result={"step": 42, "eval/knn_top1": 42.0, "config": {}})
@@ -51,13 +51,13 @@ def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
     assert stopped.verdict.kind is VerdictKind.SINGLE_PROTOTYPE
     assert stopped.verdict.onset_step == 20
     assert stopped.outcome == "collapsed: single prototype (stopped early)"
-    assert referee.settle("t01") == stopped == sweep.record("t01")
+    assert referee.settle("t01") == stopped == study.record("t01")
 
     died = referee.settle("t02", died=True)
     assert died is not None and (died.state, died.reason) == ("failed", DIED)
 
-    end_interrupted(sweep, parent)
-    assert sweep.record("t03").state == "running"  # type: ignore[union-attr]
+    end_interrupted(study, parent)
+    assert study.record("t03").state == "running"  # type: ignore[union-attr]
     found = {name: parent.store.client.get_run(run.run_id) for name, run in runs.items()}
     statuses = {name: run.info.status for name, run in found.items()}
     assert statuses == {"t01": "FINISHED", "t02": "FAILED", "t03": "KILLED"}
@@ -65,34 +65,34 @@ def test_a_trial_that_no_longer_runs_is_settled_once(sweep: Sweep) -> None:
     assert found["t01"].data.tags["poise.verdict"] == "collapsed: single prototype"
 
 
-def test_a_trial_that_never_began_has_nothing_to_settle(sweep: Sweep) -> None:
-    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
-    assert Referee(sweep, parent, print).settle("t09") is None
+def test_a_trial_that_never_began_has_nothing_to_settle(study: Study) -> None:
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    assert Referee(study, parent, print).settle("t09") is None
 
 
 def test_a_trial_that_died_before_it_left_a_record_is_in_the_table_all_the_same(
-    sweep: Sweep,
+    study: Study,
 ) -> None:
-    # An actor that Tune could not start a trial in once left the sweep with one trial fewer.
-    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
+    # An actor that Tune could not start a trial in once left the study with one trial fewer.
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
     lines: list[str] = []
     trial = make_record("t03").trial
-    referee = Referee(sweep, parent, lines.append)
+    referee = Referee(study, parent, lines.append)
     referee.plan(trial)
     (planned,) = parent.store.search_runs("attributes.status = 'SCHEDULED'")
     assert planned.data.params == {TEMPERATURE: "0.04", "seed": "0"}
     referee.on_trial_error(0, [], SimpleNamespace(config=trial.as_config()))
     assert parent.store.client.get_run(planned.info.run_id).info.status == "FAILED"
     assert lines == [f"t03  failed: {DIED}"]
-    assert [record.outcome for record in sweep.records()] == ["failed"]
+    assert [record.outcome for record in study.records()] == ["failed"]
 
 
 def test_a_record_survives_being_written_also_with_what_json_has_no_word_for(
-    sweep: Sweep,
+    study: Study,
 ) -> None:
     record = make_record(knn=12.5)
-    sweep.write(record)
-    assert sweep.record("t01") == record
-    sweep.write(make_record(knn=math.inf, kind=VerdictKind.DIVERGED))
-    (read,) = sweep.records()
+    study.write(record)
+    assert study.record("t01") == record
+    study.write(make_record(knn=math.inf, kind=VerdictKind.DIVERGED))
+    (read,) = study.records()
     assert math.isnan(read.metrics["eval/knn_top1"])

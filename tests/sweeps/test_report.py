@@ -4,9 +4,9 @@ from poise.diagnostics import VerdictKind
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.report import seeds_of_settings, short_names, table
 from poise.sweeps.settings import Trial
-from poise.sweeps.sweep import best_of
+from poise.sweeps.study import best_of
 from poise.sweeps.trial import reason
-from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_sweep
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
 
 METRIC = "eval/knn_top1"
 
@@ -36,14 +36,14 @@ def test_the_table_shows_what_varies_and_how_each_trial_ended() -> None:
         make_record("t03", 10.0, kind=VerdictKind.UNIFORM, state="stopped"),
         make_record("t04", state="running", verdict=None),
     ]
-    headers, rows = table(make_sweep(), records)
+    headers, rows = table(make_study(), records)
     assert headers == ["trial", "teacher_temp", "seed", "verdict", "k-NN %", "untrained",
                        "loss / ln K", "steps", "seconds"]  # fmt: skip
     assert rows[0] == ["t01", "0.04", 0, "healthy", 31.3, None, 0.5, 8, 12]
     assert [row[3] for row in rows] == [
         "healthy", "failed", "collapsed: uniform (stopped early)", "interrupted",
     ]  # fmt: skip
-    by_loss = make_sweep(make_space(metric="features/rankme"))
+    by_loss = make_study(make_space(metric="features/rankme"))
     assert "features/rankme" in table(by_loss, records)[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from poise.config import PoiseError
-from poise.sweeps import begin_sweep, find_sweep
+from poise.sweeps import begin_study, find_study
 from poise.sweeps.report import REPORT_FILE
 from tests.builders import tiny_recipe
 from tests.evaluation.conftest import MakeDataset, make_dataset
@@ -34,8 +34,8 @@ def space_file(make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> None:
-    sweep = begin_sweep(str(space_file), ["concurrency=1", "training.epochs=3"], "a")
-    assert (sweep.space.concurrency, sweep.recipe.training.epochs) == (1, 3)
+    study = begin_study(str(space_file), ["concurrency=1", "training.epochs=3"], "a")
+    assert (study.space.concurrency, study.recipe.training.epochs) == (1, 3)
     for wrong, message in (
         ("trails=3", "command line: no setting is called 'trails'; did you mean 'trials'?"),
         ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
@@ -44,7 +44,7 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
         ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
     ):
         with pytest.raises(PoiseError, match=re.escape(message)):
-            begin_sweep(str(space_file), [wrong])
+            begin_study(str(space_file), [wrong])
 
 
 def test_settings_that_no_trial_could_have_at_once_are_refused_before_the_first(
@@ -53,32 +53,32 @@ def test_settings_that_no_trial_could_have_at_once_are_refused_before_the_first(
     epochs = "parameters.training.epochs={choice: [2, 20]}"
     warmup = "parameters.optimizer.warmup_epochs={grid_search: [1, 9]}"
     with pytest.raises(PoiseError, match=r"warmup_epochs=9.0 is longer than training.epochs=2"):
-        begin_sweep(str(space_file), [epochs, warmup, "trials=2"], "a")
-    begin_sweep(str(space_file), [epochs.replace("2, ", ""), warmup], "b")
+        begin_study(str(space_file), [epochs, warmup, "trials=2"], "a")
+    begin_study(str(space_file), [epochs.replace("2, ", ""), warmup], "b")
 
 
 def test_a_name_is_taken_once(space_file: Path) -> None:
-    begin_sweep(str(space_file), name="a")
+    begin_study(str(space_file), name="a")
     with pytest.raises(PoiseError, match="poise sweep --resume a`, or choose another --name"):
-        begin_sweep(str(space_file), name="a")
+        begin_study(str(space_file), name="a")
 
 
 def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Path) -> None:
-    with pytest.raises(PoiseError, match="no unfinished sweep of two: there is none"):
-        find_sweep(None, str(space_file))
-    sweep = begin_sweep(str(space_file), ["training.epochs=3"], "a")
+    with pytest.raises(PoiseError, match="no unfinished study of two: there is none"):
+        find_study(None, str(space_file))
+    study = begin_study(str(space_file), ["training.epochs=3"], "a")
     # How many run at once may change; what they are may not.
-    assert find_sweep(None, str(space_file), ["training.epochs=3", "concurrency=1"]) == sweep
-    assert find_sweep("a", None) == sweep
+    assert find_study(None, str(space_file), ["training.epochs=3", "concurrency=1"]) == study
+    assert find_study("a", None) == study
     with pytest.raises(PoiseError, match=r"another recipe's training.epochs \(3 there, 2 here\)"):
-        find_sweep(None, str(space_file))
-    with pytest.raises(PoiseError, match="holds no such sweep; it holds a"):
-        find_sweep("b", None)
+        find_study(None, str(space_file))
+    with pytest.raises(PoiseError, match="holds no such study; it holds a"):
+        find_study("b", None)
 
-    sweep.write(make_record("t01"))
-    sweep.write(make_record("t02", state="failed", verdict=None))
-    (sweep.folder / REPORT_FILE).touch()
-    assert find_sweep(None, str(space_file), ["training.epochs=3"]) == sweep, "t02 is left"
-    sweep.write(make_record("t02"))
-    with pytest.raises(PoiseError, match="no unfinished sweep of two: all 1 are finished"):
-        find_sweep(None, str(space_file), ["training.epochs=3"])
+    study.write(make_record("t01"))
+    study.write(make_record("t02", state="failed", verdict=None))
+    (study.folder / REPORT_FILE).touch()
+    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02 is left"
+    study.write(make_record("t02"))
+    with pytest.raises(PoiseError, match="no unfinished study of two: all 1 are finished"):
+        find_study(None, str(space_file), ["training.epochs=3"])

@@ -5,9 +5,9 @@ import pytest
 from poise.sweeps.settings import Trial
 from poise.sweeps.trial import Context, _StoppedEarly, _stopping_is_no_failure, carry_out
 from poise.tracking.ending import _status_after
-from poise.tracking.runs import create_sweep_run
+from poise.tracking.runs import create_study_run
 from poise.tracking.store import open_store
-from tests.sweeps.builders import make_record, make_sweep
+from tests.sweeps.builders import make_record, make_study
 
 
 def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
@@ -15,15 +15,15 @@ def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
 ) -> None:
     """As a searcher that decides as it goes may suggest them."""
     monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    sweep = make_sweep()
-    parent = create_sweep_run(open_store(), "scenes", "s", sweep.folder)
+    study = make_study()
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
     trial = Trial("t01", 0, {"optimizer.warmup_epochs": 9}, 0)
-    carry_out(trial.as_config(), Context(sweep, str(tmp_path), parent, board=None))
-    record = sweep.record("t01")
+    carry_out(trial.as_config(), Context(study, str(tmp_path), parent, board=None))
+    record = study.record("t01")
     assert record is not None and record.run_id is not None
     assert (record.state, record.reason) == (
         "failed",
-        "sweep s, trial t01: optimizer.warmup_epochs=9.0 is longer than training.epochs=2",
+        "study s, trial t01: optimizer.warmup_epochs=9.0 is longer than training.epochs=2",
     )
     assert parent.store.client.get_run(record.run_id).info.status == "FAILED"
 
@@ -33,11 +33,11 @@ def test_losing_its_workers_to_the_scheduler_is_not_a_trials_own_failure(
 ) -> None:
     # A stopped trial once saw its controller die and called itself failed over "stopped early".
     monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    sweep = make_sweep()
-    sweep.write(make_record("t01", state="running", verdict=None))
-    with pytest.raises(RuntimeError, match="its own"), _stopping_is_no_failure(sweep, "t01"):
+    study = make_study()
+    study.write(make_record("t01", state="running", verdict=None))
+    with pytest.raises(RuntimeError, match="its own"), _stopping_is_no_failure(study, "t01"):
         raise RuntimeError("its own")
-    sweep.write(make_record("t01", state="stopped"))
-    with pytest.raises(_StoppedEarly) as ended, _stopping_is_no_failure(sweep, "t01"):
+    study.write(make_record("t01", state="stopped"))
+    with pytest.raises(_StoppedEarly) as ended, _stopping_is_no_failure(study, "t01"):
         raise RuntimeError("the controller died")
     assert _status_after(ended.value) == "FINISHED"

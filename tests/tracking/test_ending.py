@@ -12,7 +12,7 @@ from poise.tracking.ending import controlled, finish, reconcile
 from poise.tracking.runs import (
     SPILL_FILE,
     Run,
-    create_sweep_run,
+    create_study_run,
     create_trial_run,
     history,
     set_tags,
@@ -70,20 +70,20 @@ def test_runs_of_a_dead_controller_are_closed_and_all_others_left_alone(
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    sweep = create_sweep_run(store, "scenes", "dead", tmp_path)
-    trial = create_trial_run(sweep, "0", tmp_path)
-    for run in (sweep, trial):
+    study = create_study_run(store, "scenes", "dead", tmp_path)
+    trial = create_trial_run(study, "0", tmp_path)
+    for run in (study, trial):
         set_tags(run, {"poise.pid": ended.pid})
-    reused = create_sweep_run(store, "scenes", "its pid was given to another", tmp_path)
+    reused = create_study_run(store, "scenes", "its pid was given to another", tmp_path)
     started_s = psutil.Process().create_time() - psutil.boot_time() - 60
     set_tags(reused, {"poise.process_started_s": started_s})
-    elsewhere = create_sweep_run(store, "scenes", "elsewhere", tmp_path)
+    elsewhere = create_study_run(store, "scenes", "elsewhere", tmp_path)
     set_tags(elsewhere, {"poise.pid": ended.pid, "poise.host": socket.gethostname() + "-2"})
-    mine = create_sweep_run(store, "another experiment", "mine", tmp_path)
+    mine = create_study_run(store, "another experiment", "mine", tmp_path)
     foreign = store.client.create_run(mine.experiment_id).info.run_id
 
-    assert set(reconcile(store)) == {sweep.run_id, trial.run_id, reused.run_id}
-    assert [status(run) for run in (sweep, trial, reused)] == ["KILLED"] * 3
+    assert set(reconcile(store)) == {study.run_id, trial.run_id, reused.run_id}
+    assert [status(run) for run in (study, trial, reused)] == ["KILLED"] * 3
     assert [status(run) for run in (elsewhere, mine)] == ["RUNNING"] * 2
     assert store.client.get_run(foreign).info.status == "RUNNING"
     reason = store.client.get_run(trial.run_id).data.tags["poise.killed_because"]

@@ -5,7 +5,7 @@ import pytest
 
 from poise.config import PoiseError, Recipe
 from poise.tracking.registry import find_model, list_models, model_name, register_model
-from poise.tracking.runs import Run, create_sweep_run, create_trial_run, log_recipe
+from poise.tracking.runs import Run, create_study_run, create_trial_run, log_recipe
 from poise.tracking.store import Store
 
 RESULT = {
@@ -17,8 +17,8 @@ RESULT = {
 
 
 def register_trial(store: Store, package: Path, trial_id: str, name: str = "scenes-vit") -> Run:
-    sweep = create_sweep_run(store, "scenes", "collapse", package.parent)
-    trial = create_trial_run(sweep, trial_id, package.parent)
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trial = create_trial_run(study, trial_id, package.parent)
     register_model(store, package, name, trial.run_id, RESULT)
     return trial
 
@@ -26,8 +26,8 @@ def register_trial(store: Store, package: Path, trial_id: str, name: str = "scen
 def test_a_version_leads_back_to_trial_sweep_recipe_and_dataset(
     store: Store, package: Path
 ) -> None:
-    sweep = create_sweep_run(store, "scenes", "collapse", package.parent)
-    trial = create_trial_run(sweep, "00002", package.parent)
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trial = create_trial_run(study, "00002", package.parent)
     recipe = Recipe.model_validate({"name": "dino-tiny", "data": {"dataset": "data/scenes"}})
     log_recipe(trial, recipe, "scenes", "ab12")
     uri = register_model(store, package, "scenes-vit", trial.run_id, RESULT)
@@ -36,7 +36,7 @@ def test_a_version_leads_back_to_trial_sweep_recipe_and_dataset(
     assert version.aliases == ("candidate",)
     assert version.run_id == version.tags["trial_run"] == trial.run_id
     expected = {name: str(value) for name, value in RESULT.items()} | {
-        "sweep_run": sweep.run_id,
+        "study_run": study.run_id,
         "recipe": "dino-tiny",
         "dataset": "scenes",
         "dataset_fingerprint": "ab12",
@@ -76,8 +76,8 @@ def test_a_sweep_that_registers_again_makes_no_second_version(store: Store, pack
 def test_registrations_at_the_same_moment_get_versions_of_their_own(
     store: Store, package: Path
 ) -> None:
-    sweep = create_sweep_run(store, "scenes", "collapse", package.parent)
-    trials = [create_trial_run(sweep, str(index), package.parent) for index in range(4)]
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trials = [create_trial_run(study, str(index), package.parent) for index in range(4)]
     with ThreadPoolExecutor(4) as pool:
         uris = list(
             pool.map(

@@ -15,7 +15,7 @@ from poise.tracking.ending import finish, reconcile
 from poise.tracking.runs import (
     Run,
     create_run,
-    create_sweep_run,
+    create_study_run,
     create_trial_run,
     history,
     log_environment,
@@ -42,44 +42,44 @@ def artifact(run: Run, name: str) -> str:
 def test_a_trial_is_a_child_of_its_sweep_and_says_who_controls_it(
     store: Store, tmp_path: Path
 ) -> None:
-    sweep = create_sweep_run(store, "scenes", "collapse", tmp_path)
-    trial = create_trial_run(sweep, "00003", tmp_path / "00003")
+    study = create_study_run(store, "scenes", "collapse", tmp_path)
+    trial = create_trial_run(study, "00003", tmp_path / "00003")
     tags = tags_of(trial)
-    assert tags["mlflow.parentRunId"] == sweep.run_id
+    assert tags["mlflow.parentRunId"] == study.run_id
     assert tags["mlflow.runName"] == "00003"
     assert int(tags["poise.pid"]) == os.getpid()
-    assert trial.experiment_id == sweep.experiment_id
+    assert trial.experiment_id == study.experiment_id
 
 
 def test_a_resumed_trial_continues_its_own_run(store: Store, tmp_path: Path) -> None:
-    sweep = create_sweep_run(store, "scenes", "collapse", tmp_path)
-    first = create_trial_run(sweep, "00003", tmp_path)
+    study = create_study_run(store, "scenes", "collapse", tmp_path)
+    first = create_trial_run(study, "00003", tmp_path)
     set_tags(first, {"poise.killed_because": "process 1 is gone"})
     finish(first, "KILLED")
-    again = create_trial_run(create_sweep_run(store, "scenes", "collapse", tmp_path), "00003", "x")
+    again = create_trial_run(create_study_run(store, "scenes", "collapse", tmp_path), "00003", "x")
     assert again.run_id == first.run_id
     assert tags_of(again)["poise.attempt"] == "2"
     assert "poise.killed_because" not in tags_of(again)
     assert store.client.get_run(again.run_id).info.status == "RUNNING"
-    other = create_trial_run(create_sweep_run(store, "scenes", "other", tmp_path), "00003", "x")
+    other = create_trial_run(create_study_run(store, "scenes", "other", tmp_path), "00003", "x")
     assert other.run_id != first.run_id
 
 
 def test_a_planned_trial_waits_for_its_own_process_whatever_becomes_of_the_planner(
     store: Store, tmp_path: Path
 ) -> None:
-    sweep = create_sweep_run(store, "scenes", "collapse", tmp_path)
-    run_id = plan_trial_run(sweep, "t01", {"objective.teacher_temp": 0.04, "seed": 0})
+    study = create_study_run(store, "scenes", "collapse", tmp_path)
+    run_id = plan_trial_run(study, "t01", {"objective.teacher_temp": 0.04, "seed": 0})
     planned = store.client.get_run(run_id)
     assert (planned.info.status, planned.info.run_name) == ("SCHEDULED", "t01")
     assert planned.data.params == {"objective.teacher_temp": "0.04", "seed": "0"}
-    assert planned.data.tags["mlflow.parentRunId"] == sweep.run_id
+    assert planned.data.tags["mlflow.parentRunId"] == study.run_id
 
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     store.client.set_tag(run_id, "poise.pid", str(ended.pid))
     assert reconcile(store) == [], "it was not running, so nobody killed it"
-    begun = create_trial_run(sweep, "t01", tmp_path)
+    begun = create_trial_run(study, "t01", tmp_path)
     assert begun.run_id == run_id
     assert store.client.get_run(run_id).info.status == "RUNNING"
     assert tags_of(begun)["poise.attempt"] == "1"
@@ -87,7 +87,7 @@ def test_a_planned_trial_waits_for_its_own_process_whatever_becomes_of_the_plann
     assert "poise.resumed_with" not in tags_of(begun), "what was planned is what the recipe says"
 
     finish(begun, "KILLED")
-    assert plan_trial_run(sweep, "t01", {"seed": 0}) == run_id
+    assert plan_trial_run(study, "t01", {"seed": 0}) == run_id
     assert store.client.get_run(run_id).info.status == "KILLED", "until it is resumed"
 
 

@@ -83,7 +83,7 @@ def check_memory() -> Finding:
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
     if memory.available < 3 * GIB:
-        return Finding("memory", "warning", found, "a sweep needs about 3 GiB; close something")
+        return Finding("memory", "warning", found, "a study needs about 3 GiB; close something")
     return Finding("memory", "works", found)
 
 

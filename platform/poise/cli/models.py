@@ -37,8 +37,8 @@ def list_command(as_json: AsJson = False) -> None:
         print_table(headers, [_row(version) for version in versions])
     else:
         print(
-            "nothing is registered yet; `poise pretrain` and `sweep` register healthy backbones, "
-            "`poise models import` those of others"
+            "nothing is registered yet; `poise pretrain` and `poise sweep` register healthy "
+            "backbones, `poise models import` those of others"
         )
 
 
@@ -91,7 +91,7 @@ def _story(version: "Version") -> list[tuple[str, str]]:
     tags = version.tags
     origin = [
         ("trial", tags.get("trial_run", version.run_id)),
-        ("sweep", tags.get("sweep_run", "none: a single run")),
+        ("study", tags.get("study_run", "none: a single run")),
     ]
     if "imported_from" in tags:
         origin = [("imported", f"{tags['imported_from']}  ({tags.get('layout')} layout)")]

@@ -1,4 +1,4 @@
-"""What `--resume` goes on with, written alike for a run and for a sweep.
+"""What `--resume` goes on with, written alike for a run and for a study.
 
     poise VERB --resume NAME                    the one of that name, as it began
     poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished one of this file; with
@@ -28,7 +28,7 @@ def read_words(words: Sequence[str], name: str | None, kind: str) -> Wanted:
     Args:
         words: beside `--resume`, in any order.
         name: given as `--name`.
-        kind: what is resumed, `run` or `sweep`, for messages.
+        kind: what is resumed, `run` or `study`, for messages.
 
     Raises:
         PoiseError: nothing is named, too much is, or what is named alone is to be changed.

@@ -12,14 +12,14 @@ from poise.cli.resuming import Wanted, read_words
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
-    from poise.sweeps import Sweep, SweepResult
+    from poise.sweeps import Study, StudyResult
 
 
 def command(
     space: Annotated[
         str | None,
         typer.Argument(
-            metavar="SPACE", help="A space's YAML file; with --resume a sweep's name will do."
+            metavar="SPACE", help="A space's YAML file; with --resume a study's name will do."
         ),
     ] = None,
     settings: Annotated[
@@ -30,58 +30,58 @@ def command(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the sweep; default: the space's name and the time.")
+        str | None, typer.Option(help="Name of the study; default: the space's name and the time.")
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Finish an interrupted sweep: NAME, or the latest of SPACE."),
+        typer.Option("--resume", help="Finish an interrupted study: NAME, or the latest of SPACE."),
     ] = False,
 ) -> None:
     """Sweep a SPACE; register the best healthy backbone.
 
     Each trial is trained, tracked in MLflow and judged: healthy, or which collapse. Interrupt the
-    sweep whenever you like: the same command with --resume finishes what is left, and so does
+    study whenever you like: the same command with --resume finishes what is left, and so does
     `poise sweep --resume NAME`.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """
     words = [word for word in (space, *(settings or [])) if word is not None]
     if resume:
-        sweep = _find(read_words(words, name, "sweep"))
+        study = _find(read_words(words, name, "study"))
     elif space is None or "=" in space:
-        raise PoiseError("name a space to start or, with --resume, a sweep to finish")
+        raise PoiseError("name a space to start or, with --resume, a study to finish")
     else:
         path, *overrides = words
-        sweep = _begin(path, overrides, name)
-    print_result(carry_out(sweep))
+        study = _begin(path, overrides, name)
+    print_result(carry_out(study))
 
 
-def _begin(space: str, words: list[str], name: str | None) -> Sweep:
-    from poise.sweeps import begin_sweep
+def _begin(space: str, words: list[str], name: str | None) -> Study:
+    from poise.sweeps import begin_study
 
-    return begin_sweep(space, words, name)
-
-
-def _find(wanted: Wanted) -> Sweep:
-    from poise.sweeps import find_sweep
-
-    return find_sweep(wanted.name, wanted.file, wanted.overrides)
+    return begin_study(space, words, name)
 
 
-def carry_out(sweep: Sweep) -> SweepResult:
-    """What is left of a sweep; interrupted, it says how to go on."""
-    from poise.sweeps import run_sweep
+def _find(wanted: Wanted) -> Study:
+    from poise.sweeps import find_study
 
-    with resumable(f"poise sweep --resume {sweep.name}"):
-        return run_sweep(sweep)
+    return find_study(wanted.name, wanted.file, wanted.overrides)
 
 
-def print_result(result: SweepResult) -> None:
-    """The comparison of a sweep's trials, what was registered, and where everything is."""
+def carry_out(study: Study) -> StudyResult:
+    """What is left of a study; interrupted, it says how to go on."""
+    from poise.sweeps import run_study
+
+    with resumable(f"poise sweep --resume {study.name}"):
+        return run_study(study)
+
+
+def print_result(result: StudyResult) -> None:
+    """The comparison of a study's trials, what was registered, and where everything is."""
     from poise.sweeps.report import table
 
     print()
-    print_table(*table(result.sweep, result.records))
+    print_table(*table(result.study, result.records))
     print()
     for record in result.records:
         if record.state == "failed":
@@ -89,7 +89,7 @@ def print_result(result: SweepResult) -> None:
     if result.best is None:
         print("no trial is healthy to its end: nothing was registered")
     else:
-        metric = result.sweep.space.metric
+        metric = result.study.space.metric
         value = result.best.metrics[metric]
         print(f"best       {result.best.trial.name}, {metric} {value:.4g}")
         print(f"registered {result.registered}")

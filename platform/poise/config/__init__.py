@@ -1,6 +1,6 @@
 """What a person writes, turned into one complete, frozen and checked object.
 
-In: YAML and ``key=value`` overrides. Out: a ``Recipe`` (one run) or a ``Space`` (one sweep).
+In: YAML and ``key=value`` overrides. Out: a ``Recipe`` (one run) or a ``Space`` (one study).
 Next: ``poise.data``.
 """
 

@@ -21,7 +21,7 @@ def home() -> Path:
 
 
 def check_run_name(name: str) -> None:
-    """Refuses a run's or sweep's name that could not be its folder under ``home()``.
+    """Refuses a run's or study's name that could not be its folder under ``home()``.
 
     Raises:
         PoiseError: it has other characters than a recipe's name may have, or is taken.

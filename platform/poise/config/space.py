@@ -1,4 +1,4 @@
-"""A space: the recipes that a sweep tries."""
+"""A space: the recipes that a study tries."""
 
 import difflib
 from typing import Any, Literal

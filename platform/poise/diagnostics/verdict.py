@@ -1,7 +1,7 @@
 """The kinds of verdict, and the limits that decide between them.
 
 In: nothing. Out: ``Verdict`` and ``Thresholds``. Next: ``poise.diagnostics.judge``, then the log,
-the sweep's table and the registry, which takes only healthy runs.
+the study's table and the registry, which takes only healthy runs.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ class VerdictKind(StrEnum):
     HEALTHY = "healthy"
     UNIFORM = "collapsed: uniform"
     SINGLE_PROTOTYPE = "collapsed: single prototype"
+    PARTIAL_PROTOTYPES = "collapsed: partial prototypes"
+    DIMENSIONAL = "collapsed: dimensional"
     PREDICTS_MEAN = "collapsed: predicts the mean"
+    STUCK = "stuck at ln K"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
@@ -37,6 +40,11 @@ class Verdict:
     def collapsed(self) -> bool:
         """Any kind of collapse."""
         return self.kind.startswith("collapsed")
+
+    @property
+    def condemned(self) -> bool:
+        """Whether training on would be wasted."""
+        return self.kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ In: a space. Out: trials, each with a verdict, a report that compares them, and 
 backbone in the registry. Next: ``poise.cluster`` and the command line. The only stage that knows
 Ray Tune.
 
-A sweep's own files are the truth of what is done (``poise.sweeps.records``); what Tune keeps for
-itself is never read back, so a sweep goes on after any end, without unpickling anything.
+A study's own files are the truth of what is done (``poise.sweeps.records``); what Tune keeps for
+itself is never read back, so a study goes on after any end, without unpickling anything.
 """
 
 from poise.sweeps.check import check_space
-from poise.sweeps.records import Sweep
-from poise.sweeps.request import begin_sweep, find_sweep
-from poise.sweeps.sweep import SweepResult, run_sweep
+from poise.sweeps.records import Study
+from poise.sweeps.request import begin_study, find_study
+from poise.sweeps.study import StudyResult, run_study
 
-__all__ = ["Sweep", "SweepResult", "begin_sweep", "check_space", "find_sweep", "run_sweep"]
+__all__ = ["Study", "StudyResult", "begin_study", "check_space", "find_study", "run_study"]

@@ -47,7 +47,7 @@ RECONSTRUCTION_METRICS = (
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
-    "name": "trials are named by the sweep",
+    "name": "trials are named by the study",
     "objective.name": "each objective has settings of its own; write a space for each",
 }
 _FRACTIONS = ("uniform", "quniform", "loguniform", "qloguniform", "randn")

@@ -1,7 +1,7 @@
-"""What a sweep knows of itself, in files that any later process can read.
+"""What a study knows of itself, in files that any later process can read.
 
-``<home>/<sweep>/sweep.json`` holds what was asked for; ``<home>/<sweep>/<trial>/trial.json`` how
-a trial stands, written by the trial's own process, or by the sweep's where that process is gone.
+``<home>/<study>/study.json`` holds what was asked for; ``<home>/<study>/<trial>/trial.json`` how
+a trial stands, written by the trial's own process, or by the study's where that process is gone.
 
 In: trials as they go. Out: the same, after any interruption. Next: ``poise.sweeps.report``.
 """
@@ -17,7 +17,7 @@ from poise.config.paths import home
 from poise.diagnostics import Verdict, VerdictKind
 from poise.sweeps.settings import Trial
 
-SWEEP_FILE = "sweep.json"
+STUDY_FILE = "study.json"
 TRIAL_FILE = "trial.json"
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -64,8 +64,8 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A sweep's request, and where its files are."""
+class Study:
+    """A study's request, and where its files are."""
 
     name: str
     space: Space
@@ -79,7 +79,7 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """Of everything that the sweep leaves."""
+        """Of everything that the study leaves."""
         return home() / self.name
 
     def trial_folder(self, trial: str) -> Path:
@@ -87,7 +87,7 @@ class Sweep:
         return self.folder / trial
 
     def save(self) -> None:
-        """Writes ``sweep.json``."""
+        """Writes ``study.json``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {
             "name": self.name,
@@ -96,7 +96,7 @@ class Sweep:
             "source": self.source,
             "overrides": list(self.overrides),
         }
-        write_json(self.folder / SWEEP_FILE, content)
+        write_json(self.folder / STUDY_FILE, content)
 
     def record(self, trial: str) -> TrialRecord | None:
         """How a trial stands; none where it never began."""
@@ -115,10 +115,10 @@ class Sweep:
         write_json(folder / TRIAL_FILE, asdict(record))
 
 
-def load_sweep(folder: Path) -> Sweep:
-    """The sweep that ``save`` wrote."""
-    content = read_json(folder / SWEEP_FILE)
-    return Sweep(
+def load_study(folder: Path) -> Study:
+    """The study that ``save`` wrote."""
+    content = read_json(folder / STUDY_FILE)
+    return Study(
         name=content["name"],
         space=Space.model_validate(content["space"]),
         recipe=Recipe.model_validate(content["recipe"]),

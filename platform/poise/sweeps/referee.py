@@ -1,4 +1,4 @@
-"""How trials wait and end, seen from the sweep's own process.
+"""How trials wait and end, seen from the study's own process.
 
 In: what Tune says of its trials. Out: an MLflow run for each that is decided, a record and a
 status for each that ended, also for those whose process was stopped or died before it could say so
@@ -14,7 +14,7 @@ from ray.tune import Callback
 
 from poise.config import PoiseError
 from poise.diagnostics import judge
-from poise.sweeps.records import Sweep, TrialRecord
+from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import Status, finish
 from poise.tracking.runs import Run, flatten, history, plan_trial_run, set_tags
@@ -27,13 +27,13 @@ class Referee(Callback):  # type: ignore[misc]
     """Follows Tune's trials and settles each once it has ended.
 
     Args:
-        sweep: theirs.
-        run: the sweep's own, in MLflow.
+        study: theirs.
+        run: the study's own, in MLflow.
         say: shows a person one line.
     """
 
-    def __init__(self, sweep: Sweep, run: Run, say: Callable[[str], None]) -> None:
-        self._sweep, self._run, self._say = sweep, run, say
+    def __init__(self, study: Study, run: Run, say: Callable[[str], None]) -> None:
+        self._study, self._run, self._say = study, run, say
         self._started_s: dict[str, float] = {}
         self._planned: dict[str, str] = {}  # trial → its run
 
@@ -44,7 +44,7 @@ class Referee(Callback):  # type: ignore[misc]
     def plan(self, trial: Trial) -> None:
         """Shows in MLflow a trial that waits. If that fails, the trial makes its run itself."""
         try:
-            recipe = trial.recipe(self._sweep.recipe, self._sweep.name)
+            recipe = trial.recipe(self._study.recipe, self._study.name)
             values = dict(flatten(recipe.model_dump(mode="json")))
             settings = {key: values[key] for key in (*trial.settings, "seed") if key in values}
             self._planned[trial.name] = plan_trial_run(self._run, trial.name, settings)
@@ -54,7 +54,7 @@ class Referee(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tells what is tried."""
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
-        began = self._sweep.record(trial.config["name"]) is not None
+        began = self._study.record(trial.config["name"]) is not None
         self._started_s.setdefault(trial.config["name"], time.monotonic())
         self._say(
             f"{trial.config['name']}  {'goes on' if began else 'starts'}: {describe(settings)}"
@@ -70,8 +70,8 @@ class Referee(Callback):  # type: ignore[misc]
         if record is None:
             run_id = self._planned.get(trial.config["name"])
             record = TrialRecord(Trial(**trial.config), "failed", run_id, reason=DIED)
-            self._sweep.write(record)
-            _end(self._run, self._sweep, record, "FAILED")
+            self._study.write(record)
+            _end(self._run, self._study, record, "FAILED")
         self._tell(record)
 
     def settle(
@@ -86,7 +86,7 @@ class Referee(Callback):  # type: ignore[misc]
             died: whether it was lost.
             result: what it reported last. Its own writer may be stopped before that is stored.
         """
-        record = self._sweep.record(name)
+        record = self._study.record(name)
         if record is None or record.state != "running":
             return record
         self._store_last(record, result or {})
@@ -101,28 +101,28 @@ class Referee(Callback):  # type: ignore[misc]
         record = (
             replace(record, state="failed", reason=DIED) if died else self._stopped(record, seen)
         )
-        self._sweep.write(record)
-        _end(self._run, self._sweep, record, "FAILED" if died else "FINISHED")
+        self._study.write(record)
+        _end(self._run, self._study, record, "FAILED" if died else "FINISHED")
         return record
 
     def _store_last(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
         metrics = {k: v for k, v in result.items() if "/" in k and isinstance(v, int | float)}
         if record.run_id is not None and metrics:
-            writer = trial_run(self._run, self._sweep, record).open_writer()
+            writer = trial_run(self._run, self._study, record).open_writer()
             writer.log(int(result["step"]), metrics)
             writer.close()
 
     def _stopped(self, record: TrialRecord, seen: History) -> TrialRecord:
-        recipe = record.trial.recipe(self._sweep.recipe, self._sweep.name)
+        recipe = record.trial.recipe(self._study.recipe, self._study.name)
         verdict = judge(seen, recipe.objective.signals, record.planned_steps)
-        by = self._sweep.space.scheduler.name
+        by = self._study.space.scheduler.name
         if record.run_id is not None:
             tags = {
                 "poise.verdict": verdict.kind,
                 "poise.verdict_evidence": verdict.evidence,
                 "poise.stopped_early": f"by {by} after step {record.step} of {record.total_steps}",
             }
-            set_tags(trial_run(self._run, self._sweep, record), tags)
+            set_tags(trial_run(self._run, self._study, record), tags)
         return replace(record, state="stopped", verdict=verdict)
 
     def _tell(self, record: TrialRecord | None) -> None:
@@ -130,11 +130,11 @@ class Referee(Callback):  # type: ignore[misc]
             self._say(f"{record.trial.name}  {ending(record)}")
 
 
-def end_interrupted(sweep: Sweep, run: Run) -> None:
+def end_interrupted(study: Study, run: Run) -> None:
     """Marks the runs of interrupted trials as killed; their processes are gone."""
-    for record in sweep.records():
+    for record in study.records():
         if record.state == "running":
-            _end(run, sweep, record, "KILLED")
+            _end(run, study, record, "KILLED")
 
 
 def ending(record: TrialRecord) -> str:
@@ -176,13 +176,13 @@ def latest(seen: History) -> dict[str, float]:
     return newest
 
 
-def trial_run(parent: Run, sweep: Sweep, record: TrialRecord) -> Run:
+def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
     """A trial's run in MLflow."""
     assert record.run_id is not None
-    folder = str(sweep.trial_folder(record.trial.name))
+    folder = str(study.trial_folder(record.trial.name))
     return Run(parent.store, record.run_id, parent.experiment_id, folder)
 
 
-def _end(parent: Run, sweep: Sweep, record: TrialRecord, status: Status) -> None:
+def _end(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
     if record.run_id is not None:
-        finish(trial_run(parent, sweep, record), status)
+        finish(trial_run(parent, study, record), status)

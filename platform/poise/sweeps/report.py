@@ -1,7 +1,7 @@
-"""A sweep's trials side by side.
+"""A study's trials side by side.
 
 In: the records of all trials. Out: ``report.md``, ``curves.png``, ``trials.csv`` and
-``trials.json`` in the sweep's folder and in its MLflow run. Next: a person.
+``trials.json`` in the study's folder and in its MLflow run. Next: a person.
 """
 
 import csv
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from poise.evaluation.pictures import draw_curves
-from poise.sweeps.records import Sweep, TrialRecord, write_json
+from poise.sweeps.records import Study, TrialRecord, write_json
 from poise.sweeps.referee import ending, plain
 from poise.tracking.runs import Run, log_files
 from poise.training.checkpoint import History
@@ -22,20 +22,20 @@ Row = list[str | int | float | None]
 
 
 def write_report(
-    sweep: Sweep,
+    study: Study,
     run: Run,
     records: Sequence[TrialRecord],
     histories: Mapping[str, History],
     best: TrialRecord | None,
     registered: str | None,
 ) -> Path:
-    """Writes the files, logs them to the sweep's run and returns the report's path."""
-    headers, rows = table(sweep, records)
-    with (sweep.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
+    """Writes the files, logs them to the study's run and returns the report's path."""
+    headers, rows = table(study, records)
+    with (study.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([headers, *rows])
-    write_json(sweep.folder / "trials.json", [asdict(record) for record in records])
-    picture = _draw(sweep, records, histories)
-    lines = _opening(sweep, records, best, registered)
+    write_json(study.folder / "trials.json", [asdict(record) for record in records])
+    picture = _draw(study, records, histories)
+    lines = _opening(study, records, best, registered)
     lines += _as_markdown(headers, rows)
     lines += ["", "## Verdicts", ""]
     lines += [f"- **{record.trial.name}**: {ending(record)}" for record in records]
@@ -44,18 +44,18 @@ def write_report(
     if picture is not None:
         lines += ["", "## Curves", "", f"![curves of all trials]({picture.name})"]
         lines += ["", "A dotted line marks the step at which a collapse began."]
-    report = sweep.folder / REPORT_FILE
+    report = study.folder / REPORT_FILE
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    files = [report, sweep.folder / "trials.csv", sweep.folder / "trials.json"]
+    files = [report, study.folder / "trials.csv", study.folder / "trials.json"]
     log_files(run, [*files, *([picture] if picture else [])])
     return report
 
 
-def table(sweep: Sweep, records: Sequence[TrialRecord]) -> tuple[list[str], list[Row]]:
+def table(study: Study, records: Sequence[TrialRecord]) -> tuple[list[str], list[Row]]:
     """Headers and a row per trial: what varies, the verdict and the figures."""
-    keys = list(sweep.space.parameters)
-    metric = sweep.space.metric
-    relative = sweep.recipe.objective.signals.relative_loss
+    keys = list(study.space.parameters)
+    metric = study.space.metric
+    relative = study.recipe.objective.signals.relative_loss
     losses = [relative] if relative else []
     extra = [] if metric in ("eval/knn_top1", *(name for name, _ in losses)) else [metric]
     headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "untrained"]
@@ -105,24 +105,24 @@ def seeds_of_settings(
 
 
 def _opening(
-    sweep: Sweep, records: Sequence[TrialRecord], best: TrialRecord | None, registered: str | None
+    study: Study, records: Sequence[TrialRecord], best: TrialRecord | None, registered: str | None
 ) -> list[str]:
-    goal = "largest" if sweep.space.mode == "max" else "smallest"
-    metric = sweep.space.metric
+    goal = "largest" if study.space.mode == "max" else "smallest"
+    metric = study.space.metric
     outcome = (
         f"**Best healthy trial: {best.trial.name}**, {metric} {best.metrics[metric]:.4g} (the "
         f"{goal} wins), registered as `{registered}`."
         if best is not None
         else "**No trial is healthy to its end; nothing was registered.**"
     )
-    changed = " ".join(sweep.overrides)
+    changed = " ".join(study.overrides)
     lines = [
-        f"# Sweep {sweep.name}",
+        f"# Study {study.name}",
         "",
         outcome,
         "",
-        f"Space `{sweep.source}`{f' with `{changed}`' if changed else ''}, recipe "
-        f"`{sweep.recipe.name}`, dataset `{sweep.recipe.data.dataset}`.",
+        f"Space `{study.source}`{f' with `{changed}`' if changed else ''}, recipe "
+        f"`{study.recipe.name}`, dataset `{study.recipe.data.dataset}`.",
     ]
     for name, mean, spread, count in seeds_of_settings(records, metric):
         lines += ["", f"The setting of {name}: {metric} {mean:.4g} ± {spread:.2g} ({count} seeds)."]
@@ -130,7 +130,7 @@ def _opening(
 
 
 def _draw(
-    sweep: Sweep, records: Sequence[TrialRecord], histories: Mapping[str, History]
+    study: Study, records: Sequence[TrialRecord], histories: Mapping[str, History]
 ) -> Path | None:
     """The curves of all trials; none where not one has logged anything."""
     labels = {record.trial.name: f"{record.trial.name} {record.outcome}" for record in records}
@@ -140,7 +140,7 @@ def _draw(
         for record in records
         if record.verdict is not None
     }
-    path = sweep.folder / "curves.png"
+    path = study.folder / "curves.png"
     try:
         draw_curves(path, runs, onsets)
     except ValueError:

@@ -1,7 +1,7 @@
 """Which trial comes next, and which is stopped early, in Tune's terms.
 
-In: a space, and what an interrupted sweep has done already. Out: a searcher and a scheduler for
-Tune. Next: ``poise.sweeps.sweep``.
+In: a space, and what an interrupted study has done already. Out: a searcher and a scheduler for
+Tune. Next: ``poise.sweeps.study``.
 """
 
 import inspect
@@ -68,7 +68,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
                 self._plan(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the sweep's own records are enough to go on."""
+        """Nothing: the study's own records are enough to go on."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see ``save``."""
@@ -108,7 +108,7 @@ class Planned:
 class Suggested:
     """Settings from Optuna, which learns the mean over the seeds of each.
 
-    What an interrupted sweep measured is told to a fresh study. With several trials at once, what
+    What an interrupted study measured is told to a fresh study. With several trials at once, what
     is suggested depends on which of them ended first.
     """
 
@@ -157,7 +157,7 @@ def trial_source(space: Space, records: Sequence[TrialRecord]) -> Source:
 
 
 def count_trials(space: Space) -> int:
-    """How many trials the whole sweep has."""
+    """How many trials the whole study has."""
     if space.searcher.name == "optuna":
         return space.trials * len(space.seeds)
     return len(draw_trials(space))

@@ -32,14 +32,14 @@ class Trial:
 
     seed: int
 
-    def recipe(self, base: Recipe, sweep: str) -> Recipe:
+    def recipe(self, base: Recipe, study: str) -> Recipe:
         """The complete recipe. Its datasets are absolute: trials run in other folders.
 
         Raises:
             PoiseError: the settings do not go together.
         """
         changes = {**self.settings, "seed": self.seed}
-        made = override(base, changes, f"sweep {sweep}, trial {self.name}")
+        made = override(base, changes, f"study {study}, trial {self.name}")
         return with_absolute_paths(made)
 
     def as_config(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One trial, in the process that Tune gives it.
 
-In: a trial and what it needs of its sweep. Out: its record and its MLflow run, ended. The process
+In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. The process
 controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sweeps.referee``.
 """
 
@@ -16,7 +16,7 @@ import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
-from poise.sweeps.records import Sweep, TrialRecord, interrupted
+from poise.sweeps.records import Study, TrialRecord, interrupted
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import controlled
 from poise.tracking.pretraining import Finished, pretrain
@@ -28,12 +28,12 @@ from poise.training.worker import first_cause, steps_per_epoch
 
 @dataclass(frozen=True)
 class Context:
-    """What all trials of a sweep share."""
+    """What all trials of a study share."""
 
-    sweep: Sweep
+    study: Study
     home: str
     run: Run
-    """The sweep's own."""
+    """The study's own."""
 
     board: Any
     """Where progress is posted."""
@@ -47,35 +47,35 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     """
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
     torch.set_num_threads(1)  # training has its own process
-    trial, sweep = Trial(**config), context.sweep
-    record = interrupted(sweep.record(trial.name) or TrialRecord(trial, "running"))
+    trial, study = Trial(**config), context.study
+    record = interrupted(study.record(trial.name) or TrialRecord(trial, "running"))
     started_s = time.monotonic()
     try:
         record = _train(trial, context, record)
     except _StoppedEarly:
-        return  # the sweep's process has settled it
+        return  # the study's process has settled it
     except Exception as error:
-        record = replace(sweep.record(trial.name) or record, state="failed", reason=reason(error))
-    sweep.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
+        record = replace(study.record(trial.name) or record, state="failed", reason=reason(error))
+    study.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
 
 
 def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
-    sweep = context.sweep
-    run = create_trial_run(context.run, trial.name, sweep.trial_folder(trial.name))
+    study = context.study
+    run = create_trial_run(context.run, trial.name, study.trial_folder(trial.name))
     record = replace(record, run_id=run.run_id)
-    sweep.write(record)
-    with controlled(run), _stopping_is_no_failure(sweep, trial.name):
-        recipe = trial.recipe(sweep.recipe, sweep.name)
+    study.write(record)
+    with controlled(run), _stopping_is_no_failure(study, trial.name):
+        recipe = trial.recipe(study.recipe, study.name)
         timetable = Timetable(recipe, steps_per_epoch(recipe))
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
         record = replace(record, total_steps=total_steps, planned_steps=planned_steps)
-        sweep.write(record)
+        study.write(record)
         finished = pretrain(
             recipe,
             run,
-            f"{sweep.name}/{trial.name}",
+            f"{study.name}/{trial.name}",
             observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-            callbacks=[_Reports(sweep.space.metric, total_steps)],
+            callbacks=[_Reports(study.space.metric, total_steps)],
         )
     return concluded(record, finished)
 
@@ -85,7 +85,7 @@ class _StoppedEarly(SystemExit):
 
 
 @contextmanager
-def _stopping_is_no_failure(sweep: Sweep, trial: str) -> Iterator[None]:
+def _stopping_is_no_failure(study: Study, trial: str) -> Iterator[None]:
     """Tells the errors of a trial whose workers the scheduler took away from its own.
 
     Between losing them and ending, this process may still see them go.
@@ -93,7 +93,7 @@ def _stopping_is_no_failure(sweep: Sweep, trial: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        record = sweep.record(trial)
+        record = study.record(trial)
         if record is not None and record.state == "stopped":
             raise _StoppedEarly from None
         raise

@@ -1,6 +1,6 @@
 """Where to look at runs in a browser.
 
-In: a store and a sweep's run. Out: an address, and the command that serves it where none does.
+In: a store and a study's run. Out: an address, and the command that serves it where none does.
 Next: a person.
 """
 
@@ -15,7 +15,7 @@ _PORT = 5000
 
 
 class Link(NamedTuple):
-    """How to see a sweep."""
+    """How to see a study."""
 
     url: str
 
@@ -23,12 +23,12 @@ class Link(NamedTuple):
     """Starts the server behind ``url`` on this machine alone; none where one runs already."""
 
 
-def sweep_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link:
-    """The sweep's trials as charts, best first.
+def study_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link:
+    """The study's trials as charts, best first.
 
     Args:
-        store: where the sweep is.
-        run_id: the sweep's parent run.
+        store: where the study is.
+        run_id: the study's parent run.
         metric: what trials are ordered by, the largest first.
     """
     experiment_id = store.client.get_run(run_id).info.experiment_id

@@ -1,7 +1,7 @@
 """The model registry: backbones with their whole history.
 
 In: a backbone package and the run that made it. Out: a numbered version whose tags lead back to
-trial, sweep, recipe and dataset. Next: ``poise.tracking.fetch``.
+trial, study, recipe and dataset. Next: ``poise.tracking.fetch``.
 """
 
 import re
@@ -41,7 +41,7 @@ class Version:
 
     tags: dict[str, str]
     """Without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
-    recipe, dataset, dataset_fingerprint, trial_run, sweep_run."""
+    recipe, dataset, dataset_fingerprint, trial_run, study_run."""
 
     @property
     def uri(self) -> str:
@@ -63,13 +63,13 @@ def register_model(
 ) -> str:
     """Registers a package as the next version and moves the alias ``candidate`` to it.
 
-    The same weights of the same run are registered once, so an interrupted sweep may try again.
+    The same weights of the same run are registered once, so an interrupted study may try again.
 
     Args:
         store: where the run is.
         package_folder: what ``save_backbone`` wrote.
         name: of the registered model; see ``model_name``.
-        run_id: the trial or run that trained it. Its recipe, dataset and sweep become tags.
+        run_id: the trial or run that trained it. Its recipe, dataset and study become tags.
         tags: what is known of it besides: ``metric``, ``metric_value``, ``protocol``, ``verdict``.
 
     Returns:
@@ -142,8 +142,8 @@ def _lineage(store: Store, run_id: str) -> dict[str, object]:
     tags: dict[str, object] = {
         name: run_tags[f"poise.{name}"] for name in _RUN_TAGS if f"poise.{name}" in run_tags
     }
-    sweep_run = run_tags.get("mlflow.parentRunId")
-    return {"trial_run": run_id, **({"sweep_run": sweep_run} if sweep_run else {}), **tags}
+    study_run = run_tags.get("mlflow.parentRunId")
+    return {"trial_run": run_id, **({"study_run": study_run} if study_run else {}), **tags}
 
 
 def _find_same(store: Store, name: str, run_id: str, tags: Mapping[str, object]) -> int | None:

@@ -62,40 +62,40 @@ def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> 
     return _find_or_create(store, store.experiment(experiment), f"run:{name}", name, folder, {})
 
 
-def create_sweep_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """The parent run of a sweep. The same name again continues the same run.
+def create_study_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
+    """The parent run of a study. The same name again continues the same run.
 
     Raises:
         PoiseError: a living process on this machine already controls it.
     """
-    return _find_or_create(store, store.experiment(experiment), f"sweep:{name}", name, folder, {})
+    return _find_or_create(store, store.experiment(experiment), f"study:{name}", name, folder, {})
 
 
-def create_trial_run(sweep: Run, trial_id: str, folder: str | Path) -> Run:
-    """A trial's run, a child of its sweep. A planned or resumed trial continues its own run."""
-    key, tags = _trial_key(sweep, trial_id), {"mlflow.parentRunId": sweep.run_id}
-    return _find_or_create(sweep.store, sweep.experiment_id, key, trial_id, folder, tags)
+def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
+    """A trial's run, a child of its study. A planned or resumed trial continues its own run."""
+    key, tags = _trial_key(study, trial_id), {"mlflow.parentRunId": study.run_id}
+    return _find_or_create(study.store, study.experiment_id, key, trial_id, folder, tags)
 
 
 @explained()
-def plan_trial_run(sweep: Run, trial_id: str, settings: Mapping[str, Any]) -> str:
+def plan_trial_run(study: Run, trial_id: str, settings: Mapping[str, Any]) -> str:
     """The id of a waiting trial's run: SCHEDULED until the trial's own process takes it over.
 
     A run that is there already, of an attempt that ended, is left as it is.
 
     Args:
-        sweep: its parent.
+        study: its parent.
         trial_id: of the trial.
         settings: what will be tried, by dotted key and as the recipe will have it.
     """
-    key, client = _trial_key(sweep, trial_id), sweep.store.client
-    found = sweep.store.search_runs(f"tags.`poise.key` = '{key}'", [sweep.experiment_id])
+    key, client = _trial_key(study, trial_id), study.store.client
+    found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
     if found:
         return str(found[0].info.run_id)
     # Its controller until then: MLflow makes a run RUNNING, and `reconcile` may look between.
-    tags = {**holder_tags(), "mlflow.parentRunId": sweep.run_id, "poise.key": key}
+    tags = {**holder_tags(), "mlflow.parentRunId": study.run_id, "poise.key": key}
     tags["poise.attempt"] = "0"
-    run = client.create_run(sweep.experiment_id, run_name=trial_id, tags=tags)
+    run = client.create_run(study.experiment_id, run_name=trial_id, tags=tags)
     run_id = str(run.info.run_id)
     client.update_run(run_id, status="SCHEDULED")
     values = [Param(name, _parameter(value)) for name, value in settings.items()]
@@ -209,8 +209,8 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
     return run_id
 
 
-def _trial_key(sweep: Run, trial_id: str) -> str:
-    return f"trial:{sweep.run_id}:{trial_id}"
+def _trial_key(study: Run, trial_id: str) -> str:
+    return f"trial:{study.run_id}:{trial_id}"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

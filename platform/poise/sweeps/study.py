@@ -1,7 +1,7 @@
-"""A sweep, from its first trial to the registered winner.
+"""A study, from its first trial to the registered winner.
 
-In: a ``Sweep``, new or interrupted. Out: a ``SweepResult``; trials and comparison are in MLflow
-and in the sweep's folder. Next: the command line, which prints it.
+In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow
+and in the study's folder. Next: the command line, which prints it.
 """
 
 import logging
@@ -24,15 +24,15 @@ from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
 from poise.diagnostics import VerdictKind
-from poise.sweeps.records import Sweep, TrialRecord
+from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.referee import Referee, end_interrupted, seen_history
 from poise.sweeps.report import write_report
 from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
 from poise.sweeps.trial import Context, total_steps_of, trainable
 from poise.tracking.ending import controlled, reconcile
-from poise.tracking.links import Link, sweep_link
+from poise.tracking.links import Link, study_link
 from poise.tracking.pretraining import Finished, register_finished
-from poise.tracking.runs import Run, create_sweep_run, log_environment, log_recipe, set_tags
+from poise.tracking.runs import Run, create_study_run, log_environment, log_recipe, set_tags
 from poise.tracking.store import open_store, redacted
 from poise.training.capacity import check_fits, cpus_needed
 from poise.training.progress import ProgressDisplay
@@ -47,10 +47,10 @@ _CONDUCT = {
 
 
 @dataclass(frozen=True)
-class SweepResult:
-    """A sweep that ended by itself."""
+class StudyResult:
+    """A study that ended by itself."""
 
-    sweep: Sweep
+    study: Study
     records: tuple[TrialRecord, ...]
     best: TrialRecord | None
     """Of the healthy trials that trained to their end; none where there is none."""
@@ -68,16 +68,16 @@ class SweepResult:
         commands = [self.link.command] if self.link.command else []
         if self.registered is not None:
             name = self.registered.removeprefix("models:/")
-            queries = self.sweep.recipe.evaluation.queries or self.sweep.recipe.data.dataset
+            queries = self.study.recipe.evaluation.queries or self.study.recipe.data.dataset
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if any(record.state == "failed" for record in self.records):
-            commands.append(f"{_program()} sweep --resume {self.sweep.name}")
+            commands.append(f"{_program()} study --resume {self.study.name}")
         return commands
 
 
-def run_sweep(sweep: Sweep) -> SweepResult:
-    """Carries out what is left of a sweep, compares its trials and registers the best.
+def run_study(study: Study) -> StudyResult:
+    """Carries out what is left of a study, compares its trials and registers the best.
 
     Raises:
         PoiseError: the store or the cluster does not answer, or no trial would ever fit.
@@ -88,53 +88,53 @@ def run_sweep(sweep: Sweep) -> SweepResult:
     os.environ.update(_CONDUCT)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
     start_ray()
-    manifest = Manifest.read(sweep.recipe.data.dataset)
-    run = create_sweep_run(store, manifest.name, sweep.name, sweep.folder)
+    manifest = Manifest.read(study.recipe.data.dataset)
+    run = create_study_run(store, manifest.name, study.name, study.folder)
     with controlled(run):
-        log_recipe(run, sweep.recipe, manifest.name, manifest.fingerprint)
+        log_recipe(run, study.recipe, manifest.name, manifest.fingerprint)
         log_environment(run)
         try:
             with ProgressDisplay() as display:
-                _run_trials(sweep, run, display)
+                _run_trials(study, run, display)
         except BaseException:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
-            end_interrupted(sweep, run)
+            end_interrupted(study, run)
             raise
-        return _conclude(sweep, run)
+        return _conclude(study, run)
 
 
-def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
+def _run_trials(study: Study, run: Run, display: ProgressDisplay) -> None:
     def say(line: str) -> None:
         text = f"{time.strftime('%H:%M:%S')} {line}"
         display.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    records = sweep.records()
-    num_left = count_trials(sweep.space) - sum(record.is_done for record in records)
+    records = study.records()
+    num_left = count_trials(study.space) - sum(record.is_done for record in records)
     if num_left == 0:
         return
-    concurrency = min(num_left, _concurrency(sweep, say))
-    say(f"sweep {sweep.name}: {num_left} trials to run, {concurrency} at once")
-    referee = Referee(sweep, run, say)
-    searcher = TrialSearcher(trial_source(sweep.space, records), referee.plan, referee.settle)
+    concurrency = min(num_left, _concurrency(study, say))
+    say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
+    referee = Referee(study, run, say)
+    searcher = TrialSearcher(trial_source(study.space, records), referee.plan, referee.settle)
     folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
-        trainable(Context(sweep, str(home()), run, display.board)),
+        trainable(Context(study, str(home()), run, display.board)),
         tune_config=tune.TuneConfig(
-            metric=sweep.space.metric,
-            mode=sweep.space.mode,
+            metric=study.space.metric,
+            mode=study.space.mode,
             search_alg=searcher,
-            scheduler=scheduler(sweep.space, total_steps_of(sweep.recipe), sweep.source),
+            scheduler=scheduler(study.space, total_steps_of(study.recipe), study.source),
             num_samples=num_left,
             max_concurrent_trials=concurrency,
             # A trial's process takes seconds to import its libraries; but one whose trial was
             # stopped is still busy with it, and Tune would fail the next trial for that.
-            reuse_actors=sweep.space.scheduler.name == "fifo",
+            reuse_actors=study.space.scheduler.name == "fifo",
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
             name=folder,
-            storage_path=str(sweep.folder),
+            storage_path=str(study.folder),
             callbacks=[referee, _Silent()],
             failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
             verbose=0,
@@ -143,7 +143,7 @@ def _run_trials(sweep: Sweep, run: Run, display: ProgressDisplay) -> None:
     try:
         tuner.fit()
     finally:
-        for left in sweep.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
+        for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -161,28 +161,28 @@ def _name(trial: Any) -> str:
     return str(trial.config["name"])
 
 
-def _concurrency(sweep: Sweep, say: Any) -> int:
+def _concurrency(study: Study, say: Any) -> int:
     """How many trials to run at once: what was asked for, but no more than fit this machine.
 
     On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
     """
-    wanted = sweep.space.concurrency
+    wanted = study.space.concurrency
     if os.environ.get("RAY_ADDRESS"):
         return wanted
-    check_fits(sweep.recipe)
+    check_fits(study.recipe)
     cpus = ray.cluster_resources().get("CPU", 0)
-    fit = int(cpus // cpus_needed(sweep.recipe))
+    fit = int(cpus // cpus_needed(study.recipe))
     if fit < wanted:
         say(f"concurrency={wanted}, but only {fit} at once: this machine has {cpus:g} CPUs")
     return min(fit, wanted)
 
 
-def _conclude(sweep: Sweep, run: Run) -> SweepResult:
-    records = sweep.records()
-    best = best_of(records, sweep.space.metric, sweep.space.mode)
-    registered = _register(sweep, run, best) if best is not None else None
+def _conclude(study: Study, run: Run) -> StudyResult:
+    records = study.records()
+    best = best_of(records, study.space.metric, study.space.mode)
+    registered = _register(study, run, best) if best is not None else None
     histories = {record.trial.name: seen_history(run, record) for record in records}
-    report = write_report(sweep, run, records, histories, best, registered)
+    report = write_report(study, run, records, histories, best, registered)
     set_tags(
         run,
         {
@@ -190,9 +190,9 @@ def _conclude(sweep: Sweep, run: Run) -> SweepResult:
             "poise.registered": registered or "nothing",
         },
     )
-    link = sweep_link(run.store, run.run_id, sweep.space.metric)
-    return SweepResult(
-        sweep, tuple(records), best, registered, report, redacted(run.store.uri), link
+    link = study_link(run.store, run.run_id, study.space.metric)
+    return StudyResult(
+        study, tuple(records), best, registered, report, redacted(run.store.uri), link
     )
 
 
@@ -214,12 +214,12 @@ def best_of(records: Sequence[TrialRecord], metric: str, mode: str) -> TrialReco
     return max(candidates, key=lambda record: sign * record.metrics[metric], default=None)
 
 
-def _register(sweep: Sweep, run: Run, best: TrialRecord) -> str:
+def _register(study: Study, run: Run, best: TrialRecord) -> str:
     assert best.verdict is not None and best.checkpoint is not None and best.run_id is not None
-    recipe: Recipe = best.trial.recipe(sweep.recipe, sweep.name)
+    recipe: Recipe = best.trial.recipe(study.recipe, study.name)
     history = seen_history(run, best)
     finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
-    return register_finished(run.store, recipe, finished, sweep.space.metric)
+    return register_finished(run.store, recipe, finished, study.space.metric)
 
 
 def _program() -> str:
