@@ -38,3 +38,34 @@ def test_a_space_survives_being_written_down() -> None:
     assert again.parameters["a.b"].values == (1, [2, 3])
     assert again.parameters["a.c"].arguments == (0, 1, 0.5)
     assert again.parameters["a.c"].values is None
+
+
+def test_several_metrics_have_one_mode_or_one_each_and_the_first_decides() -> None:
+    both = {"metric": ["eval/knn_top1", "loss/total"], "mode": ["max", "min"]}
+    assert space_of(**both).goals == (("eval/knn_top1", "max"), ("loss/total", "min"))
+    assert space_of(**both).goal.metric == "eval/knn_top1"
+    assert space_of(metric=["features/std", "eval/knn_top1"]).goals[1] == ("eval/knn_top1", "max")
+    assert space_of(metric="loss/total", mode="min").goals == (("loss/total", "min"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"mode": ["max", "min"]}, "has 2 for the 1 metrics ['eval/knn_top1']"),
+        ({"metric": ["loss/total", "loss/total"]}, "metric: ['loss/total', 'loss/total'] names"),
+        ({"seeds": [0, 1, 0]}, "seeds: [0, 1, 0] names one twice"),
+        ({"baseline": {"a.c": 1}}, "baseline: 'a.c' does not vary here; what does: a.b"),
+        ({"baseline": {"a.b": 3}}, "baseline: a.b=3 is none of its values [1, 2]"),
+    ],
+)
+def test_what_does_not_go_together_in_a_space_names_the_key_and_the_fix(
+    written: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ValidationError) as error:
+        space_of(**written)
+    assert expected in str(error.value)
+
+
+def space_of(**content: Any) -> Space:
+    tree = {"name": "a", "recipe": "b.yaml", "parameters": {"a.b": {"choice": [1, 2]}}}
+    return Space.model_validate(tree | content)

@@ -79,12 +79,12 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     study = folder / "runs" / "killed"
 
     first = begin(space, "--name", "killed")
-    wait_for(lambda: read_record(study, "t01")["state"] == "finished", first)
-    assert read_record(study, "t02")["state"] == "running", "they did not run at once"
-    wait_for(lambda: any((study / "t02").glob("checkpoint_*")), first)
+    wait_for(lambda: read_record(study, "t01-s0")["state"] == "finished", first)
+    assert read_record(study, "t02-s0")["state"] == "running", "they did not run at once"
+    wait_for(lambda: any((study / "t02-s0").glob("checkpoint_*")), first)
     first.kill()
     first.communicate()
-    finished = (study / "t01" / "trial.json").read_bytes()
+    finished = (study / "t01-s0" / "trial.json").read_bytes()
 
     second = begin(space, "--resume")  # the same command
     assert second.stdout is not None
@@ -97,20 +97,24 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     assert "Traceback" not in output
     store = open_store(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
     runs = runs_by_name(store)
-    assert (runs["killed"][0], runs["t01"][0], runs["t02"][0]) == ("KILLED", "FINISHED", "KILLED")
+    assert (runs["killed"][0], runs["t01-s0"][0], runs["t02-s0"][0]) == (
+        "KILLED",
+        "FINISHED",
+        "KILLED",
+    )
 
     third = begin("--resume", "killed")
     output, _ = third.communicate(timeout=ANSWER_WITHIN_S)
     assert third.returncode == 0, output
-    assert "t01  starts" not in output and "t01  goes on" not in output
-    assert (study / "t01" / "trial.json").read_bytes() == finished
+    assert "t01-s0  starts" not in output and "t01-s0  goes on" not in output
+    assert (study / "t01-s0" / "trial.json").read_bytes() == finished
     runs = runs_by_name(store)
     assert {name: run[0] for name, run in runs.items()} == dict.fromkeys(
-        ("killed", "t01", "t02"), "FINISHED"
+        ("killed", "t01-s0", "t02-s0"), "FINISHED"
     )
-    assert (runs["killed"][1], runs["t01"][1]) == ("3", "1")
-    assert int(runs["t02"][1]) >= 2, "it did not go on with its own run"
-    losses = history(store, runs["t02"][2], ["loss/total"])["loss/total"]
+    assert (runs["killed"][1], runs["t01-s0"][1]) == ("3", "1")
+    assert int(runs["t02-s0"][1]) >= 2, "it did not go on with its own run"
+    losses = history(store, runs["t02-s0"][2], ["loss/total"])["loss/total"]
     assert [step for step, _ in losses] == list(range(2, 161, 2))
     assert not list(study.glob("tune-*")), "pickles were left behind"
 
@@ -134,8 +138,10 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     assert len(failed.reason.splitlines()) == 1
     assert trained.state == "finished" and trained.step == 40
     runs = runs_by_name(open_store())
-    assert (runs["t01"][0], runs["t02"][0]) == ("FAILED", "FINISHED")
-    first, second = (open_store().client.get_run(runs[name][2]).info for name in ("t01", "t02"))
+    assert (runs["t01-s0"][0], runs["t02-s0"][0]) == ("FAILED", "FINISHED")
+    first, second = (
+        open_store().client.get_run(runs[name][2]).info for name in ("t01-s0", "t02-s0")
+    )
     assert second.start_time < first.end_time, "it was not in MLflow while it waited"
 
     report = result.report.read_text()

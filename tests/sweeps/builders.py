@@ -27,12 +27,13 @@ def make_study(space: Space | None = None) -> Study:
 
 
 def make_record(
-    name: str = "t01",
+    name: str = "t01-s0",
     knn: float | None = None,
     kind: VerdictKind = VerdictKind.HEALTHY,
     **changes: Any,
 ) -> TrialRecord:
-    trial = Trial(name, int(name[1:]) - 1, {TEMPERATURE: 0.04}, 0)
+    number, _, seed = name[1:].partition("-s")
+    trial = Trial(name, int(number) - 1, {TEMPERATURE: 0.04}, int(seed or 0))
     metrics = {} if knn is None else {"eval/knn_top1": knn, "loss/over_ln_k": 0.5}
     content = {
         "trial": trial,

@@ -92,7 +92,7 @@ def test_a_record_survives_being_written_also_with_what_json_has_no_word_for(
 ) -> None:
     record = make_record(knn=12.5)
     study.write(record)
-    assert study.record("t01") == record
+    assert study.record("t01-s0") == record
     study.write(make_record(knn=math.inf, kind=VerdictKind.DIVERGED))
     (read,) = study.records()
     assert math.isnan(read.metrics["eval/knn_top1"])

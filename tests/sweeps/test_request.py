@@ -75,10 +75,10 @@ def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Pat
     with pytest.raises(PoiseError, match="holds no such study; it holds a"):
         find_study("b", None)
 
-    study.write(make_record("t01"))
-    study.write(make_record("t02", state="failed", verdict=None))
+    study.write(make_record("t01-s0"))
+    study.write(make_record("t02-s0", state="failed", verdict=None))
     (study.folder / REPORT_FILE).touch()
-    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02 is left"
-    study.write(make_record("t02"))
+    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02-s0 is left"
+    study.write(make_record("t02-s0"))
     with pytest.raises(PoiseError, match="no unfinished study of two: all 1 are finished"):
         find_study(None, str(space_file), ["training.epochs=3"])

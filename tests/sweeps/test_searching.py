@@ -26,12 +26,12 @@ def ignore(trial: Trial) -> None:
 def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first() -> None:
     space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06, 0.07]}})
     records = [
-        make_record("t01"),
-        make_record("t02", state="failed", verdict=None),
-        make_record("t03", state="running", verdict=None),
+        make_record("t01-s0"),
+        make_record("t02-s0", state="failed", verdict=None),
+        make_record("t03-s0", state="running", verdict=None),
     ]
     searcher = TrialSearcher(trial_source(space, records), ignore, lambda name, died, result: None)
-    assert names_of(searcher) == ["t02", "t03", "t04"]
+    assert names_of(searcher) == ["t02-s0", "t03-s0", "t04-s0"]
     assert count_trials(space) == 4
 
 
@@ -39,10 +39,12 @@ def test_trials_that_do_not_depend_on_results_are_all_planned_before_the_first_b
     space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}, seeds=[0, 1])
     planned: list[Trial] = []
     searcher = TrialSearcher(
-        trial_source(space, [make_record("t01")]), planned.append, lambda name, died, result: None
+        trial_source(space, [make_record("t01-s0")]),
+        planned.append,
+        lambda name, died, result: None,
     )
     names = [trial.name for trial in planned]
-    assert names == ["t02", "t03", "t04", "t05", "t06"]
+    assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
     assert names_of(searcher) == names
     assert len(planned) == 5, "each is planned once"
 
@@ -59,7 +61,7 @@ def test_a_searcher_that_learns_plans_a_setting_with_all_its_seeds_once_it_is_su
     assert planned == []
     for trial_id, known in (("a", 2), ("b", 2), ("c", 4)):
         searcher.suggest(trial_id)
-        assert [trial.name for trial in planned] == [f"t{n:02d}" for n in range(1, known + 1)]
+        assert [trial.name for trial in planned] == ["t01-s0", "t01-s1", "t02-s0", "t02-s1"][:known]
 
 
 def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
@@ -73,7 +75,7 @@ def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
         searcher.suggest(trial_id)
     searcher.on_trial_complete("b", {"eval/knn_top1": 1.0})
     searcher.on_trial_complete("a", error=True)
-    assert asked == [("t02", False), ("t01", True)]
+    assert asked == [("t02-s0", False), ("t01-s0", True)]
 
 
 @pytest.mark.parametrize(
@@ -115,14 +117,14 @@ def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() ->
     first, second = source.next_trial(), source.next_trial()
     assert (first.settings, first.seed, second.seed) == (second.settings, 0, 1)
     records = [
-        make_record("t01", 20.0, trial=first),
-        make_record("t02", trial=second, state="running", verdict=None),
+        make_record("t01-s0", 20.0, trial=first),
+        make_record("t01-s1", trial=second, state="running", verdict=None),
     ]
 
     resumed: Any = trial_source(space, records)
     names = [trial.name for trial in iter(resumed.next_trial, None)]
-    assert names == ["t02", "t03", "t04", "t05", "t06"]
-    resumed.learn(make_record("t02", 30.0, trial=second))
+    assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
+    resumed.learn(make_record("t01-s1", 30.0, trial=second))
     (told,) = [trial for trial in resumed._study._ot_study.trials if trial.value is not None]
     assert told.value == 25.0
     assert told.params == first.settings

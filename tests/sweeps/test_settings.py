@@ -14,7 +14,7 @@ MIXED = {
 
 def test_a_grid_is_run_whole_for_each_draw_and_each_setting_with_each_seed() -> None:
     trials = draw_trials(make_space(MIXED, trials=2, seeds=[3, 4]))
-    assert [trial.name for trial in trials] == [f"t0{n}" for n in range(1, 9)]
+    assert [trial.name for trial in trials] == [f"t0{n}-s{s}" for n in range(1, 5) for s in (3, 4)]
     assert [trial.seed for trial in trials] == [3, 4] * 4
     assert [trial.setting for trial in trials] == [0, 0, 1, 1, 2, 2, 3, 3]
     first, second = trials[0].settings, trials[2].settings

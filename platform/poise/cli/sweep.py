@@ -89,7 +89,7 @@ def print_result(result: StudyResult) -> None:
     if result.best is None:
         print("no trial is healthy to its end: nothing was registered")
     else:
-        metric = result.study.space.metric
+        metric = result.study.space.goal.metric
         value = result.best.metrics[metric]
         print(f"best       {result.best.trial.name}, {metric} {value:.4g}")
         print(f"registered {result.registered}")

@@ -1,9 +1,9 @@
 """A space: the recipes that a study tries."""
 
 import difflib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from poise.config.base import NAME_PATTERN, PositiveInt, Strict
 
@@ -36,7 +36,7 @@ class Sampler(Strict):
 class SchedulerConfig(Strict):
     """Which trials are stopped early. `options` go to Ray Tune's scheduler."""
 
-    name: Literal["fifo", "asha", "median", "hyperband"] = "fifo"
+    name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -47,6 +47,31 @@ class SearcherConfig(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Budget(Strict):
+    """What a study may cost; no trial begins that has no room left. None sets no limit."""
+
+    trials: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    """Of all trials together."""
+
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Of wall time while the study is carried out, all resumptions together."""
+
+
+Mode = Literal["min", "max"]
+
+
+class Goal(NamedTuple):
+    """A metric, and which of its values win."""
+
+    metric: str
+    mode: Mode
+
+
+def _listed(written: Any) -> Any:
+    return (written,) if isinstance(written, str) else written
+
+
 class Space(Strict):
     """A recipe, and the settings of it that vary from trial to trial."""
 
@@ -54,8 +79,24 @@ class Space(Strict):
     recipe: str
     """Path of the recipe, relative to the space's own file."""
 
-    metric: str = "eval/knn_top1"
-    mode: Literal["min", "max"] = "max"
+    question: str = ""
+    """What is asked, in a sentence or two; opens the report."""
+
+    published: str = ""
+    """What the literature found, with its source; the report holds the answer against it."""
+
+    metric: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        "eval/knn_top1",
+    )
+    """One name, or several: the first decides the winner, Optuna weighs all. See ``goals``."""
+
+    mode: Annotated[tuple[Mode, ...], BeforeValidator(_listed), Field(min_length=1)] = ("max",)
+    """Which values win: one for all metrics, or one for each."""
+
+    baseline: dict[str, Any] | None = None
+    """The setting that others are compared with. Keys that it leaves out, and all of them where
+    it is none, have the recipe's own values."""
+
     parameters: dict[str, Sampler] = Field(min_length=1)
     """Dotted key of a recipe's setting → how its values are drawn."""
 
@@ -68,7 +109,11 @@ class Space(Strict):
     sampling_seed: int = Field(0, ge=0, lt=2**31)
     """Of the draws. The same space draws the same settings."""
 
+    budget: Budget = Budget()
     concurrency: PositiveInt = 2
+    stop_collapsed: bool = True
+    """Whether a trial that is condemned ends early, whatever the scheduler."""
+
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
 
@@ -78,6 +123,41 @@ class Space(Strict):
         if not isinstance(parameters, dict):
             return parameters
         return {key: _sampler(key, written) for key, written in parameters.items()}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_goals(self.metric, self.mode)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {[*self.seeds]} names one twice; a seed is run once")
+        for key, value in (self.baseline or {}).items():
+            if key not in self.parameters:
+                varied = ", ".join(self.parameters)
+                raise ValueError(f"baseline: '{key}' does not vary here; what does: {varied}")
+            values = self.parameters[key].values
+            if values is not None and value not in values:
+                raise ValueError(f"baseline: {key}={value!r} is none of its values {[*values]}")
+        return self
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Every metric with its mode."""
+        modes = self.mode if len(self.mode) > 1 else self.mode * len(self.metric)
+        return tuple(Goal(*each) for each in zip(self.metric, modes, strict=True))
+
+    @property
+    def goal(self) -> Goal:
+        """What decides the winner."""
+        return self.goals[0]
+
+
+def _check_goals(metrics: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    if len(set(metrics)) < len(metrics):
+        raise ValueError(f"metric: {[*metrics]} names one twice")
+    if len(modes) not in (1, len(metrics)):
+        raise ValueError(
+            f"mode: {[*modes]} has {len(modes)} for the {len(metrics)} metrics {[*metrics]}; give "
+            "one for all, or one for each"
+        )
 
 
 def _sampler(key: str, written: Any) -> Any:

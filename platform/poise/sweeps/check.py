@@ -86,14 +86,15 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
         *(TEACHER_METRICS if signals.num_prototypes is not None else ()),
         *(RECONSTRUCTION_METRICS if signals.reconstructs else ()),
     )
-    if space.metric not in metrics:
-        hint = nearest(space.metric, metrics) or f"; there are {', '.join(metrics)}"
-        raise PoiseError(f"{source}: metric: no run logs '{space.metric}'{hint}")
-    if space.metric.startswith("eval/") and recipe.evaluation.queries is None:
-        raise PoiseError(
-            f"{source}: metric: '{space.metric}' is never measured, because the recipe's "
-            "evaluation.queries names no labelled dataset"
-        )
+    for metric in space.metric:
+        if metric not in metrics:
+            hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"
+            raise PoiseError(f"{source}: metric: no run logs '{metric}'{hint}")
+        if metric.startswith("eval/") and recipe.evaluation.queries is None:
+            raise PoiseError(
+                f"{source}: metric: '{metric}' is never measured, because the recipe's "
+                "evaluation.queries names no labelled dataset"
+            )
 
 
 def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:

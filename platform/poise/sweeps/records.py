@@ -20,6 +20,7 @@ from poise.sweeps.settings import Trial
 STUDY_FILE = "study.json"
 TRIAL_FILE = "trial.json"
 
+Command = Literal["sweep", "ablate"]
 State = Literal["running", "finished", "stopped", "failed"]
 """``stopped``: early, by the scheduler. Whatever is still ``running`` when nothing runs was
 interrupted."""
@@ -47,6 +48,9 @@ class TrialRecord:
     checkpoint: str | None = None
     reason: str = ""
     """Why it failed, in one line."""
+
+    stopped_by: str | None = None
+    """What ended it early: a scheduler's name, or ``CollapseStopper``."""
 
     @property
     def is_done(self) -> bool:
@@ -77,6 +81,9 @@ class Study:
 
     overrides: tuple[str, ...]
 
+    command: Command = "sweep"
+    """The verb that it was begun with: what its settings are, and in which order they run."""
+
     @property
     def folder(self) -> Path:
         """Of everything that the study leaves."""
@@ -95,6 +102,7 @@ class Study:
             "recipe": self.recipe.model_dump(mode="json"),
             "source": self.source,
             "overrides": list(self.overrides),
+            "command": self.command,
         }
         write_json(self.folder / STUDY_FILE, content)
 
@@ -104,9 +112,9 @@ class Study:
         return _as_record(read_json(path)) if path.exists() else None
 
     def records(self) -> list[TrialRecord]:
-        """Every trial that began, in the order of names."""
-        paths = sorted(self.folder.glob(f"*/{TRIAL_FILE}"), key=_numbered)
-        return [_as_record(read_json(path)) for path in paths]
+        """Every trial that began, setting by setting."""
+        records = [_as_record(read_json(path)) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
+        return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
 
     def write(self, record: TrialRecord) -> None:
         """Replaces a trial's record in one step."""
@@ -124,6 +132,7 @@ def load_study(folder: Path) -> Study:
         recipe=Recipe.model_validate(content["recipe"]),
         source=content["source"],
         overrides=tuple(content["overrides"]),
+        command=content.get("command", "sweep"),
     )
 
 
@@ -163,7 +172,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def _numbered(path: Path) -> tuple[int, str]:
-    return len(path.parent.name), path.parent.name  # t99 before t100

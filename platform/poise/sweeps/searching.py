@@ -142,7 +142,7 @@ class Suggested:
         setting[record.trial.name] = record
         if len(setting) < len(self._space.seeds):
             return
-        values = [each.metrics.get(self._space.metric, math.nan) for each in setting.values()]
+        values = [each.metrics.get(self._space.goal.metric, math.nan) for each in setting.values()]
         finite = [value for value in values if math.isfinite(value)]
         if finite:
             self._study.add_evaluated_point(record.trial.settings, sum(finite) / len(finite))
@@ -210,8 +210,8 @@ def _optuna(space: Space) -> Any:
     _check_options(OptunaSearch, space.searcher.options, "searcher optuna")
     return OptunaSearch(
         space={key: domain(sampler) for key, sampler in space.parameters.items()},
-        metric=space.metric,
-        mode=space.mode,
+        metric=space.goal.metric,
+        mode=space.goal.mode,
         seed=space.sampling_seed,
         **space.searcher.options,
     )

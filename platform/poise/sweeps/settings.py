@@ -24,6 +24,8 @@ class Trial:
     """One recipe of the space."""
 
     name: str
+    """See ``trial_name``."""
+
     setting: int
     """Trials of one setting differ in their seed alone."""
 
@@ -65,11 +67,12 @@ def draw_trials(space: Space) -> list[Trial]:
 def seeded(space: Space, setting: int, settings: dict[str, Any]) -> list[Trial]:
     """A setting's trials, one per seed: each sees the images and crops of its seed."""
     ordered = {key: settings[key] for key in space.parameters}
-    first = setting * len(space.seeds) + 1
-    return [
-        Trial(f"t{first + index:02d}", setting, ordered, seed)
-        for index, seed in enumerate(space.seeds)
-    ]
+    return [Trial(trial_name(setting, seed), setting, ordered, seed) for seed in space.seeds]
+
+
+def trial_name(setting: int, seed: int) -> str:
+    """``t03-s1``, whatever other settings and seeds there are: a study may be extended."""
+    return f"t{setting + 1:02d}-s{seed}"
 
 
 def domain(sampler: Sampler) -> Any:

@@ -120,8 +120,8 @@ def _run_trials(study: Study, run: Run, display: ProgressDisplay) -> None:
     tuner = tune.Tuner(
         trainable(Context(study, str(home()), run, display.board)),
         tune_config=tune.TuneConfig(
-            metric=study.space.metric,
-            mode=study.space.mode,
+            metric=study.space.goal.metric,
+            mode=study.space.goal.mode,
             search_alg=searcher,
             scheduler=scheduler(study.space, total_steps_of(study.recipe), study.source),
             num_samples=num_left,
@@ -179,7 +179,7 @@ def _concurrency(study: Study, say: Any) -> int:
 
 def _conclude(study: Study, run: Run) -> StudyResult:
     records = study.records()
-    best = best_of(records, study.space.metric, study.space.mode)
+    best = best_of(records, *study.space.goal)
     registered = _register(study, run, best) if best is not None else None
     histories = {record.trial.name: seen_history(run, record) for record in records}
     report = write_report(study, run, records, histories, best, registered)
@@ -190,7 +190,7 @@ def _conclude(study: Study, run: Run) -> StudyResult:
             "poise.registered": registered or "nothing",
         },
     )
-    link = study_link(run.store, run.run_id, study.space.metric)
+    link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
         study, tuple(records), best, registered, report, redacted(run.store.uri), link
     )
@@ -219,7 +219,7 @@ def _register(study: Study, run: Run, best: TrialRecord) -> str:
     recipe: Recipe = best.trial.recipe(study.recipe, study.name)
     history = seen_history(run, best)
     finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
-    return register_finished(run.store, recipe, finished, study.space.metric)
+    return register_finished(run.store, recipe, finished, study.space.goal.metric)
 
 
 def _program() -> str:

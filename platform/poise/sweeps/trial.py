@@ -75,7 +75,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
             run,
             f"{study.name}/{trial.name}",
             observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-            callbacks=[_Reports(study.space.metric, total_steps)],
+            callbacks=[_Reports(study.space.goal.metric, total_steps)],
         )
     return concluded(record, finished)
 

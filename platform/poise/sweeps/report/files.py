@@ -52,8 +52,8 @@ def write_report(
 def _opening(
     study: Study, records: Sequence[TrialRecord], best: TrialRecord | None, registered: str | None
 ) -> list[str]:
-    goal = "largest" if study.space.mode == "max" else "smallest"
-    metric = study.space.metric
+    metric, mode = study.space.goal
+    goal = "largest" if mode == "max" else "smallest"
     outcome = (
         f"**Best healthy trial: {best.trial.name}**, {metric} {best.metrics[metric]:.4g} (the "
         f"{goal} wins), registered as `{registered}`."

@@ -15,7 +15,7 @@ Row = list[str | int | float | None]
 def table(study: Study, records: Sequence[TrialRecord]) -> tuple[list[str], list[Row]]:
     """Headers and a row per trial: what varies, the verdict and the figures."""
     keys = list(study.space.parameters)
-    metric = study.space.metric
+    metric = study.space.goal.metric
     relative = study.recipe.objective.signals.relative_loss
     losses = [relative] if relative else []
     extra = [] if metric in ("eval/knn_top1", *(name for name, _ in losses)) else [metric]
