@@ -127,6 +127,13 @@ def test_a_model_that_timm_norms_after_pooling_uses_that_norm_and_every_paramete
     assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
 
 
+def test_a_residual_network_never_convolves_in_bf16_on_a_cpu_where_gradients_came_out_nan() -> None:
+    backbone = build_backbone(BackboneConfig(name="resnet10t", drop_path=0), image_px=32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = backbone(torch.rand(2, 3, 32, 32))
+    assert features.dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -201,6 +201,10 @@ class ResNetBackbone(nn.Module):
         self.feature_dim: int = timm_model.num_features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of images [B, 3, h, w]: [B, D]."""
-        features: Tensor = self.timm_model(images)
+        """Features of images [B, 3, h, w]: [B, D].
+
+        On a CPU always in fp32: gradients of its bf16 convolutions come out NaN now and then.
+        """
+        with torch.autocast("cpu", enabled=False):
+            features: Tensor = self.timm_model(images)
         return features
