@@ -1,0 +1,89 @@
+"""The probes that need no labels: in how many directions a backbone tells images apart.
+
+In: features of a bank, or a dataset and the views that a recipe trains on. Out: ``(name, value)``
+pairs. Next: ``poise.evaluation.online``.
+
+``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images, as k-NN sees them: of
+the very features of its bank, so it costs one product and a spectrum. The paper finds 25,600
+images enough; of a larger bank as many are taken, evenly spaced.
+
+``lidar`` (``lidar/poise-v1``) is LiDAR (arXiv 2312.04000) of 512 images, 4 views of each: the
+global views that training would cut of them, colours included, in its first epochs under seed 0.
+Both images and views are the same at every step and in every run of a dataset, so that figures
+differ by the backbone alone. The paper takes 1000 images and 50 views; here the cost has to be
+small beside k-NN's 12,000 images: 2048 views, an eighth.
+
+Neither says that features are good, only in how many directions they differ: compare runs of one
+objective, backbone and dataset.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.views import ViewsConfig
+from poise.data.batch import ViewBatch
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.photometry import Photometry
+from poise.data.views import ViewCutter
+from poise.diagnostics.spectrum import rankme, singular_values
+from poise.diagnostics.view_agreement import lidar
+from poise.evaluation.features import features_of
+from poise.evaluation.images import CACHE_BYTES, Batch, EvaluationImages
+from poise.evaluation.passes import Normalization
+
+RANKME_PROTOCOL = "rankme/poise-v1"
+LIDAR_PROTOCOL = "lidar/poise-v1"
+
+_RANKME_IMAGES = 25_600
+_LIDAR_IMAGES, _LIDAR_VIEWS = 512, 4
+_SEED = 0
+_VIEWS_AT_ONCE = 64
+
+
+def rankme_probe(features: Tensor) -> Iterator[tuple[str, float]]:
+    """Yields ``rankme`` of a bank's features [m, D]: from 1, collapsed, to min(m, D)."""
+    spacing = -(-len(features) // _RANKME_IMAGES)
+    yield "rankme", rankme(singular_values(features[::spacing])).item()
+
+
+def lidar_probe(
+    backbone: nn.Module,
+    views: "TrainingViews",
+    normalization: Normalization,
+    device: torch.device,
+) -> Iterator[tuple[str, float]]:
+    """Yields ``lidar``: from 1, collapsed, to min(images − 1, D). The modules keep their modes."""
+    at_once = max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS)
+    features, _ = features_of(backbone, views, normalization, device, at_once)
+    yield "lidar", lidar(features.unflatten(0, (len(views), _LIDAR_VIEWS)).transpose(0, 1)).item()
+
+
+class TrainingViews(EvaluationImages):
+    """Some of a dataset's images, in their place views of each as training sees them.
+
+    Rows are image by image, the views of each together. Small sets are kept, as images are: then
+    views are cut once in a run.
+    """
+
+    def __init__(self, dataset: ImageDataset, config: ViewsConfig) -> None:
+        """Chooses the images of a dataset; reads none yet. Local views of ``config`` are none."""
+        super().__init__(
+            dataset, config.global_px, _LIDAR_IMAGES, _SEED, CACHE_BYTES // _LIDAR_VIEWS
+        )
+        self._num_epochs = -(-_LIDAR_VIEWS // config.global_count)
+        self._cut = ViewCutter(config.model_copy(update={"local_count": 0}), _SEED)
+        self._photometry = Photometry(config, mean=(0, 0, 0), std=(1, 1, 1))
+
+    def _prepare(self, encoded: EncodedBatch) -> Batch:
+        epochs = [self._colored(self._cut(encoded, epoch)) for epoch in range(self._num_epochs)]
+        views = torch.cat(epochs)[:_LIDAR_VIEWS].transpose(0, 1)  # [b, V, 3, px, px]
+        labels = torch.from_numpy(encoded.labels).repeat_interleave(_LIDAR_VIEWS)
+        return views.flatten(0, 1), labels
+
+    def _colored(self, batch: ViewBatch) -> Tensor:
+        # Training rounds colours to uint8 too, before it normalises them.
+        return self._photometry.colors(
+            self._photometry(batch.global_views, batch.global_photometry)
+        )
