@@ -11,14 +11,14 @@ from poise.objectives.base import Observation
 
 def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(7)
-    features = torch.randn(12, 6, generator=generator)
+    features = torch.randn(2, 12, 6, generator=generator)
     teacher = torch.randn(2, 12, 9, generator=generator).softmax(-1)
     student = torch.randn(4, 12, 9, generator=generator)
     pixels = torch.randn(2, 12, 5, generator=generator)
     losses = torch.arange(12.0)
     rows = slice(rank * 12 // num_workers, (rank + 1) * 12 // num_workers)
     observation = Observation(
-        features=features[rows],
+        features=features[:, rows],
         teacher_probs=teacher[:, rows],
         student_logits=student[:, rows],
         center=torch.arange(9.0),

@@ -7,14 +7,17 @@ numbers; ``poise.sweeps`` and the command line show the verdict.
 
 from poise.diagnostics.judge import judge
 from poise.diagnostics.observe import diagnose
-from poise.diagnostics.parameters import ema_gap
+from poise.diagnostics.parameters import ema_gap, gradient_norms
+from poise.diagnostics.prototypes import AssignmentWindow
 from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
 
 __all__ = [
+    "AssignmentWindow",
     "Thresholds",
     "Verdict",
     "VerdictKind",
     "diagnose",
     "ema_gap",
+    "gradient_norms",
     "judge",
 ]

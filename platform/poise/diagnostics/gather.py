@@ -14,21 +14,29 @@ from torch import Tensor
 
 def mean_over_workers(value: Tensor) -> Tensor:
     """The mean of every worker's ``value``, elementwise; same shape."""
-    if _num_workers() == 1:
+    if num_workers() == 1:
         return value
     total = value.clone()
     dist.all_reduce(total)
-    return total / _num_workers()
+    return total / num_workers()
 
 
-def rows_of_all_workers(rows: Tensor) -> Tensor:
-    """Every worker's ``rows`` [n, …] below one another: [workers · n, …], in order of rank."""
-    if _num_workers() == 1:
+def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:
+    """Every worker's ``rows`` [n, …] below one another: [workers · n, …], in order of rank.
+
+    Args:
+        rows: of this worker.
+        at_most: rows in total; every worker gives its first ones, at least one.
+    """
+    if at_most is not None:
+        rows = rows[: max(1, at_most // num_workers())]
+    if num_workers() == 1:
         return rows
-    gathered = [torch.empty_like(rows) for _ in range(_num_workers())]
+    gathered = [torch.empty_like(rows) for _ in range(num_workers())]
     dist.all_gather(gathered, rows.contiguous())
     return torch.cat(gathered)
 
 
-def _num_workers() -> int:
+def num_workers() -> int:
+    """Training workers; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -3,6 +3,8 @@
 In: what the objective shows (this worker's share), and numbers that the loop has already. Out:
 ``(name, value)`` pairs of the global batch. Next: the run's log, and ``poise.diagnostics.verdict``
 on their history.
+
+Collectives are called in an order that depends on what an observation has, never on its values.
 """
 
 import math
@@ -11,13 +13,24 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from poise.diagnostics import features as feature_metrics
-from poise.diagnostics import reconstruction
+from poise.diagnostics import prototypes, reconstruction
 from poise.diagnostics import self_distillation as distillation
 from poise.diagnostics.gather import mean_over_workers, rows_of_all_workers
+from poise.diagnostics.patches import patch_metrics
+from poise.diagnostics.prototypes import AssignmentWindow
+from poise.diagnostics.spectrum import spectrum_metrics
+from poise.diagnostics.spread import spread_metrics
+from poise.diagnostics.view_agreement import view_metrics
+from poise.models.last_tokens import OBSERVED_IMAGES, LastTokens
 from poise.objectives.base import Observation
 
 NO_SCALARS: Mapping[str, Tensor] = {}
+
+MAX_FEATURES = 1024
+"""Features of all views and workers that are looked at, as cost grows with their number squared.
+
+Every worker gives all views of its first images.
+"""
 
 OVER_LN_K = {
     "teacher/entropy": "teacher/entropy_over_ln_k",
@@ -29,7 +42,9 @@ OVER_LN_K = {
 
 
 def diagnose(
-    observation: Observation, scalars: Mapping[str, Tensor] = NO_SCALARS
+    observation: Observation,
+    scalars: Mapping[str, Tensor] = NO_SCALARS,
+    window: AssignmentWindow | None = None,
 ) -> Iterator[tuple[str, float]]:
     """Yields every number that the observation allows, of the global batch.
 
@@ -40,11 +55,12 @@ def diagnose(
         observation: this worker's share of the batch.
         scalars: 0-dimensional tensors on the observation's device that the loop has at hand, by
             name (``gradient/norm``): averaged over workers, fetched along.
+        window: of earlier observations of the run, takes this one in; none sees this one alone.
     """
-    numbers = _measure(observation, scalars)
+    numbers = _measure(observation, scalars, window or AssignmentWindow())
     if not numbers:
         return
-    fetched = torch.stack(list(numbers.values())).tolist()
+    fetched = torch.stack([number.double() for number in numbers.values()]).tolist()
     values = reconstruction.defined(dict(zip(numbers, fetched, strict=True)))
     yield from values.items()
     if observation.teacher_probs is not None:
@@ -55,48 +71,63 @@ def diagnose(
 
 
 @torch.no_grad()
-def _measure(observation: Observation, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _measure(
+    observation: Observation, scalars: Mapping[str, Tensor], window: AssignmentWindow
+) -> dict[str, Tensor]:
     averaged = {name: value.detach().float() for name, value in scalars.items()}
     numbers: dict[str, Tensor] = {}
     if observation.teacher_probs is not None:
-        averaged |= _teacher_averages(observation.teacher_probs, observation.student_logits)
+        averaged |= distillation.batch_averages(
+            observation.teacher_probs, observation.student_logits
+        )
     if averaged:
         mean = mean_over_workers(torch.stack(list(averaged.values())))
         numbers |= zip(averaged, mean.unbind(), strict=True)
     if observation.teacher_probs is not None:
-        numbers |= _teacher_derived(observation.teacher_probs, numbers)
+        numbers |= _assignments(observation.teacher_probs, numbers["teacher/entropy"], window)
     if observation.features is not None:
-        rows = rows_of_all_workers(observation.features.float())
-        numbers["features/std"] = feature_metrics.feature_std(rows)
-        numbers["features/rankme"] = feature_metrics.rankme(rows)
+        numbers |= _features(observation.features)
+    if observation.tokens is not None:
+        numbers |= _tokens(observation.tokens)
     if observation.predictions is not None and observation.targets is not None:
         own = reconstruction.moments(observation.predictions.float(), observation.targets.float())
         numbers |= reconstruction.shares(mean_over_workers(own))
+    if observation.prototypes is not None:
+        numbers["prototypes/duplicate_share"] = prototypes.duplicate_share(observation.prototypes)
     if observation.center is not None:
         numbers["center/norm"] = distillation.center_norm(observation.center)
     return numbers
 
 
-def _teacher_averages(teacher_probs: Tensor, student_logits: Tensor | None) -> dict[str, Tensor]:
-    averages = {"teacher/entropy": distillation.entropy(teacher_probs)}
-    if student_logits is not None and len(student_logits) > 1:
-        averages["teacher/cross_entropy"] = distillation.cross_entropy(
-            teacher_probs, student_logits
-        )
-    return averages
-
-
-def _teacher_derived(teacher_probs: Tensor, numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    entropy = numbers["teacher/entropy"]
-    marginal = distillation.marginal_entropy(
-        mean_over_workers(teacher_probs.float().mean(dim=(0, 1)))
-    )
-    derived = {
+def _assignments(
+    teacher_probs: Tensor, entropy: Tensor, window: AssignmentWindow
+) -> dict[str, Tensor]:
+    """What the targets [G, B, K] of all workers say together."""
+    mean_probs = mean_over_workers(teacher_probs.float().mean(dim=(0, 1)))
+    window.add(rows_of_all_workers(teacher_probs.argmax(dim=-1).flatten()), mean_probs)
+    marginal = distillation.marginal_entropy(mean_probs)
+    return {
         "teacher/marginal_entropy": marginal,
         "teacher/mutual_information": distillation.mutual_information(marginal, entropy),
+        **prototypes.usage_metrics(window),
     }
-    if "teacher/cross_entropy" in numbers:
-        derived["teacher/kl"] = distillation.kl_divergence(
-            numbers["teacher/cross_entropy"], entropy
-        )
-    return derived
+
+
+def _features(features: Tensor) -> dict[str, Tensor]:
+    """Of several views of the same images, [V, B, D]."""
+    by_image = features.float().transpose(0, 1)  # [B, V, D]
+    views = rows_of_all_workers(by_image, MAX_FEATURES // len(features)).transpose(0, 1)
+    numbers = spectrum_metrics(views.flatten(0, 1)) | spread_metrics(views[0])
+    return numbers | view_metrics(views) if len(views) > 1 else numbers
+
+
+def _tokens(tokens: LastTokens) -> dict[str, Tensor]:
+    def gathered(rows: Tensor) -> Tensor:
+        return rows_of_all_workers(rows, OBSERVED_IMAGES)
+
+    classes = tokens.class_tokens
+    return patch_metrics(
+        gathered(tokens.patches),
+        None if classes is None else gathered(classes),
+        gathered(tokens.patch_norms),
+    )

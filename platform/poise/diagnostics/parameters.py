@@ -1,7 +1,7 @@
 """What the parameters show.
 
 In: parameters. Out: 0-dimensional tensors on their device. Next: the training loop, which knows
-when in a step to ask (after the optimiser).
+when in a step to ask (of gradients before they are clipped, of the teacher after the optimiser).
 
 With data-parallel training they are the same on every worker: no collective is needed.
 """
@@ -9,7 +9,7 @@ With data-parallel training they are the same on every worker: no collective is 
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 
@@ -31,3 +31,27 @@ def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
         raise ValueError(f"{len(students)} student parameters but {len(teachers)} of the teacher")
     differences = torch._foreach_sub([parameter.detach() for parameter in students], teachers)
     return (get_total_norm(differences) / get_total_norm(teachers)).float()
+
+
+BACKBONE = "backbone."
+"""What the names of a backbone's parameters begin with, in whatever is trained."""
+
+
+@torch.no_grad()
+def gradient_norms(trained: nn.Module) -> dict[str, Tensor]:
+    """‖g‖₂ over the gradients of the backbone, and over those of all else (the head), by name.
+
+    Before clipping; a part without gradients is left out. Cost: one pass over the gradients,
+    fused; for log intervals.
+
+    Healthy: both settle within the warm-up, and neither is a thousandth of the other. Broken: the
+    backbone's falls to 0 while the head's does not, the signal no longer arrives (saturated
+    prototypes); either grows without end, a divergence on its way.
+    """
+    parts: dict[str, list[Tensor]] = {"gradient/norm_backbone": [], "gradient/norm_head": []}
+    for name, parameter in trained.named_parameters():
+        if parameter.grad is not None:
+            is_backbone = name.startswith(BACKBONE)
+            part = "gradient/norm_backbone" if is_backbone else "gradient/norm_head"
+            parts[part].append(parameter.grad)
+    return {name: get_total_norm(found).float() for name, found in parts.items() if found}

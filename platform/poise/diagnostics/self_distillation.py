@@ -1,7 +1,8 @@
 """What the teacher tells the student, and whether it still says anything.
 
 In: the targets and the student's logits of one step. Out: 0-dimensional tensors on the same
-device, in nats. Next: ``poise.diagnostics.observe``.
+device, in nats; ``batch_averages`` names those that workers average. Next:
+``poise.diagnostics.observe``.
 
 Letters: G global views, V views (the G global ones first), B images, K prototypes. P_t are the
 teacher's targets, P_s the student's softmax, h the entropy.
@@ -28,43 +29,65 @@ def entropy(probs: Tensor) -> Tensor:
     return mean
 
 
-def cross_entropy(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
-    """Mean over images and DINO's pairs (i, v), i ≠ v, of −Σ_k P_t^i,k ln P_s^v,k.
+def entropies_of(logits: Tensor) -> Tensor:
+    """Mean of h(softmax(s)) of each view's logits s [V, B, K], in nats: [V].
 
-    The pairs are never formed. With s the logits, Z_v = logsumexp(s_v) and S = Σ_v s_v, the sum
-    over pairs is Σ_v n_v Z_v − (Σ_i P_t^i)·S + Σ_i P_t^i·s_i, where n_v counts the teacher views
-    that view v is compared with.
+    Cost: four passes over the logits; temporaries of one view's size.
+
+    Healthy: above the teacher's, as it is sharpened, and falling with it; of local views above
+    that of global ones, as they show less. Broken: ln K or 0 together with the teacher's.
+    """
+    views = [view.float().log_softmax(-1) for view in logits]
+    return torch.stack([-(view.exp() * view).sum(-1).mean() for view in views])
+
+
+def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
+    """Of each student view v: −Σ_k P_t^i,k ln P_s^v,k, mean over images, summed over views i ≠ v.
+
+    The pairs (i, v) are never formed. With s the logits and Z_v = logsumexp(s_v), view v's sum is
+    n_v Z_v − (Σ_i P_t^i)·s_v + P_t^v·s_v, where n_v counts the teacher views that it is compared
+    with, and the last term is there if v itself is one of the teacher's views.
 
     Args:
         teacher_probs: [G, B, K].
-        student_logits: [V, B, K] with V ≥ 2, divided by the student's temperature; view i of the
-            teacher and view i of the student are the same picture.
+        student_logits: [V, B, K] divided by the student's temperature; view i of the teacher and
+            view i of the student are the same picture.
 
-    Cost: two passes over the student's logits and two over the targets; temporaries of the
-    targets' size. It equals DINO's loss.
+    Returns:
+        [V]; 0 of a view that is compared with none.
+
+    Cost: three passes over the student's logits and two over the targets; temporaries of one
+    view's size.
+    """
+    everything = teacher_probs.sum(0, dtype=torch.float32)  # [B, K]
+    sums = []
+    for index, view in enumerate(student_logits):
+        view, is_own = view.float(), index < len(teacher_probs)
+        total = (len(teacher_probs) - is_own) * view.logsumexp(-1)
+        total = total - torch.linalg.vecdot(everything, view)
+        if is_own:
+            total = total + torch.linalg.vecdot(teacher_probs[index].float(), view)
+        sums.append(total.mean())
+    return torch.stack(sums)
+
+
+def cross_entropy(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
+    """Mean over images and DINO's pairs (i, v), i ≠ v, of −Σ_k P_t^i,k ln P_s^v,k.
+
+    Arguments and cost as of ``cross_entropies``, with V ≥ 2. It equals DINO's loss.
 
     Healthy: falls below ln K, perhaps after a bump when the last layer is released. Broken: rests
     on ln K or drops to 0; read it with ``entropy`` and the mutual information, never alone.
     """
-    teacher, student = teacher_probs.float(), student_logits.float()
-    num_teacher, num_student = len(teacher), len(student)
-    same_view = torch.linalg.vecdot(teacher, student[:num_teacher])  # [G, B]
-    all_views = torch.linalg.vecdot(teacher.sum(0), student.sum(0))  # [B]
-    compared_with = torch.full((num_student, 1), float(num_teacher), device=student.device)
-    compared_with[:num_teacher] -= 1
-    # View by view: logsumexp holds a temporary as large as what it is given.
-    normalizers = torch.stack([view.logsumexp(-1) for view in student])  # [V, B]
-    normalizers = (compared_with * normalizers).sum(0)  # [B]
-    num_pairs = num_teacher * (num_student - 1)
-    total: Tensor = (normalizers - all_views + same_view.sum(0)).mean()
-    return total / num_pairs
+    num_pairs = len(teacher_probs) * (len(student_logits) - 1)
+    return cross_entropies(teacher_probs, student_logits).sum() / num_pairs
 
 
 def kl_divergence(cross_entropy: Tensor, entropy: Tensor) -> Tensor:
     """KL(P_t‖P_s) averaged over DINO's pairs: the cross-entropy less the teacher's entropy.
 
-    Every teacher view is in V − 1 pairs, so the plain mean entropy is the pairs' too. Rounding
-    below 0 is cut off. Cost: none.
+    Every teacher view is in V − 1 pairs, as many of each kind as any other teacher view, so the
+    plain mean entropy is the pairs' too. Rounding below 0 is cut off. Cost: none.
 
     Healthy: clearly above 0, the student always has something to learn. Broken: 0, teacher and
     student agree because neither looks at the image.
@@ -103,3 +126,34 @@ def center_norm(center: Tensor) -> Tensor:
     """
     norm: Tensor = torch.linalg.vector_norm(center.float())
     return norm
+
+
+def batch_averages(teacher_probs: Tensor, student_logits: Tensor | None) -> dict[str, Tensor]:
+    """Every number of this module that is a mean over images, by name; see each one's function.
+
+    ``_global`` and ``_local`` are of student views of that kind, of the pairs they are in, and
+    missing where there are none.
+
+    Args:
+        teacher_probs: [G, B, K].
+        student_logits: [V, B, K] as of ``cross_entropies``, or none.
+    """
+    averages = {"teacher/entropy": entropy(teacher_probs)}
+    if student_logits is None:
+        return averages
+    num_global, num_views = len(teacher_probs), len(student_logits)
+    sums, entropies = cross_entropies(teacher_probs, student_logits), entropies_of(student_logits)
+    kinds = {
+        "": (slice(None), num_views - 1),
+        "_global": (slice(None, num_global), num_global - 1),
+        "_local": (slice(num_global, None), num_views - num_global),
+    }  # the views, and how many of them each teacher view is compared with
+    for kind, (views, num_compared) in kinds.items():
+        if num_compared:
+            crossed = sums[views].sum() / (num_global * num_compared)
+            averages[f"teacher/kl{kind}"] = kl_divergence(crossed, averages["teacher/entropy"])
+        if kind and len(entropies[views]):
+            averages[f"student/entropy{kind}"] = entropies[views].mean()
+    if num_views > 1:
+        averages["teacher/cross_entropy"] = sums.sum() / (num_global * (num_views - 1))
+    return averages

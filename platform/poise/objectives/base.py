@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from poise.data.batch import ViewBatch
+from poise.models.last_tokens import LastTokens
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Progress:
 class Observation:
     """What diagnostics may look at after a step: detached, of this worker alone.
 
-    An objective fills what it has.
+    An objective fills what it has. Every worker's has the same shapes.
     """
 
-    features: Tensor | None = None  # [n, D] backbone features, of what it saw of each image
-    teacher_probs: Tensor | None = None  # [G, B, K] the targets
-    student_logits: Tensor | None = None  # [V, B, K] divided by the student's temperature
+    features: Tensor | None = None  # [V, B, D] backbone features, of V views of the same images
+    tokens: LastTokens | None = None  # of a few whole images; transformers alone have them
+    teacher_probs: Tensor | None = None  # [G, B, K] the targets, of the G global views
+    student_logits: Tensor | None = None  # [V, B, K] over the student's temperature; global first
+    prototypes: Tensor | None = None  # [K, d] their directions
     center: Tensor | None = None  # [K]
     predictions: Tensor | None = None  # [n, C] of hidden patches
     targets: Tensor | None = None  # [n, C] what they should have been
@@ -81,7 +84,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def observe(self) -> Observation:
-        """What diagnostics may look at, of the latest step."""
+        """What diagnostics may look at, of the latest step.
+
+        Must change neither state nor what training draws at random.
+        """
 
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
         """What a person should look at: RGB pictures by name, uint8 [3, h, w].

@@ -15,6 +15,7 @@ from poise.data.batch import ViewBatch
 from poise.data.photometry import Photometry
 from poise.models.backbone import build_backbone
 from poise.models.heads import DinoHead
+from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 from poise.objectives.loss import dino_loss
 from poise.objectives.schedules import cosine, linear_then_constant
@@ -88,7 +89,8 @@ class Dino(Objective):
         student_logits = self.student(globals_, locals_)  # [V, B, K]
         loss = dino_loss(student_logits, targets, self.config.student_temp)
         self._latest = {
-            "features": features.flatten(0, 1),
+            "images": globals_[0, :OBSERVED_IMAGES].clone(),  # a part would keep the whole alive
+            "features": features,
             "targets": targets,
             "student_logits": student_logits.detach(),
             "logit_sum": teacher_logits.sum(dim=0),
@@ -98,11 +100,13 @@ class Dino(Objective):
         return StepResult(loss, {"loss/over_ln_k": over_ln_k})
 
     def observe(self) -> Observation:
-        """The latest step, for diagnostics."""
+        """The latest step, for diagnostics: all features are the teacher's."""
         return Observation(
             features=self._latest["features"].float(),
+            tokens=last_tokens(self.teacher.backbone, self._latest["images"]),
             teacher_probs=self._latest["targets"],
             student_logits=self._latest["student_logits"].float() / self.config.student_temp,
+            prototypes=self.teacher.head.last_layer.weight_v,
             center=self.center,
         )
 

@@ -14,6 +14,7 @@ from poise.data.batch import ViewBatch
 from poise.data.draws import uniforms_on_device
 from poise.data.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 
@@ -71,7 +72,8 @@ class Mae(Objective):
         predictions, latent = self.autoencoder(patches, order, self.num_visible)
         predictions = predictions.float()
         self._latest = {
-            "features": self.backbone.feature(latent.detach()),
+            "images": images[:OBSERVED_IMAGES].clone(),  # a part would keep the whole alive
+            "features": self.backbone.feature(latent.detach())[None],
             "targets": targets.flatten(0, 1),
             "predictions": predictions.detach().flatten(0, 1),
         }
@@ -85,9 +87,14 @@ class Mae(Objective):
         return (patches - mean) / std
 
     def observe(self) -> Observation:
-        """The latest step, for diagnostics."""
+        """The latest step, for diagnostics.
+
+        The features are of what was seen of each image; the tokens are of whole images, as a
+        probe will see them.
+        """
         return Observation(
             features=self._latest["features"].float(),
+            tokens=last_tokens(self.backbone, self._latest["images"]),
             targets=self._latest["targets"],
             predictions=self._latest["predictions"],
         )

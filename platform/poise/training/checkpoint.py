@@ -27,7 +27,7 @@ def save_checkpoint(
     recipe: Recipe,
     history: Sequence[tuple[int, dict[str, float]]],
 ) -> None:
-    """Writes student, teacher, centre, optimiser, step and history.
+    """Writes student, teacher, centre, optimiser, step, history, and what diagnostics remember.
 
     The step is also the position in the plan and in every schedule; what is drawn at random is a
     function of it, so there is no random state to keep.
@@ -37,6 +37,7 @@ def save_checkpoint(
         "objective": state.objective.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "step": state.step,
+        "window": state.window.state_dict(),
     }
     partial = folder / f"{STATE_FILE}.partial"
     torch.save(tensors, partial)
@@ -82,6 +83,8 @@ def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> Histo
     state.objective.load_state_dict(tensors["objective"])
     state.optimizer.load_state_dict(tensors["optimizer"])
     state.step = tensors["step"]
+    if "window" in tensors:  # a checkpoint may be older than the window
+        state.window.load_state_dict(tensors["window"])
     return [(step, metrics) for step, metrics in run["history"]]
 
 
@@ -102,7 +105,7 @@ _PLACEMENT: Any = {
     "data": {"placement", "cut_processes", "prefetch_batches"},
     "training": {
         "num_workers", "cpus_per_worker", "device", "log_every_steps", "checkpoint_every_steps",
-        "keep_checkpoints", "stop_after_steps",
+        "keep_checkpoints", "stop_after_steps", "stop_collapsed",
     },
     "evaluation": True,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.diagnostics import diagnose, ema_gap
+from poise.diagnostics import AssignmentWindow, diagnose, ema_gap, gradient_norms
 from poise.objectives.base import Objective, Progress, StepResult
 from poise.objectives.workers import sum_over_workers
 from poise.training.optimizer import clip_gradients, schedules, set_schedules
@@ -27,6 +27,9 @@ class TrainingState:
     optimizer: Optimizer
     step: int = 0
     """Optimiser steps finished; also the position in the plan."""
+
+    window: AssignmentWindow = field(default_factory=AssignmentWindow)
+    """What diagnostics remember of earlier boundaries."""
 
 
 def train_steps(
@@ -58,14 +61,15 @@ def train_steps(
         curves = schedules(recipe, progress) | objective.schedules(progress)
         set_schedules(state.optimizer, curves)
         _seed_step(recipe.seed, state.step, rank)
-        result, gradient_norm = _train_step(
-            recipe, state, model or objective, batch.to(device), progress
+        is_observed = is_boundary(state.step + 1)
+        result, norms = _train_step(
+            recipe, state, model or objective, batch.to(device), progress, is_observed
         )
         state.step += 1
         meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
         metrics: dict[str, float] = {}
-        if is_boundary(state.step):
-            metrics = meter.read() | curves | _diagnose(objective, gradient_norm)
+        if is_observed:
+            metrics = meter.read() | curves | _diagnose(state, norms)
         yield StepReport(
             step=state.step,
             epoch=state.step / progress.steps_per_epoch,
@@ -77,19 +81,28 @@ def train_steps(
 
 
 def _train_step(
-    recipe: Recipe, state: TrainingState, model: nn.Module, batch: ViewBatch, progress: Progress
-) -> tuple[StepResult, Tensor]:
-    """One optimiser step; its result, and the gradient's norm before clipping."""
+    recipe: Recipe,
+    state: TrainingState,
+    model: nn.Module,
+    batch: ViewBatch,
+    progress: Progress,
+    is_observed: bool,
+) -> tuple[StepResult, dict[str, Tensor]]:
+    """One optimiser step; its result, and the gradients' norms before clipping.
+
+    Those of the parts are measured only where they will be logged.
+    """
     objective, optimizer = state.objective, state.optimizer
     with autocast(recipe.training, batch.sample_ids.device):
         result: StepResult = model(batch, progress)
     optimizer.zero_grad()
     result.loss.backward()
-    gradient_norm = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
+    norms = gradient_norms(objective.trainable) if is_observed else {}
+    norms["gradient/norm"] = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
     objective.before_optimizer(progress)
     optimizer.step()
     objective.after_step(progress)
-    return result, gradient_norm
+    return result, norms
 
 
 def is_diverged(report: StepReport) -> bool:
@@ -110,13 +123,13 @@ def _seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(hash((seed, step, rank)) % 2**63)  # of ints: the same in every process
 
 
-def _diagnose(objective: Objective, gradient_norm: Tensor) -> dict[str, float]:
-    scalars = {"gradient/norm": gradient_norm}
+def _diagnose(state: TrainingState, norms: dict[str, Tensor]) -> dict[str, float]:
+    objective, scalars = state.objective, dict(norms)
     if objective.reference is not None:
         scalars["teacher/ema_gap"] = ema_gap(
             objective.trainable.parameters(), objective.reference.parameters()
         )
-    return dict(diagnose(objective.observe(), scalars))
+    return dict(diagnose(objective.observe(), scalars, state.window))
 
 
 @dataclass
