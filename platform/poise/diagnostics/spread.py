@@ -111,7 +111,8 @@ def nn_distance(directions: Tensor, cosines: Tensor) -> Tensor:
     """
     others = cosines.masked_fill(_same(cosines), -torch.inf)
     # Subtracted, not taken from the cosines: their rounding would keep doubles apart.
-    return (directions - directions[others.argmax(1)]).norm(dim=-1).mean()
+    distances: Tensor = (directions - directions[others.argmax(1)]).norm(dim=-1)
+    return distances.mean()
 
 
 def _pairs(matrix: Tensor) -> Tensor:
