@@ -8,7 +8,7 @@ import sys
 import time
 
 from poise.cli.main import exit_status
-from poise.cli.sweep import carry_out, print_result
+from poise.cli.studying import carry_out, print_result
 from poise.data.ingest import prepare
 from poise.sweeps import StudyResult, begin_study
 

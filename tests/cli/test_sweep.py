@@ -16,8 +16,11 @@ from poise.cli.main import run
         (["a.yaml", "--name", "artifacts"], "--name artifacts: {home} keeps something else under "
          "it; choose another"),
         (["--resume", "lost"], "--resume lost: {home} holds no such study; it holds none"),
-        (["--resume", "lost", "trials=3"], "--resume lost: goes on as the study began and takes "
-         "no trials=3"),
+        (["--extend", "lost", "seeds=[0,1]"], "--extend lost: {home} holds no such study; it holds "
+         "none"),
+        (["--extend", "a.yaml"], "--extend: name the study to add to, beside its file"),
+        (["--extend", "--resume", "a"], "--extend finishes what is left as well; leave --resume "
+         "out"),
         (["--resume", "a", "b"], "--resume: one study at a time, not a and b"),
         (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
         (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "

@@ -54,8 +54,8 @@ def test_several_metrics_have_one_mode_or_one_each_and_the_first_decides() -> No
         ({"mode": ["max", "min"]}, "has 2 for the 1 metrics ['eval/knn_top1']"),
         ({"metric": ["loss/total", "loss/total"]}, "metric: ['loss/total', 'loss/total'] names"),
         ({"seeds": [0, 1, 0]}, "seeds: [0, 1, 0] names one twice"),
-        ({"baseline": {"a.c": 1}}, "baseline: 'a.c' does not vary here; what does: a.b"),
-        ({"baseline": {"a.b": 3}}, "baseline: a.b=3 is none of its values [1, 2]"),
+        ({"baseline": {"a.c": 1}}, "baseline.a.c: does not vary here; what does: a.b"),
+        ({"baseline": {"a.b": 3}}, "baseline.a.b=3 is none of its values [1, 2]"),
     ],
 )
 def test_what_does_not_go_together_in_a_space_names_the_key_and_the_fix(

@@ -4,7 +4,8 @@ from typing import Any
 
 from poise.config import Recipe, Space
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import Command, Study, TrialRecord
+from poise.sweeps.request import plan_settings
 from poise.sweeps.settings import Trial
 from tests.builders import tiny_recipe
 
@@ -22,8 +23,10 @@ def watched_recipe(**changes: Any) -> Recipe:
     return tiny_recipe(evaluation__queries="nowhere", **changes)
 
 
-def make_study(space: Space | None = None) -> Study:
-    return Study("s", space or make_space(), watched_recipe(), "tiny.yaml", ())
+def make_study(space: Space | None = None, command: Command = "sweep") -> Study:
+    space, recipe = space or make_space(), watched_recipe()
+    settings = plan_settings(space, "tiny.yaml", command)
+    return Study("s", space, recipe, "tiny.yaml", (), command, settings)
 
 
 def make_record(

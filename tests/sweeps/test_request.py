@@ -1,36 +1,12 @@
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from poise.config import PoiseError
-from poise.sweeps import begin_study, find_study
-from poise.sweeps.report import REPORT_FILE
-from tests.builders import tiny_recipe
-from tests.evaluation.conftest import MakeDataset, make_dataset
-from tests.sweeps.builders import TEMPERATURE, make_record
-
-__all__ = ["make_dataset"]  # a fixture
-
-
-@pytest.fixture
-def space_file(make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path / "runs"))
-    monkeypatch.chdir(tmp_path)
-    queries = make_dataset("test", [0, 1, 2], seed=1)
-    dataset = make_dataset("train", [0, 1, 2] * 6)
-    recipe = tiny_recipe(data__dataset=str(dataset), evaluation__queries=str(queries))
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    content: dict[str, Any] = {
-        "name": "two",
-        "recipe": "recipe.yaml",
-        "parameters": {TEMPERATURE: {"grid_search": [0.04, 0.07]}},
-    }
-    path = tmp_path / "two.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+from poise.sweeps import begin_study, request_study
+from poise.sweeps.records import load_study
+from tests.sweeps.builders import TEMPERATURE
 
 
 def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> None:
@@ -63,22 +39,25 @@ def test_a_name_is_taken_once(space_file: Path) -> None:
         begin_study(str(space_file), name="a")
 
 
-def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Path) -> None:
-    with pytest.raises(PoiseError, match="no unfinished study of two: there is none"):
-        find_study(None, str(space_file))
-    study = begin_study(str(space_file), ["training.epochs=3"], "a")
-    # How many run at once may change; what they are may not.
-    assert find_study(None, str(space_file), ["training.epochs=3", "concurrency=1"]) == study
-    assert find_study("a", None) == study
-    with pytest.raises(PoiseError, match=r"another recipe's training.epochs \(3 there, 2 here\)"):
-        find_study(None, str(space_file))
-    with pytest.raises(PoiseError, match="holds no such study; it holds a"):
-        find_study("b", None)
+def test_a_request_leaves_nothing_behind_until_it_is_saved(space_file: Path) -> None:
+    study = request_study(str(space_file), name="a")
+    assert not study.folder.exists()
+    study.save()
+    assert load_study(study.folder) == study
 
-    study.write(make_record("t01-s0"))
-    study.write(make_record("t02-s0", state="failed", verdict=None))
-    (study.folder / REPORT_FILE).touch()
-    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02-s0 is left"
-    study.write(make_record("t02-s0"))
-    with pytest.raises(PoiseError, match="no unfinished study of two: all 1 are finished"):
-        find_study(None, str(space_file), ["training.epochs=3"])
+
+def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_file: Path) -> None:
+    for change, message in (
+        ("scheduler.name=asha", "scheduler.name=asha: an ablation runs every setting once"),
+        ("searcher.name=optuna", "searcher.name=optuna: an ablation runs"),
+        (f"parameters.{TEMPERATURE}={{choice: [0.05, 0.07]}}", "baseline: the recipe's own "
+         f"{TEMPERATURE}=0.04 is none of [0.05, 0.07]; add it, or name another: "
+         f"baseline.{TEMPERATURE}=0.05"),
+    ):  # fmt: skip
+        grid = f"parameters.{TEMPERATURE}={{choice: [0.04, 0.07]}}"
+        with pytest.raises(PoiseError, match=re.escape(message)):
+            begin_study(str(space_file), [grid, change], command="ablate")
+    values = f"parameters.{TEMPERATURE}={{choice: [0.05, 0.07]}}"
+    named = f"baseline.{TEMPERATURE}=0.07"
+    study = begin_study(str(space_file), [values, named], command="ablate")
+    assert study.baseline == {TEMPERATURE: 0.07}

@@ -104,6 +104,11 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
 
     if wanted.file is None:
         assert wanted.name is not None
+        if wanted.overrides:
+            raise PoiseError(
+                f"--resume {wanted.name}: goes on as the run began and takes no "
+                f"{wanted.overrides[0]}"
+            )
         return _begun(wanted.name), wanted.name
     recipe = with_absolute_paths(load_recipe(wanted.file, wanted.overrides))
     run_name = wanted.name or _latest_unfinished(recipe)
@@ -192,6 +197,8 @@ def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool)
 
     verdict = finished.verdict
     print(f"verdict: {verdict.kind} - {verdict.evidence}")
+    if finished.stopped_by is not None:
+        print(f"stopped early: by {finished.stopped_by} after step {finished.history[-1][0]}")
     if verdict.advice:
         print(f"advice: {verdict.advice}")
     print(f"backbone: {finished.package}")

@@ -1,10 +1,10 @@
-"""What `--resume` goes on with, written alike for a run and for a study.
+"""What `--resume` and `--extend` go on with, written alike for a run and for a study.
 
     poise VERB --resume NAME                    the one of that name, as it began
     poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished one of this file; with
                                                 --name that one
 
-In: what was typed beside `--resume`. Out: a ``Wanted``. Next: the verb, which looks for it.
+In: what was typed beside the option. Out: a ``Wanted``. Next: the verb, which looks for it.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,19 @@ class Wanted:
     overrides: tuple[str, ...] = ()
 
 
-def read_words(words: Sequence[str], name: str | None, kind: str) -> Wanted:
+def read_words(
+    words: Sequence[str], name: str | None, kind: str, option: str = "--resume"
+) -> Wanted:
     """Tells names, files and settings apart.
 
     Args:
-        words: beside `--resume`, in any order.
+        words: beside the option, in any order.
         name: given as `--name`.
-        kind: what is resumed, `run` or `study`, for messages.
+        kind: what is gone on with, `run` or `study`, for messages.
+        option: which one it is, for messages.
 
     Raises:
-        PoiseError: nothing is named, too much is, or what is named alone is to be changed.
+        PoiseError: nothing is named, or too much is.
     """
     overrides = tuple(word for word in words if "=" in word)
     files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
@@ -39,12 +42,8 @@ def read_words(words: Sequence[str], name: str | None, kind: str) -> Wanted:
     names += [name] if name is not None else []
     if len(files) > 1 or len(names) > 1:
         several = " and ".join(files if len(files) > 1 else names)
-        raise PoiseError(f"--resume: one {kind} at a time, not {several}")
+        raise PoiseError(f"{option}: one {kind} at a time, not {several}")
     wanted = Wanted(names[0] if names else None, files[0] if files else None, overrides)
     if wanted.file is None and wanted.name is None:
-        raise PoiseError(f"--resume: name the {kind} to finish, or the file that it began with")
-    if wanted.file is None and overrides:
-        raise PoiseError(
-            f"--resume {wanted.name}: goes on as the {kind} began and takes no {overrides[0]}"
-        )
+        raise PoiseError(f"{option}: name the {kind} to finish, or the file that it began with")
     return wanted

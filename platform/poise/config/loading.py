@@ -18,7 +18,9 @@ from poise.config.wording import explain
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
-_PARAMETERS = "parameters."
+_BY_DOTTED_KEY = ("parameters", "baseline")
+"""Groups of a space whose own keys have dots."""
+
 _USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "search_spaces"}
 """Where files of a kind are, seen from the project's own folder."""
 
@@ -51,6 +53,16 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
         PoiseError: the file, a key or a value is wrong; the message names it and the fix.
     """
     return _load(Space, path, overrides)
+
+
+def override_space(space: Space, overrides: Sequence[str], source: str) -> Space:
+    """A copy of the space with ``dotted.key=value`` overrides, as ``load_space`` applies them.
+
+    Raises:
+        PoiseError: a key or a value is wrong; the message names it and the fix.
+    """
+    tree = space.model_dump(mode="json")
+    return _overridden(Space, tree, parse_overrides(overrides), source)
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe:
@@ -135,14 +147,19 @@ def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> Mo
     settings = parse_overrides(overrides)
     if not Path(path).exists():
         raise PoiseError(f"{path}: no such file{_files_like(path, _USUAL_FOLDERS[model])}")
-    tree = read_yaml(path)
+    return _overridden(model, read_yaml(path), settings, str(path))
+
+
+def _overridden(
+    model: type[ModelT], tree: dict[str, Any], settings: Mapping[str, Any], source: str
+) -> ModelT:
     for key, value in settings.items():
-        if key.startswith(_PARAMETERS) and model is Space:
-            group = _group(tree, "parameters", key, "command line")
-            group[key.removeprefix(_PARAMETERS)] = value
+        top, _, rest = key.partition(".")
+        if model is Space and top in _BY_DOTTED_KEY and rest:
+            _group(tree, top, key, "command line")[rest] = value
         else:
             _set(tree, key, value, "command line")
-    return build(model, tree, str(path), settings)
+    return build(model, tree, source, settings)
 
 
 def _files_like(path: str | Path, folder: str) -> str:

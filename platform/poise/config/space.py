@@ -132,10 +132,10 @@ class Space(Strict):
         for key, value in (self.baseline or {}).items():
             if key not in self.parameters:
                 varied = ", ".join(self.parameters)
-                raise ValueError(f"baseline: '{key}' does not vary here; what does: {varied}")
+                raise ValueError(f"baseline.{key}: does not vary here; what does: {varied}")
             values = self.parameters[key].values
             if values is not None and value not in values:
-                raise ValueError(f"baseline: {key}={value!r} is none of its values {[*values]}")
+                raise ValueError(f"baseline.{key}={value!r} is none of its values {[*values]}")
         return self
 
     @property

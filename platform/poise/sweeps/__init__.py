@@ -9,8 +9,19 @@ itself is never read back, so a study goes on after any end, without unpickling 
 """
 
 from poise.sweeps.check import check_space
+from poise.sweeps.extension import extend_study
 from poise.sweeps.records import Study
-from poise.sweeps.request import begin_study, find_study
+from poise.sweeps.request import begin_study, request_study
+from poise.sweeps.resumption import find_study
 from poise.sweeps.study import StudyResult, run_study
 
-__all__ = ["Study", "StudyResult", "begin_study", "check_space", "find_study", "run_study"]
+__all__ = [
+    "Study",
+    "StudyResult",
+    "begin_study",
+    "check_space",
+    "extend_study",
+    "find_study",
+    "request_study",
+    "run_study",
+]

@@ -12,41 +12,11 @@ from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
 from poise.config.space import Sampler
-
-METRICS = (
-    "eval/knn_top1",
-    "eval/knn_top5",
-    "eval/linear_top1",
-    "loss/total",
-    "features/std",
-    "features/rankme",
-    "gradient/norm",
-    "throughput/images_per_s",
-)
-"""What every run logs and trials can be compared by."""
-
-TEACHER_METRICS = (
-    "loss/over_ln_k",
-    "teacher/entropy",
-    "teacher/kl",
-    "teacher/cross_entropy",
-    "teacher/marginal_entropy",
-    "teacher/mutual_information",
-    "teacher/ema_gap",
-    "center/norm",
-)
-"""Of runs with a teacher over prototypes."""
-
-RECONSTRUCTION_METRICS = (
-    "loss/over_mean_patch",
-    "loss/over_flat_patch",
-    "prediction/std",
-    "prediction/std_over_target",
-)
-"""Of runs that predict pixels."""
+from poise.sweeps.settings import baseline_of, cross_settings, value_of
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
+    "training.stop_collapsed": "`stop_collapsed` of the space decides for all trials",
     "name": "trials are named by the study",
     "objective.name": "each objective has settings of its own; write a space for each",
 }
@@ -79,13 +49,37 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
     _check_count(space, source)
 
 
+def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
+    """Raises PoiseError for what would keep settings from being compared fairly.
+
+    Args:
+        space: that ``check_space`` has passed.
+        recipe: that the space names, with what was changed on the command line.
+        source: the space's file, for messages.
+    """
+    reasons = {
+        f"scheduler.name={space.scheduler.name}": space.scheduler.name == "fifo",
+        f"searcher.name={space.searcher.name}": space.searcher.name == "random",
+        f"trials={space.trials}": space.trials == 1,
+    }
+    for written, fair in reasons.items():
+        if not fair:
+            raise PoiseError(
+                f"{source}: {written}: an ablation runs every setting once with each seed, "
+                f"whatever others measure; leave it out, or choose with `poise sweep {source}`"
+            )
+    cross_settings(space, source)
+    for key, value in baseline_of(space, recipe).items():
+        values = space.parameters[key].values or ()
+        if value not in values:
+            raise PoiseError(
+                f"{source}: baseline: the recipe's own {key}={value!r} is none of {[*values]}; "
+                f"add it, or name another: baseline.{key}={values[0]}"
+            )
+
+
 def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
-    signals = recipe.objective.signals
-    metrics = (
-        *METRICS,
-        *(TEACHER_METRICS if signals.num_prototypes is not None else ()),
-        *(RECONSTRUCTION_METRICS if signals.reconstructs else ()),
-    )
+    metrics = recipe.objective.signals.metrics(recipe.data.views)
     for metric in space.metric:
         if metric not in metrics:
             hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"
@@ -98,7 +92,7 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
-    current = _current(recipe, key)
+    current = value_of(recipe, key)
     written = f"{{{sampler.name}: {list(sampler.arguments)}}}"
     whole = isinstance(current, int) and not isinstance(current, bool)
     if sampler.values is None and not isinstance(current, int | float | None):
@@ -111,13 +105,6 @@ def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
             f"{where}: '{key}': {written} draws fractions, and it takes whole numbers; use randint "
             "(its high end is left out) or choice"
         )
-
-
-def _current(recipe: Recipe, key: str) -> Any:
-    tree: Any = recipe.model_dump(mode="json")
-    for part in key.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree
 
 
 def _ends(sampler: Sampler) -> Iterator[Any]:

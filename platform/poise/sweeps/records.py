@@ -6,6 +6,7 @@ a trial stands, written by the trial's own process, or by the study's where that
 In: trials as they go. Out: the same, after any interruption. Next: ``poise.sweeps.report``.
 """
 
+import itertools
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
@@ -15,15 +16,15 @@ from typing import Any, Literal
 from poise.config import PoiseError, Recipe, Space
 from poise.config.paths import home
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.settings import Trial
+from poise.sweeps.settings import Settings, Trial, baseline_of, seeded
 
 STUDY_FILE = "study.json"
 TRIAL_FILE = "trial.json"
 
 Command = Literal["sweep", "ablate"]
 State = Literal["running", "finished", "stopped", "failed"]
-"""``stopped``: early, by the scheduler. Whatever is still ``running`` when nothing runs was
-interrupted."""
+"""``stopped``: early, by the scheduler or the ``CollapseStopper``. Whatever is still ``running``
+when nothing runs was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,33 @@ class Study:
     command: Command = "sweep"
     """The verb that it was begun with: what its settings are, and in which order they run."""
 
+    settings: tuple[Settings, ...] = ()
+    """What is tried, by number; none where a searcher decides as it goes."""
+
+    @property
+    def decides_as_it_goes(self) -> bool:
+        """Whether a searcher learns from trials what to try next."""
+        return self.space.searcher.name != "random"
+
+    @property
+    def baseline(self) -> Settings:
+        """What other settings are compared with; of a sweep, no trial may have it."""
+        return baseline_of(self.space, self.recipe)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All that are decided beforehand, in the order in which they run.
+
+        An ablation runs every setting with the first seed, then with the next: wherever it is
+        interrupted, what there is can be compared.
+        """
+        by_setting = [
+            seeded(number, settings, self.space.seeds)
+            for number, settings in enumerate(self.settings)
+        ]
+        rows = zip(*by_setting, strict=True) if self.command == "ablate" else by_setting
+        return tuple(itertools.chain.from_iterable(rows))
+
     @property
     def folder(self) -> Path:
         """Of everything that the study leaves."""
@@ -103,6 +131,7 @@ class Study:
             "source": self.source,
             "overrides": list(self.overrides),
             "command": self.command,
+            "settings": list(self.settings),
         }
         write_json(self.folder / STUDY_FILE, content)
 
@@ -133,12 +162,13 @@ def load_study(folder: Path) -> Study:
         source=content["source"],
         overrides=tuple(content["overrides"]),
         command=content.get("command", "sweep"),
+        settings=tuple(content.get("settings", ())),
     )
 
 
 def interrupted(record: TrialRecord) -> TrialRecord:
     """The record that a new attempt at a trial begins with."""
-    return replace(record, state="running", verdict=None, reason="")
+    return replace(record, state="running", verdict=None, reason="", stopped_by=None)
 
 
 def write_json(path: Path, content: Any) -> None:

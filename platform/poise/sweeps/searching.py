@@ -20,8 +20,8 @@ from ray.tune.search import Searcher
 
 from poise.config import PoiseError, Space
 from poise.config.keys import nearest
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.settings import Trial, domain, draw_trials, seeded
+from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.settings import Trial, domain, seeded
 
 Plan = Callable[[Trial], None]
 Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
@@ -118,7 +118,9 @@ class Suggested:
         self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
         self._next_setting = max(begun, default=-1) + 1
         done = {record.trial.name for record in records if record.is_done}
-        trials = [trial for n, settings in begun.items() for trial in seeded(space, n, settings)]
+        trials = [
+            trial for n, settings in begun.items() for trial in seeded(n, settings, space.seeds)
+        ]
         self._waiting = deque(trial for trial in trials if trial.name not in done)
         for record in records:
             if record.is_done:
@@ -128,7 +130,8 @@ class Suggested:
         """The next one, or none."""
         if not self._waiting and self._next_setting < self._space.trials:
             settings = self._study.suggest(str(self._next_setting))
-            self._waiting.extend(seeded(self._space, self._next_setting, settings))
+            ordered = {key: settings[key] for key in self._space.parameters}
+            self._waiting.extend(seeded(self._next_setting, ordered, self._space.seeds))
             self._next_setting += 1
         return self._waiting.popleft() if self._waiting else None
 
@@ -148,19 +151,19 @@ class Suggested:
             self._study.add_evaluated_point(record.trial.settings, sum(finite) / len(finite))
 
 
-def trial_source(space: Space, records: Sequence[TrialRecord]) -> Source:
+def trial_source(study: Study, records: Sequence[TrialRecord]) -> Source:
     """The trials that are left, given the records of those that began."""
-    if space.searcher.name == "optuna":
-        return Suggested(space, records)
+    if study.decides_as_it_goes:
+        return Suggested(study.space, records)
     done = {record.trial.name for record in records if record.is_done}
-    return Planned([trial for trial in draw_trials(space) if trial.name not in done])
+    return Planned([trial for trial in study.trials if trial.name not in done])
 
 
-def count_trials(space: Space) -> int:
+def count_trials(study: Study) -> int:
     """How many trials the whole study has."""
-    if space.searcher.name == "optuna":
-        return space.trials * len(space.seeds)
-    return len(draw_trials(space))
+    space = study.space
+    settings = space.trials if study.decides_as_it_goes else len(study.settings)
+    return settings * len(space.seeds)
 
 
 def scheduler(space: Space, total_steps: int, source: str) -> TrialScheduler:

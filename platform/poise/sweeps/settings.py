@@ -5,14 +5,14 @@ hands them to Tune.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from ray import tune
 
-from poise.config import Recipe, Space, override
+from poise.config import PoiseError, Recipe, Space, override
 from poise.config.loading import with_absolute_paths
 from poise.config.space import Sampler
 
@@ -49,30 +49,64 @@ class Trial:
         return asdict(self)
 
 
-def draw_trials(space: Space) -> list[Trial]:
-    """The trials of a space whose values do not depend on results.
+Settings = dict[str, Any]
+"""Value by dotted key, in the order of the space."""
 
-    The whole grid is run for each draw of the other parameters, and every setting with each
-    seed. No setting comes twice: a space of few values may end with fewer draws than asked for.
+
+def draw_settings(space: Space) -> list[Settings]:
+    """The settings of a sweep that do not depend on results.
+
+    The whole grid is run for each draw of the other parameters. No setting comes twice: a space
+    of few values may end with fewer draws than asked for.
     """
     grid = {k: s.values or () for k, s in space.parameters.items() if s.name == "grid_search"}
-    trials: list[Trial] = []
-    for draw in _draws(space):
-        for cell in itertools.product(*grid.values()):
-            settings = draw | dict(zip(grid, cell, strict=True))
-            trials += seeded(space, len(trials) // len(space.seeds), settings)
-    return trials
+    drawn = [draw | cell for draw in _draws(space) for cell in _product(grid)]
+    return [{key: settings[key] for key in space.parameters} for settings in drawn]
 
 
-def seeded(space: Space, setting: int, settings: dict[str, Any]) -> list[Trial]:
+def cross_settings(space: Space, source: str) -> list[Settings]:
+    """The settings of an ablation: every value with every other.
+
+    Raises:
+        PoiseError: a parameter is a range, of which there is no every.
+    """
+    for key, sampler in space.parameters.items():
+        if sampler.values is None:
+            raise PoiseError(
+                f"{source}: parameters.{key}: {sampler.name} draws from a range, and an ablation "
+                f"runs every value: list some ({{grid_search: [{sampler.arguments[0]}, …]}}), or "
+                f"draw with `poise sweep {source}`"
+            )
+    return list(_product({key: sampler.values or () for key, sampler in space.parameters.items()}))
+
+
+def _product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
+    for cell in itertools.product(*values.values()):
+        yield dict(zip(values, cell, strict=True))
+
+
+def seeded(setting: int, settings: Settings, seeds: Iterable[int]) -> list[Trial]:
     """A setting's trials, one per seed: each sees the images and crops of its seed."""
-    ordered = {key: settings[key] for key in space.parameters}
-    return [Trial(trial_name(setting, seed), setting, ordered, seed) for seed in space.seeds]
+    return [Trial(trial_name(setting, seed), setting, settings, seed) for seed in seeds]
 
 
 def trial_name(setting: int, seed: int) -> str:
     """``t03-s1``, whatever other settings and seeds there are: a study may be extended."""
     return f"t{setting + 1:02d}-s{seed}"
+
+
+def baseline_of(space: Space, recipe: Recipe) -> Settings:
+    """What the other settings are compared with: the named values, else the recipe's own."""
+    named = space.baseline or {}
+    return {key: named[key] if key in named else value_of(recipe, key) for key in space.parameters}
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    """A recipe's own value; none where it leaves the key out."""
+    tree: Any = recipe.model_dump(mode="json")
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree
 
 
 def domain(sampler: Sampler) -> Any:

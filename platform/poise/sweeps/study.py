@@ -72,7 +72,7 @@ class StudyResult:
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if any(record.state == "failed" for record in self.records):
-            commands.append(f"{_program()} study --resume {self.study.name}")
+            commands.append(f"{_program()} {self.study.command} --resume {self.study.name}")
         return commands
 
 
@@ -83,6 +83,7 @@ def run_study(study: Study) -> StudyResult:
         PoiseError: the store or the cluster does not answer, or no trial would ever fit.
         KeyboardInterrupt: after everything that ran was stopped and marked as killed.
     """
+    study.save()  # as it is carried out now: extended, or with a larger budget
     store = open_store()
     reconcile(store)
     os.environ.update(_CONDUCT)
@@ -109,13 +110,13 @@ def _run_trials(study: Study, run: Run, display: ProgressDisplay) -> None:
         display.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     records = study.records()
-    num_left = count_trials(study.space) - sum(record.is_done for record in records)
+    num_left = count_trials(study) - sum(record.is_done for record in records)
     if num_left == 0:
         return
     concurrency = min(num_left, _concurrency(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(study, run, say)
-    searcher = TrialSearcher(trial_source(study.space, records), referee.plan, referee.settle)
+    searcher = TrialSearcher(trial_source(study, records), referee.plan, referee.settle)
     folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
         trainable(Context(study, str(home()), run, display.board)),

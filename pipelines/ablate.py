@@ -1,0 +1,26 @@
+"""Ablates a space: ``python pipelines/ablate.py search_spaces/mae_mask_ratio.yaml [key=value …]``.
+
+The same as ``poise ablate``, as a script to read and to change.
+"""
+
+import sys
+from functools import partial
+
+from poise.cli.main import exit_status
+from poise.cli.studying import carry_out, print_result
+from poise.config import PoiseError
+from poise.sweeps import begin_study
+
+
+def main(arguments: list[str]) -> None:
+    """Begins a new study, carries it out and prints every setting against the baseline."""
+    if not arguments:
+        raise PoiseError(
+            "name a space: python pipelines/ablate.py search_spaces/mae_mask_ratio.yaml"
+        )
+    space, *overrides = arguments
+    print_result(carry_out(begin_study(space, overrides, command="ablate")))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(partial(main, sys.argv[1:])))

@@ -1,0 +1,33 @@
+"""``poise ablate``: every setting with every seed, each held against the baseline."""
+
+from poise.cli import studying
+from poise.cli.studying import (
+    Asked,
+    ExtendOption,
+    NameOption,
+    ResumeOption,
+    SettingsArgument,
+    SpaceArgument,
+)
+
+
+def command(
+    space: SpaceArgument = None,
+    settings: SettingsArgument = None,
+    name: NameOption = None,
+    resume: ResumeOption = False,
+    extend: ExtendOption = False,
+) -> None:
+    """Ablate: run every setting of a SPACE with each seed, and compare them with the baseline.
+
+    Trials of one seed see the same images and the same crops, so that differences are paired.
+    All settings run with the first seed, then with the next: what an interruption leaves can be
+    compared. The baseline is the setting of the recipe, or the space's `baseline`. Fewer than
+    three seeds prove nothing. As of a sweep, the best healthy backbone is registered.
+
+    Example: poise ablate search_spaces/dino_sharpening_centering.yaml seeds=[0,1,2]
+
+    Example: poise ablate --extend NAME seeds=[0,1,2,3,4]
+    """
+    words = [word for word in (space, *(settings or [])) if word is not None]
+    studying.conduct(Asked("ablate", words, name, resume, extend))

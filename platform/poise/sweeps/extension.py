@@ -1,0 +1,107 @@
+"""A study gets more seeds or more settings.
+
+In: its name, and a larger space. Out: the ``Study``, in which what was tried keeps its number, its
+name and its result. Next: ``poise.sweeps.study``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from poise.config import PoiseError
+from poise.config.loading import override_space
+from poise.config.space import Sampler
+from poise.sweeps.records import Command, Study
+from poise.sweeps.request import check_settings, check_trials, read_study, sort_overrides
+from poise.sweeps.resumption import check_same, named_study
+from poise.sweeps.searching import count_trials
+
+_MAY_GROW = ("parameters", "seeds", "trials")
+
+
+def extend_study(
+    name: str, path: str | None, overrides: Sequence[str] = (), command: Command = "sweep"
+) -> Study:
+    """A study with more seeds or settings; nothing is written yet.
+
+    What was tried keeps its number, its name and its result.
+
+    Args:
+        name: of the study, finished or not.
+        path: of its space with more in it; none takes the study's own.
+        overrides: ``seeds=[0,1,2,3]``, ``trials=16``, values of parameters: the old and the new.
+        command: that it began with.
+
+    Raises:
+        PoiseError: there is no such study, nothing is added, something was taken away, or
+            something else is changed.
+    """
+    there = named_study(name, command, "--extend")
+    here = _larger(there, overrides) if path is None else read_study(path, overrides, name, command)
+    check_same(there, here, "--extend", _MAY_GROW, "only what is tried may grow; ")
+    _check_grown(there, here)
+    known = [*there.settings]
+    new = [settings for settings in here.settings if settings not in known]
+    seeds = tuple(dict.fromkeys((*there.space.seeds, *here.space.seeds)))
+    extended = replace(
+        here,
+        space=here.space.model_copy(update={"seeds": seeds}),
+        settings=(*known, *new),
+    )
+    if count_trials(extended) == count_trials(there):
+        raise PoiseError(
+            f"--extend {name}: nothing is added; name the old and the new, such as "
+            f"'seeds={[*seeds, max(seeds) + 1]}'"
+        )
+    check_trials(extended)
+    return extended
+
+
+def _larger(study: Study, overrides: Sequence[str]) -> Study:
+    for_space, for_recipe = sort_overrides(overrides)
+    if for_recipe:
+        raise PoiseError(
+            f"--extend {study.name}: {for_recipe[0]}: its recipe stays as it is; without --extend "
+            "a new study begins"
+        )
+    space = override_space(study.space, for_space, "command line")
+    settings = check_settings(space, study.recipe, "command line", study.command)
+    overrides = (*study.overrides, *overrides)
+    return replace(study, space=space, settings=settings, overrides=overrides)
+
+
+def _check_grown(there: Study, here: Study) -> None:
+    lists: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
+        "seeds": (there.space.seeds, here.space.seeds)
+    }
+    for key, old, new in _both_samplers(there, here):
+        grows = there.command == "ablate" or old.name == "grid_search"
+        if old != new and not (grows and old.name == new.name and old.values is not None):
+            raise PoiseError(
+                f"--extend {there.name}: parameters.{key}: {old.name} of other values would draw "
+                "other settings; only a list that is run whole can grow, and `trials` for draws"
+            )
+        lists[f"parameters.{key}"] = (old.values or (), new.values or ())
+    for key, (olds, news) in lists.items():
+        for value in olds:
+            if value not in news:
+                raise PoiseError(
+                    f"--extend {there.name}: {key}: {value} was tried and is gone; name the old "
+                    f"and the new: {[*olds]} and more"
+                )
+    if here.space.trials < there.space.trials:
+        raise PoiseError(
+            f"--extend {there.name}: trials={here.space.trials} is less than its "
+            f"{there.space.trials}"
+        )
+
+
+def _both_samplers(there: Study, here: Study) -> Iterator[tuple[str, Sampler, Sampler]]:
+    old, new = there.space.parameters, here.space.parameters
+    for key in old | new:
+        if key not in old or key not in new:
+            raise PoiseError(
+                f"--extend {there.name}: parameters.{key}: varies "
+                f"{'there' if key in old else 'here'} alone; what varies stays the same"
+            )
+        yield key, old[key], new[key]

@@ -1,0 +1,137 @@
+"""A study is found again, to be finished.
+
+In: its name, or the file that it began with. Out: the ``Study`` as it stands. Next:
+``poise.sweeps.study``.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from poise.config import PoiseError
+from poise.config.loading import override_space, parse_overrides
+from poise.config.paths import home
+from poise.sweeps.records import STUDY_FILE, Command, Study, load_study
+from poise.sweeps.report import REPORT_FILE
+from poise.sweeps.request import read_study
+from poise.sweeps.searching import count_trials
+
+CONDUCT = ("budget", "concurrency")
+"""Of a space: how it is carried out. May change from one resumption to the next."""
+
+_WORDS = ("question", "published", "recipe")  # the path; what is in the file is compared
+
+
+def find_study(
+    name: str | None,
+    path: str | None,
+    overrides: Sequence[str] = (),
+    command: Command = "sweep",
+) -> Study:
+    """The interrupted study to finish: by name, or the latest of a space.
+
+    Args:
+        name: of the study.
+        path: of the space's file.
+        overrides: with a file those that the study began with; and how to go on, in any case:
+            ``budget.hours=6``, ``concurrency=1``.
+        command: that it began with.
+
+    Raises:
+        PoiseError: there is none, or it was begun with other settings.
+    """
+    if path is None:
+        assert name is not None
+        found = named_study(name, command, "--resume")
+        _check_conduct(found, overrides)
+        return replace(found, space=override_space(found.space, overrides, found.source))
+    wanted = read_study(path, overrides, name, command)
+    found = (
+        named_study(name, command, "--resume")
+        if name
+        else _latest_unfinished(wanted.space.name, command)
+    )
+    check_same(found, wanted, "--resume")
+    conduct = {key: getattr(wanted.space, key) for key in CONDUCT}
+    return replace(found, space=found.space.model_copy(update=conduct))
+
+
+def is_finished(study: Study) -> bool:
+    """Whether there is nothing left to do: every trial is done, and they were compared."""
+    done = sum(record.is_done for record in study.records())
+    return done >= count_trials(study) and (study.folder / REPORT_FILE).exists()
+
+
+def _check_conduct(study: Study, overrides: Sequence[str]) -> None:
+    for key in parse_overrides(overrides):
+        if key.partition(".")[0] not in CONDUCT:
+            raise PoiseError(
+                f"--resume {study.name}: goes on as the study began and takes no {key}, only "
+                f"{' and '.join(CONDUCT)}; `poise {study.command} --extend {study.name}` adds "
+                "seeds and settings"
+            )
+
+
+def named_study(name: str, command: Command, option: str) -> Study:
+    """The study of a name, as it is stored; ``option`` asks for it, for messages."""
+    if not (home() / name / STUDY_FILE).is_file():
+        known = sorted(path.parent.name for path in home().glob(f"*/{STUDY_FILE}"))
+        raise PoiseError(
+            f"{option} {name}: {home()} holds no such study; "
+            + (f"it holds {', '.join(known)}" if known else "it holds none")
+        )
+    study = load_study(home() / name)
+    if study.command != command:
+        raise PoiseError(
+            f"{option} {name}: was begun by `poise {study.command}`; go on with `poise "
+            f"{study.command} {option} {name}`"
+        )
+    return study
+
+
+def _latest_unfinished(space: str, command: Command) -> Study:
+    paths = sorted(home().glob(f"*/{STUDY_FILE}"), key=lambda path: -path.stat().st_mtime)
+    studies = [study for study in map(load_study, (path.parent for path in paths))]
+    of_space = [s for s in studies if s.space.name == space and s.command == command]
+    for study in of_space:
+        if not is_finished(study):
+            return study
+    seen = f"all {len(of_space)} are finished" if of_space else "there is none"
+    raise PoiseError(f"--resume: {home()} holds no unfinished study of {space}: {seen}")
+
+
+def check_same(
+    found: Study, wanted: Study, option: str, may_grow: Collection[str] = (), but: str = ""
+) -> None:
+    """Raises PoiseError with the first setting of two studies that differs.
+
+    Args:
+        found: the one that is stored.
+        wanted: the one that is described now.
+        option: that asks for it, for the message.
+        may_grow: fields of the space that are compared elsewhere.
+        but: the end of the message.
+    """
+    may_differ = {*CONDUCT, *_WORDS, *may_grow}
+    there, here = (dict(_leaves_of(study, may_differ)) for study in (found, wanted))
+    for key in there | here:
+        if there.get(key) != here.get(key):
+            raise PoiseError(
+                f"{option}: study {found.name} was begun with another {key} "
+                f"({there.get(key)} there, {here.get(key)} here); {but}`poise {found.command} "
+                f"--resume {found.name}` finishes it as it began, without {option} a new one begins"
+            )
+
+
+def _leaves_of(study: Study, may_differ: Collection[str]) -> Iterator[tuple[str, Any]]:
+    space = study.space.model_dump(mode="json", exclude=set(may_differ))
+    yield from _leaves(space, "")
+    yield from _leaves(study.recipe.model_dump(mode="json"), "recipe's ")
+
+
+def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,42 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError
+from poise.sweeps import begin_study, find_study
+from poise.sweeps.report import REPORT_FILE
+from tests.sweeps.builders import make_record
+
+
+def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Path) -> None:
+    with pytest.raises(PoiseError, match="no unfinished study of two: there is none"):
+        find_study(None, str(space_file))
+    study = begin_study(str(space_file), ["training.epochs=3"], "a")
+    assert find_study(None, str(space_file), ["training.epochs=3"]) == study
+    assert find_study("a", None) == study
+    with pytest.raises(PoiseError, match=r"another recipe's training.epochs \(3 there, 2 here\)"):
+        find_study(None, str(space_file))
+    with pytest.raises(PoiseError, match="holds no such study; it holds a"):
+        find_study("b", None)
+    with pytest.raises(PoiseError, match="was begun by `poise sweep`; go on with `poise sweep --r"):
+        find_study("a", None, command="ablate")
+
+    study.write(make_record("t01-s0"))
+    study.write(make_record("t02-s0", state="failed", verdict=None))
+    (study.folder / REPORT_FILE).touch()
+    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02-s0 is left"
+    study.write(make_record("t02-s0"))
+    with pytest.raises(PoiseError, match="no unfinished study of two: all 1 are finished"):
+        find_study(None, str(space_file), ["training.epochs=3"])
+
+
+def test_how_a_study_is_carried_out_may_change_and_what_it_is_may_not(space_file: Path) -> None:
+    study = begin_study(str(space_file), ["budget.trials=1"], "a")
+    assert study.space.budget.trials == 1
+    larger = ["budget.trials=2", "budget.hours=0.5", "concurrency=1"]
+    for found in (find_study("a", None, larger), find_study(None, str(space_file), larger)):
+        assert (found.space.budget.trials, found.space.budget.hours) == (2, 0.5)
+        assert found.space.concurrency == 1
+    with pytest.raises(PoiseError, match=re.escape("takes no seeds, only budget and concurrency")):
+        find_study("a", None, ["seeds=[0,1]"])
