@@ -6,6 +6,18 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
+from poise.config.metrics import (
+    AGREEMENT,
+    EVALUATION,
+    FEATURES,
+    GLOBAL_PAIRS,
+    LOCAL_PAIRS,
+    PARTS,
+    PATCHES,
+    RECONSTRUCTION,
+    TEACHER,
+    TRAINING,
+)
 from poise.config.views import ViewsConfig
 
 
@@ -25,6 +37,24 @@ class Signals:
         if self.num_prototypes is not None:
             return "loss/over_ln_k", "loss / ln K"
         return ("loss/over_mean_patch", "loss / mean patch") if self.reconstructs else None
+
+    def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
+        """The names under which a run on such views logs what its trials can be compared by.
+
+        Those of ``poise.config.metrics.EVALUATION`` only if the recipe names labelled queries,
+        and those of ``PATCHES`` only if the backbone is a transformer.
+        """
+        has_teacher = self.num_prototypes is not None
+        groups = {
+            EVALUATION: True,
+            TRAINING: True,
+            PARTS + FEATURES + PATCHES: has_teacher or self.reconstructs,
+            TEACHER: has_teacher,
+            GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,
+            LOCAL_PAIRS: has_teacher and views.local_count > 0,
+            RECONSTRUCTION: self.reconstructs,
+        }
+        return tuple(name for names, are_logged in groups.items() if are_logged for name in names)
 
 
 class ObjectiveSettings(Strict):

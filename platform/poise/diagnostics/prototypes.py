@@ -116,7 +116,8 @@ def perplexity(mean_probs: Tensor) -> Tensor:
     Args:
         mean_probs: [K].
     """
-    return torch.special.entr(mean_probs.float()).sum().exp()
+    spread: Tensor = torch.special.entr(mean_probs.float()).sum().exp()
+    return spread
 
 
 def dead_share(mean_probs: Tensor) -> Tensor:
