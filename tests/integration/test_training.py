@@ -7,7 +7,8 @@ import torch
 
 from poise.config import Recipe
 from poise.training.checkpoint import STATE_FILE, History
-from poise.training.worker import Job, Outcome, fit
+from poise.training.job import Job, Outcome
+from poise.training.worker import fit
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 

@@ -122,6 +122,9 @@ class TrainingConfig(Strict):
     stop_after_steps: PositiveInt | None = None
     """Ends the run early; the schedules still span `epochs`."""
 
+    stop_collapsed: bool = False
+    """Ends the run early once it is judged to have collapsed, diverged or got stuck."""
+
 
 class EvaluationConfig(Strict):
     """The probes that watch training: `knn/dino-v1` and a linear one, `ridge/poise-v1`."""

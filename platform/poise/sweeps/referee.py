@@ -17,7 +17,9 @@ from poise.diagnostics import judge
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import Status, finish
+from poise.tracking.pretraining import stopping_tags
 from poise.tracking.runs import Run, flatten, history, plan_trial_run, set_tags
+from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
 
 DIED = "its process died twice; was it killed for want of memory?"
@@ -117,13 +119,10 @@ class Referee(Callback):  # type: ignore[misc]
         verdict = judge(seen, recipe.objective.signals, record.planned_steps)
         by = self._study.space.scheduler.name
         if record.run_id is not None:
-            tags = {
-                "poise.verdict": verdict.kind,
-                "poise.verdict_evidence": verdict.evidence,
-                "poise.stopped_early": f"by {by} after step {record.step} of {record.total_steps}",
-            }
+            tags = verdict_tags(record.step, verdict)
+            tags |= stopping_tags(by, record.step, record.total_steps)
             set_tags(trial_run(self._run, self._study, record), tags)
-        return replace(record, state="stopped", verdict=verdict)
+        return replace(record, state="stopped", stopped_by=by, verdict=verdict)
 
     def _tell(self, record: TrialRecord | None) -> None:
         if record is not None:
@@ -143,7 +142,9 @@ def ending(record: TrialRecord) -> str:
         return f"{record.outcome}: {record.reason}"
     figure = record.metrics.get("eval/knn_top1")
     knn = f", k-NN {figure:.1f} %" if figure is not None else ""
-    return f"{record.outcome} at step {record.step}{knn}: {record.verdict.evidence}"
+    stopped = f", stopped early by {record.stopped_by}" if record.stopped_by is not None else ""
+    at = f"at step {record.step}" + (f" of {record.total_steps}" if stopped else "")
+    return f"{record.verdict.kind}{stopped} {at}{knn}: {record.verdict.evidence}"
 
 
 def describe(settings: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
             run,
             f"{study.name}/{trial.name}",
             observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-            callbacks=[_Reports(study.space.goal.metric, total_steps)],
+            callbacks=[_Reports(study.space.goal.metric)],
         )
     return concluded(record, finished)
 
@@ -103,7 +103,8 @@ def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
     """The record of a trial that ended by itself."""
     return replace(
         record,
-        state="finished",
+        state="finished" if finished.stopped_by is None else "stopped",
+        stopped_by=finished.stopped_by,
         verdict=finished.verdict,
         metrics=finished.metrics,
         step=finished.history[-1][0],
@@ -126,19 +127,19 @@ def reason(error: BaseException) -> str:
 class _Reports(TuneReportCallback):  # type: ignore[misc]
     """Hands Tune's scheduler the evaluations that it may stop the trial at.
 
-    Not the last one: a trial that has trained to its end is left to conclude itself.
+    Not the last one: a trial that ends by itself is left to conclude itself.
     """
 
-    def __init__(self, metric: str, total_steps: int) -> None:
+    def __init__(self, metric: str) -> None:
         super().__init__()
-        self._metric, self._total_steps = metric, total_steps
+        self._metric = metric
 
     def after_report(
         self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
     ) -> None:
         """Forwards the first worker's metrics."""
         first = metrics[0]
-        if self._metric in first and first["step"] < self._total_steps:
+        if self._metric in first and not first["ends"]:
             super().after_report(run_context, metrics, None)
 
 

@@ -20,7 +20,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
 from poise.diagnostics import Verdict, judge
-from poise.evaluation import knn, ridge
+from poise.evaluation import knn, label_free, ridge
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.online import online_probes
 from poise.evaluation.pictures import draw_attention, draw_curves
@@ -29,16 +29,21 @@ from poise.models.package import load_backbone, save_backbone
 from poise.tracking.registry import model_name, register_model
 from poise.tracking.runs import Run, log_environment, log_files, log_json, log_recipe, set_tags
 from poise.tracking.store import Store
+from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
+from poise.training.collapse_stopper import CollapseStopper
+from poise.training.job import BACKBONE_FOLDER, Job, Outcome
 from poise.training.report import RunObserver
 from poise.training.schedule import Timetable
-from poise.training.worker import BACKBONE_FOLDER, Job, fit, steps_per_epoch
+from poise.training.worker import fit, steps_per_epoch
 
 _ATTENTION_IMAGES = 6
 _PROTOCOLS = {
     "eval/knn_top1": knn.PROTOCOL,
     "eval/knn_top5": knn.PROTOCOL,
     "eval/linear_top1": ridge.PROTOCOL,
+    "eval/rankme": label_free.RANKME_PROTOCOL,
+    "eval/lidar": label_free.LIDAR_PROTOCOL,
 }
 
 
@@ -50,6 +55,8 @@ class Finished:
     checkpoint: Path
     verdict: Verdict
     history: History = field(repr=False)
+    stopped_by: str | None = None
+    """What ended it early; none where it trained to its end, or diverged by itself."""
 
     @property
     def package(self) -> Path:
@@ -95,11 +102,20 @@ def pretrain(
             callbacks=callbacks,
         )
     )
-    planned_steps = Timetable(recipe, steps_per_epoch(recipe)).planned_steps
-    verdict = judge(outcome.history, recipe.objective.signals, planned_steps)
-    finished = Finished(run.run_id, outcome.checkpoint, verdict, outcome.history)
-    _log_outcome(run, finished, recipe)
+    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    finished = judged(run.run_id, outcome, recipe, timetable)
+    _log_outcome(run, finished, recipe, timetable.total_steps)
     return finished
+
+
+def judged(run_id: str, outcome: Outcome, recipe: Recipe, timetable: Timetable) -> Finished:
+    """A run that ended, with the verdict on it and what ended it."""
+    history = outcome.history
+    verdict = judge(history, recipe.objective.signals, timetable.planned_steps)
+    early = history[-1][0] < timetable.total_steps
+    stopped = early and recipe.training.stop_collapsed
+    by = CollapseStopper.name if stopped else None
+    return Finished(run_id, outcome.checkpoint, verdict, history, by)
 
 
 def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str, Any]:
@@ -125,9 +141,17 @@ def _export(config: dict[str, Any], backbone: nn.Module, folder: Path) -> None:
     save_backbone(folder, backbone, config)
 
 
-def _log_outcome(run: Run, finished: Finished, recipe: Recipe) -> None:
-    verdict = finished.verdict
-    set_tags(run, {"poise.verdict": verdict.kind, "poise.verdict_evidence": verdict.evidence})
+def stopping_tags(by: str, step: int, total_steps: int, why: str = "") -> dict[str, object]:
+    """A run's tag for its early end."""
+    because = f": {why}" if why else ""
+    return {"poise.stopped_early": f"by {by} after step {step} of {total_steps}{because}"}
+
+
+def _log_outcome(run: Run, finished: Finished, recipe: Recipe, total_steps: int) -> None:
+    verdict, step = finished.verdict, finished.history[-1][0]
+    set_tags(run, verdict_tags(step, verdict))
+    if finished.stopped_by is not None:
+        set_tags(run, stopping_tags(finished.stopped_by, step, total_steps, verdict.evidence))
     log_json(run, asdict(verdict), "verdict.json")
     with TemporaryDirectory() as scratch:
         curves = Path(scratch) / "curves.png"

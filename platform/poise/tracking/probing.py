@@ -21,8 +21,9 @@ from poise.tracking.evaluation import find_maker
 from poise.tracking.runs import Run, create_run, create_trial_run, log_environment, log_recipe
 from poise.tracking.store import Store
 from poise.training.checkpoint import load_checkpoint
+from poise.training.job import Job
 from poise.training.report import RunObserver
-from poise.training.worker import Job, fit, new_state
+from poise.training.worker import fit, new_state
 
 RECIPE_FILE = "recipe.yaml"
 PLAN_FILE = "probe.json"

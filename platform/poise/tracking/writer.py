@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, RunTag
 from torch import Tensor
 
+from poise.diagnostics.verdict import Verdict
 from poise.tracking.pictures import Picture
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store, one_line
@@ -73,6 +74,7 @@ class MetricWriter:
         self._patience = patience or Patience()
         self._spill = Spill(Path(spill_file))
         self._pictures: list[Picture] = []
+        self._judged: tuple[int, Verdict] | None = None
         self._unsent: list[Point] = []  # replaced, never emptied, when its points go to the file
         self._changed = threading.Condition()
         self._moving = threading.Lock()
@@ -89,6 +91,14 @@ class MetricWriter:
             self._unsent += points
             if len(self._unsent) >= _BATCH_POINTS:
                 self._changed.notify_all()
+
+    def judged(self, step: int, verdict: Verdict) -> None:
+        """Takes the verdict so far for the run's tags. Returns at once.
+
+        The controller writes the last one; one that the store does not take is left to it.
+        """
+        with self._changed:
+            self._judged = (step, verdict)
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
         """Takes a picture for the run's artifacts. Returns at once.
@@ -120,6 +130,7 @@ class MetricWriter:
         closing = False
         while not closing:
             closing = self._wait_for_work()
+            self._send_verdict()
             self._send_pictures()
             try:
                 if not (self._send_file(at_once=closing) and self._send_memory()):
@@ -149,6 +160,20 @@ class MetricWriter:
             with self._changed:
                 del source[: len(batch)]
                 self._changed.notify_all()
+
+    def _send_verdict(self) -> None:
+        with self._changed:
+            judged, self._judged = self._judged, None
+        if judged is None:
+            return
+        tags = [RunTag(key, str(value)) for key, value in verdict_tags(*judged).items()]
+        try:
+            self._store.client.log_batch(self._run_id, tags=tags)
+        except Exception as error:  # whatever it is, training goes on
+            logger.warning(
+                "run %s: the MLflow store does not take the verdict of step %d (%s)",
+                self._run_id, judged[0], one_line(error),
+            )  # fmt: skip
 
     def _send_pictures(self) -> None:
         with self._changed:
@@ -215,6 +240,15 @@ class MetricWriter:
         with self._changed:
             self._store_silent = True
             self._changed.notify_all()
+
+
+def verdict_tags(step: int, verdict: Verdict) -> dict[str, object]:
+    """A run's tags for the verdict on its first ``step`` steps."""
+    return {
+        "poise.verdict": verdict.kind,
+        "poise.verdict_evidence": verdict.evidence,
+        "poise.verdict_step": step,
+    }
 
 
 def metric_name(name: str) -> str:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from poise.diagnostics.verdict import Verdict
+
 _POLL_S = 0.5
 
 
@@ -26,6 +28,8 @@ class Line:
     step: int
     total_steps: int
     metrics: Mapping[str, float]
+    verdict: str = ""
+    """What the run was last judged, in few words; empty before it was."""
 
 
 class _Board:
@@ -42,17 +46,24 @@ class _Board:
         return lines
 
 
-@dataclass(frozen=True)
+@dataclass
 class BoardObserver:
-    """Posts a run's metrics to the board; a ``RunObserver``."""
+    """Posts a run's metrics and verdict to the board; a ``RunObserver``."""
 
     board: Any
     run: str
     total_steps: int
+    verdict: str = ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Sends and does not wait."""
-        self.board.post.remote(Line(self.run, step, self.total_steps, dict(metrics)))
+        line = Line(self.run, step, self.total_steps, dict(metrics), self.verdict)
+        self.board.post.remote(line)
+
+    def judged(self, step: int, verdict: Verdict) -> None:
+        """Stands on every line from here on."""
+        onset = verdict.onset_step
+        self.verdict = verdict.kind + ("" if onset is None else f" since step {onset}")
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
         """Lines have no room for pictures."""
@@ -115,14 +126,14 @@ class ProgressDisplay:
 
 
 def describe(line: Line) -> str:
-    """One line for a person: step, loss, how that compares, probes, speed, data wait, time left."""
+    """One line for a person: step, loss, how that compares, probes, speed, time left, verdict."""
     metrics = line.metrics
     parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
     for name, label, form in _SHOWN:
         if name in metrics:
             parts.append(f"{label} {form.format(metrics[name])}")
-    parts += _time_left(line)
-    return "  ".join(parts)
+    parts += [*_time_left(line), line.verdict]
+    return "  ".join(part for part in parts if part)
 
 
 _SHOWN = (

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from poise.diagnostics.verdict import Verdict
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -24,6 +26,12 @@ class RunObserver(Protocol):
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Takes metrics; must return at once."""
+
+    def judged(self, step: int, verdict: Verdict) -> None:
+        """Takes a verdict of another kind than the last, before the step's metrics.
+
+        Must return at once.
+        """
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
         """Takes an RGB picture, uint8 [3, h, w] on the CPU; must return at once."""

@@ -3,11 +3,8 @@
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import ray.train
 import torch
@@ -30,48 +27,12 @@ from poise.data.stream import view_stream
 from poise.objectives import build_objective
 from poise.objectives.base import Objective
 from poise.training.capacity import uses_gpu
-from poise.training.checkpoint import History, load_checkpoint, read_run, save_checkpoint
-from poise.training.loop import TrainingState, is_diverged, train_steps
+from poise.training.checkpoint import History, load_checkpoint, read_run
+from poise.training.job import Job, Outcome
+from poise.training.loop import TrainingState, train_steps
 from poise.training.optimizer import build_optimizer
-from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
-from poise.training.showing import Showcase
-
-Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
-"""Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run, ready to be carried out. Everything in it can be sent to another machine."""
-
-    recipe: Recipe
-    name: str
-    """Of the run; a job of the same name and storage resumes it."""
-
-    storage: Path
-    """Folder of runs, reached by every machine."""
-
-    observers: Sequence[Callable[[], RunObserver]] = ()
-    """Make those who follow the run, on its first worker."""
-
-    probe: Probe | None = None
-    export: Callable[[nn.Module, Path], None] | None = None
-    """Writes the backbone into a folder of each checkpoint."""
-
-    callbacks: Sequence[Any] = field(default=())
-    """Ray Train's, called where the run is controlled."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run."""
-
-    checkpoint: Path
-    history: History
-
-
-BACKBONE_FOLDER = "backbone"
+from poise.training.watch import Watch
 
 
 def fit(job: Job) -> Outcome:
@@ -163,8 +124,9 @@ def _train(config: dict[str, Any]) -> None:
     timetable = Timetable(recipe, steps_per_epoch(recipe))
     state = new_state(recipe, device)
     history = _resume(job, state)
-    if state.step >= timetable.total_steps:
-        return  # resumed after its end
+    watch = Watch(job, state, timetable, history, device, rank == 0, _report)
+    if watch.has_ended():
+        return  # interrupted at its very end
     if recipe.training.compile:
         state.objective.compile_backbones()
     batches = view_stream(recipe, rank, world_size, start_step=state.step)
@@ -172,12 +134,10 @@ def _train(config: dict[str, Any]) -> None:
         recipe, state, batches, timetable.progress, timetable.is_boundary, device,
         model=_wrap(state.objective, world_size), rank=rank,
     )  # fmt: skip
-    with _Watch(job, state, timetable, history, device, is_first=rank == 0) as watch:
+    with watch:
         watch.log_untrained()
         for report in reports:
-            if report.metrics:
-                watch.at_boundary(report)
-            if report.step >= timetable.total_steps or is_diverged(report):
+            if report.metrics and watch.at_boundary(report):
                 break
     reports.close()  # type: ignore[attr-defined]
 
@@ -192,83 +152,9 @@ def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
     return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable, groups))
 
 
-@dataclass
-class _Watch:
-    """What happens beside training: evaluations, observers, pictures, checkpoints."""
-
-    job: Job
-    state: TrainingState
-    timetable: Timetable
-    history: History
-    device: torch.device
-    is_first: bool
-    """Whether this worker speaks for the run."""
-
-    observers: list[RunObserver] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.showcase = Showcase(self.job.recipe, self.device)
-
-    def __enter__(self) -> Self:
-        self.observers = [make() for make in self.job.observers] if self.is_first else []
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        for observer in self.observers:
-            observer.close()
-
-    def log_untrained(self) -> None:
-        """What the probe says before any training: what a later figure must be held against."""
-        if self.state.step == 0 and self.is_first and self.job.probe is not None:
-            metrics = self._probe()
-            untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
-            self._log(0, metrics | untrained)
-
-    def at_boundary(self, report: StepReport) -> None:
-        """Evaluates, tells the observers and commits a checkpoint, as the timetable says."""
-        metrics = dict(report.metrics)
-        diverged = is_diverged(report)
-        evaluates = self.job.probe is not None and self.timetable.evaluates(report.step)
-        if evaluates and self.is_first and not diverged:
-            metrics |= self._probe()
-        self._log(report.step, metrics)
-        if self.timetable.shows(report.step) and self.is_first and not diverged:
-            self._show(report.step)
-        told = metrics | {"step": report.step}
-        if self.timetable.checkpoints(report.step) or diverged:
-            self._commit(told)
-        elif evaluates:
-            ray.train.report(told)
-
-    def _probe(self) -> dict[str, float]:
-        assert self.job.probe is not None
-        found = self.job.probe(self.state.objective.backbone, self.device)
-        return {f"eval/{name}": value for name, value in found}
-
-    def _log(self, step: int, metrics: dict[str, float]) -> None:
-        self.history.append((step, metrics))
-        for observer in self.observers:
-            observer.log(step, metrics)
-
-    def _show(self, step: int) -> None:
-        if not self.observers:
-            return
-        for name, picture in self.showcase.pictures(self.state.objective).items():
-            for observer in self.observers:
-                observer.show(step, name, picture)
-
-    def _commit(self, metrics: dict[str, Any]) -> None:
-        if not self.is_first:
-            ray.train.report(metrics)
-            return
-        for observer in self.observers:
-            observer.flush()
-        with tempfile.TemporaryDirectory() as folder:
-            scratch = Path(folder)
-            save_checkpoint(scratch, self.state, self.job.recipe, self.history)
-            if self.job.export is not None:
-                self.job.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(scratch))
+def _report(metrics: dict[str, Any], folder: Path | None) -> None:
+    checkpoint = None if folder is None else Checkpoint.from_directory(folder)
+    ray.train.report(metrics, checkpoint=checkpoint)
 
 
 def _resume(job: Job, state: TrainingState) -> History:

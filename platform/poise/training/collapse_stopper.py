@@ -1,0 +1,42 @@
+"""Ends a run that is condemned, on all its workers at the same step.
+
+In: the verdict on the run so far, on its first worker. Out: whether the run ends here, the same
+answer on every worker. Next: ``poise.training.worker``, which leaves the loop.
+
+The first worker decides and the others follow. All of them log the same global numbers, but "the
+same" to the last bit is nothing to build on where their processors differ, and workers that
+disagree would wait for each other for ever.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from poise.diagnostics.verdict import Verdict
+from poise.objectives.workers import sum_over_workers
+
+
+@dataclass(frozen=True)
+class CollapseStopper:
+    """The decision to end a run early; costs one number between the workers at each interval."""
+
+    name: ClassVar[str] = "CollapseStopper"
+    """In records and tags of the runs that it ended."""
+
+    enabled: bool
+    """Whether the run may be ended: ``training.stop_collapsed``."""
+
+    device: torch.device
+    """Of the training."""
+
+    def ends(self, verdict: Verdict | None) -> bool:
+        """Whether the run ends here. Every worker must ask at the same steps.
+
+        Args:
+            verdict: on the run so far; the first worker's, none on the others.
+        """
+        if not self.enabled:
+            return False
+        condemned = float(verdict is not None and verdict.condemned)
+        return bool(sum_over_workers(torch.tensor(condemned, device=self.device)).item())

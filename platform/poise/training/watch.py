@@ -1,0 +1,137 @@
+"""What happens beside training: verdicts, evaluations, observers, pictures, checkpoints.
+
+In: the report of each logged interval. Out: the same told to everybody who follows the run, and
+whether the run ends here. Next: ``poise.training.worker``, which trains on or leaves the loop.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from poise.diagnostics import Verdict, VerdictKind, judge
+from poise.training.checkpoint import History, save_checkpoint
+from poise.training.collapse_stopper import CollapseStopper
+from poise.training.job import BACKBONE_FOLDER, Job
+from poise.training.loop import TrainingState, is_diverged
+from poise.training.report import RunObserver, StepReport
+from poise.training.schedule import Timetable
+from poise.training.showing import Showcase
+
+Report = Callable[[dict[str, Any], Path | None], None]
+"""Tells the run's controller metrics and, where there is one, the folder of a checkpoint."""
+
+
+@dataclass
+class Watch:
+    """Follows one run on one worker. Only the first worker judges, evaluates and tells."""
+
+    job: Job
+    state: TrainingState
+    timetable: Timetable
+    history: History
+    """Of every boundary so far; grows."""
+
+    device: torch.device
+    is_first: bool
+    """Whether this worker speaks for the run."""
+
+    report: Report
+    observers: list[RunObserver] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.showcase = Showcase(self.job.recipe, self.device)
+        self.stopper = CollapseStopper(self.job.recipe.training.stop_collapsed, self.device)
+        # What the observers have heard; of an interrupted run they may have heard anything.
+        self.told_kind = None if self.history else VerdictKind.UNDECIDED
+
+    def __enter__(self) -> Self:
+        self.observers = [make() for make in self.job.observers] if self.is_first else []
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        for observer in self.observers:
+            observer.close()
+
+    def has_ended(self) -> bool:
+        """Whether there is nothing left to train, as after an interruption at the very end."""
+        if self.state.step >= self.timetable.total_steps:
+            return True
+        return self.stopper.ends(self._verdict() if self.history and self.is_first else None)
+
+    def log_untrained(self) -> None:
+        """What the probe says before any training: what a later figure must be held against."""
+        if self.state.step == 0 and self.is_first and self.job.probe is not None:
+            metrics = self._probe()
+            untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
+            self._log(0, metrics | untrained)
+
+    def at_boundary(self, report: StepReport) -> bool:
+        """Judges, evaluates, tells and commits as the timetable says; whether the run ends here."""
+        step, metrics = report.step, dict(report.metrics)
+        self.history.append((step, metrics))
+        stopped = self._judge(step)
+        ends = stopped or is_diverged(report) or step >= self.timetable.total_steps
+        evaluates = self.job.probe is not None and (ends or self.timetable.evaluates(step))
+        shows = ends or self.timetable.shows(step)
+        looks = self.is_first and self.told_kind is not VerdictKind.DIVERGED
+        if evaluates and looks:
+            metrics.update(self._probe())
+        self._tell(step, metrics)
+        if shows and looks:
+            self._show(step)
+        told = metrics | {"step": step, "ends": ends}
+        if ends or self.timetable.checkpoints(step):
+            self._commit(told)
+        elif evaluates:
+            self.report(told, None)
+        return ends
+
+    def _judge(self, step: int) -> bool:
+        """Tells observers of a verdict of another kind than the last; whether it ends the run."""
+        verdict = self._verdict() if self.is_first else None
+        if verdict is not None and verdict.kind is not self.told_kind:
+            self.told_kind = verdict.kind
+            for observer in self.observers:
+                observer.judged(step, verdict)
+        return self.stopper.ends(verdict)
+
+    def _verdict(self) -> Verdict:
+        signals = self.job.recipe.objective.signals
+        return judge(self.history, signals, self.timetable.planned_steps)
+
+    def _probe(self) -> dict[str, float]:
+        assert self.job.probe is not None
+        found = self.job.probe(self.state.objective.backbone, self.device)
+        return {f"eval/{name}": value for name, value in found}
+
+    def _log(self, step: int, metrics: dict[str, float]) -> None:
+        self.history.append((step, metrics))
+        self._tell(step, metrics)
+
+    def _tell(self, step: int, metrics: dict[str, float]) -> None:
+        for observer in self.observers:
+            observer.log(step, metrics)
+
+    def _show(self, step: int) -> None:
+        if not self.observers:
+            return
+        for name, picture in self.showcase.pictures(self.state.objective).items():
+            for observer in self.observers:
+                observer.show(step, name, picture)
+
+    def _commit(self, metrics: dict[str, Any]) -> None:
+        if not self.is_first:
+            self.report(metrics, None)
+            return
+        for observer in self.observers:
+            observer.flush()
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            save_checkpoint(scratch, self.state, self.job.recipe, self.history)
+            if self.job.export is not None:
+                self.job.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
+            self.report(metrics, scratch)

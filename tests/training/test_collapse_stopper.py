@@ -1,0 +1,204 @@
+"""A condemned run ends early, and whoever follows a run hears of its verdict at once."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from poise.diagnostics import Verdict, VerdictKind
+from poise.diagnostics.judge import judge
+from poise.training import watch as watching
+from poise.training.checkpoint import RUN_FILE, History
+from poise.training.collapse_stopper import CollapseStopper
+from poise.training.job import Job
+from poise.training.progress import BoardObserver
+from poise.training.report import StepReport
+from poise.training.schedule import Timetable
+from poise.training.watch import Watch
+from poise.training.worker import new_state
+from tests.builders import tiny_recipe
+from tests.data.builders import encode, smooth_image, write_dataset
+
+CPU = torch.device("cpu")
+COLLAPSED = Verdict(VerdictKind.UNIFORM, 4, "no image differs", "sharpen")
+HEALTHY = Verdict(VerdictKind.HEALTHY, None, "images differ", "")
+UNDECIDED = Verdict(VerdictKind.UNDECIDED, None, "too early", "")
+
+
+class Listener:
+    """Writes down what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.heard.append(("log", step))
+
+    def judged(self, step: int, verdict: Verdict) -> None:
+        self.heard.append((verdict.kind, step))
+
+    def show(self, step: int, name: str, picture: Tensor) -> None:
+        """Pictures are tested elsewhere."""
+
+    def flush(self) -> None:
+        self.heard.append(("flush", -1))
+
+    def close(self) -> None:
+        self.heard.append(("close", -1))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    write_dataset(tmp_path / "dataset", [encode(smooth_image(i, 24, 20)) for i in range(32)])
+    return tmp_path / "dataset"
+
+
+Follow = Callable[..., tuple[Watch, Listener, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def follow(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
+    """A watch over a run of 8 steps whose verdicts are given by step; what it reported."""
+
+    def make(
+        verdicts: Mapping[int, Verdict], history: History | None = None, **changes: Any
+    ) -> tuple[Watch, Listener, list[dict[str, Any]]]:
+        def rigged(history: History, *_: object) -> Verdict:
+            return verdicts[history[-1][0]]
+
+        def report(metrics: dict[str, Any], folder: Path | None) -> None:
+            run = None if folder is None else json.loads((folder / RUN_FILE).read_text())
+            reported.append(metrics | {"kept": run and [step for step, _ in run["history"]]})
+
+        monkeypatch.setattr(watching, "judge", rigged)
+        recipe = tiny_recipe(data__dataset=str(dataset), **changes)
+        listener, reported = Listener(), list[dict[str, Any]]()
+        job = Job(recipe, "run", dataset, [lambda: listener], probe=lambda *_: [("knn_top1", 50.0)])
+        timetable = Timetable(recipe, steps_per_epoch=4)
+        state = new_state(recipe, CPU)
+        state.step = history[-1][0] if history else 0
+        return Watch(job, state, timetable, history or [], CPU, True, report), listener, reported
+
+    return make
+
+
+def at(step: int) -> StepReport:
+    return StepReport(step, step / 4, step * 8, {"loss/total": 1.0})
+
+
+def test_a_condemned_run_ends_with_an_evaluation_and_a_checkpoint_as_at_a_normal_end(
+    follow: Follow,
+) -> None:
+    verdicts = {2: UNDECIDED, 6: COLLAPSED}
+    watch, _, reported = follow(verdicts, training__stop_collapsed=True)
+    with watch:
+        assert [watch.at_boundary(at(step)) for step in (2, 6)] == [False, True]
+    (last,) = reported
+    assert (last["step"], last["ends"], last["kept"]) == (6, True, [2, 6])
+    assert last["eval/knn_top1"] == watch.history[-1][1]["eval/knn_top1"] == 50.0
+
+
+def test_a_condemned_run_trains_on_unless_it_may_be_stopped(follow: Follow) -> None:
+    watch, listener, _ = follow({6: COLLAPSED, 8: COLLAPSED})
+    with watch:
+        assert [watch.at_boundary(at(step)) for step in (6, 8)] == [False, True]
+    assert ("collapsed: uniform", 6) in listener.heard
+
+
+def test_observers_hear_of_a_verdict_before_the_metrics_and_only_when_its_kind_changes(
+    follow: Follow,
+) -> None:
+    verdicts = {1: UNDECIDED, 2: HEALTHY, 3: HEALTHY, 5: COLLAPSED, 6: UNDECIDED}
+    watch, listener, _ = follow(verdicts)
+    with watch:
+        for step in verdicts:
+            watch.at_boundary(at(step))
+    assert listener.heard == [
+        ("log", 1),
+        ("healthy", 2),
+        ("log", 2),
+        ("log", 3),
+        ("collapsed: uniform", 5),
+        ("log", 5),
+        ("undecided", 6),
+        ("log", 6),
+        ("close", -1),
+    ]
+
+
+def test_a_resumed_run_says_its_verdict_again_for_nobody_knows_what_was_heard(
+    follow: Follow,
+) -> None:
+    watch, listener, _ = follow({4: UNDECIDED, 6: UNDECIDED}, history=[(4, {"loss/total": 1.0})])
+    with watch:
+        watch.at_boundary(at(6))
+    assert listener.heard[0] == ("undecided", 6)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "may_stop", "ended"),
+    [(COLLAPSED, True, True), (COLLAPSED, False, False), (HEALTHY, True, False)],
+)
+def test_a_run_that_was_stopped_and_lost_its_process_then_does_not_train_on(
+    follow: Follow, verdict: Verdict, may_stop: bool, ended: bool
+) -> None:
+    history: History = [(4, {"loss/total": 1.0})]
+    watch, _, _ = follow({4: verdict}, history, training__stop_collapsed=may_stop)
+    assert watch.has_ended() is ended
+
+
+def test_a_run_that_is_no_longer_a_number_is_not_measured(follow: Follow) -> None:
+    diverged = Verdict(VerdictKind.DIVERGED, 2, "gradient/norm is nan", "slower")
+    watch, _, reported = follow({2: diverged}, training__stop_collapsed=True)
+    with watch:
+        assert watch.at_boundary(at(2))
+    assert reported[0]["kept"] == [2] and "eval/knn_top1" not in reported[0]
+
+
+def _ask(rank: int, rendezvous: str, folder: str) -> None:
+    dist.init_process_group("gloo", f"file://{rendezvous}", rank=rank, world_size=2)
+    stopper = CollapseStopper(True, CPU)
+    # The second worker would decide otherwise, if it were asked.
+    answers = [
+        stopper.ends(COLLAPSED if rank == 0 else None),
+        stopper.ends(HEALTHY if rank == 0 else None),
+    ]
+    Path(folder, str(rank)).write_text(json.dumps(answers))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_all_workers_follow_the_first_ones_verdict(tmp_path: Path) -> None:
+    mp.spawn(_ask, (str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=2)
+    for rank in "01":
+        assert json.loads((tmp_path / rank).read_text()) == [True, False]
+
+
+def test_a_line_says_what_the_run_was_judged_and_since_when() -> None:
+    observer = BoardObserver(None, "t01", 10)
+    observer.judged(6, COLLAPSED)
+    assert observer.verdict == "collapsed: uniform since step 4"
+    observer.judged(8, HEALTHY)
+    assert observer.verdict == "healthy"
+
+
+def test_judging_a_long_run_costs_nothing_beside_an_interval() -> None:
+    import time
+
+    from poise.config.objectives import Signals
+
+    teacher = {"teacher/entropy": 2.0, "teacher/mutual_information": 1.0, "teacher/ema_gap": 0.1}
+    metrics = teacher | {f"features/{n}": 1.0 for n in range(60)}
+    history = [(step, metrics) for step in range(1, 3001)]
+    judge(history, Signals(num_prototypes=1024), 3000)
+    begun_s = time.process_time()
+    judge(history, Signals(num_prototypes=1024), 3000)
+    spent_s = time.process_time() - begun_s
+    print(f"{spent_s * 1000:.0f} ms")
+    assert spent_s < 1
