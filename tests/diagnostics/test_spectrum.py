@@ -30,7 +30,8 @@ EVERY = {
 def orthonormal(rows: int, columns: int) -> Tensor:
     """Columns of unit length at right angles to each other and to the vector of ones."""
     random = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
-    return torch.linalg.qr(torch.cat([torch.ones(rows, 1), random], dim=1)).Q[:, 1:]
+    columns_and_ones: Tensor = torch.linalg.qr(torch.cat([torch.ones(rows, 1), random], dim=1)).Q
+    return columns_and_ones[:, 1:]
 
 
 def rank_of(rank: int, rows: int = 200, columns: int = 24) -> Tensor:
