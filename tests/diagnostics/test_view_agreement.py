@@ -15,7 +15,8 @@ def gaussian(*shape: int) -> Tensor:
 def classes(rank: int, images: int = 96, dim: int = 24) -> Tensor:
     """Centred class means [images, dim] with ``rank`` directions of equal variance."""
     random = torch.cat([torch.ones(images, 1), gaussian(images, rank)], dim=1)
-    return torch.linalg.qr(random).Q[:, 1:] @ torch.linalg.qr(gaussian(dim, rank)).Q.T
+    means: Tensor = torch.linalg.qr(random).Q[:, 1:] @ torch.linalg.qr(gaussian(dim, rank)).Q.T
+    return means
 
 
 def test_alignment_is_the_mean_square_distance_of_an_images_views() -> None:
