@@ -21,7 +21,7 @@ from poise.models.backbone import has_class_token
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
-_CURVES = (
+CURVES = (
     ("loss/over_ln_k", "loss / ln K"),
     ("teacher/entropy_over_ln_k", "teacher entropy / ln K"),
     ("teacher/kl_over_ln_k", "KL(teacher‖student) / ln K"),
@@ -32,6 +32,7 @@ _CURVES = (
     ("eval/knn_top1", "k-NN top-1, %"),
     ("eval/linear_top1", "linear top-1, %"),
 )
+"""The metrics that show how a run went, and what they are called on an axis."""
 
 
 def draw_attention(
@@ -91,9 +92,9 @@ def draw_curves(
         ValueError: there is not one of the metrics to draw.
     """
     known = {name for history in runs.values() for _, metrics in history for name in metrics}
-    curves = [(metric, title) for metric, title in _CURVES if metric in known]
+    curves = [(metric, title) for metric, title in CURVES if metric in known]
     if not curves:
-        raise ValueError(f"no run has any of {', '.join(metric for metric, _ in _CURVES)}")
+        raise ValueError(f"no run has any of {', '.join(metric for metric, _ in CURVES)}")
     columns = min(3, len(curves))
     num_rows = -(-len(curves) // columns)
     figure = Figure(figsize=(4.2 * columns, 2.9 * num_rows + 0.4), layout="constrained")

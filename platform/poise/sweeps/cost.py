@@ -3,7 +3,11 @@
 In: records. Out: ``Cost``. Next: ``poise.sweeps.findings``.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from poise.sweeps.records import Study, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,46 @@ class Cost:
     def saved_share(self) -> float | None:
         """Of the planned steps."""
         return self.saved_steps / self.planned_steps if self.planned_steps else None
+
+    @property
+    def saved_hours(self) -> float | None:
+        """What the saved steps would have taken at the study's own speed."""
+        return self.hours * self.saved_steps / self.steps if self.steps else None
+
+
+def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
+    """The sums over all trials, those that failed or were interrupted included.
+
+    Steps are those of each trial's last state: what an interruption made it train again is in the
+    hours and not in the steps.
+    """
+    trials = tuple(map(_of_trial, records))
+    images = sum(record.step * _batch_size(study, record) for record in records)
+    seconds = sum(record.seconds for record in records)
+    return Cost(
+        steps=sum(trial.steps for trial in trials),
+        planned_steps=sum(trial.planned_steps for trial in trials),
+        saved_steps=sum(trial.saved_steps for trial in trials),
+        hours=seconds / 3600,
+        images=images,
+        images_per_s=images / seconds if seconds and images else None,
+        stopped=dict(Counter(trial.stopped_by for trial in trials if trial.stopped_by)),
+        trials=trials,
+    )
+
+
+def _of_trial(record: TrialRecord) -> TrialCost:
+    stopped_by = (record.stopped_by or "the scheduler") if record.state == "stopped" else ""
+    return TrialCost(
+        trial=record.trial.name,
+        state=record.state,
+        steps=record.step,
+        planned_steps=record.total_steps,
+        hours=record.seconds / 3600,
+        stopped_by=stopped_by,
+    )
+
+
+def _batch_size(study: Study, record: TrialRecord) -> int:
+    """Images per step; a space may vary it."""
+    return int(record.trial.settings.get("training.batch_size", study.recipe.training.batch_size))

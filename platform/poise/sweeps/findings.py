@@ -4,38 +4,26 @@ In: a study, its records and the histories of their metrics. Out: ``Findings``, 
 Next: ``poise.sweeps.report``, which tells it as a page, as Markdown and as a table.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from poise.sweeps.comparison import Comparison
-from poise.sweeps.cost import Cost
-from poise.sweeps.dose_response import DoseResponse, PhaseDiagram
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.selection import Selection
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A metric over steps."""
-
-    metric: str
-    steps: tuple[int, ...]
-    values: tuple[float | None, ...]
-    """None where it was not finite."""
-
-
-@dataclass(frozen=True)
-class BandCurve:
-    """A metric over steps, over the seeds of a setting."""
-
-    metric: str
-    steps: tuple[int, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    """The smallest seed's."""
-
-    high: tuple[float, ...]
-    n: tuple[int, ...]
-    """Seeds that had come this far: where one stopped early, the mean is of the others."""
+from poise.sweeps.answer import answer
+from poise.sweeps.comparison import Comparison, compare
+from poise.sweeps.cost import Cost, cost
+from poise.sweeps.curves import LABELS, BandCurve, Curve, bands_of, curves_of, points_per_curve
+from poise.sweeps.dose_response import (
+    DoseResponse,
+    PhaseDiagram,
+    by_importance,
+    dose_responses,
+    phase_diagram,
+)
+from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.reproduction import Reproduction, reproduction
+from poise.sweeps.selection import Selection, select
+from poise.sweeps.wording import NAMES, describe
+from poise.training.checkpoint import History
 
 
 @dataclass(frozen=True)
@@ -62,23 +50,6 @@ class TrialFinding:
 
     onset_step: int | None
     curves: tuple[Curve, ...]
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """What somebody needs to do it again."""
-
-    command: str
-    source: str
-    """The space's file."""
-
-    overrides: tuple[str, ...]
-    recipe_yaml: str
-    space_yaml: str
-    versions: dict[str, str]
-    dataset: str
-    fingerprint: str
-    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -114,3 +85,81 @@ class Findings:
 
     labels: dict[str, str]
     """Words for the metrics of curves, such as ``KL(teacher‖student) / ln K``."""
+
+
+def find(
+    study: Study,
+    records: Sequence[TrialRecord],
+    histories: Mapping[str, History],
+    *,
+    best: TrialRecord | None = None,
+    registered: str | None = None,
+    fingerprint: str = "",
+    environment: Mapping[str, Any] | None = None,
+) -> Findings:
+    """Looks at a study from every side.
+
+    Args:
+        study: that asked.
+        records: of its trials, in any state.
+        histories: of their metrics, by the trial's name.
+        best: the trial that won.
+        registered: ``models:/name/version`` of it.
+        fingerprint: of the dataset.
+        environment: as ``describe_environment`` has it.
+    """
+    comparison = compare(study, records)
+    doses = dose_responses(study.space, records)
+    ranked = [key for key, _ in by_importance(study.space, records)]
+    decisive = next((dose for dose in doses if dose.key in ranked[:1]), None)
+    verdicts = [record.verdict for record in records if record.verdict is not None]
+    return Findings(
+        study=study.name,
+        question=study.space.question,
+        published=study.space.published,
+        answer=answer(comparison, decisive),
+        best=best.trial.name if best else None,
+        registered=registered,
+        comparison=comparison,
+        phase=phase_diagram(study.space, records),
+        settings=_settings(comparison, histories),
+        doses=tuple(doses),
+        trials=_trials(records, histories),
+        selection=select(study.space, records),
+        cost=cost(study, records),
+        reproduction=reproduction(study, records, fingerprint, environment or {}),
+        advice=tuple(dict.fromkeys(verdict.advice for verdict in verdicts if verdict.advice)),
+        labels={**NAMES, **LABELS},
+    )
+
+
+def _settings(
+    comparison: Comparison, histories: Mapping[str, History]
+) -> tuple[SettingCurves, ...]:
+    most = points_per_curve(len(comparison.rows))
+    return tuple(
+        SettingCurves(
+            setting=row.setting,
+            label=row.label,
+            outcome=next(iter(row.verdicts)),
+            is_baseline=row.is_baseline,
+            onset_step=row.onset_step,
+            curves=bands_of([histories.get(name, []) for name in row.trials], most),
+        )
+        for row in comparison.rows
+    )
+
+
+def _trials(
+    records: Sequence[TrialRecord], histories: Mapping[str, History]
+) -> tuple[TrialFinding, ...]:
+    most = points_per_curve(len(records))
+    return tuple(
+        TrialFinding(
+            record=record,
+            label=describe(record.trial.settings),
+            onset_step=record.verdict.onset_step if record.verdict else None,
+            curves=curves_of(histories.get(record.trial.name, []), most),
+        )
+        for record in records
+    )

@@ -3,10 +3,23 @@
 In: records. Out: ``Selection``. Next: ``poise.sweeps.findings``.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from poise.sweeps.comparison import Mode
-from poise.sweeps.estimates import Correlation
+from poise.config.space import Mode, Space
+from poise.sweeps.estimates import Correlation, rank_correlation
+from poise.sweeps.outcomes import figure, is_healthy
+from poise.sweeps.records import TrialRecord
+
+_SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
+    (("eval/rankme", "features/rankme"), "max"),
+    (("eval/lidar", "features/lidar"), "max"),
+    (("loss/total",), "min"),
+    (("teacher/mutual_information",), "max"),
+)
+"""Metrics, of which the first that was measured is taken, and which end of it is good."""
+
+_LABEL_FREE = tuple(name for names, _ in _SELECTORS for name in names)
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,77 @@ class Selection:
     """Metrics that need no labels, held against one that does."""
 
     target: str
+    mode: Mode
     best: str
     """The trial that labels choose."""
 
     best_value: float
     selectors: tuple[Selector, ...]
+
+
+def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
+    """What metrics without labels would have chosen, and how far from the best that is.
+
+    Only trials that trained to their end or were condemned are looked at: figures of fewer steps
+    would make any two metrics that rise with training look alike. A loss is only comparable where
+    the settings do not change what it means: a warmer teacher has a higher one by itself.
+
+    Returns:
+        None where no trial has the figure that labels give.
+    """
+    target = next(
+        (m for m in space.metric if m.startswith("eval/") and m not in _LABEL_FREE),
+        "eval/knn_top1",
+    )
+    mode: Mode = next((goal.mode for goal in space.goals if goal.metric == target), "max")
+    labelled = [record for record in records if figure(record, target) is not None]
+    if not labelled:
+        return None
+    best = _chosen(labelled, target, mode)
+    return Selection(
+        target=target,
+        mode=mode,
+        best=best.trial.name,
+        best_value=best.metrics[target],
+        selectors=tuple(
+            Selector(
+                name,
+                direction,
+                _choice(labelled, (name, direction), (target, mode)),
+                _choice([r for r in labelled if is_healthy(r)], (name, direction), (target, mode)),
+            )
+            for name, direction in _measured(labelled)
+        ),
+    )
+
+
+def _measured(records: Sequence[TrialRecord]) -> Iterator[tuple[str, Mode]]:
+    for names, mode in _SELECTORS:
+        for name in names:
+            if any(figure(record, name) is not None for record in records):
+                yield name, mode
+                break
+
+
+def _choice(
+    records: Sequence[TrialRecord], selector: tuple[str, Mode], target: tuple[str, Mode]
+) -> Choice:
+    (metric, direction), (label, mode) = selector, target
+    both = [record for record in records if figure(record, metric) is not None]
+    correlation = rank_correlation(
+        [_sign(direction) * record.metrics[metric] for record in both],
+        [_sign(mode) * record.metrics[label] for record in both],
+    )
+    if not both:
+        return Choice(correlation, None, None, None)
+    chosen, best = _chosen(both, metric, direction), _chosen(both, label, mode)
+    regret = _sign(mode) * (best.metrics[label] - chosen.metrics[label])
+    return Choice(correlation, chosen.trial.name, chosen.metrics[label], regret)
+
+
+def _chosen(records: Sequence[TrialRecord], metric: str, mode: Mode) -> TrialRecord:
+    return max(records, key=lambda record: _sign(mode) * record.metrics[metric])
+
+
+def _sign(mode: Mode) -> int:
+    return 1 if mode == "max" else -1

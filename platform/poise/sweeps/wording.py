@@ -1,10 +1,23 @@
-"""Settings in words.
+"""Settings and figures in words.
 
-In: dotted keys and values. Out: what tables, reports and the terminal call them. Next: those.
+In: dotted keys, values and metrics. Out: what tables, reports and the terminal call them. Next:
+those.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+NAMES = {
+    "eval/knn_top1": "k-NN",
+    "eval/linear_top1": "linear probe",
+    "eval/rankme": "RankMe",
+    "features/rankme": "RankMe",
+    "eval/lidar": "LiDAR",
+    "features/lidar": "LiDAR",
+    "teacher/mutual_information": "mutual information",
+    "loss/total": "loss",
+}
+"""What sentences call metrics."""
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
@@ -31,3 +44,23 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     """``a, b and c``."""
     *first, end = words
     return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def metric_name(metric: str) -> str:
+    """What a sentence calls a metric: a word where there is one, else its own name."""
+    return NAMES.get(metric, metric)
+
+
+def unit(metric: str) -> str:
+    """What follows the metric's figures."""
+    return " %" if metric.endswith(("_top1", "_top5")) else ""
+
+
+def number(metric: str, value: float) -> str:
+    """A metric's figure, as precise as it is worth."""
+    return f"{value:.1f}" if unit(metric) else f"{value:.4g}"
+
+
+def p_value(p: float) -> str:
+    """``p = 0.03``, or ``p < 0.001``."""
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"

@@ -1,0 +1,73 @@
+"""How trials ended, counted.
+
+In: records. Out: outcomes in words, shares, and the figures that may be compared.
+Next: ``poise.sweeps.comparison`` and its neighbours.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from poise.diagnostics import VerdictKind
+from poise.sweeps.estimates import Share, is_figure, share_interval
+from poise.sweeps.records import TrialRecord
+
+_WORST_FIRST = (
+    *(kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)),
+    VerdictKind.UNDECIDED,
+    VerdictKind.HEALTHY,
+)
+
+
+def outcome(record: TrialRecord) -> str:
+    """The verdict, or what came in its place; whether it was stopped early is another question."""
+    decided = record.state != "failed" and record.verdict is not None
+    return str(record.verdict.kind) if decided and record.verdict else record.outcome
+
+
+def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
+    """How often each outcome came: most frequent first, of equally frequent ones the worse."""
+    counts = Counter(map(outcome, records))
+    return {each: counts[each] for each in sorted(counts, key=lambda o: (-counts[o], _badness(o)))}
+
+
+def is_condemned(record: TrialRecord) -> bool:
+    """Whether it collapsed, got stuck or diverged."""
+    return record.verdict is not None and record.verdict.condemned
+
+
+def is_healthy(record: TrialRecord) -> bool:
+    """Whether its verdict is healthy."""
+    return record.verdict is not None and record.verdict.kind is VerdictKind.HEALTHY
+
+
+def condemned_share(records: Iterable[TrialRecord]) -> Share:
+    """Of the trials that are decided: those without a verdict, or undecided, say nothing."""
+    decided = [record for record in records if is_condemned(record) or is_healthy(record)]
+    return share_interval(sum(map(is_condemned, decided)), len(decided))
+
+
+def is_complete(record: TrialRecord) -> bool:
+    """Whether its figures may be held against others'.
+
+    It trained to its end, or was condemned before: training on would have been wasted. What a
+    scheduler stopped has figures of fewer steps, and averaging them would compare durations.
+    """
+    return record.state == "finished" or (record.state == "stopped" and is_condemned(record))
+
+
+def figure(record: TrialRecord, metric: str) -> float | None:
+    """A comparable figure of a trial; none where there is none."""
+    value = record.metrics.get(metric)
+    return value if is_figure(value) and is_complete(record) else None
+
+
+def condemned_as(records: Sequence[TrialRecord]) -> str:
+    """What condemned trials have in common, in a word or three."""
+    verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
+    only_collapses = all(verdict.collapsed for verdict in verdicts)
+    return "collapsed" if only_collapses else "collapsed, stuck or diverged"
+
+
+def _badness(word: str) -> int:
+    words = [str(kind) for kind in _WORST_FIRST]
+    return words.index(word) if word in words else len(words)
