@@ -5,7 +5,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from poise.diagnostics import diagnose
+from poise.diagnostics import AssignmentWindow, diagnose
+from poise.diagnostics.gather import rows_of_all_workers
+from poise.models.last_tokens import LastTokens
 from poise.objectives.base import Observation
 
 
@@ -15,12 +17,15 @@ def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Te
     teacher = torch.randn(2, 12, 9, generator=generator).softmax(-1)
     student = torch.randn(4, 12, 9, generator=generator)
     pixels = torch.randn(2, 12, 5, generator=generator)
+    patches = torch.randn(12, 4, 6, generator=generator)
     losses = torch.arange(12.0)
     rows = slice(rank * 12 // num_workers, (rank + 1) * 12 // num_workers)
     observation = Observation(
         features=features[:, rows],
         teacher_probs=teacher[:, rows],
         student_logits=student[:, rows],
+        tokens=LastTokens(patches[rows], 3 * patches[rows].norm(dim=-1), patches[rows, 0]),
+        prototypes=torch.eye(9),
         center=torch.arange(9.0),
         predictions=pixels[0, rows],
         targets=pixels[1, rows],
@@ -30,15 +35,25 @@ def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Te
 
 def _work(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(dict(diagnose(*_share(rank, 2))), f"{folder}/{rank}.pt")
+    window = AssignmentWindow()
+    for _ in range(2):
+        numbers = dict(diagnose(*_share(rank, 2), window))
+    torch.save(numbers, f"{folder}/{rank}.pt")
+    rows = torch.tensor([[rank, 0], [rank, 1], [rank, 2]])
+    torch.save(rows_of_all_workers(rows, at_most=5), f"{folder}/rows-{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Path) -> None:
     spawn(_work, args=(str(tmp_path),), nprocs=2)
-    alone = dict(diagnose(*_share(0, 1)))
-    assert {"teacher/mutual_information", "features/rankme", "loss/over_mean_patch"} <= alone.keys()
+    window = AssignmentWindow()
+    for _ in range(2):
+        alone = dict(diagnose(*_share(0, 1), window))
+    groups = {"teacher", "student", "features", "patches", "prototypes", "loss", "center"}
+    assert groups <= {name.split("/")[0] for name in alone}
     for rank in range(2):
+        rows = torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True)
+        assert rows.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert together == pytest.approx(alone, rel=1e-5)

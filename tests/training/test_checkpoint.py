@@ -38,6 +38,7 @@ def saved(tmp_path: Path) -> Path:
     state.optimizer.step()
     state.objective.after_step(progress)
     state.step = 7
+    state.window.add(torch.tensor([3, 1]), torch.tensor([0.0, 0.5, 0.0, 0.5]))
     save_checkpoint(tmp_path / "checkpoint", state, recipe, [(0, {"a": 1.0}), (7, {"a": 0.5})])
     return tmp_path / "checkpoint"
 
@@ -50,6 +51,8 @@ def test_everything_that_is_state_comes_back(saved: Path) -> None:
     assert state.step == 7
     assert torch.count_nonzero(state.objective.state_dict()["center"]) > 0
     assert len(state.optimizer.state) > 0
+    assert state.window.chosen.tolist() == [3, 1]
+    assert state.window.mean_probs.tolist() == [0, 0.5, 0, 0.5]
 
 
 def test_where_a_run_is_carried_out_may_change(saved: Path) -> None:
