@@ -1,0 +1,75 @@
+"""How outcomes and series look: never told by colour alone.
+
+In: the name of an outcome, the number of a series. Out: colour, glyph, word; colour, dash and
+symbol. Next: the page's sections.
+
+Colours are those of Okabe and Ito (Color Universal Design, 2008), which people without red or
+green vision tell apart.
+"""
+
+from dataclasses import dataclass
+
+from poise.diagnostics import VerdictKind
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of an outcome."""
+
+    color: str
+    glyph: str
+    word: str
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """Of a series."""
+
+    color: str
+    dash: str
+    symbol: str
+
+
+_LOOKS: dict[str, Look] = {
+    VerdictKind.HEALTHY: Look("#66c5ab", "✓", "healthy"),
+    VerdictKind.UNIFORM: Look("#9ad2f2", "○", "uniform"),
+    VerdictKind.SINGLE_PROTOTYPE: Look("#e69e66", "●", "single prototype"),
+    VerdictKind.PARTIAL_PROTOTYPES: Look("#f0c566", "◐", "partial prototypes"),
+    VerdictKind.DIMENSIONAL: Look("#e0afca", "▱", "dimensional"),
+    VerdictKind.PREDICTS_MEAN: Look("#7fb8d8", "≈", "predicts the mean"),
+    VerdictKind.STUCK: Look("#f6ef8e", "≡", "stuck at ln K"),
+    VerdictKind.DIVERGED: Look("#8c8c8c", "△", "diverged"),
+    VerdictKind.UNDECIDED: Look("#d0d0d0", "?", "undecided"),
+    "failed": Look("#bdbdbd", "×", "failed"),
+}
+"""Okabe and Ito's colours, lightened so that dark text is read on all of them."""
+
+_OTHER = Look("#e8e8e8", "·", "")
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
+
+
+def look(outcome: str) -> Look:
+    """Of a verdict's kind, with or without words on how the trial was stopped."""
+    kind = outcome.partition(" (")[0]
+    known = _LOOKS.get(kind, _OTHER)
+    return known if known.word else Look(known.color, known.glyph, kind)
+
+
+def marked(outcome: str) -> str:
+    """``✓ healthy``."""
+    return f"{look(outcome).glyph} {outcome}"
+
+
+def stroke(index: int) -> Stroke:
+    """Of the series of this number: 210 of them differ."""
+    colors, dashes, symbols = len(_COLORS), len(_DASHES), len(_SYMBOLS)
+    return Stroke(_COLORS[index % colors], _DASHES[index % dashes], _SYMBOLS[index % symbols])
+
+
+def faint(color: str) -> str:
+    """A colour for what lies behind a line of it."""
+    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.16)"

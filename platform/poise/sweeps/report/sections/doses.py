@@ -1,0 +1,137 @@
+"""How much of a setting does what.
+
+In: dose–response curves. Out: a chart for each: the metric above, the share that collapsed below.
+Next: the page.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from plotly.graph_objects import Figure, Scatter
+
+from poise.sweeps.dose_response import Dose, DoseResponse
+from poise.sweeps.findings import Findings
+from poise.sweeps.report.digits import (
+    capitalized,
+    chance,
+    common_decimals,
+    counted,
+    interval,
+    shown,
+)
+from poise.sweeps.report.figures import rounded, stacked
+from poise.sweeps.report.looks import Stroke, stroke
+from poise.sweeps.report.pieces import Cell, Chart, Section, literal, table
+from poise.sweeps.wording import listed
+
+Ends = tuple[float | None, float | None, float | None]
+"""A figure between the ends of its interval."""
+
+
+def doses(findings: Findings) -> Section | None:
+    """The section; none for a study that varies nothing."""
+    if not findings.doses:
+        return None
+    metric = findings.labels.get(findings.comparison.metric, findings.comparison.metric)
+    failing = findings.comparison.condemned_as
+    share = 0.48 if len(findings.doses) > 1 else 1.0
+    charts = [
+        _chart(number, response, metric, failing, share)
+        for number, response in enumerate(findings.doses)
+    ]
+    return Section("dose-response", "Dose and response", charts=tuple(charts))
+
+
+def _chart(number: int, response: DoseResponse, metric: str, failing: str, share: float) -> Chart:
+    pooled = f", averaged over {listed(response.pooled)}" if response.pooled else ""
+    decimals = common_decimals(dose.metric for dose in response.doses)
+    return Chart(
+        f"dose-{number}",
+        _figure(response, metric, failing),
+        _conclusion(response, metric, failing),
+        f"{capitalized(metric)} and the share of trials that {failing}, over {response.name}"
+        f"{pooled}. Bars are 95 % intervals.",
+        table(
+            f"Dose and response of {response.name}",
+            [response.name, metric, failing, "trials"],
+            [_row(dose, decimals) for dose in response.doses],
+            numbers=[1, 3],
+        ),
+        share=share,
+    )
+
+
+def _row(dose: Dose, decimals: int) -> list[str | Cell]:
+    return [
+        dose.label,
+        Cell(shown(dose.metric.value, decimals), interval(dose.metric, decimals)),
+        Cell(counted(dose.condemned), chance(dose.condemned)),
+        str(len(dose.trials)),
+    ]
+
+
+def _figure(response: DoseResponse, metric: str, failing: str) -> Figure:
+    figure = stacked([metric, f"{failing}, % of trials"], [0.62, 0.38], 400)
+    by_name = response.scale == "ordered"
+    x = [index if by_name else dose.value for index, dose in enumerate(response.doses)]
+    figure.add_trace(_points(x, response, _of_metric, stroke(0)), row=1, col=1)
+    figure.add_trace(_points(x, response, _of_share, stroke(1)), row=2, col=1)
+    figure.update_yaxes(range=[-6, 106], tickvals=[0, 50, 100], row=2, col=1)
+    figure.update_xaxes(
+        type="log" if response.scale == "log" else "linear",
+        tickvals=x,
+        ticktext=[literal(dose.label) for dose in response.doses],
+        automargin=True,
+    )
+    if by_name:
+        figure.update_xaxes(range=[-0.5, len(x) - 0.5])
+    figure.update_xaxes(title={"text": literal(response.name)}, row=2, col=1)
+    return figure
+
+
+def _of_metric(dose: Dose) -> Ends:
+    return dose.metric.value, dose.metric.low, dose.metric.high
+
+
+def _of_share(dose: Dose) -> Ends:
+    share = dose.condemned
+    if share.value is None:
+        return None, None, None
+    return 100 * share.value, 100 * share.low, 100 * share.high
+
+
+def _points(
+    x: Sequence[Any], response: DoseResponse, ends: Callable[[Dose], Ends], look: Stroke
+) -> Scatter:
+    """Points with their intervals; joined where the axis has a scale."""
+    found = [ends(dose) for dose in response.doses]
+    return Scatter(
+        x=list(x),
+        y=[rounded(value) for value, _, _ in found],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [_length(value, high) for value, _, high in found],
+            "arrayminus": [_length(low, value) for value, low, _ in found],
+            "color": look.color,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        mode="markers" if response.scale == "ordered" else "lines+markers",
+        line={"color": look.color, "dash": look.dash, "width": 1.5},
+        marker={"symbol": look.symbol, "size": 9, "color": look.color},
+        text=[literal(f"{response.name} {dose.label}") for dose in response.doses],
+        hovertemplate="%{text}: %{y:.3g}<extra></extra>",
+    )
+
+
+def _length(low: float | None, high: float | None) -> float:
+    return 0 if low is None or high is None else max(rounded(high - low) or 0, 0)
+
+
+def _conclusion(response: DoseResponse, metric: str, failing: str) -> str:
+    said = [
+        f"at {dose.label} {metric} {shown(dose.metric.value)}, {counted(dose.condemned)} {failing}"
+        for dose in response.doses
+    ]
+    return f"{response.name}: {'; '.join(said)}."

@@ -1,0 +1,117 @@
+"""Every trial and its curves, of which a person chooses.
+
+In: trials. Out: a table of all, and compact curves that the page's script draws when they are
+chosen. Next: the page.
+"""
+
+from itertools import groupby
+from typing import Any
+
+from poise.sweeps.findings import Findings, TrialFinding
+from poise.sweeps.report.digits import NOTHING, shown
+from poise.sweeps.report.figures import REFERENCE_LINE, frame, rounded
+from poise.sweeps.report.looks import look, marked, stroke
+from poise.sweeps.report.pieces import Cell, Section, Table, embedded, table
+from poise.sweeps.report.sections.training import REFERENCES
+
+PANEL_HEIGHT = 240
+
+
+def trials(findings: Findings) -> Section | None:
+    """The section; none before any trial began."""
+    if not findings.trials:
+        return None
+    drawable = [trial for trial in findings.trials if trial.curves]
+    metrics = list(dict.fromkeys(curve.metric for trial in drawable for curve in trial.curves))
+    return Section(
+        "trials",
+        "Every trial",
+        table=_table(findings),
+        template="trials.html",
+        content={
+            "groups": _groups(drawable, findings),
+            "first": findings.best or next((t.record.trial.name for t in drawable), ""),
+            "curves": {t.record.trial.name: embedded(_curves(t, metrics)) for t in drawable},
+            "panels": embedded([_panel(metric, findings) for metric in metrics]),
+        },
+    )
+
+
+def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, Any]]:
+    """Trials by setting, for the chooser."""
+    metric = findings.comparison.metric
+    return [
+        {
+            "label": label,
+            "trials": [
+                (
+                    trial.record.trial.name,
+                    f"{trial.record.trial.name} {marked(trial.record.outcome)}"
+                    + _figure_of(trial, metric),
+                )
+                for trial in members
+            ],
+        }
+        for label, members in groupby(drawable, key=lambda trial: trial.label)
+    ]
+
+
+def _figure_of(trial: TrialFinding, metric: str) -> str:
+    value = trial.record.metrics.get(metric)
+    return "" if value is None else f" {shown(value)}"
+
+
+def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
+    """Steps are the same for many metrics and written once."""
+    steps = list(dict.fromkeys(curve.steps for curve in trial.curves))
+    return {
+        "label": f"{trial.record.trial.name} {marked(trial.record.outcome)}",
+        "onset": trial.onset_step,
+        "steps": steps,
+        "curves": [
+            [metrics.index(curve.metric), steps.index(curve.steps), [*map(rounded, curve.values)]]
+            for curve in trial.curves
+        ],
+    }
+
+
+def _panel(metric: str, findings: Findings) -> dict[str, Any]:
+    """A figure without curves, and how the chosen trial's and the other's will look."""
+    figure = frame(PANEL_HEIGHT)
+    figure.update_layout(margin={"t": 10, "b": 34})
+    figure.update_yaxes(rangemode="tozero")
+    for value, _ in REFERENCES.get(metric, ()):
+        figure.add_hline(y=value, line=REFERENCE_LINE)
+    return {
+        "title": findings.labels.get(metric, metric),
+        "layout": figure.to_plotly_json()["layout"],
+        "looks": [
+            {"line": {"color": s.color, "dash": s.dash}, "marker": {"symbol": s.symbol}}
+            for s in (stroke(0), stroke(1))
+        ],
+    }
+
+
+def _table(findings: Findings) -> Table:
+    metric = findings.comparison.metric
+    title = findings.labels.get(metric, metric)
+    return table(
+        "How every trial ended, and the evidence of its verdict",
+        ["trial", "setting", "seed", "verdict", "onset, step", title, "steps", "evidence"],
+        [_row(trial, metric) for trial in findings.trials],
+        numbers=[2, 4, 5, 6],
+    )
+
+
+def _row(trial: TrialFinding, metric: str) -> list[str | Cell]:
+    record = trial.record
+    return [
+        record.trial.name,
+        trial.label,
+        str(record.trial.seed),
+        f"{look(record.outcome).glyph} {record.outcome}",
+        NOTHING if trial.onset_step is None else shown(trial.onset_step, 0),
+        shown(record.metrics.get(metric)),
+        shown(record.step, 0),
+        record.verdict.evidence if record.verdict is not None else record.reason,
+    ]
