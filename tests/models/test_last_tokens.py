@@ -12,7 +12,7 @@ def test_tokens_are_those_of_evaluation_however_training_drops() -> None:
         name="vit_tiny_patch16_224", num_registers=2, drop_path=0.5, options=TINY_VIT
     )
     backbone = build_backbone(config, image_px=16)
-    backbone.timm_model.blocks[0].eval()  # type: ignore[union-attr,index]
+    backbone.timm_model.blocks[0].eval()
     modes = [module.training for module in backbone.modules()]
     images, drawn = torch.randn(3, 3, 16, 16), torch.get_rng_state()
     found = last_tokens(backbone, images)
@@ -28,7 +28,7 @@ def test_patch_norms_are_taken_before_the_last_norm_hides_them(scale: float) -> 
     config = BackboneConfig(name="vit_tiny_patch16_224", drop_path=0, options=TINY_VIT)
     backbone = build_backbone(config, image_px=16)
     before = last_tokens(backbone, torch.zeros(2, 3, 16, 16))
-    last = backbone.timm_model.blocks[-1].mlp.fc2  # type: ignore[union-attr,index]
+    last = backbone.timm_model.blocks[-1].mlp.fc2
     with torch.no_grad():
         last.bias.fill_(scale)
     after = last_tokens(backbone, torch.zeros(2, 3, 16, 16))
