@@ -8,14 +8,11 @@ each one means.
 curve, of which there are as many as there are dimensions.
 """
 
-EVALUATION = (
-    "eval/knn_top1",
-    "eval/knn_top5",
-    "eval/linear_top1",
-    "eval/rankme",
-    "eval/lidar",
-)
-"""Where the recipe names labelled queries."""
+LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
+"""At evaluations, where the recipe names labelled queries."""
+
+LABEL_FREE = ("eval/rankme", "eval/lidar")
+"""At evaluations."""
 
 TRAINING = (
     "loss/total",
@@ -81,10 +78,10 @@ TEACHER = (
 )
 """Of a teacher over prototypes."""
 
-GLOBAL_PAIRS = ("teacher/kl_global",)
+GLOBAL_PAIRS = ("teacher/cross_entropy_global", "teacher/kl_global")
 """Of a teacher that compares global views with each other."""
 
-LOCAL_PAIRS = ("teacher/kl_local", "student/entropy_local")
+LOCAL_PAIRS = ("teacher/cross_entropy_local", "teacher/kl_local", "student/entropy_local")
 """Of a teacher whose student sees local views."""
 
 RECONSTRUCTION = (

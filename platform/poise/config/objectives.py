@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
 from poise.config.metrics import (
     AGREEMENT,
-    EVALUATION,
     FEATURES,
     GLOBAL_PAIRS,
+    LABEL_FREE,
+    LABELLED,
     LOCAL_PAIRS,
     PARTS,
     PATCHES,
@@ -41,13 +42,12 @@ class Signals:
     def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
         """The names under which a run on such views logs what its trials can be compared by.
 
-        Those of ``poise.config.metrics.EVALUATION`` only if the recipe names labelled queries,
-        and those of ``PATCHES`` only if the backbone is a transformer.
+        Of ``poise.config.metrics`` those in ``LABELLED`` and ``LABEL_FREE`` only as the recipe's
+        evaluation says, and those in ``PATCHES`` only if the backbone is a transformer.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
-            EVALUATION: True,
-            TRAINING: True,
+            LABELLED + LABEL_FREE + TRAINING: True,
             PARTS + FEATURES + PATCHES: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,

@@ -37,8 +37,11 @@ def entropies_of(logits: Tensor) -> Tensor:
     Healthy: above the teacher's, as it is sharpened, and falling with it; of local views above
     that of global ones, as they show less. Broken: ln K or 0 together with the teacher's.
     """
-    views = [view.float().log_softmax(-1) for view in logits]
-    return torch.stack([-(view.exp() * view).sum(-1).mean() for view in views])
+    return torch.stack([_entropy_of(view.float().log_softmax(-1)) for view in logits])
+
+
+def _entropy_of(log_probs: Tensor) -> Tensor:
+    return -(log_probs.exp() * log_probs).sum(-1).mean()
 
 
 def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
@@ -56,8 +59,12 @@ def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
     Returns:
         [V]; 0 of a view that is compared with none.
 
-    Cost: three passes over the student's logits and two over the targets; temporaries of one
-    view's size.
+    Over all pairs the mean of these is DINO's loss. Cost: three passes over the student's logits
+    and two over the targets; temporaries of one view's size.
+
+    Healthy: the mean falls below ln K, perhaps after a bump when the last layer is released.
+    Broken: rests on ln K or drops to 0; read it with ``entropy`` and the mutual information, never
+    alone.
     """
     everything = teacher_probs.sum(0, dtype=torch.float32)  # [B, K]
     sums = []
@@ -69,18 +76,6 @@ def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
             total = total + torch.linalg.vecdot(teacher_probs[index].float(), view)
         sums.append(total.mean())
     return torch.stack(sums)
-
-
-def cross_entropy(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
-    """Mean over images and DINO's pairs (i, v), i ≠ v, of −Σ_k P_t^i,k ln P_s^v,k.
-
-    Arguments and cost as of ``cross_entropies``, with V ≥ 2. It equals DINO's loss.
-
-    Healthy: falls below ln K, perhaps after a bump when the last layer is released. Broken: rests
-    on ln K or drops to 0; read it with ``entropy`` and the mutual information, never alone.
-    """
-    num_pairs = len(teacher_probs) * (len(student_logits) - 1)
-    return cross_entropies(teacher_probs, student_logits).sum() / num_pairs
 
 
 def kl_divergence(cross_entropy: Tensor, entropy: Tensor) -> Tensor:
@@ -138,22 +133,24 @@ def batch_averages(teacher_probs: Tensor, student_logits: Tensor | None) -> dict
         teacher_probs: [G, B, K].
         student_logits: [V, B, K] as of ``cross_entropies``, or none.
     """
-    averages = {"teacher/entropy": entropy(teacher_probs)}
+    teacher_entropy = entropy(teacher_probs)
+    averages = {"teacher/entropy": teacher_entropy}
     if student_logits is None:
         return averages
     num_global, num_views = len(teacher_probs), len(student_logits)
-    sums, entropies = cross_entropies(teacher_probs, student_logits), entropies_of(student_logits)
+    entropies = entropies_of(student_logits)
+    averages["student/entropy_global"] = entropies[:num_global].mean()
+    if num_views > num_global:
+        averages["student/entropy_local"] = entropies[num_global:].mean()
+    sums = cross_entropies(teacher_probs, student_logits)
     kinds = {
-        "": (slice(None), num_views - 1),
-        "_global": (slice(None, num_global), num_global - 1),
-        "_local": (slice(num_global, None), num_views - num_global),
-    }  # the views, and how many of them each teacher view is compared with
-    for kind, (views, num_compared) in kinds.items():
+        "": (sums, num_views - 1),
+        "_global": (sums[:num_global], num_global - 1),
+        "_local": (sums[num_global:], num_views - num_global),
+    }  # and how many of the student's views each of the teacher's is compared with
+    for kind, (of_kind, num_compared) in kinds.items():
         if num_compared:
-            crossed = sums[views].sum() / (num_global * num_compared)
-            averages[f"teacher/kl{kind}"] = kl_divergence(crossed, averages["teacher/entropy"])
-        if kind and len(entropies[views]):
-            averages[f"student/entropy{kind}"] = entropies[views].mean()
-    if num_views > 1:
-        averages["teacher/cross_entropy"] = sums.sum() / (num_global * (num_views - 1))
+            crossed = of_kind.sum() / (num_global * num_compared)
+            averages[f"teacher/cross_entropy{kind}"] = crossed
+            averages[f"teacher/kl{kind}"] = kl_divergence(crossed, teacher_entropy)
     return averages

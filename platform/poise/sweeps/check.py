@@ -5,12 +5,14 @@ key, the value and the fix. Next: ``poise.sweeps.settings``, whose trials tell w
 together.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
+from poise.config.metrics import LABELLED
 from poise.config.space import Sampler
 from poise.sweeps.settings import baseline_of, cross_settings, value_of
 
@@ -84,7 +86,7 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
         if metric not in metrics:
             hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"
             raise PoiseError(f"{source}: metric: no run logs '{metric}'{hint}")
-        if metric.startswith("eval/") and recipe.evaluation.queries is None:
+        if metric in LABELLED and recipe.evaluation.queries is None:
             raise PoiseError(
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
                 "evaluation.queries names no labelled dataset"
@@ -131,3 +133,11 @@ def _check_count(space: Space, source: str) -> None:
             f"{source}: parameters: '{grids[0]}': searcher {space.searcher.name} chooses values "
             "itself and cannot run a grid_search; use choice, or searcher random"
         )
+
+
+def check_options(kind: Any, options: dict[str, Any], where: str) -> None:
+    """Raises PoiseError with the nearest name where something of Tune's has no such option."""
+    known = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+    for name in options:
+        if name not in known:
+            raise PoiseError(f"{where} has no option '{name}'{nearest(name, known)}")
