@@ -106,8 +106,8 @@ def mean_interval(values: Iterable[float | None]) -> Estimate:
         return Estimate(mean, None, None, 1)
     if _alike(known, np.abs(known).max()):
         return Estimate(mean, mean, mean, n)
-    low, high = stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=stats.sem(known))
-    return Estimate(mean, float(low), float(high), n)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * stats.sem(known))
+    return Estimate(mean, mean - half, mean + half, n)
 
 
 def paired_difference(
