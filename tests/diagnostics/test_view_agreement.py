@@ -61,10 +61,17 @@ def test_lidar_is_the_formula_written_out() -> None:
     within = torch.cov((views - means).flatten(0, 1).T, correction=0) + 1e-4 * torch.eye(6)
     values, vectors = torch.linalg.eigh(within)
     root = vectors @ torch.diag(values**-0.5) @ vectors.T
-    shares = torch.linalg.eigvalsh(root @ between @ root)
-    shares = shares / shares.sum() + 1e-7
+    found = torch.linalg.eigvalsh(root @ between @ root) - 1 / 3
+    shares = found.clamp(min=0) / found.clamp(min=0).sum() + 1e-7
     expected = (-(shares * shares.log()).sum()).exp().item()
     assert lidar(views).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_lidar_does_not_take_noise_among_few_views_for_differences_among_images() -> None:
+    means = 2 * classes(4, images=4000, dim=16) * 4000**0.5
+    noise = gaussian(16, 4000, 16)
+    few, many = (lidar(means + noise[:views]).item() for views in (2, 16))
+    assert few == pytest.approx(many, rel=0.1)
 
 
 def test_collapsed_features_align_and_have_one_direction() -> None:

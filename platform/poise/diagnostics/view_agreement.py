@@ -42,13 +42,17 @@ def lidar(features: Tensor) -> Tensor:
     exp(−Σ p ln p), p_i = λ_i / Σλ + 1e-7. Computed in float64 from a Cholesky factor of Σ_w, which
     has the same eigenvalues as the symmetric root.
 
+    One thing is added to the publication, which takes V = 50. A mean of V views still holds 1/V of
+    what differs among them: that puts 1/(V − 1) on every λ. It is taken off, and what falls below
+    0 is 0. Without that, few views rank noise first: of 1000 × 2 views of CIFAR-10, an untrained
+    ViT scored 103 and a trained MAE 99; with 1000 × 48 views they are 57 and 62.
+
     Source: LiDAR (arXiv 2312.04000, section 4). Range: 1 to min(B − 1, D). Cost: O(V·B·D²): at
     V, B, D = 2, 256, 384 20 ms of one core.
 
     Healthy: a good part of min(B − 1, D), and rising; compare only within one V, B and D, and one
-    kind of views. Broken: 1, images differ along one line, or not at all. It has no scale: features
-    that are noise among views and images alike score high, and ``alignment`` is what tells. NaN
-    where a feature is not finite.
+    kind of views. Broken: 1, images differ along one line, or in no direction by more than their
+    views do. NaN where a feature is not finite.
     """
     views = features.double()
     means = views.mean(0)  # [B, D]
@@ -58,4 +62,5 @@ def lidar(features: Tensor) -> Tensor:
     # The variant that reports failure in a tensor neither raises nor waits for the device.
     factor = torch.linalg.cholesky_ex(within).L
     whitened = torch.linalg.solve_triangular(factor, means.T, upper=False).T  # [B, D]
-    return effective_rank(covariance_eigenvalues(whitened)).float()
+    from_views = 1 / (len(views) - 1)
+    return effective_rank((covariance_eigenvalues(whitened) - from_views).clamp(min=0)).float()
