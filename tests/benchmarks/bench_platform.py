@@ -48,7 +48,7 @@ def recipe_in(folder: Path) -> Recipe:
         "training.device": "cpu",
         "training.log_every_steps": LOG_EVERY_STEPS,
         "training.stop_after_steps": STEPS,
-        "evaluation.queries": "null",
+        "evaluation.every_epochs": "null",
     }
     return load_recipe(RECIPE, [f"{key}={value}" for key, value in changes.items()])
 

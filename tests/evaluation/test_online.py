@@ -56,11 +56,21 @@ def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
     collapsed = dict(probe(Constant(), CPU))
     assert collapsed["knn_top1"] <= 50
     assert [collapsed[name] for name in ("rankme", "lidar")] == pytest.approx([1, 1], abs=1e-3)
-    assert pickle.loads(pickle.dumps(probe))._opened is None
+    assert pickle.loads(pickle.dumps(probe))._images is None
 
 
-def test_a_recipe_without_queries_has_no_probe(make_dataset: MakeDataset) -> None:
-    assert online_probes(recipe(make_dataset("bank", [0, 1, 2]), None)) is None
+def test_a_recipe_without_queries_needs_no_labels(make_dataset: MakeDataset) -> None:
+    unlabelled = make_dataset("unlabelled", [-1] * 27, classes=())
+    probe = pickle.loads(pickle.dumps(online_probes(recipe(unlabelled, None))))
+    assert set(dict(probe(MeanColour(), CPU))) == {"rankme", "lidar"}
+
+
+def test_probes_can_be_switched_off(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset("bank", [0, 1, 2])
+    never = recipe(dataset, dataset).model_copy(
+        update={"evaluation": EvaluationConfig(queries=str(dataset), every_epochs=None)}
+    )
+    assert online_probes(never) is None
 
 
 def test_datasets_that_cannot_serve_are_refused_before_training(make_dataset: MakeDataset) -> None:

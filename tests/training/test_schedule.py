@@ -26,7 +26,7 @@ def test_a_run_stopped_early_keeps_the_schedules_of_the_whole() -> None:
     assert timetable.checkpoints(5)
 
 
-def test_without_queries_nothing_is_evaluated() -> None:
-    timetable = Timetable(tiny_recipe(), 10)
+def test_probes_can_be_switched_off() -> None:
+    timetable = Timetable(tiny_recipe(evaluation__every_epochs=None), 10)
     assert not timetable.evaluates(20)
     assert [step for step in range(1, 21) if timetable.shows(step)] == [20]

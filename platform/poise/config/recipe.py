@@ -127,15 +127,22 @@ class TrainingConfig(Strict):
 
 
 class EvaluationConfig(Strict):
-    """The probes that watch training: `knn/dino-v1` and a linear one, `ridge/poise-v1`."""
+    """The probes that watch training.
+
+    With labels `knn/dino-v1` and a linear one, `ridge/poise-v1`; without, `rankme/poise-v1` and
+    `lidar/poise-v1`.
+    """
 
     queries: str | None = None
-    """Folder of a labelled dataset to classify; none switches the probes off."""
+    """Folder of a labelled dataset to classify; none leaves the probes that need no labels."""
 
     bank: str | None = None
-    """Folder of the labelled dataset that votes; none means the training dataset."""
+    """Folder of the dataset that votes, then labelled, and that the probes without labels look at;
+    none means the training dataset."""
 
-    every_epochs: PositiveInt = 1
+    every_epochs: PositiveInt | None = 1
+    """None switches the probes off."""
+
     knn_k: PositiveInt = 20
     knn_temperature: float = Field(0.07, gt=0)
     image_px: Pixels | None = None

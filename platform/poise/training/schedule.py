@@ -29,8 +29,8 @@ class Timetable:
 
     def evaluates(self, step: int) -> bool:
         """Whether the probe runs once this many steps are finished."""
-        every = self.recipe.evaluation.every_epochs * self.steps_per_epoch
-        return self.recipe.evaluation.queries is not None and self._due(step, every)
+        every_epochs = self.recipe.evaluation.every_epochs
+        return every_epochs is not None and self._due(step, every_epochs * self.steps_per_epoch)
 
     def shows(self, step: int) -> bool:
         """Whether pictures are made once this many steps are finished: with probes, and last."""
