@@ -1,4 +1,3 @@
-import builtins
 import re
 from typing import Any
 
@@ -6,10 +5,18 @@ import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule
 from ray.tune.search import Searcher
 
-from poise.config import PoiseError
-from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
+from poise.config import PoiseError, Space
+from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.searching import TrialSearcher, scheduler
 from poise.sweeps.settings import Trial
+from poise.sweeps.sources import count_trials, trial_source
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
+
+
+def budgeted(space: Space, records: list[TrialRecord]) -> Budgeted:
+    study = make_study(space)
+    return Budgeted(trial_source(study, records), Purse(study, Clock(study)))
 
 
 def names_of(searcher: TrialSearcher) -> list[str]:
@@ -30,9 +37,7 @@ def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first
         make_record("t02-s0", state="failed", verdict=None),
         make_record("t03-s0", state="running", verdict=None),
     ]
-    searcher = TrialSearcher(
-        trial_source(make_study(space), records), ignore, lambda name, died, result: None
-    )
+    searcher = TrialSearcher(budgeted(space, records), ignore, lambda name, died, result: None)
     assert names_of(searcher) == ["t02-s0", "t03-s0", "t04-s0"]
     assert count_trials(make_study(space)) == 4
 
@@ -41,7 +46,7 @@ def test_trials_that_do_not_depend_on_results_are_all_planned_before_the_first_b
     space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}, seeds=[0, 1])
     planned: list[Trial] = []
     searcher = TrialSearcher(
-        trial_source(make_study(space), [make_record("t01-s0")]),
+        budgeted(space, [make_record("t01-s0")]),
         planned.append,
         lambda name, died, result: None,
     )
@@ -57,9 +62,7 @@ def test_a_searcher_that_learns_plans_a_setting_with_all_its_seeds_once_it_is_su
         {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
     )
     planned: list[Trial] = []
-    searcher = TrialSearcher(
-        trial_source(make_study(space), []), planned.append, lambda name, died, result: None
-    )
+    searcher = TrialSearcher(budgeted(space, []), planned.append, lambda name, died, result: None)
     assert planned == []
     for trial_id, known in (("a", 2), ("b", 2), ("c", 4)):
         searcher.suggest(trial_id)
@@ -72,7 +75,7 @@ def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
     def settle(name: str, died: bool, result: object) -> None:
         asked.append((name, died))
 
-    searcher = TrialSearcher(trial_source(make_study(make_space(trials=2)), []), ignore, settle)
+    searcher = TrialSearcher(budgeted(make_space(trials=2), []), ignore, settle)
     for trial_id in "ab":
         searcher.suggest(trial_id)
     searcher.on_trial_complete("b", {"eval/knn_top1": 1.0})
@@ -108,40 +111,3 @@ def test_a_schedulers_wrong_option_names_the_nearest() -> None:
         space = make_space(scheduler={"name": "asha", "options": options})
         with pytest.raises(PoiseError, match=re.escape(f"a.yaml: {message}")):
             scheduler(space, 400, "a.yaml")
-
-
-def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() -> None:
-    pytest.importorskip("optuna")
-    space = make_space(
-        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
-    )
-    source: Any = trial_source(make_study(space), [])
-    first, second = source.next_trial(), source.next_trial()
-    assert (first.settings, first.seed, second.seed) == (second.settings, 0, 1)
-    records = [
-        make_record("t01-s0", 20.0, trial=first),
-        make_record("t01-s1", trial=second, state="running", verdict=None),
-    ]
-
-    resumed: Any = trial_source(make_study(space), records)
-    names = [trial.name for trial in iter(resumed.next_trial, None)]
-    assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
-    resumed.learn(make_record("t01-s1", 30.0, trial=second))
-    (told,) = [trial for trial in resumed._study._ot_study.trials if trial.value is not None]
-    assert told.value == 25.0
-    assert told.params == first.settings
-
-
-def test_a_searcher_that_is_not_installed_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = builtins.__import__
-
-    def without_optuna(name: str, *arguments: Any) -> Any:
-        if name == "optuna":
-            raise ModuleNotFoundError(name)
-        return found(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without_optuna)
-    with pytest.raises(PoiseError, match=re.escape("pip install 'poise[optuna]'")):
-        trial_source(make_study(make_space(searcher={"name": "optuna"})), [])

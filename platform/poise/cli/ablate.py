@@ -5,6 +5,7 @@ from poise.cli.studying import (
     Asked,
     ExtendOption,
     NameOption,
+    OnlyOption,
     ResumeOption,
     SettingsArgument,
     SpaceArgument,
@@ -17,6 +18,7 @@ def command(
     name: NameOption = None,
     resume: ResumeOption = False,
     extend: ExtendOption = False,
+    only: OnlyOption = None,
 ) -> None:
     """Ablate: run every setting of a SPACE with each seed, and compare them with the baseline.
 
@@ -30,4 +32,4 @@ def command(
     Example: poise ablate --extend NAME seeds=[0,1,2,3,4]
     """
     words = [word for word in (space, *(settings or [])) if word is not None]
-    studying.conduct(Asked("ablate", words, name, resume, extend))
+    studying.conduct(Asked("ablate", words, name, resume, extend, only or ()))

@@ -46,6 +46,14 @@ ExtendOption = Annotated[
     bool,
     typer.Option("--extend", help="Add seeds or settings to the study NAME, and run those."),
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="TRIAL | KEY=VALUE",
+        help="Run just these trials now (t03-s1, teacher_temp=0.04, seed=1); may be repeated.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,13 @@ class Asked:
     name: str | None
     resume: bool = False
     extend: bool = False
+    only: Sequence[str] = ()
 
 
 def conduct(asked: Asked) -> None:
     """Begins, finishes or extends a study, and prints what it found."""
-    print_result(carry_out(study_of(asked)))
+    study = study_of(asked)
+    print_result(carry_out(study, asked.only))
 
 
 def study_of(asked: Asked) -> Study:
@@ -84,12 +94,13 @@ def study_of(asked: Asked) -> Study:
     return request_study(space, overrides, asked.name, asked.command)
 
 
-def carry_out(study: Study) -> StudyResult:
-    """What is left of a study; interrupted, it says how to go on."""
-    from poise.sweeps import run_study
+def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
+    """What is left of a study, or some of it; interrupted, it says how to go on."""
+    from poise.sweeps import choose_trials, run_study
 
+    trials = choose_trials(study, only) if only else None
     with resumable(f"poise {study.command} --resume {study.name}"):
-        return run_study(study)
+        return run_study(study, trials)
 
 
 def print_result(result: StudyResult) -> None:
@@ -109,6 +120,11 @@ def print_result(result: StudyResult) -> None:
         value = result.best.metrics[metric]
         print(f"best       {result.best.trial.name}, {metric} {value:.4g}")
         print(f"registered {result.registered}")
+    if len(result.study.space.goals) > 1 and result.front:
+        print(f"front      {', '.join(record.trial.name for record in result.front)}")
+    if result.num_waiting:
+        why = f": {result.lacks} leaves no room" if result.lacks else ""
+        print(f"left       {result.num_waiting} trials wait{why}")
     print(f"report     {result.report}")
     print(f"mlflow     {result.store_uri}")
     print(f"charts     {result.link.url}")

@@ -5,6 +5,7 @@ from poise.cli.studying import (
     Asked,
     ExtendOption,
     NameOption,
+    OnlyOption,
     ResumeOption,
     SettingsArgument,
     SpaceArgument,
@@ -17,6 +18,7 @@ def command(
     name: NameOption = None,
     resume: ResumeOption = False,
     extend: ExtendOption = False,
+    only: OnlyOption = None,
 ) -> None:
     """Sweep a SPACE; register the best healthy backbone.
 
@@ -27,4 +29,4 @@ def command(
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """
     words = [word for word in (space, *(settings or [])) if word is not None]
-    studying.conduct(Asked("sweep", words, name, resume, extend))
+    studying.conduct(Asked("sweep", words, name, resume, extend, only or ()))

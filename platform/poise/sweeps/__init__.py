@@ -10,6 +10,7 @@ itself is never read back, so a study goes on after any end, without unpickling 
 
 from poise.sweeps.check import check_space
 from poise.sweeps.extension import extend_study
+from poise.sweeps.only import choose_trials
 from poise.sweeps.records import Study
 from poise.sweeps.request import begin_study, request_study
 from poise.sweeps.resumption import find_study
@@ -20,6 +21,7 @@ __all__ = [
     "StudyResult",
     "begin_study",
     "check_space",
+    "choose_trials",
     "extend_study",
     "find_study",
     "request_study",

@@ -14,7 +14,7 @@ from poise.config.space import Sampler
 from poise.sweeps.records import Command, Study
 from poise.sweeps.request import check_settings, check_trials, read_study, sort_overrides
 from poise.sweeps.resumption import check_same, named_study
-from poise.sweeps.searching import count_trials
+from poise.sweeps.sources import count_trials
 
 _MAY_GROW = ("parameters", "seeds", "trials")
 

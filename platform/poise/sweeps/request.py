@@ -15,8 +15,9 @@ from poise.config.paths import check_run_name
 from poise.evaluation.online import online_probes
 from poise.sweeps.check import check_ablation, check_space
 from poise.sweeps.records import Command, Study
-from poise.sweeps.searching import scheduler, trial_source
+from poise.sweeps.searching import scheduler
 from poise.sweeps.settings import Settings, cross_settings, draw_settings
+from poise.sweeps.sources import trial_source
 from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import check_builds
 

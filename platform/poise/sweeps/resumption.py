@@ -14,7 +14,7 @@ from poise.config.paths import home
 from poise.sweeps.records import STUDY_FILE, Command, Study, load_study
 from poise.sweeps.report import REPORT_FILE
 from poise.sweeps.request import read_study
-from poise.sweeps.searching import count_trials
+from poise.sweeps.sources import count_trials
 
 CONDUCT = ("budget", "concurrency")
 """Of a space: how it is carried out. May change from one resumption to the next."""

@@ -1,14 +1,11 @@
 """Which trial comes next, and which is stopped early, in Tune's terms.
 
-In: a space, and what an interrupted study has done already. Out: a searcher and a scheduler for
-Tune. Next: ``poise.sweeps.study``.
+In: trials as their budget lets them begin, and a space. Out: a searcher and a scheduler for Tune.
+Next: ``poise.sweeps.study``.
 """
 
-import inspect
-import math
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -19,9 +16,10 @@ from ray.tune.schedulers import (
 from ray.tune.search import Searcher
 
 from poise.config import PoiseError, Space
-from poise.config.keys import nearest
-from poise.sweeps.records import Study, TrialRecord
-from poise.sweeps.settings import Trial, domain, seeded
+from poise.sweeps.budget import Budgeted
+from poise.sweeps.check import check_options
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.settings import Trial
 
 Plan = Callable[[Trial], None]
 Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
@@ -37,7 +35,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
             what it reported last.
     """
 
-    def __init__(self, source: "Source", plan: Plan, settle: Settle) -> None:
+    def __init__(self, source: Budgeted, plan: Plan, settle: Settle) -> None:
         super().__init__()
         self._source, self._plan, self._settle = source, plan, settle
         self._names: dict[str, str] = {}
@@ -45,10 +43,10 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         self._plan_all(source.waiting())
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's config, or Tune's word for no more."""
+        """The next trial's config, nothing where it must wait, or Tune's word for no more."""
         trial = self._source.next_trial()
         if trial is None:
-            return Searcher.FINISHED
+            return None if self._source.waits else Searcher.FINISHED
         self._names[trial_id] = trial.name
         self._plan_all([trial, *self._source.waiting()])
         return trial.as_config()
@@ -57,9 +55,8 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Passes on the trial's own record, which knows more than Tune's last result."""
-        record = self._settle(self._names[trial_id], error, result)
-        if record is not None:
-            self._source.learn(record)
+        name = self._names[trial_id]
+        self._source.end(name, self._settle(name, error, result))
 
     def _plan_all(self, trials: Iterable[Trial]) -> None:
         for trial in trials:
@@ -72,98 +69,6 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see ``save``."""
-
-
-class Source(Protocol):
-    """Gives trials, and may learn from how they went."""
-
-    def next_trial(self) -> Trial | None:
-        """The next one, or none."""
-
-    def waiting(self) -> Iterable[Trial]:
-        """Those after it that are decided already."""
-
-    def learn(self, record: TrialRecord) -> None:
-        """Takes a trial that ended."""
-
-
-class Planned:
-    """Trials that were decided before the first began."""
-
-    def __init__(self, trials: Sequence[Trial]) -> None:
-        self._waiting = deque(trials)
-
-    def next_trial(self) -> Trial | None:
-        """The next one, or none."""
-        return self._waiting.popleft() if self._waiting else None
-
-    def waiting(self) -> Iterable[Trial]:
-        """All that are left."""
-        return tuple(self._waiting)
-
-    def learn(self, record: TrialRecord) -> None:
-        """Nothing depends on results."""
-
-
-class Suggested:
-    """Settings from Optuna, which learns the mean over the seeds of each.
-
-    What an interrupted study measured is told to a fresh study. With several trials at once, what
-    is suggested depends on which of them ended first.
-    """
-
-    def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
-        self._space, self._study = space, _optuna(space)
-        begun = {record.trial.setting: record.trial.settings for record in records}
-        self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
-        self._next_setting = max(begun, default=-1) + 1
-        done = {record.trial.name for record in records if record.is_done}
-        trials = [
-            trial for n, settings in begun.items() for trial in seeded(n, settings, space.seeds)
-        ]
-        self._waiting = deque(trial for trial in trials if trial.name not in done)
-        for record in records:
-            if record.is_done:
-                self.learn(record)
-
-    def next_trial(self) -> Trial | None:
-        """The next one, or none."""
-        if not self._waiting and self._next_setting < self._space.trials:
-            settings = self._study.suggest(str(self._next_setting))
-            ordered = {key: settings[key] for key in self._space.parameters}
-            self._waiting.extend(seeded(self._next_setting, ordered, self._space.seeds))
-            self._next_setting += 1
-        return self._waiting.popleft() if self._waiting else None
-
-    def waiting(self) -> Iterable[Trial]:
-        """Those that an interruption left, and the other seeds of the newest setting."""
-        return tuple(self._waiting)
-
-    def learn(self, record: TrialRecord) -> None:
-        """Tells the study once every seed of a setting has ended."""
-        setting = self._records[record.trial.setting]
-        setting[record.trial.name] = record
-        if len(setting) < len(self._space.seeds):
-            return
-        values = [each.metrics.get(self._space.goal.metric, math.nan) for each in setting.values()]
-        finite = [value for value in values if math.isfinite(value)]
-        if finite:
-            self._study.add_evaluated_point(record.trial.settings, sum(finite) / len(finite))
-
-
-def trial_source(study: Study, records: Sequence[TrialRecord]) -> Source:
-    """The trials that are left, given the records of those that began."""
-    if study.decides_as_it_goes:
-        return Suggested(study.space, records)
-    done = {record.trial.name for record in records if record.is_done}
-    return Planned([trial for trial in study.trials if trial.name not in done])
-
-
-def count_trials(study: Study) -> int:
-    """How many trials the whole study has."""
-    space = study.space
-    settings = space.trials if study.decides_as_it_goes else len(study.settings)
-    return settings * len(space.seeds)
 
 
 def scheduler(space: Space, total_steps: int, source: str) -> TrialScheduler:
@@ -192,36 +97,8 @@ def scheduler(space: Space, total_steps: int, source: str) -> TrialScheduler:
         options["max_t"] = total_steps + 1  # at max_t it stops a trial; the last step is not one
     if kind is not FIFOScheduler:
         options["time_attr"] = "step"
-    _check_options(kind, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
+    check_options(kind, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
     try:
         return kind(**{**options, **space.scheduler.options})
     except (AssertionError, TypeError, ValueError) as error:
         raise PoiseError(f"{source}: scheduler.options: {error}") from None
-
-
-def _optuna(space: Space) -> Any:
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise PoiseError(
-            "searcher optuna is not installed; run `pip install 'poise[optuna]'`, or set "
-            "searcher.name=random"
-        ) from None
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    _check_options(OptunaSearch, space.searcher.options, "searcher optuna")
-    return OptunaSearch(
-        space={key: domain(sampler) for key, sampler in space.parameters.items()},
-        metric=space.goal.metric,
-        mode=space.goal.mode,
-        seed=space.sampling_seed,
-        **space.searcher.options,
-    )
-
-
-def _check_options(kind: Any, options: dict[str, Any], where: str) -> None:
-    known = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
-    for name in options:
-        if name not in known:
-            raise PoiseError(f"{where} has no option '{name}'{nearest(name, known)}")

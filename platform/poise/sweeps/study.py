@@ -5,7 +5,6 @@ and in the study's folder. Next: the command line, which prints it.
 """
 
 import logging
-import math
 import os
 import shutil
 import sys
@@ -23,11 +22,15 @@ from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
-from poise.diagnostics import VerdictKind
+from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.front import pareto_front
+from poise.sweeps.outcomes import best_of
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.referee import Referee, end_interrupted, seen_history
 from poise.sweeps.report import write_report
-from poise.sweeps.searching import TrialSearcher, count_trials, scheduler, trial_source
+from poise.sweeps.searching import TrialSearcher, scheduler
+from poise.sweeps.settings import Trial
+from poise.sweeps.sources import count_trials, trial_source
 from poise.sweeps.trial import Context, total_steps_of, trainable
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import Link, study_link
@@ -61,6 +64,19 @@ class StudyResult:
     report: Path
     store_uri: str
     link: Link
+    lacks: str = ""
+    """The limit of the budget that left no room for another trial: ``budget.trials=4``."""
+
+    @property
+    def num_waiting(self) -> int:
+        """Trials of the study that have not begun, or were interrupted."""
+        ended = sum(record.is_done or record.state == "failed" for record in self.records)
+        return count_trials(self.study) - ended
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Trials that no other beats in every metric; of one metric, the best."""
+        return pareto_front(self.records, self.study.space.goals)
 
     @property
     def next_commands(self) -> list[str]:
@@ -71,13 +87,18 @@ class StudyResult:
             queries = self.study.recipe.evaluation.queries or self.study.recipe.data.dataset
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
-        if any(record.state == "failed" for record in self.records):
-            commands.append(f"{_program()} {self.study.command} --resume {self.study.name}")
+        if self.num_waiting or any(record.state == "failed" for record in self.records):
+            more = f" {self.lacks.partition('=')[0]}=MORE" if self.lacks else ""
+            commands.append(f"{_program()} {self.study.command} --resume {self.study.name}{more}")
         return commands
 
 
-def run_study(study: Study) -> StudyResult:
+def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
     """Carries out what is left of a study, compares its trials and registers the best.
+
+    Args:
+        study: new, interrupted or extended.
+        only: of its trials, those to run now; the others go on waiting.
 
     Raises:
         PoiseError: the store or the cluster does not answer, or no trial would ever fit.
@@ -96,27 +117,33 @@ def run_study(study: Study) -> StudyResult:
         log_environment(run)
         try:
             with ProgressDisplay() as display:
-                _run_trials(study, run, display)
+                lacks = _run_trials(study, only, run, display)
         except BaseException:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
             end_interrupted(study, run)
             raise
-        return _conclude(study, run)
+        return _conclude(study, run, lacks)
 
 
-def _run_trials(study: Study, run: Run, display: ProgressDisplay) -> None:
+def _run_trials(
+    study: Study, only: Sequence[Trial] | None, run: Run, display: ProgressDisplay
+) -> str:
+    """Runs what there is room for; returns the limit that ended it, where one did."""
+
     def say(line: str) -> None:
         text = f"{time.strftime('%H:%M:%S')} {line}"
         display.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    records = study.records()
-    num_left = count_trials(study) - sum(record.is_done for record in records)
-    if num_left == 0:
-        return
+    records, clock = study.records(), Clock(study)
+    source = Budgeted(trial_source(study, records, only), Purse(study, clock))
+    if source.peek() is None:
+        return source.lacks
+    done = sum(record.is_done for record in records)
+    num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, _concurrency(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(study, run, say)
-    searcher = TrialSearcher(trial_source(study, records), referee.plan, referee.settle)
+    searcher = TrialSearcher(source, referee.plan, referee.settle)
     folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
         trainable(Context(study, str(home()), run, display.board)),
@@ -144,8 +171,10 @@ def _run_trials(study: Study, run: Run, display: ProgressDisplay) -> None:
     try:
         tuner.fit()
     finally:
+        clock.keep()
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
+    return source.lacks
 
 
 class _Silent(TrialProgressCallback):  # type: ignore[misc]
@@ -178,41 +207,22 @@ def _concurrency(study: Study, say: Any) -> int:
     return min(fit, wanted)
 
 
-def _conclude(study: Study, run: Run) -> StudyResult:
+def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
     records = study.records()
     best = best_of(records, *study.space.goal)
     registered = _register(study, run, best) if best is not None else None
-    histories = {record.trial.name: seen_history(run, record) for record in records}
-    report = write_report(study, run, records, histories, best, registered)
-    set_tags(
-        run,
-        {
-            "poise.best_trial": best.trial.name if best else "none is healthy",
-            "poise.registered": registered or "nothing",
-        },
-    )
+    front = pareto_front(records, study.space.goals)
+    tags = {
+        "poise.best_trial": best.trial.name if best else "none is healthy",
+        "poise.registered": registered or "nothing",
+        "poise.pareto_front": ", ".join(record.trial.name for record in front),
+    }
+    set_tags(run, tags)
+    report = write_report(study, run)
     link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
-        study, tuple(records), best, registered, report, redacted(run.store.uri), link
+        study, tuple(records), best, registered, report.page, redacted(run.store.uri), link, lacks
     )
-
-
-def best_of(records: Sequence[TrialRecord], metric: str, mode: str) -> TrialRecord | None:
-    """The healthy trial with the best metric; one that collapsed is never best.
-
-    Only trials that trained to their end are compared: one that was stopped early has no last
-    checkpoint that its verdict speaks of.
-    """
-    candidates = [
-        record
-        for record in records
-        if record.state == "finished"
-        and record.verdict is not None
-        and record.verdict.kind is VerdictKind.HEALTHY
-        and math.isfinite(record.metrics.get(metric, math.nan))
-    ]
-    sign = 1 if mode == "max" else -1
-    return max(candidates, key=lambda record: sign * record.metrics[metric], default=None)
 
 
 def _register(study: Study, run: Run, best: TrialRecord) -> str:

@@ -1,0 +1,149 @@
+"""What a study may still begin.
+
+In: its budget, and what its trials have taken. Out: the next trial, or why there is none. Next:
+``poise.sweeps.searching``, which hands it to Tune.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+
+from poise.sweeps.records import Study, TrialRecord, read_json, write_json
+from poise.sweeps.settings import Trial
+from poise.sweeps.sources import Source
+from poise.sweeps.trial import total_steps_of
+
+CLOCK_FILE = "clock.json"
+_HOUR_S = 3600
+
+
+class Clock:
+    """Seconds for which a study was carried out, over all its resumptions.
+
+    Kept in ``<study>/clock.json``; of a process that was killed the time since it was last
+    written is lost.
+    """
+
+    def __init__(self, study: Study, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._path = study.folder / CLOCK_FILE
+        self._before_s = float(read_json(self._path)["seconds"]) if self._path.exists() else 0.0
+        self._now_s, self._started_s = now_s, now_s()
+
+    def read_s(self) -> float:
+        """Until now."""
+        return self._before_s + self._now_s() - self._started_s
+
+    def keep(self) -> None:
+        """Writes the time down."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, {"seconds": self.read_s()})
+
+
+class Purse:
+    """What a study's budget has left.
+
+    A trial that runs counts with all its steps, one that ended with those that it made: what was
+    stopped early pays for others.
+
+    Args:
+        study: whose budget and trials they are.
+        clock: the study's.
+    """
+
+    def __init__(self, study: Study, clock: Clock) -> None:
+        self._study, self._budget, self._clock = study, study.space.budget, clock
+        self._steps: dict[str, int] = {}  # of every trial that began
+        self._seconds_per_step: list[float] = []
+        self._running: set[str] = set()
+        for record in study.records():
+            self._count(record)
+
+    @property
+    def may_get_room(self) -> bool:
+        """Whether a trial that runs may yet end with fewer steps than planned."""
+        return self._budget.steps is not None and bool(self._running)
+
+    def begin(self, trial: Trial) -> None:
+        """Takes what a trial is planned to need."""
+        limited = self._budget.steps is not None
+        self._steps[trial.name] = self._planned_steps(trial) if limited else 0
+        self._running.add(trial.name)
+        self._clock.keep()
+
+    def end(self, name: str, record: TrialRecord | None) -> None:
+        """Gives back what a trial did not need; all of it where it never came to a record."""
+        self._running.discard(name)
+        self._clock.keep()
+        if record is None:
+            del self._steps[name]
+        else:
+            self._count(record)
+
+    def lacks(self, trial: Trial) -> str:
+        """The limit that leaves no room for a trial, as a person would write it; empty: none."""
+        budget = self._budget
+        others = {name: steps for name, steps in self._steps.items() if name != trial.name}
+        if budget.trials is not None and len(others) >= budget.trials:
+            return f"budget.trials={budget.trials}"
+        if budget.steps is not None and (
+            sum(others.values()) + self._planned_steps(trial) > budget.steps
+        ):
+            return f"budget.steps={budget.steps}"
+        if budget.hours is not None and (
+            self._clock.read_s() + self._expected_s(trial) >= budget.hours * _HOUR_S
+        ):
+            return f"budget.hours={budget.hours:g}"
+        return ""
+
+    def _count(self, record: TrialRecord) -> None:
+        self._steps[record.trial.name] = record.step
+        if record.is_done and record.step:
+            self._seconds_per_step.append(record.seconds / record.step)
+
+    def _planned_steps(self, trial: Trial) -> int:
+        return total_steps_of(trial.recipe(self._study.recipe, self._study.name))
+
+    def _expected_s(self, trial: Trial) -> float:
+        """By what trials of this study took so far; nothing before the first one ended."""
+        if not self._seconds_per_step:
+            return 0.0
+        return median(self._seconds_per_step) * self._planned_steps(trial)
+
+
+class Budgeted:
+    """A source that ends, or waits, where the purse has no room for the next trial."""
+
+    def __init__(self, source: Source, purse: Purse) -> None:
+        self._source, self._purse = source, purse
+        self._held: Trial | None = None
+        self.lacks = ""
+        """The limit that ended it."""
+
+    def peek(self) -> Trial | None:
+        """The next one, if there is room for it now."""
+        self._held = self._held or self._source.next_trial()
+        self.lacks = self._purse.lacks(self._held) if self._held else ""
+        return None if self.lacks else self._held
+
+    def next_trial(self) -> Trial | None:
+        """The next one, which begins."""
+        trial = self.peek()
+        if trial is not None:
+            self._held = None
+            self._purse.begin(trial)
+        return trial
+
+    @property
+    def waits(self) -> bool:
+        """Whether there may be a next trial later, although there is none now."""
+        return self._held is not None and self._purse.may_get_room
+
+    def waiting(self) -> Iterable[Trial]:
+        """Those that are decided already."""
+        return [*([self._held] if self._held else []), *self._source.waiting()]
+
+    def end(self, name: str, record: TrialRecord | None) -> None:
+        """Takes a trial that ended; without a record it never began."""
+        self._purse.end(name, record)
+        if record is not None:
+            self._source.learn(record)

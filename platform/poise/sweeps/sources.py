@@ -1,0 +1,149 @@
+"""Where trials come from.
+
+In: a study, and what an interruption left of it. Out: its trials, one after another, and the better
+ones where a searcher learns from how they went. Next: ``poise.sweeps.budget``.
+"""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from poise.config import PoiseError, Space
+from poise.sweeps.check import check_options
+from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.settings import Settings, Trial, domain, seeded
+
+
+class Source(Protocol):
+    """Gives trials, and may learn from how they went."""
+
+    def next_trial(self) -> Trial | None:
+        """The next one, or none."""
+
+    def waiting(self) -> Iterable[Trial]:
+        """Those after it that are decided already."""
+
+    def learn(self, record: TrialRecord) -> None:
+        """Takes a trial that ended."""
+
+
+class Planned:
+    """Trials that were decided before the first began."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self._waiting = deque(trials)
+
+    def next_trial(self) -> Trial | None:
+        """The next one, or none."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def waiting(self) -> Iterable[Trial]:
+        """All that are left."""
+        return tuple(self._waiting)
+
+    def learn(self, record: TrialRecord) -> None:
+        """Nothing depends on results."""
+
+
+class Suggested:
+    """Settings from Optuna, which learns the mean over the seeds of each, of one metric or several.
+
+    A fresh study is asked for what an interrupted one had been given, and told the same. With
+    several trials at once, what is suggested depends on which of them ended first.
+    """
+
+    def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
+        begun = {record.trial.setting: record.trial.settings for record in records}
+        self._space, self._study = space, _optuna(space, [begun[n] for n in sorted(begun)])
+        for number in sorted(begun):
+            self._study.suggest(str(number))
+        self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
+        self._next_setting = max(begun, default=-1) + 1
+        done = {record.trial.name for record in records if record.is_done}
+        trials = [
+            trial for n, settings in begun.items() for trial in seeded(n, settings, space.seeds)
+        ]
+        self._waiting = deque(trial for trial in trials if trial.name not in done)
+        for record in records:
+            if record.is_done:
+                self.learn(record)
+
+    def next_trial(self) -> Trial | None:
+        """The next one, or none."""
+        if not self._waiting and self._next_setting < self._space.trials:
+            settings = self._study.suggest(str(self._next_setting))
+            ordered = {key: settings[key] for key in self._space.parameters}
+            self._waiting.extend(seeded(self._next_setting, ordered, self._space.seeds))
+            self._next_setting += 1
+        return self._waiting.popleft() if self._waiting else None
+
+    def waiting(self) -> Iterable[Trial]:
+        """Those that an interruption left, and the other seeds of the newest setting."""
+        return tuple(self._waiting)
+
+    def learn(self, record: TrialRecord) -> None:
+        """Tells the study once every seed of a setting has ended."""
+        setting = self._records[record.trial.setting]
+        setting[record.trial.name] = record
+        if len(setting) < len(self._space.seeds):
+            return
+        means = {metric: _mean(setting.values(), metric) for metric in self._space.metric}
+        measured = all(map(math.isfinite, means.values()))
+        number = str(record.trial.setting)
+        self._study.on_trial_complete(number, means if measured else None, error=not measured)
+
+
+def _mean(records: Iterable[TrialRecord], metric: str) -> float:
+    """Over those that measured it; not a number where none did."""
+    values = [record.metrics.get(metric, math.nan) for record in records]
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def trial_source(
+    study: Study, records: Sequence[TrialRecord], only: Sequence[Trial] | None = None
+) -> Source:
+    """The trials that are left.
+
+    Args:
+        study: theirs.
+        records: of those that began.
+        only: these of the study's trials; none means all. See ``choose_trials``.
+    """
+    if study.decides_as_it_goes:
+        return Suggested(study.space, records)
+    done = {record.trial.name for record in records if record.is_done}
+    trials = study.trials if only is None else only
+    return Planned([trial for trial in trials if trial.name not in done])
+
+
+def count_trials(study: Study) -> int:
+    """How many trials the whole study has."""
+    space = study.space
+    settings = space.trials if study.decides_as_it_goes else len(study.settings)
+    return settings * len(space.seeds)
+
+
+def _optuna(space: Space, begun: Sequence[Settings]) -> Any:
+    """Optuna's sampler of trees (TPE), for one goal or several; ``begun`` is suggested first."""
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise PoiseError(
+            "searcher optuna is not installed; run `pip install 'poise[optuna]'`, or set "
+            "searcher.name=random"
+        ) from None
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    alone = len(space.goals) == 1
+    check_options(OptunaSearch, space.searcher.options, "searcher optuna")
+    asked = space.searcher.options.get("points_to_evaluate", [])[len(begun) :]
+    return OptunaSearch(
+        space={key: domain(sampler) for key, sampler in space.parameters.items()},
+        metric=space.goal.metric if alone else [goal.metric for goal in space.goals],
+        mode=space.goal.mode if alone else [goal.mode for goal in space.goals],
+        seed=space.sampling_seed,
+        **{**space.searcher.options, "points_to_evaluate": [*begun, *asked]},
+    )

@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poise.sweeps import begin_study
+from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.records import Study
+from poise.sweeps.sources import trial_source
+from tests.sweeps.builders import make_record
+
+STEPS = 4  # of every trial: two epochs of 18 images, 8 at a time
+
+
+@pytest.fixture
+def begin(space_file: Path) -> Any:
+    """Begins an ablation of two settings and two seeds with a budget."""
+
+    def begin(*budget: str) -> Study:
+        return begin_study(str(space_file), ["seeds=[0,1]", *budget], "a", "ablate")
+
+    return begin
+
+
+def source_of(study: Study, now_s: Any = lambda: 0.0) -> Budgeted:
+    purse = Purse(study, Clock(study, now_s))
+    return Budgeted(trial_source(study, study.records()), purse)
+
+
+def names_of(source: Budgeted) -> list[str]:
+    return [trial.name for trial in iter(source.next_trial, None)]
+
+
+def test_without_a_budget_every_trial_begins(begin: Any) -> None:
+    source = source_of(begin())
+    assert names_of(source) == ["t01-s0", "t02-s0", "t01-s1", "t02-s1"]
+    assert source.lacks == "" and not source.waits
+
+
+def test_trials_count_once_however_often_they_begin(begin: Any) -> None:
+    study = begin("budget.trials=2")
+    study.write(make_record("t01-s0", state="failed", verdict=None))
+    source = source_of(study)
+    assert names_of(source) == ["t01-s0", "t02-s0"]
+    assert source.lacks == "budget.trials=2" and not source.waits
+
+
+def test_steps_that_a_stopped_trial_did_not_make_pay_for_the_next(begin: Any) -> None:
+    source = source_of(begin(f"budget.steps={2 * STEPS + 3}"))
+    assert names_of(source) == ["t01-s0", "t02-s0"]
+    assert source.waits, "a trial that runs may yet be stopped early"
+    source.end("t01-s0", make_record("t01-s0", state="stopped", step=1))
+    assert names_of(source) == ["t01-s1"]
+    source.end("t02-s0", make_record("t02-s0", step=STEPS))
+    source.end("t01-s1", None)  # its process died before it began
+    assert names_of(source) == ["t02-s1"]
+    source.end("t02-s1", make_record("t02-s1", step=STEPS))
+    assert names_of(source) == [] and not source.waits
+
+
+def test_no_trial_begins_that_would_end_after_the_hours_are_over(begin: Any) -> None:
+    now_s = 0.0
+    study = begin("budget.hours=1")
+    source = source_of(study, lambda: now_s)
+    first = source.next_trial()
+    assert first is not None, "nothing is known of how long a trial takes"
+    now_s = 1000.0
+    source.end(first.name, make_record(first.name, step=STEPS, seconds=1500.0))
+    assert [trial.name for trial in (source.next_trial(),) if trial] == ["t02-s0"]
+    now_s = 2200.0
+    assert source.next_trial() is None and source.lacks == "budget.hours=1"
+    source.end("t02-s0", make_record("t02-s0", step=STEPS, seconds=1200.0))
+
+    resumed = Clock(study, lambda: 50.0)
+    assert resumed.read_s() == 2200.0, "the time of all resumptions is added up"

@@ -1,0 +1,70 @@
+import builtins
+import re
+from typing import Any
+
+import pytest
+
+from poise.config import PoiseError
+from poise.sweeps.sources import trial_source
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
+
+
+def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() -> None:
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
+    )
+    source: Any = trial_source(make_study(space), [])
+    first, second = source.next_trial(), source.next_trial()
+    assert (first.settings, first.seed, second.seed) == (second.settings, 0, 1)
+    records = [
+        make_record("t01-s0", 20.0, trial=first),
+        make_record("t01-s1", trial=second, state="running", verdict=None),
+    ]
+
+    resumed: Any = trial_source(make_study(space), records)
+    names = [trial.name for trial in iter(resumed.next_trial, None)]
+    assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
+    resumed.learn(make_record("t01-s1", 30.0, trial=second))
+    (told,) = [trial for trial in resumed._study._ot_study.trials if trial.value is not None]
+    assert told.value == 25.0
+    assert told.params == first.settings
+
+
+def test_a_searcher_that_is_not_installed_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = builtins.__import__
+
+    def without_optuna(name: str, *arguments: Any) -> Any:
+        if name == "optuna":
+            raise ModuleNotFoundError(name)
+        return found(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without_optuna)
+    with pytest.raises(PoiseError, match=re.escape("pip install 'poise[optuna]'")):
+        trial_source(make_study(make_space(searcher={"name": "optuna"})), [])
+
+
+def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
+    pytest.importorskip("optuna")
+    goals = {"metric": ["eval/knn_top1", "throughput/s_per_step"], "mode": ["max", "min"]}
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=4, searcher={"name": "optuna"}, **goals
+    )
+    study = make_study(space)
+    source: Any = trial_source(study, [])
+    first, second = source.next_trial(), source.next_trial()
+    records = [
+        make_record(
+            first.name, trial=first, metrics=dict(zip(goals["metric"], (40, 2), strict=True))
+        ),
+        make_record(second.name, trial=second, metrics={}),
+    ]
+    resumed: Any = trial_source(study, records)
+    assert resumed.next_trial().setting == 2
+    told = resumed._study._ot_study.trials
+    assert [trial.params for trial in told[:2]] == [first.settings, second.settings]
+    assert told[0].values == [40, 2]
+    assert [trial.state.name for trial in told] == ["COMPLETE", "FAIL", "RUNNING"]
+    assert [trial.number for trial in resumed._study._ot_study.best_trials] == [0]
