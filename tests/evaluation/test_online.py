@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from poise.config import PoiseError
+from poise.config.metrics import LABEL_FREE, LABELLED
 from poise.config.recipe import DataConfig, EvaluationConfig, Recipe
 from poise.evaluation.knn_report import report_knn
 from poise.evaluation.online import online_probes
@@ -51,6 +52,7 @@ def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
     backbone = MeanColour().train()
     found = dict(probe(backbone, CPU))
     assert [found[name] for name in ("knn_top1", "knn_top5", "linear_top1")] == [100] * 3
+    assert {f"eval/{name}" for name in found} == {*LABELLED, *LABEL_FREE}
     assert found["rankme"] > 2 and found["lidar"] > 1.5
     assert backbone.training
     collapsed = dict(probe(Constant(), CPU))
