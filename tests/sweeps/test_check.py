@@ -94,6 +94,10 @@ def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None
     with pytest.raises(PoiseError, match=r"evaluation\.queries names no labelled dataset"):
         check_space(make_space(), tiny_recipe(), "a.yaml")
     check_space(make_space(metric="loss/total", mode="min"), tiny_recipe(), "a.yaml")
+    check_space(make_space(metric="eval/rankme"), tiny_recipe(), "a.yaml")
+    with pytest.raises(PoiseError, match=r"every_epochs=null switches the probes off"):
+        off = tiny_recipe(evaluation__every_epochs=None)
+        check_space(make_space(metric="eval/rankme"), off, "a.yaml")
 
 
 def test_repeating_a_grid_and_searching_one_are_refused() -> None:

@@ -142,6 +142,8 @@ _SHOWN = (
     ("loss/over_mean_patch", "loss/mean patch", "{:.3f}"),
     ("eval/knn_top1", "k-NN", "{:.1f} %"),
     ("eval/linear_top1", "linear", "{:.1f} %"),
+    ("eval/rankme", "RankMe", "{:.1f}"),
+    ("eval/lidar", "LiDAR", "{:.1f}"),
     ("throughput/images_per_s", "speed", "{:.0f} images/s"),
     ("throughput/data_wait_share", "data wait", "{:.0%}"),
 )
