@@ -1,12 +1,9 @@
-import pytest
-
 from poise.diagnostics import VerdictKind
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.report import seeds_of_settings, short_names, table
-from poise.sweeps.settings import Trial
-from poise.sweeps.study import best_of
+from poise.sweeps.outcomes import best_of
+from poise.sweeps.report import table
 from poise.sweeps.trial import reason
-from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
+from poise.sweeps.wording import short_names
+from tests.sweeps.builders import make_record, make_space, make_study
 
 METRIC = "eval/knn_top1"
 
@@ -50,17 +47,6 @@ def test_the_table_shows_what_varies_and_how_each_trial_ended() -> None:
 def test_names_are_short_unless_two_would_be_alike() -> None:
     assert short_names(["a.b", "c.d"]) == ["b", "d"]
     assert short_names(["a.b", "c.b", "d"]) == ["a.b", "c.b", "d"]
-
-
-def test_a_setting_of_several_seeds_is_summed_up() -> None:
-    def seeded(name: str, knn: float, setting: int, seed: int) -> TrialRecord:
-        trial = Trial(name, setting, {TEMPERATURE: 0.04}, seed)
-        return make_record(name, knn, trial=trial)
-
-    records = [seeded("t01", 10.0, 0, 0), seeded("t02", 14.0, 0, 1), seeded("t03", 9.0, 1, 0)]
-    ((name, mean, spread, count),) = seeds_of_settings(records, METRIC)
-    assert (name, mean, count) == ("t01", 12.0, 2)
-    assert spread == pytest.approx(8**0.5)
 
 
 def test_the_reason_of_a_failure_is_its_first_cause_in_one_line() -> None:

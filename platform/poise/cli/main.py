@@ -21,7 +21,17 @@ from poise import __version__
 from poise.cli import usage
 from poise.config.errors import PoiseError
 
-COMMANDS = ("data", "pretrain", "sweep", "ablate", "evaluate", "models", "submit", "doctor")
+COMMANDS = (
+    "data",
+    "pretrain",
+    "sweep",
+    "ablate",
+    "report",
+    "evaluate",
+    "models",
+    "submit",
+    "doctor",
+)
 """In the order of a first day's work. `poise.cli.<name>` holds `app` (a group) or `command`."""
 
 EXPECTED_FAILURE = 2

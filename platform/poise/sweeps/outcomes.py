@@ -7,6 +7,7 @@ Next: ``poise.sweeps.comparison`` and its neighbours.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from poise.config.space import Mode
 from poise.diagnostics import VerdictKind
 from poise.sweeps.estimates import Share, is_figure, share_interval
 from poise.sweeps.records import TrialRecord
@@ -53,6 +54,23 @@ def is_complete(record: TrialRecord) -> bool:
     scheduler stopped has figures of fewer steps, and averaging them would compare durations.
     """
     return record.state == "finished" or (record.state == "stopped" and is_condemned(record))
+
+
+def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRecord | None:
+    """The healthy trial with the best metric; one that collapsed is never best.
+
+    Only trials that trained to their end are compared: one that was stopped early has no last
+    checkpoint that its verdict speaks of.
+    """
+    candidates = [
+        record
+        for record in records
+        if record.state == "finished"
+        and is_healthy(record)
+        and is_figure(record.metrics.get(metric))
+    ]
+    sign = 1 if mode == "max" else -1
+    return max(candidates, key=lambda record: sign * record.metrics[metric], default=None)
 
 
 def figure(record: TrialRecord, metric: str) -> float | None:

@@ -166,6 +166,17 @@ def load_study(folder: Path) -> Study:
     )
 
 
+def stored_study(name: str, asking: str) -> Study:
+    """The study of a name, as it is stored; ``asking`` is what asks for it, for messages."""
+    if not (home() / name / STUDY_FILE).is_file():
+        known = sorted(path.parent.name for path in home().glob(f"*/{STUDY_FILE}"))
+        raise PoiseError(
+            f"{asking} {name}: {home()} holds no such study; "
+            + (f"it holds {', '.join(known)}" if known else "it holds none")
+        )
+    return load_study(home() / name)
+
+
 def interrupted(record: TrialRecord) -> TrialRecord:
     """The record that a new attempt at a trial begins with."""
     return replace(record, state="running", verdict=None, reason="", stopped_by=None)

@@ -11,7 +11,7 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
-from poise.sweeps.records import STUDY_FILE, Command, Study, load_study
+from poise.sweeps.records import STUDY_FILE, Command, Study, load_study, stored_study
 from poise.sweeps.report import REPORT_FILE
 from poise.sweeps.request import read_study
 from poise.sweeps.sources import count_trials
@@ -73,14 +73,8 @@ def _check_conduct(study: Study, overrides: Sequence[str]) -> None:
 
 
 def named_study(name: str, command: Command, option: str) -> Study:
-    """The study of a name, as it is stored; ``option`` asks for it, for messages."""
-    if not (home() / name / STUDY_FILE).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{STUDY_FILE}"))
-        raise PoiseError(
-            f"{option} {name}: {home()} holds no such study; "
-            + (f"it holds {', '.join(known)}" if known else "it holds none")
-        )
-    study = load_study(home() / name)
+    """The study of a name that this command began; ``option`` asks for it, for messages."""
+    study = stored_study(name, option)
     if study.command != command:
         raise PoiseError(
             f"{option} {name}: was begun by `poise {study.command}`; go on with `poise "

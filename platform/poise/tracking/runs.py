@@ -68,7 +68,7 @@ def create_study_run(store: Store, experiment: str, name: str, folder: str | Pat
     Raises:
         PoiseError: a living process on this machine already controls it.
     """
-    return _find_or_create(store, store.experiment(experiment), f"study:{name}", name, folder, {})
+    return _find_or_create(store, store.experiment(experiment), study_key(name), name, folder, {})
 
 
 def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
@@ -209,6 +209,11 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
     return run_id
 
 
+def study_key(name: str) -> str:
+    """What a study's run is found by."""
+    return f"study:{name}".replace("'", "_")
+
+
 def _trial_key(study: Run, trial_id: str) -> str:
     return f"trial:{study.run_id}:{trial_id}"
 
@@ -231,10 +236,10 @@ def _newest(points: Iterable[mlflow.entities.Metric]) -> list[tuple[int, float]]
     by_step = {}
     for point in sorted(points, key=lambda point: point.timestamp):
         by_step[point.step] = point.value
-    return sorted((step, _unclipped(value)) for step, value in by_step.items())
+    return sorted((step, unclipped(value)) for step, value in by_step.items())
 
 
-def _unclipped(value: float) -> float:
+def unclipped(value: float) -> float:
     """The database has no infinity; MLflow stores the largest float in its place."""
     if abs(value) >= sys.float_info.max * (1 - 1e-9):
         return float("inf") if value > 0 else float("-inf")

@@ -1,98 +1,71 @@
-"""A study's trials side by side.
+"""The report's files, made of what is stored alone: any process can make them, at any time.
 
-In: the records of all trials. Out: ``report.md``, ``curves.png``, ``trials.csv`` and
-``trials.json`` in the study's folder and in its MLflow run. Next: a person.
+In: a study and its run in MLflow. Out: ``report.html`` and its twins in the study's folder and in
+its run. Next: a person.
 """
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from poise.evaluation.pictures import draw_curves
-from poise.sweeps.records import Study, TrialRecord, write_json
-from poise.sweeps.referee import ending
-from poise.sweeps.report.rows import Row, seeds_of_settings, table
+from poise.sweeps.curves import LABELS
+from poise.sweeps.findings import Findings, find
+from poise.sweeps.outcomes import best_of
+from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.report.page import render_page
+from poise.tracking.reading import read_histories, read_json_file, read_tags
 from poise.tracking.runs import Run, log_files
 from poise.training.checkpoint import History
 
-REPORT_FILE = "report.md"
+REPORT_FILE = "report.html"
 
 
-def write_report(
-    study: Study,
-    run: Run,
-    records: Sequence[TrialRecord],
-    histories: Mapping[str, History],
-    best: TrialRecord | None,
-    registered: str | None,
-) -> Path:
-    """Writes the files, logs them to the study's run and returns the report's path."""
-    headers, rows = table(study, records)
-    with (study.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([headers, *rows])
-    write_json(study.folder / "trials.json", [asdict(record) for record in records])
-    picture = _draw(study, records, histories)
-    lines = _opening(study, records, best, registered)
-    lines += _as_markdown(headers, rows)
-    lines += ["", "## Verdicts", ""]
-    lines += [f"- **{record.trial.name}**: {ending(record)}" for record in records]
-    advice = {r.verdict.advice for r in records if r.verdict is not None and r.verdict.advice}
-    lines += ["", *[f"Advice: {each}." for each in sorted(advice)]]
-    if picture is not None:
-        lines += ["", "## Curves", "", f"![curves of all trials]({picture.name})"]
-        lines += ["", "A dotted line marks the step at which a collapse began."]
-    report = study.folder / REPORT_FILE
-    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    files = [report, study.folder / "trials.csv", study.folder / "trials.json"]
-    log_files(run, [*files, *([picture] if picture else [])])
-    return report
+@dataclass(frozen=True)
+class Report:
+    """What a study found, and the page that tells it."""
+
+    findings: Findings
+    files: tuple[Path, ...]
+    """The page and its twins."""
+
+    @property
+    def page(self) -> Path:
+        """The one to read."""
+        return self.files[0]
 
 
-def _opening(
-    study: Study, records: Sequence[TrialRecord], best: TrialRecord | None, registered: str | None
-) -> list[str]:
-    metric, mode = study.space.goal
-    goal = "largest" if mode == "max" else "smallest"
-    outcome = (
-        f"**Best healthy trial: {best.trial.name}**, {metric} {best.metrics[metric]:.4g} (the "
-        f"{goal} wins), registered as `{registered}`."
-        if best is not None
-        else "**No trial is healthy to its end; nothing was registered.**"
+def write_report(study: Study, run: Run) -> Report:
+    """Looks at everything that a study has stored, writes the files and logs them to its run.
+
+    Args:
+        study: finished or not.
+        run: its own, in MLflow.
+    """
+    findings = find_stored(study, run)
+    content = {REPORT_FILE: render_page(findings)}
+    files = tuple(study.folder / name for name in content)
+    for path, text in zip(files, content.values(), strict=True):
+        path.write_text(text, encoding="utf-8")
+    log_files(run, files)
+    return Report(findings, files)
+
+
+def find_stored(study: Study, run: Run) -> Findings:
+    """What a study found, of its records and its run."""
+    records, tags = study.records(), read_tags(run)
+    registered = tags.get("poise.registered", "")
+    return find(
+        study,
+        records,
+        _histories(run, records),
+        best=best_of(records, *study.space.goal),
+        registered=registered if registered.startswith("models:/") else None,
+        fingerprint=tags.get("poise.dataset_fingerprint", ""),
+        environment=read_json_file(run, "environment.json"),
     )
-    changed = " ".join(study.overrides)
-    lines = [
-        f"# Study {study.name}",
-        "",
-        outcome,
-        "",
-        f"Space `{study.source}`{f' with `{changed}`' if changed else ''}, recipe "
-        f"`{study.recipe.name}`, dataset `{study.recipe.data.dataset}`.",
-    ]
-    for name, mean, spread, count in seeds_of_settings(records, metric):
-        lines += ["", f"The setting of {name}: {metric} {mean:.4g} ± {spread:.2g} ({count} seeds)."]
-    return [*lines, "", "## Trials", ""]
 
 
-def _draw(
-    study: Study, records: Sequence[TrialRecord], histories: Mapping[str, History]
-) -> Path | None:
-    """The curves of all trials; none where not one has logged anything."""
-    labels = {record.trial.name: f"{record.trial.name} {record.outcome}" for record in records}
-    runs = {labels[name]: history for name, history in histories.items() if history}
-    onsets = {
-        labels[record.trial.name]: record.verdict.onset_step
-        for record in records
-        if record.verdict is not None
-    }
-    path = study.folder / "curves.png"
-    try:
-        draw_curves(path, runs, onsets)
-    except ValueError:
-        return None
-    return path
-
-
-def _as_markdown(headers: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    cells = [["" if value is None else str(value) for value in row] for row in rows]
-    return [f"| {' | '.join(line)} |" for line in (list(headers), ["---"] * len(headers), *cells)]
+def _histories(run: Run, records: Sequence[TrialRecord]) -> dict[str, History]:
+    run_ids = {record.trial.name: record.run_id for record in records if record.run_id is not None}
+    found = read_histories(run.store, list(run_ids.values()), LABELS)
+    return {trial: found[run_id] for trial, run_id in run_ids.items()}

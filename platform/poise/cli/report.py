@@ -1,0 +1,25 @@
+"""``poise report``: what a study found, as a page that needs nothing else."""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")],
+) -> None:
+    """Write the report of a STUDY, finished or not.
+
+    The report is one HTML file with interactive charts that works offline and prints well; beside
+    it are the same in Markdown and a table of all trials as CSV. They are in the study's folder
+    and among the artifacts of its run in MLflow. Every study writes them at its end.
+
+    Example: poise report dino-collapse-20260101-120000
+    """
+    from poise.sweeps.report import report_study
+
+    report = report_study(study)
+    for sentence in report.findings.answer:
+        print(sentence)
+    for path in report.files:
+        print(f"wrote {path}")

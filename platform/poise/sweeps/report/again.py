@@ -1,0 +1,26 @@
+"""A study is reported again, whenever a person asks.
+
+In: a study's name. Out: its report. Next: the command line.
+"""
+
+from poise.config import PoiseError
+from poise.sweeps.records import stored_study
+from poise.sweeps.report.files import Report, write_report
+from poise.tracking.reading import find_study_run
+from poise.tracking.store import open_store
+
+
+def report_study(name: str) -> Report:
+    """Writes the report of a study as it stands, finished or not.
+
+    Raises:
+        PoiseError: there is no such study, or it has not begun.
+    """
+    study = stored_study(name, "report")
+    run = find_study_run(open_store(), study.name, study.folder)
+    if run is None:
+        raise PoiseError(
+            f"report {name}: MLflow has no run of it; begin it with "
+            f"`poise {study.command} --resume {name}`"
+        )
+    return write_report(study, run)

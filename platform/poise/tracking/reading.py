@@ -1,0 +1,113 @@
+"""What runs have stored, read back: a study's run, its files, the metrics of many runs at once.
+
+In: a store. Out: plain data. Next: ``poise.sweeps.report``.
+
+MLflow's client is asked for one metric of one run at a time and builds an object per point, which
+takes minutes for a study of hundreds of trials. A database is asked here for all metrics of a run
+in one query; a server is asked through the client, for several runs at a time.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlMetric
+
+from poise.config import PoiseError
+from poise.tracking.runs import Run, history, study_key, unclipped
+from poise.tracking.store import Store, explained, one_line, redacted
+from poise.training.checkpoint import History
+
+_REQUESTS_AT_ONCE = 4
+"""More than a server's pool of connections holds would make it refuse some of them."""
+
+
+@explained()
+def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
+    """The parent run of a study, as it is; none where the study has not begun."""
+    found = store.search_runs(f"tags.`poise.key` = '{study_key(name)}'")
+    newest = max(found, key=lambda run: run.info.start_time, default=None)
+    if newest is None:
+        return None
+    return Run(store, newest.info.run_id, newest.info.experiment_id, str(folder))
+
+
+def read_tags(run: Run) -> dict[str, str]:
+    """What was said of a run."""
+    with explained():
+        return dict(run.store.client.get_run(run.run_id).data.tags)
+
+
+def read_json_file(run: Run, name: str) -> dict[str, Any]:
+    """A JSON artifact; empty where there is none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = run.store.client.download_artifacts(run.run_id, name, scratch)
+            content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (MlflowException, OSError, json.JSONDecodeError):
+            return {}
+    return content
+
+
+def read_histories(
+    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+) -> dict[str, History]:
+    """The named metrics of runs, by step; of a step that was trained again, the later value.
+
+    Args:
+        store: where the runs are.
+        run_ids: of the runs; one without any of the metrics has an empty history.
+        metrics: their names.
+    """
+    if store.uri.startswith(("http://", "https://")):
+        return _from_server(store, run_ids, metrics)
+    try:
+        return dict(_from_database(store, run_ids, metrics))
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise PoiseError(
+            f"{redacted(store.uri)}: metrics cannot be read: {one_line(error)}"
+        ) from None
+
+
+def _from_database(
+    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+) -> Iterator[tuple[str, History]]:
+    table: Any = SqlMetric.__table__
+    columns = (table.c.step, table.c.key, table.c.value, table.c.is_nan)
+    query = sqlalchemy.select(*columns).where(table.c.key.in_(list(metrics)))
+    query = query.order_by(table.c.timestamp)
+    engine = sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        for run_id in run_ids:
+            by_step: dict[int, dict[str, float]] = {}
+            for step, key, value, is_nan in connection.execute(
+                query.where(table.c.run_uuid == run_id)
+            ):
+                by_step.setdefault(step, {})[key] = math.nan if is_nan else unclipped(value)
+            yield run_id, sorted(by_step.items())
+
+
+@explained()
+def _from_server(
+    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+) -> dict[str, History]:
+    def read(run_id: str) -> History:
+        logged = store.client.get_run(run_id).data.metrics
+        return _by_step(history(store, run_id, [name for name in metrics if name in logged]))
+
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+        return dict(zip(run_ids, pool.map(read, run_ids), strict=True))
+
+
+def _by_step(points: Mapping[str, Sequence[tuple[int, float]]]) -> History:
+    by_step: dict[int, dict[str, float]] = {}
+    for name, pairs in points.items():
+        for step, value in pairs:
+            by_step.setdefault(step, {})[name] = value
+    return sorted(by_step.items())
