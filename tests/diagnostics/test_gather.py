@@ -39,7 +39,7 @@ def _work(rank: int, folder: str) -> None:
     for _ in range(2):
         numbers = dict(diagnose(*_share(rank, 2), window))
     torch.save(numbers, f"{folder}/{rank}.pt")
-    rows = torch.tensor([[rank, 0], [rank, 1], [rank, 2]])
+    rows = torch.tensor([[rank, rank, rank], [0, 1, 2]]).T  # not contiguous
     torch.save(rows_of_all_workers(rows, at_most=5), f"{folder}/rows-{rank}.pt")
     dist.destroy_process_group()
 

@@ -32,8 +32,9 @@ def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:
         rows = rows[: max(1, at_most // num_workers())]
     if num_workers() == 1:
         return rows
+    rows = rows.contiguous()  # NCCL takes nothing else, to send or to fill
     gathered = [torch.empty_like(rows) for _ in range(num_workers())]
-    dist.all_gather(gathered, rows.contiguous())
+    dist.all_gather(gathered, rows)
     return torch.cat(gathered)
 
 
