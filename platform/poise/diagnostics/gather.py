@@ -14,11 +14,11 @@ from torch import Tensor
 
 def mean_over_workers(value: Tensor) -> Tensor:
     """The mean of every worker's ``value``, elementwise; same shape."""
-    if num_workers() == 1:
+    if _num_workers() == 1:
         return value
     total = value.clone()
     dist.all_reduce(total)
-    return total / num_workers()
+    return total / _num_workers()
 
 
 def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:
@@ -29,15 +29,14 @@ def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:
         at_most: rows in total; every worker gives its first ones, at least one.
     """
     if at_most is not None:
-        rows = rows[: max(1, at_most // num_workers())]
-    if num_workers() == 1:
+        rows = rows[: max(1, at_most // _num_workers())]
+    if _num_workers() == 1:
         return rows
     rows = rows.contiguous()  # NCCL takes nothing else, to send or to fill
-    gathered = [torch.empty_like(rows) for _ in range(num_workers())]
+    gathered = [torch.empty_like(rows) for _ in range(_num_workers())]
     dist.all_gather(gathered, rows)
     return torch.cat(gathered)
 
 
-def num_workers() -> int:
-    """Training workers; 1 without torch.distributed."""
+def _num_workers() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
