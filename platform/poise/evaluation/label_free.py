@@ -15,6 +15,10 @@ small beside k-NN's 12,000 images, and of ways to spend 2048 views this one rank
 like 48,000 do (CIFAR-10, MAE, DINO, a collapsed DINO and an untrained ViT): 128 × 16 leaves too
 few images, 512 × 4 lets noise among views through.
 
+Cost, in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features of 128 numbers 0.02,
+LiDAR 1.0 and at the first evaluation 1.9, when views are cut; k-NN's features of as many images as
+LiDAR has views 0.9, so of 12,000 images 5.
+
 Neither says that features are good, only in how many directions they differ: compare runs of one
 objective, backbone and dataset.
 """
