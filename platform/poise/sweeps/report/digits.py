@@ -29,31 +29,23 @@ def signed(value: float | None, decimals: int | None = None) -> str:
 
 
 def interval(found: Estimate | Difference, decimals: int | None = None) -> str:
-    """``29.8 to 32.8``; empty where it cannot be known."""
-    if found.low is None or found.high is None:
+    """``29.8 to 32.8``, as precise as the value itself; empty where it cannot be known."""
+    if found.value is None or found.low is None or found.high is None:
         return ""
-    decimals = _decimals_for(found) if decimals is None else decimals
+    decimals = _decimals_of(abs(found.value)) if decimals is None else decimals
     return f"{shown(found.low, decimals)} to {shown(found.high, decimals)}"
 
 
 def common_decimals(found: Iterable[Estimate]) -> int:
-    """What suits most of a column's figures."""
-    wanted = sorted(_decimals_for(each) for each in found if each.value is not None)
-    return wanted[len(wanted) // 2] if wanted else 0
+    """For a column of figures: those that leave the largest three digits."""
+    return _decimals_of(
+        max((abs(each.value) for each in found if each.value is not None), default=0)
+    )
 
 
 def capitalized(text: str) -> str:
     """With a capital at its start, unless it is a symbol's, as in ``k-NN``."""
     return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
-
-
-def _decimals_for(found: Estimate | Difference) -> int:
-    """Decimals that the width of the interval justifies: two digits of it."""
-    if found.value is None:
-        return 0
-    if found.low is None or found.high is None or not found.high > found.low:
-        return _decimals_of(abs(found.value))
-    return min(max(1 - math.floor(math.log10(found.high - found.low)), 0), 4)
 
 
 def p_value(p: float | None) -> str:

@@ -27,15 +27,31 @@ def selection(findings: Findings) -> Section | None:
         f"Spearman's rank correlation of each metric that needs no labels with {target}: 1 orders "
         "the trials as labels would, 0 knows nothing of them.",
         table(
-            f"Choosing without labels. Labels choose {found.best}, {target} "
-            f"{shown(found.best_value)}; the loss is what a metric's own choice has less.",
+            "Choosing without labels: the loss is how far a metric's choice falls short of the "
+            f"best of the same trials, in {target}.",
             ["metric", "takes", "correlation", "its choice", "loss",
              "correlation, healthy", "its choice, healthy", "loss, healthy"],
             [_row(each, name) for each, name in zip(found.selectors, names, strict=True)],
             numbers=[2, 4, 5, 7],
         ),
     )  # fmt: skip
-    return Section("without-labels", "Choosing without labels", charts=(chart,))
+    told = (_told(found, names, target),)
+    return Section("without-labels", "Choosing without labels", told, charts=(chart,))
+
+
+def _told(found: Selection, names: list[str], target: str) -> str:
+    """Which metric would have chosen best."""
+    chosen = f"Labels choose {found.best}, {target} {shown(found.best_value)}."
+    losses = [
+        (each.healthy.regret, name, each.healthy.trial)
+        for each, name in zip(found.selectors, names, strict=True)
+        if each.healthy.regret is not None
+    ]
+    if not losses:
+        return f"{chosen} No metric could choose without them: no healthy trial has one."
+    regret, name, trial = min(losses)
+    lost = f"{trial}, which loses {shown(regret)}" if regret else f"{trial} too"
+    return f"{chosen} Of metrics without labels, {name} chooses best among the healthy: {lost}."
 
 
 def _figure(found: Selection, names: list[str]) -> Figure:
