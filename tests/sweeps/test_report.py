@@ -1,9 +1,8 @@
 from poise.diagnostics import VerdictKind
 from poise.sweeps.outcomes import best_of
-from poise.sweeps.report import table
 from poise.sweeps.trial import reason
 from poise.sweeps.wording import short_names
-from tests.sweeps.builders import make_record, make_space, make_study
+from tests.sweeps.builders import make_record
 
 METRIC = "eval/knn_top1"
 
@@ -24,24 +23,6 @@ def test_the_best_trial_is_healthy_and_trained_to_its_end() -> None:
         assert best is not None and best.trial.name == "t05"
         assert worst is not None and worst.trial.name == "t04"
     assert best_of(records[:3], METRIC, "max") is None
-
-
-def test_the_table_shows_what_varies_and_how_each_trial_ended() -> None:
-    records = [
-        make_record("t01", 31.26, seconds=12.4),
-        make_record("t02", state="failed", verdict=None, reason="no"),
-        make_record("t03", 10.0, kind=VerdictKind.UNIFORM, state="stopped"),
-        make_record("t04", state="running", verdict=None),
-    ]
-    headers, rows = table(make_study(), records)
-    assert headers == ["trial", "teacher_temp", "seed", "verdict", "k-NN %", "untrained",
-                       "loss / ln K", "steps", "seconds"]  # fmt: skip
-    assert rows[0] == ["t01", "0.04", 0, "healthy", 31.3, None, 0.5, 8, 12]
-    assert [row[3] for row in rows] == [
-        "healthy", "failed", "collapsed: uniform (stopped early)", "interrupted",
-    ]  # fmt: skip
-    by_loss = make_study(make_space(metric="features/rankme"))
-    assert "features/rankme" in table(by_loss, records)[0]
 
 
 def test_names_are_short_unless_two_would_be_alike() -> None:

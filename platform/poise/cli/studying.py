@@ -105,11 +105,15 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 
 def print_result(result: StudyResult) -> None:
     """The comparison of a study's trials, what was registered, and where everything is."""
-    from poise.sweeps.report import table
+    from poise.sweeps.comparison import compare
+    from poise.sweeps.report import comparison_table
 
+    comparison = compare(result.study, result.records)
     print()
-    print_table(*table(result.study, result.records))
+    print_table(*comparison_table(comparison))
     print()
+    for note in comparison.notes:
+        print(note)
     for record in result.records:
         if record.state == "failed":
             print(f"{record.trial.name} failed: {record.reason}")

@@ -54,7 +54,7 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
         for row in failed
     )
     others = len(rows) - len(failed)
-    rest = f", and of the other {_settings(others)} in no seed" if others else ""
+    rest = f"; the other {_settings(others) if others > 1 else 'setting'} in none" if others else ""
     return f"Training {comparison.failed} with {named}{rest}."
 
 
@@ -110,12 +110,12 @@ def _baseline_is_best(others: Sequence[SettingRow]) -> str:
     surely = [row for row in others if row.difference and _is_real(row.difference)]
     if not surely:
         return (
-            f"it is the baseline, and of the other {_settings(len(others))} that stayed healthy "
+            f"it is the baseline, and of {_settings(len(others))} more that stayed healthy "
             "none differs from it by more than chance"
         )
     return (
-        f"it is the baseline, and {len(surely)} of the other {_settings(len(others))} that stayed "
-        "healthy are behind it by more than chance"
+        f"it is the baseline, and {len(surely)} of {_settings(len(others))} more that stayed "
+        f"healthy {'is' if len(surely) == 1 else 'are'} behind it by more than chance"
     )
 
 

@@ -3,7 +3,7 @@
 In: a study's records. Out: a ``Comparison``. Next: the terminal, and ``poise.sweeps.findings``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -20,7 +20,6 @@ from poise.sweeps.estimates import (
 from poise.sweeps.outcomes import condemned_as, condemned_share, figure, is_condemned, tally
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.wording import describe, metric_name, number, short_names, unit
-from poise.tracking.runs import flatten
 
 PROOF_NEEDS_SEEDS = 3
 """Two seeds have an interval, but one odd seed decides it."""
@@ -114,8 +113,7 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
     by_setting: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
         by_setting.setdefault(record.trial.setting, []).append(record)
-    is_baseline = _baseline_test(study)
-    rows = [_row(study, trials, is_baseline(trials[0])) for trials in by_setting.values()]
+    rows = [_row(study, trials) for trials in by_setting.values()]
     rows = _with_differences(rows)
     keys = list(study.space.parameters)
     untrained = f"untrained/{study.space.goal.metric.partition('/')[2]}"
@@ -138,14 +136,7 @@ def ranked(rows: Iterable[SettingRow], mode: Mode) -> tuple[SettingRow, ...]:
     return tuple(row for _, row in sorted(known, key=lambda each: each[0]))
 
 
-def _baseline_test(study: Study) -> Callable[[TrialRecord], bool]:
-    """Tells a record of the baseline's setting: the space's, and else the recipe's own values."""
-    own = dict(flatten(study.recipe.model_dump(mode="json")))
-    wanted = {key: own.get(key) for key in study.space.parameters} | (study.space.baseline or {})
-    return lambda record: record.trial.settings == wanted
-
-
-def _row(study: Study, trials: Sequence[TrialRecord], is_baseline: bool) -> SettingRow:
+def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     metric, *others = (goal.metric for goal in study.space.goals)
     settings = trials[0].trial.settings
     values = {record.trial.seed: figure(record, metric) for record in trials}
@@ -155,7 +146,7 @@ def _row(study: Study, trials: Sequence[TrialRecord], is_baseline: bool) -> Sett
         setting=trials[0].trial.setting,
         label=describe(settings),
         settings=settings,
-        is_baseline=is_baseline,
+        is_baseline=settings == study.baseline,
         trials=tuple(record.trial.name for record in trials),
         values=values,
         mean=mean_interval(values.values()),

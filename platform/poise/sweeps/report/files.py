@@ -12,7 +12,9 @@ from poise.sweeps.curves import LABELS
 from poise.sweeps.findings import Findings, find
 from poise.sweeps.outcomes import best_of
 from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
+from poise.sweeps.report.table import render_csv
 from poise.tracking.reading import read_histories, read_json_file, read_tags
 from poise.tracking.runs import Run, log_files
 from poise.training.checkpoint import History
@@ -42,7 +44,11 @@ def write_report(study: Study, run: Run) -> Report:
         run: its own, in MLflow.
     """
     findings = find_stored(study, run)
-    content = {REPORT_FILE: render_page(findings)}
+    content = {
+        REPORT_FILE: render_page(findings),
+        "report.md": render_markdown(findings),
+        "report.csv": render_csv(findings),
+    }
     files = tuple(study.folder / name for name in content)
     for path, text in zip(files, content.values(), strict=True):
         path.write_text(text, encoding="utf-8")

@@ -1,69 +1,64 @@
-"""What varies, how each trial ended and its figures, as rows.
+"""Every setting as a row for the terminal: plain numbers that ``grep`` and ``cut`` can work with.
 
-In: records. Out: headers and rows of plain values. Next: the terminal, and the report's files.
+In: the comparison. Out: headers and rows of plain values. Next: the command line.
 """
 
-import math
 from collections.abc import Sequence
+from typing import TypeVar
 
-from poise.sweeps.records import Study, TrialRecord
-from poise.sweeps.referee import plain
+from poise.sweeps.comparison import Comparison, SettingRow
+from poise.sweeps.estimates import Difference, Estimate
+from poise.sweeps.wording import metric_name, number, plain, unit
 
 Row = list[str | int | float | None]
+CellT = TypeVar("CellT")
 
 
-def table(study: Study, records: Sequence[TrialRecord]) -> tuple[list[str], list[Row]]:
-    """Headers and a row per trial: what varies, the verdict and the figures."""
-    keys = list(study.space.parameters)
-    metric = study.space.goal.metric
-    relative = study.recipe.objective.signals.relative_loss
-    losses = [relative] if relative else []
-    extra = [] if metric in ("eval/knn_top1", *(name for name, _ in losses)) else [metric]
-    headers = ["trial", *short_names(keys), "seed", "verdict", "k-NN %", "untrained"]
-    headers += [*(label for _, label in losses), *extra]
-    rows = [
-        [
-            record.trial.name,
-            *(plain(record.trial.settings[key]) for key in keys),
-            record.trial.seed,
-            record.outcome,
-            _rounded(record.metrics.get("eval/knn_top1"), 1),
-            _rounded(record.metrics.get("untrained/knn_top1"), 1),
-            *(_rounded(record.metrics.get(name), 3) for name, _ in losses),
-            *(_rounded(record.metrics.get(name), 4) for name in extra),
-            record.step,
-            round(record.seconds),
-        ]
-        for record in records
-    ]
-    return [*headers, "steps", "seconds"], rows
+def comparison_table(comparison: Comparison) -> tuple[list[str], list[Row]]:
+    """Headers and a row per setting; columns in which nothing is known are left out."""
+    metric = comparison.metric
+    headers = ["setting", *comparison.names.values(), "seeds"]
+    headers += [f"{metric_name(metric)}{unit(metric)}", "95 % interval"]
+    headers += [metric_name(name) for name in _others(comparison)]
+    headers += ["difference", "95 % interval", "p (Holm)", comparison.condemned_as, "verdict"]
+    rows = [_row(comparison, row) for row in comparison.rows]
+    known = [any(row[column] is not None for row in rows) for column in range(len(headers))]
+    return _kept(headers, known), [_kept(row, known) for row in rows]
 
 
-def short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each dotted key, or all of it where two would be alike."""
-    leaves = [key.rpartition(".")[2] for key in keys]
+def _row(comparison: Comparison, row: SettingRow) -> Row:
+    metric, difference = comparison.metric, row.difference
     return [
-        leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
+        f"{row.trials[0].partition('-')[0]}{' (baseline)' if row.is_baseline else ''}",
+        *(plain(row.settings[key]) for key in comparison.names),
+        len(row.trials),
+        _rounded(metric, row.mean.value),
+        _interval(metric, row.mean),
+        *(_rounded(name, row.others[name].value) for name in _others(comparison)),
+        _rounded(metric, difference.value) if difference else None,
+        _interval(metric, difference) if difference else None,
+        None if difference is None or difference.p_holm is None else round(difference.p_holm, 4),
+        f"{row.condemned.count} of {row.condemned.n}" if row.condemned.n else None,
+        ", ".join(
+            outcome if len(row.verdicts) == 1 else f"{count} {outcome}"
+            for outcome, count in row.verdicts.items()
+        ),
     ]
 
 
-def seeds_of_settings(
-    records: Sequence[TrialRecord], metric: str
-) -> list[tuple[str, float, float, int]]:
-    """Per setting that several seeds finished: its first trial, mean, standard deviation, count."""
-    by_setting: dict[int, list[TrialRecord]] = {}
-    for record in records:
-        if record.state == "finished" and math.isfinite(record.metrics.get(metric, math.nan)):
-            by_setting.setdefault(record.trial.setting, []).append(record)
-    rows = []
-    for group in by_setting.values():
-        values = [record.metrics[metric] for record in group]
-        if len(values) > 1:
-            mean = sum(values) / len(values)
-            spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-            rows.append((group[0].trial.name, mean, spread, len(values)))
-    return rows
+def _others(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(name for row in comparison.rows for name in row.others))
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+def _kept(cells: Sequence[CellT], known: Sequence[bool]) -> list[CellT]:
+    return [cell for cell, is_known in zip(cells, known, strict=True) if is_known]
+
+
+def _rounded(metric: str, value: float | None) -> float | None:
+    return None if value is None else float(number(metric, value))
+
+
+def _interval(metric: str, found: Estimate | Difference) -> str | None:
+    if found.low is None or found.high is None:
+        return None
+    return f"{number(metric, found.low)} to {number(metric, found.high)}"

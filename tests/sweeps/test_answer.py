@@ -1,0 +1,88 @@
+from poise.sweeps.answer import answer
+from poise.sweeps.comparison import compare
+from poise.sweeps.dose_response import dose_responses
+from poise.sweeps.records import Study, TrialRecord
+from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.samples import (
+    HEALTHY,
+    METRIC,
+    SINGLE,
+    grid_records,
+    grid_study,
+    seeded,
+    trial_record,
+)
+
+NO_BASELINE = make_study(make_space({TEMPERATURE: {"uniform": [0.1, 0.9]}}))
+
+
+def told(study: Study, records: list[TrialRecord]) -> tuple[str, str]:
+    dose = next(iter(dose_responses(study.space, records)), None)
+    return answer(compare(study, records), dose)
+
+
+def test_it_names_which_settings_collapsed_how_and_how_surely() -> None:
+    collapse, best = told(grid_study(), grid_records())
+    assert (
+        "center_momentum=1, teacher_temp=0.04 in 3 of 3 seeds (single prototype; chance 29 to"
+        in (collapse)
+    )
+    assert collapse.endswith("; the other setting in none.")
+    assert "28.0 % (95 % interval 25.5 to 30.5, 3 seeds); it is the baseline" in best
+
+
+def test_it_says_what_a_clean_record_leaves_open() -> None:
+    collapse, _ = told(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
+    assert "None of the 3 judged trials of 1 setting collapsed" in collapse
+    assert "a chance of up to 71% open" in collapse  # 1 - 0.025^(1/3)
+
+
+def test_it_sums_up_what_is_too_much_to_name() -> None:
+    records = [
+        trial_record(n, 0, 20.0, SINGLE if n >= 4 else HEALTHY, settings={TEMPERATURE: n / 10})
+        for n in range(10)
+    ]
+    collapse, best = told(NO_BASELINE, records)
+    assert "collapsed in 6 of 10 trials (60%, 95 % interval 26 to 88 %)" in collapse
+    assert "from 0 of 2 at teacher_temp 0 to 0.1 to" in collapse
+    assert "of 1 seed that proves nothing" in best
+
+
+def test_a_difference_to_the_baseline_is_called_chance_where_it_may_be() -> None:
+    baseline = seeded(0, [20.0, 21.0, 22.0], settings={TEMPERATURE: 0.04})
+
+    def with_gain(*figures: float) -> str:
+        other = seeded(1, figures, settings={TEMPERATURE: 0.07})
+        return told(make_study(), [*baseline, *other])[1]
+
+    assert "1.0 above the baseline (95 % interval 0.8 to 1.2, corrected p = 0.0" in (
+        with_gain(21.0, 21.9, 23.1)
+    )
+    assert with_gain(21.0, 21.9, 23.1).endswith("more than chance.")
+    assert with_gain(20.5, 26.0, 20.0).endswith("which may be chance.")
+    assert with_gain(19.0, 20.1, 20.9).endswith("1 of 1 setting more that stayed healthy is behind "
+                                                "it by more than chance.")  # fmt: skip
+    assert with_gain(19.0, 22.0, 20.9).endswith("none differs from it by more than chance.")
+
+
+def test_without_a_baseline_the_best_is_held_against_the_second() -> None:
+    records = seeded(1, [20.0, 21.0, 22.0]) + seeded(2, [23.0, 24.1, 25.0])
+    _, best = told(NO_BASELINE, records)
+    assert "teacher_temp=0.06 has the best k-NN: 24.0 %" in best
+    assert "the second, teacher_temp=0.05, is 3.0 below it" in best
+
+
+def test_nothing_healthy_is_nothing_to_recommend() -> None:
+    assert "none can be recommended" in told(NO_BASELINE, seeded(0, [20.0], SINGLE))[1]
+    assert told(NO_BASELINE, [])[0] == "No trial has come far enough to be judged."
+
+
+def test_a_smaller_loss_is_better_where_the_study_says_so() -> None:
+    space = make_space({TEMPERATURE: {"uniform": [0.1, 0.9]}}, metric="loss/total", mode="min")
+    records = [
+        trial_record(n, seed, metrics={METRIC: 20.0 + n, "loss/total": 1.0 + n + seed / 10})
+        for n in range(2)
+        for seed in range(3)
+    ]
+    _, best = told(make_study(space), records)
+    assert "teacher_temp=0.04 has the best loss: 1.1 (" in best

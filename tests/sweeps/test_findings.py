@@ -1,0 +1,147 @@
+import csv
+import io
+import json
+import math
+import time
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from poise.config import Space
+from poise.sweeps.curves import bands_of, curves_of, points_per_curve
+from poise.sweeps.findings import Findings, find
+from poise.sweeps.report.markdown import render_markdown
+from poise.sweeps.report.table import render_csv
+from poise.training.checkpoint import History
+from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.samples import (
+    CENTER,
+    HEALTHY,
+    METRIC,
+    SINGLE,
+    entropy_history,
+    grid_records,
+    grid_study,
+    trial_record,
+)
+
+ENTROPY = "teacher/entropy_over_ln_k"
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    records = grid_records()
+    histories = {
+        record.trial.name: entropy_history(0.8 if record.trial.setting == 0 else 0.1)
+        for record in records
+    }
+    environment = {"python": "3.11.9", "packages": {"torch": "2.9"}, "host": "secret"}
+    study = grid_study(question="Is each enough?", published="No.")
+    return find(
+        study, records, histories, best=records[2], registered="models:/m/1",
+        fingerprint="abc", environment=environment,
+    )  # fmt: skip
+
+
+def test_findings_hold_everything_that_the_report_tells(findings: Findings) -> None:
+    assert findings.question == "Is each enough?" and findings.best == "t01-s2"
+    assert len(findings.comparison.rows) == 4 and len(findings.trials) == 12
+    assert len(findings.doses) == 2 and findings.phase is not None
+    assert findings.selection is not None and findings.cost.steps == 1200
+    assert findings.advice == ("advice",)
+    assert findings.trials[11].onset_step == 50 and findings.settings[3].onset_step == 40
+
+
+def test_findings_are_plain_data(findings: Findings) -> None:
+    assert json.loads(json.dumps(asdict(findings), allow_nan=False))["registered"] == "models:/m/1"
+
+
+def test_a_study_can_be_done_again(findings: Findings) -> None:
+    found = findings.reproduction
+    assert found.command == "poise ablate tiny.yaml"
+    assert found.versions == {"python": "3.11.9", "torch": "2.9"}
+    space = Space.model_validate(yaml.safe_load(found.space_yaml))
+    assert space == grid_study(question="Is each enough?", published="No.").space
+    assert space.parameters[CENTER].values == (0.9, 1.0)
+
+
+def test_a_settings_curve_is_the_mean_of_the_seeds_that_came_so_far() -> None:
+    short: History = [(10, {ENTROPY: 1.0})]
+    long: History = [(10, {ENTROPY: 0.5}), (20, {ENTROPY: 0.4}), (30, {ENTROPY: math.nan})]
+    (band,) = bands_of([short, long], 100)
+    assert (band.steps, band.mean, band.n) == ((10, 20), (0.75, 0.4), (2, 1))
+    assert (band.low, band.high) == ((0.5, 0.4), (1.0, 0.4))
+
+
+def test_curves_are_thinned_out_but_keep_their_ends() -> None:
+    history: History = [(step, {ENTROPY: step / 3}) for step in range(1, 1001)]
+    (curve,) = curves_of(history, 50)
+    assert len(curve.steps) == 50 and (curve.steps[0], curve.steps[-1]) == (1, 1000)
+    assert curve.values[0] == 0.33333
+    assert curves_of([(1, {ENTROPY: math.inf})], 50)[0].values == (None,)
+    assert points_per_curve(1) == 200 and 16 <= points_per_curve(500) < 50
+
+
+def test_500_trials_are_looked_at_within_two_seconds_of_work() -> None:
+    space = make_space({TEMPERATURE: {"uniform": [0, 1]}, CENTER: {"uniform": [0, 1]}}, trials=500)
+    metrics = (ENTROPY, "teacher/kl_over_ln_k", "features/rankme", "loss/over_ln_k", METRIC)
+    records = [
+        trial_record(
+            n, 0, 20 + n / 50, SINGLE if n % 2 else HEALTHY,
+            {TEMPERATURE: n / 500, CENTER: n * 7 % 500 / 500},
+        )
+        for n in range(500)
+    ]  # fmt: skip
+    history: History = [(step, dict.fromkeys(metrics, step / 7)) for step in range(200)]
+    begun_s = time.process_time()
+    found = find(make_study(space), records, {r.trial.name: history for r in records})
+    assert time.process_time() - begun_s < 2
+    assert sum(len(c.steps) for trial in found.trials for c in trial.curves) < 120_000
+
+
+def test_an_empty_study_still_has_a_report() -> None:
+    found = find(make_study(), [], {})
+    assert "No trial has come far enough" in render_markdown(found)
+    assert render_csv(found) == "trial\n"
+
+
+def test_the_markdown_tells_the_answer_before_anything_else(findings: Findings) -> None:
+    text = render_markdown(findings)
+    places = [text.index(word) for word in (
+        "**Asked.** Is each enough?", "**Answer.** Training collapsed", "**Published.** No.",
+        "## Settings compared", "## Phase diagram", "## Over time", "## Dose–response",
+        "## Trials", "## Cost", "## Again",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert "| center_momentum=0.9, teacher_temp=0.04 (baseline) | 28.0 (25.5 to 30.5)" in text
+    assert "collapsed: single prototype, 3 of 3, 10.7" in text
+    assert "poise ablate tiny.yaml" in text and "secret" not in text
+
+
+def test_the_markdowns_tables_are_rectangular(findings: Findings) -> None:
+    tables: list[list[str]] = [[]]
+    for line in render_markdown(findings).splitlines():
+        if line.startswith("|"):
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    assert len(tables) > 5
+    for table in filter(None, tables):
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table[0]
+
+
+def test_the_csv_has_one_row_per_trial_and_one_column_per_fact(findings: Findings) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(findings))))
+    assert len(rows) == 12
+    assert rows[6] | {
+        "trial": "t03-s0", "setting": "3", CENTER: "1.0", TEMPERATURE: "0.04", "seed": "0",
+        "state": "finished", "stopped_by": "", "outcome": "collapsed: single prototype",
+        "condemned": "1", "onset_step": "30", METRIC: "10.0", "hours": "0.0139",
+    } == rows[6]  # fmt: skip
+
+
+def test_what_is_not_finite_is_an_empty_cell() -> None:
+    record = trial_record(0, 0, math.nan)
+    (row,) = csv.DictReader(io.StringIO(render_csv(find(make_study(), [record], {}))))
+    assert row[METRIC] == ""

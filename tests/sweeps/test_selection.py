@@ -1,0 +1,51 @@
+import pytest
+
+from poise.sweeps.selection import select
+from tests.sweeps.builders import make_space
+from tests.sweeps.samples import METRIC, SINGLE, trial_record
+
+SPACE = make_space()
+
+
+def test_a_metric_without_labels_is_held_against_the_one_with_labels() -> None:
+    # RankMe orders all but the last two as k-NN does, and would choose the second best.
+    figures = [(10.0, 1.0), (20.0, 2.0), (30.0, 4.0), (33.0, 3.0)]
+    records = [
+        trial_record(n, 0, metrics={METRIC: knn, "eval/rankme": rank, "loss/total": 5 - knn / 10})
+        for n, (knn, rank) in enumerate(figures)
+    ]
+    found = select(SPACE, records)
+    assert found is not None and (found.best, found.best_value) == ("t04-s0", 33.0)
+    rankme, loss = found.selectors
+    assert rankme.metric == "eval/rankme"
+    assert rankme.everything.correlation.value == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert (rankme.everything.trial, rankme.everything.regret) == ("t03-s0", 3.0)
+    # A loss is good where it is small: its correlation counts towards that end.
+    assert loss.mode == "min"
+    assert loss.everything.correlation.value == pytest.approx(1)
+    assert loss.everything.regret == 0
+
+
+def test_collapsed_trials_mislead_a_loss_only_where_they_are_looked_at() -> None:
+    records = [
+        trial_record(n, 0, metrics={METRIC: 20.0 + n, "loss/total": 3.0 - 0.1 * n})
+        for n in range(3)
+    ]
+    collapsed = trial_record(3, 0, kind=SINGLE, metrics={METRIC: 10.0, "loss/total": 0.0})
+    found = select(SPACE, [*records, collapsed])
+    assert found is not None
+    (loss,) = found.selectors
+    assert (loss.everything.trial, loss.everything.regret) == ("t04-s0", 12.0)
+    assert (loss.healthy.trial, loss.healthy.regret) == ("t03-s0", 0.0)
+
+
+def test_metrics_of_training_stand_in_for_those_of_evaluation() -> None:
+    record = trial_record(0, 0, metrics={METRIC: 20.0, "features/rankme": 3.0})
+    found = select(SPACE, [record])
+    assert found is not None and found.selectors[0].metric == "features/rankme"
+    assert found.selectors[0].everything.correlation.value is None
+
+
+def test_without_labels_there_is_nothing_to_hold_against() -> None:
+    assert select(SPACE, [trial_record(0, 0)]) is None
+    assert select(SPACE, []) is None
