@@ -1,8 +1,6 @@
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -101,14 +99,14 @@ def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_i
         lambda step: learning(100, 0.3)(step) + 1e-4 if step < 600 else 1e-6,
         until(600, 0.1, 1e-5),
     )
-    verdict = judge(run, SIGNALS, total_steps=100_000)
+    verdict = judge(run, SIGNALS, total_steps=10_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 600)
 
 
 def test_losing_what_random_features_carry_is_no_collapse_early_in_a_plan() -> None:
     run = history(constant(0.998), lambda step: 0.16 * 0.5 ** (step / 20), constant(0.001))
-    assert judge(run, SIGNALS, total_steps=10_000).kind is VerdictKind.UNDECIDED
-    assert judge(run, SIGNALS, total_steps=1000).kind is VerdictKind.UNIFORM
+    assert judge(run, SIGNALS, total_steps=20_000).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS, total_steps=10_000).kind is VerdictKind.UNIFORM
 
 
 def test_a_batch_on_two_prototypes_is_collapse_though_some_information_is_left() -> None:
@@ -141,7 +139,7 @@ def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
     run = history(constant(entropy), constant(1e-5), constant(0.001))
     verdict = judge(run, SIGNALS)
     assert verdict.kind is kind
-    assert f"{K ** (entropy + 1e-5):.4g} of 4096 prototypes" in verdict.evidence
+    assert f"{entropy:.1%} to {entropy:.1%} of ln K" in verdict.evidence
 
 
 def test_a_collapse_that_recovers_is_healthy() -> None:
@@ -161,7 +159,7 @@ def test_a_dip_at_the_very_end_is_undecided() -> None:
 def test_a_collapse_that_swings_between_its_kinds_is_seen_as_one() -> None:
     # As seen with a teacher that is a copy of the student: the centre chases the logits.
     run = history(
-        lambda step: (0.9, 0.03, 0.7, 0.16)[step // 20 % 4], until(400, 0.05, 1e-5), constant(0.2)
+        lambda step: (0.9, 0.03, 0.7, 0.16)[step // 20 % 4], until(400, 0.5, 1e-5), constant(0.2)
     )
     verdict = judge(run, SIGNALS)
     assert verdict.collapsed and verdict.onset_step == 400
@@ -189,7 +187,7 @@ def test_too_little_to_go_on_is_undecided() -> None:
     assert judge([(1, {"loss/total": LN_K})] * 99, SIGNALS).kind is VerdictKind.UNDECIDED
     short = judge(healthy()[-2:], SIGNALS)
     assert short.kind is VerdictKind.UNDECIDED
-    assert "looks healthy at the last 2" in short.evidence and "needs 5 alike" in short.evidence
+    assert "looks healthy at the last 2" in short.evidence and "needs 3 alike" in short.evidence
     assert "training.log_every_steps" in short.advice
 
 
@@ -198,26 +196,43 @@ def test_limits_can_be_changed() -> None:
     assert judge(healthy(), SIGNALS, thresholds=strict).kind is not VerdictKind.HEALTHY
 
 
-def measured() -> Iterator[tuple[str, list[tuple[int, dict[str, float]]]]]:
-    """Real runs of 200 steps on 5,000 images of CIFAR-10 (ViT of 96 × 4, batch 64, K = 1024)."""
-    recorded = json.loads((Path(__file__).parent / "measured_runs.json").read_text())
-    for setting, rows in recorded["runs"].items():
-        yield (
-            setting,
-            [(step, dict(zip(recorded["metrics"], values, strict=True))) for step, *values in rows],
-        )
+def test_a_batch_on_a_few_prototypes_that_tell_images_apart_is_a_partial_collapse() -> None:
+    run = history(constant(0.15), constant(0.15), constant(0.05))
+    verdict = judge(run, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.PARTIAL_PROTOTYPES, 20)
+    assert "12.1 of 4096 for all images" in verdict.evidence
 
 
-def test_measured_runs_get_the_verdict_that_their_settings_deserve() -> None:
-    verdicts = {setting: judge(run, Signals(1024), total_steps=234) for setting, run in measured()}
-    assert {setting: verdict.kind for setting, verdict in verdicts.items()} == {
-        "teacher_temp 0.04, teacher_momentum 0.99": VerdictKind.HEALTHY,
-        "center_momentum 1": VerdictKind.SINGLE_PROTOTYPE,
-        "teacher_temp 0.2": VerdictKind.UNIFORM,
-        "teacher_momentum 0": VerdictKind.UNIFORM,  # it swings, and ends there
-    }
-    assert verdicts["center_momentum 1"].onset_step == 40
-    assert "teacher_momentum" in verdicts["teacher_momentum 0"].advice
+def test_a_partial_collapse_is_where_a_single_prototype_began() -> None:
+    run = history(constant(0.02), until(500, 0.25, 0.01), constant(0.05))
+    verdict = judge(run, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 20)
+
+
+def test_information_that_fades_from_the_start_needs_no_half_of_the_plan() -> None:
+    run = history(constant(0.997), lambda step: 0.009 * 0.5 ** (step / 50), constant(0.002))
+    early = [step for step, _ in run if judge(run[: step // 20], SIGNALS, 2000).condemned]
+    assert early[0] == 160  # 8 % of the plan
+
+
+def test_a_student_that_never_follows_a_teacher_that_is_well_is_stuck_at_ln_k() -> None:
+    run = history(constant(0.8), constant(0.15), constant(0.2))
+    verdict = judge(run, SIGNALS, total_steps=2000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.STUCK, 20)
+    assert not verdict.collapsed and verdict.condemned
+    assert "optimizer.base_lr" in verdict.advice
+    assert judge(run, SIGNALS, total_steps=5000).kind is VerdictKind.HEALTHY
+
+
+def test_features_that_lost_their_dimensions_are_collapse_though_prototypes_differ() -> None:
+    run = [
+        (step, metrics | {"features/rankme": 60.0 if step < 400 else 6.0})
+        for step, metrics in history(constant(0.8), constant(0.15), constant(0.05))
+    ]
+    verdict = judge(run, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIMENSIONAL, 400)
+    assert "at most 6, 10% of the 60 that it began with" in verdict.evidence
+    assert judge(run[:20], SIGNALS).kind is VerdictKind.HEALTHY
 
 
 @settings(deadline=None)  # of a shared machine
@@ -235,5 +250,5 @@ def test_an_onset_is_a_logged_step_and_belongs_to_bad_verdicts_alone(
         every=1,
     )
     verdict: Verdict = judge(run, SIGNALS)
-    assert (verdict.onset_step is not None) == verdict.collapsed
+    assert (verdict.onset_step is not None) == verdict.condemned
     assert verdict.evidence and "\n" not in verdict.evidence

@@ -75,7 +75,7 @@ def test_a_slow_start_from_below_the_mean_is_waited_for_while_it_gains() -> None
 
 def test_falling_back_to_the_mean_is_condemned_before_the_plan_is_over() -> None:
     run = history(lambda step: 0.3 if step < 600 else 0.0)
-    verdict = judge(run, SIGNALS, total_steps=100_000)
+    verdict = judge(run, SIGNALS, total_steps=10_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PREDICTS_MEAN, 600)
 
 

@@ -25,7 +25,21 @@ _COLLAPSED = {
         "centre more: lower objective.center_momentum (published: 0.9; at 1 there is no "
         "centering) or raise objective.teacher_temp"
     ),
+    "collapsed: partial prototypes": (
+        "centre more: lower objective.center_momentum (published: 0.9), raise "
+        "objective.teacher_temp, or take fewer prototypes (objective.num_prototypes)"
+    ),
 }
+
+DIMENSIONAL = (
+    "lower optimizer.base_lr or optimizer.weight_decay, give the objective more to tell apart "
+    "(objective.num_prototypes, more and smaller local views), or train in fp32"
+)
+
+STUCK = (
+    "nothing moves: raise optimizer.base_lr (it is scaled by batch size / 256) or shorten its "
+    "warm-up, or freeze the last layer for less long (objective.freeze_last_layer_epochs)"
+)
 
 
 PREDICTS_MEAN = (

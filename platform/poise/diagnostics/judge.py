@@ -5,12 +5,14 @@ whoever shows or acts on it.
 
 Divergence is the same for every run. Collapse is judged by what a run's objective lets one see: a
 teacher over prototypes (``judge_teacher``), or pixels that it predicts (``judge_reconstruction``).
+Where these look well the features themselves may not (``judge_features``).
 """
 
 import math
 
 from poise.config.objectives import Signals
 from poise.diagnostics import advice
+from poise.diagnostics.judge_features import find_lost_dimensions
 from poise.diagnostics.judge_reconstruction import judge_reconstruction
 from poise.diagnostics.judge_teacher import judge_teacher
 from poise.diagnostics.persistence import History, undecided
@@ -38,10 +40,14 @@ def judge(
     if diverged:
         return diverged
     if signals.num_prototypes is not None:
-        return judge_teacher(history, signals.num_prototypes, total_steps, thresholds)
-    if signals.reconstructs:
-        return judge_reconstruction(history, total_steps, thresholds)
-    return undecided("nothing but divergence can be told from its metrics")
+        verdict = judge_teacher(history, signals.num_prototypes, total_steps, thresholds)
+    elif signals.reconstructs:
+        verdict = judge_reconstruction(history, total_steps, thresholds)
+    else:
+        verdict = undecided("nothing but divergence can be told from its metrics")
+    if verdict.condemned:
+        return verdict
+    return find_lost_dimensions(history, total_steps, thresholds) or verdict
 
 
 def _find_divergence(history: History) -> Verdict | None:

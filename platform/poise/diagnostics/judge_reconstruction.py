@@ -50,9 +50,10 @@ def judge_reconstruction(history: History, total_steps: int | None, limits: Thre
     tail = stretch_at_end(points, lambda point: explains(point) is learns)
     unmoved = not learns and sum(map(explains, points)) < limits.min_observations
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
-    doubt = why_too_short(kind, [point.step for point in tail], needed, limits)
+    planned_steps = total_steps or points[-1].step
+    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
     if doubt is None and unmoved:
-        doubt = _why_it_may_begin(tail, total_steps or points[-1].step, limits)
+        doubt = _why_it_may_begin(tail, planned_steps, limits)
     if doubt:
         return undecided(doubt)
     if learns:

@@ -5,8 +5,15 @@ In: logged steps, K and the limits. Out: a ``Verdict``. Next: ``poise.diagnostic
 How it decides. A collapse is a teacher that tells every image the same, *persistently and up to
 the end*. Either the whole batch shares a few prototypes (the marginal entropy is near 0), or the
 mutual information between image and prototype is. Neither the loss nor the teacher's entropy
-decides alone: a healthy run too may begin near ln K and lose what little information random
-features carry before it takes off, and its loss may jump when the last layer is released.
+decides alone: a healthy run too may begin near ln K and lose some of the little information that
+random features carry before it takes off, and its loss may jump when the last layer is released.
+
+A run that has never left its start gets time, up to half its plan, unless its information fades:
+what is told apart less with every step, by teacher and student alike, has nothing to grow from.
+
+A loss at ln K can also mean a teacher that is well and a student that does not follow: *stuck*.
+
+Between the whole batch on one prototype and on many lies the *partial* collapse, on a few.
 
 DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 a single
 prototype. An assignment in between, the same for all images yet neither flat nor one-hot, goes to
@@ -19,7 +26,6 @@ moves from step to step, nor where logits that are cosines keep the student shor
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from poise.diagnostics import advice
@@ -30,37 +36,20 @@ from poise.diagnostics.persistence import (
     undecided,
     why_too_short,
 )
+from poise.diagnostics.teacher_evidence import (
+    collapse_evidence,
+    healthy_evidence,
+    stuck_evidence,
+)
+from poise.diagnostics.teacher_points import TeacherPoint, end_of_scale, read_points
 from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
-
-
-@dataclass(frozen=True)
-class _Point:
-    """One logged step's teacher, in shares of ln K."""
-
-    step: int
-    entropy: float
-    information: float
-    ema_gap: float | None
-
-    @property
-    def marginal(self) -> float:
-        """Entropy of the batch's mean assignment."""
-        return self.entropy + self.information
-
-    def state(self, limits: Thresholds) -> VerdictKind:
-        """What this step alone looks like."""
-        if self.marginal < limits.few_prototypes_share:
-            return VerdictKind.SINGLE_PROTOTYPE
-        if self.information >= limits.no_information_share:
-            return VerdictKind.HEALTHY
-        return _end_of_scale(self.entropy, limits)
 
 
 def judge_teacher(
     history: History, num_prototypes: int, total_steps: int | None, limits: Thresholds
 ) -> Verdict:
     """The verdict on a run's teacher; arguments as of ``judge``."""
-    points = _read_points(history, math.log(num_prototypes))
+    points = read_points(history, math.log(num_prototypes))
     if not points:
         return undecided("no teacher entropy and mutual information were logged")
     planned_steps = total_steps or points[-1].step
@@ -69,58 +58,95 @@ def judge_teacher(
     if doubt:
         return undecided(doubt)
     if kind is VerdictKind.HEALTHY:
-        return Verdict(kind, None, _healthy_evidence(tail), "")
+        if _is_stuck(points, planned_steps, limits):
+            evidence = stuck_evidence(points)
+            return Verdict(VerdictKind.STUCK, points[0].step, evidence, advice.STUCK)
+        return Verdict(kind, None, healthy_evidence(tail), "")
     copied = all(point.ema_gap is not None and point.ema_gap < 1e-9 for point in tail)
-    evidence = _collapse_evidence(tail, num_prototypes)
+    evidence = collapse_evidence(kind, tail, num_prototypes)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
 def _last_stretch(
-    points: Sequence[_Point], limits: Thresholds
-) -> tuple[VerdictKind, Sequence[_Point]]:
+    points: Sequence[TeacherPoint], limits: Thresholds
+) -> tuple[VerdictKind, Sequence[TeacherPoint]]:
     """What the history ends in, and the longest end of it that is all so.
 
-    A collapse may swing between its two kinds (a teacher without momentum does); then all of the
-    collapse counts and its median entropy names it.
+    A partial collapse and a single prototype are stages of one. A collapse may also swing between
+    its ends (a teacher without momentum does); then all of it counts and its middle names it.
     """
     kind = points[-1].state(limits)
-    tail = stretch_at_end(points, lambda point: point.state(limits) is kind)
-    if kind is VerdictKind.HEALTHY or len(tail) >= limits.min_observations:
-        return kind, tail
+    own = stretch_at_end(points, lambda point: point.state(limits) is kind)
+    if kind is VerdictKind.HEALTHY:
+        return kind, own
+    if len(own) >= limits.min_observations:
+        stages = _FEW if kind in _FEW else (kind,)
+        return kind, stretch_at_end(points, lambda point: point.state(limits) in stages)
     tail = stretch_at_end(points, lambda point: point.state(limits) is not VerdictKind.HEALTHY)
-    return _end_of_scale(median(point.entropy for point in tail), limits), tail
+    return _middle(tail, limits), tail
 
 
-def _end_of_scale(entropy: float, limits: Thresholds) -> VerdictKind:
-    uniform = entropy >= limits.border_entropy_share
-    return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
+_FEW = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
+
+
+def _middle(tail: Sequence[TeacherPoint], limits: Thresholds) -> VerdictKind:
+    """What a collapse that is never the same for long is on the whole."""
+    entropy = median(point.entropy for point in tail)
+    information = median(point.information for point in tail)
+    if entropy + information < limits.few_prototypes_share:
+        return VerdictKind.SINGLE_PROTOTYPE
+    if all(point.state(limits) in _FEW for point in tail):
+        return VerdictKind.PARTIAL_PROTOTYPES
+    return end_of_scale(entropy, limits)
 
 
 def _why_too_early(
     kind: VerdictKind,
-    points: Sequence[_Point],
-    tail: Sequence[_Point],
+    points: Sequence[TeacherPoint],
+    tail: Sequence[TeacherPoint],
     planned_steps: int,
     limits: Thresholds,
 ) -> str | None:
     """Why the state at the end cannot be called lasting, or none if it can."""
     last_step = tail[-1].step
     unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
-    needed = limits.min_observations_from_start if unmoved else limits.min_observations
-    doubt = why_too_short(kind, [point.step for point in tail], needed, limits)
+    fades = unmoved and _fades(tail, limits)
+    waits = unmoved and not fades
+    needed = limits.min_observations_from_start if waits else limits.min_observations
+    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
     if doubt:
         return doubt
-    if unmoved and last_step < limits.min_share_of_plan * planned_steps:
-        given = math.ceil(limits.min_share_of_plan * planned_steps)
+    share = limits.min_share_of_plan_fading if fades else limits.min_share_of_plan
+    if unmoved and last_step < share * planned_steps:
+        given = math.ceil(share * planned_steps)
         return f"the teacher says nothing yet at step {last_step}; it is given until step {given}"
-    if unmoved and is_rising(
+    if waits and is_rising(
         [point.information for point in tail], limits.no_information_share, limits
     ):
         return f"the teacher's information is still rising at step {last_step}"
     return None
 
 
-def _has_left_its_start(points: Sequence[_Point], limits: Thresholds) -> bool:
+def _fades(tail: Sequence[TeacherPoint], limits: Thresholds) -> bool:
+    """Whether what teacher and student tell apart has become next to nothing by steady loss."""
+    first, last = tail[0], tail[-1]
+    return (
+        last.information <= limits.fading_information_share
+        and last.information <= limits.fading_factor * first.information
+        and last.kl <= limits.no_information_share
+    )
+
+
+def _is_stuck(points: Sequence[TeacherPoint], planned_steps: int, limits: Thresholds) -> bool:
+    """Whether the student has never followed a teacher that does tell images apart."""
+    follows = limits.stuck_kl_factor * points[0].kl
+    return points[-1].step >= limits.min_share_of_plan_stuck * planned_steps and all(
+        point.entropy + point.kl >= limits.stuck_loss_share and follows <= point.kl < math.inf
+        for point in points
+    )
+
+
+def _has_left_its_start(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:
     """Whether information has ever risen, or the other collapse was there before.
 
     Either must have lasted. What information random features carry does not count.
@@ -132,35 +158,3 @@ def _has_left_its_start(points: Sequence[_Point], limits: Thresholds) -> bool:
         floor = max(limits.rising_factor * lowest, limits.no_information_share)
         risen += point.information >= floor
     return max(risen, single) >= limits.min_observations
-
-
-def _read_points(history: History, ln_k: float) -> list[_Point]:
-    return [
-        _Point(
-            step=step,
-            entropy=metrics["teacher/entropy"] / ln_k,
-            information=metrics["teacher/mutual_information"] / ln_k,
-            ema_gap=metrics.get("teacher/ema_gap"),
-        )
-        for step, metrics in history
-        if "teacher/entropy" in metrics and "teacher/mutual_information" in metrics
-    ]
-
-
-def _healthy_evidence(tail: Sequence[_Point]) -> str:
-    last = tail[-1]
-    return (
-        f"the teacher tells images apart by {last.information:.1%} of ln K at step {last.step} "
-        f"(entropy {last.entropy:.1%}) and has done so since step {tail[0].step}"
-    )
-
-
-def _collapse_evidence(tail: Sequence[_Point], num_prototypes: int) -> str:
-    entropies = [point.entropy for point in tail]
-    most = max(point.information for point in tail)
-    shared = math.exp(max(point.marginal for point in tail) * math.log(num_prototypes))
-    return (
-        f"since step {tail[0].step} the teacher says nearly the same of every image: entropy "
-        f"{min(entropies):.1%} to {max(entropies):.1%} of ln K, mutual information at most "
-        f"{most:.2%}, all images together on at most {shared:.4g} of {num_prototypes} prototypes"
-    )

@@ -24,7 +24,7 @@ def stretch_at_end(points: Sequence[PointT], holds: Callable[[PointT], bool]) ->
 
 
 def why_too_short(
-    kind: VerdictKind, steps: Sequence[int], needed: int, limits: Thresholds
+    kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Thresholds
 ) -> str | None:
     """Why a state that was seen at these last steps cannot be called lasting, or none if it can."""
     if len(steps) < needed:
@@ -36,6 +36,13 @@ def why_too_short(
         return (
             f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
             f"{limits.min_share_of_steps:.0%} of the steps so far"
+        )
+    if kind is not VerdictKind.HEALTHY and (
+        steps[-1] - steps[0] < limits.min_share_of_plan_lasting * planned_steps
+    ):
+        return (
+            f"it looks {kind} since step {steps[0]}, and a verdict needs "
+            f"{limits.min_share_of_plan_lasting:.0%} of the {planned_steps} planned steps"
         )
     return None
 

@@ -49,28 +49,59 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Every limit of the judgement. A teacher's shares are of ln K."""
+    """Every limit of the judgement. A teacher's shares are of ln K.
+
+    ``docs/decisions/0007-verdict.md`` says where each comes from and how it was tested.
+    """
 
     no_information_share: float = 0.01
     """Mutual information below this is none."""
 
-    few_prototypes_share: float = 0.1
-    """Marginal entropy below this is the single prototype's end: the whole batch shares K^0.1
-    prototypes (2 of 1024, 3 of 65536). Without centering a few images go on escaping to a second
+    few_prototypes_share: float = 0.2
+    """Marginal entropy below this is the single prototype's end: the whole batch shares K^0.2
+    prototypes (4 of 1024, 9 of 65536). Without centering a few images go on escaping to a second
     prototype for long after the collapse, so information alone would see it late or never."""
+
+    partial_prototypes_share: float = 0.4
+    """Marginal entropy below this, yet above the last, is a partial collapse: the batch shares
+    K^0.4 prototypes (16 of 1024, 84 of 65536). A batch of 64 images, however sharp its targets,
+    can reach 0.44 of ln 65536."""
 
     border_entropy_share: float = 0.5
     """Without information, entropy above this is the uniform end, below it the single
     prototype's: √K prototypes."""
 
+    fading_information_share: float = 0.005
+    """Of a teacher that has never told anything: information that has come down to this, with a
+    divergence as low, and goes on falling. Nothing then drives it apart again."""
+
+    fading_factor: float = 0.6
+    """Information fades when it is below this multiple of what it was when it became none."""
+
+    lost_rank_share: float = 0.25
+    """RankMe below this share of what the untrained features have is dimensional collapse."""
+
+    stuck_loss_share: float = 0.9
+    """A cross-entropy above this, since the first step, is at ln K."""
+
+    stuck_kl_factor: float = 0.8
+    """A student whose divergence from its teacher has never been below this multiple of the first
+    one does not follow it. A healthy one halves it within its warm-up."""
+
+    min_share_of_plan_stuck: float = 0.25
+    """Of the planned steps that a student is given to follow; warm-ups take a tenth or so."""
+
     nothing_explained_share: float = 0.01
     """Of the variance of hidden patches: a decoder that explains less predicts the mean."""
 
-    min_observations: int = 5
+    min_observations: int = 3
     """Logged steps that a condition must hold for, at the end of the history."""
 
     min_share_of_steps: float = 0.1
     """Of the steps so far that the condition must have held for."""
+
+    min_share_of_plan_lasting: float = 0.02
+    """Of the planned steps that a collapse must have lasted for."""
 
     min_observations_from_start: int = 10
     """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
@@ -78,6 +109,9 @@ class Thresholds:
 
     min_share_of_plan: float = 0.5
     """Of the planned steps that such a run is given before it is called collapsed."""
+
+    min_share_of_plan_fading: float = 0.08
+    """Of the planned steps, for a teacher whose information fades from the start."""
 
     rising_factor: float = 2.0
     """Information, or what is explained, has risen when it has grown by this factor, unless it is

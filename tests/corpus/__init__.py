@@ -1,0 +1,1 @@
+"""Labelled runs that the judge is judged by."""

@@ -1,0 +1,91 @@
+"""The labelled runs: what was done to each, and which verdicts are right for it.
+
+In: nothing. Out: ``RUNS``. Next: ``record.py`` trains them, ``score.py`` judges them.
+
+A label comes from the cause alone: what is known to happen when a part of the method is taken
+away (DINO, arXiv 2104.14294, section 5.3 and its appendix), never from what the judge or the
+metrics say. Where a cause can end in more than one way, as the paper leaves open, each is right.
+What was made to be healthy must also have kept its k-NN: ``score.py`` holds it to that.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+from poise.diagnostics import VerdictKind
+
+HEALTHY = (VerdictKind.HEALTHY,)
+UNIFORM = (VerdictKind.UNIFORM,)
+ONE = (VerdictKind.SINGLE_PROTOTYPE,)
+ANY_COLLAPSE = tuple(kind for kind in VerdictKind if kind.startswith("collapsed"))
+LOST = (VerdictKind.DIVERGED, *ANY_COLLAPSE)
+STUCK = (VerdictKind.STUCK,)
+
+RECIPES = {
+    "scenes": ("pipelines/recipes/dino_scenes_demo.yaml", ("training.epochs=6",)),
+    "cifar10": ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", ("training.epochs=5",)),
+}
+"""About 390 steps of 64 images each."""
+
+BACKBONES = {
+    "vit": (),
+    "resnet": (
+        "backbone.name=resnet10t",
+        "backbone.options={channels: [32,64,96,128], stem_width: 16}",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class LabelledRun:
+    """One run to record."""
+
+    dataset: str
+    backbone: str
+    cause: str
+    right: tuple[VerdictKind, ...]
+    """Verdicts that name it right."""
+
+    changes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.dataset}-{self.backbone}-{self.cause}".replace(" ", "-")
+
+
+def _temp(value: float) -> tuple[str, ...]:
+    return (f"objective.teacher_temp={value}", f"objective.warmup_teacher_temp={value}")
+
+
+def _momentum(value: float) -> tuple[str, ...]:
+    return (f"objective.teacher_momentum={value}", f"objective.final_teacher_momentum={value}")
+
+
+NO_CENTERING = ("objective.center_momentum=1.0",)
+
+CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "as the recipe": (HEALTHY, ()),
+    "other seed": (HEALTHY, ("seed=1",)),
+    "sharper teacher": (HEALTHY, ("seed=2", *_temp(0.03))),
+    "softer teacher": (HEALTHY, ("seed=2", *_temp(0.05))),
+    "fast centre": (HEALTHY, ("seed=3", "objective.center_momentum=0.0")),
+    "fast teacher": (HEALTHY, ("seed=3", "objective.teacher_momentum=0.95")),
+    "many prototypes": (HEALTHY, ("seed=4", "objective.num_prototypes=4096")),
+    "no centering": (ONE, NO_CENTERING),
+    "no centering other seed": (ONE, ("seed=1", *NO_CENTERING)),
+    "no sharpening": (UNIFORM, _temp(0.2)),
+    "temperature too high": (UNIFORM, ("seed=2", *_temp(0.12))),
+    "neither": (ANY_COLLAPSE, (*NO_CENTERING, *_temp(0.2))),
+    "teacher is student": (LOST, _momentum(0.0)),
+    "learning rate too high": (LOST, ("optimizer.base_lr=0.4",)),
+    "learning rate explodes": (LOST, ("seed=1", "optimizer.base_lr=4", "optimizer.clip_grad=0")),
+    "learning rate none": (STUCK, ("optimizer.base_lr=1.0e-8", "optimizer.final_lr=0")),
+}
+"""Cause → right verdicts and what is changed in the recipe."""
+
+RUNS = [
+    LabelledRun(dataset, backbone, cause, right, changes)
+    for (cause, (right, changes)), dataset, backbone in itertools.product(
+        CAUSES.items(), RECIPES, BACKBONES
+    )
+]

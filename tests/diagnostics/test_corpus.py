@@ -1,0 +1,44 @@
+"""The judge, judged by runs whose causes are known: see ``tests/corpus`` and decision 0007."""
+
+from statistics import median
+
+import pytest
+
+from tests.corpus.causes import RUNS
+from tests.corpus.score import Score, score_all
+
+pytestmark = pytest.mark.slow  # a verdict at every interval of every run
+
+
+@pytest.fixture(scope="module")
+def scores() -> list[Score]:
+    return score_all()
+
+
+def test_every_labelled_run_is_recorded_on_two_datasets_and_two_backbones(
+    scores: list[Score],
+) -> None:
+    assert len(scores) == len(RUNS) >= 60
+    assert len({(each.run.dataset, each.run.backbone) for each in scores}) == 4
+
+
+def test_no_healthy_run_is_condemned_at_any_interval(scores: list[Score]) -> None:
+    healthy = [each for each in scores if each.is_healthy]
+    assert len(healthy) >= 20
+    assert [each.run.name for each in healthy if each.condemned_step is not None] == []
+
+
+def test_at_least_95_of_100_lost_runs_are_named_right(scores: list[Score]) -> None:
+    lost = [each for each in scores if not each.is_healthy]
+    wrong = [(each.run.name, each.final.kind) for each in lost if not each.is_right]
+    assert len(wrong) <= 0.05 * len(lost), wrong
+
+
+def test_half_of_the_lost_runs_are_condemned_in_their_first_eighth(scores: list[Score]) -> None:
+    shares = [each.condemned_share or 1.0 for each in scores if not each.is_healthy]
+    assert median(shares) <= 0.125
+
+
+def test_a_run_once_condemned_is_not_acquitted(scores: list[Score]) -> None:
+    condemned = [each for each in scores if each.condemned_step is not None]
+    assert [each.run.name for each in condemned if not each.final.condemned] == []
