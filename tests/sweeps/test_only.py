@@ -1,10 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import choose_trials
-from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
 
 CENTERING = "objective.center_momentum"
 SPACE = make_space(
@@ -42,6 +43,16 @@ def test_trials_are_chosen_by_name_or_by_all_that_is_asked_of_them(
 def test_what_no_trial_has_is_refused_with_what_there_is(words: list[str], expected: str) -> None:
     with pytest.raises(PoiseError, match=re.escape(expected)):
         choose_trials(make_study(SPACE), words)
+
+
+def test_what_is_done_does_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    study = make_study(SPACE)
+    study.write(make_record("t01-s0"))
+    (left,) = choose_trials(study, ["t01-s0", "t01-s1"])
+    assert left.name == "t01-s1"
+    with pytest.raises(PoiseError, match="--only t01-s0: t01-s0 done already"):
+        choose_trials(study, ["t01-s0"])
 
 
 def test_of_a_searcher_that_decides_as_it_goes_nothing_can_be_chosen_beforehand() -> None:

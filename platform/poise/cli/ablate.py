@@ -3,6 +3,7 @@
 from poise.cli import studying
 from poise.cli.studying import (
     Asked,
+    DryRunOption,
     ExtendOption,
     NameOption,
     OnlyOption,
@@ -19,6 +20,7 @@ def command(
     resume: ResumeOption = False,
     extend: ExtendOption = False,
     only: OnlyOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Ablate: run every setting of a SPACE with each seed, and compare them with the baseline.
 
@@ -32,4 +34,4 @@ def command(
     Example: poise ablate --extend NAME seeds=[0,1,2,3,4]
     """
     words = [word for word in (space, *(settings or [])) if word is not None]
-    studying.conduct(Asked("ablate", words, name, resume, extend, only or ()))
+    studying.conduct(Asked("ablate", words, name, resume, extend, only or (), dry_run))

@@ -19,6 +19,7 @@ from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
+    from poise.sweeps.forecast import Forecast
     from poise.sweeps.records import Command
 
 SpaceArgument = Annotated[
@@ -54,6 +55,12 @@ OnlyOption = Annotated[
         help="Run just these trials now (t03-s1, teacher_temp=0.04, seed=1); may be repeated.",
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print trials, steps, worker-hours and disk, and start nothing."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,16 @@ class Asked:
     resume: bool = False
     extend: bool = False
     only: Sequence[str] = ()
+    dry_run: bool = False
 
 
 def conduct(asked: Asked) -> None:
     """Begins, finishes or extends a study, and prints what it found."""
     study = study_of(asked)
-    print_result(carry_out(study, asked.only))
+    if asked.dry_run:
+        print_forecast(study, asked.only)
+    else:
+        print_result(carry_out(study, asked.only))
 
 
 def study_of(asked: Asked) -> Study:
@@ -92,6 +103,51 @@ def study_of(asked: Asked) -> Study:
         raise PoiseError("name a space to start or, with --resume, a study to finish")
     space, *overrides = asked.words
     return request_study(space, overrides, asked.name, asked.command)
+
+
+def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
+    """The trials that would run, and what they would take."""
+    from poise.sweeps import choose_trials
+    from poise.sweeps.forecast import forecast
+    from poise.sweeps.wording import plain, short_names
+
+    expected = forecast(study, choose_trials(study, only) if only else None)
+    if expected.are_known:
+        keys = list(study.space.parameters)
+        rows = [
+            [trial.name, *(plain(trial.settings[key]) for key in keys), trial.seed, steps]
+            for trial, steps in ((each.trial, each.steps) for each in expected.trials)
+        ]
+        print_table(["trial", *short_names(keys), "seed", "steps"], rows)
+    else:
+        print(f"searcher {study.space.searcher.name} decides as it goes what is tried")
+    print()
+    print_costs(study, expected)
+    print("nothing was started; leave --dry-run out to begin")
+
+
+def print_costs(study: Study, expected: Forecast) -> None:
+    """A forecast's sums, and where each is from."""
+    images = study.recipe.training.batch_size
+    print(f"trials     {len(expected.trials)}, {expected.at_once} at once")
+    print(f"steps      {expected.steps:,} of {images} images")
+    if expected.worker_hours is not None and expected.clock_hours is not None:
+        hours = f"{expected.worker_hours:.2g} worker-hours"
+        print(f"time       about {hours}, {expected.clock_hours:.2g} h on the clock")
+    for pace in expected.paces:
+        step = "" if pace.seconds_per_step is None else f"{pace.seconds_per_step:.3g} s a step, "
+        print(f"           {step}{pace.source}")
+    keep = study.recipe.training.keep_checkpoints or "all"
+    size = expected.footprint
+    print(
+        f"disk       about {expected.disk_bytes / 1e6:,.0f} MB: up to {keep} checkpoints of "
+        f"{size.checkpoint_bytes / 1e6:.3g} MB a trial, and {size.package_bytes / 1e6:.3g} MB "
+        "registered"
+    )
+    limits = study.space.budget.model_dump(exclude_none=True)
+    if limits:
+        told = ", ".join(f"budget.{name}={value:g}" for name, value in limits.items())
+        print(f"budget     {told}: trials that it has no room for wait")
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:

@@ -3,6 +3,7 @@
 from poise.cli import studying
 from poise.cli.studying import (
     Asked,
+    DryRunOption,
     ExtendOption,
     NameOption,
     OnlyOption,
@@ -19,6 +20,7 @@ def command(
     resume: ResumeOption = False,
     extend: ExtendOption = False,
     only: OnlyOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Sweep a SPACE; register the best healthy backbone.
 
@@ -29,4 +31,4 @@ def command(
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """
     words = [word for word in (space, *(settings or [])) if word is not None]
-    studying.conduct(Asked("sweep", words, name, resume, extend, only or ()))
+    studying.conduct(Asked("sweep", words, name, resume, extend, only or (), dry_run))

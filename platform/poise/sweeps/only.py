@@ -18,7 +18,7 @@ _NAMES_TOLD = 12
 
 
 def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials that are named, and those that meet every condition.
+    """The trials that are named, and those that meet every condition, without those that are done.
 
     Conditions on one key are alternatives: ``seed=0 seed=1``.
 
@@ -27,7 +27,8 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
         words: names, or ``KEY=VALUE`` with the whole key or its last part.
 
     Raises:
-        PoiseError: no trial is called so, or has this; the message lists what there is.
+        PoiseError: no trial is called so, or has this; the message lists what there is. Or all
+            of them are done.
     """
     if study.decides_as_it_goes:
         raise PoiseError(
@@ -45,7 +46,10 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
     chosen = [trial for trial in study.trials if trial.name in names or _meets(trial, conditions)]
     if not chosen:
         raise PoiseError(f"--only {' '.join(words)}: no trial has all of this at once")
-    return tuple(chosen)
+    done = {record.trial.name for record in study.records() if record.is_done}
+    if done.issuperset(trial.name for trial in chosen):
+        raise PoiseError(f"--only {' '.join(words)}: {listed(t.name for t in chosen)} done already")
+    return tuple(trial for trial in chosen if trial.name not in done)
 
 
 def _meets(trial: Trial, conditions: dict[str, list[Any]]) -> bool:

@@ -5,6 +5,9 @@ nothing. Next: ``poise.training.worker``, and sweeps, which ask how many runs fi
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import ray
 import torch
@@ -15,6 +18,8 @@ from poise.config.recipe import Recipe
 from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.models.backbone import build_backbone
 from poise.objectives import build_objective
+from poise.objectives.base import Objective
+from poise.training.optimizer import build_optimizer
 
 
 def cpus_needed(recipe: Recipe) -> float:
@@ -61,8 +66,45 @@ def check_builds(recipe: Recipe) -> None:
                 f"{key}={px}: is no multiple of the {patch_px}-px patches of "
                 f"{recipe.backbone.name}; the nearest below is {px - px % patch_px}"
             )
+    _on_paper(recipe)
+
+
+def _on_paper(recipe: Recipe) -> Objective:
     with torch.device("meta"):
-        build_objective(recipe, Photometry(views, IMAGENET_MEAN, IMAGENET_STD))
+        return build_objective(recipe, Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a run's files take, by the tensors in them."""
+
+    checkpoint_bytes: int
+    """Of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
+
+    package_bytes: int
+    """Of the backbone's package alone, as it is registered."""
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Of a run of this recipe; nothing is allocated."""
+    objective = _on_paper(recipe)
+    optimizer = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
+    for group in optimizer.param_groups:
+        group["fused"] = False  # a kernel for real tensors
+    for parameter in objective.trainable.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()  # what it keeps for each parameter is there after a step
+    package = _num_bytes(objective.backbone.state_dict())
+    state = _num_bytes(objective.state_dict()) + _num_bytes(optimizer.state_dict())
+    return Footprint(state + package, package)
+
+
+def _num_bytes(tree: Any) -> int:
+    if isinstance(tree, torch.Tensor):
+        return tree.numel() * tree.element_size()
+    if isinstance(tree, Mapping):
+        return sum(_num_bytes(branch) for branch in tree.values())
+    return sum(_num_bytes(branch) for branch in tree) if isinstance(tree, list | tuple) else 0
 
 
 def uses_gpu(recipe: Recipe) -> bool:

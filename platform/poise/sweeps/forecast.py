@@ -1,0 +1,129 @@
+"""What a study would take, before it begins.
+
+In: a study, and which of its trials are to run. Out: a ``Forecast``; where something cannot be
+known here, it says so. Next: the command line, which prints it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poise.config import Recipe
+from poise.sweeps.pace import Pace, kind_of, pace_of
+from poise.sweeps.records import Study
+from poise.sweeps.settings import Trial
+from poise.sweeps.sources import count_trials
+from poise.training.capacity import Footprint, cpus_needed, footprint
+from poise.training.schedule import Timetable
+from poise.training.worker import steps_per_epoch
+
+
+@dataclass(frozen=True)
+class TrialForecast:
+    """One trial's."""
+
+    trial: Trial
+    steps: int
+    hours: float | None
+    """Of its workers, added up; none where it cannot be known."""
+
+    disk_bytes: int
+    """Of the checkpoints that it keeps."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """All trials that would run."""
+
+    trials: tuple[TrialForecast, ...]
+    """Where a searcher decides as it goes: one for each, with the recipe's own settings."""
+
+    are_known: bool
+    """Whether the settings are."""
+
+    paces: tuple[Pace, ...]
+    """One for each kind of trial."""
+
+    footprint: Footprint
+    """Of the recipe."""
+
+    num_workers: int
+    at_once: int
+
+    @property
+    def steps(self) -> int:
+        """Of all trials."""
+        return sum(each.steps for each in self.trials)
+
+    @property
+    def worker_hours(self) -> float | None:
+        """Of all trials; none where that of one cannot be known."""
+        hours = [each.hours for each in self.trials if each.hours is not None]
+        return sum(hours) if len(hours) == len(self.trials) else None
+
+    @property
+    def clock_hours(self) -> float | None:
+        """Until the study ends, without what it takes to start."""
+        worker_hours = self.worker_hours
+        return None if worker_hours is None else worker_hours / self.num_workers / self.at_once
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of all checkpoints that are kept, and the package that is registered."""
+        return sum(each.disk_bytes for each in self.trials) + self.footprint.package_bytes
+
+
+def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
+    """What is left of a study would take this.
+
+    Steps on drawn views may be carried out here, to see how long one takes.
+
+    Args:
+        study: new or found again.
+        only: of its trials, those that would run.
+    """
+    trials = _left(study, only)
+    recipes = [trial.recipe(study.recipe, study.name) for trial in trials]
+    by_kind: dict[Any, Recipe] = {kind_of(recipe): recipe for recipe in recipes}
+    paces = {kind: pace_of(recipe) for kind, recipe in by_kind.items()}
+    sizes = {kind: footprint(recipe) for kind, recipe in by_kind.items()}
+    return Forecast(
+        tuple(
+            _of_trial(trial, recipe, paces[kind_of(recipe)], sizes[kind_of(recipe)])
+            for trial, recipe in zip(trials, recipes, strict=True)
+        ),
+        are_known=not study.decides_as_it_goes,
+        paces=tuple(paces.values()),
+        footprint=footprint(study.recipe),
+        num_workers=study.recipe.training.num_workers,
+        at_once=_at_once(study, len(trials)),
+    )
+
+
+def _left(study: Study, only: Sequence[Trial] | None) -> list[Trial]:
+    done = {record.trial.name for record in study.records() if record.is_done}
+    if study.decides_as_it_goes:
+        num_left = count_trials(study) - len(done)
+        return [Trial("", 0, {}, study.recipe.seed)] * num_left
+    return [t for t in (study.trials if only is None else only) if t.name not in done]
+
+
+def _of_trial(trial: Trial, recipe: Recipe, pace: Pace, size: Footprint) -> TrialForecast:
+    steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    training = recipe.training
+    made = -(-steps // training.checkpoint_every_steps)
+    seconds = pace.seconds_per_step
+    return TrialForecast(
+        trial,
+        steps,
+        None if seconds is None else seconds * steps * training.num_workers / 3600,
+        min(made, training.keep_checkpoints or made) * size.checkpoint_bytes,
+    )
+
+
+def _at_once(study: Study, num_trials: int) -> int:
+    wanted = study.space.concurrency
+    if not os.environ.get("RAY_ADDRESS"):
+        wanted = min(wanted, int((os.cpu_count() or 1) // cpus_needed(study.recipe)))
+    return max(1, min(wanted, num_trials))

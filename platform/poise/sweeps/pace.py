@@ -1,0 +1,124 @@
+"""How long a training step takes.
+
+In: a recipe. Out: a ``Pace``: what finished trials of its kind took, else a few steps carried out
+in this process, else why it cannot be known here. Next: ``poise.sweeps.forecast``.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from poise.config import PoiseError, Recipe
+from poise.config.paths import home
+from poise.data.batch import ViewBatch
+from poise.data.dataset import ImageDataset
+from poise.data.views import ViewCutter
+from poise.sweeps.records import STUDY_FILE, load_study
+from poise.training.loop import train_steps
+from poise.training.schedule import Timetable
+from poise.training.worker import new_state, steps_per_epoch
+
+_STEPS = 3  # measured, after one that is not
+_IMAGES = 32  # at most, of a step: larger ones are scaled
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of one kind of trial."""
+
+    seconds_per_step: float | None
+    """Wall time; none where it cannot be known."""
+
+    source: str
+    """Where it is from, or why it is not known, in words."""
+
+
+def kind_of(recipe: Recipe) -> tuple[Any, ...]:
+    """What decides how long a step takes. Recipes that are alike in it are of one kind."""
+    return (
+        recipe.objective.name,
+        str(recipe.backbone.model_dump(mode="json")),
+        str(recipe.data.views.model_dump(mode="json")),
+        recipe.data.dataset,
+        recipe.training.batch_size,
+        recipe.training.num_workers,
+        recipe.training.device,
+    )
+
+
+def pace_of(recipe: Recipe) -> Pace:
+    """From the best source that there is."""
+    taken = list(_taken_by_others(recipe))
+    if taken:
+        trials = "a finished trial" if len(taken) == 1 else f"{len(taken)} finished trials"
+        return Pace(median(taken), f"as {trials} of its kind in {home()} took, all included")
+    reason = _why_not_here(recipe)
+    return Pace(None, reason) if reason else _measured(recipe)
+
+
+def _taken_by_others(recipe: Recipe) -> Iterator[float]:
+    for path in home().glob(f"*/{STUDY_FILE}"):
+        try:
+            study = load_study(path.parent)
+            records = [record for record in study.records() if record.is_done and record.step]
+            for record in records:
+                if kind_of(record.trial.recipe(study.recipe, study.name)) == kind_of(recipe):
+                    yield record.seconds / record.step
+        except (PoiseError, ValueError, KeyError):
+            continue  # of another version of Poise
+
+
+def _why_not_here(recipe: Recipe) -> str:
+    if os.environ.get("RAY_ADDRESS"):
+        return "unknown: it would run on the cluster of RAY_ADDRESS, which nothing was tried on"
+    if recipe.training.device == "cuda" and not torch.cuda.is_available():
+        return "unknown: training.device=cuda, and this machine has no GPU to try it on"
+    return ""
+
+
+def _measured(recipe: Recipe) -> Pace:
+    training = recipe.training
+    gpu = training.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    images = min(_IMAGES, recipe.worker_batch_size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(training.cpus_per_worker)))
+    try:
+        taken = median(_step_seconds(recipe, images, device))
+    finally:
+        torch.set_num_threads(threads)
+    cpus = f"{training.cpus_per_worker:g} of this machine's {os.cpu_count()} CPUs"
+    where = torch.cuda.get_device_name() if gpu else cpus
+    scaled = f", scaled to {recipe.worker_batch_size}" if images < recipe.worker_batch_size else ""
+    return Pace(
+        taken * recipe.worker_batch_size / images,
+        f"as {_STEPS} steps of {images} images took here on {where}{scaled}; starts, evaluations "
+        "and waiting for images come on top",
+    )
+
+
+def _step_seconds(recipe: Recipe, images: int, device: torch.device) -> list[float]:
+    state = new_state(recipe, device)
+    progress = Timetable(recipe, steps_per_epoch(recipe)).progress
+    batches = itertools.repeat(_drawn(recipe, images), _STEPS + 1)
+    seconds, before_s = [], time.perf_counter()
+    for report in train_steps(recipe, state, batches, progress, lambda step: False, device):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        now_s = time.perf_counter()
+        if report.step > 1:
+            seconds.append(now_s - before_s)
+        before_s = now_s
+    return seconds
+
+
+def _drawn(recipe: Recipe, images: int) -> ViewBatch:
+    encoded = ImageDataset.open(recipe.data.dataset).read(np.arange(images, dtype=np.int64))
+    return ViewCutter(recipe.data.views, recipe.seed)(encoded, epoch=0)

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.sweeps import find_study, request_study
+from poise.sweeps.forecast import forecast
+from poise.sweeps.records import Study
+from tests.sweeps.builders import make_record
+
+STEPS = 4  # of every trial
+
+
+def ablation(space_file: Path, *words: str, name: str = "a") -> Study:
+    return request_study(str(space_file), ["seeds=[0,1]", *words], name, "ablate")
+
+
+def test_where_nothing_is_known_a_few_steps_are_carried_out_here(space_file: Path) -> None:
+    study = ablation(space_file)
+    expected = forecast(study)
+    assert [each.steps for each in expected.trials] == [STEPS] * 4
+    (pace,) = expected.paces  # a temperature costs nothing
+    assert pace.seconds_per_step is not None and pace.seconds_per_step > 0
+    assert pace.source.startswith("as 3 steps of 8 images took here on 1 of this machine")
+    assert expected.worker_hours == pytest.approx(pace.seconds_per_step * 4 * STEPS / 3600)
+    assert not study.folder.exists(), "a forecast leaves something behind"
+
+
+def test_finished_trials_of_its_kind_tell_how_long_a_step_takes(space_file: Path) -> None:
+    study = ablation(space_file)
+    study.save()
+    study.write(make_record("t01-s0", step=STEPS, seconds=8.0))
+    expected = forecast(find_study("a", None, command="ablate"))
+    assert [each.trial.name for each in expected.trials] == ["t02-s0", "t01-s1", "t02-s1"]
+    (pace,) = expected.paces
+    assert pace.seconds_per_step == 2.0 and "a finished trial of its kind" in pace.source
+
+    other = forecast(ablation(space_file, name="b"))
+    assert other.paces == (pace,), "whichever study they are of"
+
+
+def test_what_each_kind_of_trial_takes_is_measured_for_itself(space_file: Path) -> None:
+    local_views = "parameters.data.views.local_count={choice: [0, 2]}"
+    assert len(forecast(ablation(space_file, local_views)).paces) == 2
+
+
+def test_it_says_so_where_it_cannot_be_known_here(
+    space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    expected = forecast(ablation(space_file, "training.device=cuda"))
+    assert expected.worker_hours is None and expected.clock_hours is None
+    assert "this machine has no GPU to try it on" in expected.paces[0].source
+    assert expected.steps == 4 * STEPS and expected.disk_bytes > 0
+
+
+def test_disk_is_the_checkpoints_that_are_kept_and_one_registered_package(
+    space_file: Path,
+) -> None:
+    for every, kept in ((1, 2), (STEPS, 1)):
+        expected = forecast(ablation(space_file, f"training.checkpoint_every_steps={every}"))
+        size = expected.footprint
+        assert expected.disk_bytes == 4 * kept * size.checkpoint_bytes + size.package_bytes

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
+from poise.objectives import build_objective
+from poise.training.capacity import footprint
+from poise.training.checkpoint import STATE_FILE, save_checkpoint
+from poise.training.loop import TrainingState
+from poise.training.optimizer import build_optimizer
+from tests.builders import tiny_recipe
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_files_will_take_is_known_before_anything_is_allocated(
+    optimizer: str, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(optimizer__name=optimizer)
+    photometry = Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD)
+    objective = build_objective(recipe, photometry)
+    made = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
+    for parameter in objective.trainable.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    made.step()
+    save_checkpoint(tmp_path, TrainingState(objective, made), recipe, [])
+    package = {k: v.clone() for k, v in objective.backbone.state_dict().items()}
+    save_file(package, tmp_path / "weights")
+
+    expected = footprint(recipe)
+    state_bytes = expected.checkpoint_bytes - expected.package_bytes
+    tensors = torch.load(tmp_path / STATE_FILE, weights_only=True)
+    assert state_bytes == num_bytes(tensors)
+    assert expected.package_bytes == pytest.approx((tmp_path / "weights").stat().st_size, rel=0.1)
+
+
+def num_bytes(tree: object) -> int:
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    branches = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return sum(num_bytes(branch) for branch in branches)
