@@ -1,13 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from poise.sweeps.records import Change
 from poise.sweeps.settings import Trial
-from poise.sweeps.trial import Context, _StoppedEarly, _stopping_is_no_failure, carry_out
+from poise.sweeps.trial import Context, _stopping_is_no_failure, _Superseded, carry_out
 from poise.tracking.ending import _status_after
 from poise.tracking.runs import create_study_run
 from poise.tracking.store import open_store
-from tests.sweeps.builders import make_record, make_study
+from tests.sweeps.builders import TEMPERATURE, make_record, make_study
 
 
 def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
@@ -34,10 +36,13 @@ def test_losing_its_workers_to_the_scheduler_is_not_a_trials_own_failure(
     # A stopped trial once saw its controller die and called itself failed over "stopped early".
     monkeypatch.setenv("POISE_HOME", str(tmp_path))
     study = make_study()
-    study.write(make_record("t01", state="running", verdict=None))
-    with pytest.raises(RuntimeError, match="its own"), _stopping_is_no_failure(study, "t01"):
+    begun = make_record("t01", state="running", verdict=None)
+    study.write(begun)
+    with pytest.raises(RuntimeError, match="its own"), _stopping_is_no_failure(study, begun):
         raise RuntimeError("its own")
-    study.write(make_record("t01", state="stopped"))
-    with pytest.raises(_StoppedEarly) as ended, _stopping_is_no_failure(study, "t01"):
-        raise RuntimeError("the controller died")
-    assert _status_after(ended.value) == "FINISHED"
+    change = Change(4, "t02", "there", {TEMPERATURE: 0.05})
+    for record in (replace(begun, state="stopped"), replace(begun, changes=(change,))):
+        study.write(record)
+        with pytest.raises(_Superseded) as ended, _stopping_is_no_failure(study, begun):
+            raise RuntimeError("the controller died")
+        assert _status_after(ended.value) == "FINISHED"

@@ -118,7 +118,9 @@ class TrainingConfig(Strict):
     compile: bool = False
     log_every_steps: PositiveInt = 50
     checkpoint_every_steps: PositiveInt = 1000
-    keep_checkpoints: PositiveInt = 2
+    keep_checkpoints: PositiveInt | None = 2
+    """The latest; none keeps all."""
+
     stop_after_steps: PositiveInt | None = None
     """Ends the run early; the schedules still span `epochs`."""
 

@@ -28,6 +28,18 @@ when nothing runs was interrupted."""
 
 
 @dataclass(frozen=True)
+class Change:
+    """A trial goes on from another's checkpoint, with settings of its own."""
+
+    step: int
+    """Of the checkpoint; the settings hold from here on."""
+
+    donor: str
+    checkpoint: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """How a trial stands."""
 
@@ -52,6 +64,15 @@ class TrialRecord:
 
     stopped_by: str | None = None
     """What ended it early: a scheduler's name, or ``CollapseStopper``."""
+
+    changes: tuple[Change, ...] = ()
+    """Of its weights and settings, by population-based training; oldest first."""
+
+    @property
+    def current(self) -> Trial:
+        """The trial with the settings that it ends with, or has now."""
+        settings = self.changes[-1].settings if self.changes else self.trial.settings
+        return replace(self.trial, settings=settings)
 
     @property
     def is_done(self) -> bool:
@@ -204,7 +225,10 @@ def _as_record(content: dict[str, Any]) -> TrialRecord:
         verdict = Verdict(**{**verdict, "kind": VerdictKind(verdict["kind"])})
     metrics = {k: math.nan if v is None else v for k, v in content["metrics"].items()}
     trial = Trial(**content["trial"])
-    return TrialRecord(**{**content, "trial": trial, "verdict": verdict, "metrics": metrics})
+    changes = tuple(Change(**change) for change in content.get("changes", ()))
+    return TrialRecord(
+        **{**content, "trial": trial, "verdict": verdict, "metrics": metrics, "changes": changes}
+    )
 
 
 def _finite(content: Any) -> Any:

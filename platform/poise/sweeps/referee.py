@@ -14,7 +14,8 @@ from ray.tune import Callback
 
 from poise.config import PoiseError
 from poise.diagnostics import judge
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.population import described
+from poise.sweeps.records import Change, Study, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import Status, finish
 from poise.tracking.pretraining import stopping_tags
@@ -75,6 +76,13 @@ class Referee(Callback):  # type: ignore[misc]
             self._study.write(record)
             _end(self._run, self._study, record, "FAILED")
         self._tell(record)
+
+    def exchange(self, name: str, change: Change) -> None:
+        """Writes down that a trial goes on from another's checkpoint; it begins again after."""
+        record = self._study.record(name)
+        if record is not None:
+            self._study.write(replace(record, state="running", changes=(*record.changes, change)))
+        self._say(f"{name}  changes: {described([change])}")
 
     def settle(
         self, name: str, died: bool = False, result: Mapping[str, Any] | None = None

@@ -14,6 +14,7 @@ from poise.config.loading import parse_overrides, with_absolute_paths
 from poise.config.paths import check_run_name
 from poise.evaluation.online import online_probes
 from poise.sweeps.check import check_ablation, check_space
+from poise.sweeps.population import check_population
 from poise.sweeps.records import Command, Study
 from poise.sweeps.searching import scheduler
 from poise.sweeps.settings import Settings, cross_settings, draw_settings
@@ -66,6 +67,8 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
     space = load_space(path, for_space)
     recipe = load_recipe(Path(path).parent / space.recipe, for_recipe)
     recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
+    if space.scheduler.name == "pbt":
+        recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others go on from it
     for key in parse_overrides(for_recipe):
         if key == _STOPS:
             raise PoiseError(f"command line: a study decides '{key}' by its own `stop_collapsed`")
@@ -120,6 +123,8 @@ def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 def check_trials(study: Study) -> None:
     """Every trial's recipe holds together, and its datasets are there and large enough."""
     scheduler(study.space, total_steps_of(study.recipe), study.source)
+    if study.space.scheduler.name == "pbt":
+        check_population(study)
     online_probes(study.recipe)
     if study.decides_as_it_goes:
         trial_source(study, [])

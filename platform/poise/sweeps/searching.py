@@ -5,12 +5,14 @@ Next: ``poise.sweeps.study``.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     MedianStoppingRule,
+    PopulationBasedTraining,
     TrialScheduler,
 )
 from ray.tune.search import Searcher
@@ -18,7 +20,8 @@ from ray.tune.search import Searcher
 from poise.config import PoiseError, Space
 from poise.sweeps.budget import Budgeted
 from poise.sweeps.check import check_options
-from poise.sweeps.records import TrialRecord
+from poise.sweeps.population import Exchange, Population
+from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.settings import Trial
 
 Plan = Callable[[Trial], None]
@@ -71,10 +74,22 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         """Nothing: see ``save``."""
 
 
-def scheduler(space: Space, total_steps: int, source: str) -> TrialScheduler:
+def _unheard(trial: str, change: Change) -> None:
+    """Where a scheduler is only made to see whether it can be."""
+
+
+def scheduler(
+    space: Space, total_steps: int, source: str, exchange: Exchange = _unheard
+) -> TrialScheduler:
     """Tune's scheduler. Its times are steps, and by default shares of a run of ``total_steps``.
 
     Tune's own count of reports starts again with each attempt at a trial, steps do not.
+
+    Args:
+        space: names it.
+        total_steps: of a run.
+        source: the space's file, for messages.
+        exchange: told which trial goes on from which, where they do.
     """
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "fifo": (FIFOScheduler, {}),
@@ -91,13 +106,18 @@ def scheduler(space: Space, total_steps: int, source: str) -> TrialScheduler:
             MedianStoppingRule,
             {"grace_period": max(1, total_steps // 4), "min_samples_required": 3},
         ),
+        "pbt": (
+            partial(Population, space, exchange),
+            {"perturbation_interval": max(1, total_steps // 4)},
+        ),
     }
     kind, options = kinds[space.scheduler.name]
     if kind is AsyncHyperBandScheduler:
         options["max_t"] = total_steps + 1  # at max_t it stops a trial; the last step is not one
-    if kind is not FIFOScheduler:
+    if space.scheduler.name not in ("fifo", "pbt"):
         options["time_attr"] = "step"
-    check_options(kind, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
+    known = PopulationBasedTraining if space.scheduler.name == "pbt" else kind
+    check_options(known, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
     try:
         return kind(**{**options, **space.scheduler.options})
     except (AssertionError, TypeError, ValueError) as error:

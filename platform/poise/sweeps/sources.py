@@ -114,8 +114,9 @@ def trial_source(
     if study.decides_as_it_goes:
         return Suggested(study.space, records)
     done = {record.trial.name for record in records if record.is_done}
+    begun = {record.trial.name: record.current for record in records}
     trials = study.trials if only is None else only
-    return Planned([trial for trial in trials if trial.name not in done])
+    return Planned([begun.get(each.name, each) for each in trials if each.name not in done])
 
 
 def count_trials(study: Study) -> int:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
 from poise.sweeps.outcomes import best_of
+from poise.sweeps.population import check_at_once
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.referee import Referee, end_interrupted, seen_history
 from poise.sweeps.report import write_report
@@ -141,6 +143,8 @@ def _run_trials(
     done = sum(record.is_done for record in records)
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, _concurrency(study, say))
+    if study.space.scheduler.name == "pbt":
+        check_at_once(num_left, concurrency, study.source)
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(study, run, say)
     searcher = TrialSearcher(source, referee.plan, referee.settle)
@@ -151,7 +155,9 @@ def _run_trials(
             metric=study.space.goal.metric,
             mode=study.space.goal.mode,
             search_alg=searcher,
-            scheduler=scheduler(study.space, total_steps_of(study.recipe), study.source),
+            scheduler=scheduler(
+                study.space, total_steps_of(study.recipe), study.source, referee.exchange
+            ),
             num_samples=num_left,
             max_concurrent_trials=concurrency,
             # A trial's process takes seconds to import its libraries; but one whose trial was
@@ -169,7 +175,10 @@ def _run_trials(
         ),
     )
     try:
-        tuner.fit()
+        with warnings.catch_warnings():
+            # Tune would have `reuse_actors` beside pbt: see above.
+            warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
+            tuner.fit()
     finally:
         clock.keep()
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
@@ -227,7 +236,7 @@ def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
 
 def _register(study: Study, run: Run, best: TrialRecord) -> str:
     assert best.verdict is not None and best.checkpoint is not None and best.run_id is not None
-    recipe: Recipe = best.trial.recipe(study.recipe, study.name)
+    recipe: Recipe = best.current.recipe(study.recipe, study.name)
     history = seen_history(run, best)
     finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
     return register_finished(run.store, recipe, finished, study.space.goal.metric)

@@ -8,19 +8,22 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
+from poise.sweeps.population import described
 from poise.sweeps.records import Study, TrialRecord, interrupted
 from poise.sweeps.settings import Trial
 from poise.tracking.ending import controlled
 from poise.tracking.pretraining import Finished, pretrain
-from poise.tracking.runs import Run, create_trial_run
+from poise.tracking.runs import Run, create_trial_run, set_tags
+from poise.training.job import Origin
 from poise.training.progress import BoardObserver
 from poise.training.schedule import Timetable
 from poise.training.worker import first_cause, steps_per_epoch
@@ -49,11 +52,12 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     torch.set_num_threads(1)  # training has its own process
     trial, study = Trial(**config), context.study
     record = interrupted(study.record(trial.name) or TrialRecord(trial, "running"))
+    trial = record.current
     started_s = time.monotonic()
     try:
         record = _train(trial, context, record)
-    except _StoppedEarly:
-        return  # the study's process has settled it
+    except _Superseded:
+        return  # the study's process has settled it, or begun it again
     except Exception as error:
         record = replace(study.record(trial.name) or record, state="failed", reason=reason(error))
     study.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
@@ -64,7 +68,9 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
     run = create_trial_run(context.run, trial.name, study.trial_folder(trial.name))
     record = replace(record, run_id=run.run_id)
     study.write(record)
-    with controlled(run), _stopping_is_no_failure(study, trial.name):
+    if record.changes:
+        set_tags(run, {"poise.changes": described(record.changes)})
+    with controlled(run), _stopping_is_no_failure(study, record):
         recipe = trial.recipe(study.recipe, study.name)
         timetable = Timetable(recipe, steps_per_epoch(recipe))
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
@@ -73,19 +79,41 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         finished = pretrain(
             recipe,
             run,
-            f"{study.name}/{trial.name}",
+            _run_name(study, record),
             observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
             callbacks=[_Reports(study.space.goal.metric)],
+            origin=_origin(record),
+            lineage=_lineage(record),
         )
+        _check_current(study, record)
     return concluded(record, finished)
 
 
-class _StoppedEarly(SystemExit):
-    """The scheduler ended the trial; to ``controlled`` an exit without a complaint."""
+def _run_name(study: Study, record: TrialRecord) -> str:
+    """Of Ray Train's run, which resumes from its own checkpoints: a new one after each change."""
+    change = f"/change-{len(record.changes)}" if record.changes else ""
+    return f"{study.name}/{record.trial.name}{change}"
+
+
+def _origin(record: TrialRecord) -> Origin | None:
+    """Where a trial goes on from, after another's checkpoint became its own."""
+    if not record.changes:
+        return None
+    change = record.changes[-1]
+    return Origin(Path(change.checkpoint), (*change.settings, "seed"))
+
+
+def _lineage(record: TrialRecord) -> dict[str, Any]:
+    """What the backbone's package says of the changes on its way; nothing where there were none."""
+    return {"changes": [asdict(change) for change in record.changes]} if record.changes else {}
+
+
+class _Superseded(SystemExit):
+    """The scheduler took the trial away; to ``controlled`` an exit without a complaint."""
 
 
 @contextmanager
-def _stopping_is_no_failure(study: Study, trial: str) -> Iterator[None]:
+def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
     """Tells the errors of a trial whose workers the scheduler took away from its own.
 
     Between losing them and ending, this process may still see them go.
@@ -93,10 +121,15 @@ def _stopping_is_no_failure(study: Study, trial: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        record = study.record(trial)
-        if record is not None and record.state == "stopped":
-            raise _StoppedEarly from None
+        _check_current(study, begun)
         raise
+
+
+def _check_current(study: Study, begun: TrialRecord) -> None:
+    """Ends an attempt whose trial was stopped, or goes on from elsewhere, in the meantime."""
+    record = study.record(begun.trial.name)
+    if record is not None and (record.state == "stopped" or record.changes != begun.changes):
+        raise _Superseded from None
 
 
 def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
@@ -137,10 +170,10 @@ class _Reports(TuneReportCallback):  # type: ignore[misc]
     def after_report(
         self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
     ) -> None:
-        """Forwards the first worker's metrics."""
+        """Forwards the first worker's metrics, with the path of a checkpoint."""
         first = metrics[0]
         if self._metric in first and not first["ends"]:
-            super().after_report(run_context, metrics, None)
+            super().after_report(run_context, metrics, checkpoint)
 
 
 def trainable(context: Context) -> Any:

@@ -4,7 +4,7 @@ In: a recipe and its run. Out: a ``Finished`` with verdict, metrics and the back
 of it is in the run as well. Next: ``poise.sweeps``, which carries out many.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from poise.tracking.store import Store
 from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
 from poise.training.collapse_stopper import CollapseStopper
-from poise.training.job import BACKBONE_FOLDER, Job, Outcome
+from poise.training.job import BACKBONE_FOLDER, Job, Origin, Outcome
 from poise.training.report import RunObserver
 from poise.training.schedule import Timetable
 from poise.training.worker import fit, steps_per_epoch
@@ -78,6 +78,8 @@ def pretrain(
     name: str,
     observers: Sequence[Callable[[], RunObserver]] = (),
     callbacks: Sequence[Any] = (),
+    origin: Origin | None = None,
+    lineage: Mapping[str, Any] | None = None,
 ) -> Finished:
     """Trains, tracks and judges one run. The same name again finishes an interrupted one.
 
@@ -87,10 +89,14 @@ def pretrain(
         name: of the run's folder under ``home()``.
         observers: further ones, beside the metric writer.
         callbacks: Ray Train's.
+        origin: another run's checkpoint to begin with.
+        lineage: what the backbone's package shall say beside what every one does.
     """
     manifest = Manifest.read(recipe.data.dataset)
     log_recipe(run, recipe, manifest.name, manifest.fingerprint)
     log_environment(run)
+    config = package_config(recipe, manifest, run.run_id)
+    config["lineage"] |= lineage or {}
     outcome = fit(
         Job(
             recipe=recipe,
@@ -98,8 +104,9 @@ def pretrain(
             storage=home(),
             observers=[run.open_writer, *observers],
             probe=online_probes(recipe),
-            export=partial(_export, package_config(recipe, manifest, run.run_id)),
+            export=partial(_export, config),
             callbacks=callbacks,
+            origin=origin,
         )
     )
     timetable = Timetable(recipe, steps_per_epoch(recipe))

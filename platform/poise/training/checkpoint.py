@@ -1,7 +1,7 @@
 """Checkpoints: all that is state, in one folder that is either whole or absent."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -52,8 +52,16 @@ def save_checkpoint(
     partial.replace(folder / STATE_FILE)  # last: a folder with a state is whole
 
 
-def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> History:
+def load_checkpoint(
+    folder: Path, state: TrainingState, recipe: Recipe, changed: Collection[str] = ()
+) -> History:
     """Puts a run back where it was; returns its history.
+
+    Args:
+        folder: of the checkpoint.
+        state: is brought there.
+        recipe: the run's.
+        changed: settings that need not be those which made the checkpoint.
 
     Raises:
         PoiseError: the checkpoint is unreadable, or another recipe made it.
@@ -70,10 +78,10 @@ def load_checkpoint(folder: Path, state: TrainingState, recipe: Recipe) -> Histo
             f"{folder}: the run had diverged when it was stored, and going on cannot mend it; "
             "start another with a lower optimizer.base_lr or a longer warm-up"
         )
-    changed = difference(made_by, recipe)
-    if changed:
+    differs = difference(made_by, recipe, changed)
+    if differs:
         raise PoiseError(
-            f"{folder}: was made by another recipe ({changed}); "
+            f"{folder}: was made by another recipe ({differs}); "
             "resume with the recipe it began with, or start a run of another name"
         )
     try:
@@ -116,11 +124,11 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json", exclude=_PLACEMENT)
 
 
-def difference(there: Recipe, here: Recipe) -> str | None:
+def difference(there: Recipe, here: Recipe, apart_from: Collection[str] = ()) -> str | None:
     """The first setting of what is learned that differs; none where one run may do both."""
     left, right = (dict(_leaves(_what_is_learned(recipe))) for recipe in (there, here))
     for key in left | right:
-        if left.get(key) != right.get(key):
+        if key not in apart_from and left.get(key) != right.get(key):
             return f"{key}: {left.get(key)} there, {right.get(key)} here"
     return None
 

@@ -21,6 +21,15 @@ Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Another run's checkpoint, which a run begins with."""
+
+    checkpoint: Path
+    changed: tuple[str, ...]
+    """Settings, by dotted key, that may differ from those which made it; the rest must not."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, ready to be carried out. Everything in it can be sent to another machine."""
 
@@ -40,6 +49,9 @@ class Job:
 
     callbacks: Sequence[Any] = field(default=())
     """Ray Train's, called where the run is controlled."""
+
+    origin: Origin | None = None
+    """What the run begins with, step and history included; none begins with new weights."""
 
 
 @dataclass(frozen=True)

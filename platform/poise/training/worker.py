@@ -160,7 +160,9 @@ def _report(metrics: dict[str, Any], folder: Path | None) -> None:
 def _resume(job: Job, state: TrainingState) -> History:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return []
+        if job.origin is None:
+            return []
+        return load_checkpoint(job.origin.checkpoint, state, job.recipe, job.origin.changed)
     with checkpoint.as_directory() as folder:
         return load_checkpoint(Path(folder), state, job.recipe)
 

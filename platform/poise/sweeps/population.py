@@ -1,0 +1,169 @@
+"""Population-based training (arXiv 1711.09846): settings that change while trials train.
+
+In: a space, and what its trials report. Out: a scheduler for Tune. At every interval the worst
+quarter of the trials goes on from checkpoints of the best quarter, with settings near theirs.
+Next: ``poise.sweeps.searching``.
+
+Tune decides who goes on from whom and with what. The checkpoints stay where Ray Train keeps them:
+a trial reports the path of each, and Tune hands a path on. What is exchanged depends on which
+trial reports first, so a study of this kind is not repeated by repeating its command.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ray.tune import Checkpoint
+from ray.tune.integration.ray_train import CHECKPOINT_PATH_KEY
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers.pbt import _PBTTrialState
+
+from poise.config import PoiseError, Space
+from poise.config.space import Sampler
+from poise.sweeps.records import Change, Study
+from poise.sweeps.settings import domain
+from poise.training.schedule import Timetable
+from poise.training.worker import steps_per_epoch
+
+MUTABLE = (
+    "objective.teacher_momentum",
+    "objective.final_teacher_momentum",
+    "objective.teacher_temp",
+    "objective.student_temp",
+    "objective.center_momentum",
+    "optimizer.base_lr",
+    "optimizer.final_lr",
+    "optimizer.weight_decay",
+    "optimizer.final_weight_decay",
+    "optimizer.clip_grad",
+)
+"""Settings that are read at every step and that decide no tensor's shape."""
+
+_STEPS_TOGETHER = "synch"  # of Tune's: pauses everybody at each interval; a pause is a restart
+
+Exchange = Callable[[str, Change], None]
+
+
+class Population(PopulationBasedTraining):  # type: ignore[misc]
+    """Tune's scheduler, over checkpoints that Ray Train has stored already.
+
+    Args:
+        space: whose parameters change.
+        exchange: told of each trial that goes on from another, by its name, before it does.
+        options: Tune's.
+    """
+
+    def __init__(self, space: Space, exchange: Exchange, **options: Any) -> None:
+        mutations = {key: _mutation(sampler) for key, sampler in space.parameters.items()}
+        super().__init__(
+            time_attr="step",
+            hyperparam_mutations={"settings": mutations},
+            log_config=False,
+            **options,
+        )
+        self._space, self._exchange = space, exchange
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Takes a trial in.
+
+        Without Tune's own check, which refuses whatever hands out trials one by one: searchers
+        would learn from trials whose settings have changed. Here they were drawn beforehand.
+        """
+        self._trial_state[trial] = _PBTTrialState(trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Lets Tune decide, where there is a checkpoint to go on from."""
+        if CHECKPOINT_PATH_KEY not in result:
+            return str(TrialScheduler.CONTINUE)
+        return str(super().on_trial_result(tune_controller, trial, result))
+
+    def _checkpoint_or_exploit(
+        self, trial: Any, tune_controller: Any, upper_quantile: Any, lower_quantile: Any
+    ) -> None:
+        """As Tune does, with the checkpoint that was reported instead of one to be made."""
+        state = self._trial_state[trial]
+        state.last_checkpoint = Checkpoint(state.last_result[CHECKPOINT_PATH_KEY])
+        if trial in lower_quantile:
+            self._exploit(tune_controller, trial, random.choice(upper_quantile))
+
+    def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Any, Any]:
+        """The trial stays who it is, with the other's settings, changed."""
+        drawn, operations = super()._get_new_config(trial, trial_to_clone)
+        settings = {
+            key: _within(self._space.parameters[key], value)
+            for key, value in drawn["settings"].items()
+        }
+        seen = self._trial_state[trial_to_clone].last_result
+        donor, checkpoint = trial_to_clone.config["name"], str(seen[CHECKPOINT_PATH_KEY])
+        change = Change(int(seen["step"]), donor, checkpoint, settings)
+        self._exchange(trial.config["name"], change)
+        return {**trial.config, "settings": settings}, operations
+
+
+def check_population(study: Study) -> None:
+    """Raises PoiseError for a space whose trials could exchange nothing, or something else."""
+    space, source = study.space, study.source
+    for key in space.parameters:
+        if key not in MUTABLE:
+            raise PoiseError(
+                f"{source}: parameters: '{key}' cannot change while a trial trains, as scheduler "
+                f"pbt asks; what can: {', '.join(MUTABLE)}"
+            )
+    if space.searcher.name != "random":
+        raise PoiseError(
+            f"{source}: searcher {space.searcher.name} would learn from trials whose settings "
+            "scheduler pbt changes; use searcher random"
+        )
+    if _STEPS_TOGETHER in space.scheduler.options:
+        raise PoiseError(f"{source}: scheduler pbt: leave out the option '{_STEPS_TOGETHER}'")
+    if len(study.trials) < 2:
+        raise PoiseError(f"{source}: scheduler pbt needs a population, and there is one trial")
+    check_at_once(len(study.trials), space.concurrency, source)
+    _check_intervals(study)
+
+
+def check_at_once(size: int, concurrency: int, source: str) -> None:
+    """Raises PoiseError where a part of the population would have to wait for the other."""
+    if concurrency < size:
+        raise PoiseError(
+            f"{source}: scheduler pbt trains its {size} trials at once, and only {concurrency} "
+            "run at once; raise concurrency or, where this machine is too small, take fewer trials"
+        )
+
+
+def _check_intervals(study: Study) -> None:
+    recipe, metric = study.recipe, study.space.goal.metric
+    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    steps = range(1, timetable.total_steps)
+    measured = timetable.evaluates if metric.startswith("eval/") else timetable.is_boundary
+    if not any(timetable.checkpoints(step) and measured(step) for step in steps):
+        raise PoiseError(
+            f"{study.source}: scheduler pbt: no step of {timetable.total_steps} has both a "
+            f"checkpoint and '{metric}'; a common one needs another "
+            f"training.checkpoint_every_steps (now {recipe.training.checkpoint_every_steps}; "
+            f"an epoch has {timetable.steps_per_epoch})"
+        )
+
+
+def described(changes: Sequence[Change]) -> str:
+    """A trial's changes for a person, oldest first."""
+    return "; ".join(
+        f"from step {change.step} of {change.donor} on: "
+        + ", ".join(f"{key}={value}" for key, value in change.settings.items())
+        for change in changes
+    )
+
+
+def _mutation(sampler: Sampler) -> Any:
+    """A list, in which Tune goes to a neighbour, or a domain, where it multiplies."""
+    return list(sampler.values) if sampler.values is not None else domain(sampler)
+
+
+def _within(sampler: Sampler, value: Any) -> Any:
+    """The value, held between the ends of its range."""
+    if sampler.values is not None or sampler.name == "randn":
+        return value
+    low, high = sampler.arguments[:2]
+    high = high - 1 if "randint" in sampler.name else high
+    return min(max(value, low), high) if math.isfinite(value) else low
