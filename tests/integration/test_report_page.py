@@ -1,0 +1,167 @@
+"""The report in a browser, as a person meets it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from poise.sweeps.findings import find
+from poise.sweeps.report.page import render_page
+from tests.sweeps.invented import (
+    CENTERING,
+    TEMPERATURE,
+    invented_space,
+    invented_study,
+    invented_trials,
+)
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "about:blank",
+)
+PATIENCE_S = 60
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the PATH"
+    ),
+]
+
+Browser: TypeAlias = webdriver.Chrome
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study of centering × sharpening, its question full of markup."""
+    space = invented_space(
+        question="Is <b>centering</b> needed?</script><img src='http://203.0.113.1/'>",
+        baseline={CENTERING: 0.9, TEMPERATURE: 0.04},
+    )
+    records, histories = invented_trials(space, points=50)
+    findings = find(invented_study(space, "balance"), records, histories, best=records[0])
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_page(findings), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Browser(options=options, service=Service(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+def visit(browser: Browser, page: Path, size: tuple[int, int], dark: bool = False) -> None:
+    """Opens the page at that size and scrolls until every chart is drawn."""
+    width, height = size
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    browser.get(page.as_uri())
+    for chart in browser.find_elements(By.CLASS_NAME, "chart"):
+        browser.execute_script("arguments[0].scrollIntoView()", chart)
+        WebDriverWait(browser, PATIENCE_S).until(lambda _, c=chart: c.get_attribute("data-drawn"))
+
+
+def requested(browser: Browser) -> set[str]:
+    """Every address that the page asked for since the last look."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [each for each in events if each["method"] == "Network.requestWillBeSent"]
+    return {each["params"]["request"]["url"].partition(",")[0] for each in sent}
+
+
+def press(browser: Browser, *keys: str) -> None:
+    webdriver.ActionChains(browser).send_keys(*keys).perform()
+
+
+def script(browser: Browser, code: str) -> Any:
+    return browser.execute_script(code)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_charts_are_drawn_without_a_complaint_and_without_asking_any_host(
+    browser: Browser, page: Path, size: tuple[int, int]
+) -> None:
+    browser.get_log("browser"), browser.get_log("performance")
+    visit(browser, page, size)
+    figures = browser.find_elements(By.CSS_SELECTOR, "figure > .chart .main-svg")
+    assert len(figures) >= 6
+    assert browser.get_log("browser") == []
+    assert {url for url in requested(browser) if not url.startswith(("file:", "data:"))} == set()
+    assert script(browser, "return document.querySelectorAll('img').length") == 0
+    widths = "return [document.documentElement.scrollWidth, innerWidth]"
+    wide, screen = script(browser, widths)
+    assert wide <= screen, "one would have to scroll sideways"
+
+
+def test_the_keyboard_reaches_the_numbers_behind_each_chart(browser: Browser, page: Path) -> None:
+    visit(browser, page, DESKTOP)
+    summaries = len(browser.find_elements(By.CSS_SELECTOR, "figure summary"))
+    reached = set()
+    script(browser, "document.querySelector('.skip').focus()")
+    for _ in range(300):
+        press(browser, Keys.TAB)
+        tag, figure = script(
+            browser,
+            "const here = document.activeElement; "
+            "return [here.tagName, here.closest('figure')?.id || '']",
+        )
+        if tag == "SUMMARY" and figure not in {"", *reached}:
+            reached.add(figure)
+            press(browser, Keys.ENTER, Keys.TAB)
+            assert script(browser, "return document.activeElement.getAttribute('role')") == "region"
+            WebDriverWait(browser, PATIENCE_S).until(
+                lambda it: script(it, "return !!document.activeElement.querySelector('table')")
+            )
+        if len(reached) == summaries:
+            break
+    assert len(reached) == summaries == 7
+
+
+def test_only_the_chosen_trials_are_drawn(browser: Browser, page: Path) -> None:
+    visit(browser, page, DESKTOP)
+    lines = "return document.querySelectorAll('.panels .trace.scatter').length"
+    panels = len(browser.find_elements(By.CSS_SELECTOR, ".panels .chart"))
+    assert script(browser, lines) == panels
+    told = browser.find_element(By.ID, "told")
+    first = told.text
+    browser.find_element(By.ID, "next").click()
+    assert told.text != first
+    browser.find_element(By.ID, "beside").send_keys(Keys.END)
+    assert script(browser, lines) == 2 * panels
+
+
+def test_dark_and_print_have_colours_of_their_own(browser: Browser, page: Path) -> None:
+    ground = "return getComputedStyle(document.querySelector('.main-svg')).backgroundColor"
+    visit(browser, page, DESKTOP, dark=True)
+    dark = script(browser, ground)
+    script(browser, "dispatchEvent(new Event('beforeprint'))")
+    printed = script(browser, ground)
+    script(browser, "dispatchEvent(new Event('afterprint'))")
+    assert script(browser, ground) == dark != printed
+    visit(browser, page, DESKTOP)
+    assert script(browser, ground) == printed
