@@ -1,0 +1,99 @@
+"""Every way to choose and to end trials, each once on a real Ray cluster."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from poise.config.paths import home
+from poise.data.ingest import prepare
+from poise.models.package import load_backbone
+from poise.sweeps import StudyResult, begin_study, run_study
+from poise.tracking.store import open_store
+from tests.builders import tiny_recipe
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+STEPS = 48
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
+    """A recipe of 48 steps; a checkpoint and an evaluation at every eighth."""
+    path = tmp_path_factory.mktemp("schedulers")
+    prepare("scenes", path / "train", 64, 0, 32, on_progress=lambda _: None)
+    changes = {
+        "data__dataset": str(path / "train"),
+        "evaluation": {"queries": str(path / "train"), "every_epochs": 2, "knn_k": 5},
+        "training__batch_size": 16,
+        "training__epochs": 12,
+        "training__checkpoint_every_steps": 8,
+    }
+    recipe = tiny_recipe(**changes).model_dump(mode="json")
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def carry_out(folder: Path, name: str, **content: Any) -> StudyResult:
+    parameters = {"objective.teacher_momentum": {"choice": [0.97, 0.98, 0.99, 0.996]}}
+    space = {"name": name, "recipe": "recipe.yaml", "parameters": parameters, **content}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(space))
+    return run_study(begin_study(str(folder / f"{name}.yaml"), name=name))
+
+
+@pytest.mark.parametrize("scheduler", ["median", "hyperband"])
+def test_a_scheduler_ends_trials_early_or_lets_them_train_and_says_which(
+    folder: Path, scheduler: str
+) -> None:
+    options = {"grace_period": 8} | ({"min_samples_required": 1} if scheduler == "median" else {})
+    result = carry_out(
+        folder,
+        scheduler,
+        trials=3,
+        scheduler={"name": scheduler, "options": options},
+        stop_collapsed=False,
+    )
+    assert len(result.records) == 3
+    for record in result.records:
+        assert (record.state, record.stopped_by) in (("finished", None), ("stopped", scheduler))
+        assert (record.step == STEPS) == (record.state == "finished")
+
+
+def test_optuna_weighs_two_goals_and_the_first_decides(folder: Path) -> None:
+    pytest.importorskip("optuna")
+    goals = {"metric": ["eval/knn_top1", "loss/total"], "mode": ["max", "min"]}
+    result = carry_out(folder, "two-goals", trials=2, searcher={"name": "optuna"}, **goals)
+    assert [record.trial.name for record in result.records] == ["t01-s0", "t02-s0"]
+    if result.best is not None:
+        assert result.best == result.front[0]
+    tags = open_store().search_runs("tags.`poise.key` = 'study:two-goals'")[0].data.tags
+    assert tags["poise.pareto_front"] == ", ".join(each.trial.name for each in result.front)
+
+
+def test_a_population_hands_weights_on_and_keeps_the_books_of_it(folder: Path) -> None:
+    result = carry_out(
+        folder,
+        "population",
+        trials=2,
+        scheduler={"name": "pbt", "options": {"perturbation_interval": 8}},
+        stop_collapsed=False,
+    )
+    assert [record.state for record in result.records] == ["finished", "finished"]
+    assert [record.step for record in result.records] == [STEPS, STEPS]
+    changed = [record for record in result.records if record.changes]
+    assert changed, "no trial went on from another"
+    for record in changed:
+        (other,) = (each for each in result.records if each is not record)
+        last = record.changes[-1]
+        assert last.donor == other.trial.name and 0 < last.step < STEPS and last.step % 8 == 0
+        assert record.checkpoint is not None
+        run_folder = home() / "population" / record.trial.name / f"change-{len(record.changes)}"
+        assert Path(record.checkpoint).parent == run_folder
+        _, package = load_backbone(Path(record.checkpoint) / "backbone")
+        told = [(c["step"], c["donor"], c["settings"]) for c in package["lineage"]["changes"]]
+        assert told == [(c.step, c.donor, c.settings) for c in record.changes]
+        assert record.run_id is not None
+        run = open_store().client.get_run(record.run_id)
+        assert run.data.tags["poise.changes"].startswith("from step ")
+        assert run.info.status == "FINISHED"
