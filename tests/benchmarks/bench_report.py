@@ -33,11 +33,12 @@ def main() -> None:
         os.environ["POISE_HOME"] = folder
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         study, run, run_ids = store_study()
-        started_s = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         report = write_report(study, run)
         total_s = time.perf_counter() - started_s
+        cpu_s = time.process_time() - started_cpu_s
         page_mb = report.page.stat().st_size / 1e6
-        seconds = f"{total_s:.1f} s (goal {GOAL_S:.0f})"
+        seconds = f"{total_s:.1f} s (goal {GOAL_S:.0f}), of the CPU {cpu_s:.1f} s"
         print(f"{len(run_ids)} trials: report in {seconds}, {page_mb:.1f} MB")
         compare_reading(run, run_ids)
     sys.exit(total_s > GOAL_S)

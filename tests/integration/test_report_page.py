@@ -121,7 +121,7 @@ def test_charts_are_drawn_without_a_complaint_and_without_asking_any_host(
 def test_the_keyboard_reaches_the_numbers_behind_each_chart(browser: Browser, page: Path) -> None:
     visit(browser, page, DESKTOP)
     summaries = len(browser.find_elements(By.CSS_SELECTOR, "figure summary"))
-    reached = set()
+    reached: set[str] = set()
     script(browser, "document.querySelector('.skip').focus()")
     for _ in range(300):
         press(browser, Keys.TAB)
