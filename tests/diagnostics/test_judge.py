@@ -215,6 +215,15 @@ def test_information_that_fades_from_the_start_needs_no_half_of_the_plan() -> No
     assert early[0] == 160  # 8 % of the plan
 
 
+def test_few_prototypes_win_while_the_centre_settles_and_that_is_no_collapse() -> None:
+    # As seen in a healthy run with K = 32: until the centre has found the teacher's mean.
+    run = history(until(16, 0.1, 0.6), until(16, 0.05, 0.3), constant(0.1), steps=40, every=2)
+    kinds = [judge(run[:length], SIGNALS, total_steps=160).kind for length in range(1, 21)]
+    assert kinds[-1] is VerdictKind.HEALTHY
+    assert set(kinds) == {VerdictKind.UNDECIDED, VerdictKind.HEALTHY}
+    assert judge(run[:7], SIGNALS, total_steps=14).kind is VerdictKind.SINGLE_PROTOTYPE
+
+
 def test_a_student_that_never_follows_a_teacher_that_is_well_is_stuck_at_ln_k() -> None:
     run = history(constant(0.8), constant(0.15), constant(0.2))
     verdict = judge(run, SIGNALS, total_steps=2000)

@@ -1,5 +1,6 @@
 """Every way to choose and to end trials, each once on a real Ray cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
     return path
 
 
-def carry_out(folder: Path, name: str, **content: Any) -> StudyResult:
+def carry_out(
+    folder: Path, name: str, overrides: Sequence[str] = (), **content: Any
+) -> StudyResult:
     parameters = {"objective.teacher_momentum": {"choice": [0.97, 0.98, 0.99, 0.996]}}
     space = {"name": name, "recipe": "recipe.yaml", "parameters": parameters, **content}
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(space))
-    return run_study(begin_study(str(folder / f"{name}.yaml"), name=name))
+    return run_study(begin_study(str(folder / f"{name}.yaml"), overrides, name=name))
+
+
+def test_a_trial_that_collapses_ends_early_with_its_evidence_and_another_trains_on(
+    folder: Path,
+) -> None:
+    longer = ["training.epochs=40", "objective.teacher_momentum=0.9"]
+    centering = {"objective.center_momentum": {"grid_search": [0.9, 1.0]}}
+    result = carry_out(folder, "halves", longer, parameters=centering)
+    healthy, collapsed = result.records
+    assert (healthy.state, healthy.stopped_by, healthy.step) == ("finished", None, 160)
+    assert (collapsed.state, collapsed.stopped_by) == ("stopped", "CollapseStopper")
+    assert collapsed.verdict is not None and collapsed.verdict.collapsed
+    assert collapsed.verdict.onset_step is not None
+    assert collapsed.verdict.onset_step <= collapsed.step < 160
+    assert "eval/knn_top1" in collapsed.metrics, "it ended without an evaluation"
+    assert collapsed.checkpoint is not None and Path(collapsed.checkpoint, "backbone").is_dir()
+    assert result.best in (healthy, None)
+    assert collapsed.is_done, "it would be tried again"
+    tags = {run.info.run_name: run.data.tags for run in open_store().search_runs("")}
+    assert tags["t02-s0"]["poise.stopped_early"] == (
+        f"by CollapseStopper after step {collapsed.step} of 160: {collapsed.verdict.evidence}"
+    )
 
 
 @pytest.mark.parametrize("scheduler", ["median", "hyperband"])

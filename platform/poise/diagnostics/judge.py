@@ -45,9 +45,16 @@ def judge(
         verdict = judge_reconstruction(history, total_steps, thresholds)
     else:
         verdict = undecided("nothing but divergence can be told from its metrics")
-    if verdict.condemned:
-        return verdict
-    return find_lost_dimensions(history, total_steps, thresholds) or verdict
+    if not verdict.condemned:
+        verdict = find_lost_dimensions(history, total_steps, thresholds) or verdict
+    if verdict.condemned and _settles(history, total_steps, thresholds):
+        return undecided(f"it looks {verdict.kind} while it settles, at step {history[-1][0]}")
+    return verdict
+
+
+def _settles(history: History, total_steps: int | None, limits: Thresholds) -> bool:
+    step = history[-1][0]
+    return step < min(limits.settling_steps, total_steps or step)
 
 
 def _find_divergence(history: History) -> Verdict | None:

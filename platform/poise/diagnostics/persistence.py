@@ -37,12 +37,12 @@ def why_too_short(
             f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
             f"{limits.min_share_of_steps:.0%} of the steps so far"
         )
-    if kind is not VerdictKind.HEALTHY and (
-        steps[-1] - steps[0] < limits.min_share_of_plan_lasting * planned_steps
-    ):
+    partial = kind is VerdictKind.PARTIAL_PROTOTYPES
+    share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
+    if kind is not VerdictKind.HEALTHY and steps[-1] - steps[0] < share * planned_steps:
         return (
-            f"it looks {kind} since step {steps[0]}, and a verdict needs "
-            f"{limits.min_share_of_plan_lasting:.0%} of the {planned_steps} planned steps"
+            f"it looks {kind} since step {steps[0]}, and a verdict needs {share:.0%} of the "
+            f"{planned_steps} planned steps"
         )
     return None
 

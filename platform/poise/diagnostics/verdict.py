@@ -103,6 +103,13 @@ class Thresholds:
     min_share_of_plan_lasting: float = 0.02
     """Of the planned steps that a collapse must have lasted for."""
 
+    min_share_of_plan_partial: float = 0.1
+    """As the last, for a partial collapse: with few prototypes in all it may heal."""
+
+    settling_steps: int = 24
+    """First steps, or whole runs, in which only divergence is condemned: a centre that begins at 0
+    needs so many to find the teacher's mean, and until then few prototypes may win."""
+
     min_observations_from_start: int = 10
     """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
     information has never risen, a decoder that has never explained anything."""
