@@ -224,6 +224,16 @@ def test_few_prototypes_win_while_the_centre_settles_and_that_is_no_collapse() -
     assert judge(run[:7], SIGNALS, total_steps=14).kind is VerdictKind.SINGLE_PROTOTYPE
 
 
+def test_a_slow_centre_is_given_the_time_that_it_needs() -> None:
+    # As seen with a centre of momentum 0.99: on one prototype for 150 steps, then well.
+    run = history(until(150, 0.02, 0.9), until(150, 0.06, 0.07), constant(0.05), steps=384, every=8)
+    slow = replace(SIGNALS, center_memory_steps=100)
+    verdicts = [judge(run[:length], slow, total_steps=384) for length in range(1, len(run) + 1)]
+    assert not any(verdict.condemned for verdict in verdicts)
+    assert "until step 240 to settle" in verdicts[10].evidence
+    assert judge(run[:10], SIGNALS, total_steps=384).condemned
+
+
 def test_a_student_that_never_follows_a_teacher_that_is_well_is_stuck_at_ln_k() -> None:
     run = history(constant(0.8), constant(0.15), constant(0.2))
     verdict = judge(run, SIGNALS, total_steps=2000)

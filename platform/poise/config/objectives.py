@@ -29,6 +29,9 @@ class Signals:
     num_prototypes: int | None = None
     """K of a teacher that spreads images over prototypes; none where there is no such teacher."""
 
+    center_memory_steps: float = 0
+    """Over how many steps a teacher's centre averages; 0 where there is no centre that moves."""
+
     reconstructs: bool = False
     """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
 
@@ -114,7 +117,9 @@ class DinoConfig(ObjectiveSettings):
     @property
     def signals(self) -> Signals:
         """A teacher over prototypes."""
-        return Signals(num_prototypes=self.num_prototypes)
+        moves = self.center_momentum < 1
+        memory_steps = 1 / (1 - self.center_momentum) if moves else 0
+        return Signals(num_prototypes=self.num_prototypes, center_memory_steps=memory_steps)
 
     def check_epochs(self, epochs: int) -> None:
         """Raises ValueError when a warm-up is longer than the run."""

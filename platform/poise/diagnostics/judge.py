@@ -47,14 +47,18 @@ def judge(
         verdict = undecided("nothing but divergence can be told from its metrics")
     if not verdict.condemned:
         verdict = find_lost_dimensions(history, total_steps, thresholds) or verdict
-    if verdict.condemned and _settles(history, total_steps, thresholds):
-        return undecided(f"it looks {verdict.kind} while it settles, at step {history[-1][0]}")
+    step = history[-1][0] if history else 0
+    settled = min(_settling_steps(signals, thresholds), total_steps or step)
+    if verdict.condemned and step < settled:
+        return undecided(
+            f"it looks {verdict.kind} at step {step}, but its centre may take until step "
+            f"{settled:.0f} to settle"
+        )
     return verdict
 
 
-def _settles(history: History, total_steps: int | None, limits: Thresholds) -> bool:
-    step = history[-1][0]
-    return step < min(limits.settling_steps, total_steps or step)
+def _settling_steps(signals: Signals, limits: Thresholds) -> float:
+    return max(limits.settling_steps, limits.settling_memories * signals.center_memory_steps)
 
 
 def _find_divergence(history: History) -> Verdict | None:

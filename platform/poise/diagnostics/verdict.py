@@ -107,8 +107,11 @@ class Thresholds:
     """As the last, for a partial collapse: with few prototypes in all it may heal."""
 
     settling_steps: int = 24
-    """First steps, or whole runs, in which only divergence is condemned: a centre that begins at 0
-    needs so many to find the teacher's mean, and until then few prototypes may win."""
+    """First steps, or whole runs, in which only divergence is condemned."""
+
+    settling_memories: float = 2.4
+    """As the last, in units of the steps that the centre averages over: it begins at 0, and until
+    it has found the teacher's mean few prototypes may win."""
 
     min_observations_from_start: int = 10
     """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
