@@ -148,9 +148,25 @@ def _run_trials(
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(study, run, say)
     searcher = TrialSearcher(source, referee.plan, referee.settle)
-    folder = f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
-    tuner = tune.Tuner(
-        trainable(Context(study, str(home()), run, display.board)),
+    context = Context(study, str(home()), run, display.board)
+    try:
+        with warnings.catch_warnings():
+            # Tune would have `reuse_actors` beside pbt: see `_tuner`.
+            warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
+            _tuner(context, searcher, referee, num_left, concurrency).fit()
+    finally:
+        clock.keep()
+        for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
+            shutil.rmtree(left, ignore_errors=True)
+    return source.lacks
+
+
+def _tuner(
+    context: Context, searcher: TrialSearcher, referee: Referee, num_trials: int, concurrency: int
+) -> tune.Tuner:
+    study = context.study
+    return tune.Tuner(
+        trainable(context),
         tune_config=tune.TuneConfig(
             metric=study.space.goal.metric,
             mode=study.space.goal.mode,
@@ -158,7 +174,7 @@ def _run_trials(
             scheduler=scheduler(
                 study.space, total_steps_of(study.recipe), study.source, referee.exchange
             ),
-            num_samples=num_left,
+            num_samples=num_trials,
             max_concurrent_trials=concurrency,
             # A trial's process takes seconds to import its libraries; but one whose trial was
             # stopped is still busy with it, and Tune would fail the next trial for that.
@@ -167,23 +183,13 @@ def _run_trials(
             trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
-            name=folder,
+            name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
             callbacks=[referee, _Silent()],
             failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
             verbose=0,
         ),
     )
-    try:
-        with warnings.catch_warnings():
-            # Tune would have `reuse_actors` beside pbt: see above.
-            warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
-            tuner.fit()
-    finally:
-        clock.keep()
-        for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
-            shutil.rmtree(left, ignore_errors=True)
-    return source.lacks
 
 
 class _Silent(TrialProgressCallback):  # type: ignore[misc]
