@@ -15,6 +15,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
+
 from poise.sweeps.curves import LABELS
 from poise.sweeps.records import Study
 from poise.sweeps.report import write_report
