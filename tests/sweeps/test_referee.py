@@ -7,7 +7,7 @@ import pytest
 
 from poise.diagnostics import VerdictKind
 from poise.sweeps.records import Study
-from poise.sweeps.referee import DIED, Referee, end_interrupted
+from poise.sweeps.referee import DIED, Referee, end_interrupted, ending
 from poise.tracking.runs import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
@@ -85,6 +85,14 @@ def test_a_trial_that_died_before_it_left_a_record_is_in_the_table_all_the_same(
     assert parent.store.client.get_run(planned.info.run_id).info.status == "FAILED"
     assert lines == [f"t03  failed: {DIED}"]
     assert [record.outcome for record in study.records()] == ["failed"]
+
+
+def test_an_ending_shows_what_the_study_looks_for_beside_the_k_nn() -> None:
+    record = make_record(knn=12.5)
+    assert ending(record, "eval/knn_top1") == "healthy at step 8, k-NN 12.5 %: evidence"
+    told = "healthy at step 8, k-NN 12.5 %, loss/over_ln_k 0.5: evidence"
+    assert ending(record, "loss/over_ln_k") == told
+    assert ending(make_record(), "loss/over_ln_k") == "healthy at step 8: evidence"
 
 
 def test_a_record_survives_being_written_also_with_what_json_has_no_word_for(

@@ -11,7 +11,7 @@ trial reports first, so a study of this kind is not repeated by repeating its co
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Checkpoint
@@ -144,15 +144,6 @@ def _check_intervals(study: Study) -> None:
             f"training.checkpoint_every_steps (now {recipe.training.checkpoint_every_steps}; "
             f"an epoch has {timetable.steps_per_epoch})"
         )
-
-
-def described(changes: Sequence[Change]) -> str:
-    """A trial's changes for a person, oldest first."""
-    return "; ".join(
-        f"from step {change.step} of {change.donor} on: "
-        + ", ".join(f"{key}={value}" for key, value in change.settings.items())
-        for change in changes
-    )
 
 
 def _mutation(sampler: Sampler) -> Any:

@@ -14,9 +14,9 @@ from ray.tune import Callback
 
 from poise.config import PoiseError
 from poise.diagnostics import judge
-from poise.sweeps.population import described
 from poise.sweeps.records import Change, Study, TrialRecord
 from poise.sweeps.settings import Trial
+from poise.sweeps.wording import describe, described, metric_name, number, unit
 from poise.tracking.ending import Status, finish
 from poise.tracking.pretraining import stopping_tags
 from poise.tracking.runs import Run, flatten, history, plan_trial_run, set_tags
@@ -24,6 +24,8 @@ from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
 
 DIED = "its process died twice; was it killed for want of memory?"
+
+_KNN = "eval/knn_top1"
 
 
 class Referee(Callback):  # type: ignore[misc]
@@ -134,7 +136,7 @@ class Referee(Callback):  # type: ignore[misc]
 
     def _tell(self, record: TrialRecord | None) -> None:
         if record is not None:
-            self._say(f"{record.trial.name}  {ending(record)}")
+            self._say(f"{record.trial.name}  {ending(record, self._study.space.goal.metric)}")
 
 
 def end_interrupted(study: Study, run: Run) -> None:
@@ -144,25 +146,18 @@ def end_interrupted(study: Study, run: Run) -> None:
             _end(run, study, record, "KILLED")
 
 
-def ending(record: TrialRecord) -> str:
-    """How a trial ended, in one line."""
+def ending(record: TrialRecord, metric: str) -> str:
+    """How a trial ended, in one line, with its k-NN and what the study looks for."""
     if record.state == "failed" or record.verdict is None:
         return f"{record.outcome}: {record.reason}"
-    figure = record.metrics.get("eval/knn_top1")
-    knn = f", k-NN {figure:.1f} %" if figure is not None else ""
+    figures = "".join(
+        f", {metric_name(name)} {number(name, record.metrics[name])}{unit(name)}"
+        for name in dict.fromkeys((_KNN, metric))
+        if name in record.metrics
+    )
     stopped = f", stopped early by {record.stopped_by}" if record.stopped_by is not None else ""
     at = f"at step {record.step}" + (f" of {record.total_steps}" if stopped else "")
-    return f"{record.verdict.kind}{stopped} {at}{knn}: {record.verdict.evidence}"
-
-
-def describe(settings: dict[str, Any]) -> str:
-    """Settings under their short names."""
-    return ", ".join(f"{key.rpartition('.')[2]}={plain(value)}" for key, value in settings.items())
-
-
-def plain(value: Any) -> str:
-    """A setting's value for a person."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{record.verdict.kind}{stopped} {at}{figures}: {record.verdict.evidence}"
 
 
 def seen_history(parent: Run, record: TrialRecord) -> History:

@@ -17,9 +17,9 @@ import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
-from poise.sweeps.population import described
 from poise.sweeps.records import Study, TrialRecord, interrupted
 from poise.sweeps.settings import Trial
+from poise.sweeps.wording import described
 from poise.tracking.ending import controlled
 from poise.tracking.pretraining import Finished, pretrain
 from poise.tracking.runs import Run, create_trial_run, set_tags

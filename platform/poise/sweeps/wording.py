@@ -7,6 +7,8 @@ those.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from poise.sweeps.records import Change
+
 NAMES = {
     "eval/knn_top1": "k-NN",
     "eval/linear_top1": "linear probe",
@@ -38,6 +40,15 @@ def describe(settings: Mapping[str, Any]) -> str:
     names = short_names(list(settings))
     pairs = zip(names, settings.values(), strict=True)
     return ", ".join(f"{name}={plain(value)}" for name, value in pairs)
+
+
+def described(changes: Iterable[Change]) -> str:
+    """A trial's changes for a person, oldest first."""
+    return "; ".join(
+        f"from step {change.step} of {change.donor} on: "
+        + ", ".join(f"{key}={value}" for key, value in change.settings.items())
+        for change in changes
+    )
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
