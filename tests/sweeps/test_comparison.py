@@ -1,10 +1,11 @@
 import math
+from typing import Any
 
 import pytest
 
 from poise.diagnostics import VerdictKind
 from poise.sweeps.comparison import compare
-from poise.sweeps.records import TrialRecord
+from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.report.rows import comparison_table
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import (
@@ -75,6 +76,40 @@ def test_what_a_scheduler_stopped_is_in_no_mean_but_what_collapsed_early_is() ->
     comparison = compare(make_study(), records)
     assert comparison.rows[0].mean.value == 20 and comparison.rows[0].mean.n == 2
     assert any("1 of 4 trials were stopped before their end" in n for n in comparison.notes)
+
+
+def test_condemned_trials_that_ended_early_are_said_to_measure_time_as_well() -> None:
+    early: dict[str, Any] = {"step": 40, "stopped_by": "CollapseStopper", "state": "stopped"}
+    records = seeded(0, [30.0, 31.0, 32.0]) + seeded(1, [10.0, 11.0, 12.0], SINGLE, **early)
+    diverged = trial_record(1, 3, 9.0, VerdictKind.DIVERGED, step=30)  # ended by itself
+    notes = compare(make_study(), [*records, diverged]).notes
+    assert any(
+        note.startswith("Figures of 4 trials are of fewer steps than planned: they were condemned")
+        for note in notes
+    )
+    lasting = seeded(1, [10.0, 11.0, 12.0], SINGLE)
+    unmeasured = trial_record(1, 3, None, SINGLE, **early)
+    assert not any(
+        "fewer steps" in note
+        for note in compare(make_study(), [*records[:3], *lasting, unmeasured]).notes
+    )
+
+
+def test_settings_that_changed_on_the_way_are_said_to_be_the_first_ones() -> None:
+    change = Change(40, "t01-s0", "/there", {TEMPERATURE: 0.04})
+    records = [*seeded(0, [30.0, 31.0, 32.0]), trial_record(1, 0, 29.0, changes=(change,))]
+    notes = compare(make_study(), records).notes
+    assert any("each trial began with" in n and "settings of 1 of 4 trials" in n for n in notes)
+
+
+def test_a_setting_that_always_differs_alike_still_counts_as_a_comparison() -> None:
+    baseline = seeded(0, [20.0, 21.0, 22.0], settings={TEMPERATURE: 0.04})
+    alike, other = seeded(1, [21.0, 22.0, 23.0]), seeded(2, [23.0, 24.1, 25.0])
+    alone = trial_record(3, 0, 20.0)  # of one seed nothing can be tested
+    _, same, found, _ = compare(make_study(), [*baseline, *alike, *other, alone]).rows
+    assert same.difference is not None and same.difference.p_holm is None
+    assert found.difference is not None and found.difference.p is not None
+    assert found.difference.p_holm == pytest.approx(2 * found.difference.p)
 
 
 def test_a_collapsed_setting_with_the_best_figure_is_pointed_out() -> None:

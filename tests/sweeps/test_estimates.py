@@ -89,6 +89,7 @@ def test_holm_is_worked_out_by_hand() -> None:
     # 3 × 0.01, then 2 × 0.04 = 0.08, then 1 × 0.03 raised to what comes before it.
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.9, None, 0.6]) == [1.0, None, 1.0]
+    assert holm([0.04, 0.01, None], comparisons=3) == pytest.approx([0.08, 0.03, None])
     assert holm([]) == []
 
 

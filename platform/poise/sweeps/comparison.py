@@ -125,8 +125,14 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
         untrained=mean_interval(record.metrics.get(untrained) for record in records).value,
         notes=(),
     )
-    notes = [*_on_seeds(study, comparison), *_on_trials(records), *_on_figures(comparison)]
-    return replace(comparison, notes=tuple(notes))
+    notes = (
+        *_on_seeds(study, comparison),
+        *_on_trials(records),
+        *_on_durations(records, comparison.metric),
+        *_on_changes(records),
+        *_on_figures(comparison),
+    )
+    return replace(comparison, notes=notes)
 
 
 def ranked(rows: Iterable[SettingRow], mode: Mode) -> tuple[SettingRow, ...]:
@@ -175,7 +181,9 @@ def _with_differences(rows: Sequence[SettingRow]) -> list[SettingRow]:
 def differences(rows: Iterable[SettingRow], reference: SettingRow) -> dict[int, Difference]:
     """By setting, each row's paired difference to another; p-values corrected for all of them."""
     each = {row.setting: paired_difference(row.values, reference.values) for row in rows}
-    corrected = holm([difference.p for difference in each.values()])
+    # Differences that are all alike have no p, but were compared; of one seed nothing was.
+    compared = sum(difference.n > 1 for difference in each.values())
+    corrected = holm([difference.p for difference in each.values()], compared)
     return {
         setting: replace(difference, p_holm=p)
         for (setting, difference), p in zip(each.items(), corrected, strict=True)
@@ -207,6 +215,33 @@ def _on_trials(records: Sequence[TrialRecord]) -> Iterator[str]:
             f"{len(lost)} of {len(records)} trials failed or did not finish "
             f"({', '.join(lost[:_MOST_NAMED])}{', …' if len(lost) > _MOST_NAMED else ''}): means "
             "and differences are of the seeds that are left."
+        )
+
+
+def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
+    """Trials that are in the means although they trained for less than the others."""
+    shorter = [
+        record
+        for record in records
+        if is_condemned(record)
+        and figure(record, metric) is not None
+        and (record.state == "stopped" or record.step < record.total_steps)
+    ]
+    if shorter:
+        one = len(shorter) == 1
+        yield (
+            f"Figures of {len(shorter)} {'trial is' if one else 'trials are'} of fewer steps than "
+            f"planned: {'it was' if one else 'they were'} condemned and ended early; differences "
+            f"to {'it' if one else 'them'} measure time as well as setting."
+        )
+
+
+def _on_changes(records: Sequence[TrialRecord]) -> Iterator[str]:
+    changed = sum(bool(record.changes) for record in records)
+    if changed:
+        yield (
+            "Settings are those that each trial began with: scheduler pbt exchanged weights and "
+            f"settings of {changed} of {len(records)} trials on the way."
         )
 
 

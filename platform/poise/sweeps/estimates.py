@@ -140,19 +140,23 @@ def paired_difference(
     return Difference(mean, float(low), float(high), float(test.pvalue), None, n)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
+def holm(p_values: Sequence[float | None], comparisons: int = 0) -> list[float | None]:
     """p-values corrected for their number: p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1) · p₍ⱼ₎).
 
     p₍₁₎ ≤ … ≤ p₍ₘ₎ are sorted. Whoever calls a difference real where p̃ < 0.05 is wrong about any
-    of them in at most 5 of 100 studies. Comparisons without a p-value are none and do not count.
+    of them in at most 5 of 100 studies.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (1979).
+
+    Args:
+        p_values: one per comparison; none where it is not known.
+        comparisons: how many were made, m; those that have a p-value are the least.
     """
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
+    m, largest = max(comparisons, len(known)), 0.0
     for rank, (p, index) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        largest = max(largest, min(1.0, (m - rank) * p))
         corrected[index] = largest
     return corrected
 
