@@ -33,7 +33,7 @@ def test_it_names_which_settings_collapsed_how_and_how_surely() -> None:
 
 def test_it_says_what_a_clean_record_leaves_open() -> None:
     collapse, _ = told(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
-    assert "None of the 3 judged trials of 1 setting collapsed" in collapse
+    assert "None of the 3 judged trials of 1 setting collapsed, got stuck or diverged" in collapse
     assert "a chance of up to 71% open" in collapse  # 1 - 0.025^(1/3)
 
 
@@ -69,7 +69,12 @@ def test_without_a_baseline_the_best_is_held_against_the_second() -> None:
     records = seeded(1, [20.0, 21.0, 22.0]) + seeded(2, [23.0, 24.1, 25.0])
     _, best = told(NO_BASELINE, records)
     assert "teacher_temp=0.06 has the best k-NN: 24.0 %" in best
-    assert "the second, teacher_temp=0.05, is 3.0 below it" in best
+    assert "the second, teacher_temp=0.05, is 3.0 below it (95 % interval -3.2 to -2.9)" in best
+    # Chosen on the figures that a test would take: p would be too small.
+    assert best.endswith("it was chosen as the best of 2 by these same figures, which favours it.")
+    assert "chance" not in best and "p =" not in best
+    _, best = told(NO_BASELINE, seeded(1, [20.0, 21.0, 22.0]) + seeded(2, [23.0, 24.0, 25.0]))
+    assert "is 3.0 below it in each of 3 seeds alike" in best
 
 
 def test_nothing_healthy_is_nothing_to_recommend() -> None:

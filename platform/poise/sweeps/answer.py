@@ -6,14 +6,9 @@ than these bear out. Next: ``poise.sweeps.findings``.
 
 from collections.abc import Sequence
 
-from poise.sweeps.comparison import (
-    PROOF_NEEDS_SEEDS,
-    Comparison,
-    SettingRow,
-    differences,
-)
+from poise.sweeps.comparison import PROOF_NEEDS_SEEDS, Comparison, SettingRow
 from poise.sweeps.dose_response import DoseResponse
-from poise.sweeps.estimates import Difference, Estimate, Share, share_interval
+from poise.sweeps.estimates import Difference, Estimate, Share, paired_difference, share_interval
 from poise.sweeps.wording import listed, metric_name, number, p_value, unit
 
 SIGNIFICANT = 0.05
@@ -42,9 +37,9 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
     if not failed:
         fewest = min((row.condemned for row in rows), key=lambda share: share.n)
         return (
-            f"None of the {total} judged trials of {_settings(len(rows))} collapsed; "
-            f"{fewest.n} {'seed' if fewest.n == 1 else 'seeds'} of a setting leave a chance of up "
-            f"to {fewest.high:.0%} open."
+            f"None of the {total} judged trials of {_settings(len(rows))} collapsed, got "
+            f"stuck or diverged; {_seeds(fewest.n)} of a setting leave a chance of up to "
+            f"{fewest.high:.0%} open."
         )
     if len(failed) > _MOST_NAMED:
         return _many(comparison, rows, dose)
@@ -99,9 +94,16 @@ def _how_sure(comparison: Comparison, best: SettingRow, others: Sequence[Setting
         return f"that is {_difference(comparison, best.difference, 'the baseline')}"
     if not others:
         return "no other setting stayed healthy"
-    second = others[0]
-    to_best = differences([second, *others[1:]], best)[second.setting]
-    return f"the second, {second.label}, is {_difference(comparison, to_best, 'it')}"
+    return _second(comparison, best, others)
+
+
+def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]) -> str:
+    """Without a test: whichever is best was chosen on the very figures that it would test."""
+    to_best = paired_difference(others[0].values, best.values)
+    return (
+        f"the second, {others[0].label}, is {_difference(comparison, to_best, 'it')}; "
+        f"it was chosen as the best of {len(others) + 1} by these same figures, which favours it"
+    )
 
 
 def _baseline_is_best(others: Sequence[SettingRow]) -> str:
@@ -128,8 +130,10 @@ def _difference(comparison: Comparison, difference: Difference, reference: str) 
     if difference.low is None or difference.high is None:
         return f"{text}, of {_seeds(difference.n)} in common, which proves nothing"
     low, high = number(metric, difference.low), number(metric, difference.high)
-    if difference.p_holm is None:
+    if difference.p_holm is None and difference.low == difference.high:
         return f"{text} in each of {_seeds(difference.n)} alike"
+    if difference.p_holm is None:
+        return f"{text} (95 % interval {low} to {high})"
     verdict = "more than chance" if _is_real(difference) else "which may be chance"
     corrected = p_value(difference.p_holm)
     return f"{text} (95 % interval {low} to {high}, corrected {corrected}), {verdict}"
