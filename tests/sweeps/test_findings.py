@@ -11,6 +11,7 @@ import yaml
 from poise.config import Space
 from poise.sweeps.curves import bands_of, curves_of, points_per_curve
 from poise.sweeps.findings import Findings, find
+from poise.sweeps.records import Change
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.table import render_csv
 from poise.training.checkpoint import History
@@ -129,6 +130,23 @@ def test_the_markdowns_tables_are_rectangular(findings: Findings) -> None:
     assert len(tables) > 5
     for table in filter(None, tables):
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table[0]
+
+
+def test_a_reason_can_neither_break_the_markdowns_table_nor_begin_a_tag() -> None:
+    lost = trial_record(0, 0, None, None, state="failed", reason="a\nb | <module> is none")
+    space = make_space(question="Is it\n<b>so</b>?", published="Two\nlines.")
+    text = render_markdown(find(make_study(space), [lost], {}))
+    assert "| a b \\| &lt;module> is none |" in text
+    assert "**Asked.** Is it &lt;b>so&lt;/b>?\n" in text and "**Published.** Two lines.\n" in text
+
+
+def test_what_changed_on_the_way_is_told_with_the_trial() -> None:
+    changes = (Change(40, "t02-s0", "/there", {TEMPERATURE: 0.07}),)
+    found = find(make_study(), [trial_record(0, 0, 20.0, changes=changes)], {})
+    told = f"from step 40 of t02-s0 on: {TEMPERATURE}=0.07"
+    assert f"| teacher_temp=0.04 ({told}) | 0 |" in render_markdown(found)
+    (row,) = csv.DictReader(io.StringIO(render_csv(found)))
+    assert (row["changes"], row[TEMPERATURE]) == (told, "0.04")
 
 
 def test_the_csv_has_one_row_per_trial_and_one_column_per_fact(findings: Findings) -> None:

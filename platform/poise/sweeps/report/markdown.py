@@ -10,6 +10,7 @@ from poise.sweeps.findings import Findings, SettingCurves, TrialFinding
 from poise.sweeps.outcomes import outcome
 from poise.sweeps.report.digits import NOTHING, chance, counted, interval, p_value, shown, signed
 from poise.sweeps.selection import Choice
+from poise.sweeps.wording import described
 
 _POINTS = (0.0, 0.25, 0.5, 1.0)
 """Of a training, at which its curves are read."""
@@ -34,10 +35,10 @@ def render_markdown(findings: Findings) -> str:
 def _opening(findings: Findings) -> Iterator[str]:
     yield from (f"# {findings.study}", "")
     if findings.question:
-        yield from (f"**Asked.** {findings.question}", "")
+        yield from (f"**Asked.** {_inline(findings.question)}", "")
     yield from (f"**Answer.** {' '.join(findings.answer)}", "")
     if findings.published:
-        yield from (f"**Published.** {findings.published}", "")
+        yield from (f"**Published.** {_inline(findings.published)}", "")
     if findings.registered:
         yield from (f"**Registered.** Trial {findings.best} as `{findings.registered}`.", "")
 
@@ -167,13 +168,13 @@ def _trial(trial: TrialFinding, metric: str) -> list[str]:
     record = trial.record
     return [
         record.trial.name,
-        trial.label,
+        _with(trial.label, described(record.changes)),
         str(record.trial.seed),
         _with(outcome(record), record.stopped_by and f"stopped by {record.stopped_by}"),
         shown(trial.onset_step, 0),
         shown(record.metrics.get(metric)),
         shown(record.step, 0),
-        record.verdict.evidence if record.verdict else record.reason,
+        _inline(record.verdict.evidence if record.verdict else record.reason),
     ]
 
 
@@ -244,6 +245,11 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     for line in (headers, ["---"] * len(headers), *rows):
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |"
     yield ""
+
+
+def _inline(text: str) -> str:
+    """Somebody else's text, which must neither end a line nor begin a tag."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _with(text: str, aside: str | None) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 from poise.sweeps.findings import Findings
 from poise.sweeps.outcomes import is_condemned, outcome
 from poise.sweeps.records import TrialRecord
+from poise.sweeps.wording import described
 
 
 def render_csv(findings: Findings) -> str:
     """Settings under their dotted keys, then how the trial ended, then every metric's last value.
 
-    What is not known, and what is not finite, is empty.
+    Settings are those that the trial began with; ``changes`` has what came after. What is not
+    known, and what is not finite, is empty.
     """
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)
@@ -38,6 +40,7 @@ def _row(record: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> di
         "setting": trial.setting + 1,
         **{key: trial.settings.get(key) for key in keys},
         "seed": trial.seed,
+        "changes": described(record.changes),
         "state": record.state,
         "stopped_by": record.stopped_by,
         "outcome": outcome(record),
