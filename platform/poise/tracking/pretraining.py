@@ -33,6 +33,7 @@ from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.job import BACKBONE_FOLDER, Job, Origin, Outcome
+from poise.training.loop import is_lost
 from poise.training.report import RunObserver
 from poise.training.schedule import Timetable
 from poise.training.worker import fit, steps_per_epoch
@@ -120,7 +121,8 @@ def judged(run_id: str, outcome: Outcome, recipe: Recipe, timetable: Timetable) 
     history = outcome.history
     verdict = judge(history, recipe.objective.signals, timetable.planned_steps)
     early = history[-1][0] < timetable.total_steps
-    stopped = early and recipe.training.stop_collapsed
+    lost = is_lost(history[-1][1])  # ends a run by itself, whoever watches it
+    stopped = early and recipe.training.stop_collapsed and not lost
     by = CollapseStopper.name if stopped else None
     return Finished(run_id, outcome.checkpoint, verdict, history, by)
 
