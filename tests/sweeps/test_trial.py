@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from poise.sweeps.records import Change
+from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.sweeps.trial import Context, _stopping_is_no_failure, _Superseded, carry_out
 from poise.tracking.ending import _status_after
-from poise.tracking.runs import create_study_run
+from poise.tracking.runs import create_study_run, create_trial_run
 from poise.tracking.store import open_store
 from tests.sweeps.builders import TEMPERATURE, make_record, make_study
 
@@ -28,6 +28,28 @@ def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
         "study s, trial t01: optimizer.warmup_epochs=9.0 is longer than training.epochs=2",
     )
     assert parent.store.client.get_run(record.run_id).info.status == "FAILED"
+
+
+def test_a_trial_that_failed_is_charged_for_the_steps_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    study = make_study()
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+
+    def fail(_: Trial, context: Context, record: TrialRecord) -> TrialRecord:
+        run = create_trial_run(context.run, "t01", study.trial_folder("t01"))
+        study.write(replace(record, run_id=run.run_id))
+        writer = run.open_writer()
+        writer.log(6, {"loss/total": 1.0})
+        writer.close()
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("poise.sweeps.trial._train", fail)
+    trial = Trial("t01", 0, {TEMPERATURE: 0.04}, 0)
+    carry_out(trial.as_config(), Context(study, str(tmp_path), parent, board=None))
+    record = study.record("t01")
+    assert record is not None and (record.state, record.step) == ("failed", 6)
 
 
 def test_losing_its_workers_to_the_scheduler_is_not_a_trials_own_failure(

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mlflow.exceptions import MlflowException
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
 from poise.sweeps.records import Study, TrialRecord, interrupted
+from poise.sweeps.referee import seen_history
 from poise.sweeps.settings import Trial
 from poise.sweeps.wording import described
 from poise.tracking.ending import controlled
@@ -59,8 +61,19 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     except _Superseded:
         return  # the study's process has settled it, or begun it again
     except Exception as error:
-        record = replace(study.record(trial.name) or record, state="failed", reason=reason(error))
+        record = study.record(trial.name) or record
+        step = _last_step(context, record)
+        record = replace(record, state="failed", reason=reason(error), step=step)
     study.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
+
+
+def _last_step(context: Context, record: TrialRecord) -> int:
+    """That a trial which failed is known to have made: they were paid for all the same."""
+    try:
+        seen = seen_history(context.run, record)
+    except (MlflowException, PoiseError):  # the store may be what it failed for
+        return record.step
+    return max(record.step, seen[-1][0] if seen else 0)
 
 
 def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
