@@ -5,7 +5,9 @@ import torch
 
 from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
+from poise.sweeps.pace import kind_of
 from poise.sweeps.records import Study
+from tests.builders import tiny_recipe
 from tests.sweeps.builders import make_record
 
 STEPS = 4  # of every trial
@@ -42,6 +44,33 @@ def test_finished_trials_of_its_kind_tell_how_long_a_step_takes(space_file: Path
 def test_what_each_kind_of_trial_takes_is_measured_for_itself(space_file: Path) -> None:
     local_views = "parameters.data.views.local_count={choice: [0, 2]}"
     assert len(forecast(ablation(space_file, local_views)).paces) == 2
+    prototypes = "parameters.objective.num_prototypes={choice: [32, 64]}"
+    assert len(forecast(ablation(space_file, prototypes)).paces) == 2
+
+
+def test_what_decides_how_long_a_step_takes_tells_kinds_of_trials_apart() -> None:
+    kind = kind_of(tiny_recipe())
+    for alike in ({"objective__student_temp": 0.2}, {"objective__freeze_last_layer_epochs": 0}):
+        assert kind_of(tiny_recipe(**alike)) == kind
+    for other in (
+        {"objective__head": {"num_layers": 1}},
+        {"training__precision": "bf16"},
+        {"training__compile": True},
+        {"training__cpus_per_worker": 2},
+    ):
+        assert kind_of(tiny_recipe(**other)) != kind
+
+
+def test_what_the_budget_has_no_room_for_is_told_and_nothing_is_written(space_file: Path) -> None:
+    for budget, fitting in (
+        ("budget.trials=3", 3),
+        (f"budget.steps={2 * STEPS + 3}", 2),
+        ("budget.trials=4", 4),
+    ):
+        study = ablation(space_file, budget)
+        expected = forecast(study)
+        assert (expected.num_fitting, expected.lacks) == (fitting, budget if fitting < 4 else "")
+        assert not study.folder.exists()
 
 
 def test_it_says_so_where_it_cannot_be_known_here(

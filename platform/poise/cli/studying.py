@@ -147,7 +147,12 @@ def print_costs(study: Study, expected: Forecast) -> None:
     limits = study.space.budget.model_dump(exclude_none=True)
     if limits:
         told = ", ".join(f"budget.{name}={value:g}" for name, value in limits.items())
-        print(f"budget     {told}: trials that it has no room for wait")
+        num_waiting = len(expected.trials) - expected.num_fitting
+        room = f"{expected.num_fitting} of these trials fit"
+        if num_waiting:
+            room += f", {num_waiting} would wait for more than {expected.lacks}"
+        late = "; none begins that would end after the hours" if "hours" in limits else ""
+        print(f"budget     {told}: {room}{late}")
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:

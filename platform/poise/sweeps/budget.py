@@ -65,10 +65,14 @@ class Purse:
 
     def begin(self, trial: Trial) -> None:
         """Takes what a trial is planned to need."""
-        limited = self._budget.steps is not None
-        self._steps[trial.name] = self._planned_steps(trial) if limited else 0
+        self.set_aside(trial)
         self._running.add(trial.name)
         self._clock.keep()
+
+    def set_aside(self, trial: Trial) -> None:
+        """Counts what a trial is planned to need; nothing is written."""
+        limited = self._budget.steps is not None
+        self._steps[trial.name] = self._planned_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
         """Gives back what a trial did not need; all of it where it never came to a record."""

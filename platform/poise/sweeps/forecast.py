@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poise.config import Recipe
+from poise.sweeps.budget import Clock, Purse
 from poise.sweeps.pace import Pace, kind_of, pace_of
 from poise.sweeps.records import Study
 from poise.sweeps.settings import Trial
@@ -50,6 +51,11 @@ class Forecast:
 
     num_workers: int
     at_once: int
+    num_fitting: int
+    """Trials that the budget has room for, if none is stopped early."""
+
+    lacks: str
+    """The limit for which the others would wait; empty: none."""
 
     @property
     def steps(self) -> int:
@@ -88,6 +94,7 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
     by_kind: dict[Any, Recipe] = {kind_of(recipe): recipe for recipe in recipes}
     paces = {kind: pace_of(recipe) for kind, recipe in by_kind.items()}
     sizes = {kind: footprint(recipe) for kind, recipe in by_kind.items()}
+    num_fitting, lacks = _fitting(study, trials)
     return Forecast(
         tuple(
             _of_trial(trial, recipe, paces[kind_of(recipe)], sizes[kind_of(recipe)])
@@ -97,15 +104,31 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
         paces=tuple(paces.values()),
         footprint=footprint(study.recipe),
         num_workers=study.recipe.training.num_workers,
-        at_once=_at_once(study, len(trials)),
+        at_once=_at_once(study, num_fitting),
+        num_fitting=num_fitting,
+        lacks=lacks,
     )
 
 
+def _fitting(study: Study, trials: Sequence[Trial]) -> tuple[int, str]:
+    """How many of the trials the budget has room for, and the limit that ends them."""
+    purse = Purse(study, Clock(study))
+    for number, trial in enumerate(trials):
+        lacks = purse.lacks(trial)
+        if lacks:
+            return number, lacks
+        purse.set_aside(trial)
+    return len(trials), ""
+
+
 def _left(study: Study, only: Sequence[Trial] | None) -> list[Trial]:
-    done = {record.trial.name for record in study.records() if record.is_done}
+    records = study.records()
+    done = {record.trial.name for record in records if record.is_done}
     if study.decides_as_it_goes:
-        num_left = count_trials(study) - len(done)
-        return [Trial("", 0, {}, study.recipe.seed)] * num_left
+        begun = [record.trial.name for record in records if not record.is_done]
+        num_new = count_trials(study) - len(records)
+        names = [*begun, *(f"new-{number}" for number in range(num_new))]
+        return [Trial(name, 0, {}, study.recipe.seed) for name in names]
     return [t for t in (study.trials if only is None else only) if t.name not in done]
 
 

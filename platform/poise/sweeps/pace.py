@@ -28,6 +28,12 @@ from poise.training.worker import new_state, steps_per_epoch
 _STEPS = 3  # measured, after one that is not
 _IMAGES = 32  # at most, of a step: larger ones are scaled
 
+_FREE = {
+    "student_temp", "teacher_temp", "warmup_teacher_temp", "warmup_teacher_temp_epochs",
+    "teacher_momentum", "final_teacher_momentum", "center_momentum", "freeze_last_layer_epochs",
+}  # fmt: skip
+"""Of an objective: numbers that a step computes with, whatever they are."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -43,13 +49,16 @@ class Pace:
 def kind_of(recipe: Recipe) -> tuple[Any, ...]:
     """What decides how long a step takes. Recipes that are alike in it are of one kind."""
     return (
-        recipe.objective.name,
+        str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
         str(recipe.backbone.model_dump(mode="json")),
         str(recipe.data.views.model_dump(mode="json")),
         recipe.data.dataset,
         recipe.training.batch_size,
         recipe.training.num_workers,
         recipe.training.device,
+        recipe.training.precision,
+        recipe.training.compile,
+        recipe.training.cpus_per_worker,
     )
 
 
