@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study, find_study
+from poise.sweeps.records import STUDY_FILE
 from poise.sweeps.report import REPORT_FILE
 from tests.sweeps.builders import make_record
 
@@ -40,3 +42,26 @@ def test_how_a_study_is_carried_out_may_change_and_what_it_is_may_not(space_file
         assert found.space.concurrency == 1
     with pytest.raises(PoiseError, match=re.escape("takes no seeds, only budget and concurrency")):
         find_study("a", None, ["seeds=[0,1]"])
+
+
+def test_a_study_of_another_version_is_refused_by_its_name_and_passed_over_without(
+    space_file: Path,
+) -> None:
+    for name, missing, message in (
+        ("older", "settings", "it has no 'settings'"),
+        ("other", "recipe", "data: Field required"),
+    ):
+        path = begin_study(str(space_file), name=name).folder / STUDY_FILE
+        content = json.loads(path.read_text())
+        if missing == "recipe":
+            del content[missing]["data"]
+        else:
+            del content[missing]
+        path.write_text(json.dumps(content))
+        with pytest.raises(PoiseError, match=re.escape(f"{path}: was written by")) as refused:
+            find_study(name, None)
+        assert message in str(refused.value)
+    with pytest.raises(PoiseError, match=r"cannot be read: .*older"):
+        find_study(None, str(space_file))
+    study = begin_study(str(space_file), name="a")
+    assert find_study(None, str(space_file)) == study

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from poise.config import PoiseError, Recipe, Space
 from poise.config.paths import home
 from poise.diagnostics import Verdict, VerdictKind
@@ -174,17 +176,38 @@ class Study:
 
 
 def load_study(folder: Path) -> Study:
-    """The study that ``save`` wrote."""
-    content = read_json(folder / STUDY_FILE)
-    return Study(
-        name=content["name"],
-        space=Space.model_validate(content["space"]),
-        recipe=Recipe.model_validate(content["recipe"]),
-        source=content["source"],
-        overrides=tuple(content["overrides"]),
-        command=content.get("command", "sweep"),
-        settings=tuple(content.get("settings", ())),
-    )
+    """The study that ``save`` wrote.
+
+    Raises:
+        PoiseError: its file cannot be read, or another version of Poise wrote it.
+    """
+    path = folder / STUDY_FILE
+    content = read_json(path)
+    try:
+        return Study(
+            name=content["name"],
+            space=Space.model_validate(content["space"]),
+            recipe=Recipe.model_validate(content["recipe"]),
+            source=content["source"],
+            overrides=tuple(content["overrides"]),
+            command=content.get("command", "sweep"),
+            settings=tuple(content["settings"]),  # without them nothing would be left to do
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise PoiseError(
+            f"{path}: was written by another version of Poise, or changed: {_lacking(error)}; "
+            "finish the study with that version, or begin another"
+        ) from None
+
+
+def _lacking(error: KeyError | TypeError | ValidationError) -> str:
+    """What a study's file lacks, in a few words."""
+    if isinstance(error, KeyError):
+        return f"it has no '{error.args[0]}'"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return "it is no study"
 
 
 def stored_study(name: str, asking: str) -> Study:

@@ -85,13 +85,19 @@ def named_study(name: str, command: Command, option: str) -> Study:
 
 def _latest_unfinished(space: str, command: Command) -> Study:
     paths = sorted(home().glob(f"*/{STUDY_FILE}"), key=lambda path: -path.stat().st_mtime)
-    studies = [study for study in map(load_study, (path.parent for path in paths))]
+    studies, unread = [], []
+    for path in paths:
+        try:
+            studies.append(load_study(path.parent))
+        except PoiseError:
+            unread.append(path.parent.name)  # another version's, and perhaps of another space
     of_space = [s for s in studies if s.space.name == space and s.command == command]
     for study in of_space:
         if not is_finished(study):
             return study
     seen = f"all {len(of_space)} are finished" if of_space else "there is none"
-    raise PoiseError(f"--resume: {home()} holds no unfinished study of {space}: {seen}")
+    skipped = f" (cannot be read: {', '.join(unread)})" if unread else ""
+    raise PoiseError(f"--resume: {home()} holds no unfinished study of {space}: {seen}{skipped}")
 
 
 def check_same(
