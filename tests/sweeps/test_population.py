@@ -10,7 +10,8 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from poise.config import PoiseError
-from poise.sweeps.population import Population, check_population
+from poise.sweeps import choose_trials
+from poise.sweeps.population import Population, check_at_once, check_population
 from poise.sweeps.records import Change, Study
 from poise.sweeps.searching import scheduler
 from poise.sweeps.settings import draw_settings
@@ -128,6 +129,7 @@ def test_a_population_that_could_exchange_nothing_is_refused_before_it_starts(
         (momentum, {"searcher": {"name": "optuna"}}, "searcher optuna would learn from"),
         (momentum, {"seeds": [0]}, "needs a population, and there is one trial"),
         (momentum, {"seeds": [0, 1, 2]}, "its 3 trials at once, and only 2 run at once"),
+        (momentum, {"budget": {"trials": 1}}, "budget.trials=1 lets fewer begin"),
         (
             momentum,
             {"scheduler": {"name": "pbt", "options": {"synch": True}}},
@@ -139,6 +141,20 @@ def test_a_population_that_could_exchange_nothing_is_refused_before_it_starts(
         study = population_of(tmp_path / str(number), parameters, **changes)
         with pytest.raises(PoiseError, match=re.escape(message)):
             check_population(study)
+
+
+def test_a_machine_that_is_too_small_for_a_population_is_told_in_cpus(tmp_path: Path) -> None:
+    study = population_of(tmp_path, {MOMENTUM: {"choice": VALUES}})
+    check_at_once(study, num_cpus=2)
+    message = "its 2 trials at once, which needs 2 CPUs, 1 for each, and this machine has 1;"
+    with pytest.raises(PoiseError, match=message):
+        check_at_once(study, num_cpus=1)
+
+
+def test_a_part_of_a_population_is_not_run_by_itself(tmp_path: Path) -> None:
+    study = population_of(tmp_path, {MOMENTUM: {"choice": VALUES}})
+    with pytest.raises(PoiseError, match="--only seed=0: scheduler pbt trains all trials"):
+        choose_trials(study, ["seed=0"])
 
 
 def test_checkpoints_that_never_meet_the_metric_are_refused(tmp_path: Path) -> None:

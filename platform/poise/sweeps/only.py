@@ -35,6 +35,11 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
             f"--only {words[0]}: searcher {study.space.searcher.name} decides as it goes which "
             "trials there are; leave --only out"
         )
+    if study.space.scheduler.name == "pbt":
+        raise PoiseError(
+            f"--only {words[0]}: scheduler pbt trains all trials of a study at once; leave --only "
+            "out"
+        )
     names = [word for word in words if "=" not in word]
     _check_names(study, names)
     conditions: dict[str, list[Any]] = {}

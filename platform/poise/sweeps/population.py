@@ -23,6 +23,7 @@ from poise.config import PoiseError, Space
 from poise.config.space import Sampler
 from poise.sweeps.records import Change, Study
 from poise.sweeps.settings import domain
+from poise.training.capacity import cpus_needed
 from poise.training.schedule import Timetable
 from poise.training.worker import steps_per_epoch
 
@@ -119,16 +120,40 @@ def check_population(study: Study) -> None:
         raise PoiseError(f"{source}: scheduler pbt: leave out the option '{_STEPS_TOGETHER}'")
     if len(study.trials) < 2:
         raise PoiseError(f"{source}: scheduler pbt needs a population, and there is one trial")
-    check_at_once(len(study.trials), space.concurrency, source)
+    check_conduct(study)
     _check_intervals(study)
 
 
-def check_at_once(size: int, concurrency: int, source: str) -> None:
-    """Raises PoiseError where a part of the population would have to wait for the other."""
-    if concurrency < size:
+def check_conduct(study: Study) -> None:
+    """Raises PoiseError where a study is to be carried out one part of its population at a time.
+
+    Asked whenever it goes on, too: budget and concurrency may have changed since it began.
+    """
+    space, source = study.space, study.source
+    done = sum(record.is_done for record in study.records())
+    size, left = len(study.trials), len(study.trials) - done
+    if space.concurrency < left:
         raise PoiseError(
-            f"{source}: scheduler pbt trains its {size} trials at once, and only {concurrency} "
-            "run at once; raise concurrency or, where this machine is too small, take fewer trials"
+            f"{source}: scheduler pbt trains its {left} trials at once, and only "
+            f"{space.concurrency} run at once; set concurrency={left}"
+        )
+    if left and space.budget.trials is not None and space.budget.trials < size:
+        raise PoiseError(
+            f"{source}: scheduler pbt trains its {size} trials at once, and "
+            f"budget.trials={space.budget.trials} lets fewer begin; leave it out, or take fewer "
+            "trials"
+        )
+
+
+def check_at_once(study: Study, num_cpus: float) -> None:
+    """Raises PoiseError where this machine would let a part of the population wait."""
+    done = sum(record.is_done for record in study.records())
+    left, each = len(study.trials) - done, cpus_needed(study.recipe)
+    if left * each > num_cpus:
+        raise PoiseError(
+            f"{study.source}: scheduler pbt trains its {left} trials at once, which needs "
+            f"{left * each:g} CPUs, {each:g} for each, and this machine has {num_cpus:g}; take "
+            "fewer trials, or set RAY_ADDRESS to a larger cluster"
         )
 
 

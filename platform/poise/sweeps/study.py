@@ -26,7 +26,7 @@ from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
 from poise.sweeps.outcomes import best_of
-from poise.sweeps.population import check_at_once
+from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.referee import Referee, end_interrupted, seen_history
 from poise.sweeps.report import write_report
@@ -106,10 +106,12 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         PoiseError: the store or the cluster does not answer, or no trial would ever fit.
         KeyboardInterrupt: after everything that ran was stopped and marked as killed.
     """
+    os.environ.update(_CONDUCT)  # before Ray starts, whose processes inherit it
+    if study.space.scheduler.name == "pbt":
+        _check_whole(study)
     study.save()  # as it is carried out now: extended, or with a larger budget
     store = open_store()
     reconcile(store)
-    os.environ.update(_CONDUCT)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
     start_ray()
     manifest = Manifest.read(study.recipe.data.dataset)
@@ -125,6 +127,14 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
             end_interrupted(study, run)
             raise
         return _conclude(study, run, lacks)
+
+
+def _check_whole(study: Study) -> None:
+    """Refuses to train a part of a population, before anything is created."""
+    check_conduct(study)
+    if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
+        start_ray()
+        check_at_once(study, ray.cluster_resources().get("CPU", 0))
 
 
 def _run_trials(
@@ -143,8 +153,6 @@ def _run_trials(
     done = sum(record.is_done for record in records)
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, _concurrency(study, say))
-    if study.space.scheduler.name == "pbt":
-        check_at_once(num_left, concurrency, study.source)
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     referee = Referee(study, run, say)
     searcher = TrialSearcher(source, referee.plan, referee.settle)
