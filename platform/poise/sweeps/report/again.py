@@ -7,7 +7,7 @@ from poise.config import PoiseError
 from poise.sweeps.records import stored_study
 from poise.sweeps.report.files import Report, write_report
 from poise.tracking.reading import find_study_run
-from poise.tracking.store import open_store
+from poise.tracking.store import open_store, redacted
 
 
 def report_study(name: str) -> Report:
@@ -17,10 +17,11 @@ def report_study(name: str) -> Report:
         PoiseError: there is no such study, or it has not begun.
     """
     study = stored_study(name, "report")
-    run = find_study_run(open_store(), study.name, study.folder)
+    store = open_store()
+    run = find_study_run(store, study.name, study.folder)
     if run is None:
         raise PoiseError(
-            f"report {name}: MLflow has no run of it; begin it with "
-            f"`poise {study.command} --resume {name}`"
+            f"report {name}: MLflow at {redacted(store.uri)} has no run of it; begin it with "
+            f"`poise {study.command} --resume {name}`, or name the store that has it"
         )
     return write_report(study, run)
