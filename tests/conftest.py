@@ -51,6 +51,6 @@ def ray_cluster() -> Iterator[None]:
 
     from poise.data.ray_runtime import start_ray
 
-    start_ray()
+    start_ray(ends_runs=True)
     yield
     ray.shutdown()

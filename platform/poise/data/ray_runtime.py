@@ -23,8 +23,13 @@ logger = logging.getLogger(__name__)
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
 
-def start_ray() -> None:
+def start_ray(ends_runs: bool = False) -> None:
     """Joins the cluster that RAY_ADDRESS names, else starts one on this machine.
+
+    Args:
+        ends_runs: whether runs may be ended from outside, as a scheduler of trials does. Ray Train
+            then frees what they held with the help of Ray's dashboard alone; without it the next
+            trial waits for ever.
 
     Raises:
         PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.
@@ -40,7 +45,7 @@ def start_ray() -> None:
         _join(address)
     else:
         logger.info("starting Ray on this machine …")
-        _start()
+        _start(ends_runs)
 
 
 def _join(address: str) -> None:
@@ -58,11 +63,11 @@ def _join(address: str) -> None:
         ) from None
 
 
-def _start() -> None:
+def _start(with_dashboard: bool) -> None:
     for attempt in range(1, _STARTS + 1):
         try:
-            # Its dashboard is ten processes that start with it, for a cluster of minutes.
-            _init(address="local", include_dashboard=False)
+            # The dashboard is ten processes that start with it, for a cluster of minutes.
+            _init(address="local", include_dashboard=with_dashboard)
             return
         except Exception as error:  # Ray raises bare ones when its node is slow to come up
             ray.shutdown()

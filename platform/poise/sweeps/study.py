@@ -113,7 +113,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
     store = open_store()
     reconcile(store)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
-    start_ray()
+    start_ray(ends_runs=study.space.scheduler.name != "fifo")
     manifest = Manifest.read(study.recipe.data.dataset)
     run = create_study_run(store, manifest.name, study.name, study.folder)
     with controlled(run):
@@ -133,7 +133,7 @@ def _check_whole(study: Study) -> None:
     """Refuses to train a part of a population, before anything is created."""
     check_conduct(study)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
-        start_ray()
+        start_ray(ends_runs=study.space.scheduler.name != "fifo")
         check_at_once(study, ray.cluster_resources().get("CPU", 0))
 
 
