@@ -101,7 +101,7 @@ def test_a_population_hands_weights_on_and_keeps_the_books_of_it(folder: Path) -
         folder,
         "population",
         trials=2,
-        scheduler={"name": "pbt", "options": {"perturbation_interval": 8}},
+        scheduler={"name": "pbt", "options": {"perturbation_interval": 24}},
         stop_collapsed=False,
     )
     assert [record.state for record in result.records] == ["finished", "finished"]
