@@ -9,6 +9,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests that need Ray on one worker of `pytest -n`: they share one cluster."""
     for item in items:
@@ -45,9 +46,13 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
     """One local Ray cluster for the whole session."""
     import ray
+
+    if "PYTEST_XDIST_WORKER" in os.environ:  # pytest 9.2 loses the groups of pytest-xdist 3.8
+        needing = [item for item in request.session.items if item.get_closest_marker("ray")]
+        assert all(item.nodeid.endswith("@ray") for item in needing), "two clusters would start"
 
     from poise.data.ray_runtime import start_ray
 
