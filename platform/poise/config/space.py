@@ -34,10 +34,20 @@ class Sampler(Strict):
 
 
 class SchedulerConfig(Strict):
-    """Which trials are stopped early. `options` go to Ray Tune's scheduler."""
+    """Which trials end early, or go on from another. `options` go to Ray Tune's scheduler."""
 
     name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def stops_trials(self) -> bool:
+        """Whether a trial may be taken away before it ends by itself."""
+        return self.name != "fifo"
+
+    @property
+    def changes_settings(self) -> bool:
+        """Whether a trial's settings may change while it trains: population-based training."""
+        return self.name == "pbt"
 
 
 class SearcherConfig(Strict):

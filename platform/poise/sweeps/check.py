@@ -60,7 +60,7 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
         source: the space's file, for messages.
     """
     reasons = {
-        f"scheduler.name={space.scheduler.name}": space.scheduler.name == "fifo",
+        f"scheduler.name={space.scheduler.name}": not space.scheduler.stops_trials,
         f"searcher.name={space.searcher.name}": space.searcher.name == "random",
         f"trials={space.trials}": space.trials == 1,
     }

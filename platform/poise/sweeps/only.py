@@ -35,7 +35,7 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
             f"--only {words[0]}: searcher {study.space.searcher.name} decides as it goes which "
             "trials there are; leave --only out"
         )
-    if study.space.scheduler.name == "pbt":
+    if study.space.scheduler.changes_settings:
         raise PoiseError(
             f"--only {words[0]}: scheduler pbt trains all trials of a study at once; leave --only "
             "out"

@@ -19,7 +19,8 @@ from poise.sweeps.settings import Trial
 from poise.sweeps.wording import describe, described, metric_name, number, unit
 from poise.tracking.ending import Status, finish
 from poise.tracking.pretraining import stopping_tags
-from poise.tracking.runs import Run, flatten, history, plan_trial_run, set_tags
+from poise.tracking.reading import read_histories
+from poise.tracking.runs import Run, flatten, plan_trial_run, set_tags
 from poise.tracking.writer import verdict_tags
 from poise.training.checkpoint import History
 
@@ -164,12 +165,7 @@ def seen_history(parent: Run, record: TrialRecord) -> History:
     """All metrics of a trial's run by step; empty where it has no run."""
     if record.run_id is None:
         return []
-    keys = parent.store.client.get_run(record.run_id).data.metrics
-    by_step: dict[int, dict[str, float]] = {}
-    for key, points in history(parent.store, record.run_id, keys).items():
-        for step, value in points:
-            by_step.setdefault(step, {})[key] = value
-    return sorted(by_step.items())
+    return read_histories(parent.store, [record.run_id])[record.run_id]
 
 
 def latest(seen: History) -> dict[str, float]:

@@ -67,7 +67,7 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
     space = load_space(path, for_space)
     recipe = load_recipe(Path(path).parent / space.recipe, for_recipe)
     recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
-    if space.scheduler.name == "pbt":
+    if space.scheduler.changes_settings:
         recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others go on from it
     for key in parse_overrides(for_recipe):
         if key == _STOPS:
@@ -123,7 +123,7 @@ def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 def check_trials(study: Study) -> None:
     """Every trial's recipe holds together, and its datasets are there and large enough."""
     scheduler(study.space, total_steps_of(study.recipe), study.source)
-    if study.space.scheduler.name == "pbt":
+    if study.space.scheduler.changes_settings:
         check_population(study)
     online_probes(study.recipe)
     if study.decides_as_it_goes:

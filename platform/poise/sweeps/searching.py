@@ -91,20 +91,25 @@ def scheduler(
         source: the space's file, for messages.
         exchange: told which trial goes on from which, where they do.
     """
+    # The last step is no step to stop a trial at, as `max_t` would be.
+    halving = {
+        "time_attr": "step",
+        "max_t": total_steps + 1,
+        "grace_period": max(1, total_steps // 8),
+        "reduction_factor": 2,
+    }
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "fifo": (FIFOScheduler, {}),
-        "asha": (
-            AsyncHyperBandScheduler,
-            {"grace_period": max(1, total_steps // 8), "reduction_factor": 2},
-        ),
+        "asha": (AsyncHyperBandScheduler, halving),
         # The asynchronous kind: the other pauses trials, and each pause costs a restart.
-        "hyperband": (
-            AsyncHyperBandScheduler,
-            {"grace_period": max(1, total_steps // 8), "reduction_factor": 2, "brackets": 3},
-        ),
+        "hyperband": (AsyncHyperBandScheduler, {**halving, "brackets": 3}),
         "median": (
             MedianStoppingRule,
-            {"grace_period": max(1, total_steps // 4), "min_samples_required": 3},
+            {
+                "time_attr": "step",
+                "grace_period": max(1, total_steps // 4),
+                "min_samples_required": 3,
+            },
         ),
         "pbt": (
             partial(Population, space, exchange),
@@ -112,11 +117,7 @@ def scheduler(
         ),
     }
     kind, options = kinds[space.scheduler.name]
-    if kind is AsyncHyperBandScheduler:
-        options["max_t"] = total_steps + 1  # at max_t it stops a trial; the last step is not one
-    if space.scheduler.name not in ("fifo", "pbt"):
-        options["time_attr"] = "step"
-    known = PopulationBasedTraining if space.scheduler.name == "pbt" else kind
+    known = PopulationBasedTraining if space.scheduler.changes_settings else kind
     check_options(known, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
     try:
         return kind(**{**options, **space.scheduler.options})

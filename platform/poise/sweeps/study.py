@@ -107,13 +107,13 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         KeyboardInterrupt: after everything that ran was stopped and marked as killed.
     """
     os.environ.update(_CONDUCT)  # before Ray starts, whose processes inherit it
-    if study.space.scheduler.name == "pbt":
+    start_ray(ends_runs=study.space.scheduler.stops_trials)
+    if study.space.scheduler.changes_settings:
         _check_whole(study)
     study.save()  # as it is carried out now: extended, or with a larger budget
     store = open_store()
     reconcile(store)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
-    start_ray(ends_runs=study.space.scheduler.name != "fifo")
     manifest = Manifest.read(study.recipe.data.dataset)
     run = create_study_run(store, manifest.name, study.name, study.folder)
     with controlled(run):
@@ -133,7 +133,6 @@ def _check_whole(study: Study) -> None:
     """Refuses to train a part of a population, before anything is created."""
     check_conduct(study)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
-        start_ray(ends_runs=study.space.scheduler.name != "fifo")
         check_at_once(study, ray.cluster_resources().get("CPU", 0))
 
 
@@ -186,7 +185,7 @@ def _tuner(
             max_concurrent_trials=concurrency,
             # A trial's process takes seconds to import its libraries; but one whose trial was
             # stopped is still busy with it, and Tune would fail the next trial for that.
-            reuse_actors=study.space.scheduler.name == "fifo",
+            reuse_actors=not study.space.scheduler.stops_trials,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),

@@ -56,14 +56,14 @@ def read_json_file(run: Run, name: str) -> dict[str, Any]:
 
 
 def read_histories(
-    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+    store: Store, run_ids: Sequence[str], metrics: Collection[str] | None = None
 ) -> dict[str, History]:
-    """The named metrics of runs, by step; of a step that was trained again, the later value.
+    """Metrics of runs, by step; of a step that was trained again, the later value.
 
     Args:
         store: where the runs are.
         run_ids: of the runs; one without any of the metrics has an empty history.
-        metrics: their names.
+        metrics: their names; none for all that the runs have.
     """
     if store.uri.startswith(("http://", "https://")):
         return _from_server(store, run_ids, metrics)
@@ -76,12 +76,13 @@ def read_histories(
 
 
 def _from_database(
-    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+    store: Store, run_ids: Sequence[str], metrics: Collection[str] | None
 ) -> Iterator[tuple[str, History]]:
     table: Any = SqlMetric.__table__
     columns = (table.c.step, table.c.key, table.c.value, table.c.is_nan)
-    query = sqlalchemy.select(*columns).where(table.c.key.in_(list(metrics)))
-    query = query.order_by(table.c.timestamp)
+    query = sqlalchemy.select(*columns).order_by(table.c.timestamp)
+    if metrics is not None:
+        query = query.where(table.c.key.in_(list(metrics)))
     engine = sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         for run_id in run_ids:
@@ -95,11 +96,12 @@ def _from_database(
 
 @explained()
 def _from_server(
-    store: Store, run_ids: Sequence[str], metrics: Collection[str]
+    store: Store, run_ids: Sequence[str], metrics: Collection[str] | None
 ) -> dict[str, History]:
     def read(run_id: str) -> History:
         logged = store.client.get_run(run_id).data.metrics
-        return _by_step(history(store, run_id, [name for name in metrics if name in logged]))
+        wanted = logged if metrics is None else [name for name in metrics if name in logged]
+        return _by_step(history(store, run_id, wanted))
 
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
         return dict(zip(run_ids, pool.map(read, run_ids), strict=True))
