@@ -19,12 +19,16 @@ ONE = (VerdictKind.SINGLE_PROTOTYPE,)
 ANY_COLLAPSE = tuple(kind for kind in VerdictKind if kind.startswith("collapsed"))
 LOST = (VerdictKind.DIVERGED, *ANY_COLLAPSE)
 STUCK = (VerdictKind.STUCK,)
+MEAN = (VerdictKind.PREDICTS_MEAN,)
 
+DATASETS = ("scenes", "cifar10")
 RECIPES = {
-    "scenes": ("pipelines/recipes/dino_scenes_demo.yaml", ("training.epochs=6",)),
-    "cifar10": ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", ("training.epochs=5",)),
+    ("dino", "scenes"): ("pipelines/recipes/dino_scenes_demo.yaml", ("training.epochs=6",)),
+    ("dino", "cifar10"): ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", ("training.epochs=5",)),
+    ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", ("training.epochs=10",)),
+    ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", ("training.epochs=8",)),
 }
-"""About 390 steps of 64 images each."""
+"""Steps of 64 images: about 390 of DINO, 630 of MAE, whose warm-up is longer."""
 
 BACKBONES = {
     "vit": (),
@@ -39,6 +43,7 @@ BACKBONES = {
 class LabelledRun:
     """One run to record."""
 
+    objective: str
     dataset: str
     backbone: str
     cause: str
@@ -51,6 +56,12 @@ class LabelledRun:
     def name(self) -> str:
         """Of its file."""
         return f"{self.dataset}-{self.backbone}-{self.cause}".replace(" ", "-")
+
+    @property
+    def recipe(self) -> tuple[str, tuple[str, ...]]:
+        """The recipe's file, and all that is changed in it."""
+        path, shortened = RECIPES[self.objective, self.dataset]
+        return path, (*shortened, *BACKBONES[self.backbone], *self.changes)
 
 
 def _temp(value: float) -> tuple[str, ...]:
@@ -81,11 +92,24 @@ CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
     "learning rate explodes": (LOST, ("seed=1", "optimizer.base_lr=4", "optimizer.clip_grad=0")),
     "learning rate none": (STUCK, ("optimizer.base_lr=1.0e-8", "optimizer.final_lr=0")),
 }
-"""Cause → right verdicts and what is changed in the recipe."""
+"""Cause → right verdicts and what is changed in the recipe, of DINO."""
+
+MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "masked as the recipe": (HEALTHY, ()),
+    "masked other seed": (HEALTHY, ("seed=1",)),
+    "masked by half": (HEALTHY, ("seed=2", "objective.mask_ratio=0.5")),
+    "masked learning rate too high": ((*LOST, *MEAN), ("optimizer.base_lr=0.4",)),
+    "masked learning rate none": (MEAN, ("optimizer.base_lr=1.0e-8", "optimizer.final_lr=0")),
+}
+"""The same of MAE, which takes no residual network."""
 
 RUNS = [
-    LabelledRun(dataset, backbone, cause, right, changes)
+    LabelledRun(objective, dataset, backbone, cause, right, changes)
+    for objective, causes, backbones in (
+        ("dino", CAUSES, tuple(BACKBONES)),
+        ("mae", MASKED_CAUSES, ("vit",)),
+    )
     for (cause, (right, changes)), dataset, backbone in itertools.product(
-        CAUSES.items(), RECIPES, BACKBONES
+        causes.items(), DATASETS, backbones
     )
 ]

@@ -2,8 +2,8 @@
 
 Run from the repository's root as ``python -m tests.corpus.record [--jobs 2] [--only TEXT]``; it
 needs the datasets that the recipes name (``poise data prepare``, as their headers say) and takes
-about a minute a run and core. Interrupted, it goes on where it was: each run has its own file
-until all are there and ``runs.parquet`` is written.
+about a minute a run and core. Interrupted, it goes on where it was: each run has its own file.
+``runs.parquet`` then takes these runs in and keeps the others that it holds.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -21,7 +22,7 @@ from poise.evaluation.online import online_probes
 from poise.training.loop import train_steps
 from poise.training.schedule import Timetable
 from poise.training.worker import new_state, steps_per_epoch
-from tests.corpus.causes import BACKBONES, RECIPES, RUNS, LabelledRun
+from tests.corpus.causes import RUNS, LabelledRun
 from tests.corpus.histories import CORPUS, Metrics
 
 LOG_EVERY_STEPS = 8
@@ -31,15 +32,9 @@ CPU = torch.device("cpu")
 
 def recipe_of(run: LabelledRun) -> Recipe:
     """The run's complete recipe."""
-    path, shortened = RECIPES[run.dataset]
-    changes = (
-        *shortened,
-        "training.device=cpu",
-        f"training.log_every_steps={LOG_EVERY_STEPS}",
-        *BACKBONES[run.backbone],
-        *run.changes,
-    )
-    return load_recipe(path, changes)
+    path, changes = run.recipe
+    logging = ("training.device=cpu", f"training.log_every_steps={LOG_EVERY_STEPS}")
+    return load_recipe(path, (*logging, *changes))
 
 
 def train(run: LabelledRun) -> list[tuple[int, Metrics]]:
@@ -84,17 +79,19 @@ def record(run: LabelledRun) -> None:
 
 def gather() -> None:
     """Makes one small file of all runs: single precision is more than a verdict needs."""
-    table = pa.concat_tables(pq.read_table(PARTS / f"{run.name}.parquet") for run in RUNS)
-    table = table.cast(
-        pa.schema(
-            {
-                "run": pa.dictionary(pa.int16(), pa.string()),
-                "step": pa.int16(),
-                "metric": pa.dictionary(pa.int16(), pa.string()),
-                "value": pa.float32(),
-            }
-        )
-    )
+    number = {"step": pa.int16(), "value": pa.float32()}
+    plain = pa.schema({"run": pa.string(), "metric": pa.string(), **number})
+    name = pa.dictionary(pa.int16(), pa.string())
+    small = pa.schema({"run": name, "metric": name, **number})
+    kept = pq.read_table(CORPUS).select(plain.names).cast(plain)
+
+    def read(run: LabelledRun) -> pa.Table:
+        path = PARTS / f"{run.name}.parquet"
+        if path.exists():
+            return pq.read_table(path).select(plain.names).cast(plain)
+        return kept.filter(pc.equal(kept["run"], run.name))
+
+    table = pa.concat_tables(map(read, RUNS)).cast(small)
     pq.write_table(table, CORPUS, compression="zstd", compression_level=19)
 
 
@@ -109,8 +106,7 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=8) as pool:
         for _ in pool.imap_unordered(record, chosen):
             pass
-    if not arguments.only:
-        gather()
+    gather()
 
 
 if __name__ == "__main__":
