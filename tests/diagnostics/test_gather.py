@@ -18,13 +18,16 @@ def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Te
     student = torch.randn(4, 12, 9, generator=generator)
     pixels = torch.randn(2, 12, 5, generator=generator)
     patches = torch.randn(12, 4, 6, generator=generator)
+    norms = 3 * torch.randn(12, 7, generator=generator).exp()  # of [cls], two registers, patches
     losses = torch.arange(12.0)
     rows = slice(rank * 12 // num_workers, (rank + 1) * 12 // num_workers)
     observation = Observation(
         features=features[:, rows],
         teacher_probs=teacher[:, rows],
         student_logits=student[:, rows],
-        tokens=LastTokens(patches[rows], 3 * patches[rows].norm(dim=-1), patches[rows, 0]),
+        tokens=LastTokens(
+            patches[rows], norms[rows, 3:], patches[rows, 0], norms[rows, 0], norms[rows, 1:3]
+        ),
         prototypes=torch.eye(9),
         center=torch.arange(9.0),
         predictions=pixels[0, rows],
@@ -50,7 +53,7 @@ def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Pat
     window = AssignmentWindow()
     for _ in range(2):
         alone = dict(diagnose(*_share(0, 1), window))
-    groups = {"teacher", "student", "features", "patches", "prototypes", "loss", "center"}
+    groups = {"teacher", "student", "features", "patches", "tokens", "prototypes", "loss", "center"}
     assert groups <= {name.split("/")[0] for name in alone}
     for rank in range(2):
         rows = torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poise.config import Recipe
-from poise.config.metrics import LABEL_FREE, LABELLED, PATCHES
+from poise.config.metrics import LABEL_FREE, LABELLED, PATCHES, REGISTERS
 from poise.data.batch import ViewBatch
 from poise.data.photometry import Photometry
 from poise.objectives import build_objective
@@ -56,9 +56,15 @@ def test_a_run_logs_exactly_the_names_that_trials_may_be_compared_by(
     build: Callable[..., Recipe], changes: dict[str, Any]
 ) -> None:
     recipe = build(**changes)
+    assert logged(recipe) == promised(recipe) - {*REGISTERS}
+
+
+@pytest.mark.parametrize("build", [tiny_recipe, tiny_masked_recipe], ids=["dino", "mae"])
+def test_registers_are_told_of_where_there_are_some(build: Callable[..., Recipe]) -> None:
+    recipe = build(backbone__num_registers=2)
     assert logged(recipe) == promised(recipe)
 
 
 def test_a_residual_network_logs_all_but_patches() -> None:
     recipe = tiny_recipe(backbone={"name": "resnet18", "drop_path": 0})
-    assert logged(recipe) == promised(recipe) - {*PATCHES}
+    assert logged(recipe) == promised(recipe) - {*PATCHES, *REGISTERS}

@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 
 from poise.config.recipe import BackboneConfig
-from poise.models.backbone import build_backbone
+from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.last_tokens import last_tokens
+from poise.models.relative import RelativeBackbone
 from tests.builders import TINY_VIT
 
 
@@ -21,6 +24,40 @@ def test_tokens_are_those_of_evaluation_however_training_drops() -> None:
     assert found is not None and found.class_tokens is not None
     assert found.patches.shape == (3, 16, 24) and not found.patches.requires_grad
     torch.testing.assert_close(found.class_tokens, backbone.eval()(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "num_registers", "has_class"),
+    [
+        ("vit_tiny_patch16_224", TINY_VIT, 0, True),
+        ("vit_tiny_patch16_224", TINY_VIT, 2, True),
+        (
+            "vit_tiny_patch16_224",
+            {**TINY_VIT, "class_token": False, "global_pool": "avg"},
+            2,
+            False,
+        ),
+        ("eva02_tiny_patch14_224", TINY_VIT, 2, True),
+    ],
+    ids=["[cls]", "[cls] and registers", "registers", "rotary positions"],
+)
+def test_each_kind_of_token_has_norms_where_a_backbone_has_it(
+    name: str, options: dict[str, Any], num_registers: int, has_class: bool
+) -> None:
+    config = BackboneConfig(name=name, num_registers=num_registers, drop_path=0, options=options)
+    backbone = build_backbone(config, image_px=16).eval()
+    assert isinstance(backbone, VitBackbone | RelativeBackbone)
+    images = torch.randn(3, 3, 16, 16)
+    found = last_tokens(backbone, images)
+    assert found is not None
+    kinds = [
+        found.class_norms[:, None] if found.class_norms is not None else None,
+        found.register_norms,
+        found.patch_norms,
+    ]
+    assert [kind is not None for kind in kinds] == [has_class, num_registers > 0, True]
+    together = torch.cat([kind for kind in kinds if kind is not None], dim=1)
+    torch.testing.assert_close(together, backbone.block_outputs(images, 1)[0].norm(dim=-1))
 
 
 @pytest.mark.parametrize("scale", [1.0, 50.0])

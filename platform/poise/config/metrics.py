@@ -53,9 +53,14 @@ PATCHES = (
     "patches/norm_q90",
     "patches/norm_q99",
     "patches/norm_max",
+    "patches/norm_bimodality",
     "patches/outlier_share",
+    "tokens/cls_norm",
 )
-"""Of transformers; residual networks have no patches."""
+"""Of transformers; residual networks have no patches. What is of [cls], where there is one."""
+
+REGISTERS = ("tokens/register_norm",)
+"""Of transformers with registers."""
 
 TEACHER = (
     "loss/over_ln_k",

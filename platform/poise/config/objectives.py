@@ -16,6 +16,7 @@ from poise.config.metrics import (
     PARTS,
     PATCHES,
     RECONSTRUCTION,
+    REGISTERS,
     TEACHER,
     TRAINING,
 )
@@ -46,12 +47,13 @@ class Signals:
         """The names under which a run on such views logs what its trials can be compared by.
 
         Of ``poise.config.metrics`` those in ``LABELLED`` and ``LABEL_FREE`` only as the recipe's
-        evaluation says, and those in ``PATCHES`` only if the backbone is a transformer.
+        evaluation says, and those in ``PATCHES`` and ``REGISTERS`` only if the backbone is a
+        transformer and has them.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
             LABELLED + LABEL_FREE + TRAINING: True,
-            PARTS + FEATURES + PATCHES: has_teacher or self.reconstructs,
+            PARTS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,
             LOCAL_PAIRS: has_teacher and views.local_count > 0,

@@ -9,6 +9,7 @@ Collectives are called in an order that depends on what an observation has, neve
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,12 +123,8 @@ def _features(features: Tensor) -> dict[str, Tensor]:
 
 
 def _tokens(tokens: LastTokens) -> dict[str, Tensor]:
-    def gathered(rows: Tensor) -> Tensor:
-        return rows_of_all_workers(rows, OBSERVED_IMAGES)
-
-    classes = tokens.class_tokens
-    return patch_metrics(
-        gathered(tokens.patches),
-        None if classes is None else gathered(classes),
-        gathered(tokens.patch_norms),
-    )
+    gathered: dict[str, Any] = {
+        name: None if rows is None else rows_of_all_workers(rows, OBSERVED_IMAGES)
+        for name, rows in vars(tokens).items()
+    }
+    return patch_metrics(LastTokens(**gathered))

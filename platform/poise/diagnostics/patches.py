@@ -1,8 +1,7 @@
 """Whether patches still tell where they are, and whether some have been turned into scratch paper.
 
-In: patch tokens [B, N, D], class tokens [B, D], and the norms [B, N] of patch tokens as the last
-block leaves them. Out: 0-dimensional tensors on the same device. Next:
-``poise.diagnostics.observe``.
+In: the last tokens of B images with N patches each, and the norms of all tokens as the last block
+leaves them. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
 
 Norms must be those in front of the last norm, which would make all alike: through it no outlier of
 the published models shows. Of tokens that are not finite every number is NaN.
@@ -14,31 +13,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from poise.models.last_tokens import LastTokens
+
 _QUANTILES = {"q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1.0}
 _DEVIATIONS = 5.0  # of a robust standard deviation: of normal log norms one in three million
 _LEAST_FACTOR = 2.0  # outliers are ten times as long as the rest, so half of that is none
 _STD_OVER_MAD = 1.4826  # of a normal distribution
+_ROUNDING = 1e-6  # a standard deviation of ln norm that float32 makes by itself
 
 
-def patch_metrics(
-    patches: Tensor, class_tokens: Tensor | None, norms: Tensor | None
-) -> dict[str, Tensor]:
+def patch_metrics(tokens: LastTokens) -> dict[str, Tensor]:
     """Every number that there is something to take it from, by the name under which it is logged.
 
-    Args:
-        patches: [B, N, D], as features are read: after the last norm.
-        class_tokens: [B, D], likewise; none for a backbone without.
-        norms: [B, N] L2 norms of the patches before the last norm; none where they are not known.
+    Features are read after the last norm, lengths before it.
     """
-    numbers = {}
-    if patches.shape[1] > 1:
-        numbers["patches/cosine"] = patch_cosine(patches)
-    if class_tokens is not None:
-        numbers["patches/cls_cosine"] = class_cosine(patches, class_tokens)
-    if norms is not None:
-        quantiles = norm_quantiles(norms)
-        numbers |= {f"patches/norm_{name}": value for name, value in quantiles.items()}
-        numbers["patches/outlier_share"] = outlier_share(norms)
+    quantiles = norm_quantiles(tokens.patch_norms)
+    numbers = {f"patches/norm_{name}": value for name, value in quantiles.items()}
+    numbers["patches/norm_bimodality"] = norm_bimodality(tokens.patch_norms)
+    numbers["patches/outlier_share"] = outlier_share(tokens.patch_norms)
+    if tokens.patches.shape[1] > 1:
+        numbers["patches/cosine"] = patch_cosine(tokens.patches)
+    if tokens.class_tokens is not None:
+        numbers["patches/cls_cosine"] = class_cosine(tokens.patches, tokens.class_tokens)
+    if tokens.class_norms is not None:
+        numbers["tokens/cls_norm"] = mean_norm(tokens.class_norms)
+    if tokens.register_norms is not None:
+        numbers["tokens/register_norm"] = mean_norm(tokens.register_norms)
     return numbers
 
 
@@ -97,9 +97,49 @@ def outlier_share(norms: Tensor) -> Tensor:
     Healthy: 0. Broken: 0.01 to 0.03 (published: 0.024), patches that hold nothing of their place;
     add registers (``backbone.num_registers``). Read it beside the quantiles.
     """
-    logs = norms.float().flatten().clamp(min=torch.finfo(torch.float32).tiny).log()
+    logs = _logs(norms)
     median = logs.median()
     deviation = _STD_OVER_MAD * (logs - median).abs().median()
     limit = median + (_DEVIATIONS * deviation).clamp(min=math.log(_LEAST_FACTOR))
     share = (logs > limit).float().mean()
     return torch.where(logs.isfinite().all(), share, torch.nan)
+
+
+def norm_bimodality(norms: Tensor) -> Tensor:
+    """Sarle's coefficient of the logarithms of norms [B, N]: (γ² + 1) / κ, above 0 and at most 1.
+
+    γ is the skewness and κ the kurtosis (3 of a normal distribution) of all patches given, without
+    the correction for few of them. 1/3: normal; 5/9: uniform; 1: two values. 0 stands for norms
+    that are equal but for rounding. It is of moments, so that a long tail alone raises it, and it
+    needs two groups of some size: the first few outliers lower it, as κ grows before γ² does, and
+    ``outlier_share`` has seen them already.
+
+    Source: SAS/STAT user's guide, procedure CLUSTER; Pfister et al. (Frontiers in Psychology 4:700,
+    2013); that norms have two modes is of registers (arXiv 2309.16588, section 2.1). Cost: O(B·N).
+
+    Healthy: near 1/3. Broken: above 5/9, two groups of patches; together with ``outlier_share``
+    above 0 the longer ones have become scratch paper: add registers.
+    """
+    logs = _logs(norms).double()
+    apart = logs - logs.mean()
+    second, third, fourth = (apart.pow(power).mean() for power in (2, 3, 4))
+    found = (third.square() + second.pow(3)) / (second * fourth)
+    return torch.where(second <= _ROUNDING**2, 0.0, found).float()
+
+
+def mean_norm(norms: Tensor) -> Tensor:
+    """Mean length of some tokens, of one kind, before the last norm: of norms [B] or [B, R].
+
+    Source: what registers take over (arXiv 2309.16588, section 3). Cost: none.
+
+    Healthy: steady, of the order of the patches' median; registers rise above it where they take
+    over what patches were used for (``outlier_share`` back to 0). Broken: growing without end, as
+    a residual stream may before it diverges; registers as long as ordinary patches while there are
+    outliers, they are not used.
+    """
+    return norms.float().mean()
+
+
+def _logs(norms: Tensor) -> Tensor:
+    """All norms in one row, as logarithms; finite of 0 too."""
+    return norms.float().flatten().clamp(min=torch.finfo(torch.float32).tiny).log()

@@ -24,7 +24,9 @@ class LastTokens:
 
     patches: Tensor  # [n, N, D] after the last norm
     patch_norms: Tensor  # [n, N] before it
-    class_tokens: Tensor | None  # [n, D] after it, where the backbone has them
+    class_tokens: Tensor | None = None  # [n, D] after it, where the backbone has them
+    class_norms: Tensor | None = None  # [n] before it, likewise
+    register_norms: Tensor | None = None  # [n, R] before it, where there are R > 0 registers
 
 
 @torch.no_grad()
@@ -38,11 +40,14 @@ def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
     with _evaluating(backbone):
         raw = backbone.block_outputs(images, 1)[0]
         normed = backbone.last_norm(raw).float()
-    start = backbone.num_prefix_tokens
+    norms = torch.linalg.vector_norm(raw.float(), dim=-1)  # [n, T]
+    with_class, start = int(has_class_token(backbone)), backbone.num_prefix_tokens
     return LastTokens(
         patches=normed[:, start:],
-        patch_norms=torch.linalg.vector_norm(raw[:, start:].float(), dim=-1),
-        class_tokens=normed[:, 0] if has_class_token(backbone) else None,
+        patch_norms=norms[:, start:],
+        class_tokens=normed[:, 0] if with_class else None,
+        class_norms=norms[:, 0] if with_class else None,
+        register_norms=norms[:, with_class:start] if start > with_class else None,
     )
 
 
