@@ -120,8 +120,9 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
 
 
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
-    folder: Path, ray_cluster: None
+    folder: Path, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))  # with a store of its own
     write_dataset(folder / "damaged", [b"no image"] * 64)
     space = write_space(
         folder,

@@ -165,8 +165,14 @@ def total_steps_of(recipe: Recipe) -> int:
 def reason(error: BaseException) -> str:
     """Why a trial failed, in one line: of nested errors the first cause says most."""
     cause = first_cause(error)
-    text = " ".join(str(cause).split())[-300:]
+    text = " ".join(str(cause).split())
+    if len(text) > _LONG_REASON:
+        text = f"{text[: _LONG_REASON // 2]} … {text[-_LONG_REASON // 2 :]}"
     return text if isinstance(cause, PoiseError) else f"{type(cause).__name__}: {text}"
+
+
+_LONG_REASON = 600
+"""Characters; of a longer one the two ends say most: where it was, and what to do."""
 
 
 class _Reports(TuneReportCallback):  # type: ignore[misc]
