@@ -5,6 +5,7 @@ import pytest
 
 from poise.sweeps import begin_study
 from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.pace import Pace, kind_of
 from poise.sweeps.records import Study
 from poise.sweeps.sources import trial_source
 from tests.sweeps.builders import make_record
@@ -73,3 +74,22 @@ def test_no_trial_begins_that_would_end_after_the_hours_are_over(begin: Any) -> 
 
     resumed = Clock(study, lambda: 50.0)
     assert resumed.read_s() == 2200.0, "the time of all resumptions is added up"
+
+
+def test_where_a_pace_is_known_the_first_trials_need_room_too(begin: Any) -> None:
+    study = begin("budget.hours=1")
+    kind = kind_of(study.trials[0].recipe(study.recipe, study.name))
+    for seconds, names in ((3600 / STEPS, []), (3599 / STEPS, ["t01-s0"])):
+        paces = {kind: Pace(seconds, "as others took")}
+        purse = Purse(study, Clock(study, lambda: 0.0), paces)
+        source = Budgeted(trial_source(study, []), purse)
+        assert [trial.name for trial in [source.next_trial()] if trial] == names
+    assert Purse(study, Clock(study)).expected_s(study.trials[0]) == 0.0, "nothing is known"
+
+
+def test_a_trial_that_ended_early_does_not_tell_how_long_others_take(begin: Any) -> None:
+    study = begin("budget.hours=1")
+    study.write(make_record("t01-s0", state="stopped", step=1, seconds=3000.0))
+    assert Purse(study, Clock(study)).expected_s(study.trials[1]) == 0.0
+    study.write(make_record("t01-s1", step=STEPS, seconds=8.0))
+    assert Purse(study, Clock(study)).expected_s(study.trials[1]) == 8.0

@@ -5,8 +5,8 @@ import torch
 
 from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
-from poise.sweeps.pace import kind_of
-from poise.sweeps.records import Study
+from poise.sweeps.pace import kind_of, paces_of
+from poise.sweeps.records import TRIAL_FILE, Study
 from tests.builders import tiny_recipe
 from tests.sweeps.builders import make_record
 
@@ -41,6 +41,39 @@ def test_finished_trials_of_its_kind_tell_how_long_a_step_takes(space_file: Path
     assert other.paces == (pace,), "whichever study they are of"
 
 
+def test_the_pace_is_of_trials_that_trained_to_their_end_and_long_enough(space_file: Path) -> None:
+    # An early end divides the start by a few steps: 0.66 s a step where it was 0.36.
+    study = ablation(space_file)
+    study.save()
+    study.write(make_record("t01-s0", state="stopped", step=1, seconds=20.0))
+    study.write(make_record("t01-s1", step=STEPS // 2 - 1, seconds=20.0))
+    (pace,) = forecast(study).paces
+    assert "3 steps of 8 images took here" in pace.source
+    study.write(make_record("t02-s0", step=2 * STEPS, seconds=24.0))
+    (pace,) = forecast(study).paces
+    assert pace.seconds_per_step == 3.0
+    assert pace.source.endswith("took, starts and evaluations included")
+
+
+def test_a_trial_that_cannot_be_read_hides_no_other(space_file: Path) -> None:
+    study = ablation(space_file)
+    study.save()
+    for name in ("t01-s0", "t02-s0"):
+        study.write(make_record(name, step=STEPS, seconds=8.0))
+    (study.trial_folder("t01-s0") / TRIAL_FILE).write_text("{}")
+    (pace,) = forecast(ablation(space_file, name="b")).paces
+    assert pace.source.startswith("as a finished trial of its kind")
+
+
+def test_a_gpu_that_trials_are_to_use_is_not_tried(
+    space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = ablation(space_file, "training.device=any")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    (pace,) = paces_of([study.recipe], may_use_gpu=False).values()
+    assert pace.seconds_per_step is None and "the GPU is left to the trials" in pace.source
+
+
 def test_what_each_kind_of_trial_takes_is_measured_for_itself(space_file: Path) -> None:
     local_views = "parameters.data.views.local_count={choice: [0, 2]}"
     assert len(forecast(ablation(space_file, local_views)).paces) == 2
@@ -69,8 +102,35 @@ def test_what_the_budget_has_no_room_for_is_told_and_nothing_is_written(space_fi
     ):
         study = ablation(space_file, budget)
         expected = forecast(study)
-        assert (expected.num_fitting, expected.lacks) == (fitting, budget if fitting < 4 else "")
+        assert (len(expected.trials), len(expected.waiting)) == (fitting, 4 - fitting)
+        assert expected.lacks == (budget if fitting < 4 else "")
+        assert expected.steps == fitting * STEPS, "sums are of what would run"
         assert not study.folder.exists()
+
+
+def test_hours_that_no_trial_fits_into_are_told_before_any_begins(space_file: Path) -> None:
+    # A new study once knew of no pace when it counted, and everything fitted.
+    expected = forecast(ablation(space_file, "budget.hours=0.000001"))
+    assert (expected.trials, len(expected.waiting)) == ((), 4)
+    assert expected.lacks == "budget.hours=1e-06" and expected.steps == 0
+
+
+def test_trials_at_once_share_the_hours_and_the_clock(
+    space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    study = ablation(space_file)
+    study.save()
+    study.write(make_record("t01-s0", step=STEPS, seconds=360.0))  # a tenth of an hour
+    for hours, begin, clock_hours in ((0.05, 0, 0.0), (0.15, 2, 0.1), (1, 3, 0.2)):
+        conduct = [f"budget.hours={hours}"]
+        expected = forecast(find_study("a", None, conduct, "ablate"))
+        assert len(expected.trials) == begin and len(expected.waiting) == 3 - begin
+        assert expected.clock_hours == pytest.approx(clock_hours), "the last of three runs alone"
+        assert expected.worker_hours == pytest.approx(begin * 0.1)
+    alone = forecast(find_study("a", None, ["budget.trials=2", "concurrency=2"], "ablate"))
+    assert (len(alone.trials), alone.at_once) == (1, 1), "one of the two began before"
+    assert alone.worker_hours == alone.clock_hours == pytest.approx(0.1)
 
 
 def test_it_says_so_where_it_cannot_be_known_here(

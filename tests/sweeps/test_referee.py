@@ -1,13 +1,17 @@
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from poise.config.paths import home
 from poise.diagnostics import VerdictKind
-from poise.sweeps.records import Study
-from poise.sweeps.referee import DIED, Referee, end_interrupted, ending
+from poise.sweeps.cost import cost
+from poise.sweeps.records import Change, Study, begun_again
+from poise.sweeps.referee import DIED, Referee, ending
+from poise.sweeps.trial import Context, carry_out
 from poise.tracking.runs import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
@@ -50,19 +54,81 @@ def test_a_trial_that_no_longer_runs_is_settled_once(study: Study) -> None:
     assert (stopped.state, stopped.step, stopped.metrics["eval/knn_top1"]) == ("stopped", 42, 42)
     assert stopped.verdict.kind is VerdictKind.SINGLE_PROTOTYPE
     assert stopped.verdict.onset_step == 20
-    assert stopped.outcome == "collapsed: single prototype (stopped early)"
+    assert stopped.outcome == "collapsed: single prototype"
     assert referee.settle("t01") == stopped == study.record("t01")
 
     died = referee.settle("t02", died=True)
     assert died is not None and (died.state, died.reason) == ("failed", DIED)
 
-    end_interrupted(study, parent)
+    referee.end_interrupted()
     assert study.record("t03").state == "running"  # type: ignore[union-attr]
     found = {name: parent.store.client.get_run(run.run_id) for name, run in runs.items()}
     statuses = {name: run.info.status for name, run in found.items()}
     assert statuses == {"t01": "FINISHED", "t02": "FAILED", "t03": "KILLED"}
     assert found["t01"].data.tags["poise.stopped_early"] == "by asha after step 42 of 100"
     assert found["t01"].data.tags["poise.verdict"] == "collapsed: single prototype"
+
+
+def began(referee: Referee, name: str) -> None:
+    """As Tune tells of a trial that starts."""
+    config = replace(make_record(name).trial, name=name).as_config()
+    referee.on_trial_start(0, [], SimpleNamespace(config=config))
+
+
+def test_what_an_interrupted_trial_spent_is_written_down(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It cost 0 steps and 0 hours once, and what it had measured was not in the table.
+    now_s = 100.0
+    monkeypatch.setattr("poise.sweeps.referee.time.monotonic", lambda: now_s)
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    referee = Referee(study, parent, lambda line: None)
+    start(study, "t01", parent)
+    start(study, "t02", parent)
+    began(referee, "t01")  # and t02 was left by a process that was killed: nobody saw it start
+    now_s = 130.0
+    referee.end_interrupted()
+    first, second = study.records()
+    assert (first.state, first.step, first.seconds) == ("running", 40, 30.0)
+    assert first.metrics["eval/knn_top1"] == 40 and first.outcome == "interrupted"
+    assert (second.step, second.seconds) == (40, 0.0)
+
+    spent = cost(study, study.records())
+    assert spent.steps == 80 and spent.hours == pytest.approx(30 / 3600)
+    again = begun_again(first)
+    assert (again.step, again.seconds) == (40, 30.0), "the next attempt adds to it"
+
+
+def test_a_trial_keeps_the_hours_of_the_attempts_that_its_population_superseded(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("poise.sweeps.referee.time.monotonic", lambda: now_s)
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    referee = Referee(study, parent, lambda line: None)
+    change = Change(20, "t02", "/there", {TEMPERATURE: 0.05})
+    start(study, "t01", parent)
+    began(referee, "t01")
+    for now_s, waited_s, spent_s in ((40.0, 5.0, 40.0), (60.0, 0.0, 55.0)):
+        referee.exchange("t01", change)
+        record = study.record("t01")
+        assert record is not None and record.seconds == spent_s
+        now_s += waited_s
+        began(referee, "t01")
+        assert record.changes[-1] == change
+
+
+def test_a_trial_that_ended_while_its_population_exchanged_stays_as_it_ended(
+    study: Study,
+) -> None:
+    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    referee = Referee(study, parent, pytest.fail)
+    ended = make_record("t01-s0", knn=30.0)
+    study.write(ended)
+    referee.exchange("t01-s0", Change(4, "t02-s0", "/there", {TEMPERATURE: 0.05}))
+    assert study.record("t01-s0") == ended
+    carry_out(ended.trial.as_config(), Context(study, str(home()), parent, board=None))
+    assert study.record("t01-s0") == ended, "though Tune had it begin again"
 
 
 def test_a_trial_that_never_began_has_nothing_to_settle(study: Study) -> None:

@@ -115,10 +115,12 @@ def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
     if expected.are_known:
         keys = list(study.space.parameters)
         rows = [
-            [trial.name, *(plain(trial.settings[key]) for key in keys), trial.seed, steps]
-            for trial, steps in ((each.trial, each.steps) for each in expected.trials)
+            [trial.name, *(plain(trial.settings[key]) for key in keys), trial.seed, steps, room]
+            for room, forecasts in (("", expected.trials), ("waits", expected.waiting))
+            for trial, steps in ((each.trial, each.steps) for each in forecasts)
         ]
-        print_table(["trial", *short_names(keys), "seed", "steps"], rows)
+        last = "budget" if expected.waiting else ""
+        print_table(["trial", *short_names(keys), "seed", "steps", last], rows)
     else:
         print(f"searcher {study.space.searcher.name} decides as it goes what is tried")
     print()
@@ -129,7 +131,9 @@ def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
 def print_costs(study: Study, expected: Forecast) -> None:
     """A forecast's sums, and where each is from."""
     images = study.recipe.training.batch_size
-    print(f"trials     {len(expected.trials)}, {expected.at_once} at once")
+    num_all = len(expected.trials) + len(expected.waiting)
+    of_all = f" of {num_all}, because of the budget" if expected.waiting else ""
+    print(f"trials     {len(expected.trials)}{of_all}, {expected.at_once} at once")
     print(f"steps      {expected.steps:,} of {images} images")
     if expected.worker_hours is not None and expected.clock_hours is not None:
         hours = f"{expected.worker_hours:.2g} worker-hours"
@@ -147,10 +151,9 @@ def print_costs(study: Study, expected: Forecast) -> None:
     limits = study.space.budget.model_dump(exclude_none=True)
     if limits:
         told = ", ".join(f"budget.{name}={value:g}" for name, value in limits.items())
-        num_waiting = len(expected.trials) - expected.num_fitting
-        room = f"{expected.num_fitting} of these trials fit"
-        if num_waiting:
-            room += f", {num_waiting} would wait for more than {expected.lacks}"
+        room = f"{len(expected.trials)} of {num_all} trials fit"
+        if expected.waiting:
+            room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
         late = "; none begins that would end after the hours" if "hours" in limits else ""
         print(f"budget     {told}: {room}{late}")
 
@@ -179,7 +182,7 @@ def print_result(result: StudyResult) -> None:
         if record.state == "failed":
             print(f"{record.trial.name} failed: {record.reason}")
     if result.best is None:
-        print("no trial is healthy to its end: nothing was registered")
+        print(f"{_nothing_best(result)}: nothing was registered")
     else:
         metric = result.study.space.goal.metric
         value = result.best.metrics[metric]
@@ -196,3 +199,12 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
+
+
+def _nothing_best(result: StudyResult) -> str:
+    """Why no trial is the best of a study."""
+    from poise.sweeps.outcomes import is_decided, is_healthy
+
+    if any(is_decided(record) and is_healthy(record) for record in result.records):
+        return f"no healthy trial has {result.study.space.goal.metric}"
+    return "no trial is healthy to its end"

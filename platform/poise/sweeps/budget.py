@@ -5,9 +5,12 @@ In: its budget, and what its trials have taken. Out: the next trial, or why ther
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
+from poise.config import Recipe
+from poise.sweeps.pace import Kind, Pace, kind_of
 from poise.sweeps.records import Study, TrialRecord, read_json, write_json
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import Source
@@ -48,12 +51,16 @@ class Purse:
     Args:
         study: whose budget and trials they are.
         clock: the study's.
+        paces: what is known beforehand of each kind of trial; the study's own trials know better.
     """
 
-    def __init__(self, study: Study, clock: Clock) -> None:
+    def __init__(
+        self, study: Study, clock: Clock, paces: Mapping[Kind, Pace] | None = None
+    ) -> None:
         self._study, self._budget, self._clock = study, study.space.budget, clock
+        self._paces = paces or {}
         self._steps: dict[str, int] = {}  # of every trial that began
-        self._seconds_per_step: list[float] = []
+        self._taken: dict[Kind, list[float]] = defaultdict(list)  # seconds a step
         self._running: set[str] = set()
         for record in study.records():
             self._count(record)
@@ -72,7 +79,7 @@ class Purse:
     def set_aside(self, trial: Trial) -> None:
         """Counts what a trial is planned to need; nothing is written."""
         limited = self._budget.steps is not None
-        self._steps[trial.name] = self._planned_steps(trial) if limited else 0
+        self._steps[trial.name] = self._total_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
         """Gives back what a trial did not need; all of it where it never came to a record."""
@@ -90,28 +97,33 @@ class Purse:
         if budget.trials is not None and len(others) >= budget.trials:
             return f"budget.trials={budget.trials}"
         if budget.steps is not None and (
-            sum(others.values()) + self._planned_steps(trial) > budget.steps
+            sum(others.values()) + self._total_steps(trial) > budget.steps
         ):
             return f"budget.steps={budget.steps}"
         if budget.hours is not None and (
-            self._clock.read_s() + self._expected_s(trial) >= budget.hours * _HOUR_S
+            self._clock.read_s() + self.expected_s(trial) >= budget.hours * _HOUR_S
         ):
             return f"budget.hours={budget.hours:g}"
         return ""
 
+    def expected_s(self, trial: Trial) -> float:
+        """Wall time of a trial that trains to its end; 0 where nothing is known of its kind."""
+        recipe = self._recipe(trial)
+        kind = kind_of(recipe)
+        known = self._paces[kind].seconds_per_step if kind in self._paces else None
+        pace = median(self._taken[kind]) if self._taken[kind] else known or 0.0
+        return pace * total_steps_of(recipe)
+
     def _count(self, record: TrialRecord) -> None:
         self._steps[record.trial.name] = record.step
-        if record.is_done and record.step:
-            self._seconds_per_step.append(record.seconds / record.step)
+        if record.state == "finished" and record.step:  # of others the start tells more
+            self._taken[kind_of(self._recipe(record.trial))].append(record.seconds / record.step)
 
-    def _planned_steps(self, trial: Trial) -> int:
-        return total_steps_of(trial.recipe(self._study.recipe, self._study.name))
+    def _recipe(self, trial: Trial) -> Recipe:
+        return trial.recipe(self._study.recipe, self._study.name)
 
-    def _expected_s(self, trial: Trial) -> float:
-        """By what trials of this study took so far; nothing before the first one ended."""
-        if not self._seconds_per_step:
-            return 0.0
-        return median(self._seconds_per_step) * self._planned_steps(trial)
+    def _total_steps(self, trial: Trial) -> int:
+        return total_steps_of(self._recipe(trial))
 
 
 class Budgeted:

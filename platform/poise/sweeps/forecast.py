@@ -4,20 +4,19 @@ In: a study, and which of its trials are to run. Out: a ``Forecast``; where some
 known here, it says so. Next: the command line, which prints it.
 """
 
+import heapq
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from poise.config import Recipe
 from poise.sweeps.budget import Clock, Purse
-from poise.sweeps.pace import Pace, kind_of, pace_of
+from poise.sweeps.pace import Kind, Pace, kind_of, paces_of
 from poise.sweeps.records import Study
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import count_trials
+from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import Footprint, cpus_needed, footprint
-from poise.training.schedule import Timetable
-from poise.training.worker import steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,17 @@ class TrialForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """All trials that would run."""
+    """All trials that would run. Sums are of those that the budget has room for."""
 
     trials: tuple[TrialForecast, ...]
-    """Where a searcher decides as it goes: one for each, with the recipe's own settings."""
+    """That the budget has room for, if none is stopped early. Where a searcher decides as it goes:
+    one for each, with the recipe's own settings."""
+
+    waiting: tuple[TrialForecast, ...]
+    """The others."""
+
+    lacks: str
+    """The limit for which they would wait; empty: none."""
 
     are_known: bool
     """Whether the settings are."""
@@ -49,13 +55,10 @@ class Forecast:
     footprint: Footprint
     """Of the recipe."""
 
-    num_workers: int
     at_once: int
-    num_fitting: int
-    """Trials that the budget has room for, if none is stopped early."""
-
-    lacks: str
-    """The limit for which the others would wait; empty: none."""
+    clock_hours: float | None
+    """Until the last of them ends, without what a study takes to start; none where that of one
+    cannot be known."""
 
     @property
     def steps(self) -> int:
@@ -67,12 +70,6 @@ class Forecast:
         """Of all trials; none where that of one cannot be known."""
         hours = [each.hours for each in self.trials if each.hours is not None]
         return sum(hours) if len(hours) == len(self.trials) else None
-
-    @property
-    def clock_hours(self) -> float | None:
-        """Until the study ends, without what it takes to start."""
-        worker_hours = self.worker_hours
-        return None if worker_hours is None else worker_hours / self.num_workers / self.at_once
 
     @property
     def disk_bytes(self) -> int:
@@ -91,34 +88,43 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
     """
     trials = _left(study, only)
     recipes = [trial.recipe(study.recipe, study.name) for trial in trials]
-    by_kind: dict[Any, Recipe] = {kind_of(recipe): recipe for recipe in recipes}
-    paces = {kind: pace_of(recipe) for kind, recipe in by_kind.items()}
+    paces = paces_of(recipes)
+    by_kind = {kind_of(recipe): recipe for recipe in recipes}
     sizes = {kind: footprint(recipe) for kind, recipe in by_kind.items()}
-    num_fitting, lacks = _fitting(study, trials)
+    expected = tuple(
+        _of_trial(trial, recipe, paces[kind_of(recipe)], sizes[kind_of(recipe)])
+        for trial, recipe in zip(trials, recipes, strict=True)
+    )
+    num_fitting, clock_s, lacks = _fitting(study, trials, paces)
+    are_timed = all(each.hours is not None for each in expected[:num_fitting])
     return Forecast(
-        tuple(
-            _of_trial(trial, recipe, paces[kind_of(recipe)], sizes[kind_of(recipe)])
-            for trial, recipe in zip(trials, recipes, strict=True)
-        ),
+        expected[:num_fitting],
+        waiting=expected[num_fitting:],
+        lacks=lacks,
         are_known=not study.decides_as_it_goes,
         paces=tuple(paces.values()),
         footprint=footprint(study.recipe),
-        num_workers=study.recipe.training.num_workers,
         at_once=_at_once(study, num_fitting),
-        num_fitting=num_fitting,
-        lacks=lacks,
+        clock_hours=clock_s / 3600 if are_timed else None,
     )
 
 
-def _fitting(study: Study, trials: Sequence[Trial]) -> tuple[int, str]:
-    """How many of the trials the budget has room for, and the limit that ends them."""
-    purse = Purse(study, Clock(study))
+def _fitting(
+    study: Study, trials: Sequence[Trial], paces: Mapping[Kind, Pace]
+) -> tuple[int, float, str]:
+    """How many trials there is room for, the seconds until they end, and what the next one lacks.
+
+    The study is played through: each trial begins in the place that is free first.
+    """
+    free_s = [0.0] * _at_once(study, len(trials))
+    purse = Purse(study, Clock(study, lambda: free_s[0]), paces)
     for number, trial in enumerate(trials):
         lacks = purse.lacks(trial)
         if lacks:
-            return number, lacks
+            return number, max(free_s), lacks
         purse.set_aside(trial)
-    return len(trials), ""
+        heapq.heapreplace(free_s, free_s[0] + purse.expected_s(trial))
+    return len(trials), max(free_s), ""
 
 
 def _left(study: Study, only: Sequence[Trial] | None) -> list[Trial]:
@@ -133,7 +139,7 @@ def _left(study: Study, only: Sequence[Trial] | None) -> list[Trial]:
 
 
 def _of_trial(trial: Trial, recipe: Recipe, pace: Pace, size: Footprint) -> TrialForecast:
-    steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    steps = total_steps_of(recipe)
     training = recipe.training
     made = -(-steps // training.checkpoint_every_steps)
     seconds = pace.seconds_per_step

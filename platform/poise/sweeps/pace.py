@@ -1,13 +1,15 @@
 """How long a training step takes.
 
-In: a recipe. Out: a ``Pace``: what finished trials of its kind took, else a few steps carried out
-in this process, else why it cannot be known here. Next: ``poise.sweeps.forecast``.
+In: recipes. Out: a ``Pace`` for each kind: what finished trials of it took, else a few steps
+carried out in this process, else why it cannot be known here. Next: ``poise.sweeps.forecast`` and
+``poise.sweeps.budget``.
 """
 
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -20,13 +22,17 @@ from poise.config.paths import home
 from poise.data.batch import ViewBatch
 from poise.data.dataset import ImageDataset
 from poise.data.views import ViewCutter
-from poise.sweeps.records import STUDY_FILE, load_study
+from poise.sweeps.records import STUDY_FILE, TRIAL_FILE, Study, load_study
+from poise.sweeps.trial import total_steps_of
 from poise.training.loop import train_steps
 from poise.training.schedule import Timetable
 from poise.training.worker import new_state, steps_per_epoch
 
 _STEPS = 3  # measured, after one that is not
 _IMAGES = 32  # at most, of a step: larger ones are scaled
+_LEAST_SHARE = 0.5  # of a trial's length: of shorter ones the start tells more than the steps
+
+Kind = tuple[Any, ...]
 
 _FREE = {
     "student_temp", "teacher_temp", "warmup_teacher_temp", "warmup_teacher_temp_epochs",
@@ -46,7 +52,7 @@ class Pace:
     """Where it is from, or why it is not known, in words."""
 
 
-def kind_of(recipe: Recipe) -> tuple[Any, ...]:
+def kind_of(recipe: Recipe) -> Kind:
     """What decides how long a step takes. Recipes that are alike in it are of one kind."""
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
@@ -62,39 +68,77 @@ def kind_of(recipe: Recipe) -> tuple[Any, ...]:
     )
 
 
-def pace_of(recipe: Recipe) -> Pace:
-    """From the best source that there is."""
-    taken = list(_taken_by_others(recipe))
+def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, Pace]:
+    """Of each kind among the recipes, from the best source that there is.
+
+    Args:
+        recipes: of trials.
+        may_use_gpu: whether steps may be tried on one; its memory stays taken until this process
+            ends.
+    """
+    finished = list(_finished())
+    longest: dict[Kind, Recipe] = {}
+    for recipe in sorted(recipes, key=total_steps_of):
+        longest[kind_of(recipe)] = recipe
+    return {
+        kind: _pace_of(recipe, [each for of, each in finished if of == kind], may_use_gpu)
+        for kind, recipe in longest.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """By a trial that trained to its end."""
+
+    steps: int
+    seconds: float
+
+
+def _pace_of(recipe: Recipe, finished: Iterable[_Taken], may_use_gpu: bool) -> Pace:
+    least = _LEAST_SHARE * total_steps_of(recipe)
+    taken = [each.seconds / each.steps for each in finished if each.steps >= least]
     if taken:
         trials = "a finished trial" if len(taken) == 1 else f"{len(taken)} finished trials"
-        return Pace(median(taken), f"as {trials} of its kind in {home()} took, all included")
-    reason = _why_not_here(recipe)
+        source = f"as {trials} of its kind in {home()} took, starts and evaluations included"
+        return Pace(median(taken), source)
+    reason = _why_not_here(recipe, may_use_gpu)
     return Pace(None, reason) if reason else _measured(recipe)
 
 
-def _taken_by_others(recipe: Recipe) -> Iterator[float]:
+def _finished() -> Iterator[tuple[Kind, _Taken]]:
+    """Every trial in the home that trained to its end; what cannot be read is passed over."""
     for path in home().glob(f"*/{STUDY_FILE}"):
-        try:
+        with suppress(PoiseError):  # of another version of Poise
             study = load_study(path.parent)
-            records = [record for record in study.records() if record.is_done and record.step]
-            for record in records:
-                if kind_of(record.trial.recipe(study.recipe, study.name)) == kind_of(recipe):
-                    yield record.seconds / record.step
-        except (PoiseError, ValueError, KeyError):
-            continue  # of another version of Poise
+            for trial in study.folder.glob(f"*/{TRIAL_FILE}"):
+                with suppress(PoiseError):
+                    yield from _finished_as(study, trial.parent.name)
 
 
-def _why_not_here(recipe: Recipe) -> str:
+def _finished_as(study: Study, trial: str) -> Iterator[tuple[Kind, _Taken]]:
+    record = study.record(trial)
+    if record is not None and record.state == "finished" and record.step:
+        recipe = record.trial.recipe(study.recipe, study.name)
+        yield kind_of(recipe), _Taken(record.step, record.seconds)
+
+
+def _why_not_here(recipe: Recipe, may_use_gpu: bool) -> str:
     if os.environ.get("RAY_ADDRESS"):
         return "unknown: it would run on the cluster of RAY_ADDRESS, which nothing was tried on"
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         return "unknown: training.device=cuda, and this machine has no GPU to try it on"
+    if _uses_gpu(recipe) and not may_use_gpu:
+        return "unknown: no trial of its kind has finished, and the GPU is left to the trials"
     return ""
+
+
+def _uses_gpu(recipe: Recipe) -> bool:
+    return recipe.training.device != "cpu" and torch.cuda.is_available()
 
 
 def _measured(recipe: Recipe) -> Pace:
     training = recipe.training
-    gpu = training.device != "cpu" and torch.cuda.is_available()
+    gpu = _uses_gpu(recipe)
     device = torch.device("cuda" if gpu else "cpu")
     images = min(_IMAGES, recipe.worker_batch_size)
     threads = torch.get_num_threads()

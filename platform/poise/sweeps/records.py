@@ -83,12 +83,16 @@ class TrialRecord:
 
     @property
     def outcome(self) -> str:
-        """The verdict, or what came in its place."""
+        """The verdict, or what came in its place.
+
+        A verdict on a trial that a scheduler stopped is of its beginning, and says so.
+        """
         if self.state == "failed":
             return "failed"
         if self.verdict is None:
             return "interrupted"
-        return f"{self.verdict.kind}{' (stopped early)' if self.state == 'stopped' else ''}"
+        open_end = self.state == "stopped" and not self.verdict.condemned
+        return f"{self.verdict.kind}{' (stopped early)' if open_end else ''}"
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,11 @@ class Study:
     def record(self, trial: str) -> TrialRecord | None:
         """How a trial stands; none where it never began."""
         path = self.trial_folder(trial) / TRIAL_FILE
-        return _as_record(read_json(path)) if path.exists() else None
+        return _read_record(path) if path.exists() else None
 
     def records(self) -> list[TrialRecord]:
         """Every trial that began, setting by setting."""
-        records = [_as_record(read_json(path)) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
+        records = [_read_record(path) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
         return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
 
     def write(self, record: TrialRecord) -> None:
@@ -200,14 +204,15 @@ def load_study(folder: Path) -> Study:
         ) from None
 
 
-def _lacking(error: KeyError | TypeError | ValidationError) -> str:
-    """What a study's file lacks, in a few words."""
+def _lacking(error: Exception, kind: str = "study") -> str:
+    """What is wrong with a file that should hold something of this kind, in a few words."""
     if isinstance(error, KeyError):
         return f"it has no '{error.args[0]}'"
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return "it is no study"
+    _, made_of_fields, complaint = str(error).partition("__init__() ")
+    return complaint if made_of_fields else f"it is no {kind}"
 
 
 def stored_study(name: str, asking: str) -> Study:
@@ -221,7 +226,7 @@ def stored_study(name: str, asking: str) -> Study:
     return load_study(home() / name)
 
 
-def interrupted(record: TrialRecord) -> TrialRecord:
+def begun_again(record: TrialRecord) -> TrialRecord:
     """The record that a new attempt at a trial begins with."""
     return replace(record, state="running", verdict=None, reason="", stopped_by=None)
 
@@ -240,6 +245,23 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise PoiseError(f"{path}: cannot be read: {error}") from None
+
+
+def _read_record(path: Path) -> TrialRecord:
+    """The record that ``Study.write`` wrote.
+
+    Raises:
+        PoiseError: it cannot be read, or another version of Poise wrote it.
+    """
+    content = read_json(path)
+    try:
+        return _as_record(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PoiseError(
+            f"{path}: was written by another version of Poise, or changed: "
+            f"{_lacking(error, 'trial')}; finish the study with that version, or move the file "
+            "away and `--resume` the study, which then runs this trial again"
+        ) from None
 
 
 def _as_record(content: dict[str, Any]) -> TrialRecord:

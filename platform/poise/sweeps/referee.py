@@ -7,6 +7,7 @@ itself. Next: ``poise.sweeps.report``.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +40,8 @@ class Referee(Callback):  # type: ignore[misc]
     """
 
     def __init__(self, study: Study, run: Run, say: Callable[[str], None]) -> None:
-        self._study, self._run, self._say = study, run, say
+        self.run = run
+        self._study, self._say = study, say
         self._started_s: dict[str, float] = {}
         self._planned: dict[str, str] = {}  # trial → its run
 
@@ -53,7 +55,7 @@ class Referee(Callback):  # type: ignore[misc]
             recipe = trial.recipe(self._study.recipe, self._study.name)
             values = dict(flatten(recipe.model_dump(mode="json")))
             settings = {key: values[key] for key in (*trial.settings, "seed") if key in values}
-            self._planned[trial.name] = plan_trial_run(self._run, trial.name, settings)
+            self._planned[trial.name] = plan_trial_run(self.run, trial.name, settings)
         except PoiseError as error:
             self._say(f"{trial.name}  is not in MLflow yet: {error}")
 
@@ -77,14 +79,19 @@ class Referee(Callback):  # type: ignore[misc]
             run_id = self._planned.get(trial.config["name"])
             record = TrialRecord(Trial(**trial.config), "failed", run_id, reason=DIED)
             self._study.write(record)
-            _end(self._run, self._study, record, "FAILED")
+            _end(self.run, self._study, record, "FAILED")
         self._tell(record)
 
     def exchange(self, name: str, change: Change) -> None:
-        """Writes down that a trial goes on from another's checkpoint; it begins again after."""
+        """Writes down that a trial goes on from another's checkpoint; it begins again after.
+
+        One that has ended by itself in the meantime stays as it ended.
+        """
         record = self._study.record(name)
-        if record is not None:
-            self._study.write(replace(record, state="running", changes=(*record.changes, change)))
+        if record is None or record.is_done:
+            return
+        record = replace(record, state="running", changes=(*record.changes, change))
+        self._study.write(replace(record, seconds=record.seconds + self._take_seconds(name)))
         self._say(f"{name}  changes: {described([change])}")
 
     def settle(
@@ -103,25 +110,45 @@ class Referee(Callback):  # type: ignore[misc]
         if record is None or record.state != "running":
             return record
         self._store_last(record, result or {})
-        seen = seen_history(self._run, record)
-        now_s = time.monotonic()
-        record = replace(
-            record,
-            metrics=latest(seen),
-            step=seen[-1][0] if seen else 0,
-            seconds=record.seconds + now_s - self._started_s.get(name, now_s),
-        )
+        seen = seen_history(self.run, record)
+        record = self._with_spent(record, seen)
         record = (
             replace(record, state="failed", reason=DIED) if died else self._stopped(record, seen)
         )
         self._study.write(record)
-        _end(self._run, self._study, record, "FAILED" if died else "FINISHED")
+        _end(self.run, self._study, record, "FAILED" if died else "FINISHED")
         return record
+
+    def end_interrupted(self) -> None:
+        """Marks the runs of interrupted trials as killed; their processes are gone.
+
+        What they spent is written down all the same: it was paid for.
+        """
+        for record in self._study.records():
+            if record.state == "running":
+                with suppress(PoiseError):  # the store may be what the study was interrupted for
+                    record = self._with_spent(record, seen_history(self.run, record))
+                self._study.write(record)
+                _end(self.run, self._study, record, "KILLED")
+
+    def _with_spent(self, record: TrialRecord, seen: History) -> TrialRecord:
+        """The record with what its trial is known to have done until now."""
+        return replace(
+            record,
+            metrics=latest(seen) or record.metrics,
+            step=seen[-1][0] if seen else record.step,
+            seconds=record.seconds + self._take_seconds(record.trial.name),
+        )
+
+    def _take_seconds(self, name: str) -> float:
+        """Since a trial started here; each is given out once."""
+        now_s = time.monotonic()
+        return now_s - self._started_s.pop(name, now_s)
 
     def _store_last(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
         metrics = {k: v for k, v in result.items() if "/" in k and isinstance(v, int | float)}
         if record.run_id is not None and metrics:
-            writer = trial_run(self._run, self._study, record).open_writer()
+            writer = trial_run(self.run, self._study, record).open_writer()
             writer.log(int(result["step"]), metrics)
             writer.close()
 
@@ -132,19 +159,12 @@ class Referee(Callback):  # type: ignore[misc]
         if record.run_id is not None:
             tags = verdict_tags(record.step, verdict)
             tags |= stopping_tags(by, record.step, record.total_steps)
-            set_tags(trial_run(self._run, self._study, record), tags)
+            set_tags(trial_run(self.run, self._study, record), tags)
         return replace(record, state="stopped", stopped_by=by, verdict=verdict)
 
     def _tell(self, record: TrialRecord | None) -> None:
         if record is not None:
             self._say(f"{record.trial.name}  {ending(record, self._study.space.goal.metric)}")
-
-
-def end_interrupted(study: Study, run: Run) -> None:
-    """Marks the runs of interrupted trials as killed; their processes are gone."""
-    for record in study.records():
-        if record.state == "running":
-            _end(run, study, record, "KILLED")
 
 
 def ending(record: TrialRecord, metric: str) -> str:

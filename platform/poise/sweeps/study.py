@@ -10,8 +10,9 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
 from poise.sweeps.outcomes import best_of
+from poise.sweeps.pace import Kind, Pace, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.records import Study, TrialRecord
-from poise.sweeps.referee import Referee, end_interrupted, seen_history
+from poise.sweeps.referee import Referee, seen_history
 from poise.sweeps.report import write_report
 from poise.sweeps.searching import TrialSearcher, scheduler
 from poise.sweeps.settings import Trial
@@ -110,21 +112,23 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
     start_ray(ends_runs=study.space.scheduler.stops_trials)
     if study.space.scheduler.changes_settings:
         _check_whole(study)
-    study.save()  # as it is carried out now: extended, or with a larger budget
     store = open_store()
     reconcile(store)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
     manifest = Manifest.read(study.recipe.data.dataset)
     run = create_study_run(store, manifest.name, study.name, study.folder)
     with controlled(run):
+        study.save()  # as it is carried out now: extended, or with a larger budget
         log_recipe(run, study.recipe, manifest.name, manifest.fingerprint)
         log_environment(run)
+        display = ProgressDisplay()
+        referee = Referee(study, run, partial(_say, display))
         try:
-            with ProgressDisplay() as display:
-                lacks = _run_trials(study, only, run, display)
+            with display:
+                lacks = _run_trials(study, only, referee, display)
         except BaseException:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
-            end_interrupted(study, run)
+            referee.end_interrupted()
             raise
         return _conclude(study, run, lacks)
 
@@ -136,26 +140,26 @@ def _check_whole(study: Study) -> None:
         check_at_once(study, ray.cluster_resources().get("CPU", 0))
 
 
+def _say(display: ProgressDisplay, line: str) -> None:
+    text = f"{time.strftime('%H:%M:%S')} {line}"
+    display.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _run_trials(
-    study: Study, only: Sequence[Trial] | None, run: Run, display: ProgressDisplay
+    study: Study, only: Sequence[Trial] | None, referee: Referee, display: ProgressDisplay
 ) -> str:
     """Runs what there is room for; returns the limit that ended it, where one did."""
-
-    def say(line: str) -> None:
-        text = f"{time.strftime('%H:%M:%S')} {line}"
-        display.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    records, clock = study.records(), Clock(study)
-    source = Budgeted(trial_source(study, records, only), Purse(study, clock))
+    say, records, clock = partial(_say, display), study.records(), Clock(study)
+    purse = Purse(study, clock, _paces(study, say))
+    source = Budgeted(trial_source(study, records, only), purse)
     if source.peek() is None:
         return source.lacks
     done = sum(record.is_done for record in records)
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, _concurrency(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
-    referee = Referee(study, run, say)
     searcher = TrialSearcher(source, referee.plan, referee.settle)
-    context = Context(study, str(home()), run, display.board)
+    context = Context(study, str(home()), referee.run, display.board)
     try:
         with warnings.catch_warnings():
             # Tune would have `reuse_actors` beside pbt: see `_tuner`.
@@ -166,6 +170,18 @@ def _run_trials(
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
     return source.lacks
+
+
+def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
+    """How long steps take, where hours are counted: the first trials need room as well."""
+    if study.space.budget.hours is None:
+        return {}
+    trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]
+    paces = paces_of(trials or [study.recipe], may_use_gpu=False)
+    for pace in paces.values():
+        step = "" if pace.seconds_per_step is None else f"{pace.seconds_per_step:.3g} s a step, "
+        say(f"budget.hours counts with {step}{pace.source}")
+    return paces
 
 
 def _tuner(

@@ -17,7 +17,7 @@ import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
-from poise.sweeps.records import Study, TrialRecord, interrupted
+from poise.sweeps.records import Study, TrialRecord, begun_again
 from poise.sweeps.referee import seen_history
 from poise.sweeps.settings import Trial
 from poise.sweeps.wording import described
@@ -52,7 +52,10 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
     torch.set_num_threads(1)  # training has its own process
     trial, study = Trial(**config), context.study
-    record = interrupted(study.record(trial.name) or TrialRecord(trial, "running"))
+    found = study.record(trial.name)
+    if found is not None and found.is_done:
+        return  # as it ended by itself, the scheduler had it begin again
+    record = begun_again(found or TrialRecord(trial, "running"))
     trial = record.current
     started_s = time.monotonic()
     try:
