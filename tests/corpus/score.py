@@ -5,6 +5,7 @@ In: recorded histories and their labels. Out: a ``Score`` per run; run as
 ``tests/diagnostics/test_corpus.py``.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from statistics import median
 from poise.config.objectives import Signals
 from poise.diagnostics import Verdict, VerdictKind, judge
 from poise.diagnostics.persistence import History
+from poise.training.schedule import FIRST_LOOK_STEP
 from tests.corpus.causes import HEALTHY, LOST, RUNS, LabelledRun
 from tests.corpus.histories import read_histories
-from tests.corpus.record import recipe_of
+from tests.corpus.record import LOG_EVERY_STEPS, recipe_of
 
 RUINED = -10.0
 """Percentage points of k-NN below the untrained backbone: no run that ends so is healthy."""
@@ -27,8 +29,14 @@ class Score:
 
     run: LabelledRun
     final: Verdict
+    condemned: Verdict | None
+    """The first that condemned it, had it been judged at every interval; none if it never was."""
+
     condemned_step: int | None
-    """When it was first condemned, had it been judged at every interval; none if it never was."""
+    """When that was."""
+
+    num_acquittals: int
+    """How often a verdict that condemned was followed by one that did not."""
 
     total_steps: int
     knn_gain: float
@@ -50,6 +58,14 @@ class Score:
         return self.right == HEALTHY
 
     @property
+    def lag_share(self) -> float | None:
+        """Of the run that had passed since the onset that the first condemnation names."""
+        if self.condemned is None or self.condemned.onset_step is None:
+            return None
+        assert self.condemned_step is not None
+        return (self.condemned_step - self.condemned.onset_step) / self.total_steps
+
+    @property
     def condemned_share(self) -> float | None:
         """Of the run that was over when it was condemned."""
         return None if self.condemned_step is None else self.condemned_step / self.total_steps
@@ -62,20 +78,32 @@ def score(run: LabelledRun, history: History, signals: Signals) -> Score:
         (history[end - 1][0], judge(history[:end], signals, total_steps))
         for end in range(1, len(history) + 1)
     ]
-    condemned = next((step for step, verdict in verdicts if verdict.condemned), None)
+    step, condemned = next(
+        ((step, verdict) for step, verdict in verdicts if verdict.condemned), (None, None)
+    )
+    acquittals = sum(
+        before.condemned and not after.condemned
+        for (_, before), (_, after) in itertools.pairwise(verdicts)
+    )
     accuracies = [m["eval/knn_top1"] for _, m in history if "eval/knn_top1" in m]
     gain = accuracies[-1] - accuracies[0]
-    return Score(run, verdicts[-1][1], condemned, total_steps, gain)
+    return Score(run, verdicts[-1][1], condemned, step, acquittals, total_steps, gain)
 
 
-def score_all() -> list[Score]:
-    """Every recorded run's."""
+def score_all(log_every_steps: int = LOG_EVERY_STEPS) -> list[Score]:
+    """Every recorded run's, had it been logged so often: a multiple of the recorded interval."""
     histories = read_histories()
     return [
-        score(run, histories[run.name], recipe_of(run).objective.signals)
+        score(run, _thinned(histories[run.name], log_every_steps), recipe_of(run).signals)
         for run in RUNS
         if run.name in histories
     ]
+
+
+def _thinned(history: History, log_every_steps: int) -> History:
+    last = history[-1][0]
+    looks = (0, FIRST_LOOK_STEP, last)
+    return [entry for entry in history if entry[0] in looks or not entry[0] % log_every_steps]
 
 
 def confusion(scores: Sequence[Score]) -> dict[str, Counter[VerdictKind]]:
@@ -104,17 +132,37 @@ def main() -> None:
             f"| {cause} | {counts} | {right} of {len(of_cause)} | {after} | "
             f"{min(gains):+.1f} to {max(gains):+.1f} |"
         )
-    lost = [each for each in scores if not each.is_healthy]
-    healthy = [each for each in scores if each.is_healthy]
-    shares = sorted(each.condemned_share or 1.0 for each in lost)
     print()
-    print(f"healthy runs condemned: {sum(e.condemned_step is not None for e in healthy)}", end=" ")
-    print(f"of {len(healthy)}")
-    print(f"other runs named right: {sum(e.is_right for e in lost)} of {len(lost)}")
-    print(f"condemned after (median share of the run): {median(shares):.1%}")
+    for sentence in sentences(scores):
+        print(f"- {sentence}")
     for each in scores:
         if not each.is_right or (each.is_healthy and each.condemned_step is not None):
             print(f"wrong: {each.run.name}: {each.final.kind}: {each.final.evidence}")
+
+
+def sentences(scores: Sequence[Score]) -> list[str]:
+    """What the documents say of the corpus, from its scores."""
+    healthy = [each for each in scores if each.is_healthy]
+    lost = [each for each in scores if not each.is_healthy]
+    single = [each for each in lost if len(each.right) == 1]
+    several = [each for each in lost if len(each.right) > 1]
+    collapsed = [each for each in lost if each.final.collapsed and each.run.objective == "dino"]
+    shares = sorted(each.condemned_share or 1.0 for each in collapsed)
+    lags = sorted(1.0 if each.lag_share is None else each.lag_share for each in collapsed)
+    flips = sum(each.num_acquittals > 0 for each in lost)
+    return [
+        f"{sum(each.condemned_step is None for each in healthy)} of {len(healthy)} healthy runs "
+        "are condemned at no interval",
+        f"{sum(each.is_right for each in single)} of {len(single)} lost runs whose cause allows "
+        f"one verdict are named right, and {sum(each.is_right for each in several)} of "
+        f"{len(several)} whose cause allows several",
+        f"of {len(collapsed)} collapsed teachers half are condemned within {median(shares):.1%} "
+        f"of the run, {sum(share <= 0.1 for share in shares)} within 10 %, the last after "
+        f"{shares[-1]:.0%}",
+        f"half are condemned within {median(lags):.1%} of the run after the onset, "
+        f"{sum(lag <= 0.1 for lag in lags)} within 10 %",
+        f"{flips} of {len(lost)} lost runs were acquitted for a while after they were condemned",
+    ]
 
 
 if __name__ == "__main__":

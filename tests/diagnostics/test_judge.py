@@ -215,6 +215,48 @@ def test_information_that_fades_from_the_start_needs_no_half_of_the_plan() -> No
     assert early[0] == 160  # 8 % of the plan
 
 
+def test_information_that_rises_again_does_not_fade() -> None:
+    # A take-off within the warm-up of a long run: down to 0.14 % of ln K, and up again.
+    run = history(
+        constant(0.997),
+        lambda step: 0.0098 * 0.6 ** (step / 100) if step < 400 else 0.0013 * 1.01 ** (step - 400),
+        constant(0.002),
+        steps=500,
+    )
+    lost = [step for step, _ in run if judge(run[: step // 20], SIGNALS, 5000).condemned]
+    assert lost == [400, 420]  # until it has risen by a quarter
+    assert not judge(run, SIGNALS, 5000).condemned
+
+
+def test_information_that_is_lost_at_once_has_faded_too() -> None:
+    run = history(until(200, 0.6, 0.999), until(200, 0.3, 1e-6), constant(0.002))
+    early = [step for step, _ in run if judge(run[: step // 20], SIGNALS, 10_000).condemned]
+    assert early[0] == 800  # 8 % of the plan, not half of it
+
+
+def test_a_batch_cannot_share_more_prototypes_than_it_has_images() -> None:
+    # Every image is told apart from every other, by one prototype, whatever the crop.
+    large = Signals(num_prototypes=65_536)
+    for images in (8, 16, 64, 256):
+        all_apart = math.log(images) / math.log(65_536)
+        run = history(constant(0.0), constant(all_apart), constant(0.05))
+        assert judge(run, replace(large, batch_images=images)).kind is VerdictKind.HEALTHY, images
+    two = math.log(2) / math.log(65_536)
+    half = history(constant(0.0), constant(two), constant(0.05))
+    assert judge(half, replace(large, batch_images=64)).kind is VerdictKind.SINGLE_PROTOTYPE
+
+
+def test_single_contrary_steps_do_not_hide_a_collapse_in_a_long_run() -> None:
+    run = history(
+        constant(0.9999),
+        lambda step: 0.3 if step < 1000 else 0.02 if step % 1000 == 500 else 1e-6,
+        constant(0.001),
+        steps=10_000,
+    )
+    verdict = judge(run, SIGNALS)
+    assert verdict.kind is VerdictKind.UNIFORM and 1000 <= (verdict.onset_step or 0) <= 1020
+
+
 def test_few_prototypes_win_while_the_centre_settles_and_that_is_no_collapse() -> None:
     # As seen in a healthy run with K = 32: until the centre has found the teacher's mean.
     run = history(until(16, 0.1, 0.6), until(16, 0.05, 0.3), constant(0.1), steps=40, every=2)
@@ -230,7 +272,7 @@ def test_a_slow_centre_is_given_the_time_that_it_needs() -> None:
     slow = replace(SIGNALS, center_memory_steps=100)
     verdicts = [judge(run[:length], slow, total_steps=384) for length in range(1, len(run) + 1)]
     assert not any(verdict.condemned for verdict in verdicts)
-    assert "until step 240 to settle" in verdicts[10].evidence
+    assert "until step 300 to settle" in verdicts[10].evidence
     assert judge(run[:10], SIGNALS, total_steps=384).condemned
 
 

@@ -33,6 +33,9 @@ class Signals:
     center_memory_steps: float = 0
     """Over how many steps a teacher's centre averages; 0 where there is no centre that moves."""
 
+    batch_images: int | None = None
+    """Images of a batch, all workers together, which share no more prototypes than there are."""
+
     reconstructs: bool = False
     """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
 

@@ -1,11 +1,12 @@
 """A recipe: everything that decides one run."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
-from poise.config.objectives import DinoConfig, MaeConfig
+from poise.config.objectives import DinoConfig, MaeConfig, Signals
 from poise.config.probes import FinetuneConfig, ProbeConfig
 from poise.config.views import ViewsConfig
 
@@ -187,6 +188,11 @@ class Recipe(Strict):
     def worker_batch_size(self) -> int:
         """Images per step on each worker."""
         return self.training.batch_size // self.training.num_workers
+
+    @property
+    def signals(self) -> Signals:
+        """What diagnostics will find in the metrics of a run."""
+        return replace(self.objective.signals, batch_images=self.training.batch_size)
 
     @property
     def peak_lr(self) -> float:

@@ -18,7 +18,10 @@ from poise.diagnostics.judge_teacher import judge_teacher
 from poise.diagnostics.persistence import History, undecided
 from poise.diagnostics.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict, VerdictKind
 
-_TRAINING_GROUPS = ("loss/", "teacher/", "center/", "prediction/", "features/", "gradient/")
+_TRAINING_GROUPS = (
+    *("loss/", "teacher/", "student/", "center/", "prototypes/"),
+    *("prediction/", "features/", "patches/", "tokens/", "gradient/"),
+)
 
 
 def judge(
@@ -40,19 +43,21 @@ def judge(
     if diverged:
         return diverged
     if signals.num_prototypes is not None:
-        verdict = judge_teacher(history, signals.num_prototypes, total_steps, thresholds)
+        verdict = judge_teacher(
+            history, signals.num_prototypes, signals.batch_images, total_steps, thresholds
+        )
     elif signals.reconstructs:
         verdict = judge_reconstruction(history, total_steps, thresholds)
     else:
         verdict = undecided("nothing but divergence can be told from its metrics")
-    if not verdict.condemned:
+    if verdict.kind is VerdictKind.HEALTHY:
         verdict = find_lost_dimensions(history, total_steps, thresholds) or verdict
     step = history[-1][0] if history else 0
     settled = min(_settling_steps(signals, thresholds), total_steps or step)
     if verdict.condemned and step < settled:
         return undecided(
-            f"it looks {verdict.kind} at step {step}, but its centre may take until step "
-            f"{settled:.0f} to settle"
+            f"it looks {verdict.kind} at step {step}, and is given until step {settled:.0f} to "
+            "settle"
         )
     return verdict
 

@@ -37,7 +37,9 @@ def find_lost_dimensions(
     if not points:
         return None
     untrained = max(point.rank for point in points[: limits.min_observations])
-    tail = stretch_at_end(points, lambda point: point.rank < limits.lost_rank_share * untrained)
+    tail = stretch_at_end(
+        points, lambda point: point.rank < limits.lost_rank_share * untrained, limits
+    )
     if not tail:
         return None
     kind, steps = VerdictKind.DIMENSIONAL, [point.step for point in tail]

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from poise.diagnostics import advice
 from poise.diagnostics.persistence import (
     History,
-    gain,
     is_rising,
     stretch_at_end,
+    sure_gain,
     undecided,
     why_too_short,
 )
@@ -47,7 +47,7 @@ def judge_reconstruction(history: History, total_steps: int | None, limits: Thre
 
     learns = explains(points[-1])
     kind = VerdictKind.HEALTHY if learns else VerdictKind.PREDICTS_MEAN
-    tail = stretch_at_end(points, lambda point: explains(point) is learns)
+    tail = stretch_at_end(points, lambda point: explains(point) is learns, limits)
     unmoved = not learns and sum(map(explains, points)) < limits.min_observations
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
     planned_steps = total_steps or points[-1].step
@@ -69,7 +69,7 @@ def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Thresh
     # From the middle on: at first, untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     rising = is_rising(late, limits.nothing_explained_share, limits)
-    if rising or gain(late) > limits.nothing_explained_share:
+    if rising or sure_gain(late) > limits.nothing_explained_share:
         return f"what the decoder explains is still rising at step {step}"
     return None
 

@@ -26,6 +26,7 @@ moves from step to step, nor where logits that are cosines keep the student shor
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 from poise.diagnostics import advice
@@ -46,9 +47,14 @@ from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
 
 
 def judge_teacher(
-    history: History, num_prototypes: int, total_steps: int | None, limits: Thresholds
+    history: History,
+    num_prototypes: int,
+    batch_images: int | None,
+    total_steps: int | None,
+    limits: Thresholds,
 ) -> Verdict:
     """The verdict on a run's teacher; arguments as of ``judge``."""
+    limits = _within_batch(limits, num_prototypes, batch_images)
     points = read_points(history, math.log(num_prototypes))
     if not points:
         return undecided("no teacher entropy and mutual information were logged")
@@ -62,9 +68,23 @@ def judge_teacher(
             evidence = stuck_evidence(points)
             return Verdict(VerdictKind.STUCK, points[0].step, evidence, advice.STUCK)
         return Verdict(kind, None, healthy_evidence(tail), "")
-    copied = all(point.ema_gap is not None and point.ema_gap < 1e-9 for point in tail)
+    gaps = [point.ema_gap for point in tail]
+    copied = all(gap is not None and gap < limits.copied_gap for gap in gaps)
     evidence = collapse_evidence(kind, tail, num_prototypes)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
+
+
+def _within_batch(limits: Thresholds, num_prototypes: int, batch_images: int | None) -> Thresholds:
+    """The limits of how many prototypes are few, for a batch that could not share many."""
+    if batch_images is None:
+        return limits
+    batch = math.log(batch_images) / math.log(num_prototypes)
+    few, partial = limits.few_prototypes_share, limits.partial_prototypes_share
+    return replace(
+        limits,
+        few_prototypes_share=min(few, limits.few_prototypes_share_of_batch * batch),
+        partial_prototypes_share=min(partial, limits.partial_prototypes_share_of_batch * batch),
+    )
 
 
 def _last_stretch(
@@ -76,13 +96,15 @@ def _last_stretch(
     its ends (a teacher without momentum does); then all of it counts and its middle names it.
     """
     kind = points[-1].state(limits)
-    own = stretch_at_end(points, lambda point: point.state(limits) is kind)
+    own = stretch_at_end(points, lambda point: point.state(limits) is kind, limits)
     if kind is VerdictKind.HEALTHY:
         return kind, own
     if len(own) >= limits.min_observations:
         stages = _FEW if kind in _FEW else (kind,)
-        return kind, stretch_at_end(points, lambda point: point.state(limits) in stages)
-    tail = stretch_at_end(points, lambda point: point.state(limits) is not VerdictKind.HEALTHY)
+        return kind, stretch_at_end(points, lambda point: point.state(limits) in stages, limits)
+    tail = stretch_at_end(
+        points, lambda point: point.state(limits) is not VerdictKind.HEALTHY, limits
+    )
     return _middle(tail, limits), tail
 
 
@@ -110,7 +132,7 @@ def _why_too_early(
     """Why the state at the end cannot be called lasting, or none if it can."""
     last_step = tail[-1].step
     unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
-    fades = unmoved and _fades(tail, limits)
+    fades = unmoved and _fades(points, tail, limits)
     waits = unmoved and not fades
     needed = limits.min_observations_from_start if waits else limits.min_observations
     doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
@@ -127,23 +149,31 @@ def _why_too_early(
     return None
 
 
-def _fades(tail: Sequence[TeacherPoint], limits: Thresholds) -> bool:
-    """Whether what teacher and student tell apart has become next to nothing by steady loss."""
-    first, last = tail[0], tail[-1]
-    return (
-        last.information <= limits.fading_information_share
-        and last.information <= limits.fading_factor * first.information
-        and last.kl <= limits.no_information_share
+def _fades(
+    points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Thresholds
+) -> bool:
+    """Whether what teacher and student tell apart has become next to nothing, and stays so."""
+    now, lowest = tail[-1].information, min(point.information for point in tail)
+    most = max(point.information for point in points)
+    none = limits.fading_information_share
+    has_faded = now <= none and (
+        now <= limits.fading_factor * tail[0].information or now <= limits.vanished_factor * most
     )
+    rebounds = now > max(limits.fading_rebound_factor * lowest, limits.noise_share * none)
+    return has_faded and not rebounds and tail[-1].kl <= limits.no_divergence_share
 
 
 def _is_stuck(points: Sequence[TeacherPoint], planned_steps: int, limits: Thresholds) -> bool:
     """Whether the student has never followed a teacher that does tell images apart."""
+    if points[-1].step < limits.min_share_of_plan_stuck * planned_steps:
+        return False
     follows = limits.stuck_kl_factor * points[0].kl
-    return points[-1].step >= limits.min_share_of_plan_stuck * planned_steps and all(
-        point.entropy + point.kl >= limits.stuck_loss_share and follows <= point.kl < math.inf
+    informed = [point.information for point in points]
+    return all(
+        limits.stuck_loss_share <= point.entropy + point.kl <= limits.stuck_loss_most
+        and point.kl >= follows
         for point in points
-    )
+    ) and not is_rising(informed, limits.no_information_share, limits)
 
 
 def _has_left_its_start(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:

@@ -4,7 +4,9 @@ In: what logged steps look like. Out: the stretch at the end that is alike, and 
 Next: ``poise.diagnostics.judge_teacher`` and ``poise.diagnostics.judge_reconstruction``.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, pvariance
 from typing import TypeVar
 
 from poise.diagnostics import advice
@@ -15,11 +17,20 @@ History = Sequence[tuple[int, Mapping[str, float]]]
 PointT = TypeVar("PointT")
 
 
-def stretch_at_end(points: Sequence[PointT], holds: Callable[[PointT], bool]) -> Sequence[PointT]:
-    """The longest end of ``points`` for all of which ``holds`` is true."""
-    start = len(points)
-    while start > 0 and holds(points[start - 1]):
-        start -= 1
+def stretch_at_end(
+    points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Thresholds
+) -> Sequence[PointT]:
+    """The longest end of ``points`` for which ``holds`` is true, but for single ones within."""
+    start, contrary = len(points), 0
+    for index in reversed(range(len(points))):
+        length = len(points) - index
+        if holds(points[index]):
+            if contrary <= limits.contrary_share * length:
+                start = index
+        else:
+            contrary += 1
+            if contrary > limits.contrary_share * len(points):
+                break
     return points[start:]
 
 
@@ -32,10 +43,11 @@ def why_too_short(
             f"too few logged steps to tell: it looks {kind} at the last {len(steps)} (from step "
             f"{steps[0]} on), and a verdict needs {needed} alike"
         )
-    if steps[-1] - steps[0] < limits.min_share_of_steps * steps[-1]:
+    asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
+    if steps[-1] - steps[0] < asked:
         return (
             f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
-            f"{limits.min_share_of_steps:.0%} of the steps so far"
+            f"{asked:.0f} steps of it"
         )
     partial = kind is VerdictKind.PARTIAL_PROTOTYPES
     share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
@@ -49,20 +61,21 @@ def why_too_short(
 
 def is_rising(values: Sequence[float], none: float, limits: Thresholds) -> bool:
     """Whether the last third of the values is well above the first; ``none`` sets the scale."""
+    before, now = map(mean, _ends(values))
+    return now > limits.rising_factor * before and now > limits.noise_share * none
+
+
+def sure_gain(values: Sequence[float]) -> float:
+    """By how much the last third is above the first, at least: less two standard errors."""
     before, now = _ends(values)
-    return now > limits.rising_factor * before and now > 0.1 * none
+    error = math.sqrt((pvariance(before) + pvariance(now)) / len(now))
+    return mean(now) - mean(before) - 2 * error
 
 
-def gain(values: Sequence[float]) -> float:
-    """By how much the last third of the values is above the first."""
-    before, now = _ends(values)
-    return now - before
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Means of the first and of the last third."""
+def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """The first and the last third."""
     third = max(len(values) // 3, 1)
-    return sum(values[:third]) / third, sum(values[-third:]) / third
+    return values[:third], values[-third:]
 
 
 def undecided(evidence: str) -> Verdict:

@@ -64,25 +64,44 @@ class Thresholds:
 
     partial_prototypes_share: float = 0.4
     """Marginal entropy below this, yet above the last, is a partial collapse: the batch shares
-    K^0.4 prototypes (16 of 1024, 84 of 65536). A batch of 64 images, however sharp its targets,
-    can reach 0.44 of ln 65536."""
+    K^0.4 prototypes (16 of 1024, 84 of 65536)."""
+
+    few_prototypes_share_of_batch: float = 0.33
+    """The same of ln(images in a batch), where that is less: images that are all told apart, each
+    by one prototype, share no more prototypes than there are images."""
+
+    partial_prototypes_share_of_batch: float = 0.5
+    """Likewise: √B prototypes for B images."""
 
     border_entropy_share: float = 0.5
     """Without information, entropy above this is the uniform end, below it the single
     prototype's: √K prototypes."""
 
     fading_information_share: float = 0.005
-    """Of a teacher that has never told anything: information that has come down to this, with a
-    divergence as low, and goes on falling. Nothing then drives it apart again."""
+    """Of a teacher that has never told anything: information that has come down to this and goes
+    on falling, with a divergence below ``no_divergence_share``. Nothing then drives it apart
+    again."""
+
+    no_divergence_share: float = 0.01
+    """A student whose divergence from its teacher is below this agrees with it."""
 
     fading_factor: float = 0.6
     """Information fades when it is below this multiple of what it was when it became none."""
+
+    vanished_factor: float = 0.01
+    """Information below this multiple of the most that there ever was has faded as well."""
+
+    fading_rebound_factor: float = 1.25
+    """Information that is above this multiple of its lowest does not fade any longer."""
 
     lost_rank_share: float = 0.25
     """RankMe below this share of what the untrained features have is dimensional collapse."""
 
     stuck_loss_share: float = 0.9
-    """A cross-entropy above this, since the first step, is at ln K."""
+    """A cross-entropy above this, since the first step, is at ln K …"""
+
+    stuck_loss_most: float = 1.1
+    """… unless it is above this: then the student is wrong, not stuck."""
 
     stuck_kl_factor: float = 0.8
     """A student whose divergence from its teacher has never been below this multiple of the first
@@ -98,7 +117,13 @@ class Thresholds:
     """Logged steps that a condition must hold for, at the end of the history."""
 
     min_share_of_steps: float = 0.1
-    """Of the steps so far that the condition must have held for."""
+    """Of the steps so far that the condition must have held for …"""
+
+    most_share_of_plan: float = 0.05
+    """… but of no more than this share of the planned steps."""
+
+    contrary_share: float = 0.05
+    """Of the logged steps of a stretch that may look otherwise, as single ones do in long runs."""
 
     min_share_of_plan_lasting: float = 0.02
     """Of the planned steps that a collapse must have lasted for."""
@@ -109,9 +134,9 @@ class Thresholds:
     settling_steps: int = 24
     """First steps, or whole runs, in which only divergence is condemned."""
 
-    settling_memories: float = 2.4
-    """As the last, in units of the steps that the centre averages over: it begins at 0, and until
-    it has found the teacher's mean few prototypes may win."""
+    settling_memories: float = 3
+    """As the last, in units of the steps that the centre averages over: it begins at 0, which by
+    then has a weight of 5 %, and until it has found the teacher's mean few prototypes may win."""
 
     min_observations_from_start: int = 10
     """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
@@ -125,7 +150,13 @@ class Thresholds:
 
     rising_factor: float = 2.0
     """Information, or what is explained, has risen when it has grown by this factor, unless it is
-    under a tenth of the share that counts as none, where growth is noise."""
+    under ``noise_share`` of what counts as none."""
+
+    noise_share: float = 0.1
+    """Of what counts as none: below it growth is noise."""
+
+    copied_gap: float = 1.0e-9
+    """A teacher no further than this from its student, in relation, is the student."""
 
 
 DEFAULT_THRESHOLDS = Thresholds()

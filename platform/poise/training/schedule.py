@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from poise.config.recipe import Recipe
 from poise.objectives.base import Progress
 
+FIRST_LOOK_STEP = 8
+"""Metrics are read here however seldom they are logged: a run is held against how it began."""
+
 
 @dataclass(frozen=True)
 class Timetable:
@@ -43,7 +46,8 @@ class Timetable:
     def is_boundary(self, step: int) -> bool:
         """Whether metrics are read once this many steps are finished."""
         logs = self._due(step, self.recipe.training.log_every_steps)
-        return logs or self.evaluates(step) or self.checkpoints(step)
+        first = step == FIRST_LOOK_STEP
+        return first or logs or self.evaluates(step) or self.checkpoints(step)
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.total_steps

@@ -100,7 +100,7 @@ class Watch:
         return self.stopper.ends(verdict)
 
     def _verdict(self) -> Verdict:
-        signals = self.job.recipe.objective.signals
+        signals = self.job.recipe.signals
         return judge(self.history, signals, self.timetable.planned_steps)
 
     def _probe(self) -> dict[str, float]:

@@ -125,7 +125,8 @@ def _train(config: dict[str, Any]) -> None:
     state = new_state(recipe, device)
     history = _resume(job, state)
     watch = Watch(job, state, timetable, history, device, rank == 0, _report)
-    if watch.has_ended():
+    # Another run's history, which it may have begun with, is judged once it has steps of its own.
+    if ray.train.get_checkpoint() is not None and watch.has_ended():
         return  # interrupted at its very end
     if recipe.training.compile:
         state.objective.compile_backbones()
