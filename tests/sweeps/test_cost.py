@@ -16,7 +16,7 @@ def test_stopping_early_saves_the_steps_that_were_left() -> None:
         trial_record(3, 0, None, None, state="failed", step=10),
     ]
     found = cost(make_study(), records)
-    assert (found.steps, found.planned_steps, found.saved_steps) == (160, 400, 150)
+    assert (found.steps, found.total_steps, found.saved_steps) == (160, 400, 150)
     assert found.saved_share == 0.375
     assert found.stopped == {"CollapseStopper": 1, "asha": 1}
     assert found.hours == pytest.approx(4 * 50 / 3600)

@@ -6,6 +6,7 @@ import pytest
 from poise.config import PoiseError
 from poise.sweeps import begin_study, extend_study
 from poise.sweeps.records import Study
+from poise.sweeps.reproduction import reproduction
 from tests.sweeps.builders import TEMPERATURE
 
 CENTERING = "objective.center_momentum"
@@ -28,6 +29,21 @@ def test_what_was_tried_keeps_its_name_and_what_is_new_gets_the_next(study: Stud
     assert [t.name for t in more.trials if t.seed == 2] == ["t01-s2", "t02-s2", "t03-s2"]
 
 
+def test_the_command_to_reproduce_an_extended_study_says_that_it_numbers_trials_differently(
+    study: Study,
+) -> None:
+    def command(study: Study) -> list[str]:
+        return reproduction(study, [], "", {}).command.splitlines()
+
+    more_seeds = extend_study("a", None, ["seeds=[0,1,2]"], "ablate")
+    assert len(command(study)) == len(command(more_seeds)) == 1
+    at_the_end = extend_study("a", None, [values(0.04, 0.07, 0.1)], "ablate")
+    assert len(command(at_the_end)) == 1
+    line, comment = command(extend_study("a", None, [values(0.04, 0.05, 0.07)], "ablate"))
+    assert line.startswith("poise ablate two.yaml 'seeds=[0,1]' 'parameters.")
+    assert comment.startswith("# all at once they have other numbers: the study was extended")
+
+
 def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> None:
     draws = f"parameters.{TEMPERATURE}={{uniform: [0.02, 0.1]}}"
     study = begin_study(str(space_file), [draws, "trials=2"], "a")
@@ -47,6 +63,9 @@ def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> No
          "alone; what varies stays the same"),
         (["seeds=[0,1,2]", "metric=loss/total"], "was begun with another metric (['eval/knn_top1'] "
          "there, ['loss/total'] here)"),
+        (["seeds=[0,1,2]", "recipe=b.yaml"], "--extend a: recipe: stays as it was asked; name the"),
+        (["seeds=[0,1,2]", "question=Why?"], "--extend a: question: stays as it was asked"),
+        (["seeds=[0,1,2]", "published=No."], "--extend a: published: stays as it was asked"),
         (["training.epochs=9"], "training.epochs=9: its recipe stays as it is"),
     ],
 )  # fmt: skip

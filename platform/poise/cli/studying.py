@@ -182,7 +182,7 @@ def print_result(result: StudyResult) -> None:
         if record.state == "failed":
             print(f"{record.trial.name} failed: {record.reason}")
     if result.best is None:
-        print(f"{_nothing_best(result)}: nothing was registered")
+        print("no trial is healthy to its end: nothing was registered")
     else:
         metric = result.study.space.goal.metric
         value = result.best.metrics[metric]
@@ -199,12 +199,3 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
-
-
-def _nothing_best(result: StudyResult) -> str:
-    """Why no trial is the best of a study."""
-    from poise.sweeps.outcomes import is_decided, is_healthy
-
-    if any(is_decided(record) and is_healthy(record) for record in result.records):
-        return f"no healthy trial has {result.study.space.goal.metric}"
-    return "no trial is healthy to its end"

@@ -17,7 +17,7 @@ class TrialCost:
     trial: str
     state: str
     steps: int
-    planned_steps: int
+    total_steps: int
     """Until it would have ended by itself; 0 where it never got that far."""
 
     hours: float
@@ -27,7 +27,7 @@ class TrialCost:
     @property
     def saved_steps(self) -> int:
         """That it was spared."""
-        return max(self.planned_steps - self.steps, 0) if self.stopped_by else 0
+        return max(self.total_steps - self.steps, 0) if self.stopped_by else 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cost:
     """All trials together."""
 
     steps: int
-    planned_steps: int
+    total_steps: int
     saved_steps: int
     hours: float
     """Of trials, which run beside each other: not of the clock."""
@@ -53,8 +53,8 @@ class Cost:
 
     @property
     def saved_share(self) -> float | None:
-        """Of the planned steps."""
-        return self.saved_steps / self.planned_steps if self.planned_steps else None
+        """Of what all would have trained by themselves."""
+        return self.saved_steps / self.total_steps if self.total_steps else None
 
     @property
     def saved_hours(self) -> float | None:
@@ -73,7 +73,7 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
     seconds = sum(record.seconds for record in records)
     return Cost(
         steps=sum(trial.steps for trial in trials),
-        planned_steps=sum(trial.planned_steps for trial in trials),
+        total_steps=sum(trial.total_steps for trial in trials),
         saved_steps=sum(trial.saved_steps for trial in trials),
         hours=seconds / 3600,
         images=images,
@@ -89,7 +89,7 @@ def _of_trial(record: TrialRecord) -> TrialCost:
         trial=record.trial.name,
         state=record.state,
         steps=record.step,
-        planned_steps=record.total_steps,
+        total_steps=record.total_steps,
         hours=record.seconds / 3600,
         stopped_by=stopped_by,
     )

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from poise.config import PoiseError
-from poise.config.loading import override_space
+from poise.config.loading import override_space, parse_overrides
 from poise.config.space import Sampler
 from poise.sweeps.records import Command, Study
 from poise.sweeps.request import check_settings, check_trials, read_study, sort_overrides
-from poise.sweeps.resumption import check_same, named_study
+from poise.sweeps.resumption import WORDS, check_same, named_study
 from poise.sweeps.sources import count_trials
 
 _MAY_GROW = ("parameters", "seeds", "trials")
@@ -64,6 +64,12 @@ def _larger(study: Study, overrides: Sequence[str]) -> Study:
             f"--extend {study.name}: {for_recipe[0]}: its recipe stays as it is; without --extend "
             "a new study begins"
         )
+    for key in parse_overrides(for_space):
+        if key in WORDS:
+            raise PoiseError(
+                f"--extend {study.name}: {key}: stays as it was asked; name the space's file to "
+                "change its words, or leave --extend out to begin a new study"
+            )
     space = override_space(study.space, for_space, "command line")
     settings = check_settings(space, study.recipe, "command line", study.command)
     overrides = (*study.overrides, *overrides)

@@ -67,7 +67,7 @@ class Findings:
     """Two sentences, made of the numbers."""
 
     best: str | None
-    """The healthy trial that won; none where there is none."""
+    """The healthy trial that was registered, or would be; none where there is none."""
 
     registered: str | None
     comparison: Comparison
@@ -103,7 +103,7 @@ def find(
         study: that asked.
         records: of its trials, in any state.
         histories: of their metrics, by the trial's name.
-        best: the trial that won.
+        best: the trial that was registered, or would be.
         registered: ``models:/name/version`` of it.
         fingerprint: of the dataset.
         environment: as ``describe_environment`` has it.

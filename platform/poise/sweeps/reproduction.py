@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.request import plan_settings
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Reproduction:
     """What somebody needs to do it again."""
 
     command: str
+    """With a comment, where it numbers the settings differently."""
+
     source: str
     """The space's file."""
 
@@ -44,7 +47,7 @@ def reproduction(
     """
     versions = {"python": environment["python"]} if "python" in environment else {}
     return Reproduction(
-        command=shlex.join(["poise", study.command, _portable(study.source), *study.overrides]),
+        command=_command(study),
         source=_portable(study.source),
         overrides=study.overrides,
         recipe_yaml=_as_yaml(study.recipe.model_dump(mode="json")),
@@ -54,6 +57,19 @@ def reproduction(
         fingerprint=fingerprint,
         seeds=tuple(sorted({record.trial.seed for record in records})),
     )
+
+
+def _command(study: Study) -> str:
+    words = ["poise", study.command, _portable(study.source), *study.overrides]
+    planned = plan_settings(study.space, study.source, study.command)
+    renumbered = bool(study.settings) and planned != study.settings
+    return shlex.join(words) + (f"\n# {_RENUMBERED}" if renumbered else "")
+
+
+_RENUMBERED = (
+    "all at once they have other numbers: the study was extended, and its settings and trials are "
+    "numbered in that order"
+)
 
 
 def _written(study: Study) -> dict[str, Any]:

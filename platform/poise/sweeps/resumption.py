@@ -19,7 +19,8 @@ from poise.sweeps.sources import count_trials
 CONDUCT = ("budget", "concurrency")
 """Of a space: how it is carried out. May change from one resumption to the next."""
 
-_WORDS = ("question", "published", "recipe")  # the path; what is in the file is compared
+WORDS = ("question", "published", "recipe")
+"""Of a space: what its file says, and of the recipe the path: its content is compared."""
 
 
 def find_study(
@@ -112,7 +113,7 @@ def check_same(
         may_grow: fields of the space that are compared elsewhere.
         but: the end of the message.
     """
-    may_differ = {*CONDUCT, *_WORDS, *may_grow}
+    may_differ = {*CONDUCT, *WORDS, *may_grow}
     there, here = (dict(_leaves_of(study, may_differ)) for study in (found, wanted))
     for key in there | here:
         if there.get(key) != here.get(key):

@@ -4,7 +4,7 @@ In: a study and its run in MLflow. Out: ``report.html`` and its twins in the stu
 its run. Next: a person.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +64,20 @@ def find_stored(study: Study, run: Run) -> Findings:
         study,
         records,
         _histories(run, records),
-        best=best_of(records, *study.space.goal),
+        best=_best(study, records, tags),
         registered=registered if registered.startswith("models:/") else None,
         fingerprint=tags.get("poise.dataset_fingerprint", ""),
         environment=read_json_file(run, "environment.json"),
     )
+
+
+def _best(
+    study: Study, records: Sequence[TrialRecord], tags: Mapping[str, str]
+) -> TrialRecord | None:
+    """The trial that was registered, though another may be better since; else the best."""
+    if tags.get("poise.registered", "").startswith("models:/"):
+        return next((r for r in records if r.trial.name == tags.get("poise.best_trial")), None)
+    return best_of(records, *study.space.goal)
 
 
 def _histories(run: Run, records: Sequence[TrialRecord]) -> dict[str, History]:

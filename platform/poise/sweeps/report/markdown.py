@@ -215,7 +215,7 @@ def _choice(choice: Choice) -> list[str]:
 def _cost(findings: Findings) -> Iterator[str]:
     cost = findings.cost
     yield from ("## Cost", "")
-    yield f"- {shown(cost.steps, 0)} steps of {shown(cost.planned_steps, 0)} planned"
+    yield f"- {shown(cost.steps, 0)} steps of {shown(cost.total_steps, 0)} planned"
     saved = f", about {shown(cost.saved_hours)} hours" if cost.saved_hours else ""
     if cost.saved_steps and cost.saved_share is not None:
         yield f"- stopping early saved {cost.saved_share:.0%} of the steps{saved}"

@@ -32,7 +32,7 @@ def cost(findings: Findings) -> Section | None:
                     each.trial,
                     f"{each.state} by {each.stopped_by}" if each.stopped_by else each.state,
                     shown(each.steps, 0),
-                    shown(each.planned_steps, 0) if each.planned_steps else NOTHING,
+                    shown(each.total_steps, 0) if each.total_steps else NOTHING,
                     shown(each.saved_steps, 0),
                     shown(each.hours),
                 ]
