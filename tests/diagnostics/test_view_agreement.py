@@ -32,6 +32,12 @@ def test_equal_views_are_aligned_and_opposite_ones_are_far_apart() -> None:
     assert alignment(torch.cat([feature, -feature])).item() == pytest.approx(4)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.03, 0.003])
+def test_lidar_of_equal_views_does_not_depend_on_how_small_features_are(scale: float) -> None:
+    for views in (2, 8):
+        assert lidar(scale * classes(4).expand(views, -1, -1)).item() == pytest.approx(4, rel=0.01)
+
+
 @pytest.mark.parametrize("rank", [1, 4, 16])
 def test_lidar_counts_the_directions_that_tell_images_apart(rank: int) -> None:
     views = classes(rank).expand(3, -1, -1)
@@ -61,7 +67,8 @@ def test_lidar_is_the_formula_written_out() -> None:
     within = torch.cov((views - means).flatten(0, 1).T, correction=0) + 1e-4 * torch.eye(6)
     values, vectors = torch.linalg.eigh(within)
     root = vectors @ torch.diag(values**-0.5) @ vectors.T
-    found = torch.linalg.eigvalsh(root @ between @ root) - 1 / 3
+    noise = torch.cov((views - means).flatten(0, 1).T, correction=0) / 3
+    found = torch.linalg.eigvalsh(root @ (between - noise) @ root)
     shares = found.clamp(min=0) / found.clamp(min=0).sum() + 1e-7
     expected = (-(shares * shares.log()).sum()).exp().item()
     assert lidar(views).item() == pytest.approx(expected, rel=1e-5)

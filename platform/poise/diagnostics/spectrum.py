@@ -33,7 +33,7 @@ def spectrum_metrics(features: Tensor) -> dict[str, Tensor]:
     """
     matrix = features.double()
     gram = _smaller_gram(matrix)
-    singular = _eigenvalues(gram).sqrt()
+    singular = eigenvalues(gram).sqrt()
     variances = covariance_eigenvalues(matrix)
     numbers = {
         "features/rankme": rankme(singular),
@@ -53,7 +53,7 @@ def spectrum_metrics(features: Tensor) -> dict[str, Tensor]:
 
 def singular_values(features: Tensor) -> Tensor:
     """σ of the raw features [n, D], falling: float64 [m]. Cost: O(n·D·m)."""
-    return _eigenvalues(_smaller_gram(features.double())).sqrt()
+    return eigenvalues(_smaller_gram(features.double())).sqrt()
 
 
 def covariance_eigenvalues(features: Tensor) -> Tensor:
@@ -63,10 +63,21 @@ def covariance_eigenvalues(features: Tensor) -> Tensor:
     """
     matrix = features.double()
     num_rows, num_columns = matrix.shape
-    variances = _eigenvalues(_smaller_gram(matrix - matrix.mean(0))) / num_rows
-    mean_square = matrix.square().sum() / num_rows
-    variances = torch.where(variances.sum() <= _ROUNDING * mean_square, 0.0, variances)
+    variances = eigenvalues(_smaller_gram(matrix - matrix.mean(0))) / num_rows
+    variances = torch.where(is_rounding(variances.sum(), matrix), 0.0, variances)
     return variances[: max(1, min(num_rows - 1, num_columns))]
+
+
+def is_rounding(variance: Tensor, features: Tensor) -> Tensor:
+    """Whether a variance, summed over D, is so small beside features [n, D] that it is rounding."""
+    return variance <= _ROUNDING * features.square().sum() / len(features)
+
+
+def eigenvalues(symmetric: Tensor) -> Tensor:
+    """Falling, none negative; all NaN where the matrix is not finite, which the solver rejects."""
+    finite = symmetric.isfinite().all()
+    rising = torch.linalg.eigvalsh(torch.where(finite, symmetric, 0.0))
+    return torch.where(finite, rising.flip(-1).clamp(min=0), torch.nan)
 
 
 def rankme(singular: Tensor) -> Tensor:
@@ -214,10 +225,3 @@ def _log_ratios(variances: Tensor) -> Tensor:
 def _smaller_gram(matrix: Tensor) -> Tensor:
     """ZᵀZ or ZZᵀ, whichever is smaller: their eigenvalues differ in zeros alone."""
     return matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T
-
-
-def _eigenvalues(gram: Tensor) -> Tensor:
-    """Falling, none negative; all NaN where the matrix is not finite, which the solver rejects."""
-    finite = gram.isfinite().all()
-    rising = torch.linalg.eigvalsh(torch.where(finite, gram, 0.0))
-    return torch.where(finite, rising.flip(-1).clamp(min=0), torch.nan)
