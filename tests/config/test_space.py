@@ -54,6 +54,10 @@ def test_several_metrics_have_one_mode_or_one_each_and_the_first_decides() -> No
         ({"mode": ["max", "min"]}, "has 2 for the 1 metrics ['eval/knn_top1']"),
         ({"metric": ["loss/total", "loss/total"]}, "metric: ['loss/total', 'loss/total'] names"),
         ({"seeds": [0, 1, 0]}, "seeds: [0, 1, 0] names one twice"),
+        (
+            {"parameters": {"a": {"grid_search": [1, 2, 1.0]}}},
+            "'a': grid_search has a value twice in [1, 2, 1.0]; a setting is run once",
+        ),
         ({"baseline": {"a.c": 1}}, "baseline.a.c: does not vary here; what does: a.b"),
         ({"baseline": {"a.b": 3}}, "baseline.a.b=3 is none of its values [1, 2]"),
     ],

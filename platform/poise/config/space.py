@@ -187,6 +187,8 @@ def _sampler(key: str, written: Any) -> Any:
         raise ValueError(f"'{key}': {name} takes {SAMPLERS[name]} values, got {values!r}")
     if SAMPLERS[name] > 1:
         _check_numbers(key, name, values)
+    elif any(value in values[:index] for index, value in enumerate(values)):
+        raise ValueError(f"'{key}': {name} has a value twice in {values}; a setting is run once")
     return {"name": name, "arguments": arguments}
 
 

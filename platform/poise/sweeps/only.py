@@ -53,7 +53,8 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
         raise PoiseError(f"--only {' '.join(words)}: no trial has all of this at once")
     done = {record.trial.name for record in study.records() if record.is_done}
     if done.issuperset(trial.name for trial in chosen):
-        raise PoiseError(f"--only {' '.join(words)}: {listed(t.name for t in chosen)} done already")
+        names = [trial.name for trial in chosen]
+        raise PoiseError(f"--only {' '.join(words)}: {_told(names)} done already")
     return tuple(trial for trial in chosen if trial.name not in done)
 
 
@@ -72,11 +73,12 @@ def _check_names(study: Study, names: Sequence[str]) -> None:
     known = [trial.name for trial in study.trials]
     for name in names:
         if name not in known:
-            more = f" and {len(known) - _NAMES_TOLD} more" if len(known) > _NAMES_TOLD else ""
-            raise PoiseError(
-                f"--only {name}: there is no such trial; there are "
-                f"{', '.join(known[:_NAMES_TOLD])}{more}"
-            )
+            raise PoiseError(f"--only {name}: there is no such trial; there are {_told(known)}")
+
+
+def _told(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    return f"{', '.join(names[:_NAMES_TOLD])}{more}"
 
 
 def _check_condition(study: Study, word: str, key: str, value: Any) -> None:
@@ -87,4 +89,4 @@ def _check_condition(study: Study, word: str, key: str, value: Any) -> None:
         raise PoiseError(f"--only {word}: no trial has a '{key}' of its own{hint}")
     values = list(dict.fromkeys(str(each[key]) for each in facts))
     if all(each[key] != value for each in facts):
-        raise PoiseError(f"--only {word}: no trial has it; of {key} there are {', '.join(values)}")
+        raise PoiseError(f"--only {word}: no trial has it; of {key} there are {_told(values)}")
