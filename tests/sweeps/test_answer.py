@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 from poise.sweeps.answer import answer
 from poise.sweeps.comparison import compare
 from poise.sweeps.dose_response import dose_responses
@@ -34,7 +37,7 @@ def test_it_names_which_settings_collapsed_how_and_how_surely() -> None:
 def test_it_says_what_a_clean_record_leaves_open() -> None:
     collapse, _ = told(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
     assert "None of the 3 judged trials of 1 setting collapsed, got stuck or diverged" in collapse
-    assert "a chance of up to 71% open" in collapse  # 1 - 0.025^(1/3)
+    assert "a chance of up to 71 % open" in collapse  # 1 - 0.025^(1/3)
 
 
 def test_it_sums_up_what_is_too_much_to_name() -> None:
@@ -43,9 +46,12 @@ def test_it_sums_up_what_is_too_much_to_name() -> None:
         for n in range(10)
     ]
     collapse, best = told(NO_BASELINE, records)
-    assert "collapsed in 6 of 10 trials (60%, 95 % interval 26 to 88 %)" in collapse
+    assert "collapsed in 6 of 10 trials (60 %), " in collapse
     assert "from 0 of 2 at teacher_temp 0 to 0.1 to" in collapse
     assert "of 1 seed that proves nothing" in best
+    alike = [replace(each, trial=replace(each.trial, settings={TEMPERATURE: 0.1 * (n % 2)}))
+             for n, each in enumerate(records)]  # fmt: skip
+    assert told(NO_BASELINE, alike)[0].endswith("in 6 of 10 trials (60 %).")
 
 
 def test_a_difference_to_the_baseline_is_called_chance_where_it_may_be() -> None:
@@ -69,7 +75,7 @@ def test_without_a_baseline_the_best_is_held_against_the_second() -> None:
     records = seeded(1, [20.0, 21.0, 22.0]) + seeded(2, [23.0, 24.1, 25.0])
     _, best = told(NO_BASELINE, records)
     assert "teacher_temp=0.06 has the best k-NN: 24.0 %" in best
-    assert "the second, teacher_temp=0.05, is 3.0 below it (95 % interval -3.2 to -2.9)" in best
+    assert "the second, teacher_temp=0.05, is 3.0 below it (95 % interval −3.2 to −2.9)" in best
     # Chosen on the figures that a test would take: p would be too small.
     assert best.endswith("it was chosen as the best of 2 by these same figures, which favours it.")
     assert "chance" not in best and "p =" not in best
@@ -78,8 +84,61 @@ def test_without_a_baseline_the_best_is_held_against_the_second() -> None:
 
 
 def test_nothing_healthy_is_nothing_to_recommend() -> None:
-    assert "none can be recommended" in told(NO_BASELINE, seeded(0, [20.0], SINGLE))[1]
+    nothing = "No setting was healthy in all of its seeds, so none can be recommended."
+    assert told(NO_BASELINE, seeded(0, [20.0], SINGLE))[1] == nothing
+    failed = [trial_record(0, seed, None, None, state="failed") for seed in (1, 2)]
+    assert told(NO_BASELINE, [trial_record(0, 0, 20.0), *failed])[1] == nothing
+    assert told(NO_BASELINE, failed) == (
+        "All 2 trials failed before they could be judged.", "So no setting can be recommended.",
+    )  # fmt: skip
     assert told(NO_BASELINE, [])[0] == "No trial has come far enough to be judged."
+
+
+def test_healthy_settings_without_a_figure_are_not_called_unhealthy() -> None:
+    _, best = told(NO_BASELINE, seeded(0, [None, None, None]))
+    assert best == "No setting that stayed healthy has a k-NN, so none can be called the best."
+
+
+def test_one_seed_leaves_a_chance_open() -> None:
+    assert "1 seed of a setting leaves a chance of" in told(NO_BASELINE, seeded(0, [20.0]))[0]
+
+
+def test_survivors_of_a_scheduler_are_no_proof() -> None:
+    # Of six seeds the scheduler kept the three best: 10 above the baseline, and no chance of it.
+    def swept(**changes: Any) -> tuple[str, str]:
+        space = make_space(seeds=range(6), **changes)
+        stopped = [trial_record(1, seed, 9.0, state="stopped") for seed in (3, 4, 5)]
+        survivors = seeded(1, [30.0, 31.2, 32.0])
+        return told(make_study(space), [*seeded(0, [20.0, 21.0, 22.0]), *survivors, *stopped])
+
+    collapse, best = swept(scheduler={"name": "asha"})
+    assert "None of the 6 judged trials of 2 settings" in collapse  # not 9: three are open
+    assert "31.1 % (mean of the survivors, 3 of 6 seeds, 95 % interval 28.6 to 33.6)" in best
+    assert best.endswith("untested: scheduler asha chose by these figures which trials are left.")
+    for changes in ({"scheduler": {"name": "pbt"}}, {"searcher": {"name": "optuna"}}):
+        _, best = swept(**changes)
+        assert "above the baseline (95 % interval 9.8 to 10.4), untested: " in best
+        assert "chance" not in best and "p =" not in best
+
+
+def test_a_baseline_is_not_tested_against_survivors_either() -> None:
+    space = make_space(seeds=[0, 1, 2], scheduler={"name": "median"})
+    records = seeded(0, [20.0, 21.0, 22.0]) + seeded(1, [10.0, 11.1, 12.0])
+    assert (
+        "none was tested against it: scheduler median chose"
+        in (told(make_study(space), records)[1])
+    )
+
+
+def test_two_seeds_in_common_prove_nothing_however_many_each_has() -> None:
+    baseline, better = seeded(0, [20.0, 21.0, 22.0]), seeded(1, [None, 25.0, 26.001])
+    better.append(trial_record(1, 3, 27.0))
+    _, best = told(make_study(), [*baseline, *better])
+    assert "4.0 above the baseline, of 2 seeds in common, which proves nothing." in best
+    worse = [*seeded(1, [None, 15.0, 16.001]), trial_record(1, 3, 17.0)]
+    assert told(make_study(), [*baseline, *worse])[1].endswith(
+        "none shares 3 seeds with it, which proves nothing."
+    )
 
 
 def test_a_smaller_loss_is_better_where_the_study_says_so() -> None:
@@ -90,4 +149,4 @@ def test_a_smaller_loss_is_better_where_the_study_says_so() -> None:
         for seed in range(3)
     ]
     _, best = told(make_study(space), records)
-    assert "teacher_temp=0.04 has the best loss: 1.1 (" in best
+    assert "teacher_temp=0.04 has the best loss: 1.10 (" in best

@@ -49,8 +49,56 @@ def test_the_baseline_is_the_recipes_own_where_the_space_names_none() -> None:
 def test_fewer_than_three_seeds_say_that_they_prove_nothing() -> None:
     records = [record for record in grid_records() if record.trial.seed < 2]
     (note,) = compare(grid_study(), records).notes
-    assert "All settings have fewer than 3 seeds" in note and "prove nothing" in note
+    assert "All settings have a figure of fewer than 3 seeds" in note and "prove nothing" in note
     assert "Some settings" in compare(grid_study(), grid_records()[:-1]).notes[0]
+
+
+def test_seeds_count_by_their_figures_not_by_their_trials() -> None:
+    # One of three diverged and its k-NN is not a number: the mean is of two.
+    records = [*seeded(0, [30.0, 31.0, 32.0]), *seeded(1, [20.0, 21.0])]
+    records.append(trial_record(1, 2, math.nan, VerdictKind.DIVERGED))
+    comparison = compare(make_study(), records)
+    assert "Some settings have a figure of fewer than 3 seeds" in comparison.notes[0]
+    assert (
+        "1 of 6 trials that ended have no k-NN (t02-s2): they are in no mean."
+        in (comparison.notes[1])
+    )
+    _, (name, _, seeds, _, interval, _, difference, *_) = comparison_table(comparison)[1]
+    assert (name, seeds) == ("t02", 3)
+    assert interval == "14.1 to 26.9, n = 2" and difference == "-10.0 to -10.0, n = 2"
+
+
+def test_seeds_that_are_not_the_baselines_say_that_differences_prove_nothing() -> None:
+    others = [trial_record(1, seed, 20.0 + seed) for seed in (2, 3, 4)]
+    (note,) = compare(make_study(), [*seeded(0, [30.0, 31.0, 32.0]), *others]).notes
+    assert note.startswith("All differences to the baseline are of fewer than 3 seeds")
+
+
+def test_where_figures_decided_what_is_left_there_is_no_p() -> None:
+    space = make_space(seeds=range(4), scheduler={"name": "asha"})
+    records = seeded(0, [20.0, 21.0, 22.0]) + seeded(1, [23.0, 24.1, 25.0])
+    records.append(trial_record(1, 3, 9.0, state="stopped", stopped_by="asha"))
+    comparison = compare(make_study(space), records)
+    _, row = comparison.rows
+    assert row.difference is not None and row.difference.low is not None
+    assert row.difference.p is None and row.difference.p_holm is None
+    assert (row.condemned.n, row.cut_off) == (3, 1) and row.is_healthy
+    assert row.verdicts == {"healthy": 3, "healthy (stopped early)": 1}
+    assert any("Differences have no p-value: scheduler asha" in n for n in comparison.notes)
+    assert any("1 setting is the mean of the survivors" in n for n in comparison.notes)
+
+
+def test_a_searcher_may_suggest_the_baseline_twice() -> None:
+    again = {TEMPERATURE: 0.04}
+    records = seeded(0, [20.0, 21.0, 22.0]) + seeded(1, [20.5, 21.5, 22.0], settings=again)
+    space = make_space(seeds=[0, 1, 2], searcher={"name": "optuna"})
+    first, second = compare(make_study(space), records).rows
+    assert first.is_baseline and second.is_baseline and second.difference is None
+
+
+def test_where_nothing_is_left_no_mean_is_said_to_be_of_it() -> None:
+    (_, note) = compare(make_study(), [trial_record(0, 0, None, None, state="failed")]).notes
+    assert note == "1 of 1 trials failed or did not finish (t01-s0): none is left to compare."
 
 
 def test_only_decided_seeds_count_towards_the_share_that_collapsed() -> None:
@@ -150,7 +198,13 @@ def test_the_terminals_table_has_plain_numbers_and_leaves_out_what_nobody_knows(
         "difference", "95 % interval", "p (Holm)", "collapsed", "verdict",
     ]  # fmt: skip
     assert rows[0][:6] == ["t01 (baseline)", "0.9", "0.04", 3, 28.0, "25.5 to 30.5"]
-    assert rows[2][6:] == [-17.3, "-18.8 to -15.9", 0.0011, "3 of 3", "collapsed: single prototype"]
+    assert rows[2][6:] == [
+        -17.3,
+        "-18.8 to -15.9",
+        "0.001",
+        "3 of 3",
+        "collapsed: single prototype",
+    ]
     single: list[TrialRecord] = [trial_record(0, 0, 31.26), trial_record(1, 0, None, None)]
     headers, rows = comparison_table(compare(make_study(), single))
     assert headers == ["setting", "teacher_temp", "seeds", "k-NN %", "collapsed", "verdict"]

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from poise.config import Space
-from poise.sweeps.curves import bands_of, curves_of, points_per_curve
+from poise.sweeps.curves import Training, bands_of, curves_of, points_per_curve
 from poise.sweeps.findings import Findings, find
 from poise.sweeps.records import Change
 from poise.sweeps.report.markdown import render_markdown
+from poise.sweeps.report.page import render_page
 from poise.sweeps.report.table import render_csv
 from poise.training.checkpoint import History
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
@@ -24,6 +25,7 @@ from tests.sweeps.samples import (
     entropy_history,
     grid_records,
     grid_study,
+    seeded,
     trial_record,
 )
 
@@ -67,12 +69,23 @@ def test_a_study_can_be_done_again(findings: Findings) -> None:
     assert space.parameters[CENTER].values == (0.9, 1.0)
 
 
-def test_a_settings_curve_is_the_mean_of_the_seeds_that_came_so_far() -> None:
+def test_a_settings_mean_over_time_ends_where_its_first_seed_does() -> None:
+    # One collapses and is ended; the other trains on, and no mean of it alone seems to recover.
     short: History = [(10, {ENTROPY: 1.0})]
     long: History = [(10, {ENTROPY: 0.5}), (20, {ENTROPY: 0.4}), (30, {ENTROPY: math.nan})]
-    (band,) = bands_of([short, long], 100)
-    assert (band.steps, band.mean, band.n) == ((10, 20), (0.75, 0.4), (2, 1))
-    assert (band.low, band.high) == ((0.5, 0.4), (1.0, 0.4))
+    (band,) = bands_of([Training(short, 40), Training(long, 40), Training([], 40)], 100)
+    assert (band.steps, band.mean, band.low, band.high) == ((10,), (0.75,), (0.5,), (1.0,))
+    (rest,) = band.rest
+    assert (band.n, rest.steps, rest.values) == (2, (10, 20), (0.5, 0.4))
+
+
+def test_a_course_is_read_at_shares_of_the_plan_and_where_each_seed_ended() -> None:
+    short: History = [(step, {ENTROPY: 1.0}) for step in (10, 20)]
+    long: History = [(step, {ENTROPY: step / 100}) for step in range(10, 90, 10)]
+    (band,) = bands_of([Training(short, 80), Training(long, 80)], 100)
+    assert band.course == ((0.55, 0.1, 1.0), (0.6, 0.2, 1.0), None, (0.9, 0.8, 1.0))
+    (unplanned,) = bands_of([Training(long, 0)], 100)
+    assert unplanned.course[0] == (0.1, 0.1, 0.1) and unplanned.course[1] is None
 
 
 def test_curves_are_thinned_out_but_keep_their_ends() -> None:
@@ -138,6 +151,32 @@ def test_a_reason_can_neither_break_the_markdowns_table_nor_begin_a_tag() -> Non
     text = render_markdown(find(make_study(space), [lost], {}))
     assert "| a b \\| &lt;module> is none |" in text
     assert "**Asked.** Is it &lt;b>so&lt;/b>?\n" in text and "**Published.** Two lines.\n" in text
+
+
+def test_a_setting_can_neither_break_the_markdowns_tables_nor_begin_a_tag() -> None:
+    records = seeded(0, [20.0], settings={"backbone.name": "a|b\n<img src=x>", TEMPERATURE: 1}) + (
+        seeded(1, [30.0], settings={"backbone.name": "c", TEMPERATURE: 1})
+    )
+    space = make_space(
+        {"backbone.name": {"choice": ["c", "a|b\n<img src=x>"]}, TEMPERATURE: {"choice": [1]}}
+    )
+    text = render_markdown(find(make_study(space), records, {}))
+    assert "<img" not in text.partition("```")[0]
+    assert "name=a\\|b &lt;img src=x>, teacher_temp=1 | 20.0" in text
+
+
+def test_all_twins_call_an_end_by_the_same_name() -> None:
+    stopped = trial_record(0, 0, 20.0, SINGLE, state="stopped", stopped_by="CollapseStopper")
+    cut_off = trial_record(1, 0, 20.0, state="stopped", stopped_by="asha")
+    found = find(make_study(), [stopped, cut_off], {})
+    text, page = render_markdown(found), render_page(found)
+    for outcome, by in (("collapsed: single prototype", "CollapseStopper"),
+                        ("healthy (stopped early)", "asha")):  # fmt: skip
+        assert f"| {outcome} (stopped by {by}) |" in text
+        assert f"{outcome} <small>stopped by {by}</small>" in page
+    rows = [*csv.DictReader(io.StringIO(render_csv(found)))]
+    assert [row["outcome"] for row in rows] == [stopped.outcome, cut_off.outcome]
+    assert [row["condemned"] for row in rows] == ["1", ""]  # of the other it is open
 
 
 def test_what_changed_on_the_way_is_told_with_the_trial() -> None:

@@ -10,9 +10,10 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from poise.diagnostics import VerdictKind
+from poise.sweeps.curves import COURSE
+from poise.sweeps.digits import shown, signed
 from poise.sweeps.findings import Findings, find
 from poise.sweeps.records import Study, TrialRecord
-from poise.sweeps.report.digits import shown, signed
 from poise.sweeps.report.page import render_page
 from poise.training.checkpoint import History
 from tests.builders import tiny_masked_recipe
@@ -201,8 +202,10 @@ def test_a_decoders_gain_takes_the_place_of_a_teachers_entropy() -> None:
     assert "predicting the mean patch" in text and "ln K: uniform" not in text
 
 
-def test_numbers_have_as_many_digits_as_they_deserve() -> None:
-    assert [shown(each) for each in (0.5, 12.345, 1234.5, 0.01234, 0, None, float("nan"))] == [
-        "0.500", "12.3", "1\N{NARROW NO-BREAK SPACE}234", "0.0123", "0", "–", "–",
-    ]  # fmt: skip
-    assert [signed(each, 1) for each in (1.25, -1.25, -0.01)] == ["+1.2", "−1.2", "0.0"]
+def test_the_table_behind_curves_holds_how_they_went(page: Page) -> None:
+    (header,) = (place for place, word in enumerate(page.words) if word.startswith("Means over"))
+    assert [word for word in page.words[header:] if word in COURSE][:8] == [*COURSE, *COURSE]
+
+
+def test_what_is_not_known_of_a_study_is_not_named(text: str) -> None:
+    assert "fingerprint" not in text and "<dt>versions" not in text

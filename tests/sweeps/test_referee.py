@@ -156,7 +156,7 @@ def test_a_trial_that_died_before_it_left_a_record_is_in_the_table_all_the_same(
 def test_an_ending_shows_what_the_study_looks_for_beside_the_k_nn() -> None:
     record = make_record(knn=12.5)
     assert ending(record, "eval/knn_top1") == "healthy at step 8, k-NN 12.5 %: evidence"
-    told = "healthy at step 8, k-NN 12.5 %, loss/over_ln_k 0.5: evidence"
+    told = "healthy at step 8, k-NN 12.5 %, loss/over_ln_k 0.500: evidence"
     assert ending(record, "loss/over_ln_k") == told
     assert ending(make_record(), "loss/over_ln_k") == "healthy at step 8: evidence"
 

@@ -1,8 +1,12 @@
 import pytest
 
+from poise.diagnostics import VerdictKind
+from poise.sweeps.findings import find
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.report.sentences import choosing
 from poise.sweeps.selection import select
-from tests.sweeps.builders import make_space
-from tests.sweeps.samples import METRIC, SINGLE, trial_record
+from tests.sweeps.builders import make_space, make_study
+from tests.sweeps.samples import HEALTHY, METRIC, SINGLE, trial_record
 
 SPACE = make_space()
 
@@ -15,7 +19,7 @@ def test_a_metric_without_labels_is_held_against_the_one_with_labels() -> None:
         for n, (knn, rank) in enumerate(figures)
     ]
     found = select(SPACE, records)
-    assert found is not None and (found.best, found.best_value) == ("t04-s0", 33.0)
+    assert found is not None and found.best is records[3] and found.best_healthy is records[3]
     rankme, loss = found.selectors
     assert rankme.metric == "eval/rankme"
     assert rankme.everything.correlation.value == pytest.approx(1 - 6 * 2 / (4 * 15))
@@ -39,11 +43,36 @@ def test_collapsed_trials_mislead_a_loss_only_where_they_are_looked_at() -> None
     assert (loss.healthy.trial, loss.healthy.regret) == ("t03-s0", 0.0)
 
 
+def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties() -> None:
+    def record(setting: int, knn: float, kind: VerdictKind = HEALTHY) -> TrialRecord:
+        metrics = {METRIC: knn, "eval/rankme": knn, "eval/lidar": knn, "loss/total": knn}
+        return trial_record(setting, 0, kind=kind, metrics=metrics)
+
+    def told(*records: TrialRecord) -> str:
+        found = find(make_study(SPACE), records, {})
+        assert found.selection is not None
+        return choosing(found, found.selection)
+
+    assert told(record(0, 20.0), record(1, 21.0), record(2, 30.0, SINGLE)) == (
+        "Labels choose t03-s0 (collapsed: single prototype), k-NN top-1, % 30.0; among the "
+        "healthy, t02-s0, 21.0. Without labels, RankMe and LiDAR choose best among the healthy: "
+        "t02-s0, as labels do."
+    )
+    assert told(record(2, 30.0, SINGLE)).endswith("30.0; no healthy trial has this figure.")
+
+
 def test_metrics_of_training_stand_in_for_those_of_evaluation() -> None:
     record = trial_record(0, 0, metrics={METRIC: 20.0, "features/rankme": 3.0})
     found = select(SPACE, [record])
     assert found is not None and found.selectors[0].metric == "features/rankme"
     assert found.selectors[0].everything.correlation.value is None
+
+
+def test_only_what_labels_give_is_a_figure_to_choose_towards() -> None:
+    space = make_space(metric=["eval/cls_cls_attention", METRIC], mode=["min", "max"])
+    metrics = {METRIC: 20.0, "eval/cls_cls_attention": 0.5, "eval/rankme": 3.0}
+    found = select(space, [trial_record(0, 0, metrics=metrics)])
+    assert found is not None and found.target == METRIC
 
 
 def test_without_labels_there_is_nothing_to_hold_against() -> None:

@@ -170,6 +170,7 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 def print_result(result: StudyResult) -> None:
     """The comparison of a study's trials, what was registered, and where everything is."""
     from poise.sweeps.comparison import compare
+    from poise.sweeps.digits import bare
     from poise.sweeps.report import comparison_table
 
     comparison = compare(result.study, result.records)
@@ -182,11 +183,11 @@ def print_result(result: StudyResult) -> None:
         if record.state == "failed":
             print(f"{record.trial.name} failed: {record.reason}")
     if result.best is None:
-        print("no trial is healthy to its end: nothing was registered")
+        print(f"{_nothing_best(result)}: nothing was registered")
     else:
         metric = result.study.space.goal.metric
-        value = result.best.metrics[metric]
-        print(f"best       {result.best.trial.name}, {metric} {value:.4g}")
+        value = bare(result.best.metrics[metric], comparison.decimals)
+        print(f"best       {result.best.trial.name}, {metric} {value}")
         print(f"registered {result.registered}")
     if len(result.study.space.goals) > 1 and result.front:
         print(f"front      {', '.join(record.trial.name for record in result.front)}")
@@ -199,3 +200,12 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
+
+
+def _nothing_best(result: StudyResult) -> str:
+    """Why no trial is the best of a study."""
+    from poise.sweeps.outcomes import is_decided, is_healthy
+
+    if any(is_decided(record) and is_healthy(record) for record in result.records):
+        return f"no healthy trial has {result.study.space.goal.metric}"
+    return "no trial is healthy to its end"

@@ -6,13 +6,11 @@ than these bear out. Next: ``poise.sweeps.findings``.
 
 from collections.abc import Sequence
 
-from poise.sweeps.comparison import PROOF_NEEDS_SEEDS, Comparison, SettingRow
+from poise.sweeps.digits import SIGNIFICANT, chance, counted, interval, p_equation, percent, shown
 from poise.sweeps.dose_response import DoseResponse
-from poise.sweeps.estimates import Difference, Estimate, Share, paired_difference, share_interval
-from poise.sweeps.wording import listed, metric_name, number, p_value, unit
-
-SIGNIFICANT = 0.05
-"""A corrected p-value below this is called more than chance."""
+from poise.sweeps.estimates import Difference, paired_difference
+from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, SettingRow
+from poise.sweeps.wording import listed, metric_name, unit
 
 _MOST_NAMED = 4
 """Settings in one sentence."""
@@ -30,22 +28,22 @@ def answer(comparison: Comparison, dose: DoseResponse | None) -> tuple[str, str]
 
 def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
     rows = [row for row in comparison.rows if row.condemned.n]
-    total = sum(row.condemned.n for row in rows)
     failed = [row for row in rows if row.condemned.count]
-    if not total:
-        return "No trial has come far enough to be judged."
+    if not rows:
+        return _nothing_judged(comparison)
     if not failed:
-        fewest = min((row.condemned for row in rows), key=lambda share: share.n)
+        total, fewest = sum(row.condemned.n for row in rows), min(rows, key=lambda r: r.condemned.n)
         return (
             f"None of the {total} judged trials of {_settings(len(rows))} collapsed, got "
-            f"stuck or diverged; {_seeds(fewest.n)} of a setting leave a chance of up to "
-            f"{fewest.high:.0%} open."
+            f"stuck or diverged; {_seeds(fewest.condemned.n)} of a setting "
+            f"{'leaves' if fewest.condemned.n == 1 else 'leave'} a chance of up to "
+            f"{percent(fewest.condemned.high)} open."
         )
     if len(failed) > _MOST_NAMED:
         return _many(comparison, rows, dose)
     named = listed(
-        f"{row.label} in {_of(row.condemned)} seeds ({_kinds(row)}; "
-        f"chance {_interval(row.condemned)})"
+        f"{row.label} in {counted(row.condemned)} seeds ({_kinds(row)}; "
+        f"chance {chance(row.condemned)})"
         for row in failed
     )
     others = len(rows) - len(failed)
@@ -53,45 +51,57 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
     return f"Training {comparison.failed} with {named}{rest}."
 
 
+def _nothing_judged(comparison: Comparison) -> str:
+    total = sum(len(row.trials) for row in comparison.rows)
+    if total and total == sum(row.verdicts.get("failed", 0) for row in comparison.rows):
+        return (
+            f"All {total} trials failed before they could be judged."
+            if total > 1
+            else ("The only trial failed before it could be judged.")
+        )
+    return "No trial has come far enough to be judged."
+
+
 def _many(comparison: Comparison, rows: Sequence[SettingRow], dose: DoseResponse | None) -> str:
-    share = share_interval(
-        sum(row.condemned.count for row in rows), sum(row.condemned.n for row in rows)
-    )
-    text = (
-        f"Training {comparison.failed} in {_of(share)} trials ({share.count / share.n:.0%}, 95 % "
-        f"interval {_interval(share)})"
-    )
+    """Without an interval: trials of one setting are alike, so all of them are no sample."""
+    count, n = sum(row.condemned.count for row in rows), sum(row.condemned.n for row in rows)
+    text = f"Training {comparison.failed} in {count} of {n} trials ({percent(count / n)})"
     known = [each for each in dose.doses if each.condemned.n] if dose else []
-    if dose is None or not known:
+    least = min(known, key=lambda each: each.condemned.value or 0, default=None)
+    most = max(known, key=lambda each: each.condemned.value or 0, default=None)
+    if dose is None or least is None or most is None:
         return f"{text}."
-    least = min(known, key=lambda each: each.condemned.value or 0)
-    most = max(known, key=lambda each: each.condemned.value or 0)
+    if least.condemned.value == most.condemned.value:
+        return f"{text}."
     return (
-        f"{text}, from {_of(least.condemned)} at {dose.name} {least.label} to "
-        f"{_of(most.condemned)} at {most.label}."
+        f"{text}, from {counted(least.condemned)} at {dose.name} {least.label} to "
+        f"{counted(most.condemned)} at {most.label}."
     )
 
 
 def _on_best(comparison: Comparison) -> str:
-    healthy = comparison.healthy
-    if not healthy:
+    metric, healthy = metric_name(comparison.metric), comparison.healthy
+    if not any(row.condemned.n for row in comparison.rows):
+        return "So no setting can be recommended."
+    if not any(row.is_healthy for row in comparison.rows):
         return "No setting was healthy in all of its seeds, so none can be recommended."
+    if not healthy:
+        return f"No setting that stayed healthy has a {metric}, so none can be called the best."
     best = healthy[0]
-    opening = (
-        f"Of the settings that stayed healthy, {best.label} has the best "
-        f"{metric_name(comparison.metric)}: {_figure(comparison, best.mean)}"
+    return (
+        f"Of the settings that stayed healthy, {best.label} has the best {metric}: "
+        f"{_figure(comparison, best)}; {_how_sure(comparison, best, healthy[1:])}."
     )
-    return f"{opening}; {_how_sure(comparison, best, healthy[1:])}."
 
 
 def _how_sure(comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]) -> str:
     if best.mean.n < PROOF_NEEDS_SEEDS:
         return f"of {_seeds(best.mean.n)} that proves nothing"
-    baseline = comparison.baseline
     if best.is_baseline:
-        return _baseline_is_best(others)
-    if best.difference is not None and baseline is not None:
-        return f"that is {_difference(comparison, best.difference, 'the baseline')}"
+        return _baseline_is_best(comparison, others)
+    if best.difference is not None:
+        told = f"that is {_difference(comparison, best.difference, 'the baseline')}"
+        return f"{told}, untested: {comparison.untested}" if comparison.untested else told
     if not others:
         return "no other setting stayed healthy"
     return _second(comparison, best, others)
@@ -106,51 +116,53 @@ def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRo
     )
 
 
-def _baseline_is_best(others: Sequence[SettingRow]) -> str:
+def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> str:
     if not others:
         return "it is the baseline, and no other setting stayed healthy"
-    surely = [row for row in others if row.difference and _is_real(row.difference)]
+    opening = f"it is the baseline, and of {_settings(len(others))} more that stayed healthy"
+    if comparison.untested:
+        return f"{opening} none was tested against it: {comparison.untested}"
+    if all(row.difference is None or row.difference.n < PROOF_NEEDS_SEEDS for row in others):
+        return f"{opening} none shares {PROOF_NEEDS_SEEDS} seeds with it, which proves nothing"
+    surely = sum(row.difference is not None and _is_real(row.difference) for row in others)
     if not surely:
-        return (
-            f"it is the baseline, and of {_settings(len(others))} more that stayed healthy "
-            "none differs from it by more than chance"
-        )
+        return f"{opening} none differs from it by more than chance"
     return (
-        f"it is the baseline, and {len(surely)} of {_settings(len(others))} more that stayed "
-        f"healthy {'is' if len(surely) == 1 else 'are'} behind it by more than chance"
+        f"it is the baseline, and {surely} of {_settings(len(others))} more that stayed healthy "
+        f"{'is' if surely == 1 else 'are'} behind it by more than chance"
     )
 
 
 def _difference(comparison: Comparison, difference: Difference, reference: str) -> str:
     if difference.value is None:
         return f"not comparable with {reference}: they share no seed"
-    metric = comparison.metric
+    decimals = comparison.decimals
     more = "above" if difference.value >= 0 else "below"
-    text = f"{number(metric, abs(difference.value))} {more} {reference}"
-    if difference.low is None or difference.high is None:
+    text = f"{shown(abs(difference.value), decimals)} {more} {reference}"
+    if difference.n < PROOF_NEEDS_SEEDS:
         return f"{text}, of {_seeds(difference.n)} in common, which proves nothing"
-    low, high = number(metric, difference.low), number(metric, difference.high)
     if difference.p_holm is None and difference.low == difference.high:
         return f"{text} in each of {_seeds(difference.n)} alike"
+    ends = f"95 % interval {interval(difference, decimals)}"
     if difference.p_holm is None:
-        return f"{text} (95 % interval {low} to {high})"
+        return f"{text} ({ends})"
     verdict = "more than chance" if _is_real(difference) else "which may be chance"
-    corrected = p_value(difference.p_holm)
-    return f"{text} (95 % interval {low} to {high}, corrected {corrected}), {verdict}"
+    return f"{text} ({ends}, corrected {p_equation(difference.p_holm)}), {verdict}"
 
 
 def _is_real(difference: Difference) -> bool:
-    return difference.p_holm is not None and difference.p_holm < SIGNIFICANT
+    enough = difference.n >= PROOF_NEEDS_SEEDS
+    return enough and difference.p_holm is not None and difference.p_holm < SIGNIFICANT
 
 
-def _figure(comparison: Comparison, mean: Estimate) -> str:
-    metric = comparison.metric
-    assert mean.value is not None
-    text = f"{number(metric, mean.value)}{unit(metric)}"
-    if mean.low is None or mean.high is None:
-        return text
-    low, high = number(metric, mean.low), number(metric, mean.high)
-    return f"{text} (95 % interval {low} to {high}, {_seeds(mean.n)})"
+def _figure(comparison: Comparison, row: SettingRow) -> str:
+    decimals, mean = comparison.decimals, row.mean
+    text = f"{shown(mean.value, decimals)}{unit(comparison.metric)}"
+    of = f"the survivors, {mean.n} of {_seeds(len(row.trials))}" if row.cut_off else _seeds(mean.n)
+    ends = interval(mean, decimals)
+    if row.cut_off:
+        return f"{text} (mean of {of}{f', 95 % interval {ends}' if ends else ''})"
+    return f"{text} (95 % interval {ends}, {of})" if ends else text
 
 
 def _kinds(row: SettingRow) -> str:
@@ -159,14 +171,6 @@ def _kinds(row: SettingRow) -> str:
 
 
 _OTHER_FAILURES = ("stuck at ln K", "diverged")
-
-
-def _of(share: Share) -> str:
-    return f"{share.count} of {share.n}"
-
-
-def _interval(share: Share) -> str:
-    return f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
 
 
 def _settings(count: int) -> str:

@@ -7,11 +7,12 @@ In: histories of metrics. Out: curves of trials and, over seeds, of settings. Ne
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from poise.evaluation.pictures import CURVES
+from poise.sweeps.estimates import is_figure
 from poise.training.checkpoint import History
 
 PointT = TypeVar("PointT")
@@ -45,19 +46,49 @@ class Curve:
     """Rounded to five digits; none where it was not finite."""
 
 
+class Training(NamedTuple):
+    """What a trial logged, and the steps that it was to train."""
+
+    history: History
+    planned_steps: int
+
+
+class Spread(NamedTuple):
+    """Over the seeds of a setting."""
+
+    mean: float
+    low: float
+    """The smallest seed's."""
+
+    high: float
+
+
 @dataclass(frozen=True)
 class BandCurve:
-    """A metric over steps, over the seeds of a setting."""
+    """A metric over steps, over the seeds of a setting.
+
+    The mean ends where the first seed does: those that train on are not a sample of all, and a
+    setting whose collapsed seeds were ended would seem to recover.
+    """
 
     metric: str
     steps: tuple[int, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
-    """The smallest seed's."""
-
     high: tuple[float, ...]
-    n: tuple[int, ...]
-    """Seeds that had come this far: where one stopped early, the mean is of the others."""
+    rest: tuple[Curve, ...]
+    """Of each seed that trained on, from there."""
+
+    n: int
+    """Seeds that logged it."""
+
+    course: tuple[Spread | None, ...]
+    """At the first step, a quarter and half of the plan, and each seed's own end; none where some
+    seed did not come so far."""
+
+
+COURSE = ("first", "¼", "½", "end")
+_SHARES_OF_PLAN = (0.0, 0.25, 0.5)
 
 
 def points_per_curve(num_trials: int) -> int:
@@ -77,30 +108,72 @@ def curves_of(history: History, most: int) -> tuple[Curve, ...]:
     return tuple(curves)
 
 
-def bands_of(histories: Sequence[History], most: int) -> tuple[BandCurve, ...]:
-    """Mean, smallest and largest over seeds, at the steps that any of them logged."""
+def bands_of(trainings: Sequence[Training], most: int) -> tuple[BandCurve, ...]:
+    """Mean, smallest and largest over seeds, of each metric that shows the balance."""
     return tuple(
-        band for metric in _BALANCE if (band := _band(metric, histories, most)) is not None
+        band for metric in _BALANCE if (band := _band(metric, trainings, most)) is not None
     )
 
 
-def _band(metric: str, histories: Sequence[History], most: int) -> BandCurve | None:
-    by_step: dict[int, list[float]] = {}
-    for history in histories:
-        for step, seen in history:
-            if math.isfinite(seen.get(metric, math.nan)):
-                by_step.setdefault(step, []).append(seen[metric])
-    if not by_step:
+def _band(metric: str, trainings: Sequence[Training], most: int) -> BandCurve | None:
+    logged = [(_finite(metric, each.history), each.planned_steps) for each in trainings]
+    logged = [(points, planned) for points, planned in logged if points]
+    if not logged:
         return None
-    points = _thinned(sorted(by_step.items()), most)
+    seeds = [points for points, _ in logged]
+    shared = sorted(set.intersection(*map(set, seeds)))
+    spreads = [(step, _spread([points[step] for points in seeds])) for step in shared]
+    shown = _thinned(spreads, most)
     return BandCurve(
         metric,
-        steps=tuple(step for step, _ in points),
-        mean=tuple(_short(math.fsum(values) / len(values)) for _, values in points),
-        low=tuple(_short(min(values)) for _, values in points),
-        high=tuple(_short(max(values)) for _, values in points),
-        n=tuple(len(values) for _, values in points),
+        steps=tuple(step for step, _ in shown),
+        mean=tuple(spread.mean for _, spread in shown),
+        low=tuple(spread.low for _, spread in shown),
+        high=tuple(spread.high for _, spread in shown),
+        rest=_rest(metric, seeds, shared[-1] if shared else 0, most),
+        n=len(seeds),
+        course=(
+            *(_at(share, logged) for share in _SHARES_OF_PLAN),
+            _spread([points[max(points)] for points in seeds]),
+        ),
     )
+
+
+def _finite(metric: str, history: History) -> dict[int, float]:
+    return {step: seen[metric] for step, seen in history if is_figure(seen.get(metric))}
+
+
+def _rest(
+    metric: str, seeds: Sequence[dict[int, float]], since: int, most: int
+) -> tuple[Curve, ...]:
+    longer = [sorted(points.items()) for points in seeds if max(points) > since]
+    cut = [_thinned([point for point in points if point[0] >= since], most) for points in longer]
+    return tuple(
+        Curve(
+            metric,
+            tuple(step for step, _ in points),
+            tuple(_short(value) for _, value in points),
+        )
+        for points in cut
+    )
+
+
+def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
+    """At this share of each seed's plan, or the logged step next to it."""
+    targets = [share * planned for _, planned in logged]
+    known = all(planned or not share for _, planned in logged)
+    if not known or any(max(points) < t for (points, _), t in zip(logged, targets, strict=True)):
+        return None
+    return _spread(
+        [
+            points[min(points, key=lambda step: abs(step - target))]
+            for (points, _), target in zip(logged, targets, strict=True)
+        ]
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(_short(math.fsum(values) / len(values)), _short(min(values)), _short(max(values)))
 
 
 def _thinned(points: Sequence[PointT], most: int) -> list[PointT]:

@@ -13,7 +13,7 @@ import numpy as np
 from poise.config import Space
 from poise.sweeps.estimates import Estimate, Share, mean_interval
 from poise.sweeps.levels import Levels, Scale, levels_of, varied_keys
-from poise.sweeps.outcomes import condemned_share, figure, is_condemned, is_healthy, tally
+from poise.sweeps.outcomes import condemned_share, figure, is_condemned, is_decided, tally
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.wording import short_names
 
@@ -154,7 +154,7 @@ def by_importance(space: Space, records: Sequence[TrialRecord]) -> list[tuple[st
 
 
 def _outcomes(space: Space, records: Sequence[TrialRecord]) -> dict[str, float]:
-    decided = [record for record in records if is_condemned(record) or is_healthy(record)]
+    decided = [record for record in records if is_decided(record)]
     if len({is_condemned(record) for record in decided}) > 1:
         return {record.trial.name: float(is_condemned(record)) for record in decided}
     figures = {record.trial.name: figure(record, space.goal.metric) for record in records}

@@ -14,10 +14,6 @@ from scipy import stats
 CONFIDENCE = 0.95
 """Of every interval."""
 
-_EXACT_UP_TO = 8
-"""Pairs whose every order is tried: 8! = 40320. Of so few, the usual approximation of the p-value
-is far off (0 for three pairs in the same order, where 2 of 6 orders are as extreme)."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -70,13 +66,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation, from -1 to 1."""
+    """Spearman's rank correlation, from -1 to 1: a guide, no test.
+
+    It has no p-value: that takes pairs for independent, and trials of one setting are alike.
+    """
 
     value: float | None
     """None where ranks say nothing: fewer than three pairs, or all alike."""
-
-    p: float | None
-    """Two-sided, of no correlation."""
 
     n: int
     """Pairs that it is of."""
@@ -178,10 +174,9 @@ def share_interval(count: int, n: int) -> Share:
 def rank_correlation(first: Sequence[float | None], second: Sequence[float | None]) -> Correlation:
     """Spearman's ρ: Pearson's correlation of ranks, where ties share their mean rank.
 
-    1: the two order everything alike; 0: one says nothing of the other's order. p is exact up to
-    eight pairs, all of whose orders are tried, else from t = ρ √((n - 2) / (1 - ρ²)). Pairs of
-    which one is not measured are left out. Fewer than three pairs, or figures that are all alike,
-    have no correlation.
+    1: the two order everything alike; 0: one says nothing of the other's order. Pairs of which one
+    is not measured are left out. Fewer than three pairs, or figures that are all alike, have no
+    correlation.
 
     Source: Spearman, "The proof and measurement of association between two things" (1904).
 
@@ -192,26 +187,11 @@ def rank_correlation(first: Sequence[float | None], second: Sequence[float | Non
     pairs = [pair for pair in zip(first, second, strict=True) if all(map(is_figure, pair))]
     n = len(pairs)
     if n < 3:
-        return Correlation(None, None, n)
+        return Correlation(None, n)
     x, y = stats.rankdata(np.array(pairs, float), axis=0).T
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(None, None, n)
-    found = stats.spearmanr(x, y)
-    p = _exact_p(x, y) if n <= _EXACT_UP_TO else float(found.pvalue)
-    return Correlation(float(found.statistic), p, n)
-
-
-def _exact_p(x: np.ndarray, y: np.ndarray) -> float:
-    """Twice the share of all orders of ``x`` that correlate with ``y`` as strongly the same way."""
-    centred = y - y.mean()
-
-    def covariance(ranks: np.ndarray, axis: int) -> np.ndarray:
-        return np.asarray((ranks * centred).sum(axis=axis))
-
-    test = stats.permutation_test(
-        (x,), covariance, permutation_type="pairings", vectorized=True, n_resamples=np.inf
-    )
-    return float(min(test.pvalue, 1.0))
+        return Correlation(None, n)
+    return Correlation(float(stats.spearmanr(x, y).statistic), n)
 
 
 def _figures(values: Iterable[float | None]) -> list[float]:

@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from poise.sweeps.answer import answer
-from poise.sweeps.comparison import Comparison, compare
+from poise.sweeps.comparison import compare
 from poise.sweeps.cost import Cost, cost
-from poise.sweeps.curves import LABELS, BandCurve, Curve, bands_of, curves_of, points_per_curve
+from poise.sweeps.curves import (
+    LABELS,
+    BandCurve,
+    Curve,
+    Training,
+    bands_of,
+    curves_of,
+    points_per_curve,
+)
 from poise.sweeps.dose_response import (
     DoseResponse,
     PhaseDiagram,
@@ -22,6 +30,7 @@ from poise.sweeps.dose_response import (
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.reproduction import Reproduction, reproduction
 from poise.sweeps.selection import Selection, select
+from poise.sweeps.setting_rows import Comparison
 from poise.sweeps.wording import NAMES, describe
 from poise.training.checkpoint import History
 
@@ -122,7 +131,7 @@ def find(
         registered=registered,
         comparison=comparison,
         phase=phase_diagram(study.space, records),
-        settings=_settings(comparison, histories),
+        settings=_settings(comparison, records, histories),
         doses=tuple(doses),
         trials=_trials(records, histories),
         selection=select(study.space, records),
@@ -134,9 +143,13 @@ def find(
 
 
 def _settings(
-    comparison: Comparison, histories: Mapping[str, History]
+    comparison: Comparison, records: Sequence[TrialRecord], histories: Mapping[str, History]
 ) -> tuple[SettingCurves, ...]:
     most = points_per_curve(len(comparison.rows))
+    trainings = {
+        record.trial.name: Training(histories.get(record.trial.name, []), record.total_steps)
+        for record in records
+    }
     return tuple(
         SettingCurves(
             setting=row.setting,
@@ -144,7 +157,7 @@ def _settings(
             outcome=next(iter(row.verdicts)),
             is_baseline=row.is_baseline,
             onset_step=row.onset_step,
-            curves=bands_of([histories.get(name, []) for name in row.trials], most),
+            curves=bands_of([trainings[name] for name in row.trials], most),
         )
         for row in comparison.rows
     )

@@ -19,15 +19,9 @@ _WORST_FIRST = (
 )
 
 
-def outcome(record: TrialRecord) -> str:
-    """The verdict, or what came in its place; whether it was stopped early is another question."""
-    decided = record.state != "failed" and record.verdict is not None
-    return str(record.verdict.kind) if decided and record.verdict else record.outcome
-
-
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
     """How often each outcome came: most frequent first, of equally frequent ones the worse."""
-    counts = Counter(map(outcome, records))
+    counts = Counter(record.outcome for record in records)
     return {each: counts[each] for each in sorted(counts, key=lambda o: (-counts[o], _badness(o)))}
 
 
@@ -41,9 +35,19 @@ def is_healthy(record: TrialRecord) -> bool:
     return record.verdict is not None and record.verdict.kind is VerdictKind.HEALTHY
 
 
+def was_cut_off(record: TrialRecord) -> bool:
+    """Whether a scheduler ended it with nothing wrong: how it would have gone on is open."""
+    return record.state == "stopped" and not is_condemned(record)
+
+
+def is_decided(record: TrialRecord) -> bool:
+    """Whether it was condemned, or was healthy to its end."""
+    return is_condemned(record) or (record.state == "finished" and is_healthy(record))
+
+
 def condemned_share(records: Iterable[TrialRecord]) -> Share:
-    """Of the trials that are decided: those without a verdict, or undecided, say nothing."""
-    decided = [record for record in records if is_condemned(record) or is_healthy(record)]
+    """Of the trials that are decided: the others say nothing."""
+    decided = [record for record in records if is_decided(record)]
     return share_interval(sum(map(is_condemned, decided)), len(decided))
 
 
@@ -53,7 +57,7 @@ def is_complete(record: TrialRecord) -> bool:
     It trained to its end, or was condemned before: training on would have been wasted. What a
     scheduler stopped has figures of fewer steps, and averaging them would compare durations.
     """
-    return record.state == "finished" or (record.state == "stopped" and is_condemned(record))
+    return record.state in ("finished", "stopped") and not was_cut_off(record)
 
 
 def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRecord | None:
@@ -87,5 +91,5 @@ def condemned_as(records: Sequence[TrialRecord]) -> str:
 
 
 def _badness(word: str) -> int:
-    words = [str(kind) for kind in _WORST_FIRST]
-    return words.index(word) if word in words else len(words)
+    words, kind = [str(each) for each in _WORST_FIRST], word.partition(" (")[0]
+    return words.index(kind) if kind in words else len(words)

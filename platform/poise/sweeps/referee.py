@@ -15,9 +15,10 @@ from ray.tune import Callback
 
 from poise.config import PoiseError
 from poise.diagnostics import judge
+from poise.sweeps.digits import bare, decimals_for
 from poise.sweeps.records import Change, Study, TrialRecord
 from poise.sweeps.settings import Trial
-from poise.sweeps.wording import describe, described, metric_name, number, unit
+from poise.sweeps.wording import describe, described, metric_name, unit
 from poise.tracking.ending import Status, finish
 from poise.tracking.pretraining import stopping_tags
 from poise.tracking.reading import read_histories
@@ -154,7 +155,7 @@ class Referee(Callback):  # type: ignore[misc]
 
     def _stopped(self, record: TrialRecord, seen: History) -> TrialRecord:
         recipe = record.trial.recipe(self._study.recipe, self._study.name)
-        verdict = judge(seen, recipe.objective.signals, record.planned_steps)
+        verdict = judge(seen, recipe.signals, record.planned_steps)
         by = self._study.space.scheduler.name
         if record.run_id is not None:
             tags = verdict_tags(record.step, verdict)
@@ -172,9 +173,9 @@ def ending(record: TrialRecord, metric: str) -> str:
     if record.state == "failed" or record.verdict is None:
         return f"{record.outcome}: {record.reason}"
     figures = "".join(
-        f", {metric_name(name)} {number(name, record.metrics[name])}{unit(name)}"
+        f", {metric_name(name)} {bare(value, decimals_for(name, [value]))}{unit(name)}"
         for name in dict.fromkeys((_KNN, metric))
-        if name in record.metrics
+        if (value := record.metrics.get(name)) is not None
     )
     stopped = f", stopped early by {record.stopped_by}" if record.stopped_by is not None else ""
     at = f"at step {record.step}" + (f" of {record.total_steps}" if stopped else "")

@@ -6,6 +6,7 @@ In: records. Out: ``Selection``. Next: ``poise.sweeps.findings``.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from poise.config.metrics import LABELLED
 from poise.config.space import Mode, Space
 from poise.sweeps.estimates import Correlation, rank_correlation
 from poise.sweeps.outcomes import figure, is_healthy
@@ -18,8 +19,6 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("teacher/mutual_information",), "max"),
 )
 """Metrics, of which the first that was measured is taken, and which end of it is good."""
-
-_LABEL_FREE = tuple(name for names, _ in _SELECTORS for name in names)
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,21 @@ class Selection:
 
     target: str
     mode: Mode
-    best: str
+    best: TrialRecord
     """The trial that labels choose."""
 
-    best_value: float
+    best_healthy: TrialRecord | None
+    """The healthy one that they choose; none where none is healthy."""
+
     selectors: tuple[Selector, ...]
+
+    @property
+    def best_selectors(self) -> tuple[Selector, ...]:
+        """Whose choices among the healthy trials lose least."""
+        losses = [each.healthy.regret for each in self.selectors if each.healthy.regret is not None]
+        return tuple(
+            each for each in self.selectors if each.healthy.regret == min(losses, default=0)
+        )
 
 
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
@@ -75,26 +84,23 @@ def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
     Returns:
         None where no trial has the figure that labels give.
     """
-    target = next(
-        (m for m in space.metric if m.startswith("eval/") and m not in _LABEL_FREE),
-        "eval/knn_top1",
-    )
+    target = next((m for m in space.metric if m in LABELLED), "eval/knn_top1")
     mode: Mode = next((goal.mode for goal in space.goals if goal.metric == target), "max")
     labelled = [record for record in records if figure(record, target) is not None]
     if not labelled:
         return None
-    best = _chosen(labelled, target, mode)
+    healthy = [record for record in labelled if is_healthy(record)]
     return Selection(
         target=target,
         mode=mode,
-        best=best.trial.name,
-        best_value=best.metrics[target],
+        best=_chosen(labelled, target, mode),
+        best_healthy=_chosen(healthy, target, mode) if healthy else None,
         selectors=tuple(
             Selector(
                 name,
                 direction,
                 _choice(labelled, (name, direction), (target, mode)),
-                _choice([r for r in labelled if is_healthy(r)], (name, direction), (target, mode)),
+                _choice(healthy, (name, direction), (target, mode)),
             )
             for name, direction in _measured(labelled)
         ),

@@ -65,13 +65,3 @@ def metric_name(metric: str) -> str:
 def unit(metric: str) -> str:
     """What follows the metric's figures."""
     return " %" if metric.endswith(("_top1", "_top5")) else ""
-
-
-def number(metric: str, value: float) -> str:
-    """A metric's figure, as precise as it is worth."""
-    return f"{value:.1f}" if unit(metric) else f"{value:.4g}"
-
-
-def p_value(p: float) -> str:
-    """``p = 0.03``, or ``p < 0.001``."""
-    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"

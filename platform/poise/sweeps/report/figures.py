@@ -77,6 +77,19 @@ def line(
     )
 
 
+def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke) -> Scatter:
+    """One of several curves after their mean has ended."""
+    return Scatter(
+        x=list(steps),
+        y=[rounded(value) for value in values],
+        mode="lines",
+        line={"color": look.color, "dash": "dot", "width": 1},
+        legendgroup=literal(name),
+        showlegend=False,
+        hovertemplate="one seed, step %{x}: %{y:.3g}<extra></extra>",
+    )
+
+
 def band(
     name: str, steps: Sequence[int], low: Sequence[float], high: Sequence[float], look: Stroke
 ) -> Scatter:

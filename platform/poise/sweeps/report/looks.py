@@ -32,6 +32,7 @@ class Stroke:
 
 _LOOKS: dict[str, Look] = {
     VerdictKind.HEALTHY: Look("#66c5ab", "✓", "healthy"),
+    f"{VerdictKind.HEALTHY} (stopped early)": Look("#cfe8e0", "◌", "stopped early"),
     VerdictKind.UNIFORM: Look("#9ad2f2", "○", "uniform"),
     VerdictKind.SINGLE_PROTOTYPE: Look("#e69e66", "●", "single prototype"),
     VerdictKind.PARTIAL_PROTOTYPES: Look("#f0c566", "◐", "partial prototypes"),
@@ -52,9 +53,9 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
 
 
 def look(outcome: str) -> Look:
-    """Of a verdict's kind, with or without words on how the trial was stopped."""
+    """Of an outcome; one of which only the beginning was seen looks like its kind or its own."""
     kind = outcome.partition(" (")[0]
-    known = _LOOKS.get(kind, _OTHER)
+    known = _LOOKS.get(outcome) or _LOOKS.get(kind, _OTHER)
     return known if known.word else Look(known.color, known.glyph, kind)
 
 

@@ -3,17 +3,34 @@
 In: findings. Out: Markdown in the page's order. Next: ``report.md``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from poise.sweeps.curves import BandCurve
+from poise.sweeps.digits import (
+    NOTHING,
+    certainty,
+    chance,
+    counted,
+    p_value,
+    percent,
+    shown,
+    signed,
+)
 from poise.sweeps.dose_response import DoseResponse, PhaseCell, PhaseDiagram
+from poise.sweeps.estimates import Difference, Estimate
 from poise.sweeps.findings import Findings, SettingCurves, TrialFinding
-from poise.sweeps.outcomes import outcome
-from poise.sweeps.report.digits import NOTHING, chance, counted, interval, p_value, shown, signed
+from poise.sweeps.report.markup import fenced, inline, table
+from poise.sweeps.report.sentences import (
+    COURSE,
+    GUIDE,
+    HOW_SURE,
+    choosing,
+    label,
+    target_decimals,
+)
 from poise.sweeps.selection import Choice
+from poise.sweeps.setting_rows import SettingRow
 from poise.sweeps.wording import described
-
-_POINTS = (0.0, 0.25, 0.5, 1.0)
-"""Of a training, at which its curves are read."""
 
 
 def render_markdown(findings: Findings) -> str:
@@ -35,43 +52,45 @@ def render_markdown(findings: Findings) -> str:
 def _opening(findings: Findings) -> Iterator[str]:
     yield from (f"# {findings.study}", "")
     if findings.question:
-        yield from (f"**Asked.** {_inline(findings.question)}", "")
-    yield from (f"**Answer.** {' '.join(findings.answer)}", "")
+        yield from (f"**Asked.** {inline(findings.question)}", "")
+    yield from (f"**Answer.** {inline(' '.join(findings.answer))}", "")
     if findings.published:
-        yield from (f"**Published.** {_inline(findings.published)}", "")
+        yield from (f"**Published.** {inline(findings.published)}", "")
     if findings.registered:
         yield from (f"**Registered.** Trial {findings.best} as `{findings.registered}`.", "")
 
 
 def _comparison(findings: Findings) -> Iterator[str]:
-    found, label = findings.comparison, _label(findings, findings.comparison.metric)
+    found = findings.comparison
     others = list(dict.fromkeys(name for row in found.rows for name in row.others))
     yield from ("## Settings compared", "")
-    yield from _table(
-        ["setting", label, "difference to the baseline", "p (Holm)", found.condemned_as]
-        + [_label(findings, name) for name in others]
-        + ["verdicts", "onset"],
-        (
-            [
-                f"{row.label} (baseline)" if row.is_baseline else row.label,
-                _with(shown(row.mean.value), interval(row.mean)),
-                NOTHING
-                if row.difference is None
-                else _with(signed(row.difference.value), interval(row.difference)),
-                NOTHING if row.difference is None else p_value(row.difference.p_holm),
-                _with(counted(row.condemned), chance(row.condemned)),
-                *(_with(shown(row.others[n].value), interval(row.others[n])) for n in others),
-                _counts(row.verdicts),
-                shown(row.onset_step, 0),
-            ]
-            for row in found.rows
-        ),
+    yield from table(
+        [
+            *("setting", label(findings, found.metric), "difference to the baseline", "p (Holm)"),
+            found.condemned_as,
+            *(label(findings, name) for name in others),
+            *("verdicts", "onset"),
+        ],
+        (_setting(findings, row, others) for row in found.rows),
     )
-    yield "In brackets are 95 % intervals: of the mean over seeds, of the difference taken seed by"
-    yield from ("seed, and, exact, of the chance behind the count.", "")
+    yield from (HOW_SURE, "")
     for note in (*found.notes, *(f"Advice: {advice}." for advice in findings.advice)):
-        yield f"- {note}"
+        yield f"- {inline(note)}"
     yield ""
+
+
+def _setting(findings: Findings, row: SettingRow, others: Sequence[str]) -> list[str]:
+    found, of = findings.comparison, len(row.trials)
+    return [
+        f"{row.label} (baseline)" if row.is_baseline else row.label,
+        _sure(row.mean, of, found.decimals),
+        NOTHING if row.difference is None else _sure(row.difference, of, found.decimals),
+        NOTHING if row.difference is None else p_value(row.difference.p_holm),
+        _with(counted(row.condemned), chance(row.condemned)),
+        *(_sure(row.others[name], of, found.decimals_of(name)) for name in others),
+        _counts(row.verdicts),
+        shown(row.onset_step, 0),
+    ]
 
 
 def _phase(findings: Findings) -> Iterator[str]:
@@ -82,10 +101,16 @@ def _phase(findings: Findings) -> Iterator[str]:
     rows = diagram.y.labels if diagram.y else ("",)
     cells = {(cell.x, cell.y): cell for cell in diagram.cells}
     corner = f"{diagram.y.name} ↓ " if diagram.y else ""
-    yield from _table(
+    yield from table(
         [f"{corner}{diagram.x.name} →", *diagram.x.labels],
         (
-            [row, *(_cell(cells.get((x, y))) for x in range(len(diagram.x.labels)))]
+            [
+                row,
+                *(
+                    _cell(cells.get((x, y)), findings.comparison.decimals)
+                    for x in range(len(diagram.x.labels))
+                ),
+            ]
             for y, row in enumerate(rows)
         ),
     )
@@ -93,20 +118,22 @@ def _phase(findings: Findings) -> Iterator[str]:
 
 
 def _phase_note(findings: Findings, diagram: PhaseDiagram) -> str:
+    found = findings.comparison
     text = (
-        "In a cell: the most frequent verdict, how many seeds were "
-        f"{findings.comparison.condemned_as}, and the mean of "
-        f"{_label(findings, findings.comparison.metric)}."
+        f"In a cell: the most frequent verdict, how many of the trials that are decided "
+        f"{found.failed}, and the mean of {label(findings, found.metric)}."
     )
     if diagram.chosen_because:
         text += f" Shown are {diagram.chosen_because}."
-    return text + _pooled(diagram.pooled)
+    return inline(text + _pooled(diagram.pooled))
 
 
-def _cell(cell: PhaseCell | None) -> str:
+def _cell(cell: PhaseCell | None, decimals: int) -> str:
     if cell is None:
         return ""
-    return f"{cell.outcome}, {counted(cell.condemned)}, {shown(cell.metric.value)}"
+    n = "" if cell.metric.n in (0, len(cell.trials)) else f"n = {cell.metric.n}"
+    figure = _with(shown(cell.metric.value, decimals), n)
+    return f"{cell.outcome}, {counted(cell.condemned)}, {figure}"
 
 
 def _training(findings: Findings) -> Iterator[str]:
@@ -114,21 +141,27 @@ def _training(findings: Findings) -> Iterator[str]:
     metrics = list(dict.fromkeys(curve.metric for each in drawn for curve in each.curves))
     if not metrics:
         return
-    yield from ("## Over time", "")
-    yield "Means over seeds at the first step, a quarter, half, and the end of each training."
-    yield ""
-    yield from _table(
-        ["setting", *(_label(findings, metric) for metric in metrics)],
-        ([each.label, *(_course(each, metric) for metric in metrics)] for each in drawn),
+    yield from ("## Over time", "", COURSE, "")
+    yield from table(
+        ["setting", "seeds", *(label(findings, metric) for metric in metrics)],
+        (
+            [
+                each.label,
+                str(max(curve.n for curve in each.curves)),
+                *(_course(each, metric) for metric in metrics),
+            ]
+            for each in drawn
+        ),
     )
 
 
 def _course(setting: SettingCurves, metric: str) -> str:
     curve = next((curve for curve in setting.curves if curve.metric == metric), None)
-    if curve is None:
-        return NOTHING
-    last = len(curve.mean) - 1
-    return " → ".join(shown(curve.mean[round(point * last)]) for point in _POINTS)
+    return NOTHING if curve is None else _points(curve)
+
+
+def _points(curve: BandCurve) -> str:
+    return " → ".join(NOTHING if at is None else shown(at.mean) for at in curve.course)
 
 
 def _doses(findings: Findings) -> Iterator[str]:
@@ -139,42 +172,45 @@ def _doses(findings: Findings) -> Iterator[str]:
 
 
 def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
-    metric = _label(findings, findings.comparison.metric)
-    yield from _table(
-        [response.name, metric, findings.comparison.condemned_as],
+    found = findings.comparison
+    yield from table(
+        [response.name, label(findings, found.metric), found.condemned_as],
         (
             [
                 dose.label,
-                _with(shown(dose.metric.value), interval(dose.metric)),
+                _sure(dose.metric, len(dose.trials), found.decimals),
                 _with(counted(dose.condemned), chance(dose.condemned)),
             ]
             for dose in response.doses
         ),
     )
     if response.pooled:
-        yield from (_pooled(response.pooled).strip(), "")
+        yield from (inline(_pooled(response.pooled)), "")
 
 
 def _trials(findings: Findings) -> Iterator[str]:
-    metric = findings.comparison.metric
+    found = findings.comparison
     yield from ("## Trials", "")
-    yield from _table(
-        ["trial", "settings", "seed", "outcome", "onset", _label(findings, metric), "steps", "why"],
-        (_trial(trial, metric) for trial in findings.trials),
+    yield from table(
+        [
+            *("trial", "settings", "seed", "verdict", "onset"),
+            *(label(findings, found.metric), "steps", "evidence"),
+        ],
+        (_trial(trial, found.metric, found.decimals) for trial in findings.trials),
     )
 
 
-def _trial(trial: TrialFinding, metric: str) -> list[str]:
+def _trial(trial: TrialFinding, metric: str, decimals: int) -> list[str]:
     record = trial.record
     return [
         record.trial.name,
         _with(trial.label, described(record.changes)),
         str(record.trial.seed),
-        _with(outcome(record), record.stopped_by and f"stopped by {record.stopped_by}"),
+        _with(record.outcome, record.stopped_by and f"stopped by {record.stopped_by}"),
         shown(trial.onset_step, 0),
-        shown(record.metrics.get(metric)),
+        shown(record.metrics.get(metric), decimals),
         shown(record.step, 0),
-        _inline(record.verdict.evidence if record.verdict else record.reason),
+        record.verdict.evidence if record.verdict else record.reason,
     ]
 
 
@@ -182,33 +218,30 @@ def _selection(findings: Findings) -> Iterator[str]:
     found = findings.selection
     if found is None or not found.selectors:
         return
-    target = _label(findings, found.target)
-    yield from ("## Chosen without labels", "")
-    yield f"By {target}, {found.best} is best ({shown(found.best_value)}). Of each metric without"
-    yield f"labels: its rank correlation with {target}, what it would have chosen, what that loses."
-    yield ""
+    decimals = target_decimals(found)
+    yield from ("## Chosen without labels", "", inline(choosing(findings, found)), "")
     headers = ["metric"]
     for which in ("all trials", "healthy trials"):
         headers += [f"correlation, {which}", f"choice of {which}", "loses"]
-    yield from _table(
+    yield from table(
         headers,
         (
             [
-                f"{_label(findings, each.metric)} ({each.mode})",
-                *_choice(each.everything),
-                *_choice(each.healthy),
+                f"{label(findings, each.metric)} ({each.mode})",
+                *_choice(each.everything, decimals),
+                *_choice(each.healthy, decimals),
             ]
             for each in found.selectors
         ),
     )
+    yield from (GUIDE, "")
 
 
-def _choice(choice: Choice) -> list[str]:
-    p = p_value(choice.correlation.p)
+def _choice(choice: Choice, decimals: int) -> list[str]:
     return [
-        _with(signed(choice.correlation.value, 2), "" if p == NOTHING else f"p {p}"),
-        _with(choice.trial or NOTHING, "" if choice.value is None else shown(choice.value)),
-        shown(choice.regret),
+        _with(signed(choice.correlation.value, 2), f"n = {choice.correlation.n}"),
+        _with(choice.trial or NOTHING, shown(choice.value, decimals)),
+        shown(choice.regret, decimals),
     ]
 
 
@@ -218,7 +251,7 @@ def _cost(findings: Findings) -> Iterator[str]:
     yield f"- {shown(cost.steps, 0)} steps of {shown(cost.total_steps, 0)} planned"
     saved = f", about {shown(cost.saved_hours)} hours" if cost.saved_hours else ""
     if cost.saved_steps and cost.saved_share is not None:
-        yield f"- stopping early saved {cost.saved_share:.0%} of the steps{saved}"
+        yield f"- stopping early saved {percent(cost.saved_share)} of the steps{saved}"
     for stopper, count in cost.stopped.items():
         yield f"- {stopper} stopped {count} of {len(cost.trials)} trials"
     yield f"- {shown(cost.hours)} hours of trials, {shown(cost.images, 0)} images"
@@ -230,26 +263,20 @@ def _cost(findings: Findings) -> Iterator[str]:
 def _reproduction(findings: Findings) -> Iterator[str]:
     found = findings.reproduction
     seeds = ", ".join(map(str, found.seeds))
-    yield from ("## Again", "", "```", found.command, "```", "")
+    yield from ("## Again", "", *fenced(found.command), "")
     fingerprint = f", fingerprint `{found.fingerprint}`" if found.fingerprint else ""
-    yield from (f"Dataset `{found.dataset}`{fingerprint}; seeds {seeds or NOTHING}.", "")
+    yield from (inline(f"Dataset `{found.dataset}`{fingerprint}; seeds {seeds or NOTHING}."), "")
     if found.versions:
         yield ", ".join(f"{name} {version}" for name, version in found.versions.items()) + "."
         yield ""
     for name, text in (("The space", found.space_yaml), ("The recipe", found.recipe_yaml)):
-        yield from (f"<details><summary>{name}</summary>", "", "```yaml", text.rstrip(), "```")
+        yield from (f"<details><summary>{name}</summary>", "", *fenced(text, "yaml"))
         yield from ("", "</details>", "")
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    for line in (headers, ["---"] * len(headers), *rows):
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |"
-    yield ""
-
-
-def _inline(text: str) -> str:
-    """Somebody else's text, which must neither end a line nor begin a tag."""
-    return " ".join(text.split()).replace("<", "&lt;")
+def _sure(found: Estimate | Difference, of: int, decimals: int) -> str:
+    show = signed if isinstance(found, Difference) else shown
+    return _with(show(found.value, decimals), certainty(found, of, decimals))
 
 
 def _with(text: str, aside: str | None) -> str:
@@ -264,7 +291,3 @@ def _counts(verdicts: dict[str, int]) -> str:
 
 def _pooled(names: Sequence[str]) -> str:
     return f" Pooled over {', '.join(names)}." if names else ""
-
-
-def _label(findings: Findings, metric: str) -> str:
-    return findings.labels.get(metric, metric)

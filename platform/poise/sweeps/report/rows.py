@@ -6,9 +6,9 @@ In: the comparison. Out: headers and rows of plain values. Next: the command lin
 from collections.abc import Sequence
 from typing import TypeVar
 
-from poise.sweeps.comparison import Comparison, SettingRow
-from poise.sweeps.estimates import Difference, Estimate
-from poise.sweeps.wording import metric_name, number, plain, unit
+from poise.sweeps.digits import bare, certainty, counted, p_value
+from poise.sweeps.setting_rows import Comparison, SettingRow
+from poise.sweeps.wording import metric_name, plain, unit
 
 Row = list[str | int | float | None]
 CellT = TypeVar("CellT")
@@ -27,18 +27,21 @@ def comparison_table(comparison: Comparison) -> tuple[list[str], list[Row]]:
 
 
 def _row(comparison: Comparison, row: SettingRow) -> Row:
-    metric, difference = comparison.metric, row.difference
+    difference, decimals, of = row.difference, comparison.decimals, len(row.trials)
     return [
         f"{row.trials[0].partition('-')[0]}{' (baseline)' if row.is_baseline else ''}",
         *(plain(row.settings[key]) for key in comparison.names),
-        len(row.trials),
-        _rounded(metric, row.mean.value),
-        _interval(metric, row.mean),
-        *(_rounded(name, row.others[name].value) for name in _others(comparison)),
-        _rounded(metric, difference.value) if difference else None,
-        _interval(metric, difference) if difference else None,
-        None if difference is None or difference.p_holm is None else round(difference.p_holm, 4),
-        f"{row.condemned.count} of {row.condemned.n}" if row.condemned.n else None,
+        of,
+        _rounded(row.mean.value, decimals),
+        certainty(row.mean, of, decimals, bare) or None,
+        *(
+            _rounded(row.others[name].value, comparison.decimals_of(name))
+            for name in _others(comparison)
+        ),
+        _rounded(difference.value, decimals) if difference else None,
+        (certainty(difference, of, decimals, bare) or None) if difference else None,
+        None if difference is None or difference.p_holm is None else p_value(difference.p_holm),
+        counted(row.condemned) if row.condemned.n else None,
         ", ".join(
             outcome if len(row.verdicts) == 1 else f"{count} {outcome}"
             for outcome, count in row.verdicts.items()
@@ -54,11 +57,5 @@ def _kept(cells: Sequence[CellT], known: Sequence[bool]) -> list[CellT]:
     return [cell for cell, is_known in zip(cells, known, strict=True) if is_known]
 
 
-def _rounded(metric: str, value: float | None) -> float | None:
-    return None if value is None else float(number(metric, value))
-
-
-def _interval(metric: str, found: Estimate | Difference) -> str | None:
-    if found.low is None or found.high is None:
-        return None
-    return f"{number(metric, found.low)} to {number(metric, found.high)}"
+def _rounded(value: float | None, decimals: int) -> float | None:
+    return None if value is None else float(bare(value, decimals))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poise.sweeps.findings import Findings
-from poise.sweeps.outcomes import is_condemned, outcome
+from poise.sweeps.outcomes import is_condemned, is_decided
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.wording import described
 
@@ -43,8 +43,8 @@ def _row(record: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> di
         "changes": described(record.changes),
         "state": record.state,
         "stopped_by": record.stopped_by,
-        "outcome": outcome(record),
-        "condemned": int(is_condemned(record)) if verdict else None,
+        "outcome": record.outcome,
+        "condemned": int(is_condemned(record)) if is_decided(record) else None,
         "onset_step": verdict.onset_step if verdict else None,
         "evidence": verdict.evidence if verdict else None,
         "reason": record.reason,

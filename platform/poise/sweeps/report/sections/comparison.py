@@ -3,20 +3,13 @@
 In: the comparison. Out: its table. Next: the page.
 """
 
-from poise.sweeps.comparison import SettingRow
+from poise.sweeps.digits import NOTHING, certainty, chance, counted, p_value, shown, signed
+from poise.sweeps.estimates import Difference, Estimate
 from poise.sweeps.findings import Findings
-from poise.sweeps.report.digits import (
-    NOTHING,
-    chance,
-    common_decimals,
-    counted,
-    interval,
-    p_value,
-    shown,
-    signed,
-)
 from poise.sweeps.report.looks import marked
 from poise.sweeps.report.pieces import Cell, Section, Table, table
+from poise.sweeps.report.sentences import HOW_SURE, label
+from poise.sweeps.setting_rows import Comparison, SettingRow
 
 
 def comparison(findings: Findings) -> Section:
@@ -32,42 +25,30 @@ def comparison(findings: Findings) -> Section:
 def _table(findings: Findings) -> Table:
     found = findings.comparison
     others = tuple(dict.fromkeys(name for row in found.rows for name in row.others))
-    label = findings.labels.get(found.metric, found.metric)
-    headers = ["setting", label, "difference", "p", found.condemned_as]
-    headers += [findings.labels.get(name, name) for name in others]
-    caption = (
-        f"Mean over seeds of {label} with its 95 % interval; the difference to the baseline is "
-        "taken seed by seed, its p-value corrected for all comparisons (Holm); beside the count "
-        f"of {found.condemned_as} seeds is the exact 95 % interval of the chance behind it."
-    )
-    numbers = (1, 2, 3, *range(5, len(headers) + 1))
-    decimals = common_decimals(row.mean for row in found.rows)
-    rows = [_row(row, decimals, others) for row in found.rows]
+    headers = ["setting", label(findings, found.metric), "difference", "p", found.condemned_as]
+    headers += [label(findings, name) for name in others]
+    numbers = (1, 2, 3, *range(5, len(headers)))
+    rows = [_row(found, row, others) for row in found.rows]
     baselines = [index for index, row in enumerate(found.rows) if row.is_baseline]
-    return table(caption, [*headers, "verdicts"], rows, numbers[:-1], baselines)
+    return table(HOW_SURE, [*headers, "verdicts"], rows, numbers, baselines)
 
 
-def _row(row: SettingRow, decimals: int, others: tuple[str, ...]) -> list[str | Cell]:
+def _row(found: Comparison, row: SettingRow, others: tuple[str, ...]) -> list[str | Cell]:
+    of = len(row.trials)
     return [
         Cell(row.label, "baseline" if row.is_baseline else ""),
-        Cell(shown(row.mean.value, decimals), interval(row.mean, decimals)),
-        _difference(row, decimals),
+        _sure(row.mean, of, found.decimals),
+        NOTHING if row.difference is None else _sure(row.difference, of, found.decimals),
         NOTHING if row.difference is None else p_value(row.difference.p_holm),
         Cell(counted(row.condemned), chance(row.condemned)),
-        *(
-            Cell(shown(row.others[name].value), interval(row.others[name]))
-            if name in row.others
-            else NOTHING
-            for name in others
-        ),
+        *(_sure(row.others[name], of, found.decimals_of(name)) for name in others),
         Cell(_verdicts(row.verdicts), _onset(row.onset_step)),
     ]
 
 
-def _difference(row: SettingRow, decimals: int) -> Cell:
-    if row.difference is None or row.difference.value is None:
-        return Cell(NOTHING)
-    return Cell(signed(row.difference.value, decimals), interval(row.difference, decimals))
+def _sure(figure: Estimate | Difference, of: int, decimals: int) -> Cell:
+    show = signed if isinstance(figure, Difference) else shown
+    return Cell(show(figure.value, decimals), certainty(figure, of, decimals))
 
 
 def _verdicts(verdicts: dict[str, int]) -> str:

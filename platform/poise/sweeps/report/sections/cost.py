@@ -6,8 +6,8 @@ In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
 from plotly.graph_objects import Bar, Figure
 
 from poise.sweeps.cost import Cost
+from poise.sweeps.digits import NOTHING, percent, shown
 from poise.sweeps.findings import Findings
-from poise.sweeps.report.digits import NOTHING, shown
 from poise.sweeps.report.figures import frame
 from poise.sweeps.report.looks import stroke
 from poise.sweeps.report.pieces import Chart, Section, literal, table
@@ -57,9 +57,7 @@ def _saved(found: Cost) -> str:
         return "No trial was stopped early."
     by = listed(f"{count} by {name}" for name, count in found.stopped.items())
     share = (
-        f", {100 * found.saved_share:.0f} % of those planned"
-        if found.saved_share is not None
-        else ""
+        f", {percent(found.saved_share)} of those planned" if found.saved_share is not None else ""
     )
     return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}."
 

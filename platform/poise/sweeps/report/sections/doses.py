@@ -9,19 +9,14 @@ from typing import Any
 
 from plotly.graph_objects import Figure, Scatter
 
+from poise.sweeps.digits import capitalized, certainty, chance, counted, shown
 from poise.sweeps.dose_response import Dose, DoseResponse
 from poise.sweeps.findings import Findings
-from poise.sweeps.report.digits import (
-    capitalized,
-    chance,
-    common_decimals,
-    counted,
-    interval,
-    shown,
-)
 from poise.sweeps.report.figures import rounded, stacked
 from poise.sweeps.report.looks import Stroke, stroke
 from poise.sweeps.report.pieces import Cell, Chart, Section, literal, table
+from poise.sweeps.report.sentences import label
+from poise.sweeps.setting_rows import Comparison
 from poise.sweeps.wording import listed
 
 Ends = tuple[float | None, float | None, float | None]
@@ -32,29 +27,29 @@ def doses(findings: Findings) -> Section | None:
     """The section; none for a study that varies nothing."""
     if not findings.doses:
         return None
-    metric = findings.labels.get(findings.comparison.metric, findings.comparison.metric)
-    failing = findings.comparison.condemned_as
-    share = 0.48 if len(findings.doses) > 1 else 1.0
+    found, share = findings.comparison, 0.48 if len(findings.doses) > 1 else 1.0
+    metric = label(findings, found.metric)
     charts = [
-        _chart(number, response, metric, failing, share)
+        _chart(number, response, metric, found, share)
         for number, response in enumerate(findings.doses)
     ]
     return Section("dose-response", "Dose and response", charts=tuple(charts))
 
 
-def _chart(number: int, response: DoseResponse, metric: str, failing: str, share: float) -> Chart:
+def _chart(
+    number: int, response: DoseResponse, metric: str, found: Comparison, share: float
+) -> Chart:
     pooled = f", averaged over {listed(response.pooled)}" if response.pooled else ""
-    decimals = common_decimals(dose.metric for dose in response.doses)
     return Chart(
         f"dose-{number}",
-        _figure(response, metric, failing),
-        _conclusion(response, metric, failing),
-        f"{capitalized(metric)} and the share of trials that {failing}, over {response.name}"
-        f"{pooled}. Bars are 95 % intervals.",
+        _figure(response, metric, found.condemned_as),
+        _conclusion(response, metric, found),
+        f"{capitalized(metric)} and the share of trials that {found.failed}, over {response.name}"
+        f"{pooled}. Bars are 95 % intervals: a guide, where the table of settings is the test.",
         table(
             f"Dose and response of {response.name}",
-            [response.name, metric, failing, "trials"],
-            [_row(dose, decimals) for dose in response.doses],
+            [response.name, metric, found.condemned_as, "trials"],
+            [_row(dose, found.decimals) for dose in response.doses],
             numbers=[1, 3],
         ),
         share=share,
@@ -62,11 +57,12 @@ def _chart(number: int, response: DoseResponse, metric: str, failing: str, share
 
 
 def _row(dose: Dose, decimals: int) -> list[str | Cell]:
+    of = len(dose.trials)
     return [
         dose.label,
-        Cell(shown(dose.metric.value, decimals), interval(dose.metric, decimals)),
+        Cell(shown(dose.metric.value, decimals), certainty(dose.metric, of, decimals)),
         Cell(counted(dose.condemned), chance(dose.condemned)),
-        str(len(dose.trials)),
+        str(of),
     ]
 
 
@@ -129,9 +125,10 @@ def _length(low: float | None, high: float | None) -> float:
     return 0 if low is None or high is None else max(rounded(high - low) or 0, 0)
 
 
-def _conclusion(response: DoseResponse, metric: str, failing: str) -> str:
+def _conclusion(response: DoseResponse, metric: str, found: Comparison) -> str:
     said = [
-        f"at {dose.label} {metric} {shown(dose.metric.value)}, {counted(dose.condemned)} {failing}"
+        f"at {dose.label} {metric} {shown(dose.metric.value, found.decimals)}, "
+        f"{counted(dose.condemned)} {found.failed}"
         for dose in response.doses
     ]
     return f"{response.name}: {'; '.join(said)}."

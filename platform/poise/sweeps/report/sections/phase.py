@@ -7,12 +7,13 @@ from itertools import pairwise
 
 from plotly.graph_objects import Figure, Heatmap
 
+from poise.sweeps.digits import certainty, chance, counted, shown
 from poise.sweeps.dose_response import PhaseCell, PhaseDiagram
 from poise.sweeps.findings import Findings
-from poise.sweeps.report.digits import chance, common_decimals, counted, interval, shown
 from poise.sweeps.report.figures import frame
 from poise.sweeps.report.looks import look
 from poise.sweeps.report.pieces import Cell, Chart, Section, literal, table
+from poise.sweeps.report.sentences import label
 from poise.sweeps.wording import listed
 
 _INK = "#1a1a1a"  # on every colour of a cell, in light and dark
@@ -26,18 +27,21 @@ def phase(findings: Findings) -> Section | None:
     if diagram is None or not diagram.cells:
         return None
     over = diagram.x.name if diagram.y is None else f"{diagram.x.name} and {diagram.y.name}"
-    metric = findings.labels.get(findings.comparison.metric, findings.comparison.metric)
-    failing = findings.comparison.condemned_as
-    decimals = common_decimals(cell.metric for cell in diagram.cells)
+    found = findings.comparison
+    metric, decimals = label(findings, found.metric), found.decimals
     chart = Chart(
         "phase",
-        _figure(diagram, failing, decimals),
+        _figure(diagram, found.failed, decimals),
         _conclusion(diagram, over),
         f"Outcome over {over}. A cell's colour and sign say the most frequent verdict; inside are "
-        f"the mean of {metric} and how many seeds {failing}.{_pooled(diagram.pooled)}",
+        f"the mean of {metric} and how many of the trials that are decided "
+        f"{found.failed}.{_pooled(diagram.pooled)}",
         table(
             f"Outcome over {over}",
-            [diagram.x.name, *([diagram.y.name] if diagram.y else []), "verdict", metric, failing],
+            [
+                *(axis.name for axis in (diagram.x, diagram.y) if axis is not None),
+                *("verdict", metric, found.condemned_as),
+            ],
             [_row(diagram, cell, decimals) for cell in diagram.cells],
             numbers=[3 if diagram.y else 2],
         ),
@@ -119,7 +123,10 @@ def _row(diagram: PhaseDiagram, cell: PhaseCell, decimals: int) -> list[str | Ce
         diagram.x.labels[cell.x],
         *([diagram.y.labels[cell.y]] if diagram.y else []),
         f"{look(cell.outcome).glyph} {cell.outcome}",
-        Cell(shown(cell.metric.value, decimals), interval(cell.metric, decimals)),
+        Cell(
+            shown(cell.metric.value, decimals),
+            certainty(cell.metric, len(cell.trials), decimals),
+        ),
         Cell(counted(cell.condemned), chance(cell.condemned)),
     ]
 

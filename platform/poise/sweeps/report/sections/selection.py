@@ -5,11 +5,12 @@ In: the selection. Out: a table and a chart of rank correlations. Next: the page
 
 from plotly.graph_objects import Figure, Scatter
 
+from poise.sweeps.digits import NOTHING, shown, signed
 from poise.sweeps.findings import Findings
-from poise.sweeps.report.digits import NOTHING, p_value, shown, signed
 from poise.sweeps.report.figures import frame, rounded
 from poise.sweeps.report.looks import stroke
 from poise.sweeps.report.pieces import Cell, Chart, Section, literal, table
+from poise.sweeps.report.sentences import GUIDE, choosing, label, target_decimals
 from poise.sweeps.selection import Choice, Selection, Selector
 
 
@@ -18,40 +19,25 @@ def selection(findings: Findings) -> Section | None:
     found = findings.selection
     if found is None or not found.selectors:
         return None
-    target = findings.labels.get(found.target, found.target)
-    names = [findings.labels.get(each.metric, each.metric) for each in found.selectors]
+    target, decimals = label(findings, found.target), target_decimals(found)
+    names = [label(findings, each.metric) for each in found.selectors]
     chart = Chart(
         "selection",
         _figure(found, names),
         _conclusion(found, names),
         f"Spearman's rank correlation of each metric that needs no labels with {target}: 1 orders "
-        "the trials as labels would, 0 knows nothing of them.",
+        f"the trials as labels would, 0 knows nothing of them. {GUIDE}",
         table(
             "Choosing without labels: the loss is how far a metric's choice falls short of the "
             f"best of the same trials, in {target}.",
             ["metric", "takes", "correlation", "its choice", "loss",
              "correlation, healthy", "its choice, healthy", "loss, healthy"],
-            [_row(each, name) for each, name in zip(found.selectors, names, strict=True)],
+            [_row(each, name, decimals) for each, name in zip(found.selectors, names, strict=True)],
             numbers=[2, 4, 5, 7],
         ),
     )  # fmt: skip
-    told = (_told(found, names, target),)
+    told = (choosing(findings, found),)
     return Section("without-labels", "Choosing without labels", told, charts=(chart,))
-
-
-def _told(found: Selection, names: list[str], target: str) -> str:
-    """Which metric would have chosen best."""
-    chosen = f"Labels choose {found.best}, {target} {shown(found.best_value)}."
-    losses = [
-        (each.healthy.regret, name, each.healthy.trial)
-        for each, name in zip(found.selectors, names, strict=True)
-        if each.healthy.regret is not None
-    ]
-    if not losses:
-        return f"{chosen} No metric could choose without them: no healthy trial has one."
-    regret, name, trial = min(losses)
-    lost = f"{trial}, which loses {shown(regret)}" if regret else f"{trial} too"
-    return f"{chosen} Of metrics without labels, {name} chooses best among the healthy: {lost}."
 
 
 def _figure(found: Selection, names: list[str]) -> Figure:
@@ -80,18 +66,17 @@ def _figure(found: Selection, names: list[str]) -> Figure:
     return figure
 
 
-def _row(each: Selector, name: str) -> list[str | Cell]:
+def _row(each: Selector, name: str, decimals: int) -> list[str | Cell]:
     takes = "the largest" if each.mode == "max" else "the smallest"
-    return [name, takes, *_choice(each.everything), *_choice(each.healthy)]
+    return [name, takes, *_choice(each.everything, decimals), *_choice(each.healthy, decimals)]
 
 
-def _choice(choice: Choice) -> list[str | Cell]:
+def _choice(choice: Choice, decimals: int) -> list[str | Cell]:
     found = choice.correlation
-    p = f"p {p_value(found.p)}, {found.n} trials" if found.p is not None else f"{found.n} trials"
     return [
-        Cell(signed(found.value, 2), p),
-        Cell(choice.trial or NOTHING, shown(choice.value) if choice.trial else ""),
-        shown(choice.regret),
+        Cell(signed(found.value, 2), f"n = {found.n}"),
+        Cell(choice.trial or NOTHING, shown(choice.value, decimals) if choice.trial else ""),
+        shown(choice.regret, decimals),
     ]
 
 

@@ -5,12 +5,14 @@ In: the curves of every setting. Out: a chart with a band over seeds for each. N
 
 from plotly.graph_objects import Figure, Scatter
 
-from poise.sweeps.curves import BandCurve
+from poise.sweeps.curves import COURSE, BandCurve
+from poise.sweeps.digits import NOTHING, capitalized, shown
 from poise.sweeps.findings import Findings, SettingCurves
-from poise.sweeps.report.digits import NOTHING, capitalized, shown
-from poise.sweeps.report.figures import band, line, refer, stacked
+from poise.sweeps.report.figures import alone, band, line, refer, stacked
 from poise.sweeps.report.looks import marked, stroke
-from poise.sweeps.report.pieces import Chart, Section, Table, literal, table
+from poise.sweeps.report.pieces import Cell, Chart, Section, Table, literal, table
+from poise.sweeps.report.sentences import COURSE as WHERE
+from poise.sweeps.report.sentences import label
 from poise.sweeps.wording import listed
 
 MOST_LINES = 8
@@ -42,7 +44,7 @@ def training(findings: Findings) -> Section | None:
     drawn = _chosen(logged)
     seen = {curve.metric for each in drawn for curve in each.curves}
     metrics = tuple(metric for metric in PANELS if metric in seen)
-    titles = [findings.labels.get(metric, metric) for metric in metrics]
+    titles = [label(findings, metric) for metric in metrics]
     chart = Chart(
         "training",
         _figure(drawn, metrics, titles),
@@ -88,8 +90,9 @@ def _figure(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[s
 def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) -> list[Scatter]:
     look = stroke(number)
     traces = [line(each.label, curve.steps, curve.mean, look, legend)]
-    if max(curve.n, default=0) > 1:
+    if curve.n > 1:
         traces.insert(0, band(each.label, curve.steps, curve.low, curve.high, look))
+    traces += [alone(each.label, seed.steps, seed.values, look) for seed in curve.rest]
     if each.onset_step is not None and curve.steps:
         traces.append(_onset(each, curve, look.color))
     return traces
@@ -121,33 +124,40 @@ def _caption(titles: list[str], drawn: int, all_of_them: int) -> str:
     )
     return (
         f"{capitalized(listed(titles))} over steps: the mean over a setting's seeds, between the "
-        f"smallest and the largest of them. A ring marks the median onset of a collapse.{few}"
+        "smallest and the largest of them, until the first seed ends; thin dotted lines are seeds "
+        f"that trained on. A ring marks the median onset of a collapse.{few}"
     )
 
 
 def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Table:
     return table(
-        "Where each curve ended: mean over seeds at the last step, smallest to largest seed",
-        ["setting", "outcome", "onset, step", *titles],
+        f"{WHERE} Beside a mean: the smallest to the largest seed, and how many seeds.",
+        ["setting", "outcome", "at", *titles],
         [
             [
                 each.label,
-                marked(each.outcome),
-                NOTHING if each.onset_step is None else shown(each.onset_step, 0),
-                *(_end(each, metric) for metric in metrics),
+                Cell(marked(each.outcome), _since(each)),
+                place,
+                *(_point(each, metric, index) for metric in metrics),
             ]
             for each in drawn
+            for index, place in enumerate(COURSE)
         ],
-        numbers=range(2, 3 + len(metrics)),
+        numbers=range(3, 3 + len(metrics)),
     )
 
 
-def _end(each: SettingCurves, metric: str) -> str:
+def _since(each: SettingCurves) -> str:
+    return "" if each.onset_step is None else f"since step {shown(each.onset_step, 0)}"
+
+
+def _point(each: SettingCurves, metric: str, index: int) -> Cell:
     curve = next((curve for curve in each.curves if curve.metric == metric), None)
-    if curve is None or not curve.steps:
-        return NOTHING
-    ends = f"{shown(curve.low[-1])} to {shown(curve.high[-1])}"
-    return f"{shown(curve.mean[-1])}{f' ({ends})' if curve.n[-1] > 1 else ''}"
+    found = None if curve is None else curve.course[index]
+    if curve is None or found is None:
+        return Cell(NOTHING)
+    spread = f"{shown(found.low)} to {shown(found.high)}, n = {curve.n}" if curve.n > 1 else ""
+    return Cell(shown(found.mean), spread)
 
 
 def _conclusion(drawn: list[SettingCurves]) -> str:

@@ -7,12 +7,13 @@ chosen. Next: the page.
 from itertools import groupby
 from typing import Any
 
+from poise.sweeps.digits import NOTHING, shown
 from poise.sweeps.findings import Findings, TrialFinding
-from poise.sweeps.report.digits import NOTHING, shown
 from poise.sweeps.report.figures import REFERENCE_LINE, frame, rounded
-from poise.sweeps.report.looks import look, marked, stroke
+from poise.sweeps.report.looks import marked, stroke
 from poise.sweeps.report.pieces import Cell, Section, Table, embedded, table
 from poise.sweeps.report.sections.training import REFERENCES
+from poise.sweeps.report.sentences import label
 
 PANEL_HEIGHT = 240
 
@@ -39,7 +40,7 @@ def trials(findings: Findings) -> Section | None:
 
 def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, Any]]:
     """Trials by setting, for the chooser."""
-    metric = findings.comparison.metric
+    found = findings.comparison
     return [
         {
             "label": label,
@@ -47,7 +48,7 @@ def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, 
                 (
                     trial.record.trial.name,
                     f"{trial.record.trial.name} {marked(trial.record.outcome)}"
-                    + _figure_of(trial, metric),
+                    + _figure_of(trial, found.metric, found.decimals),
                 )
                 for trial in members
             ],
@@ -56,9 +57,9 @@ def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, 
     ]
 
 
-def _figure_of(trial: TrialFinding, metric: str) -> str:
+def _figure_of(trial: TrialFinding, metric: str, decimals: int) -> str:
     value = trial.record.metrics.get(metric)
-    return "" if value is None else f" {shown(value)}"
+    return "" if value is None else f" {shown(value, decimals)}"
 
 
 def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def _panel(metric: str, findings: Findings) -> dict[str, Any]:
     for value, _ in REFERENCES.get(metric, ()):
         figure.add_hline(y=value, line=REFERENCE_LINE)
     return {
-        "title": findings.labels.get(metric, metric),
+        "title": label(findings, metric),
         "layout": figure.to_plotly_json()["layout"],
         "looks": [
             {"line": {"color": s.color, "dash": s.dash}, "marker": {"symbol": s.symbol}}
@@ -93,25 +94,26 @@ def _panel(metric: str, findings: Findings) -> dict[str, Any]:
 
 
 def _table(findings: Findings) -> Table:
-    metric = findings.comparison.metric
-    title = findings.labels.get(metric, metric)
+    found = findings.comparison
+    title = label(findings, found.metric)
     return table(
         "How every trial ended, and the evidence of its verdict",
         ["trial", "setting", "seed", "verdict", "onset, step", title, "steps", "evidence"],
-        [_row(trial, metric) for trial in findings.trials],
+        [_row(trial, found.metric, found.decimals) for trial in findings.trials],
         numbers=[2, 4, 5, 6],
     )
 
 
-def _row(trial: TrialFinding, metric: str) -> list[str | Cell]:
+def _row(trial: TrialFinding, metric: str, decimals: int) -> list[str | Cell]:
     record = trial.record
+    stopped = f"stopped by {record.stopped_by}" if record.stopped_by else ""
     return [
         record.trial.name,
         trial.label,
         str(record.trial.seed),
-        f"{look(record.outcome).glyph} {record.outcome}",
+        Cell(marked(record.outcome), stopped),
         NOTHING if trial.onset_step is None else shown(trial.onset_step, 0),
-        shown(record.metrics.get(metric)),
+        shown(record.metrics.get(metric), decimals),
         shown(record.step, 0),
         record.verdict.evidence if record.verdict is not None else record.reason,
     ]

@@ -1,0 +1,62 @@
+"""What the page and its Markdown say in the same words.
+
+In: findings. Out: sentences. Next: both.
+"""
+
+from poise.sweeps.digits import decimals_for, shown
+from poise.sweeps.findings import Findings
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.selection import Selection
+from poise.sweeps.wording import listed
+
+HOW_SURE = (
+    "Beside a mean over seeds and a difference, which is taken seed by seed, are 95 % intervals, "
+    "and n where a figure is of fewer than all seeds; beside the count, the exact 95 % interval of "
+    "the chance behind it. p is corrected for all comparisons (Holm); intervals are not, so one "
+    "may leave out 0 where p is above 0.05."
+)
+"""Of the table of settings."""
+
+COURSE = (
+    "Means over seeds at the first step, at a quarter and half of the planned steps, and where "
+    "each seed ended; a dash where not all seeds came so far."
+)
+"""Of curves over time."""
+
+GUIDE = "Rank correlations are a guide, no test: seeds of one setting are alike."
+
+
+def label(findings: Findings, metric: str) -> str:
+    """What a metric is called in tables and on axes."""
+    return findings.labels.get(metric, metric)
+
+
+def target_decimals(found: Selection) -> int:
+    """That figures which labels give have."""
+    return decimals_for(found.target, [found.best.metrics[found.target]])
+
+
+def choosing(findings: Findings, found: Selection) -> str:
+    """What labels choose, and which metrics without labels come closest."""
+    decimals, target = target_decimals(found), label(findings, found.target)
+
+    def figure(record: TrialRecord) -> str:
+        return shown(record.metrics[found.target], decimals)
+
+    best, healthy = found.best, found.best_healthy
+    text = f"Labels choose {best.trial.name} ({best.outcome}), {target} {figure(best)}"
+    if healthy is None:
+        return f"{text}; no healthy trial has this figure."
+    if healthy != best:
+        text += f"; among the healthy, {healthy.trial.name}, {figure(healthy)}"
+    closest = found.best_selectors
+    if not closest:
+        return f"{text}. No healthy trial has a metric that needs no labels."
+    names = [label(findings, each.metric) for each in closest]
+    trials = listed(dict.fromkeys(str(each.healthy.trial) for each in closest))
+    lost = closest[0].healthy.regret
+    return (
+        f"{text}. Without labels, {listed(names)} {'chooses' if len(names) == 1 else 'choose'} "
+        f"best among the healthy: {trials}, "
+        f"{f'which loses {shown(lost, decimals)}' if lost else 'as labels do'}."
+    )
