@@ -65,7 +65,7 @@ def test_isotropic_features_use_every_dimension_in_the_limit_of_many_images() ->
     assert numbers["features/nesum"].item() == pytest.approx(32, rel=0.1)
     assert numbers["features/condition"].item() == pytest.approx(1, abs=0.1)
     assert numbers["features/alpha_req"].item() == pytest.approx(0, abs=0.1)
-    assert numbers["features/coherence"].item() == pytest.approx(1, abs=1.5)
+    assert 1 < numbers["features/coherence"].item() < 2.5  # the longest of 20,000 rows
 
 
 def test_covariances_are_those_of_the_library() -> None:

@@ -11,14 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from poise.objectives.workers import sum_over_workers
+
 
 def mean_over_workers(value: Tensor) -> Tensor:
     """The mean of every worker's ``value``, elementwise; same shape."""
     if _num_workers() == 1:
         return value
-    total = value.clone()
-    dist.all_reduce(total)
-    return total / _num_workers()
+    return sum_over_workers(value.clone()) / _num_workers()
 
 
 def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:

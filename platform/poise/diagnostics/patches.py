@@ -4,7 +4,8 @@ In: the last tokens of B images with N patches each, and the norms of all tokens
 leaves them. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
 
 Norms must be those in front of the last norm, which would make all alike: through it no outlier of
-the published models shows. Of tokens that are not finite every number is NaN.
+the published models shows. Of tokens that are not finite the numbers are NaN, but for quantiles
+below them.
 """
 
 import math

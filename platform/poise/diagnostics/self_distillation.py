@@ -103,12 +103,15 @@ def marginal_entropy(mean_probs: Tensor) -> Tensor:
 
 
 def mutual_information(marginal_entropy: Tensor, entropy: Tensor) -> Tensor:
-    """I(image; prototype) = H̄ − mean h: what the prototype tells about the image, in nats.
+    """H̄ − mean h: what the prototype tells about the view of an image that it is of, in nats.
 
-    At most ln of the number of targets in the batch. Rounding below 0 is cut off. Cost: none.
+    At most ln of the number of targets in the batch. Targets that differ between the views of one
+    image count as well: ``teacher/kl`` is what tells that student and teacher agree on them.
+    Rounding below 0 is cut off. Cost: none.
 
     Healthy: rises from nearly 0 at the start to a good part of ln K or of ln(batch). Broken: 0,
-    every image gets the same assignment, whatever that is. The one number that sees any collapse.
+    every image gets the same assignment, whatever that is: the one number that sees either collapse
+    of the teacher.
     """
     return (marginal_entropy - entropy).clamp(min=0)
 

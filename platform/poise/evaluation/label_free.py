@@ -50,8 +50,9 @@ _VIEWS_AT_ONCE = 64
 
 def rankme_probe(features: Tensor) -> Iterator[tuple[str, float]]:
     """Yields ``rankme`` of a bank's features [m, D]: from 1, collapsed, to min(m, D)."""
-    spacing = -(-len(features) // _RANKME_IMAGES)
-    yield "rankme", rankme(singular_values(features[::spacing])).item()
+    num = min(len(features), _RANKME_IMAGES)
+    rows = torch.linspace(0, len(features) - 1, num, device=features.device).long()
+    yield "rankme", rankme(singular_values(features[rows])).item()
 
 
 def lidar_probe(

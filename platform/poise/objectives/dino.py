@@ -81,6 +81,7 @@ class Dino(Objective):
 
     def compare(self, globals_: Tensor, locals_: Tensor, progress: Progress) -> StepResult:
         """The loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
+        self._latest = {}  # else two steps' logits would be alive at once
         with torch.no_grad():
             features = self.teacher.features(globals_)  # [G, B, D]
             teacher_logits = self.teacher.head(features.flatten(0, 1)).float()  # [G·B, K]
