@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from poise.sweeps.dose_response import by_importance, dose_responses, phase_diagram
 from poise.sweeps.levels import levels_of, varied_keys
 from poise.sweeps.records import TrialRecord
+from poise.sweeps.report.looks import look
 from tests.sweeps.builders import TEMPERATURE, make_space
 from tests.sweeps.samples import (
     CENTER,
@@ -55,6 +56,15 @@ def test_a_single_setting_has_a_diagram_of_one_row() -> None:
     assert diagram is not None and diagram.y is None and len(diagram.cells) == 2
     assert phase_diagram(RANGE, with_values([0.1, 0.1])) is None
     assert phase_diagram(RANGE, []) is None
+
+
+def test_what_a_scheduler_stopped_neither_is_healthy_nor_looks_so() -> None:
+    stopped = trial_record(0, 0, 20.0, settings={TEMPERATURE: 0.1}, state="stopped")
+    diagram = phase_diagram(RANGE, [stopped, *with_values([0.1, 0.2])[1:]])
+    assert diagram is not None
+    early, healthy = diagram.cells
+    assert (early.outcome, early.condemned.n) == ("healthy (stopped early)", 0)
+    assert look(early.outcome) != look(healthy.outcome)
 
 
 def test_a_draw_between_outcomes_goes_to_the_worse() -> None:

@@ -54,11 +54,11 @@ def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties(
         return choosing(found, found.selection)
 
     assert told(record(0, 20.0), record(1, 21.0), record(2, 30.0, SINGLE)) == (
-        "Labels choose t03-s0 (collapsed: single prototype), k-NN top-1, % 30.0; among the "
-        "healthy, t02-s0, 21.0. Without labels, RankMe and LiDAR choose best among the healthy: "
-        "t02-s0, as labels do."
+        "Labels choose t03-s0 (collapsed: single prototype), k-NN 30.0 %; among the healthy, "
+        "t02-s0, 21.0 %. Without labels, RankMe and LiDAR choose best among the 2 healthy: t02-s0, "
+        "as labels do."
     )
-    assert told(record(2, 30.0, SINGLE)).endswith("30.0; no healthy trial has this figure.")
+    assert told(record(2, 30.0, SINGLE)).endswith("30.0 %; no healthy trial has this figure.")
 
 
 def test_metrics_of_training_stand_in_for_those_of_evaluation() -> None:

@@ -5,6 +5,8 @@ In: texts. Out: lines. Next: ``poise.sweeps.report.markdown``.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from poise.sweeps.digits import NOTHING
+
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """A table and an empty line; no cell can end its row."""
@@ -24,3 +26,8 @@ def fenced(text: str, language: str = "") -> Iterator[str]:
     while fence in text:
         fence += "`"
     yield from (f"{fence}{language}", text.rstrip(), fence)
+
+
+def beside(text: str, aside: str | None) -> str:
+    """A text with what stands in brackets behind it, where both are known."""
+    return f"{text} ({aside})" if aside and text != NOTHING else text

@@ -7,7 +7,7 @@ from poise.sweeps.digits import decimals_for, shown
 from poise.sweeps.findings import Findings
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.selection import Selection
-from poise.sweeps.wording import listed
+from poise.sweeps.wording import listed, metric_name, unit
 
 HOW_SURE = (
     "Beside a mean over seeds and a difference, which is taken seed by seed, are 95 % intervals, "
@@ -38,13 +38,13 @@ def target_decimals(found: Selection) -> int:
 
 def choosing(findings: Findings, found: Selection) -> str:
     """What labels choose, and which metrics without labels come closest."""
-    decimals, target = target_decimals(found), label(findings, found.target)
+    decimals = target_decimals(found)
 
     def figure(record: TrialRecord) -> str:
-        return shown(record.metrics[found.target], decimals)
+        return f"{shown(record.metrics[found.target], decimals)}{unit(found.target)}"
 
-    best, healthy = found.best, found.best_healthy
-    text = f"Labels choose {best.trial.name} ({best.outcome}), {target} {figure(best)}"
+    best, healthy, name = found.best, found.best_healthy, metric_name(found.target)
+    text = f"Labels choose {best.trial.name} ({best.outcome}), {name} {figure(best)}"
     if healthy is None:
         return f"{text}; no healthy trial has this figure."
     if healthy != best:
@@ -53,10 +53,11 @@ def choosing(findings: Findings, found: Selection) -> str:
     if not closest:
         return f"{text}. No healthy trial has a metric that needs no labels."
     names = [label(findings, each.metric) for each in closest]
+    of = max(each.healthy.correlation.n for each in closest)
     trials = listed(dict.fromkeys(str(each.healthy.trial) for each in closest))
     lost = closest[0].healthy.regret
     return (
         f"{text}. Without labels, {listed(names)} {'chooses' if len(names) == 1 else 'choose'} "
-        f"best among the healthy: {trials}, "
+        f"best among the {of} healthy: {trials}, "
         f"{f'which loses {shown(lost, decimals)}' if lost else 'as labels do'}."
     )

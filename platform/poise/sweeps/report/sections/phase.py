@@ -34,7 +34,7 @@ def phase(findings: Findings) -> Section | None:
         _figure(diagram, found.failed, decimals),
         _conclusion(diagram, over),
         f"Outcome over {over}. A cell's colour and sign say the most frequent verdict; inside are "
-        f"the mean of {metric} and how many of the trials that are decided "
+        f"the mean of {metric} and how many of the decided trials "
         f"{found.failed}.{_pooled(diagram.pooled)}",
         table(
             f"Outcome over {over}",
@@ -106,7 +106,8 @@ def _inside(cell: PhaseCell, decimals: int, with_words: bool) -> str:
     shape = look(cell.outcome)
     first = f"{shape.glyph} {shape.word}" if with_words else shape.glyph
     figure = shown(cell.metric.value, decimals)
-    return f"{literal(first)}<br><b>{figure}</b><br>{cell.condemned.count}/{cell.condemned.n}"
+    share = counted(cell.condemned).replace(" of ", "/")
+    return f"{literal(first)}<br><b>{figure}</b><br>{share}"
 
 
 def _hover(diagram: PhaseDiagram, cell: PhaseCell, failing: str) -> str:
