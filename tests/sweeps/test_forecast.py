@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from poise.cli.studying import print_forecast
 from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
 from poise.sweeps.pace import kind_of, paces_of
@@ -150,3 +152,24 @@ def test_disk_is_the_checkpoints_that_are_kept_and_one_registered_package(
         expected = forecast(ablation(space_file, f"training.checkpoint_every_steps={every}"))
         size = expected.footprint
         assert expected.disk_bytes == 4 * kept * size.checkpoint_bytes + size.package_bytes
+
+
+def test_a_dry_run_tells_what_would_run_what_would_wait_and_how_long_a_step_of_each_kind_takes(
+    space_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = "parameters.data.views.local_count={choice: [0, 2]}"
+    study = ablation(space_file, views, "budget.trials=3")
+    study.save()
+    for trial, seconds in zip(study.trials[:2], (STEPS, 3 * STEPS), strict=True):
+        record = make_record(trial.name, step=STEPS, seconds=seconds)
+        study.write(replace(record, trial=trial))
+    print_forecast(find_study("a", None, command="ablate"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("waits")] == [
+        trial.name for trial in study.trials[3:]
+    ]
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("") + 1 :])
+    assert told["1"].startswith("to 3 s a step, by settings, as a finished trial of its kind in ")
+    assert told["trials"] == "1 of 6, because of the budget, 1 at once"
+    assert told["steps"] == f"{STEPS} of 8 images"
+    assert told["budget"].startswith("budget.trials=3: 1 of 6 trials fit, 5 would wait for more")

@@ -20,6 +20,7 @@ from poise.config.errors import PoiseError
 if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
     from poise.sweeps.forecast import Forecast
+    from poise.sweeps.pace import Pace
     from poise.sweeps.records import Command
 
 SpaceArgument = Annotated[
@@ -138,9 +139,8 @@ def print_costs(study: Study, expected: Forecast) -> None:
     if expected.worker_hours is not None and expected.clock_hours is not None:
         hours = f"{expected.worker_hours:.2g} worker-hours"
         print(f"time       about {hours}, {expected.clock_hours:.2g} h on the clock")
-    for pace in expected.paces:
-        step = "" if pace.seconds_per_step is None else f"{pace.seconds_per_step:.3g} s a step, "
-        print(f"           {step}{pace.source}")
+    for source in dict.fromkeys(pace.source for pace in expected.paces):
+        print(f"           {_told_pace([p for p in expected.paces if p.source == source])}{source}")
     keep = study.recipe.training.keep_checkpoints or "all"
     size = expected.footprint
     print(
@@ -156,6 +156,15 @@ def print_costs(study: Study, expected: Forecast) -> None:
             room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
         late = "; none begins that would end after the hours" if "hours" in limits else ""
         print(f"budget     {told}: {room}{late}")
+
+
+def _told_pace(paces: Sequence[Pace]) -> str:
+    """Seconds a step of trials of several kinds; nothing where they are not known."""
+    known = sorted(pace.seconds_per_step for pace in paces if pace.seconds_per_step is not None)
+    if not known:
+        return ""
+    low, high = f"{known[0]:.3g}", f"{known[-1]:.3g}"
+    return f"{low} s a step, " if low == high else f"{low} to {high} s a step, by settings, "
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
