@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from poise.config import PoiseError
-from poise.config.metrics import LABEL_FREE, LABELLED
-from poise.config.recipe import DataConfig, EvaluationConfig, Recipe
+from poise.config.metrics import EVALUATION, LABEL_FREE, LABELLED
+from poise.config.recipe import BackboneConfig, DataConfig, EvaluationConfig, Recipe
+from poise.config.views import ViewsConfig
 from poise.evaluation.knn_report import report_knn
 from poise.evaluation.online import online_probes
 from poise.evaluation.passes import evaluation_mode
 from poise.evaluation.sets import open_knn_sets
+from poise.models.backbone import build_backbone
+from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset
 
 CPU = torch.device("cpu")
@@ -35,7 +38,7 @@ class Constant(nn.Module):
 def recipe(dataset: Path, queries: Path | None) -> Recipe:
     return Recipe(
         name="probe",
-        data=DataConfig(dataset=str(dataset)),
+        data=DataConfig(dataset=str(dataset), views=ViewsConfig(global_px=16)),
         evaluation=EvaluationConfig(
             queries=str(queries) if queries else None,
             image_px=16,
@@ -65,6 +68,24 @@ def test_a_recipe_without_queries_needs_no_labels(make_dataset: MakeDataset) -> 
     unlabelled = make_dataset("unlabelled", [-1] * 27, classes=())
     probe = pickle.loads(pickle.dumps(online_probes(recipe(unlabelled, None))))
     assert set(dict(probe(MeanColour(), CPU))) == {"rankme", "lidar"}
+
+
+def test_of_a_transformer_where_its_class_token_looks_is_watched_too(
+    make_dataset: MakeDataset,
+) -> None:
+    bank = make_dataset("bank", [0, 1, 2] * 30)
+    config = BackboneConfig(name="vit_tiny_patch16_224", options=TINY_VIT)
+    backbone = build_backbone(config, image_px=16)
+    probe = online_probes(recipe(bank, bank))
+    assert probe is not None
+    found = {f"eval/{name}": value for name, value in probe(backbone, CPU)}
+    assert {name for name in found if "/attention/" not in name} == {*EVALUATION}
+    assert len(found) == len(EVALUATION) + 2 * 3 * TINY_VIT["depth"]
+    assert probe._images is not None and len(probe._images.few) == 64
+    again = online_probes(recipe(bank, None))
+    assert again is not None
+    of_another_run = {f"eval/{name}": value for name, value in again(backbone, CPU)}
+    assert of_another_run.items() <= found.items(), "the same images, with labels and without"
 
 
 def test_probes_can_be_switched_off(make_dataset: MakeDataset) -> None:

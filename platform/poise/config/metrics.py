@@ -4,14 +4,20 @@ In: nothing. Out: names by what a run must have for them. Next: ``poise.config.o
 ``Signals.metrics`` says which of them a run logs. The functions of ``poise.diagnostics`` say what
 each one means.
 
-``schedule/…`` are left out, as they are settings, and ``features/spectrum_…``, the points of one
-curve, of which there are as many as there are dimensions.
+``schedule/…`` are left out, as they are settings, and the points of curves, of which there are as
+many as a backbone is wide or deep: ``features/spectrum_…`` and ``eval/attention/…``.
 """
 
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
 """At evaluations, where the recipe names labelled queries."""
 
 LABEL_FREE = ("eval/rankme", "eval/lidar")
+"""At evaluations."""
+
+ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
+"""At evaluations, of transformers with a [cls] token."""
+
+EVALUATION = LABELLED + LABEL_FREE + ATTENTION
 """At evaluations."""
 
 TRAINING = (

@@ -8,10 +8,9 @@ from pydantic import Field, model_validator
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
 from poise.config.metrics import (
     AGREEMENT,
+    EVALUATION,
     FEATURES,
     GLOBAL_PAIRS,
-    LABEL_FREE,
-    LABELLED,
     LOCAL_PAIRS,
     PARTS,
     PATCHES,
@@ -49,13 +48,13 @@ class Signals:
     def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
         """The names under which a run on such views logs what its trials can be compared by.
 
-        Of ``poise.config.metrics`` those in ``LABELLED`` and ``LABEL_FREE`` only as the recipe's
-        evaluation says, and those in ``PATCHES`` and ``REGISTERS`` only if the backbone is a
+        Of ``poise.config.metrics`` those in ``EVALUATION`` only as the recipe's evaluation says,
+        and those in ``PATCHES``, ``REGISTERS`` and ``ATTENTION`` only if the backbone is a
         transformer and has them.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
-            LABELLED + LABEL_FREE + TRAINING: True,
+            EVALUATION + TRAINING: True,
             PARTS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,

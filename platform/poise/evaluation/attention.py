@@ -76,7 +76,8 @@ def report_attention(
         on_images: is told after each batch how many images it had.
 
     Raises:
-        PoiseError: the backbone has no attention, or there are no images.
+        UntraceableError: the backbone has no attention that could be measured.
+        PoiseError: there are no images.
     """
     if len(images) == 0:
         raise PoiseError(f"{images.folder}: has no images, so there is no attention to measure")

@@ -1,4 +1,4 @@
-"""The probes that watch training: k-NN and a linear one with labels, two without.
+"""The probes that watch training: k-NN and a linear one with labels, three without.
 
 In: a recipe. Out: an object that travels to the first training worker and turns the backbone into
 ``(name, value)`` pairs. Next: the training loop, which calls it at evaluations and adds the
@@ -17,6 +17,7 @@ from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
+from poise.evaluation.attention_probe import ATTENTION_IMAGES, attention_probe
 from poise.evaluation.features import features_of
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.knn import knn_probe
@@ -44,7 +45,8 @@ class OnlineProbes:
 
     With labels, in percent: ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``), ``linear_top1``
     (``ridge/poise-v1``). Without: ``rankme`` (``rankme/poise-v1``), from the same pass over the
-    bank's images, and ``lidar`` (``lidar/poise-v1``), from views of them.
+    bank's images, ``lidar`` (``lidar/poise-v1``), from views of them, and where [cls] of a
+    transformer looks (``cls-attention/poise-v1``), on a few of them.
 
     The datasets are opened at the first call, where it happens; small ones stay in memory,
     decoded, for the next. Choosing the images has a seed of its own, so that runs of different
@@ -78,6 +80,7 @@ class OnlineProbes:
             yield from _labelled_probes(found, self._recipe.evaluation)
         yield from rankme_probe(bank)
         yield from lidar_probe(backbone, self._images.views, self._normalization, device)
+        yield from attention_probe(backbone, self._images.few, self._normalization, device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open datasets, which stay where they were opened."""
@@ -91,19 +94,22 @@ class _Images:
     labelled: KnnSets | None
     bank: EvaluationImages
     views: TrainingViews
+    few: EvaluationImages
 
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
         config, image_px, bank = recipe.evaluation, recipe.evaluation_px, _bank(recipe)
         # A set keeps its images prepared if that pays; the file need not be kept beside it.
-        views = TrainingViews(ImageDataset.open(bank, cache_bytes=0), recipe.data.views)
+        uncached = ImageDataset.open(bank, cache_bytes=0)
+        views = TrainingViews(uncached, recipe.data.views)
+        few = EvaluationImages(uncached, image_px, ATTENTION_IMAGES)
         if config.queries is None:
             images = EvaluationImages(ImageDataset.open(bank), image_px, config.max_bank_images)
-            return cls(None, images, views)
+            return cls(None, images, views, few)
         sets = open_knn_sets(
             config.queries, bank, image_px, config.max_query_images, config.max_bank_images
         )
-        return cls(sets, sets.bank, views)
+        return cls(sets, sets.bank, views, few)
 
 
 def _bank(recipe: Recipe) -> str:

@@ -78,13 +78,9 @@ def pass_here(
     if device.type != "cpu":
         yield from map(read, images.batches(batch_size))
         return
-    num_threads = torch.get_num_threads()
     pieces = (partial(_prepare_and_read, piece, read) for piece in images.pieces(batch_size))
-    torch.set_num_threads(1)
-    try:
+    with one_thread() as num_threads:
         yield from in_threads(pieces, num_threads, partial(torch.set_num_threads, 1))
-    finally:
-        torch.set_num_threads(num_threads)
 
 
 def _prepare_and_read(
@@ -114,6 +110,17 @@ def normalized(images: Tensor, normalization: Normalization) -> Tensor:
         for values in normalization
     )
     return (images.float() / 255 - mean) / std
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """PyTorch computes in one thread for a while; gives how many it may use otherwise."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield num_threads
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 @contextmanager

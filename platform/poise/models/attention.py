@@ -28,6 +28,10 @@ POOLINGS: Final = (
 _WITHOUT_CLASS_TOKEN = ("mean", "cp1", "cp2", "cp3", "cp4")
 
 
+class UntraceableError(PoiseError):
+    """A backbone has no attention that could be shown."""
+
+
 @dataclass(frozen=True)
 class BlockTrace:
     """One block at work on B images of T = prefix + N tokens."""
@@ -61,8 +65,8 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         first: index of the first block to show; −1 shows the last alone.
 
     Raises:
-        PoiseError: the backbone has no blocks with attention, or its attention is of a kind that
-            is not one softmax per head.
+        UntraceableError: the backbone has no blocks with attention, or its attention is of a kind
+            that is not one softmax per head.
     """
     x, blocks = _prepared(backbone, images)
     for index, (block, arguments) in enumerate(blocks):
@@ -79,10 +83,10 @@ def num_blocks(backbone: nn.Module) -> int:
     """How many blocks a trace shows.
 
     Raises:
-        PoiseError: the backbone has none.
+        UntraceableError: the backbone has none.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
-        raise PoiseError(f"{type(backbone).__name__}: has no transformer blocks to look into")
+        raise UntraceableError(f"{type(backbone).__name__}: has no transformer blocks to look into")
     return len(backbone.timm_model.blocks)
 
 
@@ -204,9 +208,9 @@ def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) 
     return BlockTrace(index, x, seen[0].float(), added[0], outputs)
 
 
-def _untraceable(block: nn.Module) -> PoiseError:
+def _untraceable(block: nn.Module) -> UntraceableError:
     attn = getattr(block, "attn", block)
-    return PoiseError(f"{type(attn).__name__}: its attention is not one softmax per head")
+    return UntraceableError(f"{type(attn).__name__}: its attention is not one softmax per head")
 
 
 def _central(patches: Tensor, k: int) -> Tensor:

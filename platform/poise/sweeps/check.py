@@ -12,7 +12,7 @@ from typing import Any
 from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
-from poise.config.metrics import LABEL_FREE, LABELLED
+from poise.config.metrics import EVALUATION, LABELLED
 from poise.config.space import Sampler
 from poise.sweeps.settings import baseline_of, cross_settings, value_of
 
@@ -86,7 +86,7 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
         if metric not in metrics:
             hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"
             raise PoiseError(f"{source}: metric: no run logs '{metric}'{hint}")
-        if metric in LABELLED + LABEL_FREE and recipe.evaluation.every_epochs is None:
+        if metric in EVALUATION and recipe.evaluation.every_epochs is None:
             raise PoiseError(
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
                 "evaluation.every_epochs=null switches the probes off"

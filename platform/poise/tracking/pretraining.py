@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from poise.config import Recipe
+from poise.config.metrics import ATTENTION
 from poise.config.paths import home
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.photometry import normalization
 from poise.diagnostics import Verdict, judge
-from poise.evaluation import knn, label_free, ridge
+from poise.evaluation import attention_probe, knn, label_free, ridge
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.online import online_probes
 from poise.evaluation.pictures import draw_attention, draw_curves
@@ -45,6 +46,7 @@ _PROTOCOLS = {
     "eval/linear_top1": ridge.PROTOCOL,
     "eval/rankme": label_free.RANKME_PROTOCOL,
     "eval/lidar": label_free.LIDAR_PROTOCOL,
+    **dict.fromkeys(ATTENTION, attention_probe.PROTOCOL),
 }
 
 
