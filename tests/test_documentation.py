@@ -48,7 +48,7 @@ def test_every_verdict_is_explained() -> None:
 
 
 def test_the_limits_of_verdicts_are_those_that_judge() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", _read("docs/diagnostics.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.e-]+) \|", _read("docs/diagnostics.md"), re.MULTILINE)
     assert {name: float(value) for name, value in rows} == asdict(Thresholds())
 
 

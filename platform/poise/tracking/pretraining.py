@@ -121,7 +121,7 @@ def pretrain(
 def judged(run_id: str, outcome: Outcome, recipe: Recipe, timetable: Timetable) -> Finished:
     """A run that ended, with the verdict on it and what ended it."""
     history = outcome.history
-    verdict = judge(history, recipe.objective.signals, timetable.planned_steps)
+    verdict = judge(history, recipe.signals, timetable.planned_steps)
     early = history[-1][0] < timetable.total_steps
     lost = is_lost(history[-1][1])  # ends a run by itself, whoever watches it
     stopped = early and recipe.training.stop_collapsed and not lost
