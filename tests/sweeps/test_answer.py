@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
+from poise.diagnostics import VerdictKind
 from poise.sweeps.answer import answer
 from poise.sweeps.comparison import compare
 from poise.sweeps.dose_response import dose_responses
@@ -32,6 +33,14 @@ def test_it_names_which_settings_collapsed_how_and_how_surely() -> None:
     )
     assert collapse.endswith("; the other setting in none.")
     assert "28.0 % (95 % interval 25.5 to 30.5, 3 seeds); it is the baseline" in best
+
+
+def test_seeds_of_which_nothing_is_known_are_not_counted_among_those_that_held() -> None:
+    undecided = trial_record(0, 3, 20.0, VerdictKind.UNDECIDED)
+    records = [*seeded(0, [20.0, 21.0, 22.0]), undecided, *seeded(1, [10.0, 11.0, 12.0], SINGLE)]
+    collapse, best = told(NO_BASELINE, records)
+    assert "teacher_temp=0.05 in 3 of 3 judged seeds" in collapse
+    assert best == "No setting was healthy in all of its seeds, so none can be recommended."
 
 
 def test_it_says_what_a_clean_record_leaves_open() -> None:

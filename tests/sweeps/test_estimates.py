@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -113,6 +113,7 @@ def test_shares_have_the_exact_interval() -> None:
     assert (nothing.value, nothing.low, nothing.high) == (None, 0, 1)
 
 
+@settings(deadline=None)  # scipy loads the test when it is first asked for
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_ends_of_an_exact_interval_leave_2_5_percent_on_each_side(
     pair: tuple[int, int],

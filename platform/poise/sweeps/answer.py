@@ -41,8 +41,10 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
         )
     if len(failed) > _MOST_NAMED:
         return _many(comparison, rows, dose)
+    all_judged = all(row.condemned.n == len(row.trials) for row in rows)
+    seeds = "seeds" if all_judged else "judged seeds"
     named = listed(
-        f"{row.label} in {counted(row.condemned)} seeds ({_kinds(row)}; "
+        f"{row.label} in {counted(row.condemned)} {seeds} ({_kinds(row)}; "
         f"chance {chance(row.condemned)})"
         for row in failed
     )

@@ -54,10 +54,10 @@ def _on_choices(comparison: Comparison) -> Iterator[str]:
         yield f"Differences have no p-value: {comparison.untested}."
     survivors = sum(row.mean.n > 0 and row.cut_off > 0 for row in comparison.rows)
     if survivors:
-        settings = "1 setting is the" if survivors == 1 else f"{survivors} settings are each the"
         yield (
-            f"What stands for {settings} mean of the survivors, the seeds that the scheduler kept "
-            "because they were better: all seeds would have a worse one."
+            f"In {survivors} of {len(comparison.rows)} settings the mean is the mean of the "
+            "survivors, the seeds that the scheduler kept because they were better: all seeds "
+            "together would do worse."
         )
 
 
