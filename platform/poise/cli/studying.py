@@ -20,7 +20,6 @@ from poise.config.errors import PoiseError
 if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
     from poise.sweeps.forecast import Forecast
-    from poise.sweeps.pace import Pace
     from poise.sweeps.records import Command
 
 SpaceArgument = Annotated[
@@ -131,6 +130,8 @@ def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
 
 def print_costs(study: Study, expected: Forecast) -> None:
     """A forecast's sums, and where each is from."""
+    from poise.sweeps.pace import pace_lines
+
     images = study.recipe.training.batch_size
     num_all = len(expected.trials) + len(expected.waiting)
     of_all = f" of {num_all}, because of the budget" if expected.waiting else ""
@@ -139,8 +140,8 @@ def print_costs(study: Study, expected: Forecast) -> None:
     if expected.worker_hours is not None and expected.clock_hours is not None:
         hours = f"{expected.worker_hours:.2g} worker-hours"
         print(f"time       about {hours}, {expected.clock_hours:.2g} h on the clock")
-    for source in dict.fromkeys(pace.source for pace in expected.paces):
-        print(f"           {_told_pace([p for p in expected.paces if p.source == source])}{source}")
+    for line in pace_lines(expected.paces):
+        print(f"           {line}")
     keep = study.recipe.training.keep_checkpoints or "all"
     size = expected.footprint
     print(
@@ -156,15 +157,6 @@ def print_costs(study: Study, expected: Forecast) -> None:
             room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
         late = "; none begins that would end after the hours" if "hours" in limits else ""
         print(f"budget     {told}: {room}{late}")
-
-
-def _told_pace(paces: Sequence[Pace]) -> str:
-    """Seconds a step of trials of several kinds; nothing where they are not known."""
-    known = sorted(pace.seconds_per_step for pace in paces if pace.seconds_per_step is not None)
-    if not known:
-        return ""
-    low, high = f"{known[0]:.3g}", f"{known[-1]:.3g}"
-    return f"{low} s a step, " if low == high else f"{low} to {high} s a step, by settings, "
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
@@ -183,9 +175,10 @@ def print_result(result: StudyResult) -> None:
     from poise.sweeps.report import comparison_table
 
     comparison = compare(result.study, result.records)
-    print()
-    print_table(*comparison_table(comparison))
-    print()
+    if result.records:
+        print()
+        print_table(*comparison_table(comparison))
+        print()
     for note in comparison.notes:
         print(note)
     for record in result.records:
@@ -215,6 +208,8 @@ def _nothing_best(result: StudyResult) -> str:
     """Why no trial is the best of a study."""
     from poise.sweeps.outcomes import is_decided, is_healthy
 
+    if not result.records:
+        return "no trial has begun"
     if any(is_decided(record) and is_healthy(record) for record in result.records):
         return f"no healthy trial has {result.study.space.goal.metric}"
     return "no trial is healthy to its end"

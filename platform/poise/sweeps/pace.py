@@ -8,7 +8,7 @@ carried out in this process, else why it cannot be known here. Next: ``poise.swe
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
@@ -84,6 +84,22 @@ def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, 
         kind: _pace_of(recipe, [each for of, each in finished if of == kind], may_use_gpu)
         for kind, recipe in longest.items()
     }
+
+
+def pace_lines(paces: Iterable[Pace]) -> list[str]:
+    """For a person: what is known of several kinds, one line for each source."""
+    by_source: dict[str, list[float]] = {}
+    for pace in paces:
+        known = by_source.setdefault(pace.source, [])
+        known += [] if pace.seconds_per_step is None else [pace.seconds_per_step]
+    return [f"{_span(known)}{source}" for source, known in by_source.items()]
+
+
+def _span(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return ""
+    low, high = f"{min(seconds):.3g}", f"{max(seconds):.3g}"
+    return f"{low} s a step, " if low == high else f"{low} to {high} s a step, by settings, "
 
 
 @dataclass(frozen=True)

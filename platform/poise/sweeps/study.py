@@ -27,7 +27,7 @@ from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
 from poise.sweeps.outcomes import best_of
-from poise.sweeps.pace import Kind, Pace, paces_of
+from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.referee import Referee, seen_history
@@ -178,9 +178,8 @@ def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
         return {}
     trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]
     paces = paces_of(trials or [study.recipe], may_use_gpu=False)
-    for pace in paces.values():
-        step = "" if pace.seconds_per_step is None else f"{pace.seconds_per_step:.3g} s a step, "
-        say(f"budget.hours counts with {step}{pace.source}")
+    for line in pace_lines(paces.values()):
+        say(f"budget.hours: {line}")
     return paces
 
 
