@@ -116,6 +116,10 @@ def test_a_trial_keeps_the_hours_of_the_attempts_that_its_population_superseded(
         now_s += waited_s
         began(referee, "t01")
         assert record.changes[-1] == change
+    now_s = 90.0
+    began(referee, "t01")  # Tune paused it, to let another train
+    record = study.record("t01")
+    assert record is not None and record.seconds == 55.0 + 30.0
 
 
 def test_a_trial_that_ended_while_its_population_exchanged_stays_as_it_ended(

@@ -63,11 +63,12 @@ class Referee(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tells what is tried."""
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
-        began = self._study.record(trial.config["name"]) is not None
-        self._started_s.setdefault(trial.config["name"], time.monotonic())
-        self._say(
-            f"{trial.config['name']}  {'goes on' if began else 'starts'}: {describe(settings)}"
-        )
+        name = trial.config["name"]
+        record = self._study.record(name)
+        if record is not None and record.state == "running":  # an attempt was paused, or lost
+            self._study.write(replace(record, seconds=record.seconds + self._take_seconds(name)))
+        self._started_s[name] = time.monotonic()
+        self._say(f"{name}  {'starts' if record is None else 'goes on'}: {describe(settings)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tells how it ended."""
