@@ -2,6 +2,9 @@
 
 import logging
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -19,6 +22,10 @@ _ENVIRONMENT = {
 # Its advice on tokens: a cluster of one's own has one by default, and nobody need do anything.
 _TALKATIVE = "ray._private.authentication.authentication_token_setup"
 logger = logging.getLogger(__name__)
+
+# Where processes of a cluster find its dashboard. Else they look for a cluster on the machine, and
+# fail where there are two.
+_DASHBOARD = "RAY_API_SERVER_ADDRESS"
 
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
@@ -66,8 +73,7 @@ def _join(address: str) -> None:
 def _start(with_dashboard: bool) -> None:
     for attempt in range(1, _STARTS + 1):
         try:
-            # The dashboard is ten processes that start with it, for a cluster of minutes.
-            _init(address="local", include_dashboard=with_dashboard)
+            _start_with_dashboard() if with_dashboard else _start_without_dashboard()
             return
         except Exception as error:  # Ray raises bare ones when its node is slow to come up
             ray.shutdown()
@@ -76,6 +82,44 @@ def _start(with_dashboard: bool) -> None:
                     f"Ray did not start on this machine: {' '.join(str(error).split())}; "
                     "`poise doctor` looks for the cause"
                 ) from None
+
+
+def _start_without_dashboard() -> None:
+    """Spares ten processes that start with it, for a cluster of minutes."""
+    _init(address="local", include_dashboard=False)
+
+
+def _start_with_dashboard() -> None:
+    """Tells the cluster's processes, which inherit it, the address; not those of this process."""
+    port = _free_port()
+    with _variable(_DASHBOARD, f"http://127.0.0.1:{port}"):
+        _init(
+            address="local",
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=port,
+        )
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """A variable of this process for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def _free_port() -> int:
+    """One that nobody on this machine uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _init(**options: Any) -> None:
