@@ -108,6 +108,19 @@ def test_healthy_settings_without_a_figure_are_not_called_unhealthy() -> None:
     assert best == "No setting that stayed healthy has a k-NN, so none can be called the best."
 
 
+def test_a_best_setting_that_training_made_worse_is_told_as_that() -> None:
+    def best(*figures: float) -> str:
+        records = [
+            trial_record(0, seed, metrics={METRIC: knn, "untrained/knn_top1": 39.0 + seed})
+            for seed, knn in enumerate(figures)
+        ]
+        return told(NO_BASELINE, records)[1]
+
+    worse = best(33.0, 34.4, 35.8)
+    assert "3 seeds), 5.6 points below the 40.0 % that it had untrained; it is the" in worse
+    assert "untrained" not in best(43.0, 44.4, 45.8)
+
+
 def test_one_seed_leaves_a_chance_open() -> None:
     assert "1 seed of a setting leaves a chance of" in told(NO_BASELINE, seeded(0, [20.0]))[0]
 

@@ -171,7 +171,7 @@ def test_a_collapsed_setting_with_the_best_figure_is_pointed_out() -> None:
 def test_the_figure_before_training_is_told() -> None:
     metrics = {METRIC: 30.0, "untrained/knn_top1": 26.2}
     comparison = compare(make_study(), [trial_record(0, 0, metrics=metrics)])
-    assert comparison.untrained == 26.2
+    assert comparison.untrained == (26.2,)
     assert "Before training, k-NN is 26.2 %." in comparison.notes
 
 
@@ -186,6 +186,16 @@ def test_a_sweep_for_the_smallest_of_several_metrics_needs_no_baseline() -> None
     assert [row.setting for row in comparison.healthy] == [3, 2, 1]
     assert comparison.rows[0].others["eval/rankme"].value == 10
     assert all(row.difference is None for row in comparison.rows)
+
+
+def test_settings_that_differ_before_training_are_not_averaged() -> None:
+    records = [
+        trial_record(n, 0, metrics={METRIC: 30.0, "untrained/knn_top1": 26.2 + 8 * n})
+        for n in range(2)
+    ]
+    assert "Before training, k-NN is 26.2 to 34.2 %, by setting." in (
+        compare(make_study(), records).notes
+    )
 
 
 def test_a_study_without_trials_compares_nothing() -> None:

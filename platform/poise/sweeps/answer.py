@@ -92,7 +92,20 @@ def _on_best(comparison: Comparison) -> str:
     best = healthy[0]
     return (
         f"Of the settings that stayed healthy, {best.label} has the best {metric}: "
-        f"{_figure(comparison, best)}; {_how_sure(comparison, best, healthy[1:])}."
+        f"{_figure(comparison, best)}{_loss(comparison, best)}; "
+        f"{_how_sure(comparison, best, healthy[1:])}."
+    )
+
+
+def _loss(comparison: Comparison, best: SettingRow) -> str:
+    """What training took from it; empty where it gave something: that is what training is for."""
+    lost, decimals = best.gain.value, comparison.decimals
+    if lost is None or best.mean.value is None or not comparison.is_worse(lost):
+        return ""
+    percentage, more = unit(comparison.metric), "below" if lost < 0 else "above"
+    return (
+        f", {shown(abs(lost), decimals)}{' points' if percentage else ''} {more} the "
+        f"{shown(best.mean.value - lost, decimals)}{percentage} that it had untrained"
     )
 
 

@@ -35,13 +35,11 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
     untested = _untested(study)
     rows = _with_differences([_row(study, trials) for trials in by_setting.values()], not untested)
     keys = list(study.space.parameters)
-    untrained = f"untrained/{study.space.goal.metric.partition('/')[2]}"
     comparison = Comparison(
         *study.space.goal,
         names=dict(zip(keys, short_names(keys), strict=True)),
         rows=tuple(rows),
         condemned_as=condemned_as(records),
-        untrained=mean_interval(record.metrics.get(untrained) for record in records).value,
         untested=untested,
         notes=(),
     )
@@ -64,6 +62,8 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     metric, *others = (goal.metric for goal in study.space.goals)
     settings = trials[0].trial.settings
     values = {record.trial.seed: figure(record, metric) for record in trials}
+    twin = f"untrained/{metric.partition('/')[2]}"
+    untrained = {record.trial.seed: record.metrics.get(twin) for record in trials}
     onsets = [r.verdict.onset_step for r in trials if r.verdict is not None and is_condemned(r)]
     known = [onset for onset in onsets if onset is not None]
     return SettingRow(
@@ -75,6 +75,8 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
         cut_off=sum(map(was_cut_off, trials)),
         values=values,
         mean=mean_interval(values.values()),
+        untrained=mean_interval(untrained.values()),
+        gain=paired_difference(values, untrained),
         difference=None,
         condemned=condemned_share(trials),
         verdicts=tally(trials),

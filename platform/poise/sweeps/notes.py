@@ -131,11 +131,11 @@ def _on_figures(comparison: Comparison) -> Iterator[str]:
             f"({shown(best.mean.value, comparison.decimals)}{unit(metric)}) although it "
             f"{comparison.failed}: this metric alone does not show it."
         )
-    if comparison.untrained is not None:
-        yield (
-            f"Before training, {metric_name(metric)} is "
-            f"{shown(comparison.untrained, comparison.decimals)}{unit(metric)}."
-        )
+    if comparison.untrained:
+        ends = (min(comparison.untrained), max(comparison.untrained))
+        figures = dict.fromkeys(shown(end, comparison.decimals) for end in ends)
+        of = ", by setting" if len(figures) > 1 else ""
+        yield f"Before training, {metric_name(metric)} is {' to '.join(figures)}{unit(metric)}{of}."
 
 
 def _named(trials: Sequence[str]) -> str:

@@ -36,6 +36,12 @@ class SettingRow:
     """The first metric by seed; none where it was not measured."""
 
     mean: Estimate
+    untrained: Estimate
+    """The first metric before training; of no seed where it was not measured."""
+
+    gain: Difference
+    """By training: the mean minus what its own seeds had before."""
+
     difference: Difference | None
     """To the baseline; none for the baseline itself and where there is none."""
 
@@ -73,9 +79,6 @@ class Comparison:
     condemned_as: str
     """What condemned trials have in common: ``collapsed``, or ``collapsed, stuck or diverged``."""
 
-    untrained: float | None
-    """What the metric is before training, mean over trials; none where it was not measured."""
-
     untested: str
     """Why differences to the baseline have no p-value; empty where they have."""
 
@@ -86,6 +89,15 @@ class Comparison:
     def baseline(self) -> SettingRow | None:
         """What the others are held against."""
         return next((row for row in self.rows if row.is_baseline), None)
+
+    @property
+    def untrained(self) -> tuple[float, ...]:
+        """What the metric is before training: of each setting, where it was measured."""
+        return tuple(row.untrained.value for row in self.rows if row.untrained.value is not None)
+
+    def is_worse(self, difference: float | None) -> bool:
+        """Whether a difference of the metric is for the worse."""
+        return difference is not None and (difference < 0 if self.mode == "max" else difference > 0)
 
     @property
     def failed(self) -> str:
