@@ -17,10 +17,31 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
         ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
         (f"{TEMPERATURE}=0.05", f"command line: '{TEMPERATURE}' varies in {space_file}; fix it"),
         ("concurrency=0", "command line: concurrency=0 must be at least 1"),
+        ("seed=1", "seed=1: a study runs each setting with every one of its `seeds`; did you mean "
+         "seeds=[1]?"),
+        ("metric=eval/knn_top", f"{space_file} with metric=eval/knn_top: metric: no run logs"),
         ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
-    ):
+    ):  # fmt: skip
         with pytest.raises(PoiseError, match=re.escape(message)):
             begin_study(str(space_file), [wrong])
+
+
+def test_a_recipe_that_is_typed_is_found_from_here_and_from_the_spaces_folder(
+    space_file: Path,
+) -> None:
+    folder = space_file.parent / "spaces"
+    folder.mkdir()
+    moved = space_file.rename(folder / "two.yaml")
+    for typed in ("recipe.yaml", "../recipe.yaml"):
+        assert request_study(str(moved), [f"recipe={typed}"], "a").recipe.name == "tiny"
+    with pytest.raises(PoiseError, match=re.escape("spaces/recipe.yaml: no such file")):
+        request_study(str(moved))  # what a file says is meant from the file
+
+
+def test_a_misspelt_key_is_named_before_what_is_missing_for_it(space_file: Path) -> None:
+    space_file.write_text(space_file.read_text().replace("parameters:", "parameter:"))
+    with pytest.raises(PoiseError, match=r"'parameter'.*did you mean 'parameters'"):
+        request_study(str(space_file))
 
 
 def test_settings_that_no_trial_could_have_at_once_are_refused_before_the_first(

@@ -45,5 +45,6 @@ def read_words(
         raise PoiseError(f"{option}: one {kind} at a time, not {several}")
     wanted = Wanted(names[0] if names else None, files[0] if files else None, overrides)
     if wanted.file is None and wanted.name is None:
-        raise PoiseError(f"{option}: name the {kind} to finish, or the file that it began with")
+        aim = "extend" if option == "--extend" else "finish"
+        raise PoiseError(f"{option}: name the {kind} to {aim}, or the file that it began with")
     return wanted

@@ -138,8 +138,8 @@ def print_costs(study: Study, expected: Forecast) -> None:
     print(f"trials     {len(expected.trials)}{of_all}, {expected.at_once} at once")
     print(f"steps      {expected.steps:,} of {images} images")
     if expected.worker_hours is not None and expected.clock_hours is not None:
-        hours = f"{expected.worker_hours:.2g} worker-hours"
-        print(f"time       about {hours}, {expected.clock_hours:.2g} h on the clock")
+        clock = _duration(expected.clock_hours)
+        print(f"time       about {expected.worker_hours:.2g} worker-hours, {clock} on the clock")
     for line in pace_lines(expected.paces):
         print(f"           {line}")
     keep = study.recipe.training.keep_checkpoints or "all"
@@ -157,6 +157,13 @@ def print_costs(study: Study, expected: Forecast) -> None:
             room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
         late = "; none begins that would end after the hours" if "hours" in limits else ""
         print(f"budget     {told}: {room}{late}")
+
+
+def _duration(hours: float) -> str:
+    """In the unit that a person would take."""
+    if hours < 1 / 40:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.2g} h"
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:

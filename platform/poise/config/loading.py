@@ -134,7 +134,8 @@ def build(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        first, *others = error.errors()
+        # What is missing may only be misspelt: then the misspelling says more.
+        first, *others = sorted(error.errors(), key=lambda each: each["type"] == "missing")
         at = located(model, first["loc"])
         if any(_concerns(at, first, key) for key in overridden):
             source = "command line"

@@ -65,22 +65,40 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
         check_run_name(name)
     for_space, for_recipe = sort_overrides(overrides)
     space = load_space(path, for_space)
-    recipe = load_recipe(Path(path).parent / space.recipe, for_recipe)
+    recipe = load_recipe(_recipe_file(path, space, for_space), for_recipe)
     recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
     if space.scheduler.changes_settings:
         recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others go on from it
-    for key in parse_overrides(for_recipe):
+    for key, value in parse_overrides(for_recipe).items():
         if key == _STOPS:
             raise PoiseError(f"command line: a study decides '{key}' by its own `stop_collapsed`")
+        if key == "seed":
+            raise PoiseError(
+                f"command line: seed={value}: a study runs each setting with every one of its "
+                f"`seeds`; did you mean seeds=[{value}]?"
+            )
         if key in space.parameters:
             raise PoiseError(
                 f"command line: '{key}' varies in {path}; fix it there with "
                 f"`parameters.{key}={{choice: [VALUE]}}`"
             )
     name = name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    settings = check_settings(space, recipe, path, command)
+    settings = check_settings(space, recipe, told_source(path, overrides), command)
     recipe = with_absolute_paths(recipe)
     return Study(name, space, recipe, path, tuple(overrides), command, settings)
+
+
+def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
+    """Beside the space's file; one that was typed may be meant from here, as other files are."""
+    beside, here = Path(path).parent / space.recipe, Path(space.recipe)
+    typed = "recipe" in parse_overrides(for_space)
+    return here if typed and here.exists() and not beside.exists() else beside
+
+
+def told_source(path: str, overrides: Sequence[str]) -> str:
+    """Where a space is from, for messages: its file, and what was changed in it."""
+    for_space, _ = sort_overrides(overrides)
+    return f"{path} with {' '.join(for_space)}" if for_space else path
 
 
 def check_settings(
@@ -122,7 +140,8 @@ def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def check_trials(study: Study) -> None:
     """Every trial's recipe holds together, and its datasets are there and large enough."""
-    scheduler(study.space, total_steps_of(study.recipe), study.source)
+    source = told_source(study.source, study.overrides)
+    scheduler(study.space, total_steps_of(study.recipe), source)
     if study.space.scheduler.changes_settings:
         check_population(study)
     online_probes(study.recipe)

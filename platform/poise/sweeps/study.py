@@ -92,7 +92,9 @@ class StudyResult:
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if self.num_waiting or any(record.state == "failed" for record in self.records):
-            more = f" {self.lacks.partition('=')[0]}=MORE" if self.lacks else ""
+            limit = self.lacks.partition("=")[0]
+            enough = count_trials(self.study) if limit == "budget.trials" else "MORE"
+            more = f" {limit}={enough}" if limit else ""
             commands.append(f"{_program()} {self.study.command} --resume {self.study.name}{more}")
         return commands
 
