@@ -34,9 +34,9 @@ def start_ray(ends_runs: bool = False) -> None:
     """Joins the cluster that RAY_ADDRESS names, else starts one on this machine.
 
     Args:
-        ends_runs: whether runs may be ended from outside, as a scheduler of trials does. Ray Train
-            then frees what they held with the help of Ray's dashboard alone; without it the next
-            trial waits for ever.
+        ends_runs: whether runs may be ended from outside, as trials of a study are. Ray Train then
+            frees what they held with the help of Ray's dashboard alone; without it the next trial
+            waits for ever.
 
     Raises:
         PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.

@@ -111,7 +111,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         KeyboardInterrupt: after everything that ran was stopped and marked as killed.
     """
     os.environ.update(_CONDUCT)  # before Ray starts, whose processes inherit it
-    start_ray(ends_runs=study.space.scheduler.stops_trials)
+    start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
     if study.space.scheduler.changes_settings:
         _check_whole(study)
     store = open_store()
