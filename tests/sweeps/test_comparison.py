@@ -100,7 +100,7 @@ def test_a_searcher_may_suggest_the_baseline_twice() -> None:
 
 def test_where_nothing_is_left_no_mean_is_said_to_be_of_it() -> None:
     (_, note) = compare(make_study(), [trial_record(0, 0, None, None, state="failed")]).notes
-    assert note == "1 of 1 trials failed or did not finish (t01-s0): none is left to compare."
+    assert note == "1 of 1 trials failed (t01-s0): none is left to compare."
 
 
 def test_only_decided_seeds_count_towards_the_share_that_collapsed() -> None:

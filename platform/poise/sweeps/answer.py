@@ -48,18 +48,29 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
         f"chance {chance(row.condemned)})"
         for row in failed
     )
-    others = len(rows) - len(failed)
-    rest = f"; the other {_settings(others) if others > 1 else 'setting'} in none" if others else ""
-    return f"Training {comparison.failed} with {named}{rest}."
+    return f"Training {comparison.failed} with {named}{_others(comparison, rows, len(failed))}."
+
+
+def _others(comparison: Comparison, rows: Sequence[SettingRow], failed: int) -> str:
+    others, unjudged = len(rows) - failed, comparison.standing.planned_settings - len(rows)
+    told = ""
+    if others:
+        judged = "judged " if unjudged else ""
+        number = f"{others} " if others > 1 else ""
+        told = f"; the other {number}{judged}{'settings' if others > 1 else 'setting'} in none"
+    if unjudged and not comparison.standing.is_over:
+        told += f"; of {_settings(unjudged)} nothing is known yet"
+    return told
 
 
 def _nothing_judged(comparison: Comparison) -> str:
     total = sum(len(row.trials) for row in comparison.rows)
+    began = "" if comparison.standing.is_over else " that began"
     if total and total == sum(row.verdicts.get("failed", 0) for row in comparison.rows):
         return (
-            f"All {total} trials failed before they could be judged."
+            f"All {total} trials{began} failed before they could be judged."
             if total > 1
-            else ("The only trial failed before it could be judged.")
+            else f"The only trial{began} failed before it could be judged."
         )
     return "No trial has come far enough to be judged."
 
@@ -83,15 +94,22 @@ def _many(comparison: Comparison, rows: Sequence[SettingRow], dose: DoseResponse
 
 def _on_best(comparison: Comparison) -> str:
     metric, healthy = metric_name(comparison.metric), comparison.healthy
+    is_over = comparison.standing.is_over
     if not any(row.condemned.n for row in comparison.rows):
-        return "So no setting can be recommended."
+        return f"So no setting can be recommended{'' if is_over else ' yet'}."
     if not any(row.is_healthy for row in comparison.rows):
+        if not is_over:
+            return "No setting has been healthy so far, and the study is not over."
         return "No setting was healthy in all of its seeds, so none can be recommended."
     if not healthy:
-        return f"No setting that stayed healthy has a {metric}, so none can be called the best."
+        yet = "" if is_over else " yet"
+        return (
+            f"No setting that stayed healthy has a {metric}{yet}, so none can be called the best."
+        )
     best = healthy[0]
+    opening = f"Of the settings that stayed healthy{'' if is_over else ' so far'}"
     return (
-        f"Of the settings that stayed healthy, {best.label} has the best {metric}: "
+        f"{opening}, {best.label} has the best {metric}: "
         f"{_figure(comparison, best)}{_loss(comparison, best)}; "
         f"{_how_sure(comparison, best, healthy[1:])}."
     )
@@ -118,8 +136,12 @@ def _how_sure(comparison: Comparison, best: SettingRow, others: Sequence[Setting
         told = f"that is {_difference(comparison, best.difference, 'the baseline')}"
         return f"{told}, untested: {comparison.untested}" if comparison.untested else told
     if not others:
-        return "no other setting stayed healthy"
+        return f"no other setting {_stayed(comparison)}"
     return _second(comparison, best, others)
+
+
+def _stayed(comparison: Comparison) -> str:
+    return "stayed healthy" if comparison.standing.is_over else "has stayed healthy so far"
 
 
 def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]) -> str:
@@ -133,7 +155,7 @@ def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRo
 
 def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> str:
     if not others:
-        return "it is the baseline, and no other setting stayed healthy"
+        return f"it is the baseline, and no other setting {_stayed(comparison)}"
     opening = f"it is the baseline, and of {_settings(len(others))} more that stayed healthy"
     if comparison.untested:
         return f"{opening} none was tested against it: {comparison.untested}"

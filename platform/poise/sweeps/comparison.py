@@ -19,6 +19,7 @@ from poise.sweeps.outcomes import (
 )
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.setting_rows import Comparison, SettingRow
+from poise.sweeps.standing import standing
 from poise.sweeps.wording import describe, short_names
 
 
@@ -39,6 +40,7 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
         *study.space.goal,
         names=dict(zip(keys, short_names(keys), strict=True)),
         rows=tuple(rows),
+        standing=standing(study, records),
         condemned_as=condemned_as(records),
         untested=untested,
         notes=(),
@@ -73,6 +75,7 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
         is_baseline=settings == study.baseline,
         trials=tuple(record.trial.name for record in trials),
         cut_off=sum(map(was_cut_off, trials)),
+        interrupted=sum(record.state == "running" for record in trials),
         values=values,
         mean=mean_interval(values.values()),
         untrained=mean_interval(untrained.values()),

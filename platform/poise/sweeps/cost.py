@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.sources import count_trials
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Cost:
 
     steps: int
     total_steps: int
+    """That all trials of the study would have trained by themselves, begun or not."""
+
     saved_steps: int
     hours: float
     """Of trials, which run beside each other: not of the clock."""
@@ -73,7 +76,7 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
     seconds = sum(record.seconds for record in records)
     return Cost(
         steps=sum(trial.steps for trial in trials),
-        total_steps=sum(trial.total_steps for trial in trials),
+        total_steps=_planned_steps(study, trials),
         saved_steps=sum(trial.saved_steps for trial in trials),
         hours=seconds / 3600,
         images=images,
@@ -81,6 +84,13 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
         stopped=dict(Counter(trial.stopped_by for trial in trials if trial.stopped_by)),
         trials=trials,
     )
+
+
+def _planned_steps(study: Study, trials: Sequence[TrialCost]) -> int:
+    """Of all trials; one that has not come so far as to know counts as the mean of the others."""
+    known = [trial.total_steps for trial in trials if trial.total_steps]
+    num_trials = max(count_trials(study), len(trials))
+    return round(sum(known) / len(known) * num_trials) if known else 0
 
 
 def _of_trial(record: TrialRecord) -> TrialCost:

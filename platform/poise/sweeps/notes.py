@@ -22,7 +22,7 @@ def notes_on(
     return (
         *_on_seeds(study, comparison),
         *_on_choices(comparison),
-        *_on_trials(records),
+        *_on_trials(records, comparison.standing.planned),
         *_on_missing(records, comparison.metric),
         *_on_durations(records, comparison.metric),
         *_on_changes(records),
@@ -61,7 +61,7 @@ def _on_choices(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _on_trials(records: Sequence[TrialRecord]) -> Iterator[str]:
+def _on_trials(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
     early = sum(map(was_cut_off, records))
     if early:
         yield (
@@ -69,17 +69,20 @@ def _on_trials(records: Sequence[TrialRecord]) -> Iterator[str]:
             "condemned: their figures are of fewer steps and are in no mean, and whether they "
             "would have stayed healthy is open."
         )
-    lost = [record.trial.name for record in records if record.state in ("failed", "running")]
-    if lost:
+    failed = [record.trial.name for record in records if record.state == "failed"]
+    interrupted = [record.trial.name for record in records if record.state == "running"]
+    told = [f"{len(failed)} of {planned} trials failed ({_named(failed)})"] if failed else []
+    if interrupted:
+        of = "" if failed else f" of {planned} trials"
+        were = "was" if len(interrupted) == 1 else "were"
+        told.append(f"{len(interrupted)}{of} {were} interrupted ({_named(interrupted)})")
+    if told:
         rest = (
             "means and differences are of the seeds that are left"
             if any(map(is_complete, records))
             else "none is left to compare"
         )
-        yield (
-            f"{len(lost)} of {len(records)} trials failed or did not finish ({_named(lost)}): "
-            f"{rest}."
-        )
+        yield f"{' and '.join(told)}: {rest}."
 
 
 def _on_missing(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:

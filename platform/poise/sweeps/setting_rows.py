@@ -11,6 +11,7 @@ from typing import Any
 from poise.config.space import Mode
 from poise.sweeps.digits import decimals_for
 from poise.sweeps.estimates import Difference, Estimate, Share
+from poise.sweeps.standing import Standing
 
 PROOF_NEEDS_SEEDS = 3
 """Two seeds have an interval, but one odd seed decides it."""
@@ -31,6 +32,9 @@ class SettingRow:
     trials: tuple[str, ...]
     cut_off: int
     """Trials that a scheduler ended with nothing wrong."""
+
+    interrupted: int
+    """Trials that began and have not ended."""
 
     values: dict[int, float | None]
     """The first metric by seed; none where it was not measured."""
@@ -59,8 +63,11 @@ class SettingRow:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every seed was healthy to its end, of those that a scheduler let go there."""
-        seeds = len(self.trials) - self.cut_off
+        """Whether every seed was healthy to its end, of those that a scheduler let go there.
+
+        One that was interrupted may still come there, as one that has not begun.
+        """
+        seeds = len(self.trials) - self.cut_off - self.interrupted
         return seeds > 0 and self.condemned.n == seeds and self.condemned.count == 0
 
 
@@ -76,6 +83,7 @@ class Comparison:
     rows: tuple[SettingRow, ...]
     """In the order of settings."""
 
+    standing: Standing
     condemned_as: str
     """What condemned trials have in common: ``collapsed``, or ``collapsed, stuck or diverged``."""
 

@@ -32,6 +32,8 @@ def render_markdown(findings: Findings) -> str:
 
 def _opening(findings: Findings) -> Iterator[str]:
     yield from (f"# {findings.study}", "")
+    if findings.comparison.standing.sentence:
+        yield from (f"**Not over.** {inline(findings.comparison.standing.sentence)}", "")
     if findings.question:
         yield from (f"**Asked.** {inline(findings.question)}", "")
     yield from (f"**Answer.** {inline(' '.join(findings.answer))}", "")

@@ -28,6 +28,7 @@ def render_page(findings: Findings) -> str:
         .get_template("page.html")
         .render(
             findings=findings,
+            unfinished=findings.comparison.standing.sentence,
             sections=[section for section in made if section is not None],
             style=_asset("page.css"),
             scripts=[

@@ -1,0 +1,87 @@
+"""What a report says of a study that is not over."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from poise.sweeps.answer import answer
+from poise.sweeps.comparison import compare
+from poise.sweeps.cost import cost
+from poise.sweeps.findings import find
+from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.report.markdown import render_markdown
+from poise.sweeps.report.page import render_page
+from poise.sweeps.standing import standing
+from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.samples import SINGLE, seeded, trial_record
+
+VALUES = [0.04, 0.05, 0.06, 0.07]
+
+
+def study(seeds: int = 2, **changes: Any) -> Study:
+    """An ablation of four settings."""
+    parameters = {TEMPERATURE: {"grid_search": VALUES}}
+    return make_study(make_space(parameters, seeds=range(seeds), **changes), "ablate")
+
+
+def interrupted(setting: int, seed: int) -> TrialRecord:
+    return trial_record(setting, seed, None, None, state="running", step=16)
+
+
+def test_what_is_left_is_counted_and_how_to_go_on_is_told() -> None:
+    records = [*seeded(0, [20.0, 21.0]), *seeded(1, [20.0, 21.0]), trial_record(2, 0, 20.0)]
+    begun = [*records, interrupted(2, 1), interrupted(3, 0)]
+    assert standing(study(), begun).sentence == (
+        "5 of 8 trials have ended; 2 were interrupted and 1 has not begun; go on with "
+        "`poise ablate --resume s`."
+    )
+    over = [*records, trial_record(2, 1, 20.0), *seeded(3, [20.0, 21.0])]
+    assert standing(study(), over).is_over and standing(study(), over).sentence == ""
+    failed = [*over[:-1], trial_record(3, 1, None, None, state="failed")]
+    assert "7 of 8 trials have ended; 1 failed; go on" in standing(study(), failed).sentence
+    assert standing(study(), failed).is_over
+
+
+def test_a_budget_that_is_spent_is_raised_to_go_on() -> None:
+    found = standing(study(budget={"trials": 1}), [trial_record(0, 0, 20.0)])
+    assert found.go_on == "poise ablate --resume s budget.trials=8"
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_page])
+def test_a_report_of_an_unfinished_study_begins_with_that(render: Any) -> None:
+    text = render(find(study(), [trial_record(0, 0, 20.0)], {}))
+    place = text.index("7 have not begun")
+    assert "poise ablate --resume s" in text[place : place + 120]
+    assert place < text.index("Of the settings that stayed healthy so far")
+
+
+def told(records: list[TrialRecord]) -> tuple[str, str]:
+    return answer(compare(study(), records), None)
+
+
+def test_what_has_not_happened_yet_is_no_result() -> None:
+    _, best = told([trial_record(0, 0, 20.0), interrupted(0, 1)])
+    assert best.startswith("Of the settings that stayed healthy so far, teacher_temp=0.04 has")
+    _, best = told([interrupted(0, 0)])
+    assert best == "So no setting can be recommended yet."
+    collapse, best = told([trial_record(0, 0, 20.0, SINGLE)])
+    assert best == "No setting has been healthy so far, and the study is not over."
+    assert collapse.endswith("; of 3 settings nothing is known yet.")
+    collapse, _ = told([trial_record(0, 0, 20.0, SINGLE), trial_record(1, 0, 20.0)])
+    assert "; the other judged setting in none; of 2 settings nothing is known" in collapse
+
+
+def test_failures_are_told_from_interruptions() -> None:
+    failed = trial_record(0, 1, None, None, state="failed")
+    notes = compare(study(), [trial_record(0, 0, 20.0), failed, interrupted(1, 0)]).notes
+    assert any(
+        note.startswith("1 of 8 trials failed (t01-s1) and 1 was interrupted (t02-s0): means")
+        for note in notes
+    )
+
+
+def test_all_trials_of_the_study_are_planned_not_only_those_that_began() -> None:
+    records = [trial_record(0, 0, 20.0), replace(interrupted(0, 1), total_steps=0)]
+    found = cost(study(), records)
+    assert (found.steps, found.total_steps) == (116, 800)
