@@ -202,3 +202,18 @@ def test_what_is_not_finite_is_an_empty_cell() -> None:
     record = trial_record(0, 0, math.nan)
     (row,) = csv.DictReader(io.StringIO(render_csv(find(make_study(), [record], {}))))
     assert row[METRIC] == ""
+
+
+def test_what_was_measured_before_training_is_no_result_of_it() -> None:
+    both = {METRIC: 39.5, "untrained/knn_top1": 39.5, ENTROPY: 0.9}
+    lost = trial_record(0, 0, None, None, state="running", step=16, metrics=both)
+    untrained: History = [(0, both), (16, {ENTROPY: 0.9})]
+    for history in (untrained, []):
+        found = find(make_study(), [lost], {"t01-s0": history})
+        assert METRIC not in found.trials[0].metrics and ENTROPY in found.trials[0].metrics
+        assert "| interrupted | – | – | 16 |" in render_markdown(found)
+        (row,) = csv.DictReader(io.StringIO(render_csv(found)))
+        assert row[METRIC] == "" and row["untrained/knn_top1"] == "39.5"
+    measured: History = [*untrained, (20, {METRIC: 39.5})]  # which may be the same by chance
+    found = find(make_study(), [lost], {"t01-s0": measured})
+    assert "| interrupted | – | 39.5 | 16 |" in render_markdown(found)

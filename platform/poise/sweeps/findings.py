@@ -27,6 +27,7 @@ from poise.sweeps.dose_response import (
     dose_responses,
     phase_diagram,
 )
+from poise.sweeps.outcomes import trained_metrics
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.reproduction import Reproduction, reproduction
 from poise.sweeps.selection import Selection, select
@@ -58,6 +59,9 @@ class TrialFinding:
     """Its settings in words, without the seed."""
 
     onset_step: int | None
+    metrics: dict[str, float]
+    """Latest value of each, without those that were only measured before training."""
+
     curves: tuple[Curve, ...]
 
 
@@ -172,6 +176,7 @@ def _trials(
             record=record,
             label=describe(record.trial.settings),
             onset_step=record.verdict.onset_step if record.verdict else None,
+            metrics=trained_metrics(record, histories.get(record.trial.name, [])),
             curves=curves_of(histories.get(record.trial.name, []), most),
         )
         for record in records

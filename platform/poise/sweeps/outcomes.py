@@ -11,6 +11,7 @@ from poise.config.space import Mode
 from poise.diagnostics import VerdictKind
 from poise.sweeps.estimates import Share, is_figure, share_interval
 from poise.sweeps.records import TrialRecord
+from poise.training.checkpoint import History
 
 _WORST_FIRST = (
     *(kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)),
@@ -81,6 +82,30 @@ def figure(record: TrialRecord, metric: str) -> float | None:
     """A comparable figure of a trial; none where there is none."""
     value = record.metrics.get(metric)
     return value if is_figure(value) and is_complete(record) else None
+
+
+def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
+    """A trial's metrics without those of before training.
+
+    Each evaluation before the first step is logged under both ``eval/`` and ``untrained/``. What
+    failed or was interrupted before the next one has no other, and none that is its own.
+    """
+    return {
+        name: value
+        for name, value in record.metrics.items()
+        if (twin := _untrained_twin(record, name)) is None
+        or _is_of_training(record, history, name, value != twin)
+    }
+
+
+def _untrained_twin(record: TrialRecord, metric: str) -> float | None:
+    group, _, name = metric.partition("/")
+    return record.metrics.get(f"untrained/{name}") if group == "eval" else None
+
+
+def _is_of_training(record: TrialRecord, history: History, metric: str, has_changed: bool) -> bool:
+    steps = [step for step, seen in history if metric in seen]
+    return max(steps) > 0 if steps else record.step > 0 and has_changed
 
 
 def condemned_as(records: Sequence[TrialRecord]) -> str:

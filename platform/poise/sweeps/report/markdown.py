@@ -63,7 +63,7 @@ def _trial(trial: TrialFinding, metric: str, decimals: int) -> list[str]:
         str(record.trial.seed),
         beside(record.outcome, record.stopped_by and f"stopped by {record.stopped_by}"),
         shown(trial.onset_step, 0),
-        shown(record.metrics.get(metric), decimals),
+        shown(trial.metrics.get(metric), decimals),
         shown(record.step, 0),
         record.verdict.evidence if record.verdict else record.reason,
     ]

@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from poise.sweeps.findings import Findings
+from poise.sweeps.findings import Findings, TrialFinding
 from poise.sweeps.outcomes import is_condemned, is_decided
-from poise.sweeps.records import TrialRecord
 from poise.sweeps.wording import described
 
 
@@ -24,7 +23,7 @@ def render_csv(findings: Findings) -> str:
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)
     metrics = sorted({name for record in records for name in record.metrics})
-    rows = [_row(record, list(keys), metrics) for record in records]
+    rows = [_row(trial, list(keys), metrics) for trial in findings.trials]
     columns = list(rows[0]) if rows else ["trial"]
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -33,7 +32,8 @@ def render_csv(findings: Findings) -> str:
     return file.getvalue()
 
 
-def _row(record: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+def _row(found: TrialFinding, keys: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    record = found.record
     trial, verdict = record.trial, record.verdict
     return {
         "trial": trial.name,
@@ -52,7 +52,7 @@ def _row(record: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> di
         "total_steps": record.total_steps,
         "hours": round(record.seconds / 3600, 4),
         "run_id": record.run_id,
-        **{name: _finite(record.metrics.get(name)) for name in metrics},
+        **{name: _finite(found.metrics.get(name)) for name in metrics},
     }
 
 

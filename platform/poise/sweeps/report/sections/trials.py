@@ -58,7 +58,7 @@ def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, 
 
 
 def _figure_of(trial: TrialFinding, metric: str, decimals: int) -> str:
-    value = trial.record.metrics.get(metric)
+    value = trial.metrics.get(metric)
     return "" if value is None else f" {shown(value, decimals)}"
 
 
@@ -113,7 +113,7 @@ def _row(trial: TrialFinding, metric: str, decimals: int) -> list[str | Cell]:
         str(record.trial.seed),
         Cell(marked(record.outcome), stopped),
         NOTHING if trial.onset_step is None else shown(trial.onset_step, 0),
-        shown(record.metrics.get(metric), decimals),
+        shown(trial.metrics.get(metric), decimals),
         shown(record.step, 0),
         record.verdict.evidence if record.verdict is not None else record.reason,
     ]
