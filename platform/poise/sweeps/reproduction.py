@@ -13,6 +13,7 @@ import yaml
 
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.request import plan_settings
+from poise.sweeps.standing import standing
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Reproduction:
     """The space's file."""
 
     overrides: tuple[str, ...]
+    """That make the space what it is now."""
+
     recipe_yaml: str
     space_yaml: str
     versions: dict[str, str]
@@ -45,11 +48,12 @@ def reproduction(
         fingerprint: of the dataset.
         environment: as ``describe_environment`` has it.
     """
+    overrides = _overrides(study, standing(study, records).is_over)
     versions = {"python": environment["python"]} if "python" in environment else {}
     return Reproduction(
-        command=_command(study),
+        command=_command(study, overrides),
         source=_portable(study.source),
-        overrides=study.overrides,
+        overrides=overrides,
         recipe_yaml=_as_yaml(study.recipe.model_dump(mode="json")),
         space_yaml=_as_yaml(_written(study)),
         versions={**versions, **environment.get("packages", {})},
@@ -59,8 +63,25 @@ def reproduction(
     )
 
 
-def _command(study: Study) -> str:
-    words = ["poise", study.command, _portable(study.source), *study.overrides]
+def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
+    """The last value of each key, and the budget as it is now.
+
+    A study that was extended or resumed has been given keys twice. What its budget left room for is
+    what it tried; once every trial has ended, the budget has stopped none.
+    """
+    last: dict[str, str] = {}
+    for text in study.overrides:
+        key = text.partition("=")[0]
+        for older in [each for each in last if each == key or each.startswith(f"{key}.")]:
+            del last[older]
+        last[key] = text
+    kept = (text for key, text in last.items() if key.partition(".")[0] != "budget")
+    limits = {} if is_over else study.space.budget.model_dump(exclude_none=True)
+    return (*kept, *(f"budget.{name}={value}" for name, value in limits.items()))
+
+
+def _command(study: Study, overrides: Sequence[str]) -> str:
+    words = ["poise", study.command, _portable(study.source), *overrides]
     planned = plan_settings(study.space, study.source, study.command)
     renumbered = bool(study.settings) and planned != study.settings
     return shlex.join(words) + (f"\n# {_RENUMBERED}" if renumbered else "")

@@ -1,0 +1,40 @@
+"""The command that gives a study as it is now."""
+
+from dataclasses import replace
+from typing import Any
+
+from poise.sweeps.reproduction import reproduction
+from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.samples import seeded, trial_record
+
+
+def command(overrides: tuple[str, ...], num_ended: int, **changes: Any) -> str:
+    """Of an ablation of two settings and three seeds."""
+    space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.07]}}, seeds=[0, 1, 2], **changes)
+    study = replace(make_study(space, "ablate"), overrides=overrides)
+    records = [*seeded(0, [20.0] * 3), *seeded(1, [20.0] * 3)][:num_ended]
+    return reproduction(study, records, "", {}).command
+
+
+def test_a_key_that_was_given_again_is_named_once() -> None:
+    given = ("seeds=[0,1]", "training.epochs=2", "seeds=[0,1,2]")
+    assert command(given, 6) == "poise ablate tiny.yaml training.epochs=2 'seeds=[0,1,2]'"
+    given = ("parameters.a.b={choice: [1]}", "parameters={a.b: {choice: [2]}}")
+    assert command(given, 6) == "poise ablate tiny.yaml 'parameters={a.b: {choice: [2]}}'"
+
+
+def test_a_budget_that_stops_nothing_is_not_named() -> None:
+    given = ("budget.trials=3", "seeds=[0,1,2]")
+    assert command(given, 6, budget={"trials": 3}) == "poise ablate tiny.yaml 'seeds=[0,1,2]'"
+
+
+def test_a_budget_that_left_trials_out_is_named_as_it_is_now() -> None:
+    raised = {"trials": 4, "hours": 1.5}
+    assert command(("budget.trials=3",), 4, budget=raised) == (
+        "poise ablate tiny.yaml budget.trials=4 budget.hours=1.5"
+    )
+
+
+def test_seeds_are_those_that_ran() -> None:
+    records = [trial_record(0, seed, 20.0) for seed in (2, 0)]
+    assert reproduction(make_study(), records, "", {}).seeds == (0, 2)
