@@ -52,7 +52,8 @@ def test_findings_hold_everything_that_the_report_tells(findings: Findings) -> N
     assert len(findings.comparison.rows) == 4 and len(findings.trials) == 12
     assert len(findings.doses) == 2 and findings.phase is not None
     assert findings.selection is not None and findings.cost.steps == 1200
-    assert findings.advice == ("advice",)
+    (advice,) = findings.advice
+    assert advice.text == "advice" and len(advice.settings) == 3
     assert findings.trials[11].onset_step == 50 and findings.settings[3].onset_step == 40
 
 

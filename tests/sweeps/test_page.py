@@ -132,6 +132,18 @@ def test_the_table_of_settings_holds_what_was_found(page: Page, findings: Findin
         assert f"{row.condemned.count} of {row.condemned.n}" in page.words
 
 
+def test_each_advice_has_a_line_of_its_own_and_names_its_settings(
+    page: Page, findings: Findings
+) -> None:
+    lines = [word for word in page.words if word.startswith("For ")]
+    assert len(lines) == len(findings.advice) > 0
+    (line,) = lines
+    assert "center_momentum=1, teacher_temp=0.04 · center_momentum=1, teacher_temp=0.1: lower" in (
+        line
+    )
+    assert "center_momentum=0.9, teacher_temp=0.04" not in line
+
+
 def test_the_curves_are_those_that_were_found(page: Page, findings: Findings) -> None:
     scripts = page.all("script")
     contents = [text for text in page.texts["script"] if text.strip()]

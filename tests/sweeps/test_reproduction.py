@@ -17,8 +17,8 @@ def command(overrides: tuple[str, ...], num_ended: int, **changes: Any) -> str:
 
 
 def test_a_key_that_was_given_again_is_named_once() -> None:
-    given = ("seeds=[0,1]", "training.epochs=2", "seeds=[0,1,2]")
-    assert command(given, 6) == "poise ablate tiny.yaml training.epochs=2 'seeds=[0,1,2]'"
+    seeds = ("seeds=[0,1]", "training.epochs=2", "seeds=[0,1,2]")
+    assert command(seeds, 6) == "poise ablate tiny.yaml training.epochs=2 'seeds=[0,1,2]'"
     given = ("parameters.a.b={choice: [1]}", "parameters={a.b: {choice: [2]}}")
     assert command(given, 6) == "poise ablate tiny.yaml 'parameters={a.b: {choice: [2]}}'"
 

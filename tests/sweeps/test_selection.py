@@ -53,12 +53,30 @@ def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties(
         assert found.selection is not None
         return choosing(found, found.selection)
 
-    assert told(record(0, 20.0), record(1, 21.0), record(2, 30.0, SINGLE)) == (
+    healthy = [record(0, 20.0), record(1, 21.0), record(3, 19.0)]
+    assert told(*healthy, record(2, 30.0, SINGLE)) == (
         "Labels choose t03-s0 (collapsed: single prototype), k-NN 30.0 %; among the healthy, "
-        "t02-s0, 21.0 %. Without labels, RankMe and LiDAR choose best among the 2 healthy: t02-s0, "
+        "t02-s0, 21.0 %. Without labels, RankMe and LiDAR choose best among the 3 healthy: t02-s0, "
         "as labels do."
     )
     assert told(record(2, 30.0, SINGLE)).endswith("30.0 %; no healthy trial has this figure.")
+
+
+def test_a_choice_that_was_luck_is_not_called_best() -> None:
+    def told(settings: tuple[int, ...], ranks: tuple[float, ...]) -> str:
+        records = [
+            trial_record(setting, seed, metrics={METRIC: 20.0 + seed, "eval/rankme": rank})
+            for seed, (setting, rank) in enumerate(zip(settings, ranks, strict=True))
+        ]
+        found = find(make_study(SPACE), records, {})
+        assert found.selection is not None
+        return choosing(found, found.selection)
+
+    # The largest RankMe is that of the best k-NN, and the order is wrong all the same.
+    assert "cannot be told: no metric is seen" in told(tuple(range(6)), (5, 4, 3, 2, 1, 6))
+    assert "cannot be told: one setting alone is healthy." in told((0, 0, 0), (1.0, 2.0, 3.0))
+    assert "cannot be told: no metric is seen" in told((0, 1), (1.0, 2.0))  # a pair has no order
+    assert "RankMe chooses best among the 3 healthy" in told((0, 1, 2), (1.0, 2.0, 3.0))
 
 
 def test_metrics_of_training_stand_in_for_those_of_evaluation() -> None:

@@ -66,6 +66,15 @@ class TrialFinding:
 
 
 @dataclass(frozen=True)
+class Advice:
+    """What verdicts advise, once, and for which settings."""
+
+    text: str
+    settings: tuple[str, ...]
+    """In words."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a study found."""
 
@@ -93,8 +102,7 @@ class Findings:
 
     cost: Cost
     reproduction: Reproduction
-    advice: tuple[str, ...]
-    """What the verdicts advise, each once."""
+    advice: tuple[Advice, ...]
 
     labels: dict[str, str]
     """Words for the metrics of curves, such as ``KL(teacher‖student) / ln K``."""
@@ -125,7 +133,6 @@ def find(
     doses = dose_responses(study.space, records)
     ranked = [key for key, _ in by_importance(study.space, records)]
     decisive = next((dose for dose in doses if dose.key in ranked[:1]), None)
-    verdicts = [record.verdict for record in records if record.verdict is not None]
     return Findings(
         study=study.name,
         question=study.space.question,
@@ -141,9 +148,18 @@ def find(
         selection=select(study.space, records),
         cost=cost(study, records),
         reproduction=reproduction(study, records, fingerprint, environment or {}),
-        advice=tuple(dict.fromkeys(verdict.advice for verdict in verdicts if verdict.advice)),
+        advice=_advice(records),
         labels={**NAMES, **LABELS},
     )
+
+
+def _advice(records: Sequence[TrialRecord]) -> tuple[Advice, ...]:
+    settings: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.verdict is not None and record.verdict.advice:
+            label = describe(record.trial.settings)
+            settings.setdefault(record.verdict.advice, {})[label] = None
+    return tuple(Advice(text, tuple(labels)) for text, labels in settings.items())
 
 
 def _settings(

@@ -63,15 +63,20 @@ class Selection:
     best_healthy: TrialRecord | None
     """The healthy one that they choose; none where none is healthy."""
 
+    healthy_settings: int
+    """How many settings the healthy trials are of: choosing among seeds of one is luck."""
+
     selectors: tuple[Selector, ...]
 
     @property
     def best_selectors(self) -> tuple[Selector, ...]:
-        """Whose choices among the healthy trials lose least."""
-        losses = [each.healthy.regret for each in self.selectors if each.healthy.regret is not None]
-        return tuple(
-            each for each in self.selectors if each.healthy.regret == min(losses, default=0)
-        )
+        """Whose choices among the healthy trials lose least, of those that order them rightly.
+
+        One whose correlation is not positive chose well by luck.
+        """
+        able = [each for each in self.selectors if (each.healthy.correlation.value or 0) > 0]
+        losses = [each.healthy.regret for each in able if each.healthy.regret is not None]
+        return tuple(each for each in able if each.healthy.regret == min(losses, default=0))
 
 
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
@@ -95,6 +100,7 @@ def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
         mode=mode,
         best=_chosen(labelled, target, mode),
         best_healthy=_chosen(healthy, target, mode) if healthy else None,
+        healthy_settings=len({record.trial.setting for record in healthy}),
         selectors=tuple(
             Selector(
                 name,

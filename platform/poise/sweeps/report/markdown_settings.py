@@ -19,7 +19,7 @@ from poise.sweeps.dose_response import DoseResponse, PhaseCell, PhaseDiagram
 from poise.sweeps.estimates import Difference, Estimate
 from poise.sweeps.findings import Findings, SettingCurves
 from poise.sweeps.report.markup import beside, inline, table
-from poise.sweeps.report.sentences import COURSE, HOW_SURE, label
+from poise.sweeps.report.sentences import COURSE, HOW_SURE, advised, label
 from poise.sweeps.setting_rows import SettingRow
 
 
@@ -38,9 +38,11 @@ def comparison(findings: Findings) -> Iterator[str]:
         (_setting(findings, row, others) for row in found.rows),
     )
     yield from (HOW_SURE, "")
-    for note in (*found.notes, *(f"Advice: {advice}." for advice in findings.advice)):
+    for note in found.notes:
         yield f"- {inline(note)}"
     yield ""
+    if findings.advice:
+        yield from ("**Advice.**", "", *(f"- {inline(advised(a))}" for a in findings.advice), "")
 
 
 def _setting(findings: Findings, row: SettingRow, others: Sequence[str]) -> list[str]:

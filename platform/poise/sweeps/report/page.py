@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from poise.sweeps.findings import Findings
 from poise.sweeps.report.sections import SECTIONS
+from poise.sweeps.report.sentences import advised
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,6 +29,7 @@ def render_page(findings: Findings) -> str:
         .get_template("page.html")
         .render(
             findings=findings,
+            advised=advised,
             unfinished=findings.comparison.standing.sentence,
             sections=[section for section in made if section is not None],
             style=_asset("page.css"),

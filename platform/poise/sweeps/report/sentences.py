@@ -4,7 +4,7 @@ In: findings. Out: sentences. Next: both.
 """
 
 from poise.sweeps.digits import decimals_for, shown
-from poise.sweeps.findings import Findings
+from poise.sweeps.findings import Advice, Findings
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.selection import Selection
 from poise.sweeps.wording import listed, metric_name, unit
@@ -24,6 +24,17 @@ COURSE = (
 """Of curves over time."""
 
 GUIDE = "Rank correlations are a guide, no test: seeds of one setting are alike."
+
+
+_MOST_ADVISED = 4
+"""Settings that one advice names."""
+
+
+def advised(advice: Advice) -> str:
+    """What to do, and for which settings."""
+    named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
+    rest = [f"{more} more {'setting' if more == 1 else 'settings'}"] if more > 0 else []
+    return f"For {' · '.join([*named, *rest])}: {advice.text}."
 
 
 def label(findings: Findings, metric: str) -> str:
@@ -49,15 +60,27 @@ def choosing(findings: Findings, found: Selection) -> str:
         return f"{text}; no healthy trial has this figure."
     if healthy != best:
         text += f"; among the healthy, {healthy.trial.name}, {figure(healthy)}"
+    return f"{text}. {_without_labels(findings, found)}"
+
+
+def _without_labels(findings: Findings, found: Selection) -> str:
+    if all(each.healthy.trial is None for each in found.selectors):
+        return "No healthy trial has a metric that needs no labels."
+    if found.healthy_settings == 1:
+        return "What would choose best without labels cannot be told: one setting alone is healthy."
     closest = found.best_selectors
     if not closest:
-        return f"{text}. No healthy trial has a metric that needs no labels."
+        return (
+            "What would choose best without labels cannot be told: no metric is seen to order the "
+            "healthy as labels do."
+        )
     names = [label(findings, each.metric) for each in closest]
     of = max(each.healthy.correlation.n for each in closest)
     trials = listed(dict.fromkeys(str(each.healthy.trial) for each in closest))
     lost = closest[0].healthy.regret
+    decimals = target_decimals(found)
     return (
-        f"{text}. Without labels, {listed(names)} {'chooses' if len(names) == 1 else 'choose'} "
+        f"Without labels, {listed(names)} {'chooses' if len(names) == 1 else 'choose'} "
         f"best among the {of} healthy: {trials}, "
         f"{f'which loses {shown(lost, decimals)}' if lost else 'as labels do'}."
     )
