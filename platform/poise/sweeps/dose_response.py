@@ -81,7 +81,7 @@ class PhaseDiagram:
 
     pooled: tuple[str, ...]
     chosen_because: str
-    """Why these two, where more varied; else empty."""
+    """Why these, where more varied; else empty."""
 
 
 def dose_responses(space: Space, records: Sequence[TrialRecord]) -> list[DoseResponse]:
@@ -114,9 +114,13 @@ def dose_responses(space: Space, records: Sequence[TrialRecord]) -> list[DoseRes
 
 
 def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
-    """Outcomes over the two settings that matter most; none where nothing varies."""
+    """Outcomes over the two settings that matter most; none where nothing varies.
+
+    Of more than two, one that explains everything is shown alone.
+    """
     ranked = by_importance(space, records)
-    chosen = [levels_of(space, key, records) for key, _ in ranked[:2]]
+    num_shown = 1 if len(ranked) > 2 and _explains_all(ranked) else 2
+    chosen = [levels_of(space, key, records) for key, _ in ranked[:num_shown]]
     if not chosen:
         return None
     chosen.sort(key=lambda levels: list(space.parameters).index(levels.key))
@@ -126,8 +130,8 @@ def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram 
         x=axes[0],
         y=axes[1] if len(axes) > 1 else None,
         cells=tuple(_cells(space, records, chosen)),
-        pooled=tuple(names[key] for key, _ in ranked[2:]),
-        chosen_because=_reason(ranked, names) if len(ranked) > 2 else "",
+        pooled=tuple(names[key] for key, _ in ranked[num_shown:]),
+        chosen_because=_reason(ranked[:num_shown], names) if len(ranked) > 2 else "",
     )
 
 
@@ -196,8 +200,15 @@ def _cells(
     return cells
 
 
-def _reason(ranked: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
-    shares = ", ".join(f"{names[key]} {max(score, 0):.0%}" for key, score in ranked)
+def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
+    """Whether the first leaves nothing for the second."""
+    return round(ranked[0][1], 2) == 1 and round(ranked[1][1], 2) <= 0
+
+
+def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
+    shares = " and ".join(f"{names[key]} {max(score, 0):.0%}" for key, score in shown)
+    if len(shown) == 1:
+        return f"the one that explains the outcome by itself: {shares}"
     return f"the two that explain most of the outcome by themselves: {shares}"
 
 

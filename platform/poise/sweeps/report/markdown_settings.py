@@ -91,7 +91,7 @@ def _phase_note(findings: Findings, diagram: PhaseDiagram) -> str:
         f"{found.failed}, and the mean of {label(findings, found.metric)}."
     )
     if diagram.chosen_because:
-        text += f" Shown are {diagram.chosen_because}."
+        text += f" Shown: {diagram.chosen_because}."
     return inline(text + _pooled(diagram.pooled))
 
 

@@ -47,7 +47,7 @@ def phase(findings: Findings) -> Section | None:
         ),
         tuple(dict.fromkeys(_key(cell.outcome) for cell in diagram.cells)),
     )
-    because = (diagram.chosen_because,) if diagram.chosen_because else ()
+    because = (f"Shown: {diagram.chosen_because}.",) if diagram.chosen_because else ()
     return Section("phase-diagram", "Where training collapses", because, charts=(chart,))
 
 
