@@ -108,7 +108,10 @@ def band(
 
 
 def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> None:
-    """Thin lines across a panel, named outside of what lies between them."""
+    """Thin lines across a panel, named outside of what lies between them.
+
+    At their right ends: near the left ones are the rings of those that collapse early.
+    """
     if not references:
         return
     drawn = [y for trace in figure.data if _row_of(trace) == row for y in trace.y if y is not None]
@@ -123,7 +126,7 @@ def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> 
             col=1,
             line=REFERENCE_LINE,
             annotation={"text": literal(words), "font": {"size": 11}},
-            annotation_position="bottom left" if value == low else "top left",
+            annotation_position="bottom right" if value == low else "top right",
         )
 
 

@@ -34,6 +34,9 @@ class Table:
     emphasized: frozenset[int] = frozenset()
     """Rows that are set apart: the baseline."""
 
+    below: tuple[str, ...] = ()
+    """A sentence under each row, as wide as the table; none where it is empty."""
+
 
 def table(
     caption: str,
@@ -41,10 +44,18 @@ def table(
     rows: Sequence[Sequence[str | Cell]],
     numbers: Sequence[int] = (),
     emphasized: Sequence[int] = (),
+    below: Sequence[str] = (),
 ) -> Table:
     """A table of texts and cells."""
     cells = (tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
-    return Table(caption, tuple(headers), tuple(cells), frozenset(numbers), frozenset(emphasized))
+    return Table(
+        caption,
+        tuple(headers),
+        tuple(cells),
+        frozenset(numbers),
+        frozenset(emphasized),
+        tuple(below),
+    )
 
 
 @dataclass(frozen=True)

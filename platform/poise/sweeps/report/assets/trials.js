@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const MOST_ROWS = 25;
+  const MOST_STEPS = 8; // that stand beside each other on a screen
   const viewer = document.getElementById("trial-viewer");
   if (!viewer) return;
   const chosen = document.getElementById("chosen"), beside = document.getElementById("beside");
@@ -46,10 +46,18 @@
     line: { ...look.line, width: 1.5, dash: "dot" },
   });
 
+  /* How a trial is drawn and ended, with the sample in its line's colour. */
+  function naming(trial, index) {
+    const sample = document.createElement("span");
+    sample.textContent = ["━●", "╍■"][index];
+    sample.style.color = panels[0].looks[index].line.color;
+    const since = trial.onset === null ? "" : `, since step ${trial.onset}`;
+    return [sample, ` ${trial.label}${since}   `];
+  }
+
   function show() {
     const trials = [chosen, beside].map((select) => select.value).filter(Boolean).map(stored);
-    told.textContent = trials.map((trial, index) =>
-      `${["━ ●", "╍ ■"][index]} ${trial.label}${trial.onset === null ? "" : `, since step ${trial.onset}`}`).join("   ");
+    told.replaceChildren(...trials.flatMap(naming));
     panels.forEach((panel, metric) => {
       const layout = structuredClone(panel.layout), data = [];
       trials.forEach((trial, index) => {
@@ -68,24 +76,25 @@
     if (values.open) tabulate();
   }
 
-  /* As many rows as one reads; the curves hold no more than a few hundred. */
+  /* A metric a row, so that all of them fit beside their names. */
   function tabulate() {
     const trial = stored(chosen.value), table = document.createElement("table");
     const found = panels.map((_, metric) => curveOf(trial, metric));
     const steps = [...new Set(trial.steps.flat())].sort((a, b) => a - b);
-    const every = Math.ceil(steps.length / MOST_ROWS);
-    const rows = steps.filter((_, index) => index % every === 0 || index === steps.length - 1);
-    table.createCaption().textContent = trial.label;
-    fill(table.createTHead().insertRow(), "col", ["step", ...panels.map((panel) => panel.title)]);
+    const last = steps.length - 1, parts = Math.min(MOST_STEPS - 1, last);
+    const columns = Array.from({ length: parts + 1 }, (_, part) => steps[Math.round((part * last) / (parts || 1))]);
+    table.createCaption().textContent = `${trial.label}: the latest values up to each step`;
+    fill(table.createTHead().insertRow(), "col", ["metric", ...columns]);
     const body = table.createTBody();
-    for (const step of rows) {
-      fill(body.insertRow(), "row", [step, ...found.map((curve) => valueAt(curve, step))]);
-    }
+    panels.forEach((panel, metric) => {
+      const curve = found[metric];
+      if (curve) fill(body.insertRow(), "row", [panel.title, ...columns.map((step) => valueAt(curve, step))]);
+    });
     values.querySelector(".scroll").replaceChildren(table);
   }
 
   function valueAt(curve, step) {
-    const value = curve && curve.values[curve.steps.indexOf(step)];
+    const value = curve.values[curve.steps.findLastIndex((each) => each <= step)];
     return value === undefined || value === null ? "–" : String(Number(value.toPrecision(3)));
   }
 

@@ -48,9 +48,9 @@ def _chart(
         f"{pooled}. Bars are 95 % intervals: a guide, where the table of settings is the test.",
         table(
             f"Dose and response of {response.name}",
-            [response.name, metric, found.condemned_as, "trials"],
+            [response.name, metric, found.condemned_as],
             [_row(dose, found.decimals) for dose in response.doses],
-            numbers=[1, 3],
+            numbers=[1],
         ),
         share=share,
     )
@@ -62,7 +62,6 @@ def _row(dose: Dose, decimals: int) -> list[str | Cell]:
         dose.label,
         Cell(shown(dose.metric.value, decimals), certainty(dose.metric, of, decimals)),
         Cell(counted(dose.condemned), chance(dose.condemned)),
-        str(of),
     ]
 
 

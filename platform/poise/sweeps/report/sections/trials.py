@@ -9,6 +9,7 @@ from typing import Any
 
 from poise.sweeps.digits import NOTHING, shown
 from poise.sweeps.findings import Findings, TrialFinding
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.figures import REFERENCE_LINE, frame, rounded
 from poise.sweeps.report.looks import marked, stroke
 from poise.sweeps.report.pieces import Cell, Section, Table, embedded, table
@@ -97,10 +98,11 @@ def _table(findings: Findings) -> Table:
     found = findings.comparison
     title = label(findings, found.metric)
     return table(
-        "How every trial ended, and the evidence of its verdict",
-        ["trial", "setting", "seed", "verdict", "onset, step", title, "steps", "evidence"],
+        "How every trial ended; below each, the evidence of its verdict",
+        ["trial", "setting", "seed", "verdict", "onset, step", title, "steps"],
         [_row(trial, found.metric, found.decimals) for trial in findings.trials],
         numbers=[2, 4, 5, 6],
+        below=[_evidence(trial.record) for trial in findings.trials],
     )
 
 
@@ -115,5 +117,8 @@ def _row(trial: TrialFinding, metric: str, decimals: int) -> list[str | Cell]:
         NOTHING if trial.onset_step is None else shown(trial.onset_step, 0),
         shown(trial.metrics.get(metric), decimals),
         shown(record.step, 0),
-        record.verdict.evidence if record.verdict is not None else record.reason,
     ]
+
+
+def _evidence(record: TrialRecord) -> str:
+    return record.reason if record.verdict is None else record.verdict.evidence
