@@ -1,9 +1,11 @@
 """The command that gives a study as it is now."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from poise.sweeps.reproduction import reproduction
+from poise.sweeps.request import read_study
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import seeded, trial_record
 
@@ -33,6 +35,17 @@ def test_a_budget_that_left_trials_out_is_named_as_it_is_now() -> None:
     assert command(("budget.trials=3",), 4, budget=raised) == (
         "poise ablate tiny.yaml budget.trials=4 budget.hours=1.5"
     )
+
+
+def test_a_budget_of_the_file_that_was_raised_is_named(space_file: Path) -> None:
+    text = space_file.read_text()
+    space_file.write_text(f"{text}budget: {{trials: 3}}\n")
+    study = read_study(str(space_file), ["seeds=[0,1,2]"], "s", "ablate")
+    records = [*seeded(0, [20.0] * 3), *seeded(1, [20.0] * 3)]
+    assert reproduction(study, records, "", {}).overrides == ("seeds=[0,1,2]",)
+    budget = study.space.budget.model_copy(update={"trials": 6})
+    raised = replace(study, space=study.space.model_copy(update={"budget": budget}))
+    assert reproduction(raised, records, "", {}).overrides == ("seeds=[0,1,2]", "budget.trials=6")
 
 
 def test_seeds_are_those_that_ran() -> None:

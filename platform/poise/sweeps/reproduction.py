@@ -5,12 +5,15 @@ In: a study and where it ran. Out: ``Reproduction``. Next: ``poise.sweeps.findin
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from poise.config import PoiseError, load_space
+from poise.config.space import Budget
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.request import plan_settings
 from poise.sweeps.standing import standing
@@ -66,8 +69,9 @@ def reproduction(
 def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
     """The last value of each key, and the budget as it is now.
 
-    A study that was extended or resumed has been given keys twice. What its budget left room for is
-    what it tried; once every trial has ended, the budget has stopped none.
+    A study that was extended or resumed has been given keys twice, and a resumption may have
+    changed its budget. Once every trial has ended the budget has stopped none: only what the
+    space's file says against that is named.
     """
     last: dict[str, str] = {}
     for text in study.overrides:
@@ -76,8 +80,20 @@ def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
             del last[older]
         last[key] = text
     kept = (text for key, text in last.items() if key.partition(".")[0] != "budget")
-    limits = {} if is_over else study.space.budget.model_dump(exclude_none=True)
-    return (*kept, *(f"budget.{name}={value}" for name, value in limits.items()))
+    written, now = _written_budget(study), study.space.budget.model_dump()
+    limits = (
+        f"budget.{name}={'null' if value is None else value}"
+        for name, value in now.items()
+        if value != written[name] and (written[name] is not None or not is_over)
+    )
+    return (*kept, *limits)
+
+
+def _written_budget(study: Study) -> dict[str, Any]:
+    """The limits in the space's file; none where it has gone."""
+    with suppress(PoiseError):
+        return load_space(study.source).budget.model_dump()
+    return Budget().model_dump()
 
 
 def _command(study: Study, overrides: Sequence[str]) -> str:
