@@ -116,7 +116,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         _check_whole(study)
     store = open_store()
     reconcile(store)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of its loggers
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told here
     manifest = Manifest.read(study.recipe.data.dataset)
     run = create_study_run(store, manifest.name, study.name, study.folder)
     with controlled(run):
