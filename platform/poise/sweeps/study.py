@@ -26,6 +26,7 @@ from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
+from poise.sweeps.interruption import heard_interruption
 from poise.sweeps.outcomes import best_of
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
@@ -126,8 +127,9 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         display = ProgressDisplay()
         referee = Referee(study, run, partial(_say, display))
         try:
-            with display:
-                lacks = _run_trials(study, only, referee, display)
+            with display, heard_interruption() as interruption:
+                callbacks = [referee, interruption, _Silent()]
+                lacks = _run_trials(study, only, referee, display, callbacks)
         except BaseException:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
             referee.end_interrupted()
@@ -148,7 +150,11 @@ def _say(display: ProgressDisplay, line: str) -> None:
 
 
 def _run_trials(
-    study: Study, only: Sequence[Trial] | None, referee: Referee, display: ProgressDisplay
+    study: Study,
+    only: Sequence[Trial] | None,
+    referee: Referee,
+    display: ProgressDisplay,
+    callbacks: list[tune.Callback],
 ) -> str:
     """Runs what there is room for; returns the limit that ended it, where one did."""
     say, records, clock = partial(_say, display), study.records(), Clock(study)
@@ -166,7 +172,7 @@ def _run_trials(
         with warnings.catch_warnings():
             # Tune would have `reuse_actors` beside pbt: see `_tuner`.
             warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
-            _tuner(context, searcher, referee, num_left, concurrency).fit()
+            _tuner(context, searcher, referee, callbacks, num_left, concurrency).fit()
     finally:
         clock.keep()
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
@@ -186,7 +192,12 @@ def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
 
 
 def _tuner(
-    context: Context, searcher: TrialSearcher, referee: Referee, num_trials: int, concurrency: int
+    context: Context,
+    searcher: TrialSearcher,
+    referee: Referee,
+    callbacks: list[tune.Callback],
+    num_trials: int,
+    concurrency: int,
 ) -> tune.Tuner:
     study = context.study
     return tune.Tuner(
@@ -209,7 +220,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
-            callbacks=[referee, _Silent()],
+            callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
             verbose=0,
         ),
