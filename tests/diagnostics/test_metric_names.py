@@ -39,7 +39,7 @@ def logged(recipe: Recipe) -> set[str]:
 
 
 def promised(recipe: Recipe) -> set[str]:
-    return {*recipe.objective.signals.metrics(recipe.data.views)} - {*EVALUATION}
+    return {*recipe.signals.metrics(recipe.data.views)} - {*EVALUATION}
 
 
 @pytest.mark.parametrize(

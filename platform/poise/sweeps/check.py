@@ -81,7 +81,7 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
-    metrics = recipe.objective.signals.metrics(recipe.data.views)
+    metrics = recipe.signals.metrics(recipe.data.views)
     for metric in space.metric:
         if metric not in metrics:
             hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"

@@ -26,7 +26,7 @@ from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.front import pareto_front
-from poise.sweeps.interruption import heard_interruption
+from poise.sweeps.interruption import Interruption, heard_interruption
 from poise.sweeps.outcomes import best_of
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
@@ -128,8 +128,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         referee = Referee(study, run, partial(_say, display))
         try:
             with display, heard_interruption() as interruption:
-                callbacks = [referee, interruption, _Silent()]
-                lacks = _run_trials(study, only, referee, display, callbacks)
+                lacks = _run_trials(study, only, display, referee, interruption)
         except BaseException:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
             referee.end_interrupted()
@@ -152,9 +151,9 @@ def _say(display: ProgressDisplay, line: str) -> None:
 def _run_trials(
     study: Study,
     only: Sequence[Trial] | None,
-    referee: Referee,
     display: ProgressDisplay,
-    callbacks: list[tune.Callback],
+    referee: Referee,
+    interruption: Interruption,
 ) -> str:
     """Runs what there is room for; returns the limit that ended it, where one did."""
     say, records, clock = partial(_say, display), study.records(), Clock(study)
@@ -172,7 +171,7 @@ def _run_trials(
         with warnings.catch_warnings():
             # Tune would have `reuse_actors` beside pbt: see `_tuner`.
             warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
-            _tuner(context, searcher, referee, callbacks, num_left, concurrency).fit()
+            _tuner(context, searcher, referee, interruption, num_left, concurrency).fit()
     finally:
         clock.keep()
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
@@ -195,7 +194,7 @@ def _tuner(
     context: Context,
     searcher: TrialSearcher,
     referee: Referee,
-    callbacks: list[tune.Callback],
+    interruption: Interruption,
     num_trials: int,
     concurrency: int,
 ) -> tune.Tuner:
@@ -220,7 +219,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
-            callbacks=callbacks,
+            callbacks=[referee, interruption, _Silent()],
             failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
             verbose=0,
         ),
