@@ -3,22 +3,27 @@ from pathlib import Path
 
 import pytest
 
-from poise.sweeps.records import Change, TrialRecord
+from poise.sweeps.records import Change, Study, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.sweeps.trial import Context, _stopping_is_no_failure, _Superseded, carry_out
 from poise.tracking.ending import _status_after
-from poise.tracking.runs import create_study_run, create_trial_run
+from poise.tracking.runs import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
 from tests.sweeps.builders import TEMPERATURE, make_record, make_study
+
+
+def begun(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Study, Run]:
+    """A study and its run in a store of its own."""
+    monkeypatch.setenv("POISE_HOME", str(home))
+    study = make_study()
+    return study, create_study_run(open_store(), "scenes", "s", study.folder)
 
 
 def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a searcher that decides as it goes may suggest them."""
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    study = make_study()
-    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    study, parent = begun(tmp_path, monkeypatch)
     trial = Trial("t01", 0, {"optimizer.warmup_epochs": 9}, 0)
     carry_out(trial.as_config(), Context(study, str(tmp_path), parent, board=None))
     record = study.record("t01")
@@ -33,9 +38,7 @@ def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
 def test_a_trial_that_failed_is_charged_for_the_steps_that_it_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    study = make_study()
-    parent = create_study_run(open_store(), "scenes", "s", study.folder)
+    study, parent = begun(tmp_path, monkeypatch)
 
     def fail(_: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         run = create_trial_run(context.run, "t01", study.trial_folder("t01"))
