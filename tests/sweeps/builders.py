@@ -25,7 +25,7 @@ def watched_recipe(**changes: Any) -> Recipe:
 
 def make_study(space: Space | None = None, command: Command = "sweep") -> Study:
     space, recipe = space or make_space(), watched_recipe()
-    settings = plan_settings(space, "tiny.yaml", command)
+    settings = plan_settings(space, recipe, "tiny.yaml", command)
     return Study("s", space, recipe, "tiny.yaml", (), command, settings)
 
 

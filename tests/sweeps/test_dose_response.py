@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poise.sweeps.dose_response import by_importance, dose_responses, phase_diagram
+from poise.sweeps.dose_response import dose_responses
+from poise.sweeps.importance import by_importance
 from poise.sweeps.levels import levels_of, varied_keys
+from poise.sweeps.phase_diagram import phase_diagram
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.looks import look
 from tests.sweeps.builders import TEMPERATURE, make_space
@@ -35,6 +37,15 @@ def test_a_dose_pools_every_other_setting() -> None:
     assert (with_center.condemned.count, with_center.condemned.n) == (3, 6)
     assert (without.condemned.count, without.label, without.value) == (6, "1", 1.0)
     assert temperature.pooled == ("center_momentum",)
+
+
+def test_of_one_change_at_a_time_a_dose_leaves_the_others_as_in_the_baseline() -> None:
+    baseline = {CENTER: 0.9, TEMPERATURE: 0.04}
+    center, _ = dose_responses(grid_study().space, grid_records(), baseline)
+    assert (center.pooled, center.held) == ((), ("teacher_temp",))
+    assert [dose.trials for dose in center.doses] == [
+        ("t01-s0", "t01-s1", "t01-s2"), ("t03-s0", "t03-s1", "t03-s2"),
+    ]  # fmt: skip
 
 
 def test_a_phase_diagram_has_a_cell_for_each_pair_of_values() -> None:

@@ -47,6 +47,23 @@ def findings() -> Findings:
     )  # fmt: skip
 
 
+def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None:
+    """Two settings that were never crossed have no phase diagram."""
+    study = grid_study(design="one_at_a_time")
+    records = [record for record in grid_records() if record.trial.setting < 3]
+    found = find(study, records, {})
+    assert [row.label for row in found.comparison.rows] == [
+        "the baseline", "teacher_temp=0.2", "center_momentum=1",
+    ]  # fmt: skip
+    assert found.phase is None
+    assert [dose.held for dose in found.doses] == [("teacher_temp",), ("center_momentum",)]
+    collapse, best = found.answer
+    assert "with teacher_temp=0.2 in 3 of 3 seeds" in collapse
+    assert "the baseline has the best k-NN: 28.0 %" in best and "it is the baseline" not in best
+    for told in (render_markdown(found), render_page(found)):
+        assert "as in the baseline" in told.lower() and "Phase diagram" not in told
+
+
 def test_findings_hold_everything_that_the_report_tells(findings: Findings) -> None:
     assert findings.question == "Is each enough?" and findings.best == "t01-s2"
     assert len(findings.comparison.rows) == 4 and len(findings.trials) == 12

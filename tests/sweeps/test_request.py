@@ -78,6 +78,8 @@ def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_fi
         grid = f"parameters.{TEMPERATURE}={{choice: [0.04, 0.07]}}"
         with pytest.raises(PoiseError, match=re.escape(message)):
             begin_study(str(space_file), [grid, change], command="ablate")
+    with pytest.raises(PoiseError, match=r"one_at_a_time: a sweep draws .*`poise ablate`"):
+        begin_study(str(space_file), ["design=one_at_a_time"])
     values = f"parameters.{TEMPERATURE}={{choice: [0.05, 0.07]}}"
     named = f"baseline.{TEMPERATURE}=0.07"
     study = begin_study(str(space_file), [values, named], command="ablate")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
-from poise.sweeps.settings import Trial, baseline_of, cross_settings, draw_settings
+from poise.sweeps.settings import Trial, ablation_settings, baseline_of, draw_settings
 from tests.sweeps.builders import make_space, make_study, watched_recipe
 
 MIXED = {
@@ -71,7 +71,8 @@ def test_an_ablation_runs_every_value_with_every_other_and_all_settings_with_one
 ):
     keys = "objective.teacher_temp", "objective.center_momentum"
     space = make_space({keys[0]: {"choice": [0.04, 0.2]}, keys[1]: {"grid_search": [0.9, 1.0]}})
-    assert [tuple(each.values()) for each in cross_settings(space, "a.yaml")] == [
+    crossed = ablation_settings(space, watched_recipe(), "a.yaml")
+    assert [tuple(each.values()) for each in crossed] == [
         (0.04, 0.9), (0.04, 1.0), (0.2, 0.9), (0.2, 1.0),
     ]  # fmt: skip
     study = make_study(make_space({keys[0]: {"choice": [0.04, 0.2]}}, seeds=[0, 1]), "ablate")
@@ -79,12 +80,25 @@ def test_an_ablation_runs_every_value_with_every_other_and_all_settings_with_one
     assert [trial.name for trial in make_study(study.space).trials][:2] == ["t01-s0", "t01-s1"]
 
 
+def test_an_ablation_of_one_thing_at_a_time_runs_the_baseline_and_each_other_value_alone() -> None:
+    keys = "objective.center_momentum", "objective.teacher_temp"
+    space = make_space(
+        {keys[0]: {"choice": [0.0, 0.9, 1.0]}, keys[1]: {"choice": [0.04, 0.2]}},
+        design="one_at_a_time",
+        baseline={keys[0]: 0.9, keys[1]: 0.04},
+    )
+    tried = ablation_settings(space, watched_recipe(), "a.yaml")
+    assert [tuple(each.values()) for each in tried] == [
+        (0.9, 0.04), (0.0, 0.04), (1.0, 0.04), (0.9, 0.2),
+    ]  # fmt: skip
+
+
 def test_an_ablation_cannot_run_every_value_of_a_range() -> None:
     space = make_space({"objective.teacher_temp": {"uniform": [0.02, 0.1]}})
     with pytest.raises(
         PoiseError, match=r"a\.yaml: .*teacher_temp: uniform draws .* `poise sweep a"
     ):
-        cross_settings(space, "a.yaml")
+        ablation_settings(space, watched_recipe(), "a.yaml")
 
 
 def test_the_baseline_has_the_named_values_and_for_the_rest_the_recipes_own() -> None:

@@ -107,6 +107,10 @@ class Space(Strict):
     """The setting that others are compared with. Keys that it leaves out, and all of them where
     it is none, have the recipe's own values."""
 
+    design: Literal["crossed", "one_at_a_time"] = "crossed"
+    """What an ablation runs: every value with every other, or the baseline and, from there, each
+    other value alone."""
+
     parameters: dict[str, Sampler] = Field(min_length=1)
     """Dotted key of a recipe's setting → how its values are drawn."""
 

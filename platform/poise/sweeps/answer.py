@@ -10,7 +10,7 @@ from poise.sweeps.digits import SIGNIFICANT, chance, counted, interval, p_equati
 from poise.sweeps.dose_response import DoseResponse
 from poise.sweeps.estimates import Difference, paired_difference
 from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, SettingRow
-from poise.sweeps.wording import listed, metric_name, unit
+from poise.sweeps.wording import UNCHANGED, listed, metric_name, unit
 
 _MOST_NAMED = 4
 """Settings in one sentence."""
@@ -131,7 +131,7 @@ def _how_sure(comparison: Comparison, best: SettingRow, others: Sequence[Setting
     if best.mean.n < PROOF_NEEDS_SEEDS:
         return f"of {_seeds(best.mean.n)} that proves nothing"
     if best.is_baseline:
-        return _baseline_is_best(comparison, others)
+        return _baseline_is_best(comparison, best, others)
     if best.difference is not None:
         told = f"that is {_difference(comparison, best.difference, 'the baseline')}"
         return f"{told}, untested: {comparison.untested}" if comparison.untested else told
@@ -153,10 +153,13 @@ def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRo
     )
 
 
-def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> str:
+def _baseline_is_best(
+    comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]
+) -> str:
+    it_is = "" if best.label == UNCHANGED else "it is the baseline, and "
     if not others:
-        return f"it is the baseline, and no other setting {_stayed(comparison)}"
-    opening = f"it is the baseline, and of {_settings(len(others))} more that stayed healthy"
+        return f"{it_is}no other setting {_stayed(comparison)}"
+    opening = f"{it_is}of {_settings(len(others))} more that stayed healthy"
     if comparison.untested:
         return f"{opening} none was tested against it: {comparison.untested}"
     if all(row.difference is None or row.difference.n < PROOF_NEEDS_SEEDS for row in others):
@@ -165,7 +168,7 @@ def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> s
     if not surely:
         return f"{opening} none differs from it by more than chance"
     return (
-        f"it is the baseline, and {surely} of {_settings(len(others))} more that stayed healthy "
+        f"{it_is}{surely} of {_settings(len(others))} more that stayed healthy "
         f"{'is' if surely == 1 else 'are'} behind it by more than chance"
     )
 

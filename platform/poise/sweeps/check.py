@@ -14,7 +14,7 @@ from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
 from poise.config.metrics import EVALUATION, LABELLED
 from poise.config.space import Sampler
-from poise.sweeps.settings import baseline_of, cross_settings, value_of
+from poise.sweeps.settings import ablation_settings, baseline_of, value_of
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
@@ -70,7 +70,7 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
                 f"{source}: {written}: an ablation runs every setting once with each seed, "
                 f"whatever others measure; leave it out, or choose with `poise sweep {source}`"
             )
-    cross_settings(space, source)
+    ablation_settings(space, recipe, source)
     for key, value in baseline_of(space, recipe).items():
         values = space.parameters[key].values or ()
         if value not in values:

@@ -20,7 +20,7 @@ from poise.sweeps.outcomes import (
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.setting_rows import Comparison, SettingRow
 from poise.sweeps.standing import standing
-from poise.sweeps.wording import describe, short_names
+from poise.sweeps.wording import named, setting_label
 
 
 def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
@@ -35,10 +35,9 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
         by_setting.setdefault(record.trial.setting, []).append(record)
     untested = _untested(study)
     rows = _with_differences([_row(study, trials) for trials in by_setting.values()], not untested)
-    keys = list(study.space.parameters)
     comparison = Comparison(
         *study.space.goal,
-        names=dict(zip(keys, short_names(keys), strict=True)),
+        names=named(study.space.parameters),
         rows=tuple(rows),
         standing=standing(study, records),
         condemned_as=condemned_as(records),
@@ -70,7 +69,7 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     known = [onset for onset in onsets if onset is not None]
     return SettingRow(
         setting=trials[0].trial.setting,
-        label=describe(settings),
+        label=setting_label(study, settings),
         settings=settings,
         is_baseline=settings == study.baseline,
         trials=tuple(record.trial.name for record in trials),

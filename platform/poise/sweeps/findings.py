@@ -20,19 +20,15 @@ from poise.sweeps.curves import (
     curves_of,
     points_per_curve,
 )
-from poise.sweeps.dose_response import (
-    DoseResponse,
-    PhaseDiagram,
-    by_importance,
-    dose_responses,
-    phase_diagram,
-)
+from poise.sweeps.dose_response import DoseResponse, dose_responses
+from poise.sweeps.importance import by_importance
 from poise.sweeps.outcomes import trained_metrics
+from poise.sweeps.phase_diagram import PhaseDiagram, phase_diagram
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.reproduction import Reproduction, reproduction
 from poise.sweeps.selection import Selection, select
 from poise.sweeps.setting_rows import Comparison
-from poise.sweeps.wording import NAMES, describe
+from poise.sweeps.wording import NAMES, held_baseline, setting_label
 from poise.training.checkpoint import History
 
 
@@ -94,6 +90,8 @@ class Findings:
     registered: str | None
     comparison: Comparison
     phase: PhaseDiagram | None
+    """None where nothing varies, or one setting at a time: then no two are crossed."""
+
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
     trials: tuple[TrialFinding, ...]
@@ -130,34 +128,41 @@ def find(
         environment: as ``describe_environment`` has it.
     """
     comparison = compare(study, records)
-    doses = dose_responses(study.space, records)
-    ranked = [key for key, _ in by_importance(study.space, records)]
-    decisive = next((dose for dose in doses if dose.key in ranked[:1]), None)
+    held = held_baseline(study)
+    doses = dose_responses(study.space, records, held)
     return Findings(
         study=study.name,
         question=study.space.question,
         published=study.space.published,
-        answer=answer(comparison, decisive),
+        answer=answer(comparison, None if held else _decisive(study, records, doses)),
         best=best.trial.name if best else None,
         registered=registered,
         comparison=comparison,
-        phase=phase_diagram(study.space, records),
+        phase=None if held else phase_diagram(study.space, records),
         settings=_settings(comparison, records, histories),
         doses=tuple(doses),
-        trials=_trials(records, histories),
+        trials=_trials(study, records, histories),
         selection=select(study.space, records),
         cost=cost(study, records),
         reproduction=reproduction(study, records, fingerprint, environment or {}),
-        advice=_advice(records),
+        advice=_advice(study, records),
         labels={**NAMES, **LABELS},
     )
 
 
-def _advice(records: Sequence[TrialRecord]) -> tuple[Advice, ...]:
+def _decisive(
+    study: Study, records: Sequence[TrialRecord], doses: Sequence[DoseResponse]
+) -> DoseResponse | None:
+    """Of the setting that matters most."""
+    ranked = [key for key, _ in by_importance(study.space, records)]
+    return next((dose for dose in doses if dose.key in ranked[:1]), None)
+
+
+def _advice(study: Study, records: Sequence[TrialRecord]) -> tuple[Advice, ...]:
     settings: dict[str, dict[str, None]] = {}
     for record in records:
         if record.verdict is not None and record.verdict.advice:
-            label = describe(record.trial.settings)
+            label = setting_label(study, record.trial.settings)
             settings.setdefault(record.verdict.advice, {})[label] = None
     return tuple(Advice(text, tuple(labels)) for text, labels in settings.items())
 
@@ -184,13 +189,13 @@ def _settings(
 
 
 def _trials(
-    records: Sequence[TrialRecord], histories: Mapping[str, History]
+    study: Study, records: Sequence[TrialRecord], histories: Mapping[str, History]
 ) -> tuple[TrialFinding, ...]:
     most = points_per_curve(len(records))
     return tuple(
         TrialFinding(
             record=record,
-            label=describe(record.trial.settings),
+            label=setting_label(study, record.trial.settings),
             onset_step=record.verdict.onset_step if record.verdict else None,
             metrics=trained_metrics(record, histories.get(record.trial.name, [])),
             curves=curves_of(histories.get(record.trial.name, []), most),

@@ -98,7 +98,7 @@ def _written_budget(study: Study) -> dict[str, Any]:
 
 def _command(study: Study, overrides: Sequence[str]) -> str:
     words = ["poise", study.command, _portable(study.source), *overrides]
-    planned = plan_settings(study.space, study.source, study.command)
+    planned = plan_settings(study.space, study.recipe, study.source, study.command)
     renumbered = bool(study.settings) and planned != study.settings
     return shlex.join(words) + (f"\n# {_RENUMBERED}" if renumbered else "")
 

@@ -17,7 +17,7 @@ from poise.sweeps.check import check_ablation, check_space
 from poise.sweeps.population import check_population
 from poise.sweeps.records import Command, Study
 from poise.sweeps.searching import scheduler
-from poise.sweeps.settings import Settings, cross_settings, draw_settings
+from poise.sweeps.settings import Settings, ablation_settings, draw_settings
 from poise.sweeps.sources import trial_source
 from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import check_builds
@@ -112,13 +112,20 @@ def check_settings(
     check_space(space, recipe, source)
     if command == "ablate":
         check_ablation(space, recipe, source)
-    return plan_settings(space, source, command)
+    elif space.design != "crossed":
+        raise PoiseError(
+            f"{source}: design={space.design}: a sweep draws its settings; leave it out, or run "
+            f"`poise ablate`"
+        )
+    return plan_settings(space, recipe, source, command)
 
 
-def plan_settings(space: Space, source: str, command: Command) -> tuple[Settings, ...]:
+def plan_settings(
+    space: Space, recipe: Recipe, source: str, command: Command
+) -> tuple[Settings, ...]:
     """What is decided before the first trial, by number."""
     if command == "ablate":
-        return tuple(cross_settings(space, source))
+        return tuple(ablation_settings(space, recipe, source))
     return tuple(draw_settings(space)) if space.searcher.name == "random" else ()
 
 

@@ -64,12 +64,26 @@ def draw_settings(space: Space) -> list[Settings]:
     return [{key: settings[key] for key in space.parameters} for settings in drawn]
 
 
-def cross_settings(space: Space, source: str) -> list[Settings]:
-    """The settings of an ablation: every value with every other.
+def ablation_settings(space: Space, recipe: Recipe, source: str) -> list[Settings]:
+    """The settings of an ablation: every value with every other, or one change at a time.
 
     Raises:
         PoiseError: a parameter is a range, of which there is no every.
     """
+    values = _listed_values(space, source)
+    if space.design == "crossed":
+        return list(_product(values))
+    baseline = baseline_of(space, recipe)
+    changed = [
+        {**baseline, key: value}
+        for key in values
+        for value in values[key]
+        if value != baseline[key]
+    ]
+    return [baseline, *changed]
+
+
+def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
     for key, sampler in space.parameters.items():
         if sampler.values is None:
             raise PoiseError(
@@ -77,7 +91,7 @@ def cross_settings(space: Space, source: str) -> list[Settings]:
                 f"runs every value: list some ({{grid_search: [{sampler.arguments[0]}, …]}}), or "
                 f"draw with `poise sweep {source}`"
             )
-    return list(_product({key: sampler.values or () for key, sampler in space.parameters.items()}))
+    return {key: sampler.values or () for key, sampler in space.parameters.items()}
 
 
 def _product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:

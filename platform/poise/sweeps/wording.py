@@ -7,7 +7,8 @@ those.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from poise.sweeps.records import Change
+from poise.sweeps.records import Change, Study
+from poise.sweeps.settings import Settings
 
 NAMES = {
     "eval/knn_top1": "k-NN",
@@ -30,6 +31,12 @@ def short_names(keys: Sequence[str]) -> list[str]:
     ]
 
 
+def named(keys: Iterable[str]) -> dict[str, str]:
+    """Dotted key → short name."""
+    keys = list(keys)
+    return dict(zip(keys, short_names(keys), strict=True))
+
+
 def plain(value: Any) -> str:
     """A setting's value for a person."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -37,9 +44,26 @@ def plain(value: Any) -> str:
 
 def describe(settings: Mapping[str, Any]) -> str:
     """Settings under their short names: ``center_momentum=0.9, teacher_temp=0.04``."""
-    names = short_names(list(settings))
-    pairs = zip(names, settings.values(), strict=True)
-    return ", ".join(f"{name}={plain(value)}" for name, value in pairs)
+    names = named(settings)
+    return ", ".join(f"{names[key]}={plain(value)}" for key, value in settings.items())
+
+
+UNCHANGED = "the baseline"
+"""What a study that changes one setting at a time calls the one that changes nothing."""
+
+
+def held_baseline(study: Study) -> Settings | None:
+    """What stays as it is while one setting changes; none where all change together."""
+    return study.baseline if study.space.design == "one_at_a_time" else None
+
+
+def setting_label(study: Study, settings: Mapping[str, Any]) -> str:
+    """A setting in words: its values, or only what it changes where that is one thing."""
+    baseline, names = held_baseline(study), named(settings)
+    if baseline is None:
+        return describe(settings)
+    changed = [key for key, value in settings.items() if value != baseline[key]]
+    return ", ".join(f"{names[key]}={plain(settings[key])}" for key in changed) or UNCHANGED
 
 
 def described(changes: Iterable[Change]) -> str:

@@ -15,9 +15,10 @@ from poise.sweeps.digits import (
     shown,
     signed,
 )
-from poise.sweeps.dose_response import DoseResponse, PhaseCell, PhaseDiagram
+from poise.sweeps.dose_response import DoseResponse
 from poise.sweeps.estimates import Difference, Estimate
 from poise.sweeps.findings import Findings, SettingCurves
+from poise.sweeps.phase_diagram import PhaseCell, PhaseDiagram
 from poise.sweeps.report.markup import beside, inline, table
 from poise.sweeps.report.sentences import COURSE, HOW_SURE, advised, label
 from poise.sweeps.setting_rows import SettingRow
@@ -153,8 +154,8 @@ def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
             for dose in response.doses
         ),
     )
-    if response.pooled:
-        yield from (inline(_pooled(response.pooled)), "")
+    if note := _pooled(response.pooled) + _held(response.held):
+        yield from (inline(note.strip()), "")
 
 
 def _sure(found: Estimate | Difference, of: int, decimals: int) -> str:
@@ -170,3 +171,7 @@ def _counts(verdicts: dict[str, int]) -> str:
 
 def _pooled(names: Sequence[str]) -> str:
     return f" Pooled over {', '.join(names)}." if names else ""
+
+
+def _held(names: Sequence[str]) -> str:
+    return f" As in the baseline: {', '.join(names)}." if names else ""

@@ -39,13 +39,14 @@ def doses(findings: Findings) -> Section | None:
 def _chart(
     number: int, response: DoseResponse, metric: str, found: Comparison, share: float
 ) -> Chart:
-    pooled = f", averaged over {listed(response.pooled)}" if response.pooled else ""
+    rest = f", averaged over {listed(response.pooled)}" if response.pooled else ""
+    rest += f", {listed(response.held)} as in the baseline" if response.held else ""
     return Chart(
         f"dose-{number}",
         _figure(response, metric, found.condemned_as),
         _conclusion(response, metric, found),
         f"{capitalized(metric)} and the share of trials that {found.failed}, over {response.name}"
-        f"{pooled}. Bars are 95 % intervals: a guide, where the table of settings is the test.",
+        f"{rest}. Bars are 95 % intervals: a guide, where the table of settings is the test.",
         table(
             f"Dose and response of {response.name}",
             [response.name, metric, found.condemned_as],

@@ -8,8 +8,8 @@ from itertools import pairwise
 from plotly.graph_objects import Figure, Heatmap
 
 from poise.sweeps.digits import certainty, chance, counted, shown
-from poise.sweeps.dose_response import PhaseCell, PhaseDiagram
 from poise.sweeps.findings import Findings
+from poise.sweeps.phase_diagram import PhaseCell, PhaseDiagram
 from poise.sweeps.report.figures import frame
 from poise.sweeps.report.looks import look
 from poise.sweeps.report.pieces import Cell, Chart, Section, literal, table
