@@ -4,23 +4,20 @@ In: a model and labelled datasets. Out: figures with their protocol, for people 
 comes after it.
 """
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.console import print_table
 from poise.cli.evaluate_attention import attention
 from poise.cli.evaluate_probe import attentive, finetune, linear
 from poise.cli.keeping import (
-    accuracy_cells,
     keep_figures,
     other_dataset,
     pretraining_dataset,
     reads_over_ray,
 )
-from poise.cli.measuring import image_progress, normalization_of
+from poise.cli.measuring import JsonOption, RayOption, image_progress, normalization_of
+from poise.cli.telling import print_json, print_knn
 
 if TYPE_CHECKING:
     from poise.evaluation.knn_report import KnnReport
@@ -57,11 +54,8 @@ def knn(
     k: Annotated[
         list[int], typer.Option(min=1, help="Neighbours that vote; may be given several times.")
     ] = [10, 20, 100, 200],  # noqa: B006 - typer reads it once, nobody changes it
-    ray: Annotated[
-        bool | None,
-        typer.Option(help="Read images over Ray; default: on a cluster, or where it pays."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ray: RayOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Classify images by their nearest neighbours' labels (protocol knn/dino-v1).
 
@@ -71,7 +65,7 @@ def knn(
     Example: poise evaluate knn models:/shapes-vit/1 data/shapes-test --k 20
     """
     report, run_id = _measure(model, dataset, bank, list(dict.fromkeys(features or ())), k, ray)
-    _tell(model, run_id, report, as_json)
+    (print_json if as_json else print_knn)(model, run_id, report)
 
 
 def _measure(
@@ -102,35 +96,3 @@ def _measure(
             over_ray,
         )
     return report, keep_figures(config, report)
-
-
-def _tell(model: str, run_id: str | None, report: "KnnReport", as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
-    else:
-        _print(model, run_id, report)
-
-
-def _print(model: str, run_id: str | None, report: "KnnReport") -> None:
-    changed = f" with {' '.join(report.changed)}" if report.changed else ""
-    print(f"protocol  {report.protocol}{changed}, images of {report.image_px} px")
-    print(f"model     {model}")
-    print(f"run       {run_id or 'unknown here; nothing was logged'}")
-    print(f"queries   {report.query_images} images of {report.dataset}")
-    voting = ", each image without itself (leave-one-out)" if report.leave_one_out else ""
-    print(f"bank      {report.bank_images} images of {report.bank}{voting}")
-    print(f"classes   {report.num_classes}, chance {100 / report.num_classes:.2f} %\n")
-    headers = ("feature", "k", "top-1 %", "95 % interval", "top-5 %", "95 % interval")
-    print_table(
-        headers,
-        [
-            (
-                row.feature,
-                row.k,
-                *(cell for accuracy in (row.top1, row.top5) for cell in accuracy_cells(accuracy)),
-            )
-            for row in report.rows
-        ],
-    )
-    if report.rows[-1].k > report.bank_images:
-        print(f"\na k above {report.bank_images} means the whole bank")

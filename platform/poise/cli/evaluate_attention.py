@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import print_table
-from poise.cli.measuring import image_progress, normalization_of
+from poise.cli.measuring import JsonOption, image_progress, normalization_of
 from poise.config.errors import PoiseError
 from poise.evaluation.naming import as_name
 
@@ -76,7 +76,7 @@ def attention(
         Path | None,
         typer.Option(help="Folder for files and pictures; default: attention-DATASET."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure where tokens look, per block and head (protocol attention/beyond-cls-v1).
 

@@ -68,8 +68,3 @@ def keep_figures(config: dict[str, Any], report: Any) -> str | None:
         path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
         log_evaluation(run_id, figures, [path], f"probes/{report.measurement}")
     return run_id
-
-
-def accuracy_cells(accuracy: Any) -> tuple[float, str]:
-    """An ``Accuracy`` as two cells of a table."""
-    return round(accuracy.percent, 2), f"{accuracy.low:.2f} – {accuracy.high:.2f}"

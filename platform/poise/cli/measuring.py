@@ -1,16 +1,24 @@
 """What the commands of `poise evaluate` share.
 
-In: a package's config; how many images there are. Out: what prepares its images; progress for
-people. Next: `poise.cli.evaluate`.
+In: a package's config; how many images there are. Out: options; what prepares the images;
+progress for people. Next: `poise.cli.evaluate`.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from poise.cli.console import is_terminal
 from poise.config.errors import PoiseError
+
+RayOption = Annotated[
+    bool | None,
+    typer.Option(help="Read images over Ray; default: on a cluster, or where it pays."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], list[float]]:
