@@ -84,10 +84,29 @@ def test_the_high_end_of_randint_is_left_out() -> None:
         check_space(spaces[1], watched_recipe(), "a.yaml")
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("knn", "; did you mean 'eval/knn_top1' or 'eval/knn_top5'?"),
+        ("rankme", "; did you mean 'eval/rankme' or 'features/rankme'?"),
+        ("zzz", ""),
+    ],
+)
+def test_an_unknown_metric_is_answered_with_the_nearest_and_where_all_are_listed(
+    written: str, hint: str
+) -> None:
+    with pytest.raises(PoiseError) as caught:
+        check_space(make_space(metric=written), watched_recipe(), "a.yaml")
+    assert str(caught.value) == (
+        f"a.yaml: metric: no run of this recipe logs '{written}'{hint or ';'} "
+        "docs/diagnostics.md lists all metrics"
+    )
+
+
 def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None:
     with pytest.raises(PoiseError, match=r"'eval/knn_top2'; did you mean 'eval/knn_top"):
         check_space(make_space(metric="eval/knn_top2"), watched_recipe(), "a.yaml")
-    with pytest.raises(PoiseError, match="no run logs 'teacher/entropy'"):
+    with pytest.raises(PoiseError, match="no run of this recipe logs 'teacher/entropy'"):
         check_space(make_space(metric="teacher/entropy"), masked_recipe(), "a.yaml")
     ratios = {"objective.mask_ratio": {"choice": [0.5, 0.75]}}
     check_space(make_space(ratios, metric="loss/over_mean_patch"), masked_recipe(), "a.yaml")

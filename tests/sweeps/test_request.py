@@ -19,7 +19,7 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
         ("concurrency=0", "command line: concurrency=0 must be at least 1"),
         ("seed=1", "seed=1: a study runs each setting with every one of its `seeds`; did you mean "
          "seeds=[1]?"),
-        ("metric=eval/knn_top", f"{space_file} with metric=eval/knn_top: metric: no run logs"),
+        ("metric=eval/knn_top", f"{space_file} with metric=eval/knn_top: metric: no run of"),
         ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
     ):  # fmt: skip
         with pytest.raises(PoiseError, match=re.escape(message)):

@@ -68,12 +68,29 @@ def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
     return ".".join(parts)
 
 
-def nearest(key: str, names: Sequence[str]) -> str:
-    """The end of a message about an unknown name: ``; did you mean 'x'?``, or nothing."""
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
-    by_leaf = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    found = by_leaf[:1] or close
-    return f"; did you mean '{found[0]}'?" if found else ""
+def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
+    """The end of a message about an unknown name: ``; did you mean 'x' or 'y'?``, or nothing.
+
+    Args:
+        key: the unknown name.
+        names: that there are.
+        most: of them to name.
+    """
+    found = _alike(key, names, most)
+    quoted = [f"'{name}'" for name in names if name in found]  # equally near, the first is first
+    return f"; did you mean {' or '.join(quoted[:most])}?" if quoted else ""
+
+
+def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
+    """By the same last part, by the whole, or else (``knn``) as a piece of a last part."""
+    same_leaf = [name for name in names if _leaf(name) == _leaf(key)]
+    close = difflib.get_close_matches(key, names, n=most, cutoff=0.4)
+    return same_leaf or close or [name for name in names if _leaf(key) in _leaf(name)]
+
+
+def _leaf(name: str) -> str:
+    """The last part of a setting's key, or of a metric's name."""
+    return name.replace("/", ".").rpartition(".")[2]
 
 
 def _narrowed(

@@ -84,8 +84,11 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
     metrics = recipe.signals.metrics(recipe.data.views)
     for metric in space.metric:
         if metric not in metrics:
-            hint = nearest(metric, metrics) or f"; there are {', '.join(metrics)}"
-            raise PoiseError(f"{source}: metric: no run logs '{metric}'{hint}")
+            hint = nearest(metric, metrics, most=2)
+            raise PoiseError(
+                f"{source}: metric: no run of this recipe logs '{metric}'{hint or ';'} "
+                "docs/diagnostics.md lists all metrics"
+            )
         if metric in EVALUATION and recipe.evaluation.every_epochs is None:
             raise PoiseError(
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
