@@ -1,7 +1,11 @@
+import csv
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from poise.config import PoiseError
@@ -19,6 +23,31 @@ def test_a_store_that_has_no_run_of_a_study_is_named(space_file: Path, tmp_path:
     begin_study(str(space_file), name="a")
     with pytest.raises(PoiseError, match=f"report a: MLflow at sqlite:.*{tmp_path.name}.* has no "):
         report_study("a")
+
+
+def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_it_is_killed(
+    space_file: Path, migrated_file: Path
+) -> None:
+    study = begin_study(str(space_file), name="a")
+    shutil.copy(migrated_file, study.folder.parent / "mlflow.db")
+    first, second = study.trials
+    study.write(replace(make_record(first.name, 30.0), trial=first))
+    study.write(replace(make_record(second.name, state="running", verdict=None), trial=second))
+    run = create_study_run(open_store(), "scenes", study.name, study.folder)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as holder:
+        started_s = psutil.Process(holder.pid).create_time() - psutil.boot_time()
+        set_tags(run, {"poise.pid": holder.pid, "poise.process_started_s": started_s})
+        text = report_study("a").page.with_name("report.md").read_text()
+        assert "**Not over.** The study is running: 1 of 2 trials has ended; 1 is running." in text
+        assert "interrupted" not in text and "--resume" not in text
+        holder.kill()
+    page = report_study("a").page
+    assert "1 was interrupted; go on with `poise sweep --resume a`" in (
+        page.with_name("report.md").read_text()
+    )
+    lines = page.with_name("report.csv").read_text().splitlines()
+    states = [row["state"] for row in csv.DictReader(lines)]
+    assert states == ["finished", "interrupted"]
 
 
 def test_a_report_names_the_trial_that_was_registered_though_another_is_better_since(

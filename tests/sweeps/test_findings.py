@@ -224,7 +224,7 @@ def test_what_is_not_finite_is_an_empty_cell() -> None:
 
 def test_what_was_measured_before_training_is_no_result_of_it() -> None:
     both = {METRIC: 39.5, "untrained/knn_top1": 39.5, ENTROPY: 0.9}
-    lost = trial_record(0, 0, None, None, state="running", step=16, metrics=both)
+    lost = trial_record(0, 0, None, None, state="interrupted", step=16, metrics=both)
     untrained: History = [(0, both), (16, {ENTROPY: 0.9})]
     for history in (untrained, []):
         found = find(make_study(), [lost], {"t01-s0": history})

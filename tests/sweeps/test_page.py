@@ -181,7 +181,7 @@ def failed(record: TrialRecord) -> TrialRecord:
 
 
 def running(record: TrialRecord) -> TrialRecord:
-    return replace(record, state="running", verdict=None, metrics={}, step=0, run_id=None)
+    return replace(record, state="interrupted", verdict=None, metrics={}, step=0, run_id=None)
 
 
 def condemned(record: TrialRecord) -> TrialRecord:

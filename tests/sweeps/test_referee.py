@@ -90,7 +90,7 @@ def test_what_an_interrupted_trial_spent_is_written_down(
     referee.end_interrupted()
     first, second = study.records()
     assert (first.state, first.step, first.seconds) == ("running", 40, 30.0)
-    assert first.metrics["eval/knn_top1"] == 40 and first.outcome == "interrupted"
+    assert first.metrics["eval/knn_top1"] == 40 and first.verdict is None
     assert (second.step, second.seconds) == (40, 0.0)
 
     spent = cost(study, study.records())

@@ -13,6 +13,7 @@ from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
 from poise.sweeps.standing import standing
+from poise.sweeps.standing import told as told_as_they_stand
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import SINGLE, seeded, trial_record
 
@@ -26,7 +27,7 @@ def study(seeds: int = 2, **changes: Any) -> Study:
 
 
 def interrupted(setting: int, seed: int) -> TrialRecord:
-    return trial_record(setting, seed, None, None, state="running", step=16)
+    return trial_record(setting, seed, None, None, state="interrupted", step=16)
 
 
 def test_what_is_left_is_counted_and_how_to_go_on_is_told() -> None:
@@ -41,6 +42,27 @@ def test_what_is_left_is_counted_and_how_to_go_on_is_told() -> None:
     failed = [*over[:-1], trial_record(3, 1, None, None, state="failed")]
     assert "7 of 8 trials have ended; 1 failed; go on" in standing(study(), failed).sentence
     assert standing(study(), failed).is_over
+
+
+def test_of_a_study_that_runs_nothing_was_interrupted_and_nobody_is_told_to_go_on() -> None:
+    # Asked for a report while it ran, it was called interrupted, with a command that was refused.
+    records = [*seeded(0, [20.0, 21.0]), replace(interrupted(1, 0), state="running")]
+    running = standing(study(), records, is_running=True)
+    assert running.sentence == (
+        "The study is running: 2 of 8 trials have ended; 1 is running and 5 have not begun."
+    )
+    notes = compare(study(), records, is_running=True).notes
+    assert any(note.startswith("1 of 8 trials is running (t02-s0): means") for note in notes)
+    assert records[-1].outcome == "running"
+    (*_, found) = told_as_they_stand(records, is_running=False)
+    assert (found.state, found.outcome) == ("interrupted", "interrupted")
+
+
+def test_a_study_that_is_between_two_trials_runs_as_well() -> None:
+    over = [record for setting in range(4) for record in seeded(setting, [20.0, 21.0])]
+    assert standing(study(), over, is_running=True).sentence == (
+        "The study is running: 8 of 8 trials have ended."
+    )
 
 
 def test_a_budget_that_is_spent_is_raised_to_go_on() -> None:

@@ -8,7 +8,7 @@ import typer
 def command(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")],
 ) -> None:
-    """Write the report of a STUDY, finished or not.
+    """Write the report of a STUDY, finished, running or interrupted.
 
     The report is one HTML file with interactive charts that works offline and prints well; beside
     it are the same in Markdown and a table of all trials as CSV. They are in the study's folder
@@ -19,7 +19,8 @@ def command(
     from poise.sweeps.report import report_study
 
     report = report_study(study)
-    for sentence in report.findings.answer:
+    unfinished = report.findings.comparison.standing.sentence
+    for sentence in (*([unfinished] if unfinished else []), *report.findings.answer):
         print(sentence)
     for path in report.files:
         print(f"wrote {path}")

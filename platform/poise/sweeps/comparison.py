@@ -23,12 +23,13 @@ from poise.sweeps.standing import standing
 from poise.sweeps.wording import named, setting_label
 
 
-def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
+def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:
     """Every setting over its seeds, held against the baseline where the study has one.
 
     Args:
         study: that asked.
         records: of its trials, in any state.
+        is_running: whether a process is at work on the study.
     """
     by_setting: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
@@ -39,7 +40,7 @@ def compare(study: Study, records: Sequence[TrialRecord]) -> Comparison:
         *study.space.goal,
         names=named(study.space.parameters),
         rows=tuple(rows),
-        standing=standing(study, records),
+        standing=standing(study, records, is_running),
         condemned_as=condemned_as(records),
         untested=untested,
         notes=(),
@@ -74,7 +75,7 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
         is_baseline=settings == study.baseline,
         trials=tuple(record.trial.name for record in trials),
         cut_off=sum(map(was_cut_off, trials)),
-        interrupted=sum(record.state == "running" for record in trials),
+        unended=sum(record.is_open for record in trials),
         values=values,
         mean=mean_interval(values.values()),
         untrained=mean_interval(untrained.values()),

@@ -115,6 +115,7 @@ def find(
     registered: str | None = None,
     fingerprint: str = "",
     environment: Mapping[str, Any] | None = None,
+    is_running: bool = False,
 ) -> Findings:
     """Looks at a study from every side.
 
@@ -126,8 +127,9 @@ def find(
         registered: ``models:/name/version`` of it.
         fingerprint: of the dataset.
         environment: as ``describe_environment`` has it.
+        is_running: whether a process is at work on the study.
     """
-    comparison = compare(study, records)
+    comparison = compare(study, records, is_running)
     held = held_baseline(study)
     doses = dose_responses(study.space, records, held)
     return Findings(

@@ -69,18 +69,27 @@ def _on_trials(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
             "condemned: their figures are of fewer steps and are in no mean, and whether they "
             "would have stayed healthy is open."
         )
-    failed = [record.trial.name for record in records if record.state == "failed"]
-    interrupted = [record.trial.name for record in records if record.state == "running"]
-    told = [f"{len(failed)} of {planned} trials failed ({_named(failed)})"] if failed else []
-    if interrupted:
-        of = "" if failed else f" of {planned} trials"
-        were = "was" if len(interrupted) == 1 else "were"
-        told.append(f"{len(interrupted)}{of} {were} interrupted ({_named(interrupted)})")
+    yield from _on_unended(records, planned)
+
+
+def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
+    """Trials that have no figure, or none yet."""
+    told: list[str] = []
+    for state, one, many in (
+        ("failed", "failed", "failed"),
+        ("running", "is running", "are running"),
+        ("interrupted", "was interrupted", "were interrupted"),
+    ):
+        trials = [record.trial.name for record in records if record.state == state]
+        if trials:
+            of = "" if told else f" of {planned} trials"
+            told.append(f"{len(trials)}{of} {one if len(trials) == 1 else many} ({_named(trials)})")
     if told:
+        is_running = any(record.state == "running" for record in records)
         rest = (
-            "means and differences are of the seeds that are left"
+            "means and differences are of the other seeds"
             if any(map(is_complete, records))
-            else "none is left to compare"
+            else f"none {'can be compared yet' if is_running else 'is left to compare'}"
         )
         yield f"{' and '.join(told)}: {rest}."
 

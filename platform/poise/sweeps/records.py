@@ -24,9 +24,9 @@ STUDY_FILE = "study.json"
 TRIAL_FILE = "trial.json"
 
 Command = Literal["sweep", "ablate"]
-State = Literal["running", "finished", "stopped", "failed"]
-"""``stopped``: early, by the scheduler or the ``CollapseStopper``. Whatever is still ``running``
-when nothing runs was interrupted."""
+State = Literal["running", "interrupted", "finished", "stopped", "failed"]
+"""``stopped``: early, by the scheduler or the ``CollapseStopper``. ``interrupted`` is never stored:
+it is what one that is stored as ``running`` was where nothing runs, see ``standing.told``."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class TrialRecord:
         return self.state in ("finished", "stopped")
 
     @property
+    def is_open(self) -> bool:
+        """Whether it began and has not ended."""
+        return self.state in ("running", "interrupted")
+
+    @property
     def outcome(self) -> str:
         """The verdict, or what came in its place.
 
@@ -90,7 +95,7 @@ class TrialRecord:
         if self.state == "failed":
             return "failed"
         if self.verdict is None:
-            return "interrupted"
+            return "running" if self.state == "running" else "interrupted"
         open_end = self.state == "stopped" and not self.verdict.condemned
         return f"{self.verdict.kind}{' (stopped early)' if open_end else ''}"
 

@@ -33,7 +33,7 @@ class SettingRow:
     cut_off: int
     """Trials that a scheduler ended with nothing wrong."""
 
-    interrupted: int
+    unended: int
     """Trials that began and have not ended."""
 
     values: dict[int, float | None]
@@ -65,9 +65,9 @@ class SettingRow:
     def is_healthy(self) -> bool:
         """Whether every seed was healthy to its end, of those that a scheduler let go there.
 
-        One that was interrupted may still come there, as one that has not begun.
+        One that has not ended may still come there, as one that has not begun.
         """
-        seeds = len(self.trials) - self.cut_off - self.interrupted
+        seeds = len(self.trials) - self.cut_off - self.unended
         return seeds > 0 and self.condemned.n == seeds and self.condemned.count == 0
 
 

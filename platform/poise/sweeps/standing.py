@@ -4,8 +4,8 @@ In: a study and its records. Out: ``Standing``. Next: the answer, the notes and 
 which may take what has not happened yet for a result.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.sources import count_trials
@@ -22,43 +22,71 @@ class Standing:
     planned_settings: int
     ended: int
     failed: int
+    running: int
     interrupted: int
+    is_running: bool
+    """Whether a process is at work on the study, perhaps between two trials."""
+
     go_on: str
-    """The command that runs what is left."""
+    """The command that runs what is left, once nothing runs."""
 
     @property
     def not_begun(self) -> int:
         """Trials that have no record."""
-        return self.planned - self.ended - self.failed - self.interrupted
+        return self.planned - self.ended - self.failed - self.running - self.interrupted
 
     @property
     def is_over(self) -> bool:
         """Whether every trial has ended or failed."""
-        return not (self.interrupted or self.not_begun)
+        return not (self.running or self.interrupted or self.not_begun)
 
     @property
     def sentence(self) -> str:
-        """What is left, and how to go on; empty where nothing is."""
+        """What is left, and how to go on; empty where nothing is and nothing runs."""
         left = [
-            told
-            for count, told in (
+            words
+            for count, words in (
                 (self.failed, f"{self.failed} failed"),
+                (self.running, f"{_counted(self.running, 'is', 'are')} running"),
                 (self.interrupted, f"{_counted(self.interrupted, 'was', 'were')} interrupted"),
                 (self.not_begun, f"{_counted(self.not_begun, 'has', 'have')} not begun"),
             )
             if count
         ]
-        if not left:
+        if not left and not self.is_running:
             return ""
         have = "has" if self.ended == 1 else "have"
-        return (
-            f"{self.ended} of {self.planned} trials {have} ended; {listed(left)}; go on with "
-            f"`{self.go_on}`."
-        )
+        rest = f"; {listed(left)}" if left else ""
+        counts = f"{self.ended} of {self.planned} trials {have} ended{rest}"
+        if self.is_running:
+            return f"The study is running: {counts}."
+        return f"{counts}; go on with `{self.go_on}`."
 
 
-def standing(study: Study, records: Sequence[TrialRecord]) -> Standing:
-    """How a study stands by its records."""
+def told(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
+    """Stored records as a person should read them.
+
+    Args:
+        records: of a study's trials.
+        is_running: whether a process is at work on the study; where none is, what is stored as
+            running was interrupted.
+    """
+    return [
+        replace(record, state="interrupted")
+        if record.state == "running" and not is_running
+        else record
+        for record in records
+    ]
+
+
+def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Standing:
+    """How a study stands.
+
+    Args:
+        study: that is meant.
+        records: of its trials, as they are told.
+        is_running: whether a process is at work on it.
+    """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
     settings = study.space.trials if study.decides_as_it_goes else len(study.settings)
@@ -69,7 +97,9 @@ def standing(study: Study, records: Sequence[TrialRecord]) -> Standing:
         planned_settings=max(settings, begun),
         ended=sum(record.is_done for record in records),
         failed=sum(record.state == "failed" for record in records),
-        interrupted=sum(record.state == "running" for record in records),
+        running=sum(record.state == "running" for record in records),
+        interrupted=sum(record.state == "interrupted" for record in records),
+        is_running=is_running,
         go_on=f"poise {study.command} --resume {study.name}{room}",
     )
 

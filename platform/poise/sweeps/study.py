@@ -36,6 +36,7 @@ from poise.sweeps.report import write_report
 from poise.sweeps.searching import TrialSearcher, scheduler
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import count_trials, trial_source
+from poise.sweeps.standing import told
 from poise.sweeps.trial import Context, total_steps_of, trainable
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import Link, study_link
@@ -257,7 +258,7 @@ def _concurrency(study: Study, say: Any) -> int:
 
 
 def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
-    records = study.records()
+    records = told(study.records(), is_running=False)
     best = best_of(records, *study.space.goal)
     registered = _register(study, run, best) if best is not None else None
     front = pareto_front(records, study.space.goals)

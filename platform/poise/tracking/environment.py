@@ -83,6 +83,12 @@ def controller_lives(tags: Mapping[str, str]) -> bool:
         return False
 
 
+def another_holds(tags: Mapping[str, str]) -> bool:
+    """Whether a living process of this machine, other than this one, holds a run."""
+    here = tags["poise.host"] == socket.gethostname()
+    return here and tags["poise.pid"] != str(os.getpid()) and controller_lives(tags)
+
+
 def _started_s(process: psutil.Process) -> float:
     """Seconds from boot to the process's start: unlike the time of day, no clock moves it."""
     return float(process.create_time() - psutil.boot_time())

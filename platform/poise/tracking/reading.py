@@ -9,6 +9,7 @@ in one query; a server is asked through the client, for several runs at a time.
 
 import json
 import math
+import socket
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 
 from poise.config import PoiseError
+from poise.tracking.environment import another_holds
 from poise.tracking.runs import Run, history, study_key, unclipped
 from poise.tracking.store import Store, explained, one_line, redacted
 from poise.training.checkpoint import History
@@ -42,6 +44,17 @@ def read_tags(run: Run) -> dict[str, str]:
     """What was said of a run."""
     with explained():
         return dict(run.store.client.get_run(run.run_id).data.tags)
+
+
+@explained()
+def is_carried_out(run: Run) -> bool:
+    """Whether another process is at work on a run.
+
+    Whether a process of another machine lives cannot be seen from here: there its status counts.
+    """
+    found = run.store.client.get_run(run.run_id)
+    elsewhere = found.data.tags["poise.host"] != socket.gethostname()
+    return found.info.status == "RUNNING" and (elsewhere or another_holds(found.data.tags))
 
 
 def read_json_file(run: Run, name: str) -> dict[str, Any]:

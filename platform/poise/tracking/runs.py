@@ -21,7 +21,7 @@ from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
 from poise.tracking.environment import (
-    controller_lives,
+    another_holds,
     controller_tags,
     describe_environment,
     holder_tags,
@@ -192,10 +192,7 @@ def _find_or_create(
 
 def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> str:
     run_id, known = str(run.info.run_id), run.data.tags
-    elsewhere = (
-        known["poise.pid"] != tags["poise.pid"] and known["poise.host"] == tags["poise.host"]
-    )
-    if run.info.status == "RUNNING" and elsewhere and controller_lives(known):
+    if run.info.status == "RUNNING" and another_holds(known):
         raise PoiseError(
             f"run '{run.info.run_name}' is in the hands of process {known['poise.pid']}; "
             "wait for it, stop it, or choose another name"

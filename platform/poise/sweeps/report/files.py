@@ -15,7 +15,8 @@ from poise.sweeps.records import Study, TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
 from poise.sweeps.report.table import render_csv
-from poise.tracking.reading import read_histories, read_json_file, read_tags
+from poise.sweeps.standing import told
+from poise.tracking.reading import is_carried_out, read_histories, read_json_file, read_tags
 from poise.tracking.runs import Run, log_files
 from poise.training.checkpoint import History
 
@@ -40,7 +41,7 @@ def write_report(study: Study, run: Run) -> Report:
     """Looks at everything that a study has stored, writes the files and logs them to its run.
 
     Args:
-        study: finished or not.
+        study: finished, running or interrupted.
         run: its own, in MLflow.
     """
     findings = find_stored(study, run)
@@ -58,7 +59,8 @@ def write_report(study: Study, run: Run) -> Report:
 
 def find_stored(study: Study, run: Run) -> Findings:
     """What a study found, of its records and its run."""
-    records, tags = study.records(), read_tags(run)
+    is_running, tags = is_carried_out(run), read_tags(run)
+    records = told(study.records(), is_running)
     registered = tags.get("poise.registered", "")
     return find(
         study,
@@ -68,6 +70,7 @@ def find_stored(study: Study, run: Run) -> Findings:
         registered=registered if registered.startswith("models:/") else None,
         fingerprint=tags.get("poise.dataset_fingerprint", ""),
         environment=read_json_file(run, "environment.json"),
+        is_running=is_running,
     )
 
 
