@@ -11,13 +11,14 @@ from poise.config.recipe import BackboneConfig, DataConfig, EvaluationConfig, Re
 from poise.config.views import ViewsConfig
 from poise.evaluation.knn_report import report_knn
 from poise.evaluation.online import online_probes
-from poise.evaluation.passes import evaluation_mode
+from poise.evaluation.passes import Bench, evaluation_mode
 from poise.evaluation.sets import open_knn_sets
 from poise.models.backbone import build_backbone
 from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset
 
 CPU = torch.device("cpu")
+BENCH = Bench(([0.5] * 3, [0.25] * 3), CPU)
 
 
 class MeanColour(nn.Module):
@@ -112,7 +113,7 @@ def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) 
     folder = make_dataset("colours", [0, 1, 2, 0, 1, 2, 0, 1])
     for max_queries in (None, 3):  # the same images, and some of them
         sets = open_knn_sets(folder, folder, image_px=16, max_queries=max_queries)
-        found = sets.features(MeanColour(), ([0.5] * 3, [0.25] * 3), CPU)
+        found = sets.features(MeanColour(), BENCH)
         assert found.own_rows is not None and (found.own_rows >= 0).all()
         assert torch.equal(found.bank_features[found.own_rows], found.query_features)
     assert sets.num_images == 11
@@ -121,7 +122,7 @@ def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) 
 def test_unlabelled_images_neither_vote_nor_ask(make_dataset: MakeDataset) -> None:
     folder = make_dataset("partly", [0, -1, 1, 2, -1, 0, 1])
     sets = open_knn_sets(folder, folder, image_px=16)
-    report = report_knn(MeanColour(), sets, ([0.5] * 3, [0.25] * 3), CPU, ks=(1, 2))
+    report = report_knn(MeanColour(), sets, BENCH, ks=(1, 2))
     assert (report.bank_images, report.query_images, report.leave_one_out) == (5, 5, True)
     assert [row.top1.percent for row in report.rows] == [80, 80]  # the one blue image is alone
 

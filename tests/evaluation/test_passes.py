@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from poise.data.dataset import ImageDataset
 from poise.evaluation.features import features_of
 from poise.evaluation.images import EvaluationImages
+from poise.evaluation.passes import Bench
 from poise.models.package import load_backbone
 from tests.evaluation.conftest import MakeDataset
 from tests.packages import save_package
@@ -29,16 +31,12 @@ def test_threads_change_neither_features_nor_their_order(
     backbone, _ = load_backbone(save_package(tmp_path / "vit"))
     dataset = ImageDataset.open(make_dataset("colours", [0, 1, 2] * 17))
     told: list[int] = []
-    found = features_of(
-        backbone, EvaluationImages(dataset, 16), NORMALIZATION, CPU, batch_size=4,
-        on_images=told.append,
-    )  # fmt: skip
+    bench = Bench(NORMALIZATION, CPU, on_images=told.append, batch_size=4)
+    found = features_of(backbone, EvaluationImages(dataset, 16), bench)
     assert torch.get_num_threads() == 2
     assert sum(told) == 51
     torch.set_num_threads(1)
-    alone = features_of(
-        backbone, EvaluationImages(dataset, 16), NORMALIZATION, CPU, batch_size=4
-    )  # fmt: skip
+    alone = features_of(backbone, EvaluationImages(dataset, 16), bench)
     assert torch.equal(found[0], alone[0])
     assert found[1].tolist() == [0, 1, 2] * 17
 
@@ -51,7 +49,10 @@ def test_a_pass_over_ray_gives_the_same_features_in_the_same_order(
     backbone, _ = load_backbone(save_package(tmp_path / "vit"))
     folder = make_dataset("colours", [0, 1, 2] * 17)
     images = EvaluationImages(ImageDataset.open(folder), 16)
-    here = features_of(backbone, images, NORMALIZATION, CPU, batch_size=2)
-    over_ray = features_of(backbone, images, NORMALIZATION, CPU, batch_size=2, over_ray=True)
+    told: list[int] = []
+    bench = Bench(NORMALIZATION, CPU, on_images=told.append, batch_size=2)
+    here = features_of(backbone, images, bench)
+    over_ray = features_of(backbone, images, replace(bench, over_ray=True))
+    assert sum(told) == 2 * 51  # by this process, wherever the images are read
     assert torch.equal(here[0], over_ray[0])
     assert torch.equal(here[1], over_ray[1])

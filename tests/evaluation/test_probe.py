@@ -11,7 +11,8 @@ from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation import probe
 from poise.evaluation.images import EvaluationImages
-from poise.evaluation.probe import Bench, report_probe, train_cached
+from poise.evaluation.passes import Bench
+from poise.evaluation.probe import report_probe, train_cached
 from poise.evaluation.probe_report import ProbeReport
 from poise.evaluation.probe_sets import ProbeSets, open_probe_sets
 from poise.evaluation.protocols import PROTOCOLS, find_protocol, probe_recipe, published_feature

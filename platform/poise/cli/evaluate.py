@@ -75,6 +75,7 @@ def _measure(
     import torch
 
     from poise.evaluation.knn_report import report_knn
+    from poise.evaluation.passes import Bench
     from poise.evaluation.sets import open_knn_sets
     from poise.tracking.fetch import load_model
 
@@ -83,16 +84,8 @@ def _measure(
     sets = open_knn_sets(dataset, bank or pretraining_dataset(config, model, "--bank"), image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     over_ray = reads_over_ray(ray, sets.num_images)
+    changed = other_dataset(config, "--bank", bank)
     with image_progress(sets.num_images * max(1, len(features))) as on_images:
-        report = report_knn(
-            backbone.to(device),
-            sets,
-            normalization_of(config, model),
-            device,
-            k,
-            features,
-            other_dataset(config, "--bank", bank),
-            on_images,
-            over_ray,
-        )
+        bench = Bench(normalization_of(config, model), device, over_ray, on_images)
+        report = report_knn(backbone.to(device), sets, bench, k, features, changed)
     return report, keep_figures(config, report)

@@ -116,7 +116,8 @@ def _carry_out(
 ) -> ProbeReport:
     import torch
 
-    from poise.evaluation.probe import Bench, report_probe, train_cached
+    from poise.evaluation.passes import Bench
+    from poise.evaluation.probe import report_probe, train_cached
     from poise.evaluation.probe_sets import open_probe_sets
     from poise.evaluation.protocols import PROTOCOLS
 

@@ -11,6 +11,7 @@ lost actor is started again and its slices are read again.
 import os
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.ray_runtime import start_ray
 from poise.evaluation.images import EvaluationImages, num_cpus
-from poise.evaluation.passes import Normalization, Outputs, pass_here
+from poise.evaluation.passes import Bench, Outputs, no_progress, pass_here
 
 _SLICE_BATCHES = 8  # of a task: long enough that a task's own cost of milliseconds is nothing
 _IN_FLIGHT = 2  # tasks per actor, so that none waits for the driver
@@ -47,32 +48,28 @@ def pays(num_images: int) -> bool:
 
 
 def pass_over_ray(
-    reader: nn.Module,
-    images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    batch_size: int,
-    bf16: bool,
+    reader: nn.Module, images: EvaluationImages, bench: Bench
 ) -> Iterator[tuple[Outputs, Tensor]]:
     """``image_pass`` on every GPU of the cluster, or else on every CPU."""
     start_ray()
-    slice_size = _SLICE_BATCHES * batch_size
+    slice_size = _SLICE_BATCHES * bench.images_at_once
     slices = [
         images.sample_ids[start : start + slice_size] for start in range(0, len(images), slice_size)
     ]
     shared = ray.put(reader.cpu())
-    reader.to(device)
-    folder = images.folder.absolute()
-    settings = (shared, folder, images.image_px, normalization, batch_size, bf16)
+    reader.to(bench.device)
+    # Batches stay this bench's on another kind of device; who is told of them stays here.
+    travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress)
+    settings = (shared, images.folder.absolute(), images.image_px, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
     waiting: deque[ray.ObjectRef] = deque()
     try:
         for number, sample_ids in enumerate(slices):
             waiting.append(actors[number % len(actors)].read.remote(sample_ids))
             if len(waiting) > _IN_FLIGHT * len(actors):
-                yield from _answered(ray.get(waiting.popleft()), device)
+                yield from _answered(ray.get(waiting.popleft()), bench.device)
         while waiting:
-            yield from _answered(ray.get(waiting.popleft()), device)
+            yield from _answered(ray.get(waiting.popleft()), bench.device)
     finally:
         for actor in actors:
             ray.kill(actor)
@@ -109,21 +106,13 @@ def _answered(answer: Answer, device: torch.device) -> Iterator[tuple[Outputs, T
 class _Reader:
     """Holds the reader in a process of its own."""
 
-    def __init__(
-        self,
-        reader: nn.Module,
-        folder: Path,
-        image_px: int,
-        normalization: Normalization,
-        batch_size: int,
-        bf16: bool,
-    ) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self._device.type == "cpu":
+    def __init__(self, reader: nn.Module, folder: Path, image_px: int, bench: Bench) -> None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cpu":
             torch.set_num_threads(1)  # it claimed one CPU
-        self._module = reader.to(self._device)
+        self._module = reader.to(device)
         self._open = (folder, image_px)
-        self._settings = (normalization, self._device, batch_size, bf16)
+        self._bench = replace(bench, device=device)
         self._images: EvaluationImages | None = None
 
     def read(self, sample_ids: NDArray[np.int64]) -> Answer:
@@ -132,7 +121,7 @@ class _Reader:
             images = self._slice(sample_ids)
             return [
                 ({name: tensor.cpu().numpy() for name, tensor in outputs.items()}, labels.numpy())
-                for outputs, labels in pass_here(self._module, images, *self._settings)
+                for outputs, labels in pass_here(self._module, images, self._bench)
             ]
         except PoiseError as error:
             return str(error)

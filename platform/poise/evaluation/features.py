@@ -3,55 +3,32 @@
 In: a backbone and images. Out: features and labels. Next: ``poise.evaluation.knn``.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.evaluation.images import EvaluationImages
-from poise.evaluation.passes import (
-    Normalization,
-    evaluation_mode,
-    image_pass,
-    no_progress,
-)
+from poise.evaluation.passes import Bench, image_pass
 from poise.models.readout import Readout, check_feature, default_feature
 
 
 def features_of(
-    backbone: nn.Module,
-    images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    batch_size: int | None = None,
-    bf16: bool = False,
-    on_images: Callable[[int], None] = no_progress,
-    over_ray: bool = False,
+    backbone: nn.Module, images: EvaluationImages, bench: Bench
 ) -> tuple[Tensor, Tensor]:
     """The backbone's features of whole images, in evaluation mode.
 
     Args:
-        backbone: on ``device``; its modules get their modes back afterwards.
+        backbone: on the bench's device; its modules get their modes back afterwards.
         images: what to look at.
-        normalization: channel mean and std.
-        device: where to compute.
-        batch_size: images at once; none means what suits the device.
-        bf16: computes under bfloat16 autocast; the published evaluation is float32.
-        on_images: is told after each batch how many images it had.
-        over_ray: spreads the images over the Ray cluster; the features are the same.
+        bench: where and how they are read.
 
     Returns:
-        features float32 [n, D] on ``device`` and labels int64 [n] (-1 unknown), by sample id.
+        features float32 [n, D] on the device and labels int64 [n] (-1 unknown), by sample id.
     """
     found, all_labels = [], []
-    reader = _Features(backbone)
-    with evaluation_mode(backbone):
-        for outputs, labels in image_pass(
-            reader, images, normalization, device, batch_size, bf16, on_images, over_ray
-        ):
-            found.append(outputs["features"].float())
-            all_labels.append(labels)
+    for outputs, labels in image_pass(_Features(backbone), images, bench):
+        found.append(outputs["features"].float())
+        all_labels.append(labels)
     return torch.cat(found), torch.cat(all_labels)
 
 

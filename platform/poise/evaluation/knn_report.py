@@ -3,10 +3,9 @@
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from poise.data.manifest import Manifest
@@ -14,7 +13,7 @@ from poise.evaluation.accuracy import Accuracy, accuracy
 from poise.evaluation.features import one_feature
 from poise.evaluation.knn import PROTOCOL, find_neighbors, vote
 from poise.evaluation.naming import as_name, measurement_name
-from poise.evaluation.passes import Normalization, no_progress
+from poise.evaluation.passes import Bench
 from poise.evaluation.sets import KnnFeatures, KnnSets
 from poise.models.readout import default_feature
 
@@ -84,26 +83,20 @@ class KnnReport:
 def report_knn(
     backbone: nn.Module,
     sets: KnnSets,
-    normalization: Normalization,
-    device: torch.device,
+    bench: Bench,
     ks: Sequence[int],
     features: Sequence[str] = (),
     changed: tuple[str, ...] = (),
-    on_images: Callable[[int], None] = no_progress,
-    over_ray: bool = False,
 ) -> KnnReport:
     """Measures a backbone.
 
     Args:
-        backbone: on ``device``.
+        backbone: on the bench's device.
         sets: bank and queries.
-        normalization: channel mean and std that the backbone was trained with.
-        device: where to compute.
+        bench: where and how images are read.
         ks: neighbours that vote, one row each.
         features: what is compared, each in a pass of its own; none means what the backbone gives.
         changed: what is not the default, for the report.
-        on_images: is told after each batch how many images it had.
-        over_ray: spreads the images over the Ray cluster.
 
     Raises:
         PoiseError: the backbone has no such feature.
@@ -113,7 +106,7 @@ def report_knn(
     readers = [one_feature(backbone, name, sets.bank.image_px) for name in names]
     rows: list[KnnRow] = []
     for name, reader in zip(names, readers, strict=True):
-        found = sets.features(reader, normalization, device, on_images, over_ray)
+        found = sets.features(reader, bench)
         rows.extend(_rows(name, found, ks))
     return KnnReport(
         protocol=PROTOCOL,

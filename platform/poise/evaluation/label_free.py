@@ -37,7 +37,7 @@ from poise.diagnostics.spectrum import rankme, singular_values
 from poise.diagnostics.view_agreement import lidar
 from poise.evaluation.features import features_of
 from poise.evaluation.images import CACHE_BYTES, Batch, EvaluationImages
-from poise.evaluation.passes import Normalization
+from poise.evaluation.passes import Bench, Normalization
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"
@@ -62,8 +62,8 @@ def lidar_probe(
     device: torch.device,
 ) -> Iterator[tuple[str, float]]:
     """Yields ``lidar``: from 1, collapsed, to min(images − 1, D). The modules keep their modes."""
-    at_once = max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS)
-    features, _ = features_of(backbone, views, normalization, device, at_once)
+    bench = Bench(normalization, device, batch_size=max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS))
+    features, _ = features_of(backbone, views, bench)
     yield "lidar", lidar(features.unflatten(0, (len(views), _LIDAR_VIEWS)).transpose(0, 1)).item()
 
 

@@ -22,7 +22,7 @@ from poise.evaluation.features import features_of
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.knn import knn_probe
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
-from poise.evaluation.passes import Normalization
+from poise.evaluation.passes import Bench, Normalization
 from poise.evaluation.ridge import ridge_probe
 from poise.evaluation.sets import KnnFeatures, KnnSets, check_knn_sets, open_knn_sets
 
@@ -72,10 +72,11 @@ class OnlineProbes:
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
         """Evaluates; the backbone gets its modes back."""
         self._images = self._images or _Images.open(self._recipe)
+        bench = Bench(self._normalization, device)
         if self._images.labelled is None:
-            bank, _ = features_of(backbone, self._images.bank, self._normalization, device)
+            bank, _ = features_of(backbone, self._images.bank, bench)
         else:
-            found = self._images.labelled.features(backbone, self._normalization, device)
+            found = self._images.labelled.features(backbone, bench)
             bank = found.bank_features
             yield from _labelled_probes(found, self._recipe.evaluation)
         yield from rankme_probe(bank)

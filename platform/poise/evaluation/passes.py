@@ -10,6 +10,7 @@ machine that others use too; figures are in ``docs/decisions/0006-probes.md``.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -30,55 +31,64 @@ def no_progress(images: int) -> None:
     """Tells nobody how many images are done."""
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Where and how images are read."""
+
+    normalization: Normalization
+    device: torch.device
+    """Where to compute, and where the outputs are."""
+
+    over_ray: bool = False
+    """Spreads slices of the images over the Ray cluster's processes. Batches are the same, and so
+    are the outputs on the same kind of device."""
+
+    on_images: Callable[[int], None] = no_progress
+    """Is told after each batch how many images it had."""
+
+    batch_size: int | None = None
+    """Images at once; none means what suits the device."""
+
+    @property
+    def images_at_once(self) -> int:
+        """What was asked for, or what suits the device."""
+        return self.batch_size or (_GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH)
+
+
 def image_pass(
-    reader: nn.Module,
-    images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    batch_size: int | None = None,
-    bf16: bool = False,
-    on_images: Callable[[int], None] = no_progress,
-    over_ray: bool = False,
+    reader: nn.Module, images: EvaluationImages, bench: Bench
 ) -> Iterator[tuple[Outputs, Tensor]]:
     """Yields what ``reader`` says of each batch, and its labels int64 [b], by sample id.
 
     Args:
-        reader: on ``device`` and in evaluation mode; images [b, 3, px, px] to ``Outputs``.
+        reader: on the bench's device; images [b, 3, px, px] to ``Outputs``. It reads in evaluation
+            mode, and its modules get their modes back afterwards.
         images: what to look at.
-        normalization: channel mean and std.
-        device: where to compute, and where the outputs are.
-        batch_size: images at once; none means what suits the device.
-        bf16: computes under bfloat16 autocast.
-        on_images: is told after each batch how many images it had.
-        over_ray: spreads slices of the images over the Ray cluster's processes. Batches are the
-            same, and so are the outputs on the same kind of device.
+        bench: where and how.
     """
-    batch_size = batch_size or (_GPU_BATCH if device.type == "cuda" else _CPU_BATCH)
-    if over_ray:
-        from poise.evaluation.distributed import pass_over_ray  # Ray is for those who ask
+    with evaluation_mode(reader):
+        if bench.over_ray:
+            from poise.evaluation.distributed import pass_over_ray  # Ray is for those who ask
 
-        found = pass_over_ray(reader, images, normalization, device, batch_size, bf16)
-    else:
-        found = pass_here(reader, images, normalization, device, batch_size, bf16)
-    for outputs, labels in found:
-        yield outputs, labels
-        on_images(len(labels))
+            found = pass_over_ray(reader, images, bench)
+        else:
+            found = pass_here(reader, images, bench)
+        for outputs, labels in found:
+            yield outputs, labels
+            bench.on_images(len(labels))
 
 
 def pass_here(
-    reader: nn.Module,
-    images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    batch_size: int,
-    bf16: bool,
+    reader: nn.Module, images: EvaluationImages, bench: Bench
 ) -> Iterator[tuple[Outputs, Tensor]]:
     """``image_pass`` in this process, with as many threads as PyTorch may use here."""
-    read = partial(_read, reader, normalization, device, bf16)
-    if device.type != "cpu":
-        yield from map(read, images.batches(batch_size))
+    read = partial(_read, reader, bench)
+    if bench.device.type != "cpu":
+        yield from map(read, images.batches(bench.images_at_once))
         return
-    pieces = (partial(_prepare_and_read, piece, read) for piece in images.pieces(batch_size))
+    pieces = (
+        partial(_prepare_and_read, piece, read) for piece in images.pieces(bench.images_at_once)
+    )
     with one_thread() as num_threads:
         yield from in_threads(pieces, num_threads, partial(torch.set_num_threads, 1))
 
@@ -90,16 +100,11 @@ def _prepare_and_read(
 
 
 @torch.no_grad()
-def _read(
-    reader: nn.Module,
-    normalization: Normalization,
-    device: torch.device,
-    bf16: bool,
-    batch: Batch,
-) -> tuple[Outputs, Tensor]:
+def _read(reader: nn.Module, bench: Bench, batch: Batch) -> tuple[Outputs, Tensor]:
     images, labels = batch
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        outputs: Outputs = reader(normalized(images.to(device), normalization))
+    # Figures are of float32, as published, whatever precision is in force around.
+    with torch.autocast(bench.device.type, enabled=False):
+        outputs: Outputs = reader(normalized(images.to(bench.device), bench.normalization))
     return outputs, labels
 
 

@@ -7,7 +7,6 @@ once, by the chosen heads alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import psutil
 import torch
@@ -20,7 +19,7 @@ from poise.data.photometry import Photometry, normalization
 from poise.evaluation.heads import train_heads
 from poise.evaluation.hits import Hits, best_answers, count_hits
 from poise.evaluation.images import EvaluationImages
-from poise.evaluation.passes import Normalization, evaluation_mode, image_pass, no_progress
+from poise.evaluation.passes import Bench, Outputs, image_pass
 from poise.evaluation.probe_report import ProbeReport, report_row
 from poise.evaluation.probe_sets import ProbeSets
 from poise.objectives import build_objective
@@ -31,42 +30,6 @@ _CHUNK = 1024  # cached images scored at once
 _SPARE = 0.4  # of the free memory, for cached features: they are held twice while joined
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Where and how images are read."""
-
-    normalization: Normalization
-    device: torch.device
-    over_ray: bool = False
-    on_images: Callable[[int], None] = no_progress
-
-    def answers(
-        self, objective: LabelledObjective, images: EvaluationImages
-    ) -> Iterator[tuple[Mapping[str, Tensor], Tensor]]:
-        """Yields the best answers of every head, and the labels, batch by batch."""
-        with evaluation_mode(objective):
-            yield from self._read(_Answers(objective), images)
-
-    def read(
-        self, reader: nn.Module, images: EvaluationImages
-    ) -> Iterator[tuple[Mapping[str, Tensor], Tensor]]:
-        """Yields what ``reader`` says of each batch, and the labels."""
-        with evaluation_mode(reader):
-            yield from self._read(reader, images)
-
-    def _read(
-        self, reader: nn.Module, images: EvaluationImages
-    ) -> Iterator[tuple[Mapping[str, Tensor], Tensor]]:
-        yield from image_pass(
-            reader,
-            images,
-            self.normalization,
-            self.device,
-            on_images=self.on_images,
-            over_ray=self.over_ray,
-        )
-
-
 class _Answers(nn.Module):
     def __init__(self, objective: LabelledObjective) -> None:
         super().__init__()
@@ -74,6 +37,13 @@ class _Answers(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return best_answers(self.objective.scores(images))
+
+
+def _answers(
+    objective: LabelledObjective, images: EvaluationImages, bench: Bench
+) -> Iterator[tuple[Outputs, Tensor]]:
+    """Yields the best answers of every head, and the labels, batch by batch."""
+    return image_pass(_Answers(objective), images, bench)
 
 
 def untrained(recipe: Recipe, device: torch.device) -> LabelledObjective:
@@ -102,7 +72,7 @@ def train_cached(
     _check_memory(objective, recipe.data.views.global_px, len(sets.train), bench.device)
     kept: dict[str, list[Tensor]] = {name: [] for name in objective.readout.names}
     all_labels = []
-    for outputs, labels in bench.read(objective.readout, sets.train):
+    for outputs, labels in image_pass(objective.readout, sets.train, bench):
         for name, output in outputs.items():
             kept[name].append(output.float())
         all_labels.append(labels)
@@ -149,13 +119,13 @@ def report_probe(
     rates = tuple(recipe.optimizer.base_lr * factor for factor in objective.lr_multipliers)
     if held_out is None:
         counted = len(rates) > 1
-        held_out = count_hits(bench.answers(objective, sets.held_out)) if counted else {}
+        held_out = count_hits(_answers(objective, sets.held_out, bench)) if counted else {}
     if len(rates) == 1:
         held_out = {}
     chosen = {name: hits.best for name, hits in held_out.items()}
     test = count_hits(
         ({name: one[:, [chosen.get(name, 0)]] for name, one in answers.items()}, labels)
-        for answers, labels in bench.answers(objective, sets.test)
+        for answers, labels in _answers(objective, sets.test, bench)
     )
     return ProbeReport(
         protocol=protocol,

@@ -5,7 +5,6 @@ In: folders of prepared datasets. Out: their images, then their features side by
 the command line.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.evaluation.features import features_of
 from poise.evaluation.images import EvaluationImages
-from poise.evaluation.passes import Normalization, no_progress
+from poise.evaluation.passes import Bench
 
 
 @dataclass(frozen=True)
@@ -53,24 +52,12 @@ class KnnSets:
         """Images that ``features`` goes through."""
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
 
-    def features(
-        self,
-        backbone: nn.Module,
-        normalization: Normalization,
-        device: torch.device,
-        on_images: Callable[[int], None] = no_progress,
-        over_ray: bool = False,
-    ) -> KnnFeatures:
+    def features(self, backbone: nn.Module, bench: Bench) -> KnnFeatures:
         """Both sets' features; one pass where bank and queries are the same images."""
-
-        def of(images: EvaluationImages) -> _Labelled:
-            found = features_of(
-                backbone, images, normalization, device, on_images=on_images, over_ray=over_ray
-            )
-            return _labelled(images, *found)
-
-        bank = of(self.bank)
-        queries = bank if self.queries is self.bank else of(self.queries)
+        bank = _labelled(self.bank, *features_of(backbone, self.bank, bench))
+        queries = bank
+        if self.queries is not self.bank:
+            queries = _labelled(self.queries, *features_of(backbone, self.queries, bench))
         own_rows = _rows_of(queries.sample_ids, bank.sample_ids) if self.shared else None
         return KnnFeatures(
             bank.features, bank.labels, queries.features, queries.labels, self.num_classes, own_rows
