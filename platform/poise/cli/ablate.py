@@ -1,27 +1,9 @@
 """``poise ablate``: every setting with every seed, each held against the baseline."""
 
-from poise.cli import studying
-from poise.cli.studying import (
-    Asked,
-    DryRunOption,
-    ExtendOption,
-    NameOption,
-    OnlyOption,
-    ResumeOption,
-    SettingsArgument,
-    SpaceArgument,
-)
+from poise.cli.study_verbs import study_command
 
-
-def command(
-    space: SpaceArgument = None,
-    settings: SettingsArgument = None,
-    name: NameOption = None,
-    resume: ResumeOption = False,
-    extend: ExtendOption = False,
-    only: OnlyOption = None,
-    dry_run: DryRunOption = False,
-) -> None:
+command = study_command(
+    "ablate",
     """Ablate: run every setting of a SPACE with each seed, and compare them with the baseline.
 
     Trials of one seed see the same images and the same crops, so that differences are paired.
@@ -32,6 +14,5 @@ def command(
     Example: poise ablate search_spaces/dino_sharpening_centering.yaml seeds=[0,1,2]
 
     Example: poise ablate --extend NAME seeds=[0,1,2,3,4]
-    """
-    words = [word for word in (space, *(settings or [])) if word is not None]
-    studying.conduct(Asked("ablate", words, name, resume, extend, only or (), dry_run))
+    """,
+)

@@ -1,16 +1,14 @@
-"""A study from the command line: what `poise sweep` and `poise ablate` have in common.
+"""A study from the command line: begun, finished or extended, and told.
 
-In: the words and options of the verb. Out: trials carried out, and their comparison printed. Next:
-a person.
+In: what was typed after `poise sweep` or `poise ablate`. Out: trials carried out, and their
+comparison printed. Next: a person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from poise.cli.console import print_table
 from poise.cli.main import resumable
@@ -21,46 +19,6 @@ if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
     from poise.sweeps.forecast import Forecast
     from poise.sweeps.records import Command
-
-SpaceArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="SPACE",
-        help="A space's YAML file; with --resume or --extend a study's name will do.",
-    ),
-]
-SettingsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="KEY=VALUE",
-        help="Changes to the space (seeds=[0,1,2]) or to its recipe (training.epochs=2).",
-    ),
-]
-NameOption = Annotated[
-    str | None, typer.Option(help="Name of the study; default: the space's name and the time.")
-]
-ResumeOption = Annotated[
-    bool,
-    typer.Option("--resume", help="Finish an interrupted study: NAME, or the latest of SPACE."),
-]
-ExtendOption = Annotated[
-    bool,
-    typer.Option("--extend", help="Add seeds or settings to the study NAME, and run those."),
-]
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="TRIAL | KEY=VALUE",
-        help="Run just these trials now (t03-s1, teacher_temp=0.04, seed=1); may be repeated.",
-    ),
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run", help="Print trials, steps, worker-hours and disk, and start nothing."
-    ),
-]
 
 
 @dataclass(frozen=True)
