@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from poise.cli.main import resumable, run
-from poise.cli.pretrain import RECIPE_FILE, _find, _what_is_lost, begin
+from poise.cli.over import RECIPE_FILE
+from poise.cli.pretrain import _find, _what_is_lost, begin
 from poise.cli.resuming import Wanted
 from poise.config import load_recipe
 from poise.training.checkpoint import RUN_FILE
@@ -115,7 +116,7 @@ def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
         os.utime(runs / name / RECIPE_FILE, (10 - age, 10 - age))
     assert _find(nothing) == (load_recipe(runs / "third" / RECIPE_FILE), "third")
     (runs / "third" / "checkpoint_1").mkdir()
-    ended = {"step": 8, "history": []}
+    ended = {"step": 8, "history": [[8, {"loss/total": 1.0}]]}
     (runs / "third" / "checkpoint_1" / RUN_FILE).write_text(json.dumps(ended))
     assert _find(nothing)[1] == "second"
     assert _find(Wanted("first", recipe_file))[1] == "first"

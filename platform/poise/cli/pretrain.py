@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poise.cli.main import resumable
+from poise.cli.over import RECIPE_FILE, how_it_ended, steps_kept, told
 from poise.cli.resuming import Wanted, read_words
 from poise.config.errors import PoiseError
 from poise.config.paths import check_run_name, home
@@ -15,8 +16,6 @@ from poise.config.paths import check_run_name, home
 if TYPE_CHECKING:
     from poise.config import Recipe
     from poise.tracking.pretraining import Finished
-
-RECIPE_FILE = "recipe.yaml"
 
 
 def command(
@@ -123,30 +122,19 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
 
 def _latest_unfinished(recipe: Recipe) -> str:
     from poise.config.loading import read_yaml
-    from poise.training.schedule import Timetable
-    from poise.training.worker import steps_per_epoch
 
-    total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
     begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
     of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
     for folder in of_recipe:
-        if _steps_kept(folder.name) < total_steps:
+        if how_it_ended(recipe, folder.name) is None:
             return folder.name
     seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
     raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
 
 
-def _steps_kept(run_name: str) -> int:
-    """How far the run's last checkpoint is; 0 where there is none."""
-    from poise.training.checkpoint import RUN_FILE, read_run
-
-    checkpoints = (home() / run_name).glob(f"*/{RUN_FILE}")
-    return max((int(read_run(path.parent)["step"]) for path in checkpoints), default=0)
-
-
 def _what_is_lost(run_name: str) -> str:
     """Of an interrupted run, in the words that follow `interrupted`."""
-    return "" if _steps_kept(run_name) else "before its first checkpoint: it will begin again"
+    return "" if steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 
 def _begun(run_name: str) -> Recipe:
@@ -168,6 +156,7 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.data.ray_runtime import start_ray
     from poise.tracking.ending import controlled, reconcile
     from poise.tracking.pretraining import pretrain
+    from poise.tracking.reading import find_finished
     from poise.tracking.runs import create_run
     from poise.tracking.store import open_store
     from poise.training.capacity import check_fits
@@ -177,12 +166,18 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
 
     store = open_store()
     reconcile(store)
+    experiment = Manifest.read(recipe.data.dataset).name
+    finished_id = find_finished(store, experiment, run_name)
+    ended = finished_id and how_it_ended(recipe, run_name, finished_id)
+    if ended:
+        print(told(recipe, run_name, ended))
+        _conclude(recipe, ended, run_name, register)
+        return
     start_ray()
     check_fits(recipe)
-    experiment = Manifest.read(recipe.data.dataset).name
     run = create_run(store, experiment, run_name, home() / run_name)
     total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
-    kept = _steps_kept(run_name)
+    kept = steps_kept(run_name)
     goes_on = f", {kept} of them done" if kept else ""
     images = recipe.training.batch_size
     print(f"run {run_name}: {total_steps} steps of {images} images{goes_on}", flush=True)

@@ -22,7 +22,7 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 
 from poise.config import PoiseError
 from poise.tracking.environment import another_holds
-from poise.tracking.runs import Run, history, study_key, unclipped
+from poise.tracking.runs import Run, history, run_key, study_key, unclipped
 from poise.tracking.store import Store, explained, one_line, redacted
 from poise.training.checkpoint import History
 
@@ -44,6 +44,14 @@ def read_tags(run: Run) -> dict[str, str]:
     """What was said of a run."""
     with explained():
         return dict(run.store.client.get_run(run.run_id).data.tags)
+
+
+@explained()
+def find_finished(store: Store, experiment: str, name: str) -> str | None:
+    """The id of a single pretraining's run that is FINISHED; none where there is none."""
+    condition = f"tags.`poise.key` = '{run_key(name)}' AND attributes.status = 'FINISHED'"
+    found = store.search_runs(condition, [store.experiment(experiment)])
+    return str(found[0].info.run_id) if found else None
 
 
 @explained()

@@ -30,6 +30,9 @@ from poise.tracking.store import Store, explained
 from poise.tracking.writer import MetricWriter, Patience
 
 SPILL_FILE = "metrics-waiting.jsonl"
+_ON_ITS_END = ("poise.killed_because", "poise.stopped_early")
+"""Tags that are no longer true once a run goes on."""
+
 _MAX_PARAM_LENGTH = 6000
 _MAX_PARAMS_AT_ONCE = 100
 
@@ -59,7 +62,7 @@ def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> 
     Raises:
         PoiseError: a living process on this machine already controls it.
     """
-    return _find_or_create(store, store.experiment(experiment), f"run:{name}", name, folder, {})
+    return _find_or_create(store, store.experiment(experiment), run_key(name), name, folder, {})
 
 
 def create_study_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
@@ -200,10 +203,16 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
     tags["poise.attempt"] = str(int(known["poise.attempt"]) + 1)
     # The new controller is known before the run counts as running: `reconcile` may look between.
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    if "poise.killed_because" in known:
-        store.client.delete_tag(run_id, "poise.killed_because")
+    for tag in _ON_ITS_END:
+        if tag in known:
+            store.client.delete_tag(run_id, tag)
     store.client.update_run(run_id, status="RUNNING")
     return run_id
+
+
+def run_key(name: str) -> str:
+    """What a single pretraining's run is found by."""
+    return f"run:{name}".replace("'", "_")
 
 
 def study_key(name: str) -> str:
