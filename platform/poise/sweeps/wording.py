@@ -4,11 +4,14 @@ In: dotted keys, values and metrics. Out: what tables, reports and the terminal 
 those.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from poise.sweeps.records import Change, Study
+from poise.sweeps.records import Change
 from poise.sweeps.settings import Settings
+from poise.sweeps.study import Study
 
 NAMES = {
     "eval/knn_top1": "k-NN",
@@ -21,6 +24,12 @@ NAMES = {
     "loss/total": "loss",
 }
 """What sentences call metrics."""
+
+_MOST_WRITTEN = 10
+"""Digits that a person writes; a number with more was drawn."""
+
+_DIGITS_OF_DRAWN = 6
+"""That tell draws apart: of 100 from one range, two look alike in about one study of 300."""
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
@@ -38,8 +47,16 @@ def named(keys: Iterable[str]) -> dict[str, str]:
 
 
 def plain(value: Any) -> str:
-    """A setting's value for a person."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A setting's value for a person: exact as a person wrote it, with six digits where drawn.
+
+    Near 1 those are six digits of what lacks to it: momenta differ in nothing else.
+    """
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    if len(Decimal(repr(value)).normalize().as_tuple().digits) > _MOST_WRITTEN:
+        distance = min(abs(value), abs(1 - value))
+        value = round(value, _DIGITS_OF_DRAWN - 1 - math.floor(math.log10(distance)))
+    return repr(value).removesuffix(".0")
 
 
 def describe(settings: Mapping[str, Any]) -> str:
