@@ -68,3 +68,26 @@ def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
     assert told[0].values == [40, 2]
     assert [trial.state.name for trial in told] == ["COMPLETE", "FAIL", "RUNNING"]
     assert [trial.number for trial in resumed._study._ot_study.best_trials] == [0]
+
+
+def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> None:
+    # A process killed while its second trial imported its libraries once left the study with one
+    # setting fewer for ever, and with the offer to resume it.
+    pytest.importorskip("optuna")
+    points = [{TEMPERATURE: value} for value in (0.03, 0.04, 0.05)]
+    searcher = {"name": "optuna", "options": {"points_to_evaluate": points}}
+    space = make_space({TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=5, searcher=searcher)
+    study = make_study(space)
+    source: Any = trial_source(study, [])
+    first, second, lost, fourth = (source.next_trial() for _ in range(4))
+    assert lost.settings == points[2]
+    records = [make_record(trial.name, 20.0, trial=trial) for trial in (first, second, fourth)]
+
+    resumed: Any = trial_source(study, records)
+    again, fifth = iter(resumed.next_trial, None)
+    assert (again.name, again.settings) == (lost.name, points[2])
+    resumed.learn(make_record(again.name, 50.0, trial=again))
+    assert resumed._study._ot_study.best_trial.params == lost.settings
+
+    records += [make_record(trial.name, 20.0, trial=trial) for trial in (again, fifth)]
+    assert trial_source(study, records).next_trial() is None

@@ -6,7 +6,7 @@ ones where a searcher learns from how they went. Next: ``poise.sweeps.budget``.
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from poise.config import PoiseError, Space
@@ -55,11 +55,12 @@ class Suggested:
 
     def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
         begun = {record.trial.setting: record.trial.settings for record in records}
-        self._space, self._study = space, _optuna(space, [begun[n] for n in sorted(begun)])
+        self._space, self._study = space, _optuna(space, begun)
         for number in sorted(begun):
             self._study.suggest(str(number))
         self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
-        self._next_setting = max(begun, default=-1) + 1
+        # Not those after the last: a killed process may have lost one before it left a record.
+        self._unbegun = deque(n for n in range(space.trials) if n not in begun)
         done = {record.trial.name for record in records if record.is_done}
         trials = [
             trial for n, settings in begun.items() for trial in seeded(n, settings, space.seeds)
@@ -71,11 +72,11 @@ class Suggested:
 
     def next_trial(self) -> Trial | None:
         """The next one, or none."""
-        if not self._waiting and self._next_setting < self._space.trials:
-            settings = self._study.suggest(str(self._next_setting))
+        if not self._waiting and self._unbegun:
+            number = self._unbegun.popleft()
+            settings = self._study.suggest(str(number))
             ordered = {key: settings[key] for key in self._space.parameters}
-            self._waiting.extend(seeded(self._next_setting, ordered, self._space.seeds))
-            self._next_setting += 1
+            self._waiting.extend(seeded(number, ordered, self._space.seeds))
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
@@ -126,8 +127,13 @@ def count_trials(study: Study) -> int:
     return settings * len(space.seeds)
 
 
-def _optuna(space: Space, begun: Sequence[Settings]) -> Any:
-    """Optuna's sampler of trees (TPE), for one goal or several; ``begun`` is suggested first."""
+def _optuna(space: Space, begun: Mapping[int, Settings]) -> Any:
+    """Optuna's sampler of trees (TPE), for one goal or several.
+
+    Args:
+        space: that it samples.
+        begun: suggested first, in the order of their numbers; then what is left of the space.
+    """
     try:
         import optuna
     except ModuleNotFoundError:
@@ -140,11 +146,12 @@ def _optuna(space: Space, begun: Sequence[Settings]) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     alone = len(space.goals) == 1
     check_options(OptunaSearch, space.searcher.options, "searcher optuna")
-    asked = space.searcher.options.get("points_to_evaluate", [])[len(begun) :]
+    wanted = enumerate(space.searcher.options.get("points_to_evaluate", []))
+    points = [begun[n] for n in sorted(begun)] + [point for n, point in wanted if n not in begun]
     return OptunaSearch(
         space={key: domain(sampler) for key, sampler in space.parameters.items()},
         metric=space.goal.metric if alone else [goal.metric for goal in space.goals],
         mode=space.goal.mode if alone else [goal.mode for goal in space.goals],
         seed=space.sampling_seed,
-        **{**space.searcher.options, "points_to_evaluate": [*begun, *asked]},
+        **{**space.searcher.options, "points_to_evaluate": points},
     )
