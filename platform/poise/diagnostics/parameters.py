@@ -17,7 +17,9 @@ from torch.nn.utils import get_total_norm
 def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
     """‖θ_s − θ_t‖₂ / ‖θ_t‖₂ over pairs of parameters in the same order.
 
-    Cost: two passes and one copy of the parameters, fused; for log intervals, not for every step.
+    Source: none: ours; the teacher as a moving mean is that of DINO (arXiv 2104.14294, section
+    3.1). Cost: O(parameters), two passes and one copy, fused; for log intervals, not for every
+    step.
 
     Healthy: above 0 and shrinking late, as the learning rate falls. Broken: 0 early on, the
     teacher *is* the student (momentum 0, or both are one object) and nothing holds the training
@@ -41,8 +43,10 @@ BACKBONE = "backbone."
 def gradient_norms(trained: nn.Module) -> dict[str, Tensor]:
     """‖g‖₂ over the gradients of the backbone, and over those of all else (the head), by name.
 
-    Before clipping; a part without gradients is left out. Cost: one pass over the gradients,
-    fused; for log intervals.
+    Before clipping; a part without gradients is left out.
+
+    Source: none: ours, though norms per module are customary. Cost: O(parameters), one pass over
+    the gradients, fused; for log intervals.
 
     Healthy: both settle within the warm-up, and neither is a thousandth of the other. Broken: the
     backbone's falls to 0 while the head's does not, the signal no longer arrives (saturated

@@ -91,7 +91,7 @@ def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
     """Prototypes that were some target's likeliest, over as many as there could be.
 
     Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage as of arXiv 2510.20108.
-    Cost: O(K + targets).
+    Cost: O(K + targets), beside the arg max, O(K · targets).
 
     Healthy: a good part, of a large K slowly rising. Broken: 1 / min(K, targets) in either
     collapse; low and lasting beside good mutual information is the partial one.
@@ -107,7 +107,8 @@ def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
 def perplexity(mean_probs: Tensor) -> Tensor:
     """exp(h(mean assignment)): how many prototypes the targets are spread over, 1 to K.
 
-    Cost: one pass over K.
+    Formula: exp(−Σ_k p̄_k ln p̄_k). Source: none: ours as a sign of the partial collapse (arXiv
+    2410.14060); of codebooks it is customary. Cost: O(K).
 
     Healthy: high, a good part of K once the window has several times K targets. Broken: 1, one
     prototype has all; a small number that stays is the partial collapse. K exactly, from targets
@@ -124,7 +125,10 @@ def dead_share(mean_probs: Tensor) -> Tensor:
     """Prototypes that get less than 1 % of an even part: mean assignment below 0.01 / K.
 
     Unlike ``used_share`` it can be told with fewer targets than prototypes, as a target gives a
-    little to all prototypes near it. Cost: one pass over K.
+    little to all prototypes near it.
+
+    Formula: |{k : p̄_k < 0.01 / K}| / K. Source: none: ours, the limit too; the partial collapse is
+    that of arXiv 2410.14060 and 2510.20108. Cost: O(K).
 
     Healthy: falls as the teacher finds uses for its prototypes. Broken: 1 − 1/K, one prototype has
     all; high and lasting beside good mutual information is the partial collapse. The uniform
@@ -138,6 +142,8 @@ def dead_share(mean_probs: Tensor) -> Tensor:
 
 def duplicate_share(prototypes: Tensor) -> Tensor:
     """Prototypes that have another of nearly the same direction (cosine > 0.975).
+
+    Formula: |{k : max_l≠k cos(c_k, c_l) > 0.975}| / K, of the prototypes c.
 
     Source: unique prototypes of arXiv 2410.14060; the threshold is ours. At most 512 prototypes,
     evenly spaced, are compared with all K, block by block: an estimate without bias, as the order

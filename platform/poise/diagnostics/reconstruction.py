@@ -76,8 +76,12 @@ def _above_rounding(variance: Tensor, mean_square: Tensor) -> Tensor:
 def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
     """The squared error over that of predicting the mean patch of the batch everywhere.
 
-    One less the share of variance that is explained. With normalised targets the denominator is
-    near 1, and this is near the loss, unless most patches share a pattern such as light from above.
+    Formula: Σ (ŷ − y)² / Σ (y − ȳ)², ȳ [C] the mean over patches: one less the share of variance
+    that is explained. With normalised targets the denominator is near 1, and this is near the loss,
+    unless most patches share a pattern such as light from above.
+
+    Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
+    beyond ``moments``, O(n·C).
 
     Healthy: falls below 1 within the warm-up and goes on falling. Broken: rests on 1, the decoder
     predicts the mean. Above 1 at the start is the noise of untrained predictions.
@@ -88,8 +92,12 @@ def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
 def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
     """The squared error over that of painting every hidden patch in its own true mean colour.
 
-    With normalised targets the denominator is 1 but for patches that are flat, and this is the
-    loss: their mean colour is 0 everywhere.
+    Formula: Σ (ŷ − y)² / Σ (y − m)², m the mean of a patch's own C numbers. With normalised targets
+    the denominator is 1 but for patches that are flat, and this is the loss: their mean colour is 0
+    everywhere.
+
+    Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
+    beyond ``moments``, O(n·C).
 
     Healthy: of raw pixels far above 1 at first, as mean colours have to be found too; below 1 once
     textures are. Broken: resting above 1 to the end, nothing finer than a patch is predicted.
@@ -100,8 +108,11 @@ def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
 def prediction_std(predicted_variance: Tensor) -> Tensor:
     """Standard deviation of predictions across patches, root mean square over a patch's numbers.
 
-    As a share of the targets' own (``prediction/std_over_target``) it is about the square root of
-    the explained share, because a squared error makes predictions timid.
+    Formula: √(mean of (ŷ − mean ŷ)²), the inner mean over patches. As a share of the targets' own
+    (``prediction/std_over_target``) it is about the square root of the explained share, because a
+    squared error makes predictions timid.
+
+    Source: none: ours. Cost: O(1) beyond ``moments``, O(n·C).
 
     Healthy: grows as the loss falls. Broken: 0, every patch is painted alike.
     """

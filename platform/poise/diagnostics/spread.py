@@ -39,7 +39,7 @@ def spread_metrics(features: Tensor) -> dict[str, Tensor]:
 def feature_std(features: Tensor) -> Tensor:
     """Mean over dimensions of the standard deviation of L2-normalised features.
 
-    Source: SimSiam (arXiv 2011.10566, section 4.1). Cost: O(n·D).
+    Formula: mean_d std_i x_id. Source: SimSiam (arXiv 2011.10566, section 4.1). Cost: O(n·D).
 
     Healthy: near 1/√D, the value of directions spread evenly over the sphere. Broken: 0, all
     images have one feature. A value well under 1/√D is normal at initialisation, where the
@@ -51,7 +51,8 @@ def feature_std(features: Tensor) -> Tensor:
 def cosine_mean(cosines: Tensor) -> Tensor:
     """Mean of cos(z_i, z_j) over pairs of different images; ``cosines`` [n, n], n ≥ 2.
 
-    Cost: O(n²·D) for the cosines, for this whole module; the number itself is O(n²).
+    Formula: Σ_i≠j cos(z_i, z_j) / (n² − n). Source: none: ours, though customary. Cost: O(n²·D) for
+    the cosines, for this whole module; the number itself is O(n²).
 
     Healthy: falls from near 1 at the start, where features share a common part, towards 0.
     Broken: 1, all images have one direction.
@@ -60,7 +61,9 @@ def cosine_mean(cosines: Tensor) -> Tensor:
 
 
 def cosine_max(cosines: Tensor) -> Tensor:
-    """Largest cos(z_i, z_j) of two different images. Cost: O(n²).
+    """Largest cos(z_i, z_j) of two different images.
+
+    Formula: max_i≠j cos(z_i, z_j). Source: none: ours, though customary. Cost: O(n²).
 
     Healthy: clearly under 1, unless the batch holds an image twice. Broken: 1 while the mean is
     still low: some images have begun to share a feature.
