@@ -182,6 +182,28 @@ def test_a_number_that_is_not_finite_is_divergence_at_its_step(value: float) -> 
     assert "loss/total" in verdict.evidence
 
 
+def test_a_metric_that_is_undefined_for_one_batch_is_no_divergence() -> None:
+    hole = {"features/lidar": math.nan}
+    run = [
+        (step, metrics | hole) if step == 500 else (step, metrics) for step, metrics in healthy()
+    ]
+    assert judge(run[:25], SIGNALS).kind is VerdictKind.HEALTHY
+    lasting = [(step, metrics | hole) for step, metrics in healthy()[:25]]
+    verdict = judge(lasting, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIVERGED, 20)
+
+
+def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
+    run = history(constant(0.6), constant(0.3), lambda step: 0.1 * 1.02 ** max(step - 300, 0))
+    with_ratio = [
+        (step, metrics | {"loss/over_ln_k": metrics["loss/total"] / LN_K}) for step, metrics in run
+    ]
+    verdict = judge(with_ratio, SIGNALS)
+    assert verdict.kind is VerdictKind.DIVERGED and 440 <= (verdict.onset_step or 0) <= 460
+    assert "loss / ln K is above 2, where knowing nothing gives 1" in verdict.evidence
+    assert "base_lr" in verdict.advice
+
+
 def test_too_little_to_go_on_is_undecided() -> None:
     assert judge([], SIGNALS).kind is VerdictKind.UNDECIDED
     assert judge([(1, {"loss/total": LN_K})] * 99, SIGNALS).kind is VerdictKind.UNDECIDED
@@ -207,6 +229,21 @@ def test_a_partial_collapse_is_where_a_single_prototype_began() -> None:
     run = history(constant(0.02), until(500, 0.25, 0.01), constant(0.05))
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 20)
+
+
+def test_a_teacher_that_begins_too_sharp_and_spreads_as_its_temperature_rises_is_spared() -> None:
+    # As seen while the temperature warmed up from 0.02: the batch on 3 of 1024 prototypes, then 6.
+    marginal = (0.48, 0.28, 0.17, 0.16, 0.22, 0.21, 0.24, 0.26, 0.8, 0.83)
+
+    def spreads(step: int) -> float:
+        return marginal[min(step // 8, 10) - 1] - 0.1
+
+    run = history(spreads, constant(0.1), constant(0.1), steps=384, every=8)
+    verdicts = [judge(run[:length], SIGNALS, total_steps=384) for length in range(1, len(run) + 1)]
+    assert [each.kind for each in verdicts if each.condemned] == []
+    assert "more than before" in verdicts[7].evidence
+    stays = history(lambda step: min(spreads(step), 0.16), constant(0.1), constant(0.1), 384, 8)
+    assert judge(stays, SIGNALS, total_steps=384).kind is VerdictKind.PARTIAL_PROTOTYPES
 
 
 def test_information_that_fades_from_the_start_needs_no_half_of_the_plan() -> None:
@@ -263,7 +300,24 @@ def test_few_prototypes_win_while_the_centre_settles_and_that_is_no_collapse() -
     kinds = [judge(run[:length], SIGNALS, total_steps=160).kind for length in range(1, 21)]
     assert kinds[-1] is VerdictKind.HEALTHY
     assert set(kinds) == {VerdictKind.UNDECIDED, VerdictKind.HEALTHY}
-    assert judge(run[:7], SIGNALS, total_steps=14).kind is VerdictKind.SINGLE_PROTOTYPE
+    stays = history(constant(0.1), constant(0.05), constant(0.1), steps=24, every=2)
+    assert judge(stays, SIGNALS, total_steps=24).kind is VerdictKind.SINGLE_PROTOTYPE
+
+
+def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
+    well = history(constant(0.6), constant(0.3), constant(0.1), steps=16, every=2)
+    stuck = history(constant(0.8), constant(0.15), constant(0.1), steps=16, every=2)
+    for run in (well, stuck):
+        verdict = judge(run, SIGNALS, total_steps=16)
+        assert verdict.kind is VerdictKind.UNDECIDED
+    assert (
+        "it looks healthy at step 16, and is given until step 24" in judge(well, SIGNALS).evidence
+    )
+
+
+def test_a_slow_centre_delays_no_verdict_that_has_nothing_to_do_with_centering() -> None:
+    slow = replace(SIGNALS, center_memory_steps=1000)
+    assert judge(uniform()[:30], slow, total_steps=1000).kind is VerdictKind.UNIFORM
 
 
 def test_a_slow_centre_is_given_the_time_that_it_needs() -> None:
@@ -274,6 +328,21 @@ def test_a_slow_centre_is_given_the_time_that_it_needs() -> None:
     assert not any(verdict.condemned for verdict in verdicts)
     assert "until step 300 to settle" in verdicts[10].evidence
     assert judge(run[:10], SIGNALS, total_steps=384).condemned
+
+
+def test_a_last_log_that_looks_well_does_not_acquit_a_long_collapse() -> None:
+    run = history(constant(0.98), until(1000, 0.001, 0.012), constant(0.001))
+    verdicts = [judge(run[:length], SIGNALS) for length in (len(run) - 1, len(run))]
+    assert [verdict.kind for verdict in verdicts] == [VerdictKind.UNIFORM] * 2
+    recovers = history(constant(0.9), until(960, 0.001, 0.05), constant(0.01))
+    assert judge(recovers, SIGNALS).kind is not VerdictKind.UNIFORM
+
+
+def test_a_long_warm_up_is_waited_for_before_a_run_is_stuck() -> None:
+    run = history(constant(0.8), constant(0.15), constant(0.2), steps=300)
+    assert judge(run, SIGNALS, total_steps=1000).kind is VerdictKind.STUCK
+    patient = replace(SIGNALS, warmup_share=0.5)
+    assert judge(run, patient, total_steps=1000).kind is VerdictKind.HEALTHY
 
 
 def test_a_student_that_never_follows_a_teacher_that_is_well_is_stuck_at_ln_k() -> None:
@@ -294,6 +363,16 @@ def test_features_that_lost_their_dimensions_are_collapse_though_prototypes_diff
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIMENSIONAL, 400)
     assert "at most 6, 10% of the 60 that it began with" in verdict.evidence
     assert judge(run[:20], SIGNALS).kind is VerdictKind.HEALTHY
+
+
+def test_lost_dimensions_count_while_the_teacher_is_undecided_and_a_copy_is_named() -> None:
+    swings = history(until(980, 0.8, 0.1), until(980, 0.15, 0.05), constant(0.05))
+    run = [
+        (step, metrics | {"features/rankme": 60.0 if step < 400 else 6.0, "teacher/ema_gap": 0.0})
+        for step, metrics in swings
+    ]
+    verdict = judge(run, SIGNALS)
+    assert verdict.kind is VerdictKind.DIMENSIONAL and "teacher_momentum" in verdict.advice
 
 
 @settings(deadline=None)  # of a shared machine

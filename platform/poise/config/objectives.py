@@ -35,6 +35,9 @@ class Signals:
     batch_images: int | None = None
     """Images of a batch, all workers together, which share no more prototypes than there are."""
 
+    warmup_share: float = 0
+    """Of the planned steps that the learning rate takes to its peak."""
+
     reconstructs: bool = False
     """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
 

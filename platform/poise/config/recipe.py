@@ -192,7 +192,11 @@ class Recipe(Strict):
     @property
     def signals(self) -> Signals:
         """What diagnostics will find in the metrics of a run."""
-        return replace(self.objective.signals, batch_images=self.training.batch_size)
+        return replace(
+            self.objective.signals,
+            batch_images=self.training.batch_size,
+            warmup_share=self.optimizer.warmup_epochs / self.training.epochs,
+        )
 
     @property
     def peak_lr(self) -> float:

@@ -19,7 +19,8 @@ _COPIED_TEACHER = (
 _COLLAPSED = {
     "collapsed: uniform": (
         "sharpen more: lower objective.teacher_temp (published: 0.04 to 0.07) or warm it up from a "
-        "lower one; if it has never left ln K, try fewer prototypes or more steps"
+        "lower one; if it is in that range, lower optimizer.base_lr, which ends here too where it "
+        "is too high; if it has never left ln K, try fewer prototypes or more steps"
     ),
     "collapsed: single prototype": (
         "centre more: lower objective.center_momentum (published: 0.9; at 1 there is no "
@@ -29,12 +30,11 @@ _COLLAPSED = {
         "centre more: lower objective.center_momentum (published: 0.9), raise "
         "objective.teacher_temp, or take fewer prototypes (objective.num_prototypes)"
     ),
+    "collapsed: dimensional": (
+        "lower optimizer.base_lr or optimizer.weight_decay, give the objective more to tell apart "
+        "(objective.num_prototypes, more and smaller local views), or train in fp32"
+    ),
 }
-
-DIMENSIONAL = (
-    "lower optimizer.base_lr or optimizer.weight_decay, give the objective more to tell apart "
-    "(objective.num_prototypes, more and smaller local views), or train in fp32"
-)
 
 STUCK = (
     "nothing moves: raise optimizer.base_lr (it is scaled by batch size / 256) or shorten its "

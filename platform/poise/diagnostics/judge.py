@@ -8,19 +8,18 @@ teacher over prototypes (``judge_teacher``), or pixels that it predicts (``judge
 Where these look well the features themselves may not (``judge_features``).
 """
 
-import math
-
 from poise.config.objectives import Signals
-from poise.diagnostics import advice
+from poise.diagnostics.judge_divergence import find_divergence
 from poise.diagnostics.judge_features import find_lost_dimensions
 from poise.diagnostics.judge_reconstruction import judge_reconstruction
 from poise.diagnostics.judge_teacher import judge_teacher
 from poise.diagnostics.persistence import History, undecided
-from poise.diagnostics.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict, VerdictKind
-
-_TRAINING_GROUPS = (
-    *("loss/", "teacher/", "student/", "center/", "prototypes/"),
-    *("prediction/", "features/", "patches/", "tokens/", "gradient/"),
+from poise.diagnostics.verdict import (
+    DEFAULT_THRESHOLDS,
+    FEW_PROTOTYPES,
+    Thresholds,
+    Verdict,
+    VerdictKind,
 )
 
 
@@ -39,22 +38,15 @@ def judge(
         total_steps: steps that the run was planned for; none means that the history is complete.
         thresholds: the limits.
     """
-    diverged = _find_divergence(history)
+    diverged = find_divergence(history, signals, total_steps, thresholds)
     if diverged:
         return diverged
-    if signals.num_prototypes is not None:
-        verdict = judge_teacher(
-            history, signals.num_prototypes, signals.batch_images, total_steps, thresholds
-        )
-    elif signals.reconstructs:
-        verdict = judge_reconstruction(history, total_steps, thresholds)
-    else:
-        verdict = undecided("nothing but divergence can be told from its metrics")
-    if verdict.kind is VerdictKind.HEALTHY:
+    verdict = _judge_objective(history, signals, total_steps, thresholds)
+    if not verdict.condemned:
         verdict = find_lost_dimensions(history, total_steps, thresholds) or verdict
     step = history[-1][0] if history else 0
-    settled = min(_settling_steps(signals, thresholds), total_steps or step)
-    if verdict.condemned and step < settled:
+    settled = _settling_steps(verdict.kind, signals, total_steps or step, thresholds)
+    if verdict.kind is not VerdictKind.UNDECIDED and step < settled:
         return undecided(
             f"it looks {verdict.kind} at step {step}, and is given until step {settled:.0f} to "
             "settle"
@@ -62,14 +54,19 @@ def judge(
     return verdict
 
 
-def _settling_steps(signals: Signals, limits: Thresholds) -> float:
-    return max(limits.settling_steps, limits.settling_memories * signals.center_memory_steps)
+def _judge_objective(
+    history: History, signals: Signals, total_steps: int | None, limits: Thresholds
+) -> Verdict:
+    if signals.num_prototypes is not None:
+        return judge_teacher(history, signals, total_steps, limits)
+    if signals.reconstructs:
+        return judge_reconstruction(history, total_steps, limits)
+    return undecided("nothing but divergence can be told from its metrics")
 
 
-def _find_divergence(history: History) -> Verdict | None:
-    for step, metrics in history:
-        for name, value in metrics.items():
-            if name.startswith(_TRAINING_GROUPS) and not math.isfinite(value):
-                evidence = f"{name} is {value} at step {step}"
-                return Verdict(VerdictKind.DIVERGED, step, evidence, advice.DIVERGED)
-    return None
+def _settling_steps(
+    kind: VerdictKind, signals: Signals, planned_steps: int, limits: Thresholds
+) -> float:
+    memory = limits.settling_memories * signals.center_memory_steps
+    centering = min(memory, planned_steps) if kind in FEW_PROTOTYPES else 0
+    return max(limits.settling_steps, centering)

@@ -1,7 +1,7 @@
 """The verdict on a backbone's features, from how many dimensions they still use.
 
 In: logged steps and the limits. Out: a ``Verdict`` of dimensional collapse, or none. Next:
-``poise.diagnostics.judge``, which asks where teacher or decoder look healthy.
+``poise.diagnostics.judge``, which asks where teacher or decoder are not condemned.
 
 How it decides. Features that lie on a few lines tell little, however well a head above them keeps
 its prototypes apart (arXiv 2110.09348). RankMe is held against its own beginning, because what it
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from poise.diagnostics import advice
 from poise.diagnostics.persistence import History, stretch_at_end, why_too_short
+from poise.diagnostics.teacher_points import is_copy
 from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
 
 
@@ -24,13 +25,15 @@ class _Point:
     rank: float
     """RankMe."""
 
+    ema_gap: float | None
+
 
 def find_lost_dimensions(
     history: History, total_steps: int | None, limits: Thresholds
 ) -> Verdict | None:
     """The verdict on features that lost their dimensions and did not regain them, or none."""
     points = [
-        _Point(step, metrics["features/rankme"])
+        _Point(step, metrics["features/rankme"], metrics.get("teacher/ema_gap"))
         for step, metrics in history
         if "features/rankme" in metrics
     ]
@@ -50,4 +53,5 @@ def find_lost_dimensions(
         f"since step {tail[0].step} RankMe of the features is at most {most:.3g}, "
         f"{most / untrained:.0%} of the {untrained:.3g} that it began with"
     )
-    return Verdict(kind, tail[0].step, evidence, advice.DIMENSIONAL)
+    copied = is_copy((point.ema_gap for point in tail), limits)
+    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))

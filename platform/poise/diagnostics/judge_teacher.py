@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from poise.config.objectives import Signals
 from poise.diagnostics import advice
 from poise.diagnostics.persistence import (
     History,
@@ -42,19 +43,16 @@ from poise.diagnostics.teacher_evidence import (
     healthy_evidence,
     stuck_evidence,
 )
-from poise.diagnostics.teacher_points import TeacherPoint, end_of_scale, read_points
-from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
+from poise.diagnostics.teacher_points import TeacherPoint, end_of_scale, is_copy, read_points
+from poise.diagnostics.verdict import FEW_PROTOTYPES, Thresholds, Verdict, VerdictKind
 
 
 def judge_teacher(
-    history: History,
-    num_prototypes: int,
-    batch_images: int | None,
-    total_steps: int | None,
-    limits: Thresholds,
+    history: History, signals: Signals, total_steps: int | None, limits: Thresholds
 ) -> Verdict:
-    """The verdict on a run's teacher; arguments as of ``judge``."""
-    limits = _within_batch(limits, num_prototypes, batch_images)
+    """The verdict on a run's teacher; arguments as of ``judge``. ``signals`` tell K."""
+    num_prototypes = signals.num_prototypes or 1
+    limits = _within_batch(limits, num_prototypes, signals.batch_images)
     points = read_points(history, math.log(num_prototypes))
     if not points:
         return undecided("no teacher entropy and mutual information were logged")
@@ -64,12 +62,12 @@ def judge_teacher(
     if doubt:
         return undecided(doubt)
     if kind is VerdictKind.HEALTHY:
-        if _is_stuck(points, planned_steps, limits):
+        given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps
+        if points[-1].step >= given and _is_stuck(points, limits):
             evidence = stuck_evidence(points)
             return Verdict(VerdictKind.STUCK, points[0].step, evidence, advice.STUCK)
         return Verdict(kind, None, healthy_evidence(tail), "")
-    gaps = [point.ema_gap for point in tail]
-    copied = all(gap is not None and gap < limits.copied_gap for gap in gaps)
+    copied = is_copy((point.ema_gap for point in tail), limits)
     evidence = collapse_evidence(kind, tail, num_prototypes)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
@@ -93,32 +91,32 @@ def _last_stretch(
     """What the history ends in, and the longest end of it that is all so.
 
     A partial collapse and a single prototype are stages of one. A collapse may also swing between
-    its ends (a teacher without momentum does); then all of it counts and its middle names it.
+    its ends (a teacher without momentum does); then all of it counts and its middle names it. Of a
+    long one a last step or two that look well are single contrary ones, as those within it are.
     """
+    lost = stretch_at_end(
+        points, lambda point: point.state(limits) is not VerdictKind.HEALTHY, limits
+    )
     kind = points[-1].state(limits)
     own = stretch_at_end(points, lambda point: point.state(limits) is kind, limits)
     if kind is VerdictKind.HEALTHY:
-        return kind, own
+        if len(own) >= limits.min_observations or not lost:
+            return kind, own
+        return _middle(lost, limits), lost
     if len(own) >= limits.min_observations:
-        stages = _FEW if kind in _FEW else (kind,)
+        stages = FEW_PROTOTYPES if kind in FEW_PROTOTYPES else (kind,)
         return kind, stretch_at_end(points, lambda point: point.state(limits) in stages, limits)
-    tail = stretch_at_end(
-        points, lambda point: point.state(limits) is not VerdictKind.HEALTHY, limits
-    )
-    return _middle(tail, limits), tail
-
-
-_FEW = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
+    return _middle(lost, limits), lost
 
 
 def _middle(tail: Sequence[TeacherPoint], limits: Thresholds) -> VerdictKind:
     """What a collapse that is never the same for long is on the whole."""
+    if all(point.state(limits) in (*FEW_PROTOTYPES, VerdictKind.HEALTHY) for point in tail):
+        return VerdictKind.PARTIAL_PROTOTYPES
     entropy = median(point.entropy for point in tail)
     information = median(point.information for point in tail)
     if entropy + information < limits.few_prototypes_share:
         return VerdictKind.SINGLE_PROTOTYPE
-    if all(point.state(limits) in _FEW for point in tail):
-        return VerdictKind.PARTIAL_PROTOTYPES
     return end_of_scale(entropy, limits)
 
 
@@ -138,6 +136,8 @@ def _why_too_early(
     doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
     if doubt:
         return doubt
+    if kind is VerdictKind.PARTIAL_PROTOTYPES and _spreads(tail, planned_steps, limits):
+        return f"few prototypes win, and at step {last_step} they are more than before"
     share = limits.min_share_of_plan_fading if fades else limits.min_share_of_plan
     if unmoved and last_step < share * planned_steps:
         given = math.ceil(share * planned_steps)
@@ -147,6 +147,13 @@ def _why_too_early(
     ):
         return f"the teacher's information is still rising at step {last_step}"
     return None
+
+
+def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Thresholds) -> bool:
+    """Whether the batch shares more prototypes than it did while the collapse had to last."""
+    since = tail[-1].step - limits.min_share_of_plan_partial * planned_steps
+    lowest = min(point.marginal for point in tail if point.step >= since)
+    return tail[-1].marginal > limits.rebound_factor * lowest
 
 
 def _fades(
@@ -159,14 +166,12 @@ def _fades(
     has_faded = now <= none and (
         now <= limits.fading_factor * tail[0].information or now <= limits.vanished_factor * most
     )
-    rebounds = now > max(limits.fading_rebound_factor * lowest, limits.noise_share * none)
+    rebounds = now > max(limits.rebound_factor * lowest, limits.noise_share * none)
     return has_faded and not rebounds and tail[-1].kl <= limits.no_divergence_share
 
 
-def _is_stuck(points: Sequence[TeacherPoint], planned_steps: int, limits: Thresholds) -> bool:
+def _is_stuck(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:
     """Whether the student has never followed a teacher that does tell images apart."""
-    if points[-1].step < limits.min_share_of_plan_stuck * planned_steps:
-        return False
     follows = limits.stuck_kl_factor * points[0].kl
     informed = [point.information for point in points]
     return all(

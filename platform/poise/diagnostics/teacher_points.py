@@ -5,6 +5,7 @@ In: logged metrics and K. Out: a ``TeacherPoint`` per step, in shares of ln K. N
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from poise.diagnostics.persistence import History
@@ -43,6 +44,11 @@ def end_of_scale(entropy: float, limits: Thresholds) -> VerdictKind:
     """Which force won where all images are told the same: too little sharpening, or centering."""
     uniform = entropy >= limits.border_entropy_share
     return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
+
+
+def is_copy(ema_gaps: Iterable[float | None], limits: Thresholds) -> bool:
+    """Whether teacher and student held the same weights at all these steps."""
+    return all(gap is not None and gap < limits.copied_gap for gap in ema_gaps)
 
 
 def read_points(history: History, ln_k: float) -> list[TeacherPoint]:

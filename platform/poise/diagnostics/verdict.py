@@ -22,6 +22,10 @@ class VerdictKind(StrEnum):
     UNDECIDED = "undecided"
 
 
+FEW_PROTOTYPES = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
+"""The collapses that centering is there to prevent: stages of one."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A judgement with its reason."""
@@ -91,11 +95,15 @@ class Thresholds:
     vanished_factor: float = 0.01
     """Information below this multiple of the most that there ever was has faded as well."""
 
-    fading_rebound_factor: float = 1.25
-    """Information that is above this multiple of its lowest does not fade any longer."""
+    rebound_factor: float = 1.25
+    """Information that is above this multiple of its lowest does not fade any longer. Nor is a
+    partial collapse one where the batch shares more prototypes by it than it lately did."""
 
     lost_rank_share: float = 0.25
     """RankMe below this share of what the untrained features have is dimensional collapse."""
+
+    exploded_factor: float = 2.0
+    """A loss above this multiple of what it first was, and of knowing nothing, has exploded."""
 
     stuck_loss_share: float = 0.9
     """A cross-entropy above this, since the first step, is at ln K …"""
@@ -108,7 +116,7 @@ class Thresholds:
     one does not follow it. A healthy one halves it within its warm-up."""
 
     min_share_of_plan_stuck: float = 0.25
-    """Of the planned steps that a student is given to follow; warm-ups take a tenth or so."""
+    """Of the planned steps that a student is given to follow, unless its warm-up takes longer."""
 
     nothing_explained_share: float = 0.01
     """Of the variance of hidden patches: a decoder that explains less predicts the mean."""
@@ -132,11 +140,12 @@ class Thresholds:
     """As the last, for a partial collapse: with few prototypes in all it may heal."""
 
     settling_steps: int = 24
-    """First steps, or whole runs, in which only divergence is condemned."""
+    """First steps, or whole runs, of which nothing but divergence can be told."""
 
     settling_memories: float = 3
-    """As the last, in units of the steps that the centre averages over: it begins at 0, which by
-    then has a weight of 5 %, and until it has found the teacher's mean few prototypes may win."""
+    """As the last for collapses on few prototypes, in units of the steps that the centre averages
+    over: it begins at 0, which by then has a weight of 5 %, and until it has found the teacher's
+    mean few prototypes may win."""
 
     min_observations_from_start: int = 10
     """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
