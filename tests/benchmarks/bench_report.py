@@ -18,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
 from poise.sweeps.curves import LABELS
-from poise.sweeps.records import Study
 from poise.sweeps.report import write_report
+from poise.sweeps.study import Study
 from poise.tracking.reading import read_histories
 from poise.tracking.runs import Run, create_study_run, history
 from poise.tracking.store import open_store

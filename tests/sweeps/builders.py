@@ -4,9 +4,10 @@ from typing import Any
 
 from poise.config import Recipe, Space
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.records import Command, Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.request import plan_settings
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Command, Study
 from tests.builders import tiny_recipe
 
 TEMPERATURE = "objective.teacher_temp"

@@ -9,8 +9,9 @@ from typing import Any
 
 from poise.config import Space
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Study
 from poise.training.checkpoint import History
 from tests.sweeps.builders import make_space, watched_recipe
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poise.diagnostics import Verdict, VerdictKind
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Study
 from poise.training.checkpoint import History
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 

@@ -5,7 +5,8 @@ from poise.diagnostics import VerdictKind
 from poise.sweeps.answer import answer
 from poise.sweeps.comparison import compare
 from poise.sweeps.dose_response import dose_responses
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.study import Study
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import (
     HEALTHY,

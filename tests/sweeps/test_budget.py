@@ -6,8 +6,8 @@ import pytest
 from poise.sweeps import begin_study
 from poise.sweeps.budget import Budgeted, Clock, Purse
 from poise.sweeps.pace import Pace, kind_of
-from poise.sweeps.records import Study
 from poise.sweeps.sources import trial_source
+from poise.sweeps.study import Study
 from tests.sweeps.builders import make_record
 
 STEPS = 4  # of every trial: two epochs of 18 images, 8 at a time

@@ -5,8 +5,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study, extend_study
-from poise.sweeps.records import Study
 from poise.sweeps.reproduction import reproduction
+from poise.sweeps.study import Study
 from tests.sweeps.builders import TEMPERATURE
 
 CENTERING = "objective.center_momentum"

@@ -8,7 +8,8 @@ from poise.cli.studying import print_forecast
 from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
 from poise.sweeps.pace import kind_of, paces_of
-from poise.sweeps.records import TRIAL_FILE, Study
+from poise.sweeps.records import TRIAL_FILE
+from poise.sweeps.study import Study
 from tests.builders import tiny_recipe
 from tests.sweeps.builders import make_record
 

@@ -13,8 +13,9 @@ from poise.diagnostics import VerdictKind
 from poise.sweeps.curves import COURSE
 from poise.sweeps.digits import shown, signed
 from poise.sweeps.findings import Findings, find
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.page import render_page
+from poise.sweeps.study import Study
 from poise.training.checkpoint import History
 from tests.builders import tiny_masked_recipe
 from tests.sweeps.invented import (

@@ -12,10 +12,11 @@ from ray.tune.schedulers import TrialScheduler
 from poise.config import PoiseError
 from poise.sweeps import choose_trials
 from poise.sweeps.population import Population, check_at_once, check_population
-from poise.sweeps.records import Change, Study
+from poise.sweeps.records import Change
 from poise.sweeps.searching import scheduler
 from poise.sweeps.settings import draw_settings
 from poise.sweeps.sources import trial_source
+from poise.sweeps.study import Study
 from poise.sweeps.wording import described
 from tests.data.builders import encode, smooth_image, write_dataset
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study, watched_recipe

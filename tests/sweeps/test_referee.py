@@ -9,8 +9,9 @@ import pytest
 from poise.config.paths import home
 from poise.diagnostics import VerdictKind
 from poise.sweeps.cost import cost
-from poise.sweeps.records import Change, Study, begun_again
+from poise.sweeps.records import Change, begun_again
 from poise.sweeps.referee import DIED, Referee, ending
+from poise.sweeps.study import Study
 from poise.sweeps.trial import Context, carry_out
 from poise.tracking.runs import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store

@@ -5,7 +5,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study, request_study
-from poise.sweeps.records import load_study
+from poise.sweeps.study import load_study
 from tests.sweeps.builders import TEMPERATURE
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study, find_study
-from poise.sweeps.records import STUDY_FILE
 from poise.sweeps.report import REPORT_FILE
+from poise.sweeps.study import STUDY_FILE
 from tests.sweeps.builders import make_record
 
 

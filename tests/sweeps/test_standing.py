@@ -9,11 +9,12 @@ from poise.sweeps.answer import answer
 from poise.sweeps.comparison import compare
 from poise.sweeps.cost import cost
 from poise.sweeps.findings import find
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
 from poise.sweeps.standing import standing
 from poise.sweeps.standing import told as told_as_they_stand
+from poise.sweeps.study import Study
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import SINGLE, seeded, trial_record
 

@@ -8,8 +8,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study
-from poise.sweeps import study as conduct
-from poise.sweeps.records import load_study
+from poise.sweeps import running as conduct
+from poise.sweeps.study import load_study
 
 
 def test_a_study_that_another_process_carries_out_is_left_as_it_is(

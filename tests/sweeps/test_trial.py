@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from poise.sweeps.records import Change, Study, TrialRecord
+from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Study
 from poise.sweeps.trial import Context, _stopping_is_no_failure, _Superseded, carry_out
 from poise.tracking.ending import _status_after
 from poise.tracking.runs import Run, create_study_run, create_trial_run

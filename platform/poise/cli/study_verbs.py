@@ -13,7 +13,7 @@ import typer
 from poise.cli.studying import Asked, conduct
 
 if TYPE_CHECKING:
-    from poise.sweeps.records import Command
+    from poise.sweeps.study import Command
 
 SpaceArgument = Annotated[
     str | None,

@@ -18,7 +18,7 @@ from poise.config.errors import PoiseError
 if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
     from poise.sweeps.forecast import Forecast
-    from poise.sweeps.records import Command
+    from poise.sweeps.study import Command
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ itself is never read back, so a study goes on after any end, without unpickling 
 from poise.sweeps.check import check_space
 from poise.sweeps.extension import extend_study
 from poise.sweeps.only import choose_trials
-from poise.sweeps.records import Study
 from poise.sweeps.request import begin_study, request_study
+from poise.sweeps.result import StudyResult
 from poise.sweeps.resumption import find_study
-from poise.sweeps.study import StudyResult, run_study
+from poise.sweeps.running import run_study
+from poise.sweeps.study import Study
 
 __all__ = [
     "Study",

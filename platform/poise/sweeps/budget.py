@@ -11,10 +11,12 @@ from statistics import median
 
 from poise.config import Recipe
 from poise.sweeps.pace import Kind, Pace, kind_of
-from poise.sweeps.records import Study, TrialRecord, read_json, write_json
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import Source
+from poise.sweeps.study import Study
 from poise.sweeps.trial import total_steps_of
+from poise.sweeps.whole_files import read_json, write_json
 
 CLOCK_FILE = "clock.json"
 _HOUR_S = 3600

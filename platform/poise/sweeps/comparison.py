@@ -17,9 +17,10 @@ from poise.sweeps.outcomes import (
     tally,
     was_cut_off,
 )
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.setting_rows import Comparison, SettingRow
 from poise.sweeps.standing import standing
+from poise.sweeps.study import Study
 from poise.sweeps.wording import named, setting_label
 
 

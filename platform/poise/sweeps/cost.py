@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import count_trials
+from poise.sweeps.study import Study
 
 
 @dataclass(frozen=True)

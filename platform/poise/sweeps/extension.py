@@ -1,7 +1,7 @@
 """A study gets more seeds or more settings.
 
 In: its name, and a larger space. Out: the ``Study``, in which what was tried keeps its number, its
-name and its result. Next: ``poise.sweeps.study``.
+name and its result. Next: ``poise.sweeps.running``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.space import Sampler
-from poise.sweeps.records import Command, Study
 from poise.sweeps.request import check_settings, check_trials, read_study, sort_overrides
 from poise.sweeps.resumption import WORDS, check_same, named_study
 from poise.sweeps.sources import count_trials
+from poise.sweeps.study import Command, Study
 
 _MAY_GROW = ("parameters", "seeds", "trials")
 

@@ -24,10 +24,11 @@ from poise.sweeps.dose_response import DoseResponse, dose_responses
 from poise.sweeps.importance import by_importance
 from poise.sweeps.outcomes import trained_metrics
 from poise.sweeps.phase_diagram import PhaseDiagram, phase_diagram
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.reproduction import Reproduction, reproduction
 from poise.sweeps.selection import Selection, select
 from poise.sweeps.setting_rows import Comparison
+from poise.sweeps.study import Study
 from poise.sweeps.wording import NAMES, held_baseline, setting_label
 from poise.training.checkpoint import History
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from poise.config import Recipe
 from poise.sweeps.budget import Clock, Purse
 from poise.sweeps.pace import Kind, Pace, kind_of, paces_of
-from poise.sweeps.records import Study
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import count_trials
+from poise.sweeps.study import Study
 from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import Footprint, cpus_needed, footprint
 

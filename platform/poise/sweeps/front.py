@@ -1,7 +1,7 @@
 """Trials that no other beats in every metric.
 
 In: records, and the metrics that a space weighs. Out: the Pareto front. Next:
-``poise.sweeps.study``.
+``poise.sweeps.running``.
 """
 
 from collections.abc import Sequence

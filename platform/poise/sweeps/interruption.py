@@ -1,7 +1,7 @@
 """Ctrl-C, heard even where a library loses it.
 
 In: the signal. Out: a callback for Tune, which ends the study at its next step. Next:
-``poise.sweeps.study``.
+``poise.sweeps.running``.
 
 Python answers Ctrl-C with an exception at whatever it happens to do. Raised within a library's
 callback from C, which nobody can answer, it is dropped, and the study would train on.

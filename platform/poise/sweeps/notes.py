@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from poise.sweeps.digits import shown
 from poise.sweeps.outcomes import figure, is_complete, is_condemned, was_cut_off
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, ranked
+from poise.sweeps.study import Study
 from poise.sweeps.wording import metric_name, unit
 
 _MOST_NAMED = 5

@@ -1,7 +1,7 @@
 """Some of a study's trials, by name or by what they have.
 
 In: words such as ``t03-s1``, ``teacher_temp=0.04`` or ``seed=1``. Out: trials. Next:
-``poise.sweeps.study``, which runs these now and leaves the others waiting.
+``poise.sweeps.running``, which runs these now and leaves the others waiting.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.keys import nearest
 from poise.config.loading import parse_overrides
-from poise.sweeps.records import Study
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Study
 from poise.sweeps.wording import listed, short_names
 
 _NAMES_TOLD = 12

@@ -22,7 +22,8 @@ from poise.config.paths import home
 from poise.data.batch import ViewBatch
 from poise.data.dataset import ImageDataset
 from poise.data.views import ViewCutter
-from poise.sweeps.records import STUDY_FILE, TRIAL_FILE, Study, load_study
+from poise.sweeps.records import TRIAL_FILE
+from poise.sweeps.study import STUDY_FILE, Study, load_study
 from poise.sweeps.trial import total_steps_of
 from poise.training.loop import train_steps
 from poise.training.schedule import Timetable

@@ -21,8 +21,9 @@ from ray.tune.schedulers.pbt import _PBTTrialState
 
 from poise.config import PoiseError, Space
 from poise.config.space import Sampler
-from poise.sweeps.records import Change, Study
+from poise.sweeps.records import Change
 from poise.sweeps.settings import domain
+from poise.sweeps.study import Study
 from poise.training.capacity import cpus_needed
 from poise.training.schedule import Timetable
 from poise.training.worker import steps_per_epoch

@@ -16,8 +16,9 @@ from ray.tune import Callback
 from poise.config import PoiseError
 from poise.diagnostics import judge
 from poise.sweeps.digits import bare, decimals_for
-from poise.sweeps.records import Change, Study, TrialRecord
+from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.settings import Trial
+from poise.sweeps.study import Study
 from poise.sweeps.wording import describe, described, metric_name, unit
 from poise.tracking.ending import Status, finish
 from poise.tracking.pretraining import stopping_tags

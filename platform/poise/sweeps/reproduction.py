@@ -14,9 +14,10 @@ import yaml
 
 from poise.config import PoiseError, load_space
 from poise.config.space import Budget
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.request import plan_settings
 from poise.sweeps.standing import standing
+from poise.sweeps.study import Study
 
 
 @dataclass(frozen=True)

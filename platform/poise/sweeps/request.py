@@ -1,7 +1,7 @@
 """A study is asked for.
 
 In: a space's file and what was changed on the command line. Out: a ``Study`` that can be carried
-out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.study``.
+out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.running``.
 """
 
 import time
@@ -15,10 +15,10 @@ from poise.config.paths import check_run_name
 from poise.evaluation.online import online_probes
 from poise.sweeps.check import check_ablation, check_space
 from poise.sweeps.population import check_population
-from poise.sweeps.records import Command, Study
 from poise.sweeps.searching import scheduler
 from poise.sweeps.settings import Settings, ablation_settings, draw_settings
 from poise.sweeps.sources import trial_source
+from poise.sweeps.study import Command, Study
 from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import check_builds
 

@@ -1,7 +1,7 @@
 """A study is found again, to be finished.
 
 In: its name, or the file that it began with. Out: the ``Study`` as it stands. Next:
-``poise.sweeps.study``.
+``poise.sweeps.running``.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
-from poise.sweeps.records import STUDY_FILE, Command, Study, load_study, stored_study
 from poise.sweeps.report import REPORT_FILE
 from poise.sweeps.request import read_study
 from poise.sweeps.sources import count_trials
+from poise.sweeps.study import STUDY_FILE, Command, Study, load_study, stored_study
 
 CONDUCT = ("budget", "concurrency")
 """Of a space: how it is carried out. May change from one resumption to the next."""

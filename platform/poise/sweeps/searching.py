@@ -1,7 +1,7 @@
 """Which trial comes next, and which is stopped early, in Tune's terms.
 
 In: trials as their budget lets them begin, and a space. Out: a searcher and a scheduler for Tune.
-Next: ``poise.sweeps.study``.
+Next: ``poise.sweeps.running``.
 """
 
 from collections.abc import Callable, Iterable

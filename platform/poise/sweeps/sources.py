@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from poise.config import PoiseError, Space
 from poise.sweeps.check import check_options
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Settings, Trial, domain, seeded
+from poise.sweeps.study import Study
 
 
 class Source(Protocol):

@@ -7,8 +7,9 @@ which may take what has not happened yet for a result.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import count_trials
+from poise.sweeps.study import Study
 from poise.sweeps.wording import listed
 
 

@@ -4,8 +4,8 @@ In: a study's name. Out: its report. Next: the command line.
 """
 
 from poise.config import PoiseError
-from poise.sweeps.records import stored_study
 from poise.sweeps.report.files import Report, write_report
+from poise.sweeps.study import stored_study
 from poise.tracking.reading import find_study_run
 from poise.tracking.store import open_store, redacted
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from poise.sweeps.curves import LABELS
 from poise.sweeps.findings import Findings, find
 from poise.sweeps.outcomes import best_of
-from poise.sweeps.records import Study, TrialRecord
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
 from poise.sweeps.report.table import render_csv
 from poise.sweeps.standing import told
+from poise.sweeps.study import Study
 from poise.tracking.reading import is_carried_out, read_histories, read_json_file, read_tags
 from poise.tracking.runs import Run, log_files
 from poise.training.checkpoint import History

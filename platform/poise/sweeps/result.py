@@ -1,0 +1,72 @@
+"""What became of a study that ended by itself, and what to do next.
+
+In: its records. Out: a ``StudyResult``. Next: the command line, which prints it.
+"""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from poise.sweeps.front import pareto_front
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.sources import count_trials
+from poise.sweeps.study import Study
+from poise.tracking.links import Link
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study that ended by itself."""
+
+    study: Study
+    records: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    """Of the healthy trials that trained to their end; none where there is none."""
+
+    registered: str | None
+    """``models:/name/version`` of the best."""
+
+    report: Path
+    store_uri: str
+    link: Link
+    lacks: str = ""
+    """The limit of the budget that left no room for another trial: ``budget.trials=4``."""
+
+    @property
+    def num_waiting(self) -> int:
+        """Trials of the study that have not begun, or were interrupted."""
+        ended = sum(record.is_done or record.state == "failed" for record in self.records)
+        return count_trials(self.study) - ended
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Trials that no other beats in every metric; of one metric, the best."""
+        return pareto_front(self.records, self.study.space.goals)
+
+    @property
+    def next_commands(self) -> list[str]:
+        """What a person may want to do now."""
+        commands = [self.link.command] if self.link.command else []
+        if self.registered is not None:
+            name = self.registered.removeprefix("models:/")
+            queries = self.study.recipe.evaluation.queries or self.study.recipe.data.dataset
+            commands.append(f"{_program()} models show {name}")
+            commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
+        if self.num_waiting or any(record.state == "failed" for record in self.records):
+            limit = self.lacks.partition("=")[0]
+            enough = count_trials(self.study) if limit == "budget.trials" else "MORE"
+            more = f" {limit}={enough}" if limit else ""
+            commands.append(f"{_program()} {self.study.command} --resume {self.study.name}{more}")
+        return commands
+
+
+def _program() -> str:
+    """How a person starts Poise here: by its path where its environment is not active."""
+    return "poise" if shutil.which("poise") else _short(str(Path(sys.executable).parent / "poise"))
+
+
+def _short(path: str) -> str:
+    """A path as a person would type it here."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
