@@ -1,4 +1,5 @@
 import builtins
+import logging
 import re
 from typing import Any
 
@@ -91,3 +92,21 @@ def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> 
 
     records += [make_record(trial.name, 20.0, trial=trial) for trial in (again, fifth)]
     assert trial_source(study, records).next_trial() is None
+
+
+def test_optuna_is_handed_what_it_takes_for_a_space_so_that_ray_does_not_warn(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first lines of a study's dry run once said that its space was not fully configured.
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(logging.getLogger("ray"), "propagate", True)
+    parameters = {
+        TEMPERATURE: {"loguniform": [0.02, 0.1]},
+        "optimizer.weight_decay": {"uniform": [0.0, 0.1]},
+        "backbone.depth": {"randint": [2, 6]},
+        "objective.center": {"choice": [True, False]},
+    }
+    space = make_space(parameters, trials=3, searcher={"name": "optuna"})
+    trial = trial_source(make_study(space), []).next_trial()
+    assert trial is not None and trial.settings.keys() == parameters.keys()
+    assert caplog.records == []

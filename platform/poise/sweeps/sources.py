@@ -149,8 +149,9 @@ def _optuna(space: Space, begun: Mapping[int, Settings]) -> Any:
     check_options(OptunaSearch, space.searcher.options, "searcher optuna")
     wanted = enumerate(space.searcher.options.get("points_to_evaluate", []))
     points = [begun[n] for n in sorted(begun)] + [point for n, point in wanted if n not in begun]
+    domains = {key: domain(sampler) for key, sampler in space.parameters.items()}
     return OptunaSearch(
-        space={key: domain(sampler) for key, sampler in space.parameters.items()},
+        space=OptunaSearch.convert_search_space(domains),
         metric=space.goal.metric if alone else [goal.metric for goal in space.goals],
         mode=space.goal.mode if alone else [goal.mode for goal in space.goals],
         seed=space.sampling_seed,
