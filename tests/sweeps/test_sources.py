@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
+from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import trial_source
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
 
@@ -92,6 +93,23 @@ def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> 
 
     records += [make_record(trial.name, 20.0, trial=trial) for trial in (again, fifth)]
     assert trial_source(study, records).next_trial() is None
+
+
+def test_a_resumed_study_draws_other_settings_than_those_that_it_has_tried() -> None:
+    # Optuna draws nothing for what it is asked to suggest first: with the study's own seed, the
+    # third setting of a resumed study was its first one once more.
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=6, searcher={"name": "optuna"}
+    )
+    records: list[TrialRecord] = []
+    for _ in range(3):  # resumed after every second trial
+        source = trial_source(make_study(space), records)
+        for _ in range(2):
+            trial = source.next_trial()
+            assert trial is not None
+            records.append(make_record(trial.name, 20.0, trial=trial))
+    assert len({record.trial.settings[TEMPERATURE] for record in records}) == 6
 
 
 def test_optuna_is_handed_what_it_takes_for_a_space_so_that_ray_does_not_warn(

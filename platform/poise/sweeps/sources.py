@@ -154,6 +154,6 @@ def _optuna(space: Space, begun: Mapping[int, Settings]) -> Any:
         space=OptunaSearch.convert_search_space(domains),
         metric=space.goal.metric if alone else [goal.metric for goal in space.goals],
         mode=space.goal.mode if alone else [goal.mode for goal in space.goals],
-        seed=space.sampling_seed,
+        seed=space.sampling_seed + len(begun),  # the same again would draw the same again
         **{**space.searcher.options, "points_to_evaluate": points},
     )
