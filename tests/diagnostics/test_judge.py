@@ -82,6 +82,13 @@ def test_a_run_that_stays_at_ln_k_for_its_whole_plan_is_uniform_from_its_first_s
     assert "teacher_temp" in verdict.advice
 
 
+def test_a_loss_that_never_leaves_ln_k_is_told_from_one_that_comes_back_to_it() -> None:
+    came_back = [*healthy(), *((step + 1000, metrics) for step, metrics in uniform())]
+    assert "never moved it from ln K" in judge(uniform(), SIGNALS).evidence
+    verdict = judge(came_back, SIGNALS)
+    assert verdict.kind is VerdictKind.UNIFORM and "never" not in verdict.evidence
+
+
 def test_the_same_history_early_in_a_long_plan_is_undecided() -> None:
     assert judge(uniform(), SIGNALS, total_steps=100_000).kind is VerdictKind.UNDECIDED
 

@@ -69,6 +69,8 @@ def judge_teacher(
         return Verdict(kind, None, healthy_evidence(tail), "")
     copied = is_copy((point.ema_gap for point in tail), limits)
     evidence = collapse_evidence(kind, tail, num_prototypes)
+    if kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits):
+        evidence += "; training has never moved it from ln K"
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
