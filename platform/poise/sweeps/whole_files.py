@@ -8,6 +8,7 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -15,11 +16,17 @@ from poise.config import PoiseError
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a file that is either whole or absent. What is not finite is null: JSON has no NaN."""
-    partial = path.with_name(f"{path.name}.partial")
+    """Writes a file that is either whole or absent. What is not finite is null: JSON has no NaN.
+
+    Of several processes, perhaps on several machines, that write it at once, the last one's stays.
+    """
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     text = json.dumps(_finite(content), indent=2, allow_nan=False)
-    partial.write_text(f"{text}\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(f"{text}\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
