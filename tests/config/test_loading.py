@@ -1,9 +1,12 @@
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from poise.config import PoiseError, Recipe, load_recipe, load_space, override
+from poise.config.loading import read_yaml
 from poise.config.objectives import DinoConfig, MaeConfig
 from tests.builders import tiny_recipe
 
@@ -39,7 +42,7 @@ def write(folder: Path, text: str) -> Path:
          "values"),
         ("", ["training=3"], "command line: training=3 must be a group of settings"),
         ("", ["data.dataset=null"], "command line: data.dataset=null must be text"),
-        ("name: a/b", [], "{path}: name='a/b' must be letters, digits and '.', '_', '-', beginning "
+        ("", ["name=a/b"], "command line: name='a/b' must be letters, digits and '.', '_', '-', beginning "
          "with a letter or a digit"),
         ("", [f"seed={'9' * 99}"], f"command line: seed={'9' * 59}… must be below 2147483648"),
         ("", ["epochs"], "command line: 'epochs' is not of the form key=value"),
@@ -70,6 +73,26 @@ def test_a_file_that_is_no_mapping_says_so(text: str | None, expected: str, tmp_
     with pytest.raises(PoiseError, match=expected) as error:
         load_recipe(path)
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("load", [load_recipe, load_space])
+def test_a_key_that_is_given_twice_is_no_setting_that_silently_wins(
+    load: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    path = write(tmp_path, "name: a\nseeds: [0, 1, 2]\nmetric: eval/rankme\nseeds: [5]\n")
+    with pytest.raises(PoiseError) as error:
+        load(path)
+    assert str(error.value) == (
+        f"{path}: not valid YAML: line 4: 'seeds' is given twice, first in line 2; keep one"
+    )
+    nested = write(tmp_path, "training:\n  epochs: 1\n  epochs: 2\n")
+    with pytest.raises(PoiseError, match="line 3: 'epochs' is given twice, first in line 2"):
+        load(nested)
+
+
+def test_a_group_may_change_what_it_takes_over_from_another(tmp_path: Path) -> None:
+    path = write(tmp_path, "one: &one {a: 1, b: 2}\ntwo: {<<: *one, b: 3}\n")
+    assert read_yaml(path)["two"] == {"a": 1, "b": 3}
 
 
 MAE = "objective: {name: mae}\ndata: {dataset: here, views: {global_count: 1, local_count: 0}}"

@@ -26,7 +26,25 @@ _USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML in which ``1e-4`` is a number, as people mean it: YAML 1.1 asks for ``1.0e-4``."""
+    """YAML as people mean it.
+
+    ``1e-4`` is a number, where YAML 1.1 asks for ``1.0e-4``; and a key that is given twice is an
+    error, where the parser would take the second without a word.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Looks before ``<<`` is filled in, whose keys may come again."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise yaml.YAMLError(
+                    f"line {line}: '{key.value}' is given twice, first in line {lines[key.value]}; "
+                    "keep one"
+                )
+            lines[key.value] = line
+        return node
 
 
 _Yaml.add_implicit_resolver(
