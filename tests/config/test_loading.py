@@ -42,8 +42,8 @@ def write(folder: Path, text: str) -> Path:
          "values"),
         ("", ["training=3"], "command line: training=3 must be a group of settings"),
         ("", ["data.dataset=null"], "command line: data.dataset=null must be text"),
-        ("", ["name=a/b"], "command line: name='a/b' must be letters, digits and '.', '_', '-', beginning "
-         "with a letter or a digit"),
+        ("", ["name=a/b"], "command line: name='a/b' must be letters, digits and '.', '_', "
+         "'-', beginning with a letter or a digit"),
         ("", [f"seed={'9' * 99}"], f"command line: seed={'9' * 59}… must be below 2147483648"),
         ("", ["epochs"], "command line: 'epochs' is not of the form key=value"),
         ("", ["seed.low=1"], "command line: seed={{'low': 1}} must be a whole number"),
