@@ -12,7 +12,8 @@ from poise.data.manifest import Manifest
 from poise.evaluation.accuracy import Accuracy, accuracy
 from poise.evaluation.features import one_feature
 from poise.evaluation.knn import PROTOCOL, find_neighbors, vote
-from poise.evaluation.naming import as_name, measurement_name
+from poise.evaluation.measurement import Measurement
+from poise.evaluation.naming import as_name
 from poise.evaluation.passes import Bench
 from poise.evaluation.sets import KnnFeatures, KnnSets
 from poise.models.readout import default_feature
@@ -29,18 +30,12 @@ class KnnRow:
 
 
 @dataclass(frozen=True)
-class KnnReport:
+class KnnReport(Measurement):
     """Everything that must stand beside a k-NN figure."""
 
-    protocol: str
-    changed: tuple[str, ...]
-    """What is not the default: another bank than what the model was trained on."""
-
-    dataset: str
-    dataset_name: str
-    """As its manifest says."""
-
     bank: str
+    """``changed`` names it, where it is not what the model was trained on."""
+
     query_images: int
     bank_images: int
     num_classes: int
@@ -54,11 +49,6 @@ class KnnReport:
     rows: tuple[KnnRow, ...]
 
     @property
-    def measurement(self) -> str:
-        """What was done, as a name: the protocol, marked where something is not the default."""
-        return measurement_name(self.protocol, self.changed)
-
-    @property
     def file_name(self) -> str:
         """Of the report: what was classified, and by which features and k."""
         features = dict.fromkeys(row.feature for row in self.rows)
@@ -69,12 +59,7 @@ class KnnReport:
     @property
     def figures(self) -> dict[str, float]:
         """Percentages by name, for the log: ``probe/<dataset>/<measurement>/k20_top1``."""
-        prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
-        return {
-            f"{prefix}/{self._told(row)}k{row.k}_{name}": getattr(row, name).percent
-            for row in self.rows
-            for name in ("top1", "top5")
-        }
+        return self.percentages((f"{self._told(row)}k{row.k}", row) for row in self.rows)
 
     def _told(self, row: KnnRow) -> str:
         return "" if row.feature == self.default_feature else f"{row.feature}_"

@@ -118,21 +118,7 @@ def _bank(recipe: Recipe) -> str:
 
 
 def _labelled_probes(found: KnnFeatures, config: EvaluationConfig) -> Iterator[tuple[str, float]]:
-    yield from knn_probe(
-        found.bank_features,
-        found.bank_labels,
-        found.query_features,
-        found.query_labels,
-        found.num_classes,
-        config.knn_k,
-        config.knn_temperature,
-        found.own_rows,
-    )
-    yield from ridge_probe(
-        found.bank_features,
-        found.bank_labels,
-        found.query_features,
-        found.query_labels,
-        found.num_classes,
-        found.own_rows,
-    )
+    sets = (found.bank_features, found.bank_labels, found.query_features, found.query_labels)
+    num_classes, own_rows = found.num_classes, found.own_rows
+    yield from knn_probe(*sets, num_classes, config.knn_k, config.knn_temperature, own_rows)
+    yield from ridge_probe(*sets, num_classes, own_rows)

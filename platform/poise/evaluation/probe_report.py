@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from poise.evaluation.accuracy import Accuracy, accuracy
 from poise.evaluation.hits import Hits
-from poise.evaluation.naming import as_name, measurement_name
+from poise.evaluation.measurement import Measurement
+from poise.evaluation.naming import as_name
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,8 @@ class ProbeRow:
 
 
 @dataclass(frozen=True)
-class ProbeReport:
+class ProbeReport(Measurement):
     """What a probe or fine-tuning found."""
-
-    protocol: str
-    changed: tuple[str, ...]
-    """Settings that are not the protocol's."""
-
-    dataset: str
-    dataset_name: str
-    """As its manifest says."""
 
     train: str
     test_images: int
@@ -63,11 +56,6 @@ class ProbeReport:
     rows: tuple[ProbeRow, ...]
 
     @property
-    def measurement(self) -> str:
-        """What was done, as a name: the protocol, marked where settings are not its own."""
-        return measurement_name(self.protocol, self.changed)
-
-    @property
     def file_name(self) -> str:
         """Of the report: what was scored, and which features."""
         return "-".join([as_name(self.dataset_name), *(row.feature for row in self.rows)])
@@ -75,12 +63,7 @@ class ProbeReport:
     @property
     def figures(self) -> dict[str, float]:
         """Percentages by name, for the log: ``probe/<dataset>/<measurement>/<feature>_top1``."""
-        prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
-        return {
-            f"{prefix}/{row.feature}_{name}": getattr(row, name).percent
-            for row in self.rows
-            for name in ("top1", "top5")
-        }
+        return self.percentages((row.feature, row) for row in self.rows)
 
 
 def report_row(
