@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ def test_two_that_write_a_file_at_once_do_not_take_each_others_half(
     monkeypatch.setattr(Path, "replace", another_comes_between)
     write_json(path, {"by": "the trial"})
     assert read_json(path) == {"by": "the trial"}
-    assert os.listdir(tmp_path) == ["trial.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_beside_it(
@@ -37,4 +36,4 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_beside_it(
     with pytest.raises(OSError, match="No space left"):
         write_json(path, {"step": 16})
     assert read_json(path) == {"step": 8}
-    assert os.listdir(tmp_path) == ["trial.json"]
+    assert list(tmp_path.iterdir()) == [path]
