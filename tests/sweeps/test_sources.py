@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
+from poise.diagnostics import VerdictKind
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import trial_source
 from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
@@ -128,3 +129,32 @@ def test_optuna_is_handed_what_it_takes_for_a_space_so_that_ray_does_not_warn(
     trial = trial_source(make_study(space), []).next_trial()
     assert trial is not None and trial.settings.keys() == parameters.keys()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("goals", [1, 2])
+def test_optuna_takes_a_collapse_for_the_worst_however_low_its_loss(goals: int) -> None:
+    """Told its loss, it would look for collapses: 29 of the last 40 settings here."""
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}},
+        metric=["loss/total", "throughput/s_per_step"][:goals],
+        mode="min",
+        trials=50,
+        searcher={"name": "optuna"},
+    )
+    source: Any = trial_source(make_study(space), [])
+    collapses = []
+    for trial in iter(source.next_trial, None):
+        distance = trial.settings[TEMPERATURE] - 0.06
+        collapses.append(distance < 0)
+        kind = VerdictKind.SINGLE_PROTOTYPE if collapses[-1] else VerdictKind.HEALTHY
+        loss = 0.01 if collapses[-1] else 3 + abs(distance - 0.02)
+        figures = {"loss/total": loss, "throughput/s_per_step": loss}
+        source.learn(make_record(trial.name, kind=kind, trial=trial, metrics=figures))
+    assert 0 < sum(collapses[:10]) < 10
+    assert sum(collapses[10:]) <= 10
+    assert "COMPLETE" not in {
+        told.state.name
+        for told, collapsed in zip(source._study._ot_study.trials, collapses, strict=True)
+        if collapsed
+    }

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from poise.config import PoiseError, Space
 from poise.sweeps.check import check_options
+from poise.sweeps.outcomes import is_condemned
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.settings import Settings, Trial, domain, seeded
 from poise.sweeps.study import Study
@@ -85,15 +86,23 @@ class Suggested:
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Tells the study once every seed of a setting has ended."""
+        """Tells the study once every seed of a setting has ended.
+
+        One of which a seed was condemned is told without its figures, as pruned, which TPE takes
+        for worse than any that has some: by its loss a collapse would be the best.
+        """
         setting = self._records[record.trial.setting]
         setting[record.trial.name] = record
         if len(setting) < len(self._space.seeds):
             return
         means = {metric: _mean(setting.values(), metric) for metric in self._space.metric}
         measured = all(map(math.isfinite, means.values()))
-        number = str(record.trial.setting)
-        self._study.on_trial_complete(number, means if measured else None, error=not measured)
+        condemned = any(map(is_condemned, setting.values()))
+        self._study.on_trial_complete(
+            str(record.trial.setting),
+            means if measured and not condemned else None,
+            error=not (measured or condemned),
+        )
 
 
 def _mean(records: Iterable[TrialRecord], metric: str) -> float:
