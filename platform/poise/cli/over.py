@@ -37,8 +37,9 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
     from poise.training.checkpoint import read_run
     from poise.training.job import Outcome
     from poise.training.loop import is_lost
+    from poise.training.worker import timetable_of
 
-    checkpoints, timetable = _checkpoints(run_name), _timetable(recipe)
+    checkpoints, timetable = _checkpoints(run_name), timetable_of(recipe)
     if not checkpoints:
         return None
     step = max(checkpoints)
@@ -51,7 +52,9 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
 
 def told(recipe: Recipe, run_name: str, ended: Finished) -> str:
     """That it is over, in one line, and how to train on where that can be."""
-    step, timetable = ended.history[-1][0], _timetable(recipe)
+    from poise.training.worker import timetable_of
+
+    step, timetable = ended.history[-1][0], timetable_of(recipe)
     changes = " ".join(_to_train_on(recipe, ended, timetable))
     file = home() / run_name / RECIPE_FILE
     go_on = f"poise pretrain {file} {changes} --name {run_name} --resume"
@@ -79,10 +82,3 @@ def _checkpoints(run_name: str) -> dict[int, Path]:
 
     folders = [path.parent for path in (home() / run_name).glob(f"*/{RUN_FILE}")]
     return {int(read_run(folder)["step"]): folder for folder in folders}
-
-
-def _timetable(recipe: Recipe) -> Timetable:
-    from poise.training.schedule import Timetable
-    from poise.training.worker import steps_per_epoch
-
-    return Timetable(recipe, steps_per_epoch(recipe))

@@ -161,8 +161,7 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     from poise.tracking.store import open_store
     from poise.training.capacity import check_fits
     from poise.training.progress import ProgressDisplay
-    from poise.training.schedule import Timetable
-    from poise.training.worker import steps_per_epoch
+    from poise.training.worker import timetable_of
 
     store = open_store()
     reconcile(store)
@@ -176,7 +175,7 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
     start_ray()
     check_fits(recipe)
     run = create_run(store, experiment, run_name, home() / run_name)
-    total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    total_steps = timetable_of(recipe).total_steps
     kept = steps_kept(run_name)
     goes_on = f", {kept} of them done" if kept else ""
     images = recipe.training.batch_size

@@ -148,10 +148,9 @@ def _train_streamed(
     from poise.tracking.store import open_store
     from poise.training.capacity import check_fits
     from poise.training.progress import ProgressDisplay
-    from poise.training.schedule import Timetable
-    from poise.training.worker import steps_per_epoch
+    from poise.training.worker import timetable_of
 
-    total_steps = Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    total_steps = timetable_of(recipe).total_steps
     run_name = asked.resume or asked.name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if asked.resume is None:
         check_run_name(run_name)

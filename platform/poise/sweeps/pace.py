@@ -26,8 +26,7 @@ from poise.sweeps.records import TRIAL_FILE
 from poise.sweeps.study import STUDY_FILE, Study, load_study
 from poise.sweeps.trial import total_steps_of
 from poise.training.loop import train_steps
-from poise.training.schedule import Timetable
-from poise.training.worker import new_state, steps_per_epoch
+from poise.training.worker import new_state, timetable_of
 
 _STEPS = 3  # measured, after one that is not
 _IMAGES = 32  # at most, of a step: larger ones are scaled
@@ -176,7 +175,7 @@ def _measured(recipe: Recipe) -> Pace:
 
 def _step_seconds(recipe: Recipe, images: int, device: torch.device) -> list[float]:
     state = new_state(recipe, device)
-    progress = Timetable(recipe, steps_per_epoch(recipe)).progress
+    progress = timetable_of(recipe).progress
     batches = itertools.repeat(_drawn(recipe, images), _STEPS + 1)
     seconds, before_s = [], time.perf_counter()
     for report in train_steps(recipe, state, batches, progress, lambda step: False, device):

@@ -25,8 +25,7 @@ from poise.sweeps.records import Change
 from poise.sweeps.settings import domain
 from poise.sweeps.study import Study
 from poise.training.capacity import cpus_needed
-from poise.training.schedule import Timetable
-from poise.training.worker import steps_per_epoch
+from poise.training.worker import timetable_of
 
 MUTABLE = (
     "objective.teacher_momentum",
@@ -160,7 +159,7 @@ def check_at_once(study: Study, num_cpus: float) -> None:
 
 def _check_intervals(study: Study) -> None:
     recipe, metric = study.recipe, study.space.goal.metric
-    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    timetable = timetable_of(recipe)
     steps = range(1, timetable.total_steps)
     measured = timetable.evaluates if metric.startswith("eval/") else timetable.is_boundary
     if not any(timetable.checkpoints(step) and measured(step) for step in steps):

@@ -27,8 +27,7 @@ from poise.tracking.pretraining import Finished, pretrain
 from poise.tracking.runs import Run, create_trial_run, set_tags
 from poise.training.job import Origin
 from poise.training.progress import BoardObserver
-from poise.training.schedule import Timetable
-from poise.training.worker import first_cause, steps_per_epoch
+from poise.training.worker import first_cause, timetable_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         set_tags(run, {"poise.changes": described(record.changes)})
     with controlled(run), _stopping_is_no_failure(study, record):
         recipe = trial.recipe(study.recipe, study.name)
-        timetable = Timetable(recipe, steps_per_epoch(recipe))
+        timetable = timetable_of(recipe)
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
         record = replace(record, total_steps=total_steps, planned_steps=planned_steps)
         study.write(record)
@@ -163,7 +162,7 @@ def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
 
 def total_steps_of(recipe: Recipe) -> int:
     """Steps until a trial ends by itself."""
-    return Timetable(recipe, steps_per_epoch(recipe)).total_steps
+    return timetable_of(recipe).total_steps
 
 
 def reason(error: BaseException) -> str:

@@ -37,7 +37,7 @@ from poise.training.job import BACKBONE_FOLDER, Job, Origin, Outcome
 from poise.training.loop import is_lost
 from poise.training.report import RunObserver
 from poise.training.schedule import Timetable
-from poise.training.worker import fit, steps_per_epoch
+from poise.training.worker import fit, timetable_of
 
 _ATTENTION_IMAGES = 6
 _PROTOCOLS = {
@@ -112,7 +112,7 @@ def pretrain(
             origin=origin,
         )
     )
-    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    timetable = timetable_of(recipe)
     finished = judged(run.run_id, outcome, recipe, timetable)
     _log_outcome(run, finished, recipe, timetable.total_steps)
     return finished

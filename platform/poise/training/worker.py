@@ -111,6 +111,15 @@ def steps_per_epoch(recipe: Recipe) -> int:
     return num_samples // recipe.training.batch_size
 
 
+def timetable_of(recipe: Recipe) -> Timetable:
+    """When things happen in a run of the recipe, on its dataset.
+
+    Raises:
+        PoiseError: as ``steps_per_epoch``.
+    """
+    return Timetable(recipe, steps_per_epoch(recipe))
+
+
 def _train(config: dict[str, Any]) -> None:
     """The whole life of a run, on one worker."""
     job: Job = config["job"]
@@ -121,7 +130,7 @@ def _train(config: dict[str, Any]) -> None:
     if device.type == "cpu":
         torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
 
-    timetable = Timetable(recipe, steps_per_epoch(recipe))
+    timetable = timetable_of(recipe)
     state = new_state(recipe, device)
     history = _resume(job, state)
     watch = Watch(job, state, timetable, history, device, rank == 0, _report)
