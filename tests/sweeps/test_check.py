@@ -119,6 +119,21 @@ def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None
         check_space(make_space(metric="eval/rankme"), off, "a.yaml")
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median", "pbt"])
+def test_a_scheduler_that_would_keep_collapses_for_their_low_loss_is_refused(
+    scheduler: str,
+) -> None:
+    asked: dict[str, Any] = {"metric": "loss/total", "mode": "min"}
+    stopping = {"scheduler": {"name": scheduler}}
+    with pytest.raises(PoiseError, match=f"by 'loss/total' scheduler {scheduler} would keep the"):
+        check_space(make_space(**asked, **stopping), watched_recipe(), "a.yaml")
+    check_space(make_space(**asked, searcher={"name": "optuna"}), watched_recipe(), "a.yaml")
+    check_space(make_space(metric="eval/rankme", **stopping), watched_recipe(), "a.yaml")
+    # What an autoencoder's loss measures is what it is for: none is low by having collapsed.
+    ratios = {"objective.mask_ratio": {"choice": [0.5, 0.75]}}
+    check_space(make_space(ratios, **asked, **stopping), masked_recipe(), "a.yaml")
+
+
 def test_repeating_a_grid_and_searching_one_are_refused() -> None:
     grid = {"objective.teacher_temp": {"grid_search": [0.04, 0.07]}}
     with pytest.raises(PoiseError, match="would run the same grid 3 times"):

@@ -38,6 +38,7 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
         source: the space's file, for messages.
     """
     _check_metric(space, recipe, source)
+    _check_goal(space, recipe, source)
     for key, sampler in space.parameters.items():
         where = f"{source}: parameters"
         if key in _OWN:
@@ -99,6 +100,18 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
                 "evaluation.queries names no labelled dataset"
             )
+
+
+def _check_goal(space: Space, recipe: Recipe, source: str) -> None:
+    """Optuna is told which settings collapsed; a scheduler sees the figure alone."""
+    metric, mode = space.goal
+    has_teacher = recipe.signals.num_prototypes is not None
+    if space.scheduler.stops_trials and has_teacher and (metric[:5], mode) == ("loss/", "min"):
+        raise PoiseError(
+            f"{source}: metric: by '{metric}' scheduler {space.scheduler.name} would keep the "
+            "trials that collapse: once one prototype takes every image, the loss is lowest; "
+            "compare by eval/rankme or a probe, or leave the scheduler out"
+        )
 
 
 def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
