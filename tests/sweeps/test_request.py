@@ -1,4 +1,5 @@
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
         ("concurrency=0", "command line: concurrency=0 must be at least 1"),
         ("seed=1", "seed=1: a study runs each setting with every one of its `seeds`; did you mean "
          "seeds=[1]?"),
-        ("metric=eval/knn_top", f"{space_file} with metric=eval/knn_top: metric: no run of"),
+        ("metric=eval/knn_top", f"{space_file} metric=eval/knn_top: metric: no run of"),
         ("training.batch_size=64", "training.batch_size=64 is more than the 18 images"),
     ):  # fmt: skip
         with pytest.raises(PoiseError, match=re.escape(message)):
@@ -65,6 +66,21 @@ def test_a_request_leaves_nothing_behind_until_it_is_saved(space_file: Path) -> 
     assert not study.folder.exists()
     study.save()
     assert load_study(study.folder) == study
+
+
+def test_what_an_ablation_cannot_run_is_answered_with_a_command_that_can(space_file: Path) -> None:
+    folder = space_file.with_name("my spaces")
+    folder.mkdir()
+    path = folder / space_file.name
+    path.write_text(space_file.read_text().replace("recipe.yaml", "../recipe.yaml"))
+    drawn = f"parameters.{TEMPERATURE}={{uniform: [0.04, 0.07]}}"
+    for changes in (["scheduler.name=asha", "training.epochs=2"], [drawn]):
+        with pytest.raises(PoiseError) as error:
+            request_study(str(path), changes, command="ablate")
+        (advice,) = re.findall(r"`(poise sweep .*)`", str(error.value))
+        _, _, *words = shlex.split(advice)
+        assert words == [str(path), *changes]
+        assert request_study(words[0], words[1:], command="sweep").command == "sweep"
 
 
 def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_file: Path) -> None:

@@ -11,7 +11,13 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.space import Sampler
-from poise.sweeps.request import check_settings, check_trials, read_study, sort_overrides
+from poise.sweeps.request import (
+    check_settings,
+    check_trials,
+    read_study,
+    sort_overrides,
+    told_source,
+)
 from poise.sweeps.resumption import WORDS, check_same, named_study
 from poise.sweeps.sources import count_trials
 from poise.sweeps.study import Command, Study
@@ -71,8 +77,9 @@ def _larger(study: Study, overrides: Sequence[str]) -> Study:
                 "change its words, or leave --extend out to begin a new study"
             )
     space = override_space(study.space, for_space, "command line")
-    settings = check_settings(space, study.recipe, "command line", study.command)
     overrides = (*study.overrides, *overrides)
+    source = told_source(study.source, overrides)
+    settings = check_settings(space, study.recipe, source, study.command)
     return replace(study, space=space, settings=settings, overrides=overrides)
 
 

@@ -4,6 +4,7 @@ In: a space's file and what was changed on the command line. Out: a ``Study`` th
 out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.running``.
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,9 +97,8 @@ def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
 
 
 def told_source(path: str, overrides: Sequence[str]) -> str:
-    """Where a space is from, for messages: its file, and what was changed in it."""
-    for_space, _ = sort_overrides(overrides)
-    return f"{path} with {' '.join(for_space)}" if for_space else path
+    """Where a study is from, for messages: what was typed, which runs after another verb too."""
+    return shlex.join([path, *overrides])
 
 
 def check_settings(
