@@ -6,7 +6,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.sweeps import begin_study, find_study
-from poise.sweeps.report import REPORT_FILE
+from poise.sweeps.conclusion import is_finished, keep_conclusion
 from poise.sweeps.study import STUDY_FILE
 from tests.sweeps.builders import make_record
 
@@ -26,9 +26,11 @@ def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Pat
 
     study.write(make_record("t01-s0"))
     study.write(make_record("t02-s0", state="failed", verdict=None))
-    (study.folder / REPORT_FILE).touch()
+    keep_conclusion(study, study.records())
     assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "t02-s0 is left"
     study.write(make_record("t02-s0"))
+    assert find_study(None, str(space_file), ["training.epochs=3"]) == study, "it is not compared"
+    keep_conclusion(study, study.records())
     with pytest.raises(PoiseError, match="no unfinished study of two: all 1 are finished"):
         find_study(None, str(space_file), ["training.epochs=3"])
 
@@ -65,3 +67,19 @@ def test_a_study_of_another_version_is_refused_by_its_name_and_passed_over_witho
         find_study(None, str(space_file))
     study = begin_study(str(space_file), name="a")
     assert find_study(None, str(space_file)) == study
+
+
+def test_a_study_that_was_killed_before_it_compared_its_last_trials_is_not_finished(
+    space_file: Path,
+) -> None:
+    # The report of its first trials, or one that a person had asked for while it trained, once
+    # counted as the comparison of all: a better trial that came later was never registered.
+    study = begin_study(str(space_file), ["budget.trials=1"], "a")
+    study.write(make_record("t01-s0", knn=30.0))
+    keep_conclusion(study, study.records())
+    study.write(make_record("t02-s0", knn=50.0))
+    (study.folder / "report.html").touch()
+    assert not is_finished(study)
+    assert find_study(None, str(space_file)).name == "a"
+    keep_conclusion(study, study.records())
+    assert is_finished(study)

@@ -11,9 +11,8 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
-from poise.sweeps.report import REPORT_FILE
+from poise.sweeps.conclusion import is_finished
 from poise.sweeps.request import read_study
-from poise.sweeps.sources import count_trials
 from poise.sweeps.study import STUDY_FILE, Command, Study, load_study, stored_study
 
 CONDUCT = ("budget", "concurrency")
@@ -55,12 +54,6 @@ def find_study(
     check_same(found, wanted, "--resume")
     conduct = {key: getattr(wanted.space, key) for key in CONDUCT}
     return replace(found, space=found.space.model_copy(update=conduct))
-
-
-def is_finished(study: Study) -> bool:
-    """Whether there is nothing left to do: every trial is done, and they were compared."""
-    done = sum(record.is_done for record in study.records())
-    return done >= count_trials(study) and (study.folder / REPORT_FILE).exists()
 
 
 def _check_conduct(study: Study, overrides: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.ray_runtime import start_ray
 from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.conclusion import keep_conclusion
 from poise.sweeps.front import pareto_front
 from poise.sweeps.interruption import Interruption, heard_interruption
 from poise.sweeps.outcomes import best_of
@@ -146,6 +147,7 @@ def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
     }
     set_tags(run, tags)
     report = write_report(study, run)
+    keep_conclusion(study, records)  # last: a study that is killed before is concluded anew
     link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
         study, tuple(records), best, registered, report.page, redacted(run.store.uri), link, lacks

@@ -5,7 +5,7 @@ run. Next: a person.
 """
 
 from poise.sweeps.report.again import report_study
-from poise.sweeps.report.files import REPORT_FILE, Report, write_report
+from poise.sweeps.report.files import Report, write_report
 from poise.sweeps.report.rows import comparison_table
 
-__all__ = ["REPORT_FILE", "Report", "comparison_table", "report_study", "write_report"]
+__all__ = ["Report", "comparison_table", "report_study", "write_report"]
