@@ -1,7 +1,10 @@
 """The report in a browser, as a person meets it."""
 
+import base64
 import json
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,6 +40,7 @@ FLAGS = (
 BROWSERS_OWN = ("chrome:", "chrome-untrusted:")
 PATIENCE_S = 60
 DESKTOP, PHONE = (1280, 900), (390, 844)
+A4_LYING = {"paperWidth": 11.69, "paperHeight": 8.27, "generateTaggedPDF": True}
 
 pytestmark = [
     pytest.mark.slow,
@@ -96,6 +100,24 @@ def requested(browser: Browser) -> set[str]:
     sent = [each["params"] for each in events if each["method"] == "Network.requestWillBeSent"]
     by_a_page = [each for each in sent if not each["documentURL"].startswith(BROWSERS_OWN)]
     return {each["request"]["url"].partition(",")[0] for each in by_a_page}
+
+
+def printed(browser: Browser) -> dict[bytes, bytes]:
+    """The elements that are on paper, as a tagged PDF names them, by their numbers."""
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", A4_LYING)["data"])
+    found = re.findall(rb"(\d+) 0 obj\n<</Type /StructElem\n(.*?)\nendobj", pdf, re.DOTALL)
+    return dict(found)
+
+
+def pages_of_charts(elements: dict[bytes, bytes]) -> list[set[bytes]]:
+    """The pages that each chart, or a part of it, is on."""
+    pages: dict[bytes, set[bytes]] = defaultdict(set)
+    for number, element in elements.items():
+        here = set(re.findall(rb"/Pg (\d+) ", element))
+        while here and number in elements:
+            pages[number] |= here
+            number = re.findall(rb"/P (\d+) ", elements[number])[0]
+    return [pages[number] for number, each in elements.items() if b"/S /Figure\n/Alt" in each]
 
 
 def press(browser: Browser, *keys: str) -> None:
@@ -171,3 +193,12 @@ def test_dark_and_print_have_colours_of_their_own(browser: Browser, page: Path) 
     assert script(browser, ground) == dark != printed
     visit(browser, page, DESKTOP)
     assert script(browser, ground) == printed
+
+
+def test_no_chart_is_cut_in_two_between_printed_pages(browser: Browser, page: Path) -> None:
+    visit(browser, page, DESKTOP)
+    shown = script(browser, "return document.querySelectorAll('.chart[data-drawn]').length")
+    charts = pages_of_charts(printed(browser))
+    assert len(charts) == shown > 10
+    assert {len(pages) for pages in charts} == {1}
+    assert len(set.union(*charts)) > 3, "so few pages cut nothing"
