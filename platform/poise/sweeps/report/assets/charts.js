@@ -64,7 +64,13 @@ const charts = (() => {
 
   function refresh(element) {
     const figure = drawn.get(element);
-    Plotly.relayout(element, { ...theme(figure.layout), ...size(figure, widthOf(element)) });
+    const patch = { ...theme(figure.layout), ...size(figure, widthOf(element)) };
+    Plotly.relayout(element, patch).then(() => leaveOut(element));
+  }
+
+  /* To the keyboard a chart is a picture: nothing inside it is to be stepped through. */
+  function leaveOut(element) {
+    element.querySelectorAll(".modebar-btn").forEach((button) => { button.tabIndex = -1; });
   }
 
   function drawStored(element) {
