@@ -196,6 +196,19 @@ def test_dark_and_print_have_colours_of_their_own(browser: Browser, page: Path) 
     assert script(browser, ground) == printed
 
 
+def test_paper_holds_every_trial_with_the_evidence_of_its_verdict(
+    browser: Browser, page: Path
+) -> None:
+    rows = "[...document.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility()).length"
+    visit(browser, page, DESKTOP)
+    of_settings = script(browser, f"return {rows}")
+    assert of_settings == 4, "tables of figures are closed, and so is that of all trials"
+    on_paper = sum(b"/S /TR\n" in each for each in printed(browser).values())
+    trials, headers = 12, 2
+    assert on_paper == of_settings + 2 * trials + headers
+    assert script(browser, f"return {rows}") == of_settings, "the page is as it was before"
+
+
 def test_no_chart_is_cut_in_two_between_printed_pages(browser: Browser, page: Path) -> None:
     visit(browser, page, DESKTOP)
     shown = script(browser, "return document.querySelectorAll('.chart[data-drawn]').length")

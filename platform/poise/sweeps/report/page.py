@@ -35,7 +35,7 @@ def render_page(findings: Findings) -> str:
             style=_asset("page.css"),
             scripts=[
                 Markup(get_plotlyjs()),
-                *(_asset(f"{name}.js") for name in ("charts", "trials")),
+                *(_asset(f"{name}.js") for name in ("charts", "trials", "printing")),
             ],
         )
     )

@@ -17,6 +17,8 @@ from poise.sweeps.report.sections.training import REFERENCES
 from poise.sweeps.report.sentences import label
 
 PANEL_HEIGHT = 240
+MOST_PRINTED = 100
+"""Trials whose table is opened for paper, of which it takes about seven pages."""
 
 
 def trials(findings: Findings) -> Section | None:
@@ -34,6 +36,7 @@ def trials(findings: Findings) -> Section | None:
             "groups": _groups(drawable, findings),
             "first": findings.best or next((t.record.trial.name for t in drawable), ""),
             "curves": {t.record.trial.name: embedded(_curves(t, metrics)) for t in drawable},
+            "most_printed": MOST_PRINTED,
             "panels": embedded([_panel(metric, findings) for metric in metrics]),
         },
     )
