@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from poise.sweeps.findings import find
 from poise.sweeps.report.page import render_page
@@ -184,6 +184,30 @@ def test_only_the_chosen_trials_are_drawn(browser: Browser, page: Path) -> None:
     assert script(browser, lines) == 2 * panels
 
 
+def test_the_numbers_of_the_trial_beside_stand_below_those_of_the_chosen_one(
+    browser: Browser, page: Path
+) -> None:
+    visit(browser, page, DESKTOP)
+    browser.find_element(By.CSS_SELECTOR, "#values summary").click()
+    cells = (
+        "return [...document.querySelectorAll('#values tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.innerText))"
+    )
+    metrics = len(browser.find_elements(By.CSS_SELECTOR, ".panels .chart"))
+    alone = WebDriverWait(browser, PATIENCE_S).until(lambda it: script(it, cells))
+    assert len(alone) == 1 + metrics
+    Select(browser.find_element(By.ID, "beside")).select_by_value("t04-s1")
+    header, *rows = script(browser, cells)
+    assert len(rows) == 2 * metrics
+    first, second = rows[:2]
+    assert [row[0].partition("\n")[0] for row in (first, second)] == [alone[1][0]] * 2
+    names = [row[0].partition("\n")[2].split()[0] for row in (first, second)]
+    assert names == ["t01-s0", "t04-s1"]
+    assert first[1:] == alone[1][1:]
+    stopped_at = 500
+    assert [value == "–" for value in second[1:]] == [int(step) > stopped_at for step in header[1:]]
+
+
 def test_dark_and_print_have_colours_of_their_own(browser: Browser, page: Path) -> None:
     ground = "return getComputedStyle(document.querySelector('.main-svg')).backgroundColor"
     visit(browser, page, DESKTOP, dark=True)
@@ -199,7 +223,9 @@ def test_dark_and_print_have_colours_of_their_own(browser: Browser, page: Path) 
 def test_paper_holds_every_trial_with_the_evidence_of_its_verdict(
     browser: Browser, page: Path
 ) -> None:
-    rows = "[...document.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility()).length"
+    rows = (
+        "[...document.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility()).length"
+    )
     visit(browser, page, DESKTOP)
     of_settings = script(browser, f"return {rows}")
     assert of_settings == 4, "tables of figures are closed, and so is that of all trials"

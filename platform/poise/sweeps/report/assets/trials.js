@@ -27,6 +27,8 @@
   const stored = (name) => JSON.parse(
     viewer.querySelector(`script[data-trial="${CSS.escape(name)}"]`).textContent);
 
+  const shown = () => [chosen, beside].map((select) => select.value).filter(Boolean).map(stored);
+
   function curveOf(trial, metric) {
     const found = trial.curves.find(([index]) => index === metric);
     return found && { steps: trial.steps[found[1]], values: found[2] };
@@ -55,8 +57,13 @@
     return [sample, ` ${trial.label}${since}   `];
   }
 
+  function ending(trial, metric) {
+    const last = curveOf(trial, metric)?.values.filter((value) => value !== null).at(-1);
+    return `${trial.label}, ${last === undefined ? "not measured" : `${last} at the end`}`;
+  }
+
   function show() {
-    const trials = [chosen, beside].map((select) => select.value).filter(Boolean).map(stored);
+    const trials = shown();
     told.replaceChildren(...trials.flatMap(naming));
     panels.forEach((panel, metric) => {
       const layout = structuredClone(panel.layout), data = [];
@@ -67,35 +74,48 @@
         if (trial.onset !== null) layout.shapes = [...(layout.shapes || []), onset(trial, panel.looks[index])];
       });
       layout.showlegend = false;
-      const last = data.length ? data[0].y.filter((value) => value !== null).at(-1) : undefined;
-      elements[metric].setAttribute("aria-label",
-        `${panel.title} of ${chosen.value}: ${last === undefined ? "not measured" : `${last} at the end`}`);
+      const ends = trials.map((trial) => ending(trial, metric)).join("; ");
+      elements[metric].setAttribute("aria-label", `${panel.title}: ${ends}`);
       elements[metric].parentElement.hidden = data.length === 0;
       if (data.length) charts.draw(elements[metric], data, layout);
     });
     if (values.open) tabulate();
   }
 
-  /* A metric a row, so that all of them fit beside their names. */
+  /* A metric a row, and below it the other trial's, so that all of them fit beside their names. */
   function tabulate() {
-    const trial = stored(chosen.value), table = document.createElement("table");
-    const found = panels.map((_, metric) => curveOf(trial, metric));
-    const steps = [...new Set(trial.steps.flat())].sort((a, b) => a - b);
-    const last = steps.length - 1, parts = Math.min(MOST_STEPS - 1, last);
-    const columns = Array.from({ length: parts + 1 }, (_, part) => steps[Math.round((part * last) / (parts || 1))]);
-    table.createCaption().textContent = `${trial.label}: the latest values up to each step`;
+    const trials = shown(), table = document.createElement("table"), columns = columnsOf(trials);
+    const names = trials.map((trial) => trial.label).join(" beside ");
+    table.createCaption().textContent = `${names}: the latest values up to each step`;
     fill(table.createTHead().insertRow(), "col", ["metric", ...columns]);
     const body = table.createTBody();
-    panels.forEach((panel, metric) => {
-      const curve = found[metric];
-      if (curve) fill(body.insertRow(), "row", [panel.title, ...columns.map((step) => valueAt(curve, step))]);
-    });
+    panels.forEach((panel, metric) => trials.forEach((trial) => {
+      const curve = curveOf(trial, metric);
+      if (!curve) return;
+      const row = body.insertRow();
+      fill(row, "row", [panel.title, ...columns.map((step) => valueAt(trial, curve, step))]);
+      if (trials.length > 1) row.cells[0].append(small(trial.label));
+    }));
     values.querySelector(".scroll").replaceChildren(table);
   }
 
-  function valueAt(curve, step) {
-    const value = curve.values[curve.steps.findLastIndex((each) => each <= step)];
+  function columnsOf(trials) {
+    const steps = [...new Set(trials.flatMap((trial) => trial.steps.flat()))].sort((a, b) => a - b);
+    const last = steps.length - 1, parts = Math.min(MOST_STEPS - 1, last);
+    return Array.from({ length: parts + 1 }, (_, part) => steps[Math.round((part * last) / (parts || 1))]);
+  }
+
+  /* After its last step a trial has no values. */
+  function valueAt(trial, curve, step) {
+    const reached = trial.steps.some((steps) => steps.at(-1) >= step);
+    const value = reached ? curve.values[curve.steps.findLastIndex((each) => each <= step)] : null;
     return value === undefined || value === null ? "–" : String(Number(value.toPrecision(3)));
+  }
+
+  function small(text) {
+    const element = document.createElement("small");
+    element.textContent = text;
+    return element;
   }
 
   function fill(row, scope, texts) {
