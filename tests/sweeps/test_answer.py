@@ -5,6 +5,7 @@ from poise.diagnostics import VerdictKind
 from poise.sweeps.answer import answer
 from poise.sweeps.comparison import compare
 from poise.sweeps.dose_response import dose_responses
+from poise.sweeps.estimates import Share
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.study import Study
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
@@ -135,13 +136,41 @@ def test_survivors_of_a_scheduler_are_no_proof() -> None:
         return told(make_study(space), [*seeded(0, [20.0, 21.0, 22.0]), *survivors, *stopped])
 
     collapse, best = swept(scheduler={"name": "asha"})
-    assert "None of the 6 judged trials of 2 settings" in collapse  # not 9: three are open
+    assert collapse == (
+        "None of the 6 judged trials of 2 settings collapsed, got stuck or diverged; 9 ran, and "
+        "how those that were stopped would have ended is open."
+    )
     assert "31.1 % (mean of the survivors, 3 of 6 seeds, 95 % interval 28.6 to 33.6)" in best
     assert best.endswith("untested: scheduler asha chose by these figures which trials are left.")
     for changes in ({"scheduler": {"name": "pbt"}}, {"searcher": {"name": "optuna"}}):
         _, best = swept(**changes)
         assert "above the baseline (95 % interval 9.8 to 10.4), untested: " in best
         assert "chance" not in best and "p =" not in best
+
+
+def test_collapses_among_what_a_scheduler_left_are_no_share_of_all_trials() -> None:
+    """One of four seeds collapses everywhere, and of the healthy three two are cut off."""
+    settings = [0.03, 0.04, 0.05, 0.06, 0.07, 0.08]
+    space = make_space({TEMPERATURE: {"grid_search": settings}}, scheduler={"name": "asha"})
+
+    def swept(num_settings: int) -> str:
+        records = []
+        for number, value in enumerate(settings[:num_settings]):
+            held: dict[str, Any] = {"settings": {TEMPERATURE: value}, "state": "stopped"}
+            records += seeded(number, [10.0], SINGLE, **held)
+            records += [trial_record(number, seed, 20.0, **held) for seed in (1, 2)]
+            records.append(trial_record(number, 3, 30.0, **{**held, "state": "finished"}))
+        comparison = compare(make_study(space), records)
+        assert {row.condemned for row in comparison.rows} == {Share(1, 2, None, None)}
+        assert "counts of what failed, which thereby come out too high" in " ".join(
+            comparison.notes
+        )
+        return answer(comparison, None)[0]
+
+    assert swept(6) == "Training collapsed in 6 of 12 judged trials (24 ran)."
+    assert swept(1).startswith(
+        "Training collapsed with teacher_temp=0.03 in 1 of 2 judged seeds (single prototype); "
+    )
 
 
 def test_a_baseline_is_not_tested_against_survivors_either() -> None:

@@ -120,6 +120,7 @@ def test_the_ends_of_an_exact_interval_leave_2_5_percent_on_each_side(
 ) -> None:
     count, n = pair
     share = share_interval(count, n)
+    assert share.low is not None and share.high is not None
     assert share.low <= count / n <= share.high
     if count > 0:
         assert stats.binom.sf(count - 1, n, share.low) == pytest.approx(0.025, rel=1e-4)

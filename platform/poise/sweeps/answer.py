@@ -32,23 +32,34 @@ def _on_collapse(comparison: Comparison, dose: DoseResponse | None) -> str:
     if not rows:
         return _nothing_judged(comparison)
     if not failed:
-        total, fewest = sum(row.condemned.n for row in rows), min(rows, key=lambda r: r.condemned.n)
-        return (
-            f"None of the {total} judged trials of {_settings(len(rows))} collapsed, got "
-            f"stuck or diverged; {_seeds(fewest.condemned.n)} of a setting "
-            f"{'leaves' if fewest.condemned.n == 1 else 'leave'} a chance of up to "
-            f"{percent(fewest.condemned.high)} open."
-        )
+        return _none_failed(rows)
     if len(failed) > _MOST_NAMED:
         return _many(comparison, rows, dose)
     all_judged = all(row.condemned.n == len(row.trials) for row in rows)
     seeds = "seeds" if all_judged else "judged seeds"
     named = listed(
-        f"{row.label} in {counted(row.condemned)} {seeds} ({_kinds(row)}; "
-        f"chance {chance(row.condemned)})"
+        f"{row.label} in {counted(row.condemned)} {seeds} ({_kinds(row)}{_chance(row)})"
         for row in failed
     )
     return f"Training {comparison.failed} with {named}{_others(comparison, rows, len(failed))}."
+
+
+def _none_failed(rows: Sequence[SettingRow]) -> str:
+    fewest = min((row.condemned for row in rows), key=lambda share: share.n)
+    judged = f"{sum(row.condemned.n for row in rows)} judged trials of {_settings(len(rows))}"
+    text = f"None of the {judged} collapsed, got stuck or diverged"
+    if fewest.high is None or any(row.cut_off for row in rows):
+        ran = sum(len(row.trials) for row in rows)
+        return f"{text}; {ran} ran, and how those that were stopped would have ended is open."
+    return (
+        f"{text}; {_seeds(fewest.n)} of a setting {'leaves' if fewest.n == 1 else 'leave'} a "
+        f"chance of up to {percent(fewest.high)} open."
+    )
+
+
+def _chance(row: SettingRow) -> str:
+    ends = chance(row.condemned)
+    return f"; chance {ends}" if ends else ""
 
 
 def _others(comparison: Comparison, rows: Sequence[SettingRow], failed: int) -> str:
@@ -78,7 +89,9 @@ def _nothing_judged(comparison: Comparison) -> str:
 def _many(comparison: Comparison, rows: Sequence[SettingRow], dose: DoseResponse | None) -> str:
     """Without an interval: trials of one setting are alike, so all of them are no sample."""
     count, n = sum(row.condemned.count for row in rows), sum(row.condemned.n for row in rows)
-    text = f"Training {comparison.failed} in {count} of {n} trials ({percent(count / n)})"
+    ran = sum(len(row.trials) for row in comparison.rows)
+    of = f"{n} trials ({percent(count / n)})" if n == ran else f"{n} judged trials ({ran} ran)"
+    text = f"Training {comparison.failed} in {count} of {of}"
     known = [each for each in dose.doses if each.condemned.n] if dose else []
     least = min(known, key=lambda each: each.condemned.value or 0, default=None)
     most = max(known, key=lambda each: each.condemned.value or 0, default=None)

@@ -101,8 +101,10 @@ def percent(share: float) -> str:
 
 
 def chance(share: Share) -> str:
-    """``9 to 99 %``: the interval of the chance behind a count."""
-    return f"{100 * share.low:.0f} to {percent(share.high)}" if share.n else ""
+    """``9 to 99 %``: the interval of the chance behind a count; empty where it has none."""
+    if not share.n or share.low is None or share.high is None:
+        return ""
+    return f"{100 * share.low:.0f} to {percent(share.high)}"
 
 
 def capitalized(text: str) -> str:

@@ -51,12 +51,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Share:
-    """``count`` of ``n``, with the exact 95 % interval of the chance behind it, from 0 to 1."""
+    """``count`` of ``n``, with the exact 95 % interval of the chance behind it, from 0 to 1.
+
+    No interval where who is counted depends on how they went: then the share estimates no chance.
+    """
 
     count: int
     n: int
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def value(self) -> float | None:

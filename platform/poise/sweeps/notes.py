@@ -68,7 +68,8 @@ def _on_trials(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
         yield (
             f"{early} of {len(records)} trials were stopped before their end without being "
             "condemned: their figures are of fewer steps and are in no mean, and whether they "
-            "would have stayed healthy is open."
+            "would have stayed healthy is open. Nor are they in the counts of what failed, which "
+            "thereby come out too high to estimate a chance and have no interval."
         )
     yield from _on_unended(records, planned)
 

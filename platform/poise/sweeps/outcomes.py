@@ -6,6 +6,7 @@ Next: ``poise.sweeps.comparison`` and its neighbours.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from poise.config.space import Mode
 from poise.diagnostics import VerdictKind
@@ -47,9 +48,15 @@ def is_decided(record: TrialRecord) -> bool:
 
 
 def condemned_share(records: Iterable[TrialRecord]) -> Share:
-    """Of the trials that are decided: the others say nothing."""
+    """Of the trials that are decided: the others say nothing.
+
+    What a scheduler cut off would mostly have been healthy to its end, and a collapse is counted
+    whenever it comes. So among what is left there are too many, and the share has no interval.
+    """
+    records = list(records)
     decided = [record for record in records if is_decided(record)]
-    return share_interval(sum(map(is_condemned, decided)), len(decided))
+    share = share_interval(sum(map(is_condemned, decided)), len(decided))
+    return replace(share, low=None, high=None) if any(map(was_cut_off, records)) else share
 
 
 def is_complete(record: TrialRecord) -> bool:

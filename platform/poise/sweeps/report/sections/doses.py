@@ -93,7 +93,8 @@ def _of_share(dose: Dose) -> Ends:
     share = dose.condemned
     if share.value is None:
         return None, None, None
-    return 100 * share.value, 100 * share.low, 100 * share.high
+    low, high = ((None if end is None else 100 * end) for end in (share.low, share.high))
+    return 100 * share.value, low, high
 
 
 def _points(

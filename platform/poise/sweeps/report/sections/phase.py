@@ -114,7 +114,8 @@ def _hover(diagram: PhaseDiagram, cell: PhaseCell, failing: str) -> str:
     words = [f"{diagram.x.name} {diagram.x.labels[cell.x]}"]
     words += [f"{diagram.y.name} {diagram.y.labels[cell.y]}"] if diagram.y else []
     words += [f"{count} × {outcome}" for outcome, count in cell.outcomes.items()]
-    words += [f"{counted(cell.condemned)} {failing} ({chance(cell.condemned)})"]
+    ends = chance(cell.condemned)
+    words += [f"{counted(cell.condemned)} {failing}{f' ({ends})' if ends else ''}"]
     words += [f"trials {', '.join(cell.trials[:6])}{'…' if len(cell.trials) > 6 else ''}"]
     return "<br>".join(map(literal, words))
 
