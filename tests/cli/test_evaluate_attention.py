@@ -59,10 +59,12 @@ def test_models_are_measured_drawn_and_kept_with_the_run_that_made_them(
 
     status, printed, err = attention(arguments, capsys)
     assert status == 0, err
-    for text in ("attention/beyond-cls-v1", "9 of ", "cls H/ln N", made_by.run_id, str(out)):
+    found = ("attention/beyond-cls-v1", "9 of ", "cls H/ln N", "patch q50", "outliers")
+    for text in (*found, made_by.run_id, str(out)):
         assert text in printed
     assert "a-backbone: 9 of 9 images" in err
-    names = {"statistics.json", "statistics.csv", "heads.png", "blocks.png", "last-block.png"}
+    names = {"statistics.json", "statistics.csv", "norms.csv"}
+    names |= {"heads.png", "norms.png", "blocks.png", "last-block.png"}
     for label in ("a-backbone", "b-backbone"):
         assert {path.name for path in (out / label).iterdir()} == names
     (curve,) = history(store, made_by.run_id, ["attention/scenes/cls_cls_attention"]).values()
@@ -76,6 +78,10 @@ def test_models_are_measured_drawn_and_kept_with_the_run_that_made_them(
     first, second = (set(each["blocks"][0]) for each in models)
     assert "cls_pos_entropy" in first - second
     assert models[0]["blocks"][0]["cls_cls_attention"]["mean"] == pytest.approx(curve[0][1])
+    (curve,) = history(store, made_by.run_id, ["attention/scenes/pos_norm_q99"]).values()
+    assert [each["pos_norm_q99"] for each in models[0]["norms"]] == pytest.approx(
+        [length for _, length in curve]
+    )
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ the models. Nothing comes after it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,14 @@ _COLUMNS = (
     ("pos_pos_entropy_over_ln_n", "patch H/ln N"),
     ("pos_magnitude", "patch y/x"),
 )
+_NORM_COLUMNS = (
+    ("pos_norm_q50", "patch q50"),
+    ("pos_norm_q90", "q90"),
+    ("pos_norm_q99", "q99"),
+    ("pos_norm_max", "max"),
+    ("pos_outlier_share", "outliers"),
+    ("cls_norm", "cls"),
+)
 
 
 def attention(
@@ -63,6 +71,8 @@ def attention(
     as_json: JsonOption = False,
 ) -> None:
     """Measure where tokens look, per block and head (protocol attention/beyond-cls-v1).
+
+    Tells, too, how long tokens are after each block, and which share of patches are outliers.
 
     Writes statistics as JSON and CSV, curves over blocks for all models in one picture, and maps
     of heads and blocks; all of it is also kept with the runs that made the models.
@@ -130,12 +140,23 @@ def _print(model: NamedModel, report: "AttentionReport") -> None:
     registers = f", {report.num_registers} registers" if report.num_registers else ""
     print(f"images    {report.num_images} of {report.dataset}")
     print(f"tokens    {report.num_patches} patches{registers}, {report.num_heads} heads\n")
-    columns = [(name, title) for name, title in _COLUMNS if name in report.blocks[0]]
+    means = [{name: found.mean for name, found in block.items()} for block in report.blocks]
+    _print_blocks(_COLUMNS, means)
+    print(f"\nlengths of tokens after each block, of {report.num_norm_images} images\n")
+    numbers = range(1, report.num_registers + 1)
+    of_registers = ((f"register_norm_{number}", f"reg {number}") for number in numbers)
+    _print_blocks([*_NORM_COLUMNS, *of_registers], report.norms)
+    print()
+
+
+def _print_blocks(
+    columns: Sequence[tuple[str, str]], blocks: Sequence[Mapping[str, float]]
+) -> None:
+    known = [(name, title) for name, title in columns if name in blocks[0]]
     print_table(
-        ("block", *(title for _, title in columns)),
+        ("block", *(title for _, title in known)),
         [
-            (number, *(float(f"{block[name].mean:.3g}") for name, _ in columns))
-            for number, block in enumerate(report.blocks, start=1)
+            (number, *(float(f"{block[name]:.3g}") for name, _ in known))
+            for number, block in enumerate(blocks, start=1)
         ],
     )
-    print()

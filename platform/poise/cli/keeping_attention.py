@@ -83,13 +83,15 @@ def _draw(
 
     from poise.evaluation.attention_pictures import draw_blocks, draw_heads
     from poise.evaluation.images import EvaluationImages
+    from poise.evaluation.norm_pictures import draw_norms
     from poise.evaluation.pictures import draw_attention
 
     ids = np.array(sample_ids, dtype=np.int64)
     images, _ = next(EvaluationImages(dataset, report.image_px, sample_ids=ids).batches(len(ids)))
-    paths = [folder / f"{name}.png" for name in ("heads", "blocks", "last-block")]
+    paths = [folder / f"{name}.png" for name in ("heads", "norms", "blocks", "last-block")]
     draw_heads(paths[0], report)
+    draw_norms(paths[1], report)
     shown = (model.backbone, images, model.normalization, torch.device("cpu"))
-    draw_blocks(paths[1], *shown, titles=[f"sample {each}" for each in ids])
-    draw_attention(paths[2], *shown)
+    draw_blocks(paths[2], *shown, titles=[f"sample {each}" for each in ids])
+    draw_attention(paths[3], *shown)
     return paths

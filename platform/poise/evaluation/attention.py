@@ -1,6 +1,7 @@
 """Where tokens look: the attention statistics of Beyond [cls] (arXiv 2412.03215), streamed.
 
-In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head.
+In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head,
+and the lengths of tokens per block.
 Next: ``poise.evaluation.attention_files`` and ``attention_pictures``, by way of
 ``poise evaluate attention``.
 """
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.evaluation.images import EvaluationImages
 from poise.evaluation.passes import Normalization, evaluation_mode, no_progress, normalized
+from poise.evaluation.token_norms import TokenNorms
 from poise.models.attention import EPSILON, BlockTrace, patch_entropy, trace
 from poise.models.backbone import has_class_token
 
@@ -58,6 +60,12 @@ class AttentionReport:
     blocks: tuple[Mapping[str, Statistic], ...]
     """From the first block to the last, by the names that ``attention_statistics`` gives."""
 
+    norms: tuple[Mapping[str, float], ...]
+    """Lengths of tokens as each block leaves them, by the names that ``norm_statistics`` gives."""
+
+    num_norm_images: int
+    """That these are of, evenly spread over the others."""
+
 
 def report_attention(
     backbone: nn.Module,
@@ -84,11 +92,13 @@ def report_attention(
     num_prefix = int(getattr(backbone, "num_prefix_tokens", 0))
     with_class = has_class_token(backbone)
     running = RunningStatistics(num_prefix, with_class)
+    norms = TokenNorms(len(images), num_prefix, with_class)
     with evaluation_mode(backbone):
         for batch, _ in images.batches(_READ_IMAGES):
             for part in _parts(batch, running):
                 for step in trace(backbone, normalized(part.to(device), normalization)):
                     running.add(step)
+                    norms.add(step)
                     del step  # before the next block's attention is made
                 on_images(len(part))
     return AttentionReport(
@@ -101,6 +111,8 @@ def report_attention(
         num_heads=running.num_heads,
         has_class_token=with_class,
         blocks=running.blocks(),
+        norms=norms.blocks(),
+        num_norm_images=norms.num_images,
     )
 
 

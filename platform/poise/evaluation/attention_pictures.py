@@ -153,6 +153,16 @@ def draw_blocks(
     figure.savefig(path, dpi=150)
 
 
+def label_blocks(axis: Axes, title: str, num_blocks: int) -> None:
+    """Titles an axis that runs over blocks, and numbers these from 1."""
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("block", fontsize=8)
+    axis.set_xlim(0.6, num_blocks + 0.4)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    axis.tick_params(labelsize=8)
+    axis.grid(alpha=0.25)
+
+
 def _draw_statistic(
     axis: Axes, name: str, title: str, reports: Mapping[str, AttentionReport]
 ) -> None:
@@ -174,12 +184,7 @@ def _draw_statistic(
         axis.set_ylim(bottom=0)
     if name.endswith("_over_ln_n"):
         axis.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
-    axis.set_title(title, fontsize=9)
-    axis.set_xlabel("block", fontsize=8)
-    axis.set_xlim(0.6, max(len(report.blocks) for report in reports.values()) + 0.4)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    axis.tick_params(labelsize=8)
-    axis.grid(alpha=0.25)
+    label_blocks(axis, title, max(len(report.blocks) for report in reports.values()))
 
 
 def _draw_head_map(
