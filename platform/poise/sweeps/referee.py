@@ -6,8 +6,8 @@ itself. Next: ``poise.sweeps.report``.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +19,9 @@ from poise.sweeps.digits import bare, decimals_for
 from poise.sweeps.records import Change, TrialRecord
 from poise.sweeps.settings import Trial
 from poise.sweeps.study import Study
+from poise.sweeps.trial_runs import end_run, kept_history, seen_history, trial_run
 from poise.sweeps.wording import describe, described, metric_name, unit
-from poise.tracking.ending import Status, finish
-from poise.tracking.pretraining import stopping_tags
-from poise.tracking.reading import read_histories
-from poise.tracking.runs import Run, flatten, plan_trial_run, set_tags
-from poise.tracking.writer import verdict_tags
+from poise.tracking.runs import Run, flatten, plan_trial_run
 from poise.training.checkpoint import History
 
 DIED = "its process died twice; was it killed for want of memory?"
@@ -82,7 +79,8 @@ class Referee(Callback):  # type: ignore[misc]
             run_id = self._planned.get(trial.config["name"])
             record = TrialRecord(Trial(**trial.config), "failed", run_id, reason=DIED)
             self._study.write(record)
-            _end(self.run, self._study, record, "FAILED")
+            with self._or_later(record):
+                end_run(self.run, self._study, record, "FAILED")
         self._tell(record)
 
     def exchange(self, name: str, change: Change) -> None:
@@ -113,35 +111,52 @@ class Referee(Callback):  # type: ignore[misc]
         if record is None or record.state != "running":
             return record
         self._store_last(record, result or {})
-        seen = seen_history(self.run, record)
-        record = self._with_spent(record, seen)
+        seen, is_stored = self._seen(record)
+        record = with_seen(self._timed(record), seen)
         record = (
             replace(record, state="failed", reason=DIED) if died else self._stopped(record, seen)
         )
         self._study.write(record)
-        _end(self.run, self._study, record, "FAILED" if died else "FINISHED")
+        if is_stored:
+            with self._or_later(record):
+                end_run(self.run, self._study, record, "FAILED" if died else "FINISHED")
         return record
 
     def end_interrupted(self) -> None:
         """Marks the runs of interrupted trials as killed; their processes are gone.
 
-        What they spent is written down all the same: it was paid for.
+        What they spent is written down all the same: it was paid for. Once the store does not
+        answer it is asked no more: it may be what the study was interrupted for, and whatever
+        looks at these runs next finds their processes gone.
         """
-        for record in self._study.records():
-            if record.state == "running":
-                with suppress(PoiseError):  # the store may be what the study was interrupted for
-                    record = self._with_spent(record, seen_history(self.run, record))
-                self._study.write(record)
-                _end(self.run, self._study, record, "KILLED")
+        running = [self._timed(each) for each in self._study.records() if each.state == "running"]
+        for record in running:
+            self._study.write(with_seen(record, kept_history(self._study, record)))
+        for record in running:
+            seen, is_stored = self._seen(record)
+            if not is_stored:
+                return
+            self._study.write(with_seen(record, seen))
+            with self._or_later(record):
+                end_run(self.run, self._study, record, "KILLED")
 
-    def _with_spent(self, record: TrialRecord, seen: History) -> TrialRecord:
-        """The record with what its trial is known to have done until now."""
-        return replace(
-            record,
-            metrics=latest(seen) or record.metrics,
-            step=seen[-1][0] if seen else record.step,
-            seconds=record.seconds + self._take_seconds(record.trial.name),
-        )
+    def _seen(self, record: TrialRecord) -> tuple[History, bool]:
+        """What a trial has measured, and whether the store could say so."""
+        with self._or_later(record):
+            return seen_history(self.run, record), True
+        return kept_history(self._study, record), False
+
+    @contextmanager
+    def _or_later(self, record: TrialRecord) -> Iterator[None]:
+        """Goes on without the store: ``catch_up`` makes up for what it does not take now."""
+        try:
+            yield
+        except PoiseError as error:
+            self._say(f"{record.trial.name}  is not up to date in MLflow yet: {error}")
+
+    def _timed(self, record: TrialRecord) -> TrialRecord:
+        """The record with the time since its trial started here."""
+        return replace(record, seconds=record.seconds + self._take_seconds(record.trial.name))
 
     def _take_seconds(self, name: str) -> float:
         """Since a trial started here; each is given out once."""
@@ -159,10 +174,6 @@ class Referee(Callback):  # type: ignore[misc]
         recipe = record.trial.recipe(self._study.recipe, self._study.name)
         verdict = judge(seen, recipe.signals, record.planned_steps)
         by = self._study.space.scheduler.name
-        if record.run_id is not None:
-            tags = verdict_tags(record.step, verdict)
-            tags |= stopping_tags(by, record.step, record.total_steps)
-            set_tags(trial_run(self.run, self._study, record), tags)
         return replace(record, state="stopped", stopped_by=by, verdict=verdict)
 
     def _tell(self, record: TrialRecord | None) -> None:
@@ -184,11 +195,10 @@ def ending(record: TrialRecord, metric: str) -> str:
     return f"{record.verdict.kind}{stopped} {at}{figures}: {record.verdict.evidence}"
 
 
-def seen_history(parent: Run, record: TrialRecord) -> History:
-    """All metrics of a trial's run by step; empty where it has no run."""
-    if record.run_id is None:
-        return []
-    return read_histories(parent.store, [record.run_id])[record.run_id]
+def with_seen(record: TrialRecord, seen: History) -> TrialRecord:
+    """The record with what its trial is known to have done until now."""
+    step = max(record.step, seen[-1][0] if seen else 0)
+    return replace(record, metrics=latest(seen) or record.metrics, step=step)
 
 
 def latest(seen: History) -> dict[str, float]:
@@ -197,15 +207,3 @@ def latest(seen: History) -> dict[str, float]:
     for _, metrics in seen:
         newest |= metrics
     return newest
-
-
-def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
-    """A trial's run in MLflow."""
-    assert record.run_id is not None
-    folder = str(study.trial_folder(record.trial.name))
-    return Run(parent.store, record.run_id, parent.experiment_id, folder)
-
-
-def _end(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
-    if record.run_id is not None:
-        finish(trial_run(parent, study, record), status)

@@ -27,7 +27,7 @@ from poise.sweeps.outcomes import best_of
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.records import TrialRecord
-from poise.sweeps.referee import Referee, seen_history
+from poise.sweeps.referee import Referee
 from poise.sweeps.report import write_report
 from poise.sweeps.result import StudyResult
 from poise.sweeps.searching import TrialSearcher
@@ -36,6 +36,7 @@ from poise.sweeps.sources import count_trials, trial_source
 from poise.sweeps.standing import told
 from poise.sweeps.study import Study
 from poise.sweeps.trial import Context
+from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.sweeps.tuning import CONDUCT, concurrency_of, tuner
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
@@ -78,6 +79,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
             ray.shutdown()  # ends the trials' processes, before their runs are given a status
             referee.end_interrupted()
             raise
+        catch_up(run, study)
         return _conclude(study, run, lacks)
 
 

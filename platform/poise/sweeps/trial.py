@@ -18,9 +18,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError, Recipe
 from poise.sweeps.records import TrialRecord, begun_again
-from poise.sweeps.referee import seen_history
 from poise.sweeps.settings import Trial
 from poise.sweeps.study import Study
+from poise.sweeps.trial_runs import seen_history
 from poise.sweeps.wording import described
 from poise.tracking.ending import controlled
 from poise.tracking.pretraining import Finished, pretrain

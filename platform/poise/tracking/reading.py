@@ -40,6 +40,14 @@ def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
     return Run(store, newest.info.run_id, newest.info.experiment_id, str(folder))
 
 
+@explained()
+def read_trial_statuses(study: Run) -> dict[str, str]:
+    """The status of every run of a study's trials, by its id."""
+    trials = f"tags.`mlflow.parentRunId` = '{study.run_id}'"
+    found = study.store.search_runs(trials, [study.experiment_id])
+    return {str(run.info.run_id): str(run.info.status) for run in found}
+
+
 def read_tags(run: Run) -> dict[str, str]:
     """What was said of a run."""
     with explained():

@@ -1,0 +1,82 @@
+"""A trial's run in MLflow, which follows the trial's record.
+
+In: records. Out: what their runs have measured; and runs that end as the records say, at the latest
+once the store answers again. Next: ``poise.sweeps.referee``.
+"""
+
+from contextlib import suppress
+
+from poise.config import PoiseError
+from poise.sweeps.records import TrialRecord
+from poise.sweeps.study import Study
+from poise.tracking.ending import Status, finish
+from poise.tracking.pretraining import stopping_tags
+from poise.tracking.reading import read_histories, read_trial_statuses
+from poise.tracking.runs import SPILL_FILE, Run, set_tags
+from poise.tracking.spill import Spill
+from poise.tracking.writer import verdict_tags
+from poise.training.checkpoint import STATE_FILE, History, read_run
+
+
+def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
+    """A trial's run in MLflow."""
+    assert record.run_id is not None
+    folder = str(study.trial_folder(record.trial.name))
+    return Run(parent.store, record.run_id, parent.experiment_id, folder)
+
+
+def seen_history(parent: Run, record: TrialRecord) -> History:
+    """All metrics of a trial's run by step; empty where it has no run.
+
+    Raises:
+        PoiseError: the store does not answer.
+    """
+    if record.run_id is None:
+        return []
+    return read_histories(parent.store, [record.run_id])[record.run_id]
+
+
+def kept_history(study: Study, record: TrialRecord) -> History:
+    """What a trial's folder knows without the store: its newest checkpoint, and what waits there.
+
+    Steps since that checkpoint are missing where the store had taken them.
+    """
+    folder = study.trial_folder(record.trial.name)
+    by_step: dict[int, dict[str, float]] = {}
+    checkpoints = [path.parent for path in folder.rglob(STATE_FILE)]
+    if checkpoints:
+        newest = max(checkpoints, key=lambda path: path.name)  # they are named by their time
+        with suppress(PoiseError):  # its process may be about to replace it
+            by_step |= read_run(newest)["history"]
+    waiting = Spill(folder / SPILL_FILE)
+    for point in waiting.read()[0] if waiting.exists else ():
+        by_step.setdefault(point.step, {})[point.key] = point.value
+    return sorted(by_step.items())
+
+
+def end_run(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
+    """Gives a trial's run its status, and says of one that the scheduler stopped what it came to.
+
+    Raises:
+        PoiseError: the store does not answer.
+    """
+    if record.run_id is None:
+        return
+    run, scheduler = trial_run(parent, study, record), study.space.scheduler.name
+    if record.verdict is not None and record.stopped_by == scheduler:
+        stopping = stopping_tags(scheduler, record.step, record.total_steps)
+        set_tags(run, verdict_tags(record.step, record.verdict) | stopping)
+    finish(run, status)
+
+
+def catch_up(parent: Run, study: Study) -> None:
+    """Ends the runs of trials that ended while the store did not answer.
+
+    Raises:
+        PoiseError: it still does not.
+    """
+    statuses = read_trial_statuses(parent)
+    for record in study.records():
+        status: Status = "FAILED" if record.state == "failed" else "FINISHED"
+        if not record.is_open and statuses.get(record.run_id or "", status) != status:
+            end_run(parent, study, record, status)
