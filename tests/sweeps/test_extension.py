@@ -33,7 +33,7 @@ def test_the_command_to_reproduce_an_extended_study_says_that_it_numbers_trials_
     study: Study,
 ) -> None:
     def command(study: Study) -> list[str]:
-        return reproduction(study, [], "", {}).command.splitlines()
+        return reproduction(study, [], {}, {}).command.splitlines()
 
     more_seeds = extend_study("a", None, ["seeds=[0,1,2]"], "ablate")
     assert len(command(study)) == len(command(more_seeds)) == 1

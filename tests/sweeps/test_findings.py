@@ -43,7 +43,7 @@ def findings() -> Findings:
     study = grid_study(question="Is each enough?", published="No.")
     return find(
         study, records, histories, best=records[2], registered="models:/m/1",
-        fingerprint="abc", environment=environment,
+        tags={"poise.dataset_fingerprint": "abc"}, environment=environment,
     )  # fmt: skip
 
 

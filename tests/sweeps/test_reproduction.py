@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from poise.sweeps.reproduction import reproduction
+from poise.sweeps.findings import find
+from poise.sweeps.report.markdown import render_markdown
+from poise.sweeps.report.page import render_page
+from poise.sweeps.reproduction import UsedDataset, reproduction
 from poise.sweeps.request import read_study
-from tests.sweeps.builders import TEMPERATURE, make_space, make_study
+from tests.sweeps.builders import TEMPERATURE, make_space, make_study, watched_recipe
 from tests.sweeps.samples import seeded, trial_record
 
 
@@ -15,7 +18,7 @@ def command(overrides: tuple[str, ...], num_ended: int, **changes: Any) -> str:
     space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.07]}}, seeds=[0, 1, 2], **changes)
     study = replace(make_study(space, "ablate"), overrides=overrides)
     records = [*seeded(0, [20.0] * 3), *seeded(1, [20.0] * 3)][:num_ended]
-    return reproduction(study, records, "", {}).command
+    return reproduction(study, records, {}, {}).command
 
 
 def test_a_key_that_was_given_again_is_named_once() -> None:
@@ -42,12 +45,33 @@ def test_a_budget_of_the_file_that_was_raised_is_named(space_file: Path) -> None
     space_file.write_text(f"{text}budget: {{trials: 3}}\n")
     study = read_study(str(space_file), ["seeds=[0,1,2]"], "s", "ablate")
     records = [*seeded(0, [20.0] * 3), *seeded(1, [20.0] * 3)]
-    assert reproduction(study, records, "", {}).overrides == ("seeds=[0,1,2]",)
+    assert reproduction(study, records, {}, {}).overrides == ("seeds=[0,1,2]",)
     budget = study.space.budget.model_copy(update={"trials": 6})
     raised = replace(study, space=study.space.model_copy(update={"budget": budget}))
-    assert reproduction(raised, records, "", {}).overrides == ("seeds=[0,1,2]", "budget.trials=6")
+    assert reproduction(raised, records, {}, {}).overrides == ("seeds=[0,1,2]", "budget.trials=6")
 
 
 def test_seeds_are_those_that_ran() -> None:
     records = [trial_record(0, seed, 20.0) for seed in (2, 0)]
-    assert reproduction(make_study(), records, "", {}).seeds == (0, 2)
+    assert reproduction(make_study(), records, {}, {}).seeds == (0, 2)
+
+
+def test_every_set_that_figures_depend_on_is_told_with_its_fingerprint() -> None:
+    recipe = watched_recipe(evaluation__bank="data/bank")
+    study = replace(make_study(), recipe=recipe)
+    tags = {"poise.dataset_fingerprint": "1d", "poise.queries_fingerprint": "2d"}
+    found = find(study, [trial_record(0, 0, 20.0)], {}, tags=tags)
+    assert found.reproduction.datasets == (
+        UsedDataset("dataset", "nowhere", "1d"),
+        UsedDataset("queries", "nowhere", "2d"),
+        UsedDataset("bank", "data/bank", ""),
+    )
+    told, page = render_markdown(found), render_page(found)
+    assert "- queries `nowhere`, fingerprint `2d`\n- bank `data/bank`\n" in told
+    assert "<dt>queries</dt><dd><code>nowhere</code>, fingerprint <code>2d</code></dd>" in page
+    assert "<dt>bank</dt><dd><code>data/bank</code></dd>" in page
+
+
+def test_probes_that_are_switched_off_depend_on_no_set() -> None:
+    study = replace(make_study(), recipe=watched_recipe(evaluation__every_epochs=None))
+    assert [each.role for each in reproduction(study, [], {}, {}).datasets] == ["dataset"]

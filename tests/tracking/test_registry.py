@@ -29,7 +29,7 @@ def test_a_version_leads_back_to_trial_sweep_recipe_and_dataset(
     study = create_study_run(store, "scenes", "collapse", package.parent)
     trial = create_trial_run(study, "00002", package.parent)
     recipe = Recipe.model_validate({"name": "dino-tiny", "data": {"dataset": "data/scenes"}})
-    log_recipe(trial, recipe, "scenes", "ab12")
+    log_recipe(trial, recipe, {"poise.dataset": "scenes", "poise.dataset_fingerprint": "ab12"})
     uri = register_model(store, package, "scenes-vit", trial.run_id, RESULT)
     (version,) = list_models(store)
     assert uri == version.uri == "models:/scenes-vit/1"

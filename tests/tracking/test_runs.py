@@ -28,6 +28,7 @@ from poise.tracking.runs import (
 from poise.tracking.store import Store
 
 RECIPE = Recipe.model_validate({"name": "dino-tiny", "data": {"dataset": "data/scenes"}})
+DATASETS = {"poise.dataset": "scenes", "poise.dataset_fingerprint": "ab12"}
 
 
 def tags_of(run: Run) -> dict[str, str]:
@@ -84,7 +85,7 @@ def test_a_planned_trial_waits_for_its_own_process_whatever_becomes_of_the_plann
     assert begun.run_id == run_id
     assert store.client.get_run(run_id).info.status == "RUNNING"
     assert tags_of(begun)["poise.attempt"] == "1"
-    log_recipe(begun, RECIPE, "scenes", "ab12")
+    log_recipe(begun, RECIPE, DATASETS)
     assert "poise.resumed_with" not in tags_of(begun), "what was planned is what the recipe says"
 
     finish(begun, "KILLED")
@@ -101,7 +102,7 @@ def test_a_run_that_another_living_process_holds_is_not_taken_over(run: Run) -> 
 
 
 def test_the_recipe_is_parameters_tags_and_a_file(run: Run) -> None:
-    log_recipe(run, RECIPE, "scenes", "ab12")
+    log_recipe(run, RECIPE, DATASETS)
     data = run.store.client.get_run(run.run_id).data
     assert data.params["optimizer.base_lr"] == "0.0005"
     assert data.params["data.views.global_scale"] == "[0.4, 1.0]"
@@ -115,8 +116,8 @@ def test_the_recipe_is_parameters_tags_and_a_file(run: Run) -> None:
 def test_parameters_are_written_once_and_changes_at_resume_are_told(run: Run) -> None:
     long = {"backbone": {"options": {"note": "x" * 9000}}, "seed": 1}
     tree = RECIPE.model_dump(mode="json")
-    log_recipe(run, Recipe.model_validate(tree | {"backbone": long["backbone"]}), "scenes", "ab12")
-    log_recipe(run, Recipe.model_validate(tree | long), "scenes", "ab12")
+    log_recipe(run, Recipe.model_validate(tree | {"backbone": long["backbone"]}), DATASETS)
+    log_recipe(run, Recipe.model_validate(tree | long), DATASETS)
     data = run.store.client.get_run(run.run_id).data
     assert data.params["seed"] == "0"
     assert data.tags["poise.resumed_with"] == "seed=1"

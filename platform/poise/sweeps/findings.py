@@ -114,7 +114,7 @@ def find(
     *,
     best: TrialRecord | None = None,
     registered: str | None = None,
-    fingerprint: str = "",
+    tags: Mapping[str, str] | None = None,
     environment: Mapping[str, Any] | None = None,
     is_running: bool = False,
 ) -> Findings:
@@ -126,7 +126,7 @@ def find(
         histories: of their metrics, by the trial's name.
         best: the trial that was registered, or would be.
         registered: ``models:/name/version`` of it.
-        fingerprint: of the dataset.
+        tags: of its run.
         environment: as ``describe_environment`` has it.
         is_running: whether a process is at work on the study.
     """
@@ -147,7 +147,7 @@ def find(
         trials=_trials(study, records, histories),
         selection=select(study.space, records),
         cost=cost(study, records),
-        reproduction=reproduction(study, records, fingerprint, environment or {}),
+        reproduction=reproduction(study, records, tags or {}, environment or {}),
         advice=_advice(study, records),
         labels={**NAMES, **LABELS},
     )

@@ -4,7 +4,7 @@ In: a study and where it ran. Out: ``Reproduction``. Next: ``poise.sweeps.findin
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,24 @@ from typing import Any
 
 import yaml
 
-from poise.config import PoiseError, load_space
+from poise.config import PoiseError, Recipe, load_space
 from poise.config.space import Budget
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.request import plan_settings
 from poise.sweeps.standing import standing
 from poise.sweeps.study import Study
+
+
+@dataclass(frozen=True)
+class UsedDataset:
+    """One that a study's figures depend on."""
+
+    role: str
+    """``dataset``, which trials learn from; ``queries`` and ``bank``, which k-NN compares."""
+
+    folder: str
+    fingerprint: str
+    """Empty where it was not stored."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +48,24 @@ class Reproduction:
     recipe_yaml: str
     space_yaml: str
     versions: dict[str, str]
-    dataset: str
-    fingerprint: str
+    datasets: tuple[UsedDataset, ...]
+    """The training set first. A bank that is not named is the training set."""
+
     seeds: tuple[int, ...]
 
 
 def reproduction(
-    study: Study, records: Sequence[TrialRecord], fingerprint: str, environment: Mapping[str, Any]
+    study: Study,
+    records: Sequence[TrialRecord],
+    tags: Mapping[str, str],
+    environment: Mapping[str, Any],
 ) -> Reproduction:
     """All of it.
 
     Args:
         study: that asked.
         records: of its trials.
-        fingerprint: of the dataset.
+        tags: of its run.
         environment: as ``describe_environment`` has it.
     """
     overrides = _overrides(study, standing(study, records).is_over)
@@ -61,10 +77,19 @@ def reproduction(
         recipe_yaml=_as_yaml(study.recipe.model_dump(mode="json")),
         space_yaml=_as_yaml(_written(study)),
         versions={**versions, **environment.get("packages", {})},
-        dataset=_portable(study.recipe.data.dataset),
-        fingerprint=fingerprint,
+        datasets=tuple(_datasets(study.recipe, tags)),
         seeds=tuple(sorted({record.trial.seed for record in records})),
     )
+
+
+def _datasets(recipe: Recipe, tags: Mapping[str, str]) -> Iterator[UsedDataset]:
+    probes = recipe.evaluation
+    folders = {"dataset": recipe.data.dataset}
+    if probes.every_epochs is not None:
+        folders |= {"queries": probes.queries or "", "bank": probes.bank or ""}
+    for role, folder in folders.items():
+        if folder:
+            yield UsedDataset(role, _portable(folder), tags.get(f"poise.{role}_fingerprint", ""))
 
 
 def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from poise.sweeps.study import Study
 from poise.sweeps.trial import Context
 from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.sweeps.tuning import CONDUCT, concurrency_of, tuner
+from poise.tracking.datasets import dataset_tags
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.pretraining import Finished, register_finished
@@ -64,11 +65,11 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
     store = open_store()
     reconcile(store)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told here
-    manifest = Manifest.read(study.recipe.data.dataset)
-    run = create_study_run(store, manifest.name, study.name, study.folder)
+    dataset = Manifest.read(study.recipe.data.dataset).name
+    run = create_study_run(store, dataset, study.name, study.folder)
     with controlled(run):
         study.save()  # as it is carried out now: extended, or with a larger budget
-        log_recipe(run, study.recipe, manifest.name, manifest.fingerprint)
+        log_recipe(run, study.recipe, dataset_tags(study.recipe))
         log_environment(run)
         display = ProgressDisplay()
         referee = Referee(study, run, partial(_say, display))

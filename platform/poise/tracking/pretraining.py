@@ -27,6 +27,7 @@ from poise.evaluation.online import online_probes
 from poise.evaluation.pictures import draw_attention, draw_curves
 from poise.models.backbone import VitBackbone
 from poise.models.package import load_backbone, save_backbone
+from poise.tracking.datasets import dataset_tags
 from poise.tracking.registry import model_name, register_model
 from poise.tracking.runs import Run, log_environment, log_files, log_json, log_recipe, set_tags
 from poise.tracking.store import Store
@@ -96,7 +97,7 @@ def pretrain(
         lineage: what the backbone's package shall say beside what every one does.
     """
     manifest = Manifest.read(recipe.data.dataset)
-    log_recipe(run, recipe, manifest.name, manifest.fingerprint)
+    log_recipe(run, recipe, dataset_tags(recipe))
     log_environment(run)
     config = package_config(recipe, manifest, run.run_id)
     config["lineage"] |= lineage or {}

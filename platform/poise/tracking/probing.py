@@ -17,6 +17,7 @@ from poise.config.errors import PoiseError
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
+from poise.tracking.datasets import dataset_tags
 from poise.tracking.evaluation import find_maker
 from poise.tracking.runs import Run, create_run, create_trial_run, log_environment, log_recipe
 from poise.tracking.store import Store
@@ -98,8 +99,7 @@ def train_streamed(
         device: where the objective is wanted.
         observers: further ones, beside the metric writer.
     """
-    manifest = Manifest.read(recipe.data.dataset)
-    log_recipe(run, recipe, manifest.name, manifest.fingerprint)
+    log_recipe(run, recipe, dataset_tags(recipe))
     log_environment(run)
     outcome = fit(
         Job(recipe=recipe, name=name, storage=home(), observers=[run.open_writer, *observers])

@@ -110,11 +110,16 @@ def plan_trial_run(study: Run, trial_id: str, settings: Mapping[str, Any]) -> st
 
 
 @explained()
-def log_recipe(run: Run, recipe: Recipe, dataset: str, fingerprint: str) -> None:
+def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
     """Writes the resolved recipe: parameters by dotted key, tags, and ``recipe.yaml``.
 
     Parameters are written once. A resumed run whose recipe differs keeps the first values and
     lists the new ones in the tag ``poise.resumed_with``.
+
+    Args:
+        run: to write to.
+        recipe: of it.
+        datasets: as ``dataset_tags`` has them.
     """
     tree = recipe.model_dump(mode="json")
     values = {key: _parameter(value) for key, value in flatten(tree)}
@@ -123,11 +128,7 @@ def log_recipe(run: Run, recipe: Recipe, dataset: str, fingerprint: str) -> None
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
         chunk = added[start : start + _MAX_PARAMS_AT_ONCE]
         run.store.client.log_batch(run.run_id, params=chunk)
-    tags = {
-        "poise.recipe": recipe.name,
-        "poise.dataset": dataset,
-        "poise.dataset_fingerprint": fingerprint,
-    }
+    tags = {"poise.recipe": recipe.name, **datasets}
     changed = [f"{k}={v}" for k, v in values.items() if known.get(k, v) != v]
     set_tags(run, tags | ({"poise.resumed_with": " ".join(changed)} if changed else {}))
     run.store.client.log_text(run.run_id, yaml.safe_dump(tree, sort_keys=False), "recipe.yaml")

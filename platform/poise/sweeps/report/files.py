@@ -69,7 +69,7 @@ def find_stored(study: Study, run: Run) -> Findings:
         _histories(run, records),
         best=_best(study, records, tags),
         registered=registered if registered.startswith("models:/") else None,
-        fingerprint=tags.get("poise.dataset_fingerprint", ""),
+        tags=tags,
         environment=read_json_file(run, "environment.json"),
         is_running=is_running,
     )

@@ -119,8 +119,10 @@ def _reproduction(findings: Findings) -> Iterator[str]:
     found = findings.reproduction
     seeds = ", ".join(map(str, found.seeds))
     yield from ("## Again", "", *fenced(found.command), "")
-    fingerprint = f", fingerprint `{found.fingerprint}`" if found.fingerprint else ""
-    yield from (inline(f"Dataset `{found.dataset}`{fingerprint}; seeds {seeds or NOTHING}."), "")
+    for used in found.datasets:
+        fingerprint = f", fingerprint `{used.fingerprint}`" if used.fingerprint else ""
+        yield f"- {used.role} {inline(f'`{used.folder}`')}{fingerprint}"
+    yield from (f"- seeds {seeds or NOTHING}", "")
     if found.versions:
         yield ", ".join(f"{name} {version}" for name, version in found.versions.items()) + "."
         yield ""
