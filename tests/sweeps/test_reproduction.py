@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from poise.sweeps.findings import find
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
@@ -70,6 +72,16 @@ def test_every_set_that_figures_depend_on_is_told_with_its_fingerprint() -> None
     assert "- queries `nowhere`, fingerprint `2d`\n- bank `data/bank`\n" in told
     assert "<dt>queries</dt><dd><code>nowhere</code>, fingerprint <code>2d</code></dd>" in page
     assert "<dt>bank</dt><dd><code>data/bank</code></dd>" in page
+
+
+@pytest.mark.parametrize(("dirty", "words"), [("true", "with"), ("false", "without")])
+def test_the_commit_is_told_and_whether_files_differed_from_it(dirty: str, words: str) -> None:
+    tags = {"mlflow.source.git.commit": "40c53", "poise.git_dirty": dirty}
+    found = find(make_study(), [trial_record(0, 0, 20.0)], {}, tags=tags)
+    assert f"- commit `40c53`, {words} changes to its files\n" in render_markdown(found)
+    assert f"<code>40c53</code>, {words} changes to its files</dd>" in render_page(found)
+    unknown = find(make_study(), [trial_record(0, 0, 20.0)], {})
+    assert "commit" not in render_markdown(unknown) and "<dt>commit" not in render_page(unknown)
 
 
 def test_probes_that_are_switched_off_depend_on_no_set() -> None:

@@ -133,6 +133,9 @@ def test_files_and_descriptions_are_artifacts(run: Run, tmp_path: Path) -> None:
     assert json.loads(artifact(run, "verdict.json")) == {"verdict": "healthy"}
     environment = json.loads(artifact(run, "environment.json"))
     assert environment["packages"]["mlflow"].startswith("3.17")
+    assert environment["packages"]["scipy"] and environment["packages"]["optuna"], (
+        "the one decides a study's intervals, the other what it tries next"
+    )
     assert environment["cpu"]["cores"] >= 1
 
 

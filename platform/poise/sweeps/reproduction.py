@@ -48,6 +48,13 @@ class Reproduction:
     recipe_yaml: str
     space_yaml: str
     versions: dict[str, str]
+
+    commit: str
+    """Of the folder that it was carried out from; empty where that was not known."""
+
+    has_changes: bool
+    """Whether files there differed from the commit."""
+
     datasets: tuple[UsedDataset, ...]
     """The training set first. A bank that is not named is the training set."""
 
@@ -77,6 +84,8 @@ def reproduction(
         recipe_yaml=_as_yaml(study.recipe.model_dump(mode="json")),
         space_yaml=_as_yaml(_written(study)),
         versions={**versions, **environment.get("packages", {})},
+        commit=tags.get("mlflow.source.git.commit", ""),
+        has_changes=tags.get("poise.git_dirty") == "true",
         datasets=tuple(_datasets(study.recipe, tags)),
         seeds=tuple(sorted({record.trial.seed for record in records})),
     )

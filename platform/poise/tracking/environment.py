@@ -18,7 +18,8 @@ import psutil
 import poise
 
 _PACKAGES = (
-    "poise", "torch", "torchvision", "timm", "ray", "mlflow", "numpy", "pillow", "pyarrow",
+    "poise", "torch", "torchvision", "timm", "ray", "optuna", "mlflow", "numpy", "scipy", "pillow",
+    "pyarrow",
 )  # fmt: skip
 
 

@@ -122,7 +122,11 @@ def _reproduction(findings: Findings) -> Iterator[str]:
     for used in found.datasets:
         fingerprint = f", fingerprint `{used.fingerprint}`" if used.fingerprint else ""
         yield f"- {used.role} {inline(f'`{used.folder}`')}{fingerprint}"
-    yield from (f"- seeds {seeds or NOTHING}", "")
+    yield f"- seeds {seeds or NOTHING}"
+    if found.commit:
+        changes = "with" if found.has_changes else "without"
+        yield f"- commit `{found.commit}`, {changes} changes to its files"
+    yield ""
     if found.versions:
         yield ", ".join(f"{name} {version}" for name, version in found.versions.items()) + "."
         yield ""
