@@ -105,6 +105,34 @@ def test_nothing_healthy_is_nothing_to_recommend() -> None:
     assert told(NO_BASELINE, [])[0] == "No trial has come far enough to be judged."
 
 
+def test_trials_that_ended_undecided_are_not_told_as_too_short() -> None:
+    undecided = [trial_record(0, seed, 20.0, VerdictKind.UNDECIDED) for seed in range(3)]
+    assert told(NO_BASELINE, undecided) == (
+        "All 3 trials ended undecided: neither surely healthy nor surely lost.",
+        "So no setting can be recommended.",
+    )
+    going_on = [*undecided[:2], replace(undecided[2], state="running")]
+    assert told(NO_BASELINE, going_on)[0] == "No trial has come far enough to be judged."
+
+
+def test_figures_that_are_exactly_alike_name_no_winner_over_the_baseline() -> None:
+    alike = [20.0, 21.0, 22.0]
+    other = seeded(0, alike, settings={TEMPERATURE: 0.07})
+    baseline = seeded(1, alike, settings={TEMPERATURE: 0.04})
+    _, best = told(make_study(), [*other, *baseline])
+    assert "teacher_temp=0.04 has the best k-NN" in best
+    assert best.endswith("more that stayed healthy none differs from it by more than chance, 1 not "
+                         "at all.")  # fmt: skip
+    # What has a fourth seed is ahead by it alone, and is no better where both were measured.
+    ahead = [*other, trial_record(0, 3, 25.0, settings={TEMPERATURE: 0.07})]
+    _, best = told(make_study(), [*ahead, *baseline])
+    assert "teacher_temp=0.07 has the best k-NN" in best
+    assert best.endswith("that is as good as the baseline in each of 3 seeds alike.")
+    _, best = told(NO_BASELINE, [*seeded(1, alike), *seeded(2, alike)])
+    assert best.endswith("; the second, teacher_temp=0.06, is as good as it in each of 3 seeds "
+                         "alike.")  # fmt: skip
+
+
 def test_healthy_settings_without_a_figure_are_not_called_unhealthy() -> None:
     _, best = told(NO_BASELINE, seeded(0, [None, None, None]))
     assert best == "No setting that stayed healthy has a k-NN, so none can be called the best."

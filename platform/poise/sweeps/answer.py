@@ -77,12 +77,14 @@ def _others(comparison: Comparison, rows: Sequence[SettingRow], failed: int) -> 
 def _nothing_judged(comparison: Comparison) -> str:
     total = sum(len(row.trials) for row in comparison.rows)
     began = "" if comparison.standing.is_over else " that began"
-    if total and total == sum(row.verdicts.get("failed", 0) for row in comparison.rows):
-        return (
-            f"All {total} trials{began} failed before they could be judged."
-            if total > 1
-            else f"The only trial{began} failed before it could be judged."
-        )
+    trials = f"All {total} trials{began}" if total > 1 else f"The only trial{began}"
+    ended = total - sum(row.unended for row in comparison.rows)
+    for outcome, told in (
+        ("failed", f"failed before {'they' if total > 1 else 'it'} could be judged"),
+        ("undecided", "ended undecided: neither surely healthy nor surely lost"),
+    ):
+        if ended and total == ended == sum(row.verdicts.get(outcome, 0) for row in comparison.rows):
+            return f"{trials} {told}."
     return "No trial has come far enough to be judged."
 
 
@@ -160,6 +162,8 @@ def _stayed(comparison: Comparison) -> str:
 def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]) -> str:
     """Without a test: whichever is best was chosen on the very figures that it would test."""
     to_best = paired_difference(others[0].values, best.values)
+    if to_best.value == 0:
+        return f"the second, {others[0].label}, is {_difference(comparison, to_best, 'it')}"
     return (
         f"the second, {others[0].label}, is {_difference(comparison, to_best, 'it')}; "
         f"it was chosen as the best of {len(others) + 1} by these same figures, which favours it"
@@ -179,7 +183,9 @@ def _baseline_is_best(
         return f"{opening} none shares {PROOF_NEEDS_SEEDS} seeds with it, which proves nothing"
     surely = sum(row.difference is not None and _is_real(row.difference) for row in others)
     if not surely:
-        return f"{opening} none differs from it by more than chance"
+        alike = sum(row.difference is not None and row.difference.value == 0 for row in others)
+        at_all = f", {alike} not at all" if alike else ""
+        return f"{opening} none differs from it by more than chance{at_all}"
     return (
         f"{it_is}{surely} of {_settings(len(others))} more that stayed healthy "
         f"{'is' if surely == 1 else 'are'} behind it by more than chance"
@@ -191,16 +197,21 @@ def _difference(comparison: Comparison, difference: Difference, reference: str) 
         return f"not comparable with {reference}: they share no seed"
     decimals = comparison.decimals
     more = "above" if difference.value >= 0 else "below"
-    text = f"{shown(abs(difference.value), decimals)} {more} {reference}"
+    text = (
+        f"{shown(abs(difference.value), decimals)} {more} {reference}"
+        if difference.value
+        else f"as good as {reference}"
+    )
     if difference.n < PROOF_NEEDS_SEEDS:
         return f"{text}, of {_seeds(difference.n)} in common, which proves nothing"
-    if difference.p_holm is None and difference.low == difference.high:
+    p = difference.p_holm if difference.value else None  # which says nothing of no difference
+    if p is None and difference.low == difference.high:
         return f"{text} in each of {_seeds(difference.n)} alike"
     ends = f"95 % interval {interval(difference, decimals)}"
-    if difference.p_holm is None:
+    if p is None:
         return f"{text} ({ends})"
     verdict = "more than chance" if _is_real(difference) else "which may be chance"
-    return f"{text} ({ends}, corrected {p_equation(difference.p_holm)}), {verdict}"
+    return f"{text} ({ends}, corrected {p_equation(p)}), {verdict}"
 
 
 def _is_real(difference: Difference) -> bool:

@@ -129,7 +129,11 @@ class Comparison:
 
 
 def ranked(rows: Iterable[SettingRow], mode: Mode) -> tuple[SettingRow, ...]:
-    """The rows that have a mean, the best first."""
+    """The rows that have a mean, the best first; of equal ones the baseline."""
     sign = -1 if mode == "max" else 1
-    known = [(sign * row.mean.value, row) for row in rows if row.mean.value is not None]
-    return tuple(row for _, row in sorted(known, key=lambda each: each[0]))
+    known = [
+        (sign * row.mean.value, not row.is_baseline, row)
+        for row in rows
+        if row.mean.value is not None
+    ]
+    return tuple(row for *_, row in sorted(known, key=lambda each: each[:2]))
