@@ -217,6 +217,13 @@ def test_a_space_loads_and_so_does_its_recipe(path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("path", SPACES, ids=_short)
+def test_a_space_says_what_it_asks_and_what_is_known(path: Path) -> None:
+    space = load_space(path)
+    assert space.question.endswith("?"), "it opens the report"
+    assert space.published, "the report holds its answer against this"
+
+
 @pytest.mark.parametrize("model", [Recipe, Space], ids=lambda model: model.__name__)
 def test_every_setting_is_read_somewhere(model: type[Strict]) -> None:
     readers = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "config"]
