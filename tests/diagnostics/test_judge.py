@@ -209,6 +209,10 @@ def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
     assert verdict.kind is VerdictKind.DIVERGED and 440 <= (verdict.onset_step or 0) <= 460
     assert "loss / ln K is above 2, where knowing nothing gives 1" in verdict.evidence
     assert "base_lr" in verdict.advice
+    back = [*with_ratio, (1020, with_ratio[0][1])]
+    assert judge(back, SIGNALS).kind is not VerdictKind.DIVERGED
+    hole = [(20, with_ratio[0][1] | {"loss/over_ln_k": math.nan}), *with_ratio[1:15]]
+    assert judge(hole, SIGNALS).kind is VerdictKind.HEALTHY
 
 
 def test_too_little_to_go_on_is_undecided() -> None:
@@ -343,6 +347,14 @@ def test_a_last_log_that_looks_well_does_not_acquit_a_long_collapse() -> None:
     assert [verdict.kind for verdict in verdicts] == [VerdictKind.UNIFORM] * 2
     recovers = history(constant(0.9), until(960, 0.001, 0.05), constant(0.01))
     assert judge(recovers, SIGNALS).kind is not VerdictKind.UNIFORM
+
+
+@pytest.mark.parametrize("end", [0.25, 0.35, 0.7])
+@pytest.mark.parametrize("odd", [1, 2])
+def test_nor_does_a_last_log_that_looks_less_collapsed(end: float, odd: int) -> None:
+    run = history(until(1000 - 20 * (odd - 1), 0.04, end - 0.02), constant(0.02), constant(0.05))
+    verdict = judge(run, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 20)
 
 
 def test_a_long_warm_up_is_waited_for_before_a_run_is_stuck() -> None:

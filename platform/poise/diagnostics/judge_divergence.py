@@ -10,7 +10,7 @@ logits are bounded or precision is wide: far worse than knowing nothing, and tha
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from poise.config.objectives import Signals
@@ -64,15 +64,11 @@ def _find_explosion(
     if signals.relative_loss is None:
         return None
     name, label = signals.relative_loss
-    points = [(step, metrics[name]) for step, metrics in history if name in metrics]
-    if not points:
+    points = [(s, m[name]) for s, m in history if name in m and math.isfinite(m[name])]
+    most = limits.exploded_factor * max(points[0][1], 1) if points else math.inf
+    if not points or points[-1][1] <= most:
         return None
-    most = limits.exploded_factor * max(points[0][1], 1)
-    tail: Sequence[tuple[int, float]] = stretch_at_end(
-        points, lambda point: not point[1] <= most, limits
-    )
-    if not tail:
-        return None
+    tail = stretch_at_end(points, lambda point: point[1] > most, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED
     if why_too_short(kind, steps, limits.min_observations, total_steps or steps[-1], limits):
         return None

@@ -25,7 +25,7 @@ moves from step to step, nor where logits that are cosines keep the student shor
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -51,7 +51,8 @@ def judge_teacher(
     history: History, signals: Signals, total_steps: int | None, limits: Thresholds
 ) -> Verdict:
     """The verdict on a run's teacher; arguments as of ``judge``. ``signals`` tell K."""
-    num_prototypes = signals.num_prototypes or 1
+    num_prototypes = signals.num_prototypes
+    assert num_prototypes is not None
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
     points = read_points(history, math.log(num_prototypes))
     if not points:
@@ -93,33 +94,60 @@ def _last_stretch(
     """What the history ends in, and the longest end of it that is all so.
 
     A partial collapse and a single prototype are stages of one. A collapse may also swing between
-    its ends (a teacher without momentum does); then all of it counts and its middle names it. Of a
-    long one a last step or two that look well are single contrary ones, as those within it are.
+    its ends (a teacher without momentum does); then all of it counts and its middle names it.
     """
-    lost = stretch_at_end(
-        points, lambda point: point.state(limits) is not VerdictKind.HEALTHY, limits
-    )
+    points = _without_contrary_end(points, limits)
     kind = points[-1].state(limits)
-    own = stretch_at_end(points, lambda point: point.state(limits) is kind, limits)
+    own = _stretch_of((kind,), points, limits)
     if kind is VerdictKind.HEALTHY:
-        if len(own) >= limits.min_observations or not lost:
-            return kind, own
-        return _middle(lost, limits), lost
+        return kind, own
     if len(own) >= limits.min_observations:
-        stages = FEW_PROTOTYPES if kind in FEW_PROTOTYPES else (kind,)
-        return kind, stretch_at_end(points, lambda point: point.state(limits) in stages, limits)
-    return _middle(lost, limits), lost
+        return kind, _stretch_of(
+            FEW_PROTOTYPES if kind in FEW_PROTOTYPES else (kind,), points, limits
+        )
+    tail = _stretch_of(_LOST, points, limits)
+    return _middle(tail, limits), tail
+
+
+_LOST = (*FEW_PROTOTYPES, VerdictKind.UNIFORM)
+
+
+def _stretch_of(
+    kinds: Container[VerdictKind], points: Sequence[TeacherPoint], limits: Thresholds
+) -> Sequence[TeacherPoint]:
+    return stretch_at_end(points, lambda point: point.state(limits) in kinds, limits)
+
+
+def _without_contrary_end(
+    points: Sequence[TeacherPoint], limits: Thresholds
+) -> Sequence[TeacherPoint]:
+    """Less a last step or two that look otherwise, where a collapse before them is long.
+
+    They are single contrary ones, as those within it are. A dip at the end of a healthy run stays.
+    """
+    ending = points[-1].state(limits)
+    if len(_stretch_of((ending,), points, limits)) >= limits.min_observations:
+        return points
+    for odd in range(1, min(limits.min_observations, len(points))):
+        before = points[:-odd]
+        kind = before[-1].state(limits)
+        kinds = _LOST if ending is VerdictKind.HEALTHY else (kind,)
+        long = len(_stretch_of(kinds, before, limits)) * limits.contrary_share >= odd
+        if kind is not VerdictKind.HEALTHY and long:
+            return before
+    return points
 
 
 def _middle(tail: Sequence[TeacherPoint], limits: Thresholds) -> VerdictKind:
     """What a collapse that is never the same for long is on the whole."""
-    if all(point.state(limits) in (*FEW_PROTOTYPES, VerdictKind.HEALTHY) for point in tail):
-        return VerdictKind.PARTIAL_PROTOTYPES
+    states = [point.state(limits) for point in tail]
     entropy = median(point.entropy for point in tail)
     information = median(point.information for point in tail)
-    if entropy + information < limits.few_prototypes_share:
+    single = states.count(VerdictKind.SINGLE_PROTOTYPE) >= limits.min_observations
+    is_few = all(state in FEW_PROTOTYPES for state in states)
+    if entropy + information < limits.few_prototypes_share and (single or not is_few):
         return VerdictKind.SINGLE_PROTOTYPE
-    return end_of_scale(entropy, limits)
+    return VerdictKind.PARTIAL_PROTOTYPES if is_few else end_of_scale(entropy, limits)
 
 
 def _why_too_early(
