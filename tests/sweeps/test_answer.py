@@ -113,6 +113,8 @@ def test_trials_that_ended_undecided_are_not_told_as_too_short() -> None:
     )
     going_on = [*undecided[:2], replace(undecided[2], state="running")]
     assert told(NO_BASELINE, going_on)[0] == "No trial has come far enough to be judged."
+    begun = [replace(record, state="interrupted") for record in undecided]
+    assert told(NO_BASELINE, begun)[0] == "No trial has ended, and a trial is judged at its end."
 
 
 def test_figures_that_are_exactly_alike_name_no_winner_over_the_baseline() -> None:

@@ -55,6 +55,7 @@ def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None
     assert [row.label for row in found.comparison.rows] == [
         "the baseline", "teacher_temp=0.2", "center_momentum=1",
     ]  # fmt: skip
+    assert "The baseline has center_momentum=0.9, teacher_temp=0.04." in found.comparison.notes
     assert found.phase is None
     assert [dose.held for dose in found.doses] == [("teacher_temp",), ("center_momentum",)]
     collapse, best = found.answer

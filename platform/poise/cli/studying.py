@@ -154,7 +154,12 @@ def print_result(result: StudyResult) -> None:
     else:
         metric = result.study.space.goal.metric
         value = bare(result.best.metrics[metric], comparison.decimals)
-        print(f"best       {result.best.trial.name}, {metric} {value}")
+        untrained = result.best.metrics.get(f"untrained/{metric.partition('/')[2]}")
+        lost = untrained is not None and comparison.is_worse(
+            result.best.metrics[metric] - untrained
+        )
+        than = f", worse than its {bare(untrained, comparison.decimals)} untrained" if lost else ""
+        print(f"best       {result.best.trial.name}, {metric} {value}{than}")
         print(f"registered {result.registered}")
     if len(result.study.space.goals) > 1 and result.front:
         print(f"front      {', '.join(record.trial.name for record in result.front)}")

@@ -85,6 +85,8 @@ def _nothing_judged(comparison: Comparison) -> str:
     ):
         if ended and total == ended == sum(row.verdicts.get(outcome, 0) for row in comparison.rows):
             return f"{trials} {told}."
+    if total and not ended:
+        return "No trial has ended, and a trial is judged at its end."
     return "No trial has come far enough to be judged."
 
 

@@ -10,7 +10,7 @@ from poise.sweeps.outcomes import figure, is_complete, is_condemned, was_cut_off
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, ranked
 from poise.sweeps.study import Study
-from poise.sweeps.wording import metric_name, unit
+from poise.sweeps.wording import UNCHANGED, describe, metric_name, unit
 
 _MOST_NAMED = 5
 """Trials in one sentence."""
@@ -21,6 +21,7 @@ def notes_on(
 ) -> tuple[str, ...]:
     """All that apply."""
     return (
+        *_on_baseline(comparison),
         *_on_seeds(study, comparison),
         *_on_choices(comparison),
         *_on_trials(records, comparison.standing.planned),
@@ -29,6 +30,13 @@ def notes_on(
         *_on_changes(records),
         *_on_figures(comparison),
     )
+
+
+def _on_baseline(comparison: Comparison) -> Iterator[str]:
+    """What it is, where no label of a setting tells."""
+    baseline = comparison.baseline
+    if baseline is not None and baseline.label == UNCHANGED:
+        yield f"The baseline has {describe(baseline.settings)}."
 
 
 def _on_seeds(study: Study, comparison: Comparison) -> Iterator[str]:
