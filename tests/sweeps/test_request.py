@@ -83,6 +83,36 @@ def test_what_an_ablation_cannot_run_is_answered_with_a_command_that_can(space_f
         assert request_study(words[0], words[1:], command="sweep").command == "sweep"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["scheduler.name=asha"],
+        [f"parameters.{TEMPERATURE}={{uniform: [0.04, 0.07]}}"],
+        ["design=one_at_a_time", "scheduler.name=asha"],
+    ],
+)
+def test_a_sweep_that_is_advised_in_place_of_one_change_at_a_time_runs(
+    space_file: Path, changes: list[str]
+) -> None:
+    # It kept the space's design, for which a sweep was refused with the advice to ablate.
+    space_file.write_text(space_file.read_text() + "design: one_at_a_time\n")
+    with pytest.raises(PoiseError) as error:
+        request_study(str(space_file), changes, command="ablate")
+    (advice,) = re.findall(r"`poise sweep (.*)`", str(error.value))
+    path, *words = shlex.split(advice)
+    assert request_study(path, words, command="sweep").space.design == "crossed"
+
+
+def test_an_ablation_that_is_advised_in_place_of_a_sweep_runs(space_file: Path) -> None:
+    changes = ["design=one_at_a_time", "training.epochs=3"]
+    with pytest.raises(PoiseError, match="say design=crossed, or run") as error:
+        request_study(str(space_file), changes)
+    (advice,) = re.findall(r"`poise ablate (.*)`", str(error.value))
+    path, *words = shlex.split(advice)
+    assert (path, words) == (str(space_file), changes)
+    assert request_study(path, words, command="ablate").recipe.training.epochs == 3
+
+
 def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_file: Path) -> None:
     for change, message in (
         ("scheduler.name=asha", "scheduler.name=asha: an ablation runs every setting once"),
@@ -94,7 +124,7 @@ def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_fi
         grid = f"parameters.{TEMPERATURE}={{choice: [0.04, 0.07]}}"
         with pytest.raises(PoiseError, match=re.escape(message)):
             begin_study(str(space_file), [grid, change], command="ablate")
-    with pytest.raises(PoiseError, match=r"one_at_a_time: a sweep draws .*`poise ablate`"):
+    with pytest.raises(PoiseError, match=r"one_at_a_time: a sweep draws .*`poise ablate "):
         begin_study(str(space_file), ["design=one_at_a_time"])
     values = f"parameters.{TEMPERATURE}={{choice: [0.05, 0.07]}}"
     named = f"baseline.{TEMPERATURE}=0.07"

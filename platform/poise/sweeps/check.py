@@ -14,7 +14,7 @@ from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
 from poise.config.metrics import EVALUATION, LABELLED
 from poise.config.space import Sampler
-from poise.sweeps.settings import ablation_settings, baseline_of, value_of
+from poise.sweeps.settings import ablation_settings, baseline_of, sweep_command, value_of
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
@@ -69,7 +69,8 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
         if not fair:
             raise PoiseError(
                 f"{source}: {written}: an ablation runs every setting once with each seed, "
-                f"whatever others measure; leave it out, or choose with `poise sweep {source}`"
+                "whatever others measure; leave it out, or choose with "
+                f"`{sweep_command(space, source)}`"
             )
     ablation_settings(space, recipe, source)
     for key, value in baseline_of(space, recipe).items():

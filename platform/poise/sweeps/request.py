@@ -114,8 +114,8 @@ def check_settings(
         check_ablation(space, recipe, source)
     elif space.design != "crossed":
         raise PoiseError(
-            f"{source}: design={space.design}: a sweep draws its settings; leave it out, or run "
-            f"`poise ablate`"
+            f"{source}: design={space.design}: a sweep draws its settings; say design=crossed, or "
+            f"run `poise ablate {source}`"
         )
     return plan_settings(space, recipe, source, command)
 

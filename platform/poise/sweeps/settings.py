@@ -1,7 +1,7 @@
 """Which settings are tried.
 
-In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.searching``, which
-hands them to Tune.
+In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.sources``, which
+gives them out one by one.
 """
 
 import itertools
@@ -89,9 +89,15 @@ def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
             raise PoiseError(
                 f"{source}: parameters.{key}: {sampler.name} draws from a range, and an ablation "
                 f"runs every value: list some ({{grid_search: [{sampler.arguments[0]}, …]}}), or "
-                f"draw with `poise sweep {source}`"
+                f"draw with `{sweep_command(space, source)}`"
             )
     return {key: sampler.values or () for key, sampler in space.parameters.items()}
+
+
+def sweep_command(space: Space, source: str) -> str:
+    """What draws from a space instead of ablating it; ``source`` is all that was typed for it."""
+    crossed = "" if space.design == "crossed" else " design=crossed"
+    return f"poise sweep {source}{crossed}"
 
 
 def _product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
