@@ -14,6 +14,9 @@ from pydantic import BaseModel
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 
+_SHORTEST_PIECE = 3
+"""Characters: fewer are in so many names that they point at none."""
+
 
 def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
     """The models that a field may hold: one for a group, several for a choice, none for a leaf."""
@@ -83,9 +86,11 @@ def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
 
 def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
     """By the same last part, by the whole, or else (``knn``) as a piece of a last part."""
-    same_leaf = [name for name in names if _leaf(name) == _leaf(key)]
+    leaf = _leaf(key)
+    same_leaf = [name for name in names if _leaf(name) == leaf]
     close = difflib.get_close_matches(key, names, n=most, cutoff=0.4)
-    return same_leaf or close or [name for name in names if _leaf(key) in _leaf(name)]
+    is_piece = len(leaf) >= _SHORTEST_PIECE
+    return same_leaf or close or [name for name in names if is_piece and leaf in _leaf(name)]
 
 
 def _leaf(name: str) -> str:
