@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 import yaml
 
 from poise.cli.main import run
-from poise.cli.over import how_it_ended
+from poise.cli.over import how_it_ended, told
 from poise.cli.pretrain import begin
-from poise.config import Recipe
+from poise.config import Recipe, load_recipe
 from poise.tracking.ending import finish
 from poise.tracking.runs import create_run
 from poise.tracking.store import open_store
@@ -86,6 +87,20 @@ def test_a_run_that_is_over_says_so_with_its_verdict_and_how_to_train_on_and_sta
     hint = f"; to train on all the same: {go_on}" if more else ""
     assert over == f"run r is over, at step {until} of {STEPS}{hint}"
     assert verdict.startswith("verdict: ")
+
+
+def test_the_command_that_is_offered_runs_from_a_folder_with_a_space_in_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = folder.parent.rename(folder.parent.with_name("my runs"))
+    monkeypatch.setenv("POISE_HOME", str(moved))
+    stopped = train(moved / "r", 40, stop_collapsed=True)
+    ended = how_it_ended(stopped, "r")
+    assert ended is not None
+    _, _, offered = told(stopped, "r", ended).partition("all the same: ")
+    program, verb, file, *_ = shlex.split(offered)
+    assert (program, verb) == ("poise", "pretrain")
+    assert load_recipe(file) == stopped
 
 
 def test_what_ended_a_run_may_be_lifted(folder: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from poise.cli.main import resumable, run
-from poise.cli.over import RECIPE_FILE
 from poise.cli.pretrain import _find, _what_is_lost, begin
 from poise.cli.resuming import Wanted
 from poise.config import load_recipe
+from poise.config.paths import RECIPE_FILE
 from poise.training.checkpoint import RUN_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset

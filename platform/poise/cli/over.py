@@ -6,18 +6,16 @@ to train. Next: ``poise pretrain --resume``.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poise.config.paths import home
+from poise.config.paths import RECIPE_FILE, home
 
 if TYPE_CHECKING:
     from poise.config import Recipe
     from poise.tracking.pretraining import Finished
     from poise.training.schedule import Timetable
-
-RECIPE_FILE = "recipe.yaml"
-"""In a run's folder: what it began with."""
 
 
 def steps_kept(run_name: str) -> int:
@@ -55,9 +53,9 @@ def told(recipe: Recipe, run_name: str, ended: Finished) -> str:
     from poise.training.worker import timetable_of
 
     step, timetable = ended.history[-1][0], timetable_of(recipe)
-    changes = " ".join(_to_train_on(recipe, ended, timetable))
-    file = home() / run_name / RECIPE_FILE
-    go_on = f"poise pretrain {file} {changes} --name {run_name} --resume"
+    changes = _to_train_on(recipe, ended, timetable)
+    file = str(home() / run_name / RECIPE_FILE)
+    go_on = shlex.join(["poise", "pretrain", file, *changes, "--name", run_name, "--resume"])
     over = f"run {run_name} is over, at step {step} of {timetable.planned_steps}"
     return f"{over}; to train on all the same: {go_on}" if changes else over
 

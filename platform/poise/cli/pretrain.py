@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poise.cli.main import resumable
-from poise.cli.over import RECIPE_FILE, how_it_ended, steps_kept, told
+from poise.cli.over import how_it_ended, steps_kept, told
 from poise.cli.resuming import Wanted, read_words
 from poise.config.errors import PoiseError
-from poise.config.paths import check_run_name, home
+from poise.config.paths import RECIPE_FILE, check_run_name, home
 
 if TYPE_CHECKING:
     from poise.config import Recipe

@@ -7,6 +7,9 @@ from pathlib import Path
 from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
 
+RECIPE_FILE = "recipe.yaml"
+"""In a run's folder: what it began with."""
+
 # By what else is kept in ``home()``.
 _TAKEN = ("artifacts", "models", "imports", "downloads", "mlflow.db")
 
