@@ -74,8 +74,9 @@ def attention(
 
     Tells, too, how long tokens are after each block, and which share of patches are outliers.
 
-    Writes statistics as JSON and CSV, curves over blocks for all models in one picture, and maps
-    of heads and blocks; all of it is also kept with the runs that made the models.
+    Writes statistics as JSON and CSV, curves over blocks for all models in one picture, maps of
+    heads and blocks, and lengths of tokens as norms.csv and norms.png; all of it is also kept with
+    the runs that made the models.
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
