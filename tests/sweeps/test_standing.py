@@ -1,20 +1,24 @@
 """What a report says of a study that is not over."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from poise.config.loading import override_space
 from poise.sweeps.answer import answer
+from poise.sweeps.budget import CLOCK_FILE
 from poise.sweeps.comparison import compare
 from poise.sweeps.cost import cost
 from poise.sweeps.findings import find
+from poise.sweeps.going_on import resume_words
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
-from poise.sweeps.standing import standing
-from poise.sweeps.standing import told as told_as_they_stand
+from poise.sweeps.standing import as_they_stand, standing
 from poise.sweeps.study import Study
+from poise.sweeps.whole_files import write_json
 from tests.sweeps.builders import TEMPERATURE, make_space, make_study
 from tests.sweeps.samples import SINGLE, seeded, trial_record
 
@@ -55,7 +59,7 @@ def test_of_a_study_that_runs_nothing_was_interrupted_and_nobody_is_told_to_go_o
     notes = compare(study(), records, is_running=True).notes
     assert any(note.startswith("1 of 8 trials is running (t02-s0): means") for note in notes)
     assert records[-1].outcome == "running"
-    (*_, found) = told_as_they_stand(records, is_running=False)
+    (*_, found) = as_they_stand(records, is_running=False)
     assert (found.state, found.outcome) == ("interrupted", "interrupted")
 
 
@@ -69,6 +73,27 @@ def test_a_study_that_is_between_two_trials_runs_as_well() -> None:
 def test_a_budget_that_is_spent_is_raised_to_go_on() -> None:
     found = standing(study(budget={"trials": 1}), [trial_record(0, 0, 20.0)])
     assert found.go_on == "poise ablate --resume s budget.trials=8"
+
+
+def test_of_steps_it_takes_what_is_done_and_all_that_is_planned_for_the_rest() -> None:
+    records = [trial_record(0, 0, 20.0, SINGLE, state="stopped", step=60), interrupted(1, 0)]
+    assert standing(study(budget={"steps": 200}), records).go_on.endswith(" budget.steps=760")
+    assert standing(study(budget={"steps": 760}), records).go_on == "poise ablate --resume s"
+
+
+def test_a_limit_of_which_nobody_knows_how_much_is_enough_is_lifted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It said budget.hours=MORE, which is no number.
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    limited, records = study(budget={"hours": 1}), [trial_record(0, 0, 20.0)]
+    assert standing(limited, records).go_on == "poise ablate --resume s"
+    words = resume_words(limited, records, lacks="budget.hours=1")
+    assert words == "ablate --resume s budget.hours=null"
+    assert override_space(limited.space, words.split()[3:], "").budget.hours is None
+    limited.folder.mkdir()
+    write_json(limited.folder / CLOCK_FILE, {"seconds": 3600})
+    assert standing(limited, records).go_on == f"poise {words}"
 
 
 @pytest.mark.parametrize("render", [render_markdown, render_page])

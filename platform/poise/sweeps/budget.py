@@ -44,6 +44,12 @@ class Clock:
         write_json(self._path, {"seconds": self.read_s()})
 
 
+def has_time_left(study: Study) -> bool:
+    """Whether its hours, if it has a limit of them, are not over yet."""
+    hours = study.space.budget.hours
+    return hours is None or Clock(study).read_s() < hours * _HOUR_S
+
+
 class Purse:
     """What a study's budget has left.
 

@@ -20,7 +20,8 @@ TRIAL_FILE = "trial.json"
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
 """``stopped``: early, by the scheduler or the ``CollapseStopper``. ``interrupted`` is never stored:
-it is what one that is stored as ``running`` was where nothing runs, see ``standing.told``."""
+it is what one that is stored as ``running`` was where nothing runs, see
+``standing.as_they_stand``."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.sweeps.front import pareto_front
+from poise.sweeps.going_on import resume_words
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import count_trials
 from poise.sweeps.study import Study
@@ -55,10 +56,8 @@ class StudyResult:
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if self.num_waiting or any(record.state == "failed" for record in self.records):
-            limit = self.lacks.partition("=")[0]
-            enough = count_trials(self.study) if limit == "budget.trials" else "MORE"
-            more = f" {limit}={enough}" if limit else ""
-            commands.append(f"{_program()} {self.study.command} --resume {self.study.name}{more}")
+            words = resume_words(self.study, self.records, self.lacks)
+            commands.append(f"{_program()} {words}")
         return commands
 
 

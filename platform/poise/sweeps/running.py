@@ -33,7 +33,7 @@ from poise.sweeps.result import StudyResult
 from poise.sweeps.searching import TrialSearcher
 from poise.sweeps.settings import Trial
 from poise.sweeps.sources import count_trials, trial_source
-from poise.sweeps.standing import told
+from poise.sweeps.standing import as_they_stand
 from poise.sweeps.study import Study
 from poise.sweeps.trial import Context
 from poise.sweeps.trial_runs import catch_up, seen_history
@@ -139,7 +139,7 @@ def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
 
 
 def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
-    records = told(study.records(), is_running=False)
+    records = as_they_stand(study.records(), is_running=False)
     best = best_of(records, *study.space.goal)
     registered = _register(study, run, best) if best is not None else None
     front = pareto_front(records, study.space.goals)

@@ -7,6 +7,7 @@ which may take what has not happened yet for a result.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from poise.sweeps.going_on import resume_words
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.sources import count_trials
 from poise.sweeps.study import Study
@@ -64,7 +65,7 @@ class Standing:
         return f"{counts}; go on with `{self.go_on}`."
 
 
-def told(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
+def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
     """Stored records as a person should read them.
 
     Args:
@@ -85,14 +86,12 @@ def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = Fa
 
     Args:
         study: that is meant.
-        records: of its trials, as they are told.
+        records: of its trials, ``as_they_stand``.
         is_running: whether a process is at work on it.
     """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
     settings = study.space.trials if study.decides_as_it_goes else len(study.settings)
-    limit = study.space.budget.trials
-    room = f" budget.trials={planned}" if limit is not None and limit < planned else ""
     return Standing(
         planned=planned,
         planned_settings=max(settings, begun),
@@ -101,7 +100,7 @@ def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = Fa
         running=sum(record.state == "running" for record in records),
         interrupted=sum(record.state == "interrupted" for record in records),
         is_running=is_running,
-        go_on=f"poise {study.command} --resume {study.name}{room}",
+        go_on=f"poise {resume_words(study, records)}",
     )
 
 

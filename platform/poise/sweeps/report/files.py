@@ -15,7 +15,7 @@ from poise.sweeps.records import TrialRecord
 from poise.sweeps.report.markdown import render_markdown
 from poise.sweeps.report.page import render_page
 from poise.sweeps.report.table import render_csv
-from poise.sweeps.standing import told
+from poise.sweeps.standing import as_they_stand
 from poise.sweeps.study import Study
 from poise.tracking.reading import is_carried_out, read_histories, read_json_file, read_tags
 from poise.tracking.runs import Run, log_files
@@ -61,7 +61,7 @@ def write_report(study: Study, run: Run) -> Report:
 def find_stored(study: Study, run: Run) -> Findings:
     """What a study found, of its records and its run."""
     is_running, tags = is_carried_out(run), read_tags(run)
-    records = told(study.records(), is_running)
+    records = as_they_stand(study.records(), is_running)
     registered = tags.get("poise.registered", "")
     return find(
         study,
