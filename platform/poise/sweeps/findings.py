@@ -29,7 +29,7 @@ from poise.sweeps.reproduction import Reproduction, reproduction
 from poise.sweeps.selection import Selection, select
 from poise.sweeps.setting_rows import Comparison
 from poise.sweeps.study import Study
-from poise.sweeps.wording import NAMES, held_baseline, setting_label
+from poise.sweeps.wording import NAMES, setting_label
 from poise.training.checkpoint import History
 
 
@@ -131,7 +131,7 @@ def find(
         is_running: whether a process is at work on the study.
     """
     comparison = compare(study, records, is_running)
-    held = held_baseline(study)
+    held = study.held_baseline
     doses = dose_responses(study.space, records, held)
     return Findings(
         study=study.name,

@@ -56,6 +56,11 @@ class Study:
         return baseline_of(self.space, self.recipe)
 
     @property
+    def held_baseline(self) -> Settings | None:
+        """What stays as it is while one setting changes; none where all change together."""
+        return self.baseline if self.space.design == "one_at_a_time" else None
+
+    @property
     def trials(self) -> tuple[Trial, ...]:
         """All that are decided beforehand, in the order in which they run.
 

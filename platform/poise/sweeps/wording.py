@@ -1,7 +1,7 @@
 """Settings and figures in words.
 
-In: dotted keys, values and metrics. Out: what tables, reports and the terminal call them. Next:
-those.
+In: dotted keys, values and metrics; a study, whose design says what of a setting is worth naming.
+Out: what tables, reports and the terminal call them. Next: those.
 """
 
 import math
@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 from poise.sweeps.records import Change
-from poise.sweeps.settings import Settings
 from poise.sweeps.study import Study
 
 NAMES = {
@@ -69,14 +68,9 @@ UNCHANGED = "the baseline"
 """What a study that changes one setting at a time calls the one that changes nothing."""
 
 
-def held_baseline(study: Study) -> Settings | None:
-    """What stays as it is while one setting changes; none where all change together."""
-    return study.baseline if study.space.design == "one_at_a_time" else None
-
-
 def setting_label(study: Study, settings: Mapping[str, Any]) -> str:
     """A setting in words: its values, or only what it changes where that is one thing."""
-    baseline, names = held_baseline(study), named(settings)
+    baseline, names = study.held_baseline, named(settings)
     if baseline is None:
         return describe(settings)
     changed = [key for key, value in settings.items() if value != baseline[key]]
