@@ -1,7 +1,8 @@
 """What the commands of `poise evaluate` share.
 
 In: a package's config; how many images there are. Out: options; what prepares the images;
-progress for people. Next: `poise.cli.evaluate`.
+progress for people. Next: those commands, and `poise.cli.probing` and
+`poise.cli.named_models`, which open models for them.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Files of a study that are read whole, whatever ended the process that wrote them.
 
 In: plain values. Out: JSON that is either whole or absent. Next: ``poise.sweeps.study``,
-``poise.sweeps.records`` and ``poise.sweeps.budget``.
+``poise.sweeps.records``, ``poise.sweeps.budget`` and ``poise.sweeps.conclusion``.
 """
 
 import json
