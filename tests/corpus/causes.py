@@ -23,12 +23,12 @@ MEAN = (VerdictKind.PREDICTS_MEAN,)
 
 DATASETS = ("scenes", "cifar10")
 RECIPES = {
-    ("dino", "scenes"): ("pipelines/recipes/dino_scenes_demo.yaml", ("training.epochs=6",)),
-    ("dino", "cifar10"): ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", ("training.epochs=5",)),
-    ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", ("training.epochs=10",)),
-    ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", ("training.epochs=8",)),
+    ("dino", "scenes"): ("pipelines/recipes/dino_scenes_demo.yaml", 6),
+    ("dino", "cifar10"): ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", 5),
+    ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", 10),
+    ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", 8),
 }
-"""Steps of 64 images: about 390 of DINO, 630 of MAE, whose warm-up is longer."""
+"""Each with its epochs of 64 images a step: about 390 steps of DINO, 630 of MAE."""
 
 BACKBONES = {
     "vit": (),
@@ -51,6 +51,8 @@ class LabelledRun:
     """Verdicts that name it right."""
 
     changes: tuple[str, ...]
+    length: int = 1
+    """How many times the epochs of most runs."""
 
     @property
     def name(self) -> str:
@@ -60,8 +62,9 @@ class LabelledRun:
     @property
     def recipe(self) -> tuple[str, tuple[str, ...]]:
         """The recipe's file, and all that is changed in it."""
-        path, shortened = RECIPES[self.objective, self.dataset]
-        return path, (*shortened, *BACKBONES[self.backbone], *self.changes)
+        path, epochs = RECIPES[self.objective, self.dataset]
+        length = f"training.epochs={epochs * self.length}"
+        return path, (length, *BACKBONES[self.backbone], *self.changes)
 
 
 def _temp(value: float) -> tuple[str, ...]:
@@ -72,7 +75,17 @@ def _momentum(value: float) -> tuple[str, ...]:
     return (f"objective.teacher_momentum={value}", f"objective.final_teacher_momentum={value}")
 
 
+def _warm(start: float, end: float) -> tuple[str, ...]:
+    """The teacher's temperature in the first three of the run's five or six epochs."""
+    return (
+        f"objective.warmup_teacher_temp={start}",
+        f"objective.teacher_temp={end}",
+        "objective.warmup_teacher_temp_epochs=3",
+    )
+
+
 NO_CENTERING = ("objective.center_momentum=1.0",)
+FROZEN = "objective.freeze_last_layer_epochs=1.0"
 
 CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
     "as the recipe": (HEALTHY, ()),
@@ -91,8 +104,29 @@ CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
     "learning rate too high": (LOST, ("optimizer.base_lr=0.4",)),
     "learning rate explodes": (LOST, ("seed=1", "optimizer.base_lr=4", "optimizer.clip_grad=0")),
     "learning rate none": (STUCK, ("optimizer.base_lr=1.0e-8", "optimizer.final_lr=0")),
+    "frozen layer": (HEALTHY, ("seed=5", FROZEN)),
+    "warm temperature": (HEALTHY, ("seed=5", *_warm(0.02, 0.04))),
+    "frozen layer no centering": (ONE, ("seed=5", FROZEN, *NO_CENTERING)),
+    "temperature warms too far": (UNIFORM, ("seed=5", *_warm(0.04, 0.2))),
 }
 """Cause → right verdicts and what is changed in the recipe, of DINO."""
+
+PUBLISHED_K = "objective.num_prototypes=65536"
+
+COSTLY_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "published prototypes": (HEALTHY, ("seed=6", PUBLISHED_K)),
+    "published prototypes no centering": (ONE, ("seed=6", PUBLISHED_K, *NO_CENTERING)),
+    "published prototypes no sharpening": (UNIFORM, ("seed=6", PUBLISHED_K, *_temp(0.2))),
+}
+"""The same of the paper's K, with the ViT alone: such a step takes four times as long."""
+
+LONG_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "long as the recipe": (HEALTHY, ("seed=7",)),
+    "long no centering": (ONE, ("seed=7", *NO_CENTERING)),
+    "long no sharpening": (UNIFORM, ("seed=7", *_temp(0.2))),
+    "long temperature too high": (UNIFORM, ("seed=7", *_temp(0.12))),
+}
+"""The same of runs of four times the length, with the ViT alone."""
 
 MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
     "masked as the recipe": (HEALTHY, ()),
@@ -104,10 +138,12 @@ MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
 """The same of MAE, which takes no residual network."""
 
 RUNS = [
-    LabelledRun(objective, dataset, backbone, cause, right, changes)
-    for objective, causes, backbones in (
-        ("dino", CAUSES, tuple(BACKBONES)),
-        ("mae", MASKED_CAUSES, ("vit",)),
+    LabelledRun(objective, dataset, backbone, cause, right, changes, length)
+    for objective, causes, backbones, length in (
+        ("dino", CAUSES, tuple(BACKBONES), 1),
+        ("dino", COSTLY_CAUSES, ("vit",), 1),
+        ("dino", LONG_CAUSES, ("vit",), 4),
+        ("mae", MASKED_CAUSES, ("vit",), 1),
     )
     for (cause, (right, changes)), dataset, backbone in itertools.product(
         causes.items(), DATASETS, backbones

@@ -7,7 +7,7 @@ In: recorded histories and their labels. Out: a ``Score`` per run; run as
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -147,8 +147,6 @@ def sentences(scores: Sequence[Score]) -> list[str]:
     single = [each for each in lost if len(each.right) == 1]
     several = [each for each in lost if len(each.right) > 1]
     collapsed = [each for each in lost if each.final.collapsed and each.run.objective == "dino"]
-    shares = sorted(each.condemned_share or 1.0 for each in collapsed)
-    lags = sorted(1.0 if each.lag_share is None else each.lag_share for each in collapsed)
     flips = sum(each.num_acquittals > 0 for each in lost)
     return [
         f"{sum(each.condemned_step is None for each in healthy)} of {len(healthy)} healthy runs "
@@ -156,13 +154,25 @@ def sentences(scores: Sequence[Score]) -> list[str]:
         f"{sum(each.is_right for each in single)} of {len(single)} lost runs whose cause allows "
         f"one verdict are named right, and {sum(each.is_right for each in several)} of "
         f"{len(several)} whose cause allows several",
-        f"of {len(collapsed)} collapsed teachers half are condemned within {median(shares):.1%} "
-        f"of the run, {sum(share <= 0.1 for share in shares)} within 10 %, the last after "
-        f"{shares[-1]:.0%}",
-        f"half are condemned within {median(lags):.1%} of the run after the onset, "
-        f"{sum(lag <= 0.1 for lag in lags)} within 10 %",
+        *_lead("", [each for each in collapsed if each.run.length == 1]),
+        *_lead(" in a long run", [each for each in collapsed if each.run.length > 1]),
         f"{flips} of {len(lost)} lost runs were acquitted for a while after they were condemned",
     ]
+
+
+def _lead(where: str, collapsed: Sequence[Score]) -> Iterator[str]:
+    """How early."""
+    shares = sorted(each.condemned_share or 1.0 for each in collapsed)
+    lags = sorted(1.0 if each.lag_share is None else each.lag_share for each in collapsed)
+    yield (
+        f"of {len(collapsed)} collapsed teachers{where} half are condemned within "
+        f"{median(shares):.1%} of the run, {sum(share <= 0.1 for share in shares)} within 10 %, "
+        f"the last after {shares[-1]:.0%}"
+    )
+    yield (
+        f"half of these are condemned within {median(lags):.1%} of the run after the onset, "
+        f"{sum(lag <= 0.1 for lag in lags)} within 10 %"
+    )
 
 
 if __name__ == "__main__":

@@ -40,6 +40,14 @@ def test_half_of_the_collapses_are_condemned_in_their_first_eighth(scores: list[
     assert median(shares) <= 0.125
 
 
+def test_of_runs_of_four_times_the_length_half_are_condemned_in_their_first_tenth(
+    scores: list[Score],
+) -> None:
+    long = [each for each in scores if each.final.collapsed and each.run.length == 4]
+    assert len(long) >= 6
+    assert median(each.condemned_share or 1.0 for each in long) <= 0.1
+
+
 def test_a_run_that_was_condemned_ends_condemned(scores: list[Score]) -> None:
     condemned = [each for each in scores if each.condemned_step is not None]
     assert [each.run.name for each in condemned if not each.final.condemned] == []
