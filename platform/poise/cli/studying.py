@@ -18,6 +18,7 @@ from poise.config.errors import PoiseError
 if TYPE_CHECKING:
     from poise.sweeps import Study, StudyResult
     from poise.sweeps.forecast import Forecast
+    from poise.sweeps.setting_rows import Comparison
     from poise.sweeps.study import Command
 
 
@@ -154,12 +155,7 @@ def print_result(result: StudyResult) -> None:
     else:
         metric = result.study.space.goal.metric
         value = bare(result.best.metrics[metric], comparison.decimals)
-        untrained = result.best.metrics.get(f"untrained/{metric.partition('/')[2]}")
-        lost = untrained is not None and comparison.is_worse(
-            result.best.metrics[metric] - untrained
-        )
-        than = f", worse than its {bare(untrained, comparison.decimals)} untrained" if lost else ""
-        print(f"best       {result.best.trial.name}, {metric} {value}{than}")
+        print(f"best       {result.best.trial.name}, {metric} {value}{_loss(result, comparison)}")
         print(f"registered {result.registered}")
     if len(result.study.space.goals) > 1 and result.front:
         print(f"front      {', '.join(record.trial.name for record in result.front)}")
@@ -172,6 +168,18 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
+
+
+def _loss(result: StudyResult, comparison: Comparison) -> str:
+    """What a best trial had before training that made it worse; empty where it gained."""
+    from poise.sweeps.digits import bare
+
+    assert result.best is not None
+    metrics, metric = result.best.metrics, comparison.metric
+    untrained = metrics.get(f"untrained/{metric.partition('/')[2]}")
+    if untrained is None or not comparison.is_worse(metrics[metric] - untrained):
+        return ""
+    return f", worse than its {bare(untrained, comparison.decimals)} untrained"
 
 
 def _nothing_best(result: StudyResult) -> str:
