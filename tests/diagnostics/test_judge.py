@@ -349,6 +349,19 @@ def test_a_last_log_that_looks_well_does_not_acquit_a_long_collapse() -> None:
     assert judge(recovers, SIGNALS).kind is not VerdictKind.UNIFORM
 
 
+def test_going_from_one_way_of_being_lost_to_another_acquits_of_neither() -> None:
+    # As seen with a teacher of momentum 0: uniform for long, then on a few prototypes.
+    run = history(
+        lambda step: 0.6 if step < 400 else 0.98 if step < 900 else 0.15,
+        lambda step: 0.3 if step < 400 else 0.001 if step < 900 else 0.15,
+        constant(0.001),
+    )
+    verdict = judge(run, SIGNALS, total_steps=2000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 400)
+    never_uniform = [*run[:19], *((step - 500, metrics) for step, metrics in run[44:])]
+    assert judge(never_uniform, SIGNALS, total_steps=2000).kind is VerdictKind.UNDECIDED
+
+
 @pytest.mark.parametrize("end", [0.25, 0.35, 0.7])
 @pytest.mark.parametrize("odd", [1, 2])
 def test_nor_does_a_last_log_that_looks_less_collapsed(end: float, odd: int) -> None:

@@ -63,6 +63,7 @@ def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None
     assert "the baseline has the best k-NN: 28.0 %" in best and "it is the baseline" not in best
     for told in (render_markdown(found), render_page(found)):
         assert "as in the baseline" in told.lower() and "Phase diagram" not in told
+        assert "the baseline (baseline)" not in told
 
 
 def test_findings_hold_everything_that_the_report_tells(findings: Findings) -> None:

@@ -60,6 +60,11 @@ def judge_teacher(
     planned_steps = total_steps or points[-1].step
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
+    lost = _stretch_of(_LOST, points, limits)
+    if doubt and kind is not VerdictKind.HEALTHY and len(lost) > len(tail):
+        # It went from one way of being lost to another: that acquits it of neither.
+        kind, tail = _middle(lost, limits), lost
+        doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt:
         return undecided(doubt)
     if kind is VerdictKind.HEALTHY:

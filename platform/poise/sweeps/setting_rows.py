@@ -12,6 +12,7 @@ from poise.config.space import Mode
 from poise.sweeps.digits import decimals_for
 from poise.sweeps.estimates import Difference, Estimate, Share
 from poise.sweeps.standing import Standing
+from poise.sweeps.wording import UNCHANGED
 
 PROOF_NEEDS_SEEDS = 3
 """Two seeds have an interval, but one odd seed decides it."""
@@ -60,6 +61,11 @@ class SettingRow:
 
     others: dict[str, Estimate]
     """The other metrics that the study asks for."""
+
+    @property
+    def mark(self) -> str:
+        """``baseline``, where the label does not say so already."""
+        return "baseline" if self.is_baseline and self.label != UNCHANGED else ""
 
     @property
     def is_healthy(self) -> bool:

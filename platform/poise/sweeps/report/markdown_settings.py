@@ -49,7 +49,7 @@ def comparison(findings: Findings) -> Iterator[str]:
 def _setting(findings: Findings, row: SettingRow, others: Sequence[str]) -> list[str]:
     found, of = findings.comparison, len(row.trials)
     return [
-        f"{row.label} (baseline)" if row.is_baseline else row.label,
+        beside(row.label, row.mark),
         _sure(row.mean, of, found.decimals),
         NOTHING if row.difference is None else _sure(row.difference, of, found.decimals),
         NOTHING if row.difference is None else p_value(row.difference.p_holm),

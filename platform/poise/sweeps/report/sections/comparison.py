@@ -36,7 +36,7 @@ def _table(findings: Findings) -> Table:
 def _row(found: Comparison, row: SettingRow, others: tuple[str, ...]) -> list[str | Cell]:
     of = len(row.trials)
     return [
-        Cell(row.label, "baseline" if row.is_baseline else ""),
+        Cell(row.label, row.mark),
         _sure(row.mean, of, found.decimals),
         NOTHING if row.difference is None else _sure(row.difference, of, found.decimals),
         NOTHING if row.difference is None else p_value(row.difference.p_holm),
