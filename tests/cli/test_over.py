@@ -17,7 +17,7 @@ from poise.config import Recipe, load_recipe
 from poise.tracking.ending import finish
 from poise.tracking.runs import create_run
 from poise.tracking.store import open_store
-from poise.training.checkpoint import RUN_FILE
+from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 from tests.tracking.conftest import migrated_file
@@ -53,6 +53,7 @@ def train(folder: Path, until: int, last: dict[str, float] | None = None, **chan
     (folder / "checkpoint_1").mkdir()
     kept = {"step": until, "history": history}
     (folder / "checkpoint_1" / RUN_FILE).write_text(json.dumps(kept))
+    (folder / "checkpoint_1" / STATE_FILE).touch()  # written last: with it, a checkpoint is whole
     return recipe
 
 

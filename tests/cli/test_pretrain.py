@@ -11,7 +11,7 @@ from poise.cli.pretrain import _find, _what_is_lost, begin
 from poise.cli.resuming import Wanted
 from poise.config import load_recipe
 from poise.config.paths import RECIPE_FILE
-from poise.training.checkpoint import RUN_FILE
+from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 
@@ -118,6 +118,7 @@ def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
     (runs / "third" / "checkpoint_1").mkdir()
     ended = {"step": 8, "history": [[8, {"loss/total": 1.0}]]}
     (runs / "third" / "checkpoint_1" / RUN_FILE).write_text(json.dumps(ended))
+    (runs / "third" / "checkpoint_1" / STATE_FILE).touch()
     assert _find(nothing)[1] == "second"
     assert _find(Wanted("first", recipe_file))[1] == "first"
     # How a run is carried out may change, what it learns may not.
@@ -143,11 +144,14 @@ def test_a_run_interrupted_before_its_first_checkpoint_says_what_is_lost(
             raise KeyboardInterrupt
         return str(caught.value)
 
-    assert interrupted() == (
+    lost = (
         "interrupted before its first checkpoint: it will begin again; "
         "go on with: poise pretrain --resume early"
     )
+    assert interrupted() == lost
     (runs / "early" / "checkpoint_1").mkdir()
     kept = json.dumps({"step": 4, "history": []})
     (runs / "early" / "checkpoint_1" / RUN_FILE).write_text(kept)
+    assert interrupted() == lost, "a checkpoint without its state is not whole"
+    (runs / "early" / "checkpoint_1" / STATE_FILE).touch()
     assert interrupted() == "interrupted; go on with: poise pretrain --resume early"

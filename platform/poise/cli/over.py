@@ -7,7 +7,6 @@ to train. Next: ``poise pretrain --resume``.
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poise.config.paths import RECIPE_FILE, home
@@ -20,7 +19,10 @@ if TYPE_CHECKING:
 
 def steps_kept(run_name: str) -> int:
     """How far the run's last checkpoint is; 0 where there is none."""
-    return max(_checkpoints(run_name), default=0)
+    from poise.training.checkpoint import newest_checkpoint, read_run
+
+    newest = newest_checkpoint(home() / run_name)
+    return int(read_run(newest)["step"]) if newest else 0
 
 
 def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
@@ -32,17 +34,17 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
         run_id: of the same in MLflow.
     """
     from poise.tracking.pretraining import judged
-    from poise.training.checkpoint import read_run
+    from poise.training.checkpoint import newest_checkpoint, read_run
     from poise.training.job import Outcome
     from poise.training.loop import is_lost
     from poise.training.worker import timetable_of
 
-    checkpoints, timetable = _checkpoints(run_name), timetable_of(recipe)
-    if not checkpoints:
+    newest, timetable = newest_checkpoint(home() / run_name), timetable_of(recipe)
+    if newest is None:
         return None
-    step = max(checkpoints)
-    history = read_run(checkpoints[step])["history"]
-    ended = judged(run_id, Outcome(checkpoints[step], history), recipe, timetable)
+    kept = read_run(newest)
+    step, history = int(kept["step"]), kept["history"]
+    ended = judged(run_id, Outcome(newest, history), recipe, timetable)
     condemned = recipe.training.stop_collapsed and ended.verdict.condemned
     is_over = step >= timetable.total_steps or condemned or is_lost(history[-1][1])
     return ended if is_over else None
@@ -72,11 +74,3 @@ def _to_train_on(recipe: Recipe, ended: Finished, timetable: Timetable) -> list[
         "training.stop_after_steps=null": step >= timetable.total_steps,
     }
     return [change for change, ends_it in limits.items() if ends_it]
-
-
-def _checkpoints(run_name: str) -> dict[int, Path]:
-    """A run's checkpoints by their steps."""
-    from poise.training.checkpoint import RUN_FILE, read_run
-
-    folders = [path.parent for path in (home() / run_name).glob(f"*/{RUN_FILE}")]
-    return {int(read_run(folder)["step"]): folder for folder in folders}

@@ -10,7 +10,7 @@ logits are bounded or precision is wide: far worse than knowing nothing, and tha
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from poise.config.objectives import Signals
@@ -49,6 +49,12 @@ def _values(history: History, name: str) -> Iterator[tuple[int, float]]:
     return ((step, m[name]) for step, m in reversed(history) if name in m)
 
 
+def _finite(
+    history: Iterable[tuple[int, Mapping[str, float]]], name: str
+) -> Iterator[tuple[int, float]]:
+    return ((step, m[name]) for step, m in history if name in m and math.isfinite(m[name]))
+
+
 def _onset(history: History, name: str) -> tuple[int, float]:
     onset = (0, math.nan)
     for step, value in _values(history, name):
@@ -64,11 +70,12 @@ def _find_explosion(
     if signals.relative_loss is None:
         return None
     name, label = signals.relative_loss
-    points = [(s, m[name]) for s, m in history if name in m and math.isfinite(m[name])]
-    most = limits.exploded_factor * max(points[0][1], 1) if points else math.inf
-    if not points or points[-1][1] <= most:
+    first = next((loss for _, loss in _finite(history, name)), math.inf)
+    latest = next((loss for _, loss in _finite(reversed(history), name)), first)
+    most = limits.exploded_factor * max(first, 1)
+    if latest <= most:  # nearly always: nothing else is read of a long history
         return None
-    tail = stretch_at_end(points, lambda point: point[1] > most, limits)
+    tail = stretch_at_end([*_finite(history, name)], lambda point: point[1] > most, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED
     if why_too_short(kind, steps, limits.min_observations, total_steps or steps[-1], limits):
         return None

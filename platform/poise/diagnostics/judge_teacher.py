@@ -60,11 +60,12 @@ def judge_teacher(
     planned_steps = total_steps or points[-1].step
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
-    lost = _stretch_of(_LOST, points, limits)
-    if doubt and kind is not VerdictKind.HEALTHY and len(lost) > len(tail):
-        # It went from one way of being lost to another: that acquits it of neither.
-        kind, tail = _middle(lost, limits), lost
-        doubt = _why_too_early(kind, points, tail, planned_steps, limits)
+    if doubt and kind is not VerdictKind.HEALTHY:
+        # It may have gone from one way of being lost to another: that acquits it of neither.
+        lost = _stretch_of(_LOST, points, limits)
+        if len(lost) > len(tail):
+            kind, tail = _middle(lost, limits), lost
+            doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt:
         return undecided(doubt)
     if kind is VerdictKind.HEALTHY:
@@ -107,9 +108,7 @@ def _last_stretch(
     if kind is VerdictKind.HEALTHY:
         return kind, own
     if len(own) >= limits.min_observations:
-        return kind, _stretch_of(
-            FEW_PROTOTYPES if kind in FEW_PROTOTYPES else (kind,), points, limits
-        )
+        return kind, _stretch_of(FEW_PROTOTYPES, points, limits) if kind in FEW_PROTOTYPES else own
     tail = _stretch_of(_LOST, points, limits)
     return _middle(tail, limits), tail
 

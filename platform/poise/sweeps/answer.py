@@ -10,7 +10,7 @@ from poise.sweeps.digits import SIGNIFICANT, chance, counted, interval, p_equati
 from poise.sweeps.dose_response import DoseResponse
 from poise.sweeps.estimates import Difference, paired_difference
 from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, SettingRow
-from poise.sweeps.wording import UNCHANGED, listed, metric_name, unit
+from poise.sweeps.wording import listed, metric_name, unit
 
 _MOST_NAMED = 4
 """Settings in one sentence."""
@@ -175,7 +175,7 @@ def _second(comparison: Comparison, best: SettingRow, others: Sequence[SettingRo
 def _baseline_is_best(
     comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]
 ) -> str:
-    it_is = "" if best.label == UNCHANGED else "it is the baseline, and "
+    it_is = "it is the baseline, and " if best.mark else ""
     if not others:
         return f"{it_is}no other setting {_stayed(comparison)}"
     opening = f"{it_is}of {_settings(len(others))} more that stayed healthy"

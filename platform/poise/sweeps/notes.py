@@ -10,7 +10,7 @@ from poise.sweeps.outcomes import figure, is_complete, is_condemned, was_cut_off
 from poise.sweeps.records import TrialRecord
 from poise.sweeps.setting_rows import PROOF_NEEDS_SEEDS, Comparison, ranked
 from poise.sweeps.study import Study
-from poise.sweeps.wording import UNCHANGED, describe, metric_name, unit
+from poise.sweeps.wording import describe, metric_name, unit
 
 _MOST_NAMED = 5
 """Trials in one sentence."""
@@ -35,7 +35,7 @@ def notes_on(
 def _on_baseline(comparison: Comparison) -> Iterator[str]:
     """What it is, where no label of a setting tells."""
     baseline = comparison.baseline
-    if baseline is not None and baseline.label == UNCHANGED:
+    if baseline is not None and not baseline.mark:
         yield f"The baseline has {describe(baseline.settings)}."
 
 

@@ -15,7 +15,7 @@ from poise.tracking.reading import read_histories, read_trial_statuses
 from poise.tracking.runs import SPILL_FILE, Run, set_tags
 from poise.tracking.spill import Spill
 from poise.tracking.writer import verdict_tags
-from poise.training.checkpoint import STATE_FILE, History, read_run
+from poise.training.checkpoint import History, newest_checkpoint, read_run
 
 
 def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
@@ -43,9 +43,8 @@ def kept_history(study: Study, record: TrialRecord) -> History:
     """
     folder = study.trial_folder(record.trial.name)
     by_step: dict[int, dict[str, float]] = {}
-    checkpoints = [path.parent for path in folder.rglob(STATE_FILE)]
-    if checkpoints:
-        newest = max(checkpoints, key=lambda path: path.name)  # they are named by their time
+    newest = newest_checkpoint(folder)
+    if newest is not None:
         with suppress(PoiseError):  # its process may be about to replace it
             by_step |= read_run(newest)["history"]
     waiting = Spill(folder / SPILL_FILE)

@@ -7,6 +7,7 @@ Out: what tables, reports and the terminal call them. Next: those.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from poise.sweeps.records import Change
@@ -58,10 +59,14 @@ def plain(value: Any) -> str:
     return repr(value).removesuffix(".0")
 
 
-def describe(settings: Mapping[str, Any]) -> str:
-    """Settings under their short names: ``center_momentum=0.9, teacher_temp=0.04``."""
+def describe(settings: Mapping[str, Any], held: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Settings under their short names: ``center_momentum=0.9, teacher_temp=0.04``.
+
+    Those are left out that are as they are ``held``.
+    """
     names = named(settings)
-    return ", ".join(f"{names[key]}={plain(value)}" for key, value in settings.items())
+    changed = [key for key, value in settings.items() if key not in held or value != held[key]]
+    return ", ".join(f"{names[key]}={plain(settings[key])}" for key in changed)
 
 
 UNCHANGED = "the baseline"
@@ -70,11 +75,7 @@ UNCHANGED = "the baseline"
 
 def setting_label(study: Study, settings: Mapping[str, Any]) -> str:
     """A setting in words: its values, or only what it changes where that is one thing."""
-    baseline, names = study.held_baseline, named(settings)
-    if baseline is None:
-        return describe(settings)
-    changed = [key for key, value in settings.items() if value != baseline[key]]
-    return ", ".join(f"{names[key]}={plain(settings[key])}" for key in changed) or UNCHANGED
+    return describe(settings, study.held_baseline or {}) or UNCHANGED
 
 
 def described(changes: Iterable[Change]) -> str:

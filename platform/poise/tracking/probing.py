@@ -14,7 +14,7 @@ import yaml
 
 from poise.config import Recipe, load_recipe
 from poise.config.errors import PoiseError
-from poise.config.paths import home
+from poise.config.paths import RECIPE_FILE, home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
 from poise.tracking.datasets import dataset_tags
@@ -26,7 +26,6 @@ from poise.training.job import Job
 from poise.training.report import RunObserver
 from poise.training.worker import fit, new_state
 
-RECIPE_FILE = "recipe.yaml"
 PLAN_FILE = "probe.json"
 
 

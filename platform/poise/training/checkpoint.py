@@ -96,6 +96,12 @@ def load_checkpoint(
     return [(step, metrics) for step, metrics in run["history"]]
 
 
+def newest_checkpoint(run_folder: Path) -> Path | None:
+    """The newest that a run kept and that is whole; none where there is none."""
+    folders = [path.parent for path in run_folder.rglob(STATE_FILE)]
+    return max(folders, key=lambda path: path.name, default=None)  # they are named by their time
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """What a checkpoint says of its run: recipe, step and history."""
     try:
