@@ -8,8 +8,8 @@ import sys
 import time
 
 from poise.cli.main import exit_status
-from poise.cli.studying import carry_out, print_result
-from poise.data.ingest import prepare
+from poise.cli.study.output import carry_out, print_result
+from poise.data.preparation.ingest import prepare
 from poise.sweeps import StudyResult, begin_study
 
 SPACE = "search_spaces/demo.yaml"

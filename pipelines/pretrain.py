@@ -7,19 +7,18 @@ import sys
 from functools import partial
 
 from poise.cli.main import exit_status, resumable
-from poise.cli.pretrain import begin
+from poise.cluster.connection import start_ray
 from poise.config import PoiseError
 from poise.config.paths import home
 from poise.data.manifest import Manifest
-from poise.data.ray_runtime import start_ray
+from poise.runs.folder import begin
+from poise.runs.pretraining import pretrain
+from poise.runs.progress import ProgressDisplay
 from poise.tracking.ending import controlled, reconcile
-from poise.tracking.pretraining import pretrain
-from poise.tracking.runs import create_run
+from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from poise.training.capacity import check_fits
-from poise.training.progress import ProgressDisplay
-from poise.training.schedule import Timetable
-from poise.training.worker import steps_per_epoch
+from poise.training.schedule import Timetable, steps_per_epoch
 
 
 def main(arguments: list[str]) -> None:

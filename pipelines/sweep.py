@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from poise.cli.main import exit_status
-from poise.cli.studying import carry_out, print_result
+from poise.cli.study.output import carry_out, print_result
 from poise.config import PoiseError
 from poise.sweeps import begin_study
 

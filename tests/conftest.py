@@ -54,7 +54,7 @@ def ray_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
         needing = [item for item in request.session.items if item.get_closest_marker("ray")]
         assert all(item.nodeid.endswith("@ray") for item in needing), "two clusters would start"
 
-    from poise.data.ray_runtime import start_ray
+    from poise.cluster.connection import start_ray
 
     start_ray(ends_runs=True)
     yield

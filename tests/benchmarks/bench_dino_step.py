@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.config import Recipe
 from poise.config.objectives import DinoConfig
-from poise.data.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
+from poise.data.views.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Progress
 from poise.training.loop import TrainingState, train_steps

@@ -17,10 +17,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
 from poise.config.recipe import BackboneConfig
-from poise.evaluation.passes import Bench
-from poise.evaluation.probe import train_cached
-from poise.evaluation.probe_sets import ProbeSets, open_probe_sets
-from poise.evaluation.protocols import PROTOCOLS, probe_recipe
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.trained.probe import train_cached
+from poise.evaluation.trained.protocols import PROTOCOLS, probe_recipe
+from poise.evaluation.trained.sets import ProbeSets, open_probe_sets
 from poise.models.backbone import build_backbone
 from poise.models.checksums import read_config
 from poise.models.package import save_backbone

@@ -19,17 +19,16 @@ from pathlib import Path
 
 import torch
 
+from poise.cluster.connection import start_ray
 from poise.config import Recipe, load_recipe
 from poise.data.batch import ViewBatch
-from poise.data.ingest import prepare
-from poise.data.ray_runtime import start_ray
-from poise.data.stream import view_stream
-from poise.tracking.pretraining import pretrain
-from poise.tracking.runs import create_run
+from poise.data.preparation.ingest import prepare
+from poise.data.stream.stream import view_stream
+from poise.runs.pretraining import pretrain
+from poise.tracking.run import create_run
 from poise.tracking.store import open_store
-from poise.training.loop import train_steps
-from poise.training.schedule import Timetable
-from poise.training.worker import new_state, steps_per_epoch
+from poise.training.loop import new_state, train_steps
+from poise.training.schedule import Timetable, steps_per_epoch
 
 RECIPE = Path(__file__).resolve().parents[2] / "pipelines" / "recipes" / "dino_scenes_demo.yaml"
 IMAGES = 1024

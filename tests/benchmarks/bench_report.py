@@ -17,13 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
-from poise.sweeps.curves import LABELS
-from poise.sweeps.report import write_report
-from poise.sweeps.study import Study
-from poise.tracking.reading import read_histories
-from poise.tracking.runs import Run, create_study_run, history
+from poise.reports import write_report
+from poise.studies.analysis.curves import LABELS
+from poise.studies.study import Study
+from poise.tracking.history import read_histories
+from poise.tracking.run import Run, create_study_run, history
 from poise.tracking.store import open_store
-from tests.sweeps.invented import invented_space, invented_study, invented_trials
+from tests.studies.invented import invented_space, invented_study, invented_trials
 
 GOAL_S = 10.0
 SETTINGS, SEEDS = (25, 4), 5

@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
+from poise.cluster.connection import start_ray
 from poise.config import Recipe
 from poise.config.recipe import DataConfig, TrainingConfig
 from poise.data.batch import ViewBatch
-from poise.data.ray_runtime import start_ray
-from poise.data.reader import Reader
-from poise.data.stream import view_stream
-from poise.data.views import ViewCutter
+from poise.data.stream.reader import Reader
+from poise.data.stream.stream import view_stream
+from poise.data.views.cutter import ViewCutter
 from tests.benchmarks.bench_views import photographs
 from tests.data.builders import write_dataset
 

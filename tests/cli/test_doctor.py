@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from poise.cli import checkup, main
-from poise.cli.checkup import Finding
+from poise.cli import doctor_checks as checkup
+from poise.cli import main
+from poise.cli.doctor_checks import Finding
 
 
 def test_the_report_names_the_fix_and_the_status_says_something_is_broken(

@@ -9,7 +9,7 @@ import pytest
 
 from poise import __version__
 from poise.cli import main
-from poise.data import ray_runtime
+from poise.cluster import connection as connection
 
 HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "pandas", "sklearn", "matplotlib")
 
@@ -23,7 +23,7 @@ def _with_command(body: str) -> str:
     return f"""
 import sys, typer
 from poise.cli import main
-from poise.data import ray_runtime
+from poise.cluster import connection
 from poise.config.errors import PoiseError
 @main.app.command("try")
 def _try() -> None:
@@ -102,13 +102,13 @@ def test_a_command_says_that_ray_starts_and_a_library_does_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr(ray_runtime, "_init", lambda **options: None)
-    assert main.exit_status(ray_runtime.start_ray) == 0
+    monkeypatch.setattr(connection, "_init", lambda **options: None)
+    assert main.exit_status(connection.start_ray) == 0
     assert capsys.readouterr() == ("", "starting Ray on this machine …\n")
-    ray_runtime.start_ray()
+    connection.start_ray()
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert main.exit_status(ray_runtime.start_ray) == 0
+    assert main.exit_status(connection.start_ray) == 0
     assert capsys.readouterr() == ("", "joining Ray at head:6379 …\n")
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from poise.cli import checkup
+from poise.cli import doctor_checks as checkup
 from poise.cli.main import run as poise
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
-from poise.tracking.registry import register_model
-from poise.tracking.runs import create_run, set_tags
+from poise.tracking.registry.versions import register_model
+from poise.tracking.run import create_run, set_tags
 from poise.tracking.store import open_store
 
 pytestmark = pytest.mark.slow  # makes an MLflow store

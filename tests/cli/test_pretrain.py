@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from poise.cli.main import resumable, run
-from poise.cli.pretrain import _find, _what_is_lost, begin
-from poise.cli.resuming import Wanted
+from poise.cli.pretrain import _find, _what_is_lost
+from poise.cli.resume_arguments import Wanted
 from poise.config import load_recipe
 from poise.config.paths import RECIPE_FILE
+from poise.runs.folder import begin
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset

@@ -17,11 +17,10 @@ import pyarrow.parquet as pq
 import torch
 
 from poise.config import Recipe, load_recipe
-from poise.data.stream import view_stream
-from poise.evaluation.online import online_probes
-from poise.training.loop import train_steps
-from poise.training.schedule import Timetable
-from poise.training.worker import new_state, steps_per_epoch
+from poise.data.stream.stream import view_stream
+from poise.evaluation.during_training import online_probes
+from poise.training.loop import new_state, train_steps
+from poise.training.schedule import Timetable, steps_per_epoch
 from tests.corpus.causes import RUNS, LabelledRun
 from tests.corpus.histories import CORPUS, Metrics
 

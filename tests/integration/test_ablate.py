@@ -7,7 +7,7 @@ import pytest
 from poise.sweeps import begin_study, extend_study, run_study
 from poise.tracking.store import open_store
 from tests.integration.test_sweep import folder, runs_by_name, write_space
-from tests.sweeps.builders import TEMPERATURE
+from tests.studies.builders import TEMPERATURE
 
 __all__ = ["folder"]  # a fixture
 

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from poise.config import Recipe
+from poise.runs.pretraining import Finished, pretrain, register_finished
 from poise.tracking.ending import controlled
-from poise.tracking.pretraining import Finished, pretrain, register_finished
-from poise.tracking.runs import Run, create_run
+from poise.tracking.run import Run, create_run
 from poise.tracking.store import open_store
 from tests.builders import tiny_masked_recipe
 from tests.data.builders import encode, smooth_image, write_dataset

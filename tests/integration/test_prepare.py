@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from poise.cli.main import run
-from poise.data import ingest
-from poise.data.ingest import prepare
-from poise.data.ledger import REPORTS_FOLDER
 from poise.data.manifest import Manifest
+from poise.data.preparation import ingest
+from poise.data.preparation.ingest import prepare
+from poise.data.preparation.ledger import REPORTS_FOLDER
 from tests.data.images import write_class_folders
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from poise.cli.main import run
 from poise.config.paths import home
-from poise.tracking.probing import read_plan
-from poise.tracking.runs import create_run
+from poise.runs.probing import read_plan
+from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package

@@ -16,9 +16,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from poise.sweeps.findings import find
-from poise.sweeps.report.page import render_page
-from tests.sweeps.invented import (
+from poise.reports.study.page import render_page
+from poise.studies.findings.findings import find
+from tests.studies.invented import (
     CENTERING,
     TEMPERATURE,
     invented_space,

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from poise.config.paths import home
-from poise.data.ingest import prepare
+from poise.data.preparation.ingest import prepare
 from poise.models.package import load_backbone
 from poise.sweeps import StudyResult, begin_study, run_study
 from poise.tracking.store import open_store

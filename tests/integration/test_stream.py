@@ -16,7 +16,7 @@ from poise.config import PoiseError, Recipe, override
 from poise.config.recipe import DataConfig, OptimizerConfig, TrainingConfig
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
-from poise.data.stream import view_stream
+from poise.data.stream.stream import view_stream
 from tests.data.builders import encode, smooth_image, write_blobs, write_dataset
 
 pytestmark = [

@@ -131,7 +131,7 @@ def _with_client(head: Head, code: str, **variables: str) -> str:
 from pathlib import Path
 from poise.cluster.address import ClusterAddress
 from poise.cluster.jobs import connect, follow, submit
-from poise.cluster.package import Job, package_command
+from poise.cluster.job_files import Job, package_command
 cluster = ClusterAddress({head.url!r}, "the test")
 client = connect(cluster)
 """

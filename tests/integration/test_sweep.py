@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from poise.data.ingest import prepare
+from poise.data.preparation.ingest import prepare
 from poise.sweeps import begin_study, run_study
-from poise.tracking.registry import list_models
-from poise.tracking.runs import history
+from poise.tracking.registry.versions import list_models
+from poise.tracking.run import history
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset

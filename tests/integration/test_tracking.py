@@ -17,10 +17,10 @@ from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.tracking.ending import controlled, reconcile
-from poise.tracking.fetch import pull, read_files
 from poise.tracking.links import study_link
-from poise.tracking.registry import find_model, list_models, register_model
-from poise.tracking.runs import (
+from poise.tracking.registry.fetch import pull, read_files
+from poise.tracking.registry.versions import find_model, list_models, register_model
+from poise.tracking.run import (
     Run,
     create_study_run,
     create_trial_run,
@@ -39,7 +39,7 @@ STEPS = 300
 TRAIN = f"""
 import sys, time
 from pathlib import Path
-from poise.tracking.runs import Run
+from poise.tracking.run import Run
 from poise.tracking.store import Store
 
 uri, run_id, folder = sys.argv[1:4]
@@ -155,7 +155,7 @@ def test_a_killed_sweep_is_closed_by_the_next_command(store: Store, tmp_path: Pa
     code = (
         "import sys, time; from poise.tracking.store import open_store;"
         "from poise.tracking.ending import controlled;"
-        "from poise.tracking.runs import create_study_run, create_trial_run\n"
+        "from poise.tracking.run import create_study_run, create_trial_run\n"
         "study = create_study_run(open_store(sys.argv[1]), 'scenes', 'collapse', sys.argv[2])\n"
         "with controlled(study), controlled(create_trial_run(study, '0', sys.argv[2])):\n"
         "    print('running', flush=True); time.sleep(60)\n"

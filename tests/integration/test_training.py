@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from poise.config import Recipe
-from poise.training.checkpoint import STATE_FILE, History
+from poise.diagnostics.history import History
+from poise.training.checkpoint import STATE_FILE
 from poise.training.job import Job, Outcome
 from poise.training.worker import fit
 from tests.builders import tiny_recipe

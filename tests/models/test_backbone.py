@@ -6,8 +6,8 @@ from torch import Tensor
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.attention import trace
 from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.block_traces import trace
 from poise.models.positions import resample_as_dino
 from tests.builders import TINY_VIT
 

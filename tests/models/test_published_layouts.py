@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from poise.config import PoiseError
-from poise.models.attention import trace
 from poise.models.backbone import VitBackbone
+from poise.models.block_traces import trace
 from tests.models.conftest import DEPTH, WIDTH, Import, Tensors, randomized
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from poise.config.errors import PoiseError
-from poise.models.attention import pool, trace
 from poise.models.backbone import VitBackbone
+from poise.models.block_traces import trace
 from poise.models.package import load_backbone
+from poise.models.pooling import pool
 from poise.models.readout import Readout, check_feature, default_feature
 from tests.packages import save_package, save_resnet
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from poise.config.recipe import BackboneConfig
-from poise.models.attention import trace
 from poise.models.backbone import build_backbone
+from poise.models.block_traces import trace
 from poise.models.readout import Readout, default_feature
 from poise.models.relative import RelativeBackbone
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.objectives.dino import Dino
 from tests.builders import tiny_recipe

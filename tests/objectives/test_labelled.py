@@ -9,16 +9,15 @@ import torch
 from poise.config import Recipe
 from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
-from poise.evaluation.protocols import PROTOCOLS, probe_recipe
+from poise.evaluation.trained.protocols import PROTOCOLS, probe_recipe
 from poise.models.checksums import read_config
 from poise.models.package import load_backbone
 from poise.objectives.base import Progress
 from poise.objectives.finetune import Finetune, check_tunable
 from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.training.checkpoint import load_checkpoint, save_checkpoint
-from poise.training.loop import TrainingState, train_steps
+from poise.training.loop import TrainingState, new_state, train_steps
 from poise.training.schedule import Timetable
-from poise.training.worker import new_state
 from tests.builders import random_batch
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package, save_resnet

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poise.config.probes import AbmilpConfig
-from poise.models.abmilp import Abmilp, pool_together
+from poise.models.heads.abmilp import Abmilp, pool_together
 
 
 def test_abmilp_pools_as_published(golden_dir: Path) -> None:

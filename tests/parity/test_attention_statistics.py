@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from poise.config.recipe import BackboneConfig
-from poise.evaluation.attention import RunningStatistics
-from poise.models.attention import BlockTrace, pool, trace
+from poise.evaluation.tokens.attention import RunningStatistics
 from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.block_traces import BlockTrace, trace
+from poise.models.pooling import pool
 
 POOLING = {"pos": "mean"}  # what the recording calls otherwise
 Case = dict[str, NDArray[Any]]

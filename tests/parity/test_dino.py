@@ -13,10 +13,10 @@ from torch import Tensor
 from poise.config import Recipe
 from poise.config.objectives import HeadConfig
 from poise.config.recipe import BackboneConfig
-from poise.data.photometry import Photometry
-from poise.models.attention import trace
+from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
-from poise.models.heads import DinoHead
+from poise.models.block_traces import trace
+from poise.models.heads.dino import DinoHead
 from poise.objectives.base import Progress
 from poise.objectives.dino import Dino
 from poise.objectives.loss import dino_loss

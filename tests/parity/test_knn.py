@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from poise.evaluation import knn
+from poise.evaluation.neighbours import knn
 
 
 def test_weighted_knn_classifies_exactly_as_published(

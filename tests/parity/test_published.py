@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poise.models.attention import trace
 from poise.models.backbone import VitBackbone
+from poise.models.block_traces import trace
 from poise.models.published.loading import Imported
 from poise.models.published.shapes import Wishes
 from poise.models.published.sources import Options, import_backbone

@@ -3,12 +3,13 @@ from typing import Any
 
 import pytest
 
+from poise.studies.clock import Clock
+from poise.studies.study import Study
 from poise.sweeps import begin_study
-from poise.sweeps.budget import Budgeted, Clock, Purse
+from poise.sweeps.budget import Budgeted, Purse
 from poise.sweeps.pace import Pace, kind_of
-from poise.sweeps.sources import trial_source
-from poise.sweeps.study import Study
-from tests.sweeps.builders import make_record
+from poise.sweeps.trial_source import trial_source
+from tests.studies.builders import make_record
 
 STEPS = 4  # of every trial: two epochs of 18 images, 8 at a time
 

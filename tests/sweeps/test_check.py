@@ -6,7 +6,7 @@ import pytest
 from poise.config import PoiseError, Recipe
 from poise.sweeps.check import check_space
 from tests.builders import tiny_recipe
-from tests.sweeps.builders import make_space, watched_recipe
+from tests.studies.builders import make_space, watched_recipe
 
 
 @pytest.mark.parametrize(

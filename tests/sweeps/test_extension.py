@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
+from poise.studies.findings.reproduction import reproduction
+from poise.studies.study import Study
 from poise.sweeps import begin_study, extend_study
-from poise.sweeps.reproduction import reproduction
-from poise.sweeps.study import Study
-from tests.sweeps.builders import TEMPERATURE
+from tests.studies.builders import TEMPERATURE
 
 CENTERING = "objective.center_momentum"
 

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from poise.cli.studying import print_forecast
+from poise.cli.study.output import print_forecast
+from poise.studies.records import TRIAL_FILE
+from poise.studies.study import Study
 from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
 from poise.sweeps.pace import kind_of, paces_of
-from poise.sweeps.records import TRIAL_FILE
-from poise.sweeps.study import Study
 from tests.builders import tiny_recipe
-from tests.sweeps.builders import make_record
+from tests.studies.builders import make_record
 
 STEPS = 4  # of every trial
 

@@ -10,16 +10,16 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from poise.config import PoiseError
+from poise.studies.labels import described
+from poise.studies.records import Change
+from poise.studies.study import Study
 from poise.sweeps import choose_trials
+from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import Population, check_at_once, check_population
-from poise.sweeps.records import Change
-from poise.sweeps.searching import scheduler
-from poise.sweeps.settings import draw_settings
-from poise.sweeps.sources import trial_source
-from poise.sweeps.study import Study
-from poise.sweeps.wording import described
+from poise.sweeps.trial_source import trial_source
+from poise.sweeps.tune_search import scheduler
 from tests.data.builders import encode, smooth_image, write_dataset
-from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study, watched_recipe
+from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study, watched_recipe
 
 MOMENTUM = "objective.teacher_momentum"
 VALUES = [0.9, 0.99, 0.996, 0.999]

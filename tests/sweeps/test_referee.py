@@ -8,14 +8,14 @@ import pytest
 
 from poise.config.paths import home
 from poise.diagnostics import VerdictKind
-from poise.sweeps.cost import cost
-from poise.sweeps.records import Change, begun_again
+from poise.studies.analysis.cost import cost
+from poise.studies.records import Change, begun_again
+from poise.studies.study import Study
 from poise.sweeps.referee import DIED, Referee, ending
-from poise.sweeps.study import Study
-from poise.sweeps.trial import Context, carry_out
-from poise.tracking.runs import Run, create_study_run, create_trial_run
+from poise.sweeps.trial_process import Context, carry_out
+from poise.tracking.run import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
-from tests.sweeps.builders import TEMPERATURE, make_record, make_space, make_study
+from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 from tests.tracking.conftest import migrated_file
 
 __all__ = ["migrated_file"]  # a fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
+from poise.studies.standing import is_finished, keep_conclusion
+from poise.studies.study import STUDY_FILE
 from poise.sweeps import begin_study, find_study
-from poise.sweeps.conclusion import is_finished, keep_conclusion
-from poise.sweeps.study import STUDY_FILE
-from tests.sweeps.builders import make_record
+from tests.studies.builders import make_record
 
 
 def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Path) -> None:

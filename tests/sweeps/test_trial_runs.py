@@ -8,11 +8,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from poise.diagnostics import VerdictKind
+from poise.studies.study import Study
 from poise.sweeps.referee import Referee
-from poise.sweeps.study import Study
 from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.tracking import store as stores
-from poise.tracking.runs import Run, create_study_run
+from poise.tracking.run import Run, create_study_run
 from poise.tracking.store import Store, open_store
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.sweeps.test_referee import began, migrated_file, start, study

@@ -8,7 +8,7 @@ import pytest
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
-from poise.tracking.runs import Run, create_run
+from poise.tracking.run import Run, create_run
 from poise.tracking.store import Store, open_store
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from poise.tracking.ending import controlled, finish, reconcile
-from poise.tracking.runs import (
+from poise.tracking.run import (
     SPILL_FILE,
     Run,
     create_study_run,

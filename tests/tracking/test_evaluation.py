@@ -2,7 +2,7 @@ from pathlib import Path
 
 from poise.tracking.ending import finish
 from poise.tracking.evaluation import find_maker, log_evaluation
-from poise.tracking.runs import Run, history
+from poise.tracking.run import Run, history
 from poise.tracking.store import Store
 
 

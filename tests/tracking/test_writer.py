@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 from PIL import Image
 
-from poise.tracking.runs import SPILL_FILE, Run, history
+from poise.tracking.run import SPILL_FILE, Run, history
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
 from poise.tracking.writer import MetricWriter, Patience, _is_hopeless, metric_name

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poise.config import PoiseError, Recipe
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Progress
 from poise.training.checkpoint import (

@@ -13,16 +13,17 @@ from torch import Tensor, multiprocessing
 
 from poise.config.objectives import Signals
 from poise.diagnostics import Verdict, VerdictKind
-from poise.diagnostics.judge import judge
+from poise.diagnostics.history import History
+from poise.diagnostics.judge.judge import judge
+from poise.runs.progress import BoardObserver
 from poise.training import watch as watching
-from poise.training.checkpoint import RUN_FILE, History
+from poise.training.checkpoint import RUN_FILE
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.job import Job
-from poise.training.progress import BoardObserver
+from poise.training.loop import new_state
 from poise.training.report import StepReport
 from poise.training.schedule import Timetable
 from poise.training.watch import Watch
-from poise.training.worker import new_state
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 

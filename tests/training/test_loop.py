@@ -9,7 +9,7 @@ import torch
 
 from poise.config import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.training.loop import TrainingState, is_diverged, train_steps
 from poise.training.optimizer import build_optimizer

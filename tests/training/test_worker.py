@@ -9,7 +9,8 @@ from torch import nn
 
 from poise.config import PoiseError
 from poise.training.capacity import check_builds, check_fits, cpus_needed
-from poise.training.worker import first_cause, with_shared_statistics
+from poise.training.parallel import with_shared_statistics
+from poise.training.worker import first_cause
 from tests.builders import tiny_masked_recipe, tiny_recipe
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.objectives.test_dino import build

@@ -1,6 +1,6 @@
 """``poise ablate``: values crossed or changed one at a time, every seed, against the baseline."""
 
-from poise.cli.study_verbs import study_command
+from poise.cli.study.command import study_command
 
 command = study_command(
     "ablate",

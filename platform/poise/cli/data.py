@@ -11,8 +11,8 @@ import typer
 from poise.cli.console import is_terminal
 
 if TYPE_CHECKING:
-    from poise.data.ledger import Progress
     from poise.data.manifest import Manifest
+    from poise.data.preparation.ledger import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
@@ -47,7 +47,7 @@ def prepare(
 
     Example: poise data prepare photos/ datasets/photos
     """
-    from poise.data import ingest
+    from poise.data.preparation import ingest
 
     found: list[int] = []  # images that were done when it began; none where all is finished
 
@@ -89,7 +89,7 @@ def preview(
     from poise.config import load_recipe
     from poise.config.views import ViewsConfig
     from poise.data.manifest import Manifest
-    from poise.data.preview import draw_preview
+    from poise.data.views.preview import draw_preview
 
     loaded = load_recipe(recipe) if recipe else None
     views = loaded.data.views if loaded else ViewsConfig()
@@ -110,7 +110,7 @@ def preview(
 
 
 def _summarise(manifest: "Manifest", folder: Path) -> None:
-    from poise.data import ingest
+    from poise.data.preparation import ingest
 
     labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
     shards = len(manifest.shards)

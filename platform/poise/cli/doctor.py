@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from poise.cli.checkup import Finding, examine
 from poise.cli.console import print_marked
+from poise.cli.doctor_checks import Finding, examine
 
 
 def command(

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from poise import __version__
-from poise.cli import usage
+from poise.cli import usage_errors as usage
 from poise.config.errors import PoiseError
 
 COMMANDS = (

@@ -9,7 +9,7 @@ from poise.cli.console import print_table
 from poise.cli.models_import import export_command, import_command
 
 if TYPE_CHECKING:
-    from poise.tracking.registry import Version
+    from poise.tracking.registry.versions import Version
 
 app = typer.Typer(
     help="List, inspect, import and export registered backbones.", no_args_is_help=True
@@ -24,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_command(as_json: AsJson = False) -> None:
     """List every registered version, newest first."""
     from poise.tracking.ending import reconcile
-    from poise.tracking.registry import list_models
+    from poise.tracking.registry.versions import list_models
     from poise.tracking.store import open_store
 
     store = open_store()
@@ -51,8 +51,8 @@ def show_command(
 ) -> None:
     """Show one version: its lineage, its figures and its files."""
     from poise.tracking.ending import reconcile
-    from poise.tracking.fetch import read_files
-    from poise.tracking.registry import find_model
+    from poise.tracking.registry.fetch import read_files
+    from poise.tracking.registry.versions import find_model
     from poise.tracking.store import open_store
 
     store = open_store()

@@ -55,7 +55,7 @@ def import_command(
     from poise.config.paths import check_run_name
     from poise.models.published.shapes import Wishes
     from poise.models.published.sources import Options, import_backbone
-    from poise.tracking.imports import register_import
+    from poise.tracking.registry.imports import register_import
     from poise.tracking.store import open_store
 
     name = name or _name(source)
@@ -83,7 +83,7 @@ def export_command(
     Example: poise models export models:/shapes-vit/1 shapes-vit --format huggingface
     """
     from poise.models.published.export import export_backbone
-    from poise.tracking.fetch import load_model
+    from poise.tracking.registry.fetch import load_model
 
     backbone, config = load_model(model)
     written = export_backbone(backbone, config, destination, layout)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.main import resumable
-from poise.cli.over import how_it_ended, steps_kept, told
-from poise.cli.resuming import Wanted, read_words
+from poise.cli.resume_arguments import Wanted, read_words
 from poise.config.errors import PoiseError
-from poise.config.paths import RECIPE_FILE, check_run_name, home
+from poise.config.paths import home
+from poise.runs.ending import how_it_ended, steps_kept, told
 
 if TYPE_CHECKING:
     from poise.config import Recipe
-    from poise.tracking.pretraining import Finished
+    from poise.runs.pretraining import Finished
+from poise.runs.folder import begin, begun, latest_unfinished
 
 
 def command(
@@ -62,36 +62,6 @@ def command(
         _carry_out(chosen, run_name, register)
 
 
-def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Recipe, str]:
-    """Checks the recipe and takes the run's name."""
-    import yaml
-
-    from poise.config import load_recipe
-    from poise.config.loading import with_absolute_paths
-    from poise.evaluation.online import online_probes
-    from poise.training.capacity import check_builds
-    from poise.training.worker import steps_per_epoch
-
-    if name is not None:
-        check_run_name(name)
-    # Workers may run in other folders, and so may whoever resumes.
-    recipe = with_absolute_paths(load_recipe(path, settings))
-    steps_per_epoch(recipe)  # the dataset is there and large enough
-    online_probes(recipe)  # and so are the probes'
-    check_builds(recipe)
-    run_name = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = home() / run_name
-    if folder.exists():
-        raise PoiseError(
-            f"{folder}: there is a run of this name; finish it with "
-            f"`poise pretrain --resume {run_name}`, or choose another --name"
-        )
-    folder.mkdir(parents=True)
-    content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    (folder / RECIPE_FILE).write_text(content, encoding="utf-8")
-    return recipe, run_name
-
-
 def _find(wanted: Wanted) -> tuple[Recipe, str]:
     """The interrupted run to finish, and the recipe to finish it with.
 
@@ -108,10 +78,10 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
                 f"--resume {wanted.name}: goes on as the run began and takes no "
                 f"{wanted.overrides[0]}"
             )
-        return _begun(wanted.name), wanted.name
+        return begun(wanted.name), wanted.name
     recipe = with_absolute_paths(load_recipe(wanted.file, wanted.overrides))
-    run_name = wanted.name or _latest_unfinished(recipe)
-    changed = difference(_begun(run_name), recipe)
+    run_name = wanted.name or latest_unfinished(recipe)
+    changed = difference(begun(run_name), recipe)
     if changed:
         raise PoiseError(
             f"--resume: run {run_name} was begun with another {changed}; `poise pretrain --resume "
@@ -120,48 +90,22 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
     return recipe, run_name
 
 
-def _latest_unfinished(recipe: Recipe) -> str:
-    from poise.config.loading import read_yaml
-
-    begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
-    of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
-    for folder in of_recipe:
-        if how_it_ended(recipe, folder.name) is None:
-            return folder.name
-    seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
-    raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
-
-
 def _what_is_lost(run_name: str) -> str:
     """Of an interrupted run, in the words that follow `interrupted`."""
     return "" if steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 
-def _begun(run_name: str) -> Recipe:
-    """The recipe that a run began with."""
-    from poise.config import load_recipe
-
-    folder = home() / run_name
-    if not (folder / RECIPE_FILE).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{RECIPE_FILE}"))
-        raise PoiseError(
-            f"--resume {run_name}: {home()} holds no such run; "
-            + (f"it holds {', '.join(known)}" if known else "it holds none")
-        )
-    return load_recipe(folder / RECIPE_FILE)
-
-
 def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
+    from poise.cluster.connection import start_ray
     from poise.data.manifest import Manifest
-    from poise.data.ray_runtime import start_ray
+    from poise.runs.pretraining import pretrain
+    from poise.runs.progress import ProgressDisplay
     from poise.tracking.ending import controlled, reconcile
-    from poise.tracking.pretraining import pretrain
-    from poise.tracking.reading import find_finished
-    from poise.tracking.runs import create_run
+    from poise.tracking.history import find_finished
+    from poise.tracking.run import create_run
     from poise.tracking.store import open_store
     from poise.training.capacity import check_fits
-    from poise.training.progress import ProgressDisplay
-    from poise.training.worker import timetable_of
+    from poise.training.schedule import timetable_of
 
     store = open_store()
     reconcile(store)
@@ -197,7 +141,7 @@ def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool)
         print(f"advice: {verdict.advice}")
     print(f"backbone: {finished.package}")
     if register and verdict.kind is VerdictKind.HEALTHY:
-        from poise.tracking.pretraining import register_finished
+        from poise.runs.pretraining import register_finished
         from poise.tracking.store import open_store
 
         print(f"registered: {register_finished(open_store(), recipe, finished)}")

@@ -16,7 +16,7 @@ def command(
 
     Example: poise report dino-collapse-20260101-120000
     """
-    from poise.sweeps.report import report_study
+    from poise.reports import report_study
 
     report = report_study(study)
     unfinished = report.findings.comparison.standing.sentence

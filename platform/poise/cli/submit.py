@@ -39,7 +39,8 @@ def command(
     reaches. Ctrl-C stops following; the job runs on.
     """
     from poise.cluster import address as addresses
-    from poise.cluster import jobs, package
+    from poise.cluster import job_files as package
+    from poise.cluster import jobs
 
     words = _checked(words)
     name = _job_name(name, words[0])

@@ -1,6 +1,6 @@
 """``poise sweep``: many runs of one recipe, the best of which is registered."""
 
-from poise.cli.study_verbs import study_command
+from poise.cli.study.command import study_command
 
 command = study_command(
     "sweep",

@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from poise.cluster.address import ClusterAddress, check_reachable
-from poise.cluster.package import Job
+from poise.cluster.job_files import Job
 from poise.config.errors import PoiseError
 
 _POLL_S = 0.5

@@ -4,7 +4,7 @@ In: pydantic's details of one error. Out: the rest of a line that begins with wh
 came from: ``training.epochs='x' must be a whole number``. Next: ``poise.config.loading``.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from poise.config.keys import field_names, nearest
 
 LONGEST_VALUE = 60
 """Characters of a wrong value that are repeated to the person who wrote it."""
+
 
 _KINDS = {
     "int": "a whole number",
@@ -26,6 +27,8 @@ _KINDS = {
     "model_attributes": "a group of settings",
     "path": "a path",
 }
+
+
 _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda limits: f"above {limits['gt']:.15g}",
     "greater_than_equal": lambda limits: f"at least {limits['ge']:.15g}",
@@ -96,3 +99,46 @@ def _explain_missing(key: str, wrong: Any) -> str:
     if last.isdecimal():  # of a list that is too short
         return f"{group}={shown(list(wrong))} must be at least {int(last) + 1} values"
     return f"'{key}' is missing"
+
+
+NAMES = {
+    "eval/knn_top1": "k-NN",
+    "eval/linear_top1": "linear probe",
+    "eval/rankme": "RankMe",
+    "features/rankme": "RankMe",
+    "eval/lidar": "LiDAR",
+    "features/lidar": "LiDAR",
+    "teacher/mutual_information": "mutual information",
+    "loss/total": "loss",
+}
+"""What sentences call metrics."""
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The last part of each dotted key, or all of it where two would be alike."""
+    leaves = [key.rpartition(".")[2] for key in keys]
+    return [
+        leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
+    ]
+
+
+def named(keys: Iterable[str]) -> dict[str, str]:
+    """Dotted key → short name."""
+    keys = list(keys)
+    return dict(zip(keys, short_names(keys), strict=True))
+
+
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """``a, b and c``."""
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def metric_name(metric: str) -> str:
+    """What a sentence calls a metric: a word where there is one, else its own name."""
+    return NAMES.get(metric, metric)
+
+
+def unit(metric: str) -> str:
+    """What follows the metric's figures."""
+    return " %" if metric.endswith(("_top1", "_top5")) else ""

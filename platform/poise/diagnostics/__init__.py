@@ -5,11 +5,11 @@ numbers of the global batch, and a ``Verdict`` on their history. Next: ``poise.t
 numbers; ``poise.sweeps`` and the command line show the verdict.
 """
 
-from poise.diagnostics.judge import judge
+from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms
 from poise.diagnostics.prototypes import AssignmentWindow
-from poise.diagnostics.verdict import Thresholds, Verdict, VerdictKind
 
 __all__ = [
     "AssignmentWindow",

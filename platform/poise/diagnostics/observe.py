@@ -1,8 +1,8 @@
 """All the numbers of one step.
 
 In: what the objective shows (this worker's share), and numbers that the loop has already. Out:
-``(name, value)`` pairs of the global batch. Next: the run's log, and ``poise.diagnostics.verdict``
-on their history.
+``(name, value)`` pairs of the global batch. Next: the run's log, and
+``poise.diagnostics.judge.verdict`` on their history.
 
 Collectives are called in an order that depends on what an observation has, never on its values.
 """
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from poise.cluster.collectives import mean_over_workers, rows_of_all_workers
 from poise.diagnostics import prototypes, reconstruction
 from poise.diagnostics import self_distillation as distillation
-from poise.diagnostics.gather import mean_over_workers, rows_of_all_workers
 from poise.diagnostics.patches import patch_metrics
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.diagnostics.spectrum import spectrum_metrics

@@ -1,7 +1,7 @@
 """The probes that need no labels: in how many directions a backbone tells images apart.
 
 In: features of a bank, or a dataset and the views that a recipe trains on. Out: ``(name, value)``
-pairs. Next: ``poise.evaluation.online``.
+pairs. Next: ``poise.evaluation.during_training``.
 
 ``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images, as k-NN sees them: of
 the very features of its bank, so it costs one product and a spectrum. The paper finds 25,600
@@ -31,13 +31,13 @@ from torch import Tensor, nn
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch, ImageDataset
-from poise.data.photometry import Photometry
-from poise.data.views import ViewCutter
+from poise.data.views.cutter import ViewCutter
+from poise.data.views.photometry import Photometry
 from poise.diagnostics.spectrum import rankme, singular_values
 from poise.diagnostics.view_agreement import lidar
-from poise.evaluation.features import features_of
-from poise.evaluation.images import CACHE_BYTES, Batch, EvaluationImages
-from poise.evaluation.passes import Bench, Normalization
+from poise.evaluation.reading.bench import Bench, Normalization
+from poise.evaluation.reading.features import features_of
+from poise.evaluation.reading.images import CACHE_BYTES, Batch, EvaluationImages
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"

@@ -4,12 +4,54 @@ In: a protocol, what differs from it, and a dataset. Out: the names under which 
 Next: ``KnnReport`` and ``ProbeReport``, which are measurements.
 """
 
+import hashlib
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from poise.evaluation.accuracy import Accuracy
-from poise.evaluation.naming import as_name, measurement_name
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of correct answers in percent, with its 95 % interval (Wilson)."""
+
+    percent: float
+    low: float
+    high: float
+
+
+def accuracy(hits: int, trials: int) -> Accuracy:
+    """Of ``hits`` correct answers in ``trials``, which is at least 1."""
+    low, high = wilson_interval(hits, trials)
+    return Accuracy(100.0 * hits / trials, 100 * low, 100 * high)
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of a proportion that holds near 0 and 1 too (E. B. Wilson, 1927); z for 95 %."""
+    share, shrink = successes / trials, 1 + z**2 / trials
+    middle = (share + z**2 / (2 * trials)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def as_name(text: str) -> str:
+    """What a folder or a part of a metric's name may be called."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "model"
+
+
+def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
+    """``linear-cached-v1``; where settings are not the protocol's, a digest of them follows.
+
+    Args:
+        protocol: id.
+        changed: settings, as they were typed; their order does not count.
+    """
+    name = protocol.replace("/", "-")
+    settings = "\n".join(sorted(changed))
+    if not settings:
+        return name
+    return f"{name}-changed-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
 class Scored(Protocol):

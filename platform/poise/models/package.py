@@ -2,7 +2,7 @@
 
 In: a trained backbone and its config. Out: a folder of ``backbone.safetensors``, ``config.json``
 and ``checksums.json``, and the backbone again. Nothing in it is code and nothing is pickled.
-Next: ``poise.tracking.registry``.
+Next: ``poise.tracking.registry.versions``.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What a probe reads of a frozen backbone: several features in one pass.
 
-In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.probes``.
+In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.heads.grid``.
 
 ``cls``, ``mean``, ``cls_mean`` and ``last_N`` (the [cls] tokens of the last N blocks, side by
 side: DINO's linear protocol) are read after the last norm (a backbone's ``last_norm``), as their
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
-from poise.models.attention import POOLINGS, check_pooling, pool, trace
 from poise.models.backbone import VitBackbone, has_class_token
+from poise.models.block_traces import trace
+from poise.models.pooling import POOLINGS, check_pooling, pool
 from poise.models.relative import RelativeBackbone
 
 _NORMED = ("cls", "mean", "cls_mean")

@@ -7,7 +7,7 @@ In: a ``ViewBatch``. Out: a loss to differentiate, and what follows the optimise
 from collections.abc import Callable
 
 from poise.config.recipe import Recipe
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 from poise.objectives.dino import Dino
 from poise.objectives.finetune import Finetune

@@ -9,17 +9,17 @@ import math
 import torch
 from torch import Tensor, nn
 
+from poise.cluster.collectives import sum_over_workers
 from poise.config.objectives import DinoConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.models.backbone import build_backbone
-from poise.models.heads import DinoHead
+from poise.models.heads.dino import DinoHead
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.objectives.base import Objective, Observation, Progress, StepResult
 from poise.objectives.loss import dino_loss
 from poise.objectives.schedules import cosine, linear_then_constant
-from poise.objectives.workers import sum_over_workers
 
 
 class Encoder(nn.Module):

@@ -19,7 +19,7 @@ from poise.config.errors import PoiseError
 from poise.config.probes import FinetuneConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
 from poise.objectives.base import Progress, StepResult

@@ -18,7 +18,7 @@ from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.draws import uniforms
 from poise.data.manifest import Manifest
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.models.package import load_backbone
 from poise.objectives.base import Objective, Observation, Progress
 

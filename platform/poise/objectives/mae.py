@@ -12,7 +12,7 @@ from poise.config.objectives import MaeConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.draws import uniforms_on_device
-from poise.data.photometry import Photometry
+from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify

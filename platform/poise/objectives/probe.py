@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from poise.config.probes import ProbeConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.photometry import Photometry
-from poise.models.abmilp import Abmilp
-from poise.models.probes import HeadGrid, ProbeHeads
+from poise.data.views.photometry import Photometry
+from poise.models.heads.abmilp import Abmilp
+from poise.models.heads.grid import HeadGrid, ProbeHeads
 from poise.models.readout import Readout
 from poise.objectives.base import Progress, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few

@@ -1,53 +1,21 @@
 """What a study may still begin.
 
 In: its budget, and what its trials have taken. Out: the next trial, or why there is none. Next:
-``poise.sweeps.searching``, which hands it to Tune.
+``poise.sweeps.tune_search``, which hands it to Tune.
 """
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from poise.config import Recipe
+from poise.studies.clock import _HOUR_S, Clock
+from poise.studies.records import TrialRecord
+from poise.studies.study import Study
+from poise.studies.trials import Trial
 from poise.sweeps.pace import Kind, Pace, kind_of
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.settings import Trial
-from poise.sweeps.sources import Source
-from poise.sweeps.study import Study
-from poise.sweeps.trial import total_steps_of
-from poise.sweeps.whole_files import read_json, write_json
-
-CLOCK_FILE = "clock.json"
-_HOUR_S = 3600
-
-
-class Clock:
-    """Seconds for which a study was carried out, over all its resumptions.
-
-    Kept in ``<study>/clock.json``; of a process that was killed the time since it was last
-    written is lost.
-    """
-
-    def __init__(self, study: Study, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._path = study.folder / CLOCK_FILE
-        self._before_s = float(read_json(self._path)["seconds"]) if self._path.exists() else 0.0
-        self._now_s, self._started_s = now_s, now_s()
-
-    def read_s(self) -> float:
-        """Until now."""
-        return self._before_s + self._now_s() - self._started_s
-
-    def keep(self) -> None:
-        """Writes the time down."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._path, {"seconds": self.read_s()})
-
-
-def has_time_left(study: Study) -> bool:
-    """Whether its hours, if it has a limit of them, are not over yet."""
-    hours = study.space.budget.hours
-    return hours is None or Clock(study).read_s() < hours * _HOUR_S
+from poise.sweeps.trial_source import Source
+from poise.training.schedule import total_steps_of
 
 
 class Purse:

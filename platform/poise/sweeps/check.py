@@ -1,7 +1,7 @@
 """A space held against its recipe, before anything starts.
 
 In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
-key, the value and the fix. Next: ``poise.sweeps.settings``, whose trials tell whether values go
+key, the value and the fix. Next: ``poise.sweeps.drawing``, whose trials tell whether values go
 together.
 """
 
@@ -14,7 +14,7 @@ from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
 from poise.config.metrics import EVALUATION, LABELLED
 from poise.config.space import Sampler
-from poise.sweeps.settings import ablation_settings, baseline_of, sweep_command, value_of
+from poise.studies.trials import ablation_settings, baseline_of, sweep_command, value_of
 
 _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",

@@ -1,7 +1,7 @@
 """A study gets more seeds or more settings.
 
 In: its name, and a larger space. Out: the ``Study``, in which what was tried keeps its number, its
-name and its result. Next: ``poise.sweeps.running``.
+name and its result. Next: ``poise.sweeps.runner``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,8 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.space import Sampler
-from poise.sweeps.request import (
+from poise.studies.study import Command, Study, count_trials
+from poise.sweeps.planning import (
     check_settings,
     check_trials,
     read_study,
@@ -19,8 +20,6 @@ from poise.sweeps.request import (
     told_source,
 )
 from poise.sweeps.resumption import WORDS, check_same, named_study
-from poise.sweeps.sources import count_trials
-from poise.sweeps.study import Command, Study
 
 _MAY_GROW = ("parameters", "seeds", "trials")
 
@@ -53,6 +52,7 @@ def extend_study(
         here,
         space=here.space.model_copy(update={"seeds": seeds}),
         settings=(*known, *new),
+        renumbered=(*known, *new) != here.settings,
     )
     if count_trials(extended) == count_trials(there):
         raise PoiseError(

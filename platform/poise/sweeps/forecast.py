@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from poise.config import Recipe
-from poise.sweeps.budget import Clock, Purse
+from poise.studies.clock import Clock
+from poise.studies.study import Study, count_trials
+from poise.studies.trials import Trial
+from poise.sweeps.budget import Purse
 from poise.sweeps.pace import Kind, Pace, kind_of, paces_of
-from poise.sweeps.settings import Trial
-from poise.sweeps.sources import count_trials
-from poise.sweeps.study import Study
-from poise.sweeps.trial import total_steps_of
 from poise.training.capacity import Footprint, cpus_needed, footprint
+from poise.training.schedule import total_steps_of
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from poise.config import PoiseError, Recipe
 from poise.config.paths import home
 from poise.data.batch import ViewBatch
 from poise.data.dataset import ImageDataset
-from poise.data.views import ViewCutter
-from poise.sweeps.records import TRIAL_FILE
-from poise.sweeps.study import STUDY_FILE, Study, load_study
-from poise.sweeps.trial import total_steps_of
-from poise.training.loop import train_steps
-from poise.training.worker import new_state, timetable_of
+from poise.data.views.cutter import ViewCutter
+from poise.studies.records import TRIAL_FILE
+from poise.studies.study import STUDY_FILE, Study, load_study
+from poise.training.loop import new_state, train_steps
+from poise.training.schedule import timetable_of, total_steps_of
 
 _STEPS = 3  # measured, after one that is not
 _IMAGES = 32  # at most, of a step: larger ones are scaled

@@ -2,7 +2,7 @@
 
 In: a space, and what its trials report. Out: a scheduler for Tune. At every interval the worst
 quarter of the trials goes on from checkpoints of the best quarter, with settings near theirs.
-Next: ``poise.sweeps.searching``.
+Next: ``poise.sweeps.tune_search``.
 
 Tune decides who goes on from whom and with what. The checkpoints stay where Ray Train keeps them:
 a trial reports the path of each, and Tune hands a path on. What is exchanged depends on which
@@ -21,11 +21,11 @@ from ray.tune.schedulers.pbt import _PBTTrialState
 
 from poise.config import PoiseError, Space
 from poise.config.space import Sampler
-from poise.sweeps.records import Change
-from poise.sweeps.settings import domain
-from poise.sweeps.study import Study
+from poise.studies.records import Change
+from poise.studies.study import Study
+from poise.sweeps.drawing import domain
 from poise.training.capacity import cpus_needed
-from poise.training.worker import timetable_of
+from poise.training.schedule import timetable_of
 
 MUTABLE = (
     "objective.teacher_momentum",

@@ -2,7 +2,7 @@
 
 In: what Tune says of its trials. Out: an MLflow run for each that is decided, a record and a
 status for each that ended, also for those whose process was stopped or died before it could say so
-itself. Next: ``poise.sweeps.report``.
+itself. Next: ``poise.reports``.
 """
 
 import time
@@ -14,15 +14,16 @@ from typing import Any
 from ray.tune import Callback
 
 from poise.config import PoiseError
-from poise.diagnostics import judge
-from poise.sweeps.digits import bare, decimals_for
-from poise.sweeps.records import Change, TrialRecord
-from poise.sweeps.settings import Trial
-from poise.sweeps.study import Study
+from poise.config.wording import metric_name, unit
+from poise.diagnostics.history import History
+from poise.diagnostics.judge.judge import judge
+from poise.studies.labels import describe, described
+from poise.studies.number_format import bare, decimals_for
+from poise.studies.records import Change, TrialRecord
+from poise.studies.study import Study
+from poise.studies.trials import Trial
 from poise.sweeps.trial_runs import end_run, kept_history, seen_history, trial_run
-from poise.sweeps.wording import describe, described, metric_name, unit
-from poise.tracking.runs import Run, flatten, plan_trial_run
-from poise.training.checkpoint import History
+from poise.tracking.run import Run, flatten, plan_trial_run
 
 DIED = "its process died twice; was it killed for want of memory?"
 

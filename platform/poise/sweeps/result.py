@@ -9,11 +9,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.sweeps.front import pareto_front
-from poise.sweeps.going_on import resume_words
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.sources import count_trials
-from poise.sweeps.study import Study
+from poise.studies.outcomes import pareto_front
+from poise.studies.records import TrialRecord
+from poise.studies.standing import resume_words
+from poise.studies.study import Study, count_trials
 from poise.tracking.links import Link
 
 

@@ -1,7 +1,7 @@
 """A study is found again, to be finished.
 
 In: its name, or the file that it began with. Out: the ``Study`` as it stands. Next:
-``poise.sweeps.running``.
+``poise.sweeps.runner``.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
-from poise.sweeps.conclusion import is_finished
-from poise.sweeps.request import read_study
-from poise.sweeps.study import STUDY_FILE, Command, Study, load_study, stored_study
+from poise.studies.standing import is_finished
+from poise.studies.study import STUDY_FILE, Command, Study, load_study, stored_study
+from poise.sweeps.planning import read_study
 
 CONDUCT = ("budget", "concurrency")
 """Of a space: how it is carried out. May change from one resumption to the next."""

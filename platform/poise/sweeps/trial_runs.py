@@ -7,15 +7,15 @@ once the store answers again. Next: ``poise.sweeps.referee``.
 from contextlib import suppress
 
 from poise.config import PoiseError
-from poise.sweeps.records import TrialRecord
-from poise.sweeps.study import Study
-from poise.tracking.ending import Status, finish
-from poise.tracking.pretraining import stopping_tags
-from poise.tracking.reading import read_histories, read_trial_statuses
-from poise.tracking.runs import SPILL_FILE, Run, set_tags
+from poise.diagnostics.history import History
+from poise.studies.records import TrialRecord
+from poise.studies.study import Study
+from poise.tracking.ending import Status, finish, stopping_tags
+from poise.tracking.history import read_histories, read_trial_statuses
+from poise.tracking.run import SPILL_FILE, Run, set_tags
 from poise.tracking.spill import Spill
 from poise.tracking.writer import verdict_tags
-from poise.training.checkpoint import History, newest_checkpoint, read_run
+from poise.training.checkpoint import newest_checkpoint, read_run
 
 
 def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:

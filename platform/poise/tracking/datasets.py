@@ -1,6 +1,6 @@
 """The datasets that a run's figures depend on.
 
-In: a recipe. Out: tags of its run. Next: ``poise.tracking.runs``, which writes them.
+In: a recipe. Out: tags of its run. Next: ``poise.tracking.run``, which writes them.
 """
 
 from poise.config import Recipe

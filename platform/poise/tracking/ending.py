@@ -1,7 +1,7 @@
 """How a run ends: what its controller says, or what is found when the controller died.
 
 In: a run that is RUNNING. Out: FINISHED, FAILED or KILLED, once, and never set by a worker.
-Next: ``poise.tracking.registry``.
+Next: ``poise.tracking.registry.versions``.
 """
 
 import logging
@@ -19,14 +19,21 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.tracking.environment import controller_lives
-from poise.tracking.runs import SPILL_FILE, Run
+from poise.tracking.run import (
+    SPILL_FILE,
+    Run,
+)
 from poise.tracking.store import Store, explained, one_line
 
 logger = logging.getLogger(__name__)
 
+
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
+
 _STOPPED_BY_A_SIGNAL = {signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+
+
 _FINISH_PAUSES_S = (1.0, 4.0, 15.0)
 
 
@@ -109,3 +116,9 @@ def _sigterm_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+
+
+def stopping_tags(by: str, step: int, total_steps: int, why: str = "") -> dict[str, object]:
+    """A run's tag for its early end."""
+    because = f": {why}" if why else ""
+    return {"poise.stopped_early": f"by {by} after step {step} of {total_steps}{because}"}

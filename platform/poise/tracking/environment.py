@@ -1,6 +1,6 @@
 """Where and with what a run was made.
 
-In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.runs``.
+In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.run``.
 """
 
 import os

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from poise.config.not_finite import to_json
+from poise.config.files import to_json
 
 
 class Point(NamedTuple):

@@ -1,7 +1,7 @@
 """The MLflow store: where it is, and whether this MLflow may touch it.
 
 In: ``MLFLOW_TRACKING_URI`` or the default under ``POISE_HOME``. Out: a ``Store``, opened.
-Next: ``poise.tracking.runs``.
+Next: ``poise.tracking.run``.
 
 Only ``MlflowClient`` with explicit addresses is used. MLflow's fluent functions keep their run
 per thread and export their address to every process started later; its asynchronous logging

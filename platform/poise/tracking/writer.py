@@ -1,7 +1,7 @@
 """The metrics of one run, on their way to the store without holding up a step.
 
 In: ``log(step, metrics)`` from the training loop. Out: rows in MLflow, or, while the store does
-not answer, lines in a file beside the run that are sent later. Next: ``poise.tracking.runs``,
+not answer, lines in a file beside the run that are sent later. Next: ``poise.tracking.run``,
 whose ``history`` reads them.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from mlflow.entities import Metric, RunTag
 from torch import Tensor
 
-from poise.diagnostics.verdict import Verdict
+from poise.diagnostics.judge.verdict import Verdict
 from poise.tracking.pictures import Picture
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store, one_line

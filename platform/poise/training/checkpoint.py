@@ -10,15 +10,15 @@ import torch
 from pydantic import ValidationError
 
 from poise.config.errors import PoiseError
-from poise.config.not_finite import to_json
+from poise.config.files import to_json
 from poise.config.recipe import Recipe
+from poise.diagnostics.history import History
 from poise.training.loop import TrainingState, is_lost
 
 STATE_FILE = "state.pt"
-RUN_FILE = "run.json"
 
-History = list[tuple[int, dict[str, float]]]
-"""The metrics of every boundary so far, by step."""
+
+RUN_FILE = "run.json"
 
 
 def save_checkpoint(

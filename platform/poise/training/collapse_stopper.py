@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import torch
 
-from poise.diagnostics.verdict import Verdict
-from poise.objectives.workers import sum_over_workers
+from poise.cluster.collectives import sum_over_workers
+from poise.diagnostics.judge.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from poise.config.recipe import Recipe
-from poise.training.checkpoint import History
+from poise.diagnostics.history import History
 from poise.training.report import RunObserver
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from poise.cluster.collectives import sum_over_workers
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
+from poise.data.manifest import Manifest
+from poise.data.views.photometry import Photometry, normalization
 from poise.diagnostics import AssignmentWindow, diagnose, ema_gap, gradient_norms
+from poise.objectives import build_objective
 from poise.objectives.base import Objective, Progress, StepResult
-from poise.objectives.workers import sum_over_workers
-from poise.training.optimizer import clip_gradients, schedules, set_schedules
+from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 from poise.training.precision import autocast
 from poise.training.report import StepReport
 
@@ -178,3 +181,13 @@ class _Meter:
         """Begins the next interval."""
         self.sums, self.steps, self.images = {}, 0, 0
         self.waited_s, self.started_s = 0.0, time.perf_counter()
+
+
+def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
+    """A run at step 0. The same seed gives the same weights."""
+    torch.manual_seed(recipe.seed)
+    manifest = Manifest.read(recipe.data.dataset)
+    mean, std = normalization(recipe.data.views, manifest)
+    objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
+    groups = objective.parameter_groups()
+    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable, groups))

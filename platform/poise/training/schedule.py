@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from poise.config.recipe import Recipe
+from poise.config import PoiseError, Recipe
+from poise.data.manifest import Manifest
 from poise.objectives.base import Progress
 
 FIRST_LOOK_STEP = 8
@@ -51,3 +52,35 @@ class Timetable:
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.total_steps
+
+
+def steps_per_epoch(recipe: Recipe) -> int:
+    """Whole batches in the training dataset.
+
+    Raises:
+        PoiseError: there is not even one.
+    """
+    try:
+        num_samples = Manifest.read(recipe.data.dataset).num_samples
+    except PoiseError as error:
+        raise PoiseError(f"data.dataset={error}") from None
+    if num_samples < recipe.training.batch_size:
+        raise PoiseError(
+            f"training.batch_size={recipe.training.batch_size} is more than the {num_samples} "
+            f"images of {recipe.data.dataset}; make it smaller"
+        )
+    return num_samples // recipe.training.batch_size
+
+
+def timetable_of(recipe: Recipe) -> Timetable:
+    """When things happen in a run of the recipe, on its dataset.
+
+    Raises:
+        PoiseError: as ``steps_per_epoch``.
+    """
+    return Timetable(recipe, steps_per_epoch(recipe))
+
+
+def total_steps_of(recipe: Recipe) -> int:
+    """Steps until a trial ends by itself."""
+    return timetable_of(recipe).total_steps

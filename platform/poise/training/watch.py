@@ -12,14 +12,16 @@ from typing import Any, Self
 
 import torch
 
-from poise.diagnostics import Verdict, VerdictKind, judge
-from poise.training.checkpoint import History, save_checkpoint
+from poise.diagnostics import Verdict, VerdictKind
+from poise.diagnostics.history import History
+from poise.diagnostics.judge.judge import judge
+from poise.training.checkpoint import save_checkpoint
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.job import BACKBONE_FOLDER, Job
 from poise.training.loop import TrainingState, is_diverged
+from poise.training.pictures import Showcase
 from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
-from poise.training.showing import Showcase
 
 Report = Callable[[dict[str, Any], Path | None], None]
 """Tells the run's controller metrics and, where there is one, the folder of a checkpoint."""

@@ -16,22 +16,17 @@ from ray.train import (
     ScalingConfig,
     TrainingFailedError,
 )
-from ray.train.torch import TorchTrainer, get_device, prepare_model
-from torch import nn
+from ray.train.torch import TorchTrainer, get_device
 
 from poise.config.errors import PoiseError
-from poise.config.recipe import Recipe
-from poise.data.manifest import Manifest
-from poise.data.photometry import Photometry, normalization
-from poise.data.stream import view_stream
-from poise.objectives import build_objective
-from poise.objectives.base import Objective
+from poise.data.stream.stream import view_stream
+from poise.diagnostics.history import History
 from poise.training.capacity import uses_gpu
-from poise.training.checkpoint import History, load_checkpoint, read_run
+from poise.training.checkpoint import load_checkpoint, read_run
 from poise.training.job import Job, Outcome
-from poise.training.loop import TrainingState, train_steps
-from poise.training.optimizer import build_optimizer
-from poise.training.schedule import Timetable
+from poise.training.loop import TrainingState, new_state, train_steps
+from poise.training.parallel import spread
+from poise.training.schedule import timetable_of
 from poise.training.watch import Watch
 
 
@@ -93,33 +88,6 @@ def first_cause(error: BaseException) -> BaseException:
     return first_cause(inner) if isinstance(inner, BaseException) else error
 
 
-def steps_per_epoch(recipe: Recipe) -> int:
-    """Whole batches in the training dataset.
-
-    Raises:
-        PoiseError: there is not even one.
-    """
-    try:
-        num_samples = Manifest.read(recipe.data.dataset).num_samples
-    except PoiseError as error:
-        raise PoiseError(f"data.dataset={error}") from None
-    if num_samples < recipe.training.batch_size:
-        raise PoiseError(
-            f"training.batch_size={recipe.training.batch_size} is more than the {num_samples} "
-            f"images of {recipe.data.dataset}; make it smaller"
-        )
-    return num_samples // recipe.training.batch_size
-
-
-def timetable_of(recipe: Recipe) -> Timetable:
-    """When things happen in a run of the recipe, on its dataset.
-
-    Raises:
-        PoiseError: as ``steps_per_epoch``.
-    """
-    return Timetable(recipe, steps_per_epoch(recipe))
-
-
 def _train(config: dict[str, Any]) -> None:
     """The whole life of a run, on one worker."""
     job: Job = config["job"]
@@ -142,7 +110,7 @@ def _train(config: dict[str, Any]) -> None:
     batches = view_stream(recipe, rank, world_size, start_step=state.step)
     reports = train_steps(
         recipe, state, batches, timetable.progress, timetable.is_boundary, device,
-        model=_wrap(state.objective, world_size), rank=rank,
+        model=spread(state.objective, world_size), rank=rank,
     )  # fmt: skip
     with watch:
         watch.log_untrained()
@@ -150,16 +118,6 @@ def _train(config: dict[str, Any]) -> None:
             if report.metrics and watch.at_boundary(report):
                 break
     reports.close()  # type: ignore[attr-defined]
-
-
-def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
-    """A run at step 0. The same seed gives the same weights."""
-    torch.manual_seed(recipe.seed)
-    manifest = Manifest.read(recipe.data.dataset)
-    mean, std = normalization(recipe.data.views, manifest)
-    objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
-    groups = objective.parameter_groups()
-    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable, groups))
 
 
 def _report(metrics: dict[str, Any], folder: Path | None) -> None:
@@ -175,24 +133,3 @@ def _resume(job: Job, state: TrainingState) -> History:
         return load_checkpoint(job.origin.checkpoint, state, job.recipe, job.origin.changed)
     with checkpoint.as_directory() as folder:
         return load_checkpoint(Path(folder), state, job.recipe)
-
-
-def with_shared_statistics(objective: Objective) -> Objective:
-    """The objective, its batch norms shared among workers where it says that they are."""
-    if not objective.shares_batch_statistics:
-        return objective
-    convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped
-    shared: Objective = convert(objective)
-    return shared
-
-
-def _wrap(objective: Objective, world_size: int) -> nn.Module:
-    if world_size == 1:
-        return objective
-    if next(objective.parameters()).is_cuda:  # shared statistics know no CPU
-        objective = with_shared_statistics(objective)
-    # Every worker updates the centre from the same sums, so buffers need not be sent around.
-    wrapped: nn.Module = prepare_model(
-        objective, parallel_strategy_kwargs={"broadcast_buffers": False}
-    )
-    return wrapped

@@ -1,5 +1,5 @@
 """Backbones of others, in and out.
 
 In: a published checkpoint, a timm model, or a backbone of ours. Out: the same weights under the
-names that the other side uses, complete or refused. Next: ``poise.tracking.imports``.
+names that the other side uses, complete or refused. Next: ``poise.tracking.registry.imports``.
 """

@@ -1,7 +1,7 @@
 """Where backbones of others come from: a file, a folder or a name.
 
 In: what a person names. Out: an ``Imported`` and where it came from. Next:
-``poise.tracking.imports``.
+``poise.tracking.registry.imports``.
 """
 
 import hashlib

@@ -1,0 +1,22 @@
+"""`poise evaluate`: how good a backbone's features are. One file a sub-command.
+
+In: a model and datasets. Out: figures with their protocol, for people or as JSON. Nothing comes
+after it.
+"""
+
+import typer
+
+from poise.cli.evaluate.attention import attention
+from poise.cli.evaluate.knn import knn
+from poise.cli.evaluate.probes import attentive, finetune, linear
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure how good a backbone's features are."""
+
+
+for command in (knn, linear, attentive, finetune, attention):
+    app.command()(command)

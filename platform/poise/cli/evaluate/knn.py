@@ -1,0 +1,80 @@
+"""`poise evaluate knn`: images classified by their nearest neighbours.
+
+In: a model and labelled datasets. Out: figures with their protocol, for people or as JSON. Nothing
+comes after it.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poise.cli.evaluate.options import (
+    JsonOption,
+    RayOption,
+    image_progress,
+    keep_figures,
+    normalization_of,
+    other_dataset,
+    pretraining_dataset,
+    reads_over_ray,
+)
+from poise.cli.evaluate.output import print_json, print_knn
+
+if TYPE_CHECKING:
+    from poise.evaluation.neighbours.report import KnnReport
+
+
+def knn(
+    model: Annotated[
+        str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
+    ],
+    dataset: Annotated[str, typer.Argument(help="Labelled prepared dataset to classify.")],
+    bank: Annotated[
+        str | None,
+        typer.Option(help="Labelled dataset that votes; default: what the model was trained on."),
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to compare: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, attn_mn, "
+            "pooled. May be given several times. Default: [cls], or what the model has instead."
+        ),
+    ] = None,
+    k: Annotated[
+        list[int], typer.Option(min=1, help="Neighbours that vote; may be given several times.")
+    ] = [10, 20, 100, 200],  # noqa: B006 - typer reads it once, nobody changes it
+    ray: RayOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify images by their nearest neighbours' labels (protocol knn/dino-v1).
+
+    Nothing is trained. If the dataset is the bank, each image is classified by the others
+    (leave-one-out).
+
+    Example: poise evaluate knn models:/shapes-vit/1 data/shapes-test --k 20
+    """
+    report, run_id = _measure(model, dataset, bank, list(dict.fromkeys(features or ())), k, ray)
+    (print_json if as_json else print_knn)(model, run_id, report)
+
+
+def _measure(
+    model: str, dataset: str, bank: str | None, features: list[str], k: list[int], ray: bool | None
+) -> "tuple[KnnReport, str | None]":
+    """The report, and the run that it was kept with."""
+    import torch
+
+    from poise.evaluation.neighbours.report import report_knn
+    from poise.evaluation.neighbours.sets import open_knn_sets
+    from poise.evaluation.reading.bench import Bench
+    from poise.tracking.registry.fetch import load_model
+
+    backbone, config = load_model(model)
+    image_px = config.get("evaluation_px") or config["image_px"]
+    sets = open_knn_sets(dataset, bank or pretraining_dataset(config, model, "--bank"), image_px)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    over_ray = reads_over_ray(ray, sets.num_images)
+    changed = other_dataset(config, "--bank", bank)
+    with image_progress(sets.num_images * max(1, len(features))) as on_images:
+        bench = Bench(normalization_of(config, model), device, over_ray, on_images)
+        report = report_knn(backbone.to(device), sets, bench, k, features, changed)
+    return report, keep_figures(config, report)

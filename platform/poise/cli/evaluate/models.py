@@ -1,0 +1,84 @@
+"""Models that are compared: each opened, and with a label that tells it from the others.
+
+In: references, as they were typed. Out: ``NamedModel``s. Next: ``poise.cli.evaluate.attention``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poise.cli.evaluate.options import normalization_of
+from poise.config.errors import PoiseError
+from poise.evaluation.measurement import as_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model, before it is measured."""
+
+    reference: str
+    """As it was typed."""
+
+    label: str
+    """Tells it from the others, in the legend and as a folder."""
+
+    backbone: nn.Module
+    normalization: tuple[list[float], list[float]]
+    image_px: int
+    run_id: str | None
+    """The run that made it, where it is known here."""
+
+
+def open_models(references: Sequence[str]) -> list[NamedModel]:
+    """The models of some references, in their order.
+
+    Raises:
+        PoiseError: one is named twice, cannot be opened or has no transformer blocks, or no label
+            would tell it from the others.
+    """
+    return [_open(reference, label) for reference, label in _labels(references).items()]
+
+
+def _labels(references: Sequence[str]) -> dict[str, str]:
+    """Short names that tell models apart: the ends of their references, as long as needed."""
+    twice = {each for each in references if references.count(each) > 1}
+    if twice:
+        raise PoiseError(f"{', '.join(sorted(twice))}: named twice; once is enough")
+    parts = {
+        each: [part for part in re.split(r"[/\\]", each.removeprefix("models:/")) if part]
+        for each in references
+    }
+    for length in range(1, max(map(len, parts.values())) + 1):
+        labels = {each: as_name("-".join(ends[-length:])) for each, ends in parts.items()}
+        # A version's number alone is no name.
+        if len(set(labels.values())) == len(labels) and not any(map(str.isdigit, labels.values())):
+            break
+    if len(set(labels.values())) < len(labels):
+        raise PoiseError(f"{', '.join(references)}: rename one; their files would share a folder")
+    return labels
+
+
+def _open(reference: str, label: str) -> NamedModel:
+    from poise.models.block_traces import num_blocks
+    from poise.tracking.evaluation import find_maker
+    from poise.tracking.registry.fetch import load_model
+
+    backbone, config = load_model(reference)
+    try:
+        num_blocks(backbone)
+    except PoiseError as error:
+        raise PoiseError(f"{reference}: {error}") from None
+    return NamedModel(
+        reference=reference,
+        label=label,
+        backbone=backbone,
+        normalization=normalization_of(config, reference),
+        image_px=config.get("evaluation_px") or config["image_px"],
+        run_id=find_maker(config),
+    )

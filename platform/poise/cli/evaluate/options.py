@@ -1,0 +1,126 @@
+"""What the commands of `poise evaluate` share.
+
+In: a package's config; how many images there are. Out: options; what prepares the images;
+progress for people. Next: those commands, and `poise.cli.evaluate.probe_run` and
+`poise.cli.evaluate.models`, which open models for them.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import typer
+
+from poise.cli.console import is_terminal
+from poise.config.errors import PoiseError
+
+RayOption = Annotated[
+    bool | None,
+    typer.Option(help="Read images over Ray; default: on a cluster, or where it pays."),
+]
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], list[float]]:
+    """Channel mean and std that a model was trained with.
+
+    Raises:
+        PoiseError: its package does not say.
+    """
+    try:
+        return config["normalization"]["mean"], config["normalization"]["std"]
+    except KeyError as missing:
+        raise PoiseError(
+            f"{model}: its config lacks normalization's {missing}, so its images cannot be prepared"
+        ) from None
+
+
+@contextmanager
+def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; a line per quarter elsewhere. On stderr, so that stdout stays clean."""
+    if is_terminal(sys.stderr):
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what or "images", total=num_images)
+            yield lambda images: bar.update(task, advance=images)
+    else:
+        yield _QuarterLines(num_images, what)
+
+
+class _QuarterLines:
+    def __init__(self, total: int, what: str) -> None:
+        self._total = total
+        self._prefix = f"{what}: " if what else ""
+        self._done = 0
+
+    def __call__(self, images: int) -> None:
+        before, self._done = self._done, self._done + images
+        if 4 * before // self._total < 4 * self._done // self._total:
+            line = f"{self._prefix}{self._done} of {self._total} images"
+            print(line, file=sys.stderr, flush=True)
+
+
+def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
+    """What a model was trained on, where ``option`` names no other dataset.
+
+    Raises:
+        PoiseError: its package does not say, or that is not here.
+    """
+    folder = config.get("lineage", {}).get("dataset")
+    if not folder:
+        raise PoiseError(
+            f"{model}: does not say what it was trained on; name a dataset with {option}"
+        )
+    if not Path(folder).is_dir():
+        raise PoiseError(
+            f"{model}: was trained on {folder}, which is not here; name a dataset with {option}"
+        )
+    return str(folder)
+
+
+def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
+    """Tells of a dataset that was named in place of what the model was trained on."""
+    own = config.get("lineage", {}).get("dataset")
+    if folder is None or (own and Path(folder).resolve() == Path(own).resolve()):
+        return ()
+    from poise.data.manifest import Manifest
+
+    return (f"{option}={Manifest.read(folder).name}",)
+
+
+def reads_over_ray(asked: bool | None, num_images: int) -> bool:
+    """Whether to read images over Ray: as asked, else where it pays."""
+    if asked is not None:
+        return asked
+    from poise.evaluation.reading.distributed import pays
+
+    return pays(num_images)
+
+
+def keep_figures(config: dict[str, Any], report: Any) -> str | None:
+    """Logs a report with the run that made the model; returns its id, where it is known here.
+
+    Args:
+        config: the package's.
+        report: a dataclass with ``measurement``, ``file_name`` and ``figures``.
+    """
+    from poise.tracking.evaluation import find_maker, log_evaluation
+
+    run_id = find_maker(config)
+    if run_id is None:
+        return None
+    figures = {name: [(0, value)] for name, value in report.figures.items()}
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{report.file_name}.json"
+        path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        log_evaluation(run_id, figures, [path], f"probes/{report.measurement}")
+    return run_id

@@ -1,0 +1,88 @@
+"""How `poise evaluate` tells what it found: a table for people, or one JSON object.
+
+In: a report, and the run that it was kept with. Out: text on stdout. Nothing comes after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from poise.cli.console import print_table
+
+if TYPE_CHECKING:
+    from poise.evaluation.measurement import Accuracy
+    from poise.evaluation.neighbours.report import KnnReport, KnnRow
+    from poise.evaluation.tokens.attention import AttentionReport
+    from poise.evaluation.trained.report import ProbeReport, ProbeRow
+
+
+def print_json(model: str, run_id: str | None, report: KnnReport | ProbeReport) -> None:
+    """A report as one object, with the model and the run that it was kept with."""
+    print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
+
+
+def print_origin(
+    model: str,
+    run_id: str | None,
+    report: KnnReport | ProbeReport | AttentionReport,
+    changed: Iterable[str] = (),
+) -> None:
+    """The first lines of every report: by which protocol, of which model, kept where.
+
+    Args:
+        model: as it was named.
+        run_id: of the run that made it, where that is known here.
+        report: what was found.
+        changed: settings that are not the protocol's.
+    """
+    settings = " ".join(changed)
+    unlike = f" with {settings}" if settings else ""
+    print(f"protocol  {report.protocol}{unlike}, images of {report.image_px} px")
+    print(f"model     {model}")
+    print(f"run       {run_id or 'unknown here; nothing was logged'}")
+
+
+def print_knn(model: str, run_id: str | None, report: KnnReport) -> None:
+    """A k-NN report, for people."""
+    print_origin(model, run_id, report, report.changed)
+    print(f"queries   {report.query_images} images of {report.dataset}")
+    voting = ", each image without itself (leave-one-out)" if report.leave_one_out else ""
+    print(f"bank      {report.bank_images} images of {report.bank}{voting}")
+    _print_accuracies("k", [(row, row.k) for row in report.rows], report.num_classes)
+    if report.rows[-1].k > report.bank_images:
+        print(f"\na k above {report.bank_images} means the whole bank")
+
+
+def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
+    """The report of a probe or of fine-tuning, for people."""
+    print_origin(model, run_id, report, report.changed)
+    print(f"learned   {report.epochs} epochs of {report.train}, {report.batch_size} images a step")
+    if report.held_out_images:
+        print(f"chosen    by {report.held_out_images} of its images, held out")
+    print(f"scored    {report.test_images} images of {report.dataset}")
+    rates = [(row, float(f"{row.base_lr:.3g}")) for row in report.rows]
+    _print_accuracies("base lr", rates, report.num_classes)
+    for row in report.rows:
+        if row.at_edge:
+            print(
+                f"\n{row.feature}: the chosen learning rate is at the grid's edge; "
+                "widen objective.lr_multipliers"
+            )
+
+
+def _print_accuracies(
+    choice: str, rows: Iterable[tuple[KnnRow | ProbeRow, float]], num_classes: int
+) -> None:
+    """A table of accuracies, each row with what was chosen for it."""
+    print(f"classes   {num_classes}, chance {100 / num_classes:.2f} %\n")
+    print_table(
+        ("feature", choice, "top-1 %", "95 % interval", "top-5 %", "95 % interval"),
+        [(row.feature, chosen, *_cells(row.top1), *_cells(row.top5)) for row, chosen in rows],
+    )
+
+
+def _cells(accuracy: Accuracy) -> tuple[float, str]:
+    return round(accuracy.percent, 2), f"{accuracy.low:.2f} – {accuracy.high:.2f}"

@@ -1,0 +1,178 @@
+"""A probe or fine-tuning from the command line: planned or resumed, carried out, told.
+
+In: what was typed. Out: accuracies with their protocol, for people or as JSON, kept with the run
+that made the model. Nothing comes after it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from poise.cli.evaluate.options import (
+    image_progress,
+    keep_figures,
+    normalization_of,
+    other_dataset,
+    pretraining_dataset,
+    reads_over_ray,
+)
+from poise.cli.evaluate.output import print_json, print_probe
+from poise.cli.main import resumable
+from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from poise.config import Recipe
+    from poise.evaluation.trained.report import ProbeReport
+    from poise.objectives.labelled import LabelledObjective
+    from poise.runs.probing import ProbePlan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed after the verb."""
+
+    kind: str
+    """The verb: linear, attentive or finetune."""
+
+    protocol: str
+    model: str | None
+    dataset: str | None
+    settings: Sequence[str]
+    train: str | None
+    name: str | None
+    resume: str | None
+    ray: bool | None
+    as_json: bool
+    features: Sequence[str] = ()
+
+
+def conduct(asked: Asked) -> None:
+    """Carries out a probe, or what is left of one, and prints what it found."""
+    from poise.models.checksums import read_config
+
+    plan, recipe = _resumed(asked) if asked.resume else _planned(asked)
+    settings: Any = recipe.objective
+    package = read_config(settings.model)
+    report = _carry_out(asked, plan, recipe, package)
+    run_id = keep_figures(package, report)
+    (print_json if asked.as_json else print_probe)(plan.model, run_id, report)
+
+
+def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
+    """What was typed, as a plan; refuses at once what could not work."""
+    from poise.config.loading import parse_overrides
+    from poise.evaluation.trained.protocols import find_protocol, probe_recipe, published_feature
+    from poise.models.package import load_backbone
+    from poise.objectives.finetune import check_tunable
+    from poise.runs.probing import ProbePlan
+    from poise.tracking.registry.fetch import find_package
+
+    model, features = asked.model, asked.features
+    if model is None or asked.dataset is None:
+        raise PoiseError("name a model and a dataset, or with --resume a run to finish")
+    protocol = find_protocol(asked.kind, asked.protocol)
+    folder = find_package(model)
+    backbone, package = load_backbone(folder)
+    normalization_of(package, model)
+    if asked.kind == "linear":
+        features = features or [published_feature(protocol, backbone)]
+    if asked.kind == "finetune":
+        check_tunable(backbone, model)
+    recipe = probe_recipe(
+        protocol, folder, package, asked.train or pretraining_dataset(package, model, "--train"),
+        features, parse_overrides(asked.settings),
+    )  # fmt: skip
+    _check_features(recipe, asked.kind, backbone)
+    changed = (*other_dataset(package, "--train", asked.train), *asked.settings)
+    return ProbePlan(protocol.id, model, asked.dataset, changed), recipe
+
+
+def _check_features(recipe: Recipe, kind: str, backbone: nn.Module) -> None:
+    from poise.models.readout import check_feature
+
+    for feature in getattr(recipe.objective, "features", ()):
+        if kind == "linear" and feature == "abmilp":
+            raise PoiseError(
+                "--features abmilp: a pooling that learns; use poise evaluate attentive"
+            )
+        check_feature(backbone, feature, recipe.data.views.global_px)
+
+
+def _resumed(asked: Asked) -> tuple[ProbePlan, Recipe]:
+    from poise.runs.probing import read_plan
+
+    assert asked.resume is not None
+    if asked.model is not None:
+        raise PoiseError(
+            f"--resume {asked.resume}: goes on as the run began and takes nothing else"
+        )
+    return read_plan(asked.resume)
+
+
+def _carry_out(
+    asked: Asked, plan: ProbePlan, recipe: Recipe, package: dict[str, Any]
+) -> ProbeReport:
+    import torch
+
+    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.trained.probe import report_probe, train_cached
+    from poise.evaluation.trained.protocols import PROTOCOLS
+    from poise.evaluation.trained.sets import open_probe_sets
+
+    held_out = getattr(recipe.objective, "held_out", 0.0)
+    sets = open_probe_sets(recipe.data.dataset, plan.test, recipe.data.views.global_px, held_out)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cached = PROTOCOLS[plan.protocol].cached
+    objective, hits = None, None
+    if not cached:
+        objective = _train_streamed(asked, plan, recipe, package, device)
+    num_images = len(sets.train if cached else sets.held_out) + len(sets.test)
+    over_ray = reads_over_ray(asked.ray, num_images)
+    with image_progress(num_images) as on_images:
+        bench = Bench(normalization_of(package, plan.model), device, over_ray, on_images)
+        if objective is None:
+            on_epoch = partial(_tell_epoch, recipe.training.epochs)
+            objective, hits = train_cached(recipe, sets, bench, on_epoch)
+        return report_probe(objective, recipe, sets, bench, plan.protocol, plan.changed, hits)
+
+
+def _train_streamed(
+    asked: Asked, plan: ProbePlan, recipe: Recipe, package: dict[str, Any], device: torch.device
+) -> LabelledObjective:
+    from poise.cluster.connection import start_ray
+    from poise.config.paths import check_run_name
+    from poise.runs.probing import keep_plan, open_run, train_streamed
+    from poise.runs.progress import ProgressDisplay
+    from poise.tracking.ending import controlled, reconcile
+    from poise.tracking.store import open_store
+    from poise.training.capacity import check_fits
+    from poise.training.schedule import timetable_of
+
+    total_steps = timetable_of(recipe).total_steps
+    run_name = asked.resume or asked.name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if asked.resume is None:
+        check_run_name(run_name)
+        keep_plan(run_name, plan, recipe)
+    store = open_store()
+    reconcile(store)
+    kind = plan.protocol.partition("/")[0]
+    with resumable(f"poise evaluate {kind} --resume {run_name}"):
+        start_ray()
+        check_fits(recipe)
+        run = open_run(store, recipe, run_name, package)
+        with controlled(run), ProgressDisplay() as display:
+            observer = display.observer(run_name, total_steps)
+            return train_streamed(recipe, run, run_name, device, [observer])
+
+
+def _tell_epoch(total: int, done: int) -> None:
+    if 4 * (done - 1) // total < 4 * done // total:
+        print(f"heads: {done} of {total} epochs", file=sys.stderr, flush=True)

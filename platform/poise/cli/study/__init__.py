@@ -1,0 +1,1 @@
+"""What `poise sweep` and `poise ablate` share."""

@@ -1,0 +1,194 @@
+"""A study from the command line: begun, finished or extended, and told.
+
+In: what was typed after `poise sweep` or `poise ablate`. Out: trials carried out, and their
+comparison printed. Next: a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poise.cli.console import print_table
+from poise.cli.main import resumable
+from poise.cli.resume_arguments import read_words
+from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    from poise.studies.findings.table import Comparison
+    from poise.studies.study import Command
+    from poise.sweeps import Study, StudyResult
+    from poise.sweeps.forecast import Forecast
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed after the verb."""
+
+    command: Command
+    words: Sequence[str]
+    name: str | None
+    resume: bool = False
+    extend: bool = False
+    only: Sequence[str] = ()
+    dry_run: bool = False
+
+
+def conduct(asked: Asked) -> None:
+    """Begins, finishes or extends a study, and prints what it found."""
+    study = study_of(asked)
+    if asked.dry_run:
+        print_forecast(study, asked.only)
+    else:
+        print_result(carry_out(study, asked.only))
+
+
+def study_of(asked: Asked) -> Study:
+    """The study that is meant, checked; a new one is not written yet."""
+    from poise.sweeps import extend_study, find_study, request_study
+
+    if asked.resume and asked.extend:
+        raise PoiseError("--extend finishes what is left as well; leave --resume out")
+    if asked.resume:
+        wanted = read_words(asked.words, asked.name, "study")
+        return find_study(wanted.name, wanted.file, wanted.overrides, asked.command)
+    if asked.extend:
+        wanted = read_words(asked.words, asked.name, "study", "--extend")
+        if wanted.name is None:
+            raise PoiseError("--extend: name the study to add to, beside its file")
+        return extend_study(wanted.name, wanted.file, wanted.overrides, asked.command)
+    if not asked.words or "=" in asked.words[0]:
+        raise PoiseError("name a space to start or, with --resume, a study to finish")
+    space, *overrides = asked.words
+    return request_study(space, overrides, asked.name, asked.command)
+
+
+def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
+    """The trials that would run, and what they would take."""
+    from poise.config.wording import short_names
+    from poise.studies.labels import plain
+    from poise.sweeps import choose_trials
+    from poise.sweeps.forecast import forecast
+
+    expected = forecast(study, choose_trials(study, only) if only else None)
+    if expected.are_known:
+        keys = list(study.space.parameters)
+        rows = [
+            [trial.name, *(plain(trial.settings[key]) for key in keys), trial.seed, steps, room]
+            for room, forecasts in (("", expected.trials), ("waits", expected.waiting))
+            for trial, steps in ((each.trial, each.steps) for each in forecasts)
+        ]
+        last = "budget" if expected.waiting else ""
+        print_table(["trial", *short_names(keys), "seed", "steps", last], rows)
+    else:
+        print(f"searcher {study.space.searcher.name} decides as it goes what is tried")
+    print()
+    print_costs(study, expected)
+    print("nothing was started; leave --dry-run out to begin")
+
+
+def print_costs(study: Study, expected: Forecast) -> None:
+    """A forecast's sums, and where each is from."""
+    from poise.sweeps.pace import pace_lines
+
+    images = study.recipe.training.batch_size
+    num_all = len(expected.trials) + len(expected.waiting)
+    of_all = f" of {num_all}, because of the budget" if expected.waiting else ""
+    print(f"trials     {len(expected.trials)}{of_all}, {expected.at_once} at once")
+    print(f"steps      {expected.steps:,} of {images} images")
+    if expected.worker_hours is not None and expected.clock_hours is not None:
+        clock = _duration(expected.clock_hours)
+        print(f"time       about {expected.worker_hours:.2g} worker-hours, {clock} on the clock")
+    for line in pace_lines(expected.paces):
+        print(f"           {line}")
+    keep = study.recipe.training.keep_checkpoints or "all"
+    size = expected.footprint
+    print(
+        f"disk       about {expected.disk_bytes / 1e6:,.0f} MB: up to {keep} checkpoints of "
+        f"{size.checkpoint_bytes / 1e6:.3g} MB a trial, and {size.package_bytes / 1e6:.3g} MB "
+        "registered"
+    )
+    limits = study.space.budget.model_dump(exclude_none=True)
+    if limits:
+        told = ", ".join(f"budget.{name}={value:g}" for name, value in limits.items())
+        room = f"{len(expected.trials)} of {num_all} trials fit"
+        if expected.waiting:
+            room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
+        late = "; none begins that would end after the hours" if "hours" in limits else ""
+        print(f"budget     {told}: {room}{late}")
+
+
+def _duration(hours: float) -> str:
+    """In the unit that a person would take."""
+    if hours < 1 / 40:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.2g} h"
+
+
+def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
+    """What is left of a study, or some of it; interrupted, it says how to go on."""
+    from poise.sweeps import choose_trials, run_study
+
+    trials = choose_trials(study, only) if only else None
+    with resumable(f"poise {study.command} --resume {study.name}"):
+        return run_study(study, trials)
+
+
+def print_result(result: StudyResult) -> None:
+    """The comparison of a study's trials, what was registered, and where everything is."""
+    from poise.reports import comparison_table
+    from poise.studies.findings.comparison import compare
+    from poise.studies.number_format import bare
+
+    comparison = compare(result.study, result.records)
+    if result.records:
+        print()
+        print_table(*comparison_table(comparison))
+        print()
+    for note in comparison.notes:
+        print(note)
+    for record in result.records:
+        if record.state == "failed":
+            print(f"{record.trial.name} failed: {record.reason}")
+    if result.best is None:
+        print(f"{_nothing_best(result)}: nothing was registered")
+    else:
+        metric = result.study.space.goal.metric
+        value = bare(result.best.metrics[metric], comparison.decimals)
+        print(f"best       {result.best.trial.name}, {metric} {value}{_loss(result, comparison)}")
+        print(f"registered {result.registered}")
+    if len(result.study.space.goals) > 1 and result.front:
+        print(f"front      {', '.join(record.trial.name for record in result.front)}")
+    if result.num_waiting:
+        why = f": {result.lacks} leaves no room" if result.lacks else ""
+        print(f"left       {result.num_waiting} trials wait{why}")
+    print(f"report     {result.report}")
+    print(f"mlflow     {result.store_uri}")
+    print(f"charts     {result.link.url}")
+    print("next:")
+    for line in result.next_commands:
+        print(f"  {line}")
+
+
+def _loss(result: StudyResult, comparison: Comparison) -> str:
+    """What a best trial had before training that made it worse; empty where it gained."""
+    from poise.studies.number_format import bare
+
+    assert result.best is not None
+    metrics, metric = result.best.metrics, comparison.metric
+    untrained = metrics.get(f"untrained/{metric.partition('/')[2]}")
+    if untrained is None or not comparison.is_worse(metrics[metric] - untrained):
+        return ""
+    return f", worse than its {bare(untrained, comparison.decimals)} untrained"
+
+
+def _nothing_best(result: StudyResult) -> str:
+    """Why no trial is the best of a study."""
+    from poise.studies.outcomes import is_decided, is_healthy
+
+    if not result.records:
+        return "no trial has begun"
+    if any(is_decided(record) and is_healthy(record) for record in result.records):
+        return f"no healthy trial has {result.study.space.goal.metric}"
+    return "no trial is healthy to its end"

@@ -1,0 +1,165 @@
+"""One shard of a dataset: checked, measured and written.
+
+In: a ``Part`` of a source. Out: a Parquet file of the images that decode, and a ``ShardReport`` on
+them and on those that do not. Next: ``poise.data.preparation.ingest`` joins the reports into a
+manifest.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from poise.config.base import Strict
+from poise.data.manifest import Shard
+from poise.data.sources.base import Part, Sample
+from poise.data.views.decode import BadImageError, decode_rgb
+
+ROWS_PER_GROUP = 128
+"""One read's worth: 14 MB of photographs of ImageNet's size, 300 kB of CIFAR-10."""
+
+_LEVELS = np.arange(256) / 255.0
+_COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
+_SCENE_COLUMNS = [("boxes", pa.list_(pa.list_(pa.int32()))), ("mask", pa.binary())]
+
+
+class Quarantined(Strict):
+    """An image that was set aside."""
+
+    path: str
+    reason: str
+
+
+class ShardReport(Strict):
+    """What became of a part."""
+
+    shard: Shard | None
+    """None where no image of the part was usable."""
+
+    num_bytes: int
+    digests: str
+    """SHA-256 of each sample's label and bytes, in order, as hexadecimal."""
+
+    channel_sums: tuple[float, float, float]
+    channel_square_sums: tuple[float, float, float]
+    """Of each image's mean RGB value and mean square, in [0, 1]: every image weighs the same."""
+
+    quarantined: tuple[Quarantined, ...]
+
+
+class _Tally:
+    """Collects a shard's report, sample by sample."""
+
+    def __init__(self) -> None:
+        self.digests: list[str] = []
+        self.moments = np.zeros((2, 3))
+        self.quarantined: list[Quarantined] = []
+
+    def usable(self, samples: Iterator[Sample]) -> Iterator[Sample]:
+        """Lets the samples through that decode, and measures them."""
+        for sample in samples:
+            try:
+                if sample.fault:
+                    raise BadImageError(sample.fault)
+                image = decode_rgb(sample.image)
+            except BadImageError as error:
+                self.quarantined.append(Quarantined(path=sample.path, reason=str(error)))
+                continue
+            self.moments += _moments(image)
+            label = sample.label.to_bytes(8, "little", signed=True)
+            self.digests.append(hashlib.sha256(label + sample.image).hexdigest())
+            yield sample
+
+    def report(self, path: Path) -> ShardReport:
+        """Of the file just written, if there is one."""
+        count = len(self.digests)
+        shard = Shard(file=path.name, num_samples=count, sha256=_sha256(path)) if count else None
+        sums, squares = (tuple(map(float, row)) for row in self.moments)
+        return ShardReport(
+            shard=shard,
+            num_bytes=path.stat().st_size if count else 0,
+            digests="".join(self.digests),
+            channel_sums=sums,
+            channel_square_sums=squares,
+            quarantined=tuple(self.quarantined),
+        )
+
+
+def write_shard(part: Part, path: Path) -> ShardReport:
+    """Writes the part's usable images to ``path``, which appears only when it is complete.
+
+    Raises:
+        PoiseError: the part's own file is damaged.
+        OSError: the disk is full or may not be written to.
+    """
+    tally = _Tally()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of damage that costs no pixel
+        groups = _groups(tally.usable(part.samples()))
+        first = next(groups, None)
+        if first:
+            with replacing(path) as temporary:
+                _write_groups(temporary, first, groups)
+    return tally.report(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write to that takes ``path``'s place once the block has ended well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_groups(path: Path, first: list[Sample], rest: Iterator[list[Sample]]) -> None:
+    schema = pa.schema(_COLUMNS + (_SCENE_COLUMNS if first[0].mask is not None else []))
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="none",  # images are compressed already
+        use_dictionary=["label"],
+        write_statistics=["label"],  # the smallest and largest image would bloat the footer
+    ) as writer:
+        writer.write_table(_table(first, schema), row_group_size=ROWS_PER_GROUP)
+        for group in rest:
+            writer.write_table(_table(group, schema), row_group_size=ROWS_PER_GROUP)
+
+
+def _groups(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
+    """Row groups' worth of samples, all full but the last."""
+    group: list[Sample] = []
+    for sample in samples:
+        group.append(sample)
+        if len(group) == ROWS_PER_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _table(samples: list[Sample], schema: pa.Schema) -> pa.Table:
+    return pa.table(
+        {name: [getattr(sample, name) for sample in samples] for name in schema.names},
+        schema=schema,
+    )
+
+
+def _moments(image: Image.Image) -> np.ndarray:
+    """Mean and mean square of each channel over the image's pixels: [2, 3], exact."""
+    shares = np.array(image.histogram()).reshape(3, 256) / (image.width * image.height)
+    return np.stack([shares @ _LEVELS, shares @ _LEVELS**2])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

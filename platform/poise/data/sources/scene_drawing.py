@@ -1,0 +1,211 @@
+"""The embedded dataset: procedural images with labels, boxes and masks, drawn from a seed.
+
+In: a seed and an index. Out: a ``Scene``, one textured object on textured clutter. Next:
+``poise.data.preparation.ingest`` stores it like any other dataset.
+
+A kind of object has its texture and its pair of hues, as kinds in nature have. What dominates the
+distance between raw pixels is drawn independently of the kind: the light and the haze, the
+direction of light, the clutter, the object's place, size, outline and orientation, the texture's
+scale, contrast and which hue is the brighter. So what is alike must be learned, and views of one
+image, changed in light and contrast, are enough to learn it from.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from poise.data.sources.scene_textures import FAMILIES, Plane, value_noise
+
+CLASSES = tuple(FAMILIES)
+DEFAULT_PX = 32
+MIN_PX = 16
+
+# What a scene looks like. Lengths are shares of the image's side; pairs are ranges drawn from.
+SUPERSAMPLING = 2
+OBJECT_RADIUS = (0.34, 0.48)
+OBJECT_ASPECT = (0.75, 1.0)
+OBJECT_OFFSET = 0.10
+OUTLINE_EXPONENT = (1.3, 5.0)  # of a superellipse: below 2 a star, 2 an ellipse, above 2 a box
+TEXTURE_PERIOD = (0.15, 0.26)
+TEXTURE_CONTRAST = (0.35, 0.75)  # difference in luminance between an object's two colours
+CLUTTER_CELLS = (3, 9)  # bumps along a side of the coarse and of the fine background noise
+CLUTTER_PATCHES = 10
+PATCH_RADIUS = (0.06, 0.18)
+HUE_STEP = 0.4  # in turns, between an object's two colours
+HUE_SPREAD = 0.03  # in turns, within a kind
+SATURATION = (0.45, 0.8)
+CLUTTER_SATURATION = 0.5
+EXPOSURE = (0.1, 1.2)  # drawn by its logarithm
+HAZE = (0.0, 0.85)  # share of the picture that a veil of one grey hides
+LIGHT_SLOPE = 0.35  # how much brighter the lit side may be than the middle
+PIXEL_NOISE = 0.03
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One drawn image and the truth about it."""
+
+    image: NDArray[np.uint8]  # [px, px, 3], RGB
+    label: int  # into CLASSES
+    mask: NDArray[np.uint8]  # [px, px], 1 on the object
+    boxes: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1; the far edges are outside
+
+    def png(self) -> bytes:
+        """The image, encoded."""
+        return _encode(self.image)
+
+    def mask_png(self) -> bytes:
+        """The mask, encoded; its values are 0 and 1."""
+        return _encode(self.mask)
+
+
+def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
+    """Scene number ``index`` of a seed: a pure function of its arguments."""
+    rng = np.random.default_rng((seed, index, 1))
+    label = int(rng.integers(len(CLASSES)))
+    x, y = _coordinates(px)
+    coverage, u, v = _outline(x, y, rng)
+    mix = FAMILIES[CLASSES[label]](u, v, rng)
+    dark, bright = _colors(label, rng)
+    painted = dark + (bright - dark) * mix[..., None]
+    canvas = _clutter(seed, index, px)
+    canvas += (painted - canvas) * coverage[..., None]
+    mask = (_shrink(coverage) >= 0.5).astype(np.uint8)
+    return Scene(_develop(canvas, x, y, seed, index), label, mask, (_box(mask),))
+
+
+def draw_clutter(seed: int, index: int, px: int = DEFAULT_PX) -> NDArray[np.uint8]:
+    """The same scene as ``draw_scene`` before its object was put there: uint8 [px, px, 3]."""
+    x, y = _coordinates(px)
+    return _develop(_clutter(seed, index, px), x, y, seed, index)
+
+
+def _coordinates(px: int) -> tuple[Plane, Plane]:
+    """Pixel centres of the supersampled canvas, from −0.5 to 0.5."""
+    side = px * SUPERSAMPLING
+    axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    x: Plane = np.tile(axis, (side, 1))
+    return x, x.T
+
+
+def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
+    """Where the object is (0 or 1), and texture coordinates in periods around its centre."""
+    center = rng.uniform(-OBJECT_OFFSET, OBJECT_OFFSET, 2).astype(np.float32)
+    along, across = _turned(x, y, center, rng.uniform(0, np.pi))
+    radius = rng.uniform(*OBJECT_RADIUS)
+    exponent = rng.uniform(*OUTLINE_EXPONENT)
+    aspect = rng.uniform(*OBJECT_ASPECT)
+    inside = _superellipse(along, across, radius, radius * aspect, exponent)
+    turn, period = rng.uniform(0, 2 * np.pi), rng.uniform(*TEXTURE_PERIOD)
+    u = (np.cos(turn) * along + np.sin(turn) * across) / period
+    v = (np.cos(turn) * across - np.sin(turn) * along) / period
+    return inside.astype(np.float32), u.astype(np.float32), v.astype(np.float32)
+
+
+def _turned(x: Plane, y: Plane, center: NDArray[np.float32], angle: float) -> tuple[Plane, Plane]:
+    """Coordinates along and across a direction, around a centre."""
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    dx, dy = x - center[0], y - center[1]
+    return cosine * dx + sine * dy, cosine * dy - sine * dx
+
+
+def _superellipse(
+    along: Plane, across: Plane, a: float, b: float, exponent: float
+) -> NDArray[np.bool_]:
+    power = np.float32(exponent)
+    inside: NDArray[np.bool_] = (
+        np.abs(along / np.float32(a)) ** power + np.abs(across / np.float32(b)) ** power < 1
+    )
+    return inside
+
+
+def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """An object's two RGB colours: its kind's hues, in a drawn saturation and contrast."""
+    hues = label / len(CLASSES) + HUE_STEP * np.arange(2) + HUE_SPREAD * rng.standard_normal(2)
+    first, second = (_rgb(hue, rng.uniform(*SATURATION)) for hue in hues)
+    contrast = np.float32(rng.uniform(*TEXTURE_CONTRAST))
+    low = np.float32(rng.uniform(0.2, 0.95 - contrast))
+    first = first * (low / (first @ _LUMINANCE))
+    second = second * ((low + contrast) / (second @ _LUMINANCE))
+    return (first, second) if rng.random() < 0.5 else (second, first)
+
+
+def _rgb(hue: float, saturation: float) -> Plane:
+    """The brightest colour of a hue (in turns) and a saturation."""
+    distance = np.abs((hue * 6 - np.array([0, 2, 4])) % 6 - 3) - 1
+    color: Plane = (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
+    return color
+
+
+def _clutter(seed: int, index: int, px: int) -> Plane:
+    """A textured background with patches scattered over it: float32 [side, side, 3]."""
+    rng = np.random.default_rng((seed, index, 0))
+    x, y = _coordinates(px)
+    side = x.shape[0]
+    colors = _clutter_color(rng.random((3, 3), dtype=np.float32))
+    coarse, fine = (value_noise((cells, cells), side, rng)[..., None] for cells in CLUTTER_CELLS)
+    canvas: Plane = colors[0] + (colors[1] - colors[0]) * coarse
+    canvas += (colors[2] - canvas) * (0.6 * fine)
+    for _ in range(CLUTTER_PATCHES):
+        _scatter_patch(canvas, x, y, rng)
+    return canvas
+
+
+def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> None:
+    """Paints one patch of one colour, looking only at the window that it fits in."""
+    center = rng.uniform(-0.5, 0.5, 2).astype(np.float32)
+    a, b = rng.uniform(*PATCH_RADIUS, 2)
+    reach = np.float32(1.5 * max(a, b))  # a turned box's corner is √2 radii away
+    columns, rows = (
+        slice(*np.searchsorted(x[0], (middle - reach, middle + reach))) for middle in center
+    )
+    window = (rows, columns)
+    along, across = _turned(x[window], y[window], center, rng.uniform(0, np.pi))
+    inside = _superellipse(along, across, a, b, rng.uniform(*OUTLINE_EXPONENT))
+    canvas[window][inside] = _clutter_color(rng.random(3, dtype=np.float32))
+
+
+def _clutter_color(rgb: Plane) -> Plane:
+    """Of little colour, so that clutter hides an object's hues without rivalling them."""
+    gray: Plane = (rgb @ _LUMINANCE)[..., None]
+    muted: Plane = gray + CLUTTER_SATURATION * (rgb - gray)
+    return muted
+
+
+def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
+    """Light from one side, averaging to the image's pixels, haze, noise, and eight bits."""
+    rng = np.random.default_rng((seed, index, 2))
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
+    light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
+    exposure = np.exp(rng.uniform(*np.log(EXPOSURE)))
+    haze, veil = np.float32(rng.uniform(*HAZE)), rng.random(dtype=np.float32)
+    lit: Plane = canvas * (np.float32(exposure) * light[..., None])
+    image = _shrink(lit)
+    image += haze * (veil - image)
+    image += PIXEL_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def _shrink(canvas: Plane) -> Plane:
+    """The supersampled canvas averaged to the image's pixels."""
+    px = canvas.shape[0] // SUPERSAMPLING
+    blocks = canvas.reshape(px, SUPERSAMPLING, px, SUPERSAMPLING, *canvas.shape[2:])
+    averaged: Plane = blocks.mean(axis=(1, 3))
+    return averaged
+
+
+def _box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """The smallest box around the mask: x0, y0, x1, y1, far edges outside."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _encode(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,165 @@
+"""Cuts views for training: in other processes ahead of it, or in this one in turn with it.
+
+In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
+training loop.
+
+Images and views pass between processes in shared memory, one buffer each: handing one over costs
+a handshake, which small arrays avoid by travelling inside the message. Making shared memory costs
+most of all, so the images' buffers are used again.
+"""
+
+import math
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.dataset import EncodedBatch, PackedImages
+from poise.data.stream.reader import Work
+from poise.data.views.cutter import ViewCutter
+
+
+def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Iterator[ViewBatch]:
+    """Cuts batches in order, in ``recipe.data.cut_processes`` and before they are asked for.
+
+    Closing the iterator ends the processes. Without any, views are cut when asked: a thread beside
+    training would have to share its core, and the two were slower together than in turn.
+
+    Raises:
+        PoiseError: an image cannot be decoded.
+    """
+    if recipe.data.cut_processes:
+        yield from _in_processes(recipe, work, pin_memory)
+    else:
+        cutter = ViewCutter(recipe.data.views, recipe.seed)
+        batches = (cutter(encoded, epoch) for epoch, encoded in work)
+        yield from (batch.pin_memory() for batch in batches) if pin_memory else batches
+
+
+def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Iterator[ViewBatch]:
+    processes = recipe.data.cut_processes
+    context = multiprocessing.get_context("forkserver")  # fork would copy Ray's and torch's threads
+    context.set_forkserver_preload([__name__])  # torch is imported once, not once per process
+    buffers = _Buffers()
+    loader: DataLoader[ViewBatch | _Failure] = DataLoader(
+        _Cuts(ViewCutter(recipe.data.views, recipe.seed, allocate=_shared)),
+        sampler=map(buffers.errand, work),
+        batch_size=None,
+        num_workers=processes,
+        prefetch_factor=-(-recipe.data.prefetch_batches // processes),
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        multiprocessing_context=context,
+        generator=torch.Generator(),  # else starting it would advance the training's own generator
+    )
+    for cut in loader:
+        if isinstance(cut, _Failure):
+            raise PoiseError(cut.message)
+        buffers.release_oldest()
+        yield cut
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An expected error on its way home: raised there, it would gain a traceback in its message."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """A batch of encoded images on its way to the process that cuts it."""
+
+    epoch: int
+    data: Tensor  # in shared memory
+    ends: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.int64]
+
+    @property
+    def encoded(self) -> EncodedBatch:
+        images = PackedImages(self.data.numpy(), self.ends)
+        return EncodedBatch(images, self.labels, self.sample_ids)
+
+
+class _Buffers:
+    """Shared memory for the errands that are under way, which come back in the order they went."""
+
+    def __init__(self) -> None:
+        self._under_way: deque[Tensor] = deque()
+        self._free: list[Tensor] = []
+
+    def errand(self, work: Work) -> _Errand:
+        epoch, encoded = work
+        images = PackedImages.of(encoded.images)
+        buffer = self._take(len(images.data))
+        buffer.numpy()[: len(images.data)] = images.data
+        return _Errand(epoch, buffer, images.ends, encoded.labels, encoded.sample_ids)
+
+    def release_oldest(self) -> None:
+        self._free.append(self._under_way.popleft())
+
+    def _take(self, num_bytes: int) -> Tensor:
+        fitting = [buffer for buffer in self._free if len(buffer) >= num_bytes]
+        if fitting:
+            self._free = [buffer for buffer in self._free if buffer is not fitting[0]]
+        room = num_bytes + num_bytes // 4  # so that the next, a little larger, fits too
+        buffer = fitting[0] if fitting else _shared((room,))
+        self._under_way.append(buffer)
+        return buffer
+
+
+def _shared(shape: Sequence[int]) -> Tensor:
+    """uint8 memory that other processes can map: made there, not moved there by a copy."""
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
+
+
+class _Parcel:
+    """Views on their way home, where they arrive as the ``ViewBatch`` that they are."""
+
+    def __init__(self, batch: ViewBatch) -> None:
+        self._batch = batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        large, small = {}, {}
+        for name, value in vars(self._batch).items():
+            if name.endswith("_views"):
+                large[name] = value
+            else:
+                small[name] = None if value is None else value.numpy()
+        return _unpacked, (large, small)
+
+
+def _unpacked(large: dict[str, Tensor], small: dict[str, NDArray[Any] | None]) -> ViewBatch:
+    tensors = {
+        name: None if value is None else torch.from_numpy(value) for name, value in small.items()
+    }
+    return ViewBatch(**large, **tensors)  # type: ignore[arg-type]
+
+
+class _Cuts(Dataset[Any]):
+    """What a batch of encoded images is cut into, under the batch itself as its index."""
+
+    def __init__(self, cutter: ViewCutter) -> None:
+        self._cutter = cutter
+
+    def __getitem__(self, errand: _Errand) -> "_Parcel | _Failure":
+        try:
+            return _Parcel(self._cutter(errand.encoded, errand.epoch))
+        except PoiseError as error:
+            return _Failure(str(error))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

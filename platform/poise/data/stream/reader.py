@@ -1,0 +1,81 @@
+"""What a training worker reads at each step of the plan, in its own process or in a Ray Data task.
+
+In: a recipe and a place among the workers. Out: the encoded images of any step. Next: ``stream``
+cuts views from them. Nothing here needs PyTorch, which takes seconds to import: the tasks that
+read are many.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import pyarrow as pa
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.stream.image_rows import encoded_row, failure_row
+from poise.data.stream.plan import Plan
+
+Work = tuple[int, EncodedBatch]
+"""The epoch of a step, and its encoded images."""
+
+Address = tuple[str, int, int]
+"""What a Ray task opens a reader with, in its own process."""
+
+
+class Reader:
+    """One worker's images of any step."""
+
+    def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
+        self.recipe, self.rank, self.world_size = recipe, rank, world_size
+        self._dataset = ImageDataset.open(recipe.data.dataset)
+        self.plan = Plan.of(recipe, self._dataset)
+
+    def read(self, step: int) -> Work:
+        """The epoch of a step, and this worker's encoded images of it."""
+        ids = self.plan.worker_ids(step, self.rank, self.world_size)
+        return self.plan.epoch(step), self._dataset.read(ids)
+
+    @property
+    def mean_bytes(self) -> float:
+        """Average bytes of an encoded image."""
+        return self._dataset.mean_bytes
+
+    @property
+    def address(self) -> Address:
+        """What a Ray task opens this reader with, in its own process."""
+        return self.recipe.model_dump_json(), self.rank, self.world_size
+
+
+@lru_cache(maxsize=1)  # a process serves one task after another, and keeps the row groups it read
+def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
+    return Reader(Recipe.model_validate_json(recipe_json), rank, world_size)
+
+
+def encoded_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
+    """A Ray Data map: pieces of the plan in, this worker's encoded images out, a row a step."""
+    return rows_of(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
+
+
+def rows_of(
+    pieces: pa.Table, address: Address, row: Callable[[Reader, int], pa.Table]
+) -> Iterator[pa.Table]:
+    """A row for each step of the pieces, or one that tells what a person can put right."""
+    try:
+        reader = _opened(*address)
+        for step in steps_of(pieces):
+            yield row(reader, step)
+    except PoiseError as error:  # Ray would bury its one line in a traceback
+        yield failure_row(str(error))
+
+
+def one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
+    """A Ray Data map: pieces of the plan in, pieces of one step out."""
+    for step in steps_of(pieces):
+        yield pa.table({"start": [step], "stop": [step + 1]})
+
+
+def steps_of(pieces: pa.Table) -> Iterator[int]:
+    """The steps of pieces of the plan."""
+    for piece in pieces.to_pylist():
+        yield from range(piece["start"], piece["stop"])

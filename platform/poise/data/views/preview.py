@@ -1,0 +1,127 @@
+"""A picture of what the model sees: images beside the views cut from them.
+
+In: a prepared dataset and a ``ViewsConfig``. Out: a PNG for a person, with a row for each image.
+The views go through the same cutter and photometry as in training, and are de-normalised only to
+be shown.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poise.config.errors import PoiseError
+from poise.config.views import ViewsConfig
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.manifest import Manifest
+from poise.data.views.cutter import ViewCutter
+from poise.data.views.decode import decode_rgb
+from poise.data.views.photometry import Photometry, normalization
+
+_CELL_INCHES = 1.15
+_DOTS_PER_INCH = 120
+_LONGEST_LABEL = 22
+
+Picture = NDArray[np.float32] | NDArray[np.uint8]  # [H, W, 3]; floats are in [0, 1]
+
+
+def draw_preview(
+    dataset: str | Path, views: ViewsConfig, output: str | Path, num_images: int = 8, seed: int = 0
+) -> Path:
+    """Draws random images of a dataset with their views of the first epoch.
+
+    Args:
+        dataset: folder of a prepared dataset.
+        views: which views to cut.
+        output: the PNG to write.
+        num_images: rows; fewer where the dataset is smaller.
+        seed: of the choice of images, and of the views: a run with this seed sees these.
+
+    Returns:
+        Where the picture is.
+
+    Raises:
+        PoiseError: there is no such dataset, or the picture cannot be written.
+    """
+    opened = ImageDataset.open(dataset)
+    count = min(num_images, len(opened))
+    chosen = np.random.default_rng(seed).choice(len(opened), count, replace=False)
+    encoded = opened.read(np.sort(chosen).astype(np.int64))
+    shown = _views(encoded, views, opened.manifest, seed)
+    figure = _figure(encoded, shown, opened.manifest)
+    path = Path(output)
+    try:
+        figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
+    except OSError as error:
+        raise PoiseError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def _views(
+    encoded: EncodedBatch, config: ViewsConfig, manifest: Manifest, seed: int
+) -> dict[str, Tensor]:
+    """Column title → views as shown, float32 [B, 3, H, W] in [0, 1]."""
+    mean, std = normalization(config, manifest)
+    photometry = Photometry(config, mean, std)
+    batch = ViewCutter(config, seed)(encoded, epoch=0)
+    channel_mean, channel_std = (torch.tensor(value).view(3, 1, 1) for value in (mean, std))
+    shown: dict[str, Tensor] = {}
+    for kind, views, parameters in (
+        ("global", batch.global_views, batch.global_photometry),
+        ("local", batch.local_views, batch.local_photometry),
+    ):
+        if not len(views):
+            continue
+        for number, view in enumerate(photometry(views, parameters), start=1):
+            title = f"{kind} {number}\n{view.shape[-1]} px"
+            shown[title] = (view.float().cpu() * channel_std + channel_mean).clamp(0, 1)
+    return shown
+
+
+def _figure(encoded: EncodedBatch, views: dict[str, Tensor], manifest: Manifest) -> Figure:
+    rows, columns = len(encoded), 1 + len(views)
+    figure = Figure(
+        figsize=(_CELL_INCHES * (columns + 1.2), _CELL_INCHES * rows + 0.9), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{manifest.name}: images, and their views as the model sees them", fontsize=9)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for row in range(rows):
+        image = np.asarray(decode_rgb(encoded.images[row]))
+        _show(grid[row, 0], image)
+        grid[row, 0].set_ylabel(
+            _row_label(encoded, row, manifest), rotation=0, ha="right", va="center", fontsize=7
+        )
+        for column, view in enumerate(views.values(), start=1):
+            _show(grid[row, column], view[row].permute(1, 2, 0).numpy())
+    for axes, title in zip(grid[0], ("image\nas stored", *views), strict=True):
+        axes.set_title(title, fontsize=7)
+    return figure
+
+
+def _show(axes: Axes, picture: Picture) -> None:
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    above, left = (side - height) // 2, (side - width) // 2
+    margins = ((above, side - height - above), (left, side - width - left), (0, 0))
+    white = 255 if picture.dtype == np.uint8 else 1
+    smooth = side * 1.5 > _CELL_INCHES * _DOTS_PER_INCH
+    square = np.pad(picture, margins, constant_values=white)
+    axes.imshow(square, interpolation="antialiased" if smooth else "nearest")
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _row_label(encoded: EncodedBatch, row: int, manifest: Manifest) -> str:
+    label = int(encoded.labels[row])
+    known = 0 <= label < len(manifest.classes)
+    name = manifest.classes[label] if known else "no label"
+    if len(name) > _LONGEST_LABEL:
+        name = name[: _LONGEST_LABEL - 1] + "…"
+    return f"{name}\nsample {encoded.sample_ids[row]}"

@@ -1,0 +1,1 @@
+"""The verdict on a run's history of metrics."""

@@ -1,0 +1,83 @@
+"""Whether something holds for long enough to be called a state of the run.
+
+In: what logged steps look like. Out: the stretch at the end that is alike, and doubts about it.
+Next: ``poise.diagnostics.judge.teacher`` and ``poise.diagnostics.judge.reconstruction``.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, pvariance
+from typing import TypeVar
+
+from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
+
+History = Sequence[tuple[int, Mapping[str, float]]]
+
+PointT = TypeVar("PointT")
+
+
+def stretch_at_end(
+    points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Thresholds
+) -> Sequence[PointT]:
+    """The longest end of ``points`` for which ``holds`` is true, but for single ones within."""
+    start, contrary = len(points), 0
+    for index in reversed(range(len(points))):
+        length = len(points) - index
+        if holds(points[index]):
+            if contrary <= limits.contrary_share * length:
+                start = index
+        else:
+            contrary += 1
+            if contrary > limits.contrary_share * len(points):
+                break
+    return points[start:]
+
+
+def why_too_short(
+    kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Thresholds
+) -> str | None:
+    """Why a state that was seen at these last steps cannot be called lasting, or none if it can."""
+    if len(steps) < needed:
+        return (
+            f"too few logged steps to tell: it looks {kind} at the last {len(steps)} (from step "
+            f"{steps[0]} on), and a verdict needs {needed} alike"
+        )
+    asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
+    if steps[-1] - steps[0] < asked:
+        return (
+            f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
+            f"{asked:.0f} steps of it"
+        )
+    partial = kind is VerdictKind.PARTIAL_PROTOTYPES
+    share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
+    if kind is not VerdictKind.HEALTHY and steps[-1] - steps[0] < share * planned_steps:
+        return (
+            f"it looks {kind} since step {steps[0]}, and a verdict needs {share:.0%} of the "
+            f"{planned_steps} planned steps"
+        )
+    return None
+
+
+def is_rising(values: Sequence[float], none: float, limits: Thresholds) -> bool:
+    """Whether the last third of the values is well above the first; ``none`` sets the scale."""
+    before, now = map(mean, _ends(values))
+    return now > limits.rising_factor * before and now > limits.noise_share * none
+
+
+def sure_gain(values: Sequence[float]) -> float:
+    """By how much the last third is above the first, at least: less two standard errors."""
+    before, now = _ends(values)
+    error = math.sqrt((pvariance(before) + pvariance(now)) / len(now))
+    return mean(now) - mean(before) - 2 * error
+
+
+def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """The first and the last third."""
+    third = max(len(values) // 3, 1)
+    return values[:third], values[-third:]
+
+
+def undecided(evidence: str) -> Verdict:
+    """No verdict yet, and why."""
+    return Verdict(VerdictKind.UNDECIDED, None, evidence, advice.UNDECIDED)

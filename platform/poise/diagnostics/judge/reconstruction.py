@@ -1,0 +1,103 @@
+"""The verdict on a decoder of hidden patches, from how much of them it explains.
+
+In: logged steps and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.judge.judge``.
+
+How it decides. A decoder that predicts the mean explains none of the variance of hidden patches,
+*persistently and up to the end*. Every run begins so: one that has never explained anything is
+given half its planned steps, and as long as its share goes on rising, be it from far below 0:
+untrained predictions are worse than the mean, and a slow start leaves them so for long.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.persistence import (
+    History,
+    is_rising,
+    stretch_at_end,
+    sure_gain,
+    undecided,
+    why_too_short,
+)
+from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One logged step's decoder."""
+
+    step: int
+    explained: float
+    """Share of the variance of hidden patches; below 0 for predictions worse than the mean."""
+
+    spread: float
+    """Standard deviation of predictions across patches, over that of the targets."""
+
+
+def judge_reconstruction(history: History, total_steps: int | None, limits: Thresholds) -> Verdict:
+    """The verdict on a run's decoder; arguments as of ``judge``."""
+    points = _read_points(history)
+    if not points:
+        return undecided("no loss over that of the mean patch was logged")
+
+    def explains(point: _Point) -> bool:
+        return point.explained >= limits.nothing_explained_share
+
+    learns = explains(points[-1])
+    kind = VerdictKind.HEALTHY if learns else VerdictKind.PREDICTS_MEAN
+    tail = stretch_at_end(points, lambda point: explains(point) is learns, limits)
+    unmoved = not learns and sum(map(explains, points)) < limits.min_observations
+    needed = limits.min_observations_from_start if unmoved else limits.min_observations
+    planned_steps = total_steps or points[-1].step
+    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
+    if doubt is None and unmoved:
+        doubt = _why_it_may_begin(tail, planned_steps, limits)
+    if doubt:
+        return undecided(doubt)
+    if learns:
+        return Verdict(kind, None, _healthy_evidence(tail), "")
+    return Verdict(kind, tail[0].step, _mean_evidence(tail), advice.PREDICTS_MEAN)
+
+
+def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Thresholds) -> str | None:
+    step = tail[-1].step
+    given = math.ceil(limits.min_share_of_plan * planned_steps)
+    if step < given:
+        return f"the decoder explains nothing yet at step {step}; it is given until step {given}"
+    # From the middle on: at first, untrained predictions are worse than the mean.
+    late = [point.explained for point in tail[len(tail) // 3 :]]
+    rising = is_rising(late, limits.nothing_explained_share, limits)
+    if rising or sure_gain(late) > limits.nothing_explained_share:
+        return f"what the decoder explains is still rising at step {step}"
+    return None
+
+
+def _read_points(history: History) -> list[_Point]:
+    return [
+        _Point(
+            step=step,
+            explained=1 - metrics["loss/over_mean_patch"],
+            spread=metrics["prediction/std_over_target"],
+        )
+        for step, metrics in history
+        if "loss/over_mean_patch" in metrics and "prediction/std_over_target" in metrics
+    ]
+
+
+def _healthy_evidence(tail: Sequence[_Point]) -> str:
+    last = tail[-1]
+    return (
+        f"the decoder explains {last.explained:.1%} of the variance of hidden patches at step "
+        f"{last.step} and has explained some since step {tail[0].step}"
+    )
+
+
+def _mean_evidence(tail: Sequence[_Point]) -> str:
+    most, widest = max(p.explained for p in tail), max(p.spread for p in tail)
+    return (
+        f"since step {tail[0].step} the decoder does no better than the mean patch everywhere: it "
+        f"explains at most {max(most, 0):.2%} of the variance of hidden patches, and its "
+        f"predictions spread at most {widest:.1%} as widely as the patches do"
+    )

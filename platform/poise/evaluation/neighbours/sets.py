@@ -1,0 +1,138 @@
+"""The two labelled sets of a probe without training, checked before any work is done.
+
+In: folders of prepared datasets. Out: their images, then their features side by side. Next:
+``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``, by way of
+``poise.evaluation.during_training`` or the command line.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
+from poise.data.manifest import Manifest
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.features import features_of
+from poise.evaluation.reading.images import EvaluationImages
+
+
+@dataclass(frozen=True)
+class KnnFeatures:
+    """What ``knn_probe`` and ``ridge_probe`` take. Images without a label are left out."""
+
+    bank_features: Tensor  # [m, D]
+    bank_labels: Tensor  # int64 [m]
+    query_features: Tensor  # [n, D]
+    query_labels: Tensor  # int64 [n]
+    num_classes: int
+    own_rows: Tensor | None  # int64 [n], the bank row that is the query itself, -1 for none
+
+
+@dataclass(frozen=True)
+class KnnSets:
+    """The images of the bank and of the queries.
+
+    ``shared`` says that both are of one dataset. Then no query may find itself: its own image
+    does not vote (leave-one-out).
+    """
+
+    bank: EvaluationImages
+    queries: EvaluationImages
+    num_classes: int
+    shared: bool
+
+    @property
+    def num_images(self) -> int:
+        """Images that ``features`` goes through."""
+        return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
+
+    def features(self, backbone: nn.Module, bench: Bench) -> KnnFeatures:
+        """Both sets' features; one pass where bank and queries are the same images."""
+        bank = _labelled(self.bank, *features_of(backbone, self.bank, bench))
+        queries = bank
+        if self.queries is not self.bank:
+            queries = _labelled(self.queries, *features_of(backbone, self.queries, bench))
+        own_rows = _rows_of(queries.sample_ids, bank.sample_ids) if self.shared else None
+        return KnnFeatures(
+            bank.features, bank.labels, queries.features, queries.labels, self.num_classes, own_rows
+        )
+
+
+def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Manifest]:
+    """The manifests of two datasets that can serve a k-NN probe.
+
+    Raises:
+        PoiseError: one is not prepared or has no labels, or their classes differ.
+    """
+    manifests = Manifest.read(queries), Manifest.read(bank)
+    for folder, manifest in zip((queries, bank), manifests, strict=True):
+        check_labelled(folder, manifest, "k-NN compares labels")
+    if manifests[0].classes != manifests[1].classes:
+        raise PoiseError(
+            f"{queries} has {describe_classes(manifests[0])} but the bank {bank} has "
+            f"{describe_classes(manifests[1])}; k-NN needs the same classes in the same order"
+        )
+    return manifests
+
+
+def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
+    """Raises PoiseError where a dataset has no labels, with the reason why they are needed."""
+    if not manifest.classes:
+        raise PoiseError(
+            f"{folder}: has no labels, and {why}; "
+            "prepare it from a folder of class folders, or choose another dataset"
+        )
+
+
+def open_knn_sets(
+    queries: str | Path,
+    bank: str | Path,
+    image_px: int,
+    max_queries: int | None = None,
+    max_bank: int | None = None,
+    seed: int = 0,
+) -> KnnSets:
+    """Opens and checks both datasets; the limits choose images by ``seed``.
+
+    Raises:
+        PoiseError: as ``check_knn_sets``.
+    """
+    query_manifest, bank_manifest = check_knn_sets(queries, bank)
+    bank_images = EvaluationImages(ImageDataset.open(bank), image_px, max_bank, seed)
+    query_images = EvaluationImages(ImageDataset.open(queries), image_px, max_queries, seed)
+    shared = query_manifest.fingerprint == bank_manifest.fingerprint
+    if shared and np.array_equal(bank_images.sample_ids, query_images.sample_ids):
+        query_images = bank_images
+    return KnnSets(bank_images, query_images, len(bank_manifest.classes), shared)
+
+
+class _Labelled(NamedTuple):
+    features: Tensor
+    labels: Tensor
+    sample_ids: NDArray[np.int64]
+
+
+def _labelled(images: EvaluationImages, features: Tensor, labels: Tensor) -> _Labelled:
+    known = labels >= 0
+    if not known.any():
+        raise PoiseError(f"{images.folder}: none of its images has a label, and k-NN needs them")
+    sample_ids = images.sample_ids[known.numpy()]
+    return _Labelled(features[known.to(features.device)], labels[known], sample_ids)
+
+
+def _rows_of(sample_ids: NDArray[np.int64], bank_ids: NDArray[np.int64]) -> Tensor:
+    rows = np.minimum(np.searchsorted(bank_ids, sample_ids), len(bank_ids) - 1)
+    return torch.from_numpy(np.where(bank_ids[rows] == sample_ids, rows, -1))
+
+
+def describe_classes(manifest: Manifest) -> str:
+    """How many there are, and the first of them."""
+    shown = ", ".join(manifest.classes[:3])
+    more = ", …" if len(manifest.classes) > 3 else ""
+    return f"{len(manifest.classes)} classes ({shown}{more})"

@@ -1,0 +1,67 @@
+"""From images to the features that probes read.
+
+In: a backbone and images. Out: features and labels. Next: ``poise.evaluation.neighbours.knn``.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.passes import image_pass
+from poise.models.readout import Readout, check_feature, default_feature
+
+
+def features_of(
+    backbone: nn.Module, images: EvaluationImages, bench: Bench
+) -> tuple[Tensor, Tensor]:
+    """The backbone's features of whole images, in evaluation mode.
+
+    Args:
+        backbone: on the bench's device; its modules get their modes back afterwards.
+        images: what to look at.
+        bench: where and how they are read.
+
+    Returns:
+        features float32 [n, D] on the device and labels int64 [n] (-1 unknown), by sample id.
+    """
+    found, all_labels = [], []
+    for outputs, labels in image_pass(_Features(backbone), images, bench):
+        found.append(outputs["features"].float())
+        all_labels.append(labels)
+    return torch.cat(found), torch.cat(all_labels)
+
+
+def one_feature(backbone: nn.Module, name: str, image_px: int) -> nn.Module:
+    """A module that gives one feature [B, D] of images [B, 3, h, w], as ``features_of`` takes.
+
+    Raises:
+        PoiseError: the backbone has no such feature, or it is one that must learn first.
+    """
+    check_feature(backbone, name, image_px)
+    if name == "abmilp":
+        raise PoiseError(f"features={name}: a pooling that learns; use poise evaluate attentive")
+    return backbone if name == default_feature(backbone) else _OneFeature(backbone, name, image_px)
+
+
+class _OneFeature(nn.Module):
+    def __init__(self, backbone: nn.Module, name: str, image_px: int) -> None:
+        super().__init__()
+        self.name = name
+        self.readout = Readout(backbone, (name,), image_px)
+
+    def forward(self, images: Tensor) -> Tensor:
+        feature: Tensor = self.readout(images)[self.name]
+        return feature
+
+
+class _Features(nn.Module):
+    """A backbone whose features have a name."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"features": self.backbone(images)}

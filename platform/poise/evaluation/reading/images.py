@@ -1,0 +1,170 @@
+"""The images that a probe sees, prepared as published.
+
+In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
+``poise.evaluation.reading.passes``.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.views.decode import BadImageError, decode_rgb
+
+CACHE_BYTES = 2**30
+"""Sets that are smaller than this when prepared stay in memory."""
+
+Batch = tuple[Tensor, Tensor]
+"""Images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown)."""
+
+ResultT = TypeVar("ResultT")
+
+_SHORTER_SIDE = 256 / 224  # of the published evaluation: resize to 256, crop 224
+_MAX_DECODING_THREADS = 8
+
+
+class EvaluationImages:
+    """A deterministic choice of a dataset's images, each as the published evaluation sees it.
+
+    Small sets are decoded once and kept: a probe that watches training sees the same images at
+    every epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        image_px: int,
+        limit: int | None = None,
+        seed: int = 0,
+        cache_bytes: int = CACHE_BYTES,
+        sample_ids: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Chooses the images; reads none yet.
+
+        Args:
+            dataset: where they are.
+            image_px: side of the prepared images.
+            limit: most images to take; none takes all.
+            seed: of the choice.
+            cache_bytes: prepared sets up to this size are kept.
+            sample_ids: the images themselves, ascending, in place of a choice.
+        """
+        self.image_px = image_px
+        self.folder = dataset.folder
+        chosen = choose_samples(len(dataset), limit, seed)
+        self.sample_ids = chosen if sample_ids is None else sample_ids
+        self._dataset = dataset
+        self._keeps = len(self) * 3 * image_px**2 <= cache_bytes
+        self._kept: list[Batch] = []
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
+        """Those of the images at ``positions``, ascending; they are not kept."""
+        return EvaluationImages(
+            self._dataset, self.image_px, cache_bytes=0, sample_ids=self.sample_ids[positions]
+        )
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields images and labels by sample id, decoded ahead in a few threads.
+
+        The first pass decides the batch size of a set that is kept.
+        """
+        return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
+
+    def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
+        """Yields for each batch what prepares it, to be called once, in any thread."""
+        if self._kept:
+            yield from (partial(self._kept.__getitem__, index) for index in range(len(self._kept)))
+            return
+        starts = range(0, len(self), batch_size)
+        kept: dict[int, Batch] = {}
+
+        def prepare(start: int, encoded: EncodedBatch) -> Batch:
+            batch = self._prepare(encoded)
+            if self._keeps:
+                kept[start] = batch
+                if len(kept) == len(starts):
+                    self._kept = [kept[start] for start in starts]
+            return batch
+
+        for start in starts:
+            encoded = self._dataset.read(self.sample_ids[start : start + batch_size])
+            yield partial(prepare, start, encoded)
+
+    def _prepare(self, encoded: EncodedBatch) -> Batch:
+        out = np.empty((len(encoded), self.image_px, self.image_px, 3), dtype=np.uint8)
+        for index, data in enumerate(encoded.images):
+            try:
+                out[index] = np.asarray(resize_and_crop(decode_rgb(data), self.image_px))
+            except BadImageError as error:
+                raise PoiseError(
+                    f"{self.folder}: sample {encoded.sample_ids[index]} cannot be decoded: "
+                    f"{error}; run `poise data prepare` again"
+                ) from None
+        return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
+
+
+def num_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_threads(
+    pieces: Iterable[Callable[[], ResultT]],
+    num_threads: int,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[ResultT]:
+    """The pieces' results in order, worked on by threads a little ahead of who asks.
+
+    Pieces are taken from their iterator here, one at a time.
+    """
+    waiting: deque[Future[ResultT]] = deque()
+    with ThreadPoolExecutor(num_threads, initializer=initializer) as pool:
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(piece))
+                if len(waiting) > 2 * num_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                result = waiting.popleft().result()
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:
+    """At most ``limit`` of the ids 0 … num_samples − 1, drawn without repeats, ascending."""
+    if limit is None or limit >= num_samples:
+        return np.arange(num_samples, dtype=np.int64)
+    drawn = np.random.default_rng(seed).choice(num_samples, limit, replace=False, shuffle=False)
+    return np.sort(drawn).astype(np.int64)
+
+
+def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
+    """The published evaluation's view: shorter side to px·256/224, bicubic; centre px squared."""
+    shorter = round(image_px * _SHORTER_SIDE)
+    scale = shorter / min(image.size)
+    # Truncated, not rounded, and halves to even below: as torchvision does.
+    width, height = (
+        shorter if side == min(image.size) else int(shorter * side / min(image.size))
+        for side in image.size
+    )
+    if scale != 1:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - image_px) / 2), round((height - image_px) / 2)
+    return image.crop((left, top, left + image_px, top + image_px))

@@ -1,0 +1,279 @@
+"""Where tokens look: the attention statistics of Beyond [cls] (arXiv 2412.03215), streamed.
+
+In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head,
+and the lengths of tokens per block.
+Next: ``poise.evaluation.tokens.files`` and ``attention_pictures``, by way of
+``poise evaluate attention``.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.evaluation.reading.bench import Normalization, evaluation_mode, no_progress, normalized
+from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.tokens.norms import TokenNorms
+from poise.models.backbone import has_class_token
+from poise.models.block_traces import BlockTrace, trace
+from poise.models.pooling import EPSILON, patch_entropy
+
+PROTOCOL: Final = "attention/beyond-cls-v1"
+
+_READ_IMAGES = 64  # decoded at once
+_ATTENTION_BYTES = 2**26  # of one block's attention in memory; more is no faster
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic of one block, over images."""
+
+    mean: float
+    """Over images and heads, as published."""
+
+    standard_error: float | None
+    """Of ``mean`` over images, whose heads are averaged first; none for a single image."""
+
+    head_means: tuple[float, ...]
+    """Over images, one per head; empty for what heads make together (magnitudes)."""
+
+    head_standard_errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class AttentionReport:
+    """Everything that must stand beside attention statistics."""
+
+    protocol: str
+    dataset: str
+    num_images: int
+    image_px: int
+    num_patches: int
+    """N: an entropy is ln N at most."""
+
+    num_registers: int
+    num_heads: int
+    has_class_token: bool
+    blocks: tuple[Mapping[str, Statistic], ...]
+    """From the first block to the last, by the names that ``attention_statistics`` gives."""
+
+    norms: tuple[Mapping[str, float], ...]
+    """Lengths of tokens as each block leaves them, by the names that ``norm_statistics`` gives."""
+
+    num_norm_images: int
+    """That these are of, evenly spread over the others."""
+
+
+def report_attention(
+    backbone: nn.Module,
+    images: EvaluationImages,
+    normalization: Normalization,
+    device: torch.device,
+    on_images: Callable[[int], None] = no_progress,
+) -> AttentionReport:
+    """Measures a backbone's attention in one pass. Memory does not grow with the images.
+
+    Args:
+        backbone: a ``VitBackbone`` on ``device``; its modules get their modes back afterwards.
+        images: what to look at.
+        normalization: channel mean and std that the backbone was trained with.
+        device: where to compute.
+        on_images: is told after each batch how many images it had.
+
+    Raises:
+        UntraceableError: the backbone has no attention that could be measured.
+        PoiseError: there are no images.
+    """
+    if len(images) == 0:
+        raise PoiseError(f"{images.folder}: has no images, so there is no attention to measure")
+    num_prefix = int(getattr(backbone, "num_prefix_tokens", 0))
+    with_class = has_class_token(backbone)
+    running = RunningStatistics(num_prefix, with_class)
+    norms = TokenNorms(len(images), num_prefix, with_class)
+    with evaluation_mode(backbone):
+        for batch, _ in images.batches(_READ_IMAGES):
+            for part in _parts(batch, running):
+                for step in trace(backbone, normalized(part.to(device), normalization)):
+                    running.add(step)
+                    norms.add(step)
+                    del step  # before the next block's attention is made
+                on_images(len(part))
+    return AttentionReport(
+        protocol=PROTOCOL,
+        dataset=str(images.folder),
+        num_images=len(images),
+        image_px=images.image_px,
+        num_patches=running.num_patches,
+        num_registers=num_prefix - int(with_class),
+        num_heads=running.num_heads,
+        has_class_token=with_class,
+        blocks=running.blocks(),
+        norms=norms.blocks(),
+        num_norm_images=norms.num_images,
+    )
+
+
+def attention_statistics(
+    attention: Tensor, num_prefix_tokens: int, with_class_token: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """The statistics of one block's attention, per image and head.
+
+    As published: ``cls`` is token 0, ``pos`` the mean over patches, and an entropy is of attention
+    over patches alone, renormalised, in nats. ``…_adj_for_cls`` is relative to the token's mass
+    on patches. Added: a token's mass on all patches and on the registers, and entropies over ln N.
+
+    Registers are neither [cls] nor patches: they are left out of every mean over patches and of
+    every entropy, and have their own masses. Those of a row, on [cls], registers and patches, add
+    up to 1. The published statistics know no registers and agree where there are none. Without
+    [cls], what concerns it is left out.
+
+    Healthy, by method: [cls] of joint-embedding models (DINO) is selective, its entropy well below
+    ln N in late blocks; [cls] of masked models looks mostly at itself and their patches nearly
+    uniformly, entropy over ln N near 1. All tokens uniform in every block: attention is dead.
+
+    Args:
+        attention: after softmax, [B, heads, T, T].
+        num_prefix_tokens: tokens before the patches, [cls] first.
+        with_class_token: token 0 is [cls].
+
+    Yields:
+        Name and values [B, heads].
+    """
+    to_patches = attention[..., num_prefix_tokens:]
+    mass = to_patches.sum(dim=-1)  # [B, heads, T]
+    itself = attention.diagonal(dim1=-2, dim2=-1)
+    relative = itself / (mass + EPSILON)
+    for name, values in _by_token(attention, mass, num_prefix_tokens, with_class_token):
+        if with_class_token:
+            yield f"cls_{name}", values[:, :, 0]
+        yield f"pos_{name}", values[:, :, num_prefix_tokens:].mean(dim=2)
+    if with_class_token:
+        yield "cls_pos_attention", to_patches[:, :, 0].mean(dim=2)
+        yield "cls_cls_attention_adj_for_cls", relative[:, :, 0]
+    yield "pos_self_attention", itself[:, :, num_prefix_tokens:].mean(dim=2)
+    yield "pos_self_attention_adj_for_cls", relative[:, :, num_prefix_tokens:].mean(dim=2)
+
+
+def magnitude_statistics(
+    step: BlockTrace, num_prefix_tokens: int, with_class_token: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """How much attention adds to a token: its branch's length over that of the block's input.
+
+    Near 0: the block leaves the token as it is. Above 1: it replaces it.
+
+    Yields:
+        ``cls_magnitude`` and ``pos_magnitude`` (mean over patches of each one's ratio), [B].
+    """
+    lengths = step.inputs.float().norm(dim=-1)
+    ratio = step.branch.float().norm(dim=-1) / (lengths + EPSILON)  # [B, T]
+    if with_class_token:
+        yield "cls_magnitude", ratio[:, 0]
+    yield "pos_magnitude", ratio[:, num_prefix_tokens:].mean(dim=1)
+
+
+@dataclass
+class RunningMean:
+    """Mean and standard error of rows that arrive in batches (Chan, Golub and LeVeque, 1979)."""
+
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    """Sum of squared distances from the mean."""
+
+    def add(self, rows: Tensor) -> None:
+        """Takes rows [B, …] into account."""
+        rows = rows.double()
+        total = self.count + len(rows)
+        mean = rows.mean(dim=0)
+        gap = mean - self.mean
+        self.squares = (
+            self.squares
+            + (rows - mean).square().sum(dim=0)
+            + gap.square() * (self.count * len(rows) / total)
+        )
+        self.mean = self.mean + gap * (len(rows) / total)
+        self.count = total
+
+    def standard_error(self) -> Tensor | None:
+        """Of the mean; none for a single row."""
+        if self.count < 2:
+            return None
+        return (self.squares / (self.count - 1) / self.count).sqrt()
+
+
+class RunningStatistics:
+    """Every statistic's running mean, per block and head: what a pass over images keeps."""
+
+    def __init__(self, num_prefix_tokens: int, with_class_token: bool) -> None:
+        """Starts without images.
+
+        Args:
+            num_prefix_tokens: tokens before the patches, [cls] first.
+            with_class_token: token 0 is [cls].
+        """
+        self.num_patches = 0
+        self.num_heads = 0
+        self.means: dict[tuple[int, str], RunningMean] = {}
+        self._tokens = (num_prefix_tokens, with_class_token)
+
+    @property
+    def batch_size(self) -> int:
+        """Images at once that keep one block's attention small; 1 until a block was seen."""
+        bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
+        return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
+
+    def add(self, step: BlockTrace) -> None:
+        """Takes one block's work on a batch into account."""
+        _, self.num_heads, num_tokens, _ = step.attention.shape
+        self.num_patches = num_tokens - self._tokens[0]
+        for name, values in attention_statistics(step.attention, *self._tokens):
+            # The first column is the image's own mean over heads: heads of an image vary together.
+            self._add(step.index, name, torch.cat([values.mean(1, keepdim=True), values], dim=1))
+        for name, values in magnitude_statistics(step, *self._tokens):
+            self._add(step.index, name, values.unsqueeze(1))
+
+    def blocks(self) -> tuple[dict[str, Statistic], ...]:
+        """The statistics so far, by block."""
+        found: dict[int, dict[str, Statistic]] = {}
+        for (index, name), running in self.means.items():
+            found.setdefault(index, {})[name] = _statistic(running)
+        return tuple(found[index] for index in sorted(found))
+
+    def _add(self, index: int, name: str, rows: Tensor) -> None:
+        self.means.setdefault((index, name), RunningMean()).add(rows)
+
+
+def _by_token(
+    attention: Tensor, mass: Tensor, num_prefix_tokens: int, with_class_token: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """What is told alike of [cls] and of patches: name and values of every token [B, heads, T]."""
+    if with_class_token:
+        yield "cls_attention", attention[..., 0]
+    registers = slice(int(with_class_token), num_prefix_tokens)
+    if registers.start < registers.stop:
+        yield "register_mass", attention[..., registers].sum(dim=-1)
+    yield "pos_mass", mass
+    to_patches = attention[..., num_prefix_tokens:]
+    entropy = patch_entropy(to_patches)
+    yield "pos_entropy", entropy
+    if to_patches.shape[-1] > 1:
+        yield "pos_entropy_over_ln_n", entropy / math.log(to_patches.shape[-1])
+
+
+def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
+    """Images in the sizes that ``running`` asks for, which it knows after the first."""
+    while len(images):
+        size = running.batch_size
+        yield images[:size]
+        images = images[size:]
+
+
+def _statistic(running: RunningMean) -> Statistic:
+    means = running.mean.tolist()
+    errors = running.standard_error()
+    spread = [None] * len(means) if errors is None else errors.tolist()
+    return Statistic(means[0], spread[0], tuple(means[1:]), tuple(spread[1:]))

@@ -1,0 +1,111 @@
+"""Pictures for people: what the backbone attends to, and how runs went.
+
+In: a backbone and some images; histories of metrics. Out: PNG files. Next: ``poise.tracking``
+keeps them as artifacts.
+
+Figures are made without pyplot: no global state, no display, safe in any thread.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
+from poise.models.backbone import has_class_token
+from poise.models.block_traces import trace
+
+History = Sequence[tuple[int, Mapping[str, float]]]
+
+
+def draw_attention(
+    path: str | Path,
+    backbone: nn.Module,
+    images: Tensor,
+    normalization: Normalization,
+    device: torch.device,
+) -> None:
+    """Writes what the last block's [cls] attends to, one image per row; without one, the patches.
+
+    The columns are the image, each head's map over the patches with the share of attention that
+    patches, [cls] itself and registers get, and the mean over heads; then what each register
+    attends to, mean over heads. Every map has its own scale, from 0 to its maximum.
+
+    Args:
+        path: of the PNG.
+        backbone: a transformer of ``poise.models.backbone``.
+        images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
+        normalization: channel mean and std.
+        device: where the backbone is.
+
+    Raises:
+        PoiseError: the backbone has no attention to show.
+    """
+    attention = _attention(backbone, images, normalization, device)
+    num_prefix = int(getattr(backbone, "num_prefix_tokens", 0))
+    num_registers = num_prefix - has_class_token(backbone)
+    rows = [
+        [
+            ("image", image.permute(1, 2, 0)),
+            *_maps(weights, num_prefix, num_registers, tuple(image.shape[1:])),
+        ]
+        for image, weights in zip(images, attention, strict=True)
+    ]
+    figure = Figure(figsize=(1.6 * len(rows[0]), 1.85 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for row, cells in zip(axes, rows, strict=True):
+        for axis, (title, picture) in zip(row, cells, strict=True):
+            axis.imshow(picture.numpy(), **({} if title == "image" else {"vmin": 0}))
+            axis.set_title(title, fontsize=7)
+            axis.set_axis_off()
+    figure.savefig(path, dpi=110)
+
+
+def _attention(
+    backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
+) -> Tensor:
+    with evaluation_mode(backbone):
+        (block,) = trace(backbone, normalized(images.to(device), normalization), first=-1)
+    return block.attention.cpu()  # [n, heads, T, T]
+
+
+def _maps(
+    weights: Tensor, num_prefix: int, num_registers: int, size: tuple[int, ...]
+) -> list[tuple[str, Tensor]]:
+    """Titled maps [H, W] of one image's attention [heads, T, T]."""
+    first_register = num_prefix - num_registers
+    maps = []
+    if first_register:  # behind [cls]
+        maps += _maps_of_heads(weights[:, 0], num_prefix, size)
+    else:
+        mean = weights[:, num_prefix:].mean(dim=(0, 1))
+        maps.append(("mean patch\n(mean of heads)", _as_map(mean[num_prefix:], size)))
+    for register in range(num_registers):
+        row = weights[:, first_register + register].mean(0)[num_prefix:]
+        maps.append((f"register {register + 1}\n(mean of heads)", _as_map(row, size)))
+    return maps
+
+
+def _maps_of_heads(
+    from_cls: Tensor, num_prefix: int, size: tuple[int, ...]
+) -> list[tuple[str, Tensor]]:
+    """What [cls] attends to, [heads, T], in each head and in their mean."""
+    maps = []
+    for head, row in enumerate(from_cls):
+        shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"
+        if num_prefix > 1:
+            shares += f" reg {row[1:num_prefix].sum():.0%}"
+        maps.append((f"head {head + 1}\n{shares}", _as_map(row[num_prefix:], size)))
+    maps.append(("mean of heads", _as_map(from_cls.mean(0)[num_prefix:], size)))
+    return maps
+
+
+def _as_map(patches: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Attention per patch [N] enlarged to the image, blocks visible."""
+    height, width = size
+    rows = round((len(patches) * height / width) ** 0.5)
+    grid = patches.view(1, 1, rows, len(patches) // rows)
+    return interpolate(grid, size=(height, width), mode="nearest")[0, 0]

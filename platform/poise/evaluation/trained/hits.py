@@ -1,0 +1,59 @@
+"""How many images each head of a grid gets right, and which head is chosen.
+
+In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained.report``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Of one feature's heads, slowest to learn as listed."""
+
+    top1: tuple[int, ...]
+    """Images whose class is each head's first answer."""
+
+    top5: tuple[int, ...]
+    """Images whose class is among each head's first five; all, where there are no more classes."""
+
+    num_images: int
+
+    @property
+    def best(self) -> int:
+        """The head with the most first answers right; of equals, the first."""
+        return max(range(len(self.top1)), key=self.top1.__getitem__)
+
+
+def best_answers(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first five classes [B, G, 5] of scores [B, G, C]; fewer where there are fewer."""
+    return {
+        name: score.topk(min(_SHOWN, score.shape[-1]), dim=-1).indices
+        for name, score in scores.items()
+    }
+
+
+def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:
+    """Counts batches of (``best_answers``, labels [B]); images without a label are passed over."""
+    first: dict[str, Tensor] = {}
+    among: dict[str, Tensor] = {}
+    num_images = 0
+    for answers, labels in answered:
+        known = labels >= 0
+        num_images += int(known.sum())
+        for name, classes in answers.items():
+            right = classes.cpu()[known] == labels[known][:, None, None]  # [b, G, 5]
+            first[name] = first.get(name, torch.zeros(())) + right[..., 0].sum(0)
+            among[name] = among.get(name, torch.zeros(())) + right.any(-1).sum(0)
+    return {
+        name: Hits(_ints(first[name]), _ints(among[name]), num_images) for name in first
+    }  # fmt: skip
+
+
+def _ints(counts: Tensor) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts)

@@ -1,0 +1,161 @@
+"""Probes and fine-tuning, from a recipe to a report.
+
+In: a recipe whose objective learns from labels. Out: a ``ProbeReport``. Next: ``poise evaluate``.
+
+Learning rates are chosen on images held out of the training set; the test images are looked at
+once, by the chosen heads alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.config.recipe import Recipe
+from poise.data.manifest import Manifest
+from poise.data.views.photometry import Photometry, normalization
+from poise.evaluation.reading.bench import Bench, Outputs
+from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.trained.hits import Hits, best_answers, count_hits
+from poise.evaluation.trained.report import ProbeReport, report_row
+from poise.evaluation.trained.sets import ProbeSets
+from poise.evaluation.trained.training import train_heads
+from poise.objectives import build_objective
+from poise.objectives.labelled import LabelledObjective, is_held_out
+from poise.objectives.probe import Probe
+
+_CHUNK = 1024  # cached images scored at once
+_SPARE = 0.4  # of the free memory, for cached features: they are held twice while joined
+
+
+class _Answers(nn.Module):
+    def __init__(self, objective: LabelledObjective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return best_answers(self.objective.scores(images))
+
+
+def _answers(
+    objective: LabelledObjective, images: EvaluationImages, bench: Bench
+) -> Iterator[tuple[Outputs, Tensor]]:
+    """Yields the best answers of every head, and the labels, batch by batch."""
+    return image_pass(_Answers(objective), images, bench)
+
+
+def untrained(recipe: Recipe, device: torch.device) -> LabelledObjective:
+    """The recipe's objective at step 0; the same seed gives the same heads."""
+    torch.manual_seed(recipe.seed)
+    mean, std = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
+    objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
+    if not isinstance(objective, LabelledObjective):
+        raise PoiseError(f"objective.name={recipe.objective.name}: does not learn from labels")
+    return objective
+
+
+def train_cached(
+    recipe: Recipe,
+    sets: ProbeSets,
+    bench: Bench,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> tuple[Probe, dict[str, Hits]]:
+    """Reads every training image once, trains the heads on that, and counts held-out hits.
+
+    Raises:
+        PoiseError: the features would not fit the memory.
+    """
+    objective = untrained(recipe, bench.device)
+    assert isinstance(objective, Probe)
+    _check_memory(objective, recipe.data.views.global_px, len(sets.train), bench.device)
+    kept: dict[str, list[Tensor]] = {name: [] for name in objective.readout.names}
+    all_labels = []
+    for outputs, labels in image_pass(objective.readout, sets.train, bench):
+        for name, output in outputs.items():
+            kept[name].append(output.float())
+        all_labels.append(labels)
+    features = {name: torch.cat(kept.pop(name)) for name in objective.readout.names}
+    labels = torch.cat(all_labels)
+    held = torch.from_numpy(is_held_out(sets.train.sample_ids, objective.config.held_out))
+    teaching, choosing = (
+        torch.nonzero((labels >= 0) & chosen).squeeze(1) for chosen in (~held, held)
+    )
+    labels = labels.to(bench.device)
+    train_heads(objective.heads, features, labels, teaching.to(labels.device), recipe, on_epoch)
+    return objective, count_hits(_scored(objective, features, labels, choosing))
+
+
+@torch.no_grad()
+def _scored(
+    objective: Probe, features: Mapping[str, Tensor], labels: Tensor, rows: Tensor
+) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    for part in rows.to(labels.device).split(_CHUNK):
+        scores = objective.heads({name: feature[part] for name, feature in features.items()})
+        yield best_answers(scores), labels[part].cpu()
+
+
+def report_probe(
+    objective: LabelledObjective,
+    recipe: Recipe,
+    sets: ProbeSets,
+    bench: Bench,
+    protocol: str,
+    changed: tuple[str, ...] = (),
+    held_out: Mapping[str, Hits] | None = None,
+) -> ProbeReport:
+    """Chooses among trained heads and scores the chosen ones on the test images.
+
+    Args:
+        objective: trained, on the bench's device.
+        recipe: its own.
+        sets: images.
+        bench: where they are read.
+        protocol: id.
+        changed: settings that are not the protocol's, for the report.
+        held_out: hits on the held-out images, where they are counted already.
+    """
+    rates = tuple(recipe.optimizer.base_lr * factor for factor in objective.lr_multipliers)
+    if held_out is None:
+        counted = len(rates) > 1
+        held_out = count_hits(_answers(objective, sets.held_out, bench)) if counted else {}
+    if len(rates) == 1:
+        held_out = {}
+    chosen = {name: hits.best for name, hits in held_out.items()}
+    test = count_hits(
+        ({name: one[:, [chosen.get(name, 0)]] for name, one in answers.items()}, labels)
+        for answers, labels in _answers(objective, sets.test, bench)
+    )
+    return ProbeReport(
+        protocol=protocol,
+        changed=changed,
+        dataset=str(sets.test.folder),
+        dataset_name=Manifest.read(sets.test.folder).name,
+        train=str(sets.train.folder),
+        test_images=next(iter(test.values())).num_images,
+        held_out_images=next((hits.num_images for hits in held_out.values()), 0),
+        num_classes=sets.num_classes,
+        image_px=sets.test.image_px,
+        epochs=recipe.training.epochs,
+        batch_size=recipe.training.batch_size,
+        rows=tuple(report_row(name, rates, held_out, hits) for name, hits in test.items()),
+    )
+
+
+def _check_memory(objective: Probe, image_px: int, num_images: int, device: torch.device) -> None:
+    readout = objective.readout
+    tokens = 1
+    if "abmilp" in readout.names:
+        patch_px, prefix = objective.loaded.patch_px, objective.loaded.num_prefix_tokens
+        tokens = (image_px // int(patch_px)) ** 2 + int(prefix)  # type: ignore[arg-type]
+    floats = sum(readout.dim(name) * (tokens if name == "abmilp" else 1) for name in readout.names)
+    on_gpu = device.type == "cuda"
+    available = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    needed, free = 4 * floats * num_images, _SPARE * available
+    if needed > free:
+        raise PoiseError(
+            f"features of {num_images} images take {needed / 2**30:.1f} GiB and {free / 2**30:.1f} "
+            "GiB are free for them; read fewer --features, or take a --protocol that keeps none"
+        )

@@ -1,0 +1,91 @@
+"""A probe's figures, with everything that must stand beside them.
+
+In: hits on the held-out images and on the test images. Out: a ``ProbeReport``. Next: ``poise
+evaluate``, and the run that made the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from poise.evaluation.measurement import Accuracy, Measurement, accuracy, as_name
+from poise.evaluation.trained.hits import Hits
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One learning rate of a grid, and how its head did on the held-out training images."""
+
+    base_lr: float
+    """For a batch of 256 images."""
+
+    held_out_top1: float
+    """In percent."""
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """One feature: the head that held-out images chose, scored once on the test images."""
+
+    feature: str
+    base_lr: float
+    top1: Accuracy
+    top5: Accuracy
+    grid: tuple[Choice, ...]
+    """Every head's; empty where there was nothing to choose."""
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the choice is the grid's lowest or highest, so that a wider one may do better."""
+        rates = [choice.base_lr for choice in self.grid]
+        return len(rates) > 2 and self.base_lr in (min(rates), max(rates))
+
+
+@dataclass(frozen=True)
+class ProbeReport(Measurement):
+    """What a probe or fine-tuning found."""
+
+    train: str
+    test_images: int
+    held_out_images: int
+    num_classes: int
+    image_px: int
+    epochs: int
+    batch_size: int
+    rows: tuple[ProbeRow, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Of the report: what was scored, and which features."""
+        return "-".join([as_name(self.dataset_name), *(row.feature for row in self.rows)])
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Percentages by name, for the log: ``probe/<dataset>/<measurement>/<feature>_top1``."""
+        return self.percentages((row.feature, row) for row in self.rows)
+
+
+def report_row(
+    feature: str, rates: tuple[float, ...], held_out: Mapping[str, Hits], test: Hits
+) -> ProbeRow:
+    """The row of a feature.
+
+    Args:
+        feature: its name.
+        rates: base learning rate of each head.
+        held_out: hits that choose, by feature; empty where there is one head.
+        test: hits of the chosen head alone.
+    """
+    grid: tuple[Choice, ...] = ()
+    chosen = 0
+    if held_out:
+        hits = held_out[feature]
+        chosen = hits.best
+        shares = [100 * right / hits.num_images for right in hits.top1]
+        grid = tuple(map(Choice, rates, shares))
+    return ProbeRow(
+        feature=feature,
+        base_lr=rates[chosen],
+        top1=accuracy(test.top1[0], test.num_images),
+        top5=accuracy(test.top5[0], test.num_images),
+        grid=grid,
+    )

@@ -1,0 +1,71 @@
+"""The images of a probe: those that teach, those that choose, those that are scored once.
+
+In: two folders of labelled datasets. Out: ``ProbeSets``. Next: ``poise.evaluation.trained.probe``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
+from poise.data.manifest import Manifest
+from poise.evaluation.neighbours.sets import check_labelled, describe_classes
+from poise.evaluation.reading.images import EvaluationImages
+from poise.objectives.labelled import is_held_out
+
+_UNKEPT = 0  # bytes: each image is read once or twice, far apart
+
+
+@dataclass(frozen=True)
+class ProbeSets:
+    """Images as the published evaluation sees them."""
+
+    train: EvaluationImages
+    """All of the training dataset, also what is held out of it."""
+
+    held_out: EvaluationImages
+    test: EvaluationImages
+    num_classes: int
+
+
+def open_probe_sets(
+    train: str | Path, test: str | Path, image_px: int, held_out: float
+) -> ProbeSets:
+    """Opens both datasets.
+
+    Args:
+        train: folder to learn from.
+        test: folder to score.
+        image_px: side of the images.
+        held_out: share of the training images that chooses among heads.
+
+    Raises:
+        PoiseError: a dataset is not prepared or has no labels, their classes differ, or nothing
+            would be held out.
+    """
+    manifests = [Manifest.read(folder) for folder in (train, test)]
+    for folder, manifest in zip((train, test), manifests, strict=True):
+        check_labelled(folder, manifest, "a probe needs them")
+    if manifests[0].classes != manifests[1].classes:
+        there, here = map(describe_classes, manifests)
+        raise PoiseError(
+            f"{test} has {here} but {train} has {there}; "
+            "a probe needs the same classes in the same order"
+        )
+    if manifests[0].fingerprint == manifests[1].fingerprint:
+        raise PoiseError(
+            f"{test}: holds the images that the probe learns from; name another dataset to learn "
+            "from with --train"
+        )
+    train_images = EvaluationImages(ImageDataset.open(train), image_px, cache_bytes=_UNKEPT)
+    held = np.flatnonzero(is_held_out(train_images.sample_ids, held_out))
+    if held_out and not len(held):
+        raise PoiseError(
+            f"{train}: none of its {len(train_images)} images is held out to choose a learning "
+            f"rate by; raise objective.held_out={held_out:g}"
+        )
+    test_images = EvaluationImages(ImageDataset.open(test), image_px, cache_bytes=_UNKEPT)
+    classes = len(manifests[0].classes)
+    return ProbeSets(train_images, train_images.only(held), test_images, classes)

@@ -1,0 +1,124 @@
+"""What happens inside a transformer, block by block, and features pooled from its tokens.
+
+In: a transformer and images. Out: one ``BlockTrace`` at a time, so that memory holds one
+block's attention, and features [B, D]. Next: ``poise.evaluation.tokens.attention`` and the probes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.models.backbone import VitBackbone
+from poise.models.relative import RelativeBackbone
+
+
+class UntraceableError(PoiseError):
+    """A backbone has no attention that could be shown."""
+
+
+@dataclass(frozen=True)
+class BlockTrace:
+    """One block at work on B images of T = prefix + N tokens."""
+
+    index: int
+    """From 0."""
+
+    inputs: Tensor
+    """The residual stream before the block's first norm: [B, T, D]."""
+
+    attention: Tensor
+    """After softmax, float32: [B, heads, T, T]; a row says where its token looks, and sums to 1."""
+
+    branch: Tensor
+    """What attention adds, after its projection, before LayerScale and the sum: [B, T, D]."""
+
+    outputs: Tensor
+    """The residual stream after the block, without a norm: [B, T, D]."""
+
+
+@torch.no_grad()
+def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[BlockTrace]:
+    """Runs images through a backbone and shows each block at work.
+
+    Attention is computed outright in the blocks that are shown, whatever kernel the backbone
+    uses otherwise. Nothing is kept: a trace that is let go frees its memory.
+
+    Args:
+        backbone: a transformer of ``poise.models.backbone``, in evaluation mode.
+        images: normalised [B, 3, h, w].
+        first: index of the first block to show; −1 shows the last alone.
+
+    Raises:
+        UntraceableError: the backbone has no blocks with attention, or its attention is of a kind
+            that is not one softmax per head.
+    """
+    x, blocks = _prepared(backbone, images)
+    for index, (block, arguments) in enumerate(blocks):
+        if index < first % len(blocks):
+            x = block(x, **arguments)
+            continue
+        traced = _run(index, block, x, arguments)
+        x = traced.outputs
+        yield traced
+        del traced  # else two blocks' attention would be alive at once
+
+
+def num_blocks(backbone: nn.Module) -> int:
+    """How many blocks a trace shows.
+
+    Raises:
+        UntraceableError: the backbone has none.
+    """
+    if not isinstance(backbone, VitBackbone | RelativeBackbone):
+        raise UntraceableError(f"{type(backbone).__name__}: has no transformer blocks to look into")
+    return len(backbone.timm_model.blocks)
+
+
+def _prepared(
+    backbone: nn.Module, images: Tensor
+) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
+    """Tokens before the first block, and every block with what it is told beside tokens."""
+    depth = num_blocks(backbone)
+    vit: Any = backbone
+    x, arguments = (
+        vit.embed(images)
+        if isinstance(backbone, RelativeBackbone)
+        else (vit._embed(images), [{}] * depth)
+    )
+    return x, list(zip(vit.timm_model.blocks, arguments, strict=True))
+
+
+def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
+    """Runs a block while its attention and what that adds are taken down."""
+    attn: Any = getattr(block, "attn", None)
+    dropout: Any = getattr(attn, "attn_drop", None)
+    if not isinstance(dropout, nn.Module) or not hasattr(attn, "fused_attn"):
+        raise _untraceable(block)
+    seen: list[Tensor] = []
+    added: list[Tensor] = []
+    hooks = (
+        # What softmax gives passes through the dropout of attention, in every family of timm.
+        dropout.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
+        attn.register_forward_hook(lambda _, given, output: added.append(output)),
+    )
+    fused, attn.fused_attn = attn.fused_attn, False
+    try:
+        outputs = block(x, **arguments)
+    finally:
+        attn.fused_attn = fused
+        for hook in hooks:
+            hook.remove()
+    batch_size, num_tokens = x.shape[:2]
+    shape = (batch_size, attn.num_heads, num_tokens, num_tokens)
+    if [attention.shape for attention in seen] != [shape] or len(added) != 1:
+        raise _untraceable(block)
+    return BlockTrace(index, x, seen[0].float(), added[0], outputs)
+
+
+def _untraceable(block: nn.Module) -> UntraceableError:
+    attn = getattr(block, "attn", block)
+    return UntraceableError(f"{type(attn).__name__}: its attention is not one softmax per head")

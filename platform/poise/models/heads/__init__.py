@@ -1,0 +1,1 @@
+"""Small networks on top of a backbone, one file a kind."""

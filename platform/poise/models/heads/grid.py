@@ -1,0 +1,86 @@
+"""Classifiers on frozen features, many at once.
+
+In: features by name. Out: logits of every head. Next: ``poise.objectives.probe``.
+
+Heads that differ only in how fast they learn start alike and never meet: head g ends where it
+would have ended alone. They share the products that are dear. Shapes: B images, D features, C
+classes, G heads.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poise.models.heads.abmilp import Abmilp, pool_together
+
+_NORM_EPSILON = 1e-6  # of the published probes' batch norm
+
+
+class HeadGrid(nn.Module):
+    """G linear classifiers of one feature, which a pooling per head may come before."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        num_heads: int,
+        weight_std: float,
+        batch_norm: bool,
+        pool: Abmilp | None = None,
+    ):
+        """Draws one head and copies it.
+
+        Args:
+            dim: D.
+            num_classes: C.
+            num_heads: G.
+            weight_std: of the initial weights; 0 takes PyTorch's initialisation of a linear layer.
+            batch_norm: standardises what is classified by batch statistics.
+            pool: turns tokens into a feature; each head learns a copy of its own.
+        """
+        super().__init__()
+        first = nn.Linear(dim, num_classes)
+        if weight_std:
+            nn.init.normal_(first.weight, std=weight_std)
+            nn.init.zeros_(first.bias)
+        pools = [copy.deepcopy(pool) for _ in range(num_heads)] if pool else []
+        self.pools = nn.ModuleList(pools)
+        width = dim * num_heads if pool else dim
+        self.norm: nn.Module = nn.Identity()
+        if batch_norm:
+            self.norm = nn.BatchNorm1d(width, affine=False, eps=_NORM_EPSILON)
+        self.linears = nn.ModuleList(copy.deepcopy(first) for _ in range(num_heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, G, C] of features [B, D], or of tokens [B, T, D] where heads pool."""
+        linears: list[Any] = list(self.linears)
+        pools: list[Any] = list(self.pools)
+        weights, biases = [each.weight for each in linears], [each.bias for each in linears]
+        if not pools:
+            logits = F.linear(self.norm(x), torch.cat(weights), torch.cat(biases))
+            apart: Tensor = logits.unflatten(1, (len(linears), -1))
+            return apart
+        pooled = pool_together(pools, x)  # [B, G, D]
+        pooled = self.norm(pooled.flatten(1)).view_as(pooled)
+        return torch.einsum("bgd,gcd->bgc", pooled, torch.stack(weights)) + torch.stack(biases)
+
+    def members(self, head: int) -> list[nn.Parameter]:
+        """What one head learns."""
+        modules = [self.linears[head], *([self.pools[head]] if len(self.pools) else [])]
+        return [parameter for module in modules for parameter in module.parameters()]
+
+
+class ProbeHeads(nn.Module):
+    """A grid of heads for each of several features."""
+
+    def __init__(self, grids: Mapping[str, HeadGrid]):
+        super().__init__()
+        self.grids = nn.ModuleDict(grids)
+
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logits [B, G, C] by feature."""
+        return {name: grid(features[name]) for name, grid in self.grids.items()}

@@ -1,0 +1,118 @@
+"""How the tokens of an image become one feature.
+
+In: tokens and attention. Out: features. Next: the probes.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.models.backbone import has_class_token
+
+EPSILON = 1e-6
+"""Guards divisions and logarithms, as in the published statistics (arXiv 2412.03215)."""
+
+
+POOLINGS: Final = (
+    *("cls", "mean", "cls_mean"),
+    *("cp1", "cp2", "cp3", "cp4"),
+    *("attn_lcte", "attn_mn"),
+)
+"""Names that ``pool`` takes; the fields of arXiv 2412.03215's ablation."""
+
+
+_WITHOUT_CLASS_TOKEN = ("mean", "cp1", "cp2", "cp3", "cp4")
+
+
+def check_pooling(backbone: nn.Module, name: str) -> None:
+    """Refuses a pooling that a backbone cannot serve.
+
+    Raises:
+        PoiseError: there is no such pooling, or it needs a [cls] token and there is none.
+    """
+    if name not in POOLINGS:
+        raise PoiseError(f"features={name}: no such pooling; choose from {', '.join(POOLINGS)}")
+    if name not in _WITHOUT_CLASS_TOKEN and not has_class_token(backbone):
+        raise PoiseError(
+            f"features={name}: needs a [cls] token and the model has none; "
+            f"choose from {', '.join(_WITHOUT_CLASS_TOKEN)}"
+        )
+
+
+def pool(
+    tokens: Tensor,
+    attention: Tensor | None,
+    num_prefix_tokens: int,
+    grid: tuple[int, int],
+    name: str,
+) -> Tensor:
+    """One feature per image from a block's tokens (arXiv 2412.03215, section on aggregation).
+
+    ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, side by side. ``cp1`` … ``cp4``:
+    the mean of the central k × k patches. ``attn_mn``: patches weighted by how much [cls] looks at
+    them, mean over heads. ``attn_lcte``: the same by the one head, chosen per image, whose [cls]
+    attention over patches has the lowest entropy. Registers never take part.
+
+    As published, the central square of a grid of g is that from g // 2 − ⌈k / 2⌉ to before
+    g // 2 + ⌊k / 2⌋, down and across: where k and g differ in parity, and of an odd k in an odd
+    grid too, it lies to the top left of the middle, but always inside.
+
+    Args:
+        tokens: [B, T, D]; as published, the last block's output without the last norm.
+        attention: that block's [B, heads, T, T]; only the ``attn_*`` need it.
+        num_prefix_tokens: tokens before the patches, [cls] first.
+        grid: rows and columns of patches.
+        name: one of ``POOLINGS``; see ``check_pooling`` for a backbone without [cls].
+
+    Returns:
+        [B, D], or [B, 2·D] for ``cls_mean``.
+
+    Raises:
+        ValueError: there is no such pooling, attention is missing, or sizes disagree.
+    """
+    patches = tokens[:, num_prefix_tokens:]
+    if patches.shape[1] != grid[0] * grid[1]:
+        raise ValueError(f"{patches.shape[1]} patch tokens do not fill a grid of {grid}")
+    if name == "cls":
+        return tokens[:, 0]
+    if name == "mean":
+        return patches.mean(dim=1)
+    if name == "cls_mean":
+        return torch.cat([tokens[:, 0], patches.mean(dim=1)], dim=1)
+    if name in ("cp1", "cp2", "cp3", "cp4"):
+        return _central(patches.unflatten(1, grid), int(name[2:]))
+    if name not in POOLINGS:
+        raise ValueError(f"no pooling is called {name}; there are {', '.join(POOLINGS)}")
+    if attention is None:
+        raise ValueError(f"{name} needs the block's attention")
+    from_cls = attention[:, :, 0, num_prefix_tokens:]  # [B, heads, N]
+    row = _lowest_entropy_head(from_cls) if name == "attn_lcte" else from_cls.mean(dim=1)
+    weights = row / (row.sum(dim=-1, keepdim=True) + EPSILON)
+    return (weights.to(patches.dtype).unsqueeze(1) @ patches).squeeze(1)
+
+
+def patch_entropy(to_patches: Tensor) -> Tensor:
+    """Entropy in nats of attention over patches alone, renormalised: [..., N] to [...].
+
+    0: all on one patch. ln N (less N·1e-6): the same on each. Attention that a token gives to
+    [cls], registers or padding does not count, only how the rest is spread.
+    """
+    shares = to_patches / (to_patches.sum(dim=-1, keepdim=True) + EPSILON)
+    return -(shares * (shares + EPSILON).log()).sum(dim=-1)
+
+
+def _central(patches: Tensor, k: int) -> Tensor:
+    """Mean of the central k × k of patches [B, rows, columns, D]."""
+    rows, columns = patches.shape[1:3]
+    if k > min(rows, columns):
+        raise ValueError(f"a grid of {rows} × {columns} patches has no central {k} × {k}")
+    top, left = (max(side // 2 - (k + 1) // 2, 0) for side in (rows, columns))
+    return patches[:, top : top + k, left : left + k].mean(dim=(1, 2))
+
+
+def _lowest_entropy_head(from_cls: Tensor) -> Tensor:
+    """Of [B, heads, N], each image's most selective head: [B, N]."""
+    chosen = patch_entropy(from_cls).argmin(dim=1)
+    return from_cls[torch.arange(len(from_cls), device=from_cls.device), chosen]

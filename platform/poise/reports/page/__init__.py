@@ -1,0 +1,1 @@
+"""The kit of every page: templates, colours, tables and charts."""

@@ -1,0 +1,1 @@
+"""The report of one study: a page, a Markdown file and a CSV file."""

@@ -1,0 +1,139 @@
+"""What the page's figures share: their frame, lines with bands, intervals, reference lines.
+
+In: numbers. Out: Plotly figures without colours of text and ground, which the page's script takes
+from its style sheet, light or dark. Next: the page's sections.
+"""
+
+from collections.abc import Sequence
+
+from plotly.graph_objects import Figure, Scatter
+from plotly.subplots import make_subplots
+
+from poise.reports.page.looks import Stroke, faint
+from poise.reports.page.pieces import literal
+
+REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
+
+FEW_SYMBOLS = 9
+"""On a line: they tell it from others and leave its course visible."""
+
+
+def frame(height: int) -> Figure:
+    """An empty figure of one panel."""
+    return _framed(Figure(), height)
+
+
+def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Figure:
+    """An empty figure of panels below each other over one horizontal axis.
+
+    Args:
+        titles: of the panels.
+        heights: their shares.
+        height: of all, in pixels, without the legend.
+    """
+    figure = make_subplots(
+        rows=len(titles),
+        shared_xaxes=True,
+        vertical_spacing=0.12,
+        row_heights=list(heights),
+        subplot_titles=[literal(title) for title in titles],
+    )
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13}, yshift=4)
+    return _framed(figure, height)
+
+
+def _framed(figure: Figure, height: int) -> Figure:
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 14, "t": 28, "b": 48},
+        font={"size": 13},
+        hovermode="closest",
+        showlegend=False,
+        legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "bottom", "yref": "container"},
+    )
+    title = {"font": {"size": 13}, "standoff": 8}
+    figure.update_xaxes(
+        showline=True, ticks="outside", zeroline=False, showgrid=False, automargin=True, title=title
+    )
+    figure.update_yaxes(zeroline=False, automargin=True, ticks="", nticks=6, title=title)
+    return figure
+
+
+def line(
+    name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke, legend: bool
+) -> Scatter:
+    """A curve that colour, dash and symbol tell from others."""
+    return Scatter(
+        name=literal(name),
+        x=list(steps),
+        y=[rounded(value) for value in values],
+        mode="lines+markers",
+        line={"color": look.color, "dash": look.dash, "width": 2},
+        marker={"symbol": look.symbol, "size": 7, "maxdisplayed": FEW_SYMBOLS},
+        legendgroup=literal(name),
+        showlegend=legend,
+        hovertemplate="step %{x}: %{y:.3g}",
+    )
+
+
+def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke) -> Scatter:
+    """One of several curves after their mean has ended."""
+    return Scatter(
+        x=list(steps),
+        y=[rounded(value) for value in values],
+        mode="lines",
+        line={"color": look.color, "dash": "dot", "width": 1},
+        legendgroup=literal(name),
+        showlegend=False,
+        hovertemplate="one seed, step %{x}: %{y:.3g}<extra></extra>",
+    )
+
+
+def band(
+    name: str, steps: Sequence[int], low: Sequence[float], high: Sequence[float], look: Stroke
+) -> Scatter:
+    """The ground between two curves."""
+    return Scatter(
+        x=[*steps, *reversed(steps)],
+        y=[rounded(value) for value in (*high, *reversed(low))],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=faint(look.color),
+        legendgroup=literal(name),
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> None:
+    """Thin lines across a panel, named outside of what lies between them.
+
+    At their right ends: near the left ones are the rings of those that collapse early.
+    """
+    if not references:
+        return
+    drawn = [y for trace in figure.data if _row_of(trace) == row for y in trace.y if y is not None]
+    ends = [*drawn, *(value for value, _ in references)]
+    low, high = min(ends), max(ends)
+    room = 0.13 * (high - low)
+    figure.update_yaxes(range=[low - room, high + room], row=row, col=1)
+    for value, words in references:
+        figure.add_hline(
+            y=value,
+            row=row,
+            col=1,
+            line=REFERENCE_LINE,
+            annotation={"text": literal(words), "font": {"size": 11}},
+            annotation_position="bottom right" if value == low else "top right",
+        )
+
+
+def _row_of(trace: Scatter) -> int:
+    return int((trace.yaxis or "y").removeprefix("y") or 1)
+
+
+def rounded(value: float | None) -> float | None:
+    """Four digits, which is finer than any pixel."""
+    return None if value is None else float(f"{value:.4g}")

@@ -1,0 +1,37 @@
+"""The report as one HTML file that needs nothing else.
+
+In: findings. Out: a page with its style, its script and Plotly's library inside; its own policy
+forbids it to ask any host for anything. Next: a person's browser, or MLflow's page of artifacts.
+"""
+
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from poise.reports.page.templates import asset, environment
+from poise.reports.study.sections import SECTIONS
+from poise.reports.study.sentences import advised
+from poise.studies.findings.findings import Findings
+
+
+def render_page(findings: Findings) -> str:
+    """The whole page.
+
+    Every text is escaped where the template puts it down, and again where a figure would read it
+    as HTML; a study's names may hold anything.
+    """
+    made = (section(findings) for section in SECTIONS)
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            findings=findings,
+            advised=advised,
+            unfinished=findings.comparison.standing.sentence,
+            sections=[section for section in made if section is not None],
+            style=asset("page.css"),
+            scripts=[
+                Markup(get_plotlyjs()),
+                *(asset(f"{name}.js") for name in ("charts", "trials", "printing")),
+            ],
+        )
+    )

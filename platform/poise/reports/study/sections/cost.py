@@ -1,0 +1,86 @@
+"""What it cost, and what stopping early saved.
+
+In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
+"""
+
+from plotly.graph_objects import Bar, Figure
+
+from poise.config.wording import listed
+from poise.reports.page.looks import stroke
+from poise.reports.page.pieces import Chart, Section, literal, table
+from poise.reports.study.figures import frame
+from poise.studies.analysis.cost import Cost
+from poise.studies.findings.findings import Findings
+from poise.studies.number_format import NOTHING, percent, shown
+
+
+def cost(findings: Findings) -> Section | None:
+    """The section; none before any trial began."""
+    found = findings.cost
+    if not found.trials:
+        return None
+    chart = Chart(
+        "cost",
+        _figure(found),
+        _spent(found),
+        "Steps that each trial trained, and that it was spared by ending early.",
+        table(
+            "What every trial cost",
+            ["trial", "ended", "steps", "of", "saved", "hours"],
+            [
+                [
+                    each.trial,
+                    f"{each.state} by {each.stopped_by}" if each.stopped_by else each.state,
+                    shown(each.steps, 0),
+                    shown(each.total_steps, 0) if each.total_steps else NOTHING,
+                    shown(each.saved_steps, 0),
+                    shown(each.hours),
+                ]
+                for each in found.trials
+            ],
+            numbers=[2, 3, 4, 5],
+        ),
+    )
+    return Section("cost", "What it cost", (_spent(found), _saved(found)), charts=(chart,))
+
+
+def _spent(found: Cost) -> str:
+    speed = f", {shown(found.images_per_s, 0)} images/s a trial" if found.images_per_s else ""
+    return (
+        f"{len(found.trials)} trials trained {shown(found.steps, 0)} steps on "
+        f"{shown(found.images, 0)} images in {shown(found.hours)} trial-hours{speed}."
+    )
+
+
+def _saved(found: Cost) -> str:
+    if not found.stopped:
+        return "No trial was stopped early."
+    by = listed(f"{count} by {name}" for name, count in found.stopped.items())
+    share = (
+        f", {percent(found.saved_share)} of those planned" if found.saved_share is not None else ""
+    )
+    return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}."
+
+
+def _figure(found: Cost) -> Figure:
+    figure = frame(300)
+    names = [literal(each.trial) for each in found.trials]
+    for number, (title, steps) in enumerate(
+        (
+            ("trained", [each.steps for each in found.trials]),
+            ("saved", [each.saved_steps for each in found.trials]),
+        )
+    ):
+        figure.add_trace(
+            Bar(
+                name=title,
+                x=names,
+                y=steps,
+                marker={"color": stroke(number).color, "pattern": {"shape": ("", "/")[number]}},
+                hovertemplate="%{x}: %{y} steps",
+            )
+        )
+    figure.update_layout(barmode="stack", showlegend=True, margin={"t": 8}, bargap=0.25)
+    figure.update_xaxes(type="category", tickangle=-90 if len(names) > 8 else 0, automargin=True)
+    figure.update_yaxes(title={"text": "steps"})
+    return figure

@@ -1,0 +1,149 @@
+"""Where training collapses: outcomes over two settings.
+
+In: a phase diagram. Out: a chart of coloured cells. Next: the page.
+"""
+
+from itertools import pairwise
+
+from plotly.graph_objects import Figure, Heatmap
+
+from poise.config.wording import listed
+from poise.reports.page.looks import look
+from poise.reports.page.pieces import Cell, Chart, Section, literal, table
+from poise.reports.study.figures import frame
+from poise.reports.study.sentences import label
+from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
+from poise.studies.findings.findings import Findings
+from poise.studies.number_format import certainty, chance, counted, shown
+
+_INK = "#1a1a1a"  # on every colour of a cell, in light and dark
+_COLUMNS_WITH_WORDS = 3
+"""Up to so many a phone's screen holds a verdict's words in each."""
+
+
+def phase(findings: Findings) -> Section | None:
+    """The section; none for a study that varies nothing."""
+    diagram = findings.phase
+    if diagram is None or not diagram.cells:
+        return None
+    over = diagram.x.name if diagram.y is None else f"{diagram.x.name} and {diagram.y.name}"
+    found = findings.comparison
+    metric, decimals = label(findings, found.metric), found.decimals
+    chart = Chart(
+        "phase",
+        _figure(diagram, found.failed, decimals),
+        _conclusion(diagram, over),
+        f"Outcome over {over}. A cell's colour and sign say the most frequent verdict; inside are "
+        f"the mean of {metric} and how many of the decided trials "
+        f"{found.failed}.{_pooled(diagram.pooled)}",
+        table(
+            f"Outcome over {over}",
+            [
+                *(axis.name for axis in (diagram.x, diagram.y) if axis is not None),
+                *("verdict", metric, found.condemned_as),
+            ],
+            [_row(diagram, cell, decimals) for cell in diagram.cells],
+            numbers=[3 if diagram.y else 2],
+        ),
+        tuple(dict.fromkeys(_key(cell.outcome) for cell in diagram.cells)),
+    )
+    because = (f"Shown: {diagram.chosen_because}.",) if diagram.chosen_because else ()
+    return Section("phase-diagram", "Where training collapses", because, charts=(chart,))
+
+
+def _figure(diagram: PhaseDiagram, failing: str, decimals: int) -> Figure:
+    kinds = list(dict.fromkeys(look(cell.outcome).color for cell in diagram.cells))
+    rows = diagram.y.labels if diagram.y else ("",)
+    with_words = len(diagram.x.labels) <= _COLUMNS_WITH_WORDS
+    figure = frame(100 + 82 * len(rows))
+    figure.add_trace(
+        Heatmap(
+            x=[cell.x for cell in diagram.cells],
+            y=[cell.y for cell in diagram.cells],
+            z=[kinds.index(look(cell.outcome).color) for cell in diagram.cells],
+            text=[_inside(cell, decimals, with_words) for cell in diagram.cells],
+            hovertext=[_hover(diagram, cell, failing) for cell in diagram.cells],
+            texttemplate="%{text}",
+            textfont={"color": _INK, "size": 13},
+            hoverinfo="text",
+            colorscale=_steps(kinds),
+            zmin=-0.5,
+            zmax=len(kinds) - 0.5,
+            showscale=False,
+            xgap=3,
+            ygap=3,
+        )
+    )
+    _label(figure.update_xaxes, diagram.x.labels, diagram.x.name)
+    _label(figure.update_yaxes, rows, diagram.y.name if diagram.y else "")
+    figure.update_layout(margin={"t": 8}, dragmode=False)
+    figure.update_yaxes(showgrid=False)
+    return figure
+
+
+def _label(update: object, labels: tuple[str, ...], title: str) -> None:
+    update(  # type: ignore[operator]
+        tickvals=list(range(len(labels))),
+        ticktext=[literal(label) for label in labels],
+        title={"text": literal(title)},
+        range=[-0.5, len(labels) - 0.5],
+        fixedrange=True,
+        showline=False,
+        ticks="",
+        automargin=True,
+    )
+
+
+def _steps(colors: list[str]) -> list[tuple[float, str]]:
+    """A scale of flat colours."""
+    edges = [index / len(colors) for index in range(len(colors) + 1)]
+    return [
+        (edge, color) for color, ends in zip(colors, pairwise(edges), strict=True) for edge in ends
+    ]
+
+
+def _inside(cell: PhaseCell, decimals: int, with_words: bool) -> str:
+    shape = look(cell.outcome)
+    first = f"{shape.glyph} {shape.word}" if with_words else shape.glyph
+    figure = shown(cell.metric.value, decimals)
+    share = counted(cell.condemned).replace(" of ", "/")
+    return f"{literal(first)}<br><b>{figure}</b><br>{share}"
+
+
+def _hover(diagram: PhaseDiagram, cell: PhaseCell, failing: str) -> str:
+    words = [f"{diagram.x.name} {diagram.x.labels[cell.x]}"]
+    words += [f"{diagram.y.name} {diagram.y.labels[cell.y]}"] if diagram.y else []
+    words += [f"{count} × {outcome}" for outcome, count in cell.outcomes.items()]
+    ends = chance(cell.condemned)
+    words += [f"{counted(cell.condemned)} {failing}{f' ({ends})' if ends else ''}"]
+    words += [f"trials {', '.join(cell.trials[:6])}{'…' if len(cell.trials) > 6 else ''}"]
+    return "<br>".join(map(literal, words))
+
+
+def _row(diagram: PhaseDiagram, cell: PhaseCell, decimals: int) -> list[str | Cell]:
+    return [
+        diagram.x.labels[cell.x],
+        *([diagram.y.labels[cell.y]] if diagram.y else []),
+        f"{look(cell.outcome).glyph} {cell.outcome}",
+        Cell(
+            shown(cell.metric.value, decimals),
+            certainty(cell.metric, len(cell.trials), decimals),
+        ),
+        Cell(counted(cell.condemned), chance(cell.condemned)),
+    ]
+
+
+def _key(outcome: str) -> tuple[str, str, str]:
+    shape = look(outcome)
+    return shape.color, shape.glyph, shape.word
+
+
+def _conclusion(diagram: PhaseDiagram, over: str) -> str:
+    outcomes = [look(cell.outcome).word for cell in diagram.cells]
+    counts = {word: outcomes.count(word) for word in dict.fromkeys(outcomes)}
+    said = listed(f"{count} mostly {word}" for word, count in counts.items())
+    return f"Of {len(outcomes)} cells over {over}, {said}."
+
+
+def _pooled(pooled: tuple[str, ...]) -> str:
+    return f" Each cell pools all values of {listed(pooled)}." if pooled else ""

@@ -1,0 +1,168 @@
+"""How training went: entropy and KL over time, as in DINO's Fig. 7, or what a decoder gains.
+
+In: the curves of every setting. Out: a chart with a band over seeds for each. Next: the page.
+"""
+
+from plotly.graph_objects import Figure, Scatter
+
+from poise.config.wording import listed
+from poise.reports.page.looks import marked, stroke
+from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
+from poise.reports.study.figures import alone, band, line, refer, stacked
+from poise.reports.study.sentences import COURSE as WHERE
+from poise.reports.study.sentences import label
+from poise.studies.analysis.curves import COURSE, BandCurve
+from poise.studies.findings.findings import Findings, SettingCurves
+from poise.studies.number_format import NOTHING, capitalized, shown
+
+MOST_LINES = 8
+"""In one chart; more cannot be told apart."""
+
+PANELS = (
+    "teacher/entropy_over_ln_k",
+    "teacher/kl_over_ln_k",
+    "loss/over_mean_patch",
+    "prediction/std_over_target",
+)
+"""The two of a teacher, or the two of a decoder."""
+
+REFERENCES = {
+    "teacher/entropy_over_ln_k": ((1.0, "ln K: uniform"), (0.0, "0: one prototype")),
+    "teacher/kl_over_ln_k": ((0.0, "0: the student has nothing to learn"),),
+    "loss/over_ln_k": ((1.0, "ln K"),),
+    "loss/over_mean_patch": ((1.0, "predicting the mean patch"),),
+    "prediction/std_over_target": ((1.0, "as varied as the patches"), (0.0, "all alike")),
+}
+"""Metric → what its extremes mean."""
+
+
+def training(findings: Findings) -> Section | None:
+    """The section; none before anything was logged."""
+    logged = [s for s in findings.settings if any(c.metric in PANELS for c in s.curves)]
+    if not logged:
+        return None
+    drawn = _chosen(logged)
+    seen = {curve.metric for each in drawn for curve in each.curves}
+    metrics = tuple(metric for metric in PANELS if metric in seen)
+    titles = [label(findings, metric) for metric in metrics]
+    chart = Chart(
+        "training",
+        _figure(drawn, metrics, titles),
+        _conclusion(drawn),
+        _caption(titles, len(drawn), len(logged)),
+        _table(drawn, metrics, titles),
+    )
+    return Section("over-time", _title(metrics), charts=(chart,))
+
+
+def _title(metrics: tuple[str, ...]) -> str:
+    of_teacher = any(metric.startswith("teacher/") for metric in metrics)
+    return "Entropy and divergence over time" if of_teacher else "Reconstruction over time"
+
+
+def _chosen(settings: list[SettingCurves]) -> list[SettingCurves]:
+    """All settings, or as many as can be told apart: first the baseline and one of each outcome."""
+    if len(settings) <= MOST_LINES:
+        return settings
+    seen: dict[str, int] = {}
+    ranks = []
+    for index, each in enumerate(settings):
+        seen[each.outcome] = seen.get(each.outcome, 0) + 1
+        ranks.append((not each.is_baseline, seen[each.outcome], index))
+    kept = sorted(index for *_, index in sorted(ranks)[:MOST_LINES])
+    return [settings[index] for index in kept]
+
+
+def _figure(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Figure:
+    figure = stacked(titles, [1.0] * len(metrics), 90 + 210 * len(metrics))
+    for row, metric in enumerate(metrics, start=1):
+        for number, each in enumerate(drawn):
+            for curve in each.curves:
+                if curve.metric == metric:
+                    for trace in _traces(each, curve, number, legend=row == 1):
+                        figure.add_trace(trace, row=row, col=1)
+        refer(figure, row, REFERENCES.get(metric, ()))
+    figure.update_xaxes(title={"text": "step"}, row=len(metrics), col=1)
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) -> list[Scatter]:
+    look = stroke(number)
+    traces = [line(each.label, curve.steps, curve.mean, look, legend)]
+    if curve.n > 1:
+        traces.insert(0, band(each.label, curve.steps, curve.low, curve.high, look))
+    traces += [alone(each.label, seed.steps, seed.values, look) for seed in curve.rest]
+    if each.onset_step is not None and curve.steps:
+        traces.append(_onset(each, curve, look.color))
+    return traces
+
+
+def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
+    """A ring around the curve where collapse began."""
+    assert each.onset_step is not None
+    index = min(range(len(curve.steps)), key=lambda i: abs(curve.steps[i] - (each.onset_step or 0)))
+    return Scatter(
+        x=[curve.steps[index]],
+        y=[curve.mean[index]],
+        mode="markers",
+        marker={
+            "symbol": "circle-open-dot",
+            "size": 15,
+            "color": color,
+            "line": {"width": 2},
+        },
+        legendgroup=literal(each.label),
+        showlegend=False,
+        hovertemplate="onset, step %{x}<extra></extra>",
+    )
+
+
+def _caption(titles: list[str], drawn: int, all_of_them: int) -> str:
+    few = (
+        f" {drawn} of {all_of_them} settings, of each outcome some." if drawn < all_of_them else ""
+    )
+    return (
+        f"{capitalized(listed(titles))} over steps: the mean over a setting's seeds, between the "
+        "smallest and the largest of them, until the first seed ends; thin dotted lines are seeds "
+        f"that trained on. A ring marks the median onset of a collapse.{few}"
+    )
+
+
+def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Table:
+    return table(
+        f"{WHERE} Beside a mean: the smallest to the largest seed, and how many seeds.",
+        ["setting", "outcome", "at", *titles],
+        [
+            [
+                each.label,
+                Cell(marked(each.outcome), _since(each)),
+                place,
+                *(_point(each, metric, index) for metric in metrics),
+            ]
+            for each in drawn
+            for index, place in enumerate(COURSE)
+        ],
+        numbers=range(3, 3 + len(metrics)),
+    )
+
+
+def _since(each: SettingCurves) -> str:
+    return "" if each.onset_step is None else f"since step {shown(each.onset_step, 0)}"
+
+
+def _point(each: SettingCurves, metric: str, index: int) -> Cell:
+    curve = next((curve for curve in each.curves if curve.metric == metric), None)
+    found = None if curve is None else curve.course[index]
+    if curve is None or found is None:
+        return Cell(NOTHING)
+    spread = f"{shown(found.low)} to {shown(found.high)}, n = {curve.n}" if curve.n > 1 else ""
+    return Cell(shown(found.mean), spread)
+
+
+def _conclusion(drawn: list[SettingCurves]) -> str:
+    return "; ".join(
+        f"{each.label}: {each.outcome}"
+        + ("" if each.onset_step is None else f" since step {each.onset_step:.0f}")
+        for each in drawn
+    )

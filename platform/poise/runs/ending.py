@@ -1,0 +1,76 @@
+"""A run that is over, told by what it left: nothing is started for that.
+
+In: a run's folder, and the recipe to go on with. Out: how it ended, or nothing where there is more
+to train. Next: ``poise pretrain --resume``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from poise.config.paths import RECIPE_FILE, home
+
+if TYPE_CHECKING:
+    from poise.config import Recipe
+    from poise.runs.pretraining import Finished
+    from poise.training.schedule import Timetable
+
+
+def steps_kept(run_name: str) -> int:
+    """How far the run's last checkpoint is; 0 where there is none."""
+    from poise.training.checkpoint import newest_checkpoint, read_run
+
+    newest = newest_checkpoint(home() / run_name)
+    return int(read_run(newest)["step"]) if newest else 0
+
+
+def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
+    """How a run ended by itself, or was stopped; none where this recipe has more to train.
+
+    Args:
+        recipe: to go on with; where the run is to end is up to it.
+        run_name: of the run.
+        run_id: of the same in MLflow.
+    """
+    from poise.runs.pretraining import judged
+    from poise.training.checkpoint import newest_checkpoint, read_run
+    from poise.training.job import Outcome
+    from poise.training.loop import is_lost
+    from poise.training.schedule import timetable_of
+
+    newest, timetable = newest_checkpoint(home() / run_name), timetable_of(recipe)
+    if newest is None:
+        return None
+    kept = read_run(newest)
+    step, history = int(kept["step"]), kept["history"]
+    ended = judged(run_id, Outcome(newest, history), recipe, timetable)
+    condemned = recipe.training.stop_collapsed and ended.verdict.condemned
+    is_over = step >= timetable.total_steps or condemned or is_lost(history[-1][1])
+    return ended if is_over else None
+
+
+def told(recipe: Recipe, run_name: str, ended: Finished) -> str:
+    """That it is over, in one line, and how to train on where that can be."""
+    from poise.training.schedule import timetable_of
+
+    step, timetable = ended.history[-1][0], timetable_of(recipe)
+    changes = _to_train_on(recipe, ended, timetable)
+    file = str(home() / run_name / RECIPE_FILE)
+    go_on = shlex.join(["poise", "pretrain", file, *changes, "--name", run_name, "--resume"])
+    over = f"run {run_name} is over, at step {step} of {timetable.planned_steps}"
+    return f"{over}; to train on all the same: {go_on}" if changes else over
+
+
+def _to_train_on(recipe: Recipe, ended: Finished, timetable: Timetable) -> list[str]:
+    """What must be changed for it; nothing where it has trained to its end, or diverged."""
+    from poise.training.loop import is_lost
+
+    step, metrics = ended.history[-1]
+    if step >= timetable.planned_steps or is_lost(metrics):
+        return []
+    limits = {
+        "training.stop_collapsed=false": recipe.training.stop_collapsed and ended.verdict.condemned,
+        "training.stop_after_steps=null": step >= timetable.total_steps,
+    }
+    return [change for change, ends_it in limits.items() if ends_it]

@@ -1,0 +1,191 @@
+"""Histories, thinned out and averaged, as curves.
+
+In: histories of metrics. Out: curves of trials and, over seeds, of settings. Next:
+``poise.studies.findings.findings``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from poise.diagnostics.history import History
+from poise.runs.curves import CURVES
+from poise.studies.estimates import is_figure
+
+PointT = TypeVar("PointT")
+
+LABELS = dict(CURVES)
+"""Metric → what it is called on an axis."""
+
+_BALANCE = (
+    "teacher/entropy_over_ln_k",
+    "teacher/kl_over_ln_k",
+    "teacher/mutual_information_over_ln_k",
+    "loss/over_mean_patch",
+    "prediction/std_over_target",
+)
+"""What shows the balance of a training, whichever of them it logs."""
+
+_MOST_NUMBERS = 120_000
+"""Of all trials' curves together: a page of 500 trials stays at a few megabytes."""
+
+_FEWEST_POINTS, _MOST_POINTS = 16, 200
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over steps."""
+
+    metric: str
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+    """Rounded to five digits; none where it was not finite."""
+
+
+class Training(NamedTuple):
+    """What a trial logged, and the steps that it was to train."""
+
+    history: History
+    planned_steps: int
+
+
+class Spread(NamedTuple):
+    """Over the seeds of a setting."""
+
+    mean: float
+    low: float
+    """The smallest seed's."""
+
+    high: float
+
+
+@dataclass(frozen=True)
+class BandCurve:
+    """A metric over steps, over the seeds of a setting.
+
+    The mean ends where the first seed does: those that train on are not a sample of all, and a
+    setting whose collapsed seeds were ended would seem to recover.
+    """
+
+    metric: str
+    steps: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    rest: tuple[Curve, ...]
+    """Of each seed that trained on, from there."""
+
+    n: int
+    """Seeds that logged it."""
+
+    course: tuple[Spread | None, ...]
+    """At the first step, a quarter and half of the plan, and each seed's own end; none where some
+    seed did not come so far."""
+
+
+COURSE = ("first", "¼", "½", "end")
+_SHARES_OF_PLAN = (0.0, 0.25, 0.5)
+
+
+def points_per_curve(num_trials: int) -> int:
+    """How many points each curve of so many trials may have."""
+    fair = _MOST_NUMBERS // max(1, num_trials * len(LABELS))
+    return min(max(fair, _FEWEST_POINTS), _MOST_POINTS)
+
+
+def curves_of(history: History, most: int) -> tuple[Curve, ...]:
+    """Every curve that a trial logged, each of at most so many points, ends included."""
+    curves = []
+    for metric in LABELS:
+        points = [(step, seen[metric]) for step, seen in history if metric in seen]
+        if points:
+            steps, values = zip(*_thinned(points, most), strict=True)
+            curves.append(Curve(metric, steps, tuple(map(_rounded, values))))
+    return tuple(curves)
+
+
+def bands_of(trainings: Sequence[Training], most: int) -> tuple[BandCurve, ...]:
+    """Mean, smallest and largest over seeds, of each metric that shows the balance."""
+    return tuple(
+        band for metric in _BALANCE if (band := _band(metric, trainings, most)) is not None
+    )
+
+
+def _band(metric: str, trainings: Sequence[Training], most: int) -> BandCurve | None:
+    logged = [(_finite(metric, each.history), each.planned_steps) for each in trainings]
+    logged = [(points, planned) for points, planned in logged if points]
+    if not logged:
+        return None
+    seeds = [points for points, _ in logged]
+    shared = sorted(set.intersection(*map(set, seeds)))
+    spreads = [(step, _spread([points[step] for points in seeds])) for step in shared]
+    shown = _thinned(spreads, most)
+    return BandCurve(
+        metric,
+        steps=tuple(step for step, _ in shown),
+        mean=tuple(spread.mean for _, spread in shown),
+        low=tuple(spread.low for _, spread in shown),
+        high=tuple(spread.high for _, spread in shown),
+        rest=_rest(metric, seeds, shared[-1] if shared else 0, most),
+        n=len(seeds),
+        course=(
+            *(_at(share, logged) for share in _SHARES_OF_PLAN),
+            _spread([points[max(points)] for points in seeds]),
+        ),
+    )
+
+
+def _finite(metric: str, history: History) -> dict[int, float]:
+    return {step: seen[metric] for step, seen in history if is_figure(seen.get(metric))}
+
+
+def _rest(
+    metric: str, seeds: Sequence[dict[int, float]], since: int, most: int
+) -> tuple[Curve, ...]:
+    longer = [sorted(points.items()) for points in seeds if max(points) > since]
+    cut = [_thinned([point for point in points if point[0] >= since], most) for points in longer]
+    return tuple(
+        Curve(
+            metric,
+            tuple(step for step, _ in points),
+            tuple(_short(value) for _, value in points),
+        )
+        for points in cut
+    )
+
+
+def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
+    """At this share of each seed's plan, or the logged step next to it."""
+    targets = [share * planned for _, planned in logged]
+    known = all(planned or not share for _, planned in logged)
+    if not known or any(max(points) < t for (points, _), t in zip(logged, targets, strict=True)):
+        return None
+    return _spread(
+        [
+            points[min(points, key=lambda step: abs(step - target))]
+            for (points, _), target in zip(logged, targets, strict=True)
+        ]
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(_short(math.fsum(values) / len(values)), _short(min(values)), _short(max(values)))
+
+
+def _thinned(points: Sequence[PointT], most: int) -> list[PointT]:
+    """Evenly spaced ones of them, the first and the last included."""
+    if len(points) <= most:
+        return list(points)
+    return [points[index] for index in np.linspace(0, len(points) - 1, most).round().astype(int)]
+
+
+def _rounded(value: float) -> float | None:
+    return _short(value) if math.isfinite(value) else None
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,162 @@
+"""The values of a setting as few levels, in order.
+
+In: records and a setting's key. Out: its levels with the trials at each. Next:
+``poise.studies.analysis.dose_response``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+
+from poise.config import Space
+from poise.studies.labels import plain
+from poise.studies.outcomes import figure, is_condemned, is_decided
+from poise.studies.records import TrialRecord
+
+Scale = Literal["linear", "log", "ordered"]
+
+
+_MOST_VALUES = 8
+"""Of a setting that are each a level; of more, neighbours share one."""
+
+
+_BINS = 6
+
+
+_LOG_FROM = 10
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+
+
+_NARROWEST_GAP = 0.03
+"""Of an axis, between two values that can still be told apart on it."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value, or a bin of neighbouring ones."""
+
+    label: str
+    value: Any
+    """Of a bin, the median."""
+
+    records: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """All values of a setting."""
+
+    key: str
+    scale: Scale
+    levels: tuple[Level, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(level.label for level in self.levels)
+
+    @property
+    def by_trial(self) -> dict[str, int]:
+        """Each trial's level, by index."""
+        return {r.trial.name: index for index, lv in enumerate(self.levels) for r in lv.records}
+
+
+def varied_keys(space: Space, records: Sequence[TrialRecord]) -> list[str]:
+    """The settings that have more than one value among the records."""
+    return [key for key in space.parameters if len(_distinct(space, key, records)) > 1]
+
+
+def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
+    """A setting's levels: each value for itself, or six bins of about as many values each."""
+    distinct = _distinct(space, key, records)
+    numeric = all(map(_is_number, distinct))
+    if numeric and len(distinct) > _MOST_VALUES:
+        groups = [each.tolist() for each in np.array_split(np.array(distinct), _BINS)]
+    else:
+        groups = [[value] for value in distinct]
+    levels = tuple(
+        Level(
+            _label(group),
+            group[0] if len(group) == 1 else median(group),
+            tuple(r for r in records if r.trial.settings[key] in group),
+        )
+        for group in groups
+    )
+    scale = _scale([level.value for level in levels]) if numeric else "ordered"
+    return Levels(key, scale, levels)
+
+
+def _distinct(space: Space, key: str, records: Sequence[TrialRecord]) -> list[Any]:
+    """Numbers by size, other values in the order in which the space has them."""
+    found: list[Any] = []
+    for record in records:
+        value = record.trial.settings.get(key)
+        if value not in found:
+            found.append(value)
+    if all(map(_is_number, found)):
+        return sorted(found)
+    listed = [*(space.parameters[key].values or ())]
+    return sorted(found, key=lambda value: listed.index(value) if value in listed else len(listed))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _label(group: Sequence[Any]) -> str:
+    return plain(group[0]) if len(group) == 1 else f"{plain(group[0])} to {plain(group[-1])}"
+
+
+def _scale(values: Sequence[float]) -> Scale:
+    """An axis that keeps the values apart; where neither does, they are merely in order."""
+    positions = np.array(values, float)
+    is_log = positions[0] > 0 and positions[-1] >= _LOG_FROM * positions[0]
+    if is_log:
+        positions = np.log(positions)
+    gaps = np.diff(positions)
+    if len(gaps) and gaps.min() < _NARROWEST_GAP * gaps.sum():
+        return "ordered"
+    return "log" if is_log else "linear"
+
+
+def by_importance(space: Space, records: Sequence[TrialRecord]) -> list[tuple[str, float]]:
+    """Settings that vary, with how much of the outcome each explains by itself; most first.
+
+    ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels: the share of
+    variance between them, less what chance would give to as many. The outcome is whether a trial
+    was condemned where some were and some were not, else the metric. What only matters together
+    with another setting goes unseen. Equal ones keep the space's order.
+
+    Source: Kelley, "An unbiased correlation ratio measure" (PNAS, 1935).
+    """
+    scored = []
+    outcomes = _outcomes(space, records)
+    for key in varied_keys(space, records):
+        levels = levels_of(space, key, records).levels
+        groups = [
+            [outcomes[r.trial.name] for r in level.records if r.trial.name in outcomes]
+            for level in levels
+        ]
+        scored.append((key, _explained([np.array(group) for group in groups if group])))
+    return sorted(scored, key=lambda each: -each[1])
+
+
+def _outcomes(space: Space, records: Sequence[TrialRecord]) -> dict[str, float]:
+    decided = [record for record in records if is_decided(record)]
+    if len({is_condemned(record) for record in decided}) > 1:
+        return {record.trial.name: float(is_condemned(record)) for record in decided}
+    figures = {record.trial.name: figure(record, space.goal.metric) for record in records}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _explained(groups: Sequence[np.ndarray]) -> float:
+    values = np.concatenate(groups) if groups else np.zeros(0)
+    n, k = len(values), len(groups)
+    total = ((values - values.mean()) ** 2).sum() if n else 0.0
+    if n <= k or total == 0:
+        return 0.0
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups)
+    return float(1 - (within / (n - k)) / (total / (n - 1)))

@@ -1,0 +1,112 @@
+"""How the outcome depends on two settings together.
+
+In: records. Out: a ``PhaseDiagram``. Next: ``poise.studies.findings.findings``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poise.config import Space
+from poise.config.wording import named
+from poise.studies.analysis.levels import Levels, by_importance, levels_of
+from poise.studies.estimates import Estimate, Share, mean_interval
+from poise.studies.outcomes import condemned_share, figure, tally
+from poise.studies.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One side of a phase diagram."""
+
+    key: str
+    name: str
+    labels: tuple[str, ...]
+    """In order; cells name them by index."""
+
+
+@dataclass(frozen=True)
+class PhaseCell:
+    """The trials at one value of both settings."""
+
+    x: int
+    y: int
+    outcome: str
+    """The most frequent one; of equally frequent ones the worse."""
+
+    outcomes: dict[str, int]
+    condemned: Share
+    metric: Estimate
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """Outcomes over two settings. A study of one setting has a single row (``y`` is none)."""
+
+    x: Axis
+    y: Axis | None
+    cells: tuple[PhaseCell, ...]
+    """Only those that hold a trial."""
+
+    pooled: tuple[str, ...]
+    chosen_because: str
+    """Why these, where more varied; else empty."""
+
+
+def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
+    """Outcomes over the two settings that matter most; none where nothing varies.
+
+    Of more than two, one that explains everything is shown alone.
+    """
+    ranked = by_importance(space, records)
+    num_shown = 1 if len(ranked) > 2 and _explains_all(ranked) else 2
+    chosen = [levels_of(space, key, records) for key, _ in ranked[:num_shown]]
+    if not chosen:
+        return None
+    chosen.sort(key=lambda levels: list(space.parameters).index(levels.key))
+    names = named(space.parameters)
+    axes = [Axis(levels.key, names[levels.key], levels.labels) for levels in chosen]
+    return PhaseDiagram(
+        x=axes[0],
+        y=axes[1] if len(axes) > 1 else None,
+        cells=tuple(_cells(space, records, chosen)),
+        pooled=tuple(names[key] for key, _ in ranked[num_shown:]),
+        chosen_because=_reason(ranked[:num_shown], names) if len(ranked) > 2 else "",
+    )
+
+
+def _cells(
+    space: Space, records: Sequence[TrialRecord], chosen: Sequence[Levels]
+) -> list[PhaseCell]:
+    places = [levels.by_trial for levels in chosen]
+    by_place: dict[tuple[int, ...], list[TrialRecord]] = {}
+    for record in records:
+        place = tuple(by_trial[record.trial.name] for by_trial in places)
+        by_place.setdefault(place, []).append(record)
+    cells = []
+    for place, inside in sorted(by_place.items()):
+        outcomes = tally(inside)
+        cells.append(
+            PhaseCell(
+                x=place[0],
+                y=place[1] if len(place) > 1 else 0,
+                outcome=next(iter(outcomes)),
+                outcomes=outcomes,
+                condemned=condemned_share(inside),
+                metric=mean_interval(figure(record, space.goal.metric) for record in inside),
+                trials=tuple(record.trial.name for record in inside),
+            )
+        )
+    return cells
+
+
+def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
+    """Whether the first leaves nothing for the second."""
+    return round(ranked[0][1], 2) == 1 and round(ranked[1][1], 2) <= 0
+
+
+def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
+    shares = " and ".join(f"{names[key]} {max(score, 0):.0%}" for key, score in shown)
+    if len(shown) == 1:
+        return f"the one that explains the outcome by itself: {shares}"
+    return f"the two that explain most of the outcome by themselves: {shares}"

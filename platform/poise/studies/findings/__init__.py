@@ -1,0 +1,1 @@
+"""What a study's trials show, in sentences and tables."""

@@ -1,0 +1,116 @@
+"""Setting against setting: the study's table.
+
+In: a study's records. Out: a ``Comparison``. Next: the terminal, and
+``poise.studies.findings.findings``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from poise.config.wording import named
+from poise.studies.estimates import Difference, holm, mean_interval, paired_difference
+from poise.studies.findings.caveats import notes_on
+from poise.studies.findings.table import Comparison, SettingRow
+from poise.studies.labels import setting_label
+from poise.studies.outcomes import (
+    condemned_as,
+    condemned_share,
+    figure,
+    is_condemned,
+    tally,
+    was_cut_off,
+)
+from poise.studies.records import TrialRecord
+from poise.studies.standing import standing
+from poise.studies.study import Study
+
+
+def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:
+    """Every setting over its seeds, held against the baseline where the study has one.
+
+    Args:
+        study: that asked.
+        records: of its trials, in any state.
+        is_running: whether a process is at work on the study.
+    """
+    by_setting: dict[int, list[TrialRecord]] = {}
+    for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
+        by_setting.setdefault(record.trial.setting, []).append(record)
+    untested = _untested(study)
+    rows = _with_differences([_row(study, trials) for trials in by_setting.values()], not untested)
+    comparison = Comparison(
+        *study.space.goal,
+        names=named(study.space.parameters),
+        rows=tuple(rows),
+        standing=standing(study, records, is_running),
+        condemned_as=condemned_as(records),
+        untested=untested,
+        notes=(),
+    )
+    return replace(comparison, notes=notes_on(study, records, comparison))
+
+
+def _untested(study: Study) -> str:
+    """A test takes trials for chosen before their figures were known; why these were not."""
+    scheduler, searcher = study.space.scheduler, study.space.searcher
+    if scheduler.changes_settings:
+        return f"scheduler {scheduler.name} let trials go on from those with better figures"
+    if scheduler.stops_trials:
+        return f"scheduler {scheduler.name} chose by these figures which trials are left"
+    if study.decides_as_it_goes:
+        return f"searcher {searcher.name} chose by these figures what was tried"
+    return ""
+
+
+def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
+    metric, *others = (goal.metric for goal in study.space.goals)
+    settings = trials[0].trial.settings
+    values = {record.trial.seed: figure(record, metric) for record in trials}
+    twin = f"untrained/{metric.partition('/')[2]}"
+    untrained = {record.trial.seed: record.metrics.get(twin) for record in trials}
+    onsets = [r.verdict.onset_step for r in trials if r.verdict is not None and is_condemned(r)]
+    known = [onset for onset in onsets if onset is not None]
+    return SettingRow(
+        setting=trials[0].trial.setting,
+        label=setting_label(study, settings),
+        settings=settings,
+        is_baseline=settings == study.baseline,
+        trials=tuple(record.trial.name for record in trials),
+        cut_off=sum(map(was_cut_off, trials)),
+        unended=sum(record.is_open for record in trials),
+        values=values,
+        mean=mean_interval(values.values()),
+        untrained=mean_interval(untrained.values()),
+        gain=paired_difference(values, untrained),
+        difference=None,
+        condemned=condemned_share(trials),
+        verdicts=tally(trials),
+        onset_step=float(median(known)) if known else None,
+        others={name: mean_interval(figure(r, name) for r in trials) for name in others},
+    )
+
+
+def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingRow]:
+    baseline = next((row for row in rows if row.is_baseline), None)
+    if baseline is None:
+        return list(rows)
+    # A searcher may suggest the baseline's settings twice: those are not held against themselves.
+    compared = [row for row in rows if not row.is_baseline]
+    found = _differences(compared, baseline, tested)
+    return [replace(row, difference=found.get(row.setting)) for row in rows]
+
+
+def _differences(
+    rows: Sequence[SettingRow], baseline: SettingRow, tested: bool
+) -> dict[int, Difference]:
+    """By setting, each row's paired difference; p-values corrected for all of them, or none."""
+    each = [paired_difference(row.values, baseline.values) for row in rows]
+    if tested:
+        # Differences that are all alike have no p, but were compared; of one seed nothing was.
+        compared = sum(difference.n > 1 for difference in each)
+        corrected = holm([difference.p for difference in each], compared)
+        each = [replace(d, p_holm=p) for d, p in zip(each, corrected, strict=True)]
+    else:
+        each = [replace(difference, p=None) for difference in each]
+    return {row.setting: difference for row, difference in zip(rows, each, strict=True)}

@@ -1,0 +1,208 @@
+"""Everything that a study found, in the order in which it is told.
+
+In: a study, its records and the histories of their metrics. Out: ``Findings``, plain data.
+Next: ``poise.reports``, which tells it as a page, as Markdown and as a table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poise.config.wording import NAMES
+from poise.diagnostics.history import History
+from poise.studies.analysis.cost import Cost, cost
+from poise.studies.analysis.curves import (
+    LABELS,
+    BandCurve,
+    Curve,
+    Training,
+    bands_of,
+    curves_of,
+    points_per_curve,
+)
+from poise.studies.analysis.dose_response import DoseResponse, dose_responses
+from poise.studies.analysis.label_free_choice import Selection, select
+from poise.studies.analysis.levels import by_importance
+from poise.studies.analysis.phase_diagram import PhaseDiagram, phase_diagram
+from poise.studies.findings.answer import answer
+from poise.studies.findings.comparison import compare
+from poise.studies.findings.reproduction import Reproduction, reproduction
+from poise.studies.findings.table import Comparison
+from poise.studies.labels import setting_label
+from poise.studies.outcomes import trained_metrics
+from poise.studies.records import TrialRecord
+from poise.studies.study import Study
+
+
+@dataclass(frozen=True)
+class SettingCurves:
+    """How a setting's training went: entropy and KL as in DINO's Fig. 7, or a decoder's gain."""
+
+    setting: int
+    label: str
+    outcome: str
+    """The most frequent one."""
+
+    is_baseline: bool
+    onset_step: float | None
+    curves: tuple[BandCurve, ...]
+
+
+@dataclass(frozen=True)
+class TrialFinding:
+    """One trial: how it ended and its curves, thinned out."""
+
+    record: TrialRecord
+    label: str
+    """Its settings in words, without the seed."""
+
+    onset_step: int | None
+    metrics: dict[str, float]
+    """Latest value of each, without those that were only measured before training."""
+
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What verdicts advise, once, and for which settings."""
+
+    text: str
+    settings: tuple[str, ...]
+    """In words."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found."""
+
+    study: str
+    question: str
+    """Empty where the space asks none."""
+
+    published: str
+    """What the paper found; empty where nothing is known."""
+
+    answer: tuple[str, ...]
+    """Two sentences, made of the numbers."""
+
+    best: str | None
+    """The healthy trial that was registered, or would be; none where there is none."""
+
+    registered: str | None
+    comparison: Comparison
+    phase: PhaseDiagram | None
+    """None where nothing varies, or one setting at a time: then no two are crossed."""
+
+    settings: tuple[SettingCurves, ...]
+    doses: tuple[DoseResponse, ...]
+    trials: tuple[TrialFinding, ...]
+    selection: Selection | None
+    """None where no trial has a figure that needs labels."""
+
+    cost: Cost
+    reproduction: Reproduction
+    advice: tuple[Advice, ...]
+
+    labels: dict[str, str]
+    """Words for the metrics of curves, such as ``KL(teacher‖student) / ln K``."""
+
+
+def find(
+    study: Study,
+    records: Sequence[TrialRecord],
+    histories: Mapping[str, History],
+    *,
+    best: TrialRecord | None = None,
+    registered: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    is_running: bool = False,
+) -> Findings:
+    """Looks at a study from every side.
+
+    Args:
+        study: that asked.
+        records: of its trials, in any state.
+        histories: of their metrics, by the trial's name.
+        best: the trial that was registered, or would be.
+        registered: ``models:/name/version`` of it.
+        tags: of its run.
+        environment: as ``describe_environment`` has it.
+        is_running: whether a process is at work on the study.
+    """
+    comparison = compare(study, records, is_running)
+    held = study.held_baseline
+    doses = dose_responses(study.space, records, held)
+    return Findings(
+        study=study.name,
+        question=study.space.question,
+        published=study.space.published,
+        answer=answer(comparison, None if held else _decisive(study, records, doses)),
+        best=best.trial.name if best else None,
+        registered=registered,
+        comparison=comparison,
+        phase=None if held else phase_diagram(study.space, records),
+        settings=_settings(comparison, records, histories),
+        doses=tuple(doses),
+        trials=_trials(study, records, histories),
+        selection=select(study.space, records),
+        cost=cost(study, records),
+        reproduction=reproduction(study, records, tags or {}, environment or {}),
+        advice=_advice(study, records),
+        labels={**NAMES, **LABELS},
+    )
+
+
+def _decisive(
+    study: Study, records: Sequence[TrialRecord], doses: Sequence[DoseResponse]
+) -> DoseResponse | None:
+    """Of the setting that matters most."""
+    ranked = [key for key, _ in by_importance(study.space, records)]
+    return next((dose for dose in doses if dose.key in ranked[:1]), None)
+
+
+def _advice(study: Study, records: Sequence[TrialRecord]) -> tuple[Advice, ...]:
+    settings: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.verdict is not None and record.verdict.advice:
+            label = setting_label(study, record.trial.settings)
+            settings.setdefault(record.verdict.advice, {})[label] = None
+    return tuple(Advice(text, tuple(labels)) for text, labels in settings.items())
+
+
+def _settings(
+    comparison: Comparison, records: Sequence[TrialRecord], histories: Mapping[str, History]
+) -> tuple[SettingCurves, ...]:
+    most = points_per_curve(len(comparison.rows))
+    trainings = {
+        record.trial.name: Training(histories.get(record.trial.name, []), record.total_steps)
+        for record in records
+    }
+    return tuple(
+        SettingCurves(
+            setting=row.setting,
+            label=row.label,
+            outcome=next(iter(row.verdicts)),
+            is_baseline=row.is_baseline,
+            onset_step=row.onset_step,
+            curves=bands_of([trainings[name] for name in row.trials], most),
+        )
+        for row in comparison.rows
+    )
+
+
+def _trials(
+    study: Study, records: Sequence[TrialRecord], histories: Mapping[str, History]
+) -> tuple[TrialFinding, ...]:
+    most = points_per_curve(len(records))
+    return tuple(
+        TrialFinding(
+            record=record,
+            label=setting_label(study, record.trial.settings),
+            onset_step=record.verdict.onset_step if record.verdict else None,
+            metrics=trained_metrics(record, histories.get(record.trial.name, [])),
+            curves=curves_of(histories.get(record.trial.name, []), most),
+        )
+        for record in records
+    )

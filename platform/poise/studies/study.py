@@ -1,0 +1,161 @@
+"""A study: what was asked for, and where its files are.
+
+``<home>/<study>/study.json`` holds the request; a folder beside it, one for each trial, what
+became of it.
+
+In: a checked request. Out: the same, after any interruption. Next: ``poise.sweeps.runner``
+carries it out, ``poise.reports`` tells it.
+"""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from poise.config import PoiseError, Recipe, Space
+from poise.config.files import lacking, read_json, write_json
+from poise.config.paths import home
+from poise.studies.records import TRIAL_FILE, TrialRecord, read_record, write_record
+from poise.studies.trials import Settings, Trial, baseline_of, seeded
+
+STUDY_FILE = "study.json"
+
+
+Command = Literal["sweep", "ablate"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's request, and where its files are."""
+
+    name: str
+    space: Space
+    recipe: Recipe
+    """What trials change; its datasets are absolute."""
+
+    source: str
+    """The space's file, as it was given."""
+
+    overrides: tuple[str, ...]
+
+    command: Command = "sweep"
+    """The verb that it was begun with: what its settings are, and in which order they run."""
+
+    settings: tuple[Settings, ...] = ()
+    """What is tried, by number; none where a searcher decides as it goes."""
+
+    renumbered: bool = False
+    """Whether a new study of the same space would number its settings in another order."""
+
+    @property
+    def decides_as_it_goes(self) -> bool:
+        """Whether a searcher learns from trials what to try next."""
+        return self.space.searcher.name != "random"
+
+    @property
+    def baseline(self) -> Settings:
+        """What other settings are compared with; of a sweep, no trial may have it."""
+        return baseline_of(self.space, self.recipe)
+
+    @property
+    def held_baseline(self) -> Settings | None:
+        """What stays as it is while one setting changes; none where all change together."""
+        return self.baseline if self.space.design == "one_at_a_time" else None
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All that are decided beforehand, in the order in which they run.
+
+        An ablation runs every setting with the first seed, then with the next: wherever it is
+        interrupted, what there is can be compared.
+        """
+        by_setting = [
+            seeded(number, settings, self.space.seeds)
+            for number, settings in enumerate(self.settings)
+        ]
+        rows = zip(*by_setting, strict=True) if self.command == "ablate" else by_setting
+        return tuple(itertools.chain.from_iterable(rows))
+
+    @property
+    def folder(self) -> Path:
+        """Of everything that the study leaves."""
+        return home() / self.name
+
+    def trial_folder(self, trial: str) -> Path:
+        """Of a trial's checkpoints and record."""
+        return self.folder / trial
+
+    def save(self) -> None:
+        """Writes ``study.json``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "name": self.name,
+            "space": self.space.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "source": self.source,
+            "overrides": list(self.overrides),
+            "command": self.command,
+            "settings": list(self.settings),
+            "renumbered": self.renumbered,
+        }
+        write_json(self.folder / STUDY_FILE, content)
+
+    def record(self, trial: str) -> TrialRecord | None:
+        """How a trial stands; none where it never began."""
+        path = self.trial_folder(trial) / TRIAL_FILE
+        return read_record(path) if path.exists() else None
+
+    def records(self) -> list[TrialRecord]:
+        """Every trial that began, setting by setting."""
+        records = [read_record(path) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
+        return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
+
+    def write(self, record: TrialRecord) -> None:
+        """Replaces a trial's record in one step."""
+        write_record(self.trial_folder(record.trial.name), record)
+
+
+def load_study(folder: Path) -> Study:
+    """The study that ``save`` wrote.
+
+    Raises:
+        PoiseError: its file cannot be read, or another version of Poise wrote it.
+    """
+    path = folder / STUDY_FILE
+    content = read_json(path)
+    try:
+        return Study(
+            name=content["name"],
+            space=Space.model_validate(content["space"]),
+            recipe=Recipe.model_validate(content["recipe"]),
+            source=content["source"],
+            overrides=tuple(content["overrides"]),
+            command=content.get("command", "sweep"),
+            settings=tuple(content["settings"]),  # without them nothing would be left to do
+            renumbered=content.get("renumbered", False),
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise PoiseError(
+            f"{path}: was written by another version of Poise, or changed: "
+            f"{lacking(error, 'study')}; finish the study with that version, or begin another"
+        ) from None
+
+
+def stored_study(name: str, asking: str) -> Study:
+    """The study of a name, as it is stored; ``asking`` is what asks for it, for messages."""
+    if not (home() / name / STUDY_FILE).is_file():
+        known = sorted(path.parent.name for path in home().glob(f"*/{STUDY_FILE}"))
+        raise PoiseError(
+            f"{asking} {name}: {home()} holds no such study; "
+            + (f"it holds {', '.join(known)}" if known else "it holds none")
+        )
+    return load_study(home() / name)
+
+
+def count_trials(study: Study) -> int:
+    """How many trials the whole study has."""
+    space = study.space
+    settings = space.trials if study.decides_as_it_goes else len(study.settings)
+    return settings * len(space.seeds)

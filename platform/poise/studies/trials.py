@@ -1,0 +1,112 @@
+"""The trials of a study: settings, seeds and names.
+
+In: a space. Out: ``Trial``s. Next: ``poise.studies.study``.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from poise.config import PoiseError, Recipe, Space, override
+from poise.config.loading import with_absolute_paths
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of the space."""
+
+    name: str
+    """See ``trial_name``."""
+
+    setting: int
+    """Trials of one setting differ in their seed alone."""
+
+    settings: dict[str, Any] = field(hash=False)
+    """Value by dotted key, for what the space varies."""
+
+    seed: int
+
+    def recipe(self, base: Recipe, study: str) -> Recipe:
+        """The complete recipe. Its datasets are absolute: trials run in other folders.
+
+        Raises:
+            PoiseError: the settings do not go together.
+        """
+        changes = {**self.settings, "seed": self.seed}
+        made = override(base, changes, f"study {study}, trial {self.name}")
+        return with_absolute_paths(made)
+
+    def as_config(self) -> dict[str, Any]:
+        """Plain data, which ``Trial(**config)`` turns back."""
+        return asdict(self)
+
+
+Settings = dict[str, Any]
+"""Value by dotted key, in the order of the space."""
+
+
+def ablation_settings(space: Space, recipe: Recipe, source: str) -> list[Settings]:
+    """The settings of an ablation: every value with every other, or one change at a time.
+
+    Raises:
+        PoiseError: a parameter is a range, of which there is no every.
+    """
+    values = _listed_values(space, source)
+    if space.design == "crossed":
+        return list(product(values))
+    baseline = baseline_of(space, recipe)
+    changed = [
+        {**baseline, key: value}
+        for key in values
+        for value in values[key]
+        if value != baseline[key]
+    ]
+    return [baseline, *changed]
+
+
+def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
+    for key, sampler in space.parameters.items():
+        if sampler.values is None:
+            raise PoiseError(
+                f"{source}: parameters.{key}: {sampler.name} draws from a range, and an ablation "
+                f"runs every value: list some ({{grid_search: [{sampler.arguments[0]}, …]}}), or "
+                f"draw with `{sweep_command(space, source)}`"
+            )
+    return {key: sampler.values or () for key, sampler in space.parameters.items()}
+
+
+def sweep_command(space: Space, source: str) -> str:
+    """What draws from a space instead of ablating it; ``source`` is all that was typed for it."""
+    crossed = "" if space.design == "crossed" else " design=crossed"
+    return f"poise sweep {source}{crossed}"
+
+
+def product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
+    """Every value of each key with every value of the others."""
+    for cell in itertools.product(*values.values()):
+        yield dict(zip(values, cell, strict=True))
+
+
+def seeded(setting: int, settings: Settings, seeds: Iterable[int]) -> list[Trial]:
+    """A setting's trials, one per seed: each sees the images and crops of its seed."""
+    return [Trial(trial_name(setting, seed), setting, settings, seed) for seed in seeds]
+
+
+def trial_name(setting: int, seed: int) -> str:
+    """``t03-s1``, whatever other settings and seeds there are: a study may be extended."""
+    return f"t{setting + 1:02d}-s{seed}"
+
+
+def baseline_of(space: Space, recipe: Recipe) -> Settings:
+    """What the other settings are compared with: the named values, else the recipe's own."""
+    named = space.baseline or {}
+    return {key: named[key] if key in named else value_of(recipe, key) for key in space.parameters}
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    """A recipe's own value; none where it leaves the key out."""
+    tree: Any = recipe.model_dump(mode="json")
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree

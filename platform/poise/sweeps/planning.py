@@ -1,0 +1,161 @@
+"""A study is asked for.
+
+In: a space's file and what was changed on the command line. Out: a ``Study`` that can be carried
+out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.runner``.
+"""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
+from poise.config.keys import field_names, nearest
+from poise.config.loading import parse_overrides, with_absolute_paths
+from poise.config.paths import check_run_name
+from poise.evaluation.during_training import online_probes
+from poise.studies.study import Command, Study
+from poise.studies.trials import Settings, ablation_settings
+from poise.sweeps.check import check_ablation, check_space
+from poise.sweeps.drawing import draw_settings
+from poise.sweeps.population import check_population
+from poise.sweeps.trial_source import trial_source
+from poise.sweeps.tune_search import scheduler
+from poise.training.capacity import check_builds
+from poise.training.schedule import total_steps_of
+
+_STOPS = "training.stop_collapsed"
+
+
+def begin_study(
+    path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
+) -> Study:
+    """Checks a space and takes the study's name. Arguments and errors are ``request_study``'s."""
+    study = request_study(path, overrides, name, command)
+    study.save()
+    return study
+
+
+def request_study(
+    path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
+) -> Study:
+    """A new study, checked; nothing is written.
+
+    Args:
+        path: of the space's file.
+        overrides: ``key=value``; keys of the space (``trials=8``) change the space, keys of its
+            recipe (``training.epochs=2``) every trial.
+        name: of the study; by default the space's and the time.
+        command: what to do with the space.
+
+    Raises:
+        PoiseError: something is wrong; the message names it and the fix.
+    """
+    study = read_study(path, overrides, name, command)
+    if study.folder.exists():
+        raise PoiseError(
+            f"{study.folder}: there is a study or run of this name; finish it with "
+            f"`poise {command} --resume {study.name}`, or choose another --name"
+        )
+    check_trials(study)
+    return study
+
+
+def read_study(path: str, overrides: Sequence[str], name: str | None, command: Command) -> Study:
+    """The study that is described, whether or not there is one like it."""
+    if name is not None:
+        check_run_name(name)
+    for_space, for_recipe = sort_overrides(overrides)
+    space = load_space(path, for_space)
+    recipe = load_recipe(_recipe_file(path, space, for_space), for_recipe)
+    recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
+    if space.scheduler.changes_settings:
+        recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others go on from it
+    for key, value in parse_overrides(for_recipe).items():
+        if key == _STOPS:
+            raise PoiseError(f"command line: a study decides '{key}' by its own `stop_collapsed`")
+        if key == "seed":
+            raise PoiseError(
+                f"command line: seed={value}: a study runs each setting with every one of its "
+                f"`seeds`; did you mean seeds=[{value}]?"
+            )
+        if key in space.parameters:
+            raise PoiseError(
+                f"command line: '{key}' varies in {path}; fix it there with "
+                f"`parameters.{key}={{choice: [VALUE]}}`"
+            )
+    name = name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    settings = check_settings(space, recipe, told_source(path, overrides), command)
+    recipe = with_absolute_paths(recipe)
+    return Study(name, space, recipe, path, tuple(overrides), command, settings)
+
+
+def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
+    """Beside the space's file; one that was typed may be meant from here, as other files are."""
+    beside, here = Path(path).parent / space.recipe, Path(space.recipe)
+    typed = "recipe" in parse_overrides(for_space)
+    return here if typed and here.exists() and not beside.exists() else beside
+
+
+def told_source(path: str, overrides: Sequence[str]) -> str:
+    """Where a study is from, for messages: what was typed, which runs after another verb too."""
+    return shlex.join([path, *overrides])
+
+
+def check_settings(
+    space: Space, recipe: Recipe, source: str, command: Command
+) -> tuple[Settings, ...]:
+    """What would be tried, by number; nothing where a searcher decides as it goes.
+
+    Raises:
+        PoiseError: the space asks for something that cannot be tried.
+    """
+    check_space(space, recipe, source)
+    if command == "ablate":
+        check_ablation(space, recipe, source)
+    elif space.design != "crossed":
+        raise PoiseError(
+            f"{source}: design={space.design}: a sweep draws its settings; say design=crossed, or "
+            f"run `poise ablate {source}`"
+        )
+    return plan_settings(space, recipe, source, command)
+
+
+def plan_settings(
+    space: Space, recipe: Recipe, source: str, command: Command
+) -> tuple[Settings, ...]:
+    """What is decided before the first trial, by number."""
+    if command == "ablate":
+        return tuple(ablation_settings(space, recipe, source))
+    return tuple(draw_settings(space)) if space.searcher.name == "random" else ()
+
+
+def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What changes the space, and what changes its recipe."""
+    for_space, for_recipe = [], []
+    for text in overrides:
+        (key,) = parse_overrides([text])
+        top = key.partition(".")[0]
+        if top in Space.model_fields:
+            for_space.append(text)
+        elif top in Recipe.model_fields:
+            for_recipe.append(text)
+        else:
+            names = [*Space.model_fields, *field_names()]
+            raise PoiseError(f"command line: no setting is called '{key}'{nearest(key, names)}")
+    return for_space, for_recipe
+
+
+def check_trials(study: Study) -> None:
+    """Every trial's recipe holds together, and its datasets are there and large enough."""
+    source = told_source(study.source, study.overrides)
+    scheduler(study.space, total_steps_of(study.recipe), source)
+    if study.space.scheduler.changes_settings:
+        check_population(study)
+    online_probes(study.recipe)
+    if study.decides_as_it_goes:
+        trial_source(study, [])
+    for trial in study.trials:
+        recipe = trial.recipe(study.recipe, study.name)
+        total_steps_of(recipe)
+        check_builds(recipe)

@@ -1,0 +1,163 @@
+"""A study, from its first trial to the registered winner.
+
+In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow
+and in the study's folder. Next: the command line, which prints it.
+"""
+
+import logging
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import ray
+
+from poise.cluster.connection import start_ray
+from poise.config import Recipe
+from poise.config.paths import home
+from poise.data.manifest import Manifest
+from poise.reports import write_report
+from poise.runs.pretraining import Finished, register_finished
+from poise.runs.progress import ProgressDisplay
+from poise.studies.clock import Clock
+from poise.studies.outcomes import best_of, pareto_front
+from poise.studies.records import TrialRecord
+from poise.studies.standing import as_they_stand, keep_conclusion
+from poise.studies.study import Study, count_trials
+from poise.studies.trials import Trial
+from poise.sweeps.budget import Budgeted, Purse
+from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
+from poise.sweeps.population import check_at_once, check_conduct
+from poise.sweeps.referee import Referee
+from poise.sweeps.result import StudyResult
+from poise.sweeps.trial_process import Context
+from poise.sweeps.trial_runs import catch_up, seen_history
+from poise.sweeps.trial_source import trial_source
+from poise.sweeps.tune_search import TrialSearcher
+from poise.sweeps.tune_setup import CONDUCT, Interruption, concurrency_of, heard_interruption, tuner
+from poise.tracking.datasets import dataset_tags
+from poise.tracking.ending import controlled, reconcile
+from poise.tracking.links import study_link
+from poise.tracking.run import Run, create_study_run, log_environment, log_recipe, set_tags
+from poise.tracking.store import open_store, redacted
+
+
+def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
+    """Carries out what is left of a study, compares its trials and registers the best.
+
+    Args:
+        study: new, interrupted or extended.
+        only: of its trials, those to run now; the others go on waiting.
+
+    Raises:
+        PoiseError: the store or the cluster does not answer, or no trial would ever fit.
+        KeyboardInterrupt: after everything that ran was stopped and marked as killed.
+    """
+    os.environ.update(CONDUCT)  # before Ray starts, whose processes inherit it
+    start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
+    if study.space.scheduler.changes_settings:
+        _check_whole(study)
+    store = open_store()
+    reconcile(store)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told here
+    dataset = Manifest.read(study.recipe.data.dataset).name
+    run = create_study_run(store, dataset, study.name, study.folder)
+    with controlled(run):
+        study.save()  # as it is carried out now: extended, or with a larger budget
+        log_recipe(run, study.recipe, dataset_tags(study.recipe))
+        log_environment(run)
+        display = ProgressDisplay()
+        referee = Referee(study, run, partial(_say, display))
+        try:
+            with display, heard_interruption() as interruption:
+                lacks = _run_trials(study, only, display, referee, interruption)
+        except BaseException:
+            ray.shutdown()  # ends the trials' processes, before their runs are given a status
+            referee.end_interrupted()
+            raise
+        catch_up(run, study)
+        return _conclude(study, run, lacks)
+
+
+def _check_whole(study: Study) -> None:
+    """Refuses to train a part of a population, before anything is created."""
+    check_conduct(study)
+    if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
+        check_at_once(study, ray.cluster_resources().get("CPU", 0))
+
+
+def _say(display: ProgressDisplay, line: str) -> None:
+    text = f"{time.strftime('%H:%M:%S')} {line}"
+    display.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _run_trials(
+    study: Study,
+    only: Sequence[Trial] | None,
+    display: ProgressDisplay,
+    referee: Referee,
+    interruption: Interruption,
+) -> str:
+    """Runs what there is room for; returns the limit that ended it, where one did."""
+    say, records, clock = partial(_say, display), study.records(), Clock(study)
+    purse = Purse(study, clock, _paces(study, say))
+    source = Budgeted(trial_source(study, records, only), purse)
+    if source.peek() is None:
+        return source.lacks
+    done = sum(record.is_done for record in records)
+    num_left = count_trials(study) - done if only is None else len(only)
+    concurrency = min(num_left, concurrency_of(study, say))
+    say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
+    searcher = TrialSearcher(source, referee.plan, referee.settle)
+    context = Context(study, str(home()), referee.run, display.board)
+    try:
+        with warnings.catch_warnings():
+            # Tune would have `reuse_actors` beside pbt: see `tuner`.
+            warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
+            tuner(context, searcher, referee, interruption, num_left, concurrency).fit()
+    finally:
+        clock.keep()
+        for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
+            shutil.rmtree(left, ignore_errors=True)
+    return source.lacks
+
+
+def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
+    """How long steps take, where hours are counted: the first trials need room as well."""
+    if study.space.budget.hours is None:
+        return {}
+    trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]
+    paces = paces_of(trials or [study.recipe], may_use_gpu=False)
+    for line in pace_lines(paces.values()):
+        say(f"budget.hours: {line}")
+    return paces
+
+
+def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
+    records = as_they_stand(study.records(), is_running=False)
+    best = best_of(records, *study.space.goal)
+    registered = _register(study, run, best) if best is not None else None
+    front = pareto_front(records, study.space.goals)
+    tags = {
+        "poise.best_trial": best.trial.name if best else "none is healthy",
+        "poise.registered": registered or "nothing",
+        "poise.pareto_front": ", ".join(record.trial.name for record in front),
+    }
+    set_tags(run, tags)
+    report = write_report(study, run)
+    keep_conclusion(study, records)  # last: a study that is killed before is concluded anew
+    link = study_link(run.store, run.run_id, study.space.goal.metric)
+    return StudyResult(
+        study, tuple(records), best, registered, report.page, redacted(run.store.uri), link, lacks
+    )
+
+
+def _register(study: Study, run: Run, best: TrialRecord) -> str:
+    assert best.verdict is not None and best.checkpoint is not None and best.run_id is not None
+    recipe: Recipe = best.current.recipe(study.recipe, study.name)
+    history = seen_history(run, best)
+    finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
+    return register_finished(run.store, recipe, finished, study.space.goal.metric)

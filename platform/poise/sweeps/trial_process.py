@@ -1,0 +1,210 @@
+"""One trial, in the process that Tune gives it.
+
+In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. The process
+controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sweeps.referee``.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from poise.config import PoiseError
+from poise.runs.pretraining import Finished, pretrain
+from poise.runs.progress import BoardObserver
+from poise.studies.labels import described
+from poise.studies.records import TrialRecord, begun_again
+from poise.studies.study import Study
+from poise.studies.trials import Trial
+from poise.sweeps.trial_runs import seen_history
+from poise.tracking.ending import controlled
+from poise.tracking.run import Run, create_trial_run, set_tags
+from poise.training.job import Origin
+from poise.training.schedule import timetable_of
+from poise.training.worker import first_cause
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all trials of a study share."""
+
+    study: Study
+    home: str
+    run: Run
+    """The study's own."""
+
+    board: Any
+    """Where progress is posted."""
+
+
+def carry_out(config: dict[str, Any], context: Context) -> None:
+    """Trains one trial, or finishes what an interrupted attempt began.
+
+    A trial that fails leaves its reason in its record and returns: the others go on, and Tune
+    repeats only what lost its process.
+    """
+    os.environ["POISE_HOME"] = context.home  # this process was started in another folder
+    torch.set_num_threads(1)  # training has its own process
+    trial, study = Trial(**config), context.study
+    found = study.record(trial.name)
+    if found is not None and found.is_done:
+        return  # as it ended by itself, the scheduler had it begin again
+    record = begun_again(found or TrialRecord(trial, "running"))
+    trial = record.current
+    started_s = time.monotonic()
+    try:
+        record = _train(trial, context, record)
+    except _Superseded:
+        return  # the study's process has settled it, or begun it again
+    except Exception as error:
+        record = study.record(trial.name) or record
+        step = _last_step(context, record)
+        record = replace(record, state="failed", reason=reason(error), step=step)
+    study.write(replace(record, seconds=record.seconds + time.monotonic() - started_s))
+
+
+def _last_step(context: Context, record: TrialRecord) -> int:
+    """That a trial which failed is known to have made: they were paid for all the same."""
+    try:
+        seen = seen_history(context.run, record)
+    except Exception:  # the store may be what it failed for
+        return record.step
+    return max(record.step, seen[-1][0] if seen else 0)
+
+
+def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
+    study = context.study
+    run = create_trial_run(context.run, trial.name, study.trial_folder(trial.name))
+    record = replace(record, run_id=run.run_id)
+    study.write(record)
+    if record.changes:
+        set_tags(run, {"poise.changes": described(record.changes)})
+    with controlled(run), _stopping_is_no_failure(study, record):
+        recipe = trial.recipe(study.recipe, study.name)
+        timetable = timetable_of(recipe)
+        total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
+        record = replace(record, total_steps=total_steps, planned_steps=planned_steps)
+        study.write(record)
+        finished = pretrain(
+            recipe,
+            run,
+            _run_name(study, record),
+            observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
+            callbacks=[_Reports(study.space.goal.metric)],
+            origin=_origin(record),
+            lineage=_lineage(record),
+        )
+        _check_current(study, record)
+    return concluded(record, finished)
+
+
+def _run_name(study: Study, record: TrialRecord) -> str:
+    """Of Ray Train's run, which resumes from its own checkpoints: a new one after each change."""
+    change = f"/change-{len(record.changes)}" if record.changes else ""
+    return f"{study.name}/{record.trial.name}{change}"
+
+
+def _origin(record: TrialRecord) -> Origin | None:
+    """Where a trial goes on from, after another's checkpoint became its own."""
+    if not record.changes:
+        return None
+    change = record.changes[-1]
+    return Origin(Path(change.checkpoint), (*change.settings, "seed"))
+
+
+def _lineage(record: TrialRecord) -> dict[str, Any]:
+    """What the backbone's package says of the changes on its way; nothing where there were none."""
+    return {"changes": [asdict(change) for change in record.changes]} if record.changes else {}
+
+
+class _Superseded(SystemExit):
+    """The scheduler took the trial away; to ``controlled`` an exit without a complaint."""
+
+
+@contextmanager
+def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
+    """Tells the errors of a trial whose workers the scheduler took away from its own.
+
+    Between losing them and ending, this process may still see them go.
+    """
+    try:
+        yield
+    except Exception:
+        _check_current(study, begun)
+        raise
+
+
+def _check_current(study: Study, begun: TrialRecord) -> None:
+    """Ends an attempt whose trial was stopped, or goes on from elsewhere, in the meantime."""
+    record = study.record(begun.trial.name)
+    if record is not None and (record.state == "stopped" or record.changes != begun.changes):
+        raise _Superseded from None
+
+
+def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
+    """The record of a trial that ended by itself."""
+    return replace(
+        record,
+        state="finished" if finished.stopped_by is None else "stopped",
+        stopped_by=finished.stopped_by,
+        verdict=finished.verdict,
+        metrics=finished.metrics,
+        step=finished.history[-1][0],
+        checkpoint=str(finished.checkpoint),
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Why a trial failed, in one line: of nested errors the first cause says most."""
+    cause = first_cause(error)
+    text = " ".join(str(cause).split())
+    if len(text) > _LONG_REASON:
+        text = f"{text[: _LONG_REASON // 2]} … {text[-_LONG_REASON // 2 :]}"
+    return text if isinstance(cause, PoiseError) else f"{type(cause).__name__}: {text}"
+
+
+_LONG_REASON = 600
+"""Characters; of a longer one the two ends say most: where it was, and what to do."""
+
+
+class _Reports(TuneReportCallback):  # type: ignore[misc]
+    """Hands Tune's scheduler the evaluations that it may stop the trial at.
+
+    Not the last one: a trial that ends by itself is left to conclude itself.
+    """
+
+    def __init__(self, metric: str) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def after_report(
+        self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
+    ) -> None:
+        """Forwards the first worker's metrics, with the path of a checkpoint."""
+        first = metrics[0]
+        if self._metric in first and not first["ends"]:
+            super().after_report(run_context, metrics, checkpoint)
+
+
+def trainable(context: Context) -> Any:
+    """What Tune runs: ``carry_out`` without a CPU.
+
+    A CPU share, however small, would keep the second of two one-CPU trials waiting on two CPUs
+    (and whole CPUs let the controllers starve the workers that they wait for, without an error).
+    Memory is what a controller really takes, and every Ray node has some.
+    """
+    from ray import tune
+
+    bound = tune.with_parameters(carry_out, context=context)
+    return tune.with_resources(bound, {"CPU": 0, "memory": CONTROLLER_BYTES})
+
+
+CONTROLLER_BYTES = 500 * 2**20
+"""Of a trial's own process, which imports PyTorch and MLflow."""

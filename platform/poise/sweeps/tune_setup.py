@@ -1,0 +1,132 @@
+"""Ray Tune, as Poise runs it: how it behaves, and how many trials it has at once.
+
+In: a study and what follows its trials. Out: a ``Tuner``. Next: ``poise.sweeps.runner``.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from poise.studies.study import Study
+from poise.sweeps.referee import Referee
+from poise.sweeps.trial_process import Context, trainable
+from poise.sweeps.tune_search import TrialSearcher, scheduler
+from poise.training.capacity import check_fits, cpus_needed
+from poise.training.schedule import total_steps_of
+
+CONDUCT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow has the metrics
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails early has measured nothing
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered here, as everywhere in Poise
+}
+"""Of Tune, by environment variables that must be there before Ray starts."""
+
+
+class Interruption(Callback):  # type: ignore[misc]
+    """Whether a person has asked for the end."""
+
+    asked = False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raises KeyboardInterrupt if so."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def heard_interruption() -> Iterator[Interruption]:
+    """Remembers a Ctrl-C, beside what it does by itself; only the main thread may arrange that."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def hear(number: int, frame: Any) -> None:
+        interruption.asked = True
+        if callable(previous):
+            previous(number, frame)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def tuner(
+    context: Context,
+    searcher: TrialSearcher,
+    referee: Referee,
+    interruption: Interruption,
+    num_trials: int,
+    concurrency: int,
+) -> tune.Tuner:
+    """Tune for the trials that are left, told by the referee and ended by the interruption."""
+    study = context.study
+    return tune.Tuner(
+        trainable(context),
+        tune_config=tune.TuneConfig(
+            metric=study.space.goal.metric,
+            mode=study.space.goal.mode,
+            search_alg=searcher,
+            scheduler=scheduler(
+                study.space, total_steps_of(study.recipe), study.source, referee.exchange
+            ),
+            num_samples=num_trials,
+            max_concurrent_trials=concurrency,
+            # A trial's process takes seconds to import its libraries; but one whose trial was
+            # stopped is still busy with it, and Tune would fail the next trial for that.
+            reuse_actors=not study.space.scheduler.stops_trials,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
+            storage_path=str(study.folder),
+            callbacks=[referee, interruption, _Silent()],
+            failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
+            verbose=0,
+        ),
+    )
+
+
+class _Silent(TrialProgressCallback):  # type: ignore[misc]
+    """Stands where Tune would put the callback that prints; Poise says what happens to trials."""
+
+    def _print(self, msg: str) -> None:
+        pass
+
+    def log_result(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["name"])
+
+
+def concurrency_of(study: Study, say: Callable[[str], None]) -> int:
+    """How many trials to run at once: what was asked for, but no more than fit this machine.
+
+    On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
+    """
+    wanted = study.space.concurrency
+    if os.environ.get("RAY_ADDRESS"):
+        return wanted
+    check_fits(study.recipe)
+    cpus = ray.cluster_resources().get("CPU", 0)
+    fit = int(cpus // cpus_needed(study.recipe))
+    if fit < wanted:
+        say(f"concurrency={wanted}, but only {fit} at once: this machine has {cpus:g} CPUs")
+    return min(fit, wanted)

@@ -1,0 +1,1 @@
+"""Registered backbones: versions, and packages fetched from them."""

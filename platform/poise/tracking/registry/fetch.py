@@ -1,0 +1,120 @@
+"""Registered backbones, brought to where they are wanted.
+
+In: a reference such as ``models:/name@candidate``. Out: its package in a folder, every file
+verified, or the backbone itself. Next: evaluation, and whoever uses the backbone.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from poise.config.errors import PoiseError
+from poise.config.paths import home
+from poise.models.checksums import (
+    CHECKSUMS_FILE,
+    WEIGHTS_FILE,
+    damaged_files,
+    read_checksums,
+    verify_package,
+)
+from poise.tracking.ending import reconcile
+from poise.tracking.registry.versions import UnknownModelError, Version, find_model
+from poise.tracking.store import Store, one_line, open_store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ORIGIN_FILE = "origin.json"
+
+
+def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
+    """Sizes and SHA-256 of a version's files, without fetching the weights."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _download(store, f"{version.source}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
+        return read_checksums(scratch)
+
+
+def pull(store: Store, reference: str, folder: str | Path) -> Path:
+    """Fetches a version's package; the folder appears only when every file is verified.
+
+    Args:
+        store: where it is registered.
+        reference: as in ``find_model``.
+        folder: where to put it. A folder that already holds this version is left as it is.
+
+    Raises:
+        PoiseError: there is no such version, its files are gone or damaged, or the folder holds
+            something else.
+    """
+    version, folder = find_model(store, reference), Path(folder)
+    if folder.exists():
+        _check_same(version, folder)
+        return folder
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        package = _download(store, version.source, partial, version.uri)
+        _verify(package, version)
+        origin = {"uri": version.uri, "run_id": version.run_id, "tags": version.tags}
+        (package / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
+        package.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def load_model(
+    reference: str | Path, store: Store | None = None
+) -> tuple["nn.Module", dict[str, Any]]:
+    """A backbone and its config, from a package's folder or from the registry.
+
+    Registered versions are kept under ``POISE_HOME/models`` once fetched.
+    """
+    from poise.models.package import load_backbone  # loads torch, which the other readers spare
+
+    return load_backbone(find_package(reference, store))
+
+
+def find_package(reference: str | Path, store: Store | None = None) -> Path:
+    """The folder of a backbone's package, fetched from the registry where it is not a folder."""
+    if Path(reference).is_dir():
+        return Path(reference)
+    store = store or open_store()
+    reconcile(store)
+    try:
+        version = find_model(store, str(reference))
+    except UnknownModelError as error:
+        raise PoiseError(f"{error}; nor is it a folder; see `poise models list`") from None
+    return pull(store, version.uri, home() / "models" / version.name / str(version.version))
+
+
+def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
+    # Without a destination MLflow hands out the live folder of a local store.
+    try:
+        return Path(
+            download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
+        )
+    except (MlflowException, OSError) as error:
+        raise PoiseError(f"{uri}: cannot be fetched from {source}: {one_line(error)}") from None
+
+
+def _verify(folder: Path, version: Version) -> None:
+    """MLflow gives an empty folder without an error when a model's files were deleted."""
+    if not (folder / CHECKSUMS_FILE).is_file():
+        raise PoiseError(f"{version.uri}: its files are gone from {version.source}")
+    damaged = damaged_files(folder)
+    if damaged:
+        raise PoiseError(f"{version.uri}: {', '.join(damaged)}: damaged in {version.source}")
+
+
+def _check_same(version: Version, folder: Path) -> None:
+    weights = verify_package(folder)[WEIGHTS_FILE]["sha256"]
+    if weights != version.tags.get("weights_sha256"):
+        raise PoiseError(f"{folder}: already holds another model than {version.uri}")

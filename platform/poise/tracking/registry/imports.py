@@ -1,0 +1,89 @@
+"""Backbones of others in the registry, beside our own.
+
+In: an ``Imported`` and where it came from. Out: its package under ``home()/imports``, a run that
+says how it was read, and a registered version. Next: ``poise evaluate``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poise.config.paths import home
+from poise.models.package import save_backbone
+from poise.models.published.loading import Imported
+from poise.models.published.sources import Origin
+from poise.tracking.ending import controlled
+from poise.tracking.registry.versions import register_model
+from poise.tracking.run import create_run, log_environment, log_json, set_tags
+from poise.tracking.store import Store
+
+EXPERIMENT = "imports"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where an imported backbone is now."""
+
+    uri: str
+    package: Path
+
+
+def register_import(store: Store, imported: Imported, origin: Origin, name: str) -> Registered:
+    """Packages an imported backbone and registers it as the next version of a model.
+
+    The same weights under the same name are registered once.
+
+    Args:
+        store: whose registry.
+        imported: what was read.
+        origin: where it came from; its file's SHA-256 becomes a tag.
+        name: of the registered model.
+
+    Raises:
+        PoiseError: the registry refuses it, or the package's folder holds something else.
+    """
+    folder = home() / EXPERIMENT / name
+    run = create_run(store, EXPERIMENT, name, folder)
+    lineage = _lineage(imported, origin)
+    with controlled(run):
+        package = folder / "backbone"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_backbone(
+            package,
+            imported.backbone,
+            {**imported.config, "lineage": {"run_id": run.run_id, **lineage}},
+        )
+        log_environment(run)
+        log_json(run, {**lineage, **_account(imported, origin)}, "import.json")
+        # Datasets are told by name: the folder may be elsewhere by now.
+        tags = {key: value for key, value in lineage.items() if key != "dataset"}
+        tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
+        set_tags(run, {f"poise.{key}": value for key, value in tags.items()})
+        uri = register_model(store, package, name, run.run_id, tags)
+    return Registered(uri, package)
+
+
+def _lineage(imported: Imported, origin: Origin) -> dict[str, Any]:
+    """Without what is not known; one of our own packages keeps its history, and who trained it."""
+    own = dict(imported.config.get("lineage", {}))
+    known = {
+        **own,
+        "run_id": None,
+        "trained_by": own.get("trained_by", own.get("run_id")),
+        "imported_from": origin.source,
+        "layout": imported.layout,
+        "source_sha256": origin.sha256,
+        "checkpoint_key": origin.checkpoint_key,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _account(imported: Imported, origin: Origin) -> dict[str, Any]:
+    return {
+        "matched": imported.matched,
+        "mapped": imported.mapped,
+        "dropped": imported.dropped,
+        "missing": 0,
+        "notes": list(imported.notes),
+        "unread": list(origin.unread),
+    }

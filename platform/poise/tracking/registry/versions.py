@@ -1,0 +1,233 @@
+"""The model registry: backbones with their whole history.
+
+In: a backbone package and the run that made it. Out: a numbered version whose tags lead back to
+trial, study, recipe and dataset. Next: ``poise.tracking.registry.fetch``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from poise.config.errors import PoiseError
+from poise.models.checksums import WEIGHTS_FILE, read_config, verify_package
+from poise.tracking.store import Store, explained
+
+CANDIDATE = "candidate"
+"""The alias that each new version takes over."""
+
+
+class UnknownModelError(PoiseError):
+    """No model of that name is registered."""
+
+
+_RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    created_ms: int
+    run_id: str
+    source: str
+    """Where the package is stored."""
+
+    tags: dict[str, str]
+    """Without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
+    recipe, dataset, dataset_fingerprint, trial_run, study_run."""
+
+    @property
+    def uri(self) -> str:
+        """``models:/name/3``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def model_name(dataset: str, objective: str, backbone: str) -> str:
+    """The registered model of what was learned on what, in characters that MLflow takes."""
+    return re.sub(r"[^\w.-]+", "-", f"{dataset}-{objective}-{backbone}")
+
+
+def register_model(
+    store: Store,
+    package_folder: str | Path,
+    name: str,
+    run_id: str,
+    tags: Mapping[str, object],
+) -> str:
+    """Registers a package as the next version and moves the alias ``candidate`` to it.
+
+    The same weights of the same run are registered once, so an interrupted study may try again.
+
+    Args:
+        store: where the run is.
+        package_folder: what ``save_backbone`` wrote.
+        name: of the registered model; see ``model_name``.
+        run_id: the trial or run that trained it. Its recipe, dataset and study become tags.
+        tags: what is known of it besides: ``metric``, ``metric_value``, ``protocol``, ``verdict``.
+
+    Returns:
+        The version's URI, ``models:/name/3``.
+
+    Raises:
+        PoiseError: the package is damaged, or the registry refuses it.
+    """
+    tags = {
+        **_lineage(store, run_id),
+        **tags,
+        "backbone": read_config(package_folder).get("backbone", {}).get("name", ""),
+        "weights_sha256": verify_package(package_folder)[WEIGHTS_FILE]["sha256"],
+    }
+    with explained(f"{name}: could not be registered"):
+        version = _find_same(store, name, run_id, tags) or _create(
+            store, package_folder, name, run_id, tags
+        )
+        _make_candidate(store, name, version)
+    return f"models:/{name}/{version}"
+
+
+@explained()
+def list_models(store: Store, name: str | None = None) -> list[Version]:
+    """Every version, newest first."""
+    condition = f"name = '{name}'" if name else None
+    found: list[ModelVersion] = []
+    token = None
+    while token != "":
+        page = store.client.search_model_versions(condition, max_results=1000, page_token=token)
+        found += page
+        token = page.token or ""
+    aliases = {each: _aliases(store, each) for each in {version.name for version in found}}
+    versions = [_version(each, aliases[each.name]) for each in found]
+    return sorted(versions, key=lambda each: (each.created_ms, each.version), reverse=True)
+
+
+def find_model(store: Store, reference: str) -> Version:
+    """The version that a person means.
+
+    Args:
+        store: where to look.
+        reference: ``models:/name/3``, ``models:/name@alias`` or ``models:/name`` (its newest
+            version); ``models:/`` may be left out.
+
+    Raises:
+        PoiseError: there is none; the message names those there are.
+    """
+    name, version, alias = _parse(reference)
+    versions = list_models(store, name)
+    if not versions:
+        known = sorted({version.name for version in list_models(store)})
+        hint = f"there are {', '.join(known)}" if known else "nothing is registered yet"
+        raise UnknownModelError(f"{reference}: no model is called '{name}'; {hint}")
+    if alias:
+        matching = [each for each in versions if alias in each.aliases]
+    else:
+        matching = [each for each in versions if version in (None, each.version)]
+    if not matching:
+        known_versions = ", ".join(str(each.version) for each in reversed(versions))
+        known_aliases = ", ".join(sorted(a for each in versions for a in each.aliases)) or "none"
+        raise PoiseError(
+            f"{reference}: '{name}' has versions {known_versions} and aliases {known_aliases}"
+        )
+    return matching[0]
+
+
+def _lineage(store: Store, run_id: str) -> dict[str, object]:
+    run_tags = store.client.get_run(run_id).data.tags
+    tags: dict[str, object] = {
+        name: run_tags[f"poise.{name}"] for name in _RUN_TAGS if f"poise.{name}" in run_tags
+    }
+    study_run = run_tags.get("mlflow.parentRunId")
+    return {"trial_run": run_id, **({"study_run": study_run} if study_run else {}), **tags}
+
+
+def _find_same(store: Store, name: str, run_id: str, tags: Mapping[str, object]) -> int | None:
+    for version in list_models(store, name):
+        if (
+            version.run_id == run_id
+            and version.tags.get("weights_sha256") == tags["weights_sha256"]
+        ):
+            return version.version
+    return None
+
+
+def _create(
+    store: Store, package_folder: str | Path, name: str, run_id: str, tags: Mapping[str, object]
+) -> int:
+    client = store.client
+    experiment_id = client.get_run(run_id).info.experiment_id
+    model = client.create_logged_model(experiment_id, name, run_id, model_type="backbone")
+    try:
+        client.log_model_artifacts(model.model_id, str(package_folder))
+    except BaseException:
+        client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(model.model_id, "READY")
+    _ensure_registered(store, name)
+    # The location, not `models:/<id>`: for that MLflow would look in its default store.
+    version = client.create_model_version(
+        name,
+        model.artifact_location,
+        run_id,
+        tags={f"poise.{key}": str(value) for key, value in tags.items()},
+        model_id=model.model_id,
+        await_creation_for=0,
+    )
+    return int(version.version)
+
+
+def _make_candidate(store: Store, name: str, version: int) -> None:
+    """Moves the alias. Of two processes that give it for the first time MLflow refuses one."""
+    for last_attempt in (False, False, True):
+        try:
+            store.client.set_registered_model_alias(name, CANDIDATE, str(version))
+            return
+        except MlflowException:
+            if last_attempt:
+                raise
+
+
+def _ensure_registered(store: Store, name: str) -> None:
+    try:
+        store.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _aliases(store: Store, name: str) -> dict[int, tuple[str, ...]]:
+    """Aliases by version: a search of versions never reports them."""
+    by_version: dict[int, tuple[str, ...]] = {}
+    for alias, version in sorted(store.client.get_registered_model(name).aliases.items()):
+        by_version[int(version)] = (*by_version.get(int(version), ()), alias)
+    return by_version
+
+
+def _version(found: ModelVersion, aliases: Mapping[int, tuple[str, ...]]) -> Version:
+    number = int(found.version)  # text over HTTP
+    tags = {key.removeprefix("poise."): value for key, value in found.tags.items()}
+    return Version(
+        name=found.name,
+        version=number,
+        aliases=aliases.get(number, ()),
+        created_ms=found.creation_timestamp,
+        run_id=found.run_id,
+        source=found.source,
+        tags=tags,
+    )
+
+
+def _parse(reference: str) -> tuple[str, int | None, str | None]:
+    match = re.fullmatch(r"(?:models:/)?([^/@:']+)(?:/(\d+)|@([\w-]+))?", reference)
+    if match is None:
+        raise PoiseError(
+            f"{reference}: neither a folder nor a registered model; "
+            "write models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME"
+        )
+    name, version, alias = match.groups()
+    return name, int(version) if version else None, alias

@@ -1,0 +1,31 @@
+"""How a model is spread over devices.
+
+In: an objective on one device. Out: the same, its gradients and statistics summed over workers.
+Next: ``poise.training.worker``.
+"""
+
+from typing import Any
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from poise.objectives.base import Objective
+
+
+def with_shared_statistics(objective: Objective) -> Objective:
+    """The objective, its batch norms shared among workers where it says that they are."""
+    if not objective.shares_batch_statistics:
+        return objective
+    convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped
+    shared: Objective = convert(objective)
+    return shared
+
+
+def spread(objective: Objective, world_size: int) -> nn.Module:
+    """The module whose forward pass is a step: its gradients are averaged over workers."""
+    if world_size == 1:
+        return objective
+    if next(objective.parameters()).is_cuda:  # shared statistics know no CPU
+        objective = with_shared_statistics(objective)
+    # Every worker updates the centre from the same sums, so buffers need not be sent around.
+    return DistributedDataParallel(objective, broadcast_buffers=False)

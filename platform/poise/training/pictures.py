@@ -1,0 +1,39 @@
+"""Pictures of what a model makes of a few fixed images, as training goes on.
+
+In: the recipe and its objective. Out: RGB pictures by name. Next: the run's observers keep them.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poise.config.recipe import Recipe
+from poise.data.batch import ViewBatch
+from poise.data.dataset import ImageDataset
+from poise.data.views.cutter import ViewCutter
+from poise.objectives.base import Objective
+
+_IMAGES = 8  # spread over the dataset, which may be sorted by class
+
+
+class Showcase:
+    """The same views of the same images every time, so that pictures of two steps compare."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self._recipe, self._device = recipe, device
+        self._batch: ViewBatch | None = None
+
+    def pictures(self, objective: Objective) -> dict[str, Tensor]:
+        """What the objective shows of them: uint8 [3, h, w] on the CPU, by name."""
+        if self._batch is None:
+            self._batch = self._cut().to(self._device)
+        shown = objective.pictures(self._batch)
+        return {name: picture.cpu() for name, picture in shown.items()}
+
+    def _cut(self) -> ViewBatch:
+        """Their views in epoch 0."""
+        dataset = ImageDataset.open(self._recipe.data.dataset)
+        count = min(_IMAGES, len(dataset))
+        sample_ids = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
+        cutter = ViewCutter(self._recipe.data.views, self._recipe.seed)
+        return cutter(dataset.read(sample_ids), epoch=0)

@@ -1,0 +1,58 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.data.dataset import ImageDataset
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.features import features_of
+from poise.evaluation.reading.images import EvaluationImages
+from poise.models.package import load_backbone
+from tests.evaluation.conftest import MakeDataset
+from tests.packages import save_package
+
+NORMALIZATION = ([0.5] * 3, [0.25] * 3)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_change_neither_features_nor_their_order(
+    make_dataset: MakeDataset, tmp_path: Path, two_threads: None
+) -> None:
+    backbone, _ = load_backbone(save_package(tmp_path / "vit"))
+    dataset = ImageDataset.open(make_dataset("colours", [0, 1, 2] * 17))
+    told: list[int] = []
+    bench = Bench(NORMALIZATION, CPU, on_images=told.append, batch_size=4)
+    found = features_of(backbone, EvaluationImages(dataset, 16), bench)
+    assert torch.get_num_threads() == 2
+    assert sum(told) == 51
+    torch.set_num_threads(1)
+    alone = features_of(backbone, EvaluationImages(dataset, 16), bench)
+    assert torch.equal(found[0], alone[0])
+    assert found[1].tolist() == [0, 1, 2] * 17
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_pass_over_ray_gives_the_same_features_in_the_same_order(
+    make_dataset: MakeDataset, tmp_path: Path, ray_cluster: None
+) -> None:
+    backbone, _ = load_backbone(save_package(tmp_path / "vit"))
+    folder = make_dataset("colours", [0, 1, 2] * 17)
+    images = EvaluationImages(ImageDataset.open(folder), 16)
+    told: list[int] = []
+    bench = Bench(NORMALIZATION, CPU, on_images=told.append, batch_size=2)
+    here = features_of(backbone, images, bench)
+    over_ray = features_of(backbone, images, replace(bench, over_ray=True))
+    assert sum(told) == 2 * 51  # by this process, wherever the images are read
+    assert torch.equal(here[0], over_ray[0])
+    assert torch.equal(here[1], over_ray[1])

@@ -1,0 +1,18 @@
+import re
+
+from poise.evaluation.measurement import as_name, measurement_name
+
+
+def test_a_changed_setting_never_takes_the_name_of_the_protocols_own_figures() -> None:
+    published = measurement_name("linear/dino-v1")
+    assert published == "linear-dino-v1"
+    short = measurement_name("linear/dino-v1", ("training.epochs=3",))
+    shorter = measurement_name("linear/dino-v1", ("training.epochs=2",))
+    both = measurement_name("linear/dino-v1", ("training.epochs=3", "seed=1"))
+    assert len({published, short, shorter, both}) == 4
+    assert re.fullmatch(r"linear-dino-v1-changed-[0-9a-f]{8}", short)
+    assert both == measurement_name("linear/dino-v1", ("seed=1", "training.epochs=3"))
+
+
+def test_a_datasets_name_is_one_part_of_a_metrics_name() -> None:
+    assert as_name("CIFAR 10/test: new") == "CIFAR-10-test-new"

@@ -1,0 +1,6 @@
+"""What the tests of reports share with those of studies."""
+
+from tests.evaluation.conftest import make_dataset
+from tests.studies.conftest import space_file
+
+__all__ = ["make_dataset", "space_file"]  # fixtures

@@ -1,0 +1,115 @@
+import re
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule
+from ray.tune.search import Searcher
+
+from poise.config import PoiseError, Space
+from poise.studies.clock import Clock
+from poise.studies.records import TrialRecord
+from poise.studies.study import count_trials
+from poise.studies.trials import Trial
+from poise.sweeps.budget import Budgeted, Purse
+from poise.sweeps.trial_source import trial_source
+from poise.sweeps.tune_search import TrialSearcher, scheduler
+from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
+
+
+def budgeted(space: Space, records: list[TrialRecord]) -> Budgeted:
+    study = make_study(space)
+    return Budgeted(trial_source(study, records), Purse(study, Clock(study)))
+
+
+def names_of(searcher: TrialSearcher) -> list[str]:
+    names: list[str] = []
+    while (config := searcher.suggest(str(len(names)))) != Searcher.FINISHED:
+        names.append(config["name"])
+    return names
+
+
+def ignore(trial: Trial) -> None:
+    """Where nobody asks what was planned."""
+
+
+def test_what_is_done_is_left_out_and_what_failed_or_was_interrupted_comes_first() -> None:
+    space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06, 0.07]}})
+    records = [
+        make_record("t01-s0"),
+        make_record("t02-s0", state="failed", verdict=None),
+        make_record("t03-s0", state="running", verdict=None),
+    ]
+    searcher = TrialSearcher(budgeted(space, records), ignore, lambda name, died, result: None)
+    assert names_of(searcher) == ["t02-s0", "t03-s0", "t04-s0"]
+    assert count_trials(make_study(space)) == 4
+
+
+def test_trials_that_do_not_depend_on_results_are_all_planned_before_the_first_begins() -> None:
+    space = make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}, seeds=[0, 1])
+    planned: list[Trial] = []
+    searcher = TrialSearcher(
+        budgeted(space, [make_record("t01-s0")]),
+        planned.append,
+        lambda name, died, result: None,
+    )
+    names = [trial.name for trial in planned]
+    assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
+    assert names_of(searcher) == names
+    assert len(planned) == 5, "each is planned once"
+
+
+def test_a_searcher_that_learns_plans_a_setting_with_all_its_seeds_once_it_is_suggested() -> None:
+    pytest.importorskip("optuna")
+    space = make_space(
+        {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
+    )
+    planned: list[Trial] = []
+    searcher = TrialSearcher(budgeted(space, []), planned.append, lambda name, died, result: None)
+    assert planned == []
+    for trial_id, known in (("a", 2), ("b", 2), ("c", 4)):
+        searcher.suggest(trial_id)
+        assert [trial.name for trial in planned] == ["t01-s0", "t01-s1", "t02-s0", "t02-s1"][:known]
+
+
+def test_a_trial_that_died_is_not_taken_for_one_that_was_stopped() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def settle(name: str, died: bool, result: object) -> None:
+        asked.append((name, died))
+
+    searcher = TrialSearcher(budgeted(make_space(trials=2), []), ignore, settle)
+    for trial_id in "ab":
+        searcher.suggest(trial_id)
+    searcher.on_trial_complete("b", {"eval/knn_top1": 1.0})
+    searcher.on_trial_complete("a", error=True)
+    assert asked == [("t02-s0", False), ("t01-s0", True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("fifo", FIFOScheduler),
+        ("asha", AsyncHyperBandScheduler),
+        ("hyperband", AsyncHyperBandScheduler),
+        ("median", MedianStoppingRule),
+    ],
+)
+def test_schedulers_count_steps_and_leave_the_last_one_alone(name: str, kind: type) -> None:
+    made = scheduler(make_space(scheduler={"name": name}), 400, "a.yaml")
+    assert type(made) is kind
+    inside: dict[str, Any] = vars(made)
+    if name != "fifo":
+        assert inside["_time_attr"] == "step", "Tune's own count starts again with each attempt"
+    if kind is AsyncHyperBandScheduler:
+        assert inside["_max_t"] > 400
+        assert len(inside["_brackets"]) == (3 if name == "hyperband" else 1)
+
+
+def test_a_schedulers_wrong_option_names_the_nearest() -> None:
+    for options, message in (
+        ({"grace_perid": 4}, "scheduler asha has no option 'grace_perid'; did you mean 'grace_p"),
+        ({"reduction_factor": 0}, "scheduler.options: Reduction Factor not valid!"),
+    ):
+        space = make_space(scheduler={"name": "asha", "options": options})
+        with pytest.raises(PoiseError, match=re.escape(f"a.yaml: {message}")):
+            scheduler(space, 400, "a.yaml")

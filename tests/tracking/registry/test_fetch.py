@@ -1,0 +1,87 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from poise.config import PoiseError
+from poise.models.package import load_backbone
+from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, pull, read_files
+from poise.tracking.registry.versions import find_model, register_model
+from poise.tracking.run import Run
+from poise.tracking.store import Store
+
+
+@pytest.fixture
+def uri(store: Store, package: Path, run: Run) -> str:
+    return register_model(store, package, "scenes-vit", run.run_id, {"verdict": "healthy"})
+
+
+def stored_in(store: Store, uri: str) -> Path:
+    return Path(find_model(store, uri).source)
+
+
+def test_a_pulled_package_is_a_copy_that_knows_where_it_came_from(
+    store: Store, uri: str, package: Path, run: Run, tmp_path: Path
+) -> None:
+    folder = pull(store, "scenes-vit@candidate", tmp_path / "new" / "folder")
+    origin = json.loads((folder / ORIGIN_FILE).read_text())
+    assert (origin["uri"], origin["run_id"]) == (uri, run.run_id)
+    (folder / "backbone.safetensors").unlink()  # a copy: the registry keeps its own
+    images = torch.randn(1, 3, 32, 32)
+    expected, _ = load_backbone(package)
+    loaded, _ = load_model(uri, store)
+    assert torch.equal(loaded(images), expected(images))
+
+
+def test_a_model_is_fetched_once_and_read_from_a_folder_too(
+    store: Store, uri: str, package: Path
+) -> None:
+    images = torch.randn(1, 3, 32, 32)
+    expected = load_model(uri)[0](images)
+    shutil.rmtree(stored_in(store, uri))
+    for reference in ("scenes-vit", package):
+        assert torch.equal(load_model(reference)[0](images), expected)
+
+
+def test_files_that_were_deleted_are_an_error_though_mlflow_sees_none(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    """Deleting a logged model leaves its version READY, and its download is an empty folder."""
+    for file in stored_in(store, uri).iterdir():
+        file.unlink()
+    with pytest.raises(PoiseError, match="models:/scenes-vit/1: its files are gone"):
+        pull(store, uri, tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    assert not list(tmp_path.glob(".pulled*"))
+
+
+def test_damage_in_the_store_never_reaches_the_folder(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    with (stored_in(store, uri) / "backbone.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    with pytest.raises(PoiseError, match=r"scenes-vit/1: backbone\.safetensors: damaged in"):
+        pull(store, uri, tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_a_folder_of_another_model_is_not_overwritten(
+    store: Store, uri: str, package: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(PoiseError, match="photos: not a backbone package"):
+        pull(store, uri, tmp_path / "photos")
+    assert pull(store, uri, package) == package  # the same weights: nothing to do
+
+
+def test_files_are_listed_without_fetching_the_weights(
+    store: Store, uri: str, package: Path
+) -> None:
+    (stored_in(store, uri) / "backbone.safetensors").unlink()
+    entry = read_files(store, find_model(store, uri))["backbone.safetensors"]
+    content = (package / "backbone.safetensors").read_bytes()
+    assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,0 +1,124 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError, Recipe
+from poise.tracking.registry.versions import find_model, list_models, model_name, register_model
+from poise.tracking.run import Run, create_study_run, create_trial_run, log_recipe
+from poise.tracking.store import Store
+
+RESULT = {
+    "metric": "eval/knn_top1",
+    "metric_value": 33.4,
+    "protocol": "knn/dino-v1",
+    "verdict": "healthy",
+}
+
+
+def register_trial(store: Store, package: Path, trial_id: str, name: str = "scenes-vit") -> Run:
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trial = create_trial_run(study, trial_id, package.parent)
+    register_model(store, package, name, trial.run_id, RESULT)
+    return trial
+
+
+def test_a_version_leads_back_to_trial_sweep_recipe_and_dataset(
+    store: Store, package: Path
+) -> None:
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trial = create_trial_run(study, "00002", package.parent)
+    recipe = Recipe.model_validate({"name": "dino-tiny", "data": {"dataset": "data/scenes"}})
+    log_recipe(trial, recipe, {"poise.dataset": "scenes", "poise.dataset_fingerprint": "ab12"})
+    uri = register_model(store, package, "scenes-vit", trial.run_id, RESULT)
+    (version,) = list_models(store)
+    assert uri == version.uri == "models:/scenes-vit/1"
+    assert version.aliases == ("candidate",)
+    assert version.run_id == version.tags["trial_run"] == trial.run_id
+    expected = {name: str(value) for name, value in RESULT.items()} | {
+        "study_run": study.run_id,
+        "recipe": "dino-tiny",
+        "dataset": "scenes",
+        "dataset_fingerprint": "ab12",
+        "backbone": "vit_tiny_patch16_224",
+    }
+    assert expected.items() <= version.tags.items()
+
+
+def test_the_candidate_is_the_newest_version_and_others_keep_their_aliases(
+    store: Store, package: Path
+) -> None:
+    register_trial(store, package, "0")
+    store.client.set_registered_model_alias("scenes-vit", "champion", "1")
+    register_trial(store, package, "1")
+    aliases = [(version.version, version.aliases) for version in list_models(store)]
+    assert aliases == [(2, ("candidate",)), (1, ("champion",))]
+    assert find_model(store, "models:/scenes-vit@champion").version == 1
+    assert find_model(store, "scenes-vit/1").version == 1
+    assert find_model(store, "scenes-vit").version == 2
+
+
+def test_what_was_registered_last_is_listed_first_whatever_its_name(
+    store: Store, package: Path
+) -> None:
+    register_trial(store, package, "0")
+    register_trial(store, package, "1", name="another-vit")
+    assert [each.name for each in list_models(store)] == ["another-vit", "scenes-vit"]
+
+
+def test_a_sweep_that_registers_again_makes_no_second_version(store: Store, package: Path) -> None:
+    first = register_trial(store, package, "0")
+    again = register_trial(store, package, "0")
+    assert first.run_id == again.run_id
+    assert [version.version for version in list_models(store)] == [1]
+
+
+def test_registrations_at_the_same_moment_get_versions_of_their_own(
+    store: Store, package: Path
+) -> None:
+    study = create_study_run(store, "scenes", "collapse", package.parent)
+    trials = [create_trial_run(study, str(index), package.parent) for index in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        uris = list(
+            pool.map(
+                lambda trial: register_model(store, package, "scenes-vit", trial.run_id, RESULT),
+                trials,
+            )
+        )
+    assert sorted(uris) == [f"models:/scenes-vit/{number}" for number in (1, 2, 3, 4)]
+
+
+def test_a_damaged_package_is_never_registered(store: Store, package: Path) -> None:
+    (package / "backbone.safetensors").write_bytes(b"half of the")
+    with pytest.raises(PoiseError, match="damaged"):
+        register_trial(store, package, "0")
+    assert list_models(store) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("scenes-vit/7", "has versions 1 and aliases candidate"),
+        ("scenes-vit@champion", "has versions 1 and aliases candidate"),
+        ("secnes-vit", "no model is called 'secnes-vit'; there are scenes-vit"),
+        ("runs:/ab12/model", "write models:/NAME/VERSION"),
+        ("it's", "write models:/NAME/VERSION"),
+    ],
+)
+def test_a_wrong_reference_is_told_what_there_is(
+    store: Store, package: Path, reference: str, message: str
+) -> None:
+    register_trial(store, package, "0")
+    with pytest.raises(PoiseError, match=message):
+        find_model(store, reference)
+
+
+def test_an_empty_registry_says_so(store: Store) -> None:
+    with pytest.raises(PoiseError, match="nothing is registered yet"):
+        find_model(store, "scenes-vit")
+
+
+def test_registered_names_have_no_characters_that_mlflow_refuses() -> None:
+    assert model_name("my data/2024:a", "mae", "vit_small_patch16_224") == (
+        "my-data-2024-a-mae-vit_small_patch16_224"
+    )
