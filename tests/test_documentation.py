@@ -13,7 +13,7 @@ import typer
 from poise.cli.main import app
 from poise.config import Space, metrics
 from poise.config.space import SAMPLERS, Budget, SchedulerConfig, SearcherConfig
-from poise.diagnostics import Thresholds, VerdictKind
+from poise.diagnostics.judge import Limits, VerdictKind
 from poise.sweeps.population import MUTABLE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def test_every_verdict_is_explained() -> None:
 
 def test_the_limits_of_verdicts_are_those_that_judge() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d.e-]+) \|", _read("docs/diagnostics.md"), re.MULTILINE)
-    assert {name: float(value) for name, value in rows} == asdict(Thresholds())
+    assert {name: float(value) for name, value in rows} == asdict(Limits())
 
 
 def test_every_part_of_a_space_is_explained() -> None:

@@ -6,7 +6,8 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from poise.cluster.collectives import rows_of_all_workers
-from poise.diagnostics import AssignmentWindow, diagnose
+from poise.diagnostics.observe import diagnose
+from poise.diagnostics.prototypes import AssignmentWindow
 from poise.models.last_tokens import LastTokens
 from poise.objectives.base import Observation
 

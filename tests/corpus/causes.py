@@ -11,7 +11,7 @@ What was made to be healthy must also have kept its k-NN: ``score.py`` holds it 
 import itertools
 from dataclasses import dataclass
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 
 HEALTHY = (VerdictKind.HEALTHY,)
 UNIFORM = (VerdictKind.UNIFORM,)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from poise.diagnostics.judge.persistence import History
+from poise.diagnostics.history import History
 
 CORPUS = Path(__file__).parent / "runs.parquet"
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from poise.config.objectives import Signals
-from poise.diagnostics import Verdict, VerdictKind
-from poise.diagnostics.judge.judge import judge
-from poise.diagnostics.judge.persistence import History
+from poise.diagnostics.history import History
+from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.schedule import FIRST_LOOK_STEP
 from tests.corpus.causes import HEALTHY, LOST, RUNS, LabelledRun
 from tests.corpus.histories import read_histories

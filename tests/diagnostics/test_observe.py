@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from poise.diagnostics import diagnose, ema_gap
+from poise.diagnostics.observe import diagnose
+from poise.diagnostics.parameters import ema_gap
 from poise.diagnostics.self_distillation import batch_averages
 from poise.objectives.base import Observation
 

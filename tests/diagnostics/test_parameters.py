@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from poise.config.recipe import OptimizerConfig
-from poise.diagnostics import gradient_norms
+from poise.diagnostics.parameters import gradient_norms
 from poise.training.optimizer import clip_gradients
 
 

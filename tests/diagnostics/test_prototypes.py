@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from poise.diagnostics import AssignmentWindow, diagnose
+from poise.diagnostics.observe import diagnose
 from poise.diagnostics.prototypes import (
     COMPARED_PROTOTYPES,
     WINDOW,
+    AssignmentWindow,
     dead_share,
     duplicate_share,
     perplexity,

@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from poise.config.objectives import Signals
-from poise.diagnostics import VerdictKind, diagnose
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge import VerdictKind, judge
+from poise.diagnostics.observe import diagnose
 from poise.objectives.base import Observation
 
 

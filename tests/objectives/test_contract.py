@@ -12,8 +12,8 @@ from torch import Tensor
 from poise.config import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
-from poise.diagnostics import VerdictKind, diagnose
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge import VerdictKind, judge
+from poise.diagnostics.observe import diagnose
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, Progress
 from poise.training.loop import TrainingState, train_steps

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.runs.pretraining import judged
 from poise.training.job import Outcome
 from poise.training.schedule import Timetable

@@ -3,7 +3,7 @@
 from typing import Any
 
 from poise.config import Recipe, Space
-from poise.diagnostics import Verdict, VerdictKind
+from poise.diagnostics.judge import Verdict, VerdictKind
 from poise.studies.records import TrialRecord
 from poise.studies.study import Command, Study
 from poise.studies.trials import Trial

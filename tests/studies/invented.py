@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from poise.config import Space
-from poise.diagnostics import Verdict, VerdictKind
 from poise.diagnostics.history import History
+from poise.diagnostics.judge import Verdict, VerdictKind
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poise.diagnostics import Verdict, VerdictKind
 from poise.diagnostics.history import History
+from poise.diagnostics.judge import Verdict, VerdictKind
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
@@ -80,7 +80,7 @@ def grid_records() -> list[TrialRecord]:
 
 def entropy_history(level: float, steps: int = 100, every: int = 10) -> History:
     """A constant entropy with a k-NN at the end."""
-    history: History = [
+    history = [
         (step, {"teacher/entropy_over_ln_k": level, "teacher/kl_over_ln_k": math.nan})
         for step in range(every, steps + 1, every)
     ]

@@ -1,5 +1,5 @@
 from poise.config.space import Goal
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.outcomes import pareto_front
 from tests.studies.builders import make_record
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from poise.config.paths import home
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.analysis.cost import cost
 from poise.studies.records import Change, begun_again
 from poise.studies.study import Study

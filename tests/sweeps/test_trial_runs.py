@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.study import Study
 from poise.sweeps.referee import Referee
 from poise.sweeps.trial_runs import catch_up, seen_history

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.records import TrialRecord
 from poise.sweeps.trial_source import trial_source
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study

@@ -12,9 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, multiprocessing
 
 from poise.config.objectives import Signals
-from poise.diagnostics import Verdict, VerdictKind
 from poise.diagnostics.history import History
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.runs.progress import BoardObserver
 from poise.training import watch as watching
 from poise.training.checkpoint import RUN_FILE
@@ -85,7 +84,11 @@ def follow(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
         timetable = Timetable(recipe, steps_per_epoch=4)
         state = new_state(recipe, CPU)
         state.step = history[-1][0] if history else 0
-        return Watch(job, state, timetable, history or [], CPU, True, report), listener, reported
+        return (
+            Watch(job, state, timetable, list(history or ()), CPU, True, report),
+            listener,
+            reported,
+        )
 
     return make
 

@@ -131,7 +131,7 @@ def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
 
 
 def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool) -> None:
-    from poise.diagnostics import VerdictKind
+    from poise.diagnostics.judge import VerdictKind
 
     verdict = finished.verdict
     print(f"verdict: {verdict.kind} - {verdict.evidence}")

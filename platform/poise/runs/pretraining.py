@@ -20,9 +20,8 @@ from poise.config.paths import home
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import normalization
-from poise.diagnostics import Verdict
-from poise.diagnostics.history import History
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.history import History, newest_metrics
+from poise.diagnostics.judge import Verdict, judge
 from poise.evaluation import label_free
 from poise.evaluation.during_training import online_probes
 from poise.evaluation.neighbours import knn, ridge
@@ -76,11 +75,8 @@ class Finished:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The latest value of every metric."""
-        latest: dict[str, float] = {}
-        for _, metrics in self.history:
-            latest |= metrics
-        return latest
+        """The newest value of every metric."""
+        return newest_metrics(self.history)
 
 
 def pretrain(

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from poise.diagnostics.judge.verdict import Verdict
+from poise.diagnostics.judge import Verdict
 
 _POLL_S = 0.5
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from poise.config.space import Goal, Mode
-from poise.diagnostics import VerdictKind
 from poise.diagnostics.history import History
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.estimates import Share, is_figure, share_interval
 from poise.studies.records import TrialRecord
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from poise.config import PoiseError
 from poise.config.files import lacking, read_json, write_json
-from poise.diagnostics import Verdict, VerdictKind
+from poise.diagnostics.judge import Verdict, VerdictKind
 from poise.studies.trials import Settings, Trial
 
 TRIAL_FILE = "trial.json"

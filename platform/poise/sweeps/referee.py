@@ -15,8 +15,8 @@ from ray.tune import Callback
 
 from poise.config import PoiseError
 from poise.config.wording import metric_name, unit
-from poise.diagnostics.history import History
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.history import History, newest_metrics
+from poise.diagnostics.judge import judge
 from poise.studies.labels import describe, described
 from poise.studies.number_format import bare, decimals_for
 from poise.studies.records import Change, TrialRecord
@@ -199,12 +199,4 @@ def ending(record: TrialRecord, metric: str) -> str:
 def with_seen(record: TrialRecord, seen: History) -> TrialRecord:
     """The record with what its trial is known to have done until now."""
     step = max(record.step, seen[-1][0] if seen else 0)
-    return replace(record, metrics=latest(seen) or record.metrics, step=step)
-
-
-def latest(seen: History) -> dict[str, float]:
-    """The newest value of every metric."""
-    newest: dict[str, float] = {}
-    for _, metrics in seen:
-        newest |= metrics
-    return newest
+    return replace(record, metrics=newest_metrics(seen) or record.metrics, step=step)

@@ -16,7 +16,7 @@ from pathlib import Path
 from mlflow.entities import Metric, RunTag
 from torch import Tensor
 
-from poise.diagnostics.judge.verdict import Verdict
+from poise.diagnostics.judge import Verdict
 from poise.tracking.pictures import Picture
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store, one_line

@@ -1,7 +1,7 @@
 """Checkpoints: all that is state, in one folder that is either whole or absent."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from poise.config.errors import PoiseError
 from poise.config.files import to_json
 from poise.config.recipe import Recipe
-from poise.diagnostics.history import History
+from poise.diagnostics.history import Entry, History
 from poise.training.loop import TrainingState, is_lost
 
 STATE_FILE = "state.pt"
@@ -25,7 +25,7 @@ def save_checkpoint(
     folder: Path,
     state: TrainingState,
     recipe: Recipe,
-    history: Sequence[tuple[int, dict[str, float]]],
+    history: History,
 ) -> None:
     """Writes student, teacher, centre, optimiser, step, history, and what diagnostics remember.
 
@@ -54,7 +54,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, state: TrainingState, recipe: Recipe, changed: Collection[str] = ()
-) -> History:
+) -> list[Entry]:
     """Puts a run back where it was; returns its history.
 
     Args:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 
 from poise.cluster.collectives import sum_over_workers
-from poise.diagnostics.judge.verdict import Verdict
+from poise.diagnostics.judge import Verdict
 
 
 @dataclass(frozen=True)

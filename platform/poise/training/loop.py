@@ -14,7 +14,9 @@ from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import Photometry, normalization
-from poise.diagnostics import AssignmentWindow, diagnose, ema_gap, gradient_norms
+from poise.diagnostics.observe import diagnose
+from poise.diagnostics.parameters import ema_gap, gradient_norms
+from poise.diagnostics.prototypes import AssignmentWindow
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, Progress, StepResult
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from poise.diagnostics.judge.verdict import Verdict
+from poise.diagnostics.judge import Verdict
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from typing import Any, Self
 
 import torch
 
-from poise.diagnostics import Verdict, VerdictKind
-from poise.diagnostics.history import History
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.history import Entry, History
+from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.checkpoint import save_checkpoint
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.job import BACKBONE_FOLDER, Job
@@ -34,8 +33,8 @@ class Watch:
     job: Job
     state: TrainingState
     timetable: Timetable
-    history: History
-    """Of every boundary so far; grows."""
+    history: list[Entry]
+    """The metrics of every boundary so far; grows."""
 
     device: torch.device
     is_first: bool
@@ -62,7 +61,8 @@ class Watch:
         """Whether there is nothing left to train, as after an interruption at the very end."""
         if self.state.step >= self.timetable.total_steps:
             return True
-        return self.stopper.ends(self._verdict() if self.history and self.is_first else None)
+        judges = self.history and self.is_first
+        return self.stopper.ends(self._verdict(self.history) if judges else None)
 
     def log_untrained(self) -> None:
         """What the probe says before any training: what a later figure must be held against."""
@@ -74,15 +74,14 @@ class Watch:
     def at_boundary(self, report: StepReport) -> bool:
         """Judges, evaluates, tells and commits as the timetable says; whether the run ends here."""
         step, metrics = report.step, dict(report.metrics)
-        self.history.append((step, metrics))
-        stopped = self._judge(step)
+        stopped = self._judge(step, metrics)
         ends = stopped or is_diverged(report) or step >= self.timetable.total_steps
         evaluates = self.job.probe is not None and (ends or self.timetable.evaluates(step))
         shows = ends or self.timetable.shows(step)
         looks = self.is_first and self.told_kind is not VerdictKind.DIVERGED
         if evaluates and looks:
-            metrics.update(self._probe())
-        self._tell(step, metrics)
+            metrics |= self._probe()
+        self._log(step, metrics)
         if shows and looks:
             self._show(step)
         told = metrics | {"step": step, "ends": ends}
@@ -92,18 +91,17 @@ class Watch:
             self.report(told, None)
         return ends
 
-    def _judge(self, step: int) -> bool:
+    def _judge(self, step: int, metrics: dict[str, float]) -> bool:
         """Tells observers of a verdict of another kind than the last; whether it ends the run."""
-        verdict = self._verdict() if self.is_first else None
+        verdict = self._verdict([*self.history, (step, metrics)]) if self.is_first else None
         if verdict is not None and verdict.kind is not self.told_kind:
             self.told_kind = verdict.kind
             for observer in self.observers:
                 observer.judged(step, verdict)
         return self.stopper.ends(verdict)
 
-    def _verdict(self) -> Verdict:
-        signals = self.job.recipe.signals
-        return judge(self.history, signals, self.timetable.planned_steps)
+    def _verdict(self, history: History) -> Verdict:
+        return judge(history, self.job.recipe.signals, self.timetable.planned_steps)
 
     def _probe(self) -> dict[str, float]:
         assert self.job.probe is not None
@@ -112,9 +110,6 @@ class Watch:
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:
         self.history.append((step, metrics))
-        self._tell(step, metrics)
-
-    def _tell(self, step: int, metrics: dict[str, float]) -> None:
         for observer in self.observers:
             observer.log(step, metrics)
 

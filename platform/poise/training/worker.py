@@ -20,7 +20,7 @@ from ray.train.torch import TorchTrainer, get_device
 
 from poise.config.errors import PoiseError
 from poise.data.stream.stream import view_stream
-from poise.diagnostics.history import History
+from poise.diagnostics.history import Entry
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import load_checkpoint, read_run
 from poise.training.job import Job, Outcome
@@ -125,7 +125,7 @@ def _report(metrics: dict[str, Any], folder: Path | None) -> None:
     ray.train.report(metrics, checkpoint=checkpoint)
 
 
-def _resume(job: Job, state: TrainingState) -> History:
+def _resume(job: Job, state: TrainingState) -> list[Entry]:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         if job.origin is None:

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poise.config.objectives import Signals
-from poise.diagnostics import Thresholds, Verdict, VerdictKind
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge import Limits, Verdict, VerdictKind, judge
 
 K = 4096
 SIGNALS = Signals(num_prototypes=K)
@@ -78,7 +77,7 @@ def test_the_bump_in_the_loss_when_the_last_layer_is_released_is_not_collapse() 
 
 
 def test_a_run_that_stays_at_ln_k_for_its_whole_plan_is_uniform_from_its_first_step() -> None:
-    verdict = judge(uniform(), SIGNALS, total_steps=1000)
+    verdict = judge(uniform(), SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 20)
     assert "teacher_temp" in verdict.advice
 
@@ -91,12 +90,12 @@ def test_a_loss_that_never_leaves_ln_k_is_told_from_one_that_comes_back_to_it() 
 
 
 def test_the_same_history_early_in_a_long_plan_is_undecided() -> None:
-    assert judge(uniform(), SIGNALS, total_steps=100_000).kind is VerdictKind.UNDECIDED
+    assert judge(uniform(), SIGNALS, planned_steps=100_000).kind is VerdictKind.UNDECIDED
 
 
 def test_every_prefix_of_a_healthy_run_is_spared() -> None:
     run = healthy()
-    verdicts = [judge(run[:length], SIGNALS, total_steps=1000) for length in range(1, len(run) + 1)]
+    verdicts = [judge(run[:end], SIGNALS, planned_steps=1000) for end in range(1, len(run) + 1)]
     assert not any(verdict.collapsed for verdict in verdicts)
     assert verdicts[0].kind is VerdictKind.UNDECIDED
 
@@ -107,14 +106,14 @@ def test_a_run_that_learned_and_fell_back_to_ln_k_is_condemned_before_its_plan_i
         lambda step: learning(100, 0.3)(step) + 1e-4 if step < 600 else 1e-6,
         until(600, 0.1, 1e-5),
     )
-    verdict = judge(run, SIGNALS, total_steps=10_000)
+    verdict = judge(run, SIGNALS, planned_steps=10_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 600)
 
 
 def test_losing_what_random_features_carry_is_no_collapse_early_in_a_plan() -> None:
     run = history(constant(0.998), lambda step: 0.16 * 0.5 ** (step / 20), constant(0.001))
-    assert judge(run, SIGNALS, total_steps=20_000).kind is VerdictKind.UNDECIDED
-    assert judge(run, SIGNALS, total_steps=10_000).kind is VerdictKind.UNIFORM
+    assert judge(run, SIGNALS, planned_steps=20_000).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS, planned_steps=10_000).kind is VerdictKind.UNIFORM
 
 
 def test_a_batch_on_two_prototypes_is_collapse_though_some_information_is_left() -> None:
@@ -126,7 +125,7 @@ def test_a_batch_on_two_prototypes_is_collapse_though_some_information_is_left()
 
 def test_without_centering_everything_goes_to_one_prototype() -> None:
     run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
-    verdict = judge(run, SIGNALS, total_steps=1000)
+    verdict = judge(run, SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
     assert "since step 340" in verdict.evidence and "0.0% to" in verdict.evidence
     assert "center_momentum" in verdict.advice
@@ -226,8 +225,8 @@ def test_too_little_to_go_on_is_undecided() -> None:
 
 
 def test_limits_can_be_changed() -> None:
-    strict = replace(Thresholds(), no_information_share=0.5)
-    assert judge(healthy(), SIGNALS, thresholds=strict).kind is not VerdictKind.HEALTHY
+    strict = replace(Limits(), no_information_share=0.5)
+    assert judge(healthy(), SIGNALS, limits=strict).kind is not VerdictKind.HEALTHY
 
 
 def test_a_batch_on_a_few_prototypes_that_tell_images_apart_is_a_partial_collapse() -> None:
@@ -251,11 +250,11 @@ def test_a_teacher_that_begins_too_sharp_and_spreads_as_its_temperature_rises_is
         return marginal[min(step // 8, 10) - 1] - 0.1
 
     run = history(spreads, constant(0.1), constant(0.1), steps=384, every=8)
-    verdicts = [judge(run[:length], SIGNALS, total_steps=384) for length in range(1, len(run) + 1)]
+    verdicts = [judge(run[:end], SIGNALS, planned_steps=384) for end in range(1, len(run) + 1)]
     assert [each.kind for each in verdicts if each.condemned] == []
     assert "more than before" in verdicts[7].evidence
     stays = history(lambda step: min(spreads(step), 0.16), constant(0.1), constant(0.1), 384, 8)
-    assert judge(stays, SIGNALS, total_steps=384).kind is VerdictKind.PARTIAL_PROTOTYPES
+    assert judge(stays, SIGNALS, planned_steps=384).kind is VerdictKind.PARTIAL_PROTOTYPES
 
 
 def test_information_that_fades_from_the_start_needs_no_half_of_the_plan() -> None:
@@ -309,18 +308,18 @@ def test_single_contrary_steps_do_not_hide_a_collapse_in_a_long_run() -> None:
 def test_few_prototypes_win_while_the_centre_settles_and_that_is_no_collapse() -> None:
     # As seen in a healthy run with K = 32: until the centre has found the teacher's mean.
     run = history(until(16, 0.1, 0.6), until(16, 0.05, 0.3), constant(0.1), steps=40, every=2)
-    kinds = [judge(run[:length], SIGNALS, total_steps=160).kind for length in range(1, 21)]
+    kinds = [judge(run[:length], SIGNALS, planned_steps=160).kind for length in range(1, 21)]
     assert kinds[-1] is VerdictKind.HEALTHY
     assert set(kinds) == {VerdictKind.UNDECIDED, VerdictKind.HEALTHY}
     stays = history(constant(0.1), constant(0.05), constant(0.1), steps=24, every=2)
-    assert judge(stays, SIGNALS, total_steps=24).kind is VerdictKind.SINGLE_PROTOTYPE
+    assert judge(stays, SIGNALS, planned_steps=24).kind is VerdictKind.SINGLE_PROTOTYPE
 
 
 def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
     well = history(constant(0.6), constant(0.3), constant(0.1), steps=16, every=2)
     stuck = history(constant(0.8), constant(0.15), constant(0.1), steps=16, every=2)
     for run in (well, stuck):
-        verdict = judge(run, SIGNALS, total_steps=16)
+        verdict = judge(run, SIGNALS, planned_steps=16)
         assert verdict.kind is VerdictKind.UNDECIDED
     assert (
         "it looks healthy at step 16, and is given until step 24" in judge(well, SIGNALS).evidence
@@ -329,17 +328,17 @@ def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
 
 def test_a_slow_centre_delays_no_verdict_that_has_nothing_to_do_with_centering() -> None:
     slow = replace(SIGNALS, center_memory_steps=1000)
-    assert judge(uniform()[:30], slow, total_steps=1000).kind is VerdictKind.UNIFORM
+    assert judge(uniform()[:30], slow, planned_steps=1000).kind is VerdictKind.UNIFORM
 
 
 def test_a_slow_centre_is_given_the_time_that_it_needs() -> None:
     # As seen with a centre of momentum 0.99: on one prototype for 150 steps, then well.
     run = history(until(150, 0.02, 0.9), until(150, 0.06, 0.07), constant(0.05), steps=384, every=8)
     slow = replace(SIGNALS, center_memory_steps=100)
-    verdicts = [judge(run[:length], slow, total_steps=384) for length in range(1, len(run) + 1)]
+    verdicts = [judge(run[:length], slow, planned_steps=384) for length in range(1, len(run) + 1)]
     assert not any(verdict.condemned for verdict in verdicts)
     assert "until step 300 to settle" in verdicts[10].evidence
-    assert judge(run[:10], SIGNALS, total_steps=384).condemned
+    assert judge(run[:10], SIGNALS, planned_steps=384).condemned
 
 
 def test_a_last_log_that_looks_well_does_not_acquit_a_long_collapse() -> None:
@@ -357,10 +356,10 @@ def test_going_from_one_way_of_being_lost_to_another_acquits_of_neither() -> Non
         lambda step: 0.3 if step < 400 else 0.001 if step < 900 else 0.15,
         constant(0.001),
     )
-    verdict = judge(run, SIGNALS, total_steps=2000)
+    verdict = judge(run, SIGNALS, planned_steps=2000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.UNIFORM, 400)
     never_uniform = [*run[:19], *((step - 500, metrics) for step, metrics in run[44:])]
-    assert judge(never_uniform, SIGNALS, total_steps=2000).kind is VerdictKind.UNDECIDED
+    assert judge(never_uniform, SIGNALS, planned_steps=2000).kind is VerdictKind.UNDECIDED
 
 
 @pytest.mark.parametrize("end", [0.25, 0.35, 0.7])
@@ -373,18 +372,18 @@ def test_nor_does_a_last_log_that_looks_less_collapsed(end: float, odd: int) -> 
 
 def test_a_long_warm_up_is_waited_for_before_a_run_is_stuck() -> None:
     run = history(constant(0.8), constant(0.15), constant(0.2), steps=300)
-    assert judge(run, SIGNALS, total_steps=1000).kind is VerdictKind.STUCK
+    assert judge(run, SIGNALS, planned_steps=1000).kind is VerdictKind.STUCK
     patient = replace(SIGNALS, warmup_share=0.5)
-    assert judge(run, patient, total_steps=1000).kind is VerdictKind.HEALTHY
+    assert judge(run, patient, planned_steps=1000).kind is VerdictKind.HEALTHY
 
 
 def test_a_student_that_never_follows_a_teacher_that_is_well_is_stuck_at_ln_k() -> None:
     run = history(constant(0.8), constant(0.15), constant(0.2))
-    verdict = judge(run, SIGNALS, total_steps=2000)
+    verdict = judge(run, SIGNALS, planned_steps=2000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.STUCK, 20)
     assert not verdict.collapsed and verdict.condemned
     assert "optimizer.base_lr" in verdict.advice
-    assert judge(run, SIGNALS, total_steps=5000).kind is VerdictKind.HEALTHY
+    assert judge(run, SIGNALS, planned_steps=5000).kind is VerdictKind.HEALTHY
 
 
 def test_features_that_lost_their_dimensions_are_collapse_though_prototypes_differ() -> None:

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from poise.config.objectives import Signals
-from poise.diagnostics import Thresholds, VerdictKind
-from poise.diagnostics.judge.judge import judge
+from poise.diagnostics.judge import Limits, VerdictKind, judge
 
 SIGNALS = Signals(reconstructs=True)
 History = list[tuple[int, dict[str, float]]]
@@ -33,20 +32,20 @@ def healthy() -> History:
 
 
 def test_a_decoder_that_begins_worse_than_the_mean_and_learns_is_healthy() -> None:
-    verdict = judge(healthy(), SIGNALS, total_steps=1000)
+    verdict = judge(healthy(), SIGNALS, planned_steps=1000)
     assert verdict.kind is VerdictKind.HEALTHY and not verdict.collapsed
     assert "40.0%" in verdict.evidence and "step 1000" in verdict.evidence
 
 
 def test_every_prefix_of_a_healthy_run_is_spared() -> None:
     run = healthy()
-    kinds = [judge(run[:n], SIGNALS, total_steps=1000).kind for n in range(1, len(run) + 1)]
+    kinds = [judge(run[:n], SIGNALS, planned_steps=1000).kind for n in range(1, len(run) + 1)]
     assert set(kinds) == {VerdictKind.UNDECIDED, VerdictKind.HEALTHY}
 
 
 def test_a_decoder_that_never_explains_anything_predicts_the_mean() -> None:
     run = history(lambda step: -0.3 if step < 100 else 0.001)
-    verdict = judge(run, SIGNALS, total_steps=1000)
+    verdict = judge(run, SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PREDICTS_MEAN, 20)
     assert verdict.collapsed and "0.10%" in verdict.evidence
     assert "optimizer.base_lr" in verdict.advice and "mask_ratio" in verdict.advice
@@ -54,7 +53,7 @@ def test_a_decoder_that_never_explains_anything_predicts_the_mean() -> None:
 
 def test_the_same_history_early_in_a_long_plan_is_undecided() -> None:
     run = history(lambda step: 0.001)
-    assert judge(run, SIGNALS, total_steps=100_000).kind is VerdictKind.UNDECIDED
+    assert judge(run, SIGNALS, planned_steps=100_000).kind is VerdictKind.UNDECIDED
     assert judge(run[:8], SIGNALS).kind is VerdictKind.UNDECIDED
 
 
@@ -76,7 +75,7 @@ def test_a_slow_start_from_below_the_mean_is_waited_for_while_it_gains() -> None
 
 def test_falling_back_to_the_mean_is_condemned_before_the_plan_is_over() -> None:
     run = history(lambda step: 0.3 if step < 600 else 0.0)
-    verdict = judge(run, SIGNALS, total_steps=10_000)
+    verdict = judge(run, SIGNALS, planned_steps=10_000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PREDICTS_MEAN, 600)
 
 
@@ -99,5 +98,5 @@ def test_signals_decide_what_is_looked_at() -> None:
     ("share", "kind"), [(0.3, VerdictKind.HEALTHY), (0.5, VerdictKind.PREDICTS_MEAN)]
 )
 def test_limits_can_be_changed(share: float, kind: VerdictKind) -> None:
-    limits = replace(Thresholds(), nothing_explained_share=share)
-    assert judge(history(lambda step: 0.4), SIGNALS, thresholds=limits).kind is kind
+    limits = replace(Limits(), nothing_explained_share=share)
+    assert judge(history(lambda step: 0.4), SIGNALS, limits=limits).kind is kind

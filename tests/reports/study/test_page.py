@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from plotly.offline import get_plotlyjs
 
-from poise.diagnostics import VerdictKind
 from poise.diagnostics.history import History
+from poise.diagnostics.judge import VerdictKind
 from poise.reports.study.page import render_page
 from poise.studies.analysis.curves import COURSE
 from poise.studies.findings.findings import Findings, find

@@ -1,5 +1,5 @@
 from poise.config.wording import short_names
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.outcomes import best_of
 from poise.sweeps.trial_process import reason
 from tests.studies.builders import make_record

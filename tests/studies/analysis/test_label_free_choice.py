@@ -1,6 +1,6 @@
 import pytest
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.reports.study.sentences import choosing
 from poise.studies.analysis.label_free_choice import select
 from poise.studies.findings.findings import find

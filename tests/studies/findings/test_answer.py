@@ -1,7 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.analysis.dose_response import dose_responses
 from poise.studies.estimates import Share
 from poise.studies.findings.answer import answer

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 from poise.reports.study.terminal_table import comparison_table
 from poise.studies.findings.comparison import compare
 from poise.studies.records import Change, TrialRecord

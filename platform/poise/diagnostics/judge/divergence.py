@@ -14,24 +14,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from poise.config.objectives import Signals
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.persistence import History, stretch_at_end, why_too_short
-from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
+from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
+from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 _TRAINED = ("loss/", "teacher/", "student/", "prediction/", "gradient/")
 _LOOKED_AT = ("center/", "prototypes/", "features/", "patches/", "tokens/")
 
 
 def find_divergence(
-    history: History, signals: Signals, total_steps: int | None, limits: Thresholds
+    history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
     """The verdict on numbers that exploded, or none; arguments as of ``judge``."""
     return _find_not_finite(history, limits) or _find_explosion(
-        history, signals, total_steps, limits
+        history, signals, planned_steps, limits
     )
 
 
-def _find_not_finite(history: History, limits: Thresholds) -> Verdict | None:
+def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
     for name in history[-1][1] if history else ():
         needed = limits.min_observations if name.startswith(_LOOKED_AT) else 1
         if not name.startswith(_TRAINED + _LOOKED_AT):
@@ -65,7 +66,7 @@ def _onset(history: History, name: str) -> tuple[int, float]:
 
 
 def _find_explosion(
-    history: History, signals: Signals, total_steps: int | None, limits: Thresholds
+    history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
     if signals.relative_loss is None:
         return None
@@ -77,7 +78,7 @@ def _find_explosion(
         return None
     tail = stretch_at_end([*_finite(history, name)], lambda point: point[1] > most, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED
-    if why_too_short(kind, steps, limits.min_observations, total_steps or steps[-1], limits):
+    if why_too_short(kind, steps, limits.min_observations, planned_steps or steps[-1], limits):
         return None
     evidence = (
         f"since step {steps[0]} {label} is above {most:.3g}, where knowing nothing gives 1; at "

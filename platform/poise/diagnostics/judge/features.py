@@ -11,10 +11,11 @@ good half of it, and may fall to a third while the common part of untrained feat
 
 from dataclasses import dataclass
 
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.persistence import History, stretch_at_end, why_too_short
+from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
 from poise.diagnostics.judge.teacher_points import is_copy
-from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class _Point:
 
 
 def find_lost_dimensions(
-    history: History, total_steps: int | None, limits: Thresholds
+    history: History, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
     """The verdict on features that lost their dimensions and did not regain them, or none."""
     points = [
@@ -46,7 +47,7 @@ def find_lost_dimensions(
     if not tail:
         return None
     kind, steps = VerdictKind.DIMENSIONAL, [point.step for point in tail]
-    if why_too_short(kind, steps, limits.min_observations, total_steps or steps[-1], limits):
+    if why_too_short(kind, steps, limits.min_observations, planned_steps or steps[-1], limits):
         return None
     most = max(point.rank for point in tail)
     evidence = (

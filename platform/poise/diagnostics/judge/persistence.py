@@ -5,20 +5,18 @@ Next: ``poise.diagnostics.judge.teacher`` and ``poise.diagnostics.judge.reconstr
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean, pvariance
 from typing import TypeVar
 
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
-
-History = Sequence[tuple[int, Mapping[str, float]]]
+from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 PointT = TypeVar("PointT")
 
 
 def stretch_at_end(
-    points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Thresholds
+    points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Limits
 ) -> Sequence[PointT]:
     """The longest end of ``points`` for which ``holds`` is true, but for single ones within."""
     start, contrary = len(points), 0
@@ -35,7 +33,7 @@ def stretch_at_end(
 
 
 def why_too_short(
-    kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Thresholds
+    kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Limits
 ) -> str | None:
     """Why a state that was seen at these last steps cannot be called lasting, or none if it can."""
     if len(steps) < needed:
@@ -59,7 +57,7 @@ def why_too_short(
     return None
 
 
-def is_rising(values: Sequence[float], none: float, limits: Thresholds) -> bool:
+def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:
     """Whether the last third of the values is well above the first; ``none`` sets the scale."""
     before, now = map(mean, _ends(values))
     return now > limits.rising_factor * before and now > limits.noise_share * none

@@ -12,16 +12,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import (
-    History,
     is_rising,
     stretch_at_end,
     sure_gain,
     undecided,
     why_too_short,
 )
-from poise.diagnostics.judge.verdict import Thresholds, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Point:
     """Standard deviation of predictions across patches, over that of the targets."""
 
 
-def judge_reconstruction(history: History, total_steps: int | None, limits: Thresholds) -> Verdict:
+def judge_reconstruction(history: History, planned_steps: int | None, limits: Limits) -> Verdict:
     """The verdict on a run's decoder; arguments as of ``judge``."""
     points = _read_points(history)
     if not points:
@@ -50,7 +50,7 @@ def judge_reconstruction(history: History, total_steps: int | None, limits: Thre
     tail = stretch_at_end(points, lambda point: explains(point) is learns, limits)
     unmoved = not learns and sum(map(explains, points)) < limits.min_observations
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
-    planned_steps = total_steps or points[-1].step
+    planned_steps = planned_steps or points[-1].step
     doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
     if doubt is None and unmoved:
         doubt = _why_it_may_begin(tail, planned_steps, limits)
@@ -61,7 +61,7 @@ def judge_reconstruction(history: History, total_steps: int | None, limits: Thre
     return Verdict(kind, tail[0].step, _mean_evidence(tail), advice.PREDICTS_MEAN)
 
 
-def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Thresholds) -> str | None:
+def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Limits) -> str | None:
     step = tail[-1].step
     given = math.ceil(limits.min_share_of_plan * planned_steps)
     if step < given:

@@ -30,9 +30,9 @@ from dataclasses import replace
 from statistics import median
 
 from poise.config.objectives import Signals
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import (
-    History,
     is_rising,
     stretch_at_end,
     undecided,
@@ -47,11 +47,11 @@ from poise.diagnostics.judge.teacher_points import (
     read_points,
     stuck_evidence,
 )
-from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Thresholds, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Limits, Verdict, VerdictKind
 
 
 def judge_teacher(
-    history: History, signals: Signals, total_steps: int | None, limits: Thresholds
+    history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict:
     """The verdict on a run's teacher; arguments as of ``judge``. ``signals`` tell K."""
     num_prototypes = signals.num_prototypes
@@ -60,7 +60,7 @@ def judge_teacher(
     points = read_points(history, math.log(num_prototypes))
     if not points:
         return undecided("no teacher entropy and mutual information were logged")
-    planned_steps = total_steps or points[-1].step
+    planned_steps = planned_steps or points[-1].step
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt and kind is not VerdictKind.HEALTHY:
@@ -84,7 +84,7 @@ def judge_teacher(
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
-def _within_batch(limits: Thresholds, num_prototypes: int, batch_images: int | None) -> Thresholds:
+def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
     """The limits of how many prototypes are few, for a batch that could not share many."""
     if batch_images is None:
         return limits
@@ -98,7 +98,7 @@ def _within_batch(limits: Thresholds, num_prototypes: int, batch_images: int | N
 
 
 def _last_stretch(
-    points: Sequence[TeacherPoint], limits: Thresholds
+    points: Sequence[TeacherPoint], limits: Limits
 ) -> tuple[VerdictKind, Sequence[TeacherPoint]]:
     """What the history ends in, and the longest end of it that is all so.
 
@@ -120,14 +120,12 @@ _LOST = (*FEW_PROTOTYPES, VerdictKind.UNIFORM)
 
 
 def _stretch_of(
-    kinds: Container[VerdictKind], points: Sequence[TeacherPoint], limits: Thresholds
+    kinds: Container[VerdictKind], points: Sequence[TeacherPoint], limits: Limits
 ) -> Sequence[TeacherPoint]:
     return stretch_at_end(points, lambda point: point.state(limits) in kinds, limits)
 
 
-def _without_contrary_end(
-    points: Sequence[TeacherPoint], limits: Thresholds
-) -> Sequence[TeacherPoint]:
+def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Sequence[TeacherPoint]:
     """Less a last step or two that look otherwise, where a collapse before them is long.
 
     They are single contrary ones, as those within it are. A dip at the end of a healthy run stays.
@@ -145,7 +143,7 @@ def _without_contrary_end(
     return points
 
 
-def _middle(tail: Sequence[TeacherPoint], limits: Thresholds) -> VerdictKind:
+def _middle(tail: Sequence[TeacherPoint], limits: Limits) -> VerdictKind:
     """What a collapse that is never the same for long is on the whole."""
     states = [point.state(limits) for point in tail]
     entropy = median(point.entropy for point in tail)
@@ -162,7 +160,7 @@ def _why_too_early(
     points: Sequence[TeacherPoint],
     tail: Sequence[TeacherPoint],
     planned_steps: int,
-    limits: Thresholds,
+    limits: Limits,
 ) -> str | None:
     """Why the state at the end cannot be called lasting, or none if it can."""
     last_step = tail[-1].step
@@ -186,16 +184,14 @@ def _why_too_early(
     return None
 
 
-def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Thresholds) -> bool:
+def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Limits) -> bool:
     """Whether the batch shares more prototypes than it did while the collapse had to last."""
     since = tail[-1].step - limits.min_share_of_plan_partial * planned_steps
     lowest = min(point.marginal for point in tail if point.step >= since)
     return tail[-1].marginal > limits.rebound_factor * lowest
 
 
-def _fades(
-    points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Thresholds
-) -> bool:
+def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Limits) -> bool:
     """Whether what teacher and student tell apart has become next to nothing, and stays so."""
     now, lowest = tail[-1].information, min(point.information for point in tail)
     most = max(point.information for point in points)
@@ -207,7 +203,7 @@ def _fades(
     return has_faded and not rebounds and tail[-1].kl <= limits.no_divergence_share
 
 
-def _is_stuck(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:
+def _is_stuck(points: Sequence[TeacherPoint], limits: Limits) -> bool:
     """Whether the student has never followed a teacher that does tell images apart."""
     follows = limits.stuck_kl_factor * points[0].kl
     informed = [point.information for point in points]
@@ -218,7 +214,7 @@ def _is_stuck(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:
     ) and not is_rising(informed, limits.no_information_share, limits)
 
 
-def _has_left_its_start(points: Sequence[TeacherPoint], limits: Thresholds) -> bool:
+def _has_left_its_start(points: Sequence[TeacherPoint], limits: Limits) -> bool:
     """Whether information has ever risen, or the other collapse was there before.
 
     Either must have lasted. What information random features carry does not count.

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from poise.diagnostics.judge.persistence import History
-from poise.diagnostics.judge.verdict import Thresholds, VerdictKind
+from poise.diagnostics.history import History
+from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TeacherPoint:
         """Entropy of the batch's mean assignment."""
         return self.entropy + self.information
 
-    def state(self, limits: Thresholds) -> VerdictKind:
+    def state(self, limits: Limits) -> VerdictKind:
         """What this step alone looks like."""
         if self.marginal < limits.few_prototypes_share:
             return VerdictKind.SINGLE_PROTOTYPE
@@ -40,13 +40,13 @@ class TeacherPoint:
         return VerdictKind.HEALTHY
 
 
-def end_of_scale(entropy: float, limits: Thresholds) -> VerdictKind:
+def end_of_scale(entropy: float, limits: Limits) -> VerdictKind:
     """Which force won where all images are told the same: too little sharpening, or centering."""
     uniform = entropy >= limits.border_entropy_share
     return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
 
 
-def is_copy(ema_gaps: Iterable[float | None], limits: Thresholds) -> bool:
+def is_copy(ema_gaps: Iterable[float | None], limits: Limits) -> bool:
     """Whether teacher and student held the same weights at all these steps."""
     return all(gap is not None and gap < limits.copied_gap for gap in ema_gaps)
 

@@ -1,6 +1,6 @@
 """The kinds of verdict, and the limits that decide between them.
 
-In: nothing. Out: ``Verdict`` and ``Thresholds``. Next: ``poise.diagnostics.judge.judge``, then the
+In: nothing. Out: ``Verdict`` and ``Limits``. Next: ``poise.diagnostics.judge.judge``, then the
 log, the study's table and the registry, which takes only healthy runs.
 """
 
@@ -52,7 +52,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class Limits:
     """Every limit of the judgement. A teacher's shares are of ln K.
 
     ``docs/decisions/0007-verdict.md`` says where each comes from and how it was tested.
@@ -168,4 +168,4 @@ class Thresholds:
     """A teacher no further than this from its student, in relation, is the student."""
 
 
-DEFAULT_THRESHOLDS = Thresholds()
+DEFAULT_LIMITS = Limits()

@@ -6,7 +6,6 @@ keeps them as artifacts.
 Figures are made without pyplot: no global state, no display, safe in any thread.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,8 +16,6 @@ from torch.nn.functional import interpolate
 from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import trace
-
-History = Sequence[tuple[int, Mapping[str, float]]]
 
 
 def draw_attention(

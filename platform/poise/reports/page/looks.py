@@ -9,7 +9,7 @@ green vision tell apart.
 
 from dataclasses import dataclass
 
-from poise.diagnostics import VerdictKind
+from poise.diagnostics.judge import VerdictKind
 
 
 @dataclass(frozen=True)
