@@ -8,7 +8,7 @@ import torch
 from poise.config import Recipe
 from poise.diagnostics.history import History
 from poise.training.checkpoint import STATE_FILE
-from poise.training.job import Job, Outcome
+from poise.training.spec import Outcome, RunSpec
 from poise.training.worker import fit
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -40,7 +40,7 @@ def recipe_in(folder: Path, **changes: object) -> Recipe:
 
 
 def run(folder: Path, name: str, **changes: object) -> Outcome:
-    return fit(Job(recipe_in(folder, **changes), name, folder / "runs"))
+    return fit(RunSpec(recipe_in(folder, **changes), name, folder / "runs"))
 
 
 @pytest.fixture(scope="module")

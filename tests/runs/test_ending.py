@@ -12,7 +12,7 @@ import yaml
 
 from poise.cli.main import run
 from poise.config import Recipe, load_recipe
-from poise.runs.ending import how_it_ended, told
+from poise.runs.ending import how_it_ended, over_line
 from poise.runs.folder import begin
 from poise.tracking.ending import finish
 from poise.tracking.run import create_run
@@ -79,7 +79,7 @@ def test_a_run_that_is_over_says_so_with_its_verdict_and_how_to_train_on_and_sta
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # One that the CollapseStopper had ended started Ray and its workers, only to end at once.
-    monkeypatch.setattr("poise.cluster.connection.start_ray", pytest.fail)
+    monkeypatch.setattr("poise.runs.session.start_ray", pytest.fail)
     train(folder, until, **changes)
     end(folder)
     assert run(["pretrain", "--resume", "r", "--no-register"]) == 0
@@ -98,7 +98,7 @@ def test_the_command_that_is_offered_runs_from_a_folder_with_a_space_in_its_name
     stopped = train(moved / "r", 40, stop_collapsed=True)
     ended = how_it_ended(stopped, "r")
     assert ended is not None
-    _, _, offered = told(stopped, "r", ended).partition("all the same: ")
+    _, _, offered = over_line(stopped, "r", ended).partition("all the same: ")
     program, verb, file, *_ = shlex.split(offered)
     assert (program, verb) == ("poise", "pretrain")
     assert load_recipe(file) == stopped

@@ -18,10 +18,10 @@ from poise.runs.progress import BoardObserver
 from poise.training import watch as watching
 from poise.training.checkpoint import RUN_FILE
 from poise.training.collapse_stopper import CollapseStopper
-from poise.training.job import Job
 from poise.training.loop import new_state
 from poise.training.report import StepReport
 from poise.training.schedule import Timetable
+from poise.training.spec import RunSpec
 from poise.training.watch import Watch
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -80,7 +80,9 @@ def follow(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
         monkeypatch.setattr(watching, "judge", rigged)
         recipe = tiny_recipe(data__dataset=str(dataset), **changes)
         listener, reported = Listener(), list[dict[str, Any]]()
-        job = Job(recipe, "run", dataset, [lambda: listener], probe=lambda *_: [("knn_top1", 50.0)])
+        job = RunSpec(
+            recipe, "run", dataset, [lambda: listener], probe=lambda *_: [("knn_top1", 50.0)]
+        )
         timetable = Timetable(recipe, steps_per_epoch=4)
         state = new_state(recipe, CPU)
         state.step = history[-1][0] if history else 0

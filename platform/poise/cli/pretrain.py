@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,13 +10,12 @@ import typer
 from poise.cli.main import resumable
 from poise.cli.resume_arguments import Wanted, read_words
 from poise.config.errors import PoiseError
-from poise.config.paths import home
-from poise.runs.ending import how_it_ended, steps_kept, told
+from poise.runs.ending import steps_kept
+from poise.runs.folder import begin, begun, latest_unfinished
 
 if TYPE_CHECKING:
     from poise.config import Recipe
-    from poise.runs.pretraining import Finished
-from poise.runs.folder import begin, begun, latest_unfinished
+    from poise.runs.outcome import Finished
 
 
 def command(
@@ -59,13 +59,14 @@ def command(
         path, *overrides = words
         chosen, run_name = begin(path, overrides, name)
     with resumable(f"poise pretrain --resume {run_name}", lambda: _what_is_lost(run_name)):
-        _carry_out(chosen, run_name, register)
+        finished = _carry_out(chosen, run_name)
+        _print_finished(chosen, finished, register)
 
 
 def _find(wanted: Wanted) -> tuple[Recipe, str]:
     """The interrupted run to finish, and the recipe to finish it with.
 
-    Where a file is named, where and how the run is carried out may have changed since.
+    A recipe's file may differ from what the run began with in where and how it is carried out.
     """
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
@@ -91,61 +92,35 @@ def _find(wanted: Wanted) -> tuple[Recipe, str]:
 
 
 def _what_is_lost(run_name: str) -> str:
-    """Of an interrupted run, in the words that follow `interrupted`."""
+    """The words that follow `interrupted`: what an interrupted run loses."""
     return "" if steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 
-def _carry_out(recipe: Recipe, run_name: str, register: bool) -> None:
-    from poise.cluster.connection import start_ray
-    from poise.data.manifest import Manifest
-    from poise.runs.pretraining import pretrain
-    from poise.runs.progress import ProgressDisplay
-    from poise.tracking.ending import controlled, reconcile
-    from poise.tracking.history import find_finished
-    from poise.tracking.run import create_run
-    from poise.tracking.store import open_store
-    from poise.training.capacity import check_fits
-    from poise.training.schedule import timetable_of
+def _carry_out(recipe: Recipe, run_name: str) -> Finished:
+    from poise.runs.pretraining import carry_out
 
-    store = open_store()
-    reconcile(store)
-    experiment = Manifest.read(recipe.data.dataset).name
-    finished_id = find_finished(store, experiment, run_name)
-    ended = finished_id and how_it_ended(recipe, run_name, finished_id)
-    if ended:
-        print(told(recipe, run_name, ended))
-        _conclude(recipe, ended, run_name, register)
-        return
-    start_ray()
-    check_fits(recipe)
-    run = create_run(store, experiment, run_name, home() / run_name)
-    total_steps = timetable_of(recipe).total_steps
-    kept = steps_kept(run_name)
-    goes_on = f", {kept} of them done" if kept else ""
-    images = recipe.training.batch_size
-    print(f"run {run_name}: {total_steps} steps of {images} images{goes_on}", flush=True)
-    with controlled(run), ProgressDisplay() as display:
-        observer = display.observer(run_name, total_steps)
-        finished = pretrain(recipe, run, run_name, observers=[observer])
-    _conclude(recipe, finished, run_name, register)
+    return carry_out(recipe, run_name, partial(print, flush=True))
 
 
-def _conclude(recipe: Recipe, finished: Finished, run_name: str, register: bool) -> None:
-    from poise.diagnostics.judge import VerdictKind
-
+def _print_finished(recipe: Recipe, finished: Finished, register: bool) -> None:
     verdict = finished.verdict
     print(f"verdict: {verdict.kind} - {verdict.evidence}")
     if finished.stopped_by is not None:
-        print(f"stopped early: by {finished.stopped_by} after step {finished.history[-1][0]}")
+        print(f"stopped early: by {finished.stopped_by} after step {finished.last_step}")
     if verdict.advice:
         print(f"advice: {verdict.advice}")
     print(f"backbone: {finished.package}")
-    if register and verdict.kind is VerdictKind.HEALTHY:
-        from poise.runs.pretraining import register_finished
-        from poise.tracking.store import open_store
+    if register:
+        _print_registered(recipe, finished)
 
-        print(f"registered: {register_finished(open_store(), recipe, finished)}")
-    elif register:
+
+def _print_registered(recipe: Recipe, finished: Finished) -> None:
+    from poise.runs.pretraining import register_if_healthy
+
+    registered = register_if_healthy(recipe, finished)
+    if registered is not None:
+        print(f"registered: {registered}")
+    else:
         queries = recipe.evaluation.queries or "DATASET"
-        print("not registered: only what was judged healthy is; its folder can be measured:")
+        print("not registered: only healthy runs are; this command measures its backbone:")
         print(f"  poise evaluate knn {finished.package} {queries}")

@@ -2,4 +2,7 @@
 
 In: a recipe. Out: an MLflow run, checkpoints, and a registered version. Next: ``poise.studies``
 compares many runs.
+
+``pretraining.carry_out`` and ``probing.carry_out`` do all of it: open the store, start Ray, check
+that the run fits, create the run in MLflow, train and judge. Callers print.
 """

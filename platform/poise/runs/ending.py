@@ -1,7 +1,7 @@
-"""A run that is over, told by what it left: nothing is started for that.
+"""Whether a run is over, and how it ended, read from its folder: nothing is started for that.
 
-In: a run's folder, and the recipe to go on with. Out: how it ended, or nothing where there is more
-to train. Next: ``poise pretrain --resume``.
+In: a run's folder, and the recipe to go on with. Out: how the run ended, or none where there is
+more to train. Next: ``poise.runs.pretraining``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from poise.config.paths import RECIPE_FILE, home
 
 if TYPE_CHECKING:
     from poise.config import Recipe
-    from poise.runs.pretraining import Finished
+    from poise.runs.outcome import Finished
     from poise.training.schedule import Timetable
 
 
 def steps_kept(run_name: str) -> int:
-    """How far the run's last checkpoint is; 0 where there is none."""
+    """Steps of the run's last checkpoint; 0 where there is none."""
     from poise.training.checkpoint import newest_checkpoint, read_run
 
     newest = newest_checkpoint(home() / run_name)
@@ -26,18 +26,18 @@ def steps_kept(run_name: str) -> int:
 
 
 def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
-    """How a run ended by itself, or was stopped; none where this recipe has more to train.
+    """How a run ended; none where this recipe has more to train.
 
     Args:
-        recipe: to go on with; where the run is to end is up to it.
-        run_name: of the run.
-        run_id: of the same in MLflow.
+        recipe: the recipe to go on with; it decides where the run ends.
+        run_name: the run's name.
+        run_id: the run's id in MLflow.
     """
-    from poise.runs.pretraining import judged
+    from poise.runs.outcome import judged
     from poise.training.checkpoint import newest_checkpoint, read_run
-    from poise.training.job import Outcome
     from poise.training.loop import is_lost
     from poise.training.schedule import timetable_of
+    from poise.training.spec import Outcome
 
     newest, timetable = newest_checkpoint(home() / run_name), timetable_of(recipe)
     if newest is None:
@@ -50,20 +50,20 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
     return ended if is_over else None
 
 
-def told(recipe: Recipe, run_name: str, ended: Finished) -> str:
-    """That it is over, in one line, and how to train on where that can be."""
+def over_line(recipe: Recipe, run_name: str, ended: Finished) -> str:
+    """One line that says that the run is over and, where that is possible, how to train on."""
     from poise.training.schedule import timetable_of
 
-    step, timetable = ended.history[-1][0], timetable_of(recipe)
+    timetable = timetable_of(recipe)
     changes = _to_train_on(recipe, ended, timetable)
     file = str(home() / run_name / RECIPE_FILE)
     go_on = shlex.join(["poise", "pretrain", file, *changes, "--name", run_name, "--resume"])
-    over = f"run {run_name} is over, at step {step} of {timetable.planned_steps}"
+    over = f"run {run_name} is over, at step {ended.last_step} of {timetable.planned_steps}"
     return f"{over}; to train on all the same: {go_on}" if changes else over
 
 
 def _to_train_on(recipe: Recipe, ended: Finished, timetable: Timetable) -> list[str]:
-    """What must be changed for it; nothing where it has trained to its end, or diverged."""
+    """Changes that let the run train on; none where it trained to its end, or diverged."""
     from poise.training.loop import is_lost
 
     step, metrics = ended.history[-1]

@@ -1,6 +1,7 @@
-"""The folder of one run: made, found again, and described by ``run.json``.
+"""The folder of one run under ``home()``: claimed, described, and found again.
 
-In: a recipe, or a folder. Out: a ``Begun`` run. Next: ``poise.runs.pretraining``.
+In: a recipe, or a run's name. Out: the run's recipe and name. Next: ``poise.runs.pretraining`` and
+``poise.runs.probing``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from poise.config.paths import RECIPE_FILE, check_run_name, home
 from poise.runs.ending import how_it_ended
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from poise.config import Recipe
 
 
 def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Recipe, str]:
-    """Checks the recipe and takes the run's name."""
-    import yaml
+    """Checks a recipe and claims the run's folder.
 
+    Args:
+        path: the recipe's file.
+        settings: ``key=value`` changes to it.
+        name: the run's name; by default the recipe's name and the time.
+
+    Raises:
+        PoiseError: the recipe cannot run, or the name is taken.
+    """
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
     from poise.evaluation.during_training import online_probes
@@ -28,22 +38,46 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
 
     if name is not None:
         check_run_name(name)
-    # Workers may run in other folders, and so may whoever resumes.
+    # Workers, and whoever resumes the run, may have another current folder.
     recipe = with_absolute_paths(load_recipe(path, settings))
-    steps_per_epoch(recipe)  # the dataset is there and large enough
-    online_probes(recipe)  # and so are the probes'
+    steps_per_epoch(recipe)  # refuses a dataset that is missing or too small
+    online_probes(recipe)  # refuses missing datasets of the probes
     check_builds(recipe)
-    run_name = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = home() / run_name
-    if folder.exists():
+    run_name = name or new_name(recipe)
+    claim(run_name, recipe, f"poise pretrain --resume {run_name}")
+    return recipe, run_name
+
+
+def new_name(recipe: Recipe) -> str:
+    """A name for a new run of a recipe."""
+    return f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def claim(name: str, recipe: Recipe, resume: str) -> Path:
+    """Makes the run's folder and writes its recipe; making the folder is the claim.
+
+    Args:
+        name: the run's name.
+        recipe: what the run begins with.
+        resume: the command that finishes a run of this name, for the error.
+
+    Raises:
+        PoiseError: there is a run of this name.
+    """
+    import yaml
+
+    folder = home() / name
+    home().mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
         raise PoiseError(
-            f"{folder}: there is a run of this name; finish it with "
-            f"`poise pretrain --resume {run_name}`, or choose another --name"
-        )
-    folder.mkdir(parents=True)
+            f"{folder}: there is a run of this name; finish it with `{resume}`, or choose another "
+            "--name"
+        ) from None
     content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     (folder / RECIPE_FILE).write_text(content, encoding="utf-8")
-    return recipe, run_name
+    return folder
 
 
 def latest_unfinished(recipe: Recipe) -> str:
@@ -63,15 +97,22 @@ def latest_unfinished(recipe: Recipe) -> str:
     raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
 
 
-def begun(run_name: str) -> Recipe:
-    """The recipe that a run began with."""
+def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
+    """The recipe that a run began with.
+
+    Args:
+        name: the run's name.
+        marker: the file that every run of this kind has in its folder.
+        kind: what such a run is called, for the error.
+
+    Raises:
+        PoiseError: there is no such run.
+    """
     from poise.config import load_recipe
 
-    folder = home() / run_name
-    if not (folder / RECIPE_FILE).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{RECIPE_FILE}"))
-        raise PoiseError(
-            f"--resume {run_name}: {home()} holds no such run; "
-            + (f"it holds {', '.join(known)}" if known else "it holds none")
-        )
+    folder = home() / name
+    if not (folder / marker).is_file():
+        known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
+        holds = f"it holds {', '.join(known)}" if known else "it holds none"
+        raise PoiseError(f"--resume {name}: {home()} holds no such {kind}; {holds}")
     return load_recipe(folder / RECIPE_FILE)

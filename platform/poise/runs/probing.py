@@ -1,30 +1,30 @@
-"""Probes and fine-tuning whose images are streamed: runs like any other, that can be resumed.
+"""Probes and fine-tuning on streamed images: runs like any other, which can be resumed.
 
-In: a ``ProbePlan``. Out: a trained objective, and its run, a child of the run that made the model
-where that is known. Next: ``poise.evaluation.trained.probe`` reports, ``poise evaluate`` prints.
+In: a ``ProbePlan`` and its recipe. Out: a trained objective, and its run in MLflow: a child of the
+run that made the model, where that is known. Next: ``poise.evaluation.trained.probe`` reports,
+``poise evaluate`` prints.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import yaml
 
-from poise.config import Recipe, load_recipe
-from poise.config.errors import PoiseError
-from poise.config.paths import RECIPE_FILE, home
+from poise.config import Recipe
+from poise.config.files import read_json, write_json
+from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
+from poise.runs.folder import begun, claim
+from poise.runs.session import opened_store, session
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.evaluation import find_maker
 from poise.tracking.run import Run, create_run, create_trial_run, log_environment, log_recipe
 from poise.tracking.store import Store
 from poise.training.checkpoint import load_checkpoint
-from poise.training.job import Job
 from poise.training.loop import new_state
-from poise.training.report import RunObserver
+from poise.training.spec import RunSpec
 from poise.training.worker import fit
 
 PLAN_FILE = "probe.json"
@@ -36,75 +36,76 @@ class ProbePlan:
 
     protocol: str
     model: str
-    """As it was named."""
+    """The model, as it was named on the command line."""
 
     test: str
+    """Folder of the dataset to classify."""
+
     changed: tuple[str, ...] = ()
-    """Settings that are not the protocol's."""
+    """Settings that differ from the protocol's."""
+
+    @property
+    def kind(self) -> str:
+        """The command that carries it out: linear, attentive or finetune."""
+        return self.protocol.partition("/")[0]
+
+
+def resume_command(plan: ProbePlan, name: str) -> str:
+    """The command that finishes an interrupted probe."""
+    return f"poise evaluate {plan.kind} --resume {name}"
 
 
 def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
-    """Takes a run's name and writes down what it will do.
+    """Claims the probe's folder and writes down what it will do.
 
     Raises:
         PoiseError: there is a run of this name.
     """
-    folder = home() / name
-    if folder.exists():
-        raise PoiseError(f"{folder}: there is a run of this name; finish it with --resume {name}")
-    folder.mkdir(parents=True)
-    content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    (folder / RECIPE_FILE).write_text(content, encoding="utf-8")
-    (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=2) + "\n", encoding="utf-8")
+    folder = claim(name, recipe, resume_command(plan, name))
+    write_json(folder / PLAN_FILE, asdict(plan))
 
 
 def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
-    """What an interrupted run was to do.
+    """What an interrupted probe was to do.
 
     Raises:
-        PoiseError: there is no such run.
+        PoiseError: there is no such probe.
     """
-    folder = home() / name
-    if not (folder / PLAN_FILE).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{PLAN_FILE}"))
-        holds = f"it holds {', '.join(known)}" if known else "it holds none"
-        raise PoiseError(f"--resume {name}: {home()} holds no such probe; {holds}")
-    written = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
-    plan = ProbePlan(**written | {"changed": tuple(written["changed"])})
-    return plan, load_recipe(folder / RECIPE_FILE)
+    recipe = begun(name, PLAN_FILE, "probe")
+    written = read_json(home() / name / PLAN_FILE)
+    return ProbePlan(**written | {"changed": tuple(written["changed"])}), recipe
 
 
-def open_run(store: Store, recipe: Recipe, name: str, package: Mapping[str, Any]) -> Run:
-    """The probe's run; the same name again continues the same one."""
+def carry_out(
+    recipe: Recipe, name: str, package: Mapping[str, Any], device: torch.device
+) -> LabelledObjective:
+    """Trains on the stream of views, or finishes an interrupted probe.
+
+    Args:
+        recipe: its objective learns from labels.
+        name: the probe's name; ``keep_plan`` claimed its folder.
+        package: the description of the probed model's package.
+        device: where the trained objective is put.
+
+    Raises:
+        PoiseError: the store or Ray does not answer, or the machine is too small.
+    """
+    store = opened_store()
+    with session(recipe, name, lambda: _open_run(store, recipe, name, package)) as now:
+        log_recipe(now.run, recipe, dataset_tags(recipe))
+        log_environment(now.run)
+        observers = [now.run.open_writer, now.progress]
+        outcome = fit(RunSpec(recipe=recipe, name=name, storage=home(), observers=observers))
+    state = new_state(recipe, device)
+    load_checkpoint(outcome.checkpoint, state, recipe)
+    assert isinstance(state.objective, LabelledObjective)
+    return state.objective
+
+
+def _open_run(store: Store, recipe: Recipe, name: str, package: Mapping[str, Any]) -> Run:
+    """The probe's run in MLflow; the same name again continues the same one."""
     maker, folder = find_maker(package, store), home() / name
     if maker is None:
         return create_run(store, Manifest.read(recipe.data.dataset).name, name, folder)
     experiment_id = store.client.get_run(maker).info.experiment_id
     return create_trial_run(Run(store, maker, experiment_id, str(folder)), name, folder)
-
-
-def train_streamed(
-    recipe: Recipe,
-    run: Run,
-    name: str,
-    device: torch.device,
-    observers: Sequence[Callable[[], RunObserver]] = (),
-) -> LabelledObjective:
-    """Trains on the stream of views, or finishes what was interrupted; the trained objective.
-
-    Args:
-        recipe: its objective learns from labels.
-        run: in MLflow.
-        name: of the run's folder under ``home()``.
-        device: where the objective is wanted.
-        observers: further ones, beside the metric writer.
-    """
-    log_recipe(run, recipe, dataset_tags(recipe))
-    log_environment(run)
-    outcome = fit(
-        Job(recipe=recipe, name=name, storage=home(), observers=[run.open_writer, *observers])
-    )
-    state = new_state(recipe, device)
-    load_checkpoint(outcome.checkpoint, state, recipe)
-    assert isinstance(state.objective, LabelledObjective)
-    return state.objective

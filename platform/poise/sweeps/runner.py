@@ -20,8 +20,9 @@ from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.reports import write_report
-from poise.runs.pretraining import Finished, register_finished
+from poise.runs.outcome import Finished, register_finished
 from poise.runs.progress import ProgressDisplay
+from poise.runs.session import opened_store
 from poise.studies.clock import Clock
 from poise.studies.outcomes import best_of, pareto_front
 from poise.studies.records import TrialRecord
@@ -39,10 +40,10 @@ from poise.sweeps.trial_source import trial_source
 from poise.sweeps.tune_search import TrialSearcher
 from poise.sweeps.tune_setup import CONDUCT, Interruption, concurrency_of, heard_interruption, tuner
 from poise.tracking.datasets import dataset_tags
-from poise.tracking.ending import controlled, reconcile
+from poise.tracking.ending import controlled
 from poise.tracking.links import study_link
 from poise.tracking.run import Run, create_study_run, log_environment, log_recipe, set_tags
-from poise.tracking.store import open_store, redacted
+from poise.tracking.store import redacted
 
 
 def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
@@ -60,8 +61,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
     start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
     if study.space.scheduler.changes_settings:
         _check_whole(study)
-    store = open_store()
-    reconcile(store)
+    store = opened_store()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told here
     dataset = Manifest.read(study.recipe.data.dataset).name
     run = create_study_run(store, dataset, study.name, study.folder)

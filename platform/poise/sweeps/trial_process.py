@@ -17,7 +17,8 @@ import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError
-from poise.runs.pretraining import Finished, pretrain
+from poise.runs.outcome import Finished
+from poise.runs.pretraining import Extras, pretrain
 from poise.runs.progress import BoardObserver
 from poise.studies.labels import described
 from poise.studies.records import TrialRecord, begun_again
@@ -26,8 +27,8 @@ from poise.studies.trials import Trial
 from poise.sweeps.trial_runs import seen_history
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_trial_run, set_tags
-from poise.training.job import Origin
 from poise.training.schedule import timetable_of
+from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
 
 
@@ -96,10 +97,12 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
             recipe,
             run,
             _run_name(study, record),
-            observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-            callbacks=[_Reports(study.space.goal.metric)],
-            origin=_origin(record),
-            lineage=_lineage(record),
+            Extras(
+                observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
+                callbacks=[_ForScheduler(study.space.goal.metric)],
+                start_from=_starting_point(record),
+                lineage=_lineage(record),
+            ),
         )
         _check_current(study, record)
     return concluded(record, finished)
@@ -111,12 +114,12 @@ def _run_name(study: Study, record: TrialRecord) -> str:
     return f"{study.name}/{record.trial.name}{change}"
 
 
-def _origin(record: TrialRecord) -> Origin | None:
-    """Where a trial goes on from, after another's checkpoint became its own."""
+def _starting_point(record: TrialRecord) -> StartingPoint | None:
+    """The checkpoint of another trial that this one goes on from; none where it has its own."""
     if not record.changes:
         return None
     change = record.changes[-1]
-    return Origin(Path(change.checkpoint), (*change.settings, "seed"))
+    return StartingPoint(Path(change.checkpoint), (*change.settings, "seed"))
 
 
 def _lineage(record: TrialRecord) -> dict[str, Any]:
@@ -174,7 +177,7 @@ _LONG_REASON = 600
 """Characters; of a longer one the two ends say most: where it was, and what to do."""
 
 
-class _Reports(TuneReportCallback):  # type: ignore[misc]
+class _ForScheduler(TuneReportCallback):  # type: ignore[misc]
     """Hands Tune's scheduler the evaluations that it may stop the trial at.
 
     Not the last one: a trial that ends by itself is left to conclude itself.

@@ -16,21 +16,21 @@ from poise.diagnostics.history import Entry, History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.checkpoint import save_checkpoint
 from poise.training.collapse_stopper import CollapseStopper
-from poise.training.job import BACKBONE_FOLDER, Job
 from poise.training.loop import TrainingState, is_diverged
 from poise.training.pictures import Showcase
 from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
+from poise.training.spec import BACKBONE_FOLDER, RunSpec
 
-Report = Callable[[dict[str, Any], Path | None], None]
-"""Tells the run's controller metrics and, where there is one, the folder of a checkpoint."""
+ToController = Callable[[dict[str, Any], Path | None], None]
+"""Sends the run's controller metrics and, where there is one, the folder of a checkpoint."""
 
 
 @dataclass
 class Watch:
     """Follows one run on one worker. Only the first worker judges, evaluates and tells."""
 
-    job: Job
+    spec: RunSpec
     state: TrainingState
     timetable: Timetable
     history: list[Entry]
@@ -40,17 +40,17 @@ class Watch:
     is_first: bool
     """Whether this worker speaks for the run."""
 
-    report: Report
+    to_controller: ToController
     observers: list[RunObserver] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.showcase = Showcase(self.job.recipe, self.device)
-        self.stopper = CollapseStopper(self.job.recipe.training.stop_collapsed, self.device)
+        self.showcase = Showcase(self.spec.recipe, self.device)
+        self.stopper = CollapseStopper(self.spec.recipe.training.stop_collapsed, self.device)
         # What the observers have heard; of an interrupted run they may have heard anything.
         self.told_kind = None if self.history else VerdictKind.UNDECIDED
 
     def __enter__(self) -> Self:
-        self.observers = [make() for make in self.job.observers] if self.is_first else []
+        self.observers = [make() for make in self.spec.observers] if self.is_first else []
         return self
 
     def __exit__(self, *reason: object) -> None:
@@ -66,7 +66,7 @@ class Watch:
 
     def log_untrained(self) -> None:
         """What the probe says before any training: what a later figure must be held against."""
-        if self.state.step == 0 and self.is_first and self.job.probe is not None:
+        if self.state.step == 0 and self.is_first and self.spec.probe is not None:
             metrics = self._probe()
             untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
             self._log(0, metrics | untrained)
@@ -76,7 +76,7 @@ class Watch:
         step, metrics = report.step, dict(report.metrics)
         stopped = self._judge(step, metrics)
         ends = stopped or is_diverged(report) or step >= self.timetable.total_steps
-        evaluates = self.job.probe is not None and (ends or self.timetable.evaluates(step))
+        evaluates = self.spec.probe is not None and (ends or self.timetable.evaluates(step))
         shows = ends or self.timetable.shows(step)
         looks = self.is_first and self.told_kind is not VerdictKind.DIVERGED
         if evaluates and looks:
@@ -88,7 +88,7 @@ class Watch:
         if ends or self.timetable.checkpoints(step):
             self._commit(told)
         elif evaluates:
-            self.report(told, None)
+            self.to_controller(told, None)
         return ends
 
     def _judge(self, step: int, metrics: dict[str, float]) -> bool:
@@ -101,11 +101,11 @@ class Watch:
         return self.stopper.ends(verdict)
 
     def _verdict(self, history: History) -> Verdict:
-        return judge(history, self.job.recipe.signals, self.timetable.planned_steps)
+        return judge(history, self.spec.recipe.signals, self.timetable.planned_steps)
 
     def _probe(self) -> dict[str, float]:
-        assert self.job.probe is not None
-        found = self.job.probe(self.state.objective.backbone, self.device)
+        assert self.spec.probe is not None
+        found = self.spec.probe(self.state.objective.backbone, self.device)
         return {f"eval/{name}": value for name, value in found}
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:
@@ -122,13 +122,13 @@ class Watch:
 
     def _commit(self, metrics: dict[str, Any]) -> None:
         if not self.is_first:
-            self.report(metrics, None)
+            self.to_controller(metrics, None)
             return
         for observer in self.observers:
             observer.flush()
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
-            save_checkpoint(scratch, self.state, self.job.recipe, self.history)
-            if self.job.export is not None:
-                self.job.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
-            self.report(metrics, scratch)
+            save_checkpoint(scratch, self.state, self.spec.recipe, self.history)
+            if self.spec.export is not None:
+                self.spec.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
+            self.to_controller(metrics, scratch)

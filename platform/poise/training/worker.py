@@ -23,25 +23,25 @@ from poise.data.stream.stream import view_stream
 from poise.diagnostics.history import Entry
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import load_checkpoint, read_run
-from poise.training.job import Job, Outcome
 from poise.training.loop import TrainingState, new_state, train_steps
 from poise.training.parallel import spread
 from poise.training.schedule import timetable_of
+from poise.training.spec import Outcome, RunSpec
 from poise.training.watch import Watch
 
 
-def fit(job: Job) -> Outcome:
-    """Carries a job out, or finishes what an interrupted one began.
+def fit(spec: RunSpec) -> Outcome:
+    """Carries a run out, or finishes an interrupted one.
 
     Raises:
         PoiseError: a worker found something wrong that a person can put right.
         KeyboardInterrupt: on Ctrl-C, once the workers were stopped.
     """
-    training = job.recipe.training
-    use_gpu = uses_gpu(job.recipe)
+    training = spec.recipe.training
+    use_gpu = uses_gpu(spec.recipe)
     trainer = TorchTrainer(
         _train,
-        train_loop_config={"job": job},
+        train_loop_config={"spec": spec},
         scaling_config=ScalingConfig(
             num_workers=training.num_workers,
             use_gpu=use_gpu,
@@ -51,12 +51,12 @@ def fit(job: Job) -> Outcome:
             },
         ),
         run_config=RunConfig(
-            name=job.name,
-            storage_path=str(job.storage),
+            name=spec.name,
+            storage_path=str(spec.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
             # A lost node costs a restart, not the run.
             failure_config=FailureConfig(max_failures=1),
-            callbacks=list(job.callbacks),
+            callbacks=list(spec.callbacks),
         ),
     )
     try:
@@ -71,7 +71,7 @@ def fit(job: Job) -> Outcome:
             raise KeyboardInterrupt from None
         raise
     if result.checkpoint is None:
-        raise PoiseError(f"run {job.name}: ended without a checkpoint: {result.error}")
+        raise PoiseError(f"run {spec.name}: ended without a checkpoint: {result.error}")
     checkpoint = Path(result.checkpoint.path)
     return Outcome(checkpoint, [tuple(entry) for entry in read_run(checkpoint)["history"]])
 
@@ -90,8 +90,8 @@ def first_cause(error: BaseException) -> BaseException:
 
 def _train(config: dict[str, Any]) -> None:
     """The whole life of a run, on one worker."""
-    job: Job = config["job"]
-    recipe = job.recipe
+    spec: RunSpec = config["spec"]
+    recipe = spec.recipe
     rank = ray.train.get_context().get_world_rank()
     world_size = ray.train.get_context().get_world_size()
     device = get_device()
@@ -100,8 +100,8 @@ def _train(config: dict[str, Any]) -> None:
 
     timetable = timetable_of(recipe)
     state = new_state(recipe, device)
-    history = _resume(job, state)
-    watch = Watch(job, state, timetable, history, device, rank == 0, _report)
+    history = _resume(spec, state)
+    watch = Watch(spec, state, timetable, history, device, rank == 0, _report)
     # Another run's history, which it may have begun with, is judged once it has steps of its own.
     if ray.train.get_checkpoint() is not None and watch.has_ended():
         return  # interrupted at its very end
@@ -125,11 +125,13 @@ def _report(metrics: dict[str, Any], folder: Path | None) -> None:
     ray.train.report(metrics, checkpoint=checkpoint)
 
 
-def _resume(job: Job, state: TrainingState) -> list[Entry]:
+def _resume(spec: RunSpec, state: TrainingState) -> list[Entry]:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        if job.origin is None:
+        if spec.start_from is None:
             return []
-        return load_checkpoint(job.origin.checkpoint, state, job.recipe, job.origin.changed)
+        return load_checkpoint(
+            spec.start_from.checkpoint, state, spec.recipe, spec.start_from.changed
+        )
     with checkpoint.as_directory() as folder:
-        return load_checkpoint(Path(folder), state, job.recipe)
+        return load_checkpoint(Path(folder), state, spec.recipe)

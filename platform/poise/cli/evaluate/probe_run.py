@@ -1,4 +1,4 @@
-"""A probe or fine-tuning from the command line: planned or resumed, carried out, told.
+"""A probe or fine-tuning from the command line: planned or resumed, carried out, printed.
 
 In: what was typed. Out: accuracies with their protocol, for people or as JSON, kept with the run
 that made the model. Nothing comes after it.
@@ -7,7 +7,6 @@ that made the model. Nothing comes after it.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed after the verb."""
+    """The arguments that were typed."""
 
     kind: str
-    """The verb: linear, attentive or finetune."""
+    """The command: linear, attentive or finetune."""
 
     protocol: str
     model: str | None
@@ -67,7 +66,7 @@ def conduct(asked: Asked) -> None:
 
 
 def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
-    """What was typed, as a plan; refuses at once what could not work."""
+    """The plan that was typed; refuses at once what could not work."""
     from poise.config.loading import parse_overrides
     from poise.evaluation.trained.protocols import find_protocol, probe_recipe, published_feature
     from poise.models.package import load_backbone
@@ -139,7 +138,7 @@ def _carry_out(
     with image_progress(num_images) as on_images:
         bench = Bench(normalization_of(package, plan.model), device, over_ray, on_images)
         if objective is None:
-            on_epoch = partial(_tell_epoch, recipe.training.epochs)
+            on_epoch = partial(_print_epoch, recipe.training.epochs)
             objective, hits = train_cached(recipe, sets, bench, on_epoch)
         return report_probe(objective, recipe, sets, bench, plan.protocol, plan.changed, hits)
 
@@ -147,32 +146,18 @@ def _carry_out(
 def _train_streamed(
     asked: Asked, plan: ProbePlan, recipe: Recipe, package: dict[str, Any], device: torch.device
 ) -> LabelledObjective:
-    from poise.cluster.connection import start_ray
     from poise.config.paths import check_run_name
-    from poise.runs.probing import keep_plan, open_run, train_streamed
-    from poise.runs.progress import ProgressDisplay
-    from poise.tracking.ending import controlled, reconcile
-    from poise.tracking.store import open_store
-    from poise.training.capacity import check_fits
-    from poise.training.schedule import timetable_of
+    from poise.runs.folder import new_name
+    from poise.runs.probing import carry_out, keep_plan, resume_command
 
-    total_steps = timetable_of(recipe).total_steps
-    run_name = asked.resume or asked.name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = asked.resume or asked.name or new_name(recipe)
     if asked.resume is None:
-        check_run_name(run_name)
-        keep_plan(run_name, plan, recipe)
-    store = open_store()
-    reconcile(store)
-    kind = plan.protocol.partition("/")[0]
-    with resumable(f"poise evaluate {kind} --resume {run_name}"):
-        start_ray()
-        check_fits(recipe)
-        run = open_run(store, recipe, run_name, package)
-        with controlled(run), ProgressDisplay() as display:
-            observer = display.observer(run_name, total_steps)
-            return train_streamed(recipe, run, run_name, device, [observer])
+        check_run_name(name)
+        keep_plan(name, plan, recipe)
+    with resumable(resume_command(plan, name)):
+        return carry_out(recipe, name, package, device)
 
 
-def _tell_epoch(total: int, done: int) -> None:
+def _print_epoch(total: int, done: int) -> None:
     if 4 * (done - 1) // total < 4 * done // total:
         print(f"heads: {done} of {total} epochs", file=sys.stderr, flush=True)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from poise.diagnostics.judge import VerdictKind
-from poise.runs.pretraining import judged
-from poise.training.job import Outcome
+from poise.runs.outcome import judged
 from poise.training.schedule import Timetable
+from poise.training.spec import Outcome
 from tests.builders import tiny_recipe
 
 

@@ -1,7 +1,7 @@
-"""One run, ready to be carried out, and what is left of it.
+"""What one run is to do, and what it leaves.
 
-In: a recipe, and who follows the run. Out: a ``Job``, plain data that travels to the workers, and
-its ``Outcome``. Next: ``poise.training.worker``.
+In: a recipe, and the observers that follow the run. Out: a ``RunSpec``, plain data that travels to
+the workers, and its ``Outcome``. Next: ``poise.training.worker``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,47 +19,47 @@ from poise.training.report import RunObserver
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
 """Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""
 
+BACKBONE_FOLDER = "backbone"
+"""Folder of the backbone's package inside a checkpoint."""
+
 
 @dataclass(frozen=True)
-class Origin:
-    """Another run's checkpoint, which a run begins with."""
+class StartingPoint:
+    """Another run's checkpoint, from which a run starts."""
 
     checkpoint: Path
     changed: tuple[str, ...]
-    """Settings, by dotted key, that may differ from those which made it; the rest must not."""
+    """Dotted keys of the settings that may differ from the checkpoint's recipe; no other may."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunSpec:
     """One run, ready to be carried out. Everything in it can be sent to another machine."""
 
     recipe: Recipe
     name: str
-    """Of the run; a job of the same name and storage resumes it."""
+    """The run's name. A run of the same name and storage is resumed."""
 
     storage: Path
-    """Folder of runs, reached by every machine."""
+    """Folder of runs; every machine reaches it."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
-    """Make those who follow the run, on its first worker."""
+    """Each makes an observer of the run, on the first worker."""
 
     probe: Probe | None = None
     export: Callable[[nn.Module, Path], None] | None = None
     """Writes the backbone into a folder of each checkpoint."""
 
     callbacks: Sequence[Any] = field(default=())
-    """Ray Train's, called where the run is controlled."""
+    """Ray Train's callbacks; they are called in the process that controls the run."""
 
-    origin: Origin | None = None
-    """What the run begins with, step and history included; none begins with new weights."""
+    start_from: StartingPoint | None = None
+    """Weights, step and history to start with; none starts with new weights."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run."""
+    """The last checkpoint of a finished run, and its history."""
 
     checkpoint: Path
     history: History
-
-
-BACKBONE_FOLDER = "backbone"

@@ -1,0 +1,58 @@
+"""The surroundings of a run: an open store, Ray, the run in MLflow, and its progress lines.
+
+In: a recipe and the run's name. Out: a ``Session`` for as long as the run trains. Next:
+``poise.runs.pretraining`` and ``poise.runs.probing``, which train in it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from poise.cluster.connection import start_ray
+from poise.config import Recipe
+from poise.runs.progress import ProgressDisplay
+from poise.tracking.ending import controlled, reconcile
+from poise.tracking.run import Run
+from poise.tracking.store import Store, open_store
+from poise.training.capacity import check_fits
+from poise.training.report import RunObserver
+from poise.training.schedule import timetable_of
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that this process controls, ready to train."""
+
+    run: Run
+    progress: Callable[[], RunObserver]
+    """Makes the observer that shows progress to a person."""
+
+
+def opened_store() -> Store:
+    """The MLflow store. Runs that dead processes left running are marked as killed first.
+
+    Raises:
+        PoiseError: the store does not answer, cannot be written, or belongs to another MLflow.
+    """
+    store = open_store()  # before any worker starts
+    reconcile(store)
+    return store
+
+
+@contextmanager
+def session(recipe: Recipe, name: str, create: Callable[[], Run]) -> Iterator[Session]:
+    """Starts Ray, creates the run and controls it until the block ends.
+
+    Args:
+        recipe: the run's recipe.
+        name: the run's name, shown on progress lines.
+        create: creates the run in MLflow, or finds it again.
+
+    Raises:
+        PoiseError: Ray does not start, or the machine is too small for the run.
+    """
+    start_ray()
+    check_fits(recipe)
+    run = create()
+    with controlled(run), ProgressDisplay() as display:
+        yield Session(run, display.observer(name, timetable_of(recipe).total_steps))
