@@ -10,6 +10,7 @@ import time
 from poise.cli.main import exit_status
 from poise.cli.study.output import carry_out, print_result
 from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.sweeps import StudyResult, begin_study
 
 SPACE = "search_spaces/demo.yaml"
@@ -20,7 +21,7 @@ def main() -> None:
     """Prepares, sweeps, registers and reports."""
     started_s = time.perf_counter()
     for folder, (num_images, seed) in DATASETS.items():
-        manifest = prepare("scenes", folder, num_images=num_images, seed=seed)
+        manifest = prepare("scenes", folder, PrepareOptions(num_images, seed))
         print(f"{folder}: {manifest.num_samples} images of {len(manifest.classes)} classes")
     result = carry_out(begin_study(SPACE))
     print_result(result)

@@ -23,6 +23,7 @@ from poise.cluster.connection import start_ray
 from poise.config import Recipe, load_recipe
 from poise.data.batch import ViewBatch
 from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.data.stream.stream import view_stream
 from poise.runs.pretraining import pretrain
 from poise.tracking.run import create_run
@@ -40,7 +41,7 @@ NAMES = ("bare loop, views in memory (the floor)", "bare loop, views cut meanwhi
 
 def recipe_in(folder: Path) -> Recipe:
     """The demo's run, cut by one process beside the one that trains, without its probe."""
-    prepare("scenes", folder / "scenes", num_images=IMAGES, parallel=False)
+    prepare("scenes", folder / "scenes", PrepareOptions(num_images=IMAGES), parallel=False)
     changes = {
         "data.dataset": folder / "scenes",
         "data.cut_processes": 1,

@@ -9,6 +9,7 @@ import yaml
 
 from poise.config.paths import home
 from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.models.package import load_backbone
 from poise.sweeps import StudyResult, begin_study, run_study
 from poise.tracking.store import open_store
@@ -23,7 +24,7 @@ STEPS = 48
 def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
     """A recipe of 48 steps; a checkpoint and an evaluation at every eighth."""
     path = tmp_path_factory.mktemp("schedulers")
-    prepare("scenes", path / "train", 64, 0, 32, on_progress=lambda _: None)
+    prepare("scenes", path / "train", PrepareOptions(64, 0, 32))
     changes = {
         "data__dataset": str(path / "train"),
         "evaluation": {"queries": str(path / "train"), "every_epochs": 2, "knn_k": 5},

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.sweeps import begin_study, run_study
 from poise.tracking.registry.versions import list_models
 from poise.tracking.run import history
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe and the datasets that it names: 64 and 32 scenes of 32 px."""
     path = tmp_path_factory.mktemp("study")
     for name, count, seed in (("train", 64, 0), ("test", 32, 1)):
-        prepare("scenes", path / name, count, seed, 32, on_progress=lambda _: None)
+        prepare("scenes", path / name, PrepareOptions(count, seed, 32))
     changes = {
         "data__dataset": str(path / "train"),
         "evaluation": {"queries": str(path / "test"), "every_epochs": 4, "knn_k": 5},

@@ -48,7 +48,9 @@ def prepare(
     Example: poise data prepare photos/ datasets/photos
     """
     from poise.data.preparation import ingest
+    from poise.data.sources.options import PrepareOptions
 
+    options = PrepareOptions(num_images, seed, image_px)
     found: list[int] = []  # images that were done when it began; none where all is finished
 
     with _progress() as show:
@@ -58,7 +60,7 @@ def prepare(
                 found.append(progress.done)
             show(progress)
 
-        manifest = ingest.prepare(str(source), dest, num_images, seed, image_px, on_progress=follow)
+        manifest = ingest.prepare(str(source), dest, options, on_progress=follow)
     if not found:
         print(f"{dest}: was finished before; nothing was done again")
     elif found[0]:

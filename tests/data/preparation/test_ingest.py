@@ -19,6 +19,7 @@ from poise.data.preparation.ingest import prepare
 from poise.data.preparation.ledger import Progress
 from poise.data.preparation.shards import ShardReport, write_shard
 from poise.data.sources.base import Part
+from poise.data.sources.options import PrepareOptions
 from poise.data.views.decode import decode_rgb
 from tests.data.images import encode, noise_image, noise_jpeg, write_class_folders
 
@@ -194,20 +195,20 @@ def test_a_folder_with_something_else_in_it_is_left_alone(photos: Path, tmp_path
     prepare(str(photos), folder)
     before = files_of(folder)
     with pytest.raises(PoiseError, match=r"holds a different dataset.*with seed 0; give another"):
-        prepare("scenes", folder, num_images=3)
+        prepare("scenes", folder, PrepareOptions(num_images=3))
     os.utime(photos / "ant" / "0.jpg", (1, 1))
     with pytest.raises(PoiseError, match="whose files have changed since"):
         prepare(str(photos), folder)
     with pytest.raises(PoiseError, match="lies in the source"):
         prepare(str(photos), photos / "dataset")
     with pytest.raises(PoiseError, match="not empty, and no dataset"):
-        prepare("scenes", photos, num_images=3)
+        prepare("scenes", photos, PrepareOptions(num_images=3))
     assert files_of(folder) == before
 
 
 def test_a_subset_is_random_seeded_and_in_the_source_s_order(photos: Path, tmp_path: Path) -> None:
     def paths(folder: str, seed: int) -> list[str]:
-        prepare(str(photos), tmp_path / folder, num_images=6, seed=seed)
+        prepare(str(photos), tmp_path / folder, PrepareOptions(num_images=6, seed=seed))
         table = pq.read_table(tmp_path / folder / "shard-00000.parquet")
         return [str(path) for path in table.column("path").to_pylist()]
 
@@ -216,11 +217,13 @@ def test_a_subset_is_random_seeded_and_in_the_source_s_order(photos: Path, tmp_p
     assert first == sorted(first) == paths("b", seed=1)
     assert first != paths("c", seed=2)
     with pytest.raises(PoiseError, match=r"--num-images 15: .* holds 14 images"):
-        prepare(str(photos), tmp_path / "d", num_images=15)
+        prepare(str(photos), tmp_path / "d", PrepareOptions(num_images=15))
 
 
 def test_scenes_bring_boxes_and_masks(tmp_path: Path) -> None:
-    manifest = prepare("scenes", tmp_path / "dataset", num_images=5, seed=3, image_px=16)
+    manifest = prepare(
+        "scenes", tmp_path / "dataset", PrepareOptions(num_images=5, seed=3, image_px=16)
+    )
     assert manifest.source == "scenes --num-images 5 --image-px 16"
     table = pq.read_table(tmp_path / "dataset" / manifest.shards[0].file)
     assert table.column_names == ["image", "label", "path", "boxes", "mask"]

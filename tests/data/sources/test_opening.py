@@ -12,6 +12,7 @@ import pytest
 from poise.config import PoiseError
 from poise.data.sources.base import Sample, Source
 from poise.data.sources.opening import open_source
+from poise.data.sources.options import PrepareOptions
 from tests.data.images import encode, noise_image, noise_jpeg, write_class_folders
 
 
@@ -168,9 +169,9 @@ def test_what_is_no_source_is_one_line(tmp_path: Path) -> None:
             open_source(source)
         assert "\n" not in str(error.value)
     with pytest.raises(PoiseError, match="only `scenes` are drawn to a size"):
-        open_source(str(tmp_path), image_px=32)
+        open_source(str(tmp_path), PrepareOptions(image_px=32))
     with pytest.raises(PoiseError, match="at least 16 pixels"):
-        open_source("scenes", image_px=8)
+        open_source("scenes", PrepareOptions(image_px=8))
 
 
 def test_torchvision_arrays_are_encoded_without_loss(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from poise.data.sources.opening import open_source
+from poise.data.sources.options import PrepareOptions
 from poise.data.sources.scene_drawing import CLASSES, draw_clutter, draw_scene
 from poise.data.views.decode import decode_rgb
 
@@ -84,7 +85,7 @@ def accuracy_of_neighbours(facts: NDArray[np.float64], labels: NDArray[np.int64]
 
 
 def test_the_source_carries_image_boxes_and_mask() -> None:
-    source = open_source("scenes", num_images=5, seed=7, image_px=24)
+    source = open_source("scenes", PrepareOptions(num_images=5, seed=7, image_px=24))
     sample = list(source.part(np.array([1, 3])).samples())[1]
     scene = draw_scene(7, 3, 24)
     np.testing.assert_array_equal(np.asarray(decode_rgb(sample.image)), scene.image)

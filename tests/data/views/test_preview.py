@@ -10,6 +10,7 @@ from poise.config import PoiseError
 from poise.config.views import ViewsConfig
 from poise.data.dataset import ImageDataset
 from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.data.views.decode import decode_rgb
 from poise.data.views.preview import _views, draw_preview
 
@@ -19,7 +20,7 @@ VIEWS = ViewsConfig(global_px=32, local_px=16, local_count=1)
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "scenes"
-    prepare("scenes", folder, num_images=6)
+    prepare("scenes", folder, PrepareOptions(num_images=6))
     return folder
 
 

@@ -26,6 +26,7 @@ from poise.data.preparation.ledger import REPORTS_FOLDER, Progress, Request, Wor
 from poise.data.preparation.shards import ROWS_PER_GROUP, Quarantined, ShardReport, write_shard
 from poise.data.sources.base import Indices, Part, Source, hash_of
 from poise.data.sources.opening import open_source
+from poise.data.sources.options import PrepareOptions
 
 SAMPLES_PER_SHARD = 1024
 """What an interruption can cost, and the grain of the parallel work."""
@@ -42,9 +43,7 @@ _LAYOUT = "1"
 def prepare(
     source: str,
     destination: str | Path,
-    num_images: int | None = None,
-    seed: int = 0,
-    image_px: int | None = None,
+    options: PrepareOptions | None = None,
     parallel: bool | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Manifest:
@@ -53,9 +52,7 @@ def prepare(
     Args:
         source: see ``poise.data.sources.opening.open_source``.
         destination: folder of the dataset; on a cluster, one that every machine shares.
-        num_images: how many scenes to draw; of other sources, the size of a random subset.
-        seed: of the scenes, or of the subset.
-        image_px: side of the scenes.
+        options: which images to take; none stands for ``PrepareOptions()``.
         parallel: whether on Ray; none decides by the number of shards.
         on_progress: told after each shard.
 
@@ -69,12 +66,14 @@ def prepare(
     folder = Path(destination).absolute()
     if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
         raise PoiseError(f"{destination}: lies in the source '{source}'; give a folder outside it")
-    opened = open_source(source, num_images, seed, image_px)
-    indices = _chosen(opened, source, num_images, seed)
-    options = {"--num-images": num_images, "--image-px": image_px}
-    asked = " ".join([source, *(f"{name} {n}" for name, n in options.items() if n is not None)])
-    key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), str(seed).encode())
-    request = Request(source=asked, seed=seed, key=key)
+    options = options or PrepareOptions()
+    opened = open_source(source, options)
+    indices = _chosen(opened, source, options)
+    given = {"--num-images": options.num_images, "--image-px": options.image_px}
+    asked = " ".join([source, *(f"{name} {n}" for name, n in given.items() if n is not None)])
+    seed = str(options.seed).encode()
+    key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), seed)
+    request = Request(source=asked, seed=options.seed, key=key)
     try:
         finished = claim(folder, request)
         return finished or _make(folder, request, opened, indices, parallel, on_progress)
@@ -89,14 +88,14 @@ def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
     return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
 
 
-def _chosen(source: Source, text: str, num_images: int | None, seed: int) -> Indices:
+def _chosen(source: Source, text: str, options: PrepareOptions) -> Indices:
     """Which samples, sorted: all, or a seeded random subset."""
-    total = len(source)
+    total, num_images = len(source), options.num_images
     if num_images is None or num_images == total:
         return np.arange(total, dtype=np.int64)
     if not 0 < num_images < total:
         raise PoiseError(f"--num-images {num_images}: '{text}' holds {total} images")
-    shuffled = np.random.default_rng(seed).permutation(total).astype(np.int64)
+    shuffled = np.random.default_rng(options.seed).permutation(total).astype(np.int64)
     return np.sort(shuffled[:num_images])
 
 

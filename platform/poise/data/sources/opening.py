@@ -10,30 +10,28 @@ from pathlib import Path
 from poise.config.errors import PoiseError
 from poise.data.sources import scene_drawing
 from poise.data.sources.base import Source
+from poise.data.sources.options import PrepareOptions
 from poise.data.sources.scenes import DEFAULT_NUM_SCENES, ScenesSource
 
 
-def open_source(
-    text: str, num_images: int | None = None, seed: int = 0, image_px: int | None = None
-) -> Source:
+def open_source(text: str, options: PrepareOptions | None = None) -> Source:
     """Opens what a person named.
 
     Args:
         text: ``scenes``, ``torchvision:<Name>[/<split>]``, a Parquet file, a folder or a glob of
             Parquet files, or a folder of images with or without class folders.
-        num_images: how many scenes to draw; other sources are cut to size by the caller.
-        seed: of the scenes.
-        image_px: side of the scenes.
+        options: number, seed and side of the scenes; the caller cuts other sources to size.
 
     Raises:
         PoiseError: there is no such source, it holds no images, or an option does not apply.
     """
+    options = options or PrepareOptions()
     if text == "scenes":
-        px = scene_drawing.DEFAULT_PX if image_px is None else image_px
-        return ScenesSource(num_images or DEFAULT_NUM_SCENES, seed, px)
-    if image_px is not None:
+        px = scene_drawing.DEFAULT_PX if options.image_px is None else options.image_px
+        return ScenesSource(options.num_images or DEFAULT_NUM_SCENES, options.seed, px)
+    if options.image_px is not None:
         raise PoiseError(
-            f"--image-px {image_px}: only `scenes` are drawn to a size; "
+            f"--image-px {options.image_px}: only `scenes` are drawn to a size; "
             f"'{text}' keeps its files as they are"
         )
     if text.startswith("torchvision:"):

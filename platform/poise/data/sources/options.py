@@ -1,0 +1,21 @@
+"""The options of `poise data prepare`, together.
+
+In: what a person typed. Out: ``PrepareOptions``, checked by the source that they belong to. Next:
+``poise.data.sources.opening`` and ``poise.data.preparation.ingest``.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Which images of a source to take, and how to read them."""
+
+    num_images: int | None = None
+    """Number of scenes to draw; for every other source the size of a random subset."""
+
+    seed: int = 0
+    """Seed of the scenes, or of the random subset."""
+
+    image_px: int | None = None
+    """Side of each scene in pixels; only scenes have it."""
