@@ -1,12 +1,15 @@
 import os
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from poise.config import PoiseError
-from poise.tracking.store import Store, open_store, redacted
+from poise.tracking.run import create_run, set_tags
+from poise.tracking.store import Store, open_store
 
 
 def test_default_store_is_an_absolute_file_whatever_folder_a_worker_stands_in(
@@ -85,6 +88,31 @@ def test_a_deleted_experiment_is_not_written_to(store: Store) -> None:
         store.experiment("scenes")
 
 
-def test_messages_hide_passwords() -> None:
-    assert "secret" not in redacted("postgresql://poise:secret@db/mlflow")
-    assert "secret" not in redacted("https://poise:secret@tracking.example:5000")
+def test_mlflows_asynchronous_logging_is_never_used_though_the_environment_asks_for_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It returns with nothing stored, and loses what the store refuses later."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    run = create_run(store, "scenes", "dino-tiny", tmp_path)
+    client, file = store.client, tmp_path / "home" / "mlflow.db"
+    with closing(run.open_writer()) as writer:
+        writer.log(1, {"loss/total": 0.5})
+        writer.flush()
+        assert rows(file, "metrics", "loss/total") == 1
+    client.log_param(run.run_id, "seed", 0)
+    client.log_metric(run.run_id, "x", 1.0)
+    client.set_tag(run.run_id, "one", "1")
+    set_tags(run, {"two": "2"})
+    for table, key in (("params", "seed"), ("metrics", "x"), ("tags", "one"), ("tags", "two")):
+        assert rows(file, table, key) == 1, key
+    client.log_image(run.run_id, np.zeros((2, 2, 3), np.uint8), key="view", step=1)
+    assert list((tmp_path / "home" / "artifacts").rglob("*.png"))
+
+
+def rows(file: Path, table: str, key: str) -> int:
+    """How many rows of a table have this key, read past MLflow."""
+    with closing(sqlite3.connect(file)) as database:
+        count: int = database.execute(
+            f"SELECT count(*) FROM {table} WHERE key = ?", [key]
+        ).fetchone()[0]
+    return count

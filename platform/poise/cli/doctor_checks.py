@@ -114,8 +114,9 @@ def check_disk() -> Finding:
 
 def check_store() -> Finding:
     """The MLflow store opens, or can be made; runs whose process is gone are closed on the way."""
+    from poise.tracking.address import redacted
     from poise.tracking.ending import reconcile
-    from poise.tracking.store import open_store, redacted
+    from poise.tracking.store import open_store
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     path = home() / "mlflow.db"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
 from poise.config.keys import check_key, located
+from poise.config.paths import given_path
 from poise.config.recipe import Recipe, objective_name
 from poise.config.space import Space
 from poise.config.wording import explain
@@ -118,7 +119,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         "evaluation.bank": recipe.evaluation.bank,
     }
     absolute = {
-        key: str(Path(path).absolute()) for key, path in paths.items() if path and "://" not in path
+        key: str(given_path(path).absolute())
+        for key, path in paths.items()
+        if path and "://" not in path
     }
     return override(recipe, absolute, recipe.name)
 
@@ -126,7 +129,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Yaml)
+        content = yaml.load(given_path(path).read_text(encoding="utf-8"), _Yaml)
     except FileNotFoundError:
         raise PoiseError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

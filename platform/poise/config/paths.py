@@ -1,4 +1,4 @@
-"""Where runs are kept, and what they may be called."""
+"""Where runs are kept, and the names that runs may have."""
 
 import os
 import re
@@ -8,30 +8,70 @@ from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
 
 RECIPE_FILE = "recipe.yaml"
-"""In a run's folder: what it began with."""
+"""The file in a run's folder that holds the recipe it began with."""
 
-# By what else is kept in ``home()``.
 _TAKEN = ("artifacts", "models", "imports", "downloads", "mlflow.db")
+"""Names of the other things that ``home()`` holds."""
+
+
+def given_path(text: str | Path, source: str = "") -> Path:
+    """A path that a person wrote, with a leading ``~`` replaced by the home folder.
+
+    A shell replaces ``~`` only outside quotes and only at the start of a word, so it reaches
+    Poise in quoted values, in files and after ``=``.
+
+    Args:
+        text: the path.
+        source: where it was written, such as ``POISE_HOME=~/runs``, for the error's message.
+
+    Raises:
+        PoiseError: ``~name`` names a user who does not exist.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise PoiseError(
+            f"{source or text}: there is no home folder for '{Path(text).parts[0]}'; "
+            "write the whole path"
+        ) from None
+
+
+def current_folder() -> Path:
+    """The current folder.
+
+    Raises:
+        PoiseError: it was deleted while a shell or a process stood in it.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise PoiseError("the current folder was deleted; change to another with `cd`") from None
 
 
 def home() -> Path:
     """The folder of runs, checkpoints and the default MLflow store.
 
-    ``POISE_HOME``, else ``runs`` in the current folder. Always absolute: workers have other
-    current folders. On several machines it must be storage that all of them reach.
+    ``POISE_HOME``, else ``runs`` in the current folder. The path is always absolute, because
+    workers have other current folders. On several machines it must be storage that all of them
+    reach.
+
+    Raises:
+        PoiseError: the path is relative and the current folder was deleted.
     """
-    return Path(os.environ.get("POISE_HOME") or "runs").absolute()
+    written = os.environ.get("POISE_HOME") or "runs"
+    path = given_path(written, f"POISE_HOME={written}")
+    return path if path.is_absolute() else current_folder() / path
 
 
 def check_run_name(name: str) -> None:
-    """Refuses a run's or study's name that could not be its folder under ``home()``.
+    """Refuses a name of a run or study that could not be its folder under ``home()``.
 
     Raises:
-        PoiseError: it has other characters than a recipe's name may have, or is taken.
+        PoiseError: the name has characters that a recipe's name may not have, or is taken.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(
-            f"--name {name!r}: letters, digits and '.', '_', '-' make a name; it begins with a "
+            f"--name {name!r}: a name has letters, digits, '.', '_' and '-'; it begins with a "
             "letter or a digit"
         )
     if name in _TAKEN or name.startswith("mlflow.db-"):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
+from poise.config.paths import given_path
 from poise.data.manifest import Manifest, Shard
 
 CACHE_BYTES = 2 * 2**30
@@ -101,14 +102,14 @@ class ImageDataset:
         Raises:
             PoiseError: there is none, or one of its shards is missing.
         """
-        manifest = Manifest.read(folder)
+        folder, manifest = given_path(folder), Manifest.read(folder)
         for shard in manifest.shards:
-            if not (Path(folder) / shard.file).is_file():
+            if not (folder / shard.file).is_file():
                 raise PoiseError(
                     f"{folder}: shard {shard.file}, listed in its manifest, is missing; "
                     "copy the dataset again or run `poise data prepare` again"
                 )
-        return cls(Path(folder), manifest, cache_bytes)
+        return cls(folder, manifest, cache_bytes)
 
     def __len__(self) -> int:
         return self.manifest.num_samples

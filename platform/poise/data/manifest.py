@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
+from poise.config.paths import given_path
 
 MANIFEST_FILE = "manifest.json"
 
@@ -57,7 +58,7 @@ class Manifest(Strict):
         Raises:
             PoiseError: there is none, or it is not one of this version's.
         """
-        path = Path(folder) / MANIFEST_FILE
+        path = given_path(folder) / MANIFEST_FILE
         if not path.is_file():
             raise PoiseError(
                 f"{folder}: not a prepared dataset (no {MANIFEST_FILE}); "

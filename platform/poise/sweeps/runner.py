@@ -39,11 +39,11 @@ from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.sweeps.trial_source import trial_source
 from poise.sweeps.tune_search import TrialSearcher
 from poise.sweeps.tune_setup import CONDUCT, Interruption, concurrency_of, heard_interruption, tuner
+from poise.tracking.address import redacted
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.ending import controlled
 from poise.tracking.links import study_link
 from poise.tracking.run import Run, create_study_run, log_environment, log_recipe, set_tags
-from poise.tracking.store import redacted
 
 
 def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:

@@ -22,9 +22,10 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 
 from poise.config import PoiseError
 from poise.diagnostics.history import History
+from poise.tracking.address import redacted
 from poise.tracking.environment import another_holds
 from poise.tracking.run import Run, history, run_key, study_key, unclipped
-from poise.tracking.store import Store, explained, one_line, redacted
+from poise.tracking.store import Store, explained, one_line
 
 _REQUESTS_AT_ONCE = 4
 """More than a server's pool of connections holds would make it refuse some of them."""
@@ -94,7 +95,7 @@ def read_histories(
         run_ids: of the runs; one without any of the metrics has an empty history.
         metrics: their names; none for all that the runs have.
     """
-    if store.uri.startswith(("http://", "https://")):
+    if store.is_server:
         return _from_server(store, run_ids, metrics)
     try:
         return dict(_from_database(store, run_ids, metrics))

@@ -40,10 +40,9 @@ def study_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link
         "compareRunsMode": "CHART",
     }
     parameters = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    remote = store.uri.startswith(("http://", "https://"))
-    base = store.uri if remote else f"http://127.0.0.1:{_PORT}"
+    base = store.uri if store.is_server else f"http://127.0.0.1:{_PORT}"
     url = f"{base}/#/experiments/{experiment_id}/runs?{parameters}"
-    return Link(url, None if remote else _serve_command(store))
+    return Link(url, None if store.is_server else _serve_command(store))
 
 
 def _serve_command(store: Store) -> str:

@@ -1,11 +1,9 @@
-"""The MLflow store: where it is, and whether this MLflow may touch it.
+"""The MLflow store, opened so that many processes may use it.
 
-In: ``MLFLOW_TRACKING_URI`` or the default under ``POISE_HOME``. Out: a ``Store``, opened.
-Next: ``poise.tracking.run``.
+In: an address. Out: a ``Store``. Next: ``poise.tracking.run``.
 
 Only ``MlflowClient`` with explicit addresses is used. MLflow's fluent functions keep their run
-per thread and export their address to every process started later; its asynchronous logging
-drops metrics without an error.
+per thread and export their address to every process that starts later.
 """
 
 import fcntl
@@ -16,44 +14,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-import mlflow
-import requests
 import sqlalchemy
-from alembic.script import ScriptDirectory
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.config.paths import home
-
-ANSWER_WITHIN_S = 10.0
-"""How long a server may take to answer the first request."""
-
-_SCHEMA_VERSIONS = {"dc11669786a5": "3.17.2", "f4a9b2c7d1e6": "3.18.0"}  # measured, not listed
+from poise.tracking.address import read_address, redacted, sqlite_file
+from poise.tracking.schema import check_schema
+from poise.tracking.server import check_answers
 
 for _name, _level in {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
-    "mlflow.store.db.utils": logging.CRITICAL,  # a traceback per attempt; Poise says it once
+    "mlflow.store.db.utils": logging.CRITICAL,  # it logs a traceback per attempt
 }.items():
     logging.getLogger(_name).setLevel(_level)
 
 
 @dataclass(frozen=True)
 class Store:
-    """An opened MLflow store. Plain data: it travels to workers, its client does not."""
+    """An opened MLflow store. It is plain data: it travels to workers, its client does not."""
 
     uri: str
 
     artifacts: str | None
-    """Folder of new experiments' artifacts; none leaves it to the server."""
+    """The folder of new experiments' artifacts; none leaves the place to the server."""
 
     @property
     def client(self) -> MlflowClient:
         """The client of this store; safe to use from several threads."""
         return _client(self.uri)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server stands between this process and the database."""
+        return self.uri.startswith(("http://", "https://"))
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is created where there is none."""
@@ -83,9 +83,10 @@ class Store:
         return str(found.experiment_id)
 
     def _create_experiment(self, name: str) -> str:
-        folder = f"{self.artifacts}/{name.replace('/', '_')}" if self.artifacts else None
+        folder = Path(self.artifacts) / name.replace("/", "_") if self.artifacts else None
         try:
-            return str(self.client.create_experiment(name, artifact_location=folder))
+            location = _location(folder) if folder else None
+            return str(self.client.create_experiment(name, artifact_location=location))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -96,55 +97,23 @@ def open_store(uri: str | None = None) -> Store:
     """Opens the store, creating or reaching it; called once, before any worker starts.
 
     Processes that meet a new SQLite file at the same moment break each other's migration, and a
-    newer MLflow upgrades an older file by merely looking at it: both are prevented here.
+    newer MLflow changes an older file when it opens it: both are prevented here.
 
     Args:
-        uri: none means ``MLFLOW_TRACKING_URI``, else SQLite under ``POISE_HOME``.
+        uri: the address; none means ``MLFLOW_TRACKING_URI``, else SQLite under ``POISE_HOME``.
 
     Raises:
         PoiseError: the store does not answer, cannot be written, or belongs to another MLflow.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
-    if uri.startswith(("http://", "https://")):
-        _await_server(uri)
-        return _opened(Store(uri.rstrip("/"), artifacts=None))
-    if uri.startswith("sqlite:"):
-        return _open_sqlite(uri)
-    if "+" in uri.partition("://")[0] or uri.startswith(("postgresql:", "mysql:", "mssql:")):
-        return _opened(Store(uri, artifacts=str(home() / "artifacts")))
-    raise PoiseError(
-        f"MLFLOW_TRACKING_URI={uri}: MLflow no longer keeps runs in plain folders; "
-        "use sqlite:////absolute/path/mlflow.db or the http address of an MLflow server"
-    )
-
-
-def check_schema(uri: str) -> None:
-    """Refuses a database that another MLflow made, before this one can change it.
-
-    Every process does so before its first look at the store.
-
-    Raises:
-        PoiseError: the message says which version to install.
-    """
-    found = _schema_revision(uri)
-    if found is None:
-        return
-    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    if found in scripts.get_heads():
-        return
-    maker = _SCHEMA_VERSIONS.get(found)
-    install = f"install mlflow=={maker}" if maker else "install the MLflow that made it"
-    older = any(found == script.revision for script in scripts.walk_revisions())
-    upgrade = f", or back it up and run `mlflow db upgrade {redacted(uri)}`" if older else ""
-    raise PoiseError(
-        f"{redacted(uri)}: has the schema of {'an older' if older else 'a newer'} MLflow "
-        f"({found}; installed is {mlflow.__version__}); {install}{upgrade}"
-    )
-
-
-def redacted(uri: str) -> str:
-    """An address fit for a message: without its password."""
-    return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
+    address = read_address(uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    if address.kind == "server":
+        check_answers(address.uri)
+        return Store(address.uri, artifacts=None)
+    file = sqlite_file(address.uri)
+    if file is None:
+        return _opened(Store(address.uri, artifacts=str(home() / "artifacts")))
+    with _alone_with(file):
+        return _opened(Store(address.uri, artifacts=str(file.parent / "artifacts")))
 
 
 @contextmanager
@@ -157,25 +126,54 @@ def explained(what: str = "the MLflow store failed") -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message without its line breaks and its tail."""
-    return " ".join(str(error).split())[:300]
+    """An exception's message without line breaks, without its tail and without passwords."""
+    return redacted(" ".join(str(error).split()))[:300]
+
+
+class _WaitingClient(MlflowClient):  # type: ignore[misc]
+    """MLflow's client, whose every logging call returns when the store has what it was given.
+
+    ``MLFLOW_ENABLE_ASYNC_LOGGING`` would make these calls return at once and lose what the store
+    refuses later, without an error.
+    """
+
+    def log_batch(self, *arguments: Any, **options: Any) -> Any:
+        """Stores metrics, parameters and tags."""
+        return super().log_batch(*arguments, **options | _SYNCHRONOUS)
+
+    def log_metric(self, *arguments: Any, **options: Any) -> Any:
+        """Stores one value of a metric."""
+        return super().log_metric(*arguments, **options | _SYNCHRONOUS)
+
+    def log_param(self, *arguments: Any, **options: Any) -> Any:
+        """Stores one parameter."""
+        return super().log_param(*arguments, **options | _SYNCHRONOUS)
+
+    def set_tag(self, run_id: str, key: str, value: Any, *_: Any, **__: Any) -> Any:
+        """Stores one tag."""
+        return super().set_tag(run_id, key, value, **_SYNCHRONOUS)
+
+    def log_image(self, *arguments: Any, **options: Any) -> Any:
+        """Stores one picture."""
+        return super().log_image(*arguments, **options | _SYNCHRONOUS)
+
+
+_SYNCHRONOUS = {"synchronous": True}
 
 
 @lru_cache
 def _client(uri: str) -> MlflowClient:
     if not uri.startswith(("http://", "https://")):
         check_schema(uri)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return _WaitingClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _open_sqlite(uri: str) -> Store:
-    name = sqlalchemy.make_url(uri).database
-    if not name or name == ":memory:":
-        raise PoiseError(f"MLFLOW_TRACKING_URI={uri}: names no file that workers could share")
-    path = Path(name).absolute()
-    uri = f"sqlite:///{path}"
-    with _alone_with(path):
-        return _opened(Store(uri, artifacts=str(path.parent / "artifacts")))
+def _location(folder: Path) -> str:
+    """A folder in the form that MLflow takes for artifacts.
+
+    MLflow reads a path as an address: it would decode ``%20`` and drop what follows ``#``.
+    """
+    return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
 
 
 @contextmanager
@@ -204,36 +202,3 @@ def _opened(store: Store) -> Store:
             f"{redacted(store.uri)}: the MLflow store cannot be opened: {one_line(error)}"
         ) from None
     return store
-
-
-def _await_server(uri: str) -> None:
-    try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_WITHIN_S)
-    except requests.RequestException as error:
-        raise PoiseError(
-            f"MLFLOW_TRACKING_URI={redacted(uri)}: no MLflow server answers there within "
-            f"{ANSWER_WITHIN_S:.0f} s ({type(error).__name__}); start it, or unset the variable "
-            "to keep runs in a file"
-        ) from None
-    if answer.status_code >= 400:
-        raise PoiseError(
-            f"MLFLOW_TRACKING_URI={redacted(uri)}: answers {answer.status_code} "
-            f"({answer.reason}); is it an MLflow server, and does its --allowed-hosts name it?"
-        )
-
-
-def _schema_revision(uri: str) -> str | None:
-    """The migration that a database stands at; none where it is new."""
-    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return None
-    try:
-        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-        with engine.connect() as connection:
-            if not sqlalchemy.inspect(connection).has_table("alembic_version"):
-                return None
-            row = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version"))
-            return str(row.scalar_one())
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise PoiseError(
-            f"{redacted(uri)}: the MLflow store cannot be read: {one_line(error)}"
-        ) from None

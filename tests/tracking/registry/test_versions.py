@@ -122,3 +122,10 @@ def test_registered_names_have_no_characters_that_mlflow_refuses() -> None:
     assert model_name("my data/2024:a", "mae", "vit_small_patch16_224") == (
         "my-data-2024-a-mae-vit_small_patch16_224"
     )
+
+
+def test_a_run_of_another_store_is_named_with_the_store_that_lacks_it(
+    store: Store, package: Path
+) -> None:
+    with pytest.raises(PoiseError, match=r"run 0{32} is not in sqlite:.*; set MLFLOW_TRACKING_URI"):
+        register_model(store, package, "scenes-vit", "0" * 32, RESULT)

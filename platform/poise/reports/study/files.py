@@ -19,6 +19,7 @@ from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
 from poise.studies.standing import as_they_stand
 from poise.studies.study import Study, stored_study
+from poise.tracking.address import redacted
 from poise.tracking.history import (
     find_study_run,
     is_carried_out,
@@ -27,7 +28,7 @@ from poise.tracking.history import (
     read_tags,
 )
 from poise.tracking.run import Run, log_files
-from poise.tracking.store import open_store, redacted
+from poise.tracking.store import open_store
 
 REPORT_FILE = "report.html"
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.models.checksums import WEIGHTS_FILE, read_config, verify_package
+from poise.tracking.address import redacted
 from poise.tracking.store import Store, explained
 
 CANDIDATE = "candidate"
@@ -78,13 +80,13 @@ def register_model(
     Raises:
         PoiseError: the package is damaged, or the registry refuses it.
     """
-    tags = {
-        **_lineage(store, run_id),
-        **tags,
-        "backbone": read_config(package_folder).get("backbone", {}).get("name", ""),
-        "weights_sha256": verify_package(package_folder)[WEIGHTS_FILE]["sha256"],
-    }
     with explained(f"{name}: could not be registered"):
+        tags = {
+            **_lineage(store, run_id),
+            **tags,
+            "backbone": read_config(package_folder).get("backbone", {}).get("name", ""),
+            "weights_sha256": verify_package(package_folder)[WEIGHTS_FILE]["sha256"],
+        }
         version = _find_same(store, name, run_id, tags) or _create(
             store, package_folder, name, run_id, tags
         )
@@ -138,12 +140,24 @@ def find_model(store: Store, reference: str) -> Version:
 
 
 def _lineage(store: Store, run_id: str) -> dict[str, object]:
-    run_tags = store.client.get_run(run_id).data.tags
+    run_tags = _run_of(store, run_id).data.tags
     tags: dict[str, object] = {
         name: run_tags[f"poise.{name}"] for name in _RUN_TAGS if f"poise.{name}" in run_tags
     }
     study_run = run_tags.get("mlflow.parentRunId")
     return {"trial_run": run_id, **({"study_run": study_run} if study_run else {}), **tags}
+
+
+def _run_of(store: Store, run_id: str) -> Run:
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise PoiseError(
+            f"run {run_id} is not in {redacted(store.uri)}; set MLFLOW_TRACKING_URI to the store "
+            "that tracked it, and register there"
+        ) from None
 
 
 def _find_same(store: Store, name: str, run_id: str, tags: Mapping[str, object]) -> int | None:

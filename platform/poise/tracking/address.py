@@ -1,0 +1,165 @@
+"""The address of the MLflow store, read from what a person wrote.
+
+In: ``MLFLOW_TRACKING_URI`` or nothing. Out: an ``Address`` in the form that MLflow takes, or one
+line that says how to write it. Next: ``poise.tracking.store``.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import sqlalchemy
+
+from poise.config.errors import PoiseError
+from poise.config.paths import given_path, home
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+_DATABASES = ("postgresql", "mysql", "mssql")
+_DATABASE_FILES = (".db", ".sqlite", ".sqlite3")
+_FORMS = (
+    "use sqlite:////absolute/path/mlflow.db, the http:// or https:// address of an MLflow server, "
+    "or postgresql://USER:PASSWORD@HOST/NAME"
+)
+
+Kind = Literal["server", "file", "database"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is."""
+
+    uri: str
+    """The form that MLflow takes."""
+
+    kind: Kind
+
+
+def read_address(written: str | None) -> Address:
+    """The address that a person wrote; without one, a SQLite file under ``home()``.
+
+    Blanks around the address and capitals in its scheme are accepted.
+
+    Raises:
+        PoiseError: MLflow cannot use the address; the message shows the right form.
+    """
+    text = (written or "").strip()
+    if not text:
+        return _file_address(home() / "mlflow.db")
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    dialect = scheme.partition("+")[0]
+    if scheme in ("http", "https"):
+        return _server_address(scheme, rest)
+    if dialect == "sqlite":
+        return _file_address(_sqlite_path(text, rest))
+    if dialect in _DATABASES:
+        return _database_address(f"{scheme}{colon}{rest}")
+    raise _refused(text, _right_form(text))
+
+
+def sqlite_url(path: Path) -> str:
+    """The address of a SQLite file, whatever characters are in its path.
+
+    MLflow makes the parent folder of each ``sqlite:///`` address as it is spelt. For a path with
+    characters that an address must quote, that would be another folder, so the equal scheme
+    ``sqlite+pysqlite`` is used there, which MLflow takes to SQLAlchemy as it is.
+    """
+    plain = f"sqlite:///{path}"
+    url = sqlalchemy.URL.create("sqlite", database=str(path))
+    if url.render_as_string() == plain:
+        return plain
+    return url.set(drivername="sqlite+pysqlite").render_as_string()
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite address; none where the address is of another kind."""
+    if not uri.startswith("sqlite"):
+        return None
+    return Path(sqlalchemy.make_url(uri).database or "")
+
+
+def redacted(text: str) -> str:
+    """An address, or a message that holds one, without its password."""
+    return re.sub(r"://([^\s:/@]*):\S*@", r"://\1:***@", text)
+
+
+def _refused(text: str, advice: str) -> PoiseError:
+    return PoiseError(f"{VARIABLE}={redacted(text)}: {advice}")
+
+
+def _server_address(scheme: str, rest: str) -> Address:
+    text = f"{scheme}:{rest}"
+    right = f"{scheme}://{rest.lstrip('/')}"
+    try:
+        parts = urlsplit(right)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise _refused(text, f"is not the address of a server; {_FORMS}") from None
+    if not host:
+        raise _refused(text, f"names no server; {_FORMS}")
+    if parts.query or parts.fragment:
+        page = right.partition("?")[0].partition("#")[0].rstrip("/")
+        raise _refused(text, f"is the address of a page; did you mean {redacted(page)}?")
+    if text != right:
+        raise _refused(text, f"has the wrong number of slashes; did you mean {redacted(right)}?")
+    return Address(right.rstrip("/"), "server")
+
+
+def _sqlite_path(text: str, rest: str) -> Path:
+    if "?" in rest:
+        raise _refused(
+            text, "a '?' begins options, and Poise takes none; in the name of a file write %3F"
+        )
+    name = sqlalchemy.make_url(f"sqlite:///{rest.lstrip('/')}").database or ""
+    slashes = len(rest) - len(rest.lstrip("/"))
+    if not name or name == ":memory:":
+        raise _refused(text, f"names no file that workers could share; {_FORMS}")
+    if slashes < 3:
+        absolute, relative = f"sqlite:////{rest.lstrip('/')}", f"sqlite:///{rest.lstrip('/')}"
+        meant = absolute if slashes == 1 else relative
+        meant = f"{absolute} or, in the current folder, {relative}" if slashes == 2 else meant
+        raise _refused(text, f"has the wrong number of slashes; did you mean {meant}?")
+    path = given_path(f"/{name}" if slashes > 3 else name, f"{VARIABLE}={text}")
+    if rest.endswith("/") or path.is_dir():
+        raise _refused(text, f"is a folder; did you mean {sqlite_url(path / 'mlflow.db')}?")
+    return path
+
+
+def _file_address(path: Path) -> Address:
+    return Address(sqlite_url(path if path.is_absolute() else Path.cwd() / path), "file")
+
+
+def _database_address(text: str) -> Address:
+    try:
+        url = sqlalchemy.make_url(text)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise _refused(text, f"is not the address of a database; {_FORMS}") from None
+    if not url.host or not url.database:
+        missing = "host" if not url.host else "database"
+        raise _refused(text, f"names no {missing}; {_FORMS}")
+    return Address(text, "database")
+
+
+def _right_form(text: str) -> str:
+    """What to write instead of an address of no known kind."""
+    scheme, colon, rest = text.partition("://")
+    if colon and scheme == "postgres":
+        return f"did you mean postgresql://{redacted(text)[len('postgres://') :]}?"
+    if colon and scheme != "file":
+        return f"MLflow knows no '{scheme}://'; {_FORMS}"
+    path = rest if colon else text.removeprefix("file:")
+    if Path(path).suffix in _DATABASE_FILES:
+        return f"did you mean {sqlite_url(given_path(path, text).absolute())}?"
+    if _looks_like_a_host(text):
+        return f"has no scheme; did you mean http://{text.lstrip('/')}?"
+    return f"MLflow no longer keeps runs in plain folders; {_FORMS}"
+
+
+def _looks_like_a_host(text: str) -> bool:
+    """Whether the text is ``host:port``, or a host with a dot or by the name ``localhost``."""
+    host, colon, port = text.removeprefix("//").partition("/")[0].rpartition(":")
+    if colon and port.isdecimal():
+        return bool(host)
+    return text.startswith("localhost") or bool(re.match(r"(//)?\w[\w-]*(\.[\w-]+)+(/|$)", text))

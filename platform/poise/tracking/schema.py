@@ -1,0 +1,59 @@
+"""The version of a database's tables, checked before MLflow can change them.
+
+In: the address of a database. Out: nothing, or one line that says which MLflow to install.
+Next: ``poise.tracking.store``.
+"""
+
+from pathlib import Path
+
+import mlflow
+import sqlalchemy
+from alembic.script import ScriptDirectory
+
+from poise.config.errors import PoiseError
+from poise.tracking.address import redacted, sqlite_file
+
+_VERSIONS = {"dc11669786a5": "3.17.2", "f4a9b2c7d1e6": "3.18.0"}
+"""MLflow's version by the newest migration that it knows, for the versions that were measured."""
+
+
+def check_schema(uri: str) -> None:
+    """Refuses a database that another MLflow made.
+
+    A newer MLflow changes an older database when it merely opens it. So every process asks this
+    before it opens one.
+
+    Raises:
+        PoiseError: the message says which version to install.
+    """
+    found = _revision(uri)
+    if found is None:
+        return
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if found in scripts.get_heads():
+        return
+    maker = _VERSIONS.get(found)
+    install = f"install mlflow=={maker}" if maker else "install the MLflow that made it"
+    older = any(found == script.revision for script in scripts.walk_revisions())
+    upgrade = f", or back it up and run `mlflow db upgrade {redacted(uri)}`" if older else ""
+    raise PoiseError(
+        f"{redacted(uri)}: has the schema of {'an older' if older else 'a newer'} MLflow "
+        f"({found}; installed is {mlflow.__version__}); {install}{upgrade}"
+    )
+
+
+def _revision(uri: str) -> str | None:
+    """The migration that a database stands at; none where it is new."""
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        return None
+    try:
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+                return None
+            row = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version"))
+            return str(row.scalar_one())
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        reason = redacted(" ".join(str(error).split()))[:300]
+        raise PoiseError(f"{redacted(uri)}: the MLflow store cannot be read: {reason}") from None

@@ -1,0 +1,99 @@
+"""One question to an MLflow server, before anything depends on it.
+
+In: the server's address. Out: nothing, or one line that says why the server cannot be used.
+Next: ``poise.tracking.store``.
+"""
+
+import os
+
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds, read_mlflow_creds
+from mlflow.utils.rest_utils import http_request
+
+from poise.config.errors import PoiseError
+from poise.tracking.address import VARIABLE, redacted
+
+ANSWER_WITHIN_S = 10.0
+"""How long a server may take to answer the first request, in seconds."""
+
+_QUESTION = "/api/2.0/mlflow/experiments/search"
+
+
+def check_answers(uri: str) -> None:
+    """Asks the server for one experiment, and returns when it gives an answer.
+
+    MLflow's own client asks, so its variables for names, tokens and certificates count.
+
+    Raises:
+        PoiseError: nothing answers, the server refuses this client, or it is no MLflow server.
+    """
+    try:
+        answer = http_request(
+            get_default_host_creds(uri),
+            _QUESTION,
+            "GET",
+            params={"max_results": 1},
+            max_retries=0,
+            timeout=ANSWER_WITHIN_S,
+            raise_on_status=False,
+        )
+    except (MlflowException, OSError) as error:
+        raise PoiseError(f"{VARIABLE}={redacted(uri)}: {_why_silent(uri, error)}") from None
+    if complaint := _complaint(answer):
+        raise PoiseError(f"{VARIABLE}={redacted(uri)}: {complaint}")
+
+
+def _why_silent(uri: str, error: Exception) -> str:
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, requests.exceptions.SSLError):
+        return _why_insecure(uri, str(cause))
+    if isinstance(cause, requests.RequestException):
+        return (
+            f"no MLflow server answers there within {ANSWER_WITHIN_S:.0f} s "
+            f"({type(cause).__name__}); start it, or unset the variable to keep runs in a file"
+        )
+    return f"cannot be asked: {redacted(' '.join(str(cause).split()))[:300]}"
+
+
+def _why_insecure(uri: str, reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "its certificate is not trusted; set MLFLOW_TRACKING_SERVER_CERT_PATH to the file of "
+            "the authority that signed it, or MLFLOW_TRACKING_INSECURE_TLS=true to trust any"
+        )
+    if "alert" in reason:
+        return "asks for your certificate; set MLFLOW_TRACKING_CLIENT_CERT_PATH to its file"
+    plain = redacted(uri).replace("https://", "http://", 1)
+    return f"does not speak https ({reason[-120:]}); did you mean {plain}?"
+
+
+def _complaint(answer: requests.Response) -> str | None:
+    """What is wrong with the server's answer; none where it is an MLflow server's."""
+    status = f"{answer.status_code} ({answer.reason})"
+    if answer.status_code == 401:
+        return f"answers {status}; {_who_asks()}"
+    if answer.status_code == 403:
+        return (
+            f"answers {status}; either this user may not see experiments, or the server's "
+            "--allowed-hosts does not name this address"
+        )
+    if answer.status_code >= 500:
+        return f"the server answers {status}; its own log says why"
+    if answer.status_code >= 400 or not _is_json(answer):
+        return f"answers {status} and is no MLflow server; is the address right?"
+    return None
+
+
+def _who_asks() -> str:
+    names = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    if read_mlflow_creds().username or os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        return f"it refuses the name and password, or the token, that are set in {names}"
+    return f"it asks who you are: set {names}"
+
+
+def _is_json(answer: requests.Response) -> bool:
+    try:
+        return isinstance(answer.json(), dict)
+    except requests.exceptions.JSONDecodeError:
+        return False
