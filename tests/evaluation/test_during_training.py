@@ -1,3 +1,4 @@
+import math
 import pickle
 from pathlib import Path
 
@@ -87,6 +88,24 @@ def test_of_a_transformer_where_its_class_token_looks_is_watched_too(
     assert again is not None
     of_another_run = {f"eval/{name}": value for name, value in again(backbone, CPU)}
     assert of_another_run.items() <= found.items(), "the same images, with labels and without"
+
+
+def test_a_backbone_that_diverged_has_figures_that_are_no_numbers_and_its_run_goes_on(
+    make_dataset: MakeDataset,
+) -> None:
+    class Diverged(nn.Module):
+        """Gives NaN."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.full((len(images), 4), math.nan)
+
+    bank = make_dataset("bank", [0, 1, 2] * 9)
+    for queries, names in ((bank, {*LABELLED, *LABEL_FREE}), (None, {*LABEL_FREE})):
+        probe = online_probes(recipe(bank, queries))
+        assert probe is not None
+        found = dict(probe(Diverged(), CPU))
+        assert {f"eval/{name}" for name in found} == names
+        assert all(math.isnan(value) for value in found.values())
 
 
 def test_probes_can_be_switched_off(make_dataset: MakeDataset) -> None:

@@ -101,6 +101,18 @@ def test_what_does_not_fit_is_told_by_its_first_names_and_their_number(tmp_path:
         load_backbone(tmp_path / "resized")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_package_whose_weights_are_not_finite_is_refused_by_the_name_of_the_tensor(
+    tmp_path: Path, value: float
+) -> None:
+    backbone = build_backbone(TINY, 32)
+    with torch.no_grad():
+        backbone.timm_model.blocks[1].mlp.fc1.weight[0, 0] = value
+    save_backbone(tmp_path / "package", backbone, CONFIG)
+    with pytest.raises(PoiseError, match=r"package: blocks\.1\.mlp\.fc1\.weight in .* NaN"):
+        load_backbone(tmp_path / "package")
+
+
 def test_checksums_cannot_point_outside_the_package(package: Path) -> None:
     path = package / "checksums.json"
     listed = json.loads(path.read_text())

@@ -5,6 +5,7 @@ In: a recipe. Out: an object that travels to the first training worker and turns
 prefix ``eval/``.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from poise.config.errors import PoiseError
+from poise.config.metrics import LABEL_FREE, LABELLED
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
@@ -23,6 +25,7 @@ from poise.evaluation.neighbours.ridge import ridge_probe
 from poise.evaluation.neighbours.sets import KnnFeatures, KnnSets, check_knn_sets, open_knn_sets
 from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
+from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
@@ -72,16 +75,26 @@ class OnlineProbes:
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
         """Evaluates; the backbone gets its modes back."""
         self._images = self._images or _Images.open(self._recipe)
+        try:
+            yield from self._of_features(self._images, backbone, device)
+        except NotFiniteError:  # a run that has diverged ends by its verdict, not by an error
+            labelled = LABELLED if self._images.labelled is not None else ()
+            for name in (*labelled, *LABEL_FREE):
+                yield name.removeprefix("eval/"), math.nan
+        yield from attention_probe(backbone, self._images.few, self._normalization, device)
+
+    def _of_features(
+        self, images: "_Images", backbone: nn.Module, device: torch.device
+    ) -> Iterator[tuple[str, float]]:
         bench = Bench(self._normalization, device)
-        if self._images.labelled is None:
-            bank, _ = features_of(backbone, self._images.bank, bench)
+        if images.labelled is None:
+            bank, _ = features_of(backbone, images.bank, bench)
         else:
-            found = self._images.labelled.features(backbone, bench)
+            found = images.labelled.features(backbone, bench)
             bank = found.bank_features
             yield from _labelled_probes(found, self._recipe.evaluation)
         yield from rankme_probe(bank)
-        yield from lidar_probe(backbone, self._images.views, self._normalization, device)
-        yield from attention_probe(backbone, self._images.few, self._normalization, device)
+        yield from lidar_probe(backbone, images.views, self._normalization, device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open datasets, which stay where they were opened."""

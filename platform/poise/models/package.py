@@ -81,7 +81,8 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The backbone of a package, in evaluation mode on the CPU, and the package's config.
 
     Raises:
-        PoiseError: a file is missing or damaged, or is not what this version writes.
+        PoiseError: a file is missing or damaged, is not what this version writes, or holds weights
+            that are not finite.
     """
     folder = Path(folder)
     verify_package(folder)
@@ -93,7 +94,25 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         _load_tensors(_bare(backbone), load_file(folder / WEIGHTS_FILE), folder)
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
         raise _misfit(folder, " ".join(str(error).split())) from None
+    broken = first_not_finite(_bare(backbone).state_dict())
+    if broken:
+        raise PoiseError(
+            f"{folder}: {broken} in {WEIGHTS_FILE} holds NaN or infinite values, so the backbone "
+            "gives no features; use the package of another run, or of an earlier checkpoint"
+        )
     return backbone.eval(), config
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Finds the first tensor that holds NaN or infinite values; None if there is none."""
+    return next(
+        (
+            name
+            for name, tensor in tensors.items()
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+        ),
+        None,
+    )
 
 
 def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.distributed import pass_over_ray
 from poise.evaluation.reading.features import features_of
+from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.models.package import load_backbone
 from tests.evaluation.conftest import MakeDataset
@@ -41,6 +44,23 @@ def test_threads_change_neither_features_nor_their_order(
     assert found[1].tolist() == [0, 1, 2] * 17
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_end_a_pass_with_one_line(
+    make_dataset: MakeDataset, value: float
+) -> None:
+    class Overflowing(nn.Module):
+        """Gives one feature of one image that is no number."""
+
+        def forward(self, batch: Tensor) -> Tensor:
+            features = torch.ones(len(batch), 4)
+            features[-1, 2] = value
+            return features
+
+    images = EvaluationImages(ImageDataset.open(make_dataset("colours", [0, 1, 2])), 16)
+    with pytest.raises(NotFiniteError, match="colours: the backbone's features are not finite"):
+        features_of(Overflowing(), images, Bench(NORMALIZATION, CPU))
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_pass_over_ray_gives_the_same_features_in_the_same_order(
@@ -52,7 +72,7 @@ def test_a_pass_over_ray_gives_the_same_features_in_the_same_order(
     told: list[int] = []
     bench = Bench(NORMALIZATION, CPU, on_images=told.append, batch_size=2)
     here = features_of(backbone, images, bench)
-    over_ray = features_of(backbone, images, replace(bench, over_ray=True))
+    over_ray = features_of(backbone, images, replace(bench, spread=pass_over_ray))
     assert sum(told) == 2 * 51  # by this process, wherever the images are read
     assert torch.equal(here[0], over_ray[0])
     assert torch.equal(here[1], over_ray[1])

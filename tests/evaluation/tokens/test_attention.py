@@ -11,16 +11,18 @@ from torch import Tensor
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
+from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.tokens.attention import (
-    RunningMean,
     RunningStatistics,
     attention_statistics,
     magnitude_statistics,
     report_attention,
 )
+from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import build_backbone
 from poise.models.block_traces import BlockTrace
+from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset
 
 NORMALIZATION = ([0.5] * 3, [0.25] * 3)
@@ -37,7 +39,9 @@ def uniform(num_tokens: int) -> Tensor:
     return torch.full((num_tokens, num_tokens), 1 / num_tokens)
 
 
-def random_step(index: int, num_images: int, num_heads: int = 3, num_tokens: int = 7) -> BlockTrace:
+def random_block(
+    index: int, num_images: int, num_heads: int = 3, num_tokens: int = 7
+) -> BlockTrace:
     tokens = torch.randn(3, num_images, num_tokens, 4).unbind()
     attention = torch.randn(num_images, num_heads, num_tokens, num_tokens).mul(2).softmax(dim=-1)
     return BlockTrace(index, tokens[0], attention, tokens[1], tokens[2])
@@ -88,8 +92,8 @@ def test_without_a_class_token_what_concerns_it_is_left_out() -> None:
 def test_magnitudes_are_ratios_per_token() -> None:
     inputs = torch.ones(1, 3, 4)  # length 2 each
     branch = torch.tensor([6.0, 2.0, 4.0]).view(1, 3, 1) * torch.tensor([1.0, 0, 0, 0])
-    step = BlockTrace(0, inputs, uniform(3)[None, None], branch, inputs)
-    found = {name: float(value) for name, value in magnitude_statistics(step, 1, True)}
+    block = BlockTrace(0, inputs, uniform(3)[None, None], branch, inputs)
+    found = {name: float(value) for name, value in magnitude_statistics(block, 1, True)}
     assert found == {"cls_magnitude": pytest.approx(3), "pos_magnitude": pytest.approx(1.5)}
 
 
@@ -110,10 +114,10 @@ def test_what_a_pass_keeps_does_not_grow_with_its_images() -> None:
     kept = []
     for _ in range(4):
         for index in range(2):
-            step = random_step(index, num_images=5)
-            alive += [weakref.ref(step.attention), weakref.ref(step.inputs)]
-            running.add(step)
-            del step
+            block = random_block(index, num_images=5)
+            alive += [weakref.ref(block.attention), weakref.ref(block.inputs)]
+            running.add(block)
+            del block
         assert not any(tensor() is not None for tensor in alive)
         tensors = [t for each in running.means.values() for t in (each.mean, each.squares)]
         assert all(t._base is None for t in tensors), "a view would keep a whole batch alive"
@@ -123,18 +127,28 @@ def test_what_a_pass_keeps_does_not_grow_with_its_images() -> None:
     assert kept[0] == 2 * 2 * (num_by_head * (1 + 3) + num_magnitudes)
 
 
+def test_attention_of_a_broken_backbone_is_refused_in_one_line(make_dataset: MakeDataset) -> None:
+    config = BackboneConfig(name="vit_tiny_patch16_224", drop_path=0, options=TINY_VIT)
+    backbone = build_backbone(config, image_px=16).eval()
+    with torch.no_grad():
+        backbone.timm_model.blocks[0].norm1.weight[0] = torch.nan
+    images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1, 2])), 16)
+    with pytest.raises(NotFiniteError, match="some: the backbone's attention and tokens are not"):
+        report_attention(backbone, images, NORMALIZATION, CPU)
+
+
 def test_a_block_is_the_mean_of_its_heads_and_its_error_is_over_images() -> None:
     running = RunningStatistics(1, True)
-    step = random_step(0, num_images=6)
-    running.add(step)
-    (block,) = running.blocks()
-    found = block["cls_cls_attention"]
-    by_image = step.attention[:, :, 0, 0].double().numpy()
+    block = random_block(0, num_images=6)
+    running.add(block)
+    (statistics,) = running.blocks()
+    found = statistics["cls_cls_attention"]
+    by_image = block.attention[:, :, 0, 0].double().numpy()
     assert found.mean == pytest.approx(by_image.mean())
     assert found.head_means == pytest.approx(by_image.mean(axis=0))
     assert found.head_standard_errors == pytest.approx(by_image.std(axis=0, ddof=1) / 6**0.5)
     assert found.standard_error == pytest.approx(np.std(by_image.mean(axis=1), ddof=1) / 6**0.5)
-    assert block["cls_magnitude"].head_means == ()
+    assert statistics["cls_magnitude"].head_means == ()
 
 
 def test_a_report_covers_every_image_once_and_tells_registers_apart(

@@ -10,8 +10,11 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.trained import probe
+from poise.evaluation.trained.hits import best_answers
 from poise.evaluation.trained.probe import report_probe, train_cached
 from poise.evaluation.trained.protocols import (
     PROTOCOLS,
@@ -171,3 +174,21 @@ def test_features_must_fit_where_they_will_live(
         probe._check_memory(objective, 16, 100, gpu)
     probe._check_memory(objective, 16, 100, torch.device("cpu"))
     assert asked == [gpu, gpu], "of the GPU that computes, and only of that"
+
+
+def test_scores_that_are_not_finite_are_never_right_and_a_broken_backbone_ends_the_probe(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    scores = torch.tensor([[[2.0, 1.0, 0.0], [float("nan"), 9.0, 0.0]]])  # one image, two heads
+    answers = best_answers({"cls": scores})["cls"]
+    assert answers.tolist() == [[[0, 1, 2], [-1, -1, -1]]]
+
+    recipe, sets = opened(make_dataset, tmp_path, **{"training.epochs": 1})
+    objective, hits = train_cached(recipe, sets, BENCH)
+    with torch.no_grad():
+        next(objective.loaded.parameters()).fill_(float("nan"))
+    with pytest.raises(NotFiniteError, match="test: the backbone's scores of cls are not finite"):
+        report_probe(objective, recipe, sets, BENCH, "linear/cached-v1", (), hits)
+    with pytest.raises(NotFiniteError, match="train: the backbone's cls are not finite"):
+        image = next(iter(image_pass(objective.readout, sets.train, BENCH)))
+        assert image is None

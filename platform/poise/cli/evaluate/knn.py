@@ -16,7 +16,7 @@ from poise.cli.evaluate.options import (
     normalization_of,
     other_dataset,
     pretraining_dataset,
-    reads_over_ray,
+    spread_over_ray,
 )
 from poise.cli.evaluate.output import print_json, print_knn
 
@@ -72,9 +72,9 @@ def _measure(
     image_px = config.get("evaluation_px") or config["image_px"]
     sets = open_knn_sets(dataset, bank or pretraining_dataset(config, model, "--bank"), image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    over_ray = reads_over_ray(ray, sets.num_images)
+    spread = spread_over_ray(ray, sets.num_images)
     changed = other_dataset(config, "--bank", bank)
     with image_progress(sets.num_images * max(1, len(features))) as on_images:
-        bench = Bench(normalization_of(config, model), device, over_ray, on_images)
+        bench = Bench(normalization_of(config, model), device, spread, on_images)
         report = report_knn(backbone.to(device), sets, bench, k, features, changed)
     return report, keep_figures(config, report)

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poise.cli.console import is_terminal
 from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    from poise.evaluation.reading.bench import Spread
 
 RayOption = Annotated[
     bool | None,
@@ -97,13 +100,21 @@ def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tu
     return (f"{option}={Manifest.read(folder).name}",)
 
 
-def reads_over_ray(asked: bool | None, num_images: int) -> bool:
-    """Whether to read images over Ray: as asked, else where it pays."""
-    if asked is not None:
-        return asked
-    from poise.evaluation.reading.distributed import pays
+def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":
+    """Chooses where a pass over images runs, for ``Bench.spread``.
 
-    return pays(num_images)
+    Args:
+        asked: ``--ray`` or ``--no-ray``; None chooses the faster way.
+        num_images: images of the pass.
+
+    Returns:
+        The pass over Ray, or None for this process.
+    """
+    if asked is False:
+        return None
+    from poise.evaluation.reading.distributed import pass_over_ray, pays
+
+    return pass_over_ray if asked or pays(num_images) else None
 
 
 def keep_figures(config: dict[str, Any], report: Any) -> str | None:

@@ -18,7 +18,7 @@ from poise.cli.evaluate.options import (
     normalization_of,
     other_dataset,
     pretraining_dataset,
-    reads_over_ray,
+    spread_over_ray,
 )
 from poise.cli.evaluate.output import print_json, print_probe
 from poise.cli.main import resumable
@@ -134,9 +134,9 @@ def _carry_out(
     if not cached:
         objective = _train_streamed(asked, plan, recipe, package, device)
     num_images = len(sets.train if cached else sets.held_out) + len(sets.test)
-    over_ray = reads_over_ray(asked.ray, num_images)
+    spread = spread_over_ray(asked.ray, num_images)
     with image_progress(num_images) as on_images:
-        bench = Bench(normalization_of(package, plan.model), device, over_ray, on_images)
+        bench = Bench(normalization_of(package, plan.model), device, spread, on_images)
         if objective is None:
             on_epoch = partial(_print_epoch, recipe.training.epochs)
             objective, hits = train_cached(recipe, sets, bench, on_epoch)

@@ -1,6 +1,6 @@
 """A backbone at work on batches of images in this process.
 
-In: a backbone and images. Out: its outputs in order. Next: ``poise.evaluation.reading.passes``.
+In: a module and images. Out: its outputs in order. Next: ``poise.evaluation.reading.passes``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,49 +14,54 @@ from torch import Tensor, nn
 from poise.evaluation.reading.images import Batch, EvaluationImages, in_threads
 
 Normalization = tuple[Sequence[float], Sequence[float]]
-"""Channel mean and std of RGB values in [0, 1], those that training used."""
+"""Channel means and standard deviations of RGB values in [0, 1], as in training."""
 
 
 Outputs = Mapping[str, Tensor]
-"""What a reader says of a batch, by name; each tensor's first axis is the images."""
+"""What a module gives for a batch, by name. The first axis of each tensor is the images."""
 
+Answers = Iterator[tuple[Outputs, Tensor]]
+"""Outputs and labels int64 [b] of one batch after another, by sample id."""
 
 _CPU_BATCH, _GPU_BATCH = 64, 256
 
 
 def no_progress(images: int) -> None:
-    """Tells nobody how many images are done."""
+    """Ignores how many images are done."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how images are read."""
+    """Device, normalisation and batch size with which images are passed through a module."""
 
     normalization: Normalization
     device: torch.device
-    """Where to compute, and where the outputs are."""
+    """Device that computes and holds the outputs."""
 
-    over_ray: bool = False
-    """Spreads slices of the images over the Ray cluster's processes. Batches are the same, and so
-    are the outputs on the same kind of device."""
+    spread: "Spread | None" = None
+    """Function that passes the images through the module elsewhere, such as
+    ``poise.evaluation.reading.distributed.pass_over_ray``; None computes in this process. Batches
+    are the same, and so are the outputs on the same kind of device."""
 
     on_images: Callable[[int], None] = no_progress
-    """Is told after each batch how many images it had."""
+    """Function that is called after each batch with its number of images."""
 
     batch_size: int | None = None
-    """Images at once; none means what suits the device."""
+    """Images at once; None means what suits the device: 64 on a CPU, 256 on a GPU."""
 
     @property
     def images_at_once(self) -> int:
-        """What was asked for, or what suits the device."""
+        """``batch_size``, or the number that suits the device."""
         return self.batch_size or (_GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH)
 
 
-def pass_here(
-    reader: nn.Module, images: EvaluationImages, bench: Bench
-) -> Iterator[tuple[Outputs, Tensor]]:
-    """``image_pass`` in this process, with as many threads as PyTorch may use here."""
-    read = partial(_read, reader, bench)
+Spread = Callable[[nn.Module, EvaluationImages, Bench], Answers]
+"""A way to pass images through a module, in this process or in others."""
+
+
+def pass_here(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
+    """Runs ``image_pass`` in this process, with as many threads as PyTorch may use here."""
+    read = partial(_read, module, bench)
     if bench.device.type != "cpu":
         yield from map(read, images.batches(bench.images_at_once))
         return
@@ -74,16 +79,16 @@ def _prepare_and_read(
 
 
 @torch.no_grad()
-def _read(reader: nn.Module, bench: Bench, batch: Batch) -> tuple[Outputs, Tensor]:
+def _read(module: nn.Module, bench: Bench, batch: Batch) -> tuple[Outputs, Tensor]:
     images, labels = batch
     # Figures are of float32, as published, whatever precision is in force around.
     with torch.autocast(bench.device.type, enabled=False):
-        outputs: Outputs = reader(normalized(images.to(bench.device), bench.normalization))
+        outputs: Outputs = module(normalized(images.to(bench.device), bench.normalization))
     return outputs, labels
 
 
 def normalized(images: Tensor, normalization: Normalization) -> Tensor:
-    """uint8 images [b, 3, h, w] as normalised float32."""
+    """Converts uint8 images [b, 3, h, w] to float32 and normalises each channel."""
     mean, std = (
         torch.as_tensor(values, dtype=torch.float32, device=images.device).view(3, 1, 1)
         for values in normalization
@@ -93,7 +98,7 @@ def normalized(images: Tensor, normalization: Normalization) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """PyTorch computes in one thread for a while; gives how many it may use otherwise."""
+    """Makes PyTorch compute in one thread inside; yields the number it may use outside."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -104,7 +109,7 @@ def one_thread() -> Iterator[int]:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Every submodule in evaluation mode, and back in its own mode afterwards."""
+    """Puts every submodule in evaluation mode inside, and back in its own mode afterwards."""
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:

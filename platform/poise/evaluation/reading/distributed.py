@@ -1,16 +1,15 @@
 """One pass over images, spread over the processes of a Ray cluster.
 
-In: what ``poise.evaluation.reading.passes`` was asked. Out: the same outputs in the same order.
-Next: ``poise.evaluation.reading.passes`` hands them on.
+In: a module and images. Out: the outputs that one process would give, in the same order. Next:
+``poise.evaluation.reading.passes``, where a ``Bench`` names ``pass_over_ray`` as its ``spread``.
 
-Slices of sample ids go to actors that hold the reader, a few ahead of who asks, so memory does
-not grow with the images. An actor opens the dataset where it runs: every machine must reach it. A
-lost actor is started again and its slices are read again.
+Slices of sample ids go to actors that hold the module. Only a few slices are under way at once, so
+memory does not grow with the images. An actor opens the dataset where it runs, so every machine
+must reach it. Ray starts a lost actor again, and the actor computes its slices again.
 """
 
 import os
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,26 +18,27 @@ import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from poise.cluster.connection import start_ray
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.evaluation.reading.bench import Bench, Outputs, no_progress, pass_here
+from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_here
 from poise.evaluation.reading.images import EvaluationImages, num_cpus
 
-_SLICE_BATCHES = 8  # of a task: long enough that a task's own cost of milliseconds is nothing
+_SLICE_BATCHES = 8  # batches of a task, which costs a few milliseconds of its own
 _IN_FLIGHT = 2  # tasks per actor, so that none waits for the driver
-_WORTH_A_CLUSTER = 50_000  # images that repay the seconds which starting Ray takes
+_WORTH_A_CLUSTER = 50_000  # images from which on starting Ray, some seconds, pays
 
-Answer = list[tuple[dict[str, NDArray[Any]], NDArray[np.int64]]] | str
-"""A slice's batches, or what a person can put right: Ray would bury that in a traceback."""
+Slice = list[tuple[dict[str, NDArray[Any]], NDArray[np.int64]]] | str
+"""A slice's batches, or the text of a ``PoiseError``, which Ray would bury in a traceback."""
 
 
 def pays(num_images: int) -> bool:
-    """Whether to spread a pass over Ray: on a cluster or several GPUs always, here if it is long.
+    """Decides whether a pass of so many images is faster over Ray.
 
-    On one machine the threads of one process use its CPUs as well; many CPUs outgrow them.
+    It is on a cluster and on several GPUs. On one machine the threads of one process use a few
+    CPUs as well as Ray does; more than 4 CPUs and 50,000 images repay Ray's start.
     """
     if os.environ.get("RAY_ADDRESS"):
         return True
@@ -47,25 +47,23 @@ def pays(num_images: int) -> bool:
     return num_cpus() > 4 and num_images >= _WORTH_A_CLUSTER
 
 
-def pass_over_ray(
-    reader: nn.Module, images: EvaluationImages, bench: Bench
-) -> Iterator[tuple[Outputs, Tensor]]:
-    """``image_pass`` on every GPU of the cluster, or else on every CPU."""
+def pass_over_ray(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
+    """Runs ``image_pass`` on every GPU of the cluster, or on every CPU where it has no GPU."""
     start_ray()
     slice_size = _SLICE_BATCHES * bench.images_at_once
     slices = [
         images.sample_ids[start : start + slice_size] for start in range(0, len(images), slice_size)
     ]
-    shared = ray.put(reader.cpu())
-    reader.to(bench.device)
-    # Batches stay this bench's on another kind of device; who is told of them stays here.
-    travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress)
+    shared = ray.put(module.cpu())
+    module.to(bench.device)
+    # Batches have this bench's size on every device; progress is reported in this process alone.
+    travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress, spread=None)
     settings = (shared, images.folder.absolute(), images.image_px, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
     waiting: deque[ray.ObjectRef] = deque()
     try:
         for number, sample_ids in enumerate(slices):
-            waiting.append(actors[number % len(actors)].read.remote(sample_ids))
+            waiting.append(actors[number % len(actors)].outputs_of.remote(sample_ids))
             if len(waiting) > _IN_FLIGHT * len(actors):
                 yield from _answered(ray.get(waiting.popleft()), bench.device)
         while waiting:
@@ -87,15 +85,15 @@ def _actor(*settings: Any) -> Any:
         num_gpus=1 if has_gpu else 0,
         max_restarts=3,
         max_task_retries=3,
-    )(_Reader)
+    )(_PassActor)
     return remote.remote(*settings)
 
 
-def _answered(answer: Answer, device: torch.device) -> Iterator[tuple[Outputs, Tensor]]:
+def _answered(answer: Slice, device: torch.device) -> Answers:
     if isinstance(answer, str):
         raise PoiseError(answer)
     for arrays, labels in answer:
-        # Copied, because Ray's memory is read-only.
+        # Ray's memory is read-only, so arrays are copied.
         outputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         yield (
             {name: tensor.to(device) for name, tensor in outputs.items()},
@@ -103,20 +101,20 @@ def _answered(answer: Answer, device: torch.device) -> Iterator[tuple[Outputs, T
         )
 
 
-class _Reader:
-    """Holds the reader in a process of its own."""
+class _PassActor:
+    """A process that holds the module and computes slices."""
 
-    def __init__(self, reader: nn.Module, folder: Path, image_px: int, bench: Bench) -> None:
+    def __init__(self, module: nn.Module, folder: Path, image_px: int, bench: Bench) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
-            torch.set_num_threads(1)  # it claimed one CPU
-        self._module = reader.to(device)
+            torch.set_num_threads(1)  # the actor claimed one CPU
+        self._module = module.to(device)
         self._open = (folder, image_px)
         self._bench = replace(bench, device=device)
         self._images: EvaluationImages | None = None
 
-    def read(self, sample_ids: NDArray[np.int64]) -> Answer:
-        """The outputs of a slice, batch by batch."""
+    def outputs_of(self, sample_ids: NDArray[np.int64]) -> Slice:
+        """Computes the outputs of a slice, batch by batch."""
         try:
             images = self._slice(sample_ids)
             return [

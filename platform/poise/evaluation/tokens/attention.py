@@ -8,7 +8,7 @@ Next: ``poise.evaluation.tokens.files`` and ``attention_pictures``, by way of
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.evaluation.reading.bench import Normalization, evaluation_mode, no_progress, normalized
+from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.tokens.norms import TokenNorms
+from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import BlockTrace, trace
 from poise.models.pooling import EPSILON, patch_entropy
@@ -75,6 +77,28 @@ def report_attention(
     device: torch.device,
     on_images: Callable[[int], None] = no_progress,
 ) -> AttentionReport:
+    """Measures a backbone's attention, and refuses one that is not finite.
+
+    Arguments and errors are those of ``measure_attention``.
+
+    Raises:
+        NotFiniteError: a statistic is NaN or infinite.
+    """
+    report = measure_attention(backbone, images, normalization, device, on_images)
+    means = [statistic.mean for block in report.blocks for statistic in block.values()]
+    lengths = [length for block in report.norms for length in block.values()]
+    if not all(map(math.isfinite, (*means, *lengths))):
+        raise not_finite("attention and tokens", images.folder)
+    return report
+
+
+def measure_attention(
+    backbone: nn.Module,
+    images: EvaluationImages,
+    normalization: Normalization,
+    device: torch.device,
+    on_images: Callable[[int], None] = no_progress,
+) -> AttentionReport:
     """Measures a backbone's attention in one pass. Memory does not grow with the images.
 
     Args:
@@ -82,7 +106,7 @@ def report_attention(
         images: what to look at.
         normalization: channel mean and std that the backbone was trained with.
         device: where to compute.
-        on_images: is told after each batch how many images it had.
+        on_images: is called after each batch with its number of images.
 
     Raises:
         UntraceableError: the backbone has no attention that could be measured.
@@ -97,10 +121,10 @@ def report_attention(
     with evaluation_mode(backbone):
         for batch, _ in images.batches(_READ_IMAGES):
             for part in _parts(batch, running):
-                for step in trace(backbone, normalized(part.to(device), normalization)):
-                    running.add(step)
-                    norms.add(step)
-                    del step  # before the next block's attention is made
+                for block in trace(backbone, normalized(part.to(device), normalization)):
+                    running.add(block)
+                    norms.add(block)
+                    del block  # frees its attention before the next block's is made
                 on_images(len(part))
     return AttentionReport(
         protocol=PROTOCOL,
@@ -159,50 +183,20 @@ def attention_statistics(
 
 
 def magnitude_statistics(
-    step: BlockTrace, num_prefix_tokens: int, with_class_token: bool
+    block: BlockTrace, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """How much attention adds to a token: its branch's length over that of the block's input.
+    """Computes how much attention adds to a token: its branch's length over its input's length.
 
     Near 0: the block leaves the token as it is. Above 1: it replaces it.
 
     Yields:
         ``cls_magnitude`` and ``pos_magnitude`` (mean over patches of each one's ratio), [B].
     """
-    lengths = step.inputs.float().norm(dim=-1)
-    ratio = step.branch.float().norm(dim=-1) / (lengths + EPSILON)  # [B, T]
+    lengths = block.inputs.float().norm(dim=-1)
+    ratio = block.branch.float().norm(dim=-1) / (lengths + EPSILON)  # [B, T]
     if with_class_token:
         yield "cls_magnitude", ratio[:, 0]
     yield "pos_magnitude", ratio[:, num_prefix_tokens:].mean(dim=1)
-
-
-@dataclass
-class RunningMean:
-    """Mean and standard error of rows that arrive in batches (Chan, Golub and LeVeque, 1979)."""
-
-    count: int = 0
-    mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    """Sum of squared distances from the mean."""
-
-    def add(self, rows: Tensor) -> None:
-        """Takes rows [B, …] into account."""
-        rows = rows.double()
-        total = self.count + len(rows)
-        mean = rows.mean(dim=0)
-        gap = mean - self.mean
-        self.squares = (
-            self.squares
-            + (rows - mean).square().sum(dim=0)
-            + gap.square() * (self.count * len(rows) / total)
-        )
-        self.mean = self.mean + gap * (len(rows) / total)
-        self.count = total
-
-    def standard_error(self) -> Tensor | None:
-        """Of the mean; none for a single row."""
-        if self.count < 2:
-            return None
-        return (self.squares / (self.count - 1) / self.count).sqrt()
 
 
 class RunningStatistics:
@@ -226,15 +220,15 @@ class RunningStatistics:
         bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
         return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
 
-    def add(self, step: BlockTrace) -> None:
-        """Takes one block's work on a batch into account."""
-        _, self.num_heads, num_tokens, _ = step.attention.shape
+    def add(self, block: BlockTrace) -> None:
+        """Adds what one block did with a batch."""
+        _, self.num_heads, num_tokens, _ = block.attention.shape
         self.num_patches = num_tokens - self._tokens[0]
-        for name, values in attention_statistics(step.attention, *self._tokens):
+        for name, values in attention_statistics(block.attention, *self._tokens):
             # The first column is the image's own mean over heads: heads of an image vary together.
-            self._add(step.index, name, torch.cat([values.mean(1, keepdim=True), values], dim=1))
-        for name, values in magnitude_statistics(step, *self._tokens):
-            self._add(step.index, name, values.unsqueeze(1))
+            self._add(block.index, name, torch.cat([values.mean(1, keepdim=True), values], dim=1))
+        for name, values in magnitude_statistics(block, *self._tokens):
+            self._add(block.index, name, values.unsqueeze(1))
 
     def blocks(self) -> tuple[dict[str, Statistic], ...]:
         """The statistics so far, by block."""

@@ -214,11 +214,11 @@ def _block_maps(
     prefix, depth = int(getattr(backbone, "num_prefix_tokens", 0)), num_blocks(backbone)
     shown = {round(index) for index in np.linspace(depth - 1, 0, min(depth, MAX_BLOCKS))}
     with evaluation_mode(backbone):
-        for step in trace(backbone, normalized(images.to(device), normalization)):
-            if step.index not in shown:
+        for block in trace(backbone, normalized(images.to(device), normalization)):
+            if block.index not in shown:
                 continue
-            attention = step.attention.mean(dim=1)
+            attention = block.attention.mean(dim=1)
             row = attention[:, 0] if has_class_token(backbone) else attention.mean(dim=1)
             to_patches = row[:, prefix:].cpu()
             rows = round((to_patches.shape[1] * images.shape[2] / images.shape[3]) ** 0.5)
-            yield step.index + 1, to_patches.unflatten(1, (rows, -1)), to_patches.sum(1).tolist()
+            yield block.index + 1, to_patches.unflatten(1, (rows, -1)), to_patches.sum(1).tolist()

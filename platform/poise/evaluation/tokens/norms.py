@@ -80,11 +80,11 @@ class TokenNorms:
         """Images that were looked at so far."""
         return sum(len(norms) for norms in self._norms[0])
 
-    def add(self, step: BlockTrace) -> None:
-        """Takes one block's work on a batch into account."""
-        chosen = step.outputs[-self._seen[step.index] % self.every :: self.every]
-        self._seen[step.index] += len(step.outputs)
-        self._norms[step.index].append(torch.linalg.vector_norm(chosen.float(), dim=-1).cpu())
+    def add(self, block: BlockTrace) -> None:
+        """Adds the lengths of a batch's tokens after one block."""
+        chosen = block.outputs[-self._seen[block.index] % self.every :: self.every]
+        self._seen[block.index] += len(block.outputs)
+        self._norms[block.index].append(torch.linalg.vector_norm(chosen.float(), dim=-1).cpu())
 
     def blocks(self) -> tuple[dict[str, float], ...]:
         """The numbers so far, by block."""

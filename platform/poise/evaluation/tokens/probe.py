@@ -36,7 +36,7 @@ from torch import nn
 
 from poise.evaluation.reading.bench import Normalization, one_thread
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.tokens.attention import report_attention
+from poise.evaluation.tokens.attention import measure_attention
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import UntraceableError
 
@@ -63,7 +63,7 @@ def attention_probe(
         return
     try:
         with one_thread():
-            blocks = report_attention(backbone, images, normalization, device).blocks
+            blocks = measure_attention(backbone, images, normalization, device).blocks
     except UntraceableError:
         return
     for name in _STATISTICS:

@@ -31,11 +31,22 @@ class Hits:
 
 
 def best_answers(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first five classes [B, G, 5] of scores [B, G, C]; fewer where there are fewer."""
-    return {
-        name: score.topk(min(_SHOWN, score.shape[-1]), dim=-1).indices
-        for name, score in scores.items()
-    }
+    """Ranks the classes of each head by score.
+
+    Args:
+        scores: [B, G, C] by feature, for G heads.
+
+    Returns:
+        The five best classes [B, G, 5], fewer where C is smaller. A head that has diverged answers
+        -1, which is never right.
+    """
+    return {name: _ranked(score) for name, score in scores.items()}
+
+
+def _ranked(score: Tensor) -> Tensor:
+    best = score.topk(min(_SHOWN, score.shape[-1]), dim=-1).indices
+    finite = score.isfinite().all(dim=-1, keepdim=True)
+    return torch.where(finite, best, -1)
 
 
 def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:

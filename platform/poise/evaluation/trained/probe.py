@@ -7,6 +7,7 @@ once, by the chosen heads alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import psutil
 import torch
@@ -16,7 +17,8 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import Photometry, normalization
-from poise.evaluation.reading.bench import Bench, Outputs
+from poise.evaluation.reading.bench import Answers, Bench
+from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.trained.hits import Hits, best_answers, count_hits
@@ -32,19 +34,24 @@ _SPARE = 0.4  # of the free memory, for cached features: they are held twice whi
 
 
 class _Answers(nn.Module):
-    def __init__(self, objective: LabelledObjective) -> None:
+    """The best answers of every head to images."""
+
+    def __init__(self, objective: LabelledObjective, folder: Path) -> None:
         super().__init__()
         self.objective = objective
+        self.folder = folder
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return best_answers(self.objective.scores(images))
+        answers = best_answers(self.objective.scores(images))
+        for name, answer in answers.items():
+            if bool((answer < 0).all()):  # of every head: it is the feature that is not finite
+                raise not_finite(f"scores of {name}", self.folder)
+        return answers
 
 
-def _answers(
-    objective: LabelledObjective, images: EvaluationImages, bench: Bench
-) -> Iterator[tuple[Outputs, Tensor]]:
+def _answers(objective: LabelledObjective, images: EvaluationImages, bench: Bench) -> Answers:
     """Yields the best answers of every head, and the labels, batch by batch."""
-    return image_pass(_Answers(objective), images, bench)
+    return image_pass(_Answers(objective, images.folder), images, bench)
 
 
 def untrained(recipe: Recipe, device: torch.device) -> LabelledObjective:
