@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from poise.data.draws import uniforms, uniforms_on_device
+from poise.data.draws import uniforms
+from poise.data.draws_on_device import uniforms_on_device
 
 
 def test_a_draw_depends_on_its_address_alone() -> None:

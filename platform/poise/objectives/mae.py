@@ -11,7 +11,7 @@ from poise.config.errors import PoiseError
 from poise.config.objectives import MaeConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.draws import uniforms_on_device
+from poise.data.draws_on_device import uniforms_on_device
 from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
