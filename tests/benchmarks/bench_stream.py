@@ -92,7 +92,7 @@ def main() -> None:
             for name, source in (("Ray Data", "ray"), ("local", "local")):
                 stream = view_stream(recipe, 0, 1, source=source)  # type: ignore[arg-type]
                 rates[name].append(images_per_s(stream))
-                stream.close()  # type: ignore[attr-defined]
+                stream.close()
     for name, measured in rates.items():
         print(f"{name:12s} {statistics.median(measured):7.1f} images/s  {PROCESSES} processes")
     for name, source in (("through Ray Data", "Ray Data"), ("without Ray", "local")):

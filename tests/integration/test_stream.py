@@ -73,7 +73,7 @@ def test_closing_the_stream_ends_its_execution(recipe: Recipe) -> None:
     assert len(list(islice(stream, 3))) == 3
     assert reading_tasks(), "if this finds none, what it finds later says nothing"
     assert isinstance(stream, Iterator)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     gc.collect()
     assert multiprocessing.active_children() == []
     deadline = time.monotonic() + 30

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -46,7 +46,7 @@ def train_steps(
     device: torch.device,
     model: nn.Module | None = None,
     rank: int = 0,
-) -> Iterator[StepReport]:
+) -> Generator[StepReport]:
     """Trains on ``batches`` and yields a report after every step.
 
     Args:

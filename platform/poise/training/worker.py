@@ -3,6 +3,9 @@
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,15 @@ from ray.train import (
     TrainingFailedError,
 )
 from ray.train.torch import TorchTrainer, get_device
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from poise.config.errors import PoiseError
+from poise.data.batch import ViewBatch
+from poise.data.stream.ahead import Started
 from poise.data.stream.stream import view_stream
-from poise.diagnostics.history import Entry
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import load_checkpoint, read_run
-from poise.training.loop import TrainingState, new_state, train_steps
+from poise.training.loop import new_state, train_steps
 from poise.training.parallel import spread
 from poise.training.schedule import timetable_of
 from poise.training.spec import Outcome, RunSpec
@@ -31,7 +36,7 @@ from poise.training.watch import Watch
 
 
 def fit(spec: RunSpec) -> Outcome:
-    """Carries a run out, or finishes an interrupted one.
+    """Carries a job out, or finishes what an interrupted one began.
 
     Raises:
         PoiseError: a worker found something wrong that a person can put right.
@@ -39,9 +44,11 @@ def fit(spec: RunSpec) -> Outcome:
     """
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
-    trainer = TorchTrainer(
-        _train,
-        train_loop_config={"spec": spec},
+    # One worker has nobody to meet: without PyTorch's process group, the process that controls the
+    # run need not import PyTorch, which takes seconds.
+    trainer_class = TorchTrainer if training.num_workers > 1 else DataParallelTrainer
+    trainer = trainer_class(
+        partial(_train, spec),  # not in `train_loop_config`, which that process would unpickle too
         scaling_config=ScalingConfig(
             num_workers=training.num_workers,
             use_gpu=use_gpu,
@@ -88,36 +95,44 @@ def first_cause(error: BaseException) -> BaseException:
     return first_cause(inner) if isinstance(inner, BaseException) else error
 
 
-def _train(config: dict[str, Any]) -> None:
+def _train(spec: RunSpec) -> None:
     """The whole life of a run, on one worker."""
-    spec: RunSpec = config["spec"]
     recipe = spec.recipe
     rank = ray.train.get_context().get_world_rank()
     world_size = ray.train.get_context().get_world_size()
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
+    else:
+        torch.cuda.set_device(device)
+    with _origin(spec) as origin:
+        first_step = 0 if origin is None else int(read_run(origin)["step"])
+        stream = view_stream(recipe, rank, world_size, start_step=first_step)
+        with closing(Started(stream)) as batches:  # it starts while the model is built
+            state = new_state(recipe, device)
+            changed = spec.start_from.changed if spec.start_from is not None else ()
+            history = load_checkpoint(origin, state, recipe, changed) if origin else []
+            watch = Watch(spec, state, timetable_of(recipe), history, device, rank == 0, _report)
+            _train_on(watch, batches, rank, world_size)
 
-    timetable = timetable_of(recipe)
-    state = new_state(recipe, device)
-    history = _resume(spec, state)
-    watch = Watch(spec, state, timetable, history, device, rank == 0, _report)
+
+def _train_on(watch: Watch, batches: Iterable[ViewBatch], rank: int, world_size: int) -> None:
+    """Trains from where the state stands to the run's end."""
+    recipe, state, timetable = watch.spec.recipe, watch.state, watch.timetable
     # Another run's history, which it may have begun with, is judged once it has steps of its own.
     if ray.train.get_checkpoint() is not None and watch.has_ended():
         return  # interrupted at its very end
     if recipe.training.compile:
         state.objective.compile_backbones()
-    batches = view_stream(recipe, rank, world_size, start_step=state.step)
     reports = train_steps(
-        recipe, state, batches, timetable.progress, timetable.is_boundary, device,
+        recipe, state, batches, timetable.progress, timetable.is_boundary, watch.device,
         model=spread(state.objective, world_size), rank=rank,
     )  # fmt: skip
-    with watch:
+    with watch, closing(reports):
         watch.log_untrained()
         for report in reports:
             if report.metrics and watch.at_boundary(report):
                 break
-    reports.close()  # type: ignore[attr-defined]
 
 
 def _report(metrics: dict[str, Any], folder: Path | None) -> None:
@@ -125,13 +140,12 @@ def _report(metrics: dict[str, Any], folder: Path | None) -> None:
     ray.train.report(metrics, checkpoint=checkpoint)
 
 
-def _resume(spec: RunSpec, state: TrainingState) -> list[Entry]:
+@contextmanager
+def _origin(spec: RunSpec) -> Iterator[Path | None]:
+    """The checkpoint to begin with: the run's own newest, else another run's; none begins anew."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        if spec.start_from is None:
-            return []
-        return load_checkpoint(
-            spec.start_from.checkpoint, state, spec.recipe, spec.start_from.changed
-        )
+        yield None if spec.start_from is None else spec.start_from.checkpoint
+        return
     with checkpoint.as_directory() as folder:
-        return load_checkpoint(Path(folder), state, spec.recipe)
+        yield Path(folder)

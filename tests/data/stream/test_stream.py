@@ -93,7 +93,7 @@ def test_closing_the_stream_ends_what_it_started(recipe: Recipe, processes: int)
     assert len(list(islice(stream, 3))) == 3
     assert len(multiprocessing.active_children()) == processes
     assert isinstance(stream, Iterator)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     gc.collect()
     assert multiprocessing.active_children() == []
 

@@ -11,7 +11,7 @@ most of all, so the images' buffers are used again.
 import math
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from poise.data.stream.reader import Work
 from poise.data.views.cutter import ViewCutter
 
 
-def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Iterator[ViewBatch]:
+def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Generator[ViewBatch]:
     """Cuts batches in order, in ``recipe.data.cut_processes`` and before they are asked for.
 
     Closing the iterator ends the processes. Without any, views are cut when asked: a thread beside

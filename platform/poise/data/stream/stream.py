@@ -11,7 +11,7 @@ by tasks on any node that read and cut (``placement: cluster``; these claim a CP
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ def view_stream(
     world_size: int,
     start_step: int = 0,
     source: Literal["ray", "local"] = "ray",
-) -> Iterator[ViewBatch]:
+) -> Generator[ViewBatch]:
     """This worker's views for every step from ``start_step`` to the end of the run.
 
     What comes is a function of (recipe, step, rank, world size): neither ``source``, nor where
@@ -87,7 +87,7 @@ def _read_by_ray(reader: Reader, steps: range) -> Iterator[Work]:
     yield from map(read_encoded, _iterated(rows))
 
 
-def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Iterator[ViewBatch]:
+def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Generator[ViewBatch]:
     plan = _plan_dataset(
         steps, _MOST_PIECES, block_bytes=1
     )  # every row its own block, cut by its own task
