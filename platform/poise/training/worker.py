@@ -36,7 +36,7 @@ from poise.training.watch import Watch
 
 
 def fit(spec: RunSpec) -> Outcome:
-    """Carries a job out, or finishes what an interrupted one began.
+    """Carries out one run, or finishes what an interrupted one began.
 
     Raises:
         PoiseError: a worker found something wrong that a person can put right.
@@ -105,7 +105,7 @@ def _train(spec: RunSpec) -> None:
         torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
     else:
         torch.cuda.set_device(device)
-    with _origin(spec) as origin:
+    with _first_checkpoint(spec) as origin:
         first_step = 0 if origin is None else int(read_run(origin)["step"])
         stream = view_stream(recipe, rank, world_size, start_step=first_step)
         with closing(Started(stream)) as batches:  # it starts while the model is built
@@ -141,7 +141,7 @@ def _report(metrics: dict[str, Any], folder: Path | None) -> None:
 
 
 @contextmanager
-def _origin(spec: RunSpec) -> Iterator[Path | None]:
+def _first_checkpoint(spec: RunSpec) -> Iterator[Path | None]:
     """The checkpoint to begin with: the run's own newest, else another run's; none begins anew."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
