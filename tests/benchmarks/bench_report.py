@@ -36,7 +36,7 @@ def main() -> None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         study, run, run_ids = store_study()
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        report = write_report(study, run)
+        report = write_report(study, run, None)
         total_s = time.perf_counter() - started_s
         cpu_s = time.process_time() - started_cpu_s
         page_mb = report.page.stat().st_size / 1e6

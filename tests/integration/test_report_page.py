@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from poise.reports.study.page import render_page
-from poise.studies.findings.findings import find
+from poise.studies.findings.findings import Winner, find
 from tests.studies.invented import (
     CENTERING,
     TEMPERATURE,
@@ -60,7 +60,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         baseline={CENTERING: 0.9, TEMPERATURE: 0.04},
     )
     records, histories = invented_trials(space, points=50)
-    findings = find(invented_study(space, "balance"), records, histories, best=records[0])
+    findings = find(
+        invented_study(space, "balance"), records, histories, Winner(records[0].trial.name)
+    )
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render_page(findings), encoding="utf-8")
     return path

@@ -92,9 +92,9 @@ def test_optuna_weighs_two_goals_and_the_first_decides(folder: Path) -> None:
     result = carry_out(folder, "two-goals", trials=2, searcher={"name": "optuna"}, **goals)
     assert [record.trial.name for record in result.records] == ["t01-s0", "t02-s0"]
     if result.best is not None:
-        assert result.best == result.front[0]
+        assert result.best.trial.name == result.report.findings.front[0]
     tags = open_store().search_runs("tags.`poise.key` = 'study:two-goals'")[0].data.tags
-    assert tags["poise.pareto_front"] == ", ".join(each.trial.name for each in result.front)
+    assert tags["poise.pareto_front"] == ", ".join(result.report.findings.front)
 
 
 def test_a_population_hands_weights_on_and_keeps_the_books_of_it(folder: Path) -> None:

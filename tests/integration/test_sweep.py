@@ -146,7 +146,7 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     )
     assert second.start_time < first.end_time, "it was not in MLflow while it waited"
 
-    report = html.unescape(result.report.read_text())
+    report = html.unescape(result.report.page.read_text())
     assert failed.reason in report and trained.outcome in report
     models = list_models(open_store())
     if trained.outcome == "healthy":

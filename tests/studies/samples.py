@@ -1,11 +1,16 @@
 """Small studies with known outcomes."""
 
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import Verdict, VerdictKind
+from poise.studies.findings.answer import answer
+from poise.studies.findings.comparison import compare
+from poise.studies.outcomes import pareto_front
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
@@ -76,6 +81,38 @@ def grid_records() -> list[TrialRecord]:
         settings = {CENTER: center, TEMPERATURE: temperature}
         records += seeded(setting, figures, kind, settings=settings)
     return records
+
+
+def answered(study: Study, records: list[TrialRecord]) -> tuple[str, str]:
+    """What the study says about collapse, and about the best setting."""
+    front = [record.trial.name for record in pareto_front(records, study.space.goals)]
+    return answer(study, records, compare(study, records), front)
+
+
+def swept(
+    parameters: Mapping[str, Any],
+    fails: Callable[[Mapping[str, Any]], bool],
+    trials: int,
+    seeds: int = 1,
+    **changes: Any,
+) -> tuple[Study, list[TrialRecord]]:
+    """A study that drew its settings, a list or a range for each key, and whose fate is known."""
+    generator = random.Random(0)
+    drawn = {
+        key: {"choice": each} if isinstance(each, list) else {"uniform": [*each]}
+        for key, each in parameters.items()
+    }
+    space = make_space(drawn, trials=trials, seeds=[*range(seeds)], **changes)
+    study, records = make_study(), []
+    for setting in range(trials):
+        settings = {
+            key: generator.choice(each) if isinstance(each, list) else generator.uniform(*each)
+            for key, each in parameters.items()
+        }
+        kind = SINGLE if fails(settings) else HEALTHY
+        figures = [(10 if kind is SINGLE else 40) + generator.random() for _ in range(seeds)]
+        records += seeded(setting, figures, kind, settings=settings)
+    return replace(study, space=space, settings=()), records
 
 
 def entropy_history(level: float, steps: int = 100, every: int = 10) -> History:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from poise.studies.analysis.levels import levels_of
-from poise.studies.findings.answer import answer
 from poise.studies.findings.comparison import compare
 from poise.studies.labels import describe, plain
 from tests.studies.builders import make_space, make_study
-from tests.studies.samples import seeded
+from tests.studies.samples import answered, seeded
 
 MOMENTUM = "objective.teacher_momentum"
 
@@ -54,6 +53,6 @@ def test_settings_that_differ_in_their_last_digit_differ_in_every_label() -> Non
     assert levels_of(space, MOMENTUM, records).labels == expected
     comparison = compare(make_study(space), records)
     assert [row.label for row in comparison.rows] == [f"teacher_momentum={v}" for v in expected]
-    _, best = answer(comparison, None)
-    assert "teacher_momentum=1 has the best" in best
-    assert "the second, teacher_momentum=0.99999, is" in best
+    _, best = answered(make_study(space), records)
+    assert best.startswith("Best: setting t04 (teacher_momentum=1), k-NN 23.2 %")
+    assert "The second, setting t03 (teacher_momentum=0.99999), is" in best

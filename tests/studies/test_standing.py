@@ -12,14 +12,14 @@ from poise.reports.study.markdown import render_markdown
 from poise.reports.study.page import render_page
 from poise.studies.analysis.cost import cost
 from poise.studies.clock import CLOCK_FILE
-from poise.studies.findings.answer import answer
+from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
 from poise.studies.findings.findings import find
 from poise.studies.records import TrialRecord
 from poise.studies.standing import as_they_stand, resume_words, standing
 from poise.studies.study import Study
 from tests.studies.builders import TEMPERATURE, make_space, make_study
-from tests.studies.samples import SINGLE, seeded, trial_record
+from tests.studies.samples import SINGLE, answered, seeded, trial_record
 
 VALUES = [0.04, 0.05, 0.06, 0.07]
 
@@ -55,8 +55,8 @@ def test_of_a_study_that_runs_nothing_was_interrupted_and_nobody_is_told_to_go_o
     assert running.sentence == (
         "The study is running: 2 of 8 trials have ended; 1 is running and 5 have not begun."
     )
-    notes = compare(study(), records, is_running=True).notes
-    assert any(note.startswith("1 of 8 trials is running (t02-s0): means") for note in notes)
+    notes = notes_on(study(), records, compare(study(), records, is_running=True))
+    assert "1 of 8 trials is running (t02-s0). Means and differences use the other trials." in notes
     assert records[-1].outcome == "running"
     (*_, found) = as_they_stand(records, is_running=False)
     assert (found.state, found.outcome) == ("interrupted", "interrupted")
@@ -100,32 +100,30 @@ def test_a_report_of_an_unfinished_study_begins_with_that(render: Any) -> None:
     text = render(find(study(), [trial_record(0, 0, 20.0)], {}))
     place = text.index("7 have not begun")
     assert "poise ablate --resume s" in text[place : place + 120]
-    assert place < text.index("Of the settings that stayed healthy so far")
+    assert place < text.index("Best so far: setting t01")
 
 
 def told(records: list[TrialRecord]) -> tuple[str, str]:
-    return answer(compare(study(), records), None)
+    return answered(study(), records)
 
 
 def test_what_has_not_happened_yet_is_no_result() -> None:
     _, best = told([trial_record(0, 0, 20.0), interrupted(0, 1)])
-    assert best.startswith("Of the settings that stayed healthy so far, teacher_temp=0.04 has")
+    assert best.startswith("Best so far: setting t01 (teacher_temp=0.04), the baseline, k-NN 20.0")
     _, best = told([interrupted(0, 0)])
     assert best == "So no setting can be recommended yet."
     collapse, best = told([trial_record(0, 0, 20.0, SINGLE)])
-    assert best == "No setting has been healthy so far, and the study is not over."
-    assert collapse.endswith("; of 3 settings nothing is known yet.")
+    assert best == "No setting is healthy in all its seeds yet, so none is recommended."
+    assert collapse == "So far, every trial collapsed to a single prototype: 1 of 1."
     collapse, _ = told([trial_record(0, 0, 20.0, SINGLE), trial_record(1, 0, 20.0)])
-    assert "; the other judged setting in none; of 2 settings nothing is known" in collapse
+    assert collapse.startswith("So far, every trial with teacher_temp = 0.04 collapsed")
 
 
 def test_failures_are_told_from_interruptions() -> None:
     failed = trial_record(0, 1, None, None, state="failed")
-    notes = compare(study(), [trial_record(0, 0, 20.0), failed, interrupted(1, 0)]).notes
-    assert any(
-        note.startswith("1 of 8 trials failed (t01-s1) and 1 was interrupted (t02-s0): means")
-        for note in notes
-    )
+    records = [trial_record(0, 0, 20.0), failed, interrupted(1, 0)]
+    told = " ".join(notes_on(study(), records, compare(study(), records)))
+    assert "1 of 8 trials failed (t01-s1) and 1 was interrupted (t02-s0). Means and" in told
 
 
 def test_all_trials_of_the_study_are_planned_not_only_those_that_began() -> None:

@@ -1,10 +1,11 @@
-"""A study's trials side by side, for people.
+"""Pages that say what was found: one study today.
 
-In: a study's records and its runs. Out: the report's files in the study's folder and in its MLflow
-run. Next: a person.
+In: findings, or a study and its run in MLflow. Out: the report's files, and rows for the terminal.
+Next: a person. Loads without Ray.
 """
 
 from poise.reports.study.files import Report, report_study, write_report
 from poise.reports.study.terminal_table import comparison_table
+from poise.studies.findings.findings import Winner
 
-__all__ = ["Report", "comparison_table", "report_study", "write_report"]
+__all__ = ["Report", "Winner", "comparison_table", "report_study", "write_report"]

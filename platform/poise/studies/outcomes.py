@@ -14,11 +14,12 @@ from poise.diagnostics.judge import VerdictKind
 from poise.studies.estimates import Share, is_figure, share_interval
 from poise.studies.records import TrialRecord
 
-_WORST_FIRST = (
-    *(kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)),
-    VerdictKind.UNDECIDED,
-    VerdictKind.HEALTHY,
+FAILURES = tuple(
+    kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
 )
+"""The verdicts of a trial that collapsed, got stuck or diverged; the worst first."""
+
+_WORST_FIRST = (*FAILURES, VerdictKind.UNDECIDED, VerdictKind.HEALTHY)
 
 
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:

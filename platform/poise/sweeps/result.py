@@ -1,6 +1,7 @@
-"""What became of a study that ended by itself, and what to do next.
+"""The result of a study that ended by itself, and what a person may do next.
 
-In: its records. Out: a ``StudyResult``. Next: the command line, which prints it.
+In: a study, its records and its report. Out: a ``StudyResult``. Next: the command line, which
+prints it and computes nothing again.
 """
 
 import os
@@ -9,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.studies.outcomes import pareto_front
+from poise.reports import Report
 from poise.studies.records import TrialRecord
 from poise.studies.standing import resume_words
 from poise.studies.study import Study, count_trials
@@ -23,12 +24,12 @@ class StudyResult:
     study: Study
     records: tuple[TrialRecord, ...]
     best: TrialRecord | None
-    """Of the healthy trials that trained to their end; none where there is none."""
+    """The healthy trial with the best first metric that trained to its end; none without one."""
 
     registered: str | None
-    """``models:/name/version`` of the best."""
+    """``models:/name/version`` of the best trial's backbone."""
 
-    report: Path
+    report: Report
     store_uri: str
     link: Link
     lacks: str = ""
@@ -41,13 +42,8 @@ class StudyResult:
         return count_trials(self.study) - ended
 
     @property
-    def front(self) -> list[TrialRecord]:
-        """Trials that no other beats in every metric; of one metric, the best."""
-        return pareto_front(self.records, self.study.space.goals)
-
-    @property
     def next_commands(self) -> list[str]:
-        """What a person may want to do now."""
+        """Commands that a person may want to run now."""
         commands = [self.link.command] if self.link.command else []
         if self.registered is not None:
             name = self.registered.removeprefix("models:/")

@@ -19,12 +19,12 @@ from poise.cluster.connection import start_ray
 from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
-from poise.reports import write_report
+from poise.reports import Winner, write_report
 from poise.runs.outcome import Finished, register_finished
 from poise.runs.progress import ProgressDisplay
 from poise.runs.session import opened_store
 from poise.studies.clock import Clock
-from poise.studies.outcomes import best_of, pareto_front
+from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
 from poise.studies.standing import as_they_stand, keep_conclusion
 from poise.studies.study import Study, count_trials
@@ -140,18 +140,17 @@ def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
     records = as_they_stand(study.records(), is_running=False)
     best = best_of(records, *study.space.goal)
     registered = _register(study, run, best) if best is not None else None
-    front = pareto_front(records, study.space.goals)
+    report = write_report(study, run, Winner(best.trial.name, registered) if best else None)
     tags = {
         "poise.best_trial": best.trial.name if best else "none is healthy",
         "poise.registered": registered or "nothing",
-        "poise.pareto_front": ", ".join(record.trial.name for record in front),
+        "poise.pareto_front": ", ".join(report.findings.front),
     }
     set_tags(run, tags)
-    report = write_report(study, run)
     keep_conclusion(study, records)  # last: a study that is killed before is concluded anew
     link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
-        study, tuple(records), best, registered, report.page, redacted(run.store.uri), link, lacks
+        study, tuple(records), best, registered, report, redacted(run.store.uri), link, lacks
     )
 
 

@@ -13,7 +13,7 @@ from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
 from poise.reports.study.page import render_page
 from poise.studies.analysis.curves import COURSE
-from poise.studies.findings.findings import Findings, find
+from poise.studies.findings.findings import Findings, Winner, find
 from poise.studies.number_format import shown, signed
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 def found(study: Study | None = None, points: int = 20) -> Findings:
     study = study or invented_study(invented_space(baseline=BASELINE))
     records, histories = invented_trials(study.space, points)
-    return find(study, records, histories, best=records[0], registered="models:/tiny/1")
+    return find(study, records, histories, Winner(records[0].trial.name, "models:/tiny/1"))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_names_may_hold_anything_and_stay_text() -> None:
     records[0] = replace(records[0], state="failed", verdict=None, reason=NASTY)
     plain, nasty = (
         Page(render_page(found(points=5))),
-        Page(render_page(find(study, records, histories, registered=NASTY))),
+        Page(render_page(find(study, records, histories, Winner(NASTY, NASTY)))),
     )
     assert not nasty.all("img")
     assert len(nasty.all("script")) == len(plain.all("script"))

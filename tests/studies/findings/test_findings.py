@@ -13,7 +13,7 @@ from poise.reports.study.csv_table import render_csv
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.page import render_page
 from poise.studies.analysis.curves import Training, bands_of, curves_of, points_per_curve
-from poise.studies.findings.findings import Findings, find
+from poise.studies.findings.findings import Findings, RunFacts, Winner, find
 from poise.studies.records import Change
 from tests.studies.builders import TEMPERATURE, make_space, make_study
 from tests.studies.samples import (
@@ -41,9 +41,12 @@ def findings() -> Findings:
     environment = {"python": "3.11.9", "packages": {"torch": "2.9"}, "host": "secret"}
     study = grid_study(question="Is each enough?", published="No.")
     return find(
-        study, records, histories, best=records[2], registered="models:/m/1",
-        tags={"poise.dataset_fingerprint": "abc"}, environment=environment,
-    )  # fmt: skip
+        study,
+        records,
+        histories,
+        Winner("t01-s2", "models:/m/1"),
+        RunFacts({"poise.dataset_fingerprint": "abc"}, environment),
+    )
 
 
 def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None:
@@ -54,12 +57,12 @@ def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None
     assert [row.label for row in found.comparison.rows] == [
         "the baseline", "teacher_temp=0.2", "center_momentum=1",
     ]  # fmt: skip
-    assert "The baseline has center_momentum=0.9, teacher_temp=0.04." in found.comparison.notes
+    assert "The baseline has center_momentum=0.9, teacher_temp=0.04." in found.notes
     assert found.phase is None
     assert [dose.held for dose in found.doses] == [("teacher_temp",), ("center_momentum",)]
     collapse, best = found.answer
-    assert "with teacher_temp=0.2 in 3 of 3 seeds" in collapse
-    assert "the baseline has the best k-NN: 28.0 %" in best and "it is the baseline" not in best
+    assert collapse.startswith("Without sharpening (teacher_temp = 0.2), training collapsed to a")
+    assert best.startswith("Best: setting t01 (the baseline), k-NN 28.0 %")
     for told in (render_markdown(found), render_page(found)):
         assert "as in the baseline" in told.lower() and "Phase diagram" not in told
         assert "the baseline (baseline)" not in told
@@ -133,14 +136,14 @@ def test_500_trials_are_looked_at_in_full() -> None:
 
 def test_an_empty_study_still_has_a_report() -> None:
     found = find(make_study(), [], {})
-    assert "No trial has come far enough" in render_markdown(found)
+    assert "No trial has begun." in render_markdown(found)
     assert render_csv(found) == "trial\n"
 
 
 def test_the_markdown_tells_the_answer_before_anything_else(findings: Findings) -> None:
     text = render_markdown(findings)
     places = [text.index(word) for word in (
-        "**Asked.** Is each enough?", "**Answer.** Training collapsed", "**Published.** No.",
+        "**Asked.** Is each enough?", "**Answer.** Every trial without", "**Published.** No.",
         "## Settings compared", "## Phase diagram", "## Over time", "## Dose–response",
         "## Trials", "## Cost", "## Again",
     )]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.page import render_page
-from poise.studies.findings.findings import find
+from poise.studies.findings.findings import RunFacts, find
 from poise.studies.findings.reproduction import UsedDataset, reproduction
 from poise.sweeps.planning import read_study
 from tests.studies.builders import TEMPERATURE, make_space, make_study, watched_recipe
@@ -62,7 +62,7 @@ def test_every_set_that_figures_depend_on_is_told_with_its_fingerprint() -> None
     recipe = watched_recipe(evaluation__bank="data/bank")
     study = replace(make_study(), recipe=recipe)
     tags = {"poise.dataset_fingerprint": "1d", "poise.queries_fingerprint": "2d"}
-    found = find(study, [trial_record(0, 0, 20.0)], {}, tags=tags)
+    found = find(study, [trial_record(0, 0, 20.0)], {}, run=RunFacts(tags))
     assert found.reproduction.datasets == (
         UsedDataset("dataset", "nowhere", "1d"),
         UsedDataset("queries", "nowhere", "2d"),
@@ -77,7 +77,7 @@ def test_every_set_that_figures_depend_on_is_told_with_its_fingerprint() -> None
 @pytest.mark.parametrize(("dirty", "words"), [("true", "with"), ("false", "without")])
 def test_the_commit_is_told_and_whether_files_differed_from_it(dirty: str, words: str) -> None:
     tags = {"mlflow.source.git.commit": "40c53", "poise.git_dirty": dirty}
-    found = find(make_study(), [trial_record(0, 0, 20.0)], {}, tags=tags)
+    found = find(make_study(), [trial_record(0, 0, 20.0)], {}, run=RunFacts(tags))
     assert f"- commit `40c53`, {words} changes to its files\n" in render_markdown(found)
     assert f"<code>40c53</code>, {words} changes to its files</dd>" in render_page(found)
     unknown = find(make_study(), [trial_record(0, 0, 20.0)], {})

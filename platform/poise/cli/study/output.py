@@ -138,15 +138,15 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 def print_result(result: StudyResult) -> None:
     """The comparison of a study's trials, what was registered, and where everything is."""
     from poise.reports import comparison_table
-    from poise.studies.findings.comparison import compare
     from poise.studies.number_format import bare
 
-    comparison = compare(result.study, result.records)
+    findings = result.report.findings
+    comparison = findings.comparison
     if result.records:
         print()
         print_table(*comparison_table(comparison))
         print()
-    for note in comparison.notes:
+    for note in findings.notes:
         print(note)
     for record in result.records:
         if record.state == "failed":
@@ -158,12 +158,12 @@ def print_result(result: StudyResult) -> None:
         value = bare(result.best.metrics[metric], comparison.decimals)
         print(f"best       {result.best.trial.name}, {metric} {value}{_loss(result, comparison)}")
         print(f"registered {result.registered}")
-    if len(result.study.space.goals) > 1 and result.front:
-        print(f"front      {', '.join(record.trial.name for record in result.front)}")
+    if len(result.study.space.goals) > 1 and findings.front:
+        print(f"front      {', '.join(findings.front)}")
     if result.num_waiting:
         why = f": {result.lacks} leaves no room" if result.lacks else ""
         print(f"left       {result.num_waiting} trials wait{why}")
-    print(f"report     {result.report}")
+    print(f"report     {result.report.page}")
     print(f"mlflow     {result.store_uri}")
     print(f"charts     {result.link.url}")
     print("next:")

@@ -1,7 +1,7 @@
-"""The report's files, made of what is stored alone: any process can make them, at any time.
+"""The files of a study's report. Any process can write them at any time, from what is stored.
 
-In: a study and its run in MLflow. Out: ``report.html`` and its twins in the study's folder and in
-its run. Next: a person.
+In: a study and its run in MLflow. Out: ``report.html``, ``report.md`` and ``report.csv``, in the
+study's folder and among the artifacts of its run. Next: a person.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from poise.reports.study.csv_table import render_csv
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.page import render_page
 from poise.studies.analysis.curves import LABELS
-from poise.studies.findings.findings import Findings, find
+from poise.studies.findings.findings import Findings, RunFacts, Winner, find
 from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
 from poise.studies.standing import as_they_stand
@@ -35,26 +35,52 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What a study found, and the page that tells it."""
+    """What a study found, and the files that say it."""
 
     findings: Findings
     files: tuple[Path, ...]
-    """The page and its twins."""
+    """The page first, then the same in Markdown and as CSV."""
 
     @property
     def page(self) -> Path:
-        """The one to read."""
+        """The HTML page."""
         return self.files[0]
 
 
-def write_report(study: Study, run: Run) -> Report:
-    """Looks at everything that a study has stored, writes the files and logs them to its run.
+def write_report(study: Study, run: Run, winner: Winner | None) -> Report:
+    """Reads everything that a study has stored, writes the files and logs them to its run.
 
     Args:
         study: finished, running or interrupted.
-        run: its own, in MLflow.
+        run: the study's run in MLflow.
+        winner: the best healthy trial; none where there is none.
     """
-    findings = find_stored(study, run)
+    tags, is_running = read_tags(run), is_carried_out(run)
+    records = as_they_stand(study.records(), is_running)
+    facts = RunFacts(tags, read_json_file(run, "environment.json"), is_running)
+    findings = find(study, records, _histories(run, records), winner, facts)
+    return Report(findings, _write(study, run, findings))
+
+
+def report_study(name: str) -> Report:
+    """Writes the report of a stored study as it stands, finished or not.
+
+    Raises:
+        PoiseError: no study has this name, or it has not begun.
+    """
+    study = stored_study(name, "report")
+    store = open_store()
+    run = find_study_run(store, study.name, study.folder)
+    if run is None:
+        raise PoiseError(
+            f"report {name}: MLflow at {redacted(store.uri)} has no run of this study; begin it "
+            f"with `poise {study.command} --resume {name}`, or set MLFLOW_TRACKING_URI to the "
+            "store that has it"
+        )
+    return write_report(study, run, _stored_winner(study, read_tags(run)))
+
+
+def _write(study: Study, run: Run, findings: Findings) -> tuple[Path, ...]:
     content = {
         REPORT_FILE: render_page(findings),
         "report.md": render_markdown(findings),
@@ -64,53 +90,19 @@ def write_report(study: Study, run: Run) -> Report:
     for path, text in zip(files, content.values(), strict=True):
         path.write_text(text, encoding="utf-8")
     log_files(run, files)
-    return Report(findings, files)
+    return files
 
 
-def find_stored(study: Study, run: Run) -> Findings:
-    """What a study found, of its records and its run."""
-    is_running, tags = is_carried_out(run), read_tags(run)
-    records = as_they_stand(study.records(), is_running)
+def _stored_winner(study: Study, tags: Mapping[str, str]) -> Winner | None:
+    """The trial that was registered, even if a later trial is better; else the best trial."""
     registered = tags.get("poise.registered", "")
-    return find(
-        study,
-        records,
-        _histories(run, records),
-        best=_best(study, records, tags),
-        registered=registered if registered.startswith("models:/") else None,
-        tags=tags,
-        environment=read_json_file(run, "environment.json"),
-        is_running=is_running,
-    )
-
-
-def _best(
-    study: Study, records: Sequence[TrialRecord], tags: Mapping[str, str]
-) -> TrialRecord | None:
-    """The trial that was registered, though another may be better since; else the best."""
-    if tags.get("poise.registered", "").startswith("models:/"):
-        return next((r for r in records if r.trial.name == tags.get("poise.best_trial")), None)
-    return best_of(records, *study.space.goal)
+    if registered.startswith("models:/"):
+        return Winner(tags["poise.best_trial"], registered)
+    best = best_of(study.records(), *study.space.goal)
+    return Winner(best.trial.name) if best else None
 
 
 def _histories(run: Run, records: Sequence[TrialRecord]) -> dict[str, History]:
     run_ids = {record.trial.name: record.run_id for record in records if record.run_id is not None}
     found = read_histories(run.store, list(run_ids.values()), LABELS)
     return {trial: found[run_id] for trial, run_id in run_ids.items()}
-
-
-def report_study(name: str) -> Report:
-    """Writes the report of a study as it stands, finished or not.
-
-    Raises:
-        PoiseError: there is no such study, or it has not begun.
-    """
-    study = stored_study(name, "report")
-    store = open_store()
-    run = find_study_run(store, study.name, study.folder)
-    if run is None:
-        raise PoiseError(
-            f"report {name}: MLflow at {redacted(store.uri)} has no run of it; begin it with "
-            f"`poise {study.command} --resume {name}`, or name the store that has it"
-        )
-    return write_report(study, run)

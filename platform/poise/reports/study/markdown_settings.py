@@ -39,7 +39,7 @@ def comparison(findings: Findings) -> Iterator[str]:
         (_setting(findings, row, others) for row in found.rows),
     )
     yield from (HOW_SURE, "")
-    for note in found.notes:
+    for note in findings.notes:
         yield f"- {inline(note)}"
     yield ""
     if findings.advice:

@@ -1,6 +1,7 @@
-"""What the table's numbers do not prove, in sentences.
+"""Notes that say how far the comparison of settings can be trusted.
 
-In: a study, its records and its table. Out: notes. Next: under the table, wherever it is shown.
+In: a study, its records and their comparison. Out: notes, each of one or a few sentences. Next:
+``poise.studies.findings.findings``; they stand under every table of settings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,78 +15,77 @@ from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
 _MOST_NAMED = 5
-"""Trials in one sentence."""
+"""Trials that one note names."""
 
 
 def notes_on(
     study: Study, records: Sequence[TrialRecord], comparison: Comparison
 ) -> tuple[str, ...]:
-    """All that apply."""
+    """Every note that applies."""
     return (
-        *_on_baseline(comparison),
-        *_on_seeds(study, comparison),
+        *_on_baseline(study, comparison),
+        *_on_seeds(comparison),
         *_on_choices(comparison),
-        *_on_trials(records, comparison.standing.planned),
+        *_on_stopped(records),
+        *_on_unended(records, comparison.standing.planned),
         *_on_missing(records, comparison.metric),
         *_on_durations(records, comparison.metric),
         *_on_changes(records),
-        *_on_figures(comparison),
+        *_on_collapsed_best(comparison),
+        *_on_untrained(comparison),
     )
 
 
-def _on_baseline(comparison: Comparison) -> Iterator[str]:
-    """What it is, where no label of a setting tells."""
+def _on_baseline(study: Study, comparison: Comparison) -> Iterator[str]:
+    """The baseline's values, where no label has them, or that it has not run."""
     baseline = comparison.baseline
     if baseline is not None and not baseline.mark:
         yield f"The baseline has {describe(baseline.settings)}."
+    if study.command == "ablate" and baseline is None:
+        yield "The baseline has not run yet, so there are no differences to it."
 
 
-def _on_seeds(study: Study, comparison: Comparison) -> Iterator[str]:
+def _on_seeds(comparison: Comparison) -> Iterator[str]:
     measured = [row.mean.n for row in comparison.rows]
     shared = [row.difference.n for row in comparison.rows if row.difference is not None]
     for counts, what in (
-        (measured, "settings have a figure of"),
-        (shared, "differences to the baseline are of"),
+        (measured, "settings have figures"),
+        (shared, "differences to the baseline are"),
     ):
         if min(counts, default=PROOF_NEEDS_SEEDS) < PROOF_NEEDS_SEEDS:
             which = "All" if max(counts) < PROOF_NEEDS_SEEDS else "Some"
             yield (
-                f"{which} {what} fewer than {PROOF_NEEDS_SEEDS} seeds: these are what happened and "
-                "prove nothing."
+                f"{which} {what} from fewer than {PROOF_NEEDS_SEEDS} seeds: treat these as "
+                "anecdotes, not as evidence."
             )
             break
-    if study.command == "ablate" and comparison.baseline is None:
-        yield "The baseline has not run: there is nothing to hold the settings against."
 
 
 def _on_choices(comparison: Comparison) -> Iterator[str]:
-    """Trials that are there, or are left, because of their figures."""
+    """Trials that ran, or went on, because of their figures."""
     if comparison.untested and comparison.baseline is not None:
-        yield f"Differences have no p-value: {comparison.untested}."
+        yield f"Differences have no p-value, because {comparison.untested}."
     survivors = sum(row.mean.n > 0 and row.cut_off > 0 for row in comparison.rows)
     if survivors:
         yield (
-            f"In {survivors} of {len(comparison.rows)} settings the mean is the mean of the "
-            "survivors, the seeds that the scheduler kept because they were better: all seeds "
-            "together would do worse."
+            f"In {survivors} of {len(comparison.rows)} settings the scheduler stopped some seeds "
+            "and kept the better ones. The means are of the kept seeds, so they are too good."
         )
 
 
-def _on_trials(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
+def _on_stopped(records: Sequence[TrialRecord]) -> Iterator[str]:
     early = sum(map(was_cut_off, records))
     if early:
         yield (
-            f"{early} of {len(records)} trials were stopped before their end without being "
-            "condemned: their figures are of fewer steps and are in no mean, and whether they "
-            "would have stayed healthy is open. Nor are they in the counts of what failed, which "
-            "thereby come out too high to estimate a chance and have no interval."
+            f"{early} of {len(records)} trials were stopped early with nothing wrong. Their "
+            "figures come from fewer steps, so they are in no mean. They are not in the counts "
+            "of failures either: so these counts are too high, and they have no interval."
         )
-    yield from _on_unended(records, planned)
 
 
 def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
     """Trials that have no figure, or none yet."""
-    told: list[str] = []
+    parts: list[str] = []
     for state, one, many in (
         ("failed", "failed", "failed"),
         ("running", "is running", "are running"),
@@ -93,44 +93,46 @@ def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
     ):
         trials = [record.trial.name for record in records if record.state == state]
         if trials:
-            of = "" if told else f" of {planned} trials"
-            told.append(f"{len(trials)}{of} {one if len(trials) == 1 else many} ({_named(trials)})")
-    if told:
-        is_running = any(record.state == "running" for record in records)
-        rest = (
-            "means and differences are of the other seeds"
-            if any(map(is_complete, records))
-            else f"none {'can be compared yet' if is_running else 'is left to compare'}"
-        )
-        yield f"{' and '.join(told)}: {rest}."
+            of = "" if parts else f" of {planned} trials"
+            did = one if len(trials) == 1 else many
+            parts.append(f"{len(trials)}{of} {did} ({_names(trials)})")
+    if not parts:
+        return
+    is_running = any(record.state == "running" for record in records)
+    rest = "Nothing can be compared yet." if is_running else "Nothing is left to compare."
+    if any(map(is_complete, records)):
+        rest = "Means and differences use the other trials."
+    yield f"{' and '.join(parts)}. {rest}"
 
 
 def _on_missing(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Trials that count among the verdicts and in no mean."""
+    """Trials that have a verdict and no figure."""
     complete = [record for record in records if is_complete(record)]
     missing = [record.trial.name for record in complete if figure(record, metric) is None]
     if missing:
+        one = len(missing) == 1
         yield (
-            f"{len(missing)} of {len(complete)} trials that ended have no {metric_name(metric)} "
-            f"({_named(missing)}): they are in no mean."
+            f"{len(missing)} of {len(complete)} trials that ended {'has' if one else 'have'} no "
+            f"{metric_name(metric)} ({_names(missing)}), so {'it is' if one else 'they are'} in "
+            "no mean."
         )
 
 
 def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Trials that are in the means although they trained for less than the others."""
-    shorter = [
-        record
-        for record in records
-        if is_condemned(record)
+    """Trials that are in a mean although they trained for fewer steps than the others."""
+    shorter = sum(
+        is_condemned(record)
         and figure(record, metric) is not None
         and (record.state == "stopped" or record.step < record.total_steps)
-    ]
+        for record in records
+    )
     if shorter:
-        one = len(shorter) == 1
+        who = "1 trial that collapsed or failed" if shorter == 1 else (
+            f"{shorter} trials that collapsed or failed"
+        )  # fmt: skip
         yield (
-            f"Figures of {len(shorter)} {'trial is' if one else 'trials are'} of fewer steps than "
-            f"planned: {'it was' if one else 'they were'} condemned and ended early; differences "
-            f"to {'it' if one else 'them'} measure time as well as setting."
+            f"{who} ended early, with fewer steps than planned. A difference to such a trial "
+            "measures training time as well as the setting."
         )
 
 
@@ -138,29 +140,33 @@ def _on_changes(records: Sequence[TrialRecord]) -> Iterator[str]:
     changed = sum(bool(record.changes) for record in records)
     if changed:
         yield (
-            "Settings are those that each trial began with: scheduler pbt exchanged weights and "
-            f"settings of {changed} of {len(records)} trials on the way."
+            f"Scheduler pbt exchanged weights and settings in {changed} of {len(records)} trials. "
+            "Each trial is listed with the settings that it began with."
         )
 
 
-def _on_figures(comparison: Comparison) -> Iterator[str]:
-    """What would mislead whoever reads the metric alone."""
+def _on_collapsed_best(comparison: Comparison) -> Iterator[str]:
+    """The setting with the best figure, where it failed: the metric alone would mislead."""
     healthy, metric = comparison.healthy, comparison.metric
     condemned = [row for row in comparison.rows if row.condemned.count]
     best = next(iter(ranked([*healthy[:1], *condemned], comparison.mode)), None)
     if healthy and best is not None and best is not healthy[0]:
         yield (
-            f"{best.label} has the best {metric_name(metric)} of all "
-            f"({shown(best.mean.value, comparison.decimals)}{unit(metric)}) although it "
-            f"{comparison.failed}: this metric alone does not show it."
+            f"{best.called[0].upper()}{best.called[1:]} has the best {metric_name(metric)} of all, "
+            f"{shown(best.mean.value, comparison.decimals)}{unit(metric)}, although it "
+            f"{comparison.failed}. Do not choose by this metric alone."
         )
+
+
+def _on_untrained(comparison: Comparison) -> Iterator[str]:
     if comparison.untrained:
         ends = (min(comparison.untrained), max(comparison.untrained))
         figures = dict.fromkeys(shown(end, comparison.decimals) for end in ends)
-        of = ", by setting" if len(figures) > 1 else ""
-        yield f"Before training, {metric_name(metric)} is {' to '.join(figures)}{unit(metric)}{of}."
+        by = ", depending on the setting" if len(figures) > 1 else ""
+        name = metric_name(comparison.metric)
+        yield f"Before training, {name} is {' to '.join(figures)}{unit(comparison.metric)}{by}."
 
 
-def _named(trials: Sequence[str]) -> str:
+def _names(trials: Sequence[str]) -> str:
     more = ", …" if len(trials) > _MOST_NAMED else ""
     return f"{', '.join(trials[:_MOST_NAMED])}{more}"

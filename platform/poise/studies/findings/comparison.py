@@ -10,7 +10,6 @@ from statistics import median
 
 from poise.config.wording import named
 from poise.studies.estimates import Difference, holm, mean_interval, paired_difference
-from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.labels import setting_label
 from poise.studies.outcomes import (
@@ -37,29 +36,27 @@ def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = Fal
     by_setting: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
         by_setting.setdefault(record.trial.setting, []).append(record)
-    untested = _untested(study)
+    untested = why_untested(study)
     rows = _with_differences([_row(study, trials) for trials in by_setting.values()], not untested)
-    comparison = Comparison(
+    return Comparison(
         *study.space.goal,
         names=named(study.space.parameters),
         rows=tuple(rows),
         standing=standing(study, records, is_running),
         condemned_as=condemned_as(records),
         untested=untested,
-        notes=(),
     )
-    return replace(comparison, notes=notes_on(study, records, comparison))
 
 
-def _untested(study: Study) -> str:
-    """A test takes trials for chosen before their figures were known; why these were not."""
+def why_untested(study: Study) -> str:
+    """Why differences have no p-value: figures decided which trials ran. Empty where they have."""
     scheduler, searcher = study.space.scheduler, study.space.searcher
     if scheduler.changes_settings:
-        return f"scheduler {scheduler.name} let trials go on from those with better figures"
+        return f"scheduler {scheduler.name} copied trials with better figures"
     if scheduler.stops_trials:
-        return f"scheduler {scheduler.name} chose by these figures which trials are left"
+        return f"scheduler {scheduler.name} used these figures to stop trials"
     if study.decides_as_it_goes:
-        return f"searcher {searcher.name} chose by these figures what was tried"
+        return f"searcher {searcher.name} used these figures to choose settings"
     return ""
 
 

@@ -5,7 +5,7 @@ Next: ``poise.reports``, which tells it as a page, as Markdown and as a table.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from poise.config.wording import NAMES
@@ -22,14 +22,14 @@ from poise.studies.analysis.curves import (
 )
 from poise.studies.analysis.dose_response import DoseResponse, dose_responses
 from poise.studies.analysis.label_free_choice import Selection, select
-from poise.studies.analysis.levels import by_importance
 from poise.studies.analysis.phase_diagram import PhaseDiagram, phase_diagram
 from poise.studies.findings.answer import answer
+from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
 from poise.studies.findings.reproduction import Reproduction, reproduction
 from poise.studies.findings.table import Comparison
 from poise.studies.labels import setting_label
-from poise.studies.outcomes import trained_metrics
+from poise.studies.outcomes import pareto_front, trained_metrics
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
@@ -84,13 +84,21 @@ class Findings:
     """What the paper found; empty where nothing is known."""
 
     answer: tuple[str, ...]
-    """Two sentences, made of the numbers."""
+    """Two short paragraphs: what explains the collapses, and which setting is best."""
 
     best: str | None
     """The healthy trial that was registered, or would be; none where there is none."""
 
     registered: str | None
+    """``models:/name/version`` of the best trial; none where nothing was registered."""
+
+    front: tuple[str, ...]
+    """The healthy trials that no other beats in every metric, the best of the first one first."""
+
     comparison: Comparison
+    notes: tuple[str, ...]
+    """Sentences that say how far the comparison can be trusted."""
+
     phase: PhaseDiagram | None
     """None where nothing varies, or one setting at a time: then no two are crossed."""
 
@@ -108,58 +116,76 @@ class Findings:
     """Words for the metrics of curves, such as ``KL(teacher‖student) / ln K``."""
 
 
+@dataclass(frozen=True)
+class Winner:
+    """The best healthy trial of a study."""
+
+    trial: str
+    """Its name, such as ``t03-s1``."""
+
+    registered: str | None = None
+    """``models:/name/version`` of its backbone; none where it was not registered."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a study's run in MLflow knows of where it was carried out."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """The content of ``environment.json``, as ``describe_environment`` writes it."""
+
+    is_running: bool = False
+    """Whether a process is at work on the study."""
+
+
+_NOTHING_KNOWN = RunFacts()
+
+
 def find(
     study: Study,
     records: Sequence[TrialRecord],
     histories: Mapping[str, History],
-    *,
-    best: TrialRecord | None = None,
-    registered: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    environment: Mapping[str, Any] | None = None,
-    is_running: bool = False,
+    winner: Winner | None = None,
+    run: RunFacts = _NOTHING_KNOWN,
 ) -> Findings:
-    """Looks at a study from every side.
+    """Everything that a study found.
 
     Args:
-        study: that asked.
-        records: of its trials, in any state.
-        histories: of their metrics, by the trial's name.
-        best: the trial that was registered, or would be.
-        registered: ``models:/name/version`` of it.
-        tags: of its run.
-        environment: as ``describe_environment`` has it.
-        is_running: whether a process is at work on the study.
+        study: the study.
+        records: its trials, in any state.
+        histories: the metrics of each trial over its steps, by the trial's name.
+        winner: the best healthy trial; none where there is none.
+        run: what the study's run in MLflow knows.
     """
-    comparison = compare(study, records, is_running)
+    comparison = compare(study, records, run.is_running)
     held = study.held_baseline
+    front = _front(study, records)
     doses = dose_responses(study.space, records, held)
     return Findings(
         study=study.name,
         question=study.space.question,
         published=study.space.published,
-        answer=answer(comparison, None if held else _decisive(study, records, doses)),
-        best=best.trial.name if best else None,
-        registered=registered,
+        answer=answer(study, records, comparison, front),
+        best=winner.trial if winner else None,
+        registered=winner.registered if winner else None,
+        front=front,
         comparison=comparison,
+        notes=notes_on(study, records, comparison),
         phase=None if held else phase_diagram(study.space, records),
         settings=_settings(comparison, records, histories),
         doses=tuple(doses),
         trials=_trials(study, records, histories),
         selection=select(study.space, records),
         cost=cost(study, records),
-        reproduction=reproduction(study, records, tags or {}, environment or {}),
+        reproduction=reproduction(study, records, run.tags, run.environment),
         advice=_advice(study, records),
         labels={**NAMES, **LABELS},
     )
 
 
-def _decisive(
-    study: Study, records: Sequence[TrialRecord], doses: Sequence[DoseResponse]
-) -> DoseResponse | None:
-    """Of the setting that matters most."""
-    ranked = [key for key, _ in by_importance(study.space, records)]
-    return next((dose for dose in doses if dose.key in ranked[:1]), None)
+def _front(study: Study, records: Sequence[TrialRecord]) -> tuple[str, ...]:
+    return tuple(record.trial.name for record in pareto_front(records, study.space.goals))
 
 
 def _advice(study: Study, records: Sequence[TrialRecord]) -> tuple[Advice, ...]:

@@ -10,12 +10,15 @@ from typing import Any
 
 from poise.config.space import Mode
 from poise.studies.estimates import Difference, Estimate, Share
-from poise.studies.labels import UNCHANGED
+from poise.studies.labels import UNCHANGED, setting_name
 from poise.studies.number_format import decimals_for
 from poise.studies.standing import Standing
 
 PROOF_NEEDS_SEEDS = 3
 """Two seeds have an interval, but one odd seed decides it."""
+
+_LONGEST_IN_SENTENCE = 60
+"""Characters of a setting's values that a sentence repeats; longer ones are in the table alone."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ class SettingRow:
     """The other metrics that the study asks for."""
 
     @property
+    def name(self) -> str:
+        """The setting's short name, ``t03``, with which its trials' names begin."""
+        return setting_name(self.setting)
+
+    @property
+    def called(self) -> str:
+        """The setting in a sentence: ``setting t03 (teacher_temp=0.04)``."""
+        values = f" ({self.label})" if len(self.label) <= _LONGEST_IN_SENTENCE else ""
+        return f"setting {self.name}{values}"
+
+    @property
     def mark(self) -> str:
         """``baseline``, where the label does not say so already."""
         return "baseline" if self.is_baseline and self.label != UNCHANGED else ""
@@ -95,9 +109,6 @@ class Comparison:
 
     untested: str
     """Why differences to the baseline have no p-value; empty where they have."""
-
-    notes: tuple[str, ...]
-    """What the numbers do not prove, in sentences."""
 
     @property
     def baseline(self) -> SettingRow | None:

@@ -18,7 +18,7 @@ def comparison(findings: Findings) -> Section:
         "settings",
         "Settings compared",
         table=_table(findings),
-        notes=findings.comparison.notes,
+        notes=findings.notes,
     )
 
 

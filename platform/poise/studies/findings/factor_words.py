@@ -1,0 +1,144 @@
+"""What known settings mean, in words: the one place that has them.
+
+In: a setting's key and value, a condition on it, a kind of verdict. Out: phrases for sentences.
+Next: ``poise.studies.findings.explanation`` and ``poise.studies.findings.answer``.
+
+Sources: DINO (arXiv 2104.14294, section 5.3): centering and sharpening; registers
+(arXiv 2309.16588).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from poise.config.wording import listed
+from poise.diagnostics.judge import VerdictKind
+from poise.studies.analysis.conditions import Condition
+from poise.studies.labels import apart, plain
+
+_MOST_VALUES = 3
+"""Values that one phrase lists; of more, the smallest and the largest are named."""
+
+
+class _Meaning(NamedTuple):
+    """The words for a setting's value, which may depend on other settings."""
+
+    keys: tuple[str, ...]
+    """The setting itself first, then those that its meaning depends on."""
+
+    words: Callable[..., str]
+    """From the values of ``keys`` to words."""
+
+
+def _momentum_words(first: float, last: float) -> str:
+    if first == 0:
+        return "with a teacher that starts as a copy of its student"
+    is_fixed = first == last == 1
+    return "with a teacher that never moves" if is_fixed else "with a slowly moving teacher"
+
+
+_MEANINGS = (
+    _Meaning(
+        ("objective.center_momentum",),
+        lambda momentum: "without centering" if momentum >= 1 else "with centering",
+    ),
+    _Meaning(
+        ("objective.teacher_temp", "objective.student_temp"),
+        lambda teacher, student: (
+            "without sharpening" if teacher >= student else "with sharpening"
+        ),
+    ),
+    _Meaning(
+        ("objective.teacher_momentum", "objective.final_teacher_momentum"), _momentum_words
+    ),
+    _Meaning(
+        ("objective.freeze_last_layer_epochs",),
+        lambda epochs: "with the last layer frozen at first" if epochs else (
+            "without freezing the last layer"
+        ),
+    ),
+    _Meaning(
+        ("backbone.num_registers",),
+        lambda count: "with registers" if count else "without registers",
+    ),
+    _Meaning(
+        ("data.views.local_count",),
+        lambda count: "with local views" if count else "without local views",
+    ),
+)  # fmt: skip
+
+_FAILURES: dict[str, str] = {
+    VerdictKind.UNIFORM: "collapsed to a uniform teacher",
+    VerdictKind.SINGLE_PROTOTYPE: "collapsed to a single prototype",
+    VerdictKind.PARTIAL_PROTOTYPES: "collapsed to a few prototypes",
+    VerdictKind.DIMENSIONAL: "collapsed to a few dimensions",
+    VerdictKind.PREDICTS_MEAN: "collapsed to predicting the mean",
+    VerdictKind.STUCK: "got stuck at ln K",
+    VerdictKind.DIVERGED: "diverged",
+}
+
+
+def states_of(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, str]:
+    """The words of every varied setting whose value has a known meaning.
+
+    Args:
+        values: the value of each setting that a meaning may depend on, by dotted key.
+        varied: dotted keys of the settings that vary.
+    """
+    varied = set(varied)
+    found = {}
+    for keys, words in _MEANINGS:
+        own = next((key for key in keys if key in varied), None)
+        if own is not None and all(_is_number(values.get(key)) for key in keys):
+            found[own] = words(*(values[key] for key in keys))
+    return found
+
+
+def meaning_keys() -> tuple[str, ...]:
+    """Every setting that some meaning depends on."""
+    return tuple(key for meaning in _MEANINGS for key in meaning.keys)
+
+
+def failure(kind: str) -> str:
+    """What a trial with this verdict did: ``collapsed to a single prototype``."""
+    return _FAILURES.get(kind, f"ended as “{kind}”")
+
+
+def condition_words(condition: Condition, name: str) -> str:
+    """A condition after "trials": ``without centering (center_momentum = 1)``.
+
+    Args:
+        condition: on one setting.
+        name: the setting's short name.
+    """
+    if condition.test == "state":
+        return f"{condition.value} ({name} {_equals(condition.values)})"
+    if condition.test == "at least":
+        return f"with {name} ≥ {apart(condition.others[-1], condition.value)[1]}"
+    if condition.test == "at most":
+        return f"with {name} ≤ {apart(condition.value, condition.others[0])[0]}"
+    if condition.test == "is not":
+        return f"with {name} other than {plain(condition.value)}"
+    return f"with {name} = {plain(condition.value)}"
+
+
+def opposite_words(condition: Condition, name: str) -> str:
+    """What is true of all other trials: ``with centering``; empty where it is not one thing."""
+    if condition.test == "state":
+        return condition.opposite
+    if condition.test == "at least":
+        return f"with {name} ≤ {apart(condition.others[-1], condition.value)[0]}"
+    if condition.test == "at most":
+        return f"with {name} ≥ {apart(condition.value, condition.others[0])[1]}"
+    if len(condition.others) > _MOST_VALUES:
+        return f"with another {name}"
+    return f"with {name} {_equals(condition.others)}"
+
+
+def _equals(values: tuple[Any, ...]) -> str:
+    if len(values) <= _MOST_VALUES:
+        return f"= {listed(map(plain, values), 'or')}"
+    return f"from {plain(values[0])} to {plain(values[-1])}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
