@@ -77,7 +77,7 @@ def test_a_name_is_taken_once_and_resuming_knows_what_was_begun(
     begin(recipe_file, [], "second")
     refuses(
         [recipe_file, "--name", "first"],
-        f"{runs / 'first'}: there is a run of this name; finish it with "
+        f"{runs / 'first'}: there is a run or study of this name; finish it with "
         "`poise pretrain --resume first`, or choose another --name",
     )
     refuses(

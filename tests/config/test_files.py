@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from poise.config import PoiseError
 from poise.config.files import read_json, write_json
 
 
@@ -33,7 +34,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_beside_it(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PoiseError, match=r"trial.json: cannot be written \(No space left"):
         write_json(path, {"step": 16})
     assert read_json(path) == {"step": 8}
     assert list(tmp_path.iterdir()) == [path]

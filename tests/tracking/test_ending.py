@@ -59,7 +59,6 @@ def test_sigterm_kills_the_run_and_gives_the_signal_back(run: Run) -> None:
 
 
 def test_finishing_sends_metrics_that_a_worker_could_not(run: Run) -> None:
-    Path(run.folder).mkdir()
     (Path(run.folder) / SPILL_FILE).write_text('["loss/total", 0.5, 1000, 1]\n')
     finish(run, "FINISHED")
     assert history(run.store, run.run_id, ["loss/total"]) == {"loss/total": [(1, 0.5)]}
@@ -70,16 +69,16 @@ def test_runs_of_a_dead_controller_are_closed_and_all_others_left_alone(
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    study = create_study_run(store, "scenes", "dead", tmp_path)
-    trial = create_trial_run(study, "0", tmp_path)
+    study = create_study_run(store, "scenes", "dead", tmp_path / "dead")
+    trial = create_trial_run(study, "0", tmp_path / "dead" / "0")
     for run in (study, trial):
         set_tags(run, {"poise.pid": ended.pid})
-    reused = create_study_run(store, "scenes", "its pid was given to another", tmp_path)
+    reused = create_study_run(store, "scenes", "its pid was given to another", tmp_path / "reused")
     started_s = psutil.Process().create_time() - psutil.boot_time() - 60
     set_tags(reused, {"poise.process_started_s": started_s})
-    elsewhere = create_study_run(store, "scenes", "elsewhere", tmp_path)
+    elsewhere = create_study_run(store, "scenes", "elsewhere", tmp_path / "elsewhere")
     set_tags(elsewhere, {"poise.pid": ended.pid, "poise.host": socket.gethostname() + "-2"})
-    mine = create_study_run(store, "another experiment", "mine", tmp_path)
+    mine = create_study_run(store, "another experiment", "mine", tmp_path / "mine")
     foreign = store.client.create_run(mine.experiment_id).info.run_id
 
     assert set(reconcile(store)) == {study.run_id, trial.run_id, reused.run_id}

@@ -63,7 +63,9 @@ def test_a_resumed_trial_continues_its_own_run(store: Store, tmp_path: Path) -> 
     assert tags_of(again)["poise.attempt"] == "2"
     assert not set(ends) & set(tags_of(again)), "how it once ended is no longer true"
     assert store.client.get_run(again.run_id).info.status == "RUNNING"
-    other = create_trial_run(create_study_run(store, "scenes", "other", tmp_path), "00003", "x")
+    other = create_trial_run(
+        create_study_run(store, "scenes", "other", tmp_path / "2"), "00003", "x"
+    )
     assert other.run_id != first.run_id
 
 

@@ -1,11 +1,16 @@
-"""Files of a study that are read whole, whatever ended the process that wrote them.
+"""Small files that are whole or absent, even if the process that writes them is killed.
 
-In: plain values. Out: JSON that is either whole or absent. Next: ``poise.studies.study``,
-``poise.studies.records``, ``poise.sweeps.budget`` and ``poise.studies.standing``.
+In: plain values. Out: JSON on the disk. Next: ``poise.studies``, ``poise.runs`` and
+``poise.tracking`` keep their records so.
 """
 
+import errno
+import fcntl
 import json
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,24 +21,88 @@ from poise.config import PoiseError
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a file that is either whole or absent. What is not finite is null: JSON has no NaN.
+    """Writes plain values as JSON with ``write_whole``.
 
-    Of several processes, perhaps on several machines, that write it at once, the last one's stays.
+    Numbers that are not finite become null: JSON has no NaN.
+    """
+    write_whole(path, f"{json.dumps(_finite(content), indent=2, allow_nan=False)}\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that is either whole or absent, and on the disk when this returns.
+
+    Where several processes, perhaps on several machines, write it at once, the last one's content
+    stays.
+
+    Raises:
+        PoiseError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    text = json.dumps(_finite(content), indent=2, allow_nan=False)
     try:
-        partial.write_text(f"{text}\n", encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            _sync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> PoiseError:
+    """The error for a file that the system does not write."""
+    return PoiseError(
+        f"{path}: cannot be written ({error.strerror or error}); free some space or make the "
+        "folder writable, then resume"
+    )
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts a renamed file's new name on the disk as well."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on a file for the block.
+
+    On a file system without locks nothing is held: what is locked here is short.
+    """
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(path, error) from None
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_json(path: Path) -> Any:
-    """The content of a file that ``write_json`` wrote."""
+    """The content of a file that ``write_json`` wrote.
+
+    Raises:
+        PoiseError: the file cannot be read, or is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PoiseError(f"{path}: cannot be read: {error}") from None
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+import secrets
+import time
 from pathlib import Path
 
 from poise.config.base import NAME_PATTERN
@@ -61,6 +63,37 @@ def home() -> Path:
     written = os.environ.get("POISE_HOME") or "runs"
     path = given_path(written, f"POISE_HOME={written}")
     return path if path.is_absolute() else current_folder() / path
+
+
+def new_name(stem: str) -> str:
+    """A name for a new run or study: what it is of, the time, and something random."""
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def claim_folder(name: str, resume: str) -> Path:
+    """Makes the folder of a new run or study. Making it is the claim: only one process can.
+
+    Args:
+        name: the name of the run or study.
+        resume: the command that finishes one of this name, for the error.
+
+    Raises:
+        PoiseError: the name is taken, or the folder cannot be made.
+    """
+    folder = home() / name
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except FileExistsError:
+        raise PoiseError(
+            f"{folder}: there is a run or study of this name; finish it with `{resume}`, or choose "
+            "another --name"
+        ) from None
+    except OSError as error:
+        raise PoiseError(
+            f"{folder}: cannot be made ({error.strerror}); set POISE_HOME to a folder of yours"
+        ) from None
+    return folder
 
 
 def check_run_name(name: str) -> None:

@@ -6,11 +6,11 @@ In: a recipe, or a run's name. Out: the run's recipe and name. Next: ``poise.run
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from poise.config.errors import PoiseError
-from poise.config.paths import RECIPE_FILE, check_run_name, home
+from poise.config.files import write_whole
+from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name
 from poise.runs.ending import how_it_ended
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
     Args:
         path: the recipe's file.
         settings: ``key=value`` changes to it.
-        name: the run's name; by default the recipe's name and the time.
+        name: the run's name; by default the recipe's name, the time and something random.
 
     Raises:
         PoiseError: the recipe cannot run, or the name is taken.
@@ -43,18 +43,13 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
     steps_per_epoch(recipe)  # refuses a dataset that is missing or too small
     online_probes(recipe)  # refuses missing datasets of the probes
     check_builds(recipe)
-    run_name = name or new_name(recipe)
+    run_name = name or new_name(recipe.name)
     claim(run_name, recipe, f"poise pretrain --resume {run_name}")
     return recipe, run_name
 
 
-def new_name(recipe: Recipe) -> str:
-    """A name for a new run of a recipe."""
-    return f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
 def claim(name: str, recipe: Recipe, resume: str) -> Path:
-    """Makes the run's folder and writes its recipe; making the folder is the claim.
+    """Makes the run's folder, which claims its name, and writes the recipe.
 
     Args:
         name: the run's name.
@@ -62,21 +57,13 @@ def claim(name: str, recipe: Recipe, resume: str) -> Path:
         resume: the command that finishes a run of this name, for the error.
 
     Raises:
-        PoiseError: there is a run of this name.
+        PoiseError: there is a run of this name, or the folder cannot be written.
     """
     import yaml
 
-    folder = home() / name
-    home().mkdir(parents=True, exist_ok=True)
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        raise PoiseError(
-            f"{folder}: there is a run of this name; finish it with `{resume}`, or choose another "
-            "--name"
-        ) from None
+    folder = claim_folder(name, resume)
     content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    (folder / RECIPE_FILE).write_text(content, encoding="utf-8")
+    write_whole(folder / RECIPE_FILE, content)
     return folder
 
 

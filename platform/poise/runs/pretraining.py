@@ -20,7 +20,7 @@ from poise.evaluation.during_training import online_probes
 from poise.models.package import save_backbone
 from poise.runs.ending import how_it_ended, over_line, steps_kept
 from poise.runs.outcome import Finished, judged, log_finished, register_finished
-from poise.runs.session import opened_store, session
+from poise.runs.session import opened, session
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
 from poise.tracking.run import Run, create_run, log_environment, log_recipe
@@ -42,19 +42,20 @@ def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished
         say: shows one line to a person.
 
     Raises:
-        PoiseError: the store or Ray does not answer, the machine is too small, or training found
-            something that a person can put right.
+        PoiseError: another process holds the run, the store or Ray does not answer, the machine is
+            too small, or training found something that a person can put right.
     """
-    store = opened_store()
-    experiment = Manifest.read(recipe.data.dataset).name
-    finished_id = find_finished(store, experiment, name)
-    ended = how_it_ended(recipe, name, finished_id) if finished_id else None
-    if ended is not None:
-        say(over_line(recipe, name, ended))
-        return ended
-    with session(recipe, name, lambda: create_run(store, experiment, name, home() / name)) as now:
-        say(_first_line(recipe, name))
-        return pretrain(recipe, now.run, name, Extras(observers=[now.progress]))
+    folder = home() / name
+    with opened(folder) as store:
+        finished_id = find_finished(store, name, folder)
+        ended = how_it_ended(recipe, name, finished_id) if finished_id else None
+        if ended is not None:
+            say(over_line(recipe, name, ended))
+            return ended
+        experiment = Manifest.read(recipe.data.dataset).name
+        with session(recipe, name, lambda: create_run(store, experiment, name, folder)) as now:
+            say(_first_line(recipe, name))
+            return pretrain(recipe, now.run, name, Extras(observers=[now.progress]))
 
 
 def _first_line(recipe: Recipe, name: str) -> str:

@@ -17,10 +17,10 @@ from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
 from poise.runs.folder import begun, claim
-from poise.runs.session import opened_store, session
+from poise.runs.session import opened, session
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.evaluation import find_maker
-from poise.tracking.run import Run, create_run, create_trial_run, log_environment, log_recipe
+from poise.tracking.run import Run, create_probe_run, create_run, log_environment, log_recipe
 from poise.tracking.store import Store
 from poise.training.checkpoint import load_checkpoint
 from poise.training.loop import new_state
@@ -88,10 +88,13 @@ def carry_out(
         device: where the trained objective is put.
 
     Raises:
-        PoiseError: the store or Ray does not answer, or the machine is too small.
+        PoiseError: another process holds the probe, the store or Ray does not answer, or the
+            machine is too small.
     """
-    store = opened_store()
-    with session(recipe, name, lambda: _open_run(store, recipe, name, package)) as now:
+    with (
+        opened(home() / name) as store,
+        session(recipe, name, lambda: _open_run(store, recipe, name, package)) as now,
+    ):
         log_recipe(now.run, recipe, dataset_tags(recipe))
         log_environment(now.run)
         observers = [now.run.open_writer, now.progress]
@@ -108,4 +111,4 @@ def _open_run(store: Store, recipe: Recipe, name: str, package: Mapping[str, Any
     if maker is None:
         return create_run(store, Manifest.read(recipe.data.dataset).name, name, folder)
     experiment_id = store.client.get_run(maker).info.experiment_id
-    return create_trial_run(Run(store, maker, experiment_id, str(folder)), name, folder)
+    return create_probe_run(Run(store, maker, experiment_id, str(folder)), name, folder)

@@ -1,17 +1,20 @@
 """The surroundings of a run: an open store, Ray, the run in MLflow, and its progress lines.
 
-In: a recipe and the run's name. Out: a ``Session`` for as long as the run trains. Next:
-``poise.runs.pretraining`` and ``poise.runs.probing``, which train in it.
+In: a recipe and the run's name. Out: the store while the folder is held, and a ``Session`` while
+the run trains. Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from poise.cluster.connection import start_ray
 from poise.config import Recipe
 from poise.runs.progress import ProgressDisplay
 from poise.tracking.ending import controlled, reconcile
+from poise.tracking.holder import held
+from poise.tracking.known_run import check_store
 from poise.tracking.run import Run
 from poise.tracking.store import Store, open_store
 from poise.training.capacity import check_fits
@@ -28,15 +31,21 @@ class Session:
     """Makes the observer that shows progress to a person."""
 
 
-def opened_store() -> Store:
-    """The MLflow store. Runs that dead processes left running are marked as killed first.
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    """Holds the folder of a run or a study for the block, and opens its MLflow store.
+
+    Runs that dead processes left running are marked as killed first.
 
     Raises:
-        PoiseError: the store does not answer, cannot be written, or belongs to another MLflow.
+        PoiseError: another process holds the folder; or the store does not answer, cannot be
+            written, or is not the one that the folder's run is in.
     """
-    store = open_store()  # before any worker starts
-    reconcile(store)
-    return store
+    with held(folder):
+        store = open_store()  # before any worker starts
+        reconcile(store)
+        check_store(store, folder)
+        yield store
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from poise.config import PoiseError, Recipe, Space
 from poise.config.files import lacking, read_json, write_json
-from poise.config.paths import home
+from poise.config.paths import claim_folder, home
 from poise.studies.records import TRIAL_FILE, TrialRecord, read_record, write_record
 from poise.studies.trials import Settings, Trial, baseline_of, seeded
 
@@ -86,6 +86,15 @@ class Study:
     def trial_folder(self, trial: str) -> Path:
         """Of a trial's checkpoints and record."""
         return self.folder / trial
+
+    def claim(self) -> None:
+        """Makes the study's folder, which claims its name, and writes ``study.json``.
+
+        Raises:
+            PoiseError: there is a study or run of this name, or the folder cannot be written.
+        """
+        claim_folder(self.name, f"poise {self.command} --resume {self.name}")
+        self.save()
 
     def save(self) -> None:
         """Writes ``study.json``."""

@@ -5,14 +5,13 @@ out: everything that could be wrong with it has been looked at. Next: ``poise.sw
 """
 
 import shlex
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
 from poise.config.keys import field_names, nearest
 from poise.config.loading import parse_overrides, with_absolute_paths
-from poise.config.paths import check_run_name
+from poise.config.paths import check_run_name, new_name
 from poise.evaluation.during_training import online_probes
 from poise.studies.study import Command, Study
 from poise.studies.trials import Settings, ablation_settings
@@ -32,7 +31,7 @@ def begin_study(
 ) -> Study:
     """Checks a space and takes the study's name. Arguments and errors are ``request_study``'s."""
     study = request_study(path, overrides, name, command)
-    study.save()
+    study.claim()
     return study
 
 
@@ -84,7 +83,7 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
                 f"command line: '{key}' varies in {path}; fix it there with "
                 f"`parameters.{key}={{choice: [VALUE]}}`"
             )
-    name = name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = name or new_name(space.name)
     settings = check_settings(space, recipe, told_source(path, overrides), command)
     recipe = with_absolute_paths(recipe)
     return Study(name, space, recipe, path, tuple(overrides), command, settings)

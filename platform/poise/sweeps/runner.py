@@ -22,7 +22,7 @@ from poise.data.manifest import Manifest
 from poise.reports import Winner, write_report
 from poise.runs.outcome import Finished, register_finished
 from poise.runs.progress import ProgressDisplay
-from poise.runs.session import opened_store
+from poise.runs.session import opened
 from poise.studies.clock import Clock
 from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
@@ -54,32 +54,37 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         only: of its trials, those to run now; the others go on waiting.
 
     Raises:
-        PoiseError: the store or the cluster does not answer, or no trial would ever fit.
+        PoiseError: another process holds the study, the store or the cluster does not answer, or no
+            trial would ever fit.
         KeyboardInterrupt: after everything that ran was stopped and marked as killed.
     """
     os.environ.update(CONDUCT)  # before Ray starts, whose processes inherit it
-    start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
-    if study.space.scheduler.changes_settings:
-        _check_whole(study)
-    store = opened_store()
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told here
-    dataset = Manifest.read(study.recipe.data.dataset).name
-    run = create_study_run(store, dataset, study.name, study.folder)
-    with controlled(run):
-        study.save()  # as it is carried out now: extended, or with a larger budget
-        log_recipe(run, study.recipe, dataset_tags(study.recipe))
-        log_environment(run)
-        display = ProgressDisplay()
-        referee = Referee(study, run, partial(_say, display))
-        try:
-            with display, heard_interruption() as interruption:
-                lacks = _run_trials(study, only, display, referee, interruption)
-        except BaseException:
-            ray.shutdown()  # ends the trials' processes, before their runs are given a status
-            referee.end_interrupted()
-            raise
-        catch_up(run, study)
-        return _conclude(study, run, lacks)
+    with opened(study.folder) as store:
+        start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
+        if study.space.scheduler.changes_settings:
+            _check_whole(study)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Poise says what happens
+        dataset = Manifest.read(study.recipe.data.dataset).name
+        run = create_study_run(store, dataset, study.name, study.folder)
+        with controlled(run):
+            return _carry_out(study, only, run)
+
+
+def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyResult:
+    study.save()  # as it is carried out now: extended, or with a larger budget
+    log_recipe(run, study.recipe, dataset_tags(study.recipe))
+    log_environment(run)
+    display = ProgressDisplay()
+    referee = Referee(study, run, partial(_say, display))
+    try:
+        with display, heard_interruption() as interruption:
+            lacks = _run_trials(study, only, display, referee, interruption)
+    except BaseException:
+        ray.shutdown()  # ends the trials' processes, before their runs are given a status
+        referee.end_interrupted()
+        raise
+    catch_up(run, study)
+    return _conclude(study, run, lacks)
 
 
 def _check_whole(study: Study) -> None:

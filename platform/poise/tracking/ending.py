@@ -6,7 +6,6 @@ Next: ``poise.tracking.registry.versions``.
 
 import logging
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,7 +17,8 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
-from poise.tracking.environment import controller_lives
+from poise.tracking.holder import Holder
+from poise.tracking.known_run import controller_lives
 from poise.tracking.run import (
     SPILL_FILE,
     Run,
@@ -74,17 +74,20 @@ def finish(run: Run, status: Status) -> None:
 
 @explained()
 def reconcile(store: Store) -> list[str]:
-    """Sets runs to KILLED whose controller on this machine is gone; returns their ids.
+    """Sets runs to KILLED whose controlling process is dead; returns their ids.
 
-    Runs of other machines are left alone: from here nobody can tell whether they live.
+    A process of another host or container is dead once its folder shows that. Where the folder
+    cannot be seen from here, nobody can tell, and the run is left alone.
     """
-    mine = f"attributes.status = 'RUNNING' AND tags.`poise.host` = '{socket.gethostname()}'"
-    dead = [run for run in store.search_runs(mine) if not controller_lives(run.data.tags)]
-    for run in dead:
-        reason = f"process {run.data.tags['poise.pid']} on {run.data.tags['poise.host']} is gone"
-        store.client.set_tag(run.info.run_id, "poise.killed_because", reason)
+    killed = []
+    for run in store.search_runs("attributes.status = 'RUNNING'"):
+        holder = Holder.from_tags(run.data.tags)
+        if holder is None or controller_lives(run) is not False:
+            continue
+        store.client.set_tag(run.info.run_id, "poise.killed_because", f"{holder} is gone")
         store.client.set_terminated(run.info.run_id, "KILLED")
-    return [str(run.info.run_id) for run in dead]
+        killed.append(str(run.info.run_id))
+    return killed
 
 
 def _status_after(error: BaseException) -> Status:

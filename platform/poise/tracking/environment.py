@@ -9,13 +9,14 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 import poise
+from poise.tracking.holder import Holder
 
 _PACKAGES = (
     "poise", "torch", "torchvision", "timm", "ray", "optuna", "mlflow", "numpy", "scipy", "pillow",
@@ -56,43 +57,19 @@ def git_tags() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "poise.git_dirty": str(bool(changed)).lower()}
 
 
-def controller_tags() -> dict[str, str]:
-    """Who holds a run, and of which commit: this process."""
-    return {**holder_tags(), **git_tags()}
+def controller_tags(folder: str | Path) -> dict[str, str]:
+    """Tags that name the process which controls a run, its folder, and the code's commit.
 
-
-def holder_tags() -> dict[str, str]:
-    """This process, in a form that ``controller_lives`` can look for."""
-    return {
-        "poise.version": poise.__version__,
-        "poise.host": socket.gethostname(),
-        "poise.pid": str(os.getpid()),
-        "poise.process_started_s": f"{_started_s(psutil.Process()):.2f}",
-    }
-
-
-def controller_lives(tags: Mapping[str, str]) -> bool:
-    """Whether the process that holds a run of this machine is still there.
-
-    A pid alone would do until it is given to another process.
+    Args:
+        folder: the folder that the process holds: a run's own, or that of its study.
     """
-    try:
-        process = psutil.Process(int(tags["poise.pid"]))
-        same = abs(_started_s(process) - float(tags["poise.process_started_s"])) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return {**holder_tags(folder), **git_tags()}
 
 
-def another_holds(tags: Mapping[str, str]) -> bool:
-    """Whether a living process of this machine, other than this one, holds a run."""
-    here = tags["poise.host"] == socket.gethostname()
-    return here and tags["poise.pid"] != str(os.getpid()) and controller_lives(tags)
-
-
-def _started_s(process: psutil.Process) -> float:
-    """Seconds from boot to the process's start: unlike the time of day, no clock moves it."""
-    return float(process.create_time() - psutil.boot_time())
+def holder_tags(folder: str | Path) -> dict[str, str]:
+    """Tags that name this process, its version of Poise, and the folder that it holds."""
+    place = {"poise.version": poise.__version__, "poise.folder": str(Path(folder).absolute())}
+    return place | Holder.here().as_tags()
 
 
 def _version(package: str) -> str | None:

@@ -9,7 +9,6 @@ in one query; a server is asked through the client, for several runs at a time.
 
 import json
 import math
-import socket
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 from poise.config import PoiseError
 from poise.diagnostics.history import History
 from poise.tracking.address import redacted
-from poise.tracking.environment import another_holds
-from poise.tracking.run import Run, history, run_key, study_key, unclipped
+from poise.tracking.holder import Holder
+from poise.tracking.known_run import controller_lives
+from poise.tracking.run import Run, find_run, history, run_key, study_key, unclipped
 from poise.tracking.store import Store, explained, one_line
 
 _REQUESTS_AT_ONCE = 4
@@ -34,11 +34,10 @@ _REQUESTS_AT_ONCE = 4
 @explained()
 def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
     """The parent run of a study, as it is; none where the study has not begun."""
-    found = store.search_runs(f"tags.`poise.key` = '{study_key(name)}'")
-    newest = max(found, key=lambda run: run.info.start_time, default=None)
-    if newest is None:
+    found = find_run(store, study_key(name), Path(folder))
+    if found is None:
         return None
-    return Run(store, newest.info.run_id, newest.info.experiment_id, str(folder))
+    return Run(store, found.info.run_id, found.info.experiment_id, str(folder))
 
 
 @explained()
@@ -56,22 +55,24 @@ def read_tags(run: Run) -> dict[str, str]:
 
 
 @explained()
-def find_finished(store: Store, experiment: str, name: str) -> str | None:
+def find_finished(store: Store, name: str, folder: str | Path) -> str | None:
     """The id of a single pretraining's run that is FINISHED; none where there is none."""
-    condition = f"tags.`poise.key` = '{run_key(name)}' AND attributes.status = 'FINISHED'"
-    found = store.search_runs(condition, [store.experiment(experiment)])
-    return str(found[0].info.run_id) if found else None
+    found = find_run(store, run_key(name), Path(folder))
+    is_finished = found is not None and found.info.status == "FINISHED"
+    return str(found.info.run_id) if found is not None and is_finished else None
 
 
 @explained()
 def is_carried_out(run: Run) -> bool:
     """Whether another process is at work on a run.
 
-    Whether a process of another machine lives cannot be seen from here: there its status counts.
+    Where nobody can tell from here whether that process is alive, the run's status counts.
     """
     found = run.store.client.get_run(run.run_id)
-    elsewhere = found.data.tags["poise.host"] != socket.gethostname()
-    return found.info.status == "RUNNING" and (elsewhere or another_holds(found.data.tags))
+    holder = Holder.from_tags(found.data.tags)
+    if found.info.status != "RUNNING" or (holder is not None and holder.is_this_process):
+        return False
+    return controller_lives(found) is not False
 
 
 def read_json_file(run: Run, name: str) -> dict[str, Any]:

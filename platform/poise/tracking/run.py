@@ -20,12 +20,9 @@ import yaml
 from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
-from poise.tracking.environment import (
-    another_holds,
-    controller_tags,
-    describe_environment,
-    holder_tags,
-)
+from poise.tracking.environment import controller_tags, describe_environment, holder_tags
+from poise.tracking.holder import Holder
+from poise.tracking.known_run import keep_run, known_run, stored_run
 from poise.tracking.store import Store, explained
 from poise.tracking.writer import MetricWriter, Patience
 
@@ -57,27 +54,50 @@ class Run:
 
 
 def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """The run of a single pretraining. The same name again continues the same run.
+    """The run of a single pretraining. The same folder again continues the same run.
 
     Raises:
-        PoiseError: a living process on this machine already controls it.
+        PoiseError: another living process controls it.
     """
-    return _find_or_create(store, store.experiment(experiment), run_key(name), name, folder, {})
+    experiment_id = store.experiment(experiment)
+    return _of_folder(store, experiment_id, run_key(name), name, Path(folder), {})
 
 
 def create_study_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """The parent run of a study. The same name again continues the same run.
+    """The parent run of a study. The same folder again continues the same run.
 
     Raises:
-        PoiseError: a living process on this machine already controls it.
+        PoiseError: another living process controls it.
     """
-    return _find_or_create(store, store.experiment(experiment), study_key(name), name, folder, {})
+    experiment_id = store.experiment(experiment)
+    return _of_folder(store, experiment_id, study_key(name), name, Path(folder), {})
 
 
+def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
+    """A probe's run, a child of the run that made the probed model.
+
+    The same folder again continues the same run.
+
+    Raises:
+        PoiseError: another living process controls it.
+    """
+    key, parent = _trial_key(maker, name), {"mlflow.parentRunId": maker.run_id}
+    return _of_folder(maker.store, maker.experiment_id, key, name, Path(folder), parent)
+
+
+@explained()
 def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
     """A trial's run, a child of its study. A planned or resumed trial continues its own run."""
-    key, tags = _trial_key(study, trial_id), {"mlflow.parentRunId": study.run_id}
-    return _find_or_create(study.store, study.experiment_id, key, trial_id, folder, tags)
+    key = _trial_key(study, trial_id)
+    tags = {
+        **controller_tags(study.folder), "poise.key": key, "mlflow.parentRunId": study.run_id,
+    }  # fmt: skip
+    found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
+    if found:
+        run_id = _continue(study.store, found[0], tags)
+    else:
+        run_id = _create(study.store, study.experiment_id, trial_id, tags)
+    return Run(study.store, run_id, study.experiment_id, str(Path(folder).absolute()))
 
 
 @explained()
@@ -96,8 +116,8 @@ def plan_trial_run(study: Run, trial_id: str, settings: Mapping[str, Any]) -> st
     if found:
         return str(found[0].info.run_id)
     # Its controller until then: MLflow makes a run RUNNING, and `reconcile` may look between.
-    tags = {**holder_tags(), "mlflow.parentRunId": study.run_id, "poise.key": key}
-    tags["poise.attempt"] = "0"
+    tags = {**holder_tags(study.folder), "mlflow.parentRunId": study.run_id}
+    tags |= {"poise.key": key, "poise.attempt": "0"}
     run = client.create_run(study.experiment_id, run_name=trial_id, tags=tags)
     run_id = str(run.info.run_id)
     client.update_run(run_id, status="SCHEDULED")
@@ -175,33 +195,49 @@ def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tu
 
 
 @explained()
-def _find_or_create(
-    store: Store,
-    experiment_id: str,
-    key: str,
-    name: str,
-    folder: str | Path,
-    tags: Mapping[str, str],
+def _of_folder(
+    store: Store, experiment_id: str, key: str, name: str, folder: Path, tags: Mapping[str, str]
 ) -> Run:
-    key = key.replace("'", "_")
-    found = store.search_runs(f"tags.`poise.key` = '{key}'", [experiment_id])
-    tags = {**tags, **controller_tags(), "poise.key": key}
-    if found:
-        run_id = _continue(store, found[0], tags)
+    found = find_run(store, key, folder)
+    tags = {**tags, **controller_tags(folder), "poise.key": key}
+    if found is not None:
+        run_id, experiment_id = _continue(store, found, tags), found.info.experiment_id
     else:
-        tags["poise.attempt"] = "1"
-        run_id = store.client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
-    return Run(store, run_id, experiment_id, str(Path(folder).absolute()))
+        run_id = _create(store, experiment_id, name, tags)
+    keep_run(folder, store, run_id)
+    return Run(store, run_id, experiment_id, str(folder.absolute()))
+
+
+def find_run(store: Store, key: str, folder: Path) -> mlflow.entities.Run | None:
+    """The run that belongs to a folder; none where this store has none.
+
+    Args:
+        store: to look in.
+        key: the key of a run that an older version made, whose folder does not name it.
+        folder: of the run or study.
+    """
+    known = known_run(folder)
+    if known is not None:
+        return stored_run(store, known.run_id)
+    found = store.search_runs(f"tags.`poise.key` = '{key}'")
+    older = [run for run in found if "poise.folder" not in run.data.tags]
+    return max(older, key=lambda run: run.info.start_time, default=None)
+
+
+def _create(store: Store, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    first = {**tags, "poise.attempt": "1"}
+    return str(store.client.create_run(experiment_id, run_name=name, tags=first).info.run_id)
 
 
 def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> str:
     run_id, known = str(run.info.run_id), run.data.tags
-    if run.info.status == "RUNNING" and another_holds(known):
+    holder = Holder.from_tags(known)
+    if run.info.status == "RUNNING" and holder is not None and holder.is_another_running:
         raise PoiseError(
-            f"run '{run.info.run_name}' is in the hands of process {known['poise.pid']}; "
+            f"run '{run.info.run_name}' is in the hands of {holder}; "
             "wait for it, stop it, or choose another name"
         )
-    tags["poise.attempt"] = str(int(known["poise.attempt"]) + 1)
+    tags["poise.attempt"] = str(int(known.get("poise.attempt", "0")) + 1)
     # The new controller is known before the run counts as running: `reconcile` may look between.
     store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     for tag in _ON_ITS_END:

@@ -146,11 +146,10 @@ def _carry_out(
 def _train_streamed(
     asked: Asked, plan: ProbePlan, recipe: Recipe, package: dict[str, Any], device: torch.device
 ) -> LabelledObjective:
-    from poise.config.paths import check_run_name
-    from poise.runs.folder import new_name
+    from poise.config.paths import check_run_name, new_name
     from poise.runs.probing import carry_out, keep_plan, resume_command
 
-    name = asked.resume or asked.name or new_name(recipe)
+    name = asked.resume or asked.name or new_name(recipe.name)
     if asked.resume is None:
         check_run_name(name)
         keep_plan(name, plan, recipe)

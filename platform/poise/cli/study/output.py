@@ -40,8 +40,10 @@ def conduct(asked: Asked) -> None:
     study = study_of(asked)
     if asked.dry_run:
         print_forecast(study, asked.only)
-    else:
-        print_result(carry_out(study, asked.only))
+        return
+    if not (asked.resume or asked.extend):
+        study.claim()
+    print_result(carry_out(study, asked.only))
 
 
 def study_of(asked: Asked) -> Study:

@@ -1,0 +1,226 @@
+"""The process that holds a run's folder, and whether it is alive.
+
+In: the folder of a run, a study or a probe. Out: one process at a time that may write there. Next:
+``poise.runs`` and ``poise.sweeps`` hold folders; ``reconcile`` ends runs whose holder is dead.
+
+``holder.json`` in the folder names the process. The file's modification time is its heartbeat: a
+thread renews it, and ends with the process. A process of the same host, boot and process namespace
+is looked up by its id. Any other (in a container, on another host) counts as dead once it has been
+silent for ``SILENT_S``.
+"""
+
+import logging
+import os
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+from poise.config.errors import PoiseError
+from poise.config.files import locked, read_json, write_json
+
+HOLDER_FILE = "holder.json"
+BEAT_S = 15.0
+SILENT_S = 150.0
+"""Seconds without a heartbeat after which a process that cannot be looked up counts as dead.
+
+Network file systems may show a change of a file up to a minute late."""
+
+_CLOCK_TOLERANCE_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process, in a form that tells it from every other one."""
+
+    host: str
+    pid: int
+    started_s: float
+    """Seconds from the host's boot to the start of the process: no clock changes it."""
+
+    boot_id: str = ""
+    """Random identity of the host's boot; empty where the system has none."""
+
+    pid_namespace: str = ""
+    """Namespace in which ``pid`` counts: containers of one host have their own."""
+
+    @classmethod
+    def here(cls) -> "Holder":
+        """This process."""
+        process = psutil.Process()
+        return cls(
+            socket.gethostname(), process.pid, _started_s(process), _boot_id(), _pid_namespace()
+        )
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "Holder | None":
+        """The holder that a run's tags name; none where Poise did not make the run."""
+        try:
+            return cls(
+                tags["poise.host"],
+                int(tags["poise.pid"]),
+                float(tags["poise.process_started_s"]),
+                tags.get("poise.boot_id", ""),
+                tags.get("poise.pid_namespace", ""),
+            )
+        except (KeyError, ValueError):
+            return None
+
+    def as_tags(self) -> dict[str, str]:
+        """Tags of an MLflow run; ``from_tags`` reads them."""
+        return {
+            "poise.host": self.host,
+            "poise.pid": str(self.pid),
+            "poise.process_started_s": f"{self.started_s:.2f}",
+            "poise.boot_id": self.boot_id,
+            "poise.pid_namespace": self.pid_namespace,
+        }
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its process can be looked up from here: same host, boot and namespace."""
+        return (
+            self.host == socket.gethostname()
+            and self.boot_id in ("", _boot_id())
+            and self.pid_namespace in ("", _pid_namespace())
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a visible process is there still, and its id was not given to another."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(_started_s(process) - self.started_s) < _CLOCK_TOLERANCE_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return self.is_visible and self.pid == os.getpid() and self.is_running
+
+    @property
+    def is_another_running(self) -> bool:
+        """Whether it is a living process of this machine, and not the one that asks."""
+        return self.is_visible and self.pid != os.getpid() and self.is_running
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a folder for the block: no other process writes there meanwhile.
+
+    Args:
+        folder: of a run, a study or a probe; it is there already.
+
+    Raises:
+        PoiseError: another process holds the folder and is, or may be, alive.
+    """
+    mine = Holder.here()
+    with locked(folder / f".{HOLDER_FILE}.lock"):
+        _check_free(folder)
+        write_json(folder / HOLDER_FILE, asdict(mine))
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(folder, mine, over), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+        if read_holder(folder) == mine:
+            (folder / HOLDER_FILE).unlink(missing_ok=True)
+
+
+def _check_free(folder: Path) -> None:
+    other = read_holder(folder)
+    if other is None or other.is_this_process:
+        return
+    if other.is_visible:
+        if other.is_running:
+            raise PoiseError(
+                f"{folder}: {other} is at work on it; wait until it ends, or stop it with "
+                f"`kill -INT {other.pid}`"
+            )
+        return
+    silent_s = silence_s(folder)
+    if silent_s < SILENT_S:
+        raise PoiseError(
+            f"{folder}: {other} was at work on it {silent_s:.0f} s ago, and cannot be looked up "
+            f"from here; stop it there, or wait until it has been silent for {SILENT_S:.0f} s; if "
+            f"you know that it is gone, `rm {shlex.quote(str(folder / HOLDER_FILE))}` and try again"
+        )
+    logger.info("%s: %s is taken to be gone: silent for %.0f s", folder, other, silent_s)
+
+
+def read_holder(folder: Path) -> Holder | None:
+    """The process that a folder's file names, alive or not; none where nobody holds the folder."""
+    try:
+        return Holder(**read_json(folder / HOLDER_FILE))
+    except (PoiseError, TypeError):
+        return None
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process holds a folder; one that cannot be looked up must not be silent."""
+    holder = read_holder(folder)
+    if holder is None:
+        return False
+    return holder.is_running if holder.is_visible else silence_s(folder) < SILENT_S
+
+
+def silence_s(folder: Path) -> float:
+    """Seconds since the last heartbeat, by the clock of the file system that holds the folder."""
+    try:
+        return max(0.0, _now_s(folder) - (folder / HOLDER_FILE).stat().st_mtime)
+    except FileNotFoundError:
+        return float("inf")
+
+
+def _now_s(folder: Path) -> float:
+    probe = folder / f".now.{uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:  # a folder that cannot be written: this host's clock must do
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def _beat(folder: Path, mine: Holder, over: threading.Event) -> None:
+    while not over.wait(BEAT_S):
+        if read_holder(folder) != mine:
+            logger.warning("%s: another process took it over; stop this one", folder)
+            return
+        with suppress(OSError):  # the next beat may succeed
+            os.utime(folder / HOLDER_FILE)
+
+
+def _started_s(process: psutil.Process) -> float:
+    return round(process.create_time() - psutil.boot_time(), 2)
+
+
+def _boot_id() -> str:
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+def _pid_namespace() -> str:
+    with suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink())
+    return ""
