@@ -1,31 +1,44 @@
-"""What a study does before its first trial."""
+"""A study before its first trial: its name, its folder, and who may carry it out."""
 
-from dataclasses import replace
+import json
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
 
 from poise.config import PoiseError
 from poise.studies.study import load_study
-from poise.sweeps import begin_study
-from poise.sweeps import runner as conduct
+from poise.sweeps import begin_study, request_study, run_study
+from poise.tracking.holder import HOLDER_FILE, Holder
 
 
 def test_a_study_that_another_process_carries_out_is_left_as_it_is(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Its file was once replaced by the larger study before that one was refused.
-    study = begin_study(str(space_file), name="a")
-
-    def refuse(*_: Any) -> None:
-        raise PoiseError("run a: another process controls it")
-
-    monkeypatch.setattr(conduct, "start_ray", lambda **_: None)
-    monkeypatch.setattr(conduct, "open_store", lambda: None)
-    monkeypatch.setattr(conduct, "reconcile", lambda _: None)
-    monkeypatch.setattr(conduct, "create_study_run", refuse)
+    monkeypatch.setattr("poise.sweeps.runner.start_ray", pytest.fail)
+    study, parent = begin_study(str(space_file), name="a"), os.getppid()
+    started_s = psutil.Process(parent).create_time() - psutil.boot_time()
+    other = replace(Holder.here(), pid=parent, started_s=started_s)
+    (study.folder / HOLDER_FILE).write_text(json.dumps(asdict(other)))
     larger = replace(study, space=study.space.model_copy(update={"seeds": (0, 1, 2)}))
-    with pytest.raises(PoiseError, match="another process controls it"):
-        conduct.run_study(larger)
+    with pytest.raises(PoiseError, match=f"a: {other} is at work on it; wait"):
+        run_study(larger)
     assert load_study(study.folder) == study
+
+
+def test_of_two_studies_of_one_name_one_gets_the_folder_before_anything_starts(
+    space_file: Path,
+) -> None:
+    # Both were checked before either folder was there, and both then wrote into it.
+    first, second = (request_study(str(space_file), name="a") for _ in range(2))
+    first.claim()
+    with pytest.raises(PoiseError, match="there is a run or study of this name"):
+        second.claim()
+
+
+def test_two_studies_that_begin_in_one_second_have_names_of_their_own(space_file: Path) -> None:
+    names = {request_study(str(space_file)).name for _ in range(8)}
+    assert len(names) == 8
