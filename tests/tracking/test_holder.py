@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from poise.tracking.holder import HOLDER_FILE, SILENT_S, Holder, held, is_held, 
 HOLD = """
 import sys
 from pathlib import Path
+from typing import Any
 from poise.tracking.holder import held
 
 with held(Path(sys.argv[1])):
@@ -43,7 +45,7 @@ def other(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     process.communicate()
 
 
-def held_in_a_container(folder: Path, silent_s: float, **changes: str) -> Holder:
+def held_in_a_container(folder: Path, silent_s: float, **changes: Any) -> Holder:
     """Leaves the file of a process that has this host's name and cannot be looked up from here."""
     inside = replace(Holder.here(), pid=7, pid_namespace="pid:[1]", **changes)
     (folder / HOLDER_FILE).write_text(json.dumps(asdict(inside)))
