@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 from poise.cli.main import exit_status, resumable
+from poise.cluster.connection import start_ray_early
 from poise.config import PoiseError
 from poise.runs.folder import begin
 from poise.runs.pretraining import carry_out
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         raise PoiseError("name a recipe: python pipelines/pretrain.py recipe.yaml")
     path, *overrides = arguments
-    recipe, name = begin(path, overrides)
+    recipe, name = begin(path, overrides, meanwhile=start_ray_early)
     with resumable(f"poise pretrain --resume {name}"):
         finished = carry_out(recipe, name, print)
     print(f"verdict: {finished.verdict.kind} - {finished.verdict.evidence}")

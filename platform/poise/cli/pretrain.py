@@ -50,6 +50,8 @@ def command(
 
     Example: poise pretrain recipe.yaml training.epochs=20
     """
+    from poise.cluster.connection import start_ray_early
+
     words = [word for word in (recipe, *(settings or [])) if word is not None]
     if resume:
         chosen, run_name = _find(read_words(words, name, "run"))
@@ -57,7 +59,7 @@ def command(
         raise PoiseError("name a recipe to start or, with --resume, a run to finish")
     else:
         path, *overrides = words
-        chosen, run_name = begin(path, overrides, name)
+        chosen, run_name = begin(path, overrides, name, meanwhile=start_ray_early)
     with resumable(f"poise pretrain --resume {run_name}", lambda: _what_is_lost(run_name)):
         finished = _carry_out(chosen, run_name)
         _print_finished(chosen, finished, register)

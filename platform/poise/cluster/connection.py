@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 # fail where there are two.
 _DASHBOARD = "RAY_API_SERVER_ADDRESS"
 
+_ONE_AT_A_TIME = threading.Lock()
 _STARTS = 2  # tries: on a busy machine the first may find its own node late
 
 
@@ -41,8 +43,26 @@ def start_ray(ends_runs: bool = False) -> None:
     Raises:
         PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.
     """
-    if ray.is_initialized():
-        return
+    with _ONE_AT_A_TIME:
+        if not ray.is_initialized():
+            _connect(ends_runs)
+
+
+def start_ray_early(ends_runs: bool = False) -> None:
+    """Starts Ray in a thread while the caller does other work; ``start_ray`` then waits for it.
+
+    Starting takes seconds in which this process has little to do. What goes wrong is raised by
+    ``start_ray``, which tries again.
+    """
+
+    def start() -> None:
+        with suppress(Exception):
+            start_ray(ends_runs)
+
+    threading.Thread(target=start, name="start-ray").start()
+
+
+def _connect(ends_runs: bool) -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")

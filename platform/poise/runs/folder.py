@@ -14,26 +14,32 @@ from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, 
 from poise.runs.ending import how_it_ended
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from poise.config import Recipe
 
 
-def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Recipe, str]:
+def begin(
+    path: str,
+    settings: list[str],
+    name: str | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> tuple[Recipe, str]:
     """Checks a recipe and claims the run's folder.
 
     Args:
         path: the recipe's file.
         settings: ``key=value`` changes to it.
         name: the run's name; by default the recipe's name, the time and something random.
+        meanwhile: called once the recipe and its dataset are found good, before the checks that
+            take seconds: it may start something that takes as long.
 
     Raises:
         PoiseError: the recipe cannot run, or the name is taken.
     """
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
-    from poise.evaluation.during_training import online_probes
-    from poise.training.capacity import check_builds
     from poise.training.schedule import steps_per_epoch
 
     if name is not None:
@@ -41,11 +47,20 @@ def begin(path: str, settings: list[str], name: str | None = None) -> tuple[Reci
     # Workers, and whoever resumes the run, may have another current folder.
     recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # refuses a dataset that is missing or too small
-    online_probes(recipe)  # refuses missing datasets of the probes
-    check_builds(recipe)
+    meanwhile()
+    _check_runs(recipe)
     run_name = name or new_name(recipe.name)
     claim(run_name, recipe, f"poise pretrain --resume {run_name}")
     return recipe, run_name
+
+
+def _check_runs(recipe: Recipe) -> None:
+    """Refuses a recipe that could not be carried out here."""
+    from poise.evaluation.during_training import online_probes
+    from poise.training.capacity import check_builds
+
+    online_probes(recipe)  # refuses missing datasets of the probes
+    check_builds(recipe)
 
 
 def claim(name: str, recipe: Recipe, resume: str) -> Path:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
@@ -102,7 +100,7 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
             storage=home(),
             observers=[run.open_writer, *extras.observers],
             probe=online_probes(recipe),
-            export=partial(_export, config),
+            export=partial(save_backbone, config=config),
             callbacks=extras.callbacks,
             start_from=extras.start_from,
         )
@@ -130,10 +128,6 @@ def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str,
             "dataset_fingerprint": manifest.fingerprint,
         },
     }
-
-
-def _export(config: dict[str, Any], backbone: nn.Module, folder: Path) -> None:
-    save_backbone(folder, backbone, config)
 
 
 def register_if_healthy(recipe: Recipe, finished: Finished) -> str | None:

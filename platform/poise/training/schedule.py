@@ -1,10 +1,15 @@
 """When things happen in a run, in steps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from poise.config import PoiseError, Recipe
 from poise.data.manifest import Manifest
-from poise.objectives.base import Progress
+
+if TYPE_CHECKING:
+    from poise.objectives.base import Progress
 
 FIRST_LOOK_STEP = 8
 """Metrics are read here however seldom they are logged: a run is held against how it began."""
@@ -29,6 +34,8 @@ class Timetable:
 
     def progress(self, step: int) -> Progress:
         """Where a run stands that has finished ``step`` steps."""
+        from poise.objectives.base import Progress  # not above: steps are counted without PyTorch
+
         return Progress(step, self.steps_per_epoch, self.planned_steps)
 
     def evaluates(self, step: int) -> bool:

@@ -47,7 +47,7 @@ class RunSpec:
     """Each makes an observer of the run, on the first worker."""
 
     probe: Probe | None = None
-    export: Callable[[nn.Module, Path], None] | None = None
+    export: Callable[[Path, nn.Module], None] | None = None
     """Writes the backbone into a folder of each checkpoint."""
 
     callbacks: Sequence[Any] = field(default=())

@@ -130,5 +130,5 @@ class Watch:
             scratch = Path(folder)
             save_checkpoint(scratch, self.state, self.spec.recipe, self.history)
             if self.spec.export is not None:
-                self.spec.export(self.state.objective.backbone, scratch / BACKBONE_FOLDER)
+                self.spec.export(scratch / BACKBONE_FOLDER, self.state.objective.backbone)
             self.to_controller(metrics, scratch)
