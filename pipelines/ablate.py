@@ -9,7 +9,7 @@ from functools import partial
 from poise.cli.main import exit_status
 from poise.cli.study.output import carry_out, print_result
 from poise.config import PoiseError
-from poise.sweeps import begin_study
+from poise.sweeps.planning import begin_study
 
 
 def main(arguments: list[str]) -> None:

@@ -11,7 +11,8 @@ from poise.cli.main import exit_status
 from poise.cli.study.output import carry_out, print_result
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from poise.sweeps import StudyResult, begin_study
+from poise.sweeps.planning import begin_study
+from poise.sweeps.result import StudyResult
 
 SPACE = "search_spaces/demo.yaml"
 DATASETS = {"data/scenes-train": (4096, 0), "data/scenes-test": (1000, 1)}  # images, seed

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from poise.sweeps import begin_study, extend_study, run_study
+from poise.sweeps.extension import extend_study
+from poise.sweeps.planning import begin_study
+from poise.sweeps.runner import run_study
 from poise.tracking.store import open_store
 from tests.integration.test_sweep import folder, runs_by_name, write_space
 from tests.studies.builders import TEMPERATURE

@@ -11,7 +11,9 @@ from poise.config.paths import home
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
 from poise.models.package import load_backbone
-from poise.sweeps import StudyResult, begin_study, run_study
+from poise.sweeps.planning import begin_study
+from poise.sweeps.result import StudyResult
+from poise.sweeps.runner import run_study
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
 

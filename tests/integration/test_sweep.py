@@ -12,7 +12,8 @@ import yaml
 
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from poise.sweeps import begin_study, run_study
+from poise.sweeps.planning import begin_study
+from poise.sweeps.runner import run_study
 from poise.tracking.registry.versions import list_models
 from poise.tracking.run import history
 from poise.tracking.store import Store, open_store

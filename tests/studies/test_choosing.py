@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
-from poise.sweeps import choose_trials
+from poise.studies.choosing import choose_trials
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 
 CENTERING = "objective.center_momentum"

@@ -10,7 +10,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.studies.study import load_study
-from poise.sweeps import begin_study, request_study, run_study
+from poise.sweeps.planning import begin_study, request_study
+from poise.sweeps.runner import run_study
 from poise.tracking.holder import HOLDER_FILE, Holder
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from poise.studies.clock import Clock
 from poise.studies.study import Study
-from poise.sweeps import begin_study
 from poise.sweeps.budget import Budgeted, Purse
 from poise.sweeps.pace import Pace, kind_of
+from poise.sweeps.planning import begin_study
 from poise.sweeps.trial_source import trial_source
 from tests.studies.builders import make_record
 

@@ -6,7 +6,8 @@ import pytest
 from poise.config import PoiseError
 from poise.studies.findings.reproduction import reproduction
 from poise.studies.study import Study
-from poise.sweeps import begin_study, extend_study
+from poise.sweeps.extension import extend_study
+from poise.sweeps.planning import begin_study
 from tests.studies.builders import TEMPERATURE
 
 CENTERING = "objective.center_momentum"

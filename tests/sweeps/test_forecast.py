@@ -7,9 +7,10 @@ import torch
 from poise.cli.study.output import print_forecast
 from poise.studies.records import TRIAL_FILE
 from poise.studies.study import Study
-from poise.sweeps import find_study, request_study
 from poise.sweeps.forecast import forecast
 from poise.sweeps.pace import kind_of, paces_of
+from poise.sweeps.planning import request_study
+from poise.sweeps.resumption import find_study
 from tests.builders import tiny_recipe
 from tests.studies.builders import make_record
 

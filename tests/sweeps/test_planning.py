@@ -6,7 +6,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.studies.study import load_study
-from poise.sweeps import begin_study, request_study
+from poise.sweeps.planning import begin_study, request_study
 from tests.studies.builders import TEMPERATURE
 
 

@@ -7,7 +7,8 @@ import pytest
 from poise.config import PoiseError
 from poise.studies.standing import is_finished, keep_conclusion
 from poise.studies.study import STUDY_FILE
-from poise.sweeps import begin_study, find_study
+from poise.sweeps.planning import begin_study
+from poise.sweeps.resumption import find_study
 from tests.studies.builders import make_record
 
 

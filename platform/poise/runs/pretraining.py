@@ -15,6 +15,7 @@ from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import normalization
 from poise.evaluation.during_training import online_probes
+from poise.evaluation.remembered import RememberedProbe
 from poise.models.package import save_backbone
 from poise.runs.ending import how_it_ended, over_line, steps_kept
 from poise.runs.outcome import Finished, judged, log_finished, register_finished
@@ -75,6 +76,9 @@ class Extras:
     start_from: StartingPoint | None = None
     """Another run's checkpoint to start from."""
 
+    untrained_figures: Path | None = None
+    """Folder of what untrained networks measured, shared by runs that may begin with the same."""
+
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """Entries added to the lineage in the backbone's package."""
 
@@ -93,13 +97,15 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
     log_environment(run)
     config = package_config(recipe, Manifest.read(recipe.data.dataset), run.run_id)
     config["lineage"] |= extras.lineage
+    probe, known = online_probes(recipe), extras.untrained_figures
     outcome = fit(
         RunSpec(
             recipe=recipe,
             name=name,
             storage=home(),
             observers=[run.open_writer, *extras.observers],
-            probe=online_probes(recipe),
+            probe=probe,
+            untrained_probe=RememberedProbe(probe, known, recipe) if probe and known else None,
             export=partial(save_backbone, config=config),
             callbacks=extras.callbacks,
             start_from=extras.start_from,

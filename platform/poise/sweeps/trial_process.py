@@ -6,7 +6,7 @@ controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sw
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from poise.config import PoiseError
 from poise.runs.outcome import Finished
@@ -24,12 +23,16 @@ from poise.studies.labels import described
 from poise.studies.records import TrialRecord, begun_again
 from poise.studies.study import Study
 from poise.studies.trials import Trial
+from poise.sweeps.scheduler_reports import ForScheduler
 from poise.sweeps.trial_runs import seen_history
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_trial_run, set_tags
 from poise.training.schedule import timetable_of
 from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
+
+UNTRAINED_FOLDER = "untrained"
+"""Folder within a study of what its untrained networks measured."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,9 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
             _run_name(study, record),
             Extras(
                 observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-                callbacks=[_ForScheduler(study.space.goal.metric)],
+                callbacks=[ForScheduler(study.space.goal.metric)],
                 start_from=_starting_point(record),
+                untrained_figures=study.folder / UNTRAINED_FOLDER,
                 lineage=_lineage(record),
             ),
         )
@@ -175,25 +179,6 @@ def reason(error: BaseException) -> str:
 
 _LONG_REASON = 600
 """Characters; of a longer one the two ends say most: where it was, and what to do."""
-
-
-class _ForScheduler(TuneReportCallback):  # type: ignore[misc]
-    """Hands Tune's scheduler the evaluations that it may stop the trial at.
-
-    Not the last one: a trial that ends by itself is left to conclude itself.
-    """
-
-    def __init__(self, metric: str) -> None:
-        super().__init__()
-        self._metric = metric
-
-    def after_report(
-        self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
-    ) -> None:
-        """Forwards the first worker's metrics, with the path of a checkpoint."""
-        first = metrics[0]
-        if self._metric in first and not first["ends"]:
-            super().after_report(run_context, metrics, checkpoint)
 
 
 def trainable(context: Context) -> Any:

@@ -47,6 +47,9 @@ class RunSpec:
     """Each makes an observer of the run, on the first worker."""
 
     probe: Probe | None = None
+    untrained_probe: Probe | None = None
+    """Measures the network before the first step, in place of ``probe``, with the same figures."""
+
     export: Callable[[Path, nn.Module], None] | None = None
     """Writes the backbone into a folder of each checkpoint."""
 

@@ -20,7 +20,7 @@ from poise.training.loop import TrainingState, is_diverged
 from poise.training.pictures import Showcase
 from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
-from poise.training.spec import BACKBONE_FOLDER, RunSpec
+from poise.training.spec import BACKBONE_FOLDER, Probe, RunSpec
 
 ToController = Callable[[dict[str, Any], Path | None], None]
 """Sends the run's controller metrics and, where there is one, the folder of a checkpoint."""
@@ -67,7 +67,7 @@ class Watch:
     def log_untrained(self) -> None:
         """What the probe says before any training: what a later figure must be held against."""
         if self.state.step == 0 and self.is_first and self.spec.probe is not None:
-            metrics = self._probe()
+            metrics = self._measured(self.spec.untrained_probe or self.spec.probe)
             untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
             self._log(0, metrics | untrained)
 
@@ -80,7 +80,7 @@ class Watch:
         shows = ends or self.timetable.shows(step)
         looks = self.is_first and self.told_kind is not VerdictKind.DIVERGED
         if evaluates and looks:
-            metrics |= self._probe()
+            metrics |= self._measured(self.spec.probe)
         self._log(step, metrics)
         if shows and looks:
             self._show(step)
@@ -103,9 +103,9 @@ class Watch:
     def _verdict(self, history: History) -> Verdict:
         return judge(history, self.spec.recipe.signals, self.timetable.planned_steps)
 
-    def _probe(self) -> dict[str, float]:
-        assert self.spec.probe is not None
-        found = self.spec.probe(self.state.objective.backbone, self.device)
+    def _measured(self, probe: Probe | None) -> dict[str, float]:
+        assert probe is not None
+        found = probe(self.state.objective.backbone, self.device)
         return {f"eval/{name}": value for name, value in found}
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.reports.study.files import report_study
-from poise.sweeps import begin_study
+from poise.sweeps.planning import begin_study
 from poise.tracking.run import create_study_run, set_tags
 from poise.tracking.store import open_store
 from tests.studies.builders import make_record

@@ -17,9 +17,9 @@ from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from poise.studies.findings.table import Comparison
-    from poise.studies.study import Command
-    from poise.sweeps import Study, StudyResult
+    from poise.studies.study import Command, Study
     from poise.sweeps.forecast import Forecast
+    from poise.sweeps.result import StudyResult
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def conduct(asked: Asked) -> None:
 
 def study_of(asked: Asked) -> Study:
     """The study that is meant, checked; a new one is not written yet."""
-    from poise.sweeps import extend_study, find_study, request_study
+    from poise.sweeps.extension import extend_study
+    from poise.sweeps.planning import request_study
+    from poise.sweeps.resumption import find_study
 
     if asked.resume and asked.extend:
         raise PoiseError("--extend finishes what is left as well; leave --resume out")
@@ -69,8 +71,8 @@ def study_of(asked: Asked) -> Study:
 def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
     """The trials that would run, and what they would take."""
     from poise.config.wording import short_names
+    from poise.studies.choosing import choose_trials
     from poise.studies.labels import plain
-    from poise.sweeps import choose_trials
     from poise.sweeps.forecast import forecast
 
     expected = forecast(study, choose_trials(study, only) if only else None)
@@ -130,7 +132,8 @@ def _duration(hours: float) -> str:
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
     """What is left of a study, or some of it; interrupted, it says how to go on."""
-    from poise.sweeps import choose_trials, run_study
+    from poise.studies.choosing import choose_trials
+    from poise.sweeps.runner import run_study
 
     trials = choose_trials(study, only) if only else None
     with resumable(f"poise {study.command} --resume {study.name}"):

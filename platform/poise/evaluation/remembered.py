@@ -1,0 +1,60 @@
+"""A probe that measures the same network once, for all runs that share a folder.
+
+In: a probe and a folder. Out: a probe with the same figures. Next: the training loop, which calls
+it before the first step: many trials of a study begin with the same untrained network.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from poise.config.errors import PoiseError
+from poise.config.files import read_json, to_json, write_json
+from poise.config.recipe import Recipe
+from poise.data.manifest import Manifest
+
+Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
+
+
+class RememberedProbe:
+    """Yields the (name, value) pairs of a probe, from a file where the same network was measured.
+
+    The same network means the same weights, bit for bit, measured with the same settings on the
+    same images and the same kind of device. A file that cannot be read is measured again.
+    """
+
+    def __init__(self, probe: Probe, folder: Path, recipe: Recipe) -> None:
+        """Remembers in ``folder``; the recipe decides how and on which images is measured."""
+        self._probe = probe
+        self._folder = folder
+        self._measured_by = _measurement_of(recipe)
+
+    def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+        """Reads the figures of the backbone, or measures and keeps them."""
+        path = self._folder / f"{self._digest(backbone, device)}.json"
+        if path.exists():
+            with suppress(PoiseError):
+                yield from [(name, float(value)) for name, value in read_json(path)]
+                return
+        found = list(self._probe(backbone, device))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, [(name, to_json(value)) for name, value in found])
+        yield from found
+
+    def _digest(self, backbone: nn.Module, device: torch.device) -> str:
+        digest = hashlib.sha256(f"{self._measured_by} {device.type}".encode())
+        for name, tensor in sorted(backbone.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:32]
+
+
+def _measurement_of(recipe: Recipe) -> str:
+    sets = (recipe.data.dataset, recipe.evaluation.bank, recipe.evaluation.queries)
+    fingerprints = [Manifest.read(folder).fingerprint for folder in sets if folder]
+    settings = (recipe.evaluation.model_dump_json(), recipe.data.views.model_dump_json())
+    return " ".join([*settings, str(recipe.evaluation_px), *fingerprints])
