@@ -18,6 +18,16 @@ app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it."
 
 _SECONDS_BETWEEN_LINES = 5.0
 
+RangeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--range",
+        metavar="LOW HIGH",
+        help="Values that become black and white in images of more than 8 bits per channel "
+        "(default: the range that the images use, measured).",
+    ),
+]
+
 
 @app.command()
 def prepare(
@@ -38,6 +48,7 @@ def prepare(
     image_px: Annotated[
         int | None, typer.Option(help="Side of the scenes, in pixels (default: 32).")
     ] = None,
+    value_range: RangeOption = None,
 ) -> None:
     """Make a Poise dataset of any images.
 
@@ -50,7 +61,7 @@ def prepare(
     from poise.data.preparation import ingest
     from poise.data.sources.options import PrepareOptions
 
-    options = PrepareOptions(num_images, seed, image_px)
+    options = PrepareOptions(num_images, seed, image_px, value_range)
     found: list[int] = []  # images that were done when it began; none where all is finished
 
     with _progress() as show:
@@ -65,7 +76,7 @@ def prepare(
         print(f"{dest}: was finished before; nothing was done again")
     elif found[0]:
         print(f"{dest}: {found[0]:,} images were done before, and not again")
-    _summarise(manifest, dest)
+    _summarise(manifest, dest, value_range is not None)
 
 
 @app.command()
@@ -111,8 +122,9 @@ def preview(
     print(f"picture   {path}")
 
 
-def _summarise(manifest: "Manifest", folder: Path) -> None:
+def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None:
     from poise.data.preparation import ingest
+    from poise.data.preparation.value_ranges import range_sentences
 
     labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
     shards = len(manifest.shards)
@@ -120,6 +132,10 @@ def _summarise(manifest: "Manifest", folder: Path) -> None:
         f"{folder}: {manifest.num_samples:,} images, {labels}, "
         f"{shards} shard{'' if shards == 1 else 's'}, fingerprint {manifest.fingerprint[:12]}"
     )
+    for sentence in range_sentences(manifest.value_ranges):
+        print(sentence)
+    if range_is_given and not manifest.value_ranges:
+        print("--range: changes nothing, because every image has 8 bits per channel")
     if manifest.num_quarantined:
         print(
             f"{manifest.num_quarantined:,} set aside, listed in {folder / ingest.QUARANTINE_FILE}:"

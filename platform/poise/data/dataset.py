@@ -5,8 +5,8 @@ came. Next: ``views`` decodes and cuts them, ``evaluation`` reads them whole.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
 from poise.config.paths import given_path
-from poise.data.manifest import Manifest, Shard
+from poise.data.manifest import Bounds, Manifest, Shard
 
 CACHE_BYTES = 2 * 2**30
 
@@ -59,6 +59,7 @@ class EncodedBatch:
     images: Sequence[bytes]  # [B] JPEG, PNG, …
     labels: NDArray[np.int64]  # [B], -1 where unknown
     sample_ids: NDArray[np.int64]  # [B], row numbers in the dataset
+    ranges: Mapping[str, Bounds] = field(default_factory=dict)  # the manifest's, for ``decode_rgb``
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -143,7 +144,7 @@ class ImageDataset:
                 found[position] = values[offsets[row] : offsets[row + 1]]
         ends = np.cumsum([len(image) for image in found], dtype=np.int64)
         packed = np.concatenate(found) if found else _NOTHING
-        return EncodedBatch(PackedImages(packed, ends), labels, ids)
+        return EncodedBatch(PackedImages(packed, ends), labels, ids, self.manifest.ranges)
 
     def _group(self, index: int) -> pa.Table:
         if index in self._cache:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
@@ -20,6 +20,30 @@ class Shard(Strict):
 
     num_samples: int
     sha256: str
+
+
+Bounds = tuple[float, float]
+"""The value that becomes level 0 and the value that becomes level 255."""
+
+
+class ValueRange(Strict):
+    """The range that a dataset's images of more than eight bits use, and how they fill it."""
+
+    low: float
+    """Value that becomes level 0; lower ones are clipped."""
+
+    high: float
+    """Value that becomes level 255; higher ones are clipped."""
+
+    is_given: bool = False
+    """Whether a person gave the range; else it was measured."""
+
+    num_images: int
+    num_dark: int
+    """Images that stay below a sixteenth of the range, constant images aside."""
+
+    num_clipped: int
+    """Images of which more than a thousandth of the pixels lies outside the range."""
 
 
 class Manifest(Strict):
@@ -43,13 +67,24 @@ class Manifest(Strict):
     channel_std: tuple[float, float, float]
     """Of RGB values in [0, 1]."""
 
+    value_ranges: dict[str, ValueRange] = Field(default_factory=dict)
+    """Ranges of images with more than eight bits, by how their files store a number (``uint16``,
+    ``int16``, ``uint32``, ``int32``, ``float32``). Everything that decodes an image scales it by
+    these. Images of eight bits have none and are left as they are."""
+
     fingerprint: str
-    """SHA-256 over every sample's bytes and label, in order: same input, same fingerprint."""
+    """SHA-256 over every sample's bytes and label, in order, and over the value ranges where there
+    are some: same input, same fingerprint."""
 
     rows_per_group: int
     """Rows in each Parquet row group but a shard's last: what one read brings."""
 
     shards: tuple[Shard, ...]
+
+    @property
+    def ranges(self) -> dict[str, Bounds]:
+        """What ``poise.data.views.decode.decode_rgb`` scales by."""
+        return {name: (each.low, each.high) for name, each in self.value_ranges.items()}
 
     @classmethod
     def read(cls, folder: str | Path) -> "Manifest":

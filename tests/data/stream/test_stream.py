@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,8 +12,12 @@ from poise.config import PoiseError, Recipe, override
 from poise.config.recipe import DataConfig, OptimizerConfig, TrainingConfig
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
+from poise.data.dataset import EncodedBatch
+from poise.data.preparation.ingest import prepare
+from poise.data.stream.image_rows import encoded_row, read_encoded
 from poise.data.stream.stream import view_stream
 from tests.data.builders import encode, smooth_image, write_blobs, write_dataset
+from tests.data.deep_images import grey_file, ramp
 
 VIEWS = ViewsConfig(global_px=16, local_px=8, local_count=2)
 
@@ -115,3 +120,31 @@ def test_wrong_input_is_told_before_the_first_step(recipe: Recipe) -> None:
         view_stream(override(recipe, {"training.batch_size": 64}, "test"), 0, 1)
     with pytest.raises(PoiseError, match="not a prepared dataset"):
         view_stream(override(recipe, {"data.dataset": "nowhere"}, "test"), 0, 1)
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_views_of_twelve_bit_images_are_scaled_by_the_manifest_on_every_way(
+    recipe: Recipe, tmp_path: Path, processes: int
+) -> None:
+    (tmp_path / "twelve").mkdir()
+    for number in range(9):
+        (tmp_path / "twelve" / f"{number}.tif").write_bytes(grey_file(ramp(4095, 4095)))
+    (tmp_path / "twelve" / "9.tif").write_bytes(grey_file(ramp(0, 4095)))
+    prepare(str(tmp_path / "twelve"), tmp_path / "deep")
+    keys = {
+        "data.dataset": str(tmp_path / "deep"),
+        "data.cut_processes": processes,
+        "training.epochs": 1,
+        "training.batch_size": 10,
+    }
+    (batch,) = local(override(recipe, keys, "test"))
+    white = batch.sample_ids != 9
+    assert (batch.global_views[:, white] == 255).all()
+    assert (batch.local_views[:, white] == 255).all()
+
+
+def test_a_row_of_encoded_images_keeps_the_ranges() -> None:
+    ranges = {"uint16": (0.0, 4095.0), "float32": (-0.1, 1 / 3)}
+    batch = EncodedBatch([b"a", b"bc"], np.array([0, -1]), np.array([4, 2]), ranges)
+    epoch, read = read_encoded(encoded_row(3, batch))
+    assert (epoch, list(read.images), read.ranges) == (3, [b"a", b"bc"], ranges)

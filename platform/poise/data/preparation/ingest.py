@@ -9,34 +9,38 @@ process or many. ``poise.data.preparation.ledger`` remembers which are finished.
 """
 
 import hashlib
+import json
 import math
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from poise.config.errors import PoiseError
-from poise.data.manifest import MANIFEST_FILE, Manifest
+from poise.data.manifest import MANIFEST_FILE, Manifest, ValueRange
 from poise.data.preparation.ledger import REPORTS_FOLDER, Progress, Request, Work, claim, write_text
-from poise.data.preparation.shards import ROWS_PER_GROUP, Quarantined, ShardReport, write_shard
-from poise.data.sources.base import Indices, Part, Source, hash_of
+from poise.data.preparation.shards import (
+    ROWS_PER_GROUP,
+    Quarantined,
+    ShardReport,
+    deep_moments,
+    write_shard,
+)
+from poise.data.preparation.tasks import carry_out
+from poise.data.preparation.value_ranges import check_range, decide_ranges
+from poise.data.sources.base import Indices, Source, hash_of
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareOptions
 
 SAMPLES_PER_SHARD = 1024
 """What an interruption can cost, and the grain of the parallel work."""
 
-SERIAL_SHARDS = 10
-"""Up to this many shards are done in this process: starting Ray (4 to 9 s) would take longer."""
-
 QUARANTINE_FILE = "quarantine.jsonl"
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Part of every request's key: raise it when the same inputs come to give other shards."""
 
 
@@ -72,8 +76,12 @@ def prepare(
     given = {"--num-images": options.num_images, "--image-px": options.image_px}
     asked = " ".join([source, *(f"{name} {n}" for name, n in given.items() if n is not None)])
     seed = str(options.seed).encode()
+    value_range = check_range(options.value_range)
     key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), seed)
-    request = Request(source=asked, seed=options.seed, key=key)
+    if value_range:
+        asked += " --range {:.15g} {:.15g}".format(*value_range)
+        key = hash_of(key.encode(), json.dumps(value_range).encode())
+    request = Request(source=asked, seed=options.seed, key=key, value_range=value_range)
     try:
         finished = claim(folder, request)
         return finished or _make(folder, request, opened, indices, parallel, on_progress)
@@ -112,62 +120,50 @@ def _make(
     work = Work(folder, parts, {number: len(span) for number, span in enumerate(spans)})
     work.recover()
     on_progress(work.progress())
-    left = {number: part for number, part in parts.items() if number not in work.reports}
-    on_ray = len(left) > SERIAL_SHARDS if parallel is None else parallel
-    for number, report in (_on_ray if on_ray else _in_process)(left, work.shard):
+    left = {
+        number: (part, work.shard(number))
+        for number, part in parts.items()
+        if number not in work.reports
+    }
+    for number, report in carry_out(write_shard, left, parallel):
         work.finish(number, report)
         on_progress(work.progress())
-    reports = [work.reports[number] for number in sorted(work.reports)]
-    return _complete(folder, request, source.classes, reports)
+    extents = [extent for report in work.reports.values() for extent in report.extents]
+    ranges = decide_ranges(extents, request.value_range)
+    reports = list(_measured(work, ranges, parallel))
+    return _complete(folder, request, source.classes, reports, ranges)
 
 
-def _in_process(
-    parts: Mapping[int, Part], path: Callable[[int], Path]
-) -> Iterator[tuple[int, ShardReport]]:
-    for number, part in parts.items():
-        yield number, write_shard(part, path(number))
+def _measured(
+    work: Work, ranges: Mapping[str, ValueRange], parallel: bool | None
+) -> Iterator[ShardReport]:
+    """The shards' reports in order, with channel sums that count images of more than eight bits.
 
-
-def _on_ray(
-    parts: Mapping[int, Part], path: Callable[[int], Path]
-) -> Iterator[tuple[int, ShardReport]]:
-    """One task per shard, in the order they end; two per CPU are under way."""
-    import ray  # half a second that a small dataset need not pay
-
-    from poise.cluster.connection import start_ray
-
-    if not parts:
-        return
-    start_ray()
-    task = ray.remote(num_cpus=1)(write_shard)
-    limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    waiting = iter(parts.items())
-    running: dict[Any, int] = {}  # object reference → shard
-    while True:
-        for number, part in islice(waiting, limit - len(running)):
-            running[task.remote(part, path(number))] = number
-        if not running:
-            return
-        (ended,), _ = ray.wait(list(running), num_returns=1)
-        number = running.pop(ended)
-        try:
-            yield number, ray.get(ended)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except ray.exceptions.RayError as error:
-            raise PoiseError(
-                f"{path(number)}: the Ray worker died ({type(error).__name__}), perhaps for "
-                "want of memory; the same command goes on from here"
-            ) from None
+    Those are decoded a second time, because their range is known only after the first.
+    """
+    bounds = {name: (each.low, each.high) for name, each in ranges.items()}
+    deep = {
+        number: (work.shard(number), [extent.row for extent in report.extents], bounds)
+        for number, report in work.reports.items()
+        if report.extents
+    }
+    found = dict(carry_out(deep_moments, deep, parallel))
+    for number in sorted(work.reports):
+        report = work.reports[number]
+        yield report.with_moments(found[number]) if number in found else report
 
 
 def _complete(
-    folder: Path, request: Request, classes: tuple[str, ...], reports: list[ShardReport]
+    folder: Path,
+    request: Request,
+    classes: tuple[str, ...],
+    reports: list[ShardReport],
+    ranges: dict[str, ValueRange],
 ) -> Manifest:
     """Writes the quarantine list and, last, the manifest."""
     quarantined = [entry for report in reports for entry in report.quarantined]
     write_text(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
-    manifest = _manifest(folder.name, request, classes, reports, quarantined)
+    manifest = _manifest(folder.name, request, classes, reports, ranges)
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2))
     shutil.rmtree(folder / REPORTS_FOLDER)
     for leftover in folder.glob(".*.tmp"):  # of runs that were killed
@@ -180,8 +176,9 @@ def _manifest(
     request: Request,
     classes: tuple[str, ...],
     reports: list[ShardReport],
-    quarantined: list[Quarantined],
+    ranges: dict[str, ValueRange],
 ) -> Manifest:
+    quarantined = [entry for report in reports for entry in report.quarantined]
     shards = tuple(report.shard for report in reports if report.shard)
     count = sum(shard.num_samples for shard in shards)
     if not count:
@@ -203,7 +200,14 @@ def _manifest(
         classes=classes,
         channel_mean=(mean[0], mean[1], mean[2]),
         channel_std=(std[0], std[1], std[2]),
-        fingerprint=hashlib.sha256(digests).hexdigest(),
+        value_ranges=ranges,
+        fingerprint=hashlib.sha256(digests + _bounds_digest(ranges)).hexdigest(),
         rows_per_group=ROWS_PER_GROUP,
         shards=shards,
     )
+
+
+def _bounds_digest(ranges: Mapping[str, ValueRange]) -> bytes:
+    """Bytes that change with the ranges; none where every image has eight bits."""
+    bounds = [(name, each.low, each.high) for name, each in sorted(ranges.items())]
+    return json.dumps(bounds).encode() if bounds else b""

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
-from poise.data.manifest import MANIFEST_FILE, Manifest
+from poise.data.manifest import MANIFEST_FILE, Bounds, Manifest
 from poise.data.preparation.shards import ShardReport, replacing
 from poise.data.sources.base import Part
 
@@ -29,6 +29,8 @@ class Request(Strict):
     source: str
     seed: int
     key: str
+    value_range: Bounds | None = None
+    """What overrules the measured range of images with more than eight bits."""
 
 
 @dataclass(frozen=True)

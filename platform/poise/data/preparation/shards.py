@@ -8,8 +8,9 @@ manifest.
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from poise.config.base import Strict
-from poise.data.manifest import Shard
+from poise.data.manifest import Bounds, Shard
+from poise.data.preparation.value_ranges import Extent, extent_of
 from poise.data.sources.base import Part, Sample
-from poise.data.views.decode import BadImageError, decode_rgb
+from poise.data.views.decode import BadImageError, decode_rgb, read_image
+from poise.data.views.depth import DeepImage
 
 ROWS_PER_GROUP = 128
 """One read's worth: 14 MB of photographs of ImageNet's size, 300 kB of CIFAR-10."""
@@ -28,6 +31,11 @@ ROWS_PER_GROUP = 128
 _LEVELS = np.arange(256) / 255.0
 _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
 _SCENE_COLUMNS = [("boxes", pa.list_(pa.list_(pa.int32()))), ("mask", pa.binary())]
+
+
+Sums = tuple[float, float, float]
+Moments = tuple[Sums, Sums]
+"""Sums over images of each channel's mean and mean square."""
 
 
 class Quarantined(Strict):
@@ -47,11 +55,21 @@ class ShardReport(Strict):
     digests: str
     """SHA-256 of each sample's label and bytes, in order, as hexadecimal."""
 
-    channel_sums: tuple[float, float, float]
-    channel_square_sums: tuple[float, float, float]
+    channel_sums: Sums
+    channel_square_sums: Sums
     """Of each image's mean RGB value and mean square, in [0, 1]: every image weighs the same."""
 
+    extents: tuple[Extent, ...]
+    """Of images with more than eight bits; the channel sums leave these images out."""
+
     quarantined: tuple[Quarantined, ...]
+
+    def with_moments(self, moments: Moments) -> "ShardReport":
+        """This report with more images in its channel sums."""
+        sums, squares = _as_tuples(
+            np.array([self.channel_sums, self.channel_square_sums]) + np.array(moments)
+        )
+        return self.model_copy(update={"channel_sums": sums, "channel_square_sums": squares})
 
 
 class _Tally:
@@ -60,6 +78,7 @@ class _Tally:
     def __init__(self) -> None:
         self.digests: list[str] = []
         self.moments = np.zeros((2, 3))
+        self.extents: list[Extent] = []
         self.quarantined: list[Quarantined] = []
 
     def usable(self, samples: Iterator[Sample]) -> Iterator[Sample]:
@@ -68,11 +87,14 @@ class _Tally:
             try:
                 if sample.fault:
                     raise BadImageError(sample.fault)
-                image = decode_rgb(sample.image)
+                pixels, _ = read_image(sample.image)
             except BadImageError as error:
                 self.quarantined.append(Quarantined(path=sample.path, reason=str(error)))
                 continue
-            self.moments += _moments(image)
+            if isinstance(pixels, DeepImage):
+                self.extents.append(extent_of(len(self.digests), pixels))
+            else:
+                self.moments += _moments(pixels)
             label = sample.label.to_bytes(8, "little", signed=True)
             self.digests.append(hashlib.sha256(label + sample.image).hexdigest())
             yield sample
@@ -81,13 +103,14 @@ class _Tally:
         """Of the file just written, if there is one."""
         count = len(self.digests)
         shard = Shard(file=path.name, num_samples=count, sha256=_sha256(path)) if count else None
-        sums, squares = (tuple(map(float, row)) for row in self.moments)
+        sums, squares = _as_tuples(self.moments)
         return ShardReport(
             shard=shard,
             num_bytes=path.stat().st_size if count else 0,
             digests="".join(self.digests),
             channel_sums=sums,
             channel_square_sums=squares,
+            extents=tuple(self.extents),
             quarantined=tuple(self.quarantined),
         )
 
@@ -108,6 +131,29 @@ def write_shard(part: Part, path: Path) -> ShardReport:
             with replacing(path) as temporary:
                 _write_groups(temporary, first, groups)
     return tally.report(path)
+
+
+def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) -> Moments:
+    """Channel sums over some images of a shard, decoded with the dataset's ranges.
+
+    Args:
+        path: the shard.
+        rows: the images' places in it, ascending.
+        ranges: see ``poise.data.views.decode.decode_rgb``.
+
+    Returns:
+        As ``ShardReport.channel_sums`` and ``ShardReport.channel_square_sums``.
+    """
+    moments = np.zeros((2, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        with pq.ParquetFile(path) as file:
+            for group, places in groupby(rows, lambda row: row // ROWS_PER_GROUP):
+                images = file.read_row_group(group, columns=["image"])["image"]
+                for row in places:
+                    data = images[row - group * ROWS_PER_GROUP].as_py()
+                    moments += _moments(decode_rgb(data, ranges))
+    return _as_tuples(moments)
 
 
 @contextmanager
@@ -158,6 +204,11 @@ def _moments(image: Image.Image) -> np.ndarray:
     """Mean and mean square of each channel over the image's pixels: [2, 3], exact."""
     shares = np.array(image.histogram()).reshape(3, 256) / (image.width * image.height)
     return np.stack([shares @ _LEVELS, shares @ _LEVELS**2])
+
+
+def _as_tuples(moments: np.ndarray) -> Moments:
+    (a, b, c), (d, e, f) = moments.tolist()
+    return (a, b, c), (d, e, f)
 
 
 def _sha256(path: Path) -> str:

@@ -6,6 +6,8 @@ In: what a person typed. Out: ``PrepareOptions``, checked by the source that the
 
 from dataclasses import dataclass
 
+from poise.data.manifest import Bounds
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -19,3 +21,6 @@ class PrepareOptions:
 
     image_px: int | None = None
     """Side of each scene in pixels; only scenes have it."""
+
+    value_range: Bounds | None = None
+    """Range that images of more than eight bits are scaled by; none measures it."""

@@ -11,7 +11,7 @@ most of all, so the images' buffers are used again.
 import math
 import multiprocessing
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch, PackedImages
+from poise.data.manifest import Bounds
 from poise.data.stream.reader import Work
 from poise.data.views.cutter import ViewCutter
 
@@ -85,11 +86,12 @@ class _Errand:
     ends: NDArray[np.int64]
     labels: NDArray[np.int64]
     sample_ids: NDArray[np.int64]
+    ranges: Mapping[str, Bounds]
 
     @property
     def encoded(self) -> EncodedBatch:
         images = PackedImages(self.data.numpy(), self.ends)
-        return EncodedBatch(images, self.labels, self.sample_ids)
+        return EncodedBatch(images, self.labels, self.sample_ids, self.ranges)
 
 
 class _Buffers:
@@ -104,7 +106,9 @@ class _Buffers:
         images = PackedImages.of(encoded.images)
         buffer = self._take(len(images.data))
         buffer.numpy()[: len(images.data)] = images.data
-        return _Errand(epoch, buffer, images.ends, encoded.labels, encoded.sample_ids)
+        return _Errand(
+            epoch, buffer, images.ends, encoded.labels, encoded.sample_ids, encoded.ranges
+        )
 
     def release_oldest(self) -> None:
         self._free.append(self._under_way.popleft())

@@ -5,6 +5,8 @@ In: a step's encoded images, or why there are none. Out: a table of one row, and
 seconds to import: the tasks that read are many.
 """
 
+import json
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ def encoded_row(epoch: int, encoded: EncodedBatch) -> pa.Table:
             "ends": pa.array([images.ends]),
             "labels": pa.array([encoded.labels]),
             "sample_ids": pa.array([encoded.sample_ids]),
+            "ranges": [json.dumps(dict(encoded.ranges))],
         }
     )
 
@@ -43,7 +46,10 @@ def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
     raise_failure(row)
     data = np.frombuffer(row["images"][0].as_buffer(), np.uint8)  # in Ray's memory: not copied
     ends, labels, ids = (np.array(row[name][0].values) for name in ("ends", "labels", "sample_ids"))
-    return row["epoch"][0].as_py(), EncodedBatch(PackedImages(data, ends), labels, ids)
+    ranges = {
+        name: (low, high) for name, (low, high) in json.loads(row["ranges"][0].as_py()).items()
+    }
+    return row["epoch"][0].as_py(), EncodedBatch(PackedImages(data, ends), labels, ids, ranges)
 
 
 def one_binary(array: NDArray[np.generic]) -> pa.Array:

@@ -149,7 +149,7 @@ def _first_and_others(count: int, first: float, other: float) -> NDArray[np.floa
 def _decode(encoded: EncodedBatch, index: int) -> Tensor:
     """One image as uint8 [1, 3, H, W], interleaved in memory."""
     try:
-        image = decode_rgb(encoded.images[index])
+        image = decode_rgb(encoded.images[index], encoded.ranges)
     except BadImageError as error:
         raise PoiseError(
             f"sample {encoded.sample_ids[index]} of the dataset cannot be decoded: {error}; "

@@ -1,24 +1,33 @@
 """Encoded bytes to an RGB picture, the same way wherever Poise looks at an image.
 
 In: the bytes of a file in any format that Pillow reads. Out: an upright RGB image, or
-``BadImageError`` with a reason that a person understands. Next: ``poise.data.preparation.ingest``
+``BadImageError`` with a reason that a person understands. Next: ``poise.data.preparation``
 (checks and statistics), ``poise.data.views.cutter`` (crops) and ``poise.evaluation`` (features).
 """
 
 import io
+from collections.abc import Mapping
 
-import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from poise.data.manifest import Bounds
+from poise.data.views.depth import (
+    GREY_MODES,
+    DeepImage,
+    NoValueError,
+    is_deep_colour,
+    read_colour,
+    read_grey,
+)
+
 MIN_SIDE_PX = 8
-"""Images with a shorter side carry nothing to cut views from."""
+"""Shortest side of an image that views can be cut from."""
 
 MAX_PIXELS = 89_478_485
-"""Where Pillow begins to speak of decompression bombs; larger images are never decoded."""
+"""Most pixels that are decoded: the size from which Pillow warns of decompression bombs."""
 
 _BACKGROUND = (255, 255, 255)
-_WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-_TURNS = {  # EXIF orientation → what makes it upright
+_TURNS = {  # EXIF orientation → the transposition that makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,24 +42,48 @@ class BadImageError(ValueError):
     """These bytes are no image to train on; the message is the reason."""
 
 
-def decode_rgb(data: bytes) -> Image.Image:
+def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image.Image:
     """An encoded image as RGB: first frame, upright as its EXIF says, at its full size.
 
     Transparency is composited on white, as most viewers show it (dropping the alpha channel
-    would uncover whatever colour the encoder left there). Sixteen-bit grey is scaled to eight
-    bits, not clipped.
+    would uncover the colours that the encoder left there).
+
+    Args:
+        data: the file.
+        ranges: ``Manifest.ranges``, which scale images of more than eight bits.
 
     Raises:
-        BadImageError: empty, not an image, truncated or damaged, under ``MIN_SIDE_PX`` on a
-            side, or over ``MAX_PIXELS`` (told from the header, before decoding).
+        BadImageError: as ``read_image``; or the image has more than eight bits and ``ranges`` has
+            none for its container.
+    """
+    pixels, turn = read_image(data)
+    if isinstance(pixels, DeepImage):
+        bounds = (ranges or {}).get(pixels.container)
+        if bounds is None:
+            raise BadImageError(
+                f"its values are {pixels.container}, and the dataset has no range for them"
+            )
+        pixels = pixels.to_rgb(bounds)
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | None]:
+    """The pixels of an encoded image, and the transposition that makes them upright.
+
+    Returns:
+        RGB for images of eight bits per channel, and a ``DeepImage`` for those of more.
+
+    Raises:
+        BadImageError: empty, not an image, truncated or damaged, without a value in any pixel,
+            shorter than ``MIN_SIDE_PX`` on a side, or larger than ``MAX_PIXELS`` (which the header
+            says, before anything is decoded).
     """
     image = _open(data)
     try:
-        image.load()
-        turn = _turn(image)
-        if image.mode != "RGB" or "transparency" in image.info:
-            image = _to_rgb(image)
-        return image if turn is None else image.transpose(turn)
+        pixels = read_colour(data) if is_deep_colour(image) else _loaded(image)
+        return pixels, _turn(image)
+    except NoValueError as error:
+        raise BadImageError(str(error)) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
         raise BadImageError(f"damaged or truncated: {_one_line(error)}") from None
 
@@ -78,10 +111,18 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
+def _loaded(image: Image.Image) -> Image.Image | DeepImage:
+    """Decodes an opened image."""
+    image.load()
+    if image.mode in GREY_MODES:
+        return read_grey(image)
+    if image.mode != "RGB" or "transparency" in image.info:
+        return _to_rgb(image)
+    return image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as RGB."""
-    if image.mode in _WIDE_MODES:
-        return Image.fromarray(_to_eight_bits(np.asarray(image))).convert("RGB")
+    """A loaded image of eight bits per channel, in any of Pillow's modes, as RGB."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         flat = Image.new("RGB", layer.size, _BACKGROUND)
@@ -94,25 +135,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey levels of more than eight bits, scaled to uint8.
-
-    Integers span 16 bits and floats [0, 1] where their values fit, as files hold them; anything
-    else (a 32-bit depth map, say) is stretched over its own range.
-    """
-    grey = np.nan_to_num(values.astype(np.float64))
-    low, high = 0.0, 1.0 if values.dtype.kind == "f" else 65535.0
-    if grey.min() < low or grey.max() > high:
-        low, high = float(grey.min()), float(grey.max())
-    scaled: np.ndarray = np.rint((grey - low) * (255.0 / (high - low))).astype(np.uint8)
-    return scaled
-
-
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes the image upright, by its EXIF orientation; a damaged EXIF block says nothing."""
+    """The transposition that makes the image upright; none where its EXIF block is damaged."""
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the pixels are fine, whatever the metadata
+    except Exception:  # the pixels are fine, even where the metadata is not
         return None
 
 

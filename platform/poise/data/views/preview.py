@@ -92,7 +92,7 @@ def _figure(encoded: EncodedBatch, views: dict[str, Tensor], manifest: Manifest)
     figure.suptitle(f"{manifest.name}: images, and their views as the model sees them", fontsize=9)
     grid = figure.subplots(rows, columns, squeeze=False)
     for row in range(rows):
-        image = np.asarray(decode_rgb(encoded.images[row]))
+        image = np.asarray(decode_rgb(encoded.images[row], encoded.ranges))
         _show(grid[row, 0], image)
         grid[row, 0].set_ylabel(
             _row_label(encoded, row, manifest), rotation=0, ha="right", va="center", fontsize=7

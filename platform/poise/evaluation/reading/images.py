@@ -107,7 +107,8 @@ class EvaluationImages:
         out = np.empty((len(encoded), self.image_px, self.image_px, 3), dtype=np.uint8)
         for index, data in enumerate(encoded.images):
             try:
-                out[index] = np.asarray(resize_and_crop(decode_rgb(data), self.image_px))
+                image = decode_rgb(data, encoded.ranges)
+                out[index] = np.asarray(resize_and_crop(image, self.image_px))
             except BadImageError as error:
                 raise PoiseError(
                     f"{self.folder}: sample {encoded.sample_ids[index]} cannot be decoded: "

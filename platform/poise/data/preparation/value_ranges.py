@@ -1,0 +1,167 @@
+"""The range of values that a dataset's images of more than eight bits really use.
+
+In: the numbers of each such image. Out: one ``ValueRange`` for each kind of container, and
+sentences that say what was decided. Next: ``poise.data.preparation.ingest`` writes the ranges into
+the manifest, by which every image is decoded.
+
+An image's extent leaves out pixels without a value, fill values and a thousandth of the pixels at
+either end. The dataset's range leaves out a hundredth of the images at either end. It is widened to
+the depth that a camera would have (8, 10, 12, 14 or 16 bits; 0 to 1 or 0 to 255 for floats) where
+the images fill at least a quarter of that, because images of one camera should keep their
+brightness.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.config.base import Strict
+from poise.config.errors import PoiseError
+from poise.data.manifest import Bounds, ValueRange
+from poise.data.views.depth import DeepImage
+
+_PIXELS_LEFT_OUT = 1e-3
+_IMAGES_LEFT_OUT = 1e-2
+_LEAST_FILLED = 1 / 4  # of a camera's depth, so that it is taken for the range
+_DARK = 1 / 16  # of the range: 16 of 256 levels
+_CAMERA_BITS = (8, 10, 12, 14, 16)
+_FLOAT_RANGES: tuple[Bounds, ...] = ((0.0, 1.0), (0.0, 255.0))
+_FILL_VALUES = (0.0, -999.0, -9999.0, -99999.0, -32767.0, -32768.0, -2147483648.0, 65535.0)
+_LARGEST_VALUE = 1e19  # larger floats stand for "no data": 1e20, 9.97e36 and 3.4e38 are usual
+
+
+class Extent(Strict):
+    """The values that one image uses."""
+
+    row: int
+    """The image's place in its shard."""
+
+    container: str
+    low: float | None
+    high: float | None
+    """None where the image holds nothing but fill values or transparency."""
+
+
+def extent_of(row: int, image: DeepImage) -> Extent:
+    """Measures an image; fill values and a thousandth of its pixels at either end are left out."""
+    values = _without_fill(image.measurable())
+    if not len(values):
+        return Extent(row=row, container=image.container, low=None, high=None)
+    last = len(values) - 1
+    first = int(np.ceil(_PIXELS_LEFT_OUT * last))
+    low, high = np.partition(values, (first, last - first))[[first, last - first]]
+    return Extent(row=row, container=image.container, low=float(low), high=float(high))
+
+
+def decide_ranges(extents: Iterable[Extent], given: Bounds | None) -> dict[str, ValueRange]:
+    """One range for each container that occurs.
+
+    Args:
+        extents: every image of more than eight bits.
+        given: the range that a person gave, which overrules what is measured.
+    """
+    by_container: dict[str, list[Extent]] = {}
+    for extent in extents:
+        by_container.setdefault(extent.container, []).append(extent)
+    return {name: _range(name, found, given) for name, found in sorted(by_container.items())}
+
+
+def check_range(given: Bounds | None) -> Bounds | None:
+    """The range that a person gave, if it is one.
+
+    Raises:
+        PoiseError: an end is not finite, or the low end is not below the high one.
+    """
+    if given is not None and not (np.isfinite(given).all() and given[0] < given[1]):
+        raise PoiseError(
+            f"--range {given[0]:g} {given[1]:g}: give two finite numbers, the lower one first, "
+            "as in `--range 0 4095`"
+        )
+    return given
+
+
+def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
+    """What was decided and what it does to the images, one sentence a line."""
+    for container, decided in ranges.items():
+        yield f"{_decision(container, decided)} ({_counted(decided.num_images, 'image')})"
+        if decided.num_dark:
+            yield (
+                f"  nearly black: {_counted(decided.num_dark, 'image')} below a sixteenth of that "
+                "range; if that is wrong, give the range with --range LOW HIGH, or prepare them as "
+                "a dataset of their own"
+            )
+        if decided.num_clipped:
+            yield (
+                f"  clipped: {_counted(decided.num_clipped, 'image')} with values outside that "
+                "range; if that is wrong, give a wider one with --range LOW HIGH"
+            )
+
+
+def _without_fill(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The values without those that stand for "no data", told by standing far apart."""
+    if values.dtype.kind == "f":
+        values = values[np.abs(values) < _LARGEST_VALUE]
+    for is_lower in (True, False, True):  # a fill value may hide behind another
+        if not len(values):
+            break
+        end = values.min() if is_lower else values.max()
+        if float(end) not in _FILL_VALUES:
+            continue
+        rest = values[values != end]
+        if not len(rest):
+            return rest if end < 0 else values
+        near, far = (rest.min(), rest.max()) if is_lower else (rest.max(), rest.min())
+        gap, span = abs(float(near) - float(end)), abs(float(far) - float(near))
+        if gap > span and (span > 0 or end < 0):
+            values = rest
+    return values
+
+
+def _range(container: str, extents: Sequence[Extent], given: Bounds | None) -> ValueRange:
+    pairs = [(e.low, e.high) for e in extents if e.low is not None and e.high is not None]
+    ends = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    low, high = given or _measured(container, ends)
+    lows, highs = ends.T
+    is_dark = (highs - low < _DARK * (high - low)) & (highs > lows)
+    return ValueRange(
+        low=low,
+        high=high,
+        is_given=given is not None,
+        num_images=len(extents),
+        num_dark=int(is_dark.sum()),
+        num_clipped=int(((lows < low) | (highs > high)).sum()),
+    )
+
+
+def _measured(container: str, ends: NDArray[np.float64]) -> Bounds:
+    """The range that images with these ends [N, 2] use."""
+    if not len(ends):
+        return 0.0, 1.0  # nothing but fill values
+    low = float(np.quantile(ends[:, 0], _IMAGES_LEFT_OUT, method="lower"))
+    high = float(np.quantile(ends[:, 1], 1 - _IMAGES_LEFT_OUT, method="higher"))
+    usual = _FLOAT_RANGES if container == "float32" else [(0.0, 2.0**b - 1) for b in _CAMERA_BITS]
+    for lowest, highest in usual:
+        is_inside = lowest <= low and high <= highest
+        if is_inside and (high == low or high - low >= _LEAST_FILLED * (highest - lowest)):
+            return lowest, highest
+    if low < high:
+        return low, high
+    return (low, 0.0) if low < 0 else (0.0, low)  # every image is constant
+
+
+def _decision(container: str, decided: ValueRange) -> str:
+    files = "float files" if container == "float32" else f"{container.lstrip('uint')}-bit files"
+    low, high = f"{decided.low:g}", f"{decided.high:.15g}"
+    if decided.is_given:
+        return f"values in {files}: scaled from {low} to {high}, as --range says"
+    bits = {2.0**bits - 1: bits for bits in _CAMERA_BITS}.get(decided.high)
+    if bits and decided.low == 0 and container != "float32":
+        return f"{bits}-bit values in {files}: scaled by {high}"
+    if (decided.low, decided.high) in _FLOAT_RANGES:
+        return f"values from {low} to {high} in {files}: scaled by {high}"
+    return f"values from {low} to {high} in {files}: scaled from that range"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
