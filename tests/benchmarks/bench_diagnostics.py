@@ -24,7 +24,7 @@ from poise.config import Recipe, load_recipe
 from poise.training.loop import train_steps
 from poise.training.precision import computes_bf16
 from poise.training.report import StepReport
-from tests.benchmarks.bench_dino_step import ON_GPU, in_turns, our_state, progress_at
+from tests.benchmarks.bench_dino_step import LONG, ON_GPU, Steady, in_turns, our_state
 from tests.builders import random_batch
 
 DEMO = Path(__file__).resolve().parents[2] / "pipelines" / "recipes" / "dino_scenes_demo.yaml"
@@ -37,7 +37,7 @@ def steps(recipe: Recipe, device: torch.device, observed: bool) -> Iterator[Step
     """Training on one batch for ever; each step is a boundary, or none is."""
     state = our_state(recipe, device)
     batches = itertools.repeat(random_batch(recipe).to(device))
-    return train_steps(recipe, state, batches, progress_at, lambda step: observed, device)
+    return train_steps(Steady(recipe, LONG.steps_per_epoch, observed), state, batches)
 
 
 def measure(name: str, recipe: Recipe, device: torch.device, rounds: int) -> None:

@@ -31,6 +31,7 @@ from poise.training.loop import TrainingState, train_steps
 from poise.training.optimizer import build_optimizer, schedules
 from poise.training.precision import computes_bf16
 from poise.training.report import StepReport
+from poise.training.schedule import Timetable
 from tests.benchmarks.published_dino_step import Head, MultiCrop, PublishedStep, VisionTransformer
 from tests.builders import random_batch
 
@@ -112,6 +113,19 @@ def progress_at(step: int) -> Progress:
     return Progress(LONG.total_steps // 2 + step, LONG.steps_per_epoch, LONG.total_steps)
 
 
+@dataclass(frozen=True)
+class Steady(Timetable):
+    """A run that stays in its middle; metrics are read after every step or after none."""
+
+    observed: bool = False
+
+    def progress(self, step: int) -> Progress:
+        return progress_at(step)
+
+    def is_boundary(self, step: int) -> bool:
+        return self.observed
+
+
 def our_steps(
     size: Size, precision: str, device: torch.device, check: bool = False
 ) -> Iterator[StepReport]:
@@ -120,7 +134,7 @@ def our_steps(
     state = our_state(recipe, device)
     batch = random_batch(recipe).to(device)
     batches = itertools.repeat(batch)
-    return train_steps(recipe, state, batches, progress_at, lambda step: check, device)
+    return train_steps(Steady(recipe, LONG.steps_per_epoch, check), state, batches)
 
 
 def our_state(recipe: Recipe, device: torch.device) -> TrainingState:

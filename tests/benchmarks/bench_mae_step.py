@@ -32,6 +32,8 @@ from poise.training.precision import computes_bf16
 from poise.training.report import StepReport
 from tests.benchmarks.bench_dino_step import (
     CHECKED_STEPS,
+    LONG,
+    Steady,
     compare_on_cpu,
     floor_steps,
     in_turns,
@@ -122,7 +124,7 @@ def our_steps(
     recipe = size.recipe(precision)
     batches = itertools.repeat(random_batch(recipe).to(device))
     state = our_state(recipe, device)
-    return train_steps(recipe, state, batches, progress_at, lambda step: check, device)
+    return train_steps(Steady(recipe, LONG.steps_per_epoch, check), state, batches)
 
 
 def published_steps(size: Size, precision: str, device: torch.device) -> Iterator[Tensor]:

@@ -57,10 +57,7 @@ def bare_images_per_s(recipe: Recipe, batches: Iterable[ViewBatch]) -> float:
     """Of the loop by itself, after its first steps."""
     device = torch.device("cpu")
     timetable = Timetable(recipe, steps_per_epoch(recipe))
-    reports = train_steps(
-        recipe, new_state(recipe, device), batches, timetable.progress, timetable.is_boundary,
-        device,
-    )  # fmt: skip
+    reports = train_steps(timetable, new_state(recipe, device), batches)
     start_s = 0.0
     for report in islice(reports, STEPS):
         if report.step == WARM_STEPS:

@@ -17,7 +17,7 @@ HEALTHY = (VerdictKind.HEALTHY,)
 UNIFORM = (VerdictKind.UNIFORM,)
 ONE = (VerdictKind.SINGLE_PROTOTYPE,)
 ANY_COLLAPSE = tuple(kind for kind in VerdictKind if kind.startswith("collapsed"))
-LOST = (VerdictKind.DIVERGED, *ANY_COLLAPSE)
+LOST = (VerdictKind.DIVERGED, VerdictKind.SWINGING, *ANY_COLLAPSE)
 STUCK = (VerdictKind.STUCK,)
 MEAN = (VerdictKind.PREDICTS_MEAN,)
 
@@ -28,7 +28,7 @@ RECIPES = {
     ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", 10),
     ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", 8),
 }
-"""Each with its epochs of 64 images a step: about 390 steps of DINO, 630 of MAE."""
+"""The recipe and its epochs: about 390 steps of DINO, 630 of MAE."""
 
 BACKBONES = {
     "vit": (),
@@ -139,13 +139,13 @@ MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
 
 RUNS = [
     LabelledRun(objective, dataset, backbone, cause, right, changes, length)
-    for objective, causes, backbones, length in (
-        ("dino", CAUSES, tuple(BACKBONES), 1),
-        ("dino", COSTLY_CAUSES, ("vit",), 1),
-        ("dino", LONG_CAUSES, ("vit",), 4),
-        ("mae", MASKED_CAUSES, ("vit",), 1),
+    for objective, causes, datasets, backbones, length in (
+        ("dino", CAUSES, DATASETS, tuple(BACKBONES), 1),
+        ("dino", COSTLY_CAUSES, DATASETS, ("vit",), 1),
+        ("dino", LONG_CAUSES, DATASETS, ("vit",), 4),
+        ("mae", MASKED_CAUSES, DATASETS, ("vit",), 1),
     )
     for (cause, (right, changes)), dataset, backbone in itertools.product(
-        causes.items(), DATASETS, backbones
+        causes.items(), datasets, backbones
     )
 ]

@@ -48,10 +48,7 @@ def train(run: LabelledRun) -> list[tuple[int, Metrics]]:
         return {f"eval/{name}": value for name, value in probe(state.objective.backbone, CPU)}
 
     history = [(0, evaluate())]
-    reports = train_steps(
-        recipe, state, view_stream(recipe, 0, 1, source="local"), timetable.progress,
-        timetable.is_boundary, CPU,
-    )  # fmt: skip
+    reports = train_steps(timetable, state, view_stream(recipe, 0, 1, source="local"))
     history += [(report.step, dict(report.metrics)) for report in reports if report.metrics]
     history[-1][1].update(evaluate())
     return history

@@ -14,7 +14,7 @@ from statistics import median
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
-from poise.training.schedule import FIRST_LOOK_STEP
+from poise.training.schedule import FIRST_LOOKS
 from tests.corpus.causes import HEALTHY, LOST, RUNS, LabelledRun
 from tests.corpus.histories import read_histories
 from tests.corpus.record import LOG_EVERY_STEPS, recipe_of
@@ -102,7 +102,7 @@ def score_all(log_every_steps: int = LOG_EVERY_STEPS) -> list[Score]:
 
 def _thinned(history: History, log_every_steps: int) -> History:
     last = history[-1][0]
-    looks = (0, FIRST_LOOK_STEP, last)
+    looks = (0, *FIRST_LOOKS, last)
     return [entry for entry in history if entry[0] in looks or not entry[0] % log_every_steps]
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from poise.config.recipe import OptimizerConfig
-from poise.diagnostics.parameters import gradient_norms
+from poise.diagnostics.parameters import gradient_norms, update_size
 from poise.training.optimizer import clip_gradients
 
 
@@ -35,3 +35,9 @@ def test_a_part_that_does_not_learn_has_no_norm() -> None:
     assert {name: norm.item() for name, norm in gradient_norms(module).items()} == {
         "gradient/norm_backbone": 5
     }
+
+
+def test_the_size_of_an_update_is_relative_to_the_teacher_and_0_for_none() -> None:
+    before, after = [torch.ones(4)], [torch.full((4,), 2.0)]
+    assert update_size(before, after).item() == pytest.approx(0.5)
+    assert update_size(after, after).item() == 0

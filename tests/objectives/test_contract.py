@@ -48,11 +48,7 @@ def batches(recipe: Recipe, start: int) -> Iterator[ViewBatch]:
 
 def train(recipe: Recipe, state: TrainingState, steps: int) -> list[StepReport]:
     timetable = Timetable(recipe, STEPS_PER_EPOCH)
-    reports = train_steps(
-        recipe, state, batches(recipe, state.step), timetable.progress, timetable.is_boundary,
-        torch.device("cpu"),
-    )  # fmt: skip
-    return list(islice(reports, steps))
+    return list(islice(train_steps(timetable, state, batches(recipe, state.step)), steps))
 
 
 def numbers(report: StepReport) -> dict[str, float]:

@@ -106,10 +106,7 @@ def test_a_resumed_run_is_the_run_that_was_interrupted(
 
     def train(state: TrainingState, steps: int) -> None:
         batches = (labelled_batch(recipe, seed) for seed in range(state.step, 100))
-        reports = train_steps(
-            recipe, state, batches, timetable.progress, timetable.is_boundary, CPU
-        )
-        assert len(list(islice(reports, steps))) == steps
+        assert len(list(islice(train_steps(timetable, state, batches), steps))) == steps
 
     whole, _ = begin(recipe)
     train(whole, 4)

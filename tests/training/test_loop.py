@@ -34,15 +34,14 @@ def batches(recipe: Recipe, start: int = 0) -> Iterator[ViewBatch]:
 
 def run(recipe: Recipe, state: TrainingState) -> Iterator[StepReport]:
     timetable = Timetable(recipe, STEPS_PER_EPOCH)
-    stream = batches(recipe, state.step)
-    return train_steps(recipe, state, stream, timetable.progress, timetable.is_boundary, CPU)
+    return train_steps(timetable, state, batches(recipe, state.step))
 
 
 def test_a_report_follows_every_step_and_metrics_come_at_boundaries() -> None:
     recipe = tiny_recipe()
     reports = list(islice(run(recipe, begin(recipe)), 6))
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
-    assert [bool(report.metrics) for report in reports] == [False, True] * 3
+    assert [bool(report.metrics) for report in reports] == [True, True, False, True, False, True]
     assert reports[2].epoch == pytest.approx(0.5)
     assert reports[2].images_seen == 24
     expected = {
@@ -58,10 +57,10 @@ def test_a_report_follows_every_step_and_metrics_come_at_boundaries() -> None:
 
 def test_the_logged_loss_is_the_mean_over_the_interval() -> None:
     recipe, every = tiny_recipe(), tiny_recipe(training__log_every_steps=1)
-    pairs = list(islice(run(recipe, begin(recipe)), 2))
-    singles = list(islice(run(every, begin(every)), 2))
-    mean = sum(report.metrics["loss/total"] for report in singles) / 2
-    assert pairs[1].metrics["loss/total"] == pytest.approx(mean)
+    pairs = list(islice(run(recipe, begin(recipe)), 4))
+    singles = list(islice(run(every, begin(every)), 4))
+    mean = sum(report.metrics["loss/total"] for report in singles[2:]) / 2
+    assert pairs[3].metrics["loss/total"] == pytest.approx(mean)
 
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
@@ -90,15 +89,32 @@ def test_learning_lowers_the_loss_on_a_repeated_batch() -> None:
     recipe = tiny_recipe(training__log_every_steps=1, optimizer__base_lr=0.1)
     state, timetable = begin(recipe), Timetable(recipe, 50)
     same = (random_batch(recipe) for _ in range(30))
-    reports = list(train_steps(recipe, state, same, timetable.progress, timetable.is_boundary, CPU))
+    reports = list(train_steps(timetable, state, same))
     assert reports[-1].metrics["teacher/kl"] < 0.7 * reports[0].metrics["teacher/kl"]
 
 
 def test_a_loss_that_is_no_number_is_told_at_the_next_boundary() -> None:
     recipe = tiny_recipe()
     state = begin(recipe)
+    reports = run(recipe, state)
+    list(islice(reports, 2))
     with torch.no_grad():
         next(state.objective.trainable.parameters()).fill_(float("nan"))
-    reports = list(islice(run(recipe, state), 2))
-    assert not is_diverged(reports[0])
-    assert is_diverged(reports[1])
+    assert not is_diverged(next(reports))
+    assert is_diverged(next(reports))
+
+
+def test_a_teacher_of_momentum_1_is_seen_not_to_move() -> None:
+    still = {"objective__teacher_momentum": 1.0, "objective__final_teacher_momentum": 1.0}
+    for changes, moves in ((still, False), ({}, True)):
+        recipe = tiny_recipe(**changes)
+        reports = list(islice(run(recipe, begin(recipe)), 4))
+        sizes = [r.metrics["teacher/update_size"] for r in reports if r.metrics]
+        assert any(sizes) is moves
+
+
+def test_the_first_step_shows_the_untrained_features_and_no_speed() -> None:
+    recipe = tiny_recipe(training__log_every_steps=100)
+    (first, *_) = islice(run(recipe, begin(recipe)), 1)
+    assert "features/rankme" in first.metrics
+    assert not [name for name in first.metrics if name.startswith("throughput/")]

@@ -1,6 +1,6 @@
 """When things happen in a run."""
 
-from poise.training.schedule import FIRST_LOOK_STEP, Timetable
+from poise.training.schedule import FIRST_LOOKS, Timetable
 from tests.builders import tiny_recipe
 
 
@@ -14,7 +14,7 @@ def test_epochs_become_steps_in_one_place() -> None:
     assert timetable.total_steps == 40
     assert [step for step in steps if timetable.evaluates(step)] == [20, 40]
     assert [step for step in steps if timetable.checkpoints(step)] == [9, 18, 27, 36, 40]
-    boundaries = {FIRST_LOOK_STEP, 7, 14, 21, 28, 35, 9, 18, 27, 36, 20, 40}
+    boundaries = {*FIRST_LOOKS, 7, 14, 21, 28, 35, 9, 18, 27, 36, 20, 40}
     assert {step for step in steps if timetable.is_boundary(step)} == boundaries
     assert timetable.progress(25).epoch == 2
 

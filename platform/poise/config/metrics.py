@@ -32,6 +32,9 @@ TRAINING = (
 PARTS = ("gradient/norm_backbone", "gradient/norm_head")
 """Where backbone and head learn together."""
 
+VIEWS = ("views/largest_value",)
+"""Of the normalised views."""
+
 FEATURES = (
     "features/std",
     "features/rankme",
@@ -80,6 +83,7 @@ TEACHER = (
     "teacher/mutual_information",
     "teacher/mutual_information_over_ln_k",
     "teacher/ema_gap",
+    "teacher/update_size",
     "student/entropy_global",
     "center/norm",
     "prototypes/used_share",

@@ -18,6 +18,7 @@ from poise.config.metrics import (
     REGISTERS,
     TEACHER,
     TRAINING,
+    VIEWS,
 )
 from poise.config.views import ViewsConfig
 
@@ -58,7 +59,7 @@ class Signals:
         has_teacher = self.num_prototypes is not None
         groups = {
             EVALUATION + TRAINING: True,
-            PARTS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
+            PARTS + VIEWS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,
             LOCAL_PAIRS: has_teacher and views.local_count > 0,

@@ -35,6 +35,25 @@ def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
     return (get_total_norm(differences) / get_total_norm(teachers)).float()
 
 
+@torch.no_grad()
+def update_size(before: Iterable[Tensor], after: Iterable[Tensor]) -> Tensor:
+    """Distance that the teacher's parameters moved in one step, over their norm.
+
+    Formula: ‖θ_t(n) − θ_t(n−1)‖₂ / ‖θ_t(n)‖₂, for optimiser step n; without unit, 0 or above.
+
+    Source: none: ours. Cost: O(parameters), a copy of the teacher while the step lasts; for log
+    intervals, not for every step.
+
+    Healthy: above 0, falling as the momentum rises to 1. Broken: 0 from the first step on, the
+    teacher never moves (a momentum of 1), and the backbone that is kept is the untrained one.
+
+    Args:
+        before: the teacher's parameters before its update.
+        after: the same parameters after it, in the same order.
+    """
+    return ema_gap(before, after)
+
+
 BACKBONE = "backbone."
 """What the names of a backbone's parameters begin with, in whatever is trained."""
 

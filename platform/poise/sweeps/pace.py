@@ -25,7 +25,7 @@ from poise.data.views.cutter import ViewCutter
 from poise.studies.records import TRIAL_FILE
 from poise.studies.study import STUDY_FILE, Study, load_study
 from poise.training.loop import new_state, train_steps
-from poise.training.schedule import timetable_of, total_steps_of
+from poise.training.schedule import Timetable, steps_per_epoch, total_steps_of
 
 _STEPS = 3  # measured, after one that is not
 _IMAGES = 32  # at most, of a step: larger ones are scaled
@@ -172,12 +172,19 @@ def _measured(recipe: Recipe) -> Pace:
     )
 
 
+class _Unobserved(Timetable):
+    """A run whose metrics are never read."""
+
+    def is_boundary(self, step: int) -> bool:
+        return False
+
+
 def _step_seconds(recipe: Recipe, images: int, device: torch.device) -> list[float]:
     state = new_state(recipe, device)
-    progress = timetable_of(recipe).progress
+    timetable = _Unobserved(recipe, steps_per_epoch(recipe))
     batches = itertools.repeat(_drawn(recipe, images), _STEPS + 1)
     seconds, before_s = [], time.perf_counter()
-    for report in train_steps(recipe, state, batches, progress, lambda step: False, device):
+    for report in train_steps(timetable, state, batches):
         if device.type == "cuda":
             torch.cuda.synchronize()
         now_s = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,13 +15,14 @@ from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import Photometry, normalization
 from poise.diagnostics.observe import diagnose
-from poise.diagnostics.parameters import ema_gap, gradient_norms
+from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, Progress, StepResult
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 from poise.training.precision import autocast
 from poise.training.report import StepReport
+from poise.training.schedule import Timetable
 
 
 @dataclass
@@ -38,43 +39,41 @@ class TrainingState:
 
 
 def train_steps(
-    recipe: Recipe,
+    timetable: Timetable,
     state: TrainingState,
     batches: Iterable[ViewBatch],
-    progress_at: Callable[[int], Progress],
-    is_boundary: Callable[[int], bool],
-    device: torch.device,
     model: nn.Module | None = None,
     rank: int = 0,
 ) -> Generator[StepReport]:
     """Trains on ``batches`` and yields a report after every step.
 
     Args:
-        recipe: decides optimiser, precision and seed.
-        state: is advanced in place.
-        batches: this worker's, from ``state.step`` on.
-        progress_at: where the run stands at a step.
-        is_boundary: whether metrics are wanted once this many steps are finished.
-        device: of the objective's parameters.
+        timetable: decides when metrics are read; its recipe decides optimiser, precision and seed.
+        state: is advanced in place, on the device that its objective is on.
+        batches: this worker's share of each batch, from ``state.step`` on.
         model: the objective in its wrapper (DistributedDataParallel), if it has one.
-        rank: of this worker.
+        rank: this worker's number, from 0.
     """
-    objective = state.objective
+    recipe, objective = timetable.recipe, state.objective
+    device = next(objective.parameters()).device
     meter = _Meter()
     for batch in meter.timed(batches):
-        progress = progress_at(state.step)
+        progress = timetable.progress(state.step)
         curves = schedules(recipe, progress) | objective.schedules(progress)
         set_schedules(state.optimizer, curves)
         _seed_step(recipe.seed, state.step, rank)
-        is_observed = is_boundary(state.step + 1)
-        result, norms = _train_step(
+        is_observed = timetable.is_boundary(state.step + 1)
+        result, scalars = _train_step(
             recipe, state, model or objective, batch.to(device), progress, is_observed
         )
         state.step += 1
         meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
         metrics: dict[str, float] = {}
         if is_observed:
-            metrics = meter.read() | curves | _diagnose(state, norms)
+            metrics = meter.read() | curves
+            if state.step > 1:  # the first step also waits for everything to start
+                metrics |= meter.read_speed()
+            metrics |= _diagnose(state, scalars)
         yield StepReport(
             step=state.step,
             epoch=state.step / progress.steps_per_epoch,
@@ -93,21 +92,28 @@ def _train_step(
     progress: Progress,
     is_observed: bool,
 ) -> tuple[StepResult, dict[str, Tensor]]:
-    """One optimiser step; its result, and the gradients' norms before clipping.
+    """One optimiser step.
 
-    Those of the parts are measured only where they will be logged.
+    Returns:
+        The step's result, and numbers that can be taken only while the step is under way: the
+        gradients' norms before clipping and how far the teacher moved. Where ``is_observed`` is
+        false, only the norm of all gradients is taken.
     """
     objective, optimizer = state.objective, state.optimizer
     with autocast(recipe.training, batch.sample_ids.device):
         result: StepResult = model(batch, progress)
     optimizer.zero_grad()
     result.loss.backward()
-    norms = gradient_norms(objective.trainable) if is_observed else {}
-    norms["gradient/norm"] = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
+    scalars = gradient_norms(objective.trainable) if is_observed else {}
+    scalars["gradient/norm"] = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
     objective.before_optimizer(progress)
     optimizer.step()
+    teacher = [*objective.reference.parameters()] if objective.reference and is_observed else []
+    before = [parameter.detach().clone() for parameter in teacher]
     objective.after_step(progress)
-    return result, norms
+    if teacher:
+        scalars["teacher/update_size"] = update_size(before, teacher)
+    return result, scalars
 
 
 def is_diverged(report: StepReport) -> bool:
@@ -128,8 +134,8 @@ def _seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(hash((seed, step, rank)) % 2**63)  # of ints: the same in every process
 
 
-def _diagnose(state: TrainingState, norms: dict[str, Tensor]) -> dict[str, float]:
-    objective, scalars = state.objective, dict(norms)
+def _diagnose(state: TrainingState, scalars: dict[str, Tensor]) -> dict[str, float]:
+    objective, scalars = state.objective, dict(scalars)
     if objective.reference is not None:
         scalars["teacher/ema_gap"] = ema_gap(
             objective.trainable.parameters(), objective.reference.parameters()
@@ -144,6 +150,7 @@ class _Meter:
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
     images: int = 0
+    num_workers: float = 1
     waited_s: float = 0.0
     started_s: float = field(default_factory=time.perf_counter)
 
@@ -165,19 +172,23 @@ class _Meter:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def read(self) -> dict[str, float]:
-        """Means since the last restart, over all workers."""
+        """Means since the last restart, over all workers. Waits for the device."""
         one = next(iter(self.sums.values())).new_ones(())
         reduced = sum_over_workers(torch.stack([*self.sums.values(), one]).double()).tolist()
-        num_workers = reduced.pop()
-        elapsed_s = time.perf_counter() - self.started_s
-        means = {
-            name: value / (num_workers * self.steps)
+        self.num_workers = reduced.pop()
+        return {
+            name: value / (self.num_workers * self.steps)
             for name, value in zip(self.sums, reduced, strict=True)
         }
-        means["throughput/s_per_step"] = elapsed_s / self.steps
-        means["throughput/images_per_s"] = num_workers * self.images / elapsed_s
-        means["throughput/data_wait_share"] = self.waited_s / elapsed_s
-        return means
+
+    def read_speed(self) -> dict[str, float]:
+        """Speed since the last restart; call after ``read``, which waits for the device."""
+        elapsed_s = time.perf_counter() - self.started_s
+        return {
+            "throughput/s_per_step": elapsed_s / self.steps,
+            "throughput/images_per_s": self.num_workers * self.images / elapsed_s,
+            "throughput/data_wait_share": self.waited_s / elapsed_s,
+        }
 
     def restart(self) -> None:
         """Begins the next interval."""

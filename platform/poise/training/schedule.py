@@ -11,8 +11,11 @@ from poise.data.manifest import Manifest
 if TYPE_CHECKING:
     from poise.objectives.base import Progress
 
-FIRST_LOOK_STEP = 8
-"""Metrics are read here however seldom they are logged: a run is held against how it began."""
+UNTRAINED_STEP = 1
+"""Features are read during the first step, before its update: they are the untrained network's."""
+
+FIRST_LOOKS = (UNTRAINED_STEP, 8)
+"""Metrics are read at these steps in every run: the judge compares a run with its beginning."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Timetable:
     def is_boundary(self, step: int) -> bool:
         """Whether metrics are read once this many steps are finished."""
         logs = self._due(step, self.recipe.training.log_every_steps)
-        first = step == FIRST_LOOK_STEP
-        return first or logs or self.evaluates(step) or self.checkpoints(step)
+        looks = step in FIRST_LOOKS
+        return looks or logs or self.evaluates(step) or self.checkpoints(step)
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.total_steps

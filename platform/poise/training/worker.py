@@ -124,10 +124,8 @@ def _train_on(watch: Watch, batches: Iterable[ViewBatch], rank: int, world_size:
         return  # interrupted at its very end
     if recipe.training.compile:
         state.objective.compile_backbones()
-    reports = train_steps(
-        recipe, state, batches, timetable.progress, timetable.is_boundary, watch.device,
-        model=spread(state.objective, world_size), rank=rank,
-    )  # fmt: skip
+    model = spread(state.objective, world_size)
+    reports = train_steps(timetable, state, batches, model, rank)
     with watch, closing(reports):
         watch.log_untrained()
         for report in reports:
