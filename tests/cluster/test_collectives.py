@@ -23,6 +23,7 @@ def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Te
     losses = torch.arange(12.0)
     rows = slice(rank * 12 // num_workers, (rank + 1) * 12 // num_workers)
     observation = Observation(
+        views=pixels[0, rows, :3, None, None],
         features=features[:, rows],
         teacher_probs=teacher[:, rows],
         student_logits=student[:, rows],
@@ -54,7 +55,17 @@ def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Pat
     window = AssignmentWindow()
     for _ in range(2):
         alone = dict(diagnose(*_share(0, 1), window))
-    groups = {"teacher", "student", "features", "patches", "tokens", "prototypes", "loss", "center"}
+    groups = {
+        "teacher",
+        "student",
+        "features",
+        "patches",
+        "tokens",
+        "prototypes",
+        "loss",
+        "center",
+        "views",
+    }
     assert groups <= {name.split("/")[0] for name in alone}
     for rank in range(2):
         rows = torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True)

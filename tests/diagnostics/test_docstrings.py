@@ -17,6 +17,7 @@ from poise.diagnostics import (
     spectrum,
     spread,
     view_agreement,
+    views,
 )
 
 MODULES = (
@@ -29,6 +30,7 @@ MODULES = (
     spectrum,
     spread,
     view_agreement,
+    views,
 )
 
 GATHER_METRICS = {

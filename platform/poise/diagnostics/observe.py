@@ -22,6 +22,7 @@ from poise.diagnostics.prototypes import AssignmentWindow
 from poise.diagnostics.spectrum import spectrum_metrics
 from poise.diagnostics.spread import spread_metrics
 from poise.diagnostics.view_agreement import view_metrics
+from poise.diagnostics.views import largest_value
 from poise.models.last_tokens import OBSERVED_IMAGES, LastTokens
 from poise.objectives.base import Observation
 
@@ -93,6 +94,8 @@ def _measure(
     if observation.predictions is not None and observation.targets is not None:
         own = reconstruction.moments(observation.predictions.float(), observation.targets.float())
         numbers |= reconstruction.shares(mean_over_workers(own))
+    if observation.views is not None:
+        numbers["views/largest_value"] = largest_value(observation.views)
     if observation.prototypes is not None:
         numbers["prototypes/duplicate_share"] = prototypes.duplicate_share(observation.prototypes)
     if observation.center is not None:

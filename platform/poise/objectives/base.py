@@ -31,6 +31,7 @@ class Observation:
     An objective fills what it has. Every worker's has the same shapes.
     """
 
+    views: Tensor | None = None  # [n, 3, H, W] a few normalised global views
     features: Tensor | None = None  # [V, B, D] backbone features, of V views of the same images
     tokens: LastTokens | None = None  # of a few whole images; transformers alone have them
     teacher_probs: Tensor | None = None  # [G, B, K] the targets, of the G global views

@@ -103,6 +103,7 @@ class Dino(Objective):
     def observe(self) -> Observation:
         """The latest step, for diagnostics: all features are the teacher's."""
         return Observation(
+            views=self._latest["images"],
             features=self._latest["features"].float(),
             tokens=last_tokens(self.teacher.backbone, self._latest["images"]),
             teacher_probs=self._latest["targets"],

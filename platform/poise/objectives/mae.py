@@ -93,6 +93,7 @@ class Mae(Objective):
         probe will see them.
         """
         return Observation(
+            views=self._latest["images"],
             features=self._latest["features"].float(),
             tokens=last_tokens(self.backbone, self._latest["images"]),
             targets=self._latest["targets"],

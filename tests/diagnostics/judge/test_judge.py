@@ -207,7 +207,7 @@ def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
     ]
     verdict = judge(with_ratio, SIGNALS)
     assert verdict.kind is VerdictKind.DIVERGED and 440 <= (verdict.onset_step or 0) <= 460
-    assert "loss / ln K is above 2, where knowing nothing gives 1" in verdict.evidence
+    assert "loss / ln K is above 2, where a model that knows nothing has 1" in verdict.evidence
     assert "base_lr" in verdict.advice
     back = [*with_ratio, (1020, with_ratio[0][1])]
     assert judge(back, SIGNALS).kind is not VerdictKind.DIVERGED
@@ -220,7 +220,9 @@ def test_too_little_to_go_on_is_undecided() -> None:
     assert judge([(1, {"loss/total": LN_K})] * 99, SIGNALS).kind is VerdictKind.UNDECIDED
     short = judge(healthy()[-2:], SIGNALS)
     assert short.kind is VerdictKind.UNDECIDED
-    assert "looks healthy at the last 2" in short.evidence and "needs 3 alike" in short.evidence
+    assert (
+        "looks healthy at the last 2" in short.evidence and "needs 3 that agree" in short.evidence
+    )
     assert "training.log_every_steps" in short.advice
 
 
@@ -233,7 +235,7 @@ def test_a_batch_on_a_few_prototypes_that_tell_images_apart_is_a_partial_collaps
     run = history(constant(0.15), constant(0.15), constant(0.05))
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PARTIAL_PROTOTYPES, 20)
-    assert "12.1 of 4096 for all images" in verdict.evidence
+    assert "all images together use 12.1 of 4096" in verdict.evidence
 
 
 def test_a_partial_collapse_is_where_a_single_prototype_began() -> None:
@@ -322,7 +324,7 @@ def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
         verdict = judge(run, SIGNALS, planned_steps=16)
         assert verdict.kind is VerdictKind.UNDECIDED
     assert (
-        "it looks healthy at step 16, and is given until step 24" in judge(well, SIGNALS).evidence
+        "it looks healthy at step 16, but a run gets until step 24" in judge(well, SIGNALS).evidence
     )
 
 
@@ -393,7 +395,7 @@ def test_features_that_lost_their_dimensions_are_collapse_though_prototypes_diff
     ]
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIMENSIONAL, 400)
-    assert "at most 6, 10% of the 60 that it began with" in verdict.evidence
+    assert "at most 6, 10% of the 60 at the beginning" in verdict.evidence
     assert judge(run[:20], SIGNALS).kind is VerdictKind.HEALTHY
 
 

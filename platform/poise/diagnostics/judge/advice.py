@@ -1,26 +1,44 @@
-"""What to try after a verdict that is not healthy.
+"""Advice for each verdict that is not healthy.
 
 In: the kind of verdict. Out: a sentence. Next: ``poise.diagnostics.judge.verdict``. Sources: the
 ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
 (arXiv 2111.06377, section 4.1).
 """
 
-UNDECIDED = "train longer, or log more often (a lower training.log_every_steps)"
+UNDECIDED = "train longer, or log more often (lower training.log_every_steps)"
 
 DIVERGED = (
-    "lower optimizer.base_lr, clip harder (optimizer.clip_grad), lengthen optimizer.warmup_epochs, "
-    "or train in fp32 (training.precision)"
+    "lower optimizer.base_lr, clip gradients harder (optimizer.clip_grad), lengthen "
+    "optimizer.warmup_epochs, or train in fp32 (training.precision)"
 )
 
+INPUTS = (
+    "check the images before you change the optimiser: run poise data preview on the dataset; with "
+    "data.views.normalization=dataset, a colour channel that is equal in all images is divided by "
+    "zero (use data.views.normalization=imagenet)"
+)
+
+INPUTS_OR_OPTIMIZER = f"{INPUTS}; if the images are fine, {DIVERGED}"
+
 _COPIED_TEACHER = (
-    "teacher and student hold the same weights: raise objective.teacher_momentum (published: 0.996)"
+    "teacher and student have the same weights: raise objective.teacher_momentum (published: 0.996)"
+)
+
+UNMOVED_TEACHER = (
+    "lower objective.teacher_momentum (published: 0.996): with a momentum of 1 the teacher never "
+    "changes, and the backbone that is kept is the untrained one"
+)
+
+_SWINGING = (
+    "let the teacher change more slowly: raise objective.teacher_momentum (published: 0.996); if "
+    "it is that high, lower optimizer.base_lr"
 )
 
 _COLLAPSED = {
     "collapsed: uniform": (
         "sharpen more: lower objective.teacher_temp (published: 0.04 to 0.07) or warm it up from a "
-        "lower one; if it is in that range, lower optimizer.base_lr, which ends here too where it "
-        "is too high; if it has never left ln K, try fewer prototypes or more steps"
+        "lower value; if it is in that range, lower optimizer.base_lr: a learning rate that is too "
+        "high ends here too; if the run has never left ln K, use fewer prototypes or more steps"
     ),
     "collapsed: single prototype": (
         "centre more: lower objective.center_momentum (published: 0.9; at 1 there is no "
@@ -28,27 +46,34 @@ _COLLAPSED = {
     ),
     "collapsed: partial prototypes": (
         "centre more: lower objective.center_momentum (published: 0.9), raise "
-        "objective.teacher_temp, or take fewer prototypes (objective.num_prototypes)"
+        "objective.teacher_temp, or use fewer prototypes (objective.num_prototypes)"
     ),
     "collapsed: dimensional": (
-        "lower optimizer.base_lr or optimizer.weight_decay, give the objective more to tell apart "
-        "(objective.num_prototypes, more and smaller local views), or train in fp32"
+        "lower optimizer.base_lr or optimizer.weight_decay, make the task harder (more prototypes "
+        "in objective.num_prototypes, more and smaller local views), or train in fp32"
     ),
+    "swings above ln K": _SWINGING,
 }
 
 STUCK = (
-    "nothing moves: raise optimizer.base_lr (it is scaled by batch size / 256) or shorten its "
-    "warm-up, or freeze the last layer for less long (objective.freeze_last_layer_epochs)"
+    "the student does not learn: raise optimizer.base_lr (it is scaled by batch size / 256), "
+    "shorten optimizer.warmup_epochs, or freeze the last layer for a shorter time "
+    "(objective.freeze_last_layer_epochs)"
 )
 
 
 PREDICTS_MEAN = (
     "if optimizer.base_lr is tiny or warms up for long, raise it or train longer; if the loss "
-    "jumped to here, lower it; hide less (objective.mask_ratio, published: 0.75) or give the "
-    "decoder more (objective.decoder_depth, objective.decoder_dim)"
+    "jumped to this level, lower it; hide less (objective.mask_ratio, published: 0.75) or enlarge "
+    "the decoder (objective.decoder_depth, objective.decoder_dim)"
 )
 
 
 def collapsed(kind: str, copied_teacher: bool) -> str:
-    """What to change after a collapse of this kind."""
+    """What to change after a collapse of this kind, or after a run that swings.
+
+    Args:
+        kind: the kind of verdict.
+        copied_teacher: whether teacher and student had the same weights all the time.
+    """
     return _COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]

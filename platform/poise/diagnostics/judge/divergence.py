@@ -3,10 +3,14 @@
 In: logged steps and the limits. Out: a ``Verdict`` of divergence, or none. Next:
 ``poise.diagnostics.judge.judge``, which asks this first.
 
-How it decides. A loss, a gradient or an output that is not finite at the end has diverged at once;
-of what is only looked at (features, patches, prototypes) single numbers may be undefined for a
-batch, and several in a row are divergence too. A loss may also explode and stay finite, where
-logits are bounded or precision is wide: far worse than knowing nothing, and than at first.
+How it decides. A run has diverged as soon as a loss, a gradient or an output at its end is not
+finite. Numbers that are only observed (features, patches, prototypes) may be undefined for a
+single batch; several undefined values in a row are divergence too. A loss may also explode and
+stay finite, because logits are bounded: it is then far above its first value and far above the
+loss of a model that knows nothing.
+
+Numbers that are not finite from the first steps on often come from the images, so the advice looks
+at the normalised views before it names the optimiser.
 """
 
 import math
@@ -20,13 +24,14 @@ from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 _TRAINED = ("loss/", "teacher/", "student/", "prediction/", "gradient/")
-_LOOKED_AT = ("center/", "prototypes/", "features/", "patches/", "tokens/")
+_OBSERVED = ("center/", "prototypes/", "features/", "patches/", "tokens/")
+_VIEWS = "views/largest_value"
 
 
 def find_divergence(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on numbers that exploded, or none; arguments as of ``judge``."""
+    """The verdict on numbers that exploded, or none. The arguments are those of ``judge``."""
     return _find_not_finite(history, limits) or _find_explosion(
         history, signals, planned_steps, limits
     )
@@ -34,19 +39,31 @@ def find_divergence(
 
 def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
     for name in history[-1][1] if history else ():
-        needed = limits.min_observations if name.startswith(_LOOKED_AT) else 1
-        if not name.startswith(_TRAINED + _LOOKED_AT):
+        needed = limits.min_observations if name.startswith(_OBSERVED) else 1
+        if not name.startswith(_TRAINED + _OBSERVED):
             continue
-        latest = list(islice(_values(history, name), needed))
+        latest = list(islice(_values_from_end(history, name), needed))
         if len(latest) == needed and not any(math.isfinite(value) for _, value in latest):
             step, value = _onset(history, name)
-            evidence = f"{name} is {value} at step {step}"
-            return Verdict(VerdictKind.DIVERGED, step, evidence, advice.DIVERGED)
+            what_to_try, views = _look_at_views(history, step, limits)
+            evidence = f"{name} is {value} at step {step}{views}"
+            return Verdict(VerdictKind.DIVERGED, step, evidence, what_to_try)
     return None
 
 
-def _values(history: History, name: str) -> Iterator[tuple[int, float]]:
-    """Backwards from the end: a run is judged often, and its end decides."""
+def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[str, str]:
+    """The advice for a run that diverged at this step, and what the views add to the evidence."""
+    values = [metrics[_VIEWS] for _, metrics in history if _VIEWS in metrics]
+    wrong = next((v for v in values if not abs(v) <= limits.wild_view_value), None)
+    if wrong is not None:
+        size = f"are as large as {wrong:.3g}" if math.isfinite(wrong) else "are not all finite"
+        return advice.INPUTS, f"; the normalised pixels of the views {size}"
+    is_early = onset_step <= limits.settling_steps
+    return advice.INPUTS_OR_OPTIMIZER if is_early and not values else advice.DIVERGED, ""
+
+
+def _values_from_end(history: History, name: str) -> Iterator[tuple[int, float]]:
+    """The metric's values, newest first. Only the end is read: a run is judged often."""
     return ((step, m[name]) for step, m in reversed(history) if name in m)
 
 
@@ -58,7 +75,7 @@ def _finite(
 
 def _onset(history: History, name: str) -> tuple[int, float]:
     onset = (0, math.nan)
-    for step, value in _values(history, name):
+    for step, value in _values_from_end(history, name):
         if math.isfinite(value):
             break
         onset = step, value
@@ -74,14 +91,15 @@ def _find_explosion(
     first = next((loss for _, loss in _finite(history, name)), math.inf)
     latest = next((loss for _, loss in _finite(reversed(history), name)), first)
     most = limits.exploded_factor * max(first, 1)
-    if latest <= most:  # nearly always: nothing else is read of a long history
+    if latest <= most:  # in nearly all runs: the rest of a long history need not be read
         return None
     tail = stretch_at_end([*_finite(history, name)], lambda point: point[1] > most, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED
     if why_too_short(kind, steps, limits.min_observations, planned_steps or steps[-1], limits):
         return None
+    what_to_try, views = _look_at_views(history, steps[0], limits)
     evidence = (
-        f"since step {steps[0]} {label} is above {most:.3g}, where knowing nothing gives 1; at "
-        f"step {steps[-1]} it is {tail[-1][1]:.3g}"
+        f"since step {steps[0]} {label} is above {most:.3g}, where a model that knows nothing has "
+        f"1; at step {steps[-1]} it is {tail[-1][1]:.3g}{views}"
     )
-    return Verdict(kind, steps[0], evidence, advice.DIVERGED)
+    return Verdict(kind, steps[0], evidence, what_to_try)

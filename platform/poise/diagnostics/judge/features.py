@@ -1,12 +1,14 @@
-"""The verdict on a backbone's features, from how many dimensions they still use.
+"""The verdict on a backbone's features, from the number of dimensions that they still use.
 
 In: logged steps and the limits. Out: a ``Verdict`` of dimensional collapse, or none. Next:
-``poise.diagnostics.judge.judge``, which asks where teacher or decoder are not condemned.
+``poise.diagnostics.judge.judge``, which asks where neither teacher nor decoder is condemned.
 
-How it decides. Features that lie on a few lines tell little, however well a head above them keeps
-its prototypes apart (arXiv 2110.09348). RankMe is held against its own beginning, because what it
-can be depends on the backbone's width and on how many images are looked at: a healthy run keeps a
-good half of it, and may fall to a third while the common part of untrained features goes.
+How it decides. Features that lie on a few lines say little, however well the head above them keeps
+its prototypes apart (arXiv 2110.09348). RankMe depends on the backbone's width and on the number
+of images, so it is compared with its own value in the untrained network. That is the first logged
+step: its features are computed before the first update. A healthy run keeps about half of this
+value, and at the lowest a third, because untrained features have a large common part that
+disappears.
 """
 
 from dataclasses import dataclass
@@ -20,11 +22,11 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """One logged step's features."""
+    """The features of one logged step."""
 
     step: int
     rank: float
-    """RankMe."""
+    """RankMe, from 1 to the number of features or images, whichever is smaller."""
 
     ema_gap: float | None
 
@@ -52,7 +54,7 @@ def find_lost_dimensions(
     most = max(point.rank for point in tail)
     evidence = (
         f"since step {tail[0].step} RankMe of the features is at most {most:.3g}, "
-        f"{most / untrained:.0%} of the {untrained:.3g} that it began with"
+        f"{most / untrained:.0%} of the {untrained:.3g} at the beginning"
     )
     copied = is_copy((point.ema_gap for point in tail), limits)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))

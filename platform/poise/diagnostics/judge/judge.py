@@ -1,11 +1,12 @@
-"""From a run's history to the verdict on it.
+"""The verdict on a run, from the history of its metrics.
 
 In: the metrics of one run by step, and what they are expected to hold. Out: a ``Verdict``. Next:
-whoever shows or acts on it.
+everyone who shows it or acts on it.
 
-Divergence is the same for every run. Collapse is judged by what a run's objective lets one see: a
-teacher over prototypes (``judge_teacher``), or pixels that it predicts (``judge_reconstruction``).
-Where these look well the features themselves may not (``judge_features``).
+Divergence is the same for every run. A teacher that never moves is seen from its weights. Collapse
+is judged by what the run's objective shows: a teacher over prototypes (``judge.teacher``), or
+pixels that it predicts (``judge.reconstruction``). Where these look well, the features may still
+be lost (``judge.features``).
 """
 
 from poise.config.objectives import Signals
@@ -15,6 +16,7 @@ from poise.diagnostics.judge.features import find_lost_dimensions
 from poise.diagnostics.judge.persistence import undecided
 from poise.diagnostics.judge.reconstruction import judge_reconstruction
 from poise.diagnostics.judge.teacher import judge_teacher
+from poise.diagnostics.judge.unmoved_teacher import find_unmoved_teacher
 from poise.diagnostics.judge.verdict import (
     DEFAULT_LIMITS,
     FEW_PROTOTYPES,
@@ -33,15 +35,19 @@ def judge(
     """The verdict on a run so far.
 
     Args:
-        history: ``(step, metrics)`` with rising steps; metrics may be partial, steps without
-            what ``signals`` promises are looked at for divergence alone.
+        history: ``(step, metrics)`` with rising steps. A step without the metrics that ``signals``
+            promises is only searched for divergence.
         signals: what the metrics are expected to hold.
-        planned_steps: steps that the run was planned for; none means that the history is complete.
-        limits: the limits.
+        planned_steps: number of steps that the run was planned for; none means that the history is
+            complete.
+        limits: the limits of all conditions.
     """
-    diverged = find_divergence(history, signals, planned_steps, limits)
-    if diverged:
-        return diverged
+    verdict = (
+        find_divergence(history, signals, planned_steps, limits)
+        or find_unmoved_teacher(history, planned_steps, limits)
+    )  # fmt: skip
+    if verdict:
+        return verdict
     verdict = _judge_objective(history, signals, planned_steps, limits)
     if not verdict.condemned:
         verdict = find_lost_dimensions(history, planned_steps, limits) or verdict
@@ -49,7 +55,7 @@ def judge(
     settled = _settling_steps(verdict.kind, signals, planned_steps or step, limits)
     if verdict.kind is not VerdictKind.UNDECIDED and step < settled:
         return undecided(
-            f"it looks {verdict.kind} at step {step}, and is given until step {settled:.0f} to "
+            f"it looks {verdict.kind} at step {step}, but a run gets until step {settled:.0f} to "
             "settle"
         )
     return verdict
@@ -62,7 +68,7 @@ def _judge_objective(
         return judge_teacher(history, signals, planned_steps, limits)
     if signals.reconstructs:
         return judge_reconstruction(history, planned_steps, limits)
-    return undecided("nothing but divergence can be told from its metrics")
+    return undecided("its metrics show divergence and nothing else")
 
 
 def _settling_steps(

@@ -1,6 +1,6 @@
-"""Whether something holds for long enough to be called a state of the run.
+"""Tests whether a condition holds long enough to be called a state of the run.
 
-In: what logged steps look like. Out: the stretch at the end that is alike, and doubts about it.
+In: logged steps. Out: the stretch at the end in which a condition holds, and doubts about it.
 Next: ``poise.diagnostics.judge.teacher`` and ``poise.diagnostics.judge.reconstruction``.
 """
 
@@ -18,7 +18,7 @@ PointT = TypeVar("PointT")
 def stretch_at_end(
     points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Limits
 ) -> Sequence[PointT]:
-    """The longest end of ``points`` for which ``holds`` is true, but for single ones within."""
+    """The longest end of ``points`` in which ``holds`` is true, except at single points."""
     start, contrary = len(points), 0
     for index in reversed(range(len(points))):
         length = len(points) - index
@@ -35,17 +35,25 @@ def stretch_at_end(
 def why_too_short(
     kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Limits
 ) -> str | None:
-    """Why a state that was seen at these last steps cannot be called lasting, or none if it can."""
+    """The reason why a state seen at these last steps does not count as lasting; none if it does.
+
+    Args:
+        kind: the verdict that the state would lead to.
+        steps: the logged steps at which it was seen, in order.
+        needed: how many logged steps must show it.
+        planned_steps: number of steps that the run was planned for.
+        limits: the limits of all conditions.
+    """
     if len(steps) < needed:
         return (
-            f"too few logged steps to tell: it looks {kind} at the last {len(steps)} (from step "
-            f"{steps[0]} on), and a verdict needs {needed} alike"
+            f"too few logged steps: it looks {kind} at the last {len(steps)} (from step "
+            f"{steps[0]} on), and a verdict needs {needed} that agree"
         )
     asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
     if steps[-1] - steps[0] < asked:
         return (
             f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
-            f"{asked:.0f} steps of it"
+            f"{asked:.0f} such steps"
         )
     partial = kind is VerdictKind.PARTIAL_PROTOTYPES
     share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
@@ -58,24 +66,30 @@ def why_too_short(
 
 
 def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:
-    """Whether the last third of the values is well above the first; ``none`` sets the scale."""
+    """Whether the last third of the values is well above the first third.
+
+    Args:
+        values: in the order of the steps, with any unit.
+        none: the value below which the quantity counts as none, in the same unit.
+        limits: the limits of all conditions.
+    """
     before, now = map(mean, _ends(values))
     return now > limits.rising_factor * before and now > limits.noise_share * none
 
 
 def sure_gain(values: Sequence[float]) -> float:
-    """By how much the last third is above the first, at least: less two standard errors."""
+    """A lower bound of how far the last third is above the first: two standard errors less."""
     before, now = _ends(values)
     error = math.sqrt((pvariance(before) + pvariance(now)) / len(now))
     return mean(now) - mean(before) - 2 * error
 
 
 def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """The first and the last third."""
+    """The first third of the values and the last third."""
     third = max(len(values) // 3, 1)
     return values[:third], values[-third:]
 
 
 def undecided(evidence: str) -> Verdict:
-    """No verdict yet, and why."""
+    """The verdict that there is none yet, with the reason."""
     return Verdict(VerdictKind.UNDECIDED, None, evidence, advice.UNDECIDED)

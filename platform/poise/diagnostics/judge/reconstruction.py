@@ -1,11 +1,11 @@
-"""The verdict on a decoder of hidden patches, from how much of them it explains.
+"""The verdict on a decoder of hidden patches, from the share of their variance that it explains.
 
 In: logged steps and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.judge.judge``.
 
 How it decides. A decoder that predicts the mean explains none of the variance of hidden patches,
-*persistently and up to the end*. Every run begins so: one that has never explained anything is
-given half its planned steps, and as long as its share goes on rising, be it from far below 0:
-untrained predictions are worse than the mean, and a slow start leaves them so for long.
+*persistently and up to the end*. Every run begins in this way, so a run that has never explained
+anything gets half its planned steps. It gets more time while its share still rises, even far below
+0: untrained predictions are worse than the mean, and a slow start keeps them there for long.
 """
 
 import math
@@ -26,21 +26,22 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """One logged step's decoder."""
+    """The decoder at one logged step."""
 
     step: int
     explained: float
-    """Share of the variance of hidden patches; below 0 for predictions worse than the mean."""
+    """Share of the variance of hidden patches that is explained, at most 1; below 0 for predictions
+    worse than the mean."""
 
     spread: float
-    """Standard deviation of predictions across patches, over that of the targets."""
+    """Standard deviation of predictions across patches, divided by that of the targets."""
 
 
 def judge_reconstruction(history: History, planned_steps: int | None, limits: Limits) -> Verdict:
-    """The verdict on a run's decoder; arguments as of ``judge``."""
+    """The verdict on a run's decoder. The arguments are those of ``judge``."""
     points = _read_points(history)
     if not points:
-        return undecided("no loss over that of the mean patch was logged")
+        return undecided("no loss relative to the mean patch was logged (loss/over_mean_patch)")
 
     def explains(point: _Point) -> bool:
         return point.explained >= limits.nothing_explained_share
@@ -65,8 +66,8 @@ def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Limits
     step = tail[-1].step
     given = math.ceil(limits.min_share_of_plan * planned_steps)
     if step < given:
-        return f"the decoder explains nothing yet at step {step}; it is given until step {given}"
-    # From the middle on: at first, untrained predictions are worse than the mean.
+        return f"the decoder explains nothing yet at step {step}; it gets until step {given}"
+    # The first third is left out: untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     rising = is_rising(late, limits.nothing_explained_share, limits)
     if rising or sure_gain(late) > limits.nothing_explained_share:
@@ -90,14 +91,14 @@ def _healthy_evidence(tail: Sequence[_Point]) -> str:
     last = tail[-1]
     return (
         f"the decoder explains {last.explained:.1%} of the variance of hidden patches at step "
-        f"{last.step} and has explained some since step {tail[0].step}"
+        f"{last.step}, and has explained more than nothing since step {tail[0].step}"
     )
 
 
 def _mean_evidence(tail: Sequence[_Point]) -> str:
     most, widest = max(p.explained for p in tail), max(p.spread for p in tail)
     return (
-        f"since step {tail[0].step} the decoder does no better than the mean patch everywhere: it "
-        f"explains at most {max(most, 0):.2%} of the variance of hidden patches, and its "
-        f"predictions spread at most {widest:.1%} as widely as the patches do"
+        f"since step {tail[0].step} the decoder is no better than the mean patch: it explains at "
+        f"most {max(most, 0):.2%} of the variance of hidden patches, and the standard deviation of "
+        f"its predictions is at most {widest:.1%} of that of the patches"
     )

@@ -1,27 +1,31 @@
-"""The verdict on a teacher over prototypes, from what it says of images.
+"""The verdict on a teacher over prototypes, from its answers for a batch of images.
 
 In: logged steps, K and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.judge.judge``.
 
-How it decides. A collapse is a teacher that tells every image the same, *persistently and up to
-the end*. Either the whole batch shares a few prototypes (the marginal entropy is near 0), or the
-mutual information between image and prototype is. Neither the loss nor the teacher's entropy
-decides alone: a healthy run too may begin near ln K and lose some of the little information that
-random features carry before it takes off, and its loss may jump when the last layer is released.
+How it decides. A collapsed teacher gives every image the same answer, *persistently and up to the
+end*. Then the whole batch shares a few prototypes (the marginal entropy is near 0), or the mutual
+information between image and prototype is near 0. Neither the loss nor the teacher's entropy
+decides alone. A healthy run may begin near ln K too, and may lose some of the little information
+of random features before it takes off. Its loss may jump when the last layer is released.
 
 A run that has never left its start gets time, up to half its plan, unless its information fades:
-what is told apart less with every step, by teacher and student alike, has nothing to grow from.
+teacher and student tell images apart less and less, and nothing is left to grow from.
 
-A loss at ln K can also mean a teacher that is well and a student that does not follow: *stuck*.
+A loss at ln K can also mean a healthy teacher whose student does not follow: the run is *stuck*. A
+loss that is often above ln K means a student that is worse than knowing nothing: the run *swings*.
+Teacher and student then chase each other, as with a teacher of momentum 0. At single steps such a
+teacher may look like any collapse, or healthy.
 
-Between the whole batch on one prototype and on many lies the *partial* collapse, on a few.
+The *partial* collapse lies between the whole batch on one prototype and on many: it is on a few.
 
-DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 a single
-prototype. An assignment in between, the same for all images yet neither flat nor one-hot, goes to
-the nearer end (the border is √K prototypes), because the end says which force won: too little
-sharpening, or too little centering. The evidence gives the real spread.
+DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 is a
+single prototype. A shared assignment in between goes to the nearer end (the border is √K
+prototypes), because the end says which force won: too little sharpening or too little centering.
+The evidence gives the real numbers.
 
-KL is not asked for. It is near 0 in either collapse at rest, but not where the shared assignment
-moves from step to step, nor where logits that are cosines keep the student short of one-hot.
+KL does not decide about collapse. It is near 0 in either collapse at rest, but not where the shared
+assignment moves from step to step, nor where logits that are cosines keep the student from a
+one-hot answer.
 """
 
 import math
@@ -38,6 +42,7 @@ from poise.diagnostics.judge.persistence import (
     undecided,
     why_too_short,
 )
+from poise.diagnostics.judge.swinging import find_swinging
 from poise.diagnostics.judge.teacher_points import (
     TeacherPoint,
     collapse_evidence,
@@ -53,25 +58,26 @@ from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Limits, Verdict, Ver
 def judge_teacher(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict:
-    """The verdict on a run's teacher; arguments as of ``judge``. ``signals`` tell K."""
+    """The verdict on a run's teacher. The arguments are those of ``judge``; ``signals`` has K."""
     num_prototypes = signals.num_prototypes
     assert num_prototypes is not None
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
     points = read_points(history, math.log(num_prototypes))
     if not points:
-        return undecided("no teacher entropy and mutual information were logged")
+        return undecided("the teacher's entropy and mutual information were not logged")
     planned_steps = planned_steps or points[-1].step
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt and kind is not VerdictKind.HEALTHY:
-        # It may have gone from one way of being lost to another: that acquits it of neither.
+        # A teacher that goes from one collapse to another is acquitted of neither.
         lost = _stretch_of(_LOST, points, limits)
         if len(lost) > len(tail):
             kind, tail = _middle(lost, limits), lost
             doubt = _why_too_early(kind, points, tail, planned_steps, limits)
-    if doubt:
-        return undecided(doubt)
-    if kind is VerdictKind.HEALTHY:
+    if doubt or kind is VerdictKind.HEALTHY:
+        swings = find_swinging(points, planned_steps, limits)
+        if swings or doubt:
+            return swings or undecided(doubt or "")
         given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps
         if points[-1].step >= given and _is_stuck(points, limits):
             evidence = stuck_evidence(points)
@@ -85,7 +91,7 @@ def judge_teacher(
 
 
 def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
-    """The limits of how many prototypes are few, for a batch that could not share many."""
+    """The limits for "few prototypes" in a batch that is too small to share many."""
     if batch_images is None:
         return limits
     batch = math.log(batch_images) / math.log(num_prototypes)
@@ -100,10 +106,11 @@ def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None)
 def _last_stretch(
     points: Sequence[TeacherPoint], limits: Limits
 ) -> tuple[VerdictKind, Sequence[TeacherPoint]]:
-    """What the history ends in, and the longest end of it that is all so.
+    """The state at the end of the history, and the longest end that is all in this state.
 
-    A partial collapse and a single prototype are stages of one. A collapse may also swing between
-    its ends (a teacher without momentum does); then all of it counts and its middle names it.
+    A partial collapse and a single prototype are two stages of one collapse. A collapse may also
+    swing between its ends, as a teacher without momentum does; then all of it counts, and its
+    median decides the name.
     """
     points = _without_contrary_end(points, limits)
     kind = points[-1].state(limits)
@@ -126,9 +133,10 @@ def _stretch_of(
 
 
 def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Sequence[TeacherPoint]:
-    """Less a last step or two that look otherwise, where a collapse before them is long.
+    """The points without a last one or two that look different, after a long collapse.
 
-    They are single contrary ones, as those within it are. A dip at the end of a healthy run stays.
+    They count as single contrary points, like those within the collapse. A dip at the end of a
+    healthy run stays.
     """
     ending = points[-1].state(limits)
     if len(_stretch_of((ending,), points, limits)) >= limits.min_observations:
@@ -144,7 +152,7 @@ def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Seq
 
 
 def _middle(tail: Sequence[TeacherPoint], limits: Limits) -> VerdictKind:
-    """What a collapse that is never the same for long is on the whole."""
+    """The kind of a collapse that never stays the same for long, from its median."""
     states = [point.state(limits) for point in tail]
     entropy = median(point.entropy for point in tail)
     information = median(point.information for point in tail)
@@ -162,7 +170,7 @@ def _why_too_early(
     planned_steps: int,
     limits: Limits,
 ) -> str | None:
-    """Why the state at the end cannot be called lasting, or none if it can."""
+    """The reason why the state at the end does not count as lasting; none if it does."""
     last_step = tail[-1].step
     unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
     fades = unmoved and _fades(points, tail, limits)
@@ -172,11 +180,14 @@ def _why_too_early(
     if doubt:
         return doubt
     if kind is VerdictKind.PARTIAL_PROTOTYPES and _spreads(tail, planned_steps, limits):
-        return f"few prototypes win, and at step {last_step} they are more than before"
+        return f"few prototypes win, but at step {last_step} there are more than before"
     share = limits.min_share_of_plan_fading if fades else limits.min_share_of_plan
     if unmoved and last_step < share * planned_steps:
         given = math.ceil(share * planned_steps)
-        return f"the teacher says nothing yet at step {last_step}; it is given until step {given}"
+        return (
+            f"the teacher does not tell images apart yet at step {last_step}; it gets until step "
+            f"{given}"
+        )
     if waits and is_rising(
         [point.information for point in tail], limits.no_information_share, limits
     ):
@@ -185,14 +196,14 @@ def _why_too_early(
 
 
 def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Limits) -> bool:
-    """Whether the batch shares more prototypes than it did while the collapse had to last."""
+    """Whether the batch now shares more prototypes than during the time that must have lasted."""
     since = tail[-1].step - limits.min_share_of_plan_partial * planned_steps
     lowest = min(point.marginal for point in tail if point.step >= since)
     return tail[-1].marginal > limits.rebound_factor * lowest
 
 
 def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether what teacher and student tell apart has become next to nothing, and stays so."""
+    """Whether the information has become next to nothing and does not rise again."""
     now, lowest = tail[-1].information, min(point.information for point in tail)
     most = max(point.information for point in points)
     none = limits.fading_information_share
@@ -204,20 +215,20 @@ def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits:
 
 
 def _is_stuck(points: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether the student has never followed a teacher that does tell images apart."""
+    """Whether the student has never followed a teacher that tells images apart."""
     follows = limits.stuck_kl_factor * points[0].kl
     informed = [point.information for point in points]
     return all(
-        limits.stuck_loss_share <= point.entropy + point.kl <= limits.stuck_loss_most
+        limits.stuck_loss_share <= point.cross_entropy <= limits.stuck_loss_most
         and point.kl >= follows
         for point in points
     ) and not is_rising(informed, limits.no_information_share, limits)
 
 
 def _has_left_its_start(points: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether information has ever risen, or the other collapse was there before.
+    """Whether information has risen at some time, or the run was on a single prototype before.
 
-    Either must have lasted. What information random features carry does not count.
+    Either must have lasted. The information of random features does not count.
     """
     lowest, risen, single = math.inf, 0, 0
     for point in points:

@@ -1,4 +1,4 @@
-"""What a run's log says of its teacher, step by step.
+"""The teacher at each logged step of a run, and sentences about it.
 
 In: logged metrics and K. Out: a ``TeacherPoint`` per step, in shares of ln K. Next:
 ``poise.diagnostics.judge.teacher``.
@@ -14,23 +14,29 @@ from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
 @dataclass(frozen=True)
 class TeacherPoint:
-    """One logged step's teacher, in shares of ln K."""
+    """The teacher at one logged step; entropies and KL are shares of ln K."""
 
     step: int
     entropy: float
     information: float
     kl: float
-    """Of the student from its teacher; infinite where it was not logged."""
+    """KL divergence of the student from its teacher; infinite where it was not logged."""
 
     ema_gap: float | None
+    """Distance of their weights, relative to the norm of the teacher's."""
 
     @property
     def marginal(self) -> float:
         """Entropy of the batch's mean assignment."""
         return self.entropy + self.information
 
+    @property
+    def cross_entropy(self) -> float:
+        """Cross-entropy of teacher and student; 1 where the student knows nothing."""
+        return self.entropy + self.kl
+
     def state(self, limits: Limits) -> VerdictKind:
-        """What this step alone looks like."""
+        """The kind of verdict that this step alone would lead to."""
         if self.marginal < limits.few_prototypes_share:
             return VerdictKind.SINGLE_PROTOTYPE
         if self.information < limits.no_information_share:
@@ -41,18 +47,22 @@ class TeacherPoint:
 
 
 def end_of_scale(entropy: float, limits: Limits) -> VerdictKind:
-    """Which force won where all images are told the same: too little sharpening, or centering."""
+    """The collapse in which every image gets the same assignment, by the assignment's entropy.
+
+    A flat assignment (uniform) means too little sharpening, a narrow one (single prototype) too
+    little centering.
+    """
     uniform = entropy >= limits.border_entropy_share
     return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
 
 
 def is_copy(ema_gaps: Iterable[float | None], limits: Limits) -> bool:
-    """Whether teacher and student held the same weights at all these steps."""
+    """Whether teacher and student had the same weights at all these steps."""
     return all(gap is not None and gap < limits.copied_gap for gap in ema_gaps)
 
 
 def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
-    """Of every step that tells of a teacher."""
+    """The points of all steps at which a teacher was logged."""
     return [
         TeacherPoint(
             step=step,
@@ -67,26 +77,27 @@ def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
 
 
 def healthy_evidence(tail: Sequence[TeacherPoint]) -> str:
-    """Why it is well."""
+    """A sentence that says why the teacher is well."""
     last = tail[-1]
     return (
-        f"the teacher tells images apart by {last.information:.1%} of ln K at step {last.step} "
-        f"(entropy {last.entropy:.1%}) and has done so since step {tail[0].step}"
+        f"the teacher tells images apart: its mutual information is {last.information:.1%} of ln K "
+        f"at step {last.step} (entropy {last.entropy:.1%}), and has been there since step "
+        f"{tail[0].step}"
     )
 
 
 def stuck_evidence(points: Sequence[TeacherPoint]) -> str:
-    """Why the student does not follow."""
+    """A sentence that says that the student does not follow."""
     return (
         f"up to step {points[-1].step} the cross-entropy has never been below "
-        f"{min(point.entropy + point.kl for point in points):.1%} of ln K: the teacher tells "
-        f"images apart by {points[-1].information:.1%}, but the student does not follow (KL "
-        f"{points[-1].kl:.1%}, at first {points[0].kl:.1%})"
+        f"{min(point.cross_entropy for point in points):.1%} of ln K: the teacher tells images "
+        f"apart (mutual information {points[-1].information:.1%}), but the student does not follow "
+        f"it (KL {points[-1].kl:.1%}, at first {points[0].kl:.1%})"
     )
 
 
 def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_prototypes: int) -> str:
-    """What the teacher says of every image alike, and since when."""
+    """A sentence that says what the teacher answers for every image, and since when."""
     entropies = [point.entropy for point in tail]
     most = max(point.information for point in tail)
     numbers = (
@@ -95,9 +106,9 @@ def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_proto
     )
     since = f"since step {tail[0].step}"
     if kind is VerdictKind.UNIFORM:
-        return f"{since} every image is spread over the prototypes nearly alike: {numbers}"
+        return f"{since} the teacher spreads every image evenly over the prototypes: {numbers}"
     shared = math.exp(tail[-1].marginal * math.log(num_prototypes))
     return (
-        f"{since} few prototypes win, at step {tail[-1].step} {shared:.3g} of {num_prototypes} "
-        f"for all images together: {numbers}"
+        f"{since} few prototypes win: at step {tail[-1].step} all images together use {shared:.3g} "
+        f"of {num_prototypes} ({numbers})"
     )

@@ -18,12 +18,14 @@ class VerdictKind(StrEnum):
     DIMENSIONAL = "collapsed: dimensional"
     PREDICTS_MEAN = "collapsed: predicts the mean"
     STUCK = "stuck at ln K"
+    SWINGING = "swings above ln K"
+    UNMOVED_TEACHER = "teacher does not move"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
 
 FEW_PROTOTYPES = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
-"""The collapses that centering is there to prevent: stages of one."""
+"""The two stages of the collapse that centering prevents."""
 
 
 @dataclass(frozen=True)
@@ -42,130 +44,162 @@ class Verdict:
 
     @property
     def collapsed(self) -> bool:
-        """Any kind of collapse."""
+        """Whether the run collapsed, in any way."""
         return self.kind.startswith("collapsed")
 
     @property
     def condemned(self) -> bool:
-        """Whether training on would be wasted."""
+        """Whether more training would be wasted."""
         return self.kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Every limit of the judgement. A teacher's shares are of ln K.
+    """All limits of the judgement. Shares of entropy, information and KL are shares of ln K.
 
-    ``docs/decisions/0007-verdict.md`` says where each comes from and how it was tested.
+    ``docs/decisions/0007-verdict.md`` says where each limit comes from and how it was tested.
     """
 
     no_information_share: float = 0.01
-    """Mutual information below this is none."""
+    """Mutual information below this share of ln K counts as none."""
 
     few_prototypes_share: float = 0.2
-    """Marginal entropy below this is the single prototype's end: the whole batch shares K^0.2
-    prototypes (4 of 1024, 9 of 65536). Without centering a few images go on escaping to a second
-    prototype for long after the collapse, so information alone would see it late or never."""
+    """Marginal entropy below this share of ln K is the single-prototype collapse. The whole batch
+    then shares K^0.2 prototypes (4 of 1024, 9 of 65536). Mutual information alone would see this
+    collapse late or never: without centering, a few images still escape to a second prototype
+    long after the collapse."""
 
     partial_prototypes_share: float = 0.4
-    """Marginal entropy below this, yet above the last, is a partial collapse: the batch shares
-    K^0.4 prototypes (16 of 1024, 84 of 65536)."""
+    """Marginal entropy below this share of ln K, but above ``few_prototypes_share``, is a partial
+    collapse: the batch shares K^0.4 prototypes (16 of 1024, 84 of 65536)."""
 
     few_prototypes_share_of_batch: float = 0.33
-    """The same of ln(images in a batch), where that is less: images that are all told apart, each
-    by one prototype, share no more prototypes than there are images."""
+    """Replaces ``few_prototypes_share`` in a small batch: a share of ln(images in a batch), used
+    where it is the lower limit. A batch cannot use more prototypes than it has images if each
+    image is on one prototype."""
 
     partial_prototypes_share_of_batch: float = 0.5
-    """Likewise: √B prototypes for B images."""
+    """Replaces ``partial_prototypes_share`` in a small batch: √B prototypes for B images."""
 
     border_entropy_share: float = 0.5
-    """Without information, entropy above this is the uniform end, below it the single
-    prototype's: √K prototypes."""
+    """Border between the two collapses without information: entropy above this share of ln K (√K
+    prototypes) is uniform, below it a single prototype."""
 
     fading_information_share: float = 0.005
-    """Of a teacher that has never told anything: information that has come down to this and goes
-    on falling, with a divergence below ``no_divergence_share``. Nothing then drives it apart
-    again."""
+    """Information below this share of ln K fades if it also goes on falling and KL is below
+    ``no_divergence_share``. It applies to a teacher that has never told images apart. Nothing
+    drives such a teacher and its student apart again."""
 
     no_divergence_share: float = 0.01
-    """A student whose divergence from its teacher is below this agrees with it."""
+    """KL between teacher and student below this share of ln K means that they agree."""
 
     fading_factor: float = 0.6
-    """Information fades when it is below this multiple of what it was when it became none."""
+    """Information fades when it is below this multiple of its value when it first counted as
+    none."""
 
     vanished_factor: float = 0.01
-    """Information below this multiple of the most that there ever was has faded as well."""
+    """Information also fades when it is below this multiple of its highest value in the run."""
 
     rebound_factor: float = 1.25
-    """Information that is above this multiple of its lowest does not fade any longer. Nor is a
-    partial collapse one where the batch shares more prototypes by it than it lately did."""
+    """Information above this multiple of its lowest value no longer fades. In the same way, a
+    partial collapse heals when the batch shares more prototypes than this multiple of their
+    recent lowest number."""
 
     lost_rank_share: float = 0.25
-    """RankMe below this share of what the untrained features have is dimensional collapse."""
+    """RankMe below this share of the untrained network's is dimensional collapse."""
 
     exploded_factor: float = 2.0
-    """A loss above this multiple of what it first was, and of knowing nothing, has exploded."""
+    """A loss has exploded when it is above this multiple of both its first value and the loss of
+    a model that knows nothing."""
 
     stuck_loss_share: float = 0.9
-    """A cross-entropy above this, since the first step, is at ln K …"""
+    """A cross-entropy above this share of ln K, at every step since the first, is at ln K …"""
 
     stuck_loss_most: float = 1.1
-    """… unless it is above this: then the student is wrong, not stuck."""
+    """… unless it is above this share: then the student is wrong, not stuck."""
 
     stuck_kl_factor: float = 0.8
-    """A student whose divergence from its teacher has never been below this multiple of the first
-    one does not follow it. A healthy one halves it within its warm-up."""
+    """A student does not follow its teacher if KL has never been below this multiple of the first
+    KL. A healthy student halves it during the warm-up."""
 
     min_share_of_plan_stuck: float = 0.25
-    """Of the planned steps that a student is given to follow, unless its warm-up takes longer."""
+    """Share of the planned steps that a student gets to follow its teacher, or the warm-up where
+    that is longer."""
+
+    swinging_loss_share: float = 1.05
+    """A cross-entropy above this share of ln K means that the student predicts its teacher worse
+    than a student that knows nothing."""
+
+    swinging_share: float = 0.2
+    """A run swings when at least this share of its logged steps is above
+    ``swinging_loss_share``."""
+
+    min_share_of_plan_swinging: float = 0.25
+    """Share of the planned steps for which a run must have swung."""
+
+    unmoved_teacher_share: float = 0.01
+    """A teacher that has gone less than this share of the way to its student does not move."""
+
+    unmoved_teacher_gap: float = 0.001
+    """A student that is further than this from its teacher, relative to the norm of the teacher's
+    weights, has learned something that the teacher could follow."""
+
+    min_share_of_plan_unmoved: float = 0.25
+    """Share of the planned steps that a teacher gets to move."""
 
     nothing_explained_share: float = 0.01
-    """Of the variance of hidden patches: a decoder that explains less predicts the mean."""
+    """A decoder that explains less than this share of the variance of hidden patches predicts the
+    mean."""
 
     min_observations: int = 3
-    """Logged steps that a condition must hold for, at the end of the history."""
+    """Number of logged steps, at the end of the history, at which a condition must hold."""
 
     min_share_of_steps: float = 0.1
-    """Of the steps so far that the condition must have held for …"""
+    """Share of the steps so far for which a condition must have held …"""
 
     most_share_of_plan: float = 0.05
-    """… but of no more than this share of the planned steps."""
+    """… but never more than this share of the planned steps."""
 
     contrary_share: float = 0.05
-    """Of the logged steps of a stretch that may look otherwise, as single ones do in long runs."""
+    """Share of the logged steps within a stretch that may look different. Single steps do in long
+    runs."""
 
     min_share_of_plan_lasting: float = 0.02
-    """Of the planned steps that a collapse must have lasted for."""
+    """Share of the planned steps for which a collapse must have lasted."""
 
     min_share_of_plan_partial: float = 0.1
-    """As the last, for a partial collapse: with few prototypes in all it may heal."""
+    """The same for a partial collapse, which may heal if K is small."""
 
     settling_steps: int = 24
-    """First steps, or whole runs, of which nothing but divergence can be told."""
+    """Number of first steps after which verdicts begin; before, only divergence is seen."""
 
     settling_memories: float = 3
-    """As the last for collapses on few prototypes, in units of the steps that the centre averages
-    over: it begins at 0, which by then has a weight of 5 %, and until it has found the teacher's
-    mean few prototypes may win."""
+    """The same for collapses on few prototypes, as a multiple of the number of steps over which
+    the centre averages. The centre begins at 0, and after three such times this 0 has a weight of
+    5 %. Until the centre has found the teacher's mean, few prototypes may win."""
 
     min_observations_from_start: int = 10
-    """As ``min_observations``, for a run that may not have begun to learn: a uniform one whose
-    information has never risen, a decoder that has never explained anything."""
+    """Replaces ``min_observations`` for a run that may not have begun to learn: its information
+    has never risen, or its decoder has never explained anything."""
 
     min_share_of_plan: float = 0.5
-    """Of the planned steps that such a run is given before it is called collapsed."""
+    """Share of the planned steps that such a run gets before it is called collapsed."""
 
     min_share_of_plan_fading: float = 0.08
-    """Of the planned steps, for a teacher whose information fades from the start."""
+    """The same for a teacher whose information fades from the start."""
 
     rising_factor: float = 2.0
-    """Information, or what is explained, has risen when it has grown by this factor, unless it is
-    under ``noise_share`` of what counts as none."""
+    """Information, or the share that a decoder explains, rises when it grows by this factor …"""
 
     noise_share: float = 0.1
-    """Of what counts as none: below it growth is noise."""
+    """… and is above this share of the limit below which it counts as none."""
 
     copied_gap: float = 1.0e-9
-    """A teacher no further than this from its student, in relation, is the student."""
+    """A teacher that is no further than this from its student, relative to the norm of its
+    weights, is a copy of the student."""
+
+    wild_view_value: float = 100.0
+    """Normalised pixels above this magnitude are wrong; usual ones are below 10."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -39,6 +39,8 @@ _LOOKS: dict[str, Look] = {
     VerdictKind.DIMENSIONAL: Look("#e0afca", "▱", "dimensional"),
     VerdictKind.PREDICTS_MEAN: Look("#7fb8d8", "≈", "predicts the mean"),
     VerdictKind.STUCK: Look("#f6ef8e", "≡", "stuck at ln K"),
+    VerdictKind.SWINGING: Look("#d9b38c", "↕", "swings above ln K"),
+    VerdictKind.UNMOVED_TEACHER: Look("#c9c3e6", "⊥", "teacher does not move"),
     VerdictKind.DIVERGED: Look("#8c8c8c", "△", "diverged"),
     VerdictKind.UNDECIDED: Look("#d0d0d0", "?", "undecided"),
     "failed": Look("#bdbdbd", "×", "failed"),

@@ -73,6 +73,8 @@ _FAILURES: dict[str, str] = {
     VerdictKind.DIMENSIONAL: "collapsed to a few dimensions",
     VerdictKind.PREDICTS_MEAN: "collapsed to predicting the mean",
     VerdictKind.STUCK: "got stuck at ln K",
+    VerdictKind.SWINGING: "swung above ln K",
+    VerdictKind.UNMOVED_TEACHER: "kept an unmoved teacher",
     VerdictKind.DIVERGED: "diverged",
 }
 

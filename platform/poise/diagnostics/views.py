@@ -1,0 +1,30 @@
+"""What the network sees: the size of the pixels after normalisation.
+
+In: normalised views [n, 3, H, W] of a few images. Out: a 0-dimensional tensor on the same device.
+Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which asks for it
+where a run has diverged.
+"""
+
+import torch
+from torch import Tensor
+
+from poise.cluster.collectives import rows_of_all_workers
+
+
+@torch.no_grad()
+def largest_value(views: Tensor) -> Tensor:
+    """Largest magnitude of a normalised pixel, in standard deviations from the mean colour.
+
+    Formula: max |x| over all views, pixels and channels of all workers; 0 or above.
+
+    Source: none: ours. Cost: one pass over the views of a few images.
+
+    Healthy: from 1 to about 5, the same at every step. Broken: NaN or infinite, a channel was
+    divided by a standard deviation of 0; far above 100, the mean and the standard deviation are
+    those of other images.
+
+    Args:
+        views: of this worker, [n, 3, H, W].
+    """
+    own = views.float().abs().amax()[None]
+    return rows_of_all_workers(own).amax()
