@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.console import is_terminal
+from poise.cli.console import is_terminal, print_marked
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
@@ -17,6 +17,40 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
 _SECONDS_BETWEEN_LINES = 5.0
+_CLASSES_SHOWN = 12
+
+
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder of images, with or without class folders; Parquet files (a file, a "
+        "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (drawn here).",
+    ),
+]
+_Destination = Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
+_NumImages = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of scenes to draw (default: 10,000), or size of a random subset."
+    ),
+]
+_Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN|folders|none",
+        help="Where the labels are: a column of the Parquet files; folders (each folder "
+        "directly in SOURCE is a class); none (prepare without labels).",
+    ),
+]
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="images|parquet",
+        help="Which files to take of a folder that holds both.",
+    ),
+]
 
 RangeOption = Annotated[
     tuple[float, float] | None,
@@ -31,37 +65,33 @@ RangeOption = Annotated[
 
 @app.command()
 def prepare(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder of class folders or of images, Parquet files, torchvision:NAME[/SPLIT], "
-            "or scenes (drawn here, no download).",
-        ),
-    ],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")],
-    num_images: Annotated[
-        int | None,
-        typer.Option(min=1, help="Scenes to draw (default: 10,000); else a random subset's size."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or the subset.")] = 0,
+    source: _Source,
+    dest: _Destination,
+    num_images: _NumImages = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or of the subset.")] = 0,
     image_px: Annotated[
         int | None, typer.Option(help="Side of the scenes, in pixels (default: 32).")
     ] = None,
     value_range: RangeOption = None,
+    label: _Label = None,
+    format_: _Format = None,
 ) -> None:
     """Make a Poise dataset of any images.
 
-    It is Parquet shards of the original files, and a manifest. Every image is decoded once. Those
-    that cannot be are listed in quarantine.jsonl with the reason, and left out. Interrupted, the
-    same command goes on where it stopped.
+    The dataset is a folder of Parquet shards with the original files, and a manifest. Every image
+    is decoded once. An image that cannot be decoded is left out, and listed in quarantine.jsonl
+    with the reason. After an interruption the same command goes on where it stopped.
+
+    Nothing is guessed: a source that can be read in two ways (train and test folders, images
+    beside Parquet files, a column that may hold labels) is refused with a command for each way.
+    Names that begin with a dot are left out.
 
     Example: poise data prepare photos/ datasets/photos
     """
     from poise.data.preparation import ingest
     from poise.data.sources.options import PrepareOptions
 
-    options = PrepareOptions(num_images, seed, image_px, value_range)
+    options = PrepareOptions(num_images, seed, image_px, value_range, label, format_)
     found: list[int] = []  # images that were done when it began; none where all is finished
 
     with _progress() as show:
@@ -123,15 +153,18 @@ def preview(
 
 
 def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None:
+    from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_sentences
+    from poise.data.sources.names import counted
 
-    labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
-    shards = len(manifest.shards)
+    labels = counted(len(manifest.classes), "class", "classes") if manifest.classes else "no labels"
     print(
-        f"{folder}: {manifest.num_samples:,} images, {labels}, "
-        f"{shards} shard{'' if shards == 1 else 's'}, fingerprint {manifest.fingerprint[:12]}"
+        f"{folder}: {counted(manifest.num_samples, 'image')}, {labels}, "
+        f"{counted(len(manifest.shards), 'shard')}, fingerprint {manifest.fingerprint[:12]}"
     )
+    if manifest.classes:
+        _print_classes(manifest.classes, class_counts(folder, manifest).tolist())
     for sentence in range_sentences(manifest.value_ranges):
         print(sentence)
     if range_is_given and not manifest.value_ranges:
@@ -145,9 +178,33 @@ def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None
     print(f"look at it: poise data preview {folder}")
 
 
+def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
+    """Prints the classes with their numbers of images, the first and last of many."""
+    from poise.data.sources.names import counted, shown
+
+    named = [
+        f"{shown(name) or repr(name)}: {n:,}" for name, n in zip(classes, counts, strict=False)
+    ]
+    if len(named) > _CLASSES_SHOWN:
+        named[_CLASSES_SHOWN - 2 : -1] = ["…"]
+    print(f"images by class: {', '.join(named)}")
+    images, unlabelled = counts[:-1], counts[-1]
+    if len(classes) > _CLASSES_SHOWN:
+        print(f"  from {min(images):,} to {max(images):,} images in a class")
+    if unlabelled:
+        print(f"  {counted(unlabelled, 'image')} without a label")
+    used = sum(n > 0 for n in images)
+    if used < len(classes):
+        print(f"  {counted(len(classes) - used, 'class', 'classes')} without an image")
+    if used == 1:
+        print_marked("warning", "only one class has images: labels tell nothing apart")
+    elif not used:
+        print_marked("warning", "no image has a label")
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[["Progress"], None]]:
-    """A bar on a terminal, a line every few seconds elsewhere."""
+    """Shows a bar on a terminal, and a line every few seconds elsewhere."""
     if not is_terminal():
         yield _Lines()
         return
@@ -176,7 +233,7 @@ def _progress() -> Iterator[Callable[["Progress"], None]]:
 
 
 class _Lines:
-    """Plain progress lines, not more often than a log can bear."""
+    """Prints plain progress lines, one every five seconds at most."""
 
     def __init__(self) -> None:
         self._last_line_at = time.monotonic()

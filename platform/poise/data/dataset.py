@@ -75,6 +75,31 @@ def group_sizes(manifest: Manifest) -> NDArray[np.int64]:
     return np.array(sizes, dtype=np.int64)
 
 
+def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
+    """Counts the images of every class, in label order, then those without a label: [C + 1].
+
+    Raises:
+        PoiseError: a shard cannot be read.
+    """
+    counts = np.zeros(len(manifest.classes) + 1, dtype=np.int64)
+    for shard in manifest.shards:
+        path = Path(folder) / shard.file
+        try:
+            labels = pq.read_table(path, columns=["label"])["label"].to_numpy()
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from None
+        known = (labels >= 0) & (labels < len(manifest.classes))
+        counts += np.bincount(np.where(known, labels, len(counts) - 1), minlength=len(counts))
+    return counts
+
+
+def _unreadable(path: Path, error: Exception) -> PoiseError:
+    return PoiseError(
+        f"{path}: cannot be read ({' '.join(str(error).split())}); "
+        "copy the dataset again or run `poise data prepare` again"
+    )
+
+
 class ImageDataset:
     """Random access to a prepared dataset, one row group at a time.
 
@@ -167,10 +192,7 @@ class ImageDataset:
                 group, columns=["image", "label"], use_threads=False
             )
         except (OSError, pa.ArrowException) as error:
-            raise PoiseError(
-                f"{path}: cannot be read ({' '.join(str(error).split())}); "
-                "copy the dataset again or run `poise data prepare` again"
-            ) from None
+            raise _unreadable(path, error) from None
         rows = self.manifest.rows_per_group
         if len(table) != min(rows, shard.num_samples - group * rows):
             raise PoiseError(

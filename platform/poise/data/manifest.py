@@ -73,8 +73,11 @@ class Manifest(Strict):
     these. Images of eight bits have none and are left as they are."""
 
     fingerprint: str
-    """SHA-256 over every sample's bytes and label, in order, and over the value ranges where there
-    are some: same input, same fingerprint."""
+    """SHA-256 over every sample's bytes and label, in order: same input, same fingerprint.
+
+    The value ranges belong to it where there are some, and the class names where the labels came as
+    names (folders, a column of text).
+    """
 
     rows_per_group: int
     """Rows in each Parquet row group but a shard's last: what one read brings."""

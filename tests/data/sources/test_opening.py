@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from poise.config import PoiseError
-from poise.data.sources.base import Sample, Source
+from poise.data.sources.base import ImageSource, Sample
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareOptions
 from tests.data.images import encode, noise_image, noise_jpeg, write_class_folders
 
 
-def samples(source: Source, indices: list[int] | None = None) -> list[Sample]:
+def samples(source: ImageSource, indices: list[int] | None = None) -> list[Sample]:
     chosen = np.array(range(len(source)) if indices is None else indices, dtype=np.int64)
     return list(source.part(chosen).samples())
 
@@ -119,7 +119,9 @@ def test_the_hugging_face_layout_is_read_with_its_class_names(tmp_path: Path) ->
     read = samples(source)
     assert [sample.label for sample in read] == [0, 1, 1, 0] * 2
     assert read[5].image == noise_jpeg(11)
-    assert [sample.fault for sample in read if sample.fault] == ["no image bytes in this row"] * 2
+    assert [sample.fault for sample in read if sample.fault] == [
+        "a path and no image bytes: 'elsewhere.jpg'"
+    ] * 2
 
 
 def test_train_and_test_in_one_folder_are_not_mixed_by_accident(tmp_path: Path) -> None:
@@ -132,10 +134,10 @@ def test_train_and_test_in_one_folder_are_not_mixed_by_accident(tmp_path: Path) 
 
 
 def test_string_labels_become_classes_in_sorted_order(tmp_path: Path) -> None:
-    columns = {"picture": [noise_jpeg(0)] * 3, "class": ["wasp", None, "ant"]}
+    columns = {"picture": [noise_jpeg(0)] * 4, "class": ["wasp", None, "ant", "ant"]}
     source = open_source(str(write_parquet(tmp_path / "a.parquet", columns)))
     assert source.classes == ("ant", "wasp")
-    assert [sample.label for sample in samples(source)] == [1, -1, 0]
+    assert [sample.label for sample in samples(source)] == [1, -1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_string_labels_become_classes_in_sorted_order(tmp_path: Path) -> None:
     [
         ({"text": ["hello"]}, "no column holds image bytes"),
         ({"left": [b"1"], "right": [b"2"]}, "rename the one with the images"),
-        ({"image": [b"1"], "label": [10**12]}, "no class number"),
+        ({"image": [b"1"], "label": [10**12]}, "1,000,000,000,001 classes for 1 image"),
     ],
 )
 def test_a_parquet_file_without_clear_columns_is_one_line(

@@ -10,11 +10,14 @@ process or many. ``poise.data.preparation.ledger`` remembers which are finished.
 
 import hashlib
 import json
+import logging
 import math
+import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +34,13 @@ from poise.data.preparation.shards import (
 )
 from poise.data.preparation.tasks import carry_out
 from poise.data.preparation.value_ranges import check_range, decide_ranges
-from poise.data.sources.base import Indices, Source, hash_of
+from poise.data.sources.base import ImageSource, Indices, hash_of
+from poise.data.sources.names import is_utf8, shown
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareOptions
+from poise.data.sources.walk import is_folder
+
+_log = logging.getLogger(__name__)
 
 SAMPLES_PER_SHARD = 1024
 """What an interruption can cost, and the grain of the parallel work."""
@@ -68,18 +75,20 @@ def prepare(
             cannot be written to, or no image is usable.
     """
     folder = Path(destination).absolute()
-    if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
+    if not is_utf8(str(folder)):
+        raise PoiseError(f"{shown(str(folder))}: this path is not UTF-8; give another folder")
+    if is_folder(source) and Path(os.path.realpath(folder)).is_relative_to(Path(source).resolve()):
         raise PoiseError(f"{destination}: lies in the source '{source}'; give a folder outside it")
     options = options or PrepareOptions()
-    opened = open_source(source, options)
+    opened = open_source(source, options, str(destination))
+    for note in opened.notes:
+        _log.info(note)
     indices = _chosen(opened, source, options)
-    given = {"--num-images": options.num_images, "--image-px": options.image_px}
-    asked = " ".join([source, *(f"{name} {n}" for name, n in given.items() if n is not None)])
+    asked = " ".join([source, *replace(options, seed=0).arguments()])
     seed = str(options.seed).encode()
     value_range = check_range(options.value_range)
     key = hash_of(_LAYOUT.encode(), opened.key.encode(), indices.tobytes(), seed)
     if value_range:
-        asked += " --range {:.15g} {:.15g}".format(*value_range)
         key = hash_of(key.encode(), json.dumps(value_range).encode())
     request = Request(source=asked, seed=options.seed, key=key, value_range=value_range)
     try:
@@ -96,9 +105,11 @@ def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
     return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
 
 
-def _chosen(source: Source, text: str, options: PrepareOptions) -> Indices:
+def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
     """Which samples, sorted: all, or a seeded random subset."""
     total, num_images = len(source), options.num_images
+    if not total:
+        raise PoiseError(f"{shown(text)}: holds no images")
     if num_images is None or num_images == total:
         return np.arange(total, dtype=np.int64)
     if not 0 < num_images < total:
@@ -110,7 +121,7 @@ def _chosen(source: Source, text: str, options: PrepareOptions) -> Indices:
 def _make(
     folder: Path,
     request: Request,
-    source: Source,
+    source: ImageSource,
     indices: Indices,
     parallel: bool | None,
     on_progress: Callable[[Progress], None],
@@ -131,7 +142,7 @@ def _make(
     extents = [extent for report in work.reports.values() for extent in report.extents]
     ranges = decide_ranges(extents, request.value_range)
     reports = list(_measured(work, ranges, parallel))
-    return _complete(folder, request, source.classes, reports, ranges)
+    return _complete(folder, request, source, reports, ranges)
 
 
 def _measured(
@@ -156,14 +167,14 @@ def _measured(
 def _complete(
     folder: Path,
     request: Request,
-    classes: tuple[str, ...],
+    source: ImageSource,
     reports: list[ShardReport],
     ranges: dict[str, ValueRange],
 ) -> Manifest:
     """Writes the quarantine list and, last, the manifest."""
     quarantined = [entry for report in reports for entry in report.quarantined]
     write_text(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
-    manifest = _manifest(folder.name, request, classes, reports, ranges)
+    manifest = _manifest(folder.name, request, source, reports, ranges)
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2))
     shutil.rmtree(folder / REPORTS_FOLDER)
     for leftover in folder.glob(".*.tmp"):  # of runs that were killed
@@ -174,7 +185,7 @@ def _complete(
 def _manifest(
     name: str,
     request: Request,
-    classes: tuple[str, ...],
+    source: ImageSource,
     reports: list[ShardReport],
     ranges: dict[str, ValueRange],
 ) -> Manifest:
@@ -191,13 +202,15 @@ def _manifest(
     square = [math.fsum(r.channel_square_sums[c] for r in reports) / count for c in range(3)]
     std = [math.sqrt(max(square[c] - mean[c] ** 2, 0.0)) for c in range(3)]
     digests = bytes.fromhex("".join(report.digests for report in reports))
+    if source.named_labels and source.classes:  # a label is a place among the names
+        digests += hash_of(*(name.encode() for name in source.classes)).encode()
     return Manifest(
         name=name,
         source=request.source,
         seed=request.seed,
         num_samples=count,
         num_quarantined=len(quarantined),
-        classes=classes,
+        classes=source.classes,
         channel_mean=(mean[0], mean[1], mean[2]),
         channel_std=(std[0], std[1], std[2]),
         value_ranges=ranges,

@@ -1,6 +1,6 @@
-"""The words between a source of images and what reads it.
+"""The words that sources of images and their readers share.
 
-In: nothing. Out: ``Sample``, ``Part`` and ``Source``, which every kind of source gives. Next:
+In: nothing. Out: ``Sample``, ``Part`` and ``ImageSource``, which every kind of source gives. Next:
 ``poise.data.preparation``.
 """
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+NO_LABEL = -1
+"""The label of an image whose class is unknown."""
 
 Boxes = tuple[tuple[int, int, int, int], ...]
 
@@ -23,21 +25,21 @@ class Sample:
     """One image as it came, not yet checked."""
 
     image: bytes  # encoded
-    label: int  # -1 unknown
+    label: int  # ``NO_LABEL`` where unknown
     path: str  # where it came from, for people
-    fault: str | None = None  # why the bytes could not be had
-    boxes: Boxes | None = None  # x0, y0, x1, y1; scenes only
+    fault: str | None = None  # why the bytes cannot be read
+    boxes: Boxes | None = None  # x0, y0, x1, y1 in pixels; scenes only
     mask: bytes | None = None  # PNG of 0 and 1; scenes only
 
 
 class Part(Protocol):
-    """Some of a source's samples, in order."""
+    """Some of a source's samples, in order; small, picklable and readable in any process."""
 
     def samples(self) -> Iterator[Sample]:
-        """Reads them; a file that cannot be read is a sample with a fault."""
+        """Reads the samples; a file that cannot be read is a sample with a fault."""
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """An ordered collection of images."""
 
     @property
@@ -45,17 +47,25 @@ class Source(Protocol):
         """Class names in label order; empty where there are no labels."""
 
     @property
+    def named_labels(self) -> bool:
+        """Whether the labels came as names, which are then part of the dataset's fingerprint."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed when the source was opened, one line each."""
+
+    @property
     def key(self) -> str:
-        """Changes whenever the inputs do (their names, sizes or times)."""
+        """A hash that changes whenever the inputs do (their names, sizes or times)."""
 
     def __len__(self) -> int: ...
 
     def part(self, indices: Indices) -> Part:
-        """The samples with these positions, which must be sorted."""
+        """Returns the samples at these positions, which must be sorted."""
 
 
 def hash_of(*pieces: bytes) -> str:
-    """SHA-256 over length-prefixed pieces, as hexadecimal."""
+    """Returns the SHA-256 of length-prefixed pieces, as hexadecimal."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(len(piece).to_bytes(8, "little"))

@@ -1,17 +1,31 @@
-"""Image files in folders.
+"""Image files under one folder, as a source.
 
-In: a folder. Out: a ``FilesSource`` over every file under it but hidden ones, in sorted order,
-labelled by the first folder on its path where there are class folders. Next:
+In: a root folder and the files found in it. Out: a ``FilesSource``. Next:
 ``poise.data.preparation.ingest``.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.config.errors import PoiseError
-from poise.data.sources.base import Indices, Part, Sample, hash_of
+from poise.data.sources.base import NO_LABEL, Indices, Part, Sample, hash_of
+from poise.data.sources.names import shown
+
+_IMAGES = """
+    .jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k
+    .avif .tga .heic .heif
+"""
+_OTHERS = """
+    .txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .htm .pdf .tex .py .ipynb .sh .log
+    .npy .npz .mat .pkl .pt .pth .h5 .hdf5 .parquet .arrow .db .sqlite .md5 .sha1 .sha256 .doc .docx
+    .xls .xlsx .zip .tar .gz .tgz .bz2 .xz .7z .rar .cls
+"""
+
+IMAGE_SUFFIXES = frozenset(_IMAGES.split())
+"""Suffixes that say "an image". A file with an unknown suffix may be one too."""
+
+OTHER_SUFFIXES = frozenset(_OTHERS.split())
+"""Suffixes that say "no image": a folder with nothing else in it is no class."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +44,12 @@ class FilesSource:
     root: str
     classes: tuple[str, ...]
     files: tuple[ImageFile, ...]
+    named_labels: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """Over every file's path, size and time: not its content, which is not read yet."""
+        """A hash of every file's path, label, size and time; no file is read for it."""
         lines = (f"{file.path}\t{file.label}\t{file.stamp}" for file in self.files)
         return hash_of("\n".join((*self.classes, *lines)).encode("utf-8", "surrogateescape"))
 
@@ -41,7 +57,7 @@ class FilesSource:
         return len(self.files)
 
     def part(self, indices: Indices) -> Part:
-        """Paths and labels; the bytes are read where the part is."""
+        """Returns paths and labels; the bytes are read where the part is read."""
         return FilesPart(self.root, tuple(self.files[index] for index in indices))
 
 
@@ -53,62 +69,30 @@ class FilesPart:
     files: tuple[ImageFile, ...]
 
     def samples(self) -> Iterator[Sample]:
-        """Reads each file."""
+        """Reads each file; one that cannot be read is a sample with a fault."""
         for file in self.files:
-            shown = file.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             try:
                 data = Path(self.root, file.path).read_bytes()
             except OSError as error:
-                yield Sample(b"", -1, shown, fault=f"cannot be read: {error.strerror or error}")
+                fault = f"cannot be read: {error.strerror or error}"
+                yield Sample(b"", NO_LABEL, shown(file.path), fault)
             else:
-                yield Sample(data, file.label, shown)
+                yield Sample(data, file.label, shown(file.path))
 
 
-def open_folder(folder: Path) -> FilesSource:
-    """A folder of class folders, or a flat one.
-
-    A folder that holds nothing but one folder of folders is looked through, as archives unpack
-    that way. Files beside class folders have no label.
-
-    Raises:
-        PoiseError: there is no file in it.
-    """
-    root = _unwrapped(folder.resolve())
-    files = sorted(_walk(root, "", frozenset()))
-    if not files:
-        raise PoiseError(f"{folder}: there is no file in this folder")
-    classes = sorted({path.partition("/")[0] for path, _ in files if "/" in path})
-    labels = {class_name: label for label, class_name in enumerate(classes)}
-    images = (ImageFile(path, labels.get(path.partition("/")[0], -1), mark) for path, mark in files)
-    return FilesSource(str(root), tuple(classes), tuple(images))
+def suffix(path: str) -> str:
+    """Returns a path's last suffix in lower case, with its dot."""
+    name = path.rpartition("/")[2]  # faster than Path: this is asked of a million files
+    dot = name.rfind(".")
+    return name[dot:].casefold() if dot > 0 else ""
 
 
-def stamp(status: os.stat_result) -> str:
-    """What changes when a file does."""
-    return f"{status.st_size} {status.st_mtime_ns}"
+def is_image_name(path: str) -> bool:
+    """Says whether a name is certainly an image's."""
+    return suffix(path) in IMAGE_SUFFIXES
 
 
-def _unwrapped(folder: Path) -> Path:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    if len(entries) == 1 and entries[0].is_dir():
-        inner = [entry for entry in entries[0].iterdir() if not entry.name.startswith(".")]
-        if any(entry.is_dir() for entry in inner):
-            return _unwrapped(entries[0])
-    return folder
-
-
-def _walk(folder: Path, prefix: str, parents: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Every file's path relative to the root, and its stamp; links are followed, loops are not."""
-    real = os.path.realpath(folder)
-    if real in parents:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", parents | {real})
-            elif entry.is_file():
-                yield f"{prefix}{entry.name}", stamp(entry.stat())
-            elif entry.is_symlink():  # a dangling link: reading it will say so
-                yield f"{prefix}{entry.name}", "dangling"
+def is_other_name(path: str) -> bool:
+    """Says whether a name is certainly no image's (``labels.csv``, ``LICENSE``)."""
+    end = suffix(path)
+    return end in OTHER_SUFFIXES or (not end and path.rpartition("/")[2].isupper())

@@ -1,59 +1,186 @@
-"""Where images come from: one word or path, opened as a ``Source``.
+"""Where images come from: one word or path, opened as an ``ImageSource``.
 
 In: what a person typed after ``poise data prepare``. Out: a source whose samples can be counted,
-and split into ``Part``s that are small, picklable and readable in any process. Next:
-``poise.data.preparation.ingest``.
+and split into ``Part``s. Next: ``poise.data.preparation.ingest``.
+
+Nothing that can be read in two ways is guessed: it is refused with a command for each way.
 """
 
+import glob
+from dataclasses import replace
 from pathlib import Path
 
 from poise.config.errors import PoiseError
 from poise.data.sources import scene_drawing
-from poise.data.sources.base import Source
-from poise.data.sources.options import PrepareOptions
+from poise.data.sources.archives import advice, is_archive
+from poise.data.sources.base import ImageSource
+from poise.data.sources.files import is_image_name, is_other_name, suffix
+from poise.data.sources.folders import is_metadata, open_folder
+from poise.data.sources.names import counted, is_utf8, shown
+from poise.data.sources.options import NO_LABELS, PrepareCommand, PrepareOptions
 from poise.data.sources.scenes import DEFAULT_NUM_SCENES, ScenesSource
+from poise.data.sources.unlabelled import UnlabelledSource
+from poise.data.sources.walk import FoundFile, Walk, is_file, is_folder, walk
+
+FORMATS = ("images", "parquet")
 
 
-def open_source(text: str, options: PrepareOptions | None = None) -> Source:
+def open_source(
+    text: str, options: PrepareOptions | None = None, destination: str = "DEST"
+) -> ImageSource:
     """Opens what a person named.
 
     Args:
         text: ``scenes``, ``torchvision:<Name>[/<split>]``, a Parquet file, a folder or a glob of
             Parquet files, or a folder of images with or without class folders.
-        options: number, seed and side of the scenes; the caller cuts other sources to size.
+        options: which images to take; None stands for ``PrepareOptions()``.
+        destination: the dataset's folder, for the commands that an error names.
 
     Raises:
-        PoiseError: there is no such source, it holds no images, or an option does not apply.
+        PoiseError: there is no such source, it holds no images, an option does not apply, or it
+            can be read in two ways.
     """
-    options = options or PrepareOptions()
-    if text == "scenes":
-        px = scene_drawing.DEFAULT_PX if options.image_px is None else options.image_px
-        return ScenesSource(options.num_images or DEFAULT_NUM_SCENES, options.seed, px)
-    if options.image_px is not None:
+    command = PrepareCommand(text, destination, options or PrepareOptions())
+    if not text:
         raise PoiseError(
-            f"--image-px {options.image_px}: only `scenes` are drawn to a size; "
+            "SOURCE is empty; give a folder, Parquet files, torchvision:<Name> or scenes"
+        )
+    if not is_utf8(text):
+        raise PoiseError(f"{shown(text)}: this path is not UTF-8; rename it, or give a link to it")
+    _check_format(command)
+    if text == "scenes":
+        return _open_scenes(command)
+    if command.options.image_px is not None:
+        raise PoiseError(
+            f"--image-px {command.options.image_px}: only `scenes` are drawn to a size; "
             f"'{text}' keeps its files as they are"
         )
     if text.startswith("torchvision:"):
         from poise.data.sources.torchvision import open_torchvision  # imports torch: seconds
 
-        return open_torchvision(text)
-    return _open_path(text)
+        return _with_own_labels(command, open_torchvision(text))
+    if is_folder(text):
+        return _open_folder(command)
+    return _open_files(command)
 
 
-def _open_path(text: str) -> Source:
-    from poise.data.sources.files import open_folder
-    from poise.data.sources.parquet import open_parquet, parquet_files
-
-    files = parquet_files(text)
-    if files:
-        return open_parquet(text, files)
-    path = Path(text)
-    if path.is_dir():
-        return open_folder(path)
-    if path.exists():
+def _check_format(command: PrepareCommand) -> None:
+    wanted = command.options.format
+    if wanted is None:
+        return
+    if wanted not in FORMATS:
+        raise PoiseError(f"--format {wanted}: choose images or parquet")
+    if not is_folder(command.source):
         raise PoiseError(
-            f"{text}: not a source; give a folder of images, Parquet files, "
-            "torchvision:<Name> or scenes"
+            f"--format {wanted}: applies to folders, and '{shown(command.source)}' is none; "
+            "leave the option out"
         )
-    raise PoiseError(f"{text}: no such file or folder (and not `scenes` or `torchvision:<Name>`)")
+
+
+def _with_own_labels(command: PrepareCommand, source: ImageSource) -> ImageSource:
+    """Follows ``--label`` for a source that has its own labels."""
+    label = command.options.label
+    if label == NO_LABELS:
+        return UnlabelledSource(source)
+    if label is not None:
+        raise PoiseError(
+            f"--label {label}: '{command.source}' has its own labels; leave the option out, or "
+            f"prepare without labels: `{command.using(label=NO_LABELS)}`"
+        )
+    return source
+
+
+def _open_scenes(command: PrepareCommand) -> ImageSource:
+    options = command.options
+    px = scene_drawing.DEFAULT_PX if options.image_px is None else options.image_px
+    number = options.num_images or DEFAULT_NUM_SCENES
+    return _with_own_labels(command, ScenesSource(number, options.seed, px))
+
+
+def _open_folder(command: PrepareCommand) -> ImageSource:
+    """Opens a folder as images or as Parquet files; both together are refused."""
+    found = walk(command.source)
+    _refuse_what_is_no_source(command, found)
+    images = [file for file in found.files if suffix(file.path) != ".parquet"]
+    parquet = [file for file in found.files if suffix(file.path) == ".parquet"]
+    if any(is_image_name(file.path) for file in images):
+        parquet = [file for file in parquet if not is_metadata(file.path)]
+    wanted = command.options.format or _only_format(command, found, images, parquet)
+    chosen = images if wanted == "images" else parquet
+    if not chosen:
+        raise PoiseError(f"--format {wanted}: there are no such files in {shown(command.source)}")
+    if wanted == "parquet":
+        return _open_parquet(command, [str(Path(command.source, file.path)) for file in chosen])
+    metadata = [file for file in found.files if is_metadata(file.path)]
+    opened = open_folder(command, sorted({*chosen, *metadata}))
+    links = found.inner_links
+    if not links:
+        return opened
+    note = f"did not follow {counted(len(links), 'link')} to folders of {shown(command.source)}"
+    return replace(opened, notes=(*opened.notes, f"{note} ('{shown(links[0])}')"))
+
+
+def _refuse_what_is_no_source(command: PrepareCommand, found: Walk) -> None:
+    source, paths = command.source, [file.path for file in found.files]
+    if not paths:
+        raise PoiseError(
+            f"{shown(source)}: there is no file in this folder (names that begin with a dot are "
+            "left out)"
+        )
+    if "manifest.json" in paths and any(
+        path.startswith("shard-") and suffix(path) == ".parquet" for path in paths
+    ):
+        raise PoiseError(
+            f"{shown(source)}: is a prepared dataset already; use it as it is, or prepare its "
+            "source again"
+        )
+    archives = [path for path in paths if is_archive(path)]
+    if archives and all(is_other_name(path) and suffix(path) != ".parquet" for path in paths):
+        raise PoiseError(advice(command, archives))
+
+
+def _only_format(
+    command: PrepareCommand, found: Walk, images: list[FoundFile], parquet: list[FoundFile]
+) -> str:
+    if not parquet:
+        return "images"
+    pictures = [file for file in images if is_image_name(file.path)]
+    if not pictures:
+        return "parquet"
+    raise PoiseError(
+        f"{shown(command.source)}: holds images ('{shown(pictures[0].path)}', …) and Parquet files "
+        f"('{shown(parquet[0].path)}', …); prepare the images: `{command.using(format='images')}`, "
+        f"or the Parquet files: `{command.using(format='parquet')}`"
+    )
+
+
+def _open_files(command: PrepareCommand) -> ImageSource:
+    """Opens a Parquet file or a glob of them."""
+    text = command.source
+    if is_file(text) and suffix(text) == ".parquet":
+        return _open_parquet(command, [text])
+    if is_file(text) and is_archive(text):
+        raise PoiseError(advice(command, []))
+    from poise.data.sources.parquet_files import glob_files
+
+    if files := glob_files(text):
+        return _open_parquet(command, files)
+    if glob.has_magic(text):
+        raise PoiseError(f"{shown(text)}: this pattern matches no Parquet file")
+    raise PoiseError(f"{shown(text)}: {_why_no_source(text)}")
+
+
+def _why_no_source(text: str) -> str:
+    try:
+        Path(text).stat()
+    except FileNotFoundError:
+        return "no such file or folder (and not `scenes` or `torchvision:<Name>`)"
+    except (OSError, ValueError) as error:
+        return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+    return "not a source; give a folder of images, Parquet files, torchvision:<Name> or scenes"
+
+
+def _open_parquet(command: PrepareCommand, files: list[str]) -> ImageSource:
+    from poise.data.sources.parquet import open_parquet  # imports pyarrow
+
+    return open_parquet(command, [str(Path(file)) for file in files])  # without './' and '//'

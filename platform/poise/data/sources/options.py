@@ -1,12 +1,21 @@
-"""The options of `poise data prepare`, together.
+"""What a person types after `poise data prepare`, and how to type it differently.
 
-In: what a person typed. Out: ``PrepareOptions``, checked by the source that they belong to. Next:
-``poise.data.sources.opening`` and ``poise.data.preparation.ingest``.
+In: the arguments of the command. Out: ``PrepareOptions``, and ``PrepareCommand``, from which an
+error message takes a command that runs. Next: ``poise.data.sources.opening`` and
+``poise.data.preparation.ingest``.
 """
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from poise.data.manifest import Bounds
+
+NO_LABELS = "none"
+"""The value of ``--label`` that prepares a source without labels."""
+
+FOLDER_LABELS = "folders"
+"""The value of ``--label`` that makes each folder directly in the source a class."""
 
 
 @dataclass(frozen=True)
@@ -23,4 +32,45 @@ class PrepareOptions:
     """Side of each scene in pixels; only scenes have it."""
 
     value_range: Bounds | None = None
-    """Range that images of more than eight bits are scaled by; none measures it."""
+    """Range that images of more than eight bits are scaled by; None measures it."""
+
+    label: str | None = None
+    """Parquet column that holds the labels, or ``none``, or ``folders`` (image folders only)."""
+
+    format: str | None = None
+    """``images`` or ``parquet``: which files to take of a folder that holds both."""
+
+    def arguments(self) -> list[str]:
+        """Returns the options that differ from their defaults, as they are typed."""
+        words: list[str] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value == each.default:
+                continue
+            if each.name == "value_range":
+                words += ["--range", *(f"{bound:.15g}" for bound in value)]
+            else:
+                words += [f"--{each.name.replace('_', '-')}", str(value)]
+        return words
+
+
+@dataclass(frozen=True)
+class PrepareCommand:
+    """One call of `poise data prepare`."""
+
+    source: str
+    destination: str = "DEST"
+    options: PrepareOptions = field(default_factory=PrepareOptions)
+
+    def __str__(self) -> str:
+        words = ["poise", "data", "prepare", self.source, self.destination]
+        return shlex.join([*words, *self.options.arguments()])
+
+    def of(self, source: str, suffix: str = "") -> "PrepareCommand":
+        """Returns this command for another source; ``suffix`` goes to the destination's name."""
+        destination = self.destination.rstrip("/") + (f"-{suffix}" if suffix else "")
+        return replace(self, source=source, destination=destination)
+
+    def using(self, **changes: Any) -> "PrepareCommand":
+        """Returns this command with other options."""
+        return replace(self, options=replace(self.options, **changes))

@@ -11,6 +11,8 @@ from poise.config.errors import PoiseError
 from poise.data.sources import scene_drawing
 from poise.data.sources.base import Indices, Part, Sample, hash_of
 
+DEFAULT_NUM_SCENES = 10_000
+
 
 @dataclass(frozen=True)
 class ScenesSource:
@@ -19,7 +21,9 @@ class ScenesSource:
     num_images: int
     seed: int
     px: int
-    classes = scene_drawing.CLASSES
+    classes: tuple[str, ...] = scene_drawing.CLASSES
+    named_labels: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.px < scene_drawing.MIN_PX:
@@ -29,7 +33,7 @@ class ScenesSource:
 
     @property
     def key(self) -> str:
-        """The arguments of every drawing, and one drawing, which changes with the generator."""
+        """A hash of the arguments and of one drawing, which changes with the generator."""
         probe = scene_drawing.draw_scene(self.seed, 0, self.px).png()
         return hash_of(f"scenes {self.seed} {self.px}".encode(), probe)
 
@@ -37,7 +41,7 @@ class ScenesSource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Scenes are drawn when the part is read."""
+        """Returns the scenes' numbers; they are drawn when the part is read."""
         return ScenesPart(self.seed, self.px, indices)
 
 
@@ -60,6 +64,3 @@ class ScenesPart:
                 boxes=scene.boxes,
                 mask=scene.mask_png(),
             )
-
-
-DEFAULT_NUM_SCENES = 10_000

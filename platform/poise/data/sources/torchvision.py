@@ -1,7 +1,7 @@
 """Named datasets, downloaded by torchvision.
 
-In: ``torchvision:<Name>`` or ``torchvision:<Name>/<split>``. Out: a ``FilesSource`` over the
-original files where the dataset has files, else an ``ArraySource`` that encodes its arrays as PNG.
+In: ``torchvision:<Name>`` or ``torchvision:<Name>/<split>``. Out: a ``FilesSource`` if the dataset
+has image files, else an ``ArraySource`` that encodes its arrays as PNG.
 Next: ``poise.data.preparation.ingest``.
 """
 
@@ -17,8 +17,10 @@ from typing import Any
 
 from poise.config import paths
 from poise.config.errors import PoiseError
-from poise.data.sources.base import Indices, Part, Sample, Source, hash_of
-from poise.data.sources.files import FilesSource, ImageFile, stamp
+from poise.data.sources.base import NO_LABEL, ImageSource, Indices, Part, Sample, hash_of
+from poise.data.sources.files import FilesSource, ImageFile
+from poise.data.sources.names import one_line
+from poise.data.sources.walk import stamp
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,19 @@ class ArraySource:
     text: str
     classes: tuple[str, ...]
     num_images: int
+    notes: tuple[str, ...] = ()
+    named_labels: bool = False
 
     @property
     def key(self) -> str:
-        """Its name: torchvision checks what it downloads against a known hash."""
+        """A hash of its name; torchvision checks what it downloads against a known hash."""
         return hash_of(self.text.encode(), str(self.num_images).encode())
 
     def __len__(self) -> int:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Row numbers; the dataset is opened again where the part is read."""
+        """Returns row numbers; the dataset is opened again where the part is read."""
         return ArrayPart(self.text, str(_downloads()), indices)
 
 
@@ -60,7 +64,7 @@ class ArrayPart:
             yield Sample(buffer.getvalue(), _label(target), f"{self.text}#{index}")
 
 
-def open_torchvision(text: str) -> Source:
+def open_torchvision(text: str) -> ImageSource:
     """Downloads the dataset unless it is there, and opens it.
 
     Raises:
@@ -70,13 +74,13 @@ def open_torchvision(text: str) -> Source:
     classes = tuple(_class_name(entry) for entry in _first(dataset, "classes", "categories") or ())
     files = _files(dataset)
     if files is None:
-        return ArraySource(text, classes, len(dataset))
+        return ArraySource(text, classes, len(dataset), notes=_split_taken(text))
     root = os.path.commonpath([str(Path(path).parent) for path, _ in files])
     images = (
         ImageFile(os.path.relpath(path, root), _label(target), stamp(Path(path).stat()))
         for path, target in files
     )
-    return FilesSource(root, classes, tuple(images))
+    return FilesSource(root, classes, tuple(images), notes=_split_taken(text))
 
 
 def _downloads() -> Path:
@@ -97,10 +101,10 @@ def _open(text: str, root: str) -> Any:
     try:
         return make(**options)
     except (ValueError, TypeError) as error:  # an unknown split, an argument Poise cannot guess
-        raise PoiseError(f"{text}: torchvision does not open it: {_one_line(error)}") from None
+        raise PoiseError(f"{text}: torchvision does not open it: {one_line(error)}") from None
     except (OSError, RuntimeError) as error:
         raise PoiseError(
-            f"{text}: not in {root} and it cannot be downloaded ({_one_line(error)}); "
+            f"{text}: not in {root} and it cannot be downloaded ({one_line(error)}); "
             "check the network, or prepare a folder or Parquet files you have"
         ) from None
 
@@ -118,8 +122,20 @@ def _options(text: str, split: str, root: str, parameters: Any) -> dict[str, Any
     return options
 
 
+def _split_taken(text: str) -> tuple[str, ...]:
+    """Says which split torchvision opens where the name gives none."""
+    from torchvision import datasets
+
+    name, _, split = text.removeprefix("torchvision:").partition("/")
+    parameters = inspect.signature(getattr(datasets, name)).parameters
+    if split or not {"split", "train"} & parameters.keys():
+        return ()
+    taken = parameters["split"].default if "split" in parameters else "train"
+    return (f"split '{taken}', torchvision's default; {text}/SPLIT names another",)
+
+
 def _files(dataset: Any) -> list[tuple[str, Any]] | None:
-    """(path, target) of every image, where the dataset keeps a list of its files."""
+    """Returns (path, target) of every image, if the dataset keeps a list of its files."""
     pairs = _first(dataset, "samples", "_samples")
     if pairs is None:
         images, labels = _first(dataset, "_images", "_image_files"), _first(dataset, "_labels")
@@ -140,10 +156,6 @@ def _class_name(entry: Any) -> str:
 
 def _label(target: Any) -> int:
     try:
-        return max(int(target), -1)
+        return max(int(target), NO_LABEL)
     except (TypeError, ValueError):  # boxes, captions, none: nothing that classifies
-        return -1
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        return NO_LABEL

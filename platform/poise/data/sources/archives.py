@@ -1,0 +1,64 @@
+"""Archives, which are not read: how to unpack them.
+
+In: a command whose source is an archive, or a folder of archives. Out: advice that can be typed.
+Next: a person, who prepares the unpacked files.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from poise.data.sources.names import shown
+from poise.data.sources.options import NO_LABELS, PrepareCommand
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+
+def is_archive(path: str) -> bool:
+    """Says whether a name is an archive's."""
+    return path.casefold().endswith(SUFFIXES)
+
+
+def advice(command: PrepareCommand, archives: Sequence[str]) -> str:
+    """Returns what to do with an archive, or with a folder that holds nothing else.
+
+    Args:
+        command: its source is the archive, or the folder.
+        archives: paths in the folder; empty where the source is the archive.
+    """
+    source = command.source.rstrip("/")
+    if not archives:
+        return (
+            f"{shown(source)}: an archive, which Poise does not read; unpack it first: "
+            f"`{_unpacked(source, _stem(source))} && {command.of(_stem(source))}`"
+        )
+    if not all(path.casefold().endswith(".tar") for path in archives):
+        one = f"{source}/{archives[0]}"
+        return (
+            f"{shown(source)}: holds archives alone, which Poise does not read; unpack each first: "
+            f"`{_unpacked(one, f'{source}-files')}`, then: `{command.of(f'{source}-files')}`"
+        )
+    folder = f"{source}-files"
+    loop = (
+        f'for tar in {shlex.quote(source)}/*.tar; do d={shlex.quote(folder)}/$(basename "$tar" '
+        '.tar); mkdir -p "$d" && tar -xf "$tar" -C "$d"; done'
+    )
+    plain = command.of(folder).using(label=NO_LABELS)
+    return (
+        f"{shown(source)}: holds tar files (WebDataset), which Poise does not read; unpack them "
+        f"and prepare the images without labels: `{loop}; {plain}`; to keep the labels, move the "
+        "images into one folder for each class"
+    )
+
+
+def _stem(path: str) -> str:
+    for end in sorted(SUFFIXES, key=len, reverse=True):
+        if path.casefold().endswith(end):
+            return path[: -len(end)]
+    return path
+
+
+def _unpacked(archive: str, folder: str) -> str:
+    where, what = shlex.quote(folder), shlex.quote(archive)
+    if archive.casefold().endswith(".zip"):
+        return f"python3 -m zipfile -e {what} {where}"
+    return f"mkdir -p {where} && tar -xf {what} -C {where}"

@@ -1,0 +1,169 @@
+"""A folder of images: which of its folders are classes, and which layouts are refused.
+
+In: a command and the files found in its folder. Out: a ``FilesSource``. Next:
+``poise.data.preparation.ingest``.
+
+The classes are the folders directly in the root. A root with one folder of images is looked
+through. Splits, and images beside masks, are refused.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from poise.config.errors import PoiseError
+from poise.data.sources.base import NO_LABEL
+from poise.data.sources.files import FilesSource, ImageFile, is_image_name, is_other_name
+from poise.data.sources.names import check_class_names, counted, shown
+from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
+from poise.data.sources.splits import mixed_parts, part_name
+from poise.data.sources.walk import FoundFile
+
+METADATA = frozenset(("metadata.csv", "metadata.jsonl", "metadata.parquet"))
+"""Tables in which Hugging Face's `imagefolder` keeps the labels of the images beside them."""
+
+_COMMANDS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What lies directly in one folder."""
+
+    folders: dict[str, list[str]]
+    """Folder → paths below it that may be images; folders without any are left out."""
+
+    loose: list[str]
+    """Files beside the folders that may be images."""
+
+    @classmethod
+    def of(cls, paths: Sequence[str]) -> "_Level":
+        """Sorts paths, relative to the folder, by their first name."""
+        folders: dict[str, list[str]] = defaultdict(list)
+        loose = []
+        for path in paths:
+            first, slash, rest = path.partition("/")
+            if is_other_name(path):
+                continue
+            if slash:
+                folders[first].append(rest)
+            else:
+                loose.append(path)
+        return cls(dict(folders), loose)
+
+    def holds_parts(self) -> bool:
+        """Says whether the folders are splits, or images beside masks."""
+        nested = {name: any("/" in path for path in paths) for name, paths in self.folders.items()}
+        images = any(map(is_image_name, self.loose))
+        return mixed_parts(nested, images)
+
+
+def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
+    """Opens a folder of class folders, or a flat one.
+
+    Raises:
+        PoiseError: the layout can be read in two ways, or a class name is not UTF-8.
+    """
+    label = command.options.label
+    if label not in (None, NO_LABELS, FOLDER_LABELS):
+        raise PoiseError(
+            f"--label {label}: {shown(command.source)} is a folder of images, which has no "
+            f"columns; its labels are its folders' names (`--label {FOLDER_LABELS}`), or it has "
+            f"none (`--label {NO_LABELS}`)"
+        )
+    prefix = ""
+    if label != FOLDER_LABELS:
+        prefix = _refuse_parts_or_look_through(command, [file.path for file in files])
+    cut = len(prefix)
+    inside = [file for file in files if file.path.startswith(prefix)]
+    level = _Level.of([file.path[cut:] for file in inside])
+    _refuse_metadata(command, inside, level)
+    if label == FOLDER_LABELS and not level.folders:
+        raise PoiseError(f"--label {label}: {shown(command.source)} holds no folders of images")
+    inside = [file for file in inside if not is_metadata(file.path)]
+    classes = () if label == NO_LABELS else tuple(sorted(level.folders))
+    check_class_names(command.source, classes)
+    labels = {name: number for number, name in enumerate(classes)}
+    images = tuple(
+        ImageFile(path, labels.get(path.partition("/")[0], NO_LABEL), file.stamp)
+        for file in inside
+        for path in (file.path[cut:],)
+    )
+    notes = _notes(command, prefix, level, len(files) - len(inside))
+    root = str(Path(command.source, prefix).resolve())
+    return FilesSource(root, classes, images, named_labels=True, notes=tuple(notes))
+
+
+def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> str:
+    """Returns the path of the folder whose folders are the classes: ``""``, or ``"images/"``."""
+    prefix = ""
+    while True:
+        level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
+        folder = str(Path(command.source, prefix))
+        if level.holds_parts():
+            raise _parts_refused(command, folder, [(name, name) for name in level.folders])
+        for name, below in level.folders.items():
+            inner = _Level.of(below)
+            if len(level.folders) > 1 and inner.holds_parts():
+                parts = [(f"{name}/{part}", f"{name}-{part}") for part in inner.folders]
+                raise _parts_refused(command, folder, parts)
+        if level.loose or len(level.folders) != 1:
+            return prefix
+        prefix += f"{next(iter(level.folders))}/"
+
+
+def _parts_refused(
+    command: PrepareCommand, folder: str, parts: list[tuple[str, str]]
+) -> PoiseError:
+    """Names a command for every part; ``parts`` are paths and suffixes for the destination."""
+    parts = sorted(parts, key=lambda part: (part_name(Path(part[0]).name) is None, part))
+    commands = [f"`{command.of(str(Path(folder, path)), tail)}`" for path, tail in parts]
+    more = f" (and {len(commands) - _COMMANDS_SHOWN} more)" * (len(commands) > _COMMANDS_SHOWN)
+    classes = command.of(folder).using(label=FOLDER_LABELS)
+    return PoiseError(
+        f"{shown(folder)}: {_joined([path for path, _ in parts])} look like parts of a dataset, "
+        f"not like classes; prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
+        f"if each folder in {shown(folder)} is a class: `{classes}`"
+    )
+
+
+def is_metadata(path: str) -> bool:
+    """Says whether a file is a table of Hugging Face's `imagefolder` format."""
+    return path.rpartition("/")[2] in METADATA
+
+
+def _refuse_metadata(command: PrepareCommand, files: Sequence[FoundFile], level: _Level) -> None:
+    tables = [file.path for file in files if is_metadata(file.path)]
+    if not tables or command.options.label is not None:
+        return
+    by_folder = f"; with its folders as classes: `{command.using(label=FOLDER_LABELS)}`"
+    raise PoiseError(
+        f"{shown(command.source)}: '{shown(tables[0])}' is a table of Hugging Face's imagefolder "
+        "format, whose labels Poise does not read; to prepare the images without labels: "
+        f"`{command.using(label=NO_LABELS)}`{by_folder if level.folders else ''}; "
+        "for the labels of the table, move the images into one folder for each class"
+    )
+
+
+def _notes(command: PrepareCommand, prefix: str, level: _Level, num_outside: int) -> list[str]:
+    """Says what was assumed of the layout."""
+    source, notes = shown(command.source), []
+    if prefix:
+        notes.append(f"{source}: looked through '{shown(prefix[:-1])}', its only folder of images")
+        if not level.folders:
+            own = command.using(label=FOLDER_LABELS)
+            notes.append(f"one folder is no class, so the images have no labels (else: `{own}`)")
+    if num_outside:
+        notes.append(f"left out {counted(num_outside, 'other file')} of {source}")
+    if command.options.label == NO_LABELS or not level.folders:
+        return notes
+    if level.loose:
+        notes.append(f"{counted(len(level.loose), 'file')} beside the class folders: no label")
+    if any("/" in path for paths in level.folders.values() for path in paths):
+        notes.append(f"classes are the folders directly in {source}, with all that lies below them")
+    return notes
+
+
+def _joined(names: list[str]) -> str:
+    more = f" and {len(names) - _COMMANDS_SHOWN} more" * (len(names) > _COMMANDS_SHOWN)
+    return ", ".join(f"'{shown(name)}'" for name in names[:_COMMANDS_SHOWN]) + more

@@ -1,0 +1,208 @@
+"""Which column of some Parquet files holds the labels, and what its classes are called.
+
+In: the files' headers and ``--label``. Out: ``Labels``, the same numbering for every file. Next:
+``poise.data.sources.parquet`` reads the rows.
+
+A column is taken when Hugging Face's metadata declare it as class labels, or when its name is one
+of ``LABEL_NAMES`` and its values look like classes. Everything else needs ``--label COLUMN``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from poise.config.errors import PoiseError
+from poise.config.wording import listed
+from poise.data.sources.names import check_class_names, shown
+from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
+from poise.data.sources.parquet_classes import Numbering, declared_names, number_classes, one_to_one
+from poise.data.sources.parquet_files import ParquetHeader
+from poise.data.sources.parquet_values import (
+    ColumnValues,
+    Kind,
+    UnusableColumnError,
+    doubt,
+    kind_of,
+    read_values,
+)
+
+LABEL_NAMES = (
+    *("label", "labels", "fine_label", "coarse_label", "class_id", "class_label", "class"),
+    *("target", "cls", "y", "class_name", "label_name", "category"),
+)
+"""Names of label columns, in order of preference; upper and lower case are the same."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The label column of a source."""
+
+    column: str | None
+    numbering: Numbering
+    note: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A column that may hold the labels."""
+
+    column: str
+    values: list[ColumnValues]
+    fault: str | None = None  # why it cannot hold labels
+    doubt: str | None = None  # why it may not
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """What its files hold: numbers, names or both."""
+        return {each.kind for each in self.values if each.kind != "nothing"}
+
+
+_NO_LABELS = Numbering((), named=False)
+
+
+def find_labels(command: PrepareCommand, headers: Sequence[ParquetHeader], image: str) -> Labels:
+    """Finds the label column, and numbers its classes the same in every file.
+
+    Args:
+        command: for ``--label``, and for the errors.
+        headers: of every file that has rows.
+        image: the column of the images, which holds no labels.
+
+    Raises:
+        PoiseError: no column or several may hold the labels, or the files contradict one another.
+    """
+    asked = command.options.label
+    if asked == NO_LABELS:
+        return Labels(None, _NO_LABELS, "no labels, as asked")
+    if asked is not None:
+        _check_column(command, asked, headers, image)
+        return _labelled(command, headers, _candidate(asked, headers))
+    names = declared_names(headers)
+    columns = [name for name in list(names) or _named_like_labels(headers) if name != image]
+    if not columns:
+        return Labels(None, _NO_LABELS, f"no labels: {_none_found(headers[0].schema)}")
+    candidates = [_candidate(column, headers) for column in columns]
+    for candidate in candidates:
+        _check_same_kind(command, headers, candidate)
+    good = [each for each in candidates if not each.fault and (names or not each.doubt)]
+    if not good:
+        raise _nothing_certain(command, candidates)
+    good = [each for each in good if each.kinds] or good
+    first = next((each for each in good if each.kinds == {"numbers"}), good[0])
+    rivals = [each.column for each in good if not one_to_one(headers, first.column, each.column)]
+    if rivals:
+        both = [f"`{command.using(label=column)}`" for column in (first.column, *rivals)]
+        raise PoiseError(
+            f"{shown(command.source)}: columns {listed([first.column, *rivals])} may all be the "
+            f"labels; choose one: {' or '.join(both)}"
+        )
+    return _labelled(command, headers, first)
+
+
+def _labelled(
+    command: PrepareCommand, headers: Sequence[ParquetHeader], candidate: _Candidate
+) -> Labels:
+    _check_same_kind(command, headers, candidate)
+    column = candidate.column
+    if candidate.fault:
+        raise PoiseError(
+            f"{shown(command.source)}: column '{shown(column)}' {candidate.fault}; labels are "
+            f"whole numbers or names; without labels: `{command.using(label=NO_LABELS)}`"
+        )
+    if not candidate.kinds:
+        return Labels(None, _NO_LABELS, f"no labels: column '{column}' has no value")
+    beside = _name_columns(column, headers) if candidate.kinds == {"numbers"} else []
+    numbering, origin = number_classes(command, headers, column, candidate.values, beside[:1])
+    check_class_names(command.source, numbering.classes)
+    return Labels(column, numbering, f"labels from column '{shown(column)}', {origin}")
+
+
+def _name_columns(column: str, headers: Sequence[ParquetHeader]) -> list[str]:
+    """Returns the columns beside a label column that may hold its classes' names."""
+    schema = headers[0].schema
+    likely = [name for name in _named_like_labels(headers) if name in schema.names]
+    texts = [name for name in likely if kind_of(schema.field(name).type) == "names"]
+    return [name for name in texts if name != column and one_to_one(headers, column, name)]
+
+
+def _named_like_labels(headers: Sequence[ParquetHeader]) -> list[str]:
+    found = {name.casefold(): name for header in headers for name in header.schema.names}
+    return [found[name] for name in LABEL_NAMES if name in found]
+
+
+def _candidate(column: str, headers: Sequence[ParquetHeader]) -> _Candidate:
+    without = [header.path for header in headers if column not in header.schema.names]
+    if without:
+        return _Candidate(column, [], fault=f"is missing in {shown(without[0])}")
+    try:
+        values = [read_values(header.path, column) for header in headers]
+    except UnusableColumnError as error:
+        return _Candidate(column, [], fault=str(error))
+    least = min((v for each in values for v in each.counts if isinstance(v, int)), default=0)
+    if least < 0:
+        return _Candidate(column, values, fault=f"holds {least}; −1 alone stands for 'no label'")
+    schema = headers[0].schema
+    if kind_of(schema.field(column).type) is None:
+        why = f"holds {schema.field(column).type}"
+        return _Candidate(column, values, doubt=why)
+    beside_x = next((name for name in schema.names if name.casefold() == "x"), None)
+    if column.casefold() == "y" and beside_x and _is_numeric(schema.field(beside_x).type):
+        return _Candidate(column, values, doubt=f"stands beside '{beside_x}', as coordinates do")
+    return _Candidate(column, values, doubt=doubt(values))
+
+
+def _is_numeric(type_: pa.DataType) -> bool:
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(is_kind(type_) for is_kind in kinds)
+
+
+def _check_column(
+    command: PrepareCommand, column: str, headers: Sequence[ParquetHeader], image: str
+) -> None:
+    if column == image:
+        raise PoiseError(f"--label {column}: this column holds the images; name another")
+    if column == FOLDER_LABELS and column not in headers[0].schema.names:
+        raise PoiseError(
+            f"--label {column}: {shown(command.source)} holds Parquet files, whose labels are a "
+            f"column ({listed(headers[0].schema.names)})"
+        )
+    for header in headers:
+        if column not in header.schema.names:
+            raise PoiseError(
+                f"--label {column}: {shown(header.path)} has no such column "
+                f"(it has {listed(header.schema.names)}); without labels: `--label {NO_LABELS}`"
+            )
+
+
+def _check_same_kind(
+    command: PrepareCommand, headers: Sequence[ParquetHeader], candidate: _Candidate
+) -> None:
+    """Checks that no file has numbers where another has names."""
+    first: dict[str, str] = {}
+    for header, values in zip(headers, candidate.values, strict=False):
+        first.setdefault(values.kind, f"{values.kind} ({values.type}) in {shown(header.path)}")
+    first.pop("nothing", None)
+    if len(first) > 1:
+        raise PoiseError(
+            f"{shown(command.source)}: column '{shown(candidate.column)}' holds "
+            f"{listed(first.values())}; write one type in all files, or prepare without labels: "
+            f"`{command.using(label=NO_LABELS)}`"
+        )
+
+
+def _nothing_certain(command: PrepareCommand, candidates: list[_Candidate]) -> PoiseError:
+    reasons = [f"'{shown(each.column)}' {each.fault or each.doubt}" for each in candidates]
+    ways = [f"`{command.using(label=each.column)}`" for each in candidates if not each.fault]
+    ways.append(f"without labels: `{command.using(label=NO_LABELS)}`")
+    return PoiseError(
+        f"{shown(command.source)}: no column is certain to hold the labels ({listed(reasons)}); "
+        f"choose: {' or '.join(ways)}"
+    )
+
+
+def _none_found(schema: pa.Schema) -> str:
+    return (
+        f"no column is called {listed(LABEL_NAMES[:3], 'or')} or the like; --label COLUMN names "
+        f"one of {listed(schema.names)}"
+    )

@@ -1,0 +1,130 @@
+"""The values of a label column, brought to whole numbers or names.
+
+In: an Arrow column of any type. Out: int64 numbers, strings, or the reason why it holds neither.
+Next: ``poise.data.sources.parquet_labels``.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from poise.data.sources.base import NO_LABEL
+from poise.data.sources.names import counted, one_line
+from poise.data.sources.parquet_files import read_columns
+
+Kind = Literal["numbers", "names", "nothing"]
+
+FEW_CLASSES = 10
+IMAGES_PER_CLASS = 5
+
+
+@dataclass(frozen=True)
+class ColumnValues:
+    """How often each value of one file's column occurs; missing values are left out."""
+
+    kind: Kind
+    counts: Counter[int] | Counter[str]
+    type: str  # as Arrow names it
+
+    @property
+    def most(self) -> int:
+        """The largest number; −1 where there is none."""
+        numbers = [value for value in self.counts if isinstance(value, int)]
+        return max(numbers, default=NO_LABEL)
+
+
+_NAME_TYPES = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),  # as Spark writes
+    pa.types.is_boolean,
+)
+
+
+class UnusableColumnError(Exception):
+    """A column that holds neither numbers nor names; its message says what it holds."""
+
+
+def kind_of(type_: pa.DataType) -> Kind | None:
+    """Returns what a column of this type holds; None for floats, lists, dates and so on."""
+    if pa.types.is_dictionary(type_):
+        return kind_of(type_.value_type)
+    if pa.types.is_null(type_):
+        return "nothing"
+    if pa.types.is_integer(type_):
+        return "numbers"
+    return "names" if any(is_name(type_) for is_name in _NAME_TYPES) else None
+
+
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Casts a column to int64 numbers, to strings, or to nulls.
+
+    A dictionary is decoded. Booleans become ``false`` and ``true``. Floats and decimals become
+    numbers if all of them are whole; NaN is a missing value.
+
+    Raises:
+        UnusableColumnError: it holds something else.
+    """
+    type_ = column.type
+    try:
+        if pa.types.is_dictionary(type_):
+            return plain(column.cast(type_.value_type))
+        if pa.types.is_floating(type_):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, type_), column)
+        if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+            return column.cast(pa.int64())
+        kind = kind_of(type_)
+        if kind == "numbers":
+            return column.cast(pa.int64())
+        if kind == "names":
+            return column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise UnusableColumnError(f"holds {type_}: {one_line(error)}") from None
+    if kind == "nothing":
+        return column
+    raise UnusableColumnError(f"holds {type_}, neither whole numbers nor names")
+
+
+def read_values(file: str, column: str) -> ColumnValues:
+    """Counts the values of one file's column.
+
+    Raises:
+        UnusableColumnError: it holds neither numbers nor names.
+        PoiseError: the file is damaged.
+    """
+    raw = read_columns(file, [column]).column(column)
+    values = plain(raw)
+    try:
+        found = {
+            entry["values"].as_py(): entry["counts"].as_py() for entry in pc.value_counts(values)
+        }
+    except UnicodeDecodeError:
+        raise UnusableColumnError("holds text that is not UTF-8") from None
+    found.pop(None, None)
+    found.pop(NO_LABEL, None)
+    if not found:
+        return ColumnValues("nothing", Counter(), str(raw.type))
+    kind: Kind = "numbers" if pa.types.is_integer(values.type) else "names"
+    return ColumnValues(kind, Counter(found), str(raw.type))
+
+
+def doubt(values: list[ColumnValues]) -> str | None:
+    """Says why a column looks unlike class labels; None where it looks like them.
+
+    Class labels are at most ten values of which some occur again (or the numbers from 0 on), or
+    they have at least five images per class on average. A number counts for as many classes as it
+    needs: 700 needs 701.
+    """
+    counts: Counter[int | str] = Counter()
+    for each in values:
+        counts.update(each.counts)
+    if not counts:
+        return None
+    numbers = [value for value in counts if isinstance(value, int)]
+    classes, rows = (max(numbers) + 1 if numbers else len(counts)), counts.total()
+    repeats = len(counts) < rows or (numbers and len(counts) == classes) or rows == 1
+    if (classes <= FEW_CLASSES and repeats) or classes * IMAGES_PER_CLASS <= rows:
+        return None
+    return f"{counted(classes, 'class', 'classes')} for {counted(rows, 'image')}"

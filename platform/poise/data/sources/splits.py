@@ -1,0 +1,71 @@
+"""Names that say "a part of a dataset" rather than "a class": splits, and images beside masks.
+
+In: names of folders and files. Out: the split that a name stands for, or none. Next: the layouts of
+``poise.data.sources.folders`` and ``poise.data.sources.parquet_files``.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+_SPLITS = """
+    train training trainval val valid validation dev devel test testing eval evaluation holdout
+    unlabeled unlabelled
+"""
+_ROLES = """
+    image images img imgs jpegimages annotation annotations mask masks label labels segmentation
+    segmentations trimaps groundtruth gt
+"""
+
+SPLITS = frozenset(_SPLITS.split())
+
+ROLES = frozenset(_ROLES.split())
+"""Folders of one dataset that hold different things about the same images."""
+
+_WORDS = re.compile(r"[a-z]+")
+_NO_LETTERS = re.compile(r"[\d\W_]+")
+
+
+def part_name(folder: str) -> str | None:
+    """Returns the split or role that a folder's whole name stands for (``Val``, ``train2017``)."""
+    word = _NO_LETTERS.sub("", folder.casefold())
+    return word if word in SPLITS or word in ROLES else None
+
+
+def loose_split(name: str) -> str | None:
+    """Returns the split that occurs in a longer name (``partial-train``, ``test_images``)."""
+    found = [word for word in _WORDS.findall(name.casefold()) if word in SPLITS]
+    return "-".join(found) or None
+
+
+def file_split(path: str) -> str | None:
+    """Returns the split of a Parquet file: from its name, else from its nearest folder's."""
+    names = (PurePosixPath(path).stem, *reversed(PurePosixPath(path).parts[:-1]))
+    return next((split for name in names if (split := loose_split(name))), None)
+
+
+def mixed_parts(folders: dict[str, bool], has_loose_images: bool) -> bool:
+    """Says whether folders beside one another are parts of a dataset rather than classes.
+
+    They are parts where two of them are called so (``train`` and ``val``, ``images`` and
+    ``masks``), where one split stands beside something else, and where every name has a split in it
+    (``train_images`` and ``test_images``). The name ``train`` may be a class of vehicles: alone it
+    counts as a split only where it holds folders.
+
+    Args:
+        folders: name → whether the folder itself holds folders of images.
+        has_loose_images: whether there are images beside the folders.
+    """
+    parts = {word: name for name in folders if (word := part_name(name))}
+    if _kinds(parts, SPLITS) > 1 or _kinds(parts, ROLES) > 1:
+        return True
+    others = len(folders) > 1 or has_loose_images
+    alone = [name for word, name in parts.items() if word in SPLITS]
+    if others and any(part_name(name) != "train" or folders[name] for name in alone):
+        return True
+    loose = [loose_split(name) for name in folders]
+    return None not in loose and len(set(loose)) > 1
+
+
+def _kinds(words: Iterable[str], of: frozenset[str]) -> int:
+    return sum(word in of for word in words)

@@ -1,0 +1,47 @@
+"""Any source without its labels, for ``--label none``.
+
+In: an ``ImageSource``. Out: the same images, each without a label. Next:
+``poise.data.preparation.ingest``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from poise.data.sources.base import NO_LABEL, ImageSource, Indices, Part, Sample, hash_of
+
+
+@dataclass(frozen=True)
+class UnlabelledSource:
+    """The images of another source."""
+
+    source: ImageSource
+    classes: tuple[str, ...] = ()
+    named_labels: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed when the source was opened."""
+        return (*self.source.notes, "no labels, as asked")
+
+    @property
+    def key(self) -> str:
+        """A hash that changes when the other source's does."""
+        return hash_of(b"unlabelled", self.source.key.encode())
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def part(self, indices: Indices) -> Part:
+        """Returns the other source's part, to be read without its labels."""
+        return UnlabelledPart(self.source.part(indices))
+
+
+@dataclass(frozen=True)
+class UnlabelledPart:
+    """Some images of another source."""
+
+    part: Part
+
+    def samples(self) -> Iterator[Sample]:
+        """Reads the images and drops their labels."""
+        return (replace(sample, label=NO_LABEL) for sample in self.part.samples())
