@@ -42,6 +42,11 @@ def test_an_import_accounts_for_its_keys_and_is_registered_once(
     assert poise(command) == 0
     printed = capsys.readouterr().out
     assert "layout      dino" in printed
+    assert "prefix      backbone." in printed
+    assert "mean        0.485 0.456 0.406  (as DINO was published)" in printed
+    assert "images      32 × 32 px  (ASSUMED: as the layout's models are evaluated" in printed
+    assert "heads       2  (given with --heads 2)" in printed
+    assert "grid        4 × 4 patches  (ASSUMED: a square of 16 patches; give" in printed
     assert "keys        0 matched, 30 mapped, 1 dropped, 0 missing" in printed
     assert "dropped     projection head 1" in printed
     assert "not read    student, epoch" in printed

@@ -36,8 +36,8 @@ def import_file(tmp_path: Path) -> Import:
     def write_and_import(content: object, **options: object) -> Imported:
         path = tmp_path / "published.pth"
         torch.save(content, path)
-        wishes = Wishes(num_heads=HEADS)
-        imported, _ = import_backbone(str(path), Options(wishes=wishes, **options))  # type: ignore[arg-type]
+        options = {"wishes": Wishes(num_heads=HEADS), **options}
+        imported, _ = import_backbone(str(path), Options(**options))  # type: ignore[arg-type]
         return imported
 
     return write_and_import

@@ -111,7 +111,9 @@ def test_published_layouts_round_trip_to_the_bit(tmp_path: Path, layout: str, en
         (tensors,) = published.values()
         assert list(published) == [{"dino": "teacher", "mae": "model"}[layout]]
         assert all(name.startswith("backbone.") == (layout == "dino") for name in tensors)
-    imported, _ = import_backbone(str(path), Options(wishes=Wishes(num_heads=2)))
+    # The header of a safetensors file says the heads; a .pth file has none.
+    wishes = Wishes(num_heads=2) if ending == "pth" else Wishes()
+    imported, _ = import_backbone(str(path), Options(wishes=wishes))
     assert same(imported.backbone, backbone)
     again = tmp_path / f"again.{ending}"
     export_backbone(imported.backbone, imported.config, again, layout)
@@ -220,7 +222,7 @@ def test_a_named_dinov2_is_evaluated_and_resized_as_published(tmp_path: Path) ->
 
 
 def test_a_folder_that_describes_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoiseError, match="neither a package nor a timm folder"):
+    with pytest.raises(PoiseError, match="neither a package nor a folder of Hugging"):
         import_backbone(str(tmp_path), Options())
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny_patch16_224"}))
     (tmp_path / "model.safetensors").write_bytes(b"")

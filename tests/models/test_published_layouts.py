@@ -2,6 +2,7 @@
 
 import re
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from poise.config import PoiseError
 from poise.models.backbone import VitBackbone
 from poise.models.block_traces import trace
+from poise.models.published.sources import Options, import_backbone
 from tests.models.conftest import DEPTH, WIDTH, Import, Tensors, randomized
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -218,3 +220,17 @@ def test_half_precision_becomes_single_without_a_change(import_file: Import) -> 
     taken = import_file(halves).backbone.state_dict()
     for name, tensor in halves.items():
         assert torch.equal(taken[f"timm_model.{name}"], tensor.float())
+
+
+def test_the_real_dinov2_checkpoint_is_imported_whole(shared_dir: Path) -> None:
+    path = shared_dir / "data" / "dinov2-derived-vits14.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no checkpoint {path}")
+    imported, _ = import_backbone(str(path), Options())
+    assert imported.layout == "dinov2"
+    assert imported.dropped == {"mask token": 1}
+    facts = {fact.name: fact.value for fact in imported.facts}
+    assert (facts["heads"], facts["grid"]) == ("6", "37 × 37 patches")
+    with torch.no_grad():
+        feature = imported.backbone(torch.zeros(1, 3, 224, 224))
+    assert feature.isfinite().all() and feature.shape == (1, 384)

@@ -10,7 +10,7 @@ from poise.config import PoiseError
 from poise.models.published.shapes import Wishes
 from poise.models.published.sources import Options, import_backbone
 from tests.models.conftest import Import
-from tests.models.test_published_layouts import dino_head, prefixed, vit_tensors
+from tests.models.test_published_layouts import dino_head, vit_tensors
 
 
 @pytest.mark.parametrize("gone", ["norm.bias", "blocks.0.attn.qkv.weight", "cls_token"])
@@ -28,7 +28,7 @@ def test_a_backbone_without_its_blocks_is_refused(import_file: Import) -> None:
 
 
 def test_a_head_alone_is_no_backbone(import_file: Import) -> None:
-    with pytest.raises(PoiseError, match=r"4 tensors such as head.mlp.0.weight"):
+    with pytest.raises(PoiseError, match=r"4 tensors such as teacher.head.mlp.0.weight"):
         import_file({"teacher": dino_head()})
 
 
@@ -40,7 +40,7 @@ def test_a_published_width_cut_short_is_refused_unless_the_depth_is_said(tmp_pat
         "cls_token": torch.zeros(1, 1, 384),
     }
     torch.save(tensors, tmp_path / "cut.pth")
-    with pytest.raises(PoiseError, match=r"cut.pth: 1 blocks, where a model 384 wide has 12"):
+    with pytest.raises(PoiseError, match=r"cut.pth: 1 blocks, but a model 384 wide has 12"):
         import_backbone(str(tmp_path / "cut.pth"), Options())
     with pytest.raises(PoiseError, match="not complete: 13 of its 17 tensors"):
         import_backbone(str(tmp_path / "cut.pth"), Options(wishes=Wishes(depth=1)))
@@ -68,14 +68,8 @@ def test_a_tensor_that_the_model_has_no_place_for_is_no_detail(import_file: Impo
 def test_values_that_are_not_finite_are_refused(import_file: Import) -> None:
     tensors = vit_tensors()
     tensors["norm.weight"] = torch.full((32,), float("nan"))
-    with pytest.raises(PoiseError, match=r"norm.weight: holds values that are not finite"):
+    with pytest.raises(PoiseError, match=r"norm.weight: holds NaN or infinite values"):
         import_file(tensors)
-
-
-def test_two_tensors_that_become_one_are_refused(import_file: Import) -> None:
-    tensors = vit_tensors()
-    with pytest.raises(PoiseError, match="without their prefixes"):
-        import_file({**tensors, **prefixed("backbone.", tensors)})
 
 
 class Sly:
@@ -107,8 +101,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_an_entry_that_is_not_there_lists_those_that_are(import_file: Import) -> None:
     with pytest.raises(PoiseError, match=r"--checkpoint-key ema: .* has model, state"):
         import_file({"model": vit_tensors(), "state": vit_tensors()}, checkpoint_key="ema")
-    with pytest.raises(PoiseError, match="choose one with --checkpoint-key: student"):
-        import_file({"student": vit_tensors()})
 
 
 def test_what_is_neither_a_file_nor_a_model_says_so(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def import_recorded(case: Case, path: Path, entry: str) -> tuple[Imported, dict[
 def test_a_recorded_dino_gives_its_recorded_outputs(golden_dir: Path, tmp_path: Path) -> None:
     case = load(golden_dir, "dino_vit")
     imported, weights = import_recorded(case, tmp_path / "dino.pth", "teacher")
-    assert (imported.layout, imported.mapped, imported.dropped) == ("dino", len(weights), {})
+    assert (imported.layout, imported.mapped, imported.dropped) == ("timm", len(weights), {})
     assert imported.config["image_px"] == int(case["img_size"])
     backbone = imported.backbone
     assert isinstance(backbone, VitBackbone)

@@ -1,71 +1,128 @@
-"""`poise models import` and `export`: backbones of others, in and out.
+"""`poise models import` and `export`: backbones that come from elsewhere or go there.
 
-In: a checkpoint or a timm name; a model and a destination. Out: a registered version and what was
-made of each key; a file or folder. Next: `poise evaluate`.
+In: a checkpoint or a timm name; a model and a destination. Out: a registered version with an
+account of each tensor and each assumption; a file or folder. Next: `poise evaluate`.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.option_groups import options_of
+
 if TYPE_CHECKING:
-    from poise.models.published.loading import Imported
-    from poise.models.published.sources import Origin
+    from poise.models.published.loading import Fact, Imported
+    from poise.models.published.sources import ImportSource, Options
 
 Rgb = tuple[float, float, float] | None
 
 
-def import_command(
+@dataclass(frozen=True)
+class ImportRequest:
+    """What a person types after `poise models import`."""
+
     source: Annotated[
         str,
-        typer.Argument(help="Checkpoint file, timm folder, backbone package, or timm model name."),
-    ],
+        typer.Argument(
+            help="Checkpoint file, folder of Hugging Face (timm or transformers), backbone "
+            "package, or timm model name."
+        ),
+    ]
     name: Annotated[
-        str | None, typer.Option(help="Name to register it under; default: the source's.")
-    ] = None,
+        str | None, typer.Option(help="Name to register it under. Default: the source's name.")
+    ] = None
     checkpoint_key: Annotated[
         str | None,
-        typer.Option(help="Entry of the file, such as student; default: teacher, then model."),
-    ] = None,
+        typer.Option(
+            help="Entry of the file, such as student. Default: teacher, model or state_dict, the "
+            "first that holds a backbone."
+        ),
+    ] = None
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of the names of the backbone's tensors, such as teacher.backbone. Needed "
+            "where a file holds several backbones."
+        ),
+    ] = None
     architecture: Annotated[
         str | None,
-        typer.Option(help="timm's model, for a file in timm's names that its shapes do not tell."),
-    ] = None,
+        typer.Option(
+            help="timm's name of the model, with a tag if the tags differ in normalisation. It "
+            "decides heads, size and normalisation."
+        ),
+    ] = None
     heads: Annotated[
-        int | None, typer.Option(min=1, help="Attention heads, where the width is not published.")
-    ] = None,
+        int | None,
+        typer.Option(
+            min=1, help="Attention heads. Default: those of published models of the same width."
+        ),
+    ] = None
     depth: Annotated[
         int | None, typer.Option(min=1, help="Blocks, where they are not the published number.")
-    ] = None,
+    ] = None
+    grid: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            metavar="ROWS COLUMNS",
+            help="Patches down and across that the position embeddings are for. Default: a square.",
+        ),
+    ] = None
+    norm_eps: Annotated[
+        float | None,
+        typer.Option(help="Epsilon of every LayerNorm. Default: that of the layout's models."),
+    ] = None
     image_px: Annotated[
-        int | None, typer.Option(min=8, help="Side of evaluated images; default: as published.")
-    ] = None,
-    mean: Annotated[Rgb, typer.Option(help="Channel means in [0, 1]; default: ImageNet's.")] = None,
-    std: Annotated[Rgb, typer.Option(help="Channel deviations; default: ImageNet's.")] = None,
-) -> None:
-    """Register a backbone of others: DINO, MAE, SimMIM, DINOv2, DINOv3, timm.
+        int | None,
+        typer.Option(min=1, help="Side of evaluated images in pixels. Default: as published."),
+    ] = None
+    mean: Annotated[
+        Rgb,
+        typer.Option(help="Channel means of RGB in [0, 1]. Default: printed with their source."),
+    ] = None
+    std: Annotated[Rgb, typer.Option(help="Channel standard deviations, given with --mean.")] = None
 
-    Layout and architecture are read off names and shapes. An incomplete backbone is refused, and
-    so is a file that would run code.
+    def options(self) -> "Options":
+        """The options that concern the model, for ``import_backbone``."""
+        from poise.models.published.shapes import Wishes
+        from poise.models.published.sources import Options
+
+        wishes = Wishes(
+            num_heads=self.heads,
+            depth=self.depth,
+            architecture=self.architecture,
+            grid=self.grid,
+            prefix=self.prefix,
+            norm_eps=self.norm_eps,
+        )
+        return Options(self.checkpoint_key, wishes, self.image_px, self.mean, self.std)
+
+
+@options_of(ImportRequest)
+def import_command(request: ImportRequest) -> None:
+    """Register a backbone that was trained elsewhere: DINO, MAE, SimMIM, DINOv2, DINOv3, timm.
+
+    The layout and the architecture are read from the names and shapes of the tensors, or from the
+    config.json of a Hugging Face folder. The command prints heads, grid, size and normalisation,
+    and marks those that it had to assume. An ambiguous or incomplete file is refused, and so is a
+    file that would run code.
 
     Example: poise models import dino_deitsmall16_pretrain_full_checkpoint.pth
     """
     from poise.config.paths import check_run_name
-    from poise.models.published.shapes import Wishes
-    from poise.models.published.sources import Options, import_backbone
+    from poise.models.published.sources import import_backbone
     from poise.tracking.registry.imports import register_import
     from poise.tracking.store import open_store
 
-    name = name or _name(source)
+    name = request.name or _name(request.source)
     check_run_name(name)
-    wishes = Wishes(heads, depth, architecture)
-    options = Options(checkpoint_key, wishes, image_px, mean, std)
-    imported, origin = import_backbone(source, options)
-    registered = register_import(open_store(), imported, origin, name)
+    imported, source = import_backbone(request.source, request.options())
+    registered = register_import(open_store(), imported, source, name)
     places = [("package", str(registered.package)), ("registered", registered.uri)]
-    for label, value in [*_account(imported, origin), *places]:
+    for label, value in [*_account(imported, source), *places]:
         print(f"{label:<12}{value}")
 
 
@@ -98,25 +155,32 @@ def _name(source: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-._") or "imported"
 
 
-def _account(imported: "Imported", origin: "Origin") -> list[tuple[str, str]]:
+def _account(imported: "Imported", source: "ImportSource") -> list[tuple[str, str]]:
     config = imported.config
     backbone, options = config["backbone"], config["backbone"]["options"]
-    size = ", ".join(f"{key}={options[key]}" for key in ("embed_dim", "depth") if key in options)
-    if "num_heads" in options:
-        size += f", num_heads={options['num_heads']}, patch_size={options['patch_size']}"
+    shown = ("embed_dim", "depth", "patch_size")
+    size = [f"{key}={options[key]}" for key in shown if key in options]
     if backbone["num_registers"]:
-        size += f", num_registers={backbone['num_registers']}"
+        size.append(f"num_registers={backbone['num_registers']}")
     dropped = sum(imported.dropped.values())
     groups = ", ".join(f"{group} {count}" for group, count in imported.dropped.items())
-    entry = f", entry {origin.checkpoint_key}" if origin.checkpoint_key else ""
+    entry = f", entry {source.checkpoint_key}" if source.checkpoint_key else ""
     keys = f"{imported.matched} matched, {imported.mapped} mapped, {dropped} dropped, 0 missing"
     return [
-        ("source", f"{origin.source}{entry}"),
+        ("source", f"{source.source}{entry}"),
         ("layout", imported.layout),
-        ("backbone", f"{backbone['name']}  {size.lstrip(', ')}".rstrip()),
-        ("images", f"{config['image_px']} px, evaluated at {config.get('evaluation_px')} px"),
+        *([("prefix", imported.prefix)] if imported.prefix else []),
+        ("backbone", f"{backbone['name']}  {', '.join(size)}".rstrip()),
+        *(_line(fact) for fact in imported.facts),
         ("keys", keys),
         *([("dropped", groups)] if groups else []),
-        *([("not read", ", ".join(origin.unread))] if origin.unread else []),
+        *([("not read", ", ".join(source.unread))] if source.unread else []),
         *(("note", note) for note in imported.notes),
     ]
+
+
+def _line(fact: "Fact") -> tuple[str, str]:
+    """A fact with its source; an assumption with the option that gives another value."""
+    text, option = fact.basis.text, fact.basis.option
+    source = text if option is None else f"ASSUMED: {text}; give another with {option}"
+    return fact.name, f"{fact.value}  ({source})"

@@ -59,7 +59,8 @@ class VitBackbone(nn.Module):
     """A vision transformer for images of any size that is a multiple of its patch size.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is its
-    [cls] token after the last norm, or the mean patch where the model has no [cls].
+    [cls] token after the last norm, or the mean patch where the model has no [cls]. Models that
+    norm after pooling (``fc_norm``) have the feature that timm pools: the norm of the mean patch.
     """
 
     def __init__(self, timm_model: "VisionTransformer", position_resampling: str = "dino"):
@@ -72,6 +73,8 @@ class VitBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of images [B, 3, h, w]: [B, D]."""
+        if norms_after_pooling(self):
+            return self.pooled(self.block_outputs(images, 1)[0])
         if not has_class_token(self):
             return self.feature(self.tokens(images))
         x = self._embed(images)
@@ -80,8 +83,15 @@ class VitBackbone(nn.Module):
         feature: Tensor = self.last_norm(block_part(self.timm_model.blocks[-1], x, 0, 1))
         return feature[:, 0]
 
+    def pooled(self, outputs: Tensor) -> Tensor:
+        """Pools tokens [B, prefix + N, D] that leave the last block, as timm does: [B, D]."""
+        feature: Tensor = self.timm_model.forward_head(
+            self.timm_model.norm(outputs), pre_logits=True
+        )
+        return feature
+
     def feature(self, tokens: Tensor) -> Tensor:
-        """The feature in normed tokens [B, prefix + any patches, D]: [B, D]."""
+        """The [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
         if has_class_token(self):
             return tokens[:, 0]
         return tokens[:, self.num_prefix_tokens :].mean(dim=1)
@@ -135,6 +145,13 @@ class VitBackbone(nn.Module):
 def has_class_token(backbone: nn.Module) -> bool:
     """Whether token 0 of a backbone is a [cls] token."""
     return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
+
+
+def norms_after_pooling(backbone: nn.Module) -> bool:
+    """Whether a vision transformer norms the mean patch (``fc_norm``) instead of its tokens."""
+    fc_norm = getattr(getattr(backbone, "timm_model", None), "fc_norm", None)
+    pools = isinstance(backbone, VitBackbone) and backbone.timm_model.global_pool == "avg"
+    return pools and isinstance(fc_norm, nn.Module) and not isinstance(fc_norm, nn.Identity)
 
 
 def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:

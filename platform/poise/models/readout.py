@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
-from poise.models.backbone import VitBackbone, has_class_token
+from poise.models.backbone import VitBackbone, has_class_token, norms_after_pooling
 from poise.models.block_traces import trace
 from poise.models.pooling import POOLINGS, check_pooling, pool
 from poise.models.relative import RelativeBackbone
@@ -59,8 +59,8 @@ class Readout(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features [B, D] of normalised images [B, 3, h, w]; for ``abmilp`` all tokens."""
-        whole = "cls" if isinstance(self.backbone, VitBackbone) else "pooled"
-        if self.names == (whole,):  # what the backbone gives by itself
+        whole = default_feature(self.backbone)
+        if self.names == (whole,) and whole != "mean":  # what the backbone gives by itself
             return {whole: self.backbone(images)}
         assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
@@ -75,7 +75,6 @@ class Readout(nn.Module):
             if name == "abmilp":
                 found[name] = outputs[-1]
             elif name == "pooled":
-                assert isinstance(self.backbone, RelativeBackbone)
                 found[name] = self.backbone.pooled(outputs[-1])
             elif _LAST.fullmatch(name):
                 found[name] = torch.cat([x[:, 0] for x in normed[-_blocks_of(name) :]], dim=1)
@@ -100,8 +99,12 @@ class Readout(nn.Module):
 
 
 def default_feature(backbone: nn.Module) -> str:
-    """What k-NN reads: [cls], the mean patch where there is none, the pooled map."""
-    if not isinstance(backbone, VitBackbone):
+    """The feature that k-NN reads: what the backbone itself gives.
+
+    It is ``cls``, or ``mean`` where there is no [cls] token, or ``pooled``: the pooled map of a
+    residual network, or what timm pools.
+    """
+    if not isinstance(backbone, VitBackbone) or norms_after_pooling(backbone):
         return "pooled"
     return "cls" if has_class_token(backbone) else "mean"
 
@@ -121,7 +124,7 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
             raise PoiseError(f"features={name}: a residual network has no tokens; it has 'pooled'")
         return
     if name == "pooled":
-        if isinstance(backbone, RelativeBackbone):
+        if isinstance(backbone, RelativeBackbone) or norms_after_pooling(backbone):
             return
         raise PoiseError("features=pooled: is a residual network's; a transformer has 'mean'")
     depth, side = len(backbone.timm_model.blocks), image_px // backbone.patch_px

@@ -22,6 +22,9 @@ _FAMILIES: dict[str, Family] = {
     "resnet": "resnet",
 }  # by timm's module
 
+NORM_EPS = "norm_eps"
+"""Option of Poise's own: the epsilon of every LayerNorm, for which timm has no argument."""
+
 _CLS_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
 
 
@@ -61,16 +64,25 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
     from timm.models import VisionTransformer
 
     arguments = {"drop_path_rate": drop_path, **timm_arguments(config, image_px)}
+    norm_eps = arguments.pop(NORM_EPS, None)
     try:
         model: nn.Module = timm.create_model(config.name, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise PoiseError(
             f"backbone.options={config.options}: timm's {config.name} does not take them: {error}"
         ) from None
+    if norm_eps is not None:
+        _set_norm_eps(model, norm_eps)
     if isinstance(model, VisionTransformer) and model.cls_token is not None:
         nn.init.trunc_normal_(model.cls_token, std=_CLS_STD)
     _check_parts(config, model)
     return model
+
+
+def _set_norm_eps(model: nn.Module, eps: float) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = float(eps)
 
 
 def last_norm(model: nn.Module) -> nn.Module:

@@ -21,7 +21,7 @@ from poise.config import Recipe, override
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.config.loading import build
-from poise.models.backbone import has_class_token
+from poise.models.backbone import has_class_token, norms_after_pooling
 from poise.models.readout import default_feature
 
 _GRID = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
@@ -120,8 +120,11 @@ def published_feature(protocol: Protocol, backbone: nn.Module) -> str:
     the mean patch of a wider one (arXiv 2104.14294). The others read what k-NN reads.
     """
     blocks = getattr(backbone.timm_model, "blocks", ())
+    default = default_feature(backbone)
     if protocol.id != "linear/dino-v1" or not blocks or not has_class_token(backbone):
-        return default_feature(backbone)
+        return default
+    if norms_after_pooling(backbone):
+        return default
     width: int = backbone.feature_dim  # type: ignore[assignment]
     return f"last_{min(4, len(blocks))}" if width <= 384 else "cls_mean"
 

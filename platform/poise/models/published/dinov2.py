@@ -4,10 +4,12 @@ In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.models.published.preparation import published
 from poise.models.published.shapes import SIZES, Wishes, mlp_ratio
 from poise.models.published.translation import Reading, Tensors, renamed
 from poise.models.published.vit import read_vit
@@ -16,8 +18,9 @@ from poise.models.published.vit import read_vit
 def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
     """Renames blocks kept in chunks, SwiGLU and registers.
 
-    Published registers come after positions were added to [cls] and patches. timm adds positions
-    to patches alone, so [cls]'s own position is added to its token here, once.
+    DINOv2 adds positions to [cls] and patches, then puts registers between them. timm adds
+    positions to patches alone where there are registers, so the position of [cls] is added to its
+    token here, once.
     """
     tensors = renamed(
         tensors,
@@ -29,7 +32,7 @@ def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
     registers = "reg_token" in tensors
     if registers:
         tensors = _without_class_position(tensors)
-    reading = read_vit(tensors, wishes)
+    reading = read_vit(tensors, wishes, covers_prefix=not registers)
     gated = _is_gated(tensors)
     width = tensors["patch_embed.proj.weight"].shape[0]
     size = "giant" if gated else SIZES[width].name if width in SIZES else "small"
@@ -45,7 +48,9 @@ def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
         }
     )
     notes = ("the position of [cls] was added to its token",) if registers else ()
-    return Reading(backbone, reading.image_px, tensors, reading.evaluation_px, notes)
+    return replace(
+        reading, backbone=backbone, tensors=tensors, notes=notes, preparation=published("DINOv2")
+    )
 
 
 def _without_class_position(tensors: Tensors) -> Tensors:
@@ -56,6 +61,6 @@ def _without_class_position(tensors: Tensors) -> Tensors:
 
 
 def _is_gated(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the MLP is a SwiGLU: what goes in is twice what comes out."""
+    """Decides whether the MLP is a SwiGLU: its first layer is twice as wide as its second reads."""
     inner, outer = (tensors.get(f"blocks.0.mlp.{name}.weight") for name in ("fc1", "fc2"))
     return inner is not None and outer is not None and inner.shape[0] == 2 * outer.shape[1]

@@ -7,8 +7,10 @@ from typing import Any
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.shapes import Size, Wishes, measure, mlp_ratio
+from poise.models.published.preparation import imagenet
+from poise.models.published.shapes import Basis, Size, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors, renamed
+from poise.models.published.vit import norm_basis
 
 _SIZES = {
     384: Size("small", 12, 6),
@@ -17,11 +19,21 @@ _SIZES = {
     1280: Size("huge_plus", 32, 20),
     4096: Size("7b", 40, 32),
 }
-_PATCHES = 16  # along a side: rotary positions have no size of their own; timm's is 256 px
+_PATCHES = 16  # along a side: rotary positions fit any grid; timm's models are made for 256 px
+_NORM_EPS = 1e-5  # timm's of these models
+_PREPARATION = imagenet(
+    Basis("those of the models trained on web images; satellite ones differ", "--mean and --std")
+)
 
 
 def read_dinov3(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Renames storage tokens, LayerScale and SwiGLU, and takes the keys' masked bias away."""
+    """Renames storage tokens, LayerScale and SwiGLU, and removes the keys' masked bias.
+
+    Raises:
+        PoiseError: a grid is given, which rotary positions do not have, or the keys have a bias.
+    """
+    if wishes.grid is not None and wishes.said_by is None:
+        raise PoiseError("--grid: rotary positions fit every grid; leave it out")
     size = measure(tensors, wishes, _SIZES)
     tensors = renamed(
         tensors,
@@ -31,22 +43,40 @@ def read_dinov3(tensors: Tensors, wishes: Wishes) -> Reading:
         (r"\.mlp\.w2\.", ".mlp.fc1_x."),
         (r"\.mlp\.w3\.", ".mlp.fc2."),
     )
-    registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
+    num_named = len(tensors)
+    tensors = {name: t for name, t in tensors.items() if not name.startswith("rope_embed.")}
+    periods = num_named - len(tensors)
+    gated = "blocks.0.mlp.fc1_g.weight" in tensors
+    config = BackboneConfig(
+        name=_name(size.embed_dim, gated),
+        num_registers=tensors["reg_token"].shape[1] if "reg_token" in tensors else 0,
+        drop_path=0,
+        options={**size.options, **_parts(tensors, wishes, gated)},
+    )
+    image_px = _PATCHES * size.patch_px
+    return Reading(
+        config,
+        image_px,
+        _split_biases(tensors),
+        image_px,
+        preparation=_PREPARATION,
+        bases={"heads": size.heads_basis, **norm_basis(wishes)},
+        dropped={"rotary periods": periods} if periods else {},
+    )
+
+
+def _parts(tensors: Tensors, wishes: Wishes, gated: bool) -> dict[str, Any]:
     options: dict[str, Any] = {
-        **size.options,
         "qkv_bias": any(f"blocks.0.attn.{name}" in tensors for name in ("qkv.bias", "q_bias")),
         "global_pool": "token",  # as published; timm's default is the mean patch
     }
-    gated = "blocks.0.mlp.fc1_g.weight" in tensors
     if gated:
         options |= {"mlp_ratio": mlp_ratio(tensors, "fc1_g"), "swiglu_align_to": 1}
     elif (ratio := mlp_ratio(tensors)) != 4:
         options["mlp_ratio"] = ratio
-    config = BackboneConfig(
-        name=_name(size.embed_dim, gated), num_registers=registers, drop_path=0, options=options
-    )
-    image_px = _PATCHES * size.patch_px
-    return Reading(config, image_px, _split_biases(tensors), image_px)
+    if wishes.norm_eps not in (None, _NORM_EPS):
+        options["norm_eps"] = wishes.norm_eps
+    return options
 
 
 def _name(embed_dim: int, gated: bool) -> str:
@@ -57,7 +87,7 @@ def _name(embed_dim: int, gated: bool) -> str:
 
 
 def _split_biases(tensors: Tensors) -> Tensors:
-    """Queries' and values' biases by themselves: keys have none, which the file masks."""
+    """Splits off the biases of queries and values. Keys have none, which the file's mask says."""
     result: Tensors = {}
     for name, tensor in tensors.items():
         if name.endswith(".bias_mask"):

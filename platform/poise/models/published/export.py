@@ -19,7 +19,7 @@ from poise.config.recipe import BackboneConfig
 from poise.models.package import write_tensors
 from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
 from poise.models.published.fit import check_fit
-from poise.models.timm_models import family, timm_arguments
+from poise.models.timm_models import NORM_EPS, family, timm_arguments
 
 FORMATS: Final = ("timm", "huggingface", "dino", "mae")
 
@@ -51,6 +51,7 @@ def export_backbone(
     if layout in ("dino", "mae"):
         check_fit(backbone, tensors, config, layout)
     if layout == "huggingface":
+        _check_plain(config)
         return _appear(destination, lambda path: _write_folder(path, tensors, backbone, config))
     endings = (".safetensors",) if layout == "timm" else (".safetensors", ".pth")
     if destination.suffix not in endings:
@@ -81,7 +82,7 @@ def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[
             "custom_load": False,
             "input_size": [3, px, px],
             "fixed_input_size": fixed,
-            "interpolation": "bicubic",
+            "interpolation": config.get("interpolation", "bicubic"),
             "crop_pct": _CROP_PCT,
             "crop_mode": "center",
             "mean": list(normalization["mean"]),
@@ -92,6 +93,15 @@ def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[
             "classifier": model.pretrained_cfg["classifier"],
         },
     }
+
+
+def _check_plain(config: Mapping[str, Any]) -> None:
+    eps = config["backbone"].get("options", {}).get(NORM_EPS)
+    if eps is not None:
+        raise PoiseError(
+            f"--format huggingface: timm reads no {NORM_EPS}={eps:g} from a folder, so its "
+            "features would differ; export as timm, whose header Poise reads"
+        )
 
 
 def _write_folder(

@@ -1,13 +1,13 @@
 """Checkpoint files, read without running anybody's code.
 
-In: a ``.safetensors`` file, or what ``torch.save`` wrote. Out: its tensors by name, and what else
-it holds. Next: ``poise.models.published.layouts``.
+In: a ``.safetensors`` file, a sharded one with its index, or a file of ``torch.save``. Out: its
+tensors by name, and the names of its other entries. Next: ``poise.models.published.prefixes``.
 """
 
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.models.published.prefixes import prefixes
 
 DESCRIPTION = "poise"
 """Entry of a safetensors header that describes the backbone, as JSON."""
 
 HUGGING_FACE_WEIGHTS = "model.safetensors"
-"""In a timm folder of Hugging Face."""
+"""Weights in a folder of Hugging Face, whether timm or transformers wrote it."""
+
+INDEX_ENDING = ".index.json"
+"""End of the name of a file that lists the shards of a checkpoint."""
 
 _PREFERRED = ("teacher", "model", "state_dict")
-"""Where published files keep what is meant to be used, in this order."""
+"""Entries where published files keep the weights to use, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -35,57 +39,107 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
     key: str | None
-    """Entry of the file that they were under; none where they are the file."""
+    """Entry of the file that held them; None where the file holds tensors directly."""
 
     unread: tuple[str, ...] = ()
     """Other entries, such as an optimiser."""
 
     description: dict[str, Any] | None = None
-    """What the file says of its backbone, if Poise wrote it."""
+    """What the file says about its backbone, if Poise wrote it."""
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Reads a file's tensors onto the CPU.
 
+    Tensors in nested entries get dotted names, so that ``{"net": {"norm.bias": …}}`` holds
+    ``net.norm.bias``.
+
     Args:
-        path: of the file.
-        key: entry to take, such as ``student``; by default ``teacher``, ``model`` or
-            ``state_dict``, whichever is there first, else the file itself.
+        path: the file, or the index of a sharded checkpoint.
+        key: entry to take, such as ``student`` or ``model.ema``. None takes ``teacher``, ``model``
+            or ``state_dict``, the first of them that holds a backbone, else the whole file.
 
     Raises:
         PoiseError: the file is damaged, wants code to be run, or has no such entry.
     """
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, key)
+    if path.name.endswith(INDEX_ENDING) or path.suffix == ".safetensors":
+        if key is not None:
+            raise PoiseError(
+                f"--checkpoint-key {key}: a safetensors file has no entries; leave it out"
+            )
+        return _read_shards(path) if path.suffix == ".json" else _read_safetensors(path)
     content = _load(path)
     if not isinstance(content, Mapping):
         raise PoiseError(f"{path}: holds a {type(content).__name__}, not tensors by name")
-    entries = [name for name, value in content.items() if _tensors(value)]
     if key is None:
-        key = next((name for name in _PREFERRED if name in entries), None)
-    elif key not in entries:
-        known = ", ".join(map(str, entries)) or "none: its tensors are not in entries"
-        raise PoiseError(
-            f"--checkpoint-key {key}: {path} has no such entry of tensors; has {known}"
+        preferred = (name for name in _PREFERRED if isinstance(content.get(name), Mapping))
+        key = next(
+            (name for name in preferred if prefixes(each for each, _ in _flat(content[name]))), None
         )
-    found = content if key is None else content[key]
-    tensors = _tensors(found)
+    found = content if key is None else _entry(content, key, path)
+    tensors = dict(_flat(found))
     if not tensors:
-        hint = f"; choose one with --checkpoint-key: {', '.join(entries)}" if entries else ""
-        raise PoiseError(f"{path}: no tensors by name where published files keep them{hint}")
-    unread = tuple(str(name) for name in content if key is not None and name != key)
+        raise PoiseError(f"{path}: holds no tensors by name")
+    top = None if key is None else key.partition(".")[0]
+    unread = tuple(str(name) for name in content if top is not None and name != top)
     return Checkpoint(tensors, key, unread)
 
 
-def _tensors(value: object) -> dict[str, Tensor]:
+def shards(index: Path) -> list[Path]:
+    """Lists the files of a sharded checkpoint.
+
+    Raises:
+        PoiseError: the index cannot be read, points elsewhere, or a shard is missing.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise PoiseError(f"{index}: is no index of shards (weight_map): {error!r}") from None
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise PoiseError(f"{index}: the shard {name!r} is not a file beside it")
+        if not (index.parent / name).is_file():
+            raise PoiseError(f"{index}: the shard {name} is missing; get the whole folder again")
+    return [index.parent / name for name in names]
+
+
+def _read_shards(index: Path) -> Checkpoint:
+    tensors: dict[str, Tensor] = {}
+    for path in shards(index):
+        tensors |= read_checkpoint(path).tensors
+    listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    missing = [name for name in listed if name not in tensors]
+    if missing:
+        raise PoiseError(
+            f"{index}: {missing[0]} and {len(missing) - 1} other tensors are not in its shards; "
+            "get the whole folder again"
+        )
+    return Checkpoint(tensors, None)
+
+
+def _entry(content: Mapping[Any, Any], key: str, path: Path) -> Mapping[Any, Any]:
+    found: Any = content
+    for part in (key,) if key in content else key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    if isinstance(found, Mapping) and dict(_flat(found)):
+        return found
+    entries = [str(name) for name, value in content.items() if isinstance(value, Mapping)]
+    known = [name for name in entries if dict(_flat(content[name]))]
+    listed = ", ".join(known) or "none: its tensors are not in entries"
+    raise PoiseError(f"--checkpoint-key {key}: {path} has no such entry of tensors; has {listed}")
+
+
+def _flat(value: object, start: str = "") -> Iterator[tuple[str, Tensor]]:
     if not isinstance(value, Mapping):
-        return {}
-    return {str(name): item for name, item in value.items() if isinstance(item, Tensor)}
+        return
+    for name, item in value.items():
+        if isinstance(item, Tensor):
+            yield f"{start}{name}", item
+        else:
+            yield from _flat(item, f"{start}{name}.")
 
 
-def _read_safetensors(path: Path, key: str | None) -> Checkpoint:
-    if key is not None:
-        raise PoiseError(f"--checkpoint-key {key}: a safetensors file has no entries; leave it out")
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -97,12 +151,12 @@ def _read_safetensors(path: Path, key: str | None) -> Checkpoint:
 
 
 def _load(path: Path) -> Any:
-    # Older files keep their command line in a Namespace. To restore one sets attributes of a plain
-    # object; its class runs nothing.
+    # Older files keep their command line in a Namespace. Restoring one sets attributes of a plain
+    # object and runs no code of a class.
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+    except Exception as error:  # a damaged file raises any kind of error
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted:
             raise PoiseError(

@@ -1,71 +1,101 @@
-"""The layouts that are known, and which one a file has.
+"""The known layouts, and the one that a file has.
 
 In: a file's tensors. Out: its ``Layout``. Next: ``poise.models.published.loading``.
 """
 
 import re
-from collections.abc import Mapping
-
-from torch import Tensor
+from collections.abc import Iterable
+from dataclasses import replace
 
 from poise.config.errors import PoiseError
 from poise.models.published.dinov2 import read_dinov2
 from poise.models.published.dinov3 import read_dinov3
+from poise.models.published.huggingface import is_hugging_face, read_hugging_face
+from poise.models.published.mae import has_fixed_positions, read_mae
+from poise.models.published.prefixes import Located
+from poise.models.published.preparation import published
 from poise.models.published.resnet import read_resnet
+from poise.models.published.shapes import Wishes
 from poise.models.published.simmim import read_simmim
-from poise.models.published.translation import HEADS, Layout
+from poise.models.published.translation import HEADS, Layout, Reading, Tensors
 from poise.models.published.vit import read_vit
 
-Named = Mapping[str, Tensor]
+_MASK = (r"(embeddings\.)?mask_token$", "mask token")
+_SHOWN = 3
 
-_MASK = (r"mask_token$", "mask token")
 
-
-def recognise(tensors: Named) -> Layout:
-    """The first layout whose marks the tensors bear.
+def recognise(located: Located) -> Layout:
+    """Finds the first layout whose marks a file bears.
 
     Raises:
-        PoiseError: none; the message says what the file holds.
+        PoiseError: it bears none; the message says what the file holds.
     """
-    found = next((layout for layout in LAYOUTS if layout.recognises(tensors)), None)
+    found = next((layout for layout in LAYOUTS if layout.recognises(located)), None)
     if found is None:
-        some = ", ".join(list(tensors)[:3])
+        names = [*located.inside, *located.outside]
         known = "; ".join(f"{layout.name} ({layout.description})" for layout in LAYOUTS)
-        raise PoiseError(f"{len(tensors)} tensors such as {some} are of no known layout: {known}")
+        raise PoiseError(
+            f"{len(names)} tensors such as {', '.join(names[:_SHOWN])} are of no known layout: "
+            f"{known}"
+        )
     return found
 
 
-def _any(tensors: Named, pattern: str) -> bool:
-    return any(re.search(pattern, name) for name in tensors)
+def _any(names: Iterable[str], pattern: str) -> bool:
+    return any(re.search(pattern, name) for name in names)
 
 
-def _is_dinov3(tensors: Named) -> bool:
-    """By its own names, or by timm's: registers and LayerScale without positions."""
-    renamed = _any(tensors, r"gamma_1$") and "reg_token" in tensors and "pos_embed" not in tensors
-    return renamed or _any(tensors, r"(storage_tokens|rope_embed\.periods)$")
+def _is_dinov3(located: Located) -> bool:
+    """Recognises its own names, or timm's: registers and LayerScale without positions."""
+    names = located.inside
+    of_timm = _any(names, r"gamma_1$") and "reg_token" in names and "pos_embed" not in names
+    return of_timm or _any(names, r"^(storage_tokens$|rope_embed\.periods)")
 
 
-def _is_dinov2(tensors: Named) -> bool:
-    """Its [mask] token is [1, D], where MAE's is [1, 1, D]."""
-    flat_mask = any(
-        name.endswith("mask_token") and tensor.dim() == 2 for name, tensor in tensors.items()
-    )
-    return flat_mask or _any(tensors, r"(^|\.)(register_tokens$|blocks\.\d+\.\d+\.norm1)")
+def _is_dinov2(located: Located) -> bool:
+    """Recognises its [mask] token, which is [1, D] where MAE's is [1, 1, D], or its own names."""
+    mask = located.inside.get("mask_token")
+    flat_mask = mask is not None and mask.dim() == 2
+    return flat_mask or _any(located.inside, r"^(register_tokens$|blocks\.\d+\.\d+\.norm1)")
 
 
-def _is_mae(tensors: Named) -> bool:
-    """A decoder, or fixed positions: those of [cls] are 0."""
-    positions = tensors.get("pos_embed")
-    fixed = positions is not None and positions.dim() == 3 and not positions[:, 0].any()
-    return _any(tensors, r"^decoder_embed\.") or (fixed and "cls_token" in tensors)
+def _is_simmim(located: Located) -> bool:
+    return _any(located.inside, r"^(rel_pos_bias|blocks\.\d+\.attn)\.relative_position_bias_table$")
+
+
+def _is_mae(located: Located) -> bool:
+    """Recognises a decoder, or fixed positions."""
+    fixed = has_fixed_positions(located.inside.get("pos_embed"))
+    return _any(located.inside, r"^decoder_embed\.") or (fixed and "cls_token" in located.inside)
+
+
+def _is_dino(located: Located) -> bool:
+    """Recognises the projection head of DINO beside a backbone."""
+    names = (*located.inside, *located.outside)
+    return _has_patches(located) and _any(names, r"(^|\.)head\.last_layer\.")
+
+
+def _has_patches(located: Located) -> bool:
+    return "patch_embed.proj.weight" in located.inside
+
+
+def _read_dino(tensors: Tensors, wishes: Wishes) -> Reading:
+    return replace(read_vit(tensors, wishes), preparation=published("DINO"))
 
 
 LAYOUTS = (
     Layout(
+        "huggingface",
+        "transformers' ViT, ViT-MAE, DINOv2 or DINOv3",
+        is_hugging_face,
+        (*HEADS, (r"decoder\.", "decoder"), _MASK),
+        read_hugging_face,
+    ),
+    Layout(
         "dinov3",
         "DINOv3's storage tokens and rotary positions",
         _is_dinov3,
-        (*HEADS, _MASK, (r"rope_embed\.", "rotary periods"), (r"local_cls_norm\.", "local norm")),
+        (*HEADS, _MASK, (r"local_cls_norm\.", "local norm")),
         read_dinov3,
     ),
     Layout(
@@ -78,10 +108,7 @@ LAYOUTS = (
     Layout(
         "simmim",
         "SimMIM's or BEiT's relative position bias",
-        lambda tensors: (
-            _any(tensors, r"(rel_pos_bias|attn)\.relative_position_bias_table$")
-            and not _any(tensors, r"layers\.\d+\.blocks")
-        ),
+        _is_simmim,
         (*HEADS, (r"decoder\.", "decoder"), _MASK, (r".*relative_position_index$", "indices")),
         read_simmim,
     ),
@@ -90,31 +117,16 @@ LAYOUTS = (
         "MAE's encoder, with or without its decoder",
         _is_mae,
         (*HEADS, (r"decoder_", "decoder"), _MASK),
-        read_vit,
+        read_mae,
     ),
-    Layout(
-        "dino",
-        "DINO's backbone with its projection head",
-        lambda tensors: (
-            _any(tensors, r"^(module\.)?(backbone\.|head\.last_layer)")
-            and _any(tensors, r"patch_embed\.proj\.weight$")
-        ),
-        HEADS,
-        read_vit,
-    ),
+    Layout("dino", "DINO's backbone with its projection head", _is_dino, HEADS, _read_dino),
     Layout(
         "resnet",
         "a residual network as torchvision and DINO name it",
-        lambda tensors: _any(tensors, r"(^|\.)layer1\.0\.conv1\.weight$"),
+        lambda located: "layer1.0.conv1.weight" in located.inside,
         HEADS,
         read_resnet,
     ),
-    Layout(
-        "timm",
-        "timm's vision transformer, as DINO's backbone-only files",
-        lambda tensors: _any(tensors, r"(^|\.)patch_embed\.proj\.weight$"),
-        HEADS,
-        read_vit,
-    ),
+    Layout("timm", "timm's vision transformer", _has_patches, HEADS, read_vit),
 )
 """From the most particular to the plainest."""

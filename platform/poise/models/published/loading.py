@@ -1,71 +1,82 @@
 """A translated checkpoint in its model: complete, or refused.
 
-In: a ``Translation``. Out: an ``Imported``. Next: ``poise.models.published.sources``.
+In: a ``Translation``. Out: an ``Imported``, and where each of its facts comes from. Next:
+``poise.models.published.sources``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.models.backbone import build_backbone
-from poise.models.published.translation import Translation
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and std of the images that every published model here was trained on."""
+from poise.models.package import first_not_finite
+from poise.models.published.shapes import Basis
+from poise.models.published.translation import Reading, Translation
 
 _NAMED = 4  # names in a message before the rest is a number
 
 
 @dataclass(frozen=True)
+class Fact:
+    """Something that must be right for the features to be right."""
+
+    name: str
+    value: str
+    basis: Basis
+
+
+@dataclass(frozen=True)
 class Imported:
-    """A backbone of others, whole."""
+    """A complete backbone that was imported."""
 
     backbone: nn.Module
 
     config: dict[str, Any]
-    """Of its package, with all but the lineage."""
+    """The config of its package, without the lineage."""
 
     layout: str
     matched: int
     mapped: int
     dropped: dict[str, int]
     notes: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    """What was known and what was assumed."""
+
+    prefix: str = ""
+    """Start of the backbone's names in the file."""
 
 
-def load(
-    translation: Translation,
-    normalization: tuple[Sequence[float], Sequence[float]] = IMAGENET,
-    evaluation_px: int | None = None,
-) -> Imported:
+def load(translation: Translation, evaluation_px: int | None = None) -> Imported:
     """Builds the model and gives it the weights.
 
     Args:
         translation: of the checkpoint.
-        normalization: channel mean and std of the images that it was trained on.
-        evaluation_px: side of the images that it is evaluated on; by default as published.
+        evaluation_px: side of the images that it is evaluated on; None takes the published one.
 
     Raises:
-        PoiseError: tensors are missing, of other shapes, not finite, or have no place in the
-            model.
+        PoiseError: tensors are missing, have other shapes, are not finite, or have no place in the
+            model, or the model cannot take images of that side.
     """
     reading = translation.reading
     backbone = build_backbone(reading.backbone, reading.image_px).eval()
-    model = backbone.timm_model
+    model: Any = backbone.timm_model
     _check_complete(model.state_dict(), translation)
-    # Half-precision files become float32, which holds every value of theirs.
+    # Half-precision files become float32, which holds all their values.
     state = {name: tensor.to(model.state_dict()[name]) for name, tensor in reading.tensors.items()}
     model.load_state_dict(state)
-    mean, std = normalization
+    px, size_basis = _evaluation_px(backbone, reading, evaluation_px)
+    preparation = reading.preparation
     config = {
         "backbone": reading.backbone.model_dump(mode="json"),
         "image_px": reading.image_px,
-        "evaluation_px": evaluation_px or reading.evaluation_px,
-        "normalization": {"mean": list(mean), "std": list(std)},
+        "evaluation_px": px,
+        "normalization": {"mean": list(preparation.mean), "std": list(preparation.std)},
     }
+    if preparation.interpolation != "bicubic":
+        config["interpolation"] = preparation.interpolation
     return Imported(
         backbone,
         config,
@@ -73,7 +84,67 @@ def load(
         translation.matched,
         translation.mapped,
         translation.dropped,
-        reading.notes,
+        (*reading.notes, *_interpolation_note(preparation.interpolation)),
+        _facts(model, reading, Fact("images", f"{px} × {px} px", size_basis)),
+        translation.prefix,
+    )
+
+
+def _facts(model: Any, reading: Reading, size: Fact) -> tuple[Fact, ...]:
+    """Describes the model that was built, so that what is printed is what computes."""
+    preparation, decided = reading.preparation, Basis("the architecture")
+    mean, std = (" ".join(f"{value:.4g}" for value in each)
+                 for each in (preparation.mean, preparation.std))  # fmt: skip
+    facts = [
+        Fact("mean", mean, preparation.basis),
+        Fact("std", std, preparation.basis),
+        size,
+    ]
+    blocks = getattr(model, "blocks", None)
+    if blocks is None:
+        return tuple(facts)
+    bases = reading.bases
+    facts.append(Fact("heads", str(blocks[0].attn.num_heads), bases.get("heads", decided)))
+    if getattr(model, "pos_embed", None) is not None or "grid" in bases:
+        rows, columns = model.patch_embed.grid_size
+        facts.append(Fact("grid", f"{rows} × {columns} patches", bases.get("grid", decided)))
+    if "norm eps" in bases:
+        eps = f"{blocks[0].norm1.eps:g}"
+        facts.append(Fact("norm eps", eps, bases["norm eps"]))
+    return tuple(facts)
+
+
+def _evaluation_px(backbone: Any, reading: Reading, asked: int | None) -> tuple[int, Basis]:
+    """The side of evaluated images, in whole patches."""
+    patch_px = int(backbone.patch_px)
+    px = asked or reading.preparation.evaluation_px or reading.evaluation_px
+    fixed = hasattr(backbone.timm_model, "rel_pos_bias") and px != reading.image_px
+    if asked and fixed:
+        raise PoiseError(
+            f"--image-px {asked}: the relative positions are for {reading.image_px} px alone; "
+            "leave it out"
+        )
+    if asked and asked % patch_px:
+        raise PoiseError(
+            f"--image-px {asked}: is not a multiple of the patch of {patch_px} px; use "
+            f"{max(1, round(asked / patch_px)) * patch_px}"
+        )
+    if fixed:
+        px = reading.image_px
+    px = max(patch_px, px // patch_px * patch_px)
+    if asked:
+        return px, Basis("given with --image-px")
+    known = reading.preparation.evaluation_px
+    text = reading.preparation.basis.text if known else "as the layout's models are evaluated"
+    return px, Basis(text, None if known else "--image-px")
+
+
+def _interpolation_note(interpolation: str) -> tuple[str, ...]:
+    if interpolation == "bicubic":
+        return ()
+    return (
+        f"its published evaluation resizes images with {interpolation} interpolation; Poise's "
+        "resizes with bicubic interpolation, so figures may differ slightly",
     )
 
 
@@ -91,15 +162,15 @@ def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None
         raise PoiseError(
             f"{len(unknown)} tensors have no place in {translation.reading.backbone.name} "
             f"({_some(unknown)}): it is not the model that they were trained in; "
-            "say which with --architecture"
+            "name that with --architecture"
         )
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:
             raise PoiseError(
                 f"{name} is {list(tensor.shape)}, where the model has {list(wanted[name].shape)}"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise PoiseError(f"{name}: holds values that are not finite")
+    if broken := first_not_finite(given):
+        raise PoiseError(f"{broken}: holds NaN or infinite values, so the file is damaged")
 
 
 def _some(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import re
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
+from poise.models.published.preparation import from_timm
 from poise.models.published.shapes import Wishes
 from poise.models.published.translation import Reading, Tensors
 
@@ -21,7 +22,11 @@ _PX = 224
 
 
 def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
-    """One of the published depths; its weights fit images of any size."""
+    """Reads one of the published depths; its weights fit images of any size.
+
+    Raises:
+        PoiseError: no published network has these stages.
+    """
     blocks = [set[str](), set[str](), set[str](), set[str]()]
     for name in tensors:
         if match := re.match(r"layer([1-4])\.(\d+)\.", name):
@@ -30,4 +35,5 @@ def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
     found = _NAMES.get((counts, "layer1.0.conv3.weight" in tensors))
     if found is None:
         raise PoiseError(f"stages of {counts} blocks: no published residual network has them")
-    return Reading(BackboneConfig(name=found, drop_path=0), _PX, tensors, _PX)
+    config = BackboneConfig(name=found, drop_path=0)
+    return Reading(config, _PX, tensors, _PX, preparation=from_timm(found))

@@ -1,7 +1,7 @@
-"""What the shapes of a transformer's weights say of it, and what they leave open.
+"""The dimensions of a transformer, read from the shapes of its weights.
 
-In: tensors under timm's names. Out: the arguments that build the model they belong to.
-Next: the layouts.
+In: tensors under timm's names, and what a person or a config says of them. Out: the arguments that
+build the model, and where each came from. Next: the layouts.
 """
 
 import math
@@ -15,8 +15,19 @@ from poise.config.errors import PoiseError
 
 
 @dataclass(frozen=True)
+class Basis:
+    """Where a fact about an imported model comes from."""
+
+    text: str
+    """Source of the fact, such as ``config.json``."""
+
+    option: str | None = None
+    """Option that replaces the fact. Such a fact is an assumption; None where it is known."""
+
+
+@dataclass(frozen=True)
 class Size:
-    """A published size, by its width."""
+    """A published model size."""
 
     name: str
     depth: int
@@ -31,31 +42,48 @@ SIZES: Mapping[int, Size] = {
     1280: Size("huge", 32, 16),
     1536: Size("giant", 40, 24),
 }
-"""Of DINO, MAE, SimMIM and DINOv2."""
+"""Sizes of DINO, MAE, SimMIM and DINOv2, by width."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person says of a checkpoint that its weights do not."""
+    """What a person or a config says about a checkpoint, because the weights cannot."""
 
     num_heads: int | None = None
     depth: int | None = None
     architecture: str | None = None
-    """timm's name; by default the weights say what they are."""
+    """timm's name of the model; None reads the model off the weights."""
+
+    grid: tuple[int, int] | None = None
+    """Rows and columns of patches that the position embeddings are for."""
+
+    prefix: str | None = None
+    """Start of the names of the backbone's tensors, where a file holds several backbones."""
+
+    norm_eps: float | None = None
+    """Epsilon of every LayerNorm."""
+
+    said_by: str | None = None
+    """File that says these things, such as ``config.json``; None means the command line."""
+
+    def basis(self, option: str) -> Basis:
+        """The source of a value of this object that the command line gives with ``option``."""
+        return Basis(self.said_by or f"given with {option}")
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """What transformers of every layout have."""
+    """Dimensions that transformers of every layout have."""
 
     embed_dim: int
     depth: int
     num_heads: int
     patch_px: int
+    heads_basis: Basis
 
     @property
     def options(self) -> dict[str, int]:
-        """As timm's arguments."""
+        """The dimensions as timm's arguments."""
         return {
             "patch_size": self.patch_px,
             "embed_dim": self.embed_dim,
@@ -69,12 +97,12 @@ def measure(
 ) -> Dimensions:
     """Reads the dimensions off the weights.
 
-    The number of heads is not in them, and a last block that is missing leaves no trace: both are
-    known of published widths, and must be said of others.
+    Weights do not hold the number of heads, except in a few layouts. A missing last block leaves
+    no trace either. Both are assumed for widths in ``sizes`` and must be given for other widths.
 
     Raises:
-        PoiseError: there is no square RGB patch embedding, or the width is none of ``sizes`` and
-            ``wishes`` do not say the heads, or the depth is not the published one.
+        PoiseError: there is no patch embedding for square RGB patches, the depth is not the
+            published one, or the heads are unknown or contradict the weights.
     """
     weight = tensors.get("patch_embed.proj.weight")
     if weight is None or weight.dim() != 4:
@@ -82,31 +110,72 @@ def measure(
     embed_dim, channels, rows, columns = weight.shape
     if channels != 3 or rows != columns:
         raise PoiseError(
-            f"patches of {rows} × {columns} px and {channels} channels; not square RGB"
+            f"patches of {rows} × {columns} px and {channels} channels; Poise needs square patches "
+            "of RGB images"
         )
     depth = 1 + max((index for index in map(_block, tensors) if index is not None), default=-1)
     if not depth:
         raise PoiseError("there are no blocks (blocks.0.…)")
     size = sizes.get(embed_dim)
-    if size is None and wishes.num_heads is None:
-        raise PoiseError(
-            f"no published model is {embed_dim} wide, and weights do not say their number of "
-            "attention heads; say it with --heads"
-        )
+    num_heads, basis = _heads(tensors, embed_dim, size, wishes)
     expected = wishes.depth or (size.depth if size else depth)
     if depth != expected:
+        source = wishes.said_by or f"a model {embed_dim} wide"
         raise PoiseError(
-            f"{depth} blocks, where a model {embed_dim} wide has {expected}: the file is cut "
-            f"short, or its model is another; in that case say --depth {depth}"
+            f"{depth} blocks, but {source} has {expected}: either the file is cut short, or it "
+            f"is another model; if it is, give --depth {depth}"
         )
-    num_heads = wishes.num_heads or (size.num_heads if size else 0)
     if num_heads < 1 or embed_dim % num_heads:
-        raise PoiseError(f"--heads {num_heads}: does not divide a width of {embed_dim}")
-    return Dimensions(embed_dim, depth, num_heads, rows)
+        raise PoiseError(
+            f"{basis.text}: {num_heads} attention heads do not divide a width of {embed_dim}"
+        )
+    return Dimensions(embed_dim, depth, num_heads, rows, basis)
+
+
+def _heads(
+    tensors: Mapping[str, Tensor], embed_dim: int, size: Size | None, wishes: Wishes
+) -> tuple[int, Basis]:
+    evident = evident_heads(tensors, embed_dim)
+    if wishes.num_heads is not None:
+        basis = wishes.basis(f"--heads {wishes.num_heads}")
+        if evident and evident[0] != wishes.num_heads:
+            raise PoiseError(
+                f"{basis.text}: {wishes.num_heads} attention heads, but {evident[1]} is for "
+                f"{evident[0]}; leave --heads out"
+            )
+        return wishes.num_heads, basis
+    if evident:
+        return evident[0], Basis(f"the shape of {evident[1]}")
+    if size is None:
+        raise PoiseError(
+            f"no published model is {embed_dim} wide, and weights do not hold their number of "
+            "attention heads; give it with --heads"
+        )
+    text = f"published models {embed_dim} wide have {size.num_heads}"
+    return size.num_heads, Basis(text, "--heads")
+
+
+def evident_heads(tensors: Mapping[str, Tensor], embed_dim: int) -> tuple[int, str] | None:
+    """Finds a tensor whose shape holds the number of heads.
+
+    Returns:
+        The number and the tensor's name; None where no tensor does.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith("relative_position_bias_table") and tensor.dim() == 2:
+            return tensor.shape[1], name
+        head_dim = 0
+        if re.search(r"attn\.q_norm\.weight$", name):
+            head_dim = tensor.numel()
+        elif name.endswith("rope_embed.periods"):
+            head_dim = 4 * tensor.numel()
+        if head_dim and head_dim <= embed_dim and embed_dim % head_dim == 0:
+            return embed_dim // head_dim, name
+    return None
 
 
 def mlp_ratio(tensors: Mapping[str, Tensor], layer: str = "fc1") -> float:
-    """Hidden width over width, so that ``int(width × ratio)`` is the hidden width."""
+    """Computes hidden width over width, so that ``int(width × ratio)`` is the hidden width."""
     weight = tensors.get(f"blocks.0.mlp.{layer}.weight")
     if weight is None:
         return 4.0
@@ -116,7 +185,7 @@ def mlp_ratio(tensors: Mapping[str, Tensor], layer: str = "fc1") -> float:
 
 
 def square_side(num_patches: int) -> int | None:
-    """Patches along a side of a square grid; none where they do not fill one."""
+    """Computes the side of a square grid of so many patches; None where they form no square."""
     side = math.isqrt(num_patches) if num_patches > 0 else 0
     return side if side and side * side == num_patches else None
 

@@ -9,7 +9,8 @@ import torch
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.shapes import Wishes, measure, mlp_ratio
+from poise.models.published.preparation import from_timm, published
+from poise.models.published.shapes import Basis, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
@@ -18,7 +19,11 @@ _SPECIAL = 3  # rows of a table for [cls] to patch, patch to [cls], and [cls] to
 
 
 def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
-    """A transformer with relative position bias, LayerScale, and biases of queries and values."""
+    """Reads a transformer with relative position bias and LayerScale.
+
+    Raises:
+        PoiseError: dimensions or grid cannot be read.
+    """
     size = measure(tensors, wishes)
     options: dict[str, Any] = {
         **size.options,
@@ -26,7 +31,7 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
         "use_rel_pos_bias": _OWN in tensors,
         "use_shared_rel_pos_bias": _SHARED in tensors,
         "qkv_bias": "blocks.0.attn.q_bias" in tensors,
-        "init_values": 0.1,  # present, whatever it is: the file has the values
+        "init_values": 0.1,  # any value: the file's replace it
         "global_pool": "token",
         "use_fc_norm": "norm.weight" not in tensors,
     }
@@ -41,14 +46,30 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
         notes = ("the file has no last norm: one without learned values normalises the feature",)
     name = "beit_large_patch16_224" if size.embed_dim == 1024 else "beit_base_patch16_224"
     config = BackboneConfig(name=name, drop_path=0, options=options)
-    image_px = _grid(tensors) * size.patch_px
-    return Reading(config, image_px, tensors, image_px, notes)
+    side, basis = _grid(tensors, wishes)
+    image_px = side * size.patch_px
+    return Reading(
+        config,
+        image_px,
+        tensors,
+        image_px,
+        notes,
+        from_timm(name) if _OWN in tensors else published("SimMIM"),
+        {"heads": size.heads_basis, "grid": basis},
+    )
 
 
-def _grid(tensors: Tensors) -> int:
+def _grid(tensors: Tensors, wishes: Wishes) -> tuple[int, Basis]:
     """Patches along a side: a table has a row for each of (2·side − 1)² offsets."""
     rows = next(tensors[name].shape[0] for name in (_SHARED, _OWN) if name in tensors)
     side = next((side for side in range(1, 257) if (2 * side - 1) ** 2 + _SPECIAL == rows), None)
     if side is None:
-        raise PoiseError(f"a table of {rows} relative positions is that of no square grid")
-    return side
+        raise PoiseError(
+            f"a table of {rows} relative positions is that of no square grid, and images are square"
+        )
+    if wishes.grid not in (None, (side, side)):
+        raise PoiseError(
+            f"--grid {wishes.grid[0]} {wishes.grid[1]}: relative positions need a square grid here,"
+            f" and the table's is {side} × {side}; leave it out"
+        )
+    return side, Basis(f"a table of {rows} relative positions")

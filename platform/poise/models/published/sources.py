@@ -1,12 +1,11 @@
-"""Where backbones of others come from: a file, a folder or a name.
+"""Where an imported backbone comes from: a file, a folder or a name.
 
-In: what a person names. Out: an ``Imported`` and where it came from. Next:
+In: what a person names. Out: an ``Imported`` and its ``ImportSource``. Next:
 ``poise.tracking.registry.imports``.
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,21 +16,40 @@ from poise.config.recipe import BackboneConfig
 from poise.models.checksums import CHECKSUMS_FILE, WEIGHTS_FILE
 from poise.models.package import load_backbone
 from poise.models.published.architecture import from_arguments
-from poise.models.published.files import HUGGING_FACE_WEIGHTS, Checkpoint, read_checkpoint
+from poise.models.published.files import (
+    HUGGING_FACE_WEIGHTS,
+    INDEX_ENDING,
+    Checkpoint,
+    read_checkpoint,
+    shards,
+)
+from poise.models.published.hub_config import CONFIG, HubConfig, read_json
 from poise.models.published.layouts import recognise
-from poise.models.published.loading import IMAGENET, Imported, load
-from poise.models.published.shapes import Wishes
+from poise.models.published.loading import Imported, load
+from poise.models.published.prefixes import Located, locate
+from poise.models.published.preparation import Preparation, from_pretrained_cfg, given
+from poise.models.published.shapes import Basis, Wishes
 from poise.models.published.timm_names import fetch, read_as, timm_named
 from poise.models.published.translation import Reading, Translation, translate
 
-Normalization = tuple[Sequence[float], Sequence[float]]
-
+_FOLDER_WEIGHTS = (
+    HUGGING_FACE_WEIGHTS,
+    f"{HUGGING_FACE_WEIGHTS}{INDEX_ENDING}",
+    "pytorch_model.bin",
+)
+_ENDINGS = (".pth", ".pt", ".safetensors", ".bin")
 _SHOWN_UNREAD = 8
+_OF_WEIGHTS = {
+    "--heads": "num_heads",
+    "--depth": "depth",
+    "--grid": "grid",
+    "--norm-eps": "norm_eps",
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say of a source besides where it is."""
+    """What a person may say about a source."""
 
     checkpoint_key: str | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -41,64 +59,70 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Origin:
+class ImportSource:
     """Where an imported backbone came from."""
 
     source: str
     """Name of the file, the folder or the model."""
 
     sha256: str | None
-    """Of the file that holds the weights; none for a name."""
+    """Of the files that hold the weights, one after another; None for a timm name."""
 
     checkpoint_key: str | None = None
     unread: tuple[str, ...] = ()
-    """Entries of the file that were left alone."""
+    """Entries of the file that were not used."""
 
 
-def import_backbone(source: str, options: Options) -> tuple[Imported, Origin]:
-    """Reads a backbone of others.
+def import_backbone(source: str, options: Options) -> tuple[Imported, ImportSource]:
+    """Imports a backbone that was trained elsewhere.
 
     Args:
-        source: a checkpoint file, a Hugging Face timm folder, a package, or a timm name.
+        source: a checkpoint file, a folder of Hugging Face (timm's or transformers'), a package
+            of Poise, or a timm name.
         options: what the source does not say.
 
     Raises:
-        PoiseError: it is not there, of no known layout, damaged or not complete.
+        PoiseError: it is not there, of no known layout, ambiguous, damaged or not complete.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     try:
         if path.is_file():
+            if path.name in _FOLDER_WEIGHTS and (path.parent / CONFIG).is_file():
+                return _from_folder(path, options)
             return _from_file(path, options)
         if (path / CHECKSUMS_FILE).is_file():
-            return _from_package(path)
+            return _from_package(path, options)
         if path.is_dir():
-            return _from_hugging_face(path, options)
+            return _from_folder(_weights_of(path), options)
     except PoiseError as error:
         text = str(error)
         raise PoiseError(text if str(path) in text else f"{path}: {text}") from None
-    if len(path.parts) != 1 or path.suffix in (".pth", ".pt", ".safetensors", ".bin"):
+    if len(path.parts) != 1 or path.suffix in _ENDINGS:
         raise PoiseError(f"{source}: there is no such file")
-    translation, normalization = fetch(source)
-    return _load(translation, options, normalization), Origin(source, None)
+    _refuse(options, (*_OF_WEIGHTS, "--architecture", "--prefix", "--checkpoint-key"), source)
+    return _load(fetch(source), options), ImportSource(source, None)
 
 
-def _from_file(path: Path, options: Options) -> tuple[Imported, Origin]:
-    checkpoint = read_checkpoint(path, options.checkpoint_key)
-    origin = Origin(path.name, _sha256(path), checkpoint.key, checkpoint.unread[:_SHOWN_UNREAD])
-    if checkpoint.description is not None and not options.wishes.architecture:
-        return _from_description(checkpoint, options), origin
-    if options.wishes.architecture:
-        translation = read_as(options.wishes.architecture, checkpoint.tensors)
+def _from_file(path: Path, options: Options) -> tuple[Imported, ImportSource]:
+    checkpoint, wishes = read_checkpoint(path, options.checkpoint_key), options.wishes
+    source = ImportSource(
+        path.name, _sha256([path]), checkpoint.key, checkpoint.unread[:_SHOWN_UNREAD]
+    )
+    if checkpoint.description is not None and not wishes.architecture:
+        _refuse(options, (*_OF_WEIGHTS, "--prefix"), "the file's header")
+        return _load(_from_description(checkpoint), options), source
+    located = locate(checkpoint.tensors, wishes.prefix)
+    if wishes.architecture:
+        _refuse(options, _OF_WEIGHTS, f"--architecture {wishes.architecture}")
+        translation = read_as(wishes.architecture, located)
     else:
-        layout = recognise(checkpoint.tensors)
-        translation = translate(layout, checkpoint.tensors, options.wishes)
-    return _load(translation, options), origin
+        translation = translate(recognise(located), located, wishes)
+    return _load(translation, options), source
 
 
-def _from_description(checkpoint: Checkpoint, options: Options) -> Imported:
-    """A file that Poise wrote: its header says what the weights cannot."""
+def _from_description(checkpoint: Checkpoint) -> Translation:
+    """Reads a file that Poise wrote: its header says what the weights cannot."""
     described = checkpoint.description or {}
-    layout = recognise(checkpoint.tensors)
     try:
         backbone = BackboneConfig.model_validate(described["backbone"])
         mean, std = described["normalization"]["mean"], described["normalization"]["std"]
@@ -106,49 +130,120 @@ def _from_description(checkpoint: Checkpoint, options: Options) -> Imported:
         evaluation_px = int(described.get("evaluation_px") or image_px)
     except (KeyError, TypeError, ValueError) as error:
         raise PoiseError(f"its header does not describe a backbone: {error}") from None
-
-    described_as = replace(
-        layout, read=lambda tensors, _: Reading(backbone, image_px, tensors, evaluation_px)
+    preparation = Preparation(
+        tuple(mean), tuple(std), Basis("the file's header"), evaluation_px=evaluation_px
     )
-    translation = translate(described_as, checkpoint.tensors, options.wishes)
-    return _load(translation, options, (mean, std))
+    located = locate(checkpoint.tensors)
+    header = Basis("the file's header")
+    layout = replace(
+        recognise(located),
+        read=lambda tensors, _: Reading(
+            backbone, image_px, tensors, evaluation_px, preparation=preparation,
+            bases={"heads": header, "grid": header} if "pos_embed" in tensors else {},
+        ),
+    )  # fmt: skip
+    return translate(layout, located, Wishes())
 
 
-def _from_package(path: Path) -> tuple[Imported, Origin]:
+def _from_package(path: Path, options: Options) -> tuple[Imported, ImportSource]:
+    names = ("--architecture", "--prefix", "--checkpoint-key", "--mean", "--std", "--image-px")
+    _refuse(options, (*_OF_WEIGHTS, *names), "the package's config.json")
     backbone, config = load_backbone(path)
     count = len(backbone.state_dict())
     imported = Imported(backbone, config, "poise", count, 0, {})
-    return imported, Origin(path.name, _sha256(path / WEIGHTS_FILE))
+    return imported, ImportSource(path.name, _sha256([path / WEIGHTS_FILE]))
 
 
-def _from_hugging_face(path: Path, options: Options) -> tuple[Imported, Origin]:
-    weights, file = path / HUGGING_FACE_WEIGHTS, path / "config.json"
-    if not weights.is_file() or not file.is_file():
+def _weights_of(folder: Path) -> Path:
+    found = next((folder / name for name in _FOLDER_WEIGHTS if (folder / name).is_file()), None)
+    if found is None or not (folder / CONFIG).is_file():
         raise PoiseError(
-            f"{path}: neither a package nor a timm folder (no config.json with {weights.name})"
+            f"{folder}: neither a package nor a folder of Hugging Face ({CONFIG} with "
+            f"{' or '.join(_FOLDER_WEIGHTS)})"
         )
+    return found
+
+
+def _from_folder(weights: Path, options: Options) -> tuple[Imported, ImportSource]:
+    file = weights.parent / CONFIG
+    config = read_json(file)
+    if "architecture" in config:
+        _refuse(options, (*_OF_WEIGHTS, "--architecture"), str(file))
+        read = _timm_model(file, config)
+    elif "model_type" in config:
+        read = _transformers_model(file, config, options.wishes)
+    else:
+        raise PoiseError(
+            f"{file}: does not describe a timm model (architecture) or one of transformers "
+            "(model_type)"
+        )
+    checkpoint = read_checkpoint(weights, options.checkpoint_key)
+    translation = read(locate(checkpoint.tensors, options.wishes.prefix))
+    files = shards(weights) if weights.name.endswith(INDEX_ENDING) else [weights]
+    name = weights.name if weights.parent.name == "" else weights.parent.absolute().name
+    return _load(translation, options), ImportSource(name, _sha256(files), checkpoint.key)
+
+
+def _timm_model(file: Path, config: dict[str, Any]) -> Callable[[Located], Translation]:
+    """Prepares to read a folder that timm wrote."""
     try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        name, published = str(config["architecture"]), config.get("pretrained_cfg", config)
-        mean, std = published["mean"], published["std"]
-        evaluated_px = int(published["input_size"][-1])
+        name = str(config["architecture"])
+        preparation = from_pretrained_cfg(config.get("pretrained_cfg", config), CONFIG)
         arguments = dict(config.get("model_args", {}))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise PoiseError(f"{file}: does not describe a timm model: {error!r}") from None
     layout = timm_named(partial(from_arguments, name, arguments))
-    translation = translate(layout, read_checkpoint(weights).tensors, options.wishes)
-    options = replace(options, evaluation_px=options.evaluation_px or evaluated_px)
-    return _load(translation, options, (mean, std)), Origin(path.name, _sha256(weights))
+
+    def read(located: Located) -> Translation:
+        translation = translate(layout, located, Wishes())
+        reading = replace(translation.reading, preparation=preparation)
+        return replace(translation, reading=reading)
+
+    return read
 
 
-def _load(
-    translation: Translation, options: Options, normalization: Normalization = IMAGENET
-) -> Imported:
-    mean, std = normalization
-    wanted = (options.mean or mean, options.std or std)
-    return load(translation, wanted, options.evaluation_px)
+def _transformers_model(
+    file: Path, config: dict[str, Any], asked: Wishes
+) -> Callable[[Located], Translation]:
+    """Prepares to read a folder that transformers wrote."""
+    hub = HubConfig.of(file, config)
+    wishes = hub.wishes(asked)
+
+    def read(located: Located) -> Translation:
+        translation = translate(recognise(located), located, wishes)
+        return replace(translation, reading=hub.applied(translation.reading))
+
+    return read
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _load(translation: Translation, options: Options) -> Imported:
+    reading = translation.reading
+    prepared = given(reading.preparation, options.mean, options.std)
+    translation = replace(translation, reading=replace(reading, preparation=prepared))
+    return load(translation, options.evaluation_px)
+
+
+def _refuse(options: Options, names: Iterable[str], why: str) -> None:
+    """Refuses options that would change nothing, because something else decides."""
+    wishes = options.wishes
+    values = {option: getattr(wishes, name) for option, name in _OF_WEIGHTS.items()} | {
+        "--architecture": wishes.architecture,
+        "--prefix": wishes.prefix,
+        "--checkpoint-key": options.checkpoint_key,
+        "--mean": options.mean,
+        "--std": options.std,
+        "--image-px": options.evaluation_px,
+    }
+    for name in names:
+        if values[name] is not None:
+            raise PoiseError(f"{name}: has no effect, because {why} decides; leave it out")
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    """Hashes the contents of files, one after another."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    return digest.hexdigest()

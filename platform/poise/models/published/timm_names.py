@@ -5,8 +5,9 @@ In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading``. Next:
 """
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from urllib.request import getproxies
 
 from poise.config.errors import PoiseError
 from poise.models.published.architecture import describe
+from poise.models.published.prefixes import Located
+from poise.models.published.preparation import from_pretrained_cfg, from_timm
 from poise.models.published.shapes import Wishes
 from poise.models.published.translation import (
     HEADS,
@@ -25,11 +28,9 @@ from poise.models.published.translation import (
 )
 from poise.models.timm_models import family
 
-Normalization = tuple[Sequence[float], Sequence[float]]
 
-
-def fetch(name: str) -> tuple[Translation, Normalization]:
-    """A pretrained model, through timm's own download and cache.
+def fetch(name: str) -> Translation:
+    """Fetches a pretrained model through timm's own download and cache.
 
     Raises:
         PoiseError: timm has no such model or no weights for it, or they cannot be fetched.
@@ -51,13 +52,17 @@ def fetch(name: str) -> tuple[Translation, Normalization]:
             f"import a file of them with --architecture {base}"
         ) from None
     reading = describe(model, model.state_dict())
-    translation = Translation("timm", reading, len(reading.tensors), 0, {})
-    return translation, (model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
+    prepared = from_pretrained_cfg(model.pretrained_cfg, f"timm's pretrained_cfg of {name}")
+    reading = replace(reading, preparation=replace(prepared, evaluation_px=None))
+    return Translation("timm", reading, len(reading.tensors), 0, {})
 
 
 @contextmanager
 def _without_waiting() -> Iterator[None]:
-    """Where the hub's name means nothing, looks in the cache alone: retries take a minute."""
+    """Makes timm look in its cache alone where the hub's name cannot be resolved.
+
+    The hub's client would retry for a minute.
+    """
     from huggingface_hub import constants
 
     known = constants.HF_HUB_OFFLINE
@@ -78,23 +83,31 @@ def _reachable(endpoint: str) -> bool:
     return True
 
 
-def read_as(architecture: str, tensors: Tensors) -> Translation:
-    """A file whose tensors carry timm's names, as the model that a person names.
+def read_as(architecture: str, located: Located) -> Translation:
+    """Reads a file whose tensors have timm's names as the model that a person names.
+
+    Args:
+        architecture: timm's name, with or without a tag; its ``pretrained_cfg`` decides the
+            normalisation.
+        located: the file's tensors.
 
     Raises:
-        PoiseError: timm has no such model, or it cannot be a backbone.
+        PoiseError: timm has no such model or tag, or it cannot be a backbone.
     """
     import timm
 
     base = architecture.partition(".")[0]
     if family(base) == "other":
         raise PoiseError(f"--architecture {architecture}: cannot be a backbone")
-    model = timm.create_model(base, num_classes=0)
-    return translate(timm_named(partial(describe, model)), tensors, Wishes())
+    preparation = from_timm(architecture)
+    model = timm.create_model(architecture, num_classes=0)
+    translation = translate(timm_named(partial(describe, model)), located, Wishes())
+    reading = replace(translation.reading, preparation=replace(preparation, evaluation_px=None))
+    return replace(translation, reading=reading)
 
 
 def timm_named(describe_with: Callable[[Tensors], Reading]) -> Layout:
-    """Timm's own names, of a model that is described by other means than its weights."""
+    """Builds the layout of timm's own names for a model that its weights do not describe."""
 
     def read(kept: Tensors, _: Wishes) -> Reading:
         return describe_with(kept)

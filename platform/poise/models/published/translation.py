@@ -1,24 +1,26 @@
-"""From published names to timm's: what every layout shares.
+"""From published names to timm's: the steps that every layout shares.
 
 In: a checkpoint's tensors. Out: a ``Translation``. Next: ``poise.models.published.loading``.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.shapes import Wishes
+from poise.models.published.prefixes import Located
+from poise.models.published.preparation import UNKNOWN, Preparation
+from poise.models.published.shapes import Basis, Wishes
 
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A backbone under timm's names, and the model that they belong to."""
+    """A backbone's tensors under timm's names, and the model that they belong to."""
 
     backbone: BackboneConfig
     image_px: int
@@ -26,31 +28,38 @@ class Reading:
 
     tensors: Tensors
     evaluation_px: int
-    """Side that the published evaluations use."""
+    """Side of the images of the published evaluation."""
 
     notes: tuple[str, ...] = ()
-    """What a person should know of the conversion."""
+    """Remarks about the conversion, for a person."""
+
+    preparation: Preparation = UNKNOWN
+    bases: Mapping[str, Basis] = field(default_factory=dict)
+    """Sources of ``heads``, ``grid`` and ``norm eps``."""
+
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Tensors that were read but are no part of the model, by group."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way of naming a backbone's tensors."""
+    """One way to name a backbone's tensors."""
 
     name: str
     description: str
-    recognises: Callable[[Mapping[str, Tensor]], bool]
-    """Of a file's tensors under their own names."""
+    recognises: Callable[[Located], bool]
+    """Decides whether a file has this layout."""
 
     dropped: tuple[tuple[str, str], ...]
-    """Pattern at the start of a name without prefixes, and the group that it is told as."""
+    """Pattern of names that are no part of the backbone, and the group that they count in."""
 
     read: Callable[[Tensors, Wishes], Reading]
-    """Of the tensors that are left."""
+    """Turns the backbone's tensors into a ``Reading``."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A checkpoint in timm's words, with an account of every name in it."""
+    """A checkpoint under timm's names, with an account of every name in it."""
 
     layout: str
     reading: Reading
@@ -63,40 +72,56 @@ class Translation:
     dropped: dict[str, int]
     """Names that are no part of the backbone, by group."""
 
+    prefix: str = ""
+    """Start of the backbone's names in the file."""
+
 
 HEADS = (
     (r"head\.(mlp|last_layer)\.", "projection head"),  # DINO's
     (r"(head|head_dist|fc|classifier|lm_head)\.", "head"),
-    (r"(dino_head|ibot_head|projectors)\.", "projection head"),
+    (
+        r"(dino_head|ibot_head|projectors?|projection_head|predictor|prototypes)\.",
+        "projection head",
+    ),
+    (r"pooler\.", "pooler"),
 )
-_PREFIX = re.compile(r"((module|_orig_mod|backbone|encoder)\.)+")
+_OUTSIDE = "outside the backbone"
+_WRAPPERS = re.compile(r"^((module|_orig_mod|model|net|encoder|backbone)\.)+")
 
 
-def translate(layout: Layout, tensors: Tensors, wishes: Wishes) -> Translation:
-    """Sorts a file's tensors into the backbone and the rest.
+def translate(layout: Layout, located: Located, wishes: Wishes) -> Translation:
+    """Sorts a file's tensors into the backbone and the rest, and reads the backbone.
 
     Raises:
-        PoiseError: two names become one, or the shapes are those of no model.
+        PoiseError: the shapes are those of no model.
     """
     kept: Tensors = {}
     dropped: dict[str, int] = {}
-    for name, tensor in tensors.items():
-        prefix = _PREFIX.match(name)
-        bare = name[prefix.end() :] if prefix else name
-        group = next((group for start, group in layout.dropped if re.match(start, bare)), None)
-        if group:
-            dropped[group] = dropped.get(group, 0) + 1
-        elif bare in kept:
-            raise PoiseError(f"{name} and another tensor are both {bare} without their prefixes")
+    for name, tensor in located.inside.items():
+        group = _group(layout, name)
+        if group is None:
+            kept[name] = tensor
         else:
-            kept[bare] = tensor
+            dropped[group] = dropped.get(group, 0) + 1
+    for name in located.outside:
+        group = _group(layout, _WRAPPERS.sub("", name)) or _OUTSIDE
+        dropped[group] = dropped.get(group, 0) + 1
     reading = layout.read(dict(kept), wishes)
-    matched = sum(reading.tensors.get(name) is tensor for name, tensor in tensors.items())
-    return Translation(layout.name, reading, matched, len(kept) - matched, dropped)
+    dropped |= reading.dropped
+    same = sum(reading.tensors.get(name) is tensor for name, tensor in kept.items())
+    matched = 0 if located.prefix else same
+    return Translation(
+        layout.name,
+        reading,
+        matched,
+        len(kept) - matched - sum(reading.dropped.values()),
+        dropped,
+        located.prefix,
+    )
 
 
 def renamed(tensors: Tensors, *replacements: tuple[str, str]) -> Tensors:
-    """Tensors whose names had each pattern replaced.
+    """Renames tensors: replaces each pattern in each name.
 
     Raises:
         PoiseError: two names become one.
@@ -107,6 +132,10 @@ def renamed(tensors: Tensors, *replacements: tuple[str, str]) -> Tensors:
         for pattern, replacement in replacements:
             new = re.sub(pattern, replacement, new)
         if new in result:
-            raise PoiseError(f"{name} and another tensor are both {new} in timm's words")
+            raise PoiseError(f"{name} and another tensor both become {new} under timm's names")
         result[new] = tensor
     return result
+
+
+def _group(layout: Layout, name: str) -> str | None:
+    return next((group for start, group in layout.dropped if re.match(start, name)), None)

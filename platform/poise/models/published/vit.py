@@ -1,4 +1,4 @@
-"""The plain vision transformer, as DINO, MAE and timm name it: the three agree.
+"""The plain vision transformer, which DINO, MAE and timm name in the same way.
 
 In: tensors under those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
@@ -7,57 +7,94 @@ from typing import Any
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.shapes import SIZES, Wishes, measure, mlp_ratio, square_side
+from poise.models.published.grids import Grid, read_grid
+from poise.models.published.shapes import SIZES, Basis, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors
 
 _EVALUATED_PX = 224  # also where positions are for 518, as DINOv2's
+_NORM_EPS = 1e-6  # timm's of these models
 
 
-def read_vit(tensors: Tensors, wishes: Wishes) -> Reading:
-    """A vision transformer with learned or fixed positions; registers and LayerScale allowed."""
+def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None) -> Reading:
+    """Reads a vision transformer with learned or fixed positions.
+
+    Registers, LayerScale, normed queries and keys, and ``fc_norm`` after mean pooling are allowed.
+
+    Args:
+        tensors: under timm's names.
+        wishes: what a person or a config says.
+        covers_prefix: whether the tokens before the patches have positions; None finds it.
+
+    Raises:
+        PoiseError: dimensions or grid cannot be read.
+    """
     size = measure(tensors, wishes)
     registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
     has_cls = "cls_token" in tensors
-    grid, covered = _grid(tensors, registers + has_cls)
-    options: dict[str, Any] = dict(size.options)
-    if (ratio := mlp_ratio(tensors)) != 4:
-        options["mlp_ratio"] = ratio
-    if "blocks.0.attn.qkv.bias" not in tensors:
-        options["qkv_bias"] = False
-    if "blocks.0.ls1.gamma" in tensors:
-        options["init_values"] = 1e-5
-    if not has_cls:
-        options |= {"class_token": False, "global_pool": "avg", "fc_norm": False}
-    if covered == bool(registers):  # the rule of new backbones is the other way
-        options["no_embed_class"] = not covered
+    grid = _grid(tensors, registers + has_cls, wishes, covers_prefix)
     config = BackboneConfig(
         name=_name(size.embed_dim, size.patch_px),
         num_registers=registers,
         drop_path=0,
-        options=options,
+        options={
+            **size.options,
+            **_parts(tensors, wishes),
+            **_pooling(tensors, has_cls),
+            **_positions(grid, registers, size.patch_px),
+        },
     )
-    image_px = grid * size.patch_px
+    image_px = min(grid.rows, grid.columns) * size.patch_px
     whole_patches = _EVALUATED_PX // size.patch_px * size.patch_px
-    return Reading(config, image_px, tensors, min(image_px, whole_patches))
+    bases = {"heads": size.heads_basis, "grid": grid.basis, **norm_basis(wishes)}
+    return Reading(config, image_px, tensors, min(image_px, whole_patches), bases=bases)
 
 
-def _grid(tensors: Tensors, num_prefix: int) -> tuple[int, bool]:
-    """Patches along a side, and whether the prefix tokens have positions too."""
+def norm_basis(wishes: Wishes) -> dict[str, Basis]:
+    """The source of the norms' epsilon, where it is given."""
+    return {} if wishes.norm_eps is None else {"norm eps": wishes.basis("--norm-eps")}
+
+
+def _grid(tensors: Tensors, num_prefix: int, wishes: Wishes, covers_prefix: bool | None) -> Grid:
     positions = tensors.get("pos_embed")
     if positions is None or positions.dim() != 3:
         raise PoiseError("there are no position embeddings (pos_embed [1, tokens, D])")
-    length = positions.shape[1]
-    # With registers, positions of patches alone come first: it is how they were published.
-    order = (True, False) if num_prefix == 1 else (False, True)
-    for covered in order:
-        side = square_side(length - num_prefix * covered)
-        if side:
-            return side, covered and num_prefix > 0
-    raise PoiseError(f"pos_embed has {length} positions: no square of patches, nor with a prefix")
+    return read_grid(positions.shape[1], num_prefix, wishes, covers_prefix)
+
+
+def _parts(tensors: Tensors, wishes: Wishes) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if (ratio := mlp_ratio(tensors)) != 4:
+        options["mlp_ratio"] = ratio
+    if "blocks.0.attn.qkv.bias" not in tensors:
+        options["qkv_bias"] = False
+    if "blocks.0.attn.q_norm.weight" in tensors:
+        options["qk_norm"] = True
+    if "blocks.0.ls1.gamma" in tensors:
+        options["init_values"] = 1e-5
+    if wishes.norm_eps not in (None, _NORM_EPS):
+        options["norm_eps"] = wishes.norm_eps
+    return options
+
+
+def _pooling(tensors: Tensors, has_cls: bool) -> dict[str, Any]:
+    """What follows from the last norm: ``fc_norm`` comes after the mean over patches."""
+    pools = "fc_norm.weight" in tensors and "norm.weight" not in tensors
+    if not has_cls:
+        return {"class_token": False, "global_pool": "avg", "fc_norm": pools}
+    return {"global_pool": "avg"} if pools else {}
+
+
+def _positions(grid: Grid, registers: int, patch_px: int) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if grid.covers_prefix == bool(registers):  # the rule of new backbones is the other way
+        options["no_embed_class"] = not grid.covers_prefix
+    if grid.rows != grid.columns:
+        options["img_size"] = [grid.rows * patch_px, grid.columns * patch_px]
+    return options
 
 
 def _name(embed_dim: int, patch_px: int) -> str:
-    """What timm calls the published size, or the smallest, whose options then say the rest."""
+    """Timm's name of the published size, or of the smallest, whose options then say the rest."""
     import timm
 
     size = SIZES[embed_dim].name if embed_dim in SIZES else "tiny"

@@ -10,8 +10,8 @@ from typing import Any
 
 from poise.config.paths import home
 from poise.models.package import save_backbone
-from poise.models.published.loading import Imported
-from poise.models.published.sources import Origin
+from poise.models.published.loading import Fact, Imported
+from poise.models.published.sources import ImportSource
 from poise.tracking.ending import controlled
 from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, log_environment, log_json, set_tags
@@ -28,7 +28,9 @@ class Registered:
     package: Path
 
 
-def register_import(store: Store, imported: Imported, origin: Origin, name: str) -> Registered:
+def register_import(
+    store: Store, imported: Imported, source: ImportSource, name: str
+) -> Registered:
     """Packages an imported backbone and registers it as the next version of a model.
 
     The same weights under the same name are registered once.
@@ -36,7 +38,7 @@ def register_import(store: Store, imported: Imported, origin: Origin, name: str)
     Args:
         store: whose registry.
         imported: what was read.
-        origin: where it came from; its file's SHA-256 becomes a tag.
+        source: where it came from; its file's SHA-256 becomes a tag.
         name: of the registered model.
 
     Raises:
@@ -44,7 +46,7 @@ def register_import(store: Store, imported: Imported, origin: Origin, name: str)
     """
     folder = home() / EXPERIMENT / name
     run = create_run(store, EXPERIMENT, name, folder)
-    lineage = _lineage(imported, origin)
+    lineage = _lineage(imported, source)
     with controlled(run):
         package = folder / "backbone"
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def register_import(store: Store, imported: Imported, origin: Origin, name: str)
             {**imported.config, "lineage": {"run_id": run.run_id, **lineage}},
         )
         log_environment(run)
-        log_json(run, {**lineage, **_account(imported, origin)}, "import.json")
+        log_json(run, {**lineage, **_account(imported, source)}, "import.json")
         # Datasets are told by name: the folder may be elsewhere by now.
         tags = {key: value for key, value in lineage.items() if key != "dataset"}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
@@ -63,27 +65,37 @@ def register_import(store: Store, imported: Imported, origin: Origin, name: str)
     return Registered(uri, package)
 
 
-def _lineage(imported: Imported, origin: Origin) -> dict[str, Any]:
+def _lineage(imported: Imported, source: ImportSource) -> dict[str, Any]:
     """Without what is not known; one of our own packages keeps its history, and who trained it."""
     own = dict(imported.config.get("lineage", {}))
     known = {
         **own,
         "run_id": None,
         "trained_by": own.get("trained_by", own.get("run_id")),
-        "imported_from": origin.source,
+        "imported_from": source.source,
         "layout": imported.layout,
-        "source_sha256": origin.sha256,
-        "checkpoint_key": origin.checkpoint_key,
+        "source_sha256": source.sha256,
+        "checkpoint_key": source.checkpoint_key,
     }
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _account(imported: Imported, origin: Origin) -> dict[str, Any]:
+def _account(imported: Imported, source: ImportSource) -> dict[str, Any]:
     return {
         "matched": imported.matched,
         "mapped": imported.mapped,
         "dropped": imported.dropped,
         "missing": 0,
+        "prefix": imported.prefix,
+        "facts": {fact.name: _described(fact) for fact in imported.facts},
         "notes": list(imported.notes),
-        "unread": list(origin.unread),
+        "unread": list(source.unread),
+    }
+
+
+def _described(fact: Fact) -> dict[str, Any]:
+    return {
+        "value": fact.value,
+        "source": fact.basis.text,
+        "assumed": fact.basis.option is not None,
     }

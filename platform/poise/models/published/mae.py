@@ -1,0 +1,24 @@
+"""MAE's layout (arXiv 2111.06377), with or without its decoder.
+
+In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from poise.models.published.preparation import published
+from poise.models.published.shapes import Wishes
+from poise.models.published.translation import Reading, Tensors
+from poise.models.published.vit import read_vit
+
+
+def read_mae(tensors: Tensors, wishes: Wishes) -> Reading:
+    """Reads the encoder, which is a plain vision transformer whose [cls] has a position."""
+    reading = read_vit(tensors, wishes, covers_prefix=True)
+    return replace(reading, preparation=published("MAE"))
+
+
+def has_fixed_positions(positions: Tensor | None) -> bool:
+    """Recognises MAE's sine-cosine positions: those of [cls] are 0."""
+    return positions is not None and positions.dim() == 3 and not bool(positions[:, 0].any())

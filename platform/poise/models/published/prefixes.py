@@ -1,0 +1,105 @@
+"""The place of a backbone's tensors in a file that holds more.
+
+In: a file's tensors. Out: the backbone's tensors under their bare names, and the rest. Next:
+``poise.models.published.layouts``.
+
+Training frameworks put names of their own before a backbone's: ``module.``, ``model.``,
+``teacher.backbone.``, ``momentum_encoder.net.``. The first layer has a name that no other tensor
+has, so the part before it is the prefix.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from poise.config.errors import PoiseError
+
+_FIRST_LAYERS = re.compile(
+    r"^(?P<prefix>(?:.*\.)?)(?:"
+    r"patch_embed\.proj\.weight|patch_embed\.backbone\.stem\.conv\.weight"  # timm, DINO, MAE
+    r"|embeddings\.patch_embeddings\.(?:projection\.)?weight"  # Hugging Face
+    r"|layer1\.0\.conv1\.weight"  # residual networks
+    r")$"
+)
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file's tensors, with the backbone's apart from the rest."""
+
+    prefix: str
+    """Start of the backbone's names, empty or with a dot at its end."""
+
+    inside: dict[str, Tensor]
+    """The backbone's tensors, under their names without the prefix."""
+
+    outside: dict[str, Tensor]
+    """All others, under their names in the file."""
+
+
+def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:
+    """Finds a file's backbone.
+
+    Args:
+        tensors: the file's.
+        wanted: prefix that a person gives, with or without its dot; None finds it.
+
+    Raises:
+        PoiseError: the file holds several backbones, or none under that prefix.
+    """
+    found = prefixes(tensors)
+    prefix = _only(found) if wanted is None else _chosen(found, wanted)
+    others = [other for other in found if other != prefix and other.startswith(prefix)]
+    inside: dict[str, Tensor] = {}
+    outside: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix) and not name.startswith(tuple(others)):
+            inside[name.removeprefix(prefix)] = tensor
+        else:
+            outside[name] = tensor
+    return Located(prefix, inside, outside)
+
+
+def prefixes(names: Iterable[str]) -> list[str]:
+    """Lists what stands before each first layer of a backbone."""
+    matches = map(_FIRST_LAYERS.match, names)
+    return list(dict.fromkeys(match["prefix"] for match in matches if match))
+
+
+def _only(found: list[str]) -> str:
+    if len(found) > 1:
+        raise PoiseError(
+            f"holds {len(found)} backbones, under {_listed(found)}; choose one with "
+            f"--prefix {found[0].rstrip('.') or _quoted('')}"
+        )
+    return found[0] if found else ""
+
+
+def _chosen(found: list[str], wanted: str) -> str:
+    stem = f"{wanted.rstrip('.')}." if wanted.rstrip(".") else ""
+    if stem in found:
+        return stem
+    under = [prefix for prefix in found if prefix.startswith(stem)]
+    if len(under) == 1:
+        return under[0]
+    if not found:
+        raise PoiseError(
+            f"--prefix {wanted}: the file has no patch embedding and no residual stage under any "
+            "prefix"
+        )
+    raise PoiseError(
+        f"--prefix {wanted}: {'several backbones are' if under else 'no backbone is'} there; the "
+        f"file has backbones under {_listed(under or found)}"
+    )
+
+
+def _listed(found: list[str]) -> str:
+    shown = ", ".join(_quoted(prefix) for prefix in found[:_SHOWN])
+    return f"{shown}, …" if len(found) > _SHOWN else shown
+
+
+def _quoted(prefix: str) -> str:
+    return f"'{prefix}'"
