@@ -12,7 +12,9 @@ import typer
 
 from poise.cli.main import app
 from poise.config import Space, metrics
-from poise.config.space import SAMPLERS, Budget, SchedulerConfig, SearcherConfig
+from poise.config.samplers import SAMPLERS
+from poise.config.scheduling import SchedulerConfig, SearcherConfig
+from poise.config.space import Budget
 from poise.diagnostics.judge import Limits, VerdictKind
 from poise.sweeps.population import MUTABLE
 

@@ -45,6 +45,29 @@ def write(folder: Path, text: str) -> Path:
         ("", ["name=a/b"], "command line: name='a/b' must be letters, digits and '.', '_', "
          "'-', beginning with a letter or a digit"),
         ("", [f"seed={'9' * 99}"], f"command line: seed={'9' * 59}… must be below 2147483648"),
+        ("", ["training.epochs=2", "training.epochs=3"], "command line: 'training.epochs' is given "
+         "twice, as 2 and as 3; keep one"),
+        ("", ["training={epochs: 3}", "training.epochs=2"], "command line: 'training.epochs' is a "
+         "part of 'training', which is given too; keep one"),
+        ("", ["backbone.options.depth=2", "backbone.options={depth: 3}"], "command line: "
+         "'backbone.options.depth' is a part of 'backbone.options', which is given too; keep one"),
+        ("", ["training.epochs=1:30"], "command line: training.epochs='1:30' must be a whole "
+         "number"),
+        ("", ["training.epochs='30'"], "command line: training.epochs='30' must be a whole number"),
+        ("", ["training.epochs=true"], "command line: training.epochs=true must be a whole number"),
+        ("", ["training.epochs=20.0"], "command line: training.epochs=20.0 must be a whole number"),
+        ("", ["training.compile=yes"], "command line: training.compile='yes' must be true or "
+         "false"),
+        ("", ["training.compile=1"], "command line: training.compile=1 must be true or false"),
+        ("", ["optimizer.betas=['0.9', 0.99]"], "command line: optimizer.betas.0='0.9' must be a "
+         "number"),
+        ("", ["seed=[1"], "command line: the value of 'seed=[1' is not valid YAML: expected ',' or "
+         "']', but got '<stream end>'"),
+        ("", [f"seed={'[' * 2000}"], f"command line: the value of 'seed={'[' * 53}… is not valid "
+         "YAML: more than 40 lists and groups inside each other"),
+        ("optimizer: {base_lr: yes}", [], "{path}: optimizer.base_lr='yes' must be a number"),
+        ("training: {epochs: 0100, batch_size: on}", [], "{path}: training.batch_size='on' must be "
+         "a whole number"),
         ("", ["epochs"], "command line: 'epochs' is not of the form key=value"),
         ("", ["seed.low=1"], "command line: seed={{'low': 1}} must be a whole number"),
         ("objective: {teacher_temp: 0, student_temp: 0}", [], "{path}: objective.student_temp=0 "
@@ -65,7 +88,9 @@ def test_a_wrong_setting_is_one_line_with_source_key_value_and_fix(
     [
         (None, "no such file"),
         ("a: [1", "not valid YAML"),
-        ("- a", "expected a mapping of settings, found list"),
+        ("- a", "expected a mapping of settings, found a list"),
+        ("", "expected a mapping of settings, found nothing"),
+        ("[" * 2000, "line 1: more than 40 lists and groups inside each other"),
     ],
 )
 def test_a_file_that_is_no_mapping_says_so(text: str | None, expected: str, tmp_path: Path) -> None:

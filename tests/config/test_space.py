@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from poise.config import Space
+from poise.config.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER, METRICS
 
 
 def space(**parameters: Any) -> Space:
@@ -44,8 +45,45 @@ def test_several_metrics_have_one_mode_or_one_each_and_the_first_decides() -> No
     both = {"metric": ["eval/knn_top1", "loss/total"], "mode": ["max", "min"]}
     assert space_of(**both).goals == (("eval/knn_top1", "max"), ("loss/total", "min"))
     assert space_of(**both).goal.metric == "eval/knn_top1"
-    assert space_of(metric=["features/std", "eval/knn_top1"]).goals[1] == ("eval/knn_top1", "max")
+    spread = ["features/std", "eval/knn_top1"]
+    assert space_of(metric=spread, mode="max").goals[1] == ("eval/knn_top1", "max")
     assert space_of(metric="loss/total", mode="min").goals == (("loss/total", "min"),)
+
+
+def test_a_metric_brings_its_better_direction_along() -> None:
+    # A space that named the loss and no mode once chose the trial with the highest.
+    assert space_of(metric="loss/total").goals == (("loss/total", "min"),)
+    both = space_of(metric=["eval/knn_top1", "throughput/s_per_step"])
+    assert [goal.mode for goal in both.goals] == ["max", "min"]
+    assert space_of(metric="teacher/entropy", mode="min").goal.mode == "min"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"metric": "loss/total", "mode": "max"}, "mode: max is the wrong end of 'loss/total': "
+         "less is better; mode=min"),
+        ({"mode": "min"}, "mode: min is the wrong end of 'eval/knn_top1': more is better; "
+         "mode=max"),
+        ({"metric": ["eval/knn_top1", "loss/total"], "mode": "max"}, "'loss/total': less is "
+         "better; mode=[max, min]"),
+        ({"metric": "teacher/entropy"}, "neither end of 'teacher/entropy' is better by itself; say "
+         "which one wins: mode=max or mode=min"),
+        ({"metric": ["loss/total", "features/std"]}, "mode=max or mode=min, or a list with one for "
+         "each"),
+    ],
+)  # fmt: skip
+def test_a_mode_against_its_metric_or_missing_where_there_is_no_better_end_is_refused(
+    written: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ValidationError) as error:
+        space_of(**written)
+    assert expected in str(error.value)
+
+
+def test_directions_are_of_metrics_that_there_are() -> None:
+    assert METRICS.issuperset(HIGHER_IS_BETTER + LOWER_IS_BETTER)
+    assert not set(HIGHER_IS_BETTER) & set(LOWER_IS_BETTER)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +97,16 @@ def test_several_metrics_have_one_mode_or_one_each_and_the_first_decides() -> No
             "'a': grid_search has a value twice in [1, 2, 1.0]; a setting is run once",
         ),
         ({"baseline": {"a.c": 1}}, "baseline.a.c: does not vary here; what does: a.b"),
+        (
+            {"parameters": {"a": {"choice": [{"b": 1}]}, "a.b": {"choice": [1]}}},
+            "parameters: 'a.b' is a part of 'a', which varies too; vary one of the two",
+        ),
+        (
+            {"parameters": {"a.b.c": {"choice": [1]}, "a.b": {"choice": [{"c": 1}]}}},
+            "parameters: 'a.b.c' is a part of 'a.b', which varies too",
+        ),
+        ({"baseline": {"a.b": "1"}}, "baseline.a.b='1' is none of its values [1, 2]"),
+        ({"baseline": {"a.b": True}}, "baseline.a.b=True is none of its values [1, 2]"),
         ({"baseline": {"a.b": 3}}, "baseline.a.b=3 is none of its values [1, 2]"),
     ],
 )

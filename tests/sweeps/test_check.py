@@ -24,6 +24,13 @@ from tests.studies.builders import make_space, watched_recipe
         ("backbone.num_registers", {"choice": [0, 1.5]}, "=1.5 must be a whole number"),
         ("optimizer.name", {"uniform": [0, 1]}, "draws numbers, and the recipe has 'adamw'; use "
          "choice"),
+        ("training.compile", {"uniform": [0, 1]}, "draws numbers, and the recipe has false; use"),
+        ("training.compile", {"choice": [0, 1]}, "training.compile=0 must be true or false"),
+        ("training.compile", {"choice": ["yes"]}, "training.compile='yes' must be true or false"),
+        ("objective.teacher_temp", {"choice": ["0.04"]}, "='0.04' must be a number"),
+        ("objective.teacher_temp", {"choice": [True]}, "=true must be a number"),
+        ("evaluation.image_px", {"uniform": [16, 32]}, "=16.0 must be a whole number"),
+        ("data.views.local_scale", {"choice": [["0.05", 0.2]]}, "='0.05' must be a number"),
         ("optimizer.name", {"choice": ["adam"]}, "optimizer.name='adam' must be 'adamw', "
          "'sgd' or 'lars'"),
         ("objective.name", {"choice": ["dino", "mae"]}, "'objective.name' cannot be varied: each "
@@ -107,7 +114,7 @@ def test_a_metric_that_no_run_logs_would_stop_no_trial_and_choose_none() -> None
     with pytest.raises(PoiseError, match=r"'eval/knn_top2'; did you mean 'eval/knn_top"):
         check_space(make_space(metric="eval/knn_top2"), watched_recipe(), "a.yaml")
     with pytest.raises(PoiseError, match="no run of this recipe logs 'teacher/entropy'"):
-        check_space(make_space(metric="teacher/entropy"), masked_recipe(), "a.yaml")
+        check_space(make_space(metric="teacher/entropy", mode="min"), masked_recipe(), "a.yaml")
     ratios = {"objective.mask_ratio": {"choice": [0.5, 0.75]}}
     check_space(make_space(ratios, metric="loss/over_mean_patch"), masked_recipe(), "a.yaml")
     with pytest.raises(PoiseError, match=r"evaluation\.queries names no labelled dataset"):
@@ -132,6 +139,25 @@ def test_a_scheduler_that_would_keep_collapses_for_their_low_loss_is_refused(
     # What an autoencoder's loss measures is what it is for: none is low by having collapsed.
     ratios = {"objective.mask_ratio": {"choice": [0.5, 0.75]}}
     check_space(make_space(ratios, **asked, **stopping), masked_recipe(), "a.yaml")
+
+
+def test_a_baseline_is_as_strict_as_the_values_that_vary() -> None:
+    parameters = {"objective.teacher_temp": {"uniform": [0.02, 0.1]}}
+    space = make_space(parameters, baseline={"objective.teacher_temp": "0.04"})
+    with pytest.raises(
+        PoiseError, match=r"a\.yaml: baseline: .*teacher_temp='0\.04' must be a num"
+    ):
+        check_space(space, watched_recipe(), "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "fix"),
+    [({"qloguniform": [0.02, 0.1, 0.02]}, "use loguniform"), ({"randn": [0.05, 0.01]}, "uniform")],
+)
+def test_a_sampler_that_optuna_does_not_have_is_refused(sampler: dict[str, Any], fix: str) -> None:
+    space = make_space({"objective.teacher_temp": sampler}, searcher={"name": "optuna"})
+    with pytest.raises(PoiseError, match=f"searcher optuna chooses .*{fix}"):
+        check_space(space, watched_recipe(), "a.yaml")
 
 
 def test_repeating_a_grid_and_searching_one_are_refused() -> None:

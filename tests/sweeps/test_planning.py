@@ -16,7 +16,7 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
     for wrong, message in (
         ("trails=3", "command line: no setting is called 'trails'; did you mean 'trials'?"),
         ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
-        (f"{TEMPERATURE}=0.05", f"command line: '{TEMPERATURE}' varies in {space_file}; fix it"),
+        (f"{TEMPERATURE}=0.05", f"'{TEMPERATURE}': '{TEMPERATURE}' varies in {space_file}; fix it"),
         ("concurrency=0", "command line: concurrency=0 must be at least 1"),
         ("seed=1", "seed=1: a study runs each setting with every one of its `seeds`; did you mean "
          "seeds=[1]?"),
@@ -25,6 +25,22 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
     ):  # fmt: skip
         with pytest.raises(PoiseError, match=re.escape(message)):
             begin_study(str(space_file), [wrong])
+
+
+@pytest.mark.parametrize(
+    ("varied", "typed"),
+    [
+        ("backbone.options.depth", "backbone.options={embed_dim: 24}"),
+        ("backbone.options", "backbone.options.depth=2"),
+    ],
+)
+def test_a_setting_that_holds_or_is_part_of_one_that_varies_is_not_changed_beside_it(
+    varied: str, typed: str, space_file: Path
+) -> None:
+    values = "[{depth: 1}, {depth: 2}]" if varied == "backbone.options" else "[1, 2]"
+    words = [f"parameters.{varied}={{choice: {values}}}", typed]
+    with pytest.raises(PoiseError, match=re.escape(f"'{varied}' varies in {space_file}; fix it")):
+        request_study(str(space_file), words)
 
 
 def test_a_recipe_that_is_typed_is_found_from_here_and_from_the_spaces_folder(
@@ -88,7 +104,7 @@ def test_what_an_ablation_cannot_run_is_answered_with_a_command_that_can(space_f
     [
         ["scheduler.name=asha"],
         [f"parameters.{TEMPERATURE}={{uniform: [0.04, 0.07]}}"],
-        ["design=one_at_a_time", "scheduler.name=asha"],
+        ["design=one_at_a_time", "scheduler.name=asha", "question=Which one wins?"],
     ],
 )
 def test_a_sweep_that_is_advised_in_place_of_one_change_at_a_time_runs(
@@ -121,9 +137,10 @@ def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_fi
          f"{TEMPERATURE}=0.04 is none of [0.05, 0.07]; add it, or name another: "
          f"baseline.{TEMPERATURE}=0.05"),
     ):  # fmt: skip
-        grid = f"parameters.{TEMPERATURE}={{choice: [0.04, 0.07]}}"
+        grid = [f"parameters.{TEMPERATURE}={{choice: [0.04, 0.07]}}"]
+        words = [*(grid if "parameters" not in change else []), change]
         with pytest.raises(PoiseError, match=re.escape(message)):
-            begin_study(str(space_file), [grid, change], command="ablate")
+            begin_study(str(space_file), words, command="ablate")
     with pytest.raises(PoiseError, match=r"one_at_a_time: a sweep draws .*`poise ablate "):
         begin_study(str(space_file), ["design=one_at_a_time"])
     values = f"parameters.{TEMPERATURE}={{choice: [0.05, 0.07]}}"

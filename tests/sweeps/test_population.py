@@ -131,11 +131,6 @@ def test_a_population_that_could_exchange_nothing_is_refused_before_it_starts(
         (momentum, {"seeds": [0]}, "needs a population, and there is one trial"),
         (momentum, {"seeds": [0, 1, 2]}, "its 3 trials at once, and only 2 run at once"),
         (momentum, {"budget": {"trials": 1}}, "budget.trials=1 lets fewer begin"),
-        (
-            momentum,
-            {"scheduler": {"name": "pbt", "options": {"synch": True}}},
-            "leave out the option 'synch'",
-        ),
     ]
     check_population(population_of(tmp_path / "fine", momentum))
     for number, (parameters, changes, message) in enumerate(cases):

@@ -36,6 +36,13 @@ def test_resuming_finds_the_latest_unfinished_sweep_of_the_space(space_file: Pat
         find_study(None, str(space_file), ["training.epochs=3"])
 
 
+def test_a_study_whose_file_names_the_mode_that_its_metric_has_anyway_is_the_same_study(
+    space_file: Path,
+) -> None:
+    study = begin_study(str(space_file), name="a")
+    assert find_study(None, str(space_file), ["mode=max"]).name == study.name
+
+
 def test_how_a_study_is_carried_out_may_change_and_what_it_is_may_not(space_file: Path) -> None:
     study = begin_study(str(space_file), ["budget.trials=1"], "a")
     assert study.space.budget.trials == 1

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
+from poise.config.values import canonical
 from poise.diagnostics.judge import VerdictKind
 from poise.studies.records import TrialRecord
+from poise.studies.study import count_trials
 from poise.sweeps.trial_source import trial_source
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 
@@ -29,7 +31,7 @@ def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() ->
     names = [trial.name for trial in iter(resumed.next_trial, None)]
     assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
     resumed.learn(make_record("t01-s1", 30.0, trial=second))
-    (told,) = [trial for trial in resumed._study._ot_study.trials if trial.value is not None]
+    (told,) = [trial for trial in resumed._sampler.study.trials if trial.value is not None]
     assert told.value == 25.0
     assert told.params == first.settings
 
@@ -66,11 +68,11 @@ def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
     ]
     resumed: Any = trial_source(study, records)
     assert resumed.next_trial().setting == 2
-    told = resumed._study._ot_study.trials
+    told = resumed._sampler.study.trials
     assert [trial.params for trial in told[:2]] == [first.settings, second.settings]
     assert told[0].values == [40, 2]
     assert [trial.state.name for trial in told] == ["COMPLETE", "FAIL", "RUNNING"]
-    assert [trial.number for trial in resumed._study._ot_study.best_trials] == [0]
+    assert [trial.number for trial in resumed._sampler.study.best_trials] == [0]
 
 
 def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> None:
@@ -90,7 +92,7 @@ def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> 
     again, fifth = iter(resumed.next_trial, None)
     assert (again.name, again.settings) == (lost.name, points[2])
     resumed.learn(make_record(again.name, 50.0, trial=again))
-    assert resumed._study._ot_study.best_trial.params == lost.settings
+    assert resumed._sampler.study.best_trial.params == lost.settings
 
     records += [make_record(trial.name, 20.0, trial=trial) for trial in (again, fifth)]
     assert trial_source(study, records).next_trial() is None
@@ -131,6 +133,56 @@ def test_optuna_is_handed_what_it_takes_for_a_space_so_that_ray_does_not_warn(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({TEMPERATURE: {"choice": [0.03, 0.04, 0.05]}}, 3),
+        ({TEMPERATURE: {"quniform": [0.03, 0.09, 0.01]}}, 7),
+        ({TEMPERATURE: {"choice": [0.03, 0.04]}, "backbone.num_registers": {"randint": [0, 4]}}, 8),
+        ({"data.views.local_scale": {"choice": [[0.05, 0.2], [0.1, 0.4]]}}, 2),
+    ],
+)
+@pytest.mark.parametrize("stop_every", [1, 2, 100])
+def test_optuna_trains_no_setting_twice_and_all_there_are_where_those_are_few(
+    parameters: dict[str, Any], expected: int, stop_every: int
+) -> None:
+    # Six of ten trials once trained what others had trained before them.
+    pytest.importorskip("optuna")
+    study = make_study(make_space(parameters, trials=10, searcher={"name": "optuna"}))
+    assert count_trials(study) == expected
+    records: list[TrialRecord] = []
+    while True:
+        source = trial_source(study, records)
+        before = len(records)
+        for _ in range(stop_every):
+            trial = source.next_trial()
+            if trial is None:
+                break
+            figure = float(trial.setting == 1)  # one that Optuna would try again and again
+            records.append(make_record(trial.name, figure, trial=trial))
+            source.learn(records[-1])
+        if len(records) == before:
+            break
+    tried = [canonical(record.trial.settings) for record in records]
+    assert len(tried) == len(set(tried)) == expected
+
+
+def test_optuna_learns_the_results_of_a_study_that_is_extended() -> None:
+    pytest.importorskip("optuna")
+    parameters = {TEMPERATURE: {"choice": [0.03, 0.04, 0.05, 0.06]}}
+    few = make_study(make_space(parameters, trials=2, searcher={"name": "optuna"}))
+    records = [
+        make_record(trial.name, 20.0 + trial.setting, trial=trial)
+        for trial in iter(trial_source(few, []).next_trial, None)
+    ]
+    more = make_study(make_space(parameters, trials=4, searcher={"name": "optuna"}))
+    source: Any = trial_source(more, records)
+    assert [trial.value for trial in source._sampler.study.trials] == [20.0, 21.0]
+    new = [trial.settings[TEMPERATURE] for trial in iter(source.next_trial, None)]
+    known = [record.trial.settings[TEMPERATURE] for record in records]
+    assert sorted(known + new) == [0.03, 0.04, 0.05, 0.06]
+
+
 @pytest.mark.parametrize("goals", [1, 2])
 def test_optuna_takes_a_collapse_for_the_worst_however_low_its_loss(goals: int) -> None:
     """Told its loss, it would look for collapses: 29 of the last 40 settings here."""
@@ -155,6 +207,6 @@ def test_optuna_takes_a_collapse_for_the_worst_however_low_its_loss(goals: int) 
     assert sum(collapses[10:]) <= 10
     assert "COMPLETE" not in {
         told.state.name
-        for told, collapsed in zip(source._study._ot_study.trials, collapses, strict=True)
+        for told, collapsed in zip(source._sampler.study.trials, collapses, strict=True)
         if collapsed
     }

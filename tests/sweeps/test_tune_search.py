@@ -105,11 +105,29 @@ def test_schedulers_count_steps_and_leave_the_last_one_alone(name: str, kind: ty
         assert len(inside["_brackets"]) == (3 if name == "hyperband" else 1)
 
 
-def test_a_schedulers_wrong_option_names_the_nearest() -> None:
-    for options, message in (
-        ({"grace_perid": 4}, "scheduler asha has no option 'grace_perid'; did you mean 'grace_p"),
-        ({"reduction_factor": 0}, "scheduler.options: Reduction Factor not valid!"),
-    ):
-        space = make_space(scheduler={"name": "asha", "options": options})
-        with pytest.raises(PoiseError, match=re.escape(f"a.yaml: {message}")):
-            scheduler(space, 400, "a.yaml")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("asha", {"grace_period": 400}, "grace_period=400: a trial has 400 steps; take fewer"),
+        ("median", {"grace_period": 401}, "grace_period=401: a trial has 400 steps"),
+        ("pbt", {"perturbation_interval": 400}, "perturbation_interval=400: a trial has 400"),
+        ("pbt", {"burn_in_period": 1e6}, "burn_in_period=1000000.0: a trial has 400 steps"),
+        ("asha", {"max_t": 10}, "max_t=10: is before the first decision at grace_period=50"),
+        ("hyperband", {"brackets": 5}, "brackets=5: only 4 have a decision within a trial"),
+    ],
+)
+def test_a_scheduler_that_would_never_act_is_refused(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    space = make_space(scheduler={"name": name, "options": options})
+    with pytest.raises(PoiseError, match=re.escape(f"a.yaml: scheduler.options.{message}")):
+        scheduler(space, 400, "a.yaml")
+
+
+@pytest.mark.parametrize("brackets", [1, 4])
+def test_every_bracket_of_a_scheduler_has_a_decision(brackets: int) -> None:
+    options = {"brackets": brackets}
+    made: Any = scheduler(
+        make_space(scheduler={"name": "hyperband", "options": options}), 400, "a.yaml"
+    )
+    assert all(bracket._rungs for bracket in made._brackets)

@@ -5,7 +5,7 @@ In: a model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: 
 """
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -47,6 +47,20 @@ def field_names(
         for group in _narrowed(alternatives, chosen):
             keys |= dict.fromkeys(field_names(group, chosen, f"{prefix}{name}."))
         yield from keys
+
+
+def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
+    """The first key that lies within another one, after that one; none where no two overlap.
+
+    ``backbone.options`` sets all that ``backbone.options.depth`` sets: which of the two would
+    count depends on their order.
+    """
+    there = list(keys)
+    for group in there:
+        for key in there:
+            if key.startswith(f"{group}."):
+                return group, key
+    return None
 
 
 def check_key(key: str, source: str, chosen: Collection[Any] = ()) -> None:

@@ -1,7 +1,10 @@
-"""From YAML and ``key=value`` to a checked object, with errors for people."""
+"""From YAML and ``key=value`` to a checked object, with errors for people.
+
+In: files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Next:
+``poise.config``, which offers these functions.
+"""
 
 import difflib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,46 +14,20 @@ from pydantic import ValidationError
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
-from poise.config.keys import check_key, located
+from poise.config.keys import check_key, located, overlap
 from poise.config.paths import given_path
 from poise.config.recipe import Recipe, objective_name
 from poise.config.space import Space
-from poise.config.wording import explain
+from poise.config.wording import explain, shown
+from poise.config.yaml_core import parse_yaml, reason
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
 _BY_DOTTED_KEY = ("parameters", "baseline")
-"""Groups of a space whose own keys have dots."""
+"""Groups of a space whose keys are dotted keys of its recipe."""
 
 _USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "search_spaces"}
-"""Where files of a kind are, seen from the project's own folder."""
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML as people mean it.
-
-    ``1e-4`` is a number, where YAML 1.1 asks for ``1.0e-4``; and a key that is given twice is an
-    error, where the parser would take the second without a word.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Looks before ``<<`` is filled in, whose keys may come again."""
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise yaml.YAMLError(
-                    f"line {line}: '{key.value}' is given twice, first in line {lines[key.value]}; "
-                    "keep one"
-                )
-            lines[key.value] = line
-        return node
-
-
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+"""Folder of the files of each kind, seen from the project's own folder."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -98,9 +75,10 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
 
 
 def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
-    """Raises PoiseError when a setting itself refuses a value, whatever the others are.
+    """Raises PoiseError when a setting itself refuses a value.
 
-    What several settings must agree on is not looked at: the others may be about to change too.
+    Rules that several settings must meet together are not looked at: the other settings may be
+    about to change too.
     """
     tree = recipe.model_dump(mode="json")
     _set(tree, key, value, source)
@@ -127,18 +105,26 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
+    """The mapping in a YAML file.
+
+    Raises:
+        PoiseError: there is no such file, it cannot be read, or it holds something else.
+    """
     try:
-        content = yaml.load(given_path(path).read_text(encoding="utf-8"), _Yaml)
+        content = parse_yaml(given_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PoiseError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PoiseError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise PoiseError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise PoiseError(f"{path}: not valid YAML: {reason(error)}") from None
     if not isinstance(content, dict):
-        raise PoiseError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
+        raise PoiseError(f"{path}: expected a mapping of settings, found {_kind(content)}")
     return content
+
+
+def _kind(content: Any) -> str:
+    return "nothing" if content is None else f"a {type(content).__name__}"
 
 
 def build(
@@ -185,9 +171,9 @@ def _overridden(
 
 
 def _files_like(path: str | Path, folder: str) -> str:
-    """The end of a message about a missing file: the nearest there is, or all of the usual place.
+    """The end of a message about a missing file: the nearest name, or all names of the folder.
 
-    Names are compared without their folder and ending: often just these are wrong.
+    Names are compared without their folder and ending, because often only these are wrong.
     """
     found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
     by_name = {each.stem: str(each) for each in sorted(found)}
@@ -199,17 +185,39 @@ def _files_like(path: str | Path, folder: str) -> str:
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """``["training.epochs=2"]`` as ``{"training.epochs": 2}``; values are YAML."""
-    settings = {}
+    """``["training.epochs=2"]`` as ``{"training.epochs": 2}``; values are YAML.
+
+    Raises:
+        PoiseError: a word is no ``key=value``, or two of them set the same.
+    """
+    settings: dict[str, Any] = {}
     for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise PoiseError(f"command line: '{text}' is not of the form key=value")
-        try:
-            settings[key] = yaml.load(value, _Yaml)
-        except yaml.YAMLError:
-            raise PoiseError(f"command line: the value of '{text}' is not valid YAML") from None
+        key, value = _parse_override(text)
+        if key in settings:
+            raise PoiseError(
+                f"command line: '{key}' is given twice, as {shown(settings[key])} and as "
+                f"{shown(value)}; keep one"
+            )
+        settings[key] = value
+    both = overlap(settings)
+    if both:
+        raise PoiseError(
+            f"command line: '{both[1]}' is a part of '{both[0]}', which is given too; keep one"
+        )
     return settings
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise PoiseError(f"command line: '{text}' is not of the form key=value")
+    try:
+        return key, parse_yaml(value)
+    except yaml.YAMLError as error:
+        why = reason(error).removeprefix("line 1: ")
+        raise PoiseError(
+            f"command line: the value of {shown(text)} is not valid YAML: {why}"
+        ) from None
 
 
 def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
@@ -230,7 +238,10 @@ def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[st
 
 
 def _concerns(at: str, details: Any, key: str) -> bool:
-    """Whether an error is about an overridden key: at it, in it, or in its group and naming it."""
+    """Whether an error is about an overridden key.
+
+    It is where it stands at the key, within it, or at its group with the key in its message.
+    """
     if f"{at}.".startswith(f"{key}."):
         return True
     if at and not key.startswith(f"{at}."):

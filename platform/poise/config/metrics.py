@@ -1,24 +1,26 @@
 """The names of what runs log: the one place that lists them.
 
-In: nothing. Out: names by what a run must have for them. Next: ``poise.config.objectives``, whose
-``Signals.metrics`` says which of them a run logs. The functions of ``poise.diagnostics`` say what
-each one means.
+In: nothing. Out: names, grouped by what a run must have to log them, and which end of each is
+better. Next: ``poise.config.objectives``, whose ``Signals.metrics`` says which of them a run logs.
+The functions of ``poise.diagnostics`` say what each one means.
 
-``schedule/…`` are left out, as they are settings, and the points of curves, of which there are as
-many as a backbone is wide or deep: ``features/spectrum_…`` and ``eval/attention/…``.
+Two families are not listed: ``schedule/…``, which are settings, and the points of curves, whose
+number depends on the backbone: ``features/spectrum_…`` and ``eval/attention/…``.
 """
 
+from typing import Literal
+
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
-"""At evaluations, where the recipe names labelled queries."""
+"""Logged at evaluations where the recipe names labelled queries."""
 
 LABEL_FREE = ("eval/rankme", "eval/lidar")
-"""At evaluations."""
+"""Logged at evaluations, with or without labels."""
 
 ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
-"""At evaluations, of transformers with a [cls] token."""
+"""Logged at evaluations of transformers with a [cls] token."""
 
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION
-"""At evaluations."""
+"""All that is logged at evaluations."""
 
 TRAINING = (
     "loss/total",
@@ -27,10 +29,10 @@ TRAINING = (
     "throughput/s_per_step",
     "throughput/data_wait_share",
 )
-"""Of every run."""
+"""Logged by every run."""
 
 PARTS = ("gradient/norm_backbone", "gradient/norm_head")
-"""Where backbone and head learn together."""
+"""Logged where backbone and head learn together."""
 
 VIEWS = ("views/largest_value",)
 """Of the normalised views."""
@@ -50,10 +52,10 @@ FEATURES = (
     "features/uniformity",
     "features/nn_distance",
 )
-"""Of several images."""
+"""Logged where features of several images are compared."""
 
 AGREEMENT = ("features/alignment", "features/lidar")
-"""Of features of several views of each image."""
+"""Logged where each image has several views with features."""
 
 PATCHES = (
     "patches/cosine",
@@ -66,10 +68,10 @@ PATCHES = (
     "patches/outlier_share",
     "tokens/cls_norm",
 )
-"""Of transformers; residual networks have no patches. What is of [cls], where there is one."""
+"""Logged for transformers: residual networks have no patches. Those of [cls] need that token."""
 
 REGISTERS = ("tokens/register_norm",)
-"""Of transformers with registers."""
+"""Logged for transformers with registers."""
 
 TEACHER = (
     "loss/over_ln_k",
@@ -91,13 +93,13 @@ TEACHER = (
     "prototypes/dead_share",
     "prototypes/duplicate_share",
 )
-"""Of a teacher over prototypes."""
+"""Logged where a teacher spreads images over prototypes."""
 
 GLOBAL_PAIRS = ("teacher/cross_entropy_global", "teacher/kl_global")
-"""Of a teacher that compares global views with each other."""
+"""Logged where such a teacher compares global views with each other."""
 
 LOCAL_PAIRS = ("teacher/cross_entropy_local", "teacher/kl_local", "student/entropy_local")
-"""Of a teacher whose student sees local views."""
+"""Logged where the student of such a teacher sees local views."""
 
 RECONSTRUCTION = (
     "loss/over_mean_patch",
@@ -105,4 +107,47 @@ RECONSTRUCTION = (
     "prediction/std",
     "prediction/std_over_target",
 )
-"""Of predicted pixels."""
+"""Logged where pixels are predicted."""
+
+METRICS = frozenset(
+    EVALUATION + TRAINING + PARTS + FEATURES + AGREEMENT + PATCHES + REGISTERS + TEACHER
+    + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
+)  # fmt: skip
+"""Every name of this module."""
+
+Mode = Literal["max", "min"]
+
+HIGHER_IS_BETTER = (
+    *LABELLED,
+    *LABEL_FREE,
+    "features/rankme",
+    "features/lidar",
+    "teacher/mutual_information",
+    "teacher/mutual_information_over_ln_k",
+    "prototypes/used_share",
+    "prototypes/perplexity",
+    "throughput/images_per_s",
+)
+
+LOWER_IS_BETTER = (
+    "loss/total",
+    "loss/over_ln_k",
+    "loss/over_mean_patch",
+    "loss/over_flat_patch",
+    "patches/outlier_share",
+    "prototypes/dead_share",
+    "prototypes/duplicate_share",
+    "throughput/s_per_step",
+    "throughput/data_wait_share",
+)
+
+
+def better(metric: str) -> Mode | None:
+    """Which values of a metric are better; none where neither end is good by itself.
+
+    An entropy, a norm or a similarity is healthy in between: the teacher's entropy is 0 in one
+    collapse and ln K in the other.
+    """
+    if metric in HIGHER_IS_BETTER:
+        return "max"
+    return "min" if metric in LOWER_IS_BETTER else None

@@ -51,11 +51,11 @@ class ProbeConfig(LabelledSettings):
 
     name: Literal["probe"] = "probe"
 
-    features: tuple[str, ...] = Field(("cls",), min_length=1)
+    features: tuple[str, ...] = Field(("cls",), min_length=1, strict=False)
     """What is classified: `cls`, `mean`, `cls_mean`, `last_N`, `cp1` … `cp4`, `attn_lcte`,
     `attn_mn`, `abmilp`, or the `pooled` map of a residual network. Each has its own grid."""
 
-    lr_multipliers: tuple[Multiplier, ...] = Field((1.0,), min_length=1)
+    lr_multipliers: tuple[Multiplier, ...] = Field((1.0,), min_length=1, strict=False)
     """The grid: each head learns at `optimizer.base_lr` times one of these."""
 
     held_out: float = Field(0.1, ge=0, lt=1)

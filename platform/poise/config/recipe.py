@@ -91,7 +91,7 @@ class OptimizerConfig(Strict):
     momentum: Probability = 0.9
     """Of sgd and lars."""
 
-    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    betas: tuple[Probability, Probability] = Field((0.9, 0.999), strict=False)
     clip_grad: NonNegative = 3.0
     """Largest gradient norm; 0 is off."""
 

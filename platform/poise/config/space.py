@@ -1,60 +1,18 @@
-"""A space: the recipes that a study tries."""
+"""A space: the recipes that a study tries.
 
-import difflib
+In: a space as it is written. Out: a checked ``Space``. Next: ``poise.studies.trials``.
+"""
+
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from poise.config.base import NAME_PATTERN, PositiveInt, Strict
-
-SAMPLERS = {
-    "grid_search": 1,
-    "choice": 1,
-    "uniform": 2,
-    "quniform": 3,
-    "loguniform": 2,
-    "qloguniform": 3,
-    "randint": 2,
-    "lograndint": 2,
-    "randn": 2,
-}
-"""Ray Tune's samplers, and how many arguments each takes. `randint` leaves its high end out."""
-
-
-class Sampler(Strict):
-    """One of Ray Tune's samplers with its arguments, written ``{uniform: [0.04, 0.07]}``."""
-
-    name: str
-    arguments: tuple[Any, ...]
-
-    @property
-    def values(self) -> tuple[Any, ...] | None:
-        """All that it can give, where that is a list; none for a range."""
-        return tuple(self.arguments[0]) if SAMPLERS[self.name] == 1 else None
-
-
-class SchedulerConfig(Strict):
-    """Which trials end early, or go on from another. `options` go to Ray Tune's scheduler."""
-
-    name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def stops_trials(self) -> bool:
-        """Whether a trial may be taken away before it ends by itself."""
-        return self.name != "fifo"
-
-    @property
-    def changes_settings(self) -> bool:
-        """Whether a trial's settings may change while it trains: population-based training."""
-        return self.name == "pbt"
-
-
-class SearcherConfig(Strict):
-    """Which settings are tried next. `options` go to Ray Tune's searcher."""
-
-    name: Literal["random", "optuna"] = "random"
-    options: dict[str, Any] = Field(default_factory=dict)
+from poise.config.base import NAME_PATTERN, Positive, PositiveInt, Strict
+from poise.config.keys import nearest, overlap
+from poise.config.metrics import METRICS, Mode, better
+from poise.config.samplers import Sampler, num_settings, read_sampler, written
+from poise.config.scheduling import SchedulerConfig, SearcherConfig
+from poise.config.values import canonical
 
 
 class Budget(Strict):
@@ -62,13 +20,10 @@ class Budget(Strict):
 
     trials: PositiveInt | None = None
     steps: PositiveInt | None = None
-    """Of all trials together."""
+    """Steps of all trials together."""
 
-    hours: Annotated[float, Field(gt=0)] | None = None
-    """Of wall time while the study is carried out, all resumptions together."""
-
-
-Mode = Literal["min", "max"]
+    hours: Positive | None = None
+    """Hours on the clock while the study is carried out, all resumptions together."""
 
 
 class Goal(NamedTuple):
@@ -78,8 +33,8 @@ class Goal(NamedTuple):
     mode: Mode
 
 
-def _listed(written: Any) -> Any:
-    return (written,) if isinstance(written, str) else written
+def _listed(content: Any) -> Any:
+    return (content,) if isinstance(content, str) else content
 
 
 class Space(Strict):
@@ -90,21 +45,24 @@ class Space(Strict):
     """Path of the recipe, relative to the space's own file."""
 
     question: str = ""
-    """What is asked, in a sentence or two; opens the report."""
+    """The question, in a sentence or two; it opens the report."""
 
     published: str = ""
-    """What the literature found, with its source; the report holds the answer against it."""
+    """What the literature found, with its source; the report shows it beside the answer."""
 
-    metric: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        "eval/knn_top1",
-    )
+    metric: Annotated[
+        tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
+    ] = ("eval/knn_top1",)
     """One name, or several: the first decides the winner, Optuna weighs all. See ``goals``."""
 
-    mode: Annotated[tuple[Mode, ...], BeforeValidator(_listed), Field(min_length=1)] = ("max",)
-    """Which values win: one for all metrics, or one for each."""
+    mode: Annotated[
+        Annotated[tuple[Mode, ...], Field(min_length=1, strict=False)] | None,
+        BeforeValidator(_listed),
+    ] = None
+    """Which values win: one for all metrics, or one for each; none takes each metric's own."""
 
     baseline: dict[str, Any] | None = None
-    """The setting that others are compared with. Keys that it leaves out, and all of them where
+    """The setting that others are compared with. Keys that it leaves out, and all keys where
     it is none, have the recipe's own values."""
 
     design: Literal["crossed", "one_at_a_time"] = "crossed"
@@ -114,19 +72,19 @@ class Space(Strict):
     parameters: dict[str, Sampler] = Field(min_length=1)
     """Dotted key of a recipe's setting → how its values are drawn."""
 
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1, strict=False)
     """Every setting is run once with each; trials of one seed see the same images and crops."""
 
     trials: PositiveInt = 1
     """Draws of the sampled parameters; a grid is run whole for each draw."""
 
     sampling_seed: int = Field(0, ge=0, lt=2**31)
-    """Of the draws. The same space draws the same settings."""
+    """Seed of the draws. The same space draws the same settings."""
 
     budget: Budget = Budget()
     concurrency: PositiveInt = 2
     stop_collapsed: bool = True
-    """Whether a trial that is condemned ends early, whatever the scheduler."""
+    """Whether a trial that is condemned ends early, whichever scheduler there is."""
 
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
@@ -136,74 +94,100 @@ class Space(Strict):
     def _read_samplers(cls, parameters: Any) -> Any:
         if not isinstance(parameters, dict):
             return parameters
-        return {key: _sampler(key, written) for key, written in parameters.items()}
+        return {key: read_sampler(key, content) for key, content in parameters.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_goals(self.metric, self.mode)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: {[*self.seeds]} names one twice; a seed is run once")
-        for key, value in (self.baseline or {}).items():
-            if key not in self.parameters:
-                varied = ", ".join(self.parameters)
-                raise ValueError(f"baseline.{key}: does not vary here; what does: {varied}")
-            values = self.parameters[key].values
-            if values is not None and value not in values:
-                raise ValueError(f"baseline.{key}={value!r} is none of its values {[*values]}")
+        both = overlap(self.parameters)
+        if both:
+            raise ValueError(
+                f"parameters: '{both[1]}' is a part of '{both[0]}', which varies too; vary one of "
+                "the two"
+            )
+        _check_baseline(self.baseline or {}, self.parameters)
+        _check_points(self)
         return self
 
     @property
     def goals(self) -> tuple[Goal, ...]:
         """Every metric with its mode."""
-        modes = self.mode if len(self.mode) > 1 else self.mode * len(self.metric)
-        return tuple(Goal(*each) for each in zip(self.metric, modes, strict=True))
+        return tuple(Goal(*each) for each in zip(self.metric, self._modes, strict=True))
 
     @property
     def goal(self) -> Goal:
-        """What decides the winner."""
+        """The goal that decides the winner."""
         return self.goals[0]
 
+    @property
+    def _modes(self) -> tuple[Mode, ...]:
+        if self.mode is None:
+            return tuple(better(metric) or "max" for metric in self.metric)
+        return self.mode if len(self.mode) > 1 else self.mode * len(self.metric)
 
-def _check_goals(metrics: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    @property
+    def num_searched(self) -> int:
+        """How many settings a searcher tries: no more than there are."""
+        return int(min(self.trials, num_settings(self.parameters.values())))
+
+
+def _check_goals(metrics: tuple[str, ...], modes: tuple[Mode, ...] | None) -> None:
     if len(set(metrics)) < len(metrics):
         raise ValueError(f"metric: {[*metrics]} names one twice")
-    if len(modes) not in (1, len(metrics)):
+    if modes is not None and len(modes) not in (1, len(metrics)):
         raise ValueError(
             f"mode: {[*modes]} has {len(modes)} for the {len(metrics)} metrics {[*metrics]}; give "
             "one for all, or one for each"
         )
+    directions = [better(metric) for metric in metrics]
+    for number, (metric, direction) in enumerate(zip(metrics, directions, strict=True)):
+        mode = modes[number if len(modes) > 1 else 0] if modes else None
+        if mode is None and direction is None and metric in METRICS:
+            raise ValueError(
+                f"metric: neither end of '{metric}' is better by itself; say which one wins: "
+                "mode=max or mode=min"
+                + (", or a list with one for each" if len(metrics) > 1 else "")
+            )
+        if mode is not None and direction not in (None, mode):
+            size = "more" if direction == "max" else "less"
+            own = ", ".join(str(each or mode) for each in directions)
+            fix = f"mode={direction}" if len(metrics) == 1 else f"mode=[{own}]"
+            raise ValueError(
+                f"mode: {mode} is the wrong end of '{metric}': {size} is better; {fix}"
+            )
 
 
-def _sampler(key: str, written: Any) -> Any:
-    if isinstance(written, Sampler) or (isinstance(written, dict) and "arguments" in written):
-        return written
-    if not isinstance(written, dict) or len(written) != 1:
-        raise ValueError(f"'{key}' must be one sampler with its values, such as {{choice: [1, 2]}}")
-    ((name, values),) = written.items()
-    if name not in SAMPLERS:
-        close = difflib.get_close_matches(str(name), SAMPLERS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SAMPLERS)}"
-        raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; {hint}")
-    if not isinstance(values, list) or not values:
-        raise ValueError(f"'{key}': {name} needs a list of values, got {values!r}")
-    arguments = (values,) if SAMPLERS[name] == 1 else tuple(values)
-    if len(arguments) != SAMPLERS[name]:
-        raise ValueError(f"'{key}': {name} takes {SAMPLERS[name]} values, got {values!r}")
-    if SAMPLERS[name] > 1:
-        _check_numbers(key, name, values)
-    elif any(value in values[:index] for index, value in enumerate(values)):
-        raise ValueError(f"'{key}': {name} has a value twice in {values}; a setting is run once")
-    return {"name": name, "arguments": arguments}
+def _check_baseline(baseline: dict[str, Any], parameters: dict[str, Sampler]) -> None:
+    for key, value in baseline.items():
+        if key not in parameters:
+            varied = ", ".join(parameters)
+            raise ValueError(f"baseline.{key}: does not vary here; what does: {varied}")
+        values = parameters[key].values
+        if values is not None and not parameters[key].gives(value):
+            raise ValueError(f"baseline.{key}={value!r} is none of its values {[*values]}")
 
 
-def _check_numbers(key: str, name: str, values: list[Any]) -> None:
-    numbers = [value for value in values if isinstance(value, int | float)]
-    if len(numbers) != len(values):
-        raise ValueError(f"'{key}': {name} takes numbers, got {values!r}")
-    if name == "randn":
-        return
-    low, high = numbers[:2]
-    if low >= high:
-        raise ValueError(f"'{key}': {name} needs a low end below its high end, got {values!r}")
-    if "log" in name and low <= 0:
-        raise ValueError(f"'{key}': {name} needs a low end above 0, got {values!r}")
+def _check_points(space: Space) -> None:
+    """Raises ValueError for settings to be tried first that the space does not have."""
+    points, where = space.searcher.points, "searcher.options.points_to_evaluate"
+    if len(points) > space.trials:
+        raise ValueError(
+            f"{where}: has {len(points)} settings and trials={space.trials} runs fewer; set "
+            f"trials={len(points)} or more"
+        )
+    for number, point in enumerate(points, start=1):
+        which = f"{where}: setting {number}"
+        for key, value in point.items():
+            if key not in space.parameters:
+                hint = nearest(key, list(space.parameters))
+                raise ValueError(f"{which}: '{key}' does not vary here{hint}")
+            sampler = space.parameters[key]
+            if not sampler.gives(value):
+                raise ValueError(f"{which}: {key}={value!r} is not in {written(sampler)}")
+        missing = [key for key in space.parameters if key not in point]
+        if missing:
+            raise ValueError(f"{which}: leaves out {missing[0]}; name every varied setting")
+        if canonical(point) in map(canonical, points[: number - 1]):
+            raise ValueError(f"{which}: comes twice; a setting is run once")

@@ -74,11 +74,10 @@ def claim(name: str, recipe: Recipe, resume: str) -> Path:
     Raises:
         PoiseError: there is a run of this name, or the folder cannot be written.
     """
-    import yaml
+    from poise.config.yaml_core import dump_yaml
 
     folder = claim_folder(name, resume)
-    content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    write_whole(folder / RECIPE_FILE, content)
+    write_whole(folder / RECIPE_FILE, dump_yaml(recipe.model_dump(mode="json")))
     return folder
 
 

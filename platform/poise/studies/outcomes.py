@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from poise.config.space import Goal, Mode
+from poise.config.metrics import Mode
+from poise.config.space import Goal
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
 from poise.studies.estimates import Share, is_figure, share_interval

@@ -91,7 +91,7 @@ def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = Fa
     """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
-    settings = study.space.trials if study.decides_as_it_goes else len(study.settings)
+    settings = study.space.num_searched if study.decides_as_it_goes else len(study.settings)
     return Standing(
         planned=planned,
         planned_settings=max(settings, begun),

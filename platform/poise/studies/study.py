@@ -166,5 +166,5 @@ def stored_study(name: str, asking: str) -> Study:
 def count_trials(study: Study) -> int:
     """How many trials the whole study has."""
     space = study.space
-    settings = space.trials if study.decides_as_it_goes else len(study.settings)
+    settings = space.num_searched if study.decides_as_it_goes else len(study.settings)
     return settings * len(space.seeds)

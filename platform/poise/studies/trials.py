@@ -4,6 +4,7 @@ In: a space. Out: ``Trial``s. Next: ``poise.studies.study``.
 """
 
 import itertools
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -77,9 +78,16 @@ def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
 
 
 def sweep_command(space: Space, source: str) -> str:
-    """What draws from a space instead of ablating it; ``source`` is all that was typed for it."""
-    crossed = "" if space.design == "crossed" else " design=crossed"
-    return f"poise sweep {source}{crossed}"
+    """The command that draws from a space instead of ablating it.
+
+    Args:
+        space: the space.
+        source: its file and all that was typed after it.
+    """
+    if space.design == "crossed":
+        return f"poise sweep {source}"
+    words = [word for word in shlex.split(source) if not word.startswith("design=")]
+    return shlex.join(["poise", "sweep", *words, "design=crossed"])
 
 
 def product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:

@@ -1,11 +1,10 @@
-"""A space held against its recipe, before anything starts.
+"""Whether a space and its recipe go together, before anything starts.
 
 In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
-key, the value and the fix. Next: ``poise.sweeps.drawing``, whose trials tell whether values go
+key, the value and the fix. Next: ``poise.sweeps.drawing``, whose trials show whether values go
 together.
 """
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,8 @@ from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
 from poise.config.metrics import EVALUATION, LABELLED
-from poise.config.space import Sampler
+from poise.config.samplers import Sampler, written
+from poise.config.wording import shown
 from poise.studies.trials import ablation_settings, baseline_of, sweep_command, value_of
 
 _OWN = {
@@ -22,15 +22,23 @@ _OWN = {
     "name": "trials are named by the study",
     "objective.name": "each objective has settings of its own; write a space for each",
 }
-_FRACTIONS = ("uniform", "quniform", "loguniform", "qloguniform", "randn")
+
+
+_NOT_SEARCHED = {
+    "grid_search": "choice",
+    "qloguniform": "loguniform",
+    "randn": "uniform",
+}
+"""Samplers that Optuna does not have, and the nearest that it has."""
 
 
 def check_space(space: Space, recipe: Recipe, source: str) -> None:
-    """Raises PoiseError for whatever would fail later, or silently mean something else.
+    """Raises PoiseError for what would fail later, or silently mean something else.
 
-    Each value is held against the limits of its own setting alone. What settings must agree on is
-    up to the trials: those that are drawn beforehand are checked before the first one starts, and
-    of a searcher that decides as it goes a combination that does not hold fails its trial.
+    Each value is compared with the limits of its own setting alone. Rules that several settings
+    must meet together are checked with the trials: settings that are drawn beforehand are checked
+    before the first trial starts; a searcher that decides as it goes may suggest a combination
+    that fails its trial.
 
     Args:
         space: to check.
@@ -39,14 +47,16 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
     """
     _check_metric(space, recipe, source)
     _check_goal(space, recipe, source)
+    where = f"{source}: parameters"
     for key, sampler in space.parameters.items():
-        where = f"{source}: parameters"
         if key in _OWN:
             raise PoiseError(f"{where}: '{key}' cannot be varied: {_OWN[key]}")
         check_key(key, where, (recipe.objective.name,))
         _check_kind(key, sampler, recipe, where)
         for value in _ends(sampler):
             check_value(recipe, key, value, f"{where}.{key}")
+    for key, value in (space.baseline or {}).items():
+        check_value(recipe, key, value, f"{source}: baseline")
     for seed in space.seeds:
         override(recipe, {"seed": seed}, f"{source}: seeds")
     _check_count(space, source)
@@ -65,20 +75,21 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
         f"searcher.name={space.searcher.name}": space.searcher.name == "random",
         f"trials={space.trials}": space.trials == 1,
     }
-    for written, fair in reasons.items():
+    for setting, fair in reasons.items():
         if not fair:
             raise PoiseError(
-                f"{source}: {written}: an ablation runs every setting once with each seed, "
-                "whatever others measure; leave it out, or choose with "
+                f"{source}: {setting}: an ablation runs every setting once with each seed, "
+                "independent of what others measure; leave it out, or choose with "
                 f"`{sweep_command(space, source)}`"
             )
     ablation_settings(space, recipe, source)
     for key, value in baseline_of(space, recipe).items():
-        values = space.parameters[key].values or ()
-        if value not in values:
+        sampler = space.parameters[key]
+        if not sampler.gives(value):
+            values = sampler.values or ()
             raise PoiseError(
-                f"{source}: baseline: the recipe's own {key}={value!r} is none of {[*values]}; "
-                f"add it, or name another: baseline.{key}={values[0]}"
+                f"{source}: baseline: the recipe's own {key}={shown(value)} is none of "
+                f"{[*values]}; add it, or name another: baseline.{key}={shown(values[0])}"
             )
 
 
@@ -104,7 +115,10 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_goal(space: Space, recipe: Recipe, source: str) -> None:
-    """Optuna is told which settings collapsed; a scheduler sees the figure alone."""
+    """Refuses a scheduler that decides by a loss which collapsed trials minimise.
+
+    Optuna learns which settings collapsed; a scheduler sees the figure alone.
+    """
     metric, mode = space.goal
     has_teacher = recipe.signals.num_prototypes is not None
     if space.scheduler.stops_trials and has_teacher and (metric[:5], mode) == ("loss/", "min"):
@@ -116,31 +130,29 @@ def _check_goal(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
+    if sampler.values is not None:
+        return
     current = value_of(recipe, key)
-    written = f"{{{sampler.name}: {list(sampler.arguments)}}}"
-    whole = isinstance(current, int) and not isinstance(current, bool)
-    if sampler.values is None and not isinstance(current, int | float | None):
+    is_number = isinstance(current, int | float) and not isinstance(current, bool)
+    if not is_number and current is not None:
         raise PoiseError(
-            f"{where}: '{key}': {written} draws numbers, and the recipe has {current!r}; "
-            "use choice or grid_search"
+            f"{where}: '{key}': {written(sampler)} draws numbers, and the recipe has "
+            f"{shown(current)}; use choice or grid_search"
         )
-    if whole and sampler.name in _FRACTIONS:
+    if isinstance(current, int) and not sampler.draws_whole:
         raise PoiseError(
-            f"{where}: '{key}': {written} draws fractions, and it takes whole numbers; use randint "
-            "(its high end is left out) or choice"
+            f"{where}: '{key}': {written(sampler)} draws fractions, and it takes whole numbers; "
+            "use randint (its high end is left out) or choice"
         )
 
 
 def _ends(sampler: Sampler) -> Iterator[Any]:
-    """Every listed value, or the ends of the range; of a normal distribution its mean."""
+    """Every listed value, or the ends of the range; the mean of a normal distribution."""
     if sampler.values is not None:
         yield from sampler.values
-    elif sampler.name == "randn":
-        yield sampler.arguments[0]
-    else:
-        low, high = sampler.arguments[:2]
-        yield low
-        yield high - 1 if "randint" in sampler.name else high
+        return
+    for value in sampler.ends or sampler.arguments[:1]:
+        yield value if sampler.draws_whole else float(value)
 
 
 def _check_count(space: Space, source: str) -> None:
@@ -150,16 +162,16 @@ def _check_count(space: Space, source: str) -> None:
             f"{source}: trials={space.trials} would run the same grid {space.trials} times; "
             "leave it at 1, and give several `seeds` to repeat it"
         )
-    if grids and space.searcher.name != "random":
-        raise PoiseError(
-            f"{source}: parameters: '{grids[0]}': searcher {space.searcher.name} chooses values "
-            "itself and cannot run a grid_search; use choice, or searcher random"
-        )
+    if space.searcher.name != "random":
+        _check_searched(space, source)
 
 
-def check_options(kind: Any, options: dict[str, Any], where: str) -> None:
-    """Raises PoiseError with the nearest name where something of Tune's has no such option."""
-    known = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
-    for name in options:
-        if name not in known:
-            raise PoiseError(f"{where} has no option '{name}'{nearest(name, known)}")
+def _check_searched(space: Space, source: str) -> None:
+    """Refuses samplers that Optuna does not have."""
+    for key, sampler in space.parameters.items():
+        fix = _NOT_SEARCHED.get(sampler.name)
+        if fix:
+            raise PoiseError(
+                f"{source}: parameters: '{key}': searcher {space.searcher.name} chooses values "
+                f"itself and cannot run a {sampler.name}; use {fix}, or searcher random"
+            )

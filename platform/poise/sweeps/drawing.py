@@ -11,7 +11,7 @@ import numpy as np
 from ray import tune
 
 from poise.config import Space
-from poise.config.space import Sampler
+from poise.config.samplers import Sampler
 from poise.studies.trials import Settings, product
 
 _REDRAWS = 100  # before a space of few values counts as exhausted

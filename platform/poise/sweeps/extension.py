@@ -10,7 +10,7 @@ from typing import Any
 
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
-from poise.config.space import Sampler
+from poise.config.samplers import Sampler
 from poise.studies.study import Command, Study, count_trials
 from poise.sweeps.planning import (
     check_settings,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
-from poise.config.keys import field_names, nearest
+from poise.config.keys import field_names, nearest, overlap
 from poise.config.loading import parse_overrides, with_absolute_paths
 from poise.config.paths import check_run_name, new_name
 from poise.evaluation.during_training import online_probes
@@ -78,11 +78,12 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
                 f"command line: seed={value}: a study runs each setting with every one of its "
                 f"`seeds`; did you mean seeds=[{value}]?"
             )
-        if key in space.parameters:
-            raise PoiseError(
-                f"command line: '{key}' varies in {path}; fix it there with "
-                f"`parameters.{key}={{choice: [VALUE]}}`"
-            )
+        for varied in space.parameters:
+            if varied == key or overlap((varied, key)):
+                raise PoiseError(
+                    f"command line: '{key}': '{varied}' varies in {path}; fix it there with "
+                    f"`parameters.{varied}={{choice: [VALUE]}}`"
+                )
     name = name or new_name(space.name)
     settings = check_settings(space, recipe, told_source(path, overrides), command)
     recipe = with_absolute_paths(recipe)

@@ -20,7 +20,7 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pbt import _PBTTrialState
 
 from poise.config import PoiseError, Space
-from poise.config.space import Sampler
+from poise.config.samplers import Sampler
 from poise.studies.records import Change
 from poise.studies.study import Study
 from poise.sweeps.drawing import domain
@@ -40,8 +40,6 @@ MUTABLE = (
     "optimizer.clip_grad",
 )
 """Settings that are read at every step and that decide no tensor's shape."""
-
-_STEPS_TOGETHER = "synch"  # of Tune's: pauses everybody at each interval; a pause is a restart
 
 Exchange = Callable[[str, Change], None]
 
@@ -116,8 +114,6 @@ def check_population(study: Study) -> None:
             f"{source}: searcher {space.searcher.name} would learn from trials whose settings "
             "scheduler pbt changes; use searcher random"
         )
-    if _STEPS_TOGETHER in space.scheduler.options:
-        raise PoiseError(f"{source}: scheduler pbt: leave out the option '{_STEPS_TOGETHER}'")
     if len(study.trials) < 2:
         raise PoiseError(f"{source}: scheduler pbt needs a population, and there is one trial")
     check_conduct(study)

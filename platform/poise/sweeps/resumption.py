@@ -119,6 +119,7 @@ def check_same(
 
 def _leaves_of(study: Study, may_differ: Collection[str]) -> Iterator[tuple[str, Any]]:
     space = study.space.model_dump(mode="json", exclude=set(may_differ))
+    space["mode"] = [goal.mode for goal in study.space.goals]  # left out or written, it is the same
     yield from _leaves(space, "")
     yield from _leaves(study.recipe.model_dump(mode="json"), "recipe's ")
 

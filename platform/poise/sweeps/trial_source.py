@@ -1,21 +1,25 @@
-"""Where trials come from.
+"""The trials of a study, one after another.
 
-In: a study, and what an interruption left of it. Out: its trials, one after another, and the better
-ones where a searcher learns from how they went. Next: ``poise.sweeps.budget``.
+In: a study, and what an interruption left of it. Out: its trials; a searcher that learns from
+results suggests better ones as it goes. Next: ``poise.sweeps.budget``.
 """
 
 import math
+import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, Literal, Protocol
 
 from poise.config import PoiseError, Space
+from poise.config.samplers import every_setting, num_settings
+from poise.config.values import canonical
 from poise.studies.outcomes import is_condemned
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Settings, Trial, seeded
-from poise.sweeps.check import check_options
 from poise.sweeps.drawing import domain
+
+_REDRAWS = 20  # before a setting that was never tried is taken without Optuna
 
 
 class Source(Protocol):
@@ -46,24 +50,29 @@ class Planned:
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Nothing depends on results."""
+        """Ignores it: nothing depends on results."""
 
 
 class Suggested:
     """Settings from Optuna, which learns the mean over the seeds of each, of one metric or several.
 
-    A fresh study is asked for what an interrupted one had been given, and told the same. With
-    several trials at once, what is suggested depends on which of them ended first.
+    No setting is trained twice: Optuna knows the results of everything that an earlier attempt at
+    the study tried, and a suggestion that comes again is passed over. Where it suggests nothing
+    new, a setting that was never tried takes its turn. With several trials at once, what is
+    suggested depends on which of them ended first.
     """
 
     def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
         begun = {record.trial.setting: record.trial.settings for record in records}
-        self._space, self._study = space, _optuna(space, begun)
+        self._space, self._sampler = space, _Optuna(space, seed=space.sampling_seed + len(begun))
         for number in sorted(begun):
-            self._study.suggest(str(number))
+            self._sampler.begin(number, begun[number])
+        for number, point in enumerate(space.searcher.points):
+            if number not in begun:
+                self._sampler.enqueue(point)
         self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
         # Not those after the last: a killed process may have lost one before it left a record.
-        self._unbegun = deque(n for n in range(space.trials) if n not in begun)
+        self._unbegun = deque(n for n in range(space.num_searched) if n not in begun)
         done = {record.trial.name for record in records if record.is_done}
         trials = [
             trial for n, settings in begun.items() for trial in seeded(n, settings, space.seeds)
@@ -77,9 +86,11 @@ class Suggested:
         """The next one, or none."""
         if not self._waiting and self._unbegun:
             number = self._unbegun.popleft()
-            settings = self._study.suggest(str(number))
-            ordered = {key: settings[key] for key in self._space.parameters}
-            self._waiting.extend(seeded(number, ordered, self._space.seeds))
+            settings = self._sampler.suggest(number)
+            if settings is None:
+                self._unbegun.clear()
+            else:
+                self._waiting.extend(seeded(number, settings, self._space.seeds))
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
@@ -87,27 +98,112 @@ class Suggested:
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Tells the study once every seed of a setting has ended.
+        """Gives Optuna the result of a setting once every seed of it has ended.
 
-        One of which a seed was condemned is told without its figures, as pruned, which TPE takes
-        for worse than any that has some: by its loss a collapse would be the best.
+        A setting with a condemned seed is passed on without its figures, as pruned: TPE takes it
+        for worse than every setting that has some. By its loss a collapse would be the best.
         """
         setting = self._records[record.trial.setting]
         setting[record.trial.name] = record
         if len(setting) < len(self._space.seeds):
             return
-        means = {metric: _mean(setting.values(), metric) for metric in self._space.metric}
-        measured = all(map(math.isfinite, means.values()))
-        condemned = any(map(is_condemned, setting.values()))
-        self._study.on_trial_complete(
-            str(record.trial.setting),
-            means if measured and not condemned else None,
-            error=not (measured or condemned),
+        means = [_mean(setting.values(), metric) for metric in self._space.metric]
+        if any(map(is_condemned, setting.values())):
+            self._sampler.tell(record.trial.setting, "pruned")
+        elif all(map(math.isfinite, means)):
+            self._sampler.tell(record.trial.setting, means)
+        else:
+            self._sampler.tell(record.trial.setting, "failed")
+
+
+class _Optuna:
+    """Optuna's sampler of trees (TPE) over a space, for one goal or several.
+
+    Args:
+        space: the space to sample.
+        seed: of the draws; the same one again would draw the same again.
+
+    Raises:
+        PoiseError: Optuna is not installed.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        try:
+            import optuna
+        except ModuleNotFoundError:
+            raise PoiseError(
+                "searcher optuna is not installed; run `pip install 'poise[optuna]'`, or set "
+                "searcher.name=random"
+            ) from None
+        from ray.tune.search.optuna import OptunaSearch
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        domains = {key: domain(sampler) for key, sampler in space.parameters.items()}
+        with warnings.catch_warnings():
+            # A list as one of several values can be kept in memory, though in no database.
+            warnings.filterwarnings("ignore", "Choices for a categorical distribution")
+            self._distributions = OptunaSearch.convert_search_space(domains)
+        self.study: Any = optuna.create_study(
+            sampler=optuna.samplers.TPESampler(seed=seed),
+            directions=["minimize" if goal.mode == "min" else "maximize" for goal in space.goals],
         )
+        states = optuna.trial.TrialState
+        self._states = {"pruned": states.PRUNED, "failed": states.FAIL}
+        self._parameters = space.parameters
+        self._asked: dict[int, Any] = {}  # number of a setting → Optuna's trial
+        self._tried: set[Hashable] = set()
+
+    def enqueue(self, settings: Settings) -> None:
+        """Has these settings suggested before those that are drawn."""
+        self.study.enqueue_trial(settings)
+
+    def begin(self, number: int, settings: Settings) -> None:
+        """Takes settings that somebody else has chosen."""
+        self.enqueue(settings)
+        self._asked[number] = self._ask()
+        self._tried.add(_identity(settings))
+
+    def suggest(self, number: int) -> Settings | None:
+        """New settings, in the order of the space; none where all were tried."""
+        for _ in range(_REDRAWS):
+            trial = self._ask()
+            settings = {key: trial.params[key] for key in self._parameters}
+            if _identity(settings) not in self._tried:
+                self._asked[number] = trial
+                self._tried.add(_identity(settings))
+                return settings
+            self.study.tell(trial, state=self._states["failed"])
+        if math.isinf(num_settings(self._parameters.values())):
+            return None
+        for settings in every_setting(self._parameters):
+            if _identity(settings) not in self._tried:
+                self.begin(number, settings)
+                return settings
+        return None
+
+    def tell(self, number: int, result: list[float] | Literal["pruned", "failed"]) -> None:
+        """Passes on what a setting measured, or why it has no figures."""
+        trial = self._asked[number]
+        if isinstance(result, str):
+            self.study.tell(trial, state=self._states[result])
+        else:
+            self.study.tell(trial, values=result)
+
+    def _ask(self) -> Any:
+        return self.study.ask(fixed_distributions=self._distributions)
+
+
+def _identity(settings: Settings) -> Hashable:
+    """Equal for settings that differ by no more than the rounding of a step's multiples."""
+    rounded = {
+        key: float(f"{value:.12g}") if isinstance(value, float) else value
+        for key, value in settings.items()
+    }
+    return canonical(rounded)
 
 
 def _mean(records: Iterable[TrialRecord], metric: str) -> float:
-    """Over those that measured it; not a number where none did."""
+    """The mean over those that measured it; not a number where none did."""
     values = [record.metrics.get(metric, math.nan) for record in records]
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
@@ -129,34 +225,3 @@ def trial_source(
     begun = {record.trial.name: record.current for record in records}
     trials = study.trials if only is None else only
     return Planned([begun.get(each.name, each) for each in trials if each.name not in done])
-
-
-def _optuna(space: Space, begun: Mapping[int, Settings]) -> Any:
-    """Optuna's sampler of trees (TPE), for one goal or several.
-
-    Args:
-        space: that it samples.
-        begun: suggested first, in the order of their numbers; then what is left of the space.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise PoiseError(
-            "searcher optuna is not installed; run `pip install 'poise[optuna]'`, or set "
-            "searcher.name=random"
-        ) from None
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    alone = len(space.goals) == 1
-    check_options(OptunaSearch, space.searcher.options, "searcher optuna")
-    wanted = enumerate(space.searcher.options.get("points_to_evaluate", []))
-    points = [begun[n] for n in sorted(begun)] + [point for n, point in wanted if n not in begun]
-    domains = {key: domain(sampler) for key, sampler in space.parameters.items()}
-    return OptunaSearch(
-        space=OptunaSearch.convert_search_space(domains),
-        metric=space.goal.metric if alone else [goal.metric for goal in space.goals],
-        mode=space.goal.mode if alone else [goal.mode for goal in space.goals],
-        seed=space.sampling_seed + len(begun),  # the same again would draw the same again
-        **{**space.searcher.options, "points_to_evaluate": points},
-    )

@@ -1,10 +1,11 @@
-"""Which trial comes next, and which is stopped early, in Tune's terms.
+"""Hands Tune the next trial, and makes Tune's scheduler, which stops trials early.
 
 In: trials as their budget lets them begin, and a space. Out: a searcher and a scheduler for Tune.
 Next: ``poise.sweeps.runner``.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,6 @@ from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     MedianStoppingRule,
-    PopulationBasedTraining,
     TrialScheduler,
 )
 from ray.tune.search import Searcher
@@ -21,7 +21,6 @@ from poise.config import PoiseError, Space
 from poise.studies.records import Change, TrialRecord
 from poise.studies.trials import Trial
 from poise.sweeps.budget import Budgeted
-from poise.sweeps.check import check_options
 from poise.sweeps.population import Exchange, Population
 
 Plan = Callable[[Trial], None]
@@ -33,9 +32,9 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
 
     Args:
         source: gives the trials.
-        plan: told of each trial as soon as it is decided, which may be long before it begins.
-        settle: the final record of a trial that no longer runs, by its name, whether it died and
-            what it reported last.
+        plan: called with each trial as soon as it is decided, which may be long before it begins.
+        settle: returns the final record of a trial that no longer runs; it takes the trial's
+            name, whether the trial died, and what it reported last.
     """
 
     def __init__(self, source: Budgeted, plan: Plan, settle: Settle) -> None:
@@ -68,28 +67,31 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
                 self._plan(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study's own records are enough to go on."""
+        """Saves nothing: the study's own records are enough to go on."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see ``save``."""
+        """Restores nothing: see ``save``."""
 
 
-def _unheard(trial: str, change: Change) -> None:
-    """Where a scheduler is only made to see whether it can be."""
+def _ignored(trial: str, change: Change) -> None:
+    """Takes exchanges of a scheduler that is only made to see whether it can be made."""
 
 
 def scheduler(
-    space: Space, total_steps: int, source: str, exchange: Exchange = _unheard
+    space: Space, total_steps: int, source: str, exchange: Exchange = _ignored
 ) -> TrialScheduler:
     """Tune's scheduler. Its times are steps, and by default shares of a run of ``total_steps``.
 
     Tune's own count of reports starts again with each attempt at a trial, steps do not.
 
     Args:
-        space: names it.
-        total_steps: of a run.
+        space: the space that names the scheduler.
+        total_steps: steps of a trial.
         source: the space's file, for messages.
-        exchange: told which trial goes on from which, where they do.
+        exchange: called for each trial that goes on from another, with its name and the change.
+
+    Raises:
+        PoiseError: the scheduler would never act on a trial of this length.
     """
     # The last step is no step to stop a trial at, as `max_t` would be.
     halving = {
@@ -116,10 +118,30 @@ def scheduler(
             {"perturbation_interval": max(1, total_steps // 4)},
         ),
     }
-    kind, options = kinds[space.scheduler.name]
-    known = PopulationBasedTraining if space.scheduler.changes_settings else kind
-    check_options(known, space.scheduler.options, f"{source}: scheduler {space.scheduler.name}")
-    try:
-        return kind(**{**options, **space.scheduler.options})
-    except (AssertionError, TypeError, ValueError) as error:
-        raise PoiseError(f"{source}: scheduler.options: {error}") from None
+    kind, defaults = kinds[space.scheduler.name]
+    options = {**defaults, **space.scheduler.options}
+    problem = _idle(options, total_steps)
+    if problem:
+        raise PoiseError(f"{source}: scheduler.options.{problem}")
+    return kind(**options)
+
+
+def _idle(options: Mapping[str, Any], total_steps: int) -> str:
+    """Why a scheduler would never act with these options; empty where it would.
+
+    Args:
+        options: the scheduler's, complete.
+        total_steps: steps of a trial.
+    """
+    for name in ("grace_period", "burn_in_period", "perturbation_interval"):
+        if options.get(name, 0) >= total_steps:
+            return f"{name}={options[name]}: a trial has {total_steps} steps; take fewer"
+    if "max_t" not in options:
+        return ""
+    first, last = options["grace_period"], options["max_t"]
+    if first > last:
+        return f"max_t={last}: is before the first decision at grace_period={first}; take more"
+    most = int(math.log(last / first) / math.log(options["reduction_factor"])) + 1
+    if options.get("brackets", 1) > most:
+        return f"brackets={options['brackets']}: only {most} have a decision within a trial"
+    return ""

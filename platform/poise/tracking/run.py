@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import yaml
 from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
+from poise.config.yaml_core import dump_yaml
 from poise.tracking.environment import controller_tags, describe_environment, holder_tags
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import keep_run, known_run, stored_run
@@ -151,7 +151,7 @@ def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
     tags = {"poise.recipe": recipe.name, **datasets}
     changed = [f"{k}={v}" for k, v in values.items() if known.get(k, v) != v]
     set_tags(run, tags | ({"poise.resumed_with": " ".join(changed)} if changed else {}))
-    run.store.client.log_text(run.run_id, yaml.safe_dump(tree, sort_keys=False), "recipe.yaml")
+    run.store.client.log_text(run.run_id, dump_yaml(tree), "recipe.yaml")
 
 
 def log_environment(run: Run) -> None:

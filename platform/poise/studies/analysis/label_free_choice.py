@@ -6,8 +6,8 @@ In: records. Out: ``Selection``. Next: ``poise.studies.findings.findings``.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from poise.config.metrics import LABELLED
-from poise.config.space import Mode, Space
+from poise.config.metrics import LABELLED, Mode
+from poise.config.space import Space
 from poise.studies.estimates import Correlation, rank_correlation
 from poise.studies.outcomes import figure, is_healthy
 from poise.studies.records import TrialRecord

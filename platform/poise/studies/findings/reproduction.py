@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from poise.config import PoiseError, Recipe, load_space
 from poise.config.space import Budget
+from poise.config.yaml_core import dump_yaml
 from poise.studies.records import TrialRecord
 from poise.studies.standing import standing
 from poise.studies.study import Study
@@ -153,7 +152,7 @@ def _written(study: Study) -> dict[str, Any]:
 
 def _as_yaml(tree: Mapping[str, Any]) -> str:
     plain = {key: _portable(value) for key, value in tree.items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return dump_yaml(plain)
 
 
 def _portable(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from poise.config.space import Mode
+from poise.config.metrics import Mode
 from poise.studies.estimates import Difference, Estimate, Share
 from poise.studies.labels import UNCHANGED, setting_name
 from poise.studies.number_format import decimals_for
