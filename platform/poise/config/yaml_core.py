@@ -16,7 +16,7 @@ Everything else is text. Keys are text and come once. Merge keys (``<<``) and al
 
 import math
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -69,9 +69,6 @@ def reason(error: yaml.YAMLError) -> str:
 
 class _CoreLoader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema, and with limits for nesting and aliases."""
-
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}  # instead of those of YAML 1.1
-    yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -160,6 +157,8 @@ def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=text, problem_mark=mark)
 
 
+_CoreLoader.yaml_implicit_resolvers = {}  # those of YAML 1.1
+_CoreLoader.yaml_constructors = {}
 for _kind, _form, _first in _FORMS:
     for _class in (_CoreLoader, _CoreDumper):
         _class.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"(?:{_form})$"), _first)
