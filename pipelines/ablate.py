@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> None:
             "name a space: python pipelines/ablate.py search_spaces/mae_mask_ratio.yaml"
         )
     space, *overrides = arguments
-    print_result(carry_out(begin_study(space, overrides, command="ablate")))
+    result = carry_out(begin_study(space, overrides, command="ablate"))
+    print_result(result)
+    result.check_failures()  # the exit status is 3 where trials failed
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def main() -> None:
     print_result(result)
     print(f"\n{conclusion(result)}")
     print(f"took {(time.perf_counter() - started_s) / 60:.1f} minutes")
+    result.check_failures()
 
 
 def conclusion(result: StudyResult) -> str:

@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         raise PoiseError("name a space: python pipelines/sweep.py search_spaces/demo.yaml")
     space, *overrides = arguments
-    print_result(carry_out(begin_study(space, overrides)))
+    result = carry_out(begin_study(space, overrides))
+    print_result(result)
+    result.check_failures()  # the exit status is 3 where trials failed
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from poise.cli.main import exit_status
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
 from poise.sweeps.planning import begin_study
@@ -137,6 +138,7 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
     result = run_study(begin_study(str(space), ["training.num_workers=2", "training.epochs=10"]))
 
     failed, trained = result.records
+    assert exit_status(result.check_failures) == 3, "a cluster would take the job for done"
     assert failed.state == "failed" and "damaged" in failed.reason, failed.reason
     assert len(failed.reason.splitlines()) == 1
     assert trained.state == "finished" and trained.step == 40

@@ -34,7 +34,7 @@ COMMANDS = (
 )
 """In the order of a first day's work. `poise.cli.<name>` holds `app` (a group) or `command`."""
 
-EXPECTED_FAILURE = 2
+EXPECTED_FAILURE = PoiseError.exit_status
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
@@ -122,8 +122,9 @@ def _interrupted(command: str, lost: str) -> str:
 def exit_status(work: Callable[[], object]) -> int:
     """Does what a command or a script is for; returns the process's exit status.
 
-    An expected failure is one line on stderr and status 2; Ctrl-C is one line and status 130.
-    Anything else is a bug and keeps its traceback.
+    An expected failure is one line on stderr and its own status: 3 where trials of a study
+    failed, 2 for everything else. Ctrl-C is one line and status 130. Anything else is a bug and
+    keeps its traceback.
     """
     try:
         with _notices():
@@ -131,7 +132,7 @@ def exit_status(work: Callable[[], object]) -> int:
         sys.stdout.flush()
     except PoiseError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXPECTED_FAILURE
+        return error.exit_status
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(interrupt)
     except BrokenPipeError:

@@ -1,9 +1,24 @@
 """The one error that a person is meant to read."""
 
+from typing import ClassVar
+
 
 class PoiseError(Exception):
     """An expected failure: wrong input, a missing file, a store that does not answer.
 
     Its message is one line that names the value, where it came from and the fix. The command
-    line prints it and exits with status 2; every other exception is a bug and shows a traceback.
+    line prints it and exits with ``exit_status``; every other exception is a bug and shows a
+    traceback.
     """
+
+    exit_status: ClassVar[int] = 2
+
+
+def one_line(message: object, longest: int | None = None) -> str:
+    """A message without its line breaks, such as an error of a library.
+
+    Args:
+        message: an error or a text.
+        longest: characters that are kept; none keeps all.
+    """
+    return " ".join(str(message).split())[:longest]

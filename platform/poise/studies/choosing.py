@@ -1,92 +1,121 @@
-"""Some of a study's trials, by name or by what they have.
+"""Some of a study's trials, by name or by their settings.
 
 In: words such as ``t03-s1``, ``teacher_temp=0.04`` or ``seed=1``. Out: trials. Next:
 ``poise.sweeps.runner``, which runs these now and leaves the others waiting.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from poise.config import PoiseError
 from poise.config.keys import nearest
 from poise.config.loading import parse_overrides
-from poise.config.wording import listed, short_names
+from poise.config.values import canonical
+from poise.config.wording import LONGEST_VALUE, first_few, listed, short_names, shown
+from poise.studies.labels import plain
 from poise.studies.study import Study
 from poise.studies.trials import Trial
 
-_NAMES_TOLD = 12
+
+@dataclass(frozen=True)
+class _Condition:
+    """A value that a trial must have: ``teacher_temp=0.04``."""
+
+    word: str
+    key: str
+    value: Any
+
+    def holds(self, value: Any) -> bool:
+        """Whether a trial's value is the one that was written, in any spelling.
+
+        A number may be written in another form (``4e-2``), without the quotes that make it text
+        in the space, or as tables show it, with six digits.
+        """
+        text = self.word.partition("=")[2]
+        return canonical(value) == canonical(self.value) or plain(value) == text
 
 
 def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials that are named, and those that meet every condition, without those that are done.
+    """The trials that are named and those that meet every condition, except those that are done.
 
     Conditions on one key are alternatives: ``seed=0 seed=1``.
 
     Args:
-        study: whose trials they are.
+        study: the study whose trials are chosen.
         words: names, or ``KEY=VALUE`` with the whole key or its last part.
 
     Raises:
-        PoiseError: no trial is called so, or has this; the message lists what there is. Or all
-            of them are done.
+        PoiseError: no trial has such a name or such a value; the message lists what there is. Or
+            all of the chosen trials are done.
     """
-    if study.decides_as_it_goes:
-        raise PoiseError(
-            f"--only {words[0]}: searcher {study.space.searcher.name} decides as it goes which "
-            "trials there are; leave --only out"
-        )
-    if study.space.scheduler.changes_settings:
-        raise PoiseError(
-            f"--only {words[0]}: scheduler pbt trains all trials of a study at once; leave --only "
-            "out"
-        )
+    _check_may_choose(study, words[0])
     names = [word for word in words if "=" not in word]
     _check_names(study, names)
-    conditions: dict[str, list[Any]] = {}
+    conditions: dict[str, list[_Condition]] = {}
     for word in words:
         if "=" in word:
-            ((key, value),) = parse_overrides([word]).items()
-            conditions.setdefault(key, []).append(value)
-            _check_condition(study, word, key, value)
+            condition = _condition(study, word)
+            conditions.setdefault(condition.key, []).append(condition)
     chosen = [trial for trial in study.trials if trial.name in names or _meets(trial, conditions)]
     if not chosen:
-        raise PoiseError(f"--only {' '.join(words)}: no trial has all of this at once")
+        raise PoiseError(f"--only {' '.join(words)}: no trial meets all of these conditions")
     done = {record.trial.name for record in study.records() if record.is_done}
     if done.issuperset(trial.name for trial in chosen):
         names = [trial.name for trial in chosen]
-        raise PoiseError(f"--only {' '.join(words)}: {_told(names)} done already")
+        raise PoiseError(f"--only {' '.join(words)}: {first_few(names)} done already")
     return tuple(trial for trial in chosen if trial.name not in done)
 
 
-def _meets(trial: Trial, conditions: dict[str, list[Any]]) -> bool:
+def _check_may_choose(study: Study, word: str) -> None:
+    if study.decides_as_it_goes:
+        raise PoiseError(
+            f"--only {word}: searcher {study.space.searcher.name} decides as it goes which trials "
+            "there are; leave --only out"
+        )
+    if study.space.scheduler.changes_settings:
+        raise PoiseError(
+            f"--only {word}: scheduler pbt trains all trials of a study at once; leave --only out"
+        )
+
+
+def _meets(trial: Trial, conditions: dict[str, list[_Condition]]) -> bool:
     facts = _facts(trial)
-    return bool(conditions) and all(facts[key] in values for key, values in conditions.items())
+    return bool(conditions) and all(
+        any(condition.holds(facts[key]) for condition in alternatives)
+        for key, alternatives in conditions.items()
+    )
 
 
 def _facts(trial: Trial) -> dict[str, Any]:
-    """What a trial has, under whole keys and under their last parts."""
+    """A trial's settings and seed, under whole keys and under their last parts."""
     short = dict(zip(short_names(list(trial.settings)), trial.settings.values(), strict=True))
-    return {**trial.settings, **short, "seed": trial.seed}
+    return {**short, **trial.settings, "seed": trial.seed}
 
 
 def _check_names(study: Study, names: Sequence[str]) -> None:
     known = [trial.name for trial in study.trials]
     for name in names:
         if name not in known:
-            raise PoiseError(f"--only {name}: there is no such trial; there are {_told(known)}")
+            hint = nearest(name, known) or f"; there are {first_few(known)}"
+            raise PoiseError(f"--only {name}: no trial is called so{hint}")
 
 
-def _told(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
-    return f"{', '.join(names[:_NAMES_TOLD])}{more}"
-
-
-def _check_condition(study: Study, word: str, key: str, value: Any) -> None:
+def _condition(study: Study, word: str) -> _Condition:
+    """The condition that a word sets, checked against the trials."""
+    ((key, value),) = parse_overrides([word]).items()
     facts = [_facts(trial) for trial in study.trials]
     if key not in facts[0]:
         varied = [*short_names(list(study.space.parameters)), "seed"]
         hint = nearest(key, varied) or f"; what varies: {listed(varied)}"
-        raise PoiseError(f"--only {word}: no trial has a '{key}' of its own{hint}")
-    values = list(dict.fromkeys(str(each[key]) for each in facts))
-    if all(each[key] != value for each in facts):
-        raise PoiseError(f"--only {word}: no trial has it; of {key} there are {_told(values)}")
+        raise PoiseError(f"--only {word}: '{key}' does not vary from trial to trial{hint}")
+    condition = _Condition(word, key, value)
+    if not any(condition.holds(each[key]) for each in facts):
+        values = list(dict.fromkeys(_written(each[key]) for each in facts))
+        raise PoiseError(f"--only {word}: no trial has it; of {key} there are {first_few(values)}")
+    return condition
+
+
+def _written(value: Any) -> str:
+    """A value as it can be typed after ``KEY=``."""
+    return plain(value)[:LONGEST_VALUE] if isinstance(value, str | float) else shown(value)

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from poise.config import PoiseError
+from poise.config.wording import first_few
 from poise.reports import Report
 from poise.studies.records import TrialRecord
 from poise.studies.standing import resume_words
@@ -35,6 +37,19 @@ class StudyResult:
     lacks: str = ""
     """The limit of the budget that left no room for another trial: ``budget.trials=4``."""
 
+    chosen: frozenset[str] | None = None
+    """Names of the trials that were to run, where ``--only`` chose some; none where all were."""
+
+    @property
+    def failed(self) -> list[TrialRecord]:
+        """Trials that were to run and failed."""
+        return [
+            record
+            for record in self.records
+            if record.state == "failed"
+            and (self.chosen is None or record.trial.name in self.chosen)
+        ]
+
     @property
     def num_waiting(self) -> int:
         """Trials of the study that have not begun, or were interrupted."""
@@ -51,9 +66,33 @@ class StudyResult:
             commands.append(f"{_program()} models show {name}")
             commands.append(f"{_program()} evaluate knn {self.registered} {_short(queries)}")
         if self.num_waiting or any(record.state == "failed" for record in self.records):
-            words = resume_words(self.study, self.records, self.lacks)
-            commands.append(f"{_program()} {words}")
+            commands.append(self.resume_command)
         return commands
+
+    @property
+    def resume_command(self) -> str:
+        """The command that tries failed trials again and runs what is left."""
+        return f"{_program()} {resume_words(self.study, self.records, self.lacks)}"
+
+    def check_failures(self) -> None:
+        """Raises TrialsFailedError where a trial failed, so that the process ends with status 3."""
+        failed = [record.trial.name for record in self.failed]
+        if failed:
+            num_trials = count_trials(self.study) if self.chosen is None else len(self.chosen)
+            raise TrialsFailedError(
+                f"{len(failed)} of {num_trials} trials failed ({first_few(failed)}); try again "
+                f"with `{self.resume_command}`"
+            )
+
+
+class TrialsFailedError(PoiseError):
+    """A study ended, and some of its trials failed.
+
+    Its exit status differs from that of wrong input, so that a script or a cluster can tell a
+    study which may be resumed from one that never began.
+    """
+
+    exit_status = 3
 
 
 def _program() -> str:

@@ -10,6 +10,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
         referee.end_interrupted()
         raise
     catch_up(run, study)
-    return _conclude(study, run, lacks)
+    result = _conclude(study, run, lacks)
+    return result if only is None else replace(result, chosen=frozenset(t.name for t in only))
 
 
 def _check_whole(study: Study) -> None:

@@ -36,14 +36,20 @@ class Asked:
 
 
 def conduct(asked: Asked) -> None:
-    """Begins, finishes or extends a study, and prints what it found."""
+    """Begins, finishes or extends a study, and prints what it found.
+
+    Raises:
+        TrialsFailedError: the study ended, and some of its trials failed.
+    """
     study = study_of(asked)
     if asked.dry_run:
         print_forecast(study, asked.only)
         return
     if not (asked.resume or asked.extend):
         study.claim()
-    print_result(carry_out(study, asked.only))
+    result = carry_out(study, asked.only)
+    print_result(result)
+    result.check_failures()
 
 
 def study_of(asked: Asked) -> Study:
@@ -174,6 +180,7 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
+    print(end="", flush=True)  # before what stderr may say of trials that failed
 
 
 def _loss(result: StudyResult, comparison: Comparison) -> str:
