@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from poise.cli.console import State
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.paths import home
 
 GIB = 2**30
@@ -180,7 +180,7 @@ def _version_on_worker() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return one_line(f"{type(error).__name__}: {error}", 200)
 
 
 _CHECKS: tuple[Callable[[], Finding | None], ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # `ray.train.report` waits for this poll
@@ -99,7 +99,7 @@ def _start(with_dashboard: bool) -> None:
             ray.shutdown()
             if attempt == _STARTS:
                 raise PoiseError(
-                    f"Ray did not start on this machine: {' '.join(str(error).split())}; "
+                    f"Ray did not start on this machine: {one_line(error)}; "
                     "`poise doctor` looks for the cause"
                 ) from None
 

@@ -18,7 +18,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from poise.cluster.address import ClusterAddress, check_reachable
 from poise.cluster.job_files import Job
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 
 _POLL_S = 0.5
 _COMMAND_NOT_FOUND = 127
@@ -138,7 +138,7 @@ def _explained(cluster: ClusterAddress) -> Iterator[None]:
     except (ConnectionError, RuntimeError, requests.RequestException) as error:
         raise PoiseError(
             f"{cluster.source}: {cluster.url} does not answer as a Ray dashboard does: "
-            f"{' '.join(str(error).split())}"
+            f"{one_line(error)}"
         ) from None
 
 

@@ -1,5 +1,6 @@
-"""The one error that a person is meant to read."""
+"""The one error that a person is meant to read, and words that its messages share."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -22,3 +23,9 @@ def one_line(message: object, longest: int | None = None) -> str:
         longest: characters that are kept; none keeps all.
     """
     return " ".join(str(message).split())[:longest]
+
+
+def first_few(names: Sequence[str], most: int = 12) -> str:
+    """``a, b, c and 9 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -5,7 +5,7 @@ In: a model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: 
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -47,6 +47,15 @@ def field_names(
         for group in _narrowed(alternatives, chosen):
             keys |= dict.fromkeys(field_names(group, chosen, f"{prefix}{name}."))
         yield from keys
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested settings with their dotted keys; an empty group counts as a value."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def overlap(keys: Iterable[str]) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """Where runs are kept, and the names that runs may have."""
 
+import difflib
 import os
 import re
 import secrets
@@ -7,7 +8,7 @@ import time
 from pathlib import Path
 
 from poise.config.base import NAME_PATTERN
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, first_few
 
 RECIPE_FILE = "recipe.yaml"
 """The file in a run's folder that holds the recipe it began with."""
@@ -85,15 +86,40 @@ def claim_folder(name: str, resume: str) -> Path:
         home().mkdir(parents=True, exist_ok=True)
         folder.mkdir()
     except FileExistsError:
-        raise PoiseError(
-            f"{folder}: there is a run or study of this name; finish it with `{resume}`, or choose "
-            "another --name"
-        ) from None
+        raise taken(folder, resume) from None
     except OSError as error:
         raise PoiseError(
             f"{folder}: cannot be made ({error.strerror}); set POISE_HOME to a folder of yours"
         ) from None
     return folder
+
+
+def taken(folder: Path, resume: str) -> PoiseError:
+    """The error about a name that a run or study has already.
+
+    Args:
+        folder: the folder of that name.
+        resume: the command that finishes what is there.
+    """
+    return PoiseError(
+        f"{folder}: there is a run or study of this name; finish it with `{resume}`, or choose "
+        "another --name"
+    )
+
+
+def unknown(asking: str, kind: str, marker: str) -> PoiseError:
+    """The error about a name that no run or study has.
+
+    Args:
+        asking: what asks for it, and the name: ``--resume lost``.
+        kind: what was looked for: ``run``, ``study``.
+        marker: the file that everything of this kind has in its folder.
+    """
+    known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
+    name = asking.rpartition(" ")[2]
+    close = difflib.get_close_matches(name, known, n=1)
+    holds = f"did you mean '{close[0]}'?" if close else f"it holds {first_few(known) or 'none'}"
+    return PoiseError(f"{asking}: {home()} holds no such {kind}; {holds}")
 
 
 def check_run_name(name: str) -> None:

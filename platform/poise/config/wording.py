@@ -128,12 +128,6 @@ def named(keys: Iterable[str]) -> dict[str, str]:
     return dict(zip(keys, short_names(keys), strict=True))
 
 
-def first_few(names: Sequence[str], most: int = 12) -> str:
-    """``a, b, c and 9 more``."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
-
-
 def listed(words: Iterable[str], last: str = "and") -> str:
     """``a, b and c``."""
     *first, end = words

@@ -20,6 +20,8 @@ from typing import Any
 
 import yaml
 
+from poise.config.errors import one_line
+
 MAX_DEPTH = 40
 """Groups and lists inside each other."""
 
@@ -64,7 +66,7 @@ def reason(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     where = f"line {mark.line + 1}: " if mark else ""
-    return f"{where}{' '.join(str(problem or error).split())}"
+    return f"{where}{one_line(problem or error)}"
 
 
 class _CoreLoader(yaml.SafeLoader):

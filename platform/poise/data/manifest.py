@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from poise.config.base import Strict
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.paths import given_path
 
 MANIFEST_FILE = "manifest.json"
@@ -107,5 +107,5 @@ class Manifest(Strict):
         except ValidationError as error:
             raise PoiseError(
                 f"{path}: not a manifest that this version reads "
-                f"({' '.join(str(error.errors()[0]['msg']).split())}); prepare the dataset again"
+                f"({one_line(error.errors()[0]['msg'])}); prepare the dataset again"
             ) from None

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.checksums import (
@@ -93,7 +93,7 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         )
         _load_tensors(_bare(backbone), load_file(folder / WEIGHTS_FILE), folder)
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
-        raise _misfit(folder, " ".join(str(error).split())) from None
+        raise _misfit(folder, one_line(error)) from None
     broken = first_not_finite(_bare(backbone).state_dict())
     if broken:
         raise PoiseError(

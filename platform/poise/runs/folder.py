@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from poise.config.errors import PoiseError
 from poise.config.files import write_whole
-from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name
+from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name, unknown
 from poise.runs.ending import how_it_ended
 
 if TYPE_CHECKING:
@@ -113,7 +113,5 @@ def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
 
     folder = home() / name
     if not (folder / marker).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
-        holds = f"it holds {', '.join(known)}" if known else "it holds none"
-        raise PoiseError(f"--resume {name}: {home()} holds no such {kind}; {holds}")
+        raise unknown(f"--resume {name}", kind, marker)
     return load_recipe(folder / RECIPE_FILE)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from poise.config import PoiseError
+from poise.config.errors import first_few
 from poise.config.keys import nearest
 from poise.config.loading import parse_overrides
 from poise.config.values import canonical
-from poise.config.wording import LONGEST_VALUE, first_few, listed, short_names, shown
+from poise.config.wording import LONGEST_VALUE, listed, short_names, shown
 from poise.studies.labels import plain
 from poise.studies.study import Study
 from poise.studies.trials import Trial

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from poise.config import PoiseError, Recipe, Space
 from poise.config.files import lacking, read_json, write_json
-from poise.config.paths import claim_folder, home
+from poise.config.paths import claim_folder, home, unknown
 from poise.studies.records import TRIAL_FILE, TrialRecord, read_record, write_record
 from poise.studies.trials import Settings, Trial, baseline_of, seeded
 
@@ -155,11 +155,7 @@ def load_study(folder: Path) -> Study:
 def stored_study(name: str, asking: str) -> Study:
     """The study of a name, as it is stored; ``asking`` is what asks for it, for messages."""
     if not (home() / name / STUDY_FILE).is_file():
-        known = sorted(path.parent.name for path in home().glob(f"*/{STUDY_FILE}"))
-        raise PoiseError(
-            f"{asking} {name}: {home()} holds no such study; "
-            + (f"it holds {', '.join(known)}" if known else "it holds none")
-        )
+        raise unknown(f"{asking} {name}", "study", STUDY_FILE)
     return load_study(home() / name)
 
 

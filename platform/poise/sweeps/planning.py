@@ -11,7 +11,7 @@ from pathlib import Path
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
 from poise.config.keys import field_names, nearest, overlap
 from poise.config.loading import parse_overrides, with_absolute_paths
-from poise.config.paths import check_run_name, new_name
+from poise.config.paths import check_run_name, new_name, taken
 from poise.evaluation.during_training import online_probes
 from poise.studies.study import Command, Study
 from poise.studies.trials import Settings, ablation_settings
@@ -52,10 +52,7 @@ def request_study(
     """
     study = read_study(path, overrides, name, command)
     if study.folder.exists():
-        raise PoiseError(
-            f"{study.folder}: there is a study or run of this name; finish it with "
-            f"`poise {command} --resume {study.name}`, or choose another --name"
-        )
+        raise taken(study.folder, f"poise {command} --resume {study.name}")
     check_trials(study)
     return study
 

@@ -14,6 +14,7 @@ from typing import Any
 from ray.tune import Callback
 
 from poise.config import PoiseError
+from poise.config.keys import leaves
 from poise.config.wording import metric_name, unit
 from poise.diagnostics.history import History, newest_metrics
 from poise.diagnostics.judge import judge
@@ -23,7 +24,7 @@ from poise.studies.records import Change, TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
 from poise.sweeps.trial_runs import end_run, kept_history, seen_history, trial_run
-from poise.tracking.run import Run, flatten, plan_trial_run
+from poise.tracking.run import Run, plan_trial_run
 
 DIED = "its process died twice; was it killed for want of memory?"
 
@@ -53,7 +54,7 @@ class Referee(Callback):  # type: ignore[misc]
         """Shows in MLflow a trial that waits. If that fails, the trial makes its run itself."""
         try:
             recipe = trial.recipe(self._study.recipe, self._study.name)
-            values = dict(flatten(recipe.model_dump(mode="json")))
+            values = dict(leaves(recipe.model_dump(mode="json")))
             settings = {key: values[key] for key in (*trial.settings, "seed") if key in values}
             self._planned[trial.name] = plan_trial_run(self.run, trial.name, settings)
         except PoiseError as error:

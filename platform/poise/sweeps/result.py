@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config import PoiseError
-from poise.config.wording import first_few
+from poise.config.errors import first_few
 from poise.reports import Report
 from poise.studies.records import TrialRecord
 from poise.studies.standing import resume_words

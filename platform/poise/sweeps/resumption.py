@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from poise.config import PoiseError
+from poise.config.keys import leaves
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
 from poise.studies.standing import is_finished
@@ -120,13 +121,5 @@ def check_same(
 def _leaves_of(study: Study, may_differ: Collection[str]) -> Iterator[tuple[str, Any]]:
     space = study.space.model_dump(mode="json", exclude=set(may_differ))
     space["mode"] = [goal.mode for goal in study.space.goals]  # left out or written, it is the same
-    yield from _leaves(space, "")
-    yield from _leaves(study.recipe.model_dump(mode="json"), "recipe's ")
-
-
-def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    yield from leaves(space)
+    yield from leaves(study.recipe.model_dump(mode="json"), "recipe's ")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from poise.config import PoiseError
+from poise.config.errors import one_line
 from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
 from poise.runs.progress import BoardObserver
@@ -171,7 +172,7 @@ def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
 def reason(error: BaseException) -> str:
     """Why a trial failed, in one line: of nested errors the first cause says most."""
     cause = first_cause(error)
-    text = " ".join(str(cause).split())
+    text = one_line(cause)
     if len(text) > _LONG_REASON:
         text = f"{text[: _LONG_REASON // 2]} … {text[-_LONG_REASON // 2 :]}"
     return text if isinstance(cause, PoiseError) else f"{type(cause).__name__}: {text}"

@@ -23,7 +23,7 @@ from poise.tracking.run import (
     SPILL_FILE,
     Run,
 )
-from poise.tracking.store import Store, explained, one_line
+from poise.tracking.store import Store, explained, safe_line
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def finish(run: Run, status: Status) -> None:
         except MlflowException as error:
             if pause is None:
                 raise PoiseError(
-                    f"run {run.run_id}: its status {status} could not be stored: {one_line(error)}"
+                    f"run {run.run_id}: its status {status} could not be stored: {safe_line(error)}"
                 ) from None
             time.sleep(pause)
 

@@ -25,7 +25,7 @@ from poise.tracking.address import redacted
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
 from poise.tracking.run import Run, find_run, history, run_key, study_key, unclipped
-from poise.tracking.store import Store, explained, one_line
+from poise.tracking.store import Store, explained, safe_line
 
 _REQUESTS_AT_ONCE = 4
 """More than a server's pool of connections holds would make it refuse some of them."""
@@ -102,7 +102,7 @@ def read_histories(
         return dict(_from_database(store, run_ids, metrics))
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise PoiseError(
-            f"{redacted(store.uri)}: metrics cannot be read: {one_line(error)}"
+            f"{redacted(store.uri)}: metrics cannot be read: {safe_line(error)}"
         ) from None
 
 

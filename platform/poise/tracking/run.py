@@ -10,7 +10,7 @@ worker that trains. Next: ``poise.tracking.ending``.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import mlflow
 from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
+from poise.config.keys import leaves
 from poise.config.yaml_core import dump_yaml
 from poise.tracking.environment import controller_tags, describe_environment, holder_tags
 from poise.tracking.holder import Holder
@@ -142,7 +143,7 @@ def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
         datasets: as ``dataset_tags`` has them.
     """
     tree = recipe.model_dump(mode="json")
-    values = {key: _parameter(value) for key, value in flatten(tree)}
+    values = {key: _parameter(value) for key, value in leaves(tree)}
     known = run.store.client.get_run(run.run_id).data.params
     added = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
@@ -259,15 +260,6 @@ def study_key(name: str) -> str:
 
 def _trial_key(study: Run, trial_id: str) -> str:
     return f"trial:{study.run_id}:{trial_id}"
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested settings by their dotted keys."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _parameter(value: Any) -> str:

@@ -10,7 +10,7 @@ import mlflow
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.tracking.address import redacted, sqlite_file
 
 _VERSIONS = {"dc11669786a5": "3.17.2", "f4a9b2c7d1e6": "3.18.0"}
@@ -55,5 +55,5 @@ def _revision(uri: str) -> str | None:
             row = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version"))
             return str(row.scalar_one())
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = redacted(" ".join(str(error).split()))[:300]
+        reason = redacted(one_line(error))[:300]
         raise PoiseError(f"{redacted(uri)}: the MLflow store cannot be read: {reason}") from None

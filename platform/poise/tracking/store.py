@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.paths import home
 from poise.tracking.address import read_address, redacted, sqlite_file
 from poise.tracking.schema import check_schema
@@ -122,12 +122,12 @@ def explained(what: str = "the MLflow store failed") -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise PoiseError(f"{what}: {one_line(error)}") from None
+        raise PoiseError(f"{what}: {safe_line(error)}") from None
 
 
-def one_line(error: BaseException) -> str:
+def safe_line(error: BaseException) -> str:
     """An exception's message without line breaks, without its tail and without passwords."""
-    return redacted(" ".join(str(error).split()))[:300]
+    return redacted(one_line(error))[:300]
 
 
 class _WaitingClient(MlflowClient):  # type: ignore[misc]
@@ -199,6 +199,6 @@ def _opened(store: Store) -> Store:
         store.client.search_experiments(max_results=1)
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise PoiseError(
-            f"{redacted(store.uri)}: the MLflow store cannot be opened: {one_line(error)}"
+            f"{redacted(store.uri)}: the MLflow store cannot be opened: {safe_line(error)}"
         ) from None
     return store

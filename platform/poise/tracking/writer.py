@@ -19,7 +19,7 @@ from torch import Tensor
 from poise.diagnostics.judge import Verdict
 from poise.tracking.pictures import Picture
 from poise.tracking.spill import Point, Spill
-from poise.tracking.store import Store, one_line
+from poise.tracking.store import Store, safe_line
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class MetricWriter:
         except Exception as error:  # whatever it is, training goes on
             logger.warning(
                 "run %s: the MLflow store does not take the verdict of step %d (%s)",
-                self._run_id, judged[0], one_line(error),
+                self._run_id, judged[0], safe_line(error),
             )  # fmt: skip
 
     def _send_pictures(self) -> None:
@@ -184,7 +184,7 @@ class MetricWriter:
             except Exception as error:  # whatever it is, training goes on
                 logger.warning(
                     "run %s: the MLflow store does not take the picture %s of step %d (%s)",
-                    self._run_id, picture.name, picture.step, one_line(error),
+                    self._run_id, picture.name, picture.step, safe_line(error),
                 )  # fmt: skip
 
     def _send_file(self, at_once: bool) -> bool:
@@ -233,7 +233,7 @@ class MetricWriter:
             logger.warning(
                 "run %s: the MLflow store does not take metrics (%s); they wait in %s",
                 self._run_id,
-                one_line(error),
+                safe_line(error),
                 self._spill.path,
             )
         self._next_attempt = time.monotonic() + self._patience.retry_s

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from poise.config.errors import PoiseError
 from poise.config.files import to_json
+from poise.config.keys import leaves
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import Entry, History
 from poise.training.loop import TrainingState, is_lost
@@ -132,18 +133,8 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
 
 def difference(there: Recipe, here: Recipe, apart_from: Collection[str] = ()) -> str | None:
     """The first setting of what is learned that differs; none where one run may do both."""
-    left, right = (dict(_leaves(_what_is_learned(recipe))) for recipe in (there, here))
+    left, right = (dict(leaves(_what_is_learned(recipe))) for recipe in (there, here))
     for key in left | right:
         if key not in apart_from and left.get(key) != right.get(key):
             return f"{key}: {left.get(key)} there, {right.get(key)} here"
     return None
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves += _leaves(value, f"{prefix}{key}.")
-        else:
-            leaves.append((f"{prefix}{key}", value))
-    return leaves

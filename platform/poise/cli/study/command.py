@@ -1,6 +1,7 @@
-"""What `poise sweep` and `poise ablate` take: the same words and options.
+"""The words and options of `poise sweep` and `poise ablate`, which are the same.
 
-In: a verb and its help. Out: its command. Next: ``poise.cli.study.output``, which carries it out.
+In: a command's name and its help. Out: the command. Next: ``poise.cli.study.output``, which
+carries it out.
 """
 
 from __future__ import annotations
@@ -15,18 +16,12 @@ from poise.cli.study.output import Asked, conduct
 if TYPE_CHECKING:
     from poise.studies.study import Command
 
-SpaceArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="SPACE",
-        help="A space's YAML file; with --resume or --extend a study's name will do.",
-    ),
-]
-SettingsArgument = Annotated[
+WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="KEY=VALUE",
-        help="Changes to the space (seeds=[0,1,2]) or to its recipe (training.epochs=2).",
+        metavar="SPACE|KEY=VALUE",
+        help="A space's YAML file, and changes to the space (seeds=[0,1,2]) or to its recipe "
+        "(training.epochs=2). With --resume or --extend a study's name will do.",
     ),
 ]
 NameOption = Annotated[
@@ -56,20 +51,18 @@ DryRunOption = Annotated[
 ]
 
 
-def study_command(verb: Command, explanation: str) -> Callable[..., None]:
-    """The function behind a verb, with the explanation as its help."""
+def study_command(name_of_command: Command, explanation: str) -> Callable[..., None]:
+    """The function behind ``poise sweep`` or ``poise ablate``, with the explanation as its help."""
 
     def command(
-        space: SpaceArgument = None,
-        settings: SettingsArgument = None,
+        words: WordsArgument = None,
         name: NameOption = None,
         resume: ResumeOption = False,
         extend: ExtendOption = False,
         only: OnlyOption = None,
         dry_run: DryRunOption = False,
     ) -> None:
-        words = [word for word in (space, *(settings or [])) if word is not None]
-        conduct(Asked(verb, words, name, resume, extend, only or (), dry_run))
+        conduct(Asked(name_of_command, words or (), name, resume, extend, only or (), dry_run))
 
     command.__doc__ = explanation
     return command

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from poise.config.errors import one_line
 from poise.data.manifest import Bounds
 from poise.data.views.depth import (
     GREY_MODES,
@@ -144,4 +145,4 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return one_line(error, 200) or type(error).__name__

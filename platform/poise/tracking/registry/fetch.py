@@ -25,7 +25,7 @@ from poise.models.checksums import (
 )
 from poise.tracking.ending import reconcile
 from poise.tracking.registry.versions import UnknownModelError, Version, find_model
-from poise.tracking.store import Store, one_line, open_store
+from poise.tracking.store import Store, open_store, safe_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,7 +102,7 @@ def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
             download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
         )
     except (MlflowException, OSError) as error:
-        raise PoiseError(f"{uri}: cannot be fetched from {source}: {one_line(error)}") from None
+        raise PoiseError(f"{uri}: cannot be fetched from {source}: {safe_line(error)}") from None
 
 
 def _verify(folder: Path, version: Version) -> None:
