@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.paths import given_path
 from poise.data.manifest import Bounds, Manifest, Shard
 
@@ -95,7 +95,7 @@ def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
 
 def _unreadable(path: Path, error: Exception) -> PoiseError:
     return PoiseError(
-        f"{path}: cannot be read ({' '.join(str(error).split())}); "
+        f"{path}: cannot be read ({one_line(error)}); "
         "copy the dataset again or run `poise data prepare` again"
     )
 

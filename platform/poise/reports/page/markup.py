@@ -5,7 +5,6 @@ In: texts. Out: lines. Next: ``poise.reports.study.markdown``.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from poise.config.errors import one_line
 from poise.studies.number_format import NOTHING
 
 
@@ -18,7 +17,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 
 def inline(text: str) -> str:
     """Somebody else's text, which must neither end a line nor begin a tag."""
-    return one_line(text).replace("<", "&lt;")
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def fenced(text: str, language: str = "") -> Iterator[str]:
