@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.config import Recipe, load_recipe
 from poise.training.loop import train_steps
+from poise.training.observer import FinishedStep
 from poise.training.precision import computes_bf16
-from poise.training.report import StepReport
 from tests.benchmarks.bench_dino_step import LONG, ON_GPU, Steady, in_turns, our_state
 from tests.builders import random_batch
 
@@ -33,7 +33,7 @@ AIM = 0.03
 FLOOR, OBSERVED = "a step, training alone (the floor)", "a step with all diagnostics"
 
 
-def steps(recipe: Recipe, device: torch.device, observed: bool) -> Iterator[StepReport]:
+def steps(recipe: Recipe, device: torch.device, observed: bool) -> Iterator[FinishedStep]:
     """Training on one batch for ever; each step is a boundary, or none is."""
     state = our_state(recipe, device)
     batches = itertools.repeat(random_batch(recipe).to(device))

@@ -26,11 +26,11 @@ from poise.config import Recipe
 from poise.config.objectives import DinoConfig
 from poise.data.views.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.objectives import build_objective
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.training.loop import TrainingState, train_steps
+from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, schedules
 from poise.training.precision import computes_bf16
-from poise.training.report import StepReport
 from poise.training.schedule import Timetable
 from tests.benchmarks.published_dino_step import Head, MultiCrop, PublishedStep, VisionTransformer
 from tests.builders import random_batch
@@ -105,12 +105,12 @@ class Size:
 ON_CPU = Size(96, 48, 16, dim=192, depth=6, num_heads=3, batch_size=16)
 ON_GPU = Size(224, 96, 16, dim=384, depth=12, num_heads=6, batch_size=64)
 
-LONG = Progress(step=0, steps_per_epoch=1000, total_steps=100_000)
+LONG = RunPosition(step=0, steps_per_epoch=1000, total_steps=100_000)
 
 
-def progress_at(step: int) -> Progress:
+def position_at(step: int) -> RunPosition:
     """In the middle of training: every step learns alike."""
-    return Progress(LONG.total_steps // 2 + step, LONG.steps_per_epoch, LONG.total_steps)
+    return RunPosition(LONG.total_steps // 2 + step, LONG.steps_per_epoch, LONG.total_steps)
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class Steady(Timetable):
 
     observed: bool = False
 
-    def progress(self, step: int) -> Progress:
-        return progress_at(step)
+    def position(self, step: int) -> RunPosition:
+        return position_at(step)
 
     def is_boundary(self, step: int) -> bool:
         return self.observed
@@ -128,7 +128,7 @@ class Steady(Timetable):
 
 def our_steps(
     size: Size, precision: str, device: torch.device, check: bool = False
-) -> Iterator[StepReport]:
+) -> Iterator[FinishedStep]:
     """Training as a run does it, on one batch for ever."""
     recipe = size.recipe(precision)
     state = our_state(recipe, device)
@@ -175,8 +175,8 @@ def published_steps(size: Size, precision: str, device: torch.device) -> Iterato
     autocast_to = torch.bfloat16 if precision == "bf16" else None
     step = PublishedStep(copy(), copy(), len(crops), size.num_prototypes, autocast_to)
     for number in itertools.count():
-        progress = progress_at(number)
-        curves = schedules(recipe, progress) | objective.schedules(progress)
+        position = position_at(number)
+        curves = schedules(recipe, position) | objective.schedules(position)
         yield step(
             crops,
             curves["schedule/lr"],

@@ -27,9 +27,9 @@ from poise.data.views.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
 from poise.objectives import build_objective
 from poise.objectives.mae import Mae
 from poise.training.loop import TrainingState, train_steps
+from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, schedules
 from poise.training.precision import computes_bf16
-from poise.training.report import StepReport
 from tests.benchmarks.bench_dino_step import (
     CHECKED_STEPS,
     LONG,
@@ -37,7 +37,7 @@ from tests.benchmarks.bench_dino_step import (
     compare_on_cpu,
     floor_steps,
     in_turns,
-    progress_at,
+    position_at,
 )
 from tests.benchmarks.published_mae_step import PublishedMae, PublishedStep
 from tests.builders import random_batch
@@ -119,7 +119,7 @@ def our_state(recipe: Recipe, device: torch.device) -> TrainingState:
 
 def our_steps(
     size: Size, precision: str, device: torch.device, check: bool = False
-) -> Iterator[StepReport]:
+) -> Iterator[FinishedStep]:
     """Training as a run does it, on one batch for ever."""
     recipe = size.recipe(precision)
     batches = itertools.repeat(random_batch(recipe).to(device))
@@ -141,9 +141,9 @@ def published_steps(size: Size, precision: str, device: torch.device) -> Iterato
     step = PublishedStep(model, recipe.optimizer.weight_decay)
     autocast_to = torch.bfloat16 if precision == "bf16" else None
     for number in itertools.count():
-        progress = progress_at(number)
-        noise = objective.draw_noise(batch, progress.epoch)
-        yield step(images, noise, schedules(recipe, progress)["schedule/lr"], autocast_to)
+        position = position_at(number)
+        noise = objective.draw_noise(batch, position.epoch)
+        yield step(images, noise, schedules(recipe, position)["schedule/lr"], autocast_to)
 
 
 def _published(objective: Mae) -> dict[str, Tensor]:

@@ -15,17 +15,17 @@ from poise.data.views.photometry import Photometry
 from poise.diagnostics.judge import VerdictKind, judge
 from poise.diagnostics.observe import diagnose
 from poise.objectives import build_objective
-from poise.objectives.base import Objective, Progress
+from poise.objectives.base import Objective, RunPosition
 from poise.training.loop import TrainingState, train_steps
+from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer
-from poise.training.report import StepReport
 from poise.training.schedule import Timetable
 from tests.builders import random_batch, tiny_masked_recipe, tiny_recipe
 
 Build = Callable[..., Recipe]
 
 STEPS_PER_EPOCH = 4
-START = Progress(0, STEPS_PER_EPOCH, 8)
+START = RunPosition(0, STEPS_PER_EPOCH, 8)
 
 
 @pytest.fixture(params=[tiny_recipe, tiny_masked_recipe], ids=["dino", "mae"])
@@ -46,12 +46,12 @@ def batches(recipe: Recipe, start: int) -> Iterator[ViewBatch]:
         yield random_batch(recipe, seed=step)
 
 
-def train(recipe: Recipe, state: TrainingState, steps: int) -> list[StepReport]:
+def train(recipe: Recipe, state: TrainingState, steps: int) -> list[FinishedStep]:
     timetable = Timetable(recipe, STEPS_PER_EPOCH)
     return list(islice(train_steps(timetable, state, batches(recipe, state.step)), steps))
 
 
-def numbers(report: StepReport) -> dict[str, float]:
+def numbers(report: FinishedStep) -> dict[str, float]:
     """A report's metrics that do not tell the time."""
     metrics = report.metrics.items()
     return {name: value for name, value in metrics if not name.startswith("throughput/")}

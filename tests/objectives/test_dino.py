@@ -8,7 +8,7 @@ import torch
 from poise.config import Recipe
 from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
-from poise.objectives.base import Objective, Progress
+from poise.objectives.base import Objective, RunPosition
 from poise.objectives.dino import Dino
 from poise.training.optimizer import build_optimizer, set_schedules
 from tests.builders import random_batch, tiny_recipe
@@ -21,8 +21,8 @@ def build(recipe: Recipe) -> Dino:
     return objective
 
 
-def at(step: int, steps_per_epoch: int = 10) -> Progress:
-    return Progress(step, steps_per_epoch, total_steps=10 * steps_per_epoch)
+def at(step: int, steps_per_epoch: int = 10) -> RunPosition:
+    return RunPosition(step, steps_per_epoch, total_steps=10 * steps_per_epoch)
 
 
 def take_step(objective: Objective, recipe: Recipe, step: int = 0) -> float:

@@ -12,7 +12,7 @@ from poise.data.batch import ViewBatch
 from poise.evaluation.trained.protocols import PROTOCOLS, probe_recipe
 from poise.models.checksums import read_config
 from poise.models.package import load_backbone
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.objectives.finetune import Finetune, check_tunable
 from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.training.checkpoint import load_checkpoint, save_checkpoint
@@ -25,7 +25,7 @@ from tests.packages import save_package, save_resnet
 __all__ = ["make_dataset"]  # a fixture
 
 CPU = torch.device("cpu")
-START = Progress(0, 10, 100)
+START = RunPosition(0, 10, 100)
 
 
 def recipe_of(

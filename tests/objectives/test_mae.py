@@ -6,11 +6,11 @@ import torch
 from poise.config import PoiseError, Recipe
 from poise.data.views.photometry import Photometry
 from poise.models.mae import patchify, sincos_positions
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.objectives.mae import Mae
 from tests.builders import random_batch, tiny_masked_recipe
 
-START = Progress(0, 10, 100)
+START = RunPosition(0, 10, 100)
 
 
 def build(recipe: Recipe) -> Mae:

@@ -17,10 +17,10 @@ from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.block_traces import trace
 from poise.models.heads.dino import DinoHead
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.objectives.dino import Dino
 from poise.objectives.loss import dino_loss
-from poise.objectives.schedules import cosine, linear_then_constant
+from poise.objectives.schedules import Warmup, cosine, linear_then_constant
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 
 Case = Mapping[str, NDArray[Any]]
@@ -97,7 +97,7 @@ def test_cosine_schedule_with_linear_warmup_is_the_published_curve(golden_dir: P
     for i in range(count):
         base, final, epochs, per_epoch, warmup_epochs, start = case[f"args_{i}"].tolist()
         total, warmup = int(epochs * per_epoch), int(warmup_epochs * per_epoch)
-        ours = [cosine(step, total, base, final, warmup, start) for step in range(total)]
+        ours = [cosine(step, total, base, final, Warmup(warmup, start)) for step in range(total)]
         np.testing.assert_allclose(ours, case[f"values_{i}"], rtol=1e-12, atol=1e-15)
 
 
@@ -194,22 +194,22 @@ def test_a_whole_training_run_follows_the_published_one(golden_dir: Path) -> Non
     per_epoch, total = int(case["iters_per_epoch"]), len(case["loss"])
 
     for step in range(total):
-        progress = Progress(step, per_epoch, total)
-        curves = schedules(recipe, progress) | {
+        position = RunPosition(step, per_epoch, total)
+        curves = schedules(recipe, position) | {
             "schedule/lr": float(case["lr"][step]),
             "schedule/weight_decay": float(case["weight_decay"][step]),
         }
-        momentum = objective.schedules(progress)["schedule/teacher_momentum"]
+        momentum = objective.schedules(position)["schedule/teacher_momentum"]
         assert momentum == pytest.approx(float(case["momentum"][step]), abs=1e-9)
         set_schedules(optimizer, curves)
         views = torch.from_numpy(case["views"][step])  # [V, B, 3, H, W]
-        result = objective.compare(views[:2], views[2:], progress)
+        result = objective.compare(views[:2], views[2:], position)
         optimizer.zero_grad()
         result.loss.backward()
         clip_gradients(trained, recipe.optimizer)
-        objective.before_optimizer(progress)
+        objective.before_optimizer(position)
         optimizer.step()
-        objective.after_step(progress)
+        objective.after_step(position)
         assert result.loss.item() == pytest.approx(float(case["loss"][step]), rel=1e-4)
         torch.testing.assert_close(
             objective.center, torch.from_numpy(case["center"][step]), rtol=1e-3, atol=1e-5

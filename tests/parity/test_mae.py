@@ -13,9 +13,9 @@ from torch import Tensor
 from poise.config import Recipe
 from poise.data.views.photometry import Photometry
 from poise.models.mae import MaskedAutoencoder, patchify, sincos_positions, take, unpatchify
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.objectives.mae import Mae
-from poise.objectives.schedules import cosine
+from poise.objectives.schedules import Warmup, cosine
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 
 Case = Mapping[str, NDArray[Any]]
@@ -161,10 +161,10 @@ def test_a_whole_training_run_follows_the_published_one(golden_dir: Path) -> Non
     optimizer = build_optimizer(recipe.optimizer, mae.trainable)
 
     for step, epoch in enumerate(case["fractional_epoch"]):
-        lr = cosine(float(epoch), epochs, base_lr, 0, warmup, meets_peak=False)
+        lr = cosine(float(epoch), epochs, base_lr, 0, Warmup(warmup, meets_peak=False))
         assert lr == pytest.approx(float(case["lr"][step]), rel=1e-6)
-        progress = Progress(step, 1, int(total))
-        curves = schedules(recipe, progress)
+        position = RunPosition(step, 1, int(total))
+        curves = schedules(recipe, position)
         assert curves["schedule/weight_decay"] == float(case["weight_decay"])
         set_schedules(optimizer, curves | {"schedule/lr": lr})
         result = mae.reconstruct(
@@ -208,7 +208,7 @@ def test_the_published_schedule_starts_at_zero_and_peaks_once() -> None:
     peak, per_epoch, epochs = 2.4e-3, 312, 800
     total, warmup = per_epoch * epochs, 40 * per_epoch
     curve = [
-        cosine(step, total, peak, 0, warmup, meets_peak=False)
+        cosine(step, total, peak, 0, Warmup(warmup, meets_peak=False))
         for step in (0, 1, 20 * per_epoch, 40 * per_epoch, 420 * per_epoch)
     ]
     assert curve == pytest.approx([0, 1.923e-7, 1.2e-3, 2.4e-3, 1.2e-3], rel=1e-3)

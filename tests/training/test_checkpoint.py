@@ -10,7 +10,7 @@ import torch
 from poise.config import PoiseError, Recipe
 from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.training.checkpoint import (
     RUN_FILE,
     STATE_FILE,
@@ -33,10 +33,10 @@ def begin(recipe: Recipe) -> TrainingState:
 def saved(tmp_path: Path) -> Path:
     recipe = tiny_recipe()
     state = begin(recipe)
-    progress = Progress(0, 10, 20)
-    state.objective(random_batch(recipe), progress).loss.backward()
+    position = RunPosition(0, 10, 20)
+    state.objective(random_batch(recipe), position).loss.backward()
     state.optimizer.step()
-    state.objective.after_step(progress)
+    state.objective.after_step(position)
     state.step = 7
     state.window.add(torch.tensor([3, 1]), torch.tensor([0.0, 0.5, 0.0, 0.5]))
     save_checkpoint(tmp_path / "checkpoint", state, recipe, [(0, {"a": 1.0}), (7, {"a": 0.5})])

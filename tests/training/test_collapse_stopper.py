@@ -19,7 +19,7 @@ from poise.training import watch as watching
 from poise.training.checkpoint import RUN_FILE
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.loop import new_state
-from poise.training.report import StepReport
+from poise.training.observer import FinishedStep
 from poise.training.schedule import Timetable
 from poise.training.spec import RunSpec
 from poise.training.watch import Watch
@@ -95,8 +95,8 @@ def follow(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
     return make
 
 
-def at(step: int) -> StepReport:
-    return StepReport(step, step / 4, step * 8, {"loss/total": 1.0})
+def at(step: int) -> FinishedStep:
+    return FinishedStep(step, step / 4, step * 8, {"loss/total": 1.0})
 
 
 def test_a_condemned_run_ends_with_an_evaluation_and_a_checkpoint_as_at_a_normal_end(

@@ -12,8 +12,8 @@ from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.training.loop import TrainingState, is_diverged, train_steps
+from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer
-from poise.training.report import StepReport
 from poise.training.schedule import Timetable
 from tests.builders import random_batch, tiny_recipe
 
@@ -32,7 +32,7 @@ def batches(recipe: Recipe, start: int = 0) -> Iterator[ViewBatch]:
         yield random_batch(recipe, seed=step)
 
 
-def run(recipe: Recipe, state: TrainingState) -> Iterator[StepReport]:
+def run(recipe: Recipe, state: TrainingState) -> Iterator[FinishedStep]:
     timetable = Timetable(recipe, STEPS_PER_EPOCH)
     return train_steps(timetable, state, batches(recipe, state.step))
 

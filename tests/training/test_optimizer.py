@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from poise.config.recipe import OptimizerConfig
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.training.optimizer import (
     build_optimizer,
     clip_gradients,
@@ -79,8 +79,8 @@ def test_the_learning_rate_scales_with_the_batch_and_its_end_does_not() -> None:
         optimizer={"base_lr": 0.0005, "warmup_epochs": 1, "final_lr": 1e-6},
         training={"epochs": 4, "batch_size": 512},
     )
-    peak = schedules(recipe, Progress(10, 10, 40))["schedule/lr"]
-    last = schedules(recipe, Progress(39, 10, 40))["schedule/lr"]
+    peak = schedules(recipe, RunPosition(10, 10, 40))["schedule/lr"]
+    last = schedules(recipe, RunPosition(39, 10, 40))["schedule/lr"]
     assert peak == pytest.approx(0.001)
     assert 1e-6 < last < 1e-5
-    assert schedules(recipe, Progress(0, 10, 40))["schedule/lr"] == 0
+    assert schedules(recipe, RunPosition(0, 10, 40))["schedule/lr"] == 0

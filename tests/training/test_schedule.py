@@ -16,13 +16,13 @@ def test_epochs_become_steps_in_one_place() -> None:
     assert [step for step in steps if timetable.checkpoints(step)] == [9, 18, 27, 36, 40]
     boundaries = {*FIRST_LOOKS, 7, 14, 21, 28, 35, 9, 18, 27, 36, 20, 40}
     assert {step for step in steps if timetable.is_boundary(step)} == boundaries
-    assert timetable.progress(25).epoch == 2
+    assert timetable.position(25).epoch == 2
 
 
 def test_a_run_stopped_early_keeps_the_schedules_of_the_whole() -> None:
     timetable = Timetable(tiny_recipe(training__stop_after_steps=5), steps_per_epoch=10)
     assert timetable.total_steps == 5
-    assert timetable.progress(5).total_steps == 20
+    assert timetable.position(5).total_steps == 20
     assert timetable.checkpoints(5)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from poise.config.recipe import Recipe
 from poise.data.views.photometry import Photometry
-from poise.objectives.base import Objective, Observation, Progress, StepResult
+from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 from poise.objectives.dino import Dino
 from poise.objectives.finetune import Finetune
 from poise.objectives.mae import Mae
@@ -28,4 +28,4 @@ def build_objective(recipe: Recipe, photometry: Photometry) -> Objective:
     return OBJECTIVES[recipe.objective.name](recipe, photometry)
 
 
-__all__ = ["OBJECTIVES", "Objective", "Observation", "Progress", "StepResult", "build_objective"]
+__all__ = ["OBJECTIVES", "Objective", "Observation", "RunPosition", "StepResult", "build_objective"]

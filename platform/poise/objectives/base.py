@@ -11,7 +11,7 @@ from poise.models.last_tokens import LastTokens
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunPosition:
     """Where a run stands. ``step`` counts optimiser steps from 0."""
 
     step: int
@@ -66,21 +66,21 @@ class Objective(nn.Module, ABC):
     in every step."""
 
     @abstractmethod
-    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch. Changes no state but what the later calls will use."""
 
-    def forward(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def forward(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """``step``, under the name that wrappers call."""
-        return self.step(batch, progress)
+        return self.step(batch, position)
 
     @abstractmethod
-    def schedules(self, progress: Progress) -> dict[str, float]:
+    def schedules(self, position: RunPosition) -> dict[str, float]:
         """The scheduled values at this step, by the name under which they are logged."""
 
-    def before_optimizer(self, progress: Progress) -> None:
+    def before_optimizer(self, position: RunPosition) -> None:
         """Has the last word on the gradients, after clipping."""
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, position: RunPosition) -> None:
         """Does what must follow the optimiser: the teacher's moving average, the centre."""
 
     @abstractmethod

@@ -17,7 +17,7 @@ from poise.data.views.photometry import Photometry
 from poise.models.backbone import build_backbone
 from poise.models.heads.dino import DinoHead
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
-from poise.objectives.base import Objective, Observation, Progress, StepResult
+from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 from poise.objectives.loss import dino_loss
 from poise.objectives.schedules import cosine, linear_then_constant
 
@@ -71,21 +71,21 @@ class Dino(Objective):
         self.register_buffer("center", torch.zeros(self.config.num_prototypes))
         self._latest: dict[str, Tensor] = {}
 
-    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch of uint8 views."""
         return self.compare(
             self.photometry(batch.global_views, batch.global_photometry),
             self.photometry(batch.local_views, batch.local_photometry),
-            progress,
+            position,
         )
 
-    def compare(self, globals_: Tensor, locals_: Tensor, progress: Progress) -> StepResult:
+    def compare(self, globals_: Tensor, locals_: Tensor, position: RunPosition) -> StepResult:
         """The loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
         self._latest = {}  # else two steps' logits would be alive at once
         with torch.no_grad():
             features = self.teacher.features(globals_)  # [G, B, D]
             teacher_logits = self.teacher.head(features.flatten(0, 1)).float()  # [G·B, K]
-            targets = ((teacher_logits - self.center) / self.teacher_temp(progress)).softmax(dim=-1)
+            targets = ((teacher_logits - self.center) / self.teacher_temp(position)).softmax(dim=-1)
             targets = targets.unflatten(0, features.shape[:2])  # [G, B, K]
         student_logits = self.student(globals_, locals_)  # [V, B, K]
         loss = dino_loss(student_logits, targets, self.config.student_temp)
@@ -112,47 +112,47 @@ class Dino(Objective):
             center=self.center,
         )
 
-    def before_optimizer(self, progress: Progress) -> None:
+    def before_optimizer(self, position: RunPosition) -> None:
         """Holds the prototypes still at first.
 
         No gradient at all, rather than a zero one: weight decay and Adam's moments must not
         move them either.
         """
-        frozen_steps = self.config.freeze_last_layer_epochs * progress.steps_per_epoch
-        if progress.step < frozen_steps:
+        frozen_steps = self.config.freeze_last_layer_epochs * position.steps_per_epoch
+        if position.step < frozen_steps:
             for parameter in self.student.head.last_layer.parameters():
                 parameter.grad = None
 
     @torch.no_grad()
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, position: RunPosition) -> None:
         """Moves the teacher towards the student, and the centre towards the teacher's mean."""
-        momentum = self.teacher_momentum(progress)
+        momentum = self.teacher_momentum(position)
         torch._foreach_lerp_(
             list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum
         )
         total = sum_over_workers(torch.cat([self._latest["logit_sum"], self._latest["num_rows"]]))
         self.center.lerp_(total[:-1] / total[-1], 1 - self.config.center_momentum)
 
-    def schedules(self, progress: Progress) -> dict[str, float]:
+    def schedules(self, position: RunPosition) -> dict[str, float]:
         """The teacher's momentum and temperature."""
         return {
-            "schedule/teacher_momentum": self.teacher_momentum(progress),
-            "schedule/teacher_temp": self.teacher_temp(progress),
+            "schedule/teacher_momentum": self.teacher_momentum(position),
+            "schedule/teacher_temp": self.teacher_temp(position),
         }
 
-    def teacher_momentum(self, progress: Progress) -> float:
+    def teacher_momentum(self, position: RunPosition) -> float:
         """Rises along a cosine at every step."""
         config = self.config
         return cosine(
-            progress.step, progress.total_steps, config.teacher_momentum,
+            position.step, position.total_steps, config.teacher_momentum,
             config.final_teacher_momentum,
         )  # fmt: skip
 
-    def teacher_temp(self, progress: Progress) -> float:
+    def teacher_temp(self, position: RunPosition) -> float:
         """Moves at the start of each warm-up epoch."""
         config = self.config
         return linear_then_constant(
-            progress.epoch, config.warmup_teacher_temp, config.teacher_temp,
+            position.epoch, config.warmup_teacher_temp, config.teacher_temp,
             config.warmup_teacher_temp_epochs,
         )  # fmt: skip
 

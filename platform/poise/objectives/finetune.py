@@ -22,7 +22,7 @@ from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
-from poise.objectives.base import Progress, StepResult
+from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
 HEAD = "finetune"
@@ -70,7 +70,7 @@ class Finetune(LabelledObjective):
         self._mix = _build_mixing(self.config, self.num_classes)
         self._erase = _build_erasing(self.config)
 
-    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch of uint8 views."""
         from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 

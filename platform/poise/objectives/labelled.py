@@ -20,7 +20,7 @@ from poise.data.draws import uniforms
 from poise.data.manifest import Manifest
 from poise.data.views.photometry import Photometry
 from poise.models.package import load_backbone
-from poise.objectives.base import Objective, Observation, Progress
+from poise.objectives.base import Objective, Observation, RunPosition
 
 _SPLIT = -3  # in place of a view, in the addresses of draws
 _FEWEST = 2  # images that a step must have: one has no batch statistics
@@ -71,7 +71,7 @@ class LabelledObjective(Objective):
         """Nothing: what is known of the features was known before."""
         return Observation()
 
-    def schedules(self, progress: Progress) -> dict[str, float]:
+    def schedules(self, position: RunPosition) -> dict[str, float]:
         """None but the optimiser's."""
         return {}
 

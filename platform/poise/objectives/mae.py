@@ -16,7 +16,7 @@ from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify
-from poise.objectives.base import Objective, Observation, Progress, StepResult
+from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 
 _MASK_ADDRESS = -4  # of the draws, beside those of views, orders and splits
 _EPSILON = 1e-6  # of a patch's variance, as published
@@ -53,10 +53,10 @@ class Mae(Objective):
             )
         self._latest: dict[str, Tensor] = {}
 
-    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch of uint8 views."""
         images = self.photometry(batch.global_views, batch.global_photometry)[0]
-        return self.reconstruct(images, self.draw_noise(batch, progress.epoch))
+        return self.reconstruct(images, self.draw_noise(batch, position.epoch))
 
     def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
         """What decides which patches are hidden: [B, N]."""
@@ -137,7 +137,7 @@ class Mae(Objective):
         """Compiles encoder and decoder as one."""
         self.autoencoder.compile()
 
-    def schedules(self, progress: Progress) -> dict[str, float]:
+    def schedules(self, position: RunPosition) -> dict[str, float]:
         """None of its own."""
         return {}
 

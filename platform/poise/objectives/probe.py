@@ -15,7 +15,7 @@ from poise.data.views.photometry import Photometry
 from poise.models.heads.abmilp import Abmilp
 from poise.models.heads.grid import HeadGrid, ProbeHeads
 from poise.models.readout import Readout
-from poise.objectives.base import Progress, StepResult
+from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
 
@@ -38,7 +38,7 @@ class Probe(LabelledObjective):
         self.readout = Readout(self.loaded, self.config.features, image_px)
         self.heads = build_heads(self.readout, self.config, self.num_classes, image_px)
 
-    def step(self, batch: ViewBatch, progress: Progress) -> StepResult:
+    def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch of uint8 views.
 
         Divided by how many images would teach on average, which no worker's share changes.

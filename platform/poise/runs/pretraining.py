@@ -24,7 +24,7 @@ from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
 from poise.tracking.run import Run, create_run, log_environment, log_recipe
 from poise.tracking.store import open_store
-from poise.training.report import RunObserver
+from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
 from poise.training.spec import RunSpec, StartingPoint
 from poise.training.worker import fit

@@ -18,7 +18,7 @@ from poise.tracking.known_run import check_store
 from poise.tracking.run import Run
 from poise.tracking.store import Store, open_store
 from poise.training.capacity import check_fits
-from poise.training.report import RunObserver
+from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
 
 

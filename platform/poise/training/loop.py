@@ -18,10 +18,10 @@ from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.objectives import build_objective
-from poise.objectives.base import Objective, Progress, StepResult
+from poise.objectives.base import Objective, RunPosition, StepResult
+from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 from poise.training.precision import autocast
-from poise.training.report import StepReport
 from poise.training.schedule import Timetable
 
 
@@ -44,7 +44,7 @@ def train_steps(
     batches: Iterable[ViewBatch],
     model: nn.Module | None = None,
     rank: int = 0,
-) -> Generator[StepReport]:
+) -> Generator[FinishedStep]:
     """Trains on ``batches`` and yields a report after every step.
 
     Args:
@@ -58,13 +58,13 @@ def train_steps(
     device = next(objective.parameters()).device
     meter = _Meter()
     for batch in meter.timed(batches):
-        progress = timetable.progress(state.step)
-        curves = schedules(recipe, progress) | objective.schedules(progress)
+        position = timetable.position(state.step)
+        curves = schedules(recipe, position) | objective.schedules(position)
         set_schedules(state.optimizer, curves)
         _seed_step(recipe.seed, state.step, rank)
         is_observed = timetable.is_boundary(state.step + 1)
         result, scalars = _train_step(
-            recipe, state, model or objective, batch.to(device), progress, is_observed
+            recipe, state, model or objective, batch.to(device), position, is_observed
         )
         state.step += 1
         meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
@@ -74,9 +74,9 @@ def train_steps(
             if state.step > 1:  # the first step also waits for everything to start
                 metrics |= meter.read_speed()
             metrics |= _diagnose(state, scalars)
-        yield StepReport(
+        yield FinishedStep(
             step=state.step,
-            epoch=state.step / progress.steps_per_epoch,
+            epoch=state.step / position.steps_per_epoch,
             images_seen=state.step * recipe.training.batch_size,
             metrics=metrics,
         )
@@ -89,7 +89,7 @@ def _train_step(
     state: TrainingState,
     model: nn.Module,
     batch: ViewBatch,
-    progress: Progress,
+    position: RunPosition,
     is_observed: bool,
 ) -> tuple[StepResult, dict[str, Tensor]]:
     """One optimiser step.
@@ -101,22 +101,22 @@ def _train_step(
     """
     objective, optimizer = state.objective, state.optimizer
     with autocast(recipe.training, batch.sample_ids.device):
-        result: StepResult = model(batch, progress)
+        result: StepResult = model(batch, position)
     optimizer.zero_grad()
     result.loss.backward()
     scalars = gradient_norms(objective.trainable) if is_observed else {}
     scalars["gradient/norm"] = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
-    objective.before_optimizer(progress)
+    objective.before_optimizer(position)
     optimizer.step()
     teacher = [*objective.reference.parameters()] if objective.reference and is_observed else []
     before = [parameter.detach().clone() for parameter in teacher]
-    objective.after_step(progress)
+    objective.after_step(position)
     if teacher:
         scalars["teacher/update_size"] = update_size(before, teacher)
     return result, scalars
 
 
-def is_diverged(report: StepReport) -> bool:
+def is_diverged(report: FinishedStep) -> bool:
     """Whether the loss is no longer a number; the same answer on every worker."""
     return is_lost(report.metrics)
 

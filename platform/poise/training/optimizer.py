@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from poise.config.recipe import OptimizerConfig, Recipe
-from poise.objectives.base import Progress
-from poise.objectives.schedules import cosine
+from poise.objectives.base import RunPosition
+from poise.objectives.schedules import Warmup, cosine
 
 _CLIP_EPSILON = 1e-6  # added to the norm, as published
 
@@ -41,16 +41,14 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     ]
 
 
-def schedules(recipe: Recipe, progress: Progress) -> dict[str, float]:
+def schedules(recipe: Recipe, position: RunPosition) -> dict[str, float]:
     """Learning rate and weight decay at this step, by the name under which they are logged."""
-    config, step, total = recipe.optimizer, progress.step, progress.total_steps
-    warmup_steps = round(config.warmup_epochs * progress.steps_per_epoch)
+    config, step, total = recipe.optimizer, position.step, position.total_steps
+    warmup_steps = round(config.warmup_epochs * position.steps_per_epoch)
+    warmup = Warmup(warmup_steps, meets_peak=config.warmup_meets_peak)
     decay, final_decay = config.weight_decay, config.final_weight_decay
     return {
-        "schedule/lr": cosine(
-            step, total, recipe.peak_lr, config.final_lr, warmup_steps,
-            meets_peak=config.warmup_meets_peak,
-        ),
+        "schedule/lr": cosine(step, total, recipe.peak_lr, config.final_lr, warmup),
         "schedule/weight_decay": (
             decay if final_decay is None else cosine(step, total, decay, final_decay)
         ),

@@ -9,7 +9,7 @@ from poise.config import PoiseError, Recipe
 from poise.data.manifest import Manifest
 
 if TYPE_CHECKING:
-    from poise.objectives.base import Progress
+    from poise.objectives.base import RunPosition
 
 UNTRAINED_STEP = 1
 """Features are read during the first step, before its update: they are the untrained network's."""
@@ -35,11 +35,13 @@ class Timetable:
         """When the run ends."""
         return min(self.planned_steps, self.recipe.training.stop_after_steps or self.planned_steps)
 
-    def progress(self, step: int) -> Progress:
+    def position(self, step: int) -> RunPosition:
         """Where a run stands that has finished ``step`` steps."""
-        from poise.objectives.base import Progress  # not above: steps are counted without PyTorch
+        from poise.objectives.base import (
+            RunPosition,  # not above: steps are counted without PyTorch
+        )
 
-        return Progress(step, self.steps_per_epoch, self.planned_steps)
+        return RunPosition(step, self.steps_per_epoch, self.planned_steps)
 
     def evaluates(self, step: int) -> bool:
         """Whether the probe runs once this many steps are finished."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import History
-from poise.training.report import RunObserver
+from poise.training.observer import RunObserver
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
 """Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""

@@ -17,8 +17,8 @@ from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.checkpoint import save_checkpoint
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.loop import TrainingState, is_diverged
+from poise.training.observer import FinishedStep, RunObserver
 from poise.training.pictures import Showcase
-from poise.training.report import RunObserver, StepReport
 from poise.training.schedule import Timetable
 from poise.training.spec import BACKBONE_FOLDER, Probe, RunSpec
 
@@ -71,7 +71,7 @@ class Watch:
             untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
             self._log(0, metrics | untrained)
 
-    def at_boundary(self, report: StepReport) -> bool:
+    def at_boundary(self, report: FinishedStep) -> bool:
         """Judges, evaluates, tells and commits as the timetable says; whether the run ends here."""
         step, metrics = report.step, dict(report.metrics)
         stopped = self._judge(step, metrics)

@@ -13,7 +13,7 @@ from torch import Tensor
 from poise.config.probes import ProbeConfig
 from poise.config.recipe import Recipe
 from poise.models.heads.grid import ProbeHeads
-from poise.objectives.base import Progress
+from poise.objectives.base import RunPosition
 from poise.objectives.probe import grid_groups, grid_loss
 from poise.training.optimizer import build_optimizer, schedules, set_schedules
 
@@ -56,7 +56,7 @@ def train_heads(
                 order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
             batch = order[position * batch_size : (position + 1) * batch_size]
             set_schedules(
-                optimizer, schedules(recipe, Progress(step, steps_per_epoch, total_steps))
+                optimizer, schedules(recipe, RunPosition(step, steps_per_epoch, total_steps))
             )
             scores = heads({name: feature[batch] for name, feature in features.items()})
             optimizer.zero_grad()

@@ -10,7 +10,7 @@ from poise.diagnostics.judge import Verdict
 
 
 @dataclass(frozen=True)
-class StepReport:
+class FinishedStep:
     """One finished step. ``metrics`` is filled at boundaries only: to read them is to wait."""
 
     step: int
