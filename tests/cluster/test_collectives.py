@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from poise.cluster.collectives import rows_of_all_workers
+from poise.cluster.collectives import mean_over_workers, rows_of_all_workers, sum_over_workers
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.models.last_tokens import LastTokens
@@ -72,3 +72,10 @@ def test_two_workers_report_the_numbers_of_one_on_the_joined_batch(tmp_path: Pat
         assert rows.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_sum_over_workers_leaves_the_tensor_that_it_was_given_alone() -> None:
+    own = torch.ones(3)
+    for reduced in (sum_over_workers(own), mean_over_workers(own)):
+        reduced.add_(1)
+    assert torch.equal(own, torch.ones(3))

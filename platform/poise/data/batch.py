@@ -32,7 +32,7 @@ class ViewBatch:
     local_views: Tensor  # uint8 [L, B, 3, h, w]; L may be 0
     local_photometry: Tensor  # float32 [L, B, P]
     sample_ids: Tensor  # int64 [B], row numbers in the dataset
-    labels: Tensor | None = None  # int64 [B], -1 where unknown; never read by an objective
+    labels: Tensor | None = None  # int64 [B], -1 where unknown; only labelled objectives read it
 
     def to(self, device: torch.device | str) -> Self:
         """This batch with every tensor on ``device``."""

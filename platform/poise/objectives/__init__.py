@@ -1,6 +1,6 @@
-"""What is learned from views: without labels, or, by probes, with them.
+"""Objectives: what a run learns from views, self-supervised or, for probes, with labels.
 
-In: a ``ViewBatch``. Out: a loss to differentiate, and what follows the optimiser. Next:
+In: a ``ViewBatch``. Out: a loss, and updates that follow the optimiser. Next:
 ``poise.diagnostics``.
 """
 
@@ -20,11 +20,11 @@ OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {
     "probe": Probe,
     "finetune": Finetune,
 }
-"""Every objective by the name that recipes give it."""
+"""Every objective, by its name in recipes."""
 
 
 def build_objective(recipe: Recipe, photometry: Photometry) -> Objective:
-    """The recipe's objective, freshly initialised from the global random state."""
+    """The recipe's objective, with new weights drawn from torch's global generator."""
     return OBJECTIVES[recipe.objective.name](recipe, photometry)
 
 

@@ -1,4 +1,8 @@
-"""What an objective promises to the training loop."""
+"""The objective: the contract between what is learned and the training loop.
+
+In: a ``ViewBatch`` and the run's position. Out: a loss, and an ``Observation`` for diagnostics.
+Next: ``poise.training.loop``, which knows objectives by this contract alone.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,9 +16,11 @@ from poise.models.last_tokens import LastTokens
 
 @dataclass(frozen=True)
 class RunPosition:
-    """Where a run stands. ``step`` counts optimiser steps from 0."""
+    """The position of a run on its schedules."""
 
     step: int
+    """Optimiser steps finished, from 0."""
+
     steps_per_epoch: int
     total_steps: int
 
@@ -26,9 +32,9 @@ class RunPosition:
 
 @dataclass(frozen=True)
 class Observation:
-    """What diagnostics may look at after a step: detached, of this worker alone.
+    """Tensors of the latest step that diagnostics read: detached, this worker's share only.
 
-    An objective fills what it has. Every worker's has the same shapes.
+    An objective fills the fields that it has. All workers have the same shapes.
     """
 
     views: Tensor | None = None  # [n, 3, H, W] a few normalised global views
@@ -44,7 +50,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step returns."""
+    """The result of a step."""
 
     loss: Tensor
     metrics: dict[str, Tensor]
@@ -52,22 +58,24 @@ class StepResult:
 
 
 class Objective(nn.Module, ABC):
-    """A way to learn from views without labels.
+    """Something that is learned from views: self-supervised, or with labels.
 
-    Calling it is ``step``; the loop may wrap it in DistributedDataParallel first. All that is
+    DINO and MAE never read labels. ``poise.objectives.labelled`` is the base of those that do.
+
+    Calling an objective runs ``step``; the loop may wrap it in DistributedDataParallel first. All
     state (teacher, centre) is in parameters and buffers, so ``state_dict`` is the checkpoint.
 
     Life of a step: ``schedules`` are read → ``step`` → backward → ``before_optimizer`` → the
-    optimiser → ``after_step``; at an interval, ``observe``.
+    optimiser → ``after_step``; at logged steps, ``observe``.
     """
 
     shares_batch_statistics = False
-    """Whether batch norms see the batches of all workers as one. Every worker must then take part
-    in every step."""
+    """Whether batch norms see the batches of all workers as one batch. Every worker must then take
+    part in every step."""
 
     @abstractmethod
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """The loss on one batch. Changes no state but what the later calls will use."""
+        """The loss on one batch. It changes no state except what the later calls use."""
 
     def forward(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """``step``, under the name that wrappers call."""
@@ -75,51 +83,52 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """The scheduled values at this step, by the name under which they are logged."""
+        """The scheduled values at this step, by their logged names (``schedule/…``)."""
 
     def before_optimizer(self, position: RunPosition) -> None:
-        """Has the last word on the gradients, after clipping."""
+        """Changes gradients after clipping, before the optimiser reads them."""
 
     def after_step(self, position: RunPosition) -> None:
-        """Does what must follow the optimiser: the teacher's moving average, the centre."""
+        """Updates what follows the optimiser: the teacher's moving average, the centre."""
 
     @abstractmethod
     def observe(self) -> Observation:
-        """What diagnostics may look at, of the latest step.
+        """The tensors of the latest step that diagnostics read.
 
-        Must change neither state nor what training draws at random.
+        It must change neither state nor the random numbers of training.
         """
 
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """What a person should look at: RGB pictures by name, uint8 [3, h, w].
+        """RGB pictures for people, by name: uint8 [3, h, w]. Most objectives have none.
 
-        Must change neither state nor what training draws at random. Most objectives have none.
+        It must change neither state nor the random numbers of training.
         """
         return {}
 
     @property
     @abstractmethod
     def trainable(self) -> nn.Module:
-        """What the optimiser updates."""
+        """The module that the optimiser updates."""
 
     @property
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """What is evaluated, registered and kept."""
+        """The module that is evaluated, registered and kept."""
 
     def parameter_groups(self) -> list[dict[str, Any]] | None:
-        """The optimiser's groups, where they are not the published two.
+        """The optimiser's groups; none stands for the two groups of DINO and MAE.
 
-        Each has ``params``, ``is_decayed``, and ``lr_scale``, a factor of the learning rate.
+        Each group has ``params``, ``is_decayed`` (whether weight decay applies) and ``lr_scale``
+        (a factor of the learning rate).
         """
         return None
 
     def compile_backbones(self) -> None:
-        """Compiles what runs on every view; the names of parameters stay."""
+        """Compiles the modules that run on every view. Parameter names stay."""
         for module in {self.backbone, *self.trainable.children()}:
             module.compile()
 
     @property
     def reference(self) -> nn.Module | None:
-        """The moving average of ``trainable``, where there is one."""
+        """The moving average of ``trainable``; none for objectives without one."""
         return None

@@ -23,7 +23,7 @@ from poise.objectives.schedules import cosine, linear_then_constant
 
 
 class Encoder(nn.Module):
-    """A backbone with its head, for views of several sizes."""
+    """A backbone with its head. Views may have several sizes."""
 
     def __init__(self, backbone: nn.Module, head: DinoHead):
         super().__init__()
@@ -45,10 +45,11 @@ class Encoder(nn.Module):
 
 
 class Dino(Objective):
-    """A student that predicts, from any view, what its own moving average says of another.
+    """A student that predicts, from one view, the answer of its moving average for another view.
 
-    Two forces keep the trivial answers away: centering subtracts what the teacher says of every
-    image, sharpening (a low ``teacher_temp``) makes it commit. Either alone collapses.
+    The moving average is the teacher. Two forces prevent the trivial answers: centering subtracts
+    the teacher's mean answer, and sharpening (a low ``teacher_temp``) makes its answers narrow.
+    Either force alone collapses.
     """
 
     shares_batch_statistics = True  # as published, in student and teacher
@@ -81,7 +82,7 @@ class Dino(Objective):
 
     def compare(self, globals_: Tensor, locals_: Tensor, position: RunPosition) -> StepResult:
         """The loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
-        self._latest = {}  # else two steps' logits would be alive at once
+        self._latest = {}  # frees the last step's logits before new ones are made
         with torch.no_grad():
             features = self.teacher.features(globals_)  # [G, B, D]
             teacher_logits = self.teacher.head(features.flatten(0, 1)).float()  # [G·B, K]
@@ -90,7 +91,7 @@ class Dino(Objective):
         student_logits = self.student(globals_, locals_)  # [V, B, K]
         loss = dino_loss(student_logits, targets, self.config.student_temp)
         self._latest = {
-            "images": globals_[0, :OBSERVED_IMAGES].clone(),  # a part would keep the whole alive
+            "images": globals_[0, :OBSERVED_IMAGES].clone(),  # a slice would keep the whole tensor
             "features": features,
             "targets": targets,
             "student_logits": student_logits.detach(),
@@ -101,7 +102,7 @@ class Dino(Objective):
         return StepResult(loss, {"loss/over_ln_k": over_ln_k})
 
     def observe(self) -> Observation:
-        """The latest step, for diagnostics: all features are the teacher's."""
+        """The latest step; all features are the teacher's, from before its update."""
         return Observation(
             views=self._latest["images"],
             features=self._latest["features"].float(),
@@ -113,10 +114,10 @@ class Dino(Objective):
         )
 
     def before_optimizer(self, position: RunPosition) -> None:
-        """Holds the prototypes still at first.
+        """Freezes the prototypes in the first epochs.
 
-        No gradient at all, rather than a zero one: weight decay and Adam's moments must not
-        move them either.
+        Their gradient is removed and not set to zero, because weight decay and Adam's moments must
+        not move them either.
         """
         frozen_steps = self.config.freeze_last_layer_epochs * position.steps_per_epoch
         if position.step < frozen_steps:
@@ -125,7 +126,7 @@ class Dino(Objective):
 
     @torch.no_grad()
     def after_step(self, position: RunPosition) -> None:
-        """Moves the teacher towards the student, and the centre towards the teacher's mean."""
+        """Moves the teacher towards the student and the centre towards the teacher's mean."""
         momentum = self.teacher_momentum(position)
         torch._foreach_lerp_(
             list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum
@@ -141,7 +142,7 @@ class Dino(Objective):
         }
 
     def teacher_momentum(self, position: RunPosition) -> float:
-        """Rises along a cosine at every step."""
+        """The momentum at this step, on a cosine, from 0 to 1."""
         config = self.config
         return cosine(
             position.step, position.total_steps, config.teacher_momentum,
@@ -149,7 +150,7 @@ class Dino(Objective):
         )  # fmt: skip
 
     def teacher_temp(self, position: RunPosition) -> float:
-        """Moves at the start of each warm-up epoch."""
+        """The teacher's temperature in this epoch; it changes at the start of warm-up epochs."""
         config = self.config
         return linear_then_constant(
             position.epoch, config.warmup_teacher_temp, config.teacher_temp,
@@ -163,7 +164,7 @@ class Dino(Objective):
 
     @property
     def backbone(self) -> nn.Module:
-        """The teacher's: it is better than the student throughout training."""
+        """The teacher's backbone, which is better than the student's throughout training."""
         return self.teacher.backbone
 
     @property

@@ -1,8 +1,7 @@
 """Fine-tuning: the whole backbone learns labels (MAE's recipe, arXiv 2111.06377, appendix A).
 
-Mixing, erasing and smoothing are timm's. RandAugment of the published recipe is left out: it
-works on Pillow images one by one, and views here are made on the device; the jitter of
-``data.views`` may take its place.
+Mixing, erasing and smoothing are timm's. The published RandAugment is left out: it works on single
+Pillow images, and views are made on the device here. The jitter of ``data.views`` can replace it.
 """
 
 import random
@@ -26,13 +25,13 @@ from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
 HEAD = "finetune"
-"""Under which the one head's logits are given."""
+"""The name of the one head's logits."""
 
 
 class Classifier(nn.Module):
-    """A backbone with a linear classifier of its mean patch, after a norm of their own.
+    """A backbone with a linear classifier of its mean patch.
 
-    As published, the final norm of the backbone is left out.
+    As published, the classifier has its own norm in place of the backbone's last one.
     """
 
     def __init__(self, backbone: nn.Module, num_classes: int, weight_std: float):
@@ -54,13 +53,13 @@ class Classifier(nn.Module):
 
 
 class Finetune(LabelledObjective):
-    """A classifier of which every parameter learns, the lower blocks more slowly."""
+    """A classifier whose every parameter learns; lower blocks learn more slowly."""
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
-        """Draws the classifier; the recipe's photometry gives way to the backbone's own.
+        """Draws the classifier. The backbone's own photometry replaces the recipe's.
 
         Raises:
-            PoiseError: as ``check_tunable`` and ``LabelledObjective``.
+            PoiseError: see ``check_tunable`` and ``LabelledObjective``.
         """
         self.config: FinetuneConfig = recipe.objective  # type: ignore[assignment]
         super().__init__(recipe, self.config)
@@ -93,14 +92,14 @@ class Finetune(LabelledObjective):
         return StepResult(loss * share, {})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, 1, C], under ``HEAD``."""
+        """Logits [B, 1, C], with the name ``HEAD``."""
         return {HEAD: self.classifier(images)[:, None]}
 
     def parameter_groups(self) -> Groups:
-        """Groups by layer: block i of n learns at layer_decay^(n + 1 − i) of the head's rate.
+        """One group for each layer: block i of n has the head's rate times layer_decay^(n + 1 − i).
 
-        What comes before the first block counts as block 0. Biases, norms, [cls], registers and
-        positions are spared of weight decay, as published.
+        The layers before the first block count as block 0. Biases, norms, [cls], registers and
+        positions have no weight decay, as published.
         """
         vit = self.classifier.backbone.timm_model
         spared = vit.no_weight_decay()
@@ -129,7 +128,7 @@ def check_tunable(backbone: nn.Module, model: str) -> None:
     """Refuses a backbone without tokens.
 
     Raises:
-        PoiseError: it is a residual network.
+        PoiseError: the backbone is a residual network.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         raise PoiseError(
@@ -139,7 +138,7 @@ def check_tunable(backbone: nn.Module, model: str) -> None:
 
 
 def _layer(name: str) -> int:
-    """Of a transformer's parameter: 0 before the first block, then 1 to n."""
+    """The layer of a transformer's parameter: 0 before the first block, then 1 to n."""
     found = re.match(r"blocks\.(\d+)\.", name)
     return int(found[1]) + 1 if found else 0
 
@@ -150,7 +149,7 @@ def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dic
 
 
 def _set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Stochastic depth that rises linearly from 0 at the first block; the package has its own."""
+    """Replaces the package's stochastic depth; the new one rises linearly from 0 at block 1."""
     from timm.layers import DropPath
 
     blocks: Any = backbone.timm_model.blocks  # type: ignore[union-attr]
@@ -161,7 +160,7 @@ def _set_drop_path(backbone: nn.Module, rate: float) -> None:
 
 
 def _build_mixing(config: FinetuneConfig, num_classes: int) -> Any:
-    """Mixup and cutmix of timm, or none where both are off."""
+    """Timm's mixup and cutmix; none where both are off."""
     from timm.data import Mixup
 
     if not (config.mixup or config.cutmix):
@@ -183,7 +182,7 @@ def _build_erasing(config: FinetuneConfig) -> Any:
 
 
 def _seed_from_torch() -> None:
-    """Makes what timm draws from Python and NumPy a function of the step, as all else is."""
+    """Seeds Python's and NumPy's generators, which timm uses, from torch's, which has the step."""
     seed = int(torch.randint(2**31, ()))
     random.seed(seed)
     np.random.seed(seed)

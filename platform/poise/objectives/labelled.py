@@ -1,4 +1,4 @@
-"""What objectives that learn from labels share: a finished backbone, and which images teach.
+"""The base of objectives that learn labels on a trained backbone.
 
 In: a recipe whose objective names a backbone's package. Out: ``LabelledObjective``, the base of
 ``poise.objectives.probe`` and ``poise.objectives.finetune``. Next: the same training loop.
@@ -27,13 +27,13 @@ _FEWEST = 2  # images that a step must have: one has no batch statistics
 
 
 class LabelledObjective(Objective):
-    """Learns labels on top of, or together with, a backbone that was trained before."""
+    """An objective that learns labels on a trained backbone, frozen or trained further."""
 
     def __init__(self, recipe: Recipe, config: LabelledSettings):
         """Loads the backbone.
 
         Raises:
-            PoiseError: it is no package, or the dataset has no labels.
+            PoiseError: the model is no package, or the dataset has no labels.
         """
         super().__init__()
         manifest = Manifest.read(recipe.data.dataset)
@@ -45,21 +45,29 @@ class LabelledObjective(Objective):
         self.num_classes = len(manifest.classes)
         self.loaded, package = load_backbone(config.model)
         mean, std = package["normalization"]["mean"], package["normalization"]["std"]
-        # The backbone's own, whatever this dataset's may be.
+        # The backbone's own normalisation, not this dataset's.
         self.photometry = Photometry(recipe.data.views, mean, std)
         self._features: Tensor | None = None
 
     @abstractmethod
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, G, C] by feature, of normalised images [B, 3, h, w]."""
+        """Logits [B, G, C] of normalised images [B, 3, h, w], by the name of the feature."""
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
-        """Of the base learning rate, one for each of the G heads."""
+        """Multiples of the base learning rate, one for each of the G heads."""
         return (1.0,)
 
     def taught(self, batch: ViewBatch, held_out: float = 0.0) -> tuple[Tensor, Tensor]:
-        """The images of a batch to learn from, normalised, and their labels."""
+        """The images of a batch that are learned from, normalised, and their labels.
+
+        Args:
+            batch: with labels.
+            held_out: share of images that are left out, from 0 to 1.
+
+        Raises:
+            PoiseError: the batch has no labels.
+        """
         if batch.labels is None:
             raise PoiseError("a batch without labels teaches nothing; choose a labelled dataset")
         held = is_held_out(batch.sample_ids.cpu().numpy(), held_out)
@@ -68,35 +76,39 @@ class LabelledObjective(Objective):
         return self.photometry(views, parameters)[0], batch.labels[rows]
 
     def observe(self) -> Observation:
-        """Nothing: what is known of the features was known before."""
+        """No tensors: the features were examined when the backbone was trained."""
         return Observation()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """None but the optimiser's."""
+        """No schedules beside the optimiser's."""
         return {}
 
     @property
     def backbone(self) -> nn.Module:
-        """The one that was loaded."""
+        """The loaded backbone."""
         return self.loaded
 
 
 def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Which training images choose among heads instead of teaching them.
+    """Whether each training image chooses among heads instead of teaching them; [n].
 
-    A function of the image's id alone: neither seed nor epoch nor worker changes it.
+    It depends on the image's id alone, not on seed, epoch or worker.
+
+    Args:
+        sample_ids: row numbers in the dataset, [n].
+        share: share of images that are held out, from 0 to 1.
     """
     chosen: NDArray[np.bool_] = uniforms(0, 0, sample_ids, _SPLIT, 1)[..., 0] < share
     return chosen
 
 
 def too_few(labels: Tensor) -> bool:
-    """Whether so few of a batch's images teach that the step is left out."""
+    """Whether a batch has too few images to learn from, so that the step is skipped."""
     return len(labels) < _FEWEST
 
 
 def nothing_learned(module: nn.Module) -> Tensor:
-    """A loss without a gradient, that reaches every parameter: other workers wait for it."""
+    """A loss of 0 with zero gradients for every parameter, because other workers wait for them."""
     return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), torch.zeros(()))
 
 

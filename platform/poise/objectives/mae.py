@@ -24,10 +24,10 @@ _SMALLEST_PICTURE_PX = 96
 
 
 class Mae(Objective):
-    """An encoder that sees a quarter of an image, and a decoder that paints the rest.
+    """An encoder that sees some patches of an image, and a decoder that predicts the others.
 
-    What is hidden is a function of (seed, epoch, sample id). It is thrown away after pretraining:
-    the backbone sees whole images.
+    The hidden patches depend on (seed, epoch, sample id) alone. Nothing is hidden after
+    pretraining: the backbone then sees whole images.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
@@ -59,20 +59,25 @@ class Mae(Objective):
         return self.reconstruct(images, self.draw_noise(batch, position.epoch))
 
     def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
-        """What decides which patches are hidden: [B, N]."""
+        """Random numbers [B, N] from 0 to 1; the patches with the largest ones are hidden."""
         return uniforms_on_device(
             self.seed, epoch, batch.sample_ids, _MASK_ADDRESS, self.num_patches
         )
 
     def reconstruct(self, images: Tensor, noise: Tensor) -> StepResult:
-        """The loss on normalised images [B, 3, H, W]; the smallest of noise [B, N] are seen."""
+        """The loss on normalised images [B, 3, H, W]; patches with the smallest noise are seen.
+
+        Args:
+            images: normalised, [B, 3, H, W].
+            noise: a number for every patch, [B, N].
+        """
         order = noise.argsort(dim=1)
         patches = take(patchify(images, self.autoencoder.backbone.patch_px), order)
         targets = self.targets(patches[:, self.num_visible :])
         predictions, latent = self.autoencoder(patches, order, self.num_visible)
         predictions = predictions.float()
         self._latest = {
-            "images": images[:OBSERVED_IMAGES].clone(),  # a part would keep the whole alive
+            "images": images[:OBSERVED_IMAGES].clone(),  # a slice would keep the whole tensor
             "features": self.backbone.feature(latent.detach())[None],
             "targets": targets.flatten(0, 1),
             "predictions": predictions.detach().flatten(0, 1),
@@ -80,17 +85,17 @@ class Mae(Objective):
         return StepResult(F.mse_loss(predictions, targets), {})
 
     def targets(self, patches: Tensor) -> Tensor:
-        """What is to be predicted of patches [B, n, C]."""
+        """The targets of patches [B, n, C]: their pixels, normalised within each patch."""
         if not self.config.norm_pix_loss:
             return patches
         mean, std = _mean_and_std(patches)
         return (patches - mean) / std
 
     def observe(self) -> Observation:
-        """The latest step, for diagnostics.
+        """The latest step.
 
-        The features are of what was seen of each image; the tokens are of whole images, as a
-        probe will see them.
+        Features come from the seen patches of each image. Tokens come from whole images, as a probe
+        will see them.
         """
         return Observation(
             views=self._latest["images"],
@@ -102,10 +107,10 @@ class Mae(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """A column per image: the image, what is seen of it, what is predicted, and both as one.
+        """One picture with a column per image: image, seen patches, prediction, and both together.
 
-        Hidden as in epoch 0. Where normalised pixels are predicted, each patch is shown with its
-        own true mean and standard deviation: the model says nothing about them.
+        The patches hidden are those of epoch 0. If the model predicts normalised pixels, each patch
+        is shown with its true mean and standard deviation, which the model does not predict.
         """
         autoencoder, was_training = self.autoencoder, self.autoencoder.training
         autoencoder.eval()
@@ -120,12 +125,17 @@ class Mae(Objective):
             mean, std = _mean_and_std(patches)
             predicted = predicted * std + mean
         merged = torch.cat([patches[:, : self.num_visible], predicted[:, self.num_visible :]], 1)
-        visible = torch.zeros_like(patches)  # the mean colour of all images, where it is hidden
+        visible = torch.zeros_like(patches)  # hidden patches get the mean colour of all images
         visible[:, : self.num_visible] = patches[:, : self.num_visible]
         return {"reconstruction": self._grid(order, patches, visible, predicted, merged)}
 
     def _grid(self, order: Tensor, *rows: Tensor) -> Tensor:
-        """Patches in ``order``, [B, N, C] for each row, as one picture."""
+        """One picture of several rows of patches.
+
+        Args:
+            order: the order of the patches, [B, N].
+            rows: patches [B, N, C] in this order, one tensor for each row of the picture.
+        """
         patch_px, in_place = self.backbone.patch_px, order.argsort(dim=1)
         images = [unpatchify(take(row, in_place), patch_px, self.autoencoder.grid) for row in rows]
         colors = self.photometry.colors(torch.stack(images))  # [rows, B, 3, H, W]
@@ -134,11 +144,11 @@ class Mae(Objective):
         return grid.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
     def compile_backbones(self) -> None:
-        """Compiles encoder and decoder as one."""
+        """Compiles encoder and decoder together."""
         self.autoencoder.compile()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """None of its own."""
+        """No schedules beside the optimiser's."""
         return {}
 
     @property
@@ -153,6 +163,6 @@ class Mae(Objective):
 
 
 def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each patch's numbers, [..., 1]; the variance is the unbiased one, as published."""
+    """Mean and standard deviation of each patch, [..., 1], with the unbiased variance."""
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return mean, (variance + _EPSILON).sqrt()

@@ -1,6 +1,6 @@
-"""Linear and attentive probes: classifiers that learn on a frozen backbone's features.
+"""Linear and attentive probes: classifiers on a frozen backbone's features.
 
-Shapes: B images that teach, G learning rates, C classes.
+Shapes: B images that are learned from, G learning rates, C classes.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned
 
 
 class Probe(LabelledObjective):
-    """A grid of heads for each of several features, all in one pass of the backbone.
+    """A grid of heads for each of several features; one pass of the backbone serves them all.
 
-    The loss is the sum over heads, so that each head learns what it would learn alone.
+    The loss is the sum over heads, so each head learns what it would learn alone.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
-        """Draws the heads; the recipe's photometry gives way to the backbone's own.
+        """Draws the heads. The backbone's own photometry replaces the recipe's.
 
         Raises:
-            PoiseError: as ``Readout`` and ``LabelledObjective``.
+            PoiseError: see ``Readout`` and ``LabelledObjective``.
         """
         self.config: ProbeConfig = recipe.objective  # type: ignore[assignment]
         super().__init__(recipe, self.config)
@@ -41,7 +41,8 @@ class Probe(LabelledObjective):
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """The loss on one batch of uint8 views.
 
-        Divided by how many images would teach on average, which no worker's share changes.
+        It is divided by the average number of images that are learned from, which is the same on
+        every worker.
         """
         images, labels = self.taught(batch, self.config.held_out)
         if too_few(labels):
@@ -53,21 +54,21 @@ class Probe(LabelledObjective):
         return StepResult(loss, {"loss/per_head": loss.detach() / num_heads})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, G, C] by feature."""
+        """Logits [B, G, C], by the name of the feature."""
         logits: dict[str, Tensor] = self.heads(self.readout(images))
         return logits
 
     def parameter_groups(self) -> Groups:
-        """One for each learning rate of the grid."""
+        """One group for each learning rate of the grid."""
         return grid_groups(self.heads, self.config.lr_multipliers)
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
-        """The grid."""
+        """The grid of multiples of the base learning rate."""
         return self.config.lr_multipliers
 
     def train(self, mode: bool = True) -> "Probe":
-        """The frozen backbone stays in evaluation mode."""
+        """Switches the heads; the frozen backbone stays in evaluation mode."""
         super().train(mode)
         self.loaded.eval()
         return self
@@ -81,7 +82,7 @@ class Probe(LabelledObjective):
 def build_heads(
     readout: Readout, config: ProbeConfig, num_classes: int, image_px: int
 ) -> ProbeHeads:
-    """A grid of heads for every feature that is read."""
+    """One grid of heads for every feature that is read."""
     grids = {}
     for name in readout.names:
         pool = None
@@ -97,7 +98,12 @@ def build_heads(
 
 
 def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
-    """The sum over all heads of each head's mean cross-entropy; logits [B, G, C] by feature."""
+    """The sum over all heads of the mean cross-entropy.
+
+    Args:
+        scores: logits [B, G, C], by the name of the feature.
+        labels: int64 [B].
+    """
     total = labels.new_zeros((), dtype=next(iter(scores.values())).dtype)
     for logits in scores.values():
         repeated = labels.repeat_interleave(logits.shape[1])
@@ -107,7 +113,7 @@ def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def grid_groups(heads: ProbeHeads, multipliers: Sequence[float]) -> Groups:
-    """The optimiser's groups: what learns at each multiple of the base learning rate."""
+    """The optimiser's groups: the heads of each multiple of the base learning rate."""
     return [
         {"params": grid.members(head), "is_decayed": True, "lr_scale": multiplier}  # type: ignore[operator]
         for grid in heads.grids.values()
