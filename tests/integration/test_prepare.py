@@ -15,7 +15,7 @@ from poise.data.manifest import Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
 from poise.data.preparation.ledger import REPORTS_FOLDER
-from tests.data.images import write_class_folders
+from tests.data.images import noise_jpeg, write_class_folders
 
 
 @pytest.mark.ray
@@ -100,6 +100,37 @@ def test_prepare_tells_why_files_are_missing_and_what_it_found_done(
     assert run(command) == 0
     again = capsys.readouterr().out
     assert again == f"{tmp_path / 'dataset'}: was finished before; nothing was done again\n{first}"
+
+
+def test_prepare_prints_the_images_of_every_class_and_warns_of_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_class_folders(tmp_path / "photos", per_class=2)
+    (photos / "loose.jpg").write_bytes(noise_jpeg(9))
+    for number in range(2):
+        (photos / "bee" / f"{number}.jpg").write_bytes(b"")
+    assert run(["data", "prepare", str(photos), str(tmp_path / "dataset")]) == 0
+    printed = capsys.readouterr()
+    assert "images by class: ant: 2, bee: 0\n  1 image without a label\n" in printed.out
+    assert "  1 class without an image\n" in printed.out
+    assert "only one class has images" in printed.out
+    assert "1 file beside the class folders: no label" in printed.err
+
+
+def test_prepare_prints_the_first_and_the_last_of_many_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(30):
+        folder = tmp_path / "photos" / f"class-{number:02d}"
+        folder.mkdir(parents=True)
+        for image in range(1 + number % 2):
+            (folder / f"{image}.jpg").write_bytes(noise_jpeg(number))
+    assert run(["data", "prepare", str(tmp_path / "photos"), str(tmp_path / "dataset")]) == 0
+    (line,) = re.findall("images by class: (.*)", capsys.readouterr().out)
+    shown = line.split(", ")
+    assert shown[:2] == ["class-00: 1", "class-01: 2"]
+    assert shown[-2:] == ["…", "class-29: 2"]
+    assert len(shown) == 12
 
 
 def test_expected_failures_are_one_line_and_status_two(

@@ -12,7 +12,7 @@ from poise.cli.console import is_terminal, print_marked
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
-    from poise.data.preparation.ledger import Progress
+    from poise.data.preparation.ledger import PrepareProgress
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
@@ -96,7 +96,7 @@ def prepare(
 
     with _progress() as show:
 
-        def follow(progress: "Progress") -> None:
+        def follow(progress: "PrepareProgress") -> None:
             if not found:
                 found.append(progress.done)
             show(progress)
@@ -203,7 +203,7 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[["Progress"], None]]:
+def _progress() -> Iterator[Callable[["PrepareProgress"], None]]:
     """Shows a bar on a terminal, and a line every few seconds elsewhere."""
     if not is_terminal():
         yield _Lines()
@@ -221,7 +221,7 @@ def _progress() -> Iterator[Callable[["Progress"], None]]:
     with Bar(*columns) as bar:
         task = bar.add_task("", total=None, quarantined=0)
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "PrepareProgress") -> None:
             bar.update(
                 task,
                 completed=progress.done,
@@ -238,7 +238,7 @@ class _Lines:
     def __init__(self) -> None:
         self._last_line_at = time.monotonic()
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "PrepareProgress") -> None:
         if time.monotonic() - self._last_line_at < _SECONDS_BETWEEN_LINES:
             return
         self._last_line_at = time.monotonic()

@@ -1,7 +1,7 @@
 """A prepared dataset on disk, read by sample id.
 
-In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as the bytes that
-came. Next: ``views`` decodes and cuts them, ``evaluation`` reads them whole.
+In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as their
+original bytes. Next: ``views`` decodes and cuts them, ``evaluation`` reads them whole.
 """
 
 from collections import OrderedDict
@@ -24,14 +24,14 @@ CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class PackedImages(Sequence[bytes]):
-    """Encoded images one behind the other: they travel as one buffer, not as B of them."""
+    """Encoded images one behind the other in one buffer, so that they travel as one."""
 
     data: NDArray[np.uint8]  # [Σ bytes]
     ends: NDArray[np.int64]  # [B], where each image ends in ``data``
 
     @classmethod
     def of(cls, images: Sequence[bytes]) -> "PackedImages":
-        """Any images, packed."""
+        """Packs images."""
         if isinstance(images, PackedImages):
             return images
         ends = np.cumsum([len(image) for image in images], dtype=np.int64)
@@ -47,14 +47,16 @@ class PackedImages(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         if isinstance(index, slice):
             return [self[one] for one in range(len(self))[index]]
-        index = range(len(self))[index]  # from the end, and out of range, as of any sequence
+        index = range(len(self))[
+            index
+        ]  # counts from the end, and checks the range, like any sequence
         start = self.ends[index - 1] if index else 0
         return self.data[start : self.ends[index]].tobytes()
 
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Images that are not decoded yet, in the order asked for."""
+    """Images that are not decoded yet, in the order of the request."""
 
     images: Sequence[bytes]  # [B] JPEG, PNG, …
     labels: NDArray[np.int64]  # [B], -1 where unknown
@@ -66,7 +68,7 @@ class EncodedBatch:
 
 
 def group_sizes(manifest: Manifest) -> NDArray[np.int64]:
-    """Rows of every row group over all shards, in order: what one read brings."""
+    """Returns the number of rows of every row group over all shards, in order."""
     rows = manifest.rows_per_group
     sizes: list[int] = []
     for shard in manifest.shards:
@@ -101,7 +103,7 @@ def _unreadable(path: Path, error: Exception) -> PoiseError:
 
 
 class ImageDataset:
-    """Random access to a prepared dataset, one row group at a time.
+    """A prepared dataset with random access, which reads one row group at a time.
 
     Row groups that were read stay in memory up to ``cache_bytes``, the least recently used leave
     first. Not safe to share between threads; open one for each.
@@ -142,12 +144,12 @@ class ImageDataset:
 
     @property
     def mean_bytes(self) -> float:
-        """Average bytes of a sample on disk."""
+        """Returns the average size of a sample on disk, in bytes."""
         files = (self.folder / shard.file for shard in self.manifest.shards)
         return sum(file.stat().st_size for file in files) / len(self)
 
     def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:
-        """The encoded images with these ids, in this order; an id may come twice.
+        """Reads the encoded images with these ids, in this order; an id may come twice.
 
         Raises:
             IndexError: an id is not one of 0 … ``len(self)`` − 1.
@@ -206,7 +208,7 @@ _NOTHING = np.empty(0, dtype=np.uint8)
 
 
 def _buffers(images: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of an Arrow array of images, and where each begins (and the last ends)."""
+    """Returns the bytes of an Arrow array of images, and each one's begin (and the last's end)."""
     _, offsets, values = images.buffers()
     kind = np.int64 if pa.types.is_large_binary(images.type) else np.int32
     begins = np.frombuffer(offsets, kind)[images.offset : images.offset + len(images) + 1]

@@ -1,4 +1,7 @@
-"""What a prepared dataset says of itself."""
+"""The manifest of a prepared dataset: everything about it but its images.
+
+In: ``manifest.json``. Out: ``Manifest``. Next: ``poise.data.dataset`` and every reader of labels.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -47,7 +50,7 @@ class ValueRange(Strict):
 
 
 class Manifest(Strict):
-    """Everything about a dataset but its images.
+    """The description of a dataset.
 
     A sample's id is its row number over all shards, in the order listed. The columns of a shard
     are `image` (the encoded bytes as they came), `label` (int64, −1 where unknown) and `path`
@@ -65,7 +68,7 @@ class Manifest(Strict):
 
     channel_mean: tuple[float, float, float]
     channel_std: tuple[float, float, float]
-    """Of RGB values in [0, 1]."""
+    """Mean and standard deviation of RGB values in [0, 1]; all images weigh the same."""
 
     value_ranges: dict[str, ValueRange] = Field(default_factory=dict)
     """Ranges of images with more than eight bits, by how their files store a number (``uint16``,
@@ -80,21 +83,21 @@ class Manifest(Strict):
     """
 
     rows_per_group: int
-    """Rows in each Parquet row group but a shard's last: what one read brings."""
+    """Rows in each Parquet row group but a shard's last; one read brings one group."""
 
     shards: tuple[Shard, ...]
 
     @property
     def ranges(self) -> dict[str, Bounds]:
-        """What ``poise.data.views.decode.decode_rgb`` scales by."""
+        """Returns the bounds that ``poise.data.views.decode.decode_rgb`` scales by."""
         return {name: (each.low, each.high) for name, each in self.value_ranges.items()}
 
     @classmethod
     def read(cls, folder: str | Path) -> "Manifest":
-        """The manifest of a prepared dataset.
+        """Reads the manifest of a prepared dataset.
 
         Raises:
-            PoiseError: there is none, or it is not one of this version's.
+            PoiseError: there is none, or this version cannot read it.
         """
         path = given_path(folder) / MANIFEST_FILE
         if not path.is_file():

@@ -16,7 +16,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
-from poise.data.preparation.ledger import Progress
+from poise.data.preparation.ledger import PrepareProgress
 from poise.data.preparation.shards import ShardReport, write_shard
 from poise.data.sources.base import Part
 from poise.data.sources.options import PrepareOptions
@@ -157,7 +157,7 @@ def test_an_interrupted_run_leaves_no_manifest_and_goes_on_where_it_stopped(
         prepare(str(photos), folder, parallel=False)
     assert not (folder / "manifest.json").exists()
     interrupted = False
-    seen: list[Progress] = []
+    seen: list[PrepareProgress] = []
     manifest = prepare(str(photos), folder, parallel=False, on_progress=seen.append)
     assert written == [f"shard-0000{number}.parquet" for number in range(4)]  # none twice
     assert seen[0].done == 8

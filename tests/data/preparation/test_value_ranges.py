@@ -9,7 +9,7 @@ from poise.config import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.preparation.ingest import prepare, quarantine_reasons
-from poise.data.preparation.ledger import Progress
+from poise.data.preparation.ledger import PrepareProgress
 from poise.data.preparation.value_ranges import (
     Extent,
     decide_ranges,
@@ -194,7 +194,7 @@ def test_an_interrupted_preparation_decides_the_same_range(
     source = write(tmp_path / "source", *(grey_file(ramp(0, 900 * i)) for i in range(1, 5)))
     whole = prepare(str(source), tmp_path / "whole")
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: PrepareProgress) -> None:
         if progress.done:
             raise KeyboardInterrupt
 

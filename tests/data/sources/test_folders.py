@@ -81,6 +81,25 @@ def test_splits_below_class_folders_are_refused_too(tmp_path: Path) -> None:
     assert read(tmp_path / "parts", FOLDERS)["cable/test/0.jpg"] == "cable"
 
 
+def test_the_commands_keep_the_other_options_and_quote_names(tmp_path: Path) -> None:
+    photos = write(tmp_path / "my photos", "train/0.jpg", "val/1.jpg")
+    options = PrepareOptions(num_images=1, seed=3, value_range=(-1.5, 4095), label="none")
+    (first, *_) = commands_in(refusal(photos, options))
+    assert first[2] == str(photos / "train")
+    assert first[4:] == [
+        "--num-images",
+        "1",
+        "--seed",
+        "3",
+        "--range",
+        "-1.5",
+        "4095",
+        "--label",
+        "none",
+    ]
+    assert run(first) == 0
+
+
 def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
     photos = write(tmp_path, "bus/0.jpg", "train/1.jpg", "train_station/2.jpg", "car/3.jpg")
     assert set(read(photos).values()) == {"bus", "car", "train", "train_station"}

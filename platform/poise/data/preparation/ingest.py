@@ -1,11 +1,11 @@
-"""Any source of images, made into a Poise dataset.
+"""Makes a Poise dataset of any source of images.
 
-In: what a person named after ``poise data prepare``. Out: a folder with Parquet shards of the
+In: what a person typed after ``poise data prepare``. Out: a folder with Parquet shards of the
 original encoded bytes, ``quarantine.jsonl`` and, last of all, the manifest. Next:
 ``poise.data.dataset`` reads it.
 
-The split into shards depends on the inputs alone: the same input gives the same files on one
-process or many. ``poise.data.preparation.ledger`` remembers which are finished.
+The split into shards depends on the inputs alone: the same input gives the same files in one
+process or in many. ``poise.data.preparation.ledger`` remembers which shards are finished.
 """
 
 import hashlib
@@ -24,7 +24,14 @@ import numpy as np
 
 from poise.config.errors import PoiseError
 from poise.data.manifest import MANIFEST_FILE, Manifest, ValueRange
-from poise.data.preparation.ledger import REPORTS_FOLDER, Progress, Request, Work, claim, write_text
+from poise.data.preparation.ledger import (
+    REPORTS_FOLDER,
+    Preparation,
+    PrepareProgress,
+    Request,
+    claim,
+    write_text,
+)
 from poise.data.preparation.shards import (
     ROWS_PER_GROUP,
     Quarantined,
@@ -43,12 +50,12 @@ from poise.data.sources.walk import is_folder
 _log = logging.getLogger(__name__)
 
 SAMPLES_PER_SHARD = 1024
-"""What an interruption can cost, and the grain of the parallel work."""
+"""Images in one shard: an interruption costs one shard at most, and each task writes one."""
 
 QUARANTINE_FILE = "quarantine.jsonl"
 
 _LAYOUT = "2"
-"""Part of every request's key: raise it when the same inputs come to give other shards."""
+"""Part of every request's key. Raise it when a change makes other shards of the same inputs."""
 
 
 def prepare(
@@ -56,16 +63,16 @@ def prepare(
     destination: str | Path,
     options: PrepareOptions | None = None,
     parallel: bool | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[PrepareProgress], None] = lambda progress: None,
 ) -> Manifest:
-    """Makes a dataset of a source, or goes on making it, or finds it made.
+    """Makes a dataset of a source; goes on with an unfinished one; returns a finished one.
 
     Args:
         source: see ``poise.data.sources.opening.open_source``.
         destination: folder of the dataset; on a cluster, one that every machine shares.
-        options: which images to take; none stands for ``PrepareOptions()``.
-        parallel: whether on Ray; none decides by the number of shards.
-        on_progress: told after each shard.
+        options: which images to take, and how; None stands for ``PrepareOptions()``.
+        parallel: True runs on Ray, False in this process; None decides by the number of shards.
+        on_progress: called after each shard.
 
     Returns:
         The manifest. Its channel statistics are exact, with every image weighing the same.
@@ -99,14 +106,14 @@ def prepare(
 
 
 def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
-    """Why images of a dataset were set aside, without details, and how many; most common first."""
+    """Counts the reasons why images were set aside; the most common comes first."""
     lines = (folder / QUARANTINE_FILE).read_text(encoding="utf-8").splitlines()
     reasons = (Quarantined.model_validate_json(line).reason for line in lines)
     return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
 
 
 def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
-    """Which samples, sorted: all, or a seeded random subset."""
+    """Returns the positions of the samples to take, sorted: all, or a seeded random subset."""
     total, num_images = len(source), options.num_images
     if not total:
         raise PoiseError(f"{shown(text)}: holds no images")
@@ -124,11 +131,11 @@ def _make(
     source: ImageSource,
     indices: Indices,
     parallel: bool | None,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[PrepareProgress], None],
 ) -> Manifest:
     spans = np.split(indices, range(SAMPLES_PER_SHARD, len(indices), SAMPLES_PER_SHARD))
     parts = {number: source.part(span) for number, span in enumerate(spans)}
-    work = Work(folder, parts, {number: len(span) for number, span in enumerate(spans)})
+    work = Preparation(folder, parts, {number: len(span) for number, span in enumerate(spans)})
     work.recover()
     on_progress(work.progress())
     left = {
@@ -146,9 +153,9 @@ def _make(
 
 
 def _measured(
-    work: Work, ranges: Mapping[str, ValueRange], parallel: bool | None
+    work: Preparation, ranges: Mapping[str, ValueRange], parallel: bool | None
 ) -> Iterator[ShardReport]:
-    """The shards' reports in order, with channel sums that count images of more than eight bits.
+    """Yields the shards' reports in order; their sums now count images of more than eight bits.
 
     Those are decoded a second time, because their range is known only after the first.
     """
@@ -221,6 +228,6 @@ def _manifest(
 
 
 def _bounds_digest(ranges: Mapping[str, ValueRange]) -> bytes:
-    """Bytes that change with the ranges; none where every image has eight bits."""
+    """Returns bytes that change with the ranges; none if every image has eight bits."""
     bounds = [(name, each.low, each.high) for name, each in sorted(ranges.items())]
     return json.dumps(bounds).encode() if bounds else b""

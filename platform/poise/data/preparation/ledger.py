@@ -1,8 +1,8 @@
-"""What a preparation remembers, so that an interrupted one goes on where it stopped.
+"""The memory of a preparation: an interrupted one goes on where it stopped.
 
-In: the request and the reports on finished shards. Out: ``prepare.json`` (what the folder is to
-hold, and a hash of the inputs) and one report file per finished shard, gone once there is a
-manifest. Next: ``poise.data.preparation.ingest`` does what is left.
+In: the request and the reports on finished shards. Out: ``prepare.json`` (the request, with a hash
+of the inputs) and one report file for each finished shard. The reports are deleted when the
+manifest is written. Next: ``poise.data.preparation.ingest`` does what is left.
 """
 
 import shutil
@@ -24,27 +24,27 @@ REPORTS_FOLDER = ".reports"
 
 
 class Request(Strict):
-    """What a folder was asked to hold."""
+    """The dataset that a folder is made for."""
 
     source: str
     seed: int
     key: str
     value_range: Bounds | None = None
-    """What overrules the measured range of images with more than eight bits."""
+    """The range that replaces the measured one for images of more than eight bits."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a preparation is, after each shard."""
+class PrepareProgress:
+    """The state of a preparation after a shard."""
 
-    done: int  # images looked at, those of earlier runs included
+    done: int  # images read so far, by earlier runs too
     total: int
     quarantined: int
 
 
 @dataclass
-class Work:
-    """One preparation: its parts, and the reports on those finished."""
+class Preparation:
+    """One preparation: its parts, and the reports on the finished ones."""
 
     folder: Path
     parts: dict[int, Part]
@@ -52,11 +52,11 @@ class Work:
     reports: dict[int, ShardReport] = field(default_factory=dict)
 
     def shard(self, number: int) -> Path:
-        """Where a part's images go."""
+        """Returns the file for a part's images."""
         return self.folder / f"shard-{number:05d}.parquet"
 
     def report_file(self, number: int) -> Path:
-        """Where a part's report is kept until the dataset is complete."""
+        """Returns the file that keeps a part's report until the dataset is complete."""
         return self.folder / REPORTS_FOLDER / f"shard-{number:05d}.json"
 
     def recover(self) -> None:
@@ -65,13 +65,13 @@ class Work:
             try:
                 text = self.report_file(number).read_text(encoding="utf-8")
                 report = ShardReport.model_validate_json(text)
-            except (OSError, ValidationError):  # not done, or by another version: do it again
+            except (OSError, ValidationError):  # not done, or done by another version: repeat it
                 continue
             if _is_there(report, self.shard(number)):
                 self.reports[number] = report
 
     def finish(self, number: int, report: ShardReport) -> None:
-        """Records a shard's end, so that no later run repeats it."""
+        """Records a finished shard, so that no later run repeats it."""
         if not _is_there(report, self.shard(number)):
             raise PoiseError(
                 f"{self.folder}: a Ray worker wrote {self.shard(number).name}, but it is not here; "
@@ -80,10 +80,10 @@ class Work:
         write_text(self.report_file(number), report.model_dump_json())
         self.reports[number] = report
 
-    def progress(self) -> Progress:
-        """How far it is now."""
+    def progress(self) -> PrepareProgress:
+        """Counts what is done."""
         reports = self.reports.values()
-        return Progress(
+        return PrepareProgress(
             done=sum(self.sizes[number] for number in self.reports),
             total=sum(self.sizes.values()),
             quarantined=sum(len(report.quarantined) for report in reports),
@@ -91,7 +91,14 @@ class Work:
 
 
 def claim(folder: Path, request: Request) -> Manifest | None:
-    """Makes the folder this request's. The manifest, where the request is fulfilled already."""
+    """Reserves the folder for a request.
+
+    Returns:
+        The manifest if the dataset is complete already, else None.
+
+    Raises:
+        PoiseError: the folder holds another dataset, or other files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found = folder / REQUEST_FILE
     if not found.exists():
@@ -106,7 +113,7 @@ def claim(folder: Path, request: Request) -> Manifest | None:
     if all(_is_whole(folder / shard.file, shard.num_samples) for shard in manifest.shards):
         shutil.rmtree(folder / REPORTS_FOLDER)
         return manifest
-    (folder / MANIFEST_FILE).unlink()  # shards were lost or cut short: make them again
+    (folder / MANIFEST_FILE).unlink()  # shards are missing or cut short: make them again
     return None
 
 
@@ -132,7 +139,7 @@ def _is_there(report: ShardReport, path: Path) -> bool:
 
 
 def _is_whole(path: Path, num_samples: int) -> bool:
-    """Whether a shard is there to its end, which is where Parquet counts its rows."""
+    """Says whether a shard is complete: Parquet counts its rows at the end of the file."""
     try:
         return bool(pq.read_metadata(path).num_rows == num_samples)
     except (OSError, pa.ArrowInvalid):
@@ -140,6 +147,6 @@ def _is_whole(path: Path, num_samples: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file that is never seen half written."""
+    """Writes a small file whole: no reader sees a part of it."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

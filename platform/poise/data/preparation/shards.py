@@ -26,7 +26,7 @@ from poise.data.views.decode import BadImageError, decode_rgb, read_image
 from poise.data.views.depth import DeepImage
 
 ROWS_PER_GROUP = 128
-"""One read's worth: 14 MB of photographs of ImageNet's size, 300 kB of CIFAR-10."""
+"""Images in one read: 14 MB of ImageNet's photographs, 300 kB of CIFAR-10."""
 
 _LEVELS = np.arange(256) / 255.0
 _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
@@ -46,10 +46,10 @@ class Quarantined(Strict):
 
 
 class ShardReport(Strict):
-    """What became of a part."""
+    """The result of writing one part."""
 
     shard: Shard | None
-    """None where no image of the part was usable."""
+    """None if no image of the part was usable."""
 
     num_bytes: int
     digests: str
@@ -57,15 +57,15 @@ class ShardReport(Strict):
 
     channel_sums: Sums
     channel_square_sums: Sums
-    """Of each image's mean RGB value and mean square, in [0, 1]: every image weighs the same."""
+    """Sums of each image's mean RGB value and mean square, in [0, 1]: all images weigh the same."""
 
     extents: tuple[Extent, ...]
-    """Of images with more than eight bits; the channel sums leave these images out."""
+    """Extents of the images with more than eight bits; the channel sums leave these images out."""
 
     quarantined: tuple[Quarantined, ...]
 
     def with_moments(self, moments: Moments) -> "ShardReport":
-        """This report with more images in its channel sums."""
+        """Returns this report with more images in its channel sums."""
         sums, squares = _as_tuples(
             np.array([self.channel_sums, self.channel_square_sums]) + np.array(moments)
         )
@@ -82,7 +82,7 @@ class _Tally:
         self.quarantined: list[Quarantined] = []
 
     def usable(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        """Lets the samples through that decode, and measures them."""
+        """Yields the samples that decode, and measures them."""
         for sample in samples:
             try:
                 if sample.fault:
@@ -100,7 +100,7 @@ class _Tally:
             yield sample
 
     def report(self, path: Path) -> ShardReport:
-        """Of the file just written, if there is one."""
+        """Returns the report on the file just written, if there is one."""
         count = len(self.digests)
         shard = Shard(file=path.name, num_samples=count, sha256=_sha256(path)) if count else None
         sums, squares = _as_tuples(self.moments)
@@ -116,7 +116,7 @@ class _Tally:
 
 
 def write_shard(part: Part, path: Path) -> ShardReport:
-    """Writes the part's usable images to ``path``, which appears only when it is complete.
+    """Writes the part's usable images to ``path``; the file appears when it is complete.
 
     Raises:
         PoiseError: the part's own file is damaged.
@@ -124,7 +124,7 @@ def write_shard(part: Part, path: Path) -> ShardReport:
     """
     tally = _Tally()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of damage that costs no pixel
+        warnings.simplefilter("ignore")  # Pillow warns of damage that loses no pixel
         groups = _groups(tally.usable(part.samples()))
         first = next(groups, None)
         if first:
@@ -158,7 +158,7 @@ def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write to that takes ``path``'s place once the block has ended well."""
+    """Yields a temporary file that replaces ``path`` if the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -174,7 +174,7 @@ def _write_groups(path: Path, first: list[Sample], rest: Iterator[list[Sample]])
         schema,
         compression="none",  # images are compressed already
         use_dictionary=["label"],
-        write_statistics=["label"],  # the smallest and largest image would bloat the footer
+        write_statistics=["label"],  # those of the images would bloat the footer
     ) as writer:
         writer.write_table(_table(first, schema), row_group_size=ROWS_PER_GROUP)
         for group in rest:
@@ -182,7 +182,7 @@ def _write_groups(path: Path, first: list[Sample], rest: Iterator[list[Sample]])
 
 
 def _groups(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    """Row groups' worth of samples, all full but the last."""
+    """Yields the samples of each row group; all groups are full but the last."""
     group: list[Sample] = []
     for sample in samples:
         group.append(sample)
@@ -201,7 +201,7 @@ def _table(samples: list[Sample], schema: pa.Schema) -> pa.Table:
 
 
 def _moments(image: Image.Image) -> np.ndarray:
-    """Mean and mean square of each channel over the image's pixels: [2, 3], exact."""
+    """Returns the exact mean and mean square of each channel over the image's pixels: [2, 3]."""
     shares = np.array(image.histogram()).reshape(3, 256) / (image.width * image.height)
     return np.stack([shares @ _LEVELS, shares @ _LEVELS**2])
 

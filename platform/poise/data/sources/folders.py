@@ -71,12 +71,12 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
             f"columns; its labels are its folders' names (`--label {FOLDER_LABELS}`), or it has "
             f"none (`--label {NO_LABELS}`)"
         )
-    prefix = ""
-    if label != FOLDER_LABELS:
-        prefix = _refuse_parts_or_look_through(command, [file.path for file in files])
-    cut = len(prefix)
+    paths = [file.path for file in files]
+    if label == FOLDER_LABELS:
+        prefix, level = "", _Level.of(paths)
+    else:
+        prefix, level = _refuse_parts_or_look_through(command, paths)
     inside = [file for file in files if file.path.startswith(prefix)]
-    level = _Level.of([file.path[cut:] for file in inside])
     _refuse_metadata(command, inside, level)
     if label == FOLDER_LABELS and not level.folders:
         raise PoiseError(f"--label {label}: {shown(command.source)} holds no folders of images")
@@ -87,15 +87,19 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
     images = tuple(
         ImageFile(path, labels.get(path.partition("/")[0], NO_LABEL), file.stamp)
         for file in inside
-        for path in (file.path[cut:],)
+        for path in (file.path.removeprefix(prefix),)
     )
     notes = _notes(command, prefix, level, len(files) - len(inside))
     root = str(Path(command.source, prefix).resolve())
     return FilesSource(root, classes, images, named_labels=True, notes=tuple(notes))
 
 
-def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> str:
-    """Returns the path of the folder whose folders are the classes: ``""``, or ``"images/"``."""
+def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> tuple[str, _Level]:
+    """Finds the folder whose folders are the classes.
+
+    Returns:
+        Its path (``""``, or ``"images/"`` where it was looked for), and what lies directly in it.
+    """
     prefix = ""
     while True:
         level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
@@ -108,7 +112,7 @@ def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> 
                 parts = [(f"{name}/{part}", f"{name}-{part}") for part in inner.folders]
                 raise _parts_refused(command, folder, parts)
         if level.loose or len(level.folders) != 1:
-            return prefix
+            return prefix, level
         prefix += f"{next(iter(level.folders))}/"
 
 

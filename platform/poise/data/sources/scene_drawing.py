@@ -3,11 +3,11 @@
 In: a seed and an index. Out: a ``Scene``, one textured object on textured clutter. Next:
 ``poise.data.preparation.ingest`` stores it like any other dataset.
 
-A kind of object has its texture and its pair of hues, as kinds in nature have. What dominates the
-distance between raw pixels is drawn independently of the kind: the light and the haze, the
-direction of light, the clutter, the object's place, size, outline and orientation, the texture's
-scale, contrast and which hue is the brighter. So what is alike must be learned, and views of one
-image, changed in light and contrast, are enough to learn it from.
+Each class has its own texture and its own pair of hues. Everything else is drawn independently of
+the class: light, haze, clutter, the object's place, size, outline and orientation, and the
+texture's scale, contrast and brighter hue. These dominate the distance between raw pixels, so that
+a model has to learn what the images of one class share. Views of one image that change light and
+contrast are enough to learn it.
 """
 
 import io
@@ -23,12 +23,12 @@ CLASSES = tuple(FAMILIES)
 DEFAULT_PX = 32
 MIN_PX = 16
 
-# What a scene looks like. Lengths are shares of the image's side; pairs are ranges drawn from.
+# The look of a scene. Lengths are shares of the image's side; a pair is the range of a value.
 SUPERSAMPLING = 2
 OBJECT_RADIUS = (0.34, 0.48)
 OBJECT_ASPECT = (0.75, 1.0)
 OBJECT_OFFSET = 0.10
-OUTLINE_EXPONENT = (1.3, 5.0)  # of a superellipse: below 2 a star, 2 an ellipse, above 2 a box
+OUTLINE_EXPONENT = (1.3, 5.0)  # superellipse: below 2 a star, 2 an ellipse, above 2 a box
 TEXTURE_PERIOD = (0.15, 0.26)
 TEXTURE_CONTRAST = (0.35, 0.75)  # difference in luminance between an object's two colours
 CLUTTER_CELLS = (3, 9)  # bumps along a side of the coarse and of the fine background noise
@@ -38,7 +38,7 @@ HUE_STEP = 0.4  # in turns, between an object's two colours
 HUE_SPREAD = 0.03  # in turns, within a kind
 SATURATION = (0.45, 0.8)
 CLUTTER_SATURATION = 0.5
-EXPOSURE = (0.1, 1.2)  # drawn by its logarithm
+EXPOSURE = (0.1, 1.2)  # its logarithm is drawn uniformly
 HAZE = (0.0, 0.85)  # share of the picture that a veil of one grey hides
 LIGHT_SLOPE = 0.35  # how much brighter the lit side may be than the middle
 PIXEL_NOISE = 0.03
@@ -56,16 +56,16 @@ class Scene:
     boxes: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1; the far edges are outside
 
     def png(self) -> bytes:
-        """The image, encoded."""
+        """Encodes the image as PNG."""
         return _encode(self.image)
 
     def mask_png(self) -> bytes:
-        """The mask, encoded; its values are 0 and 1."""
+        """Encodes the mask as PNG; its values are 0 and 1."""
         return _encode(self.mask)
 
 
 def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
-    """Scene number ``index`` of a seed: a pure function of its arguments."""
+    """Draws scene number ``index`` of a seed; the arguments alone decide every pixel."""
     rng = np.random.default_rng((seed, index, 1))
     label = int(rng.integers(len(CLASSES)))
     x, y = _coordinates(px)
@@ -80,13 +80,13 @@ def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
 
 
 def draw_clutter(seed: int, index: int, px: int = DEFAULT_PX) -> NDArray[np.uint8]:
-    """The same scene as ``draw_scene`` before its object was put there: uint8 [px, px, 3]."""
+    """Draws the scene of ``draw_scene`` without its object: uint8 [px, px, 3]."""
     x, y = _coordinates(px)
     return _develop(_clutter(seed, index, px), x, y, seed, index)
 
 
 def _coordinates(px: int) -> tuple[Plane, Plane]:
-    """Pixel centres of the supersampled canvas, from −0.5 to 0.5."""
+    """Returns the pixel centres of the supersampled canvas, from −0.5 to 0.5."""
     side = px * SUPERSAMPLING
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     x: Plane = np.tile(axis, (side, 1))
@@ -94,7 +94,7 @@ def _coordinates(px: int) -> tuple[Plane, Plane]:
 
 
 def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
-    """Where the object is (0 or 1), and texture coordinates in periods around its centre."""
+    """Returns the object's coverage (0 or 1), and texture coordinates in periods."""
     center = rng.uniform(-OBJECT_OFFSET, OBJECT_OFFSET, 2).astype(np.float32)
     along, across = _turned(x, y, center, rng.uniform(0, np.pi))
     radius = rng.uniform(*OBJECT_RADIUS)
@@ -108,7 +108,7 @@ def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane
 
 
 def _turned(x: Plane, y: Plane, center: NDArray[np.float32], angle: float) -> tuple[Plane, Plane]:
-    """Coordinates along and across a direction, around a centre."""
+    """Returns coordinates along and across a direction, around a centre."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - center[0], y - center[1]
     return cosine * dx + sine * dy, cosine * dy - sine * dx
@@ -171,14 +171,14 @@ def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) 
 
 
 def _clutter_color(rgb: Plane) -> Plane:
-    """Of little colour, so that clutter hides an object's hues without rivalling them."""
+    """Draws a pale colour, so that clutter hides an object's hues and does not rival them."""
     gray: Plane = (rgb @ _LUMINANCE)[..., None]
     muted: Plane = gray + CLUTTER_SATURATION * (rgb - gray)
     return muted
 
 
 def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
-    """Light from one side, averaging to the image's pixels, haze, noise, and eight bits."""
+    """Adds light from one side, haze and noise; reduces to the image's pixels and eight bits."""
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y

@@ -1,6 +1,6 @@
 """The texture families that are the classes of the embedded scenes.
 
-In: coordinates in texture periods. Out: how much of the second colour each pixel takes, in
+In: coordinates in texture periods. Out: each pixel's share of the second colour, in
 [0, 1]. Next: ``poise.data.sources.scene_drawing``, which paints objects with them.
 """
 
@@ -17,10 +17,10 @@ _EDGE_SHARPNESS = 2.5
 
 _DOT_RADIUS_PERIODS = 0.32
 _RAYS = (5, 9)
-"""How many pairs of sectors a pinwheel has."""
+"""Smallest and largest number of sector pairs of a pinwheel."""
 
 _CENTER_OFFSET_PERIODS = 0.5
-"""How far the centre of rings and rays strays from the object's."""
+"""Largest distance of the centre of rings and rays from the object's centre."""
 
 
 def value_noise(cells: tuple[int, int], px: int, rng: np.random.Generator) -> Plane:
@@ -42,7 +42,7 @@ def _blend(knots: Plane, cells: int, px: int, axis: int) -> Plane:
 
 
 def _wave(signal: Plane) -> Plane:
-    """A signal in [-1, 1] as a band pattern in [0, 1] with soft edges."""
+    """Turns a signal in [-1, 1] into bands in [0, 1] with soft edges."""
     banded: Plane = np.clip(0.5 + _EDGE_SHARPNESS * signal, 0, 1)
     return banded
 

@@ -123,7 +123,7 @@ def _options(text: str, split: str, root: str, parameters: Any) -> dict[str, Any
 
 
 def _split_taken(text: str) -> tuple[str, ...]:
-    """Says which split torchvision opens where the name gives none."""
+    """Says which split torchvision opens if the name gives none."""
     from torchvision import datasets
 
     name, _, split = text.removeprefix("torchvision:").partition("/")
