@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,36 @@ def test_splits_below_class_folders_are_refused_too(tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "parts", *paths))
     assert "'bottle/test', 'bottle/train' look like parts of a dataset" in message
     assert read(tmp_path / "parts", FOLDERS)["cable/test/0.jpg"] == "cable"
+
+
+def test_parts_of_parts_are_named_too(tmp_path: Path) -> None:
+    kinds = [f"{kind}/{split}/0.jpg" for kind in ("images", "masks") for split in ("train", "val")]
+    message = refusal(write(tmp_path / "set", *kinds))
+    assert [command[2] for command in commands_in(message)[:4]] == [
+        str(tmp_path / "set" / kind / split)
+        for kind in ("images", "masks")
+        for split in ("train", "val")
+    ]
+    for command in commands_in(message):
+        assert run(command) == 0
+
+
+def test_a_command_is_one_line_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path / "it's\nmine", "train/0.jpg", "val/1.jpg"))
+    shell = re.findall(r"`poise (.*?)`", message)[0]
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {shell}"], capture_output=True, text=True
+    )
+    assert words.stdout.split("\0")[2] == str(tmp_path / "it's\nmine" / "train")
+
+
+@pytest.mark.parametrize("name", ["README.md", "data-00000-of-00001.arrow", "a.tfrecord"])
+def test_a_folder_without_images_says_what_it_holds(tmp_path: Path, name: str) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / name).write_bytes(b"x")
+    message = refusal(tmp_path / "set")
+    assert f"no images and no Parquet files, only such as '{name}'" in message
+    assert ("to_parquet" in message) == name.endswith("arrow")
 
 
 def test_the_commands_keep_the_other_options_and_quote_names(tmp_path: Path) -> None:

@@ -322,6 +322,14 @@ def test_images_beside_parquet_files_are_refused_with_both_commands(
         open_source("scenes", PrepareOptions(format="images"))
 
 
+def test_splits_beside_images_are_refused_with_commands_that_run(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write(tmp_path / "set" / f"{name}.parquet", [0, 1, 1])
+    (tmp_path / "set" / "0.jpg").write_bytes(noise_jpeg(0))
+    sources = run_commands(refusal(tmp_path / "set", PrepareOptions(format="parquet")))
+    assert [Path(source).name for source in sources] == ["test.parquet", "train.parquet"]
+
+
 @pytest.mark.parametrize("kind", ["text", "text of the second file", "struct"])
 def test_paths_instead_of_bytes_are_told_from_images(tmp_path: Path, kind: str) -> None:
     (tmp_path / "pictures").mkdir()
@@ -336,6 +344,14 @@ def test_paths_instead_of_bytes_are_told_from_images(tmp_path: Path, kind: str) 
     message = refusal(tmp_path / "b.parquet")
     assert "column 'image' holds text such as 'pictures/0.jpg', not image bytes" in message
     assert run_commands(message) == [str(tmp_path / "pictures")]
+
+
+def test_paths_of_images_beside_the_table_lead_to_them(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "0.jpg").write_bytes(noise_jpeg(0))
+    pq.write_table(pa.table({"image": ["0.jpg"], "y": [1]}), tmp_path / "set" / "list.parquet")
+    options = PrepareOptions(format="parquet", label="y")
+    assert run_commands(refusal(tmp_path / "set", options)) == [str(tmp_path / "set")]
 
 
 def test_links_and_other_columns_instead_of_bytes_are_described(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from poise.data.sources.names import shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 
 
 def is_archive(path: str) -> bool:

@@ -18,7 +18,7 @@ _IMAGES = """
 _OTHERS = """
     .txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .htm .pdf .tex .py .ipynb .sh .log
     .npy .npz .mat .pkl .pt .pth .h5 .hdf5 .parquet .arrow .db .sqlite .md5 .sha1 .sha256 .doc .docx
-    .xls .xlsx .zip .tar .gz .tgz .bz2 .xz .7z .rar .cls
+    .xls .xlsx .zip .tar .gz .tgz .bz2 .xz .zst .7z .rar .cls .tfrecord .tfrecords .lmdb .mdb .beton
 """
 
 IMAGE_SUFFIXES = frozenset(_IMAGES.split())

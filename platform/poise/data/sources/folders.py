@@ -8,7 +8,7 @@ through. Splits, and images beside masks, are refused.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,15 @@ class _Level:
         nested = {name: any("/" in path for path in paths) for name, paths in self.folders.items()}
         images = any(map(is_image_name, self.loose))
         return mixed_parts(nested, images)
+
+    def parts(self, prefix: str = "") -> Iterator[str]:
+        """Yields the path of every part, and of the parts of a part instead of itself."""
+        for name, below in self.folders.items():
+            inner = _Level.of(below)
+            if inner.holds_parts():
+                yield from inner.parts(f"{prefix}{name}/")
+            else:
+                yield f"{prefix}{name}"
 
 
 def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
@@ -105,27 +114,26 @@ def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> 
         level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
         folder = str(Path(command.source, prefix))
         if level.holds_parts():
-            raise _parts_refused(command, folder, [(name, name) for name in level.folders])
+            raise _parts_refused(command, folder, list(level.parts()))
         for name, below in level.folders.items():
             inner = _Level.of(below)
             if len(level.folders) > 1 and inner.holds_parts():
-                parts = [(f"{name}/{part}", f"{name}-{part}") for part in inner.folders]
-                raise _parts_refused(command, folder, parts)
+                raise _parts_refused(command, folder, list(inner.parts(f"{name}/")))
         if level.loose or len(level.folders) != 1:
             return prefix, level
         prefix += f"{next(iter(level.folders))}/"
 
 
-def _parts_refused(
-    command: PrepareCommand, folder: str, parts: list[tuple[str, str]]
-) -> PoiseError:
-    """Names a command for every part; ``parts`` are paths and suffixes for the destination."""
-    parts = sorted(parts, key=lambda part: (part_name(Path(part[0]).name) is None, part))
-    commands = [f"`{command.of(str(Path(folder, path)), tail)}`" for path, tail in parts]
+def _parts_refused(command: PrepareCommand, folder: str, parts: list[str]) -> PoiseError:
+    """Names a command for every part; ``parts`` are paths in the folder."""
+    parts = sorted(parts, key=lambda path: (part_name(Path(path).name) is None, path))
+    commands = [
+        f"`{command.of(str(Path(folder, path)), path.replace('/', '-'))}`" for path in parts
+    ]
     more = f" (and {len(commands) - _COMMANDS_SHOWN} more)" * (len(commands) > _COMMANDS_SHOWN)
     classes = command.of(folder).using(label=FOLDER_LABELS)
     return PoiseError(
-        f"{shown(folder)}: {_joined([path for path, _ in parts])} look like parts of a dataset, "
+        f"{shown(folder)}: {_joined(parts)} look like parts of a dataset, "
         f"not like classes; prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
         f"if each folder in {shown(folder)} is a class: `{classes}`"
     )

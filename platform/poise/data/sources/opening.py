@@ -134,9 +134,15 @@ def _refuse_what_is_no_source(command: PrepareCommand, found: Walk) -> None:
             f"{shown(source)}: is a prepared dataset already; use it as it is, or prepare its "
             "source again"
         )
-    archives = [path for path in paths if is_archive(path)]
-    if archives and all(is_other_name(path) and suffix(path) != ".parquet" for path in paths):
+    if not all(is_other_name(path) and suffix(path) != ".parquet" for path in paths):
+        return
+    if archives := [path for path in paths if is_archive(path)]:
         raise PoiseError(advice(command, archives))
+    arrow = any(suffix(path) == ".arrow" for path in paths)
+    raise PoiseError(
+        f"{shown(source)}: holds no images and no Parquet files, only such as '{shown(paths[0])}'"
+        + "; write a saved Hugging Face dataset with its `to_parquet` method first" * arrow
+    )
 
 
 def _only_format(

@@ -7,6 +7,7 @@ error message takes a command that runs. Next: ``poise.data.sources.opening`` an
 
 import shlex
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from poise.data.manifest import Bounds
@@ -64,13 +65,25 @@ class PrepareCommand:
 
     def __str__(self) -> str:
         words = ["poise", "data", "prepare", self.source, self.destination]
-        return shlex.join([*words, *self.options.arguments()])
+        return " ".join(map(_quoted, [*words, *self.options.arguments()]))
 
     def of(self, source: str, suffix: str = "") -> "PrepareCommand":
-        """Returns this command for another source; ``suffix`` goes to the destination's name."""
+        """Returns this command for another source; ``suffix`` goes to the destination's name.
+
+        ``--format`` is kept for folders alone: files and patterns have their format.
+        """
         destination = self.destination.rstrip("/") + (f"-{suffix}" if suffix else "")
-        return replace(self, source=source, destination=destination)
+        moved = replace(self, source=source, destination=destination)
+        return moved if Path(source).is_dir() else moved.using(format=None)
 
     def using(self, **changes: Any) -> "PrepareCommand":
         """Returns this command with other options."""
         return replace(self, options=replace(self.options, **changes))
+
+
+def _quoted(word: str) -> str:
+    """Quotes a word for a shell, in one line."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode().replace("'", "\\'")
+    return f"$'{escaped}'"

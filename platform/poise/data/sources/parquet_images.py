@@ -135,7 +135,8 @@ def _advice(command: PrepareCommand, text: str) -> str:
     base = command.source if is_folder(command.source) else str(Path(command.source).parent)
     if is_file(str(Path(base, text))):
         folder = str(Path(base, text).parent)
-        return f"if these are paths, prepare the image files: `{command.of(folder)}`"
+        images = command.of(folder).using(format="images", label=None)
+        return f"if these are paths, prepare the image files: `{images}`"
     return (
         "if these are paths, prepare the folder that holds the image files (one folder for each "
         "class), or write the files' bytes into the column"
