@@ -87,7 +87,8 @@ def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
     for shard in manifest.shards:
         path = Path(folder) / shard.file
         try:
-            labels = pq.read_table(path, columns=["label"])["label"].to_numpy()
+            with pq.ParquetFile(path) as opened:
+                labels = opened.read(columns=["label"])["label"].to_numpy()
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from None
         known = (labels >= 0) & (labels < len(manifest.classes))
