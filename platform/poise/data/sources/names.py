@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from poise.config.errors import PoiseError
 
-_LONGEST = 200
+LONGEST_ERROR = 200
+"""Characters of a library's error that are repeated."""
 
 
 def shown(text: str) -> str:
@@ -17,11 +18,6 @@ def shown(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean
     )
-
-
-def one_line(error: Exception) -> str:
-    """Returns an error of a library in one line of at most 200 characters."""
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.data.sources.base import NO_LABEL, Indices, Part, Sample, hash_of
-from poise.data.sources.names import counted, one_line, shown
+from poise.data.sources.names import LONGEST_ERROR, counted, shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_classes import Numbering
 from poise.data.sources.parquet_files import check_one_split, read_header, root_of
@@ -112,7 +112,9 @@ class ParquetPart:
                 for batch, first_row in _read_rows(path, self.columns, rows.numbers):
                     yield from self._batch_samples(rows, batch, first_row)
             except (pa.ArrowException, OSError) as error:
-                raise PoiseError(f"{shown(str(path))}: cannot be read: {one_line(error)}") from None
+                raise PoiseError(
+                    f"{shown(str(path))}: cannot be read: {one_line(error, LONGEST_ERROR)}"
+                ) from None
 
     def _batch_samples(
         self, rows: FileRows, batch: pa.RecordBatch, first_row: int

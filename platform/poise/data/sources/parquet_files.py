@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.data.sources.files import suffix
-from poise.data.sources.names import is_utf8, one_line, shown
+from poise.data.sources.names import LONGEST_ERROR, is_utf8, shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.splits import file_split
 from poise.data.sources.walk import is_file, is_folder
@@ -86,7 +86,9 @@ def read_header(path: str) -> ParquetHeader:
             schema, metadata = opened.schema_arrow, opened.metadata
             empty = _empty_columns(metadata)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise PoiseError(f"{shown(path)}: not a readable Parquet file: {one_line(error)}") from None
+        raise PoiseError(
+            f"{shown(path)}: not a readable Parquet file: {one_line(error, LONGEST_ERROR)}"
+        ) from None
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
         raise PoiseError(f"{shown(path)}: has two columns called '{twice[0]}'; rename one")
@@ -103,7 +105,9 @@ def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
         with pq.ParquetFile(path) as opened:
             return opened.read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise PoiseError(f"{shown(path)}: cannot be read: {one_line(error)}") from None
+        raise PoiseError(
+            f"{shown(path)}: cannot be read: {one_line(error, LONGEST_ERROR)}"
+        ) from None
 
 
 def _empty_columns(metadata: pq.FileMetaData) -> frozenset[str]:

@@ -11,8 +11,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from poise.config.errors import one_line
 from poise.data.sources.base import NO_LABEL
-from poise.data.sources.names import counted, one_line
+from poise.data.sources.names import LONGEST_ERROR, counted
 from poise.data.sources.parquet_files import read_columns
 
 Kind = Literal["numbers", "names", "nothing"]
@@ -81,7 +82,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         if kind == "names":
             return column.cast(pa.string())
     except pa.ArrowException as error:
-        raise UnusableColumnError(f"holds {type_}: {one_line(error)}") from None
+        raise UnusableColumnError(f"holds {type_}: {one_line(error, LONGEST_ERROR)}") from None
     if kind == "nothing":
         return column
     raise UnusableColumnError(f"holds {type_}, neither whole numbers nor names")

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from poise.config import paths
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.data.sources.base import NO_LABEL, ImageSource, Indices, Part, Sample, hash_of
 from poise.data.sources.files import FilesSource, ImageFile
-from poise.data.sources.names import one_line
+from poise.data.sources.names import LONGEST_ERROR
 from poise.data.sources.walk import stamp
 
 
@@ -101,11 +101,14 @@ def _open(text: str, root: str) -> Any:
     try:
         return make(**options)
     except (ValueError, TypeError) as error:  # an unknown split, an argument Poise cannot guess
-        raise PoiseError(f"{text}: torchvision does not open it: {one_line(error)}") from None
+        raise PoiseError(
+            f"{text}: torchvision does not open it: {one_line(error, LONGEST_ERROR)}"
+        ) from None
     except (OSError, RuntimeError) as error:
         raise PoiseError(
-            f"{text}: not in {root} and it cannot be downloaded ({one_line(error)}); "
-            "check the network, or prepare a folder or Parquet files you have"
+            f"{text}: not in {root} and it cannot be downloaded "
+            f"({one_line(error, LONGEST_ERROR)}); check the network, or prepare a folder or "
+            "Parquet files you have"
         ) from None
 
 
