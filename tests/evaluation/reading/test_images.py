@@ -1,12 +1,14 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from poise.data.dataset import ImageDataset
+from poise.evaluation.reading import images as images_module
 from poise.evaluation.reading.images import EvaluationImages, choose_samples, resize_and_crop
 from tests.evaluation.conftest import MakeDataset
 
@@ -19,6 +21,35 @@ def test_the_view_is_the_published_evaluations(size: tuple[int, int], image_px: 
     shorter = {32: 37, 224: 256}[image_px]
     published = Compose([Resize(shorter, InterpolationMode.BICUBIC), CenterCrop(image_px)])
     np.testing.assert_array_equal(resize_and_crop(image, image_px), published(image))
+
+
+@pytest.mark.parametrize("size", [(8, 2500), (2500, 8), (1900, 11), (11, 1900)])
+@pytest.mark.parametrize("image_px", [32, 224])
+def test_a_very_long_image_gives_the_published_view_without_being_resized_whole(
+    size: tuple[int, int], image_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(1))
+    published = np.asarray(resize_and_crop(image, image_px)).astype(int)
+    monkeypatch.setattr(images_module, "_MOST_RESIZED_PIXELS", 0)
+    cropped = np.asarray(resize_and_crop(image, image_px)).astype(int)
+    assert np.abs(cropped - published).max() <= 2
+
+
+def test_the_longest_image_that_is_decoded_never_exists_in_its_resized_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def noted(self: Image.Image, size: tuple[int, int], *rest: Any, **named: Any) -> Image.Image:
+        sizes.append(size)
+        return resize(self, size, *rest, **named)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    for size in ((8, 20_000), (20_000, 8), (300_000, 8)):
+        assert resize_and_crop(Image.new("RGB", size), 224).size == (224, 224)
+    assert max(width * height for width, height in sizes) <= 224 * 256
 
 
 def test_a_choice_is_the_same_every_time_and_without_repeats() -> None:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from poise.config.errors import PoiseError
@@ -25,6 +26,7 @@ from poise.data.views.photometry import Photometry, normalization
 
 _CELL_INCHES = 1.15
 _DOTS_PER_INCH = 120
+_MOST_SHOWN_PX = round(2 * _CELL_INCHES * _DOTS_PER_INCH)  # a larger image is shrunk to be shown
 _LONGEST_LABEL = 22
 
 Picture = NDArray[np.float32] | NDArray[np.uint8]  # [H, W, 3]; floats are in [0, 1]
@@ -92,8 +94,9 @@ def _figure(encoded: EncodedBatch, views: dict[str, Tensor], manifest: Manifest)
     figure.suptitle(f"{manifest.name}: images, and their views as the model sees them", fontsize=9)
     grid = figure.subplots(rows, columns, squeeze=False)
     for row in range(rows):
-        image = np.asarray(decode_rgb(encoded.images[row], encoded.ranges))
-        _show(grid[row, 0], image)
+        image = decode_rgb(encoded.images[row], encoded.ranges)
+        image.thumbnail((_MOST_SHOWN_PX, _MOST_SHOWN_PX), Image.Resampling.BICUBIC)
+        _show(grid[row, 0], np.asarray(image))
         grid[row, 0].set_ylabel(
             _row_label(encoded, row, manifest), rotation=0, ha="right", va="center", fontsize=7
         )

@@ -31,6 +31,8 @@ ResultT = TypeVar("ResultT")
 
 _SHORTER_SIDE = 256 / 224  # of the published evaluation: resize to 256, crop 224
 _MAX_DECODING_THREADS = 8
+_MOST_RESIZED_PIXELS = 2**24  # 64 MB in Pillow; 224 px reach it where a side is 256 times the other
+_BICUBIC_REACH = 3  # source pixels that one output pixel sees on either side, and one to spare
 
 
 class EvaluationImages:
@@ -157,15 +159,44 @@ def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np
 
 
 def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
-    """The published evaluation's view: shorter side to px·256/224, bicubic; centre px squared."""
+    """The published evaluation's view: shorter side to px·256/224, bicubic; centre px squared.
+
+    An image so long that it would have more than ``_MOST_RESIZED_PIXELS`` is cropped before it is
+    resized. That changes a pixel by a level at most (two where Pillow resizes the axes in another
+    order); shorter images are resized as published, bit for bit.
+    """
     shorter = round(image_px * _SHORTER_SIDE)
-    scale = shorter / min(image.size)
     # Truncated, not rounded, and halves to even below: as torchvision does.
     width, height = (
         shorter if side == min(image.size) else int(shorter * side / min(image.size))
         for side in image.size
     )
-    if scale != 1:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - image_px) / 2), round((height - image_px) / 2)
+    if width * height <= _MOST_RESIZED_PIXELS:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    elif width > height:
+        image, left = _middle_column(image, (width, height), (left, image_px)), 0
+    else:
+        turned = image.transpose(Image.Transpose.TRANSPOSE)
+        turned = _middle_column(turned, (height, width), (top, image_px))
+        image, top = turned.transpose(Image.Transpose.TRANSPOSE), 0
     return image.crop((left, top, left + image_px, top + image_px))
+
+
+def _middle_column(
+    image: Image.Image, size: tuple[int, int], column: tuple[int, int]
+) -> Image.Image:
+    """A column of the resized image, of which the rest is never made.
+
+    Args:
+        image: a wide one.
+        size: width and height that the whole would have.
+        column: its left edge and its width in the resized image.
+    """
+    ratio, (left, width) = image.width / size[0], column
+    start, stop = left * ratio, (left + width) * ratio
+    reach = _BICUBIC_REACH * max(1.0, ratio)
+    first, last = max(0, int(start - reach)), min(image.width, int(stop + reach) + 1)
+    box = (start - first, 0, stop - first, image.height)
+    part = image.crop((first, 0, last, image.height))
+    return part.resize((width, size[1]), Image.Resampling.BICUBIC, box=box)
