@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 from pathlib import Path
@@ -147,3 +148,16 @@ def test_an_ablation_refuses_what_would_not_compare_every_setting_alike(space_fi
     named = f"baseline.{TEMPERATURE}=0.07"
     study = begin_study(str(space_file), [values, named], command="ablate")
     assert study.baseline == {TEMPERATURE: 0.07}
+
+
+def test_a_channel_that_does_not_vary_refuses_the_study_and_any_setting_that_divides_by_it(
+    space_file: Path,
+) -> None:
+    file = space_file.parent / "train" / "manifest.json"
+    manifest = json.loads(file.read_text()) | {"channel_std": [0.2, 0, 0.2]}
+    file.write_text(json.dumps(manifest))
+    varied = "parameters.data.views.normalization={grid_search: [imagenet, dataset]}"
+    for wrong in ("data.views.normalization=dataset", varied):
+        with pytest.raises(PoiseError, match="the green channel of dataset 'train' does not vary"):
+            begin_study(str(space_file), [wrong])
+    begin_study(str(space_file), ["data.views.normalization=imagenet"])

@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from poise.data.views.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
+from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
+from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.training.capacity import footprint
 from poise.training.checkpoint import STATE_FILE, save_checkpoint

@@ -18,7 +18,7 @@ from poise.config.metrics import LABEL_FREE, LABELLED
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
-from poise.data.views.photometry import normalization
+from poise.data.views.normalization import normalization
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
 from poise.evaluation.neighbours.knn import knn_probe
 from poise.evaluation.neighbours.ridge import ridge_probe

@@ -13,7 +13,7 @@ from typing import Any
 from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
-from poise.data.views.photometry import normalization
+from poise.data.views.normalization import normalization
 from poise.evaluation.during_training import online_probes
 from poise.evaluation.remembered import RememberedProbe
 from poise.models.package import save_backbone

@@ -15,7 +15,8 @@ from ray._private.state import state as ray_state
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
-from poise.data.views.photometry import IMAGENET_MEAN, IMAGENET_STD, Photometry
+from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
+from poise.data.views.photometry import Photometry
 from poise.models.backbone import build_backbone
 from poise.objectives import build_objective
 from poise.objectives.base import Objective

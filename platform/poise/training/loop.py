@@ -13,7 +13,8 @@ from poise.cluster.collectives import sum_over_workers
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
-from poise.data.views.photometry import Photometry, normalization
+from poise.data.views.normalization import normalization
+from poise.data.views.photometry import Photometry
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
 from poise.diagnostics.prototypes import AssignmentWindow

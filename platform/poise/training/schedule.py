@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from poise.config import PoiseError, Recipe
 from poise.data.manifest import Manifest
+from poise.data.views.normalization import normalization
 
 if TYPE_CHECKING:
     from poise.objectives.base import RunPosition
@@ -70,12 +71,14 @@ def steps_per_epoch(recipe: Recipe) -> int:
     """Whole batches in the training dataset.
 
     Raises:
-        PoiseError: there is not even one.
+        PoiseError: there is not even one, or the views cannot be normalised as the recipe asks.
     """
     try:
-        num_samples = Manifest.read(recipe.data.dataset).num_samples
+        manifest = Manifest.read(recipe.data.dataset)
     except PoiseError as error:
         raise PoiseError(f"data.dataset={error}") from None
+    normalization(recipe.data.views, manifest)
+    num_samples = manifest.num_samples
     if num_samples < recipe.training.batch_size:
         raise PoiseError(
             f"training.batch_size={recipe.training.batch_size} is more than the {num_samples} "

@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,13 @@ from poise.config.views import ViewsConfig
 from poise.data.batch import PHOTOMETRY_COLUMNS
 from poise.data.draws import uniforms
 from poise.data.views.blur import blur, box_reach
+from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
 from poise.data.views.photometry import (
     DRAWS_PER_PHOTOMETRY,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Photometry,
     draw_parameters,
-    normalization,
 )
-from tests.data.builders import smooth_image, write_blobs
+from tests.data.builders import smooth_image
 
 NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "jitter_order": -1.0}
 
@@ -159,13 +156,6 @@ def test_parameters_follow_the_published_law() -> None:
     assert (column["blur_radius"][0] >= 0.1).all() and column["blur_radius"].max() <= 2
     assert (column["blur_radius"][1] > 0).mean() == pytest.approx(0.1, abs=0.01)
     assert column["solarize"].mean(1) == pytest.approx([0, 0.2], abs=0.01)
-
-
-def test_normalization_is_imagenets_or_the_datasets(tmp_path: Path) -> None:
-    manifest = write_blobs(tmp_path, 1)
-    assert normalization(ViewsConfig(), manifest) == (IMAGENET_MEAN, IMAGENET_STD)
-    chosen = ViewsConfig(normalization="dataset")
-    assert normalization(chosen, manifest) == (manifest.channel_mean, manifest.channel_std)
 
 
 def test_views_whose_colours_never_change_are_only_normalised() -> None:

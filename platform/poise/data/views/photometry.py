@@ -20,11 +20,8 @@ from torch import Tensor
 
 from poise.config.views import ViewsConfig
 from poise.data.batch import PHOTOMETRY_COLUMNS
-from poise.data.manifest import Manifest
 from poise.data.views.blur import blur, box_reach
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 DRAWS_PER_PHOTOMETRY = 10
 
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
@@ -33,15 +30,6 @@ _SLOTS = 3  # blends before the hue, and as many after it
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's "L"
 _CPU_ELEMENTS = 2**17  # worked on at once: what stays in a core's cache
 _GPU_ELEMENTS = 2**27
-
-
-def normalization(
-    config: ViewsConfig, manifest: Manifest
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation per channel, of values in [0, 1], that a recipe asks for."""
-    if config.normalization == "dataset":
-        return manifest.channel_mean, manifest.channel_std
-    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def draw_parameters(

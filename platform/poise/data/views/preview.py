@@ -22,7 +22,8 @@ from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.cutter import ViewCutter
 from poise.data.views.decode import decode_rgb
-from poise.data.views.photometry import Photometry, normalization
+from poise.data.views.normalization import normalization
+from poise.data.views.photometry import Photometry
 
 _CELL_INCHES = 1.15
 _DOTS_PER_INCH = 120

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
-from poise.data.views.photometry import Photometry, normalization
+from poise.data.views.normalization import normalization
+from poise.data.views.photometry import Photometry
 from poise.evaluation.reading.bench import Answers, Bench
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
