@@ -1,4 +1,4 @@
-"""What crosses from data to objective, and nothing else does."""
+"""The views of one training step: all that passes from the data to an objective."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Self
@@ -8,23 +8,26 @@ from torch import Tensor
 
 PHOTOMETRY_COLUMNS = (
     "brightness",  # factor; 1 leaves the image as it is
-    "contrast",  # factor
-    "saturation",  # factor
-    "hue",  # turn in [-0.5, 0.5]
-    "jitter_order",  # which of the 24 orders of the four above; -1 is no jitter
+    "contrast",  # factor; 1 leaves the image as it is
+    "saturation",  # factor; 1 leaves the image as it is
+    "hue",  # turn of the colour circle, in [-0.5, 0.5]
+    "jitter_order",  # number of one of the 24 orders of the four above; -1 means no jitter
     "grayscale",  # 0 or 1
     "blur_radius",  # standard deviation in pixels; 0 is no blur
     "solarize",  # 0 or 1
 )
-"""The last axis of the photometric parameters, in this order."""
+"""Names of the photometric parameters, in the order of their last axis."""
 
 
 @dataclass(frozen=True)
 class ViewBatch:
     """One training step's views on one worker, view-major. Images are RGB and uint8.
 
-    The colours are as in the file: what was drawn for each view is in the photometry parameters
-    (columns: ``PHOTOMETRY_COLUMNS``), to be applied on the training device.
+    The colours are those of the file. The photometry parameters (columns: ``PHOTOMETRY_COLUMNS``)
+    hold the changes that were drawn for each view; the training device applies them.
+
+    Labels are optional. Objectives that learn without labels never read them; those that learn
+    from labels (``poise.objectives.labelled``) refuse a batch that has none.
     """
 
     global_views: Tensor  # uint8 [G, B, 3, H, W]
@@ -32,7 +35,7 @@ class ViewBatch:
     local_views: Tensor  # uint8 [L, B, 3, h, w]; L may be 0
     local_photometry: Tensor  # float32 [L, B, P]
     sample_ids: Tensor  # int64 [B], row numbers in the dataset
-    labels: Tensor | None = None  # int64 [B], -1 where unknown; only labelled objectives read it
+    labels: Tensor | None = None  # int64 [B]: class numbers, -1 where an image has none
 
     def to(self, device: torch.device | str) -> Self:
         """This batch with every tensor on ``device``."""
@@ -44,7 +47,7 @@ class ViewBatch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Self:
-        """This batch in page-locked memory, so that copies to a GPU overlap with work."""
+        """This batch in page-locked memory, which a GPU copies from while it computes."""
         pinned = {
             field.name: value.pin_memory()
             for field in fields(self)

@@ -1,6 +1,7 @@
 import gc
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from poise.data.dataset import EncodedBatch
 from poise.data.preparation.ingest import prepare
 from poise.data.stream.image_rows import encoded_row, read_encoded
 from poise.data.stream.stream import view_stream
+from poise.data.stream.view_rows import read_views, views_row
 from tests.data.builders import encode, smooth_image, write_blobs, write_dataset
 from tests.data.deep_images import grey_file, ramp
 
@@ -148,3 +150,10 @@ def test_a_row_of_encoded_images_keeps_the_ranges() -> None:
     batch = EncodedBatch([b"a", b"bc"], np.array([0, -1]), np.array([4, 2]), ranges)
     epoch, read = read_encoded(encoded_row(3, batch))
     assert (epoch, list(read.images), read.ranges) == (3, [b"a", b"bc"], ranges)
+
+
+def test_a_row_of_views_keeps_a_batch_with_labels_and_one_without(recipe: Recipe) -> None:
+    batch = local(recipe)[0]
+    assert same(batch, read_views(views_row(batch)))
+    bare = replace(batch, labels=None)
+    assert read_views(views_row(bare)).labels is None

@@ -1,7 +1,7 @@
-"""How a step's views travel through Ray Data: one Arrow row, its bytes never copied on the way in.
+"""Turns a step's views into one Arrow row, which travels through Ray Data, and back.
 
-In: a step's views. Out: a table of one row, and back. Next: ``stream`` hands what it reads to the
-training worker.
+In: a step's views. Out: a table of one row, or the views of such a row. Next: ``stream`` hands the
+views to the training worker. The row holds the bytes of the views; nothing copies them.
 """
 
 from dataclasses import fields
@@ -23,9 +23,11 @@ _DTYPES = {field.name: np.int64 for field in fields(ViewBatch)} | {
 
 
 def views_row(batch: ViewBatch) -> pa.Table:
-    """A step's views, as they lie in memory."""
+    """A step's views as a row; labels that a batch does not have get no column."""
     columns = {}
     for name, value in vars(batch).items():
+        if value is None:
+            continue
         array = _channels_last(value).numpy()
         columns[name] = one_binary(array)
         columns[f"{name}_shape"] = pa.array([array.shape], pa.list_(pa.int64()))
@@ -33,14 +35,16 @@ def views_row(batch: ViewBatch) -> pa.Table:
 
 
 def read_views(row: pa.Table) -> ViewBatch:
-    """The views of a row of ``views_row``.
+    """The views of a row that ``views_row`` made.
 
     Raises:
-        PoiseError: the row is a failure's.
+        PoiseError: the row stands for a failure.
     """
     raise_failure(row)
     tensors = {}
     for name, dtype in _DTYPES.items():
+        if name not in row.column_names:
+            continue
         flat = np.frombuffer(row[name][0].as_buffer(), dtype)
         array = flat.reshape(row[f"{name}_shape"][0].as_py()).copy()  # Ray's memory is read-only
         tensors[name] = _channels_first(torch.from_numpy(array))
