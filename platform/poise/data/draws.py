@@ -1,10 +1,10 @@
-"""Addressed randomness: what is drawn depends on where it is used, never on what came before.
+"""Random numbers that depend on an address, and not on the numbers drawn before.
 
 In: an address (seed, epoch, sample, view). Out: uniform numbers. Next: ``crops`` turns them into
 boxes, ``photometry`` into colour changes, ``plan`` into an order.
 
-There is no generator and no state, so any worker may draw any sample's numbers at any time: one
-worker or eight, a first run or a resumed one, all see the same views.
+There is no generator and no state. So any worker may draw the numbers of any sample at any time:
+one worker or eight, a new run or a resumed one, all see the same views.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def uniforms(
     """
     state = mix(mix(word(seed)) + word(epoch))
     state = mix(mix(state + word(sample_ids)) + word(view))
-    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is the point
+    with np.errstate(over="ignore"):  # sums and products are meant modulo 2**64
         steps = np.arange(1, count + 1, dtype=np.uint64) * STRIDE
         bits = mix(state[..., None] + steps)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,11 +1,11 @@
-"""Cuts views for training: in other processes ahead of it, or in this one in turn with it.
+"""Cuts views for training: in other processes ahead of it, or in this process when asked.
 
 In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
 training loop.
 
-Images and views pass between processes in shared memory, one buffer each: handing one over costs
-a handshake, which small arrays avoid by travelling inside the message. Making shared memory costs
-most of all, so the images' buffers are used again.
+Images and views pass between processes in shared memory, one buffer each. Each buffer costs a
+handshake, so small arrays travel inside the message instead. Making shared memory costs most, so
+the buffers of the images are used again.
 """
 
 import math
@@ -33,8 +33,9 @@ from poise.data.views.cutter import ViewCutter
 def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Generator[ViewBatch]:
     """Cuts batches in order, in ``recipe.data.cut_processes`` and before they are asked for.
 
-    Closing the iterator ends the processes. Without any, views are cut when asked: a thread beside
-    training would have to share its core, and the two were slower together than in turn.
+    Closing the iterator ends the processes. If their number is 0, views are cut when they are
+    asked for: a thread beside training would share its core, and both together were slower than one
+    after the other.
 
     Raises:
         PoiseError: an image cannot be decoded.
@@ -72,7 +73,7 @@ def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Ite
 
 @dataclass(frozen=True)
 class _Failure:
-    """An expected error on its way home: raised there, it would gain a traceback in its message."""
+    """An expected error, sent back as text: raised there, its message would gain a traceback."""
 
     message: str
 
@@ -95,7 +96,7 @@ class _Errand:
 
 
 class _Buffers:
-    """Shared memory for the errands that are under way, which come back in the order they went."""
+    """Shared memory for the batches that are being cut; they come back in the order they went."""
 
     def __init__(self) -> None:
         self._under_way: deque[Tensor] = deque()
@@ -117,20 +118,20 @@ class _Buffers:
         fitting = [buffer for buffer in self._free if len(buffer) >= num_bytes]
         if fitting:
             self._free = [buffer for buffer in self._free if buffer is not fitting[0]]
-        room = num_bytes + num_bytes // 4  # so that the next, a little larger, fits too
+        room = num_bytes + num_bytes // 4  # so that a next one that is a little larger fits too
         buffer = fitting[0] if fitting else _shared((room,))
         self._under_way.append(buffer)
         return buffer
 
 
 def _shared(shape: Sequence[int]) -> Tensor:
-    """uint8 memory that other processes can map: made there, not moved there by a copy."""
+    """uint8 memory that other processes can map; it is shared from the start, never copied."""
     storage = torch.UntypedStorage._new_shared(math.prod(shape))
     return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
 
 
 class _Parcel:
-    """Views on their way home, where they arrive as the ``ViewBatch`` that they are."""
+    """Views on their way back; unpickling gives the ``ViewBatch`` itself."""
 
     def __init__(self, batch: ViewBatch) -> None:
         self._batch = batch
@@ -153,7 +154,7 @@ def _unpacked(large: dict[str, Tensor], small: dict[str, NDArray[Any] | None]) -
 
 
 class _Cuts(Dataset[Any]):
-    """What a batch of encoded images is cut into, under the batch itself as its index."""
+    """A data set for ``DataLoader``: the index is a batch of encoded images, the item its views."""
 
     def __init__(self, cutter: ViewCutter) -> None:
         self._cutter = cutter

@@ -1,8 +1,8 @@
-"""How a step's encoded images travel through Ray Data: one Arrow row.
+"""Turns a step's encoded images into one Arrow row, which travels through Ray Data, and back.
 
-In: a step's encoded images, or why there are none. Out: a table of one row, and back. Next:
-``stream`` hands what it reads to the training worker. Nothing here needs PyTorch, which takes
-seconds to import: the tasks that read are many.
+In: a step's encoded images, or the reason why there are none. Out: a table of one row, or the
+images of such a row. Next: ``stream`` hands them to the training worker. Nothing here needs
+PyTorch, which takes seconds to import; the tasks that read are many.
 """
 
 import json
@@ -18,12 +18,12 @@ _FAILURE = "failure"
 
 
 def failure_row(message: str) -> pa.Table:
-    """A step that failed as failures are expected to."""
+    """The row of a step that ended with an expected error."""
     return pa.table({_FAILURE: [message]})
 
 
 def encoded_row(epoch: int, encoded: EncodedBatch) -> pa.Table:
-    """A step's encoded images."""
+    """The row of a step's encoded images."""
     images = PackedImages.of(encoded.images)
     return pa.table(
         {
@@ -38,10 +38,10 @@ def encoded_row(epoch: int, encoded: EncodedBatch) -> pa.Table:
 
 
 def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
-    """The epoch and the images of a row of ``encoded_row``.
+    """The epoch and the images of a row that ``encoded_row`` made.
 
     Raises:
-        PoiseError: the row is a failure's.
+        PoiseError: the row stands for a failure.
     """
     raise_failure(row)
     data = np.frombuffer(row["images"][0].as_buffer(), np.uint8)  # in Ray's memory: not copied
@@ -53,13 +53,13 @@ def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
 
 
 def one_binary(array: NDArray[np.generic]) -> pa.Array:
-    """An array's memory as a column of one row; nothing is copied."""
+    """A column of one row that holds an array's memory; nothing is copied."""
     ends = pa.py_buffer(np.array([0, array.nbytes], dtype=np.int64))
     values = pa.py_buffer(np.ascontiguousarray(array))
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, values])
 
 
 def raise_failure(row: pa.Table) -> None:
-    """Raises the PoiseError of a row of ``failure_row``; any other row passes."""
+    """Raises the error of a row that ``failure_row`` made; any other row passes."""
     if _FAILURE in row.column_names and row[_FAILURE][0].is_valid:
         raise PoiseError(row[_FAILURE][0].as_py())

@@ -1,7 +1,7 @@
-"""Which samples, in which order, for which step: computed, never stored.
+"""Computes the samples of every step, in order; the order is never stored.
 
-In: a dataset's layout, a batch size, a seed. Out: sample ids for any step, at once. Next:
-``stream`` reads them.
+In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without those before
+it. Next: ``stream`` reads the samples.
 """
 
 from functools import lru_cache
@@ -20,12 +20,12 @@ _GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # in place of a view, in the addresses of 
 
 
 class Plan:
-    """The order of samples over a whole run, a pure function of seed, epoch and layout.
+    """The order of samples over a whole run, a function of seed, epoch and layout alone.
 
     Every epoch takes the row groups in a new order, cuts that order into windows, and shuffles
-    the samples of each window: a reader that holds one window's row groups reads each once. A
-    dataset that fits one window is shuffled whole. What does not fill a last batch is left out;
-    each epoch leaves out others.
+    the samples of each window. So a reader that holds the row groups of one window reads each group
+    once. A dataset that fits into one window is shuffled as a whole. Samples that do not fill a
+    last batch are left out; they differ between epochs.
     """
 
     def __init__(
@@ -36,7 +36,14 @@ class Plan:
         seed: int,
         window_samples: int = MAX_WINDOW_SAMPLES,
     ) -> None:
-        """A plan over row groups of these ``sizes``, with ``batch_size`` samples per step.
+        """Lays out a plan.
+
+        Args:
+            sizes: samples in each row group.
+            batch_size: samples of a step, over all workers.
+            epochs: passes over the dataset.
+            seed: the run's seed.
+            window_samples: most samples that are shuffled together.
 
         Raises:
             PoiseError: a batch is larger than the dataset.
@@ -51,7 +58,7 @@ class Plan:
         self._sizes, self._seed = sizes, seed
         self._starts = np.cumsum(sizes) - sizes
         self._groups_per_window = max(1, window_samples // int(sizes.max()))
-        # an iterator's neighbours ask for the same window, and a step may span two
+        # neighbouring steps need the same window, and a step may span two
         self._window = lru_cache(maxsize=3)(self._shuffled_window)
         self._layout = lru_cache(maxsize=2)(self._epoch_layout)
 
@@ -94,12 +101,12 @@ class Plan:
         return self._order(epoch, start, start + self.batch_size)
 
     def worker_ids(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
-        """One worker's share of a step; the shares of all ranks in order are the global batch."""
+        """One worker's share of a step; all ranks' shares in order make the global batch."""
         share = self.batch_size // world_size
         return self.sample_ids(step)[rank * share : (rank + 1) * share]
 
     def _order(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Places ``start`` to ``stop`` in an epoch's order."""
+        """Sample ids at the places ``start`` to ``stop`` of an epoch's order."""
         _, ends = self._layout(epoch)
         first, last = np.searchsorted(ends, [start, stop - 1], side="right")
         samples = np.concatenate([self._window(epoch, w) for w in range(first, last + 1)])
@@ -107,13 +114,14 @@ class Plan:
         return samples[offset : offset + stop - start]
 
     def _epoch_layout(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The epoch's order of row groups, and where each window ends among its samples."""
+        """The epoch's order of row groups, and the place in its samples where each window ends."""
         keys = uniforms(self._seed, epoch, np.arange(len(self._sizes)), _GROUP_ORDER, 1)[:, 0]
         order = np.argsort(keys, kind="stable")
         firsts = np.arange(0, len(order), self._groups_per_window)
         return order, np.cumsum(np.add.reduceat(self._sizes[order], firsts))
 
     def _shuffled_window(self, epoch: int, window: int) -> NDArray[np.int64]:
+        """Sample ids of a window, shuffled."""
         order, _ = self._layout(epoch)
         first = window * self._groups_per_window
         groups = np.sort(order[first : first + self._groups_per_window])
@@ -125,9 +133,9 @@ class Plan:
 
 
 def window_samples(mean_bytes: float) -> int:
-    """Samples in a window: a gibibyte of images, a power of two, at most 65,536.
+    """Samples in a window: a gibibyte of images, rounded down to a power of two, at most 65,536.
 
-    A power of two, so that a byte more or less in a file's footer does not change the order.
+    Rounding keeps the order the same when a file's footer has a few bytes more or less.
     """
     held = max(1.0, WINDOW_BYTES / mean_bytes)
     return int(min(MAX_WINDOW_SAMPLES, 2 ** int(np.log2(held))))

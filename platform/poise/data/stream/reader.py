@@ -1,4 +1,4 @@
-"""What a training worker reads at each step of the plan, in its own process or in a Ray Data task.
+"""Reads a training worker's images of each step, in its own process or in a Ray Data task.
 
 In: a recipe and a place among the workers. Out: the encoded images of any step. Next: ``stream``
 cuts views from them. Nothing here needs PyTorch, which takes seconds to import: the tasks that
@@ -20,7 +20,7 @@ Work = tuple[int, EncodedBatch]
 """The epoch of a step, and its encoded images."""
 
 Address = tuple[str, int, int]
-"""What a Ray task opens a reader with, in its own process."""
+"""Recipe as JSON, rank and world size: a Ray task opens a reader with them."""
 
 
 class Reader:
@@ -43,7 +43,7 @@ class Reader:
 
     @property
     def address(self) -> Address:
-        """What a Ray task opens this reader with, in its own process."""
+        """Arguments with which a Ray task opens this reader in its own process."""
         return self.recipe.model_dump_json(), self.rank, self.world_size
 
 
@@ -53,14 +53,14 @@ def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
 
 
 def encoded_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """A Ray Data map: pieces of the plan in, this worker's encoded images out, a row a step."""
+    """A Ray Data map from pieces of the plan to this worker's encoded images, one row a step."""
     return rows_of(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
 
 
 def rows_of(
     pieces: pa.Table, address: Address, row: Callable[[Reader, int], pa.Table]
 ) -> Iterator[pa.Table]:
-    """A row for each step of the pieces, or one that tells what a person can put right."""
+    """Yields a row for each step of the pieces, or one row that says what the user can mend."""
     try:
         reader = _opened(*address)
         for step in steps_of(pieces):
@@ -70,12 +70,12 @@ def rows_of(
 
 
 def one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
-    """A Ray Data map: pieces of the plan in, pieces of one step out."""
+    """A Ray Data map from pieces of the plan to pieces of one step."""
     for step in steps_of(pieces):
         yield pa.table({"start": [step], "stop": [step + 1]})
 
 
 def steps_of(pieces: pa.Table) -> Iterator[int]:
-    """The steps of pieces of the plan."""
+    """Yields the steps of pieces of the plan."""
     for piece in pieces.to_pylist():
         yield from range(piece["start"], piece["stop"])

@@ -1,4 +1,4 @@
-"""The stream of views: the plan is read, images are fetched, views are cut ahead of training.
+"""The stream of views: images are fetched by plan, and views are cut ahead of training.
 
 In: a recipe. Out: one ``ViewBatch`` per step, this worker's share. Next: the training loop.
 
@@ -43,14 +43,14 @@ def view_stream(
 ) -> Generator[ViewBatch]:
     """This worker's views for every step from ``start_step`` to the end of the run.
 
-    What comes is a function of (recipe, step, rank, world size): neither ``source``, nor where
-    views are cut, nor where the stream was started changes it. Closing the iterator ends what it
-    started.
+    The views of a step are a function of (recipe, step, rank, world size). Neither ``source``, nor
+    the place where views are cut, nor the step at which the stream starts changes them. Closing the
+    iterator ends the processes and tasks that it started.
 
     Args:
-        recipe: what to stream; ``recipe.training.batch_size`` images per step over all workers.
+        recipe: the run's; ``recipe.training.batch_size`` images per step over all workers.
         rank: this worker, from 0.
-        world_size: workers in all.
+        world_size: number of workers.
         start_step: the first step to give.
         source: ``ray`` streams through Ray Data; ``local`` reads in this process without Ray.
 
@@ -67,7 +67,7 @@ def view_stream(
 
 
 def _views_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """A Ray Data map: pieces of the plan in, this worker's views out, a row a step."""
+    """A Ray Data map from pieces of the plan to this worker's views, one row a step."""
     torch.set_num_threads(1)  # it is one of several on its machine
     recipe = Recipe.model_validate_json(address[0])
     cutter = ViewCutter(recipe.data.views, recipe.seed)

@@ -1,11 +1,12 @@
-"""Pillow's Gaussian blur with a radius per image, as two products with banded matrices.
+"""Blurs images as Pillow does, each by its own radius: two products with banded matrices.
 
-In: float images and a radius for each. Out: blurred images. Next: ``photometry`` goes on.
+In: float images and a radius for each. Out: blurred images. Next: ``photometry`` solarizes and
+normalises them.
 
 Pillow approximates a Gaussian by three box filters of fractional width whose variances add up to
 the radius squared (Gwosdek et al. 2011, "Theoretical foundations of Gaussian convolution by
 extended box filtering"), repeating the edge pixels in each. A box filter of a line of pixels is a
-banded matrix, so three are its cube: one matrix per image, one product per axis.
+banded matrix, so three filters are its cube: one matrix per image, one product per axis.
 """
 
 import math
@@ -17,7 +18,7 @@ PASSES = 3
 
 
 def box_reach(radius: float) -> int:
-    """How many pixels away one box filter looks, in a blur of up to this radius."""
+    """Pixels that one box filter reaches to either side, in a blur of this radius or less."""
     return math.floor((math.sqrt(12 * radius**2 / PASSES + 1) - 1) / 2) + 1
 
 
@@ -27,7 +28,10 @@ def blur(images: Tensor, radii: Tensor, reach: int) -> Tensor:
     Args:
         images: float ``[N, C, H, W]``.
         radii: standard deviations in pixels, ``[N]``; 0 leaves an image as it is.
-        reach: ``box_reach`` of the largest radius that may come.
+        reach: ``box_reach`` of the largest radius that occurs.
+
+    Returns:
+        float ``[N, C, H, W]``.
     """
     boxes = _boxes(radii, reach)
     across = _matrices(boxes, images.shape[-1])  # [N, W, W]
@@ -36,7 +40,7 @@ def blur(images: Tensor, radii: Tensor, reach: int) -> Tensor:
 
 
 def _boxes(radii: Tensor, reach: int) -> Tensor:
-    """Weights [N, 2·reach + 1] of the box filter for each radius, its ends a fraction."""
+    """Weights [N, 2·reach + 1] of each radius's box filter, whose two ends count in part."""
     variance = radii**2 / PASSES
     whole = (((12 * variance + 1).sqrt() - 1) / 2).floor()
     fraction = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
@@ -47,7 +51,7 @@ def _boxes(radii: Tensor, reach: int) -> Tensor:
 
 
 def _matrices(boxes: Tensor, size: int) -> Tensor:
-    """Matrices [N, size, size] that blur a line of pixels."""
+    """Matrices [N, size, size], each of which blurs a line of pixels."""
     reach = boxes.shape[1] // 2
     positions = torch.arange(size, device=boxes.device)
     taps = torch.arange(-reach, reach + 1, device=boxes.device)

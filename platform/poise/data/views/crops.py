@@ -1,8 +1,9 @@
-"""Where each view is cut.
+"""Draws the box that each view is cut from.
 
-In: uniform numbers and image sizes. Out: integer boxes. Next: ``views`` cuts them.
+In: uniform numbers and image sizes. Out: integer boxes. Next: ``cutter`` cuts them.
 
-The law is torchvision's ``RandomResizedCrop``, for all views of all samples at once.
+The law is that of torchvision's ``RandomResizedCrop``. It is applied to all views of all samples
+at once.
 """
 
 import numpy as np
@@ -29,12 +30,13 @@ def random_boxes(
     Args:
         uniform: numbers in [0, 1), ``[..., DRAWS_PER_BOX]``.
         widths: image widths in pixels, broadcasting against ``uniform.shape[:-1]``.
-        heights: image heights in pixels, likewise.
+        heights: image heights in pixels, broadcasting in the same way.
         scale: lowest and highest share of the image's area.
         aspect_ratio: lowest and highest width / height.
 
     Returns:
-        int64 ``[..., 4]``: left, top, width, height. Always inside the image and not empty.
+        int64 ``[..., 4]``: left, top, width, height in pixels. Each box lies inside its image and
+        is not empty.
     """
     widths, heights = (np.broadcast_to(side, uniform.shape[:-1]) for side in (widths, heights))
     box_width, box_height, fits = _sizes(uniform, widths, heights, scale, aspect_ratio)
@@ -51,7 +53,7 @@ def _sizes(
     scale: tuple[float, float],
     aspect_ratio: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Width and height of the first try that fits, and whether one did."""
+    """Width and height of the first try that fits into the image, and whether any does."""
     low, high = np.log(aspect_ratio)
     area = (widths * heights)[..., None] * _between(uniform[..., :TRIES], *scale)
     ratio = np.exp(_between(uniform[..., TRIES : 2 * TRIES], low, high))
@@ -73,6 +75,7 @@ def _sizes(
 def _central_boxes(
     widths: NDArray[np.int64], heights: NDArray[np.int64], aspect_ratio: tuple[float, float]
 ) -> NDArray[np.int64]:
+    """The largest box of an allowed shape in the middle of each image."""
     narrowest, widest = aspect_ratio
     box_width = np.minimum(widths, np.rint(heights * widest)).astype(np.int64)
     box_height = np.minimum(heights, np.rint(widths / narrowest)).astype(np.int64)
@@ -82,4 +85,5 @@ def _central_boxes(
 
 
 def _between(uniform: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """Uniform numbers in [low, high)."""
     return low + uniform * (high - low)

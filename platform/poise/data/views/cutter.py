@@ -1,11 +1,12 @@
-"""Cuts an image's views: decode once, crop, resize, flip. Colours are left for the device.
+"""Cuts an image's views: decodes it once, then crops, resizes and flips.
 
 In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views and the photometric parameters drawn for
-them. Next: ``stream`` carries it to the training worker, ``photometry`` applies the colours there.
+them. Next: ``stream`` carries it to the training worker, where ``photometry`` changes the colours.
 
-Resizing is torch's antialiased bicubic on interleaved uint8, the same filter as Pillow's (which
-differs by a level at most) in a quarter of the time. The floor is decoding; figures are in
-``docs/decisions/0002-views-and-stream.md``.
+A view is cropped before it is resized, so memory does not grow with the length of an image.
+Resizing is torch's antialiased bicubic on interleaved uint8. It is the filter that Pillow has
+(results differ by a level at most) and takes a quarter of Pillow's time. Most of the time is
+decoding; figures are in ``docs/decisions/0002-views-and-stream.md``.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +27,17 @@ from poise.data.views.crops import DRAWS_PER_BOX, random_boxes
 from poise.data.views.decode import BadImageError, decode_rgb
 from poise.data.views.photometry import DRAWS_PER_PHOTOMETRY, draw_parameters
 
-_DECODED_AT_ONCE = 8  # enough to draw their boxes in one go, few enough to hold large photographs
+_DECODED_AT_ONCE = 8  # enough to draw boxes together, few enough to hold large photographs
 
 
 def empty(shape: Sequence[int]) -> Tensor:
-    """uint8 memory of this process, not set to anything."""
+    """uint8 memory of this process, its values not set."""
     return torch.empty(tuple(shape), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Views of one size: how they are cropped, and which chance each has of blur and solarize."""
+    """Views of one size: how they are cropped, and each one's chance of blur and solarize."""
 
     first: int  # number of the first among the image's views
     px: int
@@ -58,12 +59,12 @@ class ViewCutter:
     def __init__(
         self, views: ViewsConfig, seed: int, allocate: Callable[[Sequence[int]], Tensor] = empty
     ) -> None:
-        """Draws nothing yet.
+        """Remembers the settings; nothing is drawn yet.
 
         Args:
-            views: which views, and the law of their crops and colours.
-            seed: of what is drawn.
-            allocate: makes the uint8 memory, of a given shape, that views are cut into.
+            views: number and sizes of the views, and the law of their crops and colours.
+            seed: the run's seed.
+            allocate: makes uint8 memory of a given shape, which the views are written to.
         """
         self._config = views
         self._seed = seed
@@ -94,7 +95,7 @@ class ViewCutter:
     def __call__(self, encoded: EncodedBatch, epoch: int) -> ViewBatch:
         """The views of one batch in one epoch, on the CPU.
 
-        The images lie interleaved in memory (channels last) behind their ``[V, B, 3, H, W]``.
+        Their shape is ``[V, B, 3, H, W]``; in memory they lie interleaved (channels last).
 
         Raises:
             PoiseError: an image cannot be decoded; the message names its sample.
@@ -119,13 +120,15 @@ class ViewCutter:
         )
 
     def _draw(self, kind: _Kind, sample_ids: NDArray[np.int64], epoch: int) -> NDArray[np.float64]:
+        """Uniform numbers for every view of every sample: [V, B, numbers of a view]."""
         views = kind.first + np.arange(kind.count)[:, None]
         count = DRAWS_PER_BOX + 1 + DRAWS_PER_PHOTOMETRY
-        return uniforms(self._seed, epoch, sample_ids, views, count)  # [V, B, count]
+        return uniforms(self._seed, epoch, sample_ids, views, count)
 
     def _cut(
         self, images: list[Tensor], kind: _Kind, uniform: NDArray[np.float64], out: Tensor
     ) -> None:
+        """Writes the views of some images to ``out``, uint8 [V, B, px, px, 3]."""
         heights, widths = np.array([image.shape[-2:] for image in images]).T
         boxes = random_boxes(
             uniform[..., :DRAWS_PER_BOX], widths, heights, kind.scale, self._config.aspect_ratio
@@ -159,7 +162,7 @@ def _decode(encoded: EncodedBatch, index: int) -> Tensor:
 
 
 def _resized(image: Tensor, box: list[int], px: int) -> Tensor:
-    """The box of an image at ``px`` squared, uint8 [px, px, 3]."""
+    """The box of an image, resized to ``px`` squared: uint8 [px, px, 3]."""
     left, top, width, height = box
     crop = image[:, :, top : top + height, left : left + width]
     resized = F.interpolate(crop, size=(px, px), mode="bicubic", antialias=True)

@@ -37,7 +37,7 @@ class DeepImage:
     """One image in the numbers of its file."""
 
     container: str
-    """How the file stores a number: ``uint16``, ``int16``, ``uint32``, ``int32``, ``float32``."""
+    """Type of the file's numbers: ``uint16``, ``int16``, ``uint32``, ``int32``, ``float32``."""
 
     values: NDArray[Any]
     """[H, W] grey or [H, W, 3] RGB."""
@@ -96,7 +96,7 @@ def read_grey(image: Image.Image) -> DeepImage:
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """Whether an opened image has several channels of 16 bits, of which Pillow keeps 8."""
+    """True for an opened image of several channels with 16 bits, of which Pillow keeps 8."""
     layout, is_deep, _ = _raw_mode(image).partition(";16")
     return image.format in ("PNG", "TIFF") and bool(is_deep) and layout in _COLOUR_LAYOUTS
 

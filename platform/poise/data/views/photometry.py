@@ -1,13 +1,14 @@
-"""Changes the colours of views, on whatever device they are on, over the whole batch.
+"""Changes the colours of views, for the whole batch at once and on the device that holds it.
 
 In: uint8 views and the parameters drawn for each. Out: normalised float32 views. Next: the
 objective.
 
-The law is that of torchvision's ``ColorJitter`` (its four changes in an order drawn per view, the
-result clamped after each), then grayscale, Pillow's Gaussian blur, solarize, normalisation.
-Each view has its own parameters and none has its own Python step: brightness, contrast,
-saturation and grayscale are one blend ``f·x + (1 − f)·(s·gray + c·mean)`` with coefficients per
-view, up to three of them before the hue and three after. Nothing is read back from the device.
+The law is that of torchvision's ``ColorJitter`` (four changes in an order drawn for each view, the
+result clamped after each), then grayscale, Pillow's Gaussian blur, solarize and normalisation.
+Each view has its own parameters, yet no view has its own step in Python. Brightness, contrast,
+saturation and grayscale are all one blend ``f·x + (1 − f)·(s·gray + c·mean)`` with coefficients
+for each view: up to three blends come before the hue and three after it. Nothing is read back from
+the device.
 """
 
 from collections.abc import Iterator
@@ -25,10 +26,10 @@ from poise.data.views.blur import blur, box_reach
 DRAWS_PER_PHOTOMETRY = 10
 
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
-_ORDERS = np.array(list(permutations(range(4))))  # [24, 4]: what is done first, second, …
+_ORDERS = np.array(list(permutations(range(4))))  # [24, 4]: the first change, the second, …
 _SLOTS = 3  # blends before the hue, and as many after it
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's "L"
-_CPU_ELEMENTS = 2**17  # worked on at once: what stays in a core's cache
+_CPU_ELEMENTS = 2**17  # worked on at once: as much as stays in a core's cache
 _GPU_ELEMENTS = 2**27
 
 
@@ -38,13 +39,13 @@ def draw_parameters(
     blur_probability: NDArray[np.float64],
     solarize_probability: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Photometric parameters from uniform numbers.
+    """Turns uniform numbers into photometric parameters.
 
     Args:
         uniform: ``[V, B, DRAWS_PER_PHOTOMETRY]`` in [0, 1).
         config: strengths and probabilities.
-        blur_probability: ``[V, 1]``.
-        solarize_probability: ``[V, 1]``.
+        blur_probability: chance of each view, ``[V, 1]``.
+        solarize_probability: chance of each view, ``[V, 1]``.
 
     Returns:
         ``[V, B, P]`` with the columns of ``PHOTOMETRY_COLUMNS``.
@@ -69,7 +70,7 @@ def draw_parameters(
 
 
 class Photometry:
-    """Applies photometric parameters and normalises."""
+    """Applies photometric parameters to views and normalises them."""
 
     def __init__(
         self,
@@ -77,6 +78,13 @@ class Photometry:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
+        """Remembers the settings.
+
+        Args:
+            config: strengths and probabilities of the changes.
+            mean: of each channel, of values in [0, 1].
+            std: standard deviation of each channel, above 0.
+        """
         self._mean, self._std = mean, std
         self._changes_colors = config.changes_colors
         self._threshold = config.solarize_threshold / 255
@@ -94,7 +102,7 @@ class Photometry:
         Returns:
             float32 ``[V, B, 3, H, W]``, contiguous.
         """
-        if not self._changes_colors:  # known without asking the device what it holds
+        if not self._changes_colors:  # known without reading from the device
             return self._normalize(_unit(views))
         out = torch.empty(views.shape, dtype=torch.float32, device=views.device)
         flat_views, flat_parameters = views.flatten(0, 1), parameters.flatten(0, 1)
@@ -118,13 +126,13 @@ class Photometry:
         return self._normalize(images)
 
     def colors(self, images: Tensor) -> Tensor:
-        """What normalisation took away: uint8 of normalised [..., 3, H, W], for people."""
+        """The colours of normalised views [..., 3, H, W], to be shown: uint8, same shape."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         colors: Tensor = (images * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
         return colors
 
     def _normalize(self, images: Tensor) -> Tensor:
-        """Of values in [0, 1], [..., 3, H, W], in place."""
+        """Normalises values in [0, 1], [..., 3, H, W], in place."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         return images.sub_(mean).div_(std)
 
@@ -138,7 +146,7 @@ class Photometry:
         return images
 
     def _coefficients(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each slot's blend: of the image, of its gray, and of its mean gray; [slot, N]."""
+        """Each slot's coefficients for the image, its gray and its mean gray: [slot, N] each."""
         order = parameters[:, PHOTOMETRY_COLUMNS.index("jitter_order")].long()
         present = self._placement[order]  # [N, slot, change]; order -1 is the last row, all zero
         change = present * (parameters[:, None, :_HUE] - 1)  # f − 1 where the change is made
@@ -199,7 +207,7 @@ def solarize(images: Tensor, chosen: Tensor, threshold: float) -> Tensor:
 
 
 def _idle(*coefficients: Tensor | None) -> bool:
-    """Whether a change changes nothing, where knowing that is free: on the CPU."""
+    """True for changes without effect; never on a GPU, where asking would wait for it."""
     return all(
         each is None or (each.device.type == "cpu" and not bool(each.any()))
         for each in coefficients
@@ -207,7 +215,10 @@ def _idle(*coefficients: Tensor | None) -> bool:
 
 
 def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
-    """What to work on at once; on the CPU views of like parameters, so that changes are idle."""
+    """Yields the views to work on together: on the CPU those of similar parameters.
+
+    Then more of the changes are idle for a whole part.
+    """
     elements = views[0].numel() if len(views) else 1
     if views.device.type != "cpu":
         size = max(1, _GPU_ELEMENTS // elements)
@@ -220,7 +231,7 @@ def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
 
 
 def _placement() -> NDArray[np.float32]:
-    """[25, slot, change]: 1 where an order makes a change in a slot; the last row is no jitter."""
+    """Table [25, slot, change]: 1 where an order makes a change in a slot; last row: no jitter."""
     placement = np.zeros((len(_ORDERS) + 1, 2 * _SLOTS, _HUE), dtype=np.float32)
     for number, order in enumerate(_ORDERS.tolist()):
         hue_at = order.index(_HUE)

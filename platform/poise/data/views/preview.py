@@ -1,8 +1,8 @@
-"""A picture of what the model sees: images beside the views cut from them.
+"""Draws what the model sees: images beside the views that are cut from them.
 
-In: a prepared dataset and a ``ViewsConfig``. Out: a PNG for a person, with a row for each image.
-The views go through the same cutter and photometry as in training, and are de-normalised only to
-be shown.
+In: a prepared dataset and a ``ViewsConfig``. Out: a PNG with a row for each image. The views go
+through the same cutter and photometry as in training; only their normalisation is undone, so that
+they can be shown.
 """
 
 from pathlib import Path
@@ -40,13 +40,13 @@ def draw_preview(
 
     Args:
         dataset: folder of a prepared dataset.
-        views: which views to cut.
+        views: number, sizes and law of the views.
         output: the PNG to write.
-        num_images: rows; fewer where the dataset is smaller.
-        seed: of the choice of images, and of the views: a run with this seed sees these.
+        num_images: number of rows; fewer where the dataset is smaller.
+        seed: decides the images and their views; a run with this seed sees these views.
 
     Returns:
-        Where the picture is.
+        The path of the picture.
 
     Raises:
         PoiseError: there is no such dataset, or the picture cannot be written.
@@ -68,7 +68,7 @@ def draw_preview(
 def _views(
     encoded: EncodedBatch, config: ViewsConfig, manifest: Manifest, seed: int
 ) -> dict[str, Tensor]:
-    """Column title → views as shown, float32 [B, 3, H, W] in [0, 1]."""
+    """Views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
     mean, std = normalization(config, manifest)
     photometry = Photometry(config, mean, std)
     batch = ViewCutter(config, seed)(encoded, epoch=0)
