@@ -112,3 +112,22 @@ class Manifest(Strict):
                 f"{path}: not a manifest that this version reads "
                 f"({one_line(error.errors()[0]['msg'])}); prepare the dataset again"
             ) from None
+
+
+def check_same_ranges(first: str | Path, second: str | Path) -> None:
+    """Refuses two datasets whose images of more than eight bits are scaled differently.
+
+    Raises:
+        PoiseError: one is not prepared, or they share a container but not its range.
+    """
+    there, here = Manifest.read(first).ranges, Manifest.read(second).ranges
+    for container in sorted(there.keys() & here.keys()):
+        wanted, found = (
+            "{:.15g} {:.15g}".format(*bounds) for bounds in (there[container], here[container])
+        )
+        if wanted != found:
+            raise PoiseError(
+                f"{second}: its {container} values have the range {found}, those of {first} the "
+                f"range {wanted}, so equal images look different; prepare it again in a new folder "
+                f"with `--range {wanted}`"
+            )

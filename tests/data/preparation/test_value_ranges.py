@@ -7,7 +7,7 @@ import pytest
 
 from poise.config import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.data.manifest import Manifest
+from poise.data.manifest import Manifest, check_same_ranges
 from poise.data.preparation.ingest import prepare, quarantine_reasons
 from poise.data.preparation.ledger import PrepareProgress
 from poise.data.preparation.value_ranges import (
@@ -203,3 +203,14 @@ def test_an_interrupted_preparation_decides_the_same_range(
     again = prepare(str(source), tmp_path / "broken")
     assert again.model_copy(update={"name": "whole"}) == whole
     assert whole.ranges == {"uint16": (0, 4095)}
+
+
+def test_two_datasets_of_one_camera_must_be_scaled_by_one_range(tmp_path: Path) -> None:
+    bright = write(tmp_path / "bright", grey_file(ramp(0, 4000)))
+    dim = write(tmp_path / "dim", grey_file(ramp(0, 900)))
+    prepare(str(bright), tmp_path / "train")
+    prepare(str(dim), tmp_path / "test")
+    with pytest.raises(PoiseError, match=r"the range 0 1023.* with `--range 0 4095`"):
+        check_same_ranges(tmp_path / "train", tmp_path / "test")
+    prepare(str(dim), tmp_path / "again", PrepareOptions(value_range=(0, 4095)))
+    check_same_ranges(tmp_path / "train", tmp_path / "again")

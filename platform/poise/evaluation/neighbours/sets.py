@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.data.manifest import Manifest
+from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.images import EvaluationImages
@@ -68,7 +68,8 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
     """The manifests of two datasets that can serve a k-NN probe.
 
     Raises:
-        PoiseError: one is not prepared or has no labels, or their classes differ.
+        PoiseError: one is not prepared or has no labels, or their classes or the ranges of their
+            values differ.
     """
     manifests = Manifest.read(queries), Manifest.read(bank)
     for folder, manifest in zip((queries, bank), manifests, strict=True):
@@ -78,6 +79,7 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
             f"{queries} has {describe_classes(manifests[0])} but the bank {bank} has "
             f"{describe_classes(manifests[1])}; k-NN needs the same classes in the same order"
         )
+    check_same_ranges(bank, queries)
     return manifests
 
 

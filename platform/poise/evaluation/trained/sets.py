@@ -10,7 +10,7 @@ import numpy as np
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.data.manifest import Manifest
+from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.sets import check_labelled, describe_classes
 from poise.evaluation.reading.images import EvaluationImages
 from poise.objectives.labelled import is_held_out
@@ -54,6 +54,7 @@ def open_probe_sets(
             f"{test} has {here} but {train} has {there}; "
             "a probe needs the same classes in the same order"
         )
+    check_same_ranges(train, test)
     if manifests[0].fingerprint == manifests[1].fingerprint:
         raise PoiseError(
             f"{test}: holds the images that the probe learns from; name another dataset to learn "
