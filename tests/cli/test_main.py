@@ -1,9 +1,11 @@
 """The `poise` command: quick, readable, and one line for each expected failure."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -107,9 +109,38 @@ def test_a_command_says_that_ray_starts_and_a_library_does_not(
     assert capsys.readouterr() == ("", "starting Ray on this machine …\n")
     connection.start_ray()
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert main.exit_status(connection.start_ray) == 0
-    assert capsys.readouterr() == ("", "joining Ray at head:6379 …\n")
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", f" {address} ")
+        assert main.exit_status(connection.start_ray) == 0
+    assert capsys.readouterr() == ("", f"joining Ray at {address} …\n")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "http://head:8265", "?"])
+def test_a_cluster_that_cannot_be_joined_is_one_line_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert main.exit_status(connection.start_ray) == 2
+    (_, line) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: RAY_ADDRESS={address}: ")
+
+
+def test_a_ray_that_does_not_start_is_one_line_with_the_folder_of_its_logs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(**options: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(connection, "_init", fail)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert main.exit_status(connection.start_ray) == 2
+    *tries, line = capsys.readouterr().err.splitlines()
+    assert len(tries) == 2 and "timed out during startup.); trying again" in tries[-1]
+    logs = tmp_path / "ray" / "session_latest" / "logs"
+    assert line.startswith("error: Ray did not start") and f"its logs are in {logs}," in line
 
 
 def test_a_commands_own_exit_status_is_passed_on() -> None:

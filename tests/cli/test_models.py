@@ -105,3 +105,16 @@ def test_every_look_at_the_store_closes_runs_whose_process_is_gone(
     set_tags(run, {"poise.pid": ended.pid})
     poise(command)
     assert store.client.get_run(run.run_id).info.status == "KILLED"
+
+
+def test_listing_and_showing_models_loads_neither_pytorch_nor_ray(
+    registered: str, home: Path
+) -> None:
+    code = f"""
+import sys
+from poise.cli.main import run
+assert run(["models", "list"]) == run(["models", "show", {registered!r}]) == 0
+print("LOADED", [name for name in ("torch", "torchvision", "timm", "ray") if name in sys.modules])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "LOADED []", ended.stderr

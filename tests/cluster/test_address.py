@@ -1,8 +1,10 @@
 """Every address that people have leads to the dashboard, or to one clear error."""
 
+import socket
+
 import pytest
 
-from poise.cluster.address import dashboard_url, find_cluster
+from poise.cluster.address import check_listens, dashboard_url, find_cluster
 from poise.config.errors import PoiseError
 
 
@@ -34,3 +36,31 @@ def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RAY_ADDRESS", "ray://other:10001")
     assert find_cluster("http://head:8265").url == "http://head:8265"
     assert find_cluster(None).source == "RAY_ADDRESS=ray://other:10001"
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        ("http://head:8265", "is a dashboard, where `poise submit` sends jobs"),
+        ("head", "is not a cluster's address; give HOST:6379"),
+        ("head:port", "is not a cluster's address"),
+        ("ssh://head:22", "is not a cluster's address"),
+        ("ray://", "is not a cluster's address"),
+    ],
+)
+def test_an_address_that_cannot_be_joined_is_named_with_the_right_form(
+    written: str, advice: str
+) -> None:
+    with pytest.raises(PoiseError) as raised:
+        check_listens(written, f"RAY_ADDRESS={written}")
+    assert str(raised.value).startswith(f"RAY_ADDRESS={written}: {advice}")
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_that_is_gone_is_named_before_ray_waits_for_it(form: str) -> None:
+    """Ray waited for 150 s without a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = form.format(listening.getsockname()[1])
+        check_listens(address, "here")
+    with pytest.raises(PoiseError, match=r"here: no Ray cluster answers there .*refused.*; start"):
+        check_listens(address, "here")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,17 +18,21 @@ import requests
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
+from poise.tracking import outbox
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
+from poise.tracking.patience import Patience
 from poise.tracking.registry.fetch import pull, read_files
 from poise.tracking.registry.versions import find_model, list_models, register_model
 from poise.tracking.run import (
+    SPILL_FILE,
     Run,
     create_study_run,
     create_trial_run,
     history,
     log_environment,
     log_files,
+    set_tags,
 )
 from poise.tracking.store import Store, open_store
 
@@ -79,32 +85,57 @@ def store(tmp_path: Path) -> Store:
     return open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 
-@pytest.fixture
-def server(store: Store, tmp_path: Path) -> Iterator[Store]:
+@dataclass
+class Server:
     """The store, served by the command that Poise prints for it."""
+
+    command: list[str]
+    address: str
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+            )
+        _await(f"{self.address}/health")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+        self.process = None
+
+
+@pytest.fixture
+def served(store: Store, tmp_path: Path) -> Iterator[Server]:
     run = create_study_run(store, "scenes", "served", tmp_path)
     link = study_link(store, run.run_id)
     assert link.command is not None
     setting, *command = shlex.split(link.command)
+    assert setting == "MLFLOW_DISABLE_TELEMETRY=true"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [argument.replace("5000", port) for argument in command],
-            cwd=tmp_path,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | dict([setting.split("=")]),
-        )
+    address = link.url.replace("5000", port).partition("/#")[0]
+    server = Server([each.replace("5000", port) for each in command], address, tmp_path)
     try:
-        address = link.url.replace("5000", port).partition("/#")[0]
-        _await(f"{address}/health")
-        yield open_store(address)
+        server.start()
+        yield server
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+        server.kill()
+
+
+@pytest.fixture
+def server(served: Server) -> Store:
+    return open_store(served.address)
 
 
 def _await(url: str) -> None:
@@ -129,7 +160,7 @@ def test_drivers_that_meet_a_new_store_at_once_all_open_it(tmp_path: Path) -> No
 def test_processes_that_write_at_once_lose_nothing(store: Store, tmp_path: Path) -> None:
     runs = trials(store, tmp_path, 3)
     processes = [start_training(run) for run in runs]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert [process.wait(400) for process in processes] == [0, 0, 0]
     for run in runs:
         assert_complete(run)
 
@@ -180,7 +211,7 @@ def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
     run, other = trials(server, tmp_path, 2)
     with controlled(run), controlled(other):
         processes = [start_training(each) for each in (run, other)]
-        assert [process.wait(120) for process in processes] == [0, 0]
+        assert [process.wait(400) for process in processes] == [0, 0]
         log_environment(run)
         (tmp_path / "attention.png").write_bytes(b"picture")
         log_files(run, [tmp_path / "attention.png"])
@@ -200,3 +231,34 @@ def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
     pulled = pull(server, "scenes-resnet18@candidate", tmp_path / "pulled")
     weights = "backbone.safetensors"
     assert (pulled / weights).read_bytes() == (tmp_path / "package" / weights).read_bytes()
+
+
+def test_a_server_that_dies_while_a_run_trains_holds_it_up_once_and_lacks_nothing_later(
+    served: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (run,) = trials(open_store(served.address), tmp_path, 1)
+    with controlled(run):
+        patience = Patience(period_s=0.05, backoff_s=(), flush_s=2.0, retry_s=0.5)
+        with closing(run.open_writer(patience)) as writer:
+            writer.log(0, {"loss/total": 0.5})
+            writer.flush()
+            assert not (Path(run.folder) / SPILL_FILE).exists()
+            served.kill()
+            for step in range(1, 30):
+                writer.log(step, {"loss/total": 0.5})
+                writer.flush()
+        monkeypatch.setattr(outbox, "ANSWER_WITHIN_S", 1.0)
+        set_tags(run, {"poise.verdict": "healthy"})
+    silences = [each for each in caplog.records if "does not take metrics" in each.getMessage()]
+    assert len(silences) == 1
+
+    monkeypatch.undo()
+    served.start()
+    assert reconcile(run.store) == []
+    ended = run.store.client.get_run(run.run_id)
+    assert (ended.info.status, ended.data.tags["poise.verdict"]) == ("FINISHED", "healthy")
+    stored = history(run.store, run.run_id, ["loss/total"])["loss/total"]
+    assert [step for step, _ in stored] == list(range(30))

@@ -1,9 +1,8 @@
 import json
 import math
-import sqlite3
+import socket
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,22 +15,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 from PIL import Image
 
+from poise.tracking.patience import Patience, is_refusal
 from poise.tracking.run import SPILL_FILE, Run, history
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
-from poise.tracking.writer import MetricWriter, Patience, _is_hopeless, metric_name
+from poise.tracking.writer import MetricWriter, metric_name
+from tests.tracking.faults import limited_file_size, locked
 
 HASTY = Patience(period_s=0.05, backoff_s=(0.05,), flush_s=0.3, retry_s=0.1)
-
-
-@contextmanager
-def locked(store: Store) -> Iterator[None]:
-    """Someone holds the database's write lock, as a backup or a stuck process would."""
-    database = sqlite3.connect(store.uri.removeprefix("sqlite:///"), isolation_level=None)
-    with closing(database):
-        database.execute("BEGIN EXCLUSIVE")
-        yield
-        database.execute("ROLLBACK")
 
 
 def stored(run: Run, key: str = "loss/total") -> list[tuple[int, float]]:
@@ -84,7 +75,7 @@ def test_a_locked_store_holds_up_no_step_and_loses_nothing(run: Run) -> None:
 
 def test_what_a_dead_process_left_on_disk_is_sent_by_the_next_one(run: Run) -> None:
     lines = [json.dumps(["loss/total", step / 2, 1000 + step, step]) for step in range(1000)]
-    waiting(run).parent.mkdir(parents=True)
+    waiting(run).parent.mkdir(parents=True, exist_ok=True)
     waiting(run).write_text("\n".join(lines) + '\n["loss/total", 0.1')  # killed while writing
     with closing(run.open_writer()) as writer:
         writer.log(1000, {"loss/total": 500.0})
@@ -130,7 +121,7 @@ def test_a_store_that_is_gone_is_reported_once(run: Run, caplog: pytest.LogCaptu
 def test_values_that_are_no_numbers_survive(run: Run, by_way_of_the_file: bool) -> None:
     odd = {"a": math.nan, "b": math.inf, "c": -math.inf}
     if by_way_of_the_file:
-        waiting(run).parent.mkdir(parents=True)
+        waiting(run).parent.mkdir(parents=True, exist_ok=True)
         Spill(waiting(run)).append([Point(name, value, 1000, 1) for name, value in odd.items()])
         assert '["b", "inf", 1000, 1]\n' in waiting(run).read_text(), "JSON has no infinity"
         odd = {}
@@ -154,9 +145,9 @@ def test_an_unreachable_server_costs_the_trainer_one_flush(tmp_path: Path, run: 
 
 def test_a_server_out_of_connections_is_asked_again_though_it_says_400() -> None:
     reason = "QueuePool limit of size 5 overflow 10 reached, connection timed out"
-    assert not _is_hopeless(MlflowException.invalid_parameter_value(reason))
-    assert _is_hopeless(MlflowException.invalid_parameter_value("nonsense"))
-    assert not _is_hopeless(ConnectionResetError())
+    assert not is_refusal(MlflowException.invalid_parameter_value(reason))
+    assert is_refusal(MlflowException.invalid_parameter_value("nonsense"))
+    assert not is_refusal(ConnectionResetError())
 
 
 @given(st.text(max_size=300))
@@ -199,4 +190,55 @@ def test_a_picture_that_cannot_be_stored_costs_a_warning_and_no_metric(
         writer.show(1, "broken", torch.zeros(2, 3))
         writer.log(1, {"loss/total": 0.5})
     assert stored(run) == [(1, 0.5)]
-    assert "does not take the picture broken of step 1" in caplog.text
+    assert "pictures/broken/step-00000001.png is lost" in caplog.text
+
+
+def test_a_server_that_falls_silent_costs_the_trainer_one_wait_and_no_metric(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It accepts and never answers. Each checkpoint once waited for it anew."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = Store(f"http://127.0.0.1:{silent.getsockname()[1]}", artifacts=None)
+        lost = replace(run, store=store, folder=str(tmp_path / "lost"))
+        writer = lost.open_writer(replace(HASTY, flush_s=0.5))
+        for step in range(40):
+            writer.log(step, {"loss/total": 1.0})
+            writer.flush()
+        writer.close()
+        (message,) = [each.getMessage() for each in caplog.records if "poise" in each.name]
+        assert "(no answer within 0.5 s); training goes on" in message
+        assert len(waiting(lost).read_text().splitlines()) == 40
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # it was asked once
+            silent.accept()
+
+
+def test_a_full_disk_beside_a_silent_store_is_one_line_and_training_goes_on(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = replace(run, store=Store("http://127.0.0.1:9", None), folder=str(tmp_path / "lost"))
+    writer = lost.open_writer(replace(HASTY, flush_s=0.1))
+    with limited_file_size(100):
+        for step in range(5):
+            writer.log(step, {"loss/total": 1.0})
+            writer.flush()
+    messages = [record.getMessage() for record in caplog.records]
+    (message,) = [each for each in messages if "in memory alone" in each]
+    assert f"{waiting(lost)}: File too large; training goes on" in message
+    writer.flush()
+    assert len(Spill(waiting(lost)).read()[0]) == 5, "there is room again"
+    writer.close()
+
+
+def test_a_point_that_the_disk_cuts_short_spoils_no_other(tmp_path: Path) -> None:
+    points = [Point("loss/total", 0.5, 1000, step) for step in range(3)]
+    spill = Spill(tmp_path / "points")
+    spill.append(points[:1])
+    with limited_file_size(40), pytest.raises(OSError, match="File too large"):
+        spill.append(points[1:2])
+    spill.append(points[1:2])
+    with spill.path.open("a") as file:
+        file.write('["loss/to')  # a process that was killed while it wrote
+    spill.append(points[2:])
+    assert spill.read()[0] == points

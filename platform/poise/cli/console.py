@@ -1,4 +1,4 @@
-"""What commands print: lines, marks and tables that read well on a terminal and in a pipe.
+"""Lines, marks and tables that read well on a terminal and in a pipe.
 
 In: plain values. Out: text on stdout. A terminal gets colour and wrapped cells; a pipe gets
 plain columns, one row per line, that `grep` and `cut` can work with.
@@ -18,12 +18,12 @@ _MARKS: dict[State, tuple[str, str, str]] = {
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """Whether a person is looking: progress bars and colour make sense."""
+    """Whether the stream is a terminal, where progress bars and colour make sense."""
     return (stream or sys.stdout).isatty()
 
 
 def mark(state: State, stream: TextIO | None = None) -> str:
-    """✓, ! or ✗, or what the stream's encoding has for them."""
+    """✓, ! or ✗, or plain letters where the stream's encoding lacks these."""
     symbol, plain, _ = _MARKS[state]
     encoding = (stream or sys.stdout).encoding or "ascii"
     try:

@@ -1,4 +1,4 @@
-"""`poise doctor`: what works here, and what to do about what doesn't."""
+"""`poise doctor`: checks this machine and names a fix for each fault."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What works on this machine, and what to do about what doesn't.
+"""Checks of this machine, each with a fix for what is broken.
 
 In: nothing but the machine. Out: one ``Finding`` per thing looked at. Next: `poise.cli.doctor`.
 """
@@ -28,14 +28,14 @@ class Finding:
     name: str
     state: State
     found: str
-    """What was found, with its unit."""
+    """The observation, with its unit."""
 
     fix: str | None = None
-    """What to do, where something is to be done."""
+    """The remedy; none where nothing is wrong."""
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Each library is installed and can be imported: a mismatched pair fails only then."""
+    """Imports each library, because only that shows builds that do not match."""
     for name in _LIBRARIES:
         try:
             importlib.import_module(name)
@@ -113,7 +113,7 @@ def check_disk() -> Finding:
 
 
 def check_store() -> Finding:
-    """The MLflow store opens, or can be made; runs whose process is gone are closed on the way."""
+    """Opens the MLflow store, or finds that it can be made. Runs of dead processes are closed."""
     from poise.tracking.address import redacted
     from poise.tracking.ending import reconcile
     from poise.tracking.store import open_store
@@ -132,7 +132,7 @@ def check_store() -> Finding:
 
 
 def check_ray() -> Finding:
-    """Ray runs a task: on the cluster of RAY_ADDRESS, else on one started here for it."""
+    """Runs one task on the cluster of RAY_ADDRESS, else on one that is started for it."""
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         if address.startswith(("http://", "https://")):
@@ -162,7 +162,7 @@ def _run_task(place: str) -> str:
     was_running = ray.is_initialized()
     start_ray()
     try:
-        # A worker that cannot import Poise is the commonest fault of a cluster.
+        # The commonest fault of a cluster is a worker that cannot import Poise.
         task = ray.remote(num_cpus=0)(_version_on_worker)
         seen = ray.get(task.remote(), timeout=RAY_ANSWERS_WITHIN_S)
         total = ray.cluster_resources()

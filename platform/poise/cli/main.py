@@ -7,7 +7,6 @@ that `poise --help` loads none of the heavy libraries.
 import importlib
 import importlib.util
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from typer.core import TyperGroup
 
 from poise import __version__
 from poise.cli import usage_errors as usage
+from poise.cli.streams import check_streams, say, silence, surroundings_complaint
 from poise.config.errors import PoiseError
+from poise.config.paths import given_path
 
 COMMANDS = (
     "data",
@@ -111,7 +112,7 @@ def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[N
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(command, what_is_lost())) from None
     except SystemExit:
-        print(_interrupted(command, what_is_lost()), file=sys.stderr)
+        say(_interrupted(command, what_is_lost()))
         raise
 
 
@@ -127,18 +128,25 @@ def exit_status(work: Callable[[], object]) -> int:
     keeps its traceback.
     """
     try:
+        check_streams()
         with _notices():
             work()
         sys.stdout.flush()
     except PoiseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return error.exit_status
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(interrupt)
     except BrokenPipeError:
         # The reader has gone (`poise … | head`); what is left in the buffer must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(1)
         return BROKEN_PIPE
+    except OSError as error:
+        complaint = surroundings_complaint(error)
+        if complaint is None:
+            raise
+        say(f"error: {complaint}")
+        return EXPECTED_FAILURE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
@@ -146,7 +154,7 @@ def exit_status(work: Callable[[], object]) -> int:
 
 @contextmanager
 def _notices() -> Iterator[None]:
-    """Shows what the package's loggers tell, one line each, on stderr."""
+    """Shows the messages of the package's loggers on stderr, one line each."""
     logger, shown = logging.getLogger("poise"), _OnStderr()
     level = logger.level
     logger.addHandler(shown)
@@ -162,11 +170,11 @@ class _OnStderr(logging.Handler):
     """Looks for stderr at each line: a progress bar takes its place while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        say(self.format(record))
 
 
 def _say_interrupted(interrupt: KeyboardInterrupt) -> int:
-    print(str(interrupt) or "interrupted", file=sys.stderr)
+    say(str(interrupt) or "interrupted")
     return INTERRUPTED
 
 
@@ -177,6 +185,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _call(arguments: list[str]) -> None:
     try:
+        if arguments[:1] != ["submit"]:  # those paths are the cluster's
+            arguments = [_with_home(argument) for argument in arguments]
         status = app(args=arguments, prog_name="poise", standalone_mode=False)
     except usage.UsageError as error:
         if usage.is_help(error):
@@ -185,6 +195,14 @@ def _call(arguments: list[str]) -> None:
         raise PoiseError(usage.explain(error)) from None
     if status:
         raise SystemExit(status)
+
+
+def _with_home(argument: str) -> str:
+    """Expands a quoted ``~``, as in ``~/photos`` and ``data.dataset=~/shards``."""
+    start, equals, path = "", "", argument
+    if not argument.startswith("~"):
+        start, equals, path = argument.partition("=")
+    return f"{start}{equals}{given_path(path, argument)}" if path.startswith("~") else argument
 
 
 def main() -> None:

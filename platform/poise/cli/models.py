@@ -1,4 +1,4 @@
-"""`poise models`: the registered backbones and where each came from."""
+"""`poise models`: the registered backbones and their history."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +38,7 @@ def list_command(as_json: AsJson = False) -> None:
     else:
         print(
             "nothing is registered yet; `poise pretrain` and `poise sweep` register healthy "
-            "backbones, `poise models import` those of others"
+            "backbones, and `poise models import` registers published ones"
         )
 
 
@@ -87,7 +87,7 @@ def _row(version: "Version") -> tuple[object, ...]:
 
 
 def _story(version: "Version") -> list[tuple[str, str]]:
-    """From the version back to the images it was made of."""
+    """The version's history, back to the images that it was trained on."""
     tags = version.tags
     origin = [
         ("trial", tags.get("trial_run", version.run_id)),

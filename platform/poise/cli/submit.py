@@ -1,17 +1,17 @@
-"""`poise submit`: a command that would run here, run on a cluster instead."""
+"""`poise submit`: runs a command on a cluster instead of on this machine."""
 
 import re
 import secrets
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
+from poise.config.paths import current_folder
 
 _HERE_ONLY = "submit"
 
@@ -27,7 +27,7 @@ def command(
     ] = None,
     wait: Annotated[
         bool,
-        typer.Option("--wait/--no-wait", help="Follow the log and take on the job's exit status."),
+        typer.Option("--wait/--no-wait", help="Follow the log and end with the job's exit status."),
     ] = True,
 ) -> None:
     """Run a poise command as a job on a Ray cluster.
@@ -44,7 +44,7 @@ def command(
 
     words = _checked(words)
     name = _job_name(name, words[0])
-    job = package.package_command(words, Path.cwd())
+    job = package.package_command(words, current_folder())
     cluster = addresses.find_cluster(address)
     client = jobs.connect(cluster)
     jobs.submit(client, cluster, job, name)

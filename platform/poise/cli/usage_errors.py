@@ -1,4 +1,4 @@
-"""What a person typed that no command takes, said in one line with the fix.
+"""One line with the fix for words that no command takes.
 
 In: the error of the command-line library. Out: ``poise data: no command is called 'prepair'; did
 you mean 'prepare'?``. Next: `poise.cli.main`, which prints it.
@@ -17,7 +17,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def is_help(error: Any) -> bool:
-    """Whether it is no error: a group without a command shows its help."""
+    """Whether the error only asks for help, as a group without a command does."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
@@ -77,7 +77,7 @@ def _name(parameter: Any) -> str:
 
 
 def _pattern(context: Any) -> str:
-    """How the command is written, without its options."""
+    """The command and its arguments, without options."""
     arguments = [each for each in context.command.params if each.param_type_name == "argument"]
     words = [_name(each) if each.required else f"[{_name(each)}]" for each in arguments]
     return " ".join([context.command_path, *words])

@@ -1,7 +1,7 @@
-"""From the address that people have to the one that takes jobs.
+"""The address of a cluster, from the forms that people have to the ones that Ray takes.
 
-In: `--address` or RAY_ADDRESS, in any of Ray's forms. Out: the URL of the cluster's dashboard,
-known to answer. Next: `poise.cluster.jobs`.
+In: `--address` or RAY_ADDRESS, in any of Ray's forms. Out: an address that something listens at.
+Next: `poise.cluster.jobs` and `poise.cluster.connection`.
 """
 
 import os
@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from poise.config.errors import PoiseError
 
 DASHBOARD_PORT = 8265
+_CLIENT_PORT = 10001
 _PORTS_OF_OTHER_SERVICES = (6379, 10001)  # Ray's default ports for joining and for Ray Client
 _CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """Where jobs go, and what the user wrote for it."""
+    """The URL that jobs are sent to, and what the user wrote for it."""
 
     url: str
     source: str
@@ -52,30 +53,72 @@ def dashboard_url(address: str, source: str) -> str:
     """
     if address == "auto":
         return f"http://127.0.0.1:{DASHBOARD_PORT}"
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or address == "local" or parts.scheme not in ("", "http", "https", "ray"):
+    address = address.strip()
+    scheme, host, port = _parts(address)
+    if not host or address == "local" or scheme not in ("", "http", "https", "ray"):
         raise PoiseError(
             f"{source}: not the address of a cluster that takes jobs; expected "
             "http://HEAD:8265, https://HEAD, ray://HEAD:10001 or HEAD:6379"
         )
-    if parts.scheme in ("http", "https"):
+    if scheme in ("http", "https"):
         return address.rstrip("/")
-    if parts.scheme == "ray" or port is None or port in _PORTS_OF_OTHER_SERVICES:
+    if scheme == "ray" or port is None or port in _PORTS_OF_OTHER_SERVICES:
         port = DASHBOARD_PORT
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def check_reachable(cluster: ClusterAddress, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
-    """Returns at once when something listens at the cluster's URL.
+def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
+    """Returns when something listens where a process would join a cluster.
 
-    Ray's own client waits for minutes on a host that drops packets.
+    Ray itself waits for minutes, without a word, for a cluster that is gone.
+
+    Args:
+        address: ``auto``, ``HOST:6379`` or ``ray://HOST:10001``.
+        source: what the user wrote for it, for the error's message.
+        timeout_s: how long to wait, in seconds.
 
     Raises:
-        PoiseError: nothing does.
+        PoiseError: the address has another form, or nothing listens there.
+    """
+    if address == "auto":
+        return  # Ray knows at once whether it started one on this machine
+    scheme, host, port = _parts(address)
+    if scheme in ("http", "https"):
+        raise PoiseError(
+            f"{source}: is a dashboard, where `poise submit` sends jobs; "
+            "to work on the cluster directly give HOST:6379 or ray://HOST:10001"
+        )
+    if scheme == "ray":
+        port = port or _CLIENT_PORT
+    if scheme not in ("", "ray") or not host or not port:
+        raise PoiseError(
+            f"{source}: is not a cluster's address; give HOST:6379 or ray://HOST:10001"
+        )
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError as error:
+        raise PoiseError(
+            f"{source}: no Ray cluster answers there ({error}); start one with `ray start --head`, "
+            "or unset RAY_ADDRESS to run on this machine"
+        ) from None
+
+
+def _parts(address: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; no host where the address cannot be read."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        return parts.scheme, None, None
+
+
+def check_reachable(cluster: ClusterAddress, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
+    """Returns when something listens at the cluster's URL.
+
+    Ray's own client waits for minutes for a host that drops packets.
+
+    Raises:
+        PoiseError: nothing listens there.
     """
     parts = urlsplit(cluster.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,15 +1,21 @@
-"""The connection to Ray, made once per process."""
+"""The connection to Ray, made once per process.
+
+In: RAY_ADDRESS or nothing. Out: a process that is joined to a cluster. Next: the
+stages that send work to Ray.
+"""
 
 import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
 
+from poise.cluster.address import check_listens
+from poise.cluster.surroundings import is_safe, neutral_folder, variable
 from poise.config.errors import PoiseError, one_line
 
 _ENVIRONMENT = {
@@ -17,28 +23,32 @@ _ENVIRONMENT = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray is moving to
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # Poise shows its own progress
-    # Below this Ray warns of processes that claim no CPU, of which a trial has several.
+    # With fewer, Ray warns of processes that claim no CPU. A trial has several of them.
     "RAY_worker_maximum_startup_concurrency": "32",
 }
-# Its advice on tokens: a cluster of one's own has one by default, and nobody need do anything.
-_TALKATIVE = "ray._private.authentication.authentication_token_setup"
+_TALKATIVE = {
+    # It advises on tokens. A local cluster has one without anybody's help.
+    "ray._private.authentication.authentication_token_setup": logging.ERROR,
+    "ray._private.services": logging.CRITICAL,  # it prints the dashboard's log where it is late
+}
 logger = logging.getLogger(__name__)
 
-# Where processes of a cluster find its dashboard. Else they look for a cluster on the machine, and
-# fail where there are two.
 _DASHBOARD = "RAY_API_SERVER_ADDRESS"
+"""The variable that leads a cluster's processes to its dashboard. Without it they look for a
+cluster on the machine, and fail where there are two."""
 
 _ONE_AT_A_TIME = threading.Lock()
-_STARTS = 2  # tries: on a busy machine the first may find its own node late
+_STARTS = 2
+"""Attempts to start a cluster. Ray gives its own node 30 s, which a busy machine exceeds."""
 
 
 def start_ray(ends_runs: bool = False) -> None:
     """Joins the cluster that RAY_ADDRESS names, else starts one on this machine.
 
     Args:
-        ends_runs: whether runs may be ended from outside, as trials of a study are. Ray Train then
-            frees what they held with the help of Ray's dashboard alone; without it the next trial
-            waits for ever.
+        ends_runs: whether runs may be ended from outside, as trials of a study are. Only with its
+            dashboard can Ray Train free what such runs held; without it the next trial waits for
+            ever.
 
     Raises:
         PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.
@@ -51,9 +61,12 @@ def start_ray(ends_runs: bool = False) -> None:
 def start_ray_early(ends_runs: bool = False) -> None:
     """Starts Ray in a thread while the caller does other work; ``start_ray`` then waits for it.
 
-    Starting takes seconds in which this process has little to do. What goes wrong is raised by
-    ``start_ray``, which tries again.
+    Starting takes seconds in which this process has little to do. ``start_ray`` tries again where
+    this fails, and raises what goes wrong. Nothing is started where Ray needs another current
+    folder, which the caller would lose.
     """
+    if not is_safe():
+        return
 
     def start() -> None:
         with suppress(Exception):
@@ -65,9 +78,9 @@ def start_ray_early(ends_runs: bool = False) -> None:
 def _connect(ends_runs: bool) -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = os.environ.get("RAY_ADDRESS")
-    # Either takes seconds without a sign of life. Commands show these lines, a library is silent.
-    if address:
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    # Both ways take seconds and print nothing. Commands show these lines, a library is silent.
+    if address and address != "local":
         logger.info("joining Ray at %s …", address)
         _join(address)
     else:
@@ -76,43 +89,44 @@ def _connect(ends_runs: bool) -> None:
 
 
 def _join(address: str) -> None:
-    if address.startswith(("http://", "https://")):
-        raise PoiseError(
-            f"RAY_ADDRESS={address}: is a dashboard, where `poise submit` sends jobs; "
-            "to work on the cluster directly give HOST:PORT or ray://HOST:10001"
-        )
+    check_listens(address, f"RAY_ADDRESS={address}")
     try:
-        _init(address=address)
-    except ConnectionError as error:
+        with neutral_folder():
+            _init(address=address)
+    except Exception as error:  # Ray raises many kinds, bare ones among them
+        ray.shutdown()
         raise PoiseError(
-            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start one with "
-            "`ray start --head`, or unset RAY_ADDRESS to run on this machine"
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({one_line(error)}); start one "
+            "with `ray start --head`, or unset RAY_ADDRESS to run on this machine"
         ) from None
 
 
 def _start(with_dashboard: bool) -> None:
     for attempt in range(1, _STARTS + 1):
         try:
-            _start_with_dashboard() if with_dashboard else _start_without_dashboard()
+            with neutral_folder():
+                _start_with_dashboard() if with_dashboard else _start_without_dashboard()
             return
         except Exception as error:  # Ray raises bare ones when its node is slow to come up
             ray.shutdown()
+            reason = one_line(error)
             if attempt == _STARTS:
                 raise PoiseError(
-                    f"Ray did not start on this machine: {one_line(error)}; "
+                    f"Ray did not start on this machine: {reason}; its logs are in {_logs()}, and "
                     "`poise doctor` looks for the cause"
                 ) from None
+            logger.info("Ray did not start (%s); trying again …", reason)
 
 
 def _start_without_dashboard() -> None:
-    """Spares ten processes that start with it, for a cluster of minutes."""
+    """Saves the ten processes that start with a dashboard, for a cluster of minutes."""
     _init(address="local", include_dashboard=False)
 
 
 def _start_with_dashboard() -> None:
-    """Tells the cluster's processes, which inherit it, the address; not those of this process."""
+    """Gives the dashboard's address to the cluster's processes, and not to those of this one."""
     port = _free_port()
-    with _variable(_DASHBOARD, f"http://127.0.0.1:{port}"):
+    with variable(_DASHBOARD, f"http://127.0.0.1:{port}"):
         _init(
             address="local",
             include_dashboard=True,
@@ -121,21 +135,8 @@ def _start_with_dashboard() -> None:
         )
 
 
-@contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
-    """A variable of this process for a while."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
-
-
 def _free_port() -> int:
-    """One that nobody on this machine uses now."""
+    """A port that nobody on this machine uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -143,5 +144,12 @@ def _free_port() -> int:
 
 
 def _init(**options: Any) -> None:
-    logging.getLogger(_TALKATIVE).setLevel(logging.ERROR)
+    for name, level in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(level)
     ray.init(log_to_driver=False, logging_level="WARNING", **options)
+
+
+def _logs() -> Path:
+    """The folder of the newest cluster's logs."""
+    newest = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "session_latest" / "logs"
+    return newest.resolve()

@@ -1,4 +1,4 @@
-"""What travels with a job: the code and the settings, never data or results.
+"""The files and settings that travel with a job: code, and never data or results.
 
 In: a `poise` command and the folder it is run from. Out: the entrypoint and the runtime
 environment of a Ray Job. Next: `poise.cluster.jobs`.
@@ -33,18 +33,19 @@ EXCLUDES = (
     ".mypy_cache/",
     ".ruff_cache/",
     ".hypothesis/",
-    ".env",  # passwords stay at home
+    ".env",  # passwords are not sent
     "*.pem",
 )
-"""Patterns of .gitignore's form, on top of the folder's own .gitignore and .rayignore."""
+"""Patterns in the form of .gitignore, in addition to the folder's .gitignore and .rayignore."""
 
 CLEANUP_S = 60
-"""How long a stopped job may take to write its checkpoint. Ray's default of 3 s cuts it short."""
+"""Time that a stopped job has to write its checkpoint, in seconds. Ray's default of 3 s is too
+short."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the cluster is asked to run."""
+    """A command for the cluster, with its environment."""
 
     entrypoint: str
     runtime_env: dict[str, Any]
@@ -63,7 +64,8 @@ def _entrypoint(command: Sequence[str]) -> str:
     # The job's folder is deleted with the job, so without POISE_HOME, here or in the cluster's
     # own environment, runs go to the head's home folder.
     words = command[1:] if command[:1] == ["poise"] else command  # as people paste it
-    run = shlex.join(["python", "-m", "poise.cli.main", *words])
+    # -P: a file such as `http.py` in the job's folder must not take the place of Python's own.
+    run = shlex.join(["python", "-P", "-m", "poise.cli.main", *words])
     return f'export POISE_HOME="${{POISE_HOME:-$HOME/poise-runs}}"; exec {run}'
 
 

@@ -29,7 +29,7 @@ for _name in (
     "ray._private.runtime_env.packaging",
     "ray._private.runtime_env.working_dir",
 ):
-    logging.getLogger(_name).setLevel(logging.ERROR)  # what they tell is said once, by Poise
+    logging.getLogger(_name).setLevel(logging.ERROR)  # Poise says it, once
 
 
 def connect(cluster: ClusterAddress) -> JobSubmissionClient:

@@ -1,4 +1,4 @@
-"""Where runs are kept, and the names that runs may have."""
+"""The folders of runs, the names that runs may have, and paths that people write."""
 
 import difflib
 import os

@@ -28,7 +28,7 @@ Kind = Literal["server", "file", "database"]
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is."""
+    """The place of a store."""
 
     uri: str
     """The form that MLflow takes."""
@@ -60,7 +60,7 @@ def read_address(written: str | None) -> Address:
 
 
 def sqlite_url(path: Path) -> str:
-    """The address of a SQLite file, whatever characters are in its path.
+    """The address of a SQLite file, with any characters in its path.
 
     MLflow makes the parent folder of each ``sqlite:///`` address as it is spelt. For a path with
     characters that an address must quote, that would be another folder, so the equal scheme
@@ -143,7 +143,7 @@ def _database_address(text: str) -> Address:
 
 
 def _right_form(text: str) -> str:
-    """What to write instead of an address of no known kind."""
+    """Advice for an address of no known kind."""
     scheme, colon, rest = text.partition("://")
     if colon and scheme == "postgres":
         return f"did you mean postgresql://{redacted(text)[len('postgres://') :]}?"

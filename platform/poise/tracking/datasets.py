@@ -8,7 +8,7 @@ from poise.data.manifest import Manifest
 
 
 def dataset_tags(recipe: Recipe) -> dict[str, str]:
-    """What a run learns from and, where its probes have sets of their own, is measured on.
+    """Tags for the training set and, where the probes have sets of their own, for these.
 
     ``poise.dataset`` is the training set's name; ``poise.dataset_fingerprint``,
     ``poise.queries_fingerprint`` and ``poise.bank_fingerprint`` are as the datasets' manifests have

@@ -1,29 +1,27 @@
-"""How a run ends: what its controller says, or what is found when the controller died.
+"""The end of a run: set by its controller, or found out later where the controller died.
 
 In: a run that is RUNNING. Out: FINISHED, FAILED or KILLED, once, and never set by a worker.
 Next: ``poise.tracking.registry.versions``.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from mlflow.exceptions import MlflowException
+from mlflow import entities
 
 from poise.config.errors import PoiseError
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
-from poise.tracking.run import (
-    SPILL_FILE,
-    Run,
-)
-from poise.tracking.store import Store, explained, safe_line
+from poise.tracking.outbox import Outbox, deliver, status_delivery
+from poise.tracking.run import FOLDER_TAG, SPILL_FILE, Run
+from poise.tracking.store import Store, explained
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +30,6 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 _STOPPED_BY_A_SIGNAL = {signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM}
-
-
-_FINISH_PAUSES_S = (1.0, 4.0, 15.0)
 
 
 @contextmanager
@@ -53,41 +48,63 @@ def controlled(run: Run) -> Iterator[Run]:
 
 
 def finish(run: Run, status: Status) -> None:
-    """Sends metrics that still wait on disk and sets the final status.
+    """Sends everything that waits on disk, and sets the final status.
+
+    A store that does not answer gets all of it later: the next Poise command finds the store
+    again and delivers what waits.
 
     Raises:
-        PoiseError: the store does not answer.
+        PoiseError: the store answers, and refuses the status for good.
     """
     if (Path(run.folder) / SPILL_FILE).exists():
         run.open_writer().close()
-    for pause in (*_FINISH_PAUSES_S, None):
-        try:
-            run.store.client.set_terminated(run.run_id, status)
-            return
-        except MlflowException as error:
-            if pause is None:
-                raise PoiseError(
-                    f"run {run.run_id}: its status {status} could not be stored: {safe_line(error)}"
-                ) from None
-            time.sleep(pause)
+    with explained(f"run {run.run_id}: its status {status} could not be stored"):
+        deliver(run.store, run.outbox, status_delivery(run.run_id, status), urgent=True)
 
 
 @explained()
 def reconcile(store: Store) -> list[str]:
-    """Sets runs to KILLED whose controlling process is dead; returns their ids.
+    """Ends runs that are over although the store says that they run.
 
-    A process of another host or container is dead once its folder shows that. Where the folder
-    cannot be seen from here, nobody can tell, and the run is left alone.
+    A run whose last words wait on disk gets them now, with the status in them. Any other run whose
+    controlling process is dead is set to KILLED. A process of another host or container is dead
+    once its folder shows that. Where the folder cannot be seen from here, nobody can tell, and the
+    run is left alone.
+
+    Returns:
+        The ids of the killed runs.
     """
-    killed = []
-    for run in store.search_runs("attributes.status = 'RUNNING'"):
-        holder = Holder.from_tags(run.data.tags)
-        if holder is None or controller_lives(run) is not False:
-            continue
-        store.client.set_tag(run.info.run_id, "poise.killed_because", f"{holder} is gone")
-        store.client.set_terminated(run.info.run_id, "KILLED")
-        killed.append(str(run.info.run_id))
-    return killed
+    return [
+        str(found.info.run_id)
+        for found in store.search_runs("attributes.status = 'RUNNING'")
+        if not _is_caught_up(store, found) and _is_closed(store, found)
+    ]
+
+
+def _is_caught_up(store: Store, found: entities.Run) -> bool:
+    """Whether the run had ended by itself, and its waiting status was delivered now."""
+    run = Run(store, found.info.run_id, found.info.experiment_id, _folder(found))
+    status = run.outbox.status
+    if status is None:
+        return False
+    finish(run, cast("Status", status))
+    return True
+
+
+def _is_closed(store: Store, found: entities.Run) -> bool:
+    """Whether the run's controller is gone, and the run was set to KILLED now."""
+    holder, run_id = Holder.from_tags(found.data.tags), str(found.info.run_id)
+    if holder is None or controller_lives(found) is not False:
+        return False
+    Outbox(Path(_folder(found)), run_id).deliver(store.client)
+    store.client.set_tag(run_id, "poise.killed_because", f"{holder} is gone")
+    store.client.set_terminated(run_id, "KILLED")
+    return True
+
+
+def _folder(found: entities.Run) -> str:
+    """The run's folder; one that does not exist where the run is older than its tag."""
+    return str(found.data.tags.get(FOLDER_TAG, os.devnull))
 
 
 def _status_after(error: BaseException) -> Status:
@@ -101,7 +118,7 @@ def _status_after(error: BaseException) -> Status:
 
 
 def _finish_or_warn(run: Run, status: Status) -> None:
-    """A store that fails at the end must not hide how the run itself ended."""
+    """Finishes the run. A refusal is only a warning: it must not hide how the run ended."""
     try:
         finish(run, status)
     except PoiseError as error:

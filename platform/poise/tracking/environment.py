@@ -1,4 +1,4 @@
-"""Where and with what a run was made.
+"""The machine, the versions and the process that made a run.
 
 In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.run``.
 """
@@ -26,7 +26,7 @@ _PACKAGES = (
 
 def describe_environment() -> dict[str, Any]:
     """Versions, processors and accelerators of this machine, as JSON."""
-    import torch  # loads for seconds; whoever only looks at runs does without
+    import torch  # takes seconds to load, and reading runs does not need it
 
     return {
         "command": shlex.join(sys.argv),

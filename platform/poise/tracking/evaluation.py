@@ -17,14 +17,14 @@ from poise.tracking.store import Store, explained, open_store
 _MAX_METRICS_AT_ONCE = 1000
 
 Points = Mapping[str, Sequence[tuple[int, float]]]
-"""Per metric its values over steps, or over whatever the metric's name says."""
+"""By metric, pairs of a step and a value. The metric's name may define another axis."""
 
 
 def find_maker(config: Mapping[str, Any], store: Store | None = None) -> str | None:
     """The run that made a packaged model, if the store here has it.
 
     Args:
-        config: the package's.
+        config: the package's description.
         store: none opens the default one, and only where the package names a run.
     """
     run_id = config.get("lineage", {}).get("run_id")
@@ -47,10 +47,10 @@ def log_evaluation(
     """Adds figures and files to a run, which may have ended long ago; its status stays.
 
     Args:
-        run_id: what ``find_maker`` found.
-        points: metrics.
+        run_id: the run that ``find_maker`` found.
+        points: the metrics.
         files: copied into the run's artifacts.
-        folder: among them.
+        folder: the folder among these artifacts.
         store: none opens the default one.
 
     Raises:

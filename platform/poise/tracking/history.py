@@ -1,4 +1,4 @@
-"""What runs have stored, read back: a study's run, its files, the metrics of many runs at once.
+"""Stored runs, read back: a study's run, its files, and the metrics of many runs at once.
 
 In: a store. Out: plain data. Next: ``poise.reports``.
 
@@ -28,7 +28,7 @@ from poise.tracking.run import Run, find_run, history, run_key, study_key, uncli
 from poise.tracking.store import Store, explained, safe_line
 
 _REQUESTS_AT_ONCE = 4
-"""More than a server's pool of connections holds would make it refuse some of them."""
+"""A server refuses requests that exceed its pool of connections."""
 
 
 @explained()
@@ -49,7 +49,7 @@ def read_trial_statuses(study: Run) -> dict[str, str]:
 
 
 def read_tags(run: Run) -> dict[str, str]:
-    """What was said of a run."""
+    """The tags of a run."""
     with explained():
         return dict(run.store.client.get_run(run.run_id).data.tags)
 

@@ -1,4 +1,4 @@
-"""Where to look at runs in a browser.
+"""Addresses of runs for a browser.
 
 In: a store and a study's run. Out: an address, and the command that serves it where none does.
 Next: a person.
@@ -15,7 +15,7 @@ _PORT = 5000
 
 
 class Link(NamedTuple):
-    """How to see a study."""
+    """An address, and the command that serves it."""
 
     url: str
 

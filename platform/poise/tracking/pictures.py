@@ -3,12 +3,16 @@
 In: RGB tensors. Out: ``pictures/<name>/step-00000520.png``. Next: people, in MLflow's pages.
 """
 
+from __future__ import annotations
+
+import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from PIL import Image
-from torch import Tensor
+from poise.tracking.outbox import Delivery, file_delivery
 
-from poise.tracking.store import Store
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = "pictures"
 
@@ -17,16 +21,31 @@ FOLDER = "pictures"
 class Picture:
     """One picture of one step."""
 
+    run_id: str
     step: int
     name: str
     pixels: Tensor  # uint8 [3, h, w]
 
     @property
     def path(self) -> str:
-        """Among the run's artifacts; in order of steps when sorted by name."""
+        """Its name among the run's artifacts; sorted by name they are in order of steps."""
         return f"{FOLDER}/{self.name}/step-{self.step:08d}.png"
 
-    def send(self, store: Store, run_id: str) -> None:
-        """Stores it as a PNG; a picture of the same step is replaced."""
-        image = Image.fromarray(self.pixels.permute(1, 2, 0).contiguous().numpy())
-        store.client.log_image(run_id, image, artifact_file=self.path)
+    def delivery(self) -> Delivery:
+        """The picture as a PNG; an earlier one of the same step is replaced.
+
+        Raises:
+            ValueError: the tensor is no picture.
+        """
+        return file_delivery(self.run_id, self.path, self._png())
+
+    def _png(self) -> bytes:
+        from PIL import Image
+
+        content = io.BytesIO()
+        try:
+            pixels = self.pixels.permute(1, 2, 0).contiguous().numpy()
+            Image.fromarray(pixels).save(content, "PNG")
+        except (TypeError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{self.path} is lost: {error}") from None
+        return content.getvalue()

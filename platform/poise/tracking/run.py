@@ -6,6 +6,9 @@ metrics arrive through its writer → files added → ended by its controller or
 
 In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and travels to the
 worker that trains. Next: ``poise.tracking.ending``.
+
+Tags and files that a store does not take at the moment wait in the run's outbox; a run never fails
+because of them.
 """
 
 import json
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
+from mlflow import entities
 from mlflow.entities import Param, RunTag
 
 from poise.config import PoiseError, Recipe
@@ -24,11 +27,17 @@ from poise.config.yaml_core import dump_yaml
 from poise.tracking.environment import controller_tags, describe_environment, holder_tags
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import keep_run, known_run, stored_run
+from poise.tracking.outbox import Delivery, Outbox, deliver, file_delivery, tag_delivery
+from poise.tracking.patience import Patience, patiently
 from poise.tracking.store import Store, explained
-from poise.tracking.writer import MetricWriter, Patience
+from poise.tracking.writer import MetricWriter
 
 SPILL_FILE = "metrics-waiting.jsonl"
-_ON_ITS_END = ("poise.killed_because", "poise.stopped_early")
+FOLDER_TAG = "poise.waits_in"
+"""The tag with the folder where a run's tags and metrics wait for the store. A trial's is its own;
+the tag ``poise.folder`` names its study's, which one process holds."""
+
+_TAGS_OF_AN_END = ("poise.killed_because", "poise.stopped_early")
 """Tags that are no longer true once a run goes on."""
 
 _MAX_PARAM_LENGTH = 6000
@@ -44,10 +53,15 @@ class Run:
     experiment_id: str
 
     folder: str
-    """Where metrics wait while the store does not answer; reachable from every worker."""
+    """Folder for metrics and tags while the store does not answer; every worker reaches it."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Tags, files and the status that wait for the store."""
+        return Outbox(Path(self.folder), self.run_id)
 
     def open_writer(self, patience: Patience | None = None) -> MetricWriter:
-        """The run's observer, made in the process that trains."""
+        """Makes the run's observer; called in the process that trains."""
         return MetricWriter(self.store, self.run_id, Path(self.folder) / SPILL_FILE, patience)
 
 
@@ -91,9 +105,13 @@ def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
     """A trial's run, a child of its study. A planned or resumed trial continues its own run."""
     key = _trial_key(study, trial_id)
     tags = {
-        **controller_tags(study.folder), "poise.key": key, "mlflow.parentRunId": study.run_id,
-    }  # fmt: skip
-    found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
+        **controller_tags(study.folder),
+        "poise.key": key,
+        "mlflow.parentRunId": study.run_id,
+        FOLDER_TAG: str(Path(folder).absolute()),
+    }
+    condition = f"tags.`poise.key` = '{key}'"
+    found = patiently(lambda: study.store.search_runs(condition, [study.experiment_id]))
     if found:
         run_id = _continue(study.store, found[0], tags)
     else:
@@ -139,20 +157,26 @@ def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
 
     Args:
         run: to write to.
-        recipe: of it.
-        datasets: as ``dataset_tags`` has them.
+        recipe: its recipe.
+        datasets: tags made by ``dataset_tags``.
     """
     tree = recipe.model_dump(mode="json")
     values = {key: _parameter(value) for key, value in leaves(tree)}
-    known = run.store.client.get_run(run.run_id).data.params
+    known = patiently(lambda: _add_parameters(run, values))
+    tags = {"poise.recipe": recipe.name, **datasets}
+    changed = [f"{k}={v}" for k, v in values.items() if known.get(k, v) != v]
+    set_tags(run, tags | ({"poise.resumed_with": " ".join(changed)} if changed else {}))
+    _log_text(run, dump_yaml(tree), "recipe.yaml")
+
+
+def _add_parameters(run: Run, values: Mapping[str, str]) -> dict[str, str]:
+    """Stores the parameters that the run does not have yet; returns those it had."""
+    known: dict[str, str] = run.store.client.get_run(run.run_id).data.params
     added = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
         chunk = added[start : start + _MAX_PARAMS_AT_ONCE]
         run.store.client.log_batch(run.run_id, params=chunk)
-    tags = {"poise.recipe": recipe.name, **datasets}
-    changed = [f"{k}={v}" for k, v in values.items() if known.get(k, v) != v]
-    set_tags(run, tags | ({"poise.resumed_with": " ".join(changed)} if changed else {}))
-    run.store.client.log_text(run.run_id, dump_yaml(tree), "recipe.yaml")
+    return known
 
 
 def log_environment(run: Run) -> None:
@@ -160,24 +184,35 @@ def log_environment(run: Run) -> None:
     log_json(run, describe_environment(), "environment.json")
 
 
-@explained()
 def log_json(run: Run, content: Mapping[str, Any], name: str) -> None:
     """Writes a JSON artifact such as ``verdict.json``."""
-    run.store.client.log_text(run.run_id, json.dumps(content, indent=2) + "\n", name)
+    _log_text(run, json.dumps(content, indent=2) + "\n", name)
 
 
-@explained()
 def log_files(run: Run, paths: Iterable[str | Path], folder: str | None = None) -> None:
     """Copies files, such as pictures, into the run's artifacts."""
-    for path in paths:
-        run.store.client.log_artifact(run.run_id, str(path), folder)
+    for path in map(Path, paths):
+        name = f"{folder}/{path.name}" if folder else path.name
+        _tell(run, file_delivery(run.run_id, name, path.read_bytes()))
+
+
+def set_tags(run: Run, tags: Mapping[str, object]) -> None:
+    """Sets tags; an existing one is replaced."""
+    _tell(run, tag_delivery(run.run_id, {key: str(value) for key, value in tags.items()}))
+
+
+def _log_text(run: Run, content: str, name: str) -> None:
+    _tell(run, file_delivery(run.run_id, name, content.encode()))
 
 
 @explained()
-def set_tags(run: Run, tags: Mapping[str, object]) -> None:
-    """Sets tags; an existing one is replaced."""
-    pairs = [RunTag(key, str(value)) for key, value in tags.items()]
-    run.store.client.log_batch(run.run_id, tags=pairs)
+def _tell(run: Run, message: Delivery) -> None:
+    """Sends a message, or keeps it beside the run while the store does not answer.
+
+    Raises:
+        PoiseError: the store answers, and refuses the message for good.
+    """
+    deliver(run.store, run.outbox, message)
 
 
 # ---- how it went --------------------------------------------------------------------------------
@@ -199,8 +234,9 @@ def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tu
 def _of_folder(
     store: Store, experiment_id: str, key: str, name: str, folder: Path, tags: Mapping[str, str]
 ) -> Run:
-    found = find_run(store, key, folder)
+    found = patiently(lambda: find_run(store, key, folder))
     tags = {**tags, **controller_tags(folder), "poise.key": key}
+    tags[FOLDER_TAG] = str(folder.absolute())
     if found is not None:
         run_id, experiment_id = _continue(store, found, tags), found.info.experiment_id
     else:
@@ -209,7 +245,7 @@ def _of_folder(
     return Run(store, run_id, experiment_id, str(folder.absolute()))
 
 
-def find_run(store: Store, key: str, folder: Path) -> mlflow.entities.Run | None:
+def find_run(store: Store, key: str, folder: Path) -> entities.Run | None:
     """The run that belongs to a folder; none where this store has none.
 
     Args:
@@ -227,11 +263,12 @@ def find_run(store: Store, key: str, folder: Path) -> mlflow.entities.Run | None
 
 def _create(store: Store, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
     first = {**tags, "poise.attempt": "1"}
-    return str(store.client.create_run(experiment_id, run_name=name, tags=first).info.run_id)
+    made = patiently(lambda: store.client.create_run(experiment_id, run_name=name, tags=first))
+    return str(made.info.run_id)
 
 
-def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> str:
-    run_id, known = str(run.info.run_id), run.data.tags
+def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
+    run_id, known, client = str(run.info.run_id), run.data.tags, store.client
     holder = Holder.from_tags(known)
     if run.info.status == "RUNNING" and holder is not None and holder.is_another_running:
         raise PoiseError(
@@ -239,22 +276,24 @@ def _continue(store: Store, run: mlflow.entities.Run, tags: dict[str, str]) -> s
             "wait for it, stop it, or choose another name"
         )
     tags["poise.attempt"] = str(int(known.get("poise.attempt", "0")) + 1)
+    Outbox(Path(tags[FOLDER_TAG]), run_id).forget_ending(_TAGS_OF_AN_END)
     # The new controller is known before the run counts as running: `reconcile` may look between.
-    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    for tag in _ON_ITS_END:
+    pairs = [RunTag(key, value) for key, value in tags.items()]
+    patiently(lambda: client.log_batch(run_id, tags=pairs))
+    for tag in _TAGS_OF_AN_END:
         if tag in known:
-            store.client.delete_tag(run_id, tag)
-    store.client.update_run(run_id, status="RUNNING")
+            client.delete_tag(run_id, tag)
+    client.update_run(run_id, status="RUNNING")
     return run_id
 
 
 def run_key(name: str) -> str:
-    """What a single pretraining's run is found by."""
+    """The value of the tag ``poise.key`` of a single pretraining."""
     return f"run:{name}".replace("'", "_")
 
 
 def study_key(name: str) -> str:
-    """What a study's run is found by."""
+    """The value of the tag ``poise.key`` of a study."""
     return f"study:{name}".replace("'", "_")
 
 
@@ -267,7 +306,7 @@ def _parameter(value: Any) -> str:
     return text if len(text) <= _MAX_PARAM_LENGTH else f"{text[: _MAX_PARAM_LENGTH - 1]}…"
 
 
-def _newest(points: Iterable[mlflow.entities.Metric]) -> list[tuple[int, float]]:
+def _newest(points: Iterable[entities.Metric]) -> list[tuple[int, float]]:
     by_step = {}
     for point in sorted(points, key=lambda point: point.timestamp):
         by_step[point.step] = point.value

@@ -15,7 +15,7 @@ from poise.config.errors import PoiseError, one_line
 from poise.tracking.address import VARIABLE, redacted
 
 ANSWER_WITHIN_S = 10.0
-"""How long a server may take to answer the first request, in seconds."""
+"""Time that a server may take to answer the first request, in seconds."""
 
 _QUESTION = "/api/2.0/mlflow/experiments/search"
 
@@ -69,7 +69,7 @@ def _why_insecure(uri: str, reason: str) -> str:
 
 
 def _complaint(answer: requests.Response) -> str | None:
-    """What is wrong with the server's answer; none where it is an MLflow server's."""
+    """The fault in a server's answer; none where an MLflow server gave it."""
     status = f"{answer.status_code} ({answer.reason})"
     if answer.status_code == 401:
         return f"answers {status}; {_who_asks()}"

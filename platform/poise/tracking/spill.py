@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from poise.config.files import to_json
 
@@ -36,31 +36,53 @@ class Spill:
         return self.path.exists()
 
     def append(self, points: Sequence[Point]) -> None:
-        """Adds points; they are on the disk, not in a cache, when this returns."""
+        """Adds points; they are on the disk, not in a cache, when this returns.
+
+        Raises:
+            OSError: the disk is full or cannot be written; the file is as it was.
+        """
+        if not points:
+            return
+        lines = "".join(f"{_as_line(point)}\n" for point in points).encode()
         with self._lock:
-            if not points:
-                return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(f"{_as_line(point)}\n" for point in points)
-                file.flush()
-                os.fsync(file.fileno())
+            with self.path.open("a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                # A killed process may have left half a line, which must not spoil the next one.
+                _append(file.fileno(), size, lines if _ends_a_line(file, size) else b"\n" + lines)
 
     def read(self) -> tuple[list[Point], int]:
-        """All complete points and the size of the file that held them."""
+        """All complete points and the size of the file that held them, in bytes."""
         with self._lock:
             content = self.path.read_bytes()
         lines = content.decode(errors="replace").splitlines()
         return [point for line in lines if (point := _parse(line))], len(content)
 
     def delete_unless_grown(self, size: int) -> None:
-        """Ends the wait of what ``read`` gave, unless more has been added since.
+        """Deletes the file whose points ``read`` gave, unless more have been added since.
 
         A file that has grown stays whole: sending a point twice stores it once.
         """
         with self._lock:
             if self.path.stat().st_size == size:
                 self.path.unlink()
+
+
+def _append(file: int, size: int, content: bytes) -> None:
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, size)
+        raise
+
+
+def _ends_a_line(file: BinaryIO, size: int) -> bool:
+    if size == 0:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
 
 
 def _as_line(point: Point) -> str:
@@ -71,6 +93,6 @@ def _as_line(point: Point) -> str:
 def _parse(line: str) -> Point | None:
     try:
         key, value, timestamp_ms, step = json.loads(line)
-    except ValueError:
+        return Point(key, float(value), timestamp_ms, step)
+    except (ValueError, TypeError):
         return None  # the line that a killed process was writing
-    return Point(key, float(value), timestamp_ms, step)

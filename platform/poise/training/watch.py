@@ -6,12 +6,14 @@ whether the run ends here. Next: ``poise.training.worker``, which trains on or l
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
+from poise.config.disk import room_on_disk
 from poise.diagnostics.history import Entry, History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.checkpoint import save_checkpoint
@@ -126,9 +128,18 @@ class Watch:
             return
         for observer in self.observers:
             observer.flush()
-        with tempfile.TemporaryDirectory() as folder:
+        with self._room(), tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
             save_checkpoint(scratch, self.state, self.spec.recipe, self.history)
             if self.spec.export is not None:
                 self.spec.export(scratch / BACKBONE_FOLDER, self.state.objective.backbone)
             self.to_controller(metrics, scratch)
+
+    def _room(self) -> AbstractContextManager[None]:
+        """Names the checkpoint that a full disk does not take, and the one that is kept."""
+        place = self.spec.storage / self.spec.name
+        return room_on_disk(
+            f"{place}: the checkpoint of step {self.state.step}",
+            "the one before is kept: free some space there and in the temporary folder "
+            f"{tempfile.gettempdir()}, then go on with --resume",
+        )

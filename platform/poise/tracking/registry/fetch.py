@@ -1,7 +1,7 @@
-"""Registered backbones, brought to where they are wanted.
+"""Registered backbones, fetched into a folder or loaded.
 
 In: a reference such as ``models:/name@candidate``. Out: its package in a folder, every file
-verified, or the backbone itself. Next: evaluation, and whoever uses the backbone.
+verified, or the backbone itself. Next: evaluation.
 """
 
 import json
@@ -77,7 +77,9 @@ def load_model(
 
     Registered versions are kept under ``POISE_HOME/models`` once fetched.
     """
-    from poise.models.package import load_backbone  # loads torch, which the other readers spare
+    from poise.models.package import (
+        load_backbone,
+    )  # loads torch, which the other functions do not need
 
     return load_backbone(find_package(reference, store))
 

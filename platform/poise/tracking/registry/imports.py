@@ -1,4 +1,4 @@
-"""Backbones of others in the registry, beside our own.
+"""Backbones that were trained elsewhere, registered beside those of Poise.
 
 In: an ``Imported`` and where it came from. Out: its package under ``home()/imports``, a run that
 says how it was read, and a registered version. Next: ``poise evaluate``.
@@ -22,7 +22,7 @@ EXPERIMENT = "imports"
 
 @dataclass(frozen=True)
 class Registered:
-    """Where an imported backbone is now."""
+    """The places of an imported backbone."""
 
     uri: str
     package: Path
@@ -36,10 +36,10 @@ def register_import(
     The same weights under the same name are registered once.
 
     Args:
-        store: whose registry.
-        imported: what was read.
+        store: the store with the registry.
+        imported: the backbone.
         source: where it came from; its file's SHA-256 becomes a tag.
-        name: of the registered model.
+        name: the registered model's name.
 
     Raises:
         PoiseError: the registry refuses it, or the package's folder holds something else.
@@ -57,7 +57,7 @@ def register_import(
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, source)}, "import.json")
-        # Datasets are told by name: the folder may be elsewhere by now.
+        # The dataset's name is the tag: its folder may be elsewhere by now.
         tags = {key: value for key, value in lineage.items() if key != "dataset"}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
         set_tags(run, {f"poise.{key}": value for key, value in tags.items()})
@@ -66,7 +66,7 @@ def register_import(
 
 
 def _lineage(imported: Imported, source: ImportSource) -> dict[str, Any]:
-    """Without what is not known; one of our own packages keeps its history, and who trained it."""
+    """The known part of a backbone's history. A package made by Poise keeps its own."""
     own = dict(imported.config.get("lineage", {}))
     known = {
         **own,

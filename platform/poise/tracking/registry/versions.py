@@ -39,10 +39,10 @@ class Version:
     created_ms: int
     run_id: str
     source: str
-    """Where the package is stored."""
+    """The address of the stored package."""
 
     tags: dict[str, str]
-    """Without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
+    """Tags without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
     recipe, dataset, dataset_fingerprint, trial_run, study_run."""
 
     @property
@@ -52,7 +52,7 @@ class Version:
 
 
 def model_name(dataset: str, objective: str, backbone: str) -> str:
-    """The registered model of what was learned on what, in characters that MLflow takes."""
+    """The name of a registered model, made of dataset, objective and backbone."""
     return re.sub(r"[^\w.-]+", "-", f"{dataset}-{objective}-{backbone}")
 
 
@@ -69,10 +69,10 @@ def register_model(
 
     Args:
         store: where the run is.
-        package_folder: what ``save_backbone`` wrote.
-        name: of the registered model; see ``model_name``.
+        package_folder: the folder that ``save_backbone`` wrote.
+        name: the registered model's name; see ``model_name``.
         run_id: the trial or run that trained it. Its recipe, dataset and study become tags.
-        tags: what is known of it besides: ``metric``, ``metric_value``, ``protocol``, ``verdict``.
+        tags: further tags: ``metric``, ``metric_value``, ``protocol``, ``verdict``.
 
     Returns:
         The version's URI, ``models:/name/3``.
@@ -110,7 +110,7 @@ def list_models(store: Store, name: str | None = None) -> list[Version]:
 
 
 def find_model(store: Store, reference: str) -> Version:
-    """The version that a person means.
+    """The version that a reference names.
 
     Args:
         store: where to look.
