@@ -22,6 +22,7 @@ from poise.tracking import outbox
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.patience import Patience
+from poise.tracking.points import history
 from poise.tracking.registry.fetch import pull, read_files
 from poise.tracking.registry.versions import find_model, list_models, register_model
 from poise.tracking.run import (
@@ -29,7 +30,6 @@ from poise.tracking.run import (
     Run,
     create_study_run,
     create_trial_run,
-    history,
     log_environment,
     log_files,
     set_tags,

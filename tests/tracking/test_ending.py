@@ -9,14 +9,8 @@ import psutil
 import pytest
 
 from poise.tracking.ending import controlled, finish, reconcile
-from poise.tracking.run import (
-    SPILL_FILE,
-    Run,
-    create_study_run,
-    create_trial_run,
-    history,
-    set_tags,
-)
+from poise.tracking.points import history
+from poise.tracking.run import SPILL_FILE, Run, create_study_run, create_trial_run, set_tags
 from poise.tracking.store import Store
 
 

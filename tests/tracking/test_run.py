@@ -12,12 +12,12 @@ from mlflow.entities import Metric
 
 from poise.config import PoiseError, Recipe
 from poise.tracking.ending import finish, reconcile
+from poise.tracking.points import history
 from poise.tracking.run import (
     Run,
     create_run,
     create_study_run,
     create_trial_run,
-    history,
     log_environment,
     log_files,
     log_json,

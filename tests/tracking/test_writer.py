@@ -16,7 +16,8 @@ from mlflow.utils.validation import _validate_metric_name
 from PIL import Image
 
 from poise.tracking.patience import Patience, is_refusal
-from poise.tracking.run import SPILL_FILE, Run, history
+from poise.tracking.points import history
+from poise.tracking.run import SPILL_FILE, Run
 from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
 from poise.tracking.writer import MetricWriter, metric_name

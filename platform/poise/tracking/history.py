@@ -24,7 +24,8 @@ from poise.diagnostics.history import History
 from poise.tracking.address import redacted
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
-from poise.tracking.run import Run, find_run, history, run_key, study_key, unclipped
+from poise.tracking.points import history, unclipped
+from poise.tracking.run import Run, find_run, run_key, study_key
 from poise.tracking.store import Store, explained, safe_line
 
 _REQUESTS_AT_ONCE = 4

@@ -12,7 +12,6 @@ because of them.
 """
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,18 +214,6 @@ def _tell(run: Run, message: Delivery) -> None:
     deliver(run.store, run.outbox, message)
 
 
-# ---- how it went --------------------------------------------------------------------------------
-
-
-@explained()
-def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
-    """Per metric its ``(step, value)`` pairs in order of steps.
-
-    Steps that were trained again after an interruption are stored twice; the later one counts.
-    """
-    return {key: _newest(store.client.get_metric_history(run_id, key)) for key in keys}
-
-
 # ---- details ------------------------------------------------------------------------------------
 
 
@@ -304,17 +291,3 @@ def _trial_key(study: Run, trial_id: str) -> str:
 def _parameter(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _MAX_PARAM_LENGTH else f"{text[: _MAX_PARAM_LENGTH - 1]}…"
-
-
-def _newest(points: Iterable[entities.Metric]) -> list[tuple[int, float]]:
-    by_step = {}
-    for point in sorted(points, key=lambda point: point.timestamp):
-        by_step[point.step] = point.value
-    return sorted((step, unclipped(value)) for step, value in by_step.items())
-
-
-def unclipped(value: float) -> float:
-    """The database has no infinity; MLflow stores the largest float in its place."""
-    if abs(value) >= sys.float_info.max * (1 - 1e-9):
-        return float("inf") if value > 0 else float("-inf")
-    return value

@@ -1,0 +1,35 @@
+"""The values of a run's metrics, as the store has them.
+
+In: a store and names of metrics. Out: pairs of a step and a value. Next:
+``poise.tracking.history``.
+"""
+
+import sys
+from collections.abc import Iterable
+
+from mlflow import entities
+
+from poise.tracking.store import Store, explained
+
+
+@explained()
+def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
+    """Per metric its ``(step, value)`` pairs in order of steps.
+
+    Steps that were trained again after an interruption are stored twice; the later one counts.
+    """
+    return {key: _newest(store.client.get_metric_history(run_id, key)) for key in keys}
+
+
+def _newest(points: Iterable[entities.Metric]) -> list[tuple[int, float]]:
+    by_step = {}
+    for point in sorted(points, key=lambda point: point.timestamp):
+        by_step[point.step] = point.value
+    return sorted((step, unclipped(value)) for step, value in by_step.items())
+
+
+def unclipped(value: float) -> float:
+    """The database has no infinity; MLflow stores the largest float in its place."""
+    if abs(value) >= sys.float_info.max * (1 - 1e-9):
+        return float("inf") if value > 0 else float("-inf")
+    return value
