@@ -139,3 +139,8 @@ def test_ranks_that_say_nothing_have_no_correlation() -> None:
     assert rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]).value is None
     found = rank_correlation([1, 2, None, 3], [3, 2, 5, math.nan])
     assert (found.value, found.n) == (None, 2)
+
+
+def test_an_interval_ends_where_no_value_can_lie() -> None:
+    wide = mean_interval([31.0, 97.0], (0, 100))
+    assert (wide.value, wide.low, wide.high) == (64, 0, 100)

@@ -5,7 +5,7 @@ import pytest
 
 from poise.studies.analysis.levels import levels_of
 from poise.studies.findings.comparison import compare
-from poise.studies.labels import describe, plain
+from poise.studies.labels import apart, describe, plain
 from tests.studies.builders import make_space, make_study
 from tests.studies.samples import answered, seeded
 
@@ -56,3 +56,12 @@ def test_settings_that_differ_in_their_last_digit_differ_in_every_label() -> Non
     _, best = answered(make_study(space), records)
     assert best.startswith("Best: setting t04 (teacher_momentum=1), k-NN 23.2 %")
     assert "The second, setting t03 (teacher_momentum=0.99999), is" in best
+
+
+def test_a_threshold_between_drawn_numbers_has_the_fewest_digits_that_keep_it_true() -> None:
+    assert apart(0.0688374123456, 0.0706826123456) == ("0.069", "0.07")
+    assert apart(0.0505712345678, 0.0507112345678) == ("0.0506", "0.0507")
+    assert apart(0.9999612345678, 1.0) == ("0.99997", "1")
+    assert apart(0.04, 0.0612345678901) == ("0.04", "0.061")
+    assert apart(0.04, 0.07) == ("0.04", "0.07") and apart(0, 2) == ("0", "2")
+    assert apart(-0.5123456789012, 0.0) == ("-0.51", "0")

@@ -1,7 +1,7 @@
-"""Small samples, honestly: intervals, paired differences and how often.
+"""Statistics of small samples: intervals, paired differences, shares and correlations.
 
-In: a few numbers, one per seed. Out: each figure with how sure it is; what cannot be known of so
-few is none, never a guess. Next: ``poise.studies.findings.comparison`` and its neighbours.
+In: a few numbers, one per seed. Out: each figure with its interval. What so few numbers cannot
+tell is none, never a guess. Next: ``poise.studies.findings.comparison`` and its neighbours.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""The confidence of every interval."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Estimate:
     """A mean with its 95 % interval."""
 
     value: float | None
-    """None where nothing was measured."""
+    """The mean; none where nothing was measured."""
 
     low: float | None
-    """None, as ``high``, where the interval cannot be known: of fewer than two values."""
+    """The interval's lower end; none, as ``high``, with fewer than two values."""
 
     high: float | None
     n: int
-    """Values that it is of."""
+    """Number of measured values."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,25 @@ class Difference:
     """A setting minus the baseline, seed by seed."""
 
     value: float | None
-    """Mean of the differences; none where the two share no seed."""
+    """The mean of the differences; none where the two share no seed."""
 
     low: float | None
     high: float | None
     p: float | None
-    """Two-sided, of no difference; none where it cannot be known."""
+    """The two-sided p-value of no difference; none where it is not known."""
 
     p_holm: float | None
-    """Corrected for all comparisons of the study."""
+    """The p-value, corrected for all comparisons of the study."""
 
     n: int
-    """Seeds that both have."""
+    """Number of seeds that both have."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """``count`` of ``n``, with the exact 95 % interval of the chance behind it, from 0 to 1.
+    """``count`` of ``n``, with the exact 95 % interval of the true rate, from 0 to 1.
 
-    No interval where who is counted depends on how they went: then the share estimates no chance.
+    It has no interval where the outcomes decided which trials are counted.
     """
 
     count: int
@@ -63,38 +63,44 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """The share; none of nothing."""
+        """The share, from 0 to 1; none where n is 0."""
         return self.count / self.n if self.n else None
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation, from -1 to 1: a guide, no test.
+    """Spearman's rank correlation, from -1 to 1: a guide, not a test.
 
-    It has no p-value: that takes pairs for independent, and trials of one setting are alike.
+    It has no p-value, which would need independent pairs: trials of one setting are similar.
     """
 
     value: float | None
-    """None where ranks say nothing: fewer than three pairs, or all alike."""
+    """None with fewer than three pairs, or where all values of one side are equal."""
 
     n: int
-    """Pairs that it is of."""
+    """Number of pairs."""
 
 
 def is_figure(value: float | None) -> bool:
-    """Whether something was measured: it is there and finite."""
+    """Whether a value was measured and is finite."""
     return value is not None and math.isfinite(value)
 
 
-def mean_interval(values: Iterable[float | None]) -> Estimate:
+def mean_interval(
+    values: Iterable[float | None], bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate:
     """The mean and Student's interval: x̄ ± t(0.975, n - 1) · s / √n.
 
-    Where seeds scatter like a normal distribution, 95 of 100 such intervals hold the mean that
-    endless seeds would have. One value has no interval; values that are all alike have one of no
-    width, which says that nothing varied, not that nothing could. What was not measured (none, NaN,
-    infinite) is left out, and ``n`` says so.
+    If seeds scatter like a normal distribution, 95 of 100 such intervals contain the mean of
+    infinitely many seeds. One value has no interval. Equal values have an interval of width 0,
+    which says that nothing varied, not that nothing can vary. Values that are none, NaN or
+    infinite are left out, and ``n`` does not count them.
 
     Source: Student, "The probable error of a mean" (Biometrika, 1908).
+
+    Args:
+        values: one per seed or trial.
+        bounds: the smallest and the largest possible value, at which the interval ends.
     """
     known = _figures(values)
     n = len(known)
@@ -106,7 +112,7 @@ def mean_interval(values: Iterable[float | None]) -> Estimate:
     if _alike(known, np.abs(known).max()):
         return Estimate(mean, mean, mean, n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * stats.sem(known))
-    return Estimate(mean, mean - half, mean + half, n)
+    return Estimate(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]), n)
 
 
 def paired_difference(
@@ -115,16 +121,16 @@ def paired_difference(
     """Setting minus baseline over the seeds that both have: mean, interval and paired t-test.
 
     t = d̄ / (s_d / √n) with n - 1 degrees of freedom. Trials of one seed see the same images and
-    crops, so that what a seed does to both cancels, and few seeds show what unpaired ones could
-    not. A seed that one of the two lacks says nothing and is left out.
+    crops, so the effect of a seed on both cancels, and a few seeds show what unpaired ones cannot.
+    A seed that only one of the two has is left out.
 
-    One common seed has a difference without interval or p. Differences that are all alike have an
-    interval of no width; if they are all 0, p is 1, else it is not known: t is infinite, which so
-    few seeds cannot bear out.
+    One common seed has a difference without interval and p. Equal differences have an interval of
+    width 0. If all of them are 0, p is 1. Otherwise t is infinite, and p is none: a few seeds
+    cannot support that.
 
     Args:
-        values: figure by seed.
-        baseline: the same for the baseline.
+        values: the figure of each seed.
+        baseline: the baseline's figure of each seed.
     """
     pairs = [(values[seed], baseline.get(seed)) for seed in values]
     both = np.array([pair for pair in pairs if all(map(is_figure, pair))], float).reshape(-1, 2)
@@ -142,14 +148,14 @@ def paired_difference(
 def holm(p_values: Sequence[float | None], comparisons: int = 0) -> list[float | None]:
     """p-values corrected for their number: p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1) · p₍ⱼ₎).
 
-    p₍₁₎ ≤ … ≤ p₍ₘ₎ are sorted. Whoever calls a difference real where p̃ < 0.05 is wrong about any
-    of them in at most 5 of 100 studies.
+    p₍₁₎ ≤ … ≤ p₍ₘ₎ are sorted. If every difference with p̃ < 0.05 is called real, at most 5 of 100
+    studies contain a false one.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (1979).
 
     Args:
         p_values: one per comparison; none where it is not known.
-        comparisons: how many were made, m; those that have a p-value are the least.
+        comparisons: the number of comparisons, m; at least the number of known p-values.
     """
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
@@ -161,10 +167,10 @@ def holm(p_values: Sequence[float | None], comparisons: int = 0) -> list[float |
 
 
 def share_interval(count: int, n: int) -> Share:
-    """A share and the exact interval of the chance behind it.
+    """A share and the exact interval of the true rate.
 
-    Its ends are the chances under which so many, or so few, come in 2.5 of 100 cases: 3 of 3 has
-    29 % to 100 %. It is never too narrow. Nothing of nothing has 0 to 1: all is possible.
+    Its ends are the rates at which a count this high, or this low, occurs in 2.5 of 100 cases:
+    3 of 3 has 29 % to 100 %. The interval is never too narrow. For n = 0 it is 0 to 1.
 
     Source: Clopper and Pearson, "The use of confidence or fiducial limits" (1934).
     """
@@ -177,9 +183,8 @@ def share_interval(count: int, n: int) -> Share:
 def rank_correlation(first: Sequence[float | None], second: Sequence[float | None]) -> Correlation:
     """Spearman's ρ: Pearson's correlation of ranks, where ties share their mean rank.
 
-    1: the two order everything alike; 0: one says nothing of the other's order. Pairs of which one
-    is not measured are left out. Fewer than three pairs, or figures that are all alike, have no
-    correlation.
+    1 means the same order, -1 the opposite order, 0 no relation. A pair with a value that was not
+    measured is left out. With fewer than three pairs, or equal figures, it is none.
 
     Source: Spearman, "The proof and measurement of association between two things" (1904).
 
@@ -202,5 +207,5 @@ def _figures(values: Iterable[float | None]) -> list[float]:
 
 
 def _alike(values: Sequence[float] | np.ndarray, magnitude: float) -> bool:
-    """Whether what differs is rounding."""
+    """Whether values differ by no more than rounding."""
     return bool(np.ptp(values) <= 1e-12 * magnitude)

@@ -1,7 +1,7 @@
-"""Numbers with as many digits as they deserve, the same wherever a figure is told.
+"""Numbers as text, with the same digits wherever a figure stands.
 
-In: figures and how sure they are. Out: text. Next: the answer, the notes, the report and its twins;
-the terminal has the same digits bare of signs that a program could not read.
+In: figures and their intervals. Out: text. Next: the answer, the notes and the report's files. The
+terminal has the same digits without signs that a program could not read.
 """
 
 import math
@@ -11,17 +11,14 @@ from poise.config.wording import unit
 from poise.studies.estimates import Difference, Estimate, Share, is_figure
 
 SIGNIFICANT = 0.05
-"""A corrected p-value below this is called more than chance."""
+"""A difference with a corrected p-value below this is called more than chance."""
 
 NOTHING = "–"
 _MINUS = "\N{MINUS SIGN}"
 
 
 def decimals_for(metric: str, values: Iterable[float | None]) -> int:
-    """For figures that stand together.
-
-    Percentages have one; of others, the largest keeps three digits.
-    """
+    """Decimals for figures of one metric: 1 for percentages, else three digits of the largest."""
     if unit(metric):
         return 1
     sizes = (abs(value) for value in values if value is not None and math.isfinite(value))
@@ -29,13 +26,13 @@ def decimals_for(metric: str, values: Iterable[float | None]) -> int:
 
 
 def bare(value: float, decimals: int) -> str:
-    """A number that a program can read; what rounds to 0 has no sign."""
+    """A number that a program can read; a number that rounds to 0 has no sign."""
     text = f"{value:.{decimals}f}"
     return text if float(text) else text.lstrip("-")
 
 
 def shown(value: float | None, decimals: int | None = None) -> str:
-    """A number for a person: three digits, or so many decimals; a dash where there is none."""
+    """A number for a person: three digits, or the given decimals; a dash for none."""
     if value is None or not is_figure(value):
         return NOTHING
     if decimals is None:
@@ -45,7 +42,7 @@ def shown(value: float | None, decimals: int | None = None) -> str:
 
 
 def signed(value: float | None, decimals: int | None = None) -> str:
-    """As ``shown``, with its sign."""
+    """A number for a person with its sign: ``+1.2``."""
     text = shown(value, decimals)
     return f"+{text}" if value is not None and value > 0 and text != NOTHING else text
 
@@ -53,7 +50,7 @@ def signed(value: float | None, decimals: int | None = None) -> str:
 def interval(
     found: Estimate | Difference, decimals: int, show: Callable[[float, int], str] = shown
 ) -> str:
-    """``29.8 to 32.8``; empty where it cannot be known."""
+    """An interval: ``29.8 to 32.8``; empty where it is not known."""
     if found.value is None or found.low is None or found.high is None:
         return ""
     return f"{show(found.low, decimals)} to {show(found.high, decimals)}"
@@ -65,7 +62,7 @@ def certainty(
     decimals: int,
     show: Callable[[float, int], str] = shown,
 ) -> str:
-    """What stands beside a mean: its interval, and n where that is not all of so many trials."""
+    """An interval, and n where fewer than ``of`` trials were measured: ``29 to 31, n = 2``."""
     if found.value is None:
         return ""
     n = "" if found.n == of else f"n = {found.n}"
@@ -73,7 +70,7 @@ def certainty(
 
 
 def p_value(p: float | None) -> str:
-    """Two or three decimals, and more where those would round it onto 0.05."""
+    """A p-value with two or three decimals, and more where those would round it to 0.05."""
     if p is None:
         return NOTHING
     if p < 0.001:
@@ -85,33 +82,33 @@ def p_value(p: float | None) -> str:
 
 
 def p_equation(p: float) -> str:
-    """``p = 0.030``, or ``p < 0.001``."""
+    """A p-value in a sentence: ``p = 0.030``, or ``p < 0.001``."""
     text = p_value(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def counted(share: Share) -> str:
-    """``2 of 3``."""
+    """A count: ``2 of 3``."""
     return f"{share.count} of {share.n}" if share.n else NOTHING
 
 
 def percent(share: float) -> str:
-    """``71 %``."""
+    """A share from 0 to 1 as a percentage: ``71 %``."""
     return f"{100 * share:.0f} %"
 
 
 def chance(share: Share) -> str:
-    """``9 to 99 %``: the interval of the chance behind a count; empty where it has none."""
-    if not share.n or share.low is None or share.high is None:
+    """The interval of the true rate behind a count: ``9 to 99 %``; empty with fewer than two."""
+    if share.n < 2 or share.low is None or share.high is None:
         return ""
     return f"{100 * share.low:.0f} to {percent(share.high)}"
 
 
 def capitalized(text: str) -> str:
-    """With a capital at its start, unless it is a symbol's, as in ``k-NN``."""
+    """The text with a capital letter, unless it begins with a symbol such as ``k-NN``."""
     return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
 
 
 def _decimals_of(size: float) -> int:
-    """That leave three digits."""
+    """Decimals that keep three significant digits, at most 4."""
     return min(max(2 - math.floor(math.log10(size)), 0), 4) if size else 0

@@ -1,7 +1,7 @@
-"""How trials ended, counted.
+"""How trials ended: outcomes, counts, and the figures that may be compared.
 
-In: records. Out: outcomes in words, shares, and the figures that may be compared.
-Next: ``poise.studies.findings.comparison`` and its neighbours.
+In: records. Out: outcomes in words, shares, comparable figures, the best trials. Next:
+``poise.studies.findings.comparison`` and its neighbours.
 """
 
 from collections import Counter
@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from poise.config.metrics import Mode
 from poise.config.space import Goal
+from poise.config.wording import unit
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
-from poise.studies.estimates import Share, is_figure, share_interval
+from poise.studies.estimates import Estimate, Share, is_figure, mean_interval, share_interval
 from poise.studies.records import TrialRecord
 
 FAILURES = tuple(
@@ -24,36 +25,36 @@ _WORST_FIRST = (*FAILURES, VerdictKind.UNDECIDED, VerdictKind.HEALTHY)
 
 
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """How often each outcome came: most frequent first, of equally frequent ones the worse."""
+    """The number of trials with each outcome, the largest first; of equal ones the worse first."""
     counts = Counter(record.outcome for record in records)
     return {each: counts[each] for each in sorted(counts, key=lambda o: (-counts[o], _badness(o)))}
 
 
 def is_condemned(record: TrialRecord) -> bool:
-    """Whether it collapsed, got stuck or diverged."""
+    """Whether a trial collapsed, got stuck or diverged."""
     return record.verdict is not None and record.verdict.condemned
 
 
 def is_healthy(record: TrialRecord) -> bool:
-    """Whether its verdict is healthy."""
+    """Whether a trial's verdict is healthy."""
     return record.verdict is not None and record.verdict.kind is VerdictKind.HEALTHY
 
 
 def was_cut_off(record: TrialRecord) -> bool:
-    """Whether a scheduler ended it with nothing wrong: how it would have gone on is open."""
+    """Whether a scheduler ended a trial with nothing wrong; its own end is unknown."""
     return record.state == "stopped" and not is_condemned(record)
 
 
 def is_decided(record: TrialRecord) -> bool:
-    """Whether it was condemned, or was healthy to its end."""
+    """Whether a trial was condemned, or trained to its end and is healthy."""
     return is_condemned(record) or (record.state == "finished" and is_healthy(record))
 
 
 def condemned_share(records: Iterable[TrialRecord]) -> Share:
-    """Of the trials that are decided: the others say nothing.
+    """The share of condemned trials among those that are decided.
 
-    What a scheduler cut off would mostly have been healthy to its end, and a collapse is counted
-    whenever it comes. So among what is left there are too many, and the share has no interval.
+    It has no interval where a scheduler cut trials off. Most of those would have stayed healthy,
+    while a collapse counts at any step, so the share is too high.
     """
     records = list(records)
     decided = [record for record in records if is_decided(record)]
@@ -62,19 +63,18 @@ def condemned_share(records: Iterable[TrialRecord]) -> Share:
 
 
 def is_complete(record: TrialRecord) -> bool:
-    """Whether its figures may be held against others'.
+    """Whether a trial's figures may be compared with those of others.
 
-    It trained to its end, or was condemned before: training on would have been wasted. What a
-    scheduler stopped has figures of fewer steps, and averaging them would compare durations.
+    A trial is complete if it trained to its end, or was condemned before. A trial that a scheduler
+    stopped has figures from fewer steps: a mean of both would compare training times.
     """
     return record.state in ("finished", "stopped") and not was_cut_off(record)
 
 
 def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRecord | None:
-    """The healthy trial with the best metric; one that collapsed is never best.
+    """The best healthy trial that trained to its end; none without one.
 
-    Only trials that trained to their end are compared: one that was stopped early has no last
-    checkpoint that its verdict speaks of.
+    A trial that was stopped early is left out: its verdict is about its beginning.
     """
     candidates = [
         record
@@ -93,11 +93,16 @@ def figure(record: TrialRecord, metric: str) -> float | None:
     return value if is_figure(value) and is_complete(record) else None
 
 
-def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
-    """A trial's metrics without those of before training.
+def mean_of(metric: str, values: Iterable[float | None]) -> Estimate:
+    """The mean of a metric's figures; the interval of a percentage stays within 0 to 100."""
+    return mean_interval(values, (0, 100)) if unit(metric) else mean_interval(values)
 
-    Each evaluation before the first step is logged under both ``eval/`` and ``untrained/``. What
-    failed or was interrupted before the next one has no other, and none that is its own.
+
+def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
+    """A trial's metrics without those that were only measured before training.
+
+    The evaluation before the first step is logged under both ``eval/`` and ``untrained/``. A trial
+    that ended before its next evaluation has no figure of its own.
     """
     return {
         name: value
@@ -118,10 +123,10 @@ def _is_of_training(record: TrialRecord, history: History, metric: str, has_chan
 
 
 def condemned_as(records: Sequence[TrialRecord]) -> str:
-    """What condemned trials have in common, in a word or three."""
+    """What the condemned trials did: ``collapsed``, or ``failed to learn`` where not all did."""
     verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
     only_collapses = all(verdict.collapsed for verdict in verdicts)
-    return "collapsed" if only_collapses else "collapsed, stuck or diverged"
+    return "collapsed" if only_collapses else "failed to learn"
 
 
 def _badness(word: str) -> int:
@@ -130,10 +135,10 @@ def _badness(word: str) -> int:
 
 
 def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[TrialRecord]:
-    """The healthy trials that trained to their end and that no other of these dominates.
+    """The healthy trials that trained to their end and that no other such trial dominates.
 
-    One trial dominates another if it is as good in every metric and better in one. The front is
-    in the order of the first metric, the best first; a trial that lacks a figure is not on it.
+    One trial dominates another if it is as good in every metric and better in one. The order is
+    that of the first metric, the best first. A trial without one of the figures is left out.
     """
     candidates = [
         (record, _gains(record, goals))
@@ -151,7 +156,7 @@ def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[
 
 
 def _gains(record: TrialRecord, goals: Sequence[Goal]) -> tuple[float, ...]:
-    """Its figures, turned so that more is better."""
+    """A trial's figures, with their sign changed where less is better."""
     return tuple(record.metrics[metric] * (1 if mode == "max" else -1) for metric, mode in goals)
 
 

@@ -193,7 +193,7 @@ def test_mixed_failures_are_called_failures_and_listed() -> None:
     kinds = [SINGLE, SINGLE, VerdictKind.DIVERGED, VerdictKind.STUCK, UNIFORM, UNIFORM]
     records = [trial_record(1, seed, 10.0, kind) for seed, kind in enumerate(kinds)]
     collapse, _ = answered(NO_BASELINE, [*records, *seeded(0, [20.0] * 6)])
-    assert "with teacher_temp = 0.05 failed: 6 of 6." in collapse
+    assert "with teacher_temp = 0.05 failed to learn: 6 of 6." in collapse
     assert "In detail, 2 collapsed to a single prototype, 2 collapsed to a uniform teacher" in (
         collapse
     )

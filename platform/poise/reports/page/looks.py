@@ -1,10 +1,10 @@
-"""How outcomes and series look: never told by colour alone.
+"""How outcomes and series look. Colour never stands alone: a sign or a dash goes with it.
 
 In: the name of an outcome, the number of a series. Out: colour, glyph, word; colour, dash and
 symbol. Next: the page's sections.
 
-Colours are those of Okabe and Ito (Color Universal Design, 2008), which people without red or
-green vision tell apart.
+The colours are those of Okabe and Ito (Color Universal Design, 2008). People without red or green
+vision can tell them apart.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from poise.diagnostics.judge import VerdictKind
 
 @dataclass(frozen=True)
 class Look:
-    """Of an outcome."""
+    """The look of an outcome."""
 
     color: str
     glyph: str
@@ -23,7 +23,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Stroke:
-    """Of a series."""
+    """The look of a series in a chart."""
 
     color: str
     dash: str
@@ -45,7 +45,7 @@ _LOOKS: dict[str, Look] = {
     VerdictKind.UNDECIDED: Look("#d0d0d0", "?", "undecided"),
     "failed": Look("#bdbdbd", "×", "failed"),
 }
-"""Okabe and Ito's colours, lightened so that dark text is read on all of them."""
+"""Okabe and Ito's colours, lightened so that dark text is readable on all of them."""
 
 _OTHER = Look("#e8e8e8", "·", "")
 
@@ -55,24 +55,24 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
 
 
 def look(outcome: str) -> Look:
-    """Of an outcome; one of which only the beginning was seen looks like its kind or its own."""
+    """The look of an outcome; an unknown kind has a neutral colour and its own name."""
     kind = outcome.partition(" (")[0]
     known = _LOOKS.get(outcome) or _LOOKS.get(kind, _OTHER)
     return known if known.word else Look(known.color, known.glyph, kind)
 
 
 def marked(outcome: str) -> str:
-    """``✓ healthy``."""
+    """An outcome with its sign: ``✓ healthy``."""
     return f"{look(outcome).glyph} {outcome}"
 
 
 def stroke(index: int) -> Stroke:
-    """Of the series of this number: 210 of them differ."""
+    """The look of the series with this index; the first 210 differ."""
     colors, dashes, symbols = len(_COLORS), len(_DASHES), len(_SYMBOLS)
     return Stroke(_COLORS[index % colors], _DASHES[index % dashes], _SYMBOLS[index % symbols])
 
 
 def faint(color: str) -> str:
-    """A colour for what lies behind a line of it."""
+    """The colour of the band behind a line of this colour."""
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.16)"

@@ -1,6 +1,6 @@
-"""What the page is made of.
+"""The parts of a page: cells, tables, charts and sections.
 
-In: plain values. Out: tables, charts and sections that the template writes down. Next:
+In: plain values. Out: parts that the templates write. Next:
 ``poise.reports.study.page``.
 """
 
@@ -15,7 +15,7 @@ from plotly.graph_objects import Figure
 
 
 class Cell(NamedTuple):
-    """A table's cell: what it says, and in smaller letters how sure that is."""
+    """A cell of a table: its text, and a note in small print, such as an interval."""
 
     text: str
     note: str = ""
@@ -32,10 +32,10 @@ class Table:
     """Columns that are aligned right."""
 
     emphasized: frozenset[int] = frozenset()
-    """Rows that are set apart: the baseline."""
+    """Rows that are set apart, such as the baseline."""
 
     below: tuple[str, ...] = ()
-    """A sentence under each row, as wide as the table; none where it is empty."""
+    """A sentence under each row, as wide as the table; empty for none."""
 
 
 def table(
@@ -46,7 +46,7 @@ def table(
     emphasized: Sequence[int] = (),
     below: Sequence[str] = (),
 ) -> Table:
-    """A table of texts and cells."""
+    """A table from texts and cells; arguments are the fields of ``Table``."""
     cells = (tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(
         caption,
@@ -60,32 +60,32 @@ def table(
 
 @dataclass(frozen=True)
 class Chart:
-    """An interactive figure with its numbers behind it."""
+    """An interactive figure, with a table of its numbers behind it."""
 
     name: str
-    """Its id on the page."""
+    """The id on the page."""
 
     figure: Figure
     conclusion: str
-    """What one sees in it, for whom the picture says nothing."""
+    """What the figure shows, in words, for people who cannot see it."""
 
     caption: str
     table: Table
     key: tuple[tuple[str, str, str], ...] = ()
-    """Colour, glyph and word of what colours stand for."""
+    """The legend of colours: colour, sign and word."""
 
     share: float = 1.0
-    """Of a printed line's width."""
+    """The share of a printed line's width, from 0 to 1."""
 
     @property
     def json(self) -> Markup:
-        """The figure for the page's script."""
+        """The figure as JSON for the page's script."""
         return embedded(self.figure.to_plotly_json())
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page."""
+    """A section of the page."""
 
     name: str
     title: str
@@ -94,18 +94,18 @@ class Section:
     charts: tuple[Chart, ...] = ()
     notes: tuple[str, ...] = ()
     template: str = "section.html"
-    """That writes it down."""
+    """The template that writes the section."""
 
     content: dict[str, Any] = field(default_factory=dict)
-    """What its own template needs beside."""
+    """More values for a template of its own."""
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that cannot end the script element that it is in."""
+    """JSON that cannot end the script element around it."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def literal(text: str) -> str:
-    """Text for a figure, whose library reads some HTML (``<a href=…>``) in labels."""
+    """Text for a figure's labels, in which Plotly would read some HTML (``<a href=…>``)."""
     return html.escape(text, quote=False)

@@ -12,7 +12,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def environment() -> Environment:
-    """Jinja's environment over the assets: escapes every text, refuses an undefined name."""
+    """Jinja's environment over the assets. It escapes every text and refuses undefined names."""
     return Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -23,5 +23,5 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """The text of an asset, put on the page as it is: a style sheet or a script."""
+    """The text of an asset, such as a style sheet or a script, without escaping."""
     return Markup((ASSETS / name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The page's twin for machines: one row per trial, one column per thing known of it.
+"""The report as CSV: a row for each trial, a column for each fact.
 
 In: findings. Out: CSV. Next: ``report.csv``, which a notebook reads.
 """
@@ -15,10 +15,10 @@ from poise.studies.outcomes import is_condemned, is_decided
 
 
 def render_csv(findings: Findings) -> str:
-    """Settings under their dotted keys, then how the trial ended, then every metric's last value.
+    """The table of trials: settings, how each trial ended, and the last value of every metric.
 
-    Settings are those that the trial began with; ``changes`` has what came after. What is not
-    known, and what is not finite, is empty.
+    Settings have their dotted keys and the values that the trial began with; ``changes`` has later
+    ones. Values that are unknown or not finite are empty.
     """
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)

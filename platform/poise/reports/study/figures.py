@@ -1,7 +1,7 @@
-"""What the page's figures share: their frame, lines with bands, intervals, reference lines.
+"""The parts of all figures: the frame, lines with bands, reference lines.
 
-In: numbers. Out: Plotly figures without colours of text and ground, which the page's script takes
-from its style sheet, light or dark. Next: the page's sections.
+In: numbers. Out: Plotly figures. The page's script adds the colours of text and background from the
+style sheet, light or dark. Next: the page's sections.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from poise.reports.page.pieces import literal
 REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
 
 FEW_SYMBOLS = 9
-"""On a line: they tell it from others and leave its course visible."""
+"""Symbols on a line: enough to tell it from others, few enough to see its course."""
 
 
 def frame(height: int) -> Figure:
@@ -24,12 +24,12 @@ def frame(height: int) -> Figure:
 
 
 def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Figure:
-    """An empty figure of panels below each other over one horizontal axis.
+    """An empty figure of stacked panels over one horizontal axis.
 
     Args:
-        titles: of the panels.
-        heights: their shares.
-        height: of all, in pixels, without the legend.
+        titles: the titles of the panels.
+        heights: the relative heights of the panels.
+        height: of the figure without its legend, in pixels.
     """
     figure = make_subplots(
         rows=len(titles),
@@ -63,7 +63,7 @@ def _framed(figure: Figure, height: int) -> Figure:
 def line(
     name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke, legend: bool
 ) -> Scatter:
-    """A curve that colour, dash and symbol tell from others."""
+    """A curve with a colour, a dash and a symbol of its own."""
     return Scatter(
         name=literal(name),
         x=list(steps),
@@ -78,7 +78,7 @@ def line(
 
 
 def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke) -> Scatter:
-    """One of several curves after their mean has ended."""
+    """The curve of one seed after the mean has ended."""
     return Scatter(
         x=list(steps),
         y=[rounded(value) for value in values],
@@ -93,7 +93,7 @@ def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look:
 def band(
     name: str, steps: Sequence[int], low: Sequence[float], high: Sequence[float], look: Stroke
 ) -> Scatter:
-    """The ground between two curves."""
+    """The band between two curves."""
     return Scatter(
         x=[*steps, *reversed(steps)],
         y=[rounded(value) for value in (*high, *reversed(low))],
@@ -108,9 +108,9 @@ def band(
 
 
 def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> None:
-    """Thin lines across a panel, named outside of what lies between them.
+    """Draws thin lines across a panel, with their meaning at the right end.
 
-    At their right ends: near the left ones are the rings of those that collapse early.
+    The left end has the rings of early collapses.
     """
     if not references:
         return
@@ -135,5 +135,5 @@ def _row_of(trace: Scatter) -> int:
 
 
 def rounded(value: float | None) -> float | None:
-    """Four digits, which is finer than any pixel."""
+    """The value with four digits, which is finer than a pixel."""
     return None if value is None else float(f"{value:.4g}")

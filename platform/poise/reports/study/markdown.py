@@ -1,17 +1,24 @@
-"""The page's twin for those who read plain text: a pull request, a terminal, a diff.
+"""The report as Markdown, for pull requests, terminals and diffs.
 
-In: findings. Out: Markdown in the page's order. Next: ``report.md``.
+In: findings. Out: Markdown in the order of the page. Next: ``report.md``.
 """
 
 from collections.abc import Iterator
 
 from poise.reports.page.markup import beside, fenced, inline, table
 from poise.reports.study.markdown_settings import comparison, doses, phase, training
-from poise.reports.study.sentences import GUIDE, choosing, label, target_decimals
+from poise.reports.study.sentences import (
+    GUIDE,
+    choosing,
+    label,
+    saved,
+    spent,
+    target_decimals,
+)
 from poise.studies.analysis.label_free_choice import Choice
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.labels import described
-from poise.studies.number_format import NOTHING, percent, shown, signed
+from poise.studies.number_format import NOTHING, shown, signed
 
 
 def render_markdown(findings: Findings) -> str:
@@ -36,7 +43,10 @@ def _opening(findings: Findings) -> Iterator[str]:
         yield from (f"**Not over.** {inline(findings.comparison.standing.sentence)}", "")
     if findings.question:
         yield from (f"**Asked.** {inline(findings.question)}", "")
-    yield from (f"**Answer.** {inline(' '.join(findings.answer))}", "")
+    first, *others = map(inline, findings.answer)
+    yield from (f"**Answer.** {first}", "")
+    for paragraph in others:
+        yield from (paragraph, "")
     if findings.published:
         yield from (f"**Published.** {inline(findings.published)}", "")
     if findings.registered:
@@ -45,10 +55,10 @@ def _opening(findings: Findings) -> Iterator[str]:
 
 def _trials(findings: Findings) -> Iterator[str]:
     found = findings.comparison
-    yield from ("## Trials", "")
+    yield from ("## Every trial", "")
     yield from table(
         [
-            *("trial", "settings", "seed", "verdict", "onset"),
+            *("trial", "setting", "seed", "verdict", "onset"),
             *(label(findings, found.metric), "steps", "evidence"),
         ],
         (_trial(trial, found.metric, found.decimals) for trial in findings.trials),
@@ -74,10 +84,10 @@ def _selection(findings: Findings) -> Iterator[str]:
     if found is None or not found.selectors:
         return
     decimals = target_decimals(found)
-    yield from ("## Chosen without labels", "", inline(choosing(findings, found)), "")
+    yield from ("## Choosing without labels", "", inline(choosing(findings, found)), "")
     headers = ["metric"]
     for which in ("all trials", "healthy trials"):
-        headers += [f"correlation, {which}", f"choice of {which}", "loses"]
+        headers += [f"correlation, {which}", f"its choice, {which}", "loss"]
     yield from table(
         headers,
         (
@@ -102,23 +112,13 @@ def _choice(choice: Choice, decimals: int) -> list[str]:
 
 def _cost(findings: Findings) -> Iterator[str]:
     cost = findings.cost
-    yield from ("## Cost", "")
-    yield f"- {shown(cost.steps, 0)} steps of {shown(cost.total_steps, 0)} planned"
-    saved = f", about {shown(cost.saved_hours)} hours" if cost.saved_hours else ""
-    if cost.saved_steps and cost.saved_share is not None:
-        yield f"- stopping early saved {percent(cost.saved_share)} of the steps{saved}"
-    for stopper, count in cost.stopped.items():
-        yield f"- {stopper} stopped {count} of {len(cost.trials)} trials"
-    yield f"- {shown(cost.hours)} hours of trials, {shown(cost.images, 0)} images"
-    if cost.images_per_s:
-        yield f"- {shown(cost.images_per_s)} images/s of a trial, starts and evaluations included"
-    yield ""
+    yield from ("## Cost", "", f"- {spent(cost)}", f"- {saved(cost)}", "")
 
 
 def _reproduction(findings: Findings) -> Iterator[str]:
     found = findings.reproduction
     seeds = ", ".join(map(str, found.seeds))
-    yield from ("## Again", "", *fenced(found.command), "")
+    yield from ("## How to reproduce", "", *fenced(found.command), "")
     for used in found.datasets:
         fingerprint = f", fingerprint `{used.fingerprint}`" if used.fingerprint else ""
         yield f"- {used.role} {inline(f'`{used.folder}`')}{fingerprint}"

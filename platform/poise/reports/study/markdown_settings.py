@@ -1,44 +1,42 @@
-"""What settings did, as Markdown.
+"""The sections on settings, as Markdown.
 
-In: findings. Out: the sections on settings. Next: ``poise.reports.study.markdown``.
+In: findings. Out: lines. Next: ``poise.reports.study.markdown``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from poise.reports.page.markup import beside, inline, table
-from poise.reports.study.sentences import COURSE, HOW_SURE, advised, label
+from poise.reports.study.sentences import (
+    COURSE,
+    NAMES_ARE,
+    advised,
+    as_in_baseline,
+    how_sure,
+    label,
+    pooled,
+)
+from poise.reports.study.setting_columns import setting_columns
 from poise.studies.analysis.curves import BandCurve
 from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
-from poise.studies.estimates import Difference, Estimate
+from poise.studies.estimates import Estimate
 from poise.studies.findings.findings import Findings, SettingCurves
-from poise.studies.findings.table import SettingRow
-from poise.studies.number_format import (
-    NOTHING,
-    certainty,
-    chance,
-    counted,
-    p_value,
-    shown,
-    signed,
-)
+from poise.studies.number_format import NOTHING, certainty, chance, counted, shown
 
 
 def comparison(findings: Findings) -> Iterator[str]:
-    """Every setting beside the baseline."""
-    found = findings.comparison
-    others = list(dict.fromkeys(name for row in found.rows for name in row.others))
+    """The table of settings, with notes and advice."""
+    columns = setting_columns(findings, _counts)
     yield from ("## Settings compared", "")
     yield from table(
-        [
-            *("setting", label(findings, found.metric), "difference to the baseline", "p (Holm)"),
-            found.condemned_as,
-            *(label(findings, name) for name in others),
-            *("verdicts", "onset"),
-        ],
-        (_setting(findings, row, others) for row in found.rows),
+        [column.header for column in columns],
+        (
+            [beside(cell.text, cell.note) for cell in row]
+            for row in zip(*(column.cells for column in columns), strict=True)
+        ),
     )
-    yield from (HOW_SURE, "")
+    if explained := how_sure(findings.comparison, "in brackets"):
+        yield from (inline(explained), "")
     for note in findings.notes:
         yield f"- {inline(note)}"
     yield ""
@@ -46,26 +44,12 @@ def comparison(findings: Findings) -> Iterator[str]:
         yield from ("**Advice.**", "", *(f"- {inline(advised(a))}" for a in findings.advice), "")
 
 
-def _setting(findings: Findings, row: SettingRow, others: Sequence[str]) -> list[str]:
-    found, of = findings.comparison, len(row.trials)
-    return [
-        beside(row.label, row.mark),
-        _sure(row.mean, of, found.decimals),
-        NOTHING if row.difference is None else _sure(row.difference, of, found.decimals),
-        NOTHING if row.difference is None else p_value(row.difference.p_holm),
-        beside(counted(row.condemned), chance(row.condemned)),
-        *(_sure(row.others[name], of, found.decimals_of(name)) for name in others),
-        _counts(row.verdicts),
-        shown(row.onset_step, 0),
-    ]
-
-
 def phase(findings: Findings) -> Iterator[str]:
-    """Outcomes over two settings."""
+    """The outcomes over two settings."""
     diagram = findings.phase
     if diagram is None:
         return
-    yield from ("## Phase diagram", "")
+    yield from ("## Where training collapses", "")
     rows = diagram.y.labels if diagram.y else ("",)
     cells = {(cell.x, cell.y): cell for cell in diagram.cells}
     corner = f"{diagram.y.name} ↓ " if diagram.y else ""
@@ -88,12 +72,12 @@ def phase(findings: Findings) -> Iterator[str]:
 def _phase_note(findings: Findings, diagram: PhaseDiagram) -> str:
     found = findings.comparison
     text = (
-        f"In a cell: the most frequent verdict, how many of the decided trials "
-        f"{found.failed}, and the mean of {label(findings, found.metric)}."
+        "A cell shows the most frequent verdict, how many of the judged trials "
+        f"{found.condemned_as}, and the mean of {label(findings, found.metric)}."
     )
     if diagram.chosen_because:
-        text += f" Shown: {diagram.chosen_because}."
-    return inline(text + _pooled(diagram.pooled))
+        text += f" {diagram.chosen_because}"
+    return inline(text + pooled(diagram.pooled, "Each cell"))
 
 
 def _cell(cell: PhaseCell | None, decimals: int) -> str:
@@ -105,12 +89,13 @@ def _cell(cell: PhaseCell | None, decimals: int) -> str:
 
 
 def training(findings: Findings) -> Iterator[str]:
-    """Curves over time, at four points."""
+    """The curves over time, at four points."""
     drawn = [setting for setting in findings.settings if setting.curves]
     metrics = list(dict.fromkeys(curve.metric for each in drawn for curve in each.curves))
     if not metrics:
         return
-    yield from ("## Over time", "", COURSE, "")
+    names = "" if findings.comparison.fits else f" {NAMES_ARE}"
+    yield from ("## Over time", "", f"{COURSE}{names}", "")
     yield from table(
         ["setting", "seeds", *(label(findings, metric) for metric in metrics)],
         (
@@ -136,7 +121,7 @@ def _points(curve: BandCurve) -> str:
 def doses(findings: Findings) -> Iterator[str]:
     """The outcome over each setting."""
     if findings.doses:
-        yield from ("## Dose–response", "")
+        yield from ("## Effect of each setting", "")
     for response in findings.doses:
         yield from _dose_table(findings, response)
 
@@ -154,24 +139,15 @@ def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
             for dose in response.doses
         ),
     )
-    if note := _pooled(response.pooled) + _held(response.held):
+    if note := pooled(response.pooled, "Each row") + as_in_baseline(response.held):
         yield from (inline(note.strip()), "")
 
 
-def _sure(found: Estimate | Difference, of: int, decimals: int) -> str:
-    show = signed if isinstance(found, Difference) else shown
-    return beside(show(found.value, decimals), certainty(found, of, decimals))
+def _sure(found: Estimate, of: int, decimals: int) -> str:
+    return beside(shown(found.value, decimals), certainty(found, of, decimals))
 
 
 def _counts(verdicts: dict[str, int]) -> str:
     if len(verdicts) == 1:
         return next(iter(verdicts))
     return ", ".join(f"{count} × {outcome}" for outcome, count in verdicts.items())
-
-
-def _pooled(names: Sequence[str]) -> str:
-    return f" Pooled over {', '.join(names)}." if names else ""
-
-
-def _held(names: Sequence[str]) -> str:
-    return f" As in the baseline: {', '.join(names)}." if names else ""

@@ -1,7 +1,7 @@
 """The report as one HTML file that needs nothing else.
 
-In: findings. Out: a page with its style, its script and Plotly's library inside; its own policy
-forbids it to ask any host for anything. Next: a person's browser, or MLflow's page of artifacts.
+In: findings. Out: a page with its style, its script and Plotly's library inside. Its content policy
+forbids requests to any host. Next: a person's browser, or MLflow's page of artifacts.
 """
 
 from markupsafe import Markup
@@ -16,8 +16,8 @@ from poise.studies.findings.findings import Findings
 def render_page(findings: Findings) -> str:
     """The whole page.
 
-    Every text is escaped where the template puts it down, and again where a figure would read it
-    as HTML; a study's names may hold anything.
+    The template escapes every text, and figures escape theirs again, because Plotly reads some
+    HTML in labels. So names of a study may contain anything.
     """
     made = (section(findings) for section in SECTIONS)
     return (

@@ -1,40 +1,67 @@
-"""What the page and its Markdown say in the same words.
+"""Sentences that the page and its Markdown have in common.
 
-In: findings. Out: sentences. Next: both.
+In: findings. Out: sentences. Next: the page's sections and ``poise.reports.study.markdown``.
 """
 
 from poise.config.wording import listed, metric_name, unit
+from poise.studies.analysis.cost import Cost
 from poise.studies.analysis.label_free_choice import Selection
 from poise.studies.findings.findings import Advice, Findings
-from poise.studies.number_format import decimals_for, shown
+from poise.studies.findings.table import Comparison
+from poise.studies.number_format import chance, decimals_for, percent, shown
 from poise.studies.records import TrialRecord
 
-HOW_SURE = (
-    "Beside a mean over seeds and a difference, which is taken seed by seed, are 95 % intervals, "
-    "and n where a figure is of fewer than all seeds; beside the count, the exact 95 % interval of "
-    "the chance behind it. p is corrected for all comparisons (Holm); intervals are not, so one "
-    "may leave out 0 where p is above 0.05."
-)
-"""Of the table of settings."""
-
 COURSE = (
-    "Means over seeds at the first step, at a quarter and half of the planned steps, and where "
-    "each seed ended; a dash where not all seeds came so far."
+    "Each value is the mean over seeds: at the first step, at a quarter and at half of the planned "
+    "steps, and where each seed ended. A dash means that some seed ended before."
 )
-"""Of curves over time."""
+"""How the table of curves over time is read."""
 
-GUIDE = "Rank correlations are a guide, no test: seeds of one setting are alike."
+GUIDE = "Rank correlations are a guide, not a test: seeds of one setting are similar."
 
+NAMES_ARE = "Names such as t01 are settings; the first table lists their values."
+"""Stands where settings are named and not described."""
 
-_MOST_ADVISED = 4
+_MOST_ADVISED = 6
 """Settings that one advice names."""
 
 
+def how_sure(comparison: Comparison, place: str) -> str:
+    """How to read the table of settings; only what the table has is explained.
+
+    Args:
+        comparison: of all settings.
+        place: where intervals stand: ``in brackets``.
+    """
+    sentences = []
+    if any(row.mean.low is not None for row in comparison.rows):
+        sentences.append(f"A mean has its 95 % interval over seeds {place}.")
+    if any(row.difference is not None for row in comparison.rows):
+        sentences.append("A difference to the baseline compares the same seeds.")
+    if any(row.difference and row.difference.p_holm is not None for row in comparison.rows):
+        sentences.append(
+            "p is corrected for the number of comparisons (Holm). Intervals are not corrected, so "
+            "one may exclude 0 although p is above 0.05."
+        )
+    if any(chance(row.condemned) for row in comparison.rows):
+        sentences.append(f"A count has the 95 % interval of the true rate {place}.")
+    return " ".join([*sentences, *failed_means(comparison)])
+
+
+def failed_means(comparison: Comparison) -> tuple[str, ...]:
+    """What "failed to learn" means, where trials failed in other ways than by a collapse."""
+    if comparison.condemned_as == "collapsed":
+        return ()
+    return ("“Failed to learn” means collapsed, stuck at ln K, or diverged.",)
+
+
 def advised(advice: Advice) -> str:
-    """What to do, and for which settings."""
+    """What to do, a sentence for each idea, and for which settings."""
     named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
-    rest = [f"{more} more {'setting' if more == 1 else 'settings'}"] if more > 0 else []
-    return f"For {' · '.join([*named, *rest])}: {advice.text}."
+    names = listed([*named, *([f"{more} more"] if more > 0 else [])])
+    first, *rest = advice.text.split("; ")
+    sentences = [f"For {names}: {first}.", *(f"{part[:1].upper()}{part[1:]}." for part in rest)]
+    return " ".join(sentences)
 
 
 def label(findings: Findings, metric: str) -> str:
@@ -43,7 +70,7 @@ def label(findings: Findings, metric: str) -> str:
 
 
 def target_decimals(found: Selection) -> int:
-    """That figures which labels give have."""
+    """Decimals of the figures from labels."""
     return decimals_for(found.target, [found.best.metrics[found.target]])
 
 
@@ -55,32 +82,67 @@ def choosing(findings: Findings, found: Selection) -> str:
         return f"{shown(record.metrics[found.target], decimals)}{unit(found.target)}"
 
     best, healthy, name = found.best, found.best_healthy, metric_name(found.target)
-    text = f"Labels choose {best.trial.name} ({best.outcome}), {name} {figure(best)}"
+    text = (
+        f"By labels, the best trial is {best.trial.name} ({best.outcome}), {name} {figure(best)}."
+    )
     if healthy is None:
-        return f"{text}; no healthy trial has this figure."
+        return f"{text} No healthy trial has this figure."
     if healthy != best:
-        text += f"; among the healthy, {healthy.trial.name}, {figure(healthy)}"
-    return f"{text}. {_without_labels(findings, found)}"
+        text += f" The best healthy trial is {healthy.trial.name}, {figure(healthy)}."
+    return f"{text} {_without_labels(findings, found)}"
 
 
 def _without_labels(findings: Findings, found: Selection) -> str:
     if all(each.healthy.trial is None for each in found.selectors):
         return "No healthy trial has a metric that needs no labels."
     if found.healthy_settings == 1:
-        return "What would choose best without labels cannot be told: one setting alone is healthy."
+        return (
+            "Only one setting is healthy, so this study cannot tell which metric would choose best "
+            "without labels."
+        )
     closest = found.best_selectors
     if not closest:
-        return (
-            "What would choose best without labels cannot be told: no metric is seen to order the "
-            "healthy as labels do."
-        )
-    names = [label(findings, each.metric) for each in closest]
+        return "No metric without labels orders the healthy trials as labels do."
+    names = listed(label(findings, each.metric) for each in closest)
     of = max(each.healthy.correlation.n for each in closest)
     trials = listed(dict.fromkeys(str(each.healthy.trial) for each in closest))
     lost = closest[0].healthy.regret
-    decimals = target_decimals(found)
-    return (
-        f"Without labels, {listed(names)} {'chooses' if len(names) == 1 else 'choose'} "
-        f"best among the {of} healthy: {trials}, "
-        f"{f'which loses {shown(lost, decimals)}' if lost else 'as labels do'}."
+    choose = "would choose" if len(closest) == 1 else "would each choose"
+    loss = f"which loses {shown(lost, target_decimals(found))}" if lost else "as labels do"
+    return f"Without labels, {names} {choose} {trials} among the {of} healthy trials, {loss}."
+
+
+def spent(found: Cost) -> str:
+    """What all trials together took."""
+    trials = "1 trial" if len(found.trials) == 1 else f"{len(found.trials)} trials"
+    text = (
+        f"{trials} trained for {shown(found.steps, 0)} steps on {shown(found.images, 0)} images, "
+        f"in {shown(found.hours)} hours, added up over trials."
     )
+    if not found.images_per_s:
+        return text
+    speed = shown(found.images_per_s, 0 if found.images_per_s >= 10 else None)
+    return f"{text} One trial processed {speed} images/s, including starts and evaluations."
+
+
+def saved(found: Cost) -> str:
+    """What stopping trials early saved."""
+    if not found.stopped:
+        return "No trial was stopped early."
+    by = listed(f"{count} by {name}" for name, count in found.stopped.items())
+    share = (
+        "" if found.saved_share is None else f", {percent(found.saved_share)} of the planned ones"
+    )
+    hours = f" and about {shown(found.saved_hours)} hours" if found.saved_hours else ""
+    return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}{hours}."
+
+
+def as_in_baseline(names: tuple[str, ...]) -> str:
+    """That other settings have the baseline's values; empty where there are no others."""
+    have = "has its value" if len(names) == 1 else "have their values"
+    return f" {listed(names)} {have} from the baseline." if names else ""
+
+
+def pooled(names: tuple[str, ...], what: str) -> str:
+    """That other settings vary within a cell or a point; empty where none does."""
+    return f" {what} averages over all values of {listed(names)}." if names else ""

@@ -1,4 +1,4 @@
-"""What a study cost, and what stopping early saved.
+"""The cost of a study, and what stopping early saved.
 
 In: records. Out: ``Cost``. Next: ``poise.studies.findings.findings``.
 """
@@ -13,63 +13,63 @@ from poise.studies.study import Study, count_trials
 
 @dataclass(frozen=True)
 class TrialCost:
-    """One trial's."""
+    """The cost of one trial."""
 
     trial: str
     state: str
     steps: int
     total_steps: int
-    """Until it would have ended by itself; 0 where it never got that far."""
+    """Steps that were planned; 0 where the trial ended before it knew."""
 
     hours: float
     stopped_by: str
-    """Who ended it early; empty where nobody did."""
+    """What ended the trial early; empty where it ended by itself."""
 
     @property
     def saved_steps(self) -> int:
-        """That it was spared."""
+        """Planned steps that stopping early saved."""
         return max(self.total_steps - self.steps, 0) if self.stopped_by else 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """All trials together."""
+    """The cost of all trials together."""
 
     steps: int
     total_steps: int
-    """That all trials of the study would have trained by themselves, begun or not."""
+    """Steps that all trials of the study would train by themselves, begun or not."""
 
     saved_steps: int
     hours: float
-    """Of trials, which run beside each other: not of the clock."""
+    """Hours of all trials added up; several run at once, so the clock shows fewer."""
 
     images: int
-    """That went through training, an image counted each time."""
+    """Images that were trained on; an image counts each time."""
 
     images_per_s: float | None
-    """Of one trial, with its starts and evaluations."""
+    """The mean speed of one trial, with its starts and evaluations."""
 
     stopped: dict[str, int]
-    """How many trials each stopper ended."""
+    """The number of trials that each stopper ended."""
 
     trials: tuple[TrialCost, ...]
 
     @property
     def saved_share(self) -> float | None:
-        """Of what all would have trained by themselves."""
+        """The share of all planned steps that stopping early saved, from 0 to 1."""
         return self.saved_steps / self.total_steps if self.total_steps else None
 
     @property
     def saved_hours(self) -> float | None:
-        """What the saved steps would have taken at the study's own speed."""
+        """Hours that the saved steps would take at the study's mean speed."""
         return self.hours * self.saved_steps / self.steps if self.steps else None
 
 
 def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
-    """The sums over all trials, those that failed or were interrupted included.
+    """The sums over all trials, including those that failed or were interrupted.
 
-    Steps are those of each trial's last state: what an interruption made it train again is in the
-    hours and not in the steps.
+    Steps are those of each trial's last state. Steps that an interruption made a trial repeat are
+    in the hours, and not in the steps.
     """
     trials = tuple(map(_of_trial, records))
     images = sum(record.step * _batch_size(study, record) for record in records)
@@ -87,7 +87,7 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
 
 
 def _planned_steps(study: Study, trials: Sequence[TrialCost]) -> int:
-    """Of all trials; one that has not come so far as to know counts as the mean of the others."""
+    """The planned steps of all trials; a trial that does not know its own counts as the mean."""
     known = [trial.total_steps for trial in trials if trial.total_steps]
     num_trials = max(count_trials(study), len(trials))
     return round(sum(known) / len(known) * num_trials) if known else 0
@@ -106,5 +106,5 @@ def _of_trial(record: TrialRecord) -> TrialCost:
 
 
 def _batch_size(study: Study, record: TrialRecord) -> int:
-    """Images per step; a space may vary it."""
+    """Images per step, which a space may vary."""
     return int(record.trial.settings.get("training.batch_size", study.recipe.training.batch_size))

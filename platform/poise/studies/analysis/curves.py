@@ -1,4 +1,4 @@
-"""Histories, thinned out and averaged, as curves.
+"""Histories as curves: with fewer points, and averaged over seeds.
 
 In: histories of metrics. Out: curves of trials and, over seeds, of settings. Next:
 ``poise.studies.findings.findings``.
@@ -18,7 +18,7 @@ from poise.studies.estimates import is_figure
 PointT = TypeVar("PointT")
 
 LABELS = dict(CURVES)
-"""Metric → what it is called on an axis."""
+"""The name of each metric on an axis."""
 
 _BALANCE = (
     "teacher/entropy_over_ln_k",
@@ -27,10 +27,10 @@ _BALANCE = (
     "loss/over_mean_patch",
     "prediction/std_over_target",
 )
-"""What shows the balance of a training, whichever of them it logs."""
+"""Metrics that show whether training is in balance; a run logs some of them."""
 
 _MOST_NUMBERS = 120_000
-"""Of all trials' curves together: a page of 500 trials stays at a few megabytes."""
+"""Numbers in all curves of a page together: 500 trials then take a few megabytes."""
 
 _FEWEST_POINTS, _MOST_POINTS = 16, 200
 _DIGITS = 5
@@ -47,28 +47,28 @@ class Curve:
 
 
 class Training(NamedTuple):
-    """What a trial logged, and the steps that it was to train."""
+    """What a trial logged, and its planned steps."""
 
     history: History
     planned_steps: int
 
 
 class Spread(NamedTuple):
-    """Over the seeds of a setting."""
+    """The mean and the range over the seeds of a setting."""
 
     mean: float
     low: float
-    """The smallest seed's."""
+    """The smallest value of any seed."""
 
     high: float
 
 
 @dataclass(frozen=True)
 class BandCurve:
-    """A metric over steps, over the seeds of a setting.
+    """A metric over steps, with its mean and range over the seeds of a setting.
 
-    The mean ends where the first seed does: those that train on are not a sample of all, and a
-    setting whose collapsed seeds were ended would seem to recover.
+    The mean ends where the first seed ends. The seeds that train on are the healthy ones: with
+    them alone, a setting whose collapsed seeds were stopped would seem to recover.
     """
 
     metric: str
@@ -77,14 +77,14 @@ class BandCurve:
     low: tuple[float, ...]
     high: tuple[float, ...]
     rest: tuple[Curve, ...]
-    """Of each seed that trained on, from there."""
+    """The curve of each seed that trained on, from where the mean ends."""
 
     n: int
-    """Seeds that logged it."""
+    """Number of seeds that logged the metric."""
 
     course: tuple[Spread | None, ...]
-    """At the first step, a quarter and half of the plan, and each seed's own end; none where some
-    seed did not come so far."""
+    """At the first step, a quarter and half of the planned steps, and each seed's own end; none
+    where some seed ended before."""
 
 
 COURSE = ("first", "¼", "½", "end")
@@ -92,13 +92,13 @@ _SHARES_OF_PLAN = (0.0, 0.25, 0.5)
 
 
 def points_per_curve(num_trials: int) -> int:
-    """How many points each curve of so many trials may have."""
+    """The most points of a curve on a page with so many trials."""
     fair = _MOST_NUMBERS // max(1, num_trials * len(LABELS))
     return min(max(fair, _FEWEST_POINTS), _MOST_POINTS)
 
 
 def curves_of(history: History, most: int) -> tuple[Curve, ...]:
-    """Every curve that a trial logged, each of at most so many points, ends included."""
+    """Every curve that a trial logged, with at most so many points; its ends are kept."""
     curves = []
     for metric in LABELS:
         points = [(step, seen[metric]) for step, seen in history if metric in seen]
@@ -109,7 +109,7 @@ def curves_of(history: History, most: int) -> tuple[Curve, ...]:
 
 
 def bands_of(trainings: Sequence[Training], most: int) -> tuple[BandCurve, ...]:
-    """Mean, smallest and largest over seeds, of each metric that shows the balance."""
+    """The mean and the range over seeds of each metric that shows the balance."""
     return tuple(
         band for metric in _BALANCE if (band := _band(metric, trainings, most)) is not None
     )
@@ -159,7 +159,7 @@ def _rest(
 
 
 def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
-    """At this share of each seed's plan, or the logged step next to it."""
+    """The values at this share of each seed's planned steps, or at the nearest logged step."""
     targets = [share * planned for _, planned in logged]
     known = all(planned or not share for _, planned in logged)
     if not known or any(max(points) < t for (points, _), t in zip(logged, targets, strict=True)):
@@ -177,7 +177,7 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def _thinned(points: Sequence[PointT], most: int) -> list[PointT]:
-    """Evenly spaced ones of them, the first and the last included."""
+    """At most so many of the points, evenly spaced, with the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[index] for index in np.linspace(0, len(points) - 1, most).round().astype(int)]

@@ -1,4 +1,4 @@
-"""How the outcome depends on each setting.
+"""The outcome over each setting.
 
 In: records. Out: a ``DoseResponse`` for every setting that varies. Next:
 ``poise.studies.findings.findings``.
@@ -11,19 +11,19 @@ from typing import Any
 from poise.config import Space
 from poise.config.wording import named
 from poise.studies.analysis.levels import Level, Scale, levels_of, varied_keys
-from poise.studies.estimates import Estimate, Share, mean_interval
-from poise.studies.outcomes import condemned_share, figure
+from poise.studies.estimates import Estimate, Share
+from poise.studies.outcomes import condemned_share, figure, mean_of
 from poise.studies.records import TrialRecord
 from poise.studies.trials import Settings
 
 
 @dataclass(frozen=True)
 class Dose:
-    """One value of a setting, or a bin of neighbouring ones."""
+    """One value of a setting, or a bin of neighbouring numbers."""
 
     label: str
     value: Any
-    """Of a bin, the median."""
+    """The value; for a bin, its median."""
 
     metric: Estimate
     condemned: Share
@@ -37,25 +37,31 @@ class DoseResponse:
     key: str
     name: str
     scale: Scale
-    """``ordered``: the values are names, or numbers too uneven for an axis."""
+    """``ordered`` where the values are names, or numbers that no axis keeps apart."""
 
     doses: tuple[Dose, ...]
     pooled: tuple[str, ...]
-    """Settings that varied too, and over which each dose is averaged."""
+    """Short names of the other settings that vary within each dose."""
 
     held: tuple[str, ...]
-    """Settings that varied elsewhere, and have the baseline's value in every dose."""
+    """Short names of the other settings, where each dose has the baseline's value of them."""
 
 
 def dose_responses(
     space: Space, records: Sequence[TrialRecord], baseline: Settings | None = None
 ) -> list[DoseResponse]:
-    """The outcome over each setting that varies, every other setting pooled.
+    """The outcome over each setting that varies.
 
-    With a baseline, the outcome of changing that setting alone: the others are held there.
+    Without a baseline, all other settings vary within each dose. With one, only the trials that
+    change this setting alone are used.
 
-    A dose's interval takes its trials for independent; trials of one seed share images and crops,
-    and other settings vary within a dose, so it is a guide, not a test: the table is the test.
+    The interval of a dose assumes independent trials. Trials of one seed share images and crops,
+    and other settings vary within a dose. So it is a guide; the test is in the table of settings.
+
+    Args:
+        space: the study's space.
+        records: its trials.
+        baseline: the value of every setting that trials must have, except the one in question.
     """
     keys = varied_keys(space, records)
     names = named(space.parameters)
@@ -80,7 +86,9 @@ def _dose(space: Space, level: Level) -> Dose:
     return Dose(
         label=level.label,
         value=level.value,
-        metric=mean_interval(figure(record, space.goal.metric) for record in level.records),
+        metric=mean_of(
+            space.goal.metric, (figure(record, space.goal.metric) for record in level.records)
+        ),
         condemned=condemned_share(level.records),
         trials=tuple(record.trial.name for record in level.records),
     )

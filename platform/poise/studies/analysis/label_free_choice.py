@@ -1,4 +1,4 @@
-"""Choosing a backbone without labels: which metric would have chosen best.
+"""Metrics that could choose a backbone without labels, and how well they would have done.
 
 In: records. Out: ``Selection``. Next: ``poise.studies.findings.findings``.
 """
@@ -18,22 +18,22 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("loss/total",), "min"),
     (("teacher/mutual_information",), "max"),
 )
-"""Metrics, of which the first that was measured is taken, and which end of it is good."""
+"""Alternatives, of which the first that was measured is used, and their better direction."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a metric knows of some trials, and which of them it would have chosen."""
+    """How well a metric orders some trials, and which one it would choose."""
 
     correlation: Correlation
-    """With the figure that labels give; positive where the metric points the right way."""
+    """Rank correlation with the figure from labels; positive where both agree."""
 
     trial: str | None
     value: float | None
-    """The figure that labels give for the chosen trial."""
+    """The chosen trial's figure from labels."""
 
     regret: float | None
-    """To the best of the same trials, in the figure's unit; never negative."""
+    """How far the chosen trial is from the best one, in the figure's unit; at least 0."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,37 @@ class Selector:
 
     metric: str
     mode: Mode
-    """Which of its ends is taken for good."""
+    """The direction that is taken as better."""
 
     everything: Choice
-    """Among all trials that have both figures."""
+    """The choice among all trials that have both figures."""
 
     healthy: Choice
-    """Among those with a healthy verdict, which needs no labels either."""
+    """The choice among trials with a healthy verdict, which needs no labels either."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Metrics that need no labels, held against one that does."""
+    """Metrics that need no labels, compared with one that does."""
 
     target: str
     mode: Mode
     best: TrialRecord
-    """The trial that labels choose."""
+    """The trial with the best figure from labels."""
 
     best_healthy: TrialRecord | None
-    """The healthy one that they choose; none where none is healthy."""
+    """The healthy trial with the best figure from labels; none without one."""
 
     healthy_settings: int
-    """How many settings the healthy trials are of: choosing among seeds of one is luck."""
+    """Number of settings with healthy trials; a choice among seeds of one setting is luck."""
 
     selectors: tuple[Selector, ...]
 
     @property
     def best_selectors(self) -> tuple[Selector, ...]:
-        """Whose choices among the healthy trials lose least, of those that order them rightly.
+        """The metrics whose choice among healthy trials loses least.
 
-        One whose correlation is not positive chose well by luck.
+        A metric without a positive correlation is left out: it chose well by luck.
         """
         able = [each for each in self.selectors if (each.healthy.correlation.value or 0) > 0]
         losses = [each.healthy.regret for each in able if each.healthy.regret is not None]
@@ -80,11 +80,11 @@ class Selection:
 
 
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
-    """What metrics without labels would have chosen, and how far from the best that is.
+    """The choices of metrics without labels, and how far they are from the best trial.
 
-    Only trials that trained to their end or were condemned are looked at: figures of fewer steps
-    would make any two metrics that rise with training look alike. A loss is only comparable where
-    the settings do not change what it means: a warmer teacher has a higher one by itself.
+    Only trials that trained to their end or were condemned are used: with fewer steps, any two
+    metrics that rise during training would agree. A loss can only be compared where settings do
+    not change its meaning: a warmer teacher has a higher loss.
 
     Returns:
         None where no trial has the figure that labels give.

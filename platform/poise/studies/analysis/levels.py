@@ -1,4 +1,4 @@
-"""The values of a setting as few levels, in order.
+"""The values of a setting as a few levels, in order.
 
 In: records and a setting's key. Out: its levels with the trials at each. Next:
 ``poise.studies.analysis.dose_response``.
@@ -6,6 +6,7 @@ In: records and a setting's key. Out: its levels with the trials at each. Next:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
 
@@ -20,34 +21,39 @@ Scale = Literal["linear", "log", "ordered"]
 
 
 _MOST_VALUES = 8
-"""Of a setting that are each a level; of more, neighbours share one."""
+"""Distinct numbers that are each a level; more are put into bins."""
+
+
+_FEWEST_DIGITS, _MOST_DIGITS = 2, 7
+"""Significant digits of a bin's ends."""
 
 
 _BINS = 6
+"""Levels of a setting with more numbers, with about as many numbers in each."""
 
 
 _LOG_FROM = 10
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 
-_NARROWEST_GAP = 0.03
-"""Of an axis, between two values that can still be told apart on it."""
+_NARROWEST_GAP = 0.07
+"""The smallest distance of two values on an axis, as a share of its length."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A value, or a bin of neighbouring ones."""
+    """One value, or a bin of neighbouring numbers."""
 
     label: str
     value: Any
-    """Of a bin, the median."""
+    """The value; for a bin, its median."""
 
     records: tuple[TrialRecord, ...]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """All values of a setting."""
+    """All levels of a setting."""
 
     key: str
     scale: Scale
@@ -55,12 +61,12 @@ class Levels:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In order."""
+        """The labels of the levels, in order."""
         return tuple(level.label for level in self.levels)
 
     @property
     def by_trial(self) -> dict[str, int]:
-        """Each trial's level, by index."""
+        """The index of each trial's level."""
         return {r.trial.name: index for index, lv in enumerate(self.levels) for r in lv.records}
 
 
@@ -70,7 +76,7 @@ def varied_keys(space: Space, records: Sequence[TrialRecord]) -> list[str]:
 
 
 def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
-    """A setting's levels: each value for itself, or six bins of about as many values each."""
+    """A setting's levels: a level for each value, or six bins with about as many values each."""
     distinct = _distinct(space, key, records)
     numeric = all(map(_is_number, distinct))
     if numeric and len(distinct) > _MOST_VALUES:
@@ -79,18 +85,18 @@ def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
         groups = [[value] for value in distinct]
     levels = tuple(
         Level(
-            _label(group),
+            label,
             group[0] if len(group) == 1 else median(group),
             tuple(r for r in records if r.trial.settings[key] in group),
         )
-        for group in groups
+        for label, group in zip(_labels(groups), groups, strict=True)
     )
     scale = _scale([level.value for level in levels]) if numeric else "ordered"
     return Levels(key, scale, levels)
 
 
 def _distinct(space: Space, key: str, records: Sequence[TrialRecord]) -> list[Any]:
-    """Numbers by size, other values in the order in which the space has them."""
+    """The distinct values: numbers by size, others in the order of the space."""
     found: list[Any] = []
     for record in records:
         value = record.trial.settings.get(key)
@@ -106,12 +112,25 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _label(group: Sequence[Any]) -> str:
-    return plain(group[0]) if len(group) == 1 else f"{plain(group[0])} to {plain(group[-1])}"
+def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
+    """A label for each group; the ends of bins have as few digits as keep the bins apart."""
+    if all(len(group) == 1 for group in groups):
+        return [plain(group[0]) for group in groups]
+    ends = [end for group in groups for end in (group[0], group[-1])]
+    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS):
+        rounded = [float(f"{end:.{digits}g}") for end in ends]
+        if all(below < above for below, above in pairwise(rounded[::2])) and all(
+            below < above for below, above in pairwise(rounded[1::2])
+        ):
+            break
+    else:
+        rounded = ends
+    spans = zip(rounded[::2], rounded[1::2], strict=True)
+    return [plain(low) if low == high else f"{plain(low)} to {plain(high)}" for low, high in spans]
 
 
 def _scale(values: Sequence[float]) -> Scale:
-    """An axis that keeps the values apart; where neither does, they are merely in order."""
+    """The scale of an axis that keeps the values apart; ``ordered`` where none does."""
     positions = np.array(values, float)
     is_log = positions[0] > 0 and positions[-1] >= _LOG_FROM * positions[0]
     if is_log:
@@ -123,12 +142,13 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def by_importance(space: Space, records: Sequence[TrialRecord]) -> list[tuple[str, float]]:
-    """Settings that vary, with how much of the outcome each explains by itself; most first.
+    """Settings that vary, each with the share of the outcome that it explains alone; most first.
 
-    ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels: the share of
-    variance between them, less what chance would give to as many. The outcome is whether a trial
-    was condemned where some were and some were not, else the metric. What only matters together
-    with another setting goes unseen. Equal ones keep the space's order.
+    The share is ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels:
+    the variance between levels, less what chance gives to as many levels. It is at most 1, and may
+    be below 0. The outcome is whether a trial was condemned, or the metric where all or none were.
+    A setting that only matters together with another one is not seen. Equal settings keep the
+    space's order.
 
     Source: Kelley, "An unbiased correlation ratio measure" (PNAS, 1935).
     """

@@ -1,4 +1,4 @@
-"""How the outcome depends on two settings together.
+"""The outcome over two settings together.
 
 In: records. Out: a ``PhaseDiagram``. Next: ``poise.studies.findings.findings``.
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from poise.config import Space
 from poise.config.wording import named
 from poise.studies.analysis.levels import Levels, by_importance, levels_of
-from poise.studies.estimates import Estimate, Share, mean_interval
-from poise.studies.outcomes import condemned_share, figure, tally
+from poise.studies.estimates import Estimate, Share
+from poise.studies.number_format import percent
+from poise.studies.outcomes import condemned_share, figure, mean_of, tally
 from poise.studies.records import TrialRecord
 
 
@@ -21,7 +22,7 @@ class Axis:
     key: str
     name: str
     labels: tuple[str, ...]
-    """In order; cells name them by index."""
+    """The labels of its levels, in order; cells refer to them by index."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PhaseCell:
     x: int
     y: int
     outcome: str
-    """The most frequent one; of equally frequent ones the worse."""
+    """The most frequent outcome; of equally frequent ones the worse."""
 
     outcomes: dict[str, int]
     condemned: Share
@@ -41,22 +42,24 @@ class PhaseCell:
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """Outcomes over two settings. A study of one setting has a single row (``y`` is none)."""
+    """Outcomes over two settings; over one setting it is a single row and ``y`` is none."""
 
     x: Axis
     y: Axis | None
     cells: tuple[PhaseCell, ...]
-    """Only those that hold a trial."""
+    """The cells that hold a trial."""
 
     pooled: tuple[str, ...]
+    """Short names of the settings that vary within cells."""
+
     chosen_because: str
-    """Why these, where more varied; else empty."""
+    """Why these settings are shown, where more varied; else empty."""
 
 
 def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
-    """Outcomes over the two settings that matter most; none where nothing varies.
+    """Outcomes over the two settings that explain most; none where nothing varies.
 
-    Of more than two, one that explains everything is shown alone.
+    Where more than two vary and one explains everything, that one is shown alone.
     """
     ranked = by_importance(space, records)
     num_shown = 1 if len(ranked) > 2 and _explains_all(ranked) else 2
@@ -93,7 +96,9 @@ def _cells(
                 outcome=next(iter(outcomes)),
                 outcomes=outcomes,
                 condemned=condemned_share(inside),
-                metric=mean_interval(figure(record, space.goal.metric) for record in inside),
+                metric=mean_of(
+                    space.goal.metric, (figure(record, space.goal.metric) for record in inside)
+                ),
                 trials=tuple(record.trial.name for record in inside),
             )
         )
@@ -101,12 +106,12 @@ def _cells(
 
 
 def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
-    """Whether the first leaves nothing for the second."""
+    """Whether the first setting leaves nothing for the second to explain."""
     return round(ranked[0][1], 2) == 1 and round(ranked[1][1], 2) <= 0
 
 
 def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
-    shares = " and ".join(f"{names[key]} {max(score, 0):.0%}" for key, score in shown)
+    shares = " and ".join(f"{names[key]} {percent(max(score, 0))}" for key, score in shown)
     if len(shown) == 1:
-        return f"the one that explains the outcome by itself: {shares}"
-    return f"the two that explain most of the outcome by themselves: {shares}"
+        return f"Alone, this setting explains the outcome: {shares} of its variance."
+    return f"Alone, these two settings explain most of the outcome's variance: {shares}."

@@ -127,8 +127,8 @@ def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
         for record in records
     )
     if shorter:
-        who = "1 trial that collapsed or failed" if shorter == 1 else (
-            f"{shorter} trials that collapsed or failed"
+        who = "1 trial that did not learn" if shorter == 1 else (
+            f"{shorter} trials that did not learn"
         )  # fmt: skip
         yield (
             f"{who} ended early, with fewer steps than planned. A difference to such a trial "
@@ -154,7 +154,7 @@ def _on_collapsed_best(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{best.called[0].upper()}{best.called[1:]} has the best {metric_name(metric)} of all, "
             f"{shown(best.mean.value, comparison.decimals)}{unit(metric)}, although it "
-            f"{comparison.failed}. Do not choose by this metric alone."
+            f"{comparison.condemned_as}. Do not choose by this metric alone."
         )
 
 

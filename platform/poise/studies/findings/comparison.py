@@ -1,4 +1,4 @@
-"""Setting against setting: the study's table.
+"""The comparison of a study's settings.
 
 In: a study's records. Out: a ``Comparison``. Next: the terminal, and
 ``poise.studies.findings.findings``.
@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 from poise.config.wording import named
-from poise.studies.estimates import Difference, holm, mean_interval, paired_difference
+from poise.studies.estimates import Difference, holm, paired_difference
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.labels import setting_label
 from poise.studies.outcomes import (
@@ -17,6 +17,7 @@ from poise.studies.outcomes import (
     condemned_share,
     figure,
     is_condemned,
+    mean_of,
     tally,
     was_cut_off,
 )
@@ -26,11 +27,11 @@ from poise.studies.study import Study
 
 
 def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:
-    """Every setting over its seeds, held against the baseline where the study has one.
+    """Every setting over its seeds, compared with the baseline where the study has one.
 
     Args:
-        study: that asked.
-        records: of its trials, in any state.
+        study: the study.
+        records: its trials, in any state.
         is_running: whether a process is at work on the study.
     """
     by_setting: dict[int, list[TrialRecord]] = {}
@@ -77,14 +78,14 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
         cut_off=sum(map(was_cut_off, trials)),
         unended=sum(record.is_open for record in trials),
         values=values,
-        mean=mean_interval(values.values()),
-        untrained=mean_interval(untrained.values()),
+        mean=mean_of(metric, values.values()),
+        untrained=mean_of(metric, untrained.values()),
         gain=paired_difference(values, untrained),
         difference=None,
         condemned=condemned_share(trials),
         verdicts=tally(trials),
         onset_step=float(median(known)) if known else None,
-        others={name: mean_interval(figure(r, name) for r in trials) for name in others},
+        others={name: mean_of(name, (figure(r, name) for r in trials)) for name in others},
     )
 
 
@@ -92,7 +93,7 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
     baseline = next((row for row in rows if row.is_baseline), None)
     if baseline is None:
         return list(rows)
-    # A searcher may suggest the baseline's settings twice: those are not held against themselves.
+    # A searcher may suggest the baseline's settings twice: these are not compared with themselves.
     compared = [row for row in rows if not row.is_baseline]
     found = _differences(compared, baseline, tested)
     return [replace(row, difference=found.get(row.setting)) for row in rows]
@@ -101,10 +102,10 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
 def _differences(
     rows: Sequence[SettingRow], baseline: SettingRow, tested: bool
 ) -> dict[int, Difference]:
-    """By setting, each row's paired difference; p-values corrected for all of them, or none."""
+    """The paired difference of each setting; its p-value is corrected for all, or none."""
     each = [paired_difference(row.values, baseline.values) for row in rows]
     if tested:
-        # Differences that are all alike have no p, but were compared; of one seed nothing was.
+        # A constant difference has no p-value and still counts as a comparison; one seed does not.
         compared = sum(difference.n > 1 for difference in each)
         corrected = holm([difference.p for difference in each], compared)
         each = [replace(d, p_holm=p) for d, p in zip(each, corrected, strict=True)]

@@ -72,11 +72,11 @@ def explain(study: Study, judged: Sequence[TrialRecord], trial: str) -> tuple[st
 
 
 def verb(failed: Sequence[TrialRecord]) -> str:
-    """What all of these trials did: ``collapsed to a single prototype``, or ``failed``."""
+    """What all of these trials did: ``collapsed to a single prototype``, or ``failed to learn``."""
     kinds_seen = {str(record.verdict.kind) for record in failed if record.verdict}
     if len(kinds_seen) == 1:
         return failure(*kinds_seen)
-    return "collapsed" if condemned_as(failed) == "collapsed" else "failed"
+    return condemned_as(failed)
 
 
 def kinds(study: Study, failed: Sequence[TrialRecord]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Everything that a study found, in the order in which it is told.
+"""Everything that a study found, in the order of the report.
 
 In: a study, its records and the histories of their metrics. Out: ``Findings``, plain data.
-Next: ``poise.reports``, which tells it as a page, as Markdown and as a table.
+Next: ``poise.reports``, which writes it as a page, as Markdown and as CSV.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
 from poise.studies.findings.reproduction import Reproduction, reproduction
 from poise.studies.findings.table import Comparison
-from poise.studies.labels import setting_label
 from poise.studies.outcomes import pareto_front, trained_metrics
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
@@ -36,12 +35,14 @@ from poise.studies.study import Study
 
 @dataclass(frozen=True)
 class SettingCurves:
-    """How a setting's training went: entropy and KL as in DINO's Fig. 7, or a decoder's gain."""
+    """The course of a setting's training: a teacher's entropy and KL, or a decoder's loss."""
 
     setting: int
     label: str
+    """Its values where they fit, else its name: ``t03``."""
+
     outcome: str
-    """The most frequent one."""
+    """The most frequent outcome of its trials."""
 
     is_baseline: bool
     onset_step: float | None
@@ -50,44 +51,47 @@ class SettingCurves:
 
 @dataclass(frozen=True)
 class TrialFinding:
-    """One trial: how it ended and its curves, thinned out."""
+    """One trial: how it ended, and its curves with fewer points."""
 
     record: TrialRecord
     label: str
-    """Its settings in words, without the seed."""
+    """Its setting's values where they fit, else the setting's name: ``t03``."""
+
+    values: str
+    """Its setting's values in full."""
 
     onset_step: int | None
     metrics: dict[str, float]
-    """Latest value of each, without those that were only measured before training."""
+    """The latest value of each metric, without those that were only measured before training."""
 
     curves: tuple[Curve, ...]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What verdicts advise, once, and for which settings."""
+    """An advice of the verdicts, and the settings that it is for."""
 
     text: str
     settings: tuple[str, ...]
-    """In words."""
+    """Their values where they fit, else their names."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found."""
+    """What a study found, as plain data."""
 
     study: str
     question: str
-    """Empty where the space asks none."""
+    """The question of the space; empty without one."""
 
     published: str
-    """What the paper found; empty where nothing is known."""
+    """What the literature found; empty where the space does not say."""
 
     answer: tuple[str, ...]
     """Two short paragraphs: what explains the collapses, and which setting is best."""
 
     best: str | None
-    """The healthy trial that was registered, or would be; none where there is none."""
+    """The best healthy trial; none without one."""
 
     registered: str | None
     """``models:/name/version`` of the best trial; none where nothing was registered."""
@@ -100,7 +104,7 @@ class Findings:
     """Sentences that say how far the comparison can be trusted."""
 
     phase: PhaseDiagram | None
-    """None where nothing varies, or one setting at a time: then no two are crossed."""
+    """None where nothing varies, or where settings change one at a time."""
 
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
@@ -113,7 +117,7 @@ class Findings:
     advice: tuple[Advice, ...]
 
     labels: dict[str, str]
-    """Words for the metrics of curves, such as ``KL(teacher‖student) / ln K``."""
+    """What metrics are called in tables and on axes: ``KL(teacher‖student) / ln K``."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ def find(
     comparison = compare(study, records, run.is_running)
     held = study.held_baseline
     front = _front(study, records)
+    settings = _settings(comparison, records, histories)
     doses = dose_responses(study.space, records, held)
     return Findings(
         study=study.name,
@@ -173,13 +178,13 @@ def find(
         comparison=comparison,
         notes=notes_on(study, records, comparison),
         phase=None if held else phase_diagram(study.space, records),
-        settings=_settings(comparison, records, histories),
+        settings=settings,
         doses=tuple(doses),
-        trials=_trials(study, records, histories),
+        trials=_trials(comparison, records, histories),
         selection=select(study.space, records),
         cost=cost(study, records),
         reproduction=reproduction(study, records, run.tags, run.environment),
-        advice=_advice(study, records),
+        advice=_advice(records, {each.setting: each.label for each in settings}),
         labels={**NAMES, **LABELS},
     )
 
@@ -188,13 +193,12 @@ def _front(study: Study, records: Sequence[TrialRecord]) -> tuple[str, ...]:
     return tuple(record.trial.name for record in pareto_front(records, study.space.goals))
 
 
-def _advice(study: Study, records: Sequence[TrialRecord]) -> tuple[Advice, ...]:
+def _advice(records: Sequence[TrialRecord], called: Mapping[int, str]) -> tuple[Advice, ...]:
     settings: dict[str, dict[str, None]] = {}
     for record in records:
         if record.verdict is not None and record.verdict.advice:
-            label = setting_label(study, record.trial.settings)
-            settings.setdefault(record.verdict.advice, {})[label] = None
-    return tuple(Advice(text, tuple(labels)) for text, labels in settings.items())
+            settings.setdefault(record.verdict.advice, {})[called[record.trial.setting]] = None
+    return tuple(Advice(text, tuple(names)) for text, names in settings.items())
 
 
 def _settings(
@@ -208,7 +212,7 @@ def _settings(
     return tuple(
         SettingCurves(
             setting=row.setting,
-            label=row.label,
+            label=row.label if comparison.fits else row.name,
             outcome=next(iter(row.verdicts)),
             is_baseline=row.is_baseline,
             onset_step=row.onset_step,
@@ -219,16 +223,19 @@ def _settings(
 
 
 def _trials(
-    study: Study, records: Sequence[TrialRecord], histories: Mapping[str, History]
+    comparison: Comparison, records: Sequence[TrialRecord], histories: Mapping[str, History]
 ) -> tuple[TrialFinding, ...]:
     most = points_per_curve(len(records))
+    rows = {row.setting: row for row in comparison.rows}
     return tuple(
         TrialFinding(
             record=record,
-            label=setting_label(study, record.trial.settings),
+            label=row.label if comparison.fits else row.name,
+            values=row.label,
             onset_step=record.verdict.onset_step if record.verdict else None,
             metrics=trained_metrics(record, histories.get(record.trial.name, [])),
             curves=curves_of(histories.get(record.trial.name, []), most),
         )
         for record in records
+        for row in (rows[record.trial.setting],)
     )

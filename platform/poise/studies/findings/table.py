@@ -1,6 +1,6 @@
-"""The study's table: every setting a row.
+"""The study's table, with a row for each setting.
 
-In: what ``poise.studies.findings.comparison`` counts. Out: ``Comparison``. Next: the answer, the
+In: the counts of ``poise.studies.findings.comparison``. Out: ``Comparison``. Next: the answer, the
 notes and every table of settings.
 """
 
@@ -15,7 +15,10 @@ from poise.studies.number_format import decimals_for
 from poise.studies.standing import Standing
 
 PROOF_NEEDS_SEEDS = 3
-"""Two seeds have an interval, but one odd seed decides it."""
+"""Seeds that make evidence: an interval of two seeds depends on a single odd one."""
+
+_LONGEST_IN_CELL = 24
+"""Characters of a setting's values that fit into a narrow cell or a chart's legend."""
 
 _LONGEST_IN_SENTENCE = 60
 """Characters of a setting's values that a sentence repeats; longer ones are in the table alone."""
@@ -23,47 +26,47 @@ _LONGEST_IN_SENTENCE = 60
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting, over its seeds."""
+    """One setting over its seeds."""
 
     setting: int
     label: str
-    """``center_momentum=0.9, teacher_temp=0.04``."""
+    """Its values: ``center_momentum=0.9, teacher_temp=0.04``."""
 
     settings: dict[str, Any]
-    """Value by dotted key."""
+    """The value of each dotted key."""
 
     is_baseline: bool
     trials: tuple[str, ...]
     cut_off: int
-    """Trials that a scheduler ended with nothing wrong."""
+    """Number of trials that a scheduler ended with nothing wrong."""
 
     unended: int
-    """Trials that began and have not ended."""
+    """Number of trials that began and have not ended."""
 
     values: dict[int, float | None]
-    """The first metric by seed; none where it was not measured."""
+    """The first metric of each seed; none where it was not measured."""
 
     mean: Estimate
     untrained: Estimate
-    """The first metric before training; of no seed where it was not measured."""
+    """The first metric before training; n is 0 where it was not measured."""
 
     gain: Difference
-    """By training: the mean minus what its own seeds had before."""
+    """The first metric after training minus before, seed by seed."""
 
     difference: Difference | None
-    """To the baseline; none for the baseline itself and where there is none."""
+    """The difference to the baseline; none for the baseline, or without one."""
 
     condemned: Share
-    """Of the seeds that have a decided verdict."""
+    """The share of condemned trials among those with a decided verdict."""
 
     verdicts: dict[str, int]
-    """How often each outcome came, most frequent first."""
+    """The number of trials with each outcome, the largest first."""
 
     onset_step: float | None
-    """Median of the steps at which condemned seeds began to fail."""
+    """The median step at which condemned trials began to fail."""
 
     others: dict[str, Estimate]
-    """The other metrics that the study asks for."""
+    """The means of the other metrics that the study asks for."""
 
     @property
     def name(self) -> str:
@@ -83,9 +86,9 @@ class SettingRow:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every seed was healthy to its end, of those that a scheduler let go there.
+        """Whether every trial that ended by itself was healthy, and at least one did.
 
-        One that has not ended may still come there, as one that has not begun.
+        Trials that a scheduler stopped, and those that have not ended, do not count.
         """
         seeds = len(self.trials) - self.cut_off - self.unended
         return seeds > 0 and self.condemned.n == seeds and self.condemned.count == 0
@@ -93,41 +96,41 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All settings of a study, each a row."""
+    """All settings of a study, a row for each."""
 
     metric: str
     mode: Mode
     names: dict[str, str]
-    """Dotted key of each varied setting → its short name."""
+    """The short name of each dotted key that varies."""
 
     rows: tuple[SettingRow, ...]
     """In the order of settings."""
 
     standing: Standing
     condemned_as: str
-    """What condemned trials have in common: ``collapsed``, or ``collapsed, stuck or diverged``."""
+    """What condemned trials did: ``collapsed``, or ``failed to learn`` where not all did."""
 
     untested: str
-    """Why differences to the baseline have no p-value; empty where they have."""
+    """Why differences to the baseline have no p-value; empty where they have one."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether a setting's values fit where there is little room; else its name stands there."""
+        return all(len(row.label) <= _LONGEST_IN_CELL for row in self.rows)
 
     @property
     def baseline(self) -> SettingRow | None:
-        """What the others are held against."""
+        """The setting that the others are compared with."""
         return next((row for row in self.rows if row.is_baseline), None)
 
     @property
     def untrained(self) -> tuple[float, ...]:
-        """What the metric is before training: of each setting, where it was measured."""
+        """The metric before training, for each setting where it was measured."""
         return tuple(row.untrained.value for row in self.rows if row.untrained.value is not None)
 
     def is_worse(self, difference: float | None) -> bool:
-        """Whether a difference of the metric is for the worse."""
+        """Whether a difference of the first metric is for the worse."""
         return difference is not None and (difference < 0 if self.mode == "max" else difference > 0)
-
-    @property
-    def failed(self) -> str:
-        """``condemned_as`` as what a setting did."""
-        return self.condemned_as.replace("stuck", "got stuck")
 
     @property
     def healthy(self) -> tuple[SettingRow, ...]:
@@ -135,13 +138,13 @@ class Comparison:
         return ranked([row for row in self.rows if row.is_healthy], self.mode)
 
     def decimals_of(self, metric: str) -> int:
-        """That each of its figures has."""
+        """Decimals of a metric's figures in this study."""
         means = [row.mean if metric == self.metric else row.others.get(metric) for row in self.rows]
         return decimals_for(metric, (mean.value for mean in means if mean is not None))
 
     @property
     def decimals(self) -> int:
-        """That each figure of the first metric has."""
+        """Decimals of the first metric's figures."""
         return self.decimals_of(self.metric)
 
 

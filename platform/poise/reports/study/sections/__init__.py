@@ -1,4 +1,4 @@
-"""The parts of the page, each a function from findings to a section; none where it has nothing."""
+"""The sections of the page: functions from findings to a section, or none without content."""
 
 from collections.abc import Callable
 
@@ -23,6 +23,6 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     cost,
     reproduction,
 )
-"""In the order in which they are read."""
+"""The functions in the order of the page."""
 
 __all__ = ["SECTIONS"]

@@ -1,17 +1,17 @@
-"""What it cost, and what stopping early saved.
+"""The section on cost, and on what stopping early saved.
 
 In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
 """
 
 from plotly.graph_objects import Bar, Figure
 
-from poise.config.wording import listed
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import Chart, Section, literal, table
 from poise.reports.study.figures import frame
+from poise.reports.study.sentences import saved, spent
 from poise.studies.analysis.cost import Cost
 from poise.studies.findings.findings import Findings
-from poise.studies.number_format import NOTHING, percent, shown
+from poise.studies.number_format import NOTHING, shown
 
 
 def cost(findings: Findings) -> Section | None:
@@ -22,11 +22,11 @@ def cost(findings: Findings) -> Section | None:
     chart = Chart(
         "cost",
         _figure(found),
-        _spent(found),
-        "Steps that each trial trained, and that it was spared by ending early.",
+        spent(found),
+        "Steps that each trial trained, and planned steps that stopping early saved.",
         table(
             "What every trial cost",
-            ["trial", "ended", "steps", "of", "saved", "hours"],
+            ["trial", "state", "steps", "planned", "saved", "hours"],
             [
                 [
                     each.trial,
@@ -41,25 +41,7 @@ def cost(findings: Findings) -> Section | None:
             numbers=[2, 3, 4, 5],
         ),
     )
-    return Section("cost", "What it cost", (_spent(found), _saved(found)), charts=(chart,))
-
-
-def _spent(found: Cost) -> str:
-    speed = f", {shown(found.images_per_s, 0)} images/s a trial" if found.images_per_s else ""
-    return (
-        f"{len(found.trials)} trials trained {shown(found.steps, 0)} steps on "
-        f"{shown(found.images, 0)} images in {shown(found.hours)} trial-hours{speed}."
-    )
-
-
-def _saved(found: Cost) -> str:
-    if not found.stopped:
-        return "No trial was stopped early."
-    by = listed(f"{count} by {name}" for name, count in found.stopped.items())
-    share = (
-        f", {percent(found.saved_share)} of those planned" if found.saved_share is not None else ""
-    )
-    return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}."
+    return Section("cost", "What it cost", (spent(found), saved(found)), charts=(chart,))
 
 
 def _figure(found: Cost) -> Figure:

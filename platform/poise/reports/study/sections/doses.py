@@ -1,7 +1,7 @@
-"""How much of a setting does what.
+"""The section on the effect of each setting.
 
-In: dose–response curves. Out: a chart for each: the metric above, the share that collapsed below.
-Next: the page.
+In: dose–response curves. Out: a chart for each setting: the metric above, and below the share of
+trials that collapsed. Next: the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,18 +9,17 @@ from typing import Any
 
 from plotly.graph_objects import Figure, Scatter
 
-from poise.config.wording import listed
 from poise.reports.page.looks import Stroke, stroke
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
 from poise.reports.study.figures import rounded, stacked
-from poise.reports.study.sentences import label
+from poise.reports.study.sentences import as_in_baseline, label, pooled
 from poise.studies.analysis.dose_response import Dose, DoseResponse
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import Comparison
 from poise.studies.number_format import capitalized, certainty, chance, counted, shown
 
 Ends = tuple[float | None, float | None, float | None]
-"""A figure between the ends of its interval."""
+"""A figure, and the ends of its interval."""
 
 
 def doses(findings: Findings) -> Section | None:
@@ -33,22 +32,22 @@ def doses(findings: Findings) -> Section | None:
         _chart(number, response, metric, found, share)
         for number, response in enumerate(findings.doses)
     ]
-    return Section("dose-response", "Dose and response", charts=tuple(charts))
+    return Section("dose-response", "Effect of each setting", charts=tuple(charts))
 
 
 def _chart(
     number: int, response: DoseResponse, metric: str, found: Comparison, share: float
 ) -> Chart:
-    rest = f", averaged over {listed(response.pooled)}" if response.pooled else ""
-    rest += f", {listed(response.held)} as in the baseline" if response.held else ""
+    rest = pooled(response.pooled, "Each point") + as_in_baseline(response.held)
     return Chart(
         f"dose-{number}",
         _figure(response, metric, found.condemned_as),
         _conclusion(response, metric, found),
-        f"{capitalized(metric)} and the share of trials that {found.failed}, over {response.name}"
-        f"{rest}. Bars are 95 % intervals: a guide, where the table of settings is the test.",
+        f"{capitalized(metric)}, and the share of trials that {found.condemned_as}, over "
+        f"{response.name}.{rest} Bars are 95 % intervals. They are a guide; the test is in the "
+        "table of settings.",
         table(
-            f"Dose and response of {response.name}",
+            f"Effect of {response.name}",
             [response.name, metric, found.condemned_as],
             [_row(dose, found.decimals) for dose in response.doses],
             numbers=[1],
@@ -100,7 +99,7 @@ def _of_share(dose: Dose) -> Ends:
 def _points(
     x: Sequence[Any], response: DoseResponse, ends: Callable[[Dose], Ends], look: Stroke
 ) -> Scatter:
-    """Points with their intervals; joined where the axis has a scale."""
+    """Points with their intervals; a line joins them where the axis has a scale."""
     found = [ends(dose) for dose in response.doses]
     return Scatter(
         x=list(x),
@@ -129,7 +128,7 @@ def _length(low: float | None, high: float | None) -> float:
 def _conclusion(response: DoseResponse, metric: str, found: Comparison) -> str:
     said = [
         f"at {dose.label} {metric} {shown(dose.metric.value, found.decimals)}, "
-        f"{counted(dose.condemned)} {found.failed}"
+        f"{counted(dose.condemned)} {found.condemned_as}"
         for dose in response.doses
     ]
     return f"{response.name}: {'; '.join(said)}."

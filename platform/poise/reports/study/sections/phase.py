@@ -1,4 +1,4 @@
-"""Where training collapses: outcomes over two settings.
+"""The section that shows where training collapses: outcomes over two settings.
 
 In: a phase diagram. Out: a chart of coloured cells. Next: the page.
 """
@@ -11,14 +11,14 @@ from poise.config.wording import listed
 from poise.reports.page.looks import look
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
 from poise.reports.study.figures import frame
-from poise.reports.study.sentences import label
+from poise.reports.study.sentences import label, pooled
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import certainty, chance, counted, shown
 
-_INK = "#1a1a1a"  # on every colour of a cell, in light and dark
+_INK = "#1a1a1a"  # readable on every colour of a cell, on light and dark pages
 _COLUMNS_WITH_WORDS = 3
-"""Up to so many a phone's screen holds a verdict's words in each."""
+"""The most columns for which a phone's screen has room for a verdict's words."""
 
 
 def phase(findings: Findings) -> Section | None:
@@ -31,11 +31,11 @@ def phase(findings: Findings) -> Section | None:
     metric, decimals = label(findings, found.metric), found.decimals
     chart = Chart(
         "phase",
-        _figure(diagram, found.failed, decimals),
+        _figure(diagram, found.condemned_as, decimals),
         _conclusion(diagram, over),
-        f"Outcome over {over}. A cell's colour and sign say the most frequent verdict; inside are "
-        f"the mean of {metric} and how many of the decided trials "
-        f"{found.failed}.{_pooled(diagram.pooled)}",
+        f"Outcome over {over}. A cell's colour and sign show the most frequent verdict. Inside are "
+        f"the mean of {metric}, and how many of the judged trials {found.condemned_as}."
+        f"{pooled(diagram.pooled, 'Each cell')}{_empty(diagram)}",
         table(
             f"Outcome over {over}",
             [
@@ -47,7 +47,7 @@ def phase(findings: Findings) -> Section | None:
         ),
         tuple(dict.fromkeys(_key(cell.outcome) for cell in diagram.cells)),
     )
-    because = (f"Shown: {diagram.chosen_because}.",) if diagram.chosen_because else ()
+    because = (diagram.chosen_because,) if diagram.chosen_because else ()
     return Section("phase-diagram", "Where training collapses", because, charts=(chart,))
 
 
@@ -95,7 +95,7 @@ def _label(update: object, labels: tuple[str, ...], title: str) -> None:
 
 
 def _steps(colors: list[str]) -> list[tuple[float, str]]:
-    """A scale of flat colours."""
+    """A colour scale of flat steps."""
     edges = [index / len(colors) for index in range(len(colors) + 1)]
     return [
         (edge, color) for color, ends in zip(colors, pairwise(edges), strict=True) for edge in ends
@@ -133,6 +133,11 @@ def _row(diagram: PhaseDiagram, cell: PhaseCell, decimals: int) -> list[str | Ce
     ]
 
 
+def _empty(diagram: PhaseDiagram) -> str:
+    cells = len(diagram.x.labels) * (len(diagram.y.labels) if diagram.y else 1)
+    return " An empty cell has no trial." if len(diagram.cells) < cells else ""
+
+
 def _key(outcome: str) -> tuple[str, str, str]:
     shape = look(outcome)
     return shape.color, shape.glyph, shape.word
@@ -142,8 +147,4 @@ def _conclusion(diagram: PhaseDiagram, over: str) -> str:
     outcomes = [look(cell.outcome).word for cell in diagram.cells]
     counts = {word: outcomes.count(word) for word in dict.fromkeys(outcomes)}
     said = listed(f"{count} mostly {word}" for word, count in counts.items())
-    return f"Of {len(outcomes)} cells over {over}, {said}."
-
-
-def _pooled(pooled: tuple[str, ...]) -> str:
-    return f" Each cell pools all values of {listed(pooled)}." if pooled else ""
+    return f"{len(outcomes)} cells over {over}: {said}."

@@ -1,6 +1,6 @@
-"""How to do it again.
+"""The section on how to reproduce the study.
 
-In: what a study was begun with. Out: a section of its own form. Next: the page.
+In: what the study was begun with. Out: a section with a template of its own. Next: the page.
 """
 
 from poise.reports.page.pieces import Section

@@ -1,4 +1,4 @@
-"""Which metric without labels would have chosen best.
+"""The section on metrics that could choose a backbone without labels.
 
 In: the selection. Out: a table and a chart of rank correlations. Next: the page.
 """
@@ -25,12 +25,12 @@ def selection(findings: Findings) -> Section | None:
         "selection",
         _figure(found, names),
         _conclusion(found, names),
-        f"Spearman's rank correlation of each metric that needs no labels with {target}: 1 orders "
-        f"the trials as labels would, 0 knows nothing of them. {GUIDE}",
+        f"Spearman's rank correlation of each metric without labels with {target}. At 1 it orders "
+        f"the trials as labels do; at 0 it says nothing about them. {GUIDE}",
         table(
-            "Choosing without labels: the loss is how far a metric's choice falls short of the "
+            f"Choosing without labels. The loss is the distance from the metric's choice to the "
             f"best of the same trials, in {target}.",
-            ["metric", "takes", "correlation", "its choice", "loss",
+            ["metric", "chooses", "correlation", "its choice", "loss",
              "correlation, healthy", "its choice, healthy", "loss, healthy"],
             [_row(each, name, decimals) for each, name in zip(found.selectors, names, strict=True)],
             numbers=[2, 4, 5, 7],

@@ -1,4 +1,6 @@
-"""How training went: entropy and KL over time, as in DINO's Fig. 7, or what a decoder gains.
+"""The section on the course of training: entropy and KL over time, or a decoder's loss.
+
+The two panels of a teacher are those of DINO's Fig. 7 (arXiv 2104.14294).
 
 In: the curves of every setting. Out: a chart with a band over seeds for each. Next: the page.
 """
@@ -10,13 +12,13 @@ from poise.reports.page.looks import marked, stroke
 from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
 from poise.reports.study.figures import alone, band, line, refer, stacked
 from poise.reports.study.sentences import COURSE as WHERE
-from poise.reports.study.sentences import label
+from poise.reports.study.sentences import NAMES_ARE, label
 from poise.studies.analysis.curves import COURSE, BandCurve
 from poise.studies.findings.findings import Findings, SettingCurves
 from poise.studies.number_format import NOTHING, capitalized, shown
 
 MOST_LINES = 8
-"""In one chart; more cannot be told apart."""
+"""The most curves that can be told apart in one chart."""
 
 PANELS = (
     "teacher/entropy_over_ln_k",
@@ -28,12 +30,12 @@ PANELS = (
 
 REFERENCES = {
     "teacher/entropy_over_ln_k": ((1.0, "ln K: uniform"), (0.0, "0: one prototype")),
-    "teacher/kl_over_ln_k": ((0.0, "0: the student has nothing to learn"),),
+    "teacher/kl_over_ln_k": ((0.0, "0: student and teacher agree"),),
     "loss/over_ln_k": ((1.0, "ln K"),),
     "loss/over_mean_patch": ((1.0, "predicting the mean patch"),),
-    "prediction/std_over_target": ((1.0, "as varied as the patches"), (0.0, "all alike")),
+    "prediction/std_over_target": ((1.0, "as varied as the patches"), (0.0, "all equal")),
 }
-"""Metric → what its extremes mean."""
+"""Reference values of each metric, and what they mean."""
 
 
 def training(findings: Findings) -> Section | None:
@@ -49,7 +51,7 @@ def training(findings: Findings) -> Section | None:
         "training",
         _figure(drawn, metrics, titles),
         _conclusion(drawn),
-        _caption(titles, len(drawn), len(logged)),
+        _caption(findings, titles, len(drawn), len(logged)),
         _table(drawn, metrics, titles),
     )
     return Section("over-time", _title(metrics), charts=(chart,))
@@ -61,7 +63,7 @@ def _title(metrics: tuple[str, ...]) -> str:
 
 
 def _chosen(settings: list[SettingCurves]) -> list[SettingCurves]:
-    """All settings, or as many as can be told apart: first the baseline and one of each outcome."""
+    """All settings, or as many as can be told apart: the baseline and some of each outcome."""
     if len(settings) <= MOST_LINES:
         return settings
     seen: dict[str, int] = {}
@@ -99,7 +101,7 @@ def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) ->
 
 
 def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
-    """A ring around the curve where collapse began."""
+    """A ring around the curve at the step where a collapse began."""
     assert each.onset_step is not None
     index = min(range(len(curve.steps)), key=lambda i: abs(curve.steps[i] - (each.onset_step or 0)))
     return Scatter(
@@ -118,20 +120,25 @@ def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
     )
 
 
-def _caption(titles: list[str], drawn: int, all_of_them: int) -> str:
-    few = (
-        f" {drawn} of {all_of_them} settings, of each outcome some." if drawn < all_of_them else ""
-    )
-    return (
-        f"{capitalized(listed(titles))} over steps: the mean over a setting's seeds, between the "
-        "smallest and the largest of them, until the first seed ends; thin dotted lines are seeds "
-        f"that trained on. A ring marks the median onset of a collapse.{few}"
-    )
+def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> str:
+    sentences = [f"{capitalized(listed(titles))} over steps."]
+    if any(len(row.trials) > 1 for row in findings.comparison.rows):
+        sentences.append(
+            "A line is the mean over seeds, in a band from the smallest to the largest. "
+            "It ends where the first seed ends; thin dotted lines are the seeds that trained on."
+        )
+    if any(row.onset_step is not None for row in findings.comparison.rows):
+        sentences.append("A ring marks the step at which a collapse began.")
+    if drawn < logged:
+        sentences.append(f"{drawn} of {logged} settings are drawn, some of each outcome.")
+    if not findings.comparison.fits:
+        sentences.append(NAMES_ARE)
+    return " ".join(sentences)
 
 
 def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Table:
     return table(
-        f"{WHERE} Beside a mean: the smallest to the largest seed, and how many seeds.",
+        f"{WHERE} Small print is the range over seeds.",
         ["setting", "outcome", "at", *titles],
         [
             [

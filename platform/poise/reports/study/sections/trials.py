@@ -1,7 +1,7 @@
-"""Every trial and its curves, of which a person chooses.
+"""The section on single trials: a table of all of them, and the curves of the chosen ones.
 
-In: trials. Out: a table of all, and compact curves that the page's script draws when they are
-chosen. Next: the page.
+In: trials. Out: a table, and compact curves that the page's script draws when they are chosen.
+Next: the page.
 """
 
 from itertools import groupby
@@ -18,7 +18,7 @@ from poise.studies.records import TrialRecord
 
 PANEL_HEIGHT = 240
 MOST_PRINTED = 100
-"""Trials whose table is opened for paper, of which it takes about seven pages."""
+"""The most trials whose table is printed, which takes about seven pages."""
 
 
 def trials(findings: Findings) -> Section | None:
@@ -43,7 +43,7 @@ def trials(findings: Findings) -> Section | None:
 
 
 def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, Any]]:
-    """Trials by setting, for the chooser."""
+    """The trials of each setting, for the list to choose from."""
     found = findings.comparison
     return [
         {
@@ -57,7 +57,7 @@ def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, 
                 for trial in members
             ],
         }
-        for label, members in groupby(drawable, key=lambda trial: trial.label)
+        for label, members in groupby(drawable, key=lambda trial: trial.values)
     ]
 
 
@@ -67,7 +67,7 @@ def _figure_of(trial: TrialFinding, metric: str, decimals: int) -> str:
 
 
 def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
-    """Steps are the same for many metrics and written once."""
+    """The curves of a trial; steps that several metrics share are written once."""
     steps = list(dict.fromkeys(curve.steps for curve in trial.curves))
     return {
         "label": f"{trial.record.trial.name} {marked(trial.record.outcome)}",
@@ -81,7 +81,7 @@ def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
 
 
 def _panel(metric: str, findings: Findings) -> dict[str, Any]:
-    """A figure without curves, and how the chosen trial's and the other's will look."""
+    """A figure without curves, and the lines of the chosen trial and of the one beside it."""
     figure = frame(PANEL_HEIGHT)
     figure.update_layout(margin={"t": 10, "b": 34})
     figure.update_yaxes(rangemode="tozero")
@@ -101,7 +101,7 @@ def _table(findings: Findings) -> Table:
     found = findings.comparison
     title = label(findings, found.metric)
     return table(
-        "How every trial ended; below each, the evidence of its verdict",
+        "How every trial ended, with the evidence for its verdict below",
         ["trial", "setting", "seed", "verdict", "onset, step", title, "steps"],
         [_row(trial, found.metric, found.decimals) for trial in findings.trials],
         numbers=[2, 4, 5, 6],

@@ -1,0 +1,91 @@
+"""The columns of the table of settings: the same on the page and in Markdown.
+
+In: the comparison. Out: columns that hold something. Next: the page's first section and
+``poise.reports.study.markdown_settings``.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from poise.reports.page.pieces import Cell
+from poise.reports.study.sentences import label
+from poise.studies.estimates import Difference, Estimate
+from poise.studies.findings.findings import Findings
+from poise.studies.findings.table import SettingRow
+from poise.studies.labels import UNCHANGED, plain
+from poise.studies.number_format import NOTHING, certainty, chance, counted, p_value, shown, signed
+
+
+class Column(NamedTuple):
+    """A column: its header, whether it holds numbers, and a cell for each setting."""
+
+    header: str
+    is_number: bool
+    cells: tuple[Cell, ...]
+
+
+def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> list[Column]:
+    """Every column in which something is known.
+
+    Args:
+        findings: of the study.
+        verdicts: turns the number of trials with each outcome into text.
+    """
+    columns = [*_values(findings), *_figures(findings), *_outcomes(findings, verdicts)]
+    return [c for c in columns if any(cell.text not in (NOTHING, "") for cell in c.cells)]
+
+
+def _values(findings: Findings) -> Iterator[Column]:
+    """The short names, and the values that they stand for."""
+    found = findings.comparison
+    yield Column("setting", False, tuple(Cell(row.name, row.mark) for row in found.rows))
+    if any(row.label == UNCHANGED for row in found.rows):
+        yield Column("change", False, tuple(Cell(row.label) for row in found.rows))
+        return
+    for key, name in found.names.items():
+        yield Column(name, False, tuple(Cell(plain(row.settings.get(key))) for row in found.rows))
+
+
+def _figures(findings: Findings) -> Iterator[Column]:
+    found = findings.comparison
+    means = [row.mean for row in found.rows]
+    differences = [row.difference for row in found.rows]
+    yield _measured(findings, label(findings, found.metric), means, found.decimals)
+    yield _measured(findings, "difference", differences, found.decimals)
+    yield Column("p", True, tuple(_p(row) for row in found.rows))
+    for name in dict.fromkeys(name for row in found.rows for name in row.others):
+        others = [row.others[name] for row in found.rows]
+        yield _measured(findings, label(findings, name), others, found.decimals_of(name))
+
+
+def _measured(
+    findings: Findings,
+    header: str,
+    figures: Sequence[Estimate | Difference | None],
+    decimals: int,
+) -> Column:
+    rows = zip(figures, findings.comparison.rows, strict=True)
+    return Column(header, True, tuple(_sure(each, len(r.trials), decimals) for each, r in rows))
+
+
+def _outcomes(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> Iterator[Column]:
+    found = findings.comparison
+    counts = (Cell(counted(row.condemned), chance(row.condemned)) for row in found.rows)
+    yield Column(found.condemned_as, False, tuple(counts))
+    told = (Cell(verdicts(row.verdicts), _onset(row.onset_step)) for row in found.rows)
+    yield Column("verdict", False, tuple(told))
+
+
+def _sure(found: Estimate | Difference | None, of: int, decimals: int) -> Cell:
+    if found is None:
+        return Cell(NOTHING)
+    show = signed if isinstance(found, Difference) else shown
+    return Cell(show(found.value, decimals), certainty(found, of, decimals))
+
+
+def _p(row: SettingRow) -> Cell:
+    return Cell(NOTHING if row.difference is None else p_value(row.difference.p_holm))
+
+
+def _onset(step: float | None) -> str:
+    return "" if step is None else f"since step {shown(step, 0)}"

@@ -1,0 +1,166 @@
+"""No sentence of a report is long: somebody tired must understand it at the first reading."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from poise.diagnostics.judge import VerdictKind
+from poise.diagnostics.judge.advice import DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, collapsed
+from poise.reports.page.pieces import Section
+from poise.reports.study.markdown import render_markdown
+from poise.reports.study.sections import SECTIONS
+from poise.reports.study.sentences import advised
+from poise.studies.findings.findings import Advice, Findings, find
+from poise.studies.records import Change, TrialRecord
+from poise.studies.study import Study
+from tests.studies.builders import TEMPERATURE, make_space, make_study
+from tests.studies.invented import (
+    CENTERING,
+    invented_space,
+    invented_study,
+    invented_trials,
+)
+from tests.studies.samples import (
+    CENTER,
+    METRIC,
+    SINGLE,
+    UNIFORM,
+    grid_records,
+    grid_study,
+    seeded,
+    swept,
+    trial_record,
+)
+
+MOST_WORDS = 40
+FOUR = {
+    CENTER: [0.9, 0.99, 1.0],
+    TEMPERATURE: (0.02, 0.2),
+    "objective.teacher_momentum": (0.9, 0.9999),
+    "backbone.num_registers": [0, 2, 4, 8],
+    "objective.freeze_last_layer_epochs": [0, 1, 2],
+}
+
+Invented = tuple[Study, list[TrialRecord]]
+
+
+def fate(settings: Any) -> bool:
+    return bool(settings[CENTER] == 1 or settings[TEMPERATURE] > 0.1)
+
+
+def mixed(study: Study, records: list[TrialRecord]) -> Invented:
+    """Every state and every kind of verdict, one after another."""
+    kinds = list(VerdictKind)
+    changed = []
+    for n, record in enumerate(records):
+        assert record.verdict is not None
+        changed.append(replace(record, verdict=replace(record.verdict, kind=kinds[n % len(kinds)])))
+    changed[0] = replace(changed[0], state="failed", verdict=None, metrics={}, reason="no memory")
+    changed[1] = replace(changed[1], state="interrupted", verdict=None, metrics={})
+    changed[3] = replace(changed[3], state="stopped", stopped_by="asha")
+    return study, changed
+
+
+def one_at_a_time(num: int) -> Invented:
+    values = [0.04, *(0.05 + n / 100 for n in range(num))]
+    space = make_space(
+        {TEMPERATURE: {"grid_search": values}, CENTER: {"grid_search": [0.9, 1.0]}},
+        design="one_at_a_time", baseline={TEMPERATURE: 0.04, CENTER: 0.9}, seeds=[0, 1, 2],
+    )  # fmt: skip
+    study = make_study(space, "ablate")
+    records = []
+    for number, settings in enumerate(study.settings):
+        lost = settings[TEMPERATURE] > 0.06 or settings[CENTER] == 1
+        records += seeded(number, [20.0, 21.0 + number, 22.0], SINGLE if lost else "healthy",  # type: ignore[arg-type]
+                          settings=settings)  # fmt: skip
+    return study, records
+
+
+def exchanged() -> Invented:
+    study, records = swept(FOUR, fate, 12, 3, scheduler={"name": "pbt"})
+    change = Change(40, "t01-s0", "/there", {CENTER: 0.9})
+    return study, [replace(record, changes=(change,)) for record in records]
+
+
+def of_two_goals() -> Invented:
+    space = make_space(metric=[METRIC, "eval/rankme"], mode=["max", "max"], seeds=[0, 1, 2])
+    records = [
+        trial_record(n, seed, metrics={METRIC: 20.0 + n, "eval/rankme": 90.0 - n + seed})
+        for n in range(9)
+        for seed in range(3)
+    ]
+    return make_study(space), records
+
+
+STUDIES: dict[str, Callable[[], Invented]] = {
+    "grid": lambda: (grid_study(), grid_records()),
+    "grid, one seed": lambda: (grid_study(), grid_records()[::3]),
+    "grid, half done": lambda: (grid_study(), grid_records()[:7]),
+    "grid with curves": lambda: invented(2, 2, 3),
+    "many values": lambda: invented(4, 5, 2),
+    "sweep": lambda: swept(FOUR, fate, 24),
+    "sweep, three seeds": lambda: swept(FOUR, fate, 12, 3),
+    "small sweep": lambda: swept(FOUR, fate, 4),
+    "nothing explains it": lambda: swept(FOUR, lambda s: str(s[TEMPERATURE])[7] in "13579", 24),
+    "all healthy": lambda: swept(FOUR, lambda s: False, 12, 3),
+    "all collapsed": lambda: swept(FOUR, lambda s: True, 12, 3),
+    "optuna": lambda: swept(FOUR, fate, 12, 3, searcher={"name": "optuna"}),
+    "every kind": lambda: mixed(*swept(FOUR, fate, 12, 3, scheduler={"name": "asha"})),
+    "exchanged": exchanged,
+    "two goals": of_two_goals,
+    "three changes": lambda: one_at_a_time(2),
+    "nine changes": lambda: one_at_a_time(8),
+    "one setting": lambda: (make_study(), seeded(0, [20.0, 21.0]) + seeded(1, [9.0], UNIFORM)),
+    "nothing": lambda: (make_study(), []),
+}
+
+
+def invented(centering: int, temperature: int, seeds: int) -> Invented:
+    space = invented_space((centering, temperature), seeds,
+                           baseline={CENTERING: 0.9, TEMPERATURE: 0.04})  # fmt: skip
+    return invented_study(space), invented_trials(space, 10)[0]
+
+
+def texts_of(section: Section) -> Iterator[str]:
+    yield from (section.title, *section.paragraphs, *section.notes)
+    if section.table is not None:
+        yield section.table.caption
+    for chart in section.charts:
+        yield from (chart.caption, chart.table.caption)
+
+
+def texts(findings: Findings) -> Iterator[str]:
+    yield from (*findings.answer, *findings.notes, *map(advised, findings.advice))
+    for make in SECTIONS:
+        section = make(findings)
+        if section is not None:
+            yield from texts_of(section)
+    for line in render_markdown(findings).partition("## How to reproduce")[0].splitlines():
+        if not line.startswith(("|", "#")):
+            yield line
+
+
+def sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.?!:])\s+(?=[A-Z“0-9])", text)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_sentence_of_a_report_has_more_than_forty_words(name: str) -> None:
+    study, records = STUDIES[name]()
+    findings = find(study, records, {})
+    found = [sentence for text in texts(findings) for sentence in sentences(text)]
+    assert len(found) > 5
+    long = [sentence for sentence in found if len(sentence.split()) > MOST_WORDS]
+    assert not long
+    assert not [text for text in findings.answer if "  " in text or not text.endswith(".")]
+
+
+def test_no_advice_has_a_sentence_of_more_than_forty_words() -> None:
+    kinds = [kind for kind in VerdictKind if kind.startswith("collapsed")]
+    of_kinds = [collapsed(kind, False) for kind in kinds if kind != VerdictKind.PREDICTS_MEAN]
+    for text in (DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, *of_kinds):
+        told = advised(Advice(text, tuple(f"t{n:02d}" for n in range(20))))
+        assert all(len(each.split()) <= MOST_WORDS for each in sentences(told)), told
