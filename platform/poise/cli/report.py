@@ -1,4 +1,4 @@
-"""``poise report``: what a study found, as a page that needs nothing else."""
+"""``poise report``: the report of a study, as one HTML page that needs nothing else."""
 
 from typing import Annotated
 
@@ -10,9 +10,9 @@ def command(
 ) -> None:
     """Write the report of a STUDY, finished, running or interrupted.
 
-    The report is one HTML file with interactive charts that works offline and prints well; beside
-    it are the same in Markdown and a table of all trials as CSV. They are in the study's folder
-    and among the artifacts of its run in MLflow. Every study writes them at its end.
+    The report is one HTML file with interactive charts. It works offline and prints well. Two more
+    files have the same content in Markdown, and a table of all trials as CSV. All three are in the
+    study's folder and among the artifacts of its run in MLflow. Every study writes them at its end.
 
     Example: poise report dino-collapse-20260101-120000
     """

@@ -68,7 +68,7 @@ def test_exceptions_to_the_rule_are_counted() -> None:
     records[place] = replace(records[place], verdict=replace(verdict, kind=HEALTHY))
     collapse, _ = answered(study, records)
     assert collapse == (
-        "The setting that explains the outcome best: center_momentum. 15 of 16 trials without "
+        "center_momentum explains the outcome best. 15 of 16 trials without "
         "centering (center_momentum = 1) collapsed to a single prototype, and 0 of 8 with "
         "centering. This rule is wrong about 1 trial."
     )
@@ -137,10 +137,10 @@ def test_a_baseline_that_collapses_itself_is_said_first() -> None:
 def test_a_clean_record_says_what_it_leaves_open() -> None:
     collapse, _ = answered(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
     assert collapse == (
-        "No trial collapsed, got stuck or diverged: 0 of 3. With 3 seeds, a setting may still fail "
-        "in up to 71 % of runs."  # 1 - 0.025^(1/3)
+        "No trial collapsed or failed to learn: 0 of 3. With 3 healthy seeds, a setting may still "
+        "fail to learn in up to 71 % of runs."  # 1 - 0.025^(1/3)
     )
-    assert "With 1 seed, a setting may still fail" in answered(NO_BASELINE, seeded(0, [20.0]))[0]
+    assert "With 1 healthy seed, a setting may still" in answered(NO_BASELINE, seeded(0, [20.0]))[0]
 
 
 def test_where_everything_collapsed_no_setting_prevented_it() -> None:

@@ -147,7 +147,7 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 
 
 def print_result(result: StudyResult) -> None:
-    """The comparison of a study's trials, what was registered, and where everything is."""
+    """Prints the table of settings, the answer, what was registered, and where everything is."""
     from poise.reports import comparison_table
     from poise.studies.number_format import bare
 
@@ -157,8 +157,9 @@ def print_result(result: StudyResult) -> None:
         print()
         print_table(*comparison_table(comparison))
         print()
-    for note in findings.notes:
-        print(note)
+    for paragraph in (*findings.answer, *findings.notes):
+        print(paragraph)
+    print()
     for record in result.records:
         if record.state == "failed":
             print(f"{record.trial.name} failed: {record.reason}")
@@ -184,7 +185,7 @@ def print_result(result: StudyResult) -> None:
 
 
 def _loss(result: StudyResult, comparison: Comparison) -> str:
-    """What a best trial had before training that made it worse; empty where it gained."""
+    """The best trial's figure before training, where training made it worse; else empty."""
     from poise.studies.number_format import bare
 
     assert result.best is not None
@@ -192,11 +193,11 @@ def _loss(result: StudyResult, comparison: Comparison) -> str:
     untrained = metrics.get(f"untrained/{metric.partition('/')[2]}")
     if untrained is None or not comparison.is_worse(metrics[metric] - untrained):
         return ""
-    return f", worse than its {bare(untrained, comparison.decimals)} untrained"
+    return f", worse than {bare(untrained, comparison.decimals)} before training"
 
 
 def _nothing_best(result: StudyResult) -> str:
-    """Why no trial is the best of a study."""
+    """Why a study has no best trial."""
     from poise.studies.outcomes import is_decided, is_healthy
 
     if not result.records:

@@ -3,6 +3,8 @@
 In: findings. Out: sentences. Next: the page's sections and ``poise.reports.study.markdown``.
 """
 
+import re
+
 from poise.config.wording import listed, metric_name, unit
 from poise.studies.analysis.cost import Cost
 from poise.studies.analysis.label_free_choice import Selection
@@ -49,17 +51,17 @@ def how_sure(comparison: Comparison, place: str) -> str:
 
 
 def failed_means(comparison: Comparison) -> tuple[str, ...]:
-    """What "failed to learn" means, where trials failed in other ways than by a collapse."""
+    """What "failed to learn" means, where not every such trial collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
-    return ("“Failed to learn” means collapsed, stuck at ln K, or diverged.",)
+    return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
 
 
 def advised(advice: Advice) -> str:
     """What to do, a sentence for each idea, and for which settings."""
     named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
     names = listed([*named, *([f"{more} more"] if more > 0 else [])])
-    first, *rest = advice.text.split("; ")
+    first, *rest = re.split(r"; (?![^(]*\))", advice.text)  # not inside of brackets
     sentences = [f"For {names}: {first}.", *(f"{part[:1].upper()}{part[1:]}." for part in rest)]
     return " ".join(sentences)
 

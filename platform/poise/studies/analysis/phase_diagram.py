@@ -113,5 +113,5 @@ def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
 def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
     shares = " and ".join(f"{names[key]} {percent(max(score, 0))}" for key, score in shown)
     if len(shown) == 1:
-        return f"Alone, this setting explains the outcome: {shares} of its variance."
-    return f"Alone, these two settings explain most of the outcome's variance: {shares}."
+        return f"This setting alone explains the outcome: {shares} of its variance."
+    return f"Each taken alone, these settings explain most of the outcome's variance: {shares}."

@@ -33,7 +33,7 @@ def answer(
     """
     on_collapse = " ".join((*_on_collapse(study, records, comparison), *_not_judged(records)))
     if not comparison.standing.is_over and any(map(is_decided, records)):
-        on_collapse = f"So far, {on_collapse[0].lower()}{on_collapse[1:]}"
+        on_collapse = f"So far, {on_collapse[:1].lower()}{on_collapse[1:]}"
     return on_collapse, " ".join(on_best(comparison, front if len(study.space.goals) > 1 else None))
 
 
@@ -58,15 +58,13 @@ def _on_collapse(
 
 
 def _all_healthy(count: int, trial: str, comparison: Comparison) -> tuple[str, ...]:
-    none = f"No {trial} collapsed, got stuck or diverged: 0 of {count}."
+    none = f"No {trial} collapsed or failed to learn: 0 of {count}."
     fewest = min((r.condemned for r in comparison.rows if r.condemned.n), key=lambda s: s.n)
     if fewest.high is None:
         return (none,)
-    seeds = "1 seed" if fewest.n == 1 else f"{fewest.n} seeds"
-    return (
-        none,
-        f"With {seeds}, a setting may still fail in up to {percent(fewest.high)} of runs.",
-    )
+    seeds = "1 healthy seed" if fewest.n == 1 else f"{fewest.n} healthy seeds"
+    rate = f"up to {percent(fewest.high)} of runs"
+    return (none, f"With {seeds}, a setting may still fail to learn in {rate}.")
 
 
 def _by_change(study: Study, comparison: Comparison) -> tuple[str, ...]:

@@ -127,9 +127,9 @@ def _rule(rule: Rule, names: dict[str, str], trial: str, did: str) -> tuple[str,
         other = f"{trial} {opposite}" if opposite else f"other {trial}"
         return (f"Every {trial} {words} {did}: {inside}.", f"No {other} did: {outside}.")
     settings = dict.fromkeys(names[each.key] for each in rule.conditions)
-    explains = "setting that explains" if len(settings) == 1 else "settings that explain"
+    explain = "explains" if len(settings) == 1 else "together explain"
     return (
-        f"The {explains} the outcome best: {listed(settings)}.",
+        f"{listed(settings)} {explain} the outcome best.",
         f"{inside} {trial}s {words} {did}, and {outside} {opposite or 'others'}.",
         f"This rule is wrong about {_counted(rule.exceptions, trial)}.",
     )
