@@ -40,7 +40,7 @@ def space(**changes: Any) -> Space:
         ("scheduler", "asha", {"grace_period": "4"}, "scheduler.options.grace_period='4' must be a "
          "whole number"),
         ("scheduler", "asha", {"grace_period": True}, "=true must be a whole number"),
-        ("scheduler", "asha", {"reduction_factor": 1}, "=1 must be above 1"),
+        ("scheduler", "asha", {"reduction_factor": 1}, "=1 must be at least 1.1"),
         ("scheduler", "hyperband", {"brackets": 0}, "=0 must be at least 1"),
         ("scheduler", "pbt", {"quantile_fraction": 0.6}, "=0.6 must be at most 0.5"),
         ("scheduler", "pbt", {"perturbation_factors": [1.2, "a"]}, "='a' must be a number"),

@@ -108,7 +108,7 @@ def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
 
 
 def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
-    """By the same last part, by the whole, or else (``knn``) as a piece of a last part."""
+    """Names with the same last part, else similar ones, else those that contain it (``knn``)."""
     leaf = _leaf(key)
     same_leaf = [name for name in names if _leaf(name) == leaf]
     close = difflib.get_close_matches(key, names, n=most, cutoff=0.4)
@@ -128,6 +128,6 @@ def _narrowed(
 
 
 def _names(group: type[BaseModel]) -> tuple[Any, ...]:
-    """By which a group is chosen among others: the values that its ``name`` may have."""
+    """The values of ``name`` that choose this group among others."""
     field = group.model_fields.get("name")
     return get_args(field.annotation) if field else ()

@@ -1,4 +1,4 @@
-"""From YAML and ``key=value`` to a checked object, with errors for people.
+"""Turns YAML and ``key=value`` into a checked object, with errors for people.
 
 In: files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Next:
 ``poise.config``, which offers these functions.

@@ -31,16 +31,16 @@ class Signals:
     """K of a teacher that spreads images over prototypes; none where there is no such teacher."""
 
     center_memory_steps: float = 0
-    """Over how many steps a teacher's centre averages; 0 where there is no centre that moves."""
+    """Number of steps over which a teacher's centre averages; 0 without a centre that moves."""
 
     batch_images: int | None = None
     """Images of a batch, all workers together, which share no more prototypes than there are."""
 
     warmup_share: float = 0
-    """Of the planned steps that the learning rate takes to its peak."""
+    """Share of the planned steps in which the learning rate rises to its peak."""
 
     reconstructs: bool = False
-    """Whether pixels are predicted, so that a loss can be held against predicting their mean."""
+    """Whether pixels are predicted, so that a loss can be compared with predicting their mean."""
 
     @property
     def relative_loss(self) -> tuple[str, str] | None:
@@ -112,7 +112,7 @@ class DinoConfig(ObjectiveSettings):
     warmup_teacher_temp_epochs: int = Field(0, ge=0)
 
     teacher_momentum: Probability = 0.996
-    """Of the teacher's moving average, at the start. 0 makes the teacher a copy of the student."""
+    """Momentum of the teacher's moving average at the start; 0 copies the student."""
 
     final_teacher_momentum: Probability = 1.0
 

@@ -65,7 +65,7 @@ class ProbeConfig(LabelledSettings):
     """Standardises features by batch statistics, without a scale of its own (eps 1e-6)."""
 
     weight_std: NonNegative = 0.01
-    """Of the classifiers' initial weights; 0 takes PyTorch's own initialisation."""
+    """Standard deviation of the classifiers' initial weights; 0 takes PyTorch's initialisation."""
 
     abmilp: AbmilpConfig = AbmilpConfig()
 
@@ -76,7 +76,7 @@ class FinetuneConfig(LabelledSettings):
     name: Literal["finetune"] = "finetune"
 
     layer_decay: float = Field(0.65, gt=0, le=1)
-    """Of the learning rate, from each block to the one below it."""
+    """Factor of the learning rate, from each block to the one below it."""
 
     drop_path: float = Field(0.1, ge=0, lt=1)
     label_smoothing: Probability = 0.1
@@ -87,7 +87,7 @@ class FinetuneConfig(LabelledSettings):
     """The same for pasted boxes; where both are on, each batch takes either."""
 
     erase_probability: Probability = 0.25
-    """That a box of an image is replaced by noise."""
+    """Probability that a box of an image is replaced by noise."""
 
     weight_std: NonNegative = 2e-5
-    """Of the classifier's initial weights."""
+    """Standard deviation of the classifier's initial weights."""

@@ -29,7 +29,7 @@ ObjectiveConfig = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-"""Every objective's settings, told apart by ``name``."""
+"""The settings of one objective; ``name`` says which one."""
 
 
 class DataConfig(Strict):
@@ -89,7 +89,7 @@ class OptimizerConfig(Strict):
     """End of the cosine; none keeps `weight_decay` throughout."""
 
     momentum: Probability = 0.9
-    """Of sgd and lars."""
+    """Momentum of sgd and lars."""
 
     betas: tuple[Probability, Probability] = Field((0.9, 0.999), strict=False)
     clip_grad: NonNegative = 3.0
@@ -100,7 +100,7 @@ class OptimizerConfig(Strict):
 
 
 class TrainingConfig(Strict):
-    """How long, how large, and on what."""
+    """Length of the run, size of its batches, and the hardware."""
 
     epochs: PositiveInt = 100
     batch_size: PositiveInt = 512

@@ -18,7 +18,7 @@ class _HalvingOptions(Strict):
 
     grace_period: PositiveInt = 1
     max_t: PositiveInt = 1
-    reduction_factor: float = Field(2, gt=1)
+    reduction_factor: float = Field(2, ge=1.1)
     brackets: PositiveInt = 1
     stop_last_trials: bool = True
 

@@ -115,7 +115,7 @@ NAMES = {
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each dotted key, or all of it where two would be alike."""
+    """The last part of each dotted key, or the whole key where two would be the same."""
     leaves = [key.rpartition(".")[2] for key in keys]
     return [
         leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)

@@ -16,10 +16,10 @@ _HOUR_S = 3600
 
 
 class Clock:
-    """Seconds for which a study was carried out, over all its resumptions.
+    """The time that a study was carried out, in seconds, over all its resumptions.
 
-    Kept in ``<study>/clock.json``; of a process that was killed the time since it was last
-    written is lost.
+    It is kept in ``<study>/clock.json``. When a process is killed, the time since the last write
+    is lost.
     """
 
     def __init__(self, study: Study, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,7 @@ class Clock:
         self._now_s, self._started_s = now_s, now_s()
 
     def read_s(self) -> float:
-        """Until now."""
+        """Seconds until now."""
         return self._before_s + self._now_s() - self._started_s
 
     def keep(self) -> None:

@@ -51,7 +51,7 @@ def ablation_settings(space: Space, recipe: Recipe, source: str) -> list[Setting
     """The settings of an ablation: every value with every other, or one change at a time.
 
     Raises:
-        PoiseError: a parameter is a range, of which there is no every.
+        PoiseError: a parameter is a range; an ablation needs a list of values.
     """
     values = _listed_values(space, source)
     if space.design == "crossed":
@@ -107,7 +107,7 @@ def trial_name(setting: int, seed: int) -> str:
 
 
 def baseline_of(space: Space, recipe: Recipe) -> Settings:
-    """What the other settings are compared with: the named values, else the recipe's own."""
+    """The setting that others are compared with: the named values, else the recipe's own."""
     named = space.baseline or {}
     return {key: named[key] if key in named else value_of(recipe, key) for key in space.parameters}
 

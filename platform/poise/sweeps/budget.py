@@ -131,7 +131,7 @@ class Budgeted:
         return self._held is not None and self._purse.may_get_room
 
     def waiting(self) -> Iterable[Trial]:
-        """Those that are decided already."""
+        """Trials after the next one that are decided already."""
         return [*([self._held] if self._held else []), *self._source.waiting()]
 
     def end(self, name: str, record: TrialRecord | None) -> None:

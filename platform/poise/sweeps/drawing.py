@@ -1,4 +1,4 @@
-"""Which settings are tried.
+"""Draws the settings that a sweep tries.
 
 In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.trial_source``, which
 gives them out one by one.

@@ -26,10 +26,10 @@ class TrialForecast:
     trial: Trial
     steps: int
     hours: float | None
-    """Of its workers, added up; none where it cannot be known."""
+    """Hours of its workers, added up; none where they cannot be known."""
 
     disk_bytes: int
-    """Of the checkpoints that it keeps."""
+    """Bytes of the checkpoints that it keeps."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Forecast:
     """All trials that would run. Sums are of those that the budget has room for."""
 
     trials: tuple[TrialForecast, ...]
-    """That the budget has room for, if none is stopped early. Where a searcher decides as it goes:
-    one for each, with the recipe's own settings."""
+    """Trials that the budget has room for, if none is stopped early. Where a searcher decides as it
+    goes, each of them has the recipe's own settings."""
 
     waiting: tuple[TrialForecast, ...]
     """The others."""
@@ -53,27 +53,27 @@ class Forecast:
     """One for each kind of trial."""
 
     footprint: Footprint
-    """Of the recipe."""
+    """What a worker on this recipe needs."""
 
     at_once: int
     clock_hours: float | None
-    """Until the last of them ends, without what a study takes to start; none where that of one
-    cannot be known."""
+    """Hours until the last of them ends, without the start of the study; none where the time of
+    one trial cannot be known."""
 
     @property
     def steps(self) -> int:
-        """Of all trials."""
+        """Steps of all trials."""
         return sum(each.steps for each in self.trials)
 
     @property
     def worker_hours(self) -> float | None:
-        """Of all trials; none where that of one cannot be known."""
+        """Hours of all trials' workers; none where those of one trial cannot be known."""
         hours = [each.hours for each in self.trials if each.hours is not None]
         return sum(hours) if len(hours) == len(self.trials) else None
 
     @property
     def disk_bytes(self) -> int:
-        """Of all checkpoints that are kept, and the package that is registered."""
+        """Bytes of all checkpoints that are kept, and of the package that is registered."""
         return sum(each.disk_bytes for each in self.trials) + self.footprint.package_bytes
 
 

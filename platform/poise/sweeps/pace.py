@@ -37,22 +37,22 @@ _FREE = {
     "student_temp", "teacher_temp", "warmup_teacher_temp", "warmup_teacher_temp_epochs",
     "teacher_momentum", "final_teacher_momentum", "center_momentum", "freeze_last_layer_epochs",
 }  # fmt: skip
-"""Of an objective: numbers that a step computes with, whatever they are."""
+"""Settings of objectives that do not change how long a step takes."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Of one kind of trial."""
+    """The time of a step, for one kind of trial."""
 
     seconds_per_step: float | None
     """Wall time; none where it cannot be known."""
 
     source: str
-    """Where it is from, or why it is not known, in words."""
+    """Where the time is from, or why it is not known, in words."""
 
 
 def kind_of(recipe: Recipe) -> Kind:
-    """What decides how long a step takes. Recipes that are alike in it are of one kind."""
+    """The settings that decide how long a step takes. Recipes that share them are of one kind."""
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
         str(recipe.backbone.model_dump(mode="json")),
@@ -68,7 +68,7 @@ def kind_of(recipe: Recipe) -> Kind:
 
 
 def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, Pace]:
-    """Of each kind among the recipes, from the best source that there is.
+    """The pace of each kind among the recipes, from the best source that there is.
 
     Args:
         recipes: of trials.
@@ -103,7 +103,7 @@ def _span(seconds: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class _Taken:
-    """By a trial that trained to its end."""
+    """Steps and seconds of a trial that trained to its end."""
 
     steps: int
     seconds: float

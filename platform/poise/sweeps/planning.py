@@ -95,7 +95,7 @@ def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
 
 
 def told_source(path: str, overrides: Sequence[str]) -> str:
-    """Where a study is from, for messages: what was typed, which runs after another verb too."""
+    """The file and the changes as they were typed; both commands take them."""
     return shlex.join([path, *overrides])
 
 

@@ -49,7 +49,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
 
     Args:
         space: whose parameters change.
-        exchange: told of each trial that goes on from another, by its name, before it does.
+        exchange: called with the name of each trial that goes on from another, before it does.
         options: Tune's.
     """
 
@@ -64,10 +64,10 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
         self._space, self._exchange = space, exchange
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Takes a trial in.
+        """Adds a trial, without Tune's own check.
 
-        Without Tune's own check, which refuses whatever hands out trials one by one: searchers
-        would learn from trials whose settings have changed. Here they were drawn beforehand.
+        Tune refuses searchers here, because they would learn from trials whose settings have
+        changed. Poise's searcher hands out settings that were drawn beforehand.
         """
         self._trial_state[trial] = _PBTTrialState(trial)
 
@@ -80,7 +80,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
     def _checkpoint_or_exploit(
         self, trial: Any, tune_controller: Any, upper_quantile: Any, lower_quantile: Any
     ) -> None:
-        """As Tune does, with the checkpoint that was reported instead of one to be made."""
+        """Does what Tune does, with the reported checkpoint instead of a new one."""
         state = self._trial_state[trial]
         state.last_checkpoint = Checkpoint(state.last_result[CHECKPOINT_PATH_KEY])
         if trial in lower_quantile:

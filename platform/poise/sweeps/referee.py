@@ -1,4 +1,4 @@
-"""How trials wait and end, seen from the study's own process.
+"""Records how trials wait and end, in the study's own process.
 
 In: what Tune says of its trials. Out: an MLflow run for each that is decided, a record and a
 status for each that ended, also for those whose process was stopped or died before it could say so
@@ -47,7 +47,7 @@ class Referee(Callback):  # type: ignore[misc]
         self._planned: dict[str, str] = {}  # trial → its run
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the way to a person: Tune pickles its callbacks into a file (never read)."""
+        """Drops the console callback, because Tune pickles its callbacks."""
         return {**self.__dict__, "_say": None}
 
     def plan(self, trial: Trial) -> None:
@@ -61,7 +61,7 @@ class Referee(Callback):  # type: ignore[misc]
             self._say(f"{trial.name}  is not in MLflow yet: {error}")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tells what is tried."""
+        """Says what is tried."""
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
         name = trial.config["name"]
         record = self._study.record(name)
@@ -71,11 +71,11 @@ class Referee(Callback):  # type: ignore[misc]
         self._say(f"{name}  {'starts' if record is None else 'goes on'}: {describe(settings)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tells how it ended."""
+        """Says how it ended."""
         self._tell(self.settle(trial.config["name"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tells that it was lost, perhaps before it could leave a record."""
+        """Says that it was lost, perhaps before it could leave a record."""
         record = self.settle(trial.config["name"], died=True)
         if record is None:
             run_id = self._planned.get(trial.config["name"])
@@ -161,7 +161,7 @@ class Referee(Callback):  # type: ignore[misc]
         return replace(record, seconds=record.seconds + self._take_seconds(record.trial.name))
 
     def _take_seconds(self, name: str) -> float:
-        """Since a trial started here; each is given out once."""
+        """Seconds since a trial started here; each second is given out once."""
         now_s = time.monotonic()
         return now_s - self._started_s.pop(name, now_s)
 

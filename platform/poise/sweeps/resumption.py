@@ -17,10 +17,10 @@ from poise.studies.study import STUDY_FILE, Command, Study, load_study, stored_s
 from poise.sweeps.planning import read_study
 
 CONDUCT = ("budget", "concurrency")
-"""Of a space: how it is carried out. May change from one resumption to the next."""
+"""Fields of a space that say how it is carried out. A resumption may change them."""
 
 WORDS = ("question", "published", "recipe")
-"""Of a space: what its file says, and of the recipe the path: its content is compared."""
+"""Fields that may differ: texts, and the recipe's path; the recipe itself is compared."""
 
 
 def find_study(

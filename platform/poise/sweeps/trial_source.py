@@ -29,7 +29,7 @@ class Source(Protocol):
         """The next one, or none."""
 
     def waiting(self) -> Iterable[Trial]:
-        """Those after it that are decided already."""
+        """Trials after the next one that are decided already."""
 
     def learn(self, record: TrialRecord) -> None:
         """Takes a trial that ended."""
@@ -94,7 +94,7 @@ class Suggested:
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
-        """Those that an interruption left, and the other seeds of the newest setting."""
+        """Trials that an interruption left, and the other seeds of the newest setting."""
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:

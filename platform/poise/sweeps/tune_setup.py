@@ -30,7 +30,7 @@ CONDUCT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails early has measured nothing
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered here, as everywhere in Poise
 }
-"""Of Tune, by environment variables that must be there before Ray starts."""
+"""Environment variables that set Tune's behaviour; they must be set before Ray starts."""
 
 
 class Interruption(Callback):  # type: ignore[misc]
@@ -73,7 +73,7 @@ def tuner(
     num_trials: int,
     concurrency: int,
 ) -> tune.Tuner:
-    """Tune for the trials that are left, told by the referee and ended by the interruption."""
+    """Tune's controller of the trials that are left."""
     study = context.study
     return tune.Tuner(
         trainable(context),
@@ -109,7 +109,7 @@ class _Silent(TrialProgressCallback):  # type: ignore[misc]
         pass
 
     def log_result(self, *_: Any, **__: Any) -> None:
-        """Nothing."""
+        """Prints nothing."""
 
 
 def _name(trial: Any) -> str:

@@ -1,4 +1,4 @@
-"""A study from the command line: begun, finished or extended, and told.
+"""Begins, finishes or extends a study from the command line, and prints the result.
 
 In: what was typed after `poise sweep` or `poise ablate`. Out: trials carried out, and their
 comparison printed. Next: a person.
@@ -130,7 +130,7 @@ def print_costs(study: Study, expected: Forecast) -> None:
 
 
 def _duration(hours: float) -> str:
-    """In the unit that a person would take."""
+    """A duration in seconds, minutes or hours."""
     if hours < 1 / 40:
         return f"{hours * 3600:.0f} s"
     return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.2g} h"
