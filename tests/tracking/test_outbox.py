@@ -107,3 +107,15 @@ def test_what_the_store_refuses_for_good_is_one_line(store: Store, run: Run) -> 
     assert run.outbox.is_empty
     with pytest.raises(PoiseError, match="its status FINISHED could not be stored"):
         finish(run, "FINISHED")
+
+
+def test_a_report_of_a_finished_run_that_a_busy_store_did_not_take_is_delivered_too(
+    store: Store, tmp_path: Path
+) -> None:
+    run = create_run(store, "scenes", "dino-tiny", tmp_path / "home" / "dino-tiny")
+    finish(run, "FINISHED")
+    with busy(store):
+        set_tags(run, {"poise.best_trial": "t01"})
+    assert reconcile(store) == []
+    assert tags_of(run)["poise.best_trial"] == "t01" and run.outbox.is_empty
+    assert status(run) == "FINISHED"

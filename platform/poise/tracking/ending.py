@@ -10,16 +10,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, cast
 
 from mlflow import entities
+from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
+from poise.config.paths import home
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
-from poise.tracking.outbox import Outbox, deliver, status_delivery
+from poise.tracking.outbox import Outbox, deliver, outboxes, status_delivery
 from poise.tracking.run import FOLDER_TAG, SPILL_FILE, Run
 from poise.tracking.store import Store, explained
 
@@ -74,11 +76,15 @@ def reconcile(store: Store) -> list[str]:
     Returns:
         The ids of the killed runs.
     """
-    return [
+    killed = [
         str(found.info.run_id)
         for found in store.search_runs("attributes.status = 'RUNNING'")
         if not _is_caught_up(store, found) and _is_closed(store, found)
     ]
+    for outbox in outboxes(home()):  # of runs that have ended, such as a report written later
+        with suppress(MlflowException, OSError):  # it may be for another store
+            outbox.deliver(store.client)
+    return killed
 
 
 def _is_caught_up(store: Store, found: entities.Run) -> bool:

@@ -124,6 +124,12 @@ class Outbox:
         write_json(self.folder / "ending.json", content)
 
 
+def outboxes(home: Path) -> list[Outbox]:
+    """All outboxes in the folders of runs, studies and trials."""
+    found = [path for depth in ("*", "*/*", "*/*/*") for path in home.glob(f"{depth}/{FOLDER}-*")]
+    return [Outbox(path.parent, path.name.removeprefix(f"{FOLDER}-")) for path in found]
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One message to the store, in both of its forms."""
