@@ -52,6 +52,12 @@ def test_an_unpublished_width_needs_its_heads(tmp_path: Path) -> None:
         import_backbone(str(tmp_path / "odd.pth"), Options())
 
 
+def test_a_distilled_model_is_refused_by_its_token_and_not_by_its_grid(import_file: Import) -> None:
+    tensors = {**vit_tensors(), "dist_token": torch.zeros(1, 1, 32)}
+    with pytest.raises(PoiseError, match=r"dist_token: the file has a distillation token"):
+        import_file(tensors)
+
+
 def test_other_shapes_are_told(import_file: Import) -> None:
     tensors = vit_tensors()
     tensors["blocks.1.mlp.fc1.weight"] = torch.zeros(100, 32)

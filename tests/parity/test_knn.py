@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from poise.evaluation.neighbours import knn
+from poise.evaluation.neighbours.samples import BankAndQueries
 
 
 def test_weighted_knn_classifies_exactly_as_published(
@@ -19,11 +20,13 @@ def test_weighted_knn_classifies_exactly_as_published(
     for k in recorded:
         accuracies = dict(
             knn.knn_probe(
-                case["train_features"],
-                case["train_labels"],
-                case["test_features"],
-                case["test_labels"],
-                num_classes=int(case["num_classes"]),
+                BankAndQueries(
+                    case["train_features"],
+                    case["train_labels"],
+                    case["test_features"],
+                    case["test_labels"],
+                    int(case["num_classes"]),
+                ),
                 k=k,
                 temperature=float(case["temperature"]),
             )

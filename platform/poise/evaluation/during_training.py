@@ -1,6 +1,6 @@
-"""The probes that watch training: k-NN and a linear one with labels, three without.
+"""The probes that run during training: two that need labels and three that do not.
 
-In: a recipe. Out: an object that travels to the first training worker and turns the backbone into
+In: a recipe. Out: an object that is sent to the first training worker and turns the backbone into
 ``(name, value)`` pairs. Next: the training loop, which calls it at evaluations and adds the
 prefix ``eval/``.
 """
@@ -22,7 +22,8 @@ from poise.data.views.normalization import normalization
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
 from poise.evaluation.neighbours.knn import knn_probe
 from poise.evaluation.neighbours.ridge import ridge_probe
-from poise.evaluation.neighbours.sets import KnnFeatures, KnnSets, check_knn_sets, open_knn_sets
+from poise.evaluation.neighbours.samples import BankAndQueries
+from poise.evaluation.neighbours.sets import KnnSets, check_knn_sets, open_knn_sets
 from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
@@ -31,11 +32,11 @@ from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
 
 def online_probes(recipe: Recipe) -> "OnlineProbes | None":
-    """The recipe's probes, or none where it switches them off.
+    """Makes the recipe's probes; None where it switches them off.
 
     Raises:
-        PoiseError: a dataset is not there; of queries and bank, one has no labels or the classes
-            of the two differ.
+        PoiseError: a dataset is not there, queries or bank have no labels, or their classes
+            differ.
     """
     if recipe.evaluation.every_epochs is None:
         return None
@@ -44,20 +45,21 @@ def online_probes(recipe: Recipe) -> "OnlineProbes | None":
 
 
 class OnlineProbes:
-    """Called with a backbone and its device, yields figures of it.
+    """A callable that yields figures of a backbone.
 
-    With labels, in percent: ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``), ``linear_top1``
-    (``ridge/poise-v1``). Without: ``rankme`` (``rankme/poise-v1``), from the same pass over the
-    bank's images, ``lidar`` (``lidar/poise-v1``), from views of them, and where [cls] of a
-    transformer looks (``cls-attention/poise-v1``), on a few of them.
+    With labels, in percent: ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``), and ``linear_top1``
+    (``ridge/poise-v1``). Without labels: ``rankme`` (``rankme/poise-v1``) from the same pass over
+    the bank's images, ``lidar`` (``lidar/poise-v1``) from views of some of them, and the attention
+    of a transformer's [cls] (``cls-attention/poise-v1``) on a few of them. Each probe's function
+    says what healthy and broken figures look like.
 
-    The datasets are opened at the first call, where it happens; small ones stay in memory,
-    decoded, for the next. Choosing the images has a seed of its own, so that runs of different
-    seeds are measured on the same images.
+    The first call opens the datasets, in its own process. Small sets stay in memory, decoded. The
+    choice of images has a fixed seed, so that runs with different seeds are measured on the same
+    images.
     """
 
     def __init__(self, recipe: Recipe, normalization: Normalization) -> None:
-        """Checks the datasets' manifests, so that a mistake shows before training begins."""
+        """Checks the datasets' manifests before training begins."""
         self._recipe = recipe
         self._normalization = normalization
         self._images: _Images | None = None
@@ -73,7 +75,10 @@ class OnlineProbes:
             ) from None
 
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Evaluates; the backbone gets its modes back."""
+        """Evaluates a backbone on a device; its modules get their modes back.
+
+        A backbone that has diverged gets NaN for every figure.
+        """
         self._images = self._images or _Images.open(self._recipe)
         try:
             yield from self._of_features(self._images, backbone, device)
@@ -97,13 +102,13 @@ class OnlineProbes:
         yield from lidar_probe(backbone, images.views, self._normalization, device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open datasets, which stay where they were opened."""
+        """Drops the open datasets, which belong to one process."""
         return self.__dict__ | {"_images": None}
 
 
 @dataclass(frozen=True)
 class _Images:
-    """What the probes look at."""
+    """The images of the probes."""
 
     labelled: KnnSets | None
     bank: EvaluationImages
@@ -130,8 +135,8 @@ def _bank(recipe: Recipe) -> str:
     return recipe.evaluation.bank or recipe.data.dataset
 
 
-def _labelled_probes(found: KnnFeatures, config: EvaluationConfig) -> Iterator[tuple[str, float]]:
-    sets = (found.bank_features, found.bank_labels, found.query_features, found.query_labels)
-    num_classes, own_rows = found.num_classes, found.own_rows
-    yield from knn_probe(*sets, num_classes, config.knn_k, config.knn_temperature, own_rows)
-    yield from ridge_probe(*sets, num_classes, own_rows)
+def _labelled_probes(
+    samples: BankAndQueries, config: EvaluationConfig
+) -> Iterator[tuple[str, float]]:
+    yield from knn_probe(samples, config.knn_k, config.knn_temperature)
+    yield from ridge_probe(samples)

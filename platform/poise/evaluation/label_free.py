@@ -1,11 +1,11 @@
-"""The probes that need no labels: in how many directions a backbone tells images apart.
+"""The probes that need no labels: the number of directions in which features of images differ.
 
 In: features of a bank, or a dataset and the views that a recipe trains on. Out: ``(name, value)``
 pairs. Next: ``poise.evaluation.during_training``.
 
-``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images, as k-NN sees them: of
-the very features of its bank, so it costs one product and a spectrum. The paper finds 25,600
-images enough; of a larger bank as many are taken, evenly spaced.
+``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images. It uses the features
+of k-NN's bank, so it costs one product and a spectrum. The paper finds 25,600 images enough; from
+a larger bank as many are taken, evenly spaced.
 
 ``lidar`` (``lidar/poise-v1``) is LiDAR (arXiv 2312.04000) of 256 images, 8 views of each: the
 global views that training would cut of them, colours included, in its first epochs under seed 0.
@@ -19,8 +19,8 @@ Cost, in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features of 1
 LiDAR 1.0 and at the first evaluation 1.9, when views are cut; k-NN's features of as many images as
 LiDAR has views 0.9, so of 12,000 images 5.
 
-Neither says that features are good, only in how many directions they differ: compare runs of one
-objective, backbone and dataset.
+Neither figure says that features are good. Compare it between runs with one objective, backbone
+and dataset.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,11 @@ _VIEWS_AT_ONCE = 64
 
 
 def rankme_probe(features: Tensor) -> Iterator[tuple[str, float]]:
-    """Yields ``rankme`` of a bank's features [m, D]: from 1, collapsed, to min(m, D)."""
+    """Yields ``rankme``, the effective rank of a bank's features [m, D].
+
+    Range: 1 to min(m, D). Healthy: rises from the untrained value and stays high. Broken: near 1
+    (all features lie on a line), or a lasting fall during training.
+    """
     num = min(len(features), _RANKME_IMAGES)
     rows = torch.linspace(0, len(features) - 1, num, device=features.device).long()
     yield "rankme", rankme(singular_values(features[rows])).item()
@@ -61,21 +65,26 @@ def lidar_probe(
     normalization: Normalization,
     device: torch.device,
 ) -> Iterator[tuple[str, float]]:
-    """Yields ``lidar``: from 1, collapsed, to min(images − 1, D). The modules keep their modes."""
+    """Yields ``lidar``, the effective rank of what separates images but not views of one image.
+
+    Range: 1 to min(images − 1, D). Healthy: rises from the untrained value. Broken: near 1, where
+    views of different images cannot be told from views of one image. The modules keep their
+    modes.
+    """
     bench = Bench(normalization, device, batch_size=max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS))
     features, _ = features_of(backbone, views, bench)
     yield "lidar", lidar(features.unflatten(0, (len(views), _LIDAR_VIEWS)).transpose(0, 1)).item()
 
 
 class TrainingViews(EvaluationImages):
-    """Some of a dataset's images, in their place views of each as training sees them.
+    """Views of some of a dataset's images, as training sees them.
 
-    Rows are image by image, the views of each together. Small sets are kept, as images are: then
-    views are cut once in a run.
+    The views of one image are consecutive rows. Small sets are kept in memory, so that a run cuts
+    its views once.
     """
 
     def __init__(self, dataset: ImageDataset, config: ViewsConfig) -> None:
-        """Chooses the images of a dataset; reads none yet. Local views of ``config`` are none."""
+        """Chooses images of a dataset and reads none yet. Local views are left out."""
         super().__init__(
             dataset, config.global_px, _LIDAR_IMAGES, _SEED, CACHE_BYTES // _LIDAR_VIEWS
         )

@@ -1,6 +1,6 @@
-"""What stands beside every accuracy of a finished model, whichever probe measured it.
+"""Accuracies with their intervals, and the names under which figures are logged.
 
-In: a protocol, what differs from it, and a dataset. Out: the names under which figures are kept.
+In: a protocol, the settings that differ from it, and a dataset. Out: names of figures.
 Next: ``KnnReport`` and ``ProbeReport``, which are measurements.
 """
 
@@ -22,13 +22,19 @@ class Accuracy:
 
 
 def accuracy(hits: int, trials: int) -> Accuracy:
-    """Of ``hits`` correct answers in ``trials``, which is at least 1."""
+    """Computes the accuracy of ``hits`` correct answers in ``trials``, which is at least 1."""
     low, high = wilson_interval(hits, trials)
     return Accuracy(100.0 * hits / trials, 100 * low, 100 * high)
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of a proportion that holds near 0 and 1 too (E. B. Wilson, 1927); z for 95 %."""
+    """Computes the interval of a proportion, valid near 0 and 1 too (E. B. Wilson, 1927).
+
+    Args:
+        successes: number of successes.
+        trials: number of trials, at least 1.
+        z: quantile of the normal distribution; the default gives 95 %.
+    """
     share, shrink = successes / trials, 1 + z**2 / trials
     middle = (share + z**2 / (2 * trials)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -36,12 +42,12 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
 
 
 def as_name(text: str) -> str:
-    """What a folder or a part of a metric's name may be called."""
+    """Turns a text into a name that a folder or a part of a metric may have."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "model"
 
 
 def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
-    """``linear-cached-v1``; where settings are not the protocol's, a digest of them follows.
+    """Makes a name such as ``linear-cached-v1``, followed by a digest of changed settings.
 
     Args:
         protocol: id.
@@ -59,32 +65,32 @@ class Scored(Protocol):
 
     @property
     def top1(self) -> Accuracy:
-        """Of the best answer."""
+        """Accuracy of the best answer."""
 
     @property
     def top5(self) -> Accuracy:
-        """Of the five best answers."""
+        """Share of images whose class is among the five best answers."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """By which protocol, and on which dataset."""
+    """The protocol and the dataset of some figures."""
 
     protocol: str
     changed: tuple[str, ...]
-    """Settings that are not the protocol's."""
+    """Settings that differ from the protocol's."""
 
     dataset: str
     dataset_name: str
-    """As its manifest says."""
+    """Name of the dataset in its manifest."""
 
     @property
     def measurement(self) -> str:
-        """What was done, as a name: the protocol, marked where settings are not its own."""
+        """Name of the protocol, marked where settings differ from it."""
         return measurement_name(self.protocol, self.changed)
 
     def percentages(self, rows: Iterable[tuple[str, Scored]]) -> dict[str, float]:
-        """Of named rows, for the log: ``probe/<dataset>/<measurement>/<row>_top1``."""
+        """Names percentages for the log: ``probe/<dataset>/<measurement>/<row>_top1``."""
         prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
         return {
             f"{prefix}/{name}_{top}": accuracy.percent

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def build_backbone(
     config: BackboneConfig, image_px: int, drop_path: float | None = None
 ) -> "VitBackbone | ResNetBackbone | RelativeBackbone":
-    """A randomly initialised backbone.
+    """Builds a randomly initialised backbone.
 
     Args:
         config: the recipe's backbone.
@@ -72,7 +72,7 @@ class VitBackbone(nn.Module):
         self.patch_px: int = timm_model.patch_embed.patch_size[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of images [B, 3, h, w]: [B, D]."""
+        """Computes features of images [B, 3, h, w]: [B, D]."""
         if norms_after_pooling(self):
             return self.pooled(self.block_outputs(images, 1)[0])
         if not has_class_token(self):
@@ -91,23 +91,23 @@ class VitBackbone(nn.Module):
         return feature
 
     def feature(self, tokens: Tensor) -> Tensor:
-        """The [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
+        """Takes the [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
         if has_class_token(self):
             return tokens[:, 0]
         return tokens[:, self.num_prefix_tokens :].mean(dim=1)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """All tokens after the last norm: [B, prefix + N, D]."""
+        """Computes all tokens after the last norm: [B, prefix + N, D]."""
         tokens: Tensor = self.last_norm(self.timm_model.blocks(self._embed(images)))
         return tokens
 
     @property
     def last_norm(self) -> nn.Module:
-        """The norm behind the last block."""
+        """The norm after the last block."""
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks as they leave it, without a norm, earliest first."""
+        """Computes the tokens that leave each of the last blocks, without norm, earliest first."""
         x = self._embed(images)
         kept: list[Tensor] = []
         for block in self.timm_model.blocks:
@@ -116,7 +116,7 @@ class VitBackbone(nn.Module):
         return kept
 
     def _embed(self, images: Tensor) -> Tensor:
-        """Patches with their positions, behind the prefix tokens: [B, prefix + N, D]."""
+        """Computes prefix tokens and patches with their positions: [B, prefix + N, D]."""
         vit = self.timm_model
         fuse_attention(vit.blocks, images.is_cuda)
         patches = vit.patch_embed(images)  # [B, rows, columns, D]
@@ -131,7 +131,7 @@ class VitBackbone(nn.Module):
         return embedded
 
     def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
-        """[cls] and registers with their positions [1, prefix, D], and the patches' [1, N, D]."""
+        """Splits [cls] and registers with positions [1, P, D] from patches' positions [1, N, D]."""
         vit = self.timm_model
         covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
         prefix_positions, positions = vit.pos_embed.split(
@@ -157,7 +157,7 @@ def norms_after_pooling(backbone: nn.Module) -> bool:
 def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
     """Chooses the attention kernel of blocks: the fused one on a GPU, plain products on a CPU.
 
-    There, plain products are 1.1 to 5 times as fast, most in bf16.
+    On a CPU plain products are 1.1 to 5 times as fast, with the largest gain in bf16.
     """
     for block in blocks:
         attention: Any = block.attn
@@ -165,16 +165,16 @@ def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
 
 
 def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None) -> Tensor:
-    """What a block makes of its input's tokens from ``start`` to ``stop`` alone.
+    """Computes a block's outputs for its tokens from ``start`` to ``stop`` alone.
 
-    A last block's other outputs may be read by nobody. Its MLP and its queries are then computed
-    for what is read: the same numbers, for a sixth of the block where that is one token.
+    Nobody reads the other outputs of a last block. Its MLP and its queries are computed for these
+    tokens only. The numbers are the same; for one token the cost is a sixth of the block.
 
     Args:
-        block: of timm.
+        block: a block of timm.
         x: its whole input [B, T, D].
-        start: first token that is wanted.
-        stop: the one after the last; none goes to the end.
+        start: first token.
+        stop: token after the last one; None goes to the end.
 
     Returns:
         [B, stop − start, D].
@@ -207,7 +207,7 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
 
 
 class ResNetBackbone(nn.Module):
-    """A residual network; an image's feature is its average-pooled last map."""
+    """A residual network. An image's feature is its average-pooled last map."""
 
     num_prefix_tokens = 0
     patch_px = 1
@@ -218,9 +218,9 @@ class ResNetBackbone(nn.Module):
         self.feature_dim: int = timm_model.num_features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of images [B, 3, h, w]: [B, D].
+        """Computes features of images [B, 3, h, w]: [B, D].
 
-        On a CPU always in fp32: gradients of its bf16 convolutions come out NaN now and then.
+        On a CPU always in fp32: gradients of its bf16 convolutions come out NaN sometimes.
         """
         with torch.autocast("cpu", enabled=False):
             features: Tensor = self.timm_model(images)

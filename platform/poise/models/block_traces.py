@@ -1,7 +1,7 @@
-"""What happens inside a transformer, block by block, and features pooled from its tokens.
+"""The inside of a transformer, block by block.
 
 In: a transformer and images. Out: one ``BlockTrace`` at a time, so that memory holds one
-block's attention, and features [B, D]. Next: ``poise.evaluation.tokens.attention`` and the probes.
+block's attention. Next: ``poise.evaluation.tokens.attention`` and the probes.
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ from poise.models.relative import RelativeBackbone
 
 
 class UntraceableError(PoiseError):
-    """A backbone has no attention that could be shown."""
+    """A backbone has no attention that can be shown."""
 
 
 @dataclass(frozen=True)
 class BlockTrace:
-    """One block at work on B images of T = prefix + N tokens."""
+    """Inputs, attention and outputs of one block for B images of T = prefix + N tokens."""
 
     index: int
-    """From 0."""
+    """Index of the block, from 0."""
 
     inputs: Tensor
     """The residual stream before the block's first norm: [B, T, D]."""
 
     attention: Tensor
-    """After softmax, float32: [B, heads, T, T]; a row says where its token looks, and sums to 1."""
+    """Attention after softmax, float32: [B, heads, T, T]. The row of a token sums to 1."""
 
     branch: Tensor
-    """What attention adds, after its projection, before LayerScale and the sum: [B, T, D]."""
+    """Output of attention after its projection, before LayerScale and the sum: [B, T, D]."""
 
     outputs: Tensor
     """The residual stream after the block, without a norm: [B, T, D]."""
@@ -42,10 +42,10 @@ class BlockTrace:
 
 @torch.no_grad()
 def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[BlockTrace]:
-    """Runs images through a backbone and shows each block at work.
+    """Runs images through a backbone and yields a trace of each block.
 
-    Attention is computed outright in the blocks that are shown, whatever kernel the backbone
-    uses otherwise. Nothing is kept: a trace that is let go frees its memory.
+    Blocks that are shown compute attention with plain products, because fused kernels do not
+    return it. Nothing is kept: a trace that is dropped frees its memory.
 
     Args:
         backbone: a transformer of ``poise.models.backbone``, in evaluation mode.
@@ -64,11 +64,11 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         traced = _run(index, block, x, arguments)
         x = traced.outputs
         yield traced
-        del traced  # else two blocks' attention would be alive at once
+        del traced  # otherwise two blocks' attention would be in memory
 
 
 def num_blocks(backbone: nn.Module) -> int:
-    """How many blocks a trace shows.
+    """Counts the blocks of a backbone.
 
     Raises:
         UntraceableError: the backbone has none.
@@ -81,7 +81,7 @@ def num_blocks(backbone: nn.Module) -> int:
 def _prepared(
     backbone: nn.Module, images: Tensor
 ) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
-    """Tokens before the first block, and every block with what it is told beside tokens."""
+    """Computes tokens before the first block; lists every block with its other arguments."""
     depth = num_blocks(backbone)
     vit: Any = backbone
     x, arguments = (
@@ -93,7 +93,7 @@ def _prepared(
 
 
 def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
-    """Runs a block while its attention and what that adds are taken down."""
+    """Runs a block and records its attention and the output of its attention."""
     attn: Any = getattr(block, "attn", None)
     dropout: Any = getattr(attn, "attn_drop", None)
     if not isinstance(dropout, nn.Module) or not hasattr(attn, "fused_attn"):
@@ -101,7 +101,7 @@ def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) 
     seen: list[Tensor] = []
     added: list[Tensor] = []
     hooks = (
-        # What softmax gives passes through the dropout of attention, in every family of timm.
+        # In every family of timm the softmax passes through the dropout of attention.
         dropout.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
         attn.register_forward_hook(lambda _, given, output: added.append(output)),
     )

@@ -1,6 +1,6 @@
-"""The files of a backbone package, and whether they are whole.
+"""The files of a backbone package and their checksums.
 
-In: a package's folder. Out: what its files should be, and those that are not. Next:
+In: a package's folder. Out: its files' sizes and checksums, and the names of damaged files. Next:
 ``poise.models.package``, and the registry, which looks at packages without loading torch.
 """
 
@@ -17,7 +17,7 @@ CHECKSUMS_FILE = "checksums.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Describes every file that the folder holds now."""
+    """Writes ``checksums.json`` for every file of a folder."""
     checksums = {path.name: _describe(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS_FILE).write_text(json.dumps(checksums, indent=2) + "\n")
 
@@ -41,7 +41,7 @@ def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def damaged_files(folder: str | Path) -> list[str]:
-    """Files that are missing or whose SHA-256 is not the one that was saved."""
+    """Lists files that are missing or have another SHA-256 than ``checksums.json`` says."""
     folder = Path(folder)
     return [
         name
@@ -51,7 +51,7 @@ def damaged_files(folder: str | Path) -> list[str]:
 
 
 def read_checksums(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """What ``checksums.json`` says of each file, unverified."""
+    """Reads ``checksums.json`` without verifying the files."""
     path = Path(folder) / CHECKSUMS_FILE
     if not path.is_file():
         raise PoiseError(f"{folder}: not a backbone package (no {CHECKSUMS_FILE})")
@@ -63,7 +63,7 @@ def read_checksums(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """A package's ``config.json``."""
+    """Reads a package's ``config.json``."""
     return _read_json(Path(folder) / CONFIG_FILE)
 
 

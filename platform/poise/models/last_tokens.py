@@ -1,6 +1,6 @@
-"""What a transformer says of every part of a few images.
+"""The last tokens of a transformer for a few images.
 
-In: a backbone in the midst of training, and images. Out: its last tokens, before and after the
+In: a backbone during training, and images. Out: its last tokens, before and after the
 last norm. Next: ``poise.diagnostics.patches``.
 """
 
@@ -15,7 +15,7 @@ from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 OBSERVED_IMAGES = 16
-"""At most so many images' tokens are looked at, on each worker."""
+"""Most images whose tokens are read, on each worker."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class LastTokens:
 
 @torch.no_grad()
 def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
-    """The last tokens of normalised images [n, 3, h, w]; none of a network without tokens.
+    """Computes the last tokens of normalised images [n, 3, h, w]; None without tokens.
 
-    As in evaluation: nothing is dropped, and no random number is drawn. Cost: a forward pass.
+    The backbone is in evaluation mode: nothing is dropped, and no random number is drawn. Cost: a
+    forward pass.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         return None
@@ -53,7 +54,7 @@ def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every part is in its own mode again afterwards."""
+    """Puts every part in evaluation mode inside, and back in its own mode afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -48,7 +48,7 @@ def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
 
 
 def patchify(images: Tensor, patch_px: int) -> Tensor:
-    """Images [B, 3, H, W] as patches [B, N, C], each row by row with its channels last."""
+    """Cuts images [B, 3, H, W] into patches [B, N, C], each row by row with channels last."""
     rows, columns = images.shape[2] // patch_px, images.shape[3] // patch_px
     pieces = images.unflatten(3, (columns, patch_px)).unflatten(2, (rows, patch_px))
     patches: Tensor = pieces.permute(0, 2, 4, 3, 5, 1).reshape(len(images), rows * columns, -1)
@@ -56,14 +56,14 @@ def patchify(images: Tensor, patch_px: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, patch_px: int, grid: tuple[int, int]) -> Tensor:
-    """What ``patchify`` took apart: [B, 3, H, W]."""
+    """Joins patches to images again: [B, 3, H, W]."""
     pieces = patches.unflatten(2, (patch_px, patch_px, 3)).unflatten(1, grid)
     images: Tensor = pieces.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
     return images
 
 
 def take(patches: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen [B, n] of each image's patches [B, N, C]: [B, n, C]. Whole rows are copied."""
+    """Takes the chosen [B, n] of each image's patches [B, N, C]: [B, n, C]."""
     first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
     rows = patches.flatten(0, 1).index_select(0, (chosen + first).flatten())
     taken: Tensor = rows.unflatten(0, chosen.shape)
@@ -71,7 +71,7 @@ def take(patches: Tensor, chosen: Tensor) -> Tensor:
 
 
 class MaskedAutoencoder(nn.Module):
-    """An encoder of what is seen, and a small decoder that paints the rest."""
+    """An encoder of visible patches and a small decoder that predicts the hidden ones."""
 
     def __init__(self, backbone: VitBackbone, config: MaeConfig):
         """Takes a backbone and initialises all of it as published, registers as [cls].
@@ -106,7 +106,7 @@ class MaskedAutoencoder(nn.Module):
         self._initialize()
 
     def encode(self, visible_patches: Tensor, visible: Tensor) -> Tensor:
-        """Tokens of the visible patches alone, after the last norm.
+        """Encodes the visible patches; returns tokens after the last norm.
 
         Args:
             visible_patches: [B, V, C].
@@ -128,7 +128,7 @@ class MaskedAutoencoder(nn.Module):
         return latent
 
     def forward(self, patches: Tensor, order: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
-        """Predicted pixels of the hidden patches, and what the encoder made of the others.
+        """Predicts the pixels of hidden patches; also returns the encoder's tokens.
 
         Args:
             patches: [B, N, C] in ``order``; the hidden ones are not looked at.
@@ -159,7 +159,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 class MaeDecoder(nn.Module):
-    """A few narrow blocks that see every position and paint the hidden ones."""
+    """A few narrow blocks that predict the hidden patches from all positions."""
 
     positions: Tensor
 
@@ -188,7 +188,7 @@ class MaeDecoder(nn.Module):
         self.pred = nn.Linear(dim, patch_dim)
 
     def forward(self, latent: Tensor, order: Tensor, everywhere: bool = False) -> Tensor:
-        """Predicted pixels.
+        """Predicts pixels.
 
         Args:
             latent: the encoder's [B, P + V, D].

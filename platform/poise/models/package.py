@@ -1,4 +1,4 @@
-"""A backbone in a folder: what is registered, pulled and loaded.
+"""The package of a backbone: a folder that is registered, fetched and loaded.
 
 In: a trained backbone and its config. Out: a folder of ``backbone.safetensors``, ``config.json``
 and ``checksums.json``, and the backbone again. Nothing in it is code and nothing is pickled.
@@ -29,11 +29,11 @@ from poise.models.checksums import (
     write_checksums,
 )
 
-_NAMES_TOLD = 3
+_NAMES_SHOWN = 3
 
 
 def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, Any]) -> None:
-    """Writes a package; the folder appears only when it is complete.
+    """Writes a package. The folder appears only when it is complete.
 
     Its tensors carry timm's own names, so that timm loads the file as it is.
 
@@ -70,7 +70,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file that others may read as far as the umask lets them."""
+    """Writes a safetensors file with the permissions that the umask gives."""
     path.touch()
     mode = path.stat().st_mode
     save_file(tensors, path, header)  # by way of a file that is private
@@ -78,7 +78,7 @@ def write_tensors(
 
 
 def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The backbone of a package, in evaluation mode on the CPU, and the package's config.
+    """Loads a package: its backbone in evaluation mode on the CPU, and its config.
 
     Raises:
         PoiseError: a file is missing or damaged, is not what this version writes, or holds weights
@@ -116,7 +116,7 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Loads them, or says in a few words what does not fit: there may be hundreds of names."""
+    """Loads tensors, or names the first few that do not fit."""
     own = model.state_dict()
     groups = {
         "it lacks": [name for name in own if name not in tensors],
@@ -126,15 +126,15 @@ def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path)
             if name in own and own[name].shape != tensor.shape
         ],
     }  # fmt: skip
-    told = [f"{what} {_some(names)}" for what, names in groups.items() if names]
-    if told:
-        raise _misfit(folder, "; ".join(told))
+    reasons = [f"{what} {_some(names)}" for what, names in groups.items() if names]
+    if reasons:
+        raise _misfit(folder, "; ".join(reasons))
     model.load_state_dict(tensors)
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
-    return ", ".join(names[:_NAMES_TOLD]) + more
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _misfit(folder: Path, reason: str) -> PoiseError:
@@ -144,7 +144,7 @@ def _misfit(folder: Path, reason: str) -> PoiseError:
 
 
 def _bare(backbone: nn.Module) -> nn.Module:
-    """The timm model in a backbone."""
+    """The timm model inside a backbone."""
     model = backbone.timm_model
     assert isinstance(model, nn.Module)
     return model

@@ -1,4 +1,4 @@
-"""How the tokens of an image become one feature.
+"""Pooling of an image's tokens to one feature.
 
 In: tokens and attention. Out: features. Next: the probes.
 """
@@ -12,7 +12,7 @@ from poise.config.errors import PoiseError
 from poise.models.backbone import has_class_token
 
 EPSILON = 1e-6
-"""Guards divisions and logarithms, as in the published statistics (arXiv 2412.03215)."""
+"""Added to divisors and logarithms, as in the published statistics (arXiv 2412.03215)."""
 
 
 POOLINGS: Final = (
@@ -20,7 +20,7 @@ POOLINGS: Final = (
     *("cp1", "cp2", "cp3", "cp4"),
     *("attn_lcte", "attn_mn"),
 )
-"""Names that ``pool`` takes; the fields of arXiv 2412.03215's ablation."""
+"""Names that ``pool`` takes, those of the ablation in arXiv 2412.03215."""
 
 
 _WITHOUT_CLASS_TOKEN = ("mean", "cp1", "cp2", "cp3", "cp4")
@@ -48,7 +48,7 @@ def pool(
     grid: tuple[int, int],
     name: str,
 ) -> Tensor:
-    """One feature per image from a block's tokens (arXiv 2412.03215, section on aggregation).
+    """Pools a block's tokens to one feature per image (arXiv 2412.03215, on aggregation).
 
     ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, side by side. ``cp1`` … ``cp4``:
     the mean of the central k × k patches. ``attn_mn``: patches weighted by how much [cls] looks at
@@ -94,7 +94,7 @@ def pool(
 
 
 def patch_entropy(to_patches: Tensor) -> Tensor:
-    """Entropy in nats of attention over patches alone, renormalised: [..., N] to [...].
+    """Computes the entropy in nats of attention over patches, renormalised: [..., N] to [...].
 
     0: all on one patch. ln N (less N·1e-6): the same on each. Attention that a token gives to
     [cls], registers or padding does not count, only how the rest is spread.
@@ -104,7 +104,7 @@ def patch_entropy(to_patches: Tensor) -> Tensor:
 
 
 def _central(patches: Tensor, k: int) -> Tensor:
-    """Mean of the central k × k of patches [B, rows, columns, D]."""
+    """Computes the mean of the central k × k patches of [B, rows, columns, D]."""
     rows, columns = patches.shape[1:3]
     if k > min(rows, columns):
         raise ValueError(f"a grid of {rows} × {columns} patches has no central {k} × {k}")
@@ -113,6 +113,6 @@ def _central(patches: Tensor, k: int) -> Tensor:
 
 
 def _lowest_entropy_head(from_cls: Tensor) -> Tensor:
-    """Of [B, heads, N], each image's most selective head: [B, N]."""
+    """Chooses each image's most selective head of [B, heads, N]: [B, N]."""
     chosen = patch_entropy(from_cls).argmin(dim=1)
     return from_cls[torch.arange(len(from_cls), device=from_cls.device), chosen]

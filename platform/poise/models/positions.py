@@ -1,4 +1,4 @@
-"""Position embeddings for images of other sizes."""
+"""Position embeddings for other image sizes."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,10 +7,10 @@ _PUBLISHED_OFFSET = 0.1  # patches, added to the target size against rounding (D
 
 
 def resample_as_dino(positions: Tensor, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
-    """Patch positions resized as DINO's published code does.
+    """Resizes patch positions as DINO's published code does.
 
-    Bicubic, without antialiasing, and sampled with a step of ``native / (grid + 0.1)``: other
-    values than a plain resize gives, so that published local-view features are reproduced.
+    The interpolation is bicubic, without antialiasing, at steps of ``native / (grid + 0.1)``. Its
+    values differ from a plain resize, and reproduce the published features of local views.
 
     Args:
         positions: [1, h·w, D], row-major over the native grid.

@@ -1,4 +1,4 @@
-"""What a probe reads of a frozen backbone: several features in one pass.
+"""Features of a frozen backbone for probes, several in one pass.
 
 In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.heads.grid``.
 
@@ -29,16 +29,16 @@ _NORMED = ("cls", "mean", "cls_mean")
 _LAST = re.compile(r"last_([1-9]\d*)")
 _CENTRAL = re.compile(r"cp([1-4])")
 FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
-"""Names to choose from; other numbers than 4 may follow ``last_``."""
+"""Names of features; any number may follow ``last_``."""
 
 _TRACING = threading.Lock()  # a trace watches the modules themselves, which threads share
 
 
 class Readout(nn.Module):
-    """Reads features of a frozen backbone; no gradient flows."""
+    """A module that reads features of a frozen backbone, without gradients."""
 
     def __init__(self, backbone: nn.Module, names: Sequence[str], image_px: int):
-        """Checks the names.
+        """Checks the names of features.
 
         Raises:
             PoiseError: a name is unknown, or the backbone has nothing of the kind.
@@ -52,13 +52,13 @@ class Readout(nn.Module):
         self._attends = any(name.startswith("attn_") for name in self.names)
 
     def dim(self, name: str) -> int:
-        """D of a feature; of each token, for ``abmilp``."""
+        """Width D of a feature, or of each token for ``abmilp``."""
         width: int = self.backbone.feature_dim  # type: ignore[assignment]
         return width * (2 if name == "cls_mean" else _blocks_of(name))
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features [B, D] of normalised images [B, 3, h, w]; for ``abmilp`` all tokens."""
+        """Reads features [B, D] of normalised images [B, 3, h, w]; all tokens for ``abmilp``."""
         whole = default_feature(self.backbone)
         if self.names == (whole,) and whole != "mean":  # what the backbone gives by itself
             return {whole: self.backbone(images)}
@@ -85,7 +85,7 @@ class Readout(nn.Module):
         return found
 
     def _last_blocks(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """Tokens after each of the last blocks, before the norm, and the last one's attention."""
+        """Computes tokens after each of the last blocks, without norm, and the last attention."""
         if not self._attends:
             backbone: Any = self.backbone
             return backbone.block_outputs(images, self._num_blocks), None
@@ -137,6 +137,6 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
 
 
 def _blocks_of(name: str) -> int:
-    """How many of the last blocks a feature needs."""
+    """Counts the last blocks that a feature needs."""
     last = _LAST.fullmatch(name)
     return int(last[1]) if last else 1

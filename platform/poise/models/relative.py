@@ -1,4 +1,4 @@
-"""Transformers whose blocks are told, at every call, where their tokens are.
+"""Transformers whose blocks get the positions of their tokens at every call.
 
 In: timm's Eva (rotary positions: DINOv3, EVA-02) and Beit (relative position bias: SimMIM, BEiT).
 Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backbone``.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RelativeBackbone(nn.Module, ABC):
-    """What both families share.
+    """The interface and the code that both families share.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is what
     timm pools: the normed [cls] token, or the mean patch, normed before or after the mean.
@@ -32,28 +32,28 @@ class RelativeBackbone(nn.Module, ABC):
         self.patch_px: int = timm_model.patch_embed.patch_size[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of images [B, 3, h, w]: [B, D]."""
+        """Computes features of images [B, 3, h, w]: [B, D]."""
         return self.pooled(self.block_outputs(images, 1)[0])
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """The feature in tokens [B, prefix + N, D] as they leave the last block: [B, D]."""
+        """Pools tokens [B, prefix + N, D] that leave the last block, as timm does: [B, D]."""
         feature: Tensor = self.timm_model.forward_head(
             self.timm_model.norm(outputs), pre_logits=True
         )
         return feature
 
     def tokens(self, images: Tensor) -> Tensor:
-        """All tokens after the last norm: [B, prefix + N, D]."""
+        """Computes all tokens after the last norm: [B, prefix + N, D]."""
         tokens: Tensor = self.last_norm(self.block_outputs(images, 1)[0])
         return tokens
 
     @property
     def last_norm(self) -> nn.Module:
-        """The norm behind the last block."""
+        """The norm after the last block."""
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Tokens of each of the last blocks as they leave it, without a norm, earliest first."""
+        """Computes the tokens that leave each of the last blocks, without norm, earliest first."""
         x, arguments = self.embed(images)
         blocks = self.timm_model.blocks
         kept: list[Tensor] = []
@@ -65,14 +65,14 @@ class RelativeBackbone(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Tokens before the first block [B, prefix + N, D], and what each block is told."""
+        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block."""
 
 
 class EvaBackbone(RelativeBackbone):
     """A transformer with rotary positions, for images of any size in whole patches."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Tokens before the first block [B, prefix + N, D], and what each block is told."""
+        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block."""
         eva: Any = self.timm_model
         x, rotations = eva._pos_embed(eva.patch_embed(images))
         depth = len(eva.blocks)
@@ -86,7 +86,7 @@ class BeitBackbone(RelativeBackbone):
     """A transformer with a learned bias per relative position, for images of one size."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Tokens before the first block [B, prefix + N, D], and what each block is told.
+        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block.
 
         Raises:
             PoiseError: the images have another size than the positions were learned for.

@@ -1,4 +1,4 @@
-"""timm models made as recipes and packages describe them.
+"""timm models, built from the description in a recipe or package.
 
 In: a ``BackboneConfig`` and the side of its images. Out: the arguments that timm takes for it, and
 the model. Next: ``poise.models.backbone``.
@@ -29,7 +29,7 @@ _CLS_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
 
 
 def family(name: str) -> Family:
-    """Which kind of model a timm name is.
+    """Finds the family of a timm model.
 
     Raises:
         PoiseError: timm has no such model.
@@ -45,7 +45,7 @@ def family(name: str) -> Family:
 
 
 def timm_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
-    """What ``timm.create_model(config.name, …)`` is given: plain values, without randomness.
+    """Makes the arguments of ``timm.create_model(config.name, …)``: plain values.
 
     Raises:
         PoiseError: timm has no such model, or it has no tokens to add registers to.
@@ -54,7 +54,7 @@ def timm_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
 
 
 def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.Module:
-    """The bare timm model, randomly initialised.
+    """Builds the bare timm model, randomly initialised.
 
     Raises:
         PoiseError: timm has no such model, it does not take these options, or it has parts that
@@ -86,9 +86,9 @@ def _set_norm_eps(model: nn.Module, eps: float) -> None:
 
 
 def last_norm(model: nn.Module) -> nn.Module:
-    """The norm that a timm transformer ends with: ``norm``, or ``fc_norm`` where that is none.
+    """Finds the last norm of a timm transformer: ``norm``, or ``fc_norm``.
 
-    Which one a model has follows from how timm pools it. It has no more than one of them.
+    A model has one of them: ``fc_norm`` where timm norms after pooling.
     """
     norm, after_pooling = getattr(model, "norm", None), getattr(model, "fc_norm", None)
     if after_pooling is not None and isinstance(norm, nn.Identity | None):
@@ -98,7 +98,7 @@ def last_norm(model: nn.Module) -> nn.Module:
 
 
 def _check_parts(config: BackboneConfig, model: Any) -> None:
-    """Refuses parts that no pass would use, and inputs of another shape than images have."""
+    """Refuses parts that no pass uses, and inputs that are not RGB images."""
     if getattr(model, "dist_token", None) is not None:
         raise PoiseError(
             f"backbone.name={config.name}: has a distillation token, for which there is no "

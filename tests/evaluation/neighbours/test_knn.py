@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from poise.evaluation.measurement import wilson_interval
 from poise.evaluation.neighbours import knn
 from poise.evaluation.neighbours.knn import find_neighbors, knn_probe
+from poise.evaluation.neighbours.samples import BankAndQueries
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 
@@ -11,26 +14,29 @@ EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 def test_three_queries_and_two_classes_are_enough() -> None:
     bank = torch.tensor([EAST, EAST, NORTH])
     labels, queries = torch.tensor([0, 0, 1]), torch.tensor([EAST, NORTH, NORTH])
-    found = dict(knn_probe(bank, labels, queries, torch.tensor([0, 1, 0]), num_classes=2, k=1))
+    found = dict(knn_probe(BankAndQueries(bank, labels, queries, torch.tensor([0, 1, 0]), 2), k=1))
     assert found == {"knn_top1": pytest.approx(200 / 3), "knn_top5": pytest.approx(200 / 3)}
 
 
 def test_near_neighbours_outvote_more_numerous_far_ones() -> None:
     bank = torch.tensor([EAST, WEST, WEST, WEST])
     labels = torch.tensor([0, 1, 1, 1])
-    found = dict(knn_probe(bank, labels, torch.tensor([[3.0, 0.1]]), torch.tensor([0]), 2, k=4))
+    query = torch.tensor([[3.0, 0.1]])
+    found = dict(knn_probe(BankAndQueries(bank, labels, query, torch.tensor([0]), 2), k=4))
     assert found["knn_top1"] == 100
 
 
 def test_a_k_above_the_bank_means_the_whole_bank() -> None:
-    arguments = torch.randn(6, 3), torch.arange(6) % 2, torch.randn(9, 3), torch.arange(9) % 2, 2
-    assert dict(knn_probe(*arguments, k=6)) == dict(knn_probe(*arguments, k=600))
+    labels = torch.arange(9) % 2
+    samples = BankAndQueries(torch.randn(6, 3), labels[:6], torch.randn(9, 3), labels, 2)
+    assert dict(knn_probe(samples, k=6)) == dict(knn_probe(samples, k=600))
 
 
 def test_an_image_left_out_of_its_own_vote_gains_nothing_by_being_in_the_bank() -> None:
     features, labels = torch.eye(4), torch.arange(4)
-    alone = dict(knn_probe(features, labels, features, labels, 4, k=4))
-    left_out = dict(knn_probe(features, labels, features, labels, 4, 4, own_rows=torch.arange(4)))
+    samples = BankAndQueries(features, labels, features, labels, 4)
+    alone = dict(knn_probe(samples, k=4))
+    left_out = dict(knn_probe(replace(samples, own_rows=torch.arange(4)), k=4))
     assert alone["knn_top1"] == 100
     assert left_out["knn_top1"] == 0
 
@@ -46,10 +52,11 @@ def test_chunks_do_not_change_the_neighbours(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_label_that_is_no_class_is_refused() -> None:
+    one = torch.ones(1, 2)
     with pytest.raises(ValueError, match="from 0 to 1"):
-        dict(knn_probe(torch.ones(1, 2), torch.tensor([-1]), torch.ones(1, 2), torch.ones(1), 2))
+        dict(knn_probe(BankAndQueries(one, torch.tensor([-1]), one, torch.ones(1), 2)))
     with pytest.raises(ValueError, match="at least one"):
-        dict(knn_probe(torch.ones(0, 2), torch.ones(0), torch.ones(1, 2), torch.ones(1), 2))
+        dict(knn_probe(BankAndQueries(one[:0], torch.ones(0), one, torch.ones(1), 2)))
 
 
 def test_wilson_interval_is_the_published_one_and_stays_within_0_and_1() -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from poise.evaluation.neighbours.ridge import PENALTIES, ridge_probe
+from poise.evaluation.neighbours.samples import BankAndQueries
 
 
 def blobs(count: int, seed: int, noise: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -17,7 +18,7 @@ def blobs(count: int, seed: int, noise: float = 0.5) -> tuple[Tensor, Tensor]:
 
 
 def top1(bank: tuple[Tensor, Tensor], queries: tuple[Tensor, Tensor], **more: Tensor) -> float:
-    ((name, value),) = ridge_probe(*bank, *queries, num_classes=3, **more)
+    ((name, value),) = ridge_probe(BankAndQueries(*bank, *queries, num_classes=3, **more))
     assert name == "linear_top1"
     return value
 

@@ -18,6 +18,7 @@ from poise.evaluation.trained.hits import best_answers
 from poise.evaluation.trained.probe import report_probe, train_cached
 from poise.evaluation.trained.protocols import (
     PROTOCOLS,
+    ProtocolUse,
     find_protocol,
     probe_recipe,
     published_feature,
@@ -49,7 +50,7 @@ def opened(make_dataset: MakeDataset, tmp_path: Path, **settings: Any) -> tuple[
 
 def measured(recipe: Any, sets: ProbeSets) -> ProbeReport:
     objective, hits = train_cached(recipe, sets, BENCH)
-    return report_probe(objective, recipe, sets, BENCH, "linear/cached-v1", (), hits)
+    return report_probe(objective, recipe, sets, BENCH, ProtocolUse("linear/cached-v1"), hits)
 
 
 def test_colours_are_told_apart_and_the_figures_say_how(
@@ -101,7 +102,7 @@ def test_the_test_images_have_no_say_in_the_choice(
         lambda feature, rates, held_out, test: scored.append(len(test.top1)),
     )  # fmt: skip
     objective, hits = train_cached(recipe, sets, BENCH)
-    report_probe(objective, recipe, sets, BENCH, "linear/cached-v1", (), hits)
+    report_probe(objective, recipe, sets, BENCH, ProtocolUse("linear/cached-v1"), hits)
     assert scored == [1, 1], "only the chosen head of each feature is ever scored on test images"
     monkeypatch.undo()
     chosen = [row.base_lr for row in measured(recipe, sets).rows]
@@ -188,7 +189,7 @@ def test_scores_that_are_not_finite_are_never_right_and_a_broken_backbone_ends_t
     with torch.no_grad():
         next(objective.loaded.parameters()).fill_(float("nan"))
     with pytest.raises(NotFiniteError, match="test: the backbone's scores of cls are not finite"):
-        report_probe(objective, recipe, sets, BENCH, "linear/cached-v1", (), hits)
+        report_probe(objective, recipe, sets, BENCH, ProtocolUse("linear/cached-v1"), hits)
     with pytest.raises(NotFiniteError, match="train: the backbone's cls are not finite"):
         image = next(iter(image_pass(objective.readout, sets.train, BENCH)))
         assert image is None

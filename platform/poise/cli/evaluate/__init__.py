@@ -1,4 +1,4 @@
-"""`poise evaluate`: how good a backbone's features are. One file a sub-command.
+"""`poise evaluate`: measures how good a backbone's features are.
 
 In: a model and datasets. Out: figures with their protocol, for people or as JSON. Nothing comes
 after it.

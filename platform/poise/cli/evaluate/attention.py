@@ -1,6 +1,6 @@
-"""`poise evaluate attention`: where the tokens of models look, block by block.
+"""`poise evaluate attention`: the attention of models' tokens, block by block.
 
-In: models and a prepared dataset. Out: tables, files and pictures, kept with the runs that made
+In: models and a prepared dataset. Out: tables, files and pictures, logged to the runs that made
 the models. Nothing comes after it.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poise.data.dataset import ImageDataset
     from poise.evaluation.tokens.attention import AttentionReport
 
-_DRAWN_IMAGES = 4  # by default: what one can take in
+_DRAWN_IMAGES = 4
 
 _COLUMNS = (
     ("cls_cls_attention", "cls→cls"),
@@ -56,27 +56,27 @@ def attention(
     dataset: Annotated[str, typer.Argument(help="Prepared dataset; labels are not needed.")],
     max_images: Annotated[
         int | None,
-        typer.Option(min=1, help="Most images to measure, drawn at random; default: all."),
+        typer.Option(min=1, help="Most images to measure, drawn at random. Default: all."),
     ] = None,
     images: Annotated[
         str | None,
         typer.Option(
-            help="Sample ids to draw maps of, such as 3,17; default: four, evenly spread."
+            help="Ids of the samples to draw maps of, such as 3,17. Default: four, evenly spread."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for files and pictures; default: attention-DATASET."),
+        typer.Option(help="Folder for files and pictures. Default: attention-DATASET."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure where tokens look, per block and head (protocol attention/beyond-cls-v1).
+    """Measure the attention of tokens, per block and head (protocol attention/beyond-cls-v1).
 
-    Tells, too, how long tokens are after each block, and which share of patches are outliers.
+    The norms of tokens after each block and the share of outlier patches are measured too.
 
-    Writes statistics as JSON and CSV, curves over blocks for all models in one picture, maps of
-    heads and blocks, and lengths of tokens as norms.csv and norms.png; all of it is also kept with
-    the runs that made the models.
+    The command writes statistics as JSON and CSV, one picture with curves over blocks of all
+    models, maps of heads and blocks, and norms of tokens as norms.csv and norms.png. It also logs
+    these files to the runs that made the models.
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
@@ -115,7 +115,7 @@ def _sample_ids(written: str | None, num_samples: int, dataset: str) -> list[int
 def _measure(
     models: Sequence[NamedModel], dataset: "ImageDataset", max_images: int | None
 ) -> "list[tuple[NamedModel, AttentionReport]]":
-    """Models that see the same images share them, decoded once where they fit in memory."""
+    """Measures each model. Models with images of one size share them, decoded once."""
     import torch
 
     from poise.evaluation.reading.images import EvaluationImages
@@ -143,7 +143,7 @@ def _print(model: NamedModel, report: "AttentionReport") -> None:
     print(f"tokens    {report.num_patches} patches{registers}, {report.num_heads} heads\n")
     means = [{name: found.mean for name, found in block.items()} for block in report.blocks]
     _print_blocks(_COLUMNS, means)
-    print(f"\nlengths of tokens after each block, of {report.num_norm_images} images\n")
+    print(f"\nnorms of tokens after each block, of {report.num_norm_images} images\n")
     numbers = range(1, report.num_registers + 1)
     of_registers = ((f"register_norm_{number}", f"reg {number}") for number in numbers)
     _print_blocks([*_NORM_COLUMNS, *of_registers], report.norms)

@@ -1,7 +1,7 @@
-"""What `poise evaluate attention` leaves: statistics, pictures, and both in the models' runs.
+"""The files of `poise evaluate attention`: statistics and pictures, logged to the models' runs.
 
-In: models and reports of where they look. Out: files, logged to the runs that made the models.
-Next: ``poise.cli.evaluate.attention``, which tells where they are.
+In: models and reports of their attention. Out: files, logged to the runs that made the models.
+Next: ``poise.cli.evaluate.attention``, which prints where they are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ def keep_attention(
     sample_ids: list[int],
     out: Path,
 ) -> list[dict[str, Any]]:
-    """Writes and logs every model's files, and the picture that compares them; describes them.
+    """Writes and logs the files of every model and the picture that compares the models.
 
     Args:
-        reports: with the models that they are of.
-        dataset: what they were measured on.
-        sample_ids: of the images to draw maps of.
-        out: folder of the files, made where it is not there; each model has one inside.
+        reports: one for each model, with the model.
+        dataset: the dataset of the measurement.
+        sample_ids: ids of the images to draw maps of.
+        out: folder of the files, which is made if needed; each model has a folder in it.
+
+    Returns:
+        A description of each model's files, for JSON.
     """
     from poise.evaluation.tokens.attention_pictures import draw_statistics
 

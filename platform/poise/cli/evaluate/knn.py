@@ -4,6 +4,7 @@ In: a model and labelled datasets. Out: figures with their protocol, for people 
 comes after it.
 """
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,33 +20,41 @@ from poise.cli.evaluate.options import (
     spread_over_ray,
 )
 from poise.cli.evaluate.output import print_json, print_knn
+from poise.cli.option_groups import options_of
 
 if TYPE_CHECKING:
     from poise.evaluation.neighbours.report import KnnReport
 
 
-def knn(
+@dataclass(frozen=True)
+class KnnRequest:
+    """What a person types after `poise evaluate knn`."""
+
     model: Annotated[
         str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
-    ],
-    dataset: Annotated[str, typer.Argument(help="Labelled prepared dataset to classify.")],
+    ]
+    dataset: Annotated[str, typer.Argument(help="Labelled prepared dataset to classify.")]
     bank: Annotated[
         str | None,
-        typer.Option(help="Labelled dataset that votes; default: what the model was trained on."),
-    ] = None,
+        typer.Option(help="Labelled dataset that votes. Default: what the model was trained on."),
+    ] = None
     features: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to compare: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, attn_mn, "
-            "pooled. May be given several times. Default: [cls], or what the model has instead."
+            help="Features to compare: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, "
+            "attn_mn, pooled. May be given several times. Default: what the backbone gives, which "
+            "is cls for most."
         ),
-    ] = None,
+    ] = None
     k: Annotated[
-        list[int], typer.Option(min=1, help="Neighbours that vote; may be given several times.")
-    ] = [10, 20, 100, 200],  # noqa: B006 - typer reads it once, nobody changes it
-    ray: RayOption = None,
-    as_json: JsonOption = False,
-) -> None:
+        list[int], typer.Option(min=1, help="Neighbours that vote. May be given several times.")
+    ] = field(default_factory=lambda: [10, 20, 100, 200])
+    ray: RayOption = None
+    as_json: JsonOption = False
+
+
+@options_of(KnnRequest)
+def knn(request: KnnRequest) -> None:
     """Classify images by their nearest neighbours' labels (protocol knn/dino-v1).
 
     Nothing is trained. If the dataset is the bank, each image is classified by the others
@@ -53,14 +62,12 @@ def knn(
 
     Example: poise evaluate knn models:/shapes-vit/1 data/shapes-test --k 20
     """
-    report, run_id = _measure(model, dataset, bank, list(dict.fromkeys(features or ())), k, ray)
-    (print_json if as_json else print_knn)(model, run_id, report)
+    report, run_id = _measure(request)
+    (print_json if request.as_json else print_knn)(request.model, run_id, report)
 
 
-def _measure(
-    model: str, dataset: str, bank: str | None, features: list[str], k: list[int], ray: bool | None
-) -> "tuple[KnnReport, str | None]":
-    """The report, and the run that it was kept with."""
+def _measure(request: KnnRequest) -> "tuple[KnnReport, str | None]":
+    """Makes the report; returns it with the run that it was logged to."""
     import torch
 
     from poise.evaluation.neighbours.report import report_knn
@@ -68,13 +75,15 @@ def _measure(
     from poise.evaluation.reading.bench import Bench
     from poise.tracking.registry.fetch import load_model
 
+    model, features = request.model, list(dict.fromkeys(request.features or ()))
     backbone, config = load_model(model)
     image_px = config.get("evaluation_px") or config["image_px"]
-    sets = open_knn_sets(dataset, bank or pretraining_dataset(config, model, "--bank"), image_px)
+    bank = request.bank or pretraining_dataset(config, model, "--bank")
+    sets = open_knn_sets(request.dataset, bank, image_px)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    spread = spread_over_ray(ray, sets.num_images)
-    changed = other_dataset(config, "--bank", bank)
+    spread = spread_over_ray(request.ray, sets.num_images)
+    changed = other_dataset(config, "--bank", request.bank)
     with image_progress(sets.num_images * max(1, len(features))) as on_images:
         bench = Bench(normalization_of(config, model), device, spread, on_images)
-        report = report_knn(backbone.to(device), sets, bench, k, features, changed)
+        report = report_knn(backbone.to(device), sets, bench, request.k, features, changed)
     return report, keep_figures(config, report)

@@ -1,4 +1,4 @@
-"""Models that are compared: each opened, and with a label that tells it from the others.
+"""Models to compare, opened, each with a label of its own.
 
 In: references, as they were typed. Out: ``NamedModel``s. Next: ``poise.cli.evaluate.attention``.
 """
@@ -26,17 +26,17 @@ class NamedModel:
     """As it was typed."""
 
     label: str
-    """Tells it from the others, in the legend and as a folder."""
+    """Short name, used in legends and for a folder. No two models have the same."""
 
     backbone: nn.Module
     normalization: tuple[list[float], list[float]]
     image_px: int
     run_id: str | None
-    """The run that made it, where it is known here."""
+    """Id of the run that made it; None where it is not in this store."""
 
 
 def open_models(references: Sequence[str]) -> list[NamedModel]:
-    """The models of some references, in their order.
+    """Opens models, in the order of their references.
 
     Raises:
         PoiseError: one is named twice, cannot be opened or has no transformer blocks, or no label
@@ -46,7 +46,7 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
 
 
 def _labels(references: Sequence[str]) -> dict[str, str]:
-    """Short names that tell models apart: the ends of their references, as long as needed."""
+    """Makes short names: the ends of the references, long enough to differ."""
     twice = {each for each in references if references.count(each) > 1}
     if twice:
         raise PoiseError(f"{', '.join(sorted(twice))}: named twice; once is enough")

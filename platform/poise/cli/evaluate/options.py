@@ -1,8 +1,8 @@
-"""What the commands of `poise evaluate` share.
+"""Options and helpers that the commands of `poise evaluate` share.
 
-In: a package's config; how many images there are. Out: options; what prepares the images;
-progress for people. Next: those commands, and `poise.cli.evaluate.probe_run` and
-`poise.cli.evaluate.models`, which open models for them.
+In: a package's config and the number of images. Out: options, normalisation, and a progress bar.
+Next: those commands, and `poise.cli.evaluate.probe_run` and `poise.cli.evaluate.models`, which
+open models for them.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RayOption = Annotated[
     bool | None,
-    typer.Option(help="Read images over Ray; default: on a cluster, or where it pays."),
+    typer.Option(help="Read images over Ray. Default: on a cluster, or where it is faster."),
 ]
 
 
@@ -32,10 +32,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], list[float]]:
-    """Channel mean and std that a model was trained with.
+    """Reads the channel means and standard deviations that a model was trained with.
 
     Raises:
-        PoiseError: its package does not say.
+        PoiseError: its package does not hold them.
     """
     try:
         return config["normalization"]["mean"], config["normalization"]["std"]
@@ -47,7 +47,7 @@ def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], l
 
 @contextmanager
 def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; a line per quarter elsewhere. On stderr, so that stdout stays clean."""
+    """Shows progress on stderr: a bar on a terminal, a line per quarter elsewhere."""
     if is_terminal(sys.stderr):
         from rich.console import Console
         from rich.progress import Progress
@@ -73,10 +73,15 @@ class _QuarterLines:
 
 
 def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
-    """What a model was trained on, where ``option`` names no other dataset.
+    """Finds the dataset that a model was trained on.
+
+    Args:
+        config: the package's.
+        model: as it was named.
+        option: option that names another dataset, for the message.
 
     Raises:
-        PoiseError: its package does not say, or that is not here.
+        PoiseError: the package does not name it, or it is not on this machine.
     """
     folder = config.get("lineage", {}).get("dataset")
     if not folder:
@@ -91,7 +96,7 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
 
 
 def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
-    """Tells of a dataset that was named in place of what the model was trained on."""
+    """Describes a dataset that replaces the one that the model was trained on, for a report."""
     own = config.get("lineage", {}).get("dataset")
     if folder is None or (own and Path(folder).resolve() == Path(own).resolve()):
         return ()
@@ -118,11 +123,14 @@ def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":
 
 
 def keep_figures(config: dict[str, Any], report: Any) -> str | None:
-    """Logs a report with the run that made the model; returns its id, where it is known here.
+    """Logs a report to the run that made the model.
 
     Args:
         config: the package's.
         report: a dataclass with ``measurement``, ``file_name`` and ``figures``.
+
+    Returns:
+        The run's id; None where the run is not in this store.
     """
     from poise.tracking.evaluation import find_maker, log_evaluation
 

@@ -1,6 +1,6 @@
-"""How `poise evaluate` tells what it found: a table for people, or one JSON object.
+"""The output of `poise evaluate`: a table for people, or one JSON object.
 
-In: a report, and the run that it was kept with. Out: text on stdout. Nothing comes after it.
+In: a report, and the run that it was logged to. Out: text on stdout. Nothing comes after it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def print_json(model: str, run_id: str | None, report: KnnReport | ProbeReport) -> None:
-    """A report as one object, with the model and the run that it was kept with."""
+    """Prints a report as one JSON object, with the model and the run that it was logged to."""
     print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
 
 
@@ -30,23 +30,23 @@ def print_origin(
     report: KnnReport | ProbeReport | AttentionReport,
     changed: Iterable[str] = (),
 ) -> None:
-    """The first lines of every report: by which protocol, of which model, kept where.
+    """Prints the first lines of every report: protocol, model and run.
 
     Args:
         model: as it was named.
-        run_id: of the run that made it, where that is known here.
-        report: what was found.
+        run_id: id of the run that made it; None where it is not in this store.
+        report: the report.
         changed: settings that are not the protocol's.
     """
     settings = " ".join(changed)
-    unlike = f" with {settings}" if settings else ""
-    print(f"protocol  {report.protocol}{unlike}, images of {report.image_px} px")
+    changes = f" with {settings}" if settings else ""
+    print(f"protocol  {report.protocol}{changes}, images of {report.image_px} px")
     print(f"model     {model}")
     print(f"run       {run_id or 'unknown here; nothing was logged'}")
 
 
 def print_knn(model: str, run_id: str | None, report: KnnReport) -> None:
-    """A k-NN report, for people."""
+    """Prints a k-NN report for people."""
     print_origin(model, run_id, report, report.changed)
     print(f"queries   {report.query_images} images of {report.dataset}")
     voting = ", each image without itself (leave-one-out)" if report.leave_one_out else ""
@@ -57,7 +57,7 @@ def print_knn(model: str, run_id: str | None, report: KnnReport) -> None:
 
 
 def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
-    """The report of a probe or of fine-tuning, for people."""
+    """Prints the report of a probe or of fine-tuning for people."""
     print_origin(model, run_id, report, report.changed)
     print(f"learned   {report.epochs} epochs of {report.train}, {report.batch_size} images a step")
     if report.held_out_images:
@@ -76,7 +76,7 @@ def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
 def _print_accuracies(
     choice: str, rows: Iterable[tuple[KnnRow | ProbeRow, float]], num_classes: int
 ) -> None:
-    """A table of accuracies, each row with what was chosen for it."""
+    """Prints a table of accuracies; each row has the value that was chosen for it."""
     print(f"classes   {num_classes}, chance {100 / num_classes:.2f} %\n")
     print_table(
         ("feature", choice, "top-1 %", "95 % interval", "top-5 %", "95 % interval"),

@@ -7,8 +7,6 @@ that made the model. Nothing comes after it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from poise.cli.evaluate.options import (
     spread_over_ray,
 )
 from poise.cli.evaluate.output import print_json, print_probe
+from poise.cli.evaluate.requests import Asked, ProbeRequest
 from poise.cli.main import resumable
 from poise.config.errors import PoiseError
 
@@ -34,35 +33,16 @@ if TYPE_CHECKING:
     from poise.runs.probing import ProbePlan
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The arguments that were typed."""
-
-    kind: str
-    """The command: linear, attentive or finetune."""
-
-    protocol: str
-    model: str | None
-    dataset: str | None
-    settings: Sequence[str]
-    train: str | None
-    name: str | None
-    resume: str | None
-    ray: bool | None
-    as_json: bool
-    features: Sequence[str] = ()
-
-
 def conduct(asked: Asked) -> None:
     """Carries out a probe, or what is left of one, and prints what it found."""
     from poise.models.checksums import read_config
 
-    plan, recipe = _resumed(asked) if asked.resume else _planned(asked)
+    plan, recipe = _resumed(asked.request) if asked.request.resume else _planned(asked)
     settings: Any = recipe.objective
     package = read_config(settings.model)
     report = _carry_out(asked, plan, recipe, package)
     run_id = keep_figures(package, report)
-    (print_json if asked.as_json else print_probe)(plan.model, run_id, report)
+    (print_json if asked.request.as_json else print_probe)(plan.model, run_id, report)
 
 
 def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
@@ -74,8 +54,9 @@ def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
     from poise.runs.probing import ProbePlan
     from poise.tracking.registry.fetch import find_package
 
-    model, features = asked.model, asked.features
-    if model is None or asked.dataset is None:
+    request, features = asked.request, asked.features
+    model, settings = request.model, request.settings or ()
+    if model is None or request.dataset is None:
         raise PoiseError("name a model and a dataset, or with --resume a run to finish")
     protocol = find_protocol(asked.kind, asked.protocol)
     folder = find_package(model)
@@ -86,12 +67,12 @@ def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
     if asked.kind == "finetune":
         check_tunable(backbone, model)
     recipe = probe_recipe(
-        protocol, folder, package, asked.train or pretraining_dataset(package, model, "--train"),
-        features, parse_overrides(asked.settings),
+        protocol, folder, package, request.train or pretraining_dataset(package, model, "--train"),
+        features, parse_overrides(settings),
     )  # fmt: skip
     _check_features(recipe, asked.kind, backbone)
-    changed = (*other_dataset(package, "--train", asked.train), *asked.settings)
-    return ProbePlan(protocol.id, model, asked.dataset, changed), recipe
+    changed = (*other_dataset(package, "--train", request.train), *settings)
+    return ProbePlan(protocol.id, model, request.dataset, changed), recipe
 
 
 def _check_features(recipe: Recipe, kind: str, backbone: nn.Module) -> None:
@@ -105,15 +86,16 @@ def _check_features(recipe: Recipe, kind: str, backbone: nn.Module) -> None:
         check_feature(backbone, feature, recipe.data.views.global_px)
 
 
-def _resumed(asked: Asked) -> tuple[ProbePlan, Recipe]:
+def _resumed(request: ProbeRequest) -> tuple[ProbePlan, Recipe]:
     from poise.runs.probing import read_plan
 
-    assert asked.resume is not None
-    if asked.model is not None:
+    assert request.resume is not None
+    if request.model is not None:
         raise PoiseError(
-            f"--resume {asked.resume}: goes on as the run began and takes nothing else"
+            f"--resume {request.resume}: continues the run with its own settings; leave out the "
+            "model and all that follows"
         )
-    return read_plan(asked.resume)
+    return read_plan(request.resume)
 
 
 def _carry_out(
@@ -123,7 +105,7 @@ def _carry_out(
 
     from poise.evaluation.reading.bench import Bench
     from poise.evaluation.trained.probe import report_probe, train_cached
-    from poise.evaluation.trained.protocols import PROTOCOLS
+    from poise.evaluation.trained.protocols import PROTOCOLS, ProtocolUse
     from poise.evaluation.trained.sets import open_probe_sets
 
     held_out = getattr(recipe.objective, "held_out", 0.0)
@@ -134,13 +116,14 @@ def _carry_out(
     if not cached:
         objective = _train_streamed(asked, plan, recipe, package, device)
     num_images = len(sets.train if cached else sets.held_out) + len(sets.test)
-    spread = spread_over_ray(asked.ray, num_images)
+    spread = spread_over_ray(asked.request.ray, num_images)
     with image_progress(num_images) as on_images:
         bench = Bench(normalization_of(package, plan.model), device, spread, on_images)
         if objective is None:
             on_epoch = partial(_print_epoch, recipe.training.epochs)
             objective, hits = train_cached(recipe, sets, bench, on_epoch)
-        return report_probe(objective, recipe, sets, bench, plan.protocol, plan.changed, hits)
+        protocol = ProtocolUse(plan.protocol, plan.changed)
+        return report_probe(objective, recipe, sets, bench, protocol, hits)
 
 
 def _train_streamed(
@@ -149,8 +132,9 @@ def _train_streamed(
     from poise.config.paths import check_run_name, new_name
     from poise.runs.probing import carry_out, keep_plan, resume_command
 
-    name = asked.resume or asked.name or new_name(recipe.name)
-    if asked.resume is None:
+    request = asked.request
+    name = request.resume or request.name or new_name(recipe.name)
+    if request.resume is None:
         check_run_name(name)
         keep_plan(name, plan, recipe)
     with resumable(resume_command(plan, name)):

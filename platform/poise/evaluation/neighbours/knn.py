@@ -4,10 +4,10 @@ In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. 
 ``poise evaluate knn``.
 
 Protocol ``knn/dino-v1`` (arXiv 2104.14294, appendix; instance discrimination, arXiv 1805.01978):
-features are L2-normalised; each of a query's k most similar bank images votes for its class with
-weight exp(cosine / T), T = 0.07; classes rank by the sum of votes. Top-5 counts a query whose
-class is among the min(5, k) best. Unlike the published script it takes any number of classes and
-of queries, and a k above the bank's size means the whole bank.
+features are L2-normalised. Each of a query's k most similar bank images votes for its class with
+weight exp(cosine / T), where T = 0.07. Classes rank by their sum of votes. Top-5 counts a query
+whose class is among the min(5, k) best. The published script needs a certain number of classes and
+of queries; this code takes any. A k above the bank's size means the whole bank.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from poise.evaluation.neighbours.samples import BankAndQueries
 
 PROTOCOL = "knn/dino-v1"
 
@@ -31,34 +33,28 @@ class Neighbors:
 
 
 def knn_probe(
-    bank_features: Tensor,
-    bank_labels: Tensor,
-    query_features: Tensor,
-    query_labels: Tensor,
-    num_classes: int,
-    k: int = 20,
-    temperature: float = 0.07,
-    own_rows: Tensor | None = None,
+    samples: BankAndQueries, k: int = 20, temperature: float = 0.07
 ) -> Iterator[tuple[str, float]]:
-    """Yields ``knn_top1`` and ``knn_top5``, in percent.
+    """Yields ``knn_top1`` and ``knn_top5``, the share of right answers in percent.
+
+    Range 0 to 100. Chance is 100/C for C classes; with C ≤ 5 top-5 is always 100.
+
+    Healthy: well above the figure of the randomly initialised backbone, which is itself above
+    chance, and rising through training. Broken: at chance, as a collapsed backbone is, or below
+    the untrained backbone's figure.
 
     Args:
-        bank_features: [m, D], of any length per row.
-        bank_labels: int64 [m], 0 … num_classes − 1.
-        query_features: [n, D], on the bank's device.
-        query_labels: int64 [n].
-        num_classes: C; with C ≤ 5 top-5 is 100.
-        k: neighbours that vote.
-        temperature: of the votes.
-        own_rows: int64 [n], the bank row that is the query itself and does not vote, -1 for none.
-
-    Chance is 100/C. A collapsed backbone is at chance; a randomly initialised one is above it.
+        samples: features and labels.
+        k: number of neighbours that vote.
+        temperature: T of the votes' weights.
 
     Raises:
         ValueError: the bank or the queries are empty, or a label is not one of the classes.
     """
-    neighbors = find_neighbors(bank_features, bank_labels, query_features, k, own_rows)
-    yield from vote(neighbors, query_labels, num_classes, k, temperature)
+    neighbors = find_neighbors(
+        samples.bank_features, samples.bank_labels, samples.query_features, k, samples.own_rows
+    )
+    yield from vote(neighbors, samples.query_labels, samples.num_classes, k, temperature)
 
 
 def find_neighbors(
@@ -68,9 +64,13 @@ def find_neighbors(
     k: int,
     own_rows: Tensor | None = None,
 ) -> Neighbors:
-    """The k most similar bank images of each query; arguments as for ``knn_probe``.
+    """Finds the k most similar bank images of each query.
 
-    Memory is bounded: queries are compared in chunks.
+    Memory is bounded, because queries are compared in chunks. Shapes are those of
+    ``BankAndQueries``.
+
+    Raises:
+        ValueError: the bank or the queries are empty.
     """
     if not len(bank_features) or not len(query_features):
         raise ValueError("k-NN needs at least one bank image and one query")
@@ -93,7 +93,11 @@ def find_neighbors(
 def vote(
     neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float = 0.07
 ) -> Iterator[tuple[str, float]]:
-    """Yields the accuracies of the first k neighbours' vote, in percent, as ``knn_probe`` does."""
+    """Yields the accuracies of the first k neighbours' vote, in percent.
+
+    Raises:
+        ValueError: a label is not one of the classes.
+    """
     query_labels = query_labels.to(neighbors.labels.device)
     for labels in (neighbors.labels, query_labels):
         if labels.min() < 0 or labels.max() >= num_classes:

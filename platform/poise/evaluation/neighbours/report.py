@@ -1,4 +1,4 @@
-"""A finished model's k-NN figures, with what they were measured on and how sure they are.
+"""The k-NN figures of a finished model, with datasets and confidence intervals.
 
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
@@ -11,7 +11,8 @@ from torch import nn
 from poise.data.manifest import Manifest
 from poise.evaluation.measurement import Accuracy, Measurement, accuracy, as_name
 from poise.evaluation.neighbours.knn import PROTOCOL, find_neighbors, vote
-from poise.evaluation.neighbours.sets import KnnFeatures, KnnSets
+from poise.evaluation.neighbours.samples import BankAndQueries
+from poise.evaluation.neighbours.sets import KnnSets
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import one_feature
 from poise.models.readout import default_feature
@@ -19,7 +20,7 @@ from poise.models.readout import default_feature
 
 @dataclass(frozen=True)
 class KnnRow:
-    """The accuracies of one feature and one k."""
+    """The accuracies of one feature with one k."""
 
     feature: str
     k: int
@@ -29,37 +30,39 @@ class KnnRow:
 
 @dataclass(frozen=True)
 class KnnReport(Measurement):
-    """Everything that must stand beside a k-NN figure."""
+    """The k-NN figures of a model, and all that one must know to read them."""
 
     bank: str
-    """``changed`` names it, where it is not what the model was trained on."""
+    """Folder of the dataset that votes. ``changed`` names it where the model was trained on
+    another."""
 
     query_images: int
     bank_images: int
     num_classes: int
     image_px: int
     leave_one_out: bool
-    """Queries and bank are one dataset, and no image votes for itself."""
+    """Whether queries and bank are one dataset, so that no image votes for itself."""
 
     default_feature: str
-    """The one that the protocol reads of this backbone; figures of others say which they are."""
+    """The feature that the protocol reads of this backbone. Figures of other features have the
+    feature in their names."""
 
     rows: tuple[KnnRow, ...]
 
     @property
     def file_name(self) -> str:
-        """Of the report: what was classified, and by which features and k."""
+        """Name of the report's file: the dataset, the features and each k."""
         features = dict.fromkeys(row.feature for row in self.rows)
-        told = [] if set(features) == {self.default_feature} else list(features)
+        named = [] if set(features) == {self.default_feature} else list(features)
         ks = dict.fromkeys(f"k{row.k}" for row in self.rows)
-        return "-".join([as_name(self.dataset_name), *told, *ks])
+        return "-".join([as_name(self.dataset_name), *named, *ks])
 
     @property
     def figures(self) -> dict[str, float]:
         """Percentages by name, for the log: ``probe/<dataset>/<measurement>/k20_top1``."""
-        return self.percentages((f"{self._told(row)}k{row.k}", row) for row in self.rows)
+        return self.percentages((f"{self._prefix(row)}k{row.k}", row) for row in self.rows)
 
-    def _told(self, row: KnnRow) -> str:
+    def _prefix(self, row: KnnRow) -> str:
         return "" if row.feature == self.default_feature else f"{row.feature}_"
 
 
@@ -71,15 +74,15 @@ def report_knn(
     features: Sequence[str] = (),
     changed: tuple[str, ...] = (),
 ) -> KnnReport:
-    """Measures a backbone.
+    """Measures a backbone by its nearest neighbours.
 
     Args:
         backbone: on the bench's device.
         sets: bank and queries.
-        bench: where and how images are read.
-        ks: neighbours that vote, one row each.
-        features: what is compared, each in a pass of its own; none means what the backbone gives.
-        changed: what is not the default, for the report.
+        bench: how images are passed through the backbone.
+        ks: numbers of neighbours that vote; each gives a row.
+        features: features to compare, each in a pass of its own; empty means the default one.
+        changed: settings that are not the protocol's, for the report.
 
     Raises:
         PoiseError: the backbone has no such feature.
@@ -107,7 +110,7 @@ def report_knn(
     )
 
 
-def _rows(feature: str, found: KnnFeatures, ks: Sequence[int]) -> Iterator[KnnRow]:
+def _rows(feature: str, found: BankAndQueries, ks: Sequence[int]) -> Iterator[KnnRow]:
     neighbors = find_neighbors(
         found.bank_features, found.bank_labels, found.query_features, max(ks), found.own_rows
     )

@@ -3,11 +3,12 @@
 In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log of a
 run in training, where the probe is one eigenvalue problem on features that are there anyway.
 
-Protocol ``ridge/poise-v1``: features are standardised with the bank's mean and standard deviation;
-the class's indicator is regressed on them with an intercept that is not shrunk; the penalty is the
-one of ``PENALTIES`` (per bank image) whose leave-one-out accuracy *on the bank* is highest, the
-larger where two are alike. Queries never choose. It orders backbones as a trained linear probe
-does, some points below it; it does not replace the published protocols of ``poise evaluate``.
+Protocol ``ridge/poise-v1``: features are standardised with the bank's mean and standard deviation.
+The indicator of each class is regressed on them with an intercept that is not shrunk. The penalty
+is the one of ``PENALTIES`` (per bank image) with the highest leave-one-out accuracy *on the bank*,
+and the larger one of two that are equal. Queries never choose. The probe orders backbones as a
+trained linear probe does, with figures some points lower. It does not replace the published
+protocols of ``poise evaluate``.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from poise.evaluation.neighbours.samples import BankAndQueries
+
 PROTOCOL = "ridge/poise-v1"
 
 PENALTIES = tuple(10.0**power for power in range(-5, 3))
@@ -25,41 +28,37 @@ PENALTIES = tuple(10.0**power for power in range(-5, 3))
 _ROWS = 8192  # held in float64 at once
 
 
-def ridge_probe(
-    bank_features: Tensor,
-    bank_labels: Tensor,
-    query_features: Tensor,
-    query_labels: Tensor,
-    num_classes: int,
-    own_rows: Tensor | None = None,
-) -> Iterator[tuple[str, float]]:
-    """Yields ``linear_top1`` in percent. Deterministic; arguments as of ``knn_probe``.
+def ridge_probe(samples: BankAndQueries) -> Iterator[tuple[str, float]]:
+    """Yields ``linear_top1``, the share of right answers in percent. Deterministic.
 
-    A query that is a bank image itself (``own_rows``) is predicted without it, exactly.
+    A query that is itself in the bank (``own_rows``) is predicted exactly as if it were not.
 
-    Chance is 100/C. A collapsed backbone is at the share of the commonest class; a randomly
-    initialised one is above it. Healthy: rises through training, ahead of k-NN where what separates
-    the classes is a small part of the features, as in a masked autoencoder. NaN where a feature is
-    not finite.
+    Range 0 to 100; NaN where a feature is not finite. Chance is 100/C for C classes.
+
+    Healthy: above the figure of the randomly initialised backbone, and rising through training. It
+    rises ahead of k-NN where a small part of the features separates the classes, as in a masked
+    autoencoder. Broken: the share of the commonest class, as of a collapsed backbone.
     """
+    bank_features, query_features = samples.bank_features, samples.query_features
     if not (bank_features.isfinite().all() and query_features.isfinite().all()):
         yield "linear_top1", float("nan")
         return
     device = bank_features.device
-    bank = _Bank.of(bank_features, bank_labels.to(device), num_classes)
+    bank = _Bank.of(bank_features, samples.bank_labels.to(device), samples.num_classes)
     every = torch.arange(len(bank_features), device=device)
     accuracies = [
         _accuracy(bank, penalty, bank_features, bank.labels, every) for penalty in PENALTIES
     ]
     best = max(zip(accuracies, PENALTIES, strict=True))[1]
     absent = torch.full((len(query_features),), -1, device=device)
-    rows = absent if own_rows is None else own_rows.to(device)
-    yield "linear_top1", 100 * _accuracy(bank, best, query_features, query_labels.to(device), rows)
+    rows = absent if samples.own_rows is None else samples.own_rows.to(device)
+    labels = samples.query_labels.to(device)
+    yield "linear_top1", 100 * _accuracy(bank, best, query_features, labels, rows)
 
 
 @dataclass(frozen=True)
 class _Bank:
-    """What the regression needs of the bank: m images, D features, C classes, in float64."""
+    """The bank's part of the regression: m images, D features, C classes, in float64."""
 
     labels: Tensor  # [m]
     center: Tensor  # [D]
@@ -88,7 +87,7 @@ class _Bank:
 def _accuracy(
     bank: _Bank, penalty: float, features: Tensor, labels: Tensor, own_rows: Tensor
 ) -> float:
-    """The share of images whose class gets the highest score."""
+    """Computes the share of images whose class gets the highest score."""
     shrunk = bank.weights + penalty * len(bank.labels)
     coefficients = bank.crossed / shrunk[:, None]  # [D, C], along the axes
     hits = 0
@@ -97,7 +96,7 @@ def _accuracy(
     ):
         x = ((part.double() - bank.center) / bank.scale) @ bank.axes
         scores = bank.frequencies + x @ coefficients
-        # What an image in the bank adds to its own scores, taken out again in closed form.
+        # An image in the bank adds to its own scores; the closed form removes that.
         leverage = 1 / len(bank.labels) + (x**2 / shrunk).sum(dim=1)
         own = F.one_hot(bank.labels[rows.clamp(min=0)], len(bank.frequencies))
         without = (scores - leverage[:, None] * own) / (1 - leverage[:, None])

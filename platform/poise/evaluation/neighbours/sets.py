@@ -17,29 +17,18 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
+from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.images import EvaluationImages
 
 
 @dataclass(frozen=True)
-class KnnFeatures:
-    """What ``knn_probe`` and ``ridge_probe`` take. Images without a label are left out."""
-
-    bank_features: Tensor  # [m, D]
-    bank_labels: Tensor  # int64 [m]
-    query_features: Tensor  # [n, D]
-    query_labels: Tensor  # int64 [n]
-    num_classes: int
-    own_rows: Tensor | None  # int64 [n], the bank row that is the query itself, -1 for none
-
-
-@dataclass(frozen=True)
 class KnnSets:
     """The images of the bank and of the queries.
 
-    ``shared`` says that both are of one dataset. Then no query may find itself: its own image
-    does not vote (leave-one-out).
+    ``shared`` means that both come from one dataset. Then the image of a query does not vote for
+    its own class (leave-one-out).
     """
 
     bank: EvaluationImages
@@ -49,23 +38,26 @@ class KnnSets:
 
     @property
     def num_images(self) -> int:
-        """Images that ``features`` goes through."""
+        """Number of images that ``features`` reads."""
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
 
-    def features(self, backbone: nn.Module, bench: Bench) -> KnnFeatures:
-        """Both sets' features; one pass where bank and queries are the same images."""
+    def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
+        """Reads the features of both sets, in one pass where they are the same images.
+
+        Images without a label are left out.
+        """
         bank = _labelled(self.bank, *features_of(backbone, self.bank, bench))
         queries = bank
         if self.queries is not self.bank:
             queries = _labelled(self.queries, *features_of(backbone, self.queries, bench))
         own_rows = _rows_of(queries.sample_ids, bank.sample_ids) if self.shared else None
-        return KnnFeatures(
+        return BankAndQueries(
             bank.features, bank.labels, queries.features, queries.labels, self.num_classes, own_rows
         )
 
 
 def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Manifest]:
-    """The manifests of two datasets that can serve a k-NN probe.
+    """Checks that two datasets can serve a k-NN probe, and returns their manifests.
 
     Raises:
         PoiseError: one is not prepared or has no labels, or their classes or the ranges of their
@@ -84,7 +76,16 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
 
 
 def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
-    """Raises PoiseError where a dataset has no labels, with the reason why they are needed."""
+    """Refuses a dataset without labels.
+
+    Args:
+        folder: of the dataset.
+        manifest: its manifest.
+        why: reason why labels are needed, for the message.
+
+    Raises:
+        PoiseError: it has none.
+    """
     if not manifest.classes:
         raise PoiseError(
             f"{folder}: has no labels, and {why}; "
@@ -100,7 +101,7 @@ def open_knn_sets(
     max_bank: int | None = None,
     seed: int = 0,
 ) -> KnnSets:
-    """Opens and checks both datasets; the limits choose images by ``seed``.
+    """Opens and checks both datasets. The limits draw images with ``seed``.
 
     Raises:
         PoiseError: as ``check_knn_sets``.
@@ -134,7 +135,7 @@ def _rows_of(sample_ids: NDArray[np.int64], bank_ids: NDArray[np.int64]) -> Tens
 
 
 def describe_classes(manifest: Manifest) -> str:
-    """How many there are, and the first of them."""
+    """Describes a dataset's classes: their number and the first three."""
     shown = ", ".join(manifest.classes[:3])
     more = ", …" if len(manifest.classes) > 3 else ""
     return f"{len(manifest.classes)} classes ({shown}{more})"

@@ -16,15 +16,18 @@ from poise.models.readout import Readout, check_feature, default_feature
 def features_of(
     backbone: nn.Module, images: EvaluationImages, bench: Bench
 ) -> tuple[Tensor, Tensor]:
-    """The backbone's features of whole images, in evaluation mode.
+    """Computes the features of whole images, with the backbone in evaluation mode.
 
     Args:
         backbone: on the bench's device; its modules get their modes back afterwards.
-        images: what to look at.
-        bench: where and how they are read.
+        images: the images.
+        bench: how they are passed through the backbone.
 
     Returns:
         features float32 [n, D] on the device and labels int64 [n] (-1 unknown), by sample id.
+
+    Raises:
+        NotFiniteError: a feature is NaN or infinite.
     """
     found, all_labels = [], []
     for outputs, labels in image_pass(_Features(backbone), images, bench):
@@ -34,10 +37,10 @@ def features_of(
 
 
 def one_feature(backbone: nn.Module, name: str, image_px: int) -> nn.Module:
-    """A module that gives one feature [B, D] of images [B, 3, h, w], as ``features_of`` takes.
+    """Makes a module that gives one feature [B, D] of images [B, 3, h, w], for ``features_of``.
 
     Raises:
-        PoiseError: the backbone has no such feature, or it is one that must learn first.
+        PoiseError: the backbone has no such feature, or the feature must be trained first.
     """
     check_feature(backbone, name, image_px)
     if name == "abmilp":
@@ -57,7 +60,7 @@ class _OneFeature(nn.Module):
 
 
 class _Features(nn.Module):
-    """A backbone whose features have a name."""
+    """A backbone that returns its features under a name."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The images that a probe sees, prepared as published.
+"""The images of a probe, prepared as for the published evaluations.
 
 In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
 ``poise.evaluation.reading.passes``.
@@ -22,7 +22,7 @@ from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb
 
 CACHE_BYTES = 2**30
-"""Sets that are smaller than this when prepared stay in memory."""
+"""Prepared sets up to this size stay in memory."""
 
 Batch = tuple[Tensor, Tensor]
 """Images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown)."""
@@ -36,9 +36,9 @@ _BICUBIC_REACH = 3  # source pixels that one output pixel sees on either side, a
 
 
 class EvaluationImages:
-    """A deterministic choice of a dataset's images, each as the published evaluation sees it.
+    """A deterministic choice of a dataset's images, prepared as for the published evaluation.
 
-    Small sets are decoded once and kept: a probe that watches training sees the same images at
+    Small sets are decoded once and kept, because a probe during training reads the same images at
     every epoch.
     """
 
@@ -51,13 +51,13 @@ class EvaluationImages:
         cache_bytes: int = CACHE_BYTES,
         sample_ids: NDArray[np.int64] | None = None,
     ) -> None:
-        """Chooses the images; reads none yet.
+        """Chooses the images and reads none yet.
 
         Args:
-            dataset: where they are.
+            dataset: the dataset.
             image_px: side of the prepared images.
-            limit: most images to take; none takes all.
-            seed: of the choice.
+            limit: most images to take; None takes all.
+            seed: seed of the choice.
             cache_bytes: prepared sets up to this size are kept.
             sample_ids: the images themselves, ascending, in place of a choice.
         """
@@ -73,7 +73,7 @@ class EvaluationImages:
         return len(self.sample_ids)
 
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
-        """Those of the images at ``positions``, ascending; they are not kept."""
+        """Takes the images at some positions, which ascend. They are not kept in memory."""
         return EvaluationImages(
             self._dataset, self.image_px, cache_bytes=0, sample_ids=self.sample_ids[positions]
         )
@@ -86,7 +86,7 @@ class EvaluationImages:
         return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields for each batch what prepares it, to be called once, in any thread."""
+        """Yields a function for each batch that prepares it. Call it once, in any thread."""
         if self._kept:
             yield from (partial(self._kept.__getitem__, index) for index in range(len(self._kept)))
             return
@@ -120,7 +120,7 @@ class EvaluationImages:
 
 
 def num_cpus() -> int:
-    """CPUs that this process may use."""
+    """Counts the CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -131,9 +131,9 @@ def in_threads(
     num_threads: int,
     initializer: Callable[[], None] | None = None,
 ) -> Iterator[ResultT]:
-    """The pieces' results in order, worked on by threads a little ahead of who asks.
+    """Yields the results of functions in order; threads compute a few of them ahead.
 
-    Pieces are taken from their iterator here, one at a time.
+    Functions are taken from their iterator in the calling thread, one at a time.
     """
     waiting: deque[Future[ResultT]] = deque()
     with ThreadPoolExecutor(num_threads, initializer=initializer) as pool:
@@ -151,7 +151,7 @@ def in_threads(
 
 
 def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """At most ``limit`` of the ids 0 … num_samples − 1, drawn without repeats, ascending."""
+    """Draws at most ``limit`` of the ids 0 … num_samples − 1 without repeats, ascending."""
     if limit is None or limit >= num_samples:
         return np.arange(num_samples, dtype=np.int64)
     drawn = np.random.default_rng(seed).choice(num_samples, limit, replace=False, shuffle=False)
@@ -159,14 +159,15 @@ def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np
 
 
 def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
-    """The published evaluation's view: shorter side to px·256/224, bicubic; centre px squared.
+    """Makes the published evaluation's view of an image.
 
-    An image so long that it would have more than ``_MOST_RESIZED_PIXELS`` is cropped before it is
-    resized. That changes a pixel by a level at most (two where Pillow resizes the axes in another
-    order); shorter images are resized as published, bit for bit.
+    The shorter side is resized to px·256/224 with bicubic interpolation; the centre of px × px is
+    cut out. An image that would have more than ``_MOST_RESIZED_PIXELS`` is cropped before it is
+    resized. That changes a pixel by one level at most, or by two where Pillow resizes the axes in
+    another order. Shorter images are resized as published, bit for bit.
     """
     shorter = round(image_px * _SHORTER_SIDE)
-    # Truncated, not rounded, and halves to even below: as torchvision does.
+    # As torchvision: this truncates, and the crop below rounds halves to even.
     width, height = (
         shorter if side == min(image.size) else int(shorter * side / min(image.size))
         for side in image.size

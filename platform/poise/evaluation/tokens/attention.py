@@ -1,4 +1,4 @@
-"""Where tokens look: the attention statistics of Beyond [cls] (arXiv 2412.03215), streamed.
+"""The attention statistics of Beyond [cls] (arXiv 2412.03215), computed in one pass.
 
 In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head,
 and the lengths of tokens per block.
@@ -35,39 +35,39 @@ class Statistic:
     """One statistic of one block, over images."""
 
     mean: float
-    """Over images and heads, as published."""
+    """Mean over images and heads, as published."""
 
     standard_error: float | None
-    """Of ``mean`` over images, whose heads are averaged first; none for a single image."""
+    """Standard error of ``mean`` over images, each averaged over heads; None for one image."""
 
     head_means: tuple[float, ...]
-    """Over images, one per head; empty for what heads make together (magnitudes)."""
+    """Means over images, one per head; empty for magnitudes, which heads make together."""
 
     head_standard_errors: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class AttentionReport:
-    """Everything that must stand beside attention statistics."""
+    """Attention statistics of a backbone, and all that one must know to read them."""
 
     protocol: str
     dataset: str
     num_images: int
     image_px: int
     num_patches: int
-    """N: an entropy is ln N at most."""
+    """N, the number of patches; an entropy is at most ln N."""
 
     num_registers: int
     num_heads: int
     has_class_token: bool
     blocks: tuple[Mapping[str, Statistic], ...]
-    """From the first block to the last, by the names that ``attention_statistics`` gives."""
+    """Statistics of each block, first to last, by the names of ``attention_statistics``."""
 
     norms: tuple[Mapping[str, float], ...]
-    """Lengths of tokens as each block leaves them, by the names that ``norm_statistics`` gives."""
+    """Norms of tokens after each block, by the names of ``norm_statistics``."""
 
     num_norm_images: int
-    """That these are of, evenly spread over the others."""
+    """Images whose norms were measured, evenly spread over all."""
 
 
 def report_attention(
@@ -103,9 +103,9 @@ def measure_attention(
 
     Args:
         backbone: a ``VitBackbone`` on ``device``; its modules get their modes back afterwards.
-        images: what to look at.
+        images: the images.
         normalization: channel mean and std that the backbone was trained with.
-        device: where to compute.
+        device: device that computes.
         on_images: is called after each batch with its number of images.
 
     Raises:
@@ -144,7 +144,7 @@ def measure_attention(
 def attention_statistics(
     attention: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """The statistics of one block's attention, per image and head.
+    """Computes the statistics of one block's attention, per image and head.
 
     As published: ``cls`` is token 0, ``pos`` the mean over patches, and an entropy is of attention
     over patches alone, renormalised, in nats. ``…_adj_for_cls`` is relative to the token's mass
@@ -200,7 +200,7 @@ def magnitude_statistics(
 
 
 class RunningStatistics:
-    """Every statistic's running mean, per block and head: what a pass over images keeps."""
+    """Running means of all statistics, per block and head, during a pass over images."""
 
     def __init__(self, num_prefix_tokens: int, with_class_token: bool) -> None:
         """Starts without images.
@@ -216,7 +216,7 @@ class RunningStatistics:
 
     @property
     def batch_size(self) -> int:
-        """Images at once that keep one block's attention small; 1 until a block was seen."""
+        """Images whose attention in one block fits the memory; 1 before the first block."""
         bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
         return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
 
@@ -231,7 +231,7 @@ class RunningStatistics:
             self._add(block.index, name, values.unsqueeze(1))
 
     def blocks(self) -> tuple[dict[str, Statistic], ...]:
-        """The statistics so far, by block."""
+        """Statistics so far, by block."""
         found: dict[int, dict[str, Statistic]] = {}
         for (index, name), running in self.means.items():
             found.setdefault(index, {})[name] = _statistic(running)
@@ -244,7 +244,7 @@ class RunningStatistics:
 def _by_token(
     attention: Tensor, mass: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """What is told alike of [cls] and of patches: name and values of every token [B, heads, T]."""
+    """Yields statistics of [cls] and patches: name and values of all tokens [B, heads, T]."""
     if with_class_token:
         yield "cls_attention", attention[..., 0]
     registers = slice(int(with_class_token), num_prefix_tokens)
@@ -259,7 +259,7 @@ def _by_token(
 
 
 def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
-    """Images in the sizes that ``running`` asks for, which it knows after the first."""
+    """Splits images into the sizes that ``running`` asks for, which it knows after the first."""
     while len(images):
         size = running.batch_size
         yield images[:size]

@@ -22,7 +22,7 @@ from poise.models.backbone import has_class_token
 from poise.models.block_traces import num_blocks, trace
 
 MAX_BLOCKS = 12
-"""Most blocks side by side in a picture of maps; of deeper models some are left out."""
+"""Most blocks side by side in a picture of maps; deeper models show some of their blocks."""
 
 _LINES = (
     ("#0072b2", "o", "-"),
@@ -92,7 +92,7 @@ def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) ->
 
 
 def draw_heads(path: str | Path, report: AttentionReport) -> None:
-    """Writes a map of blocks × heads for the statistics that tell heads apart.
+    """Draws a map of blocks × heads for each statistic in which heads differ.
 
     Args:
         path: of the PNG.
@@ -122,10 +122,10 @@ def draw_blocks(
     device: torch.device,
     titles: Sequence[str] = (),
 ) -> None:
-    """Writes where [cls] looks in each block, mean over heads, one image per row.
+    """Draws the attention of [cls] in each block, as the mean over heads, one image per row.
 
-    Without [cls] it is where the mean patch looks. Each map is over the patches alone and has its
-    own scale, from 0 to its maximum; the number is the share of attention that patches get.
+    Without [cls] it is the attention of the mean patch. Each map is over the patches alone and has
+    its own scale, from 0 to its maximum; the number is the share of attention that patches get.
 
     Args:
         path: of the PNG.
@@ -154,7 +154,7 @@ def draw_blocks(
 
 
 def label_blocks(axis: Axes, title: str, num_blocks: int) -> None:
-    """Titles an axis that runs over blocks, and numbers these from 1."""
+    """Titles an axis over blocks and numbers the blocks from 1."""
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("block", fontsize=8)
     axis.set_xlim(0.6, num_blocks + 0.4)
@@ -210,7 +210,7 @@ def _draw_head_map(
 def _block_maps(
     backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
 ) -> Iterator[tuple[int, Tensor, list[float]]]:
-    """Of each shown block its number from 1, maps [n, rows, columns] and masses on patches."""
+    """Yields each shown block's number from 1, maps [n, rows, columns] and masses on patches."""
     prefix, depth = int(getattr(backbone, "num_prefix_tokens", 0)), num_blocks(backbone)
     shown = {round(index) for index in np.linspace(depth - 1, 0, min(depth, MAX_BLOCKS))}
     with evaluation_mode(backbone):

@@ -1,7 +1,7 @@
 """Attention statistics as files that other programs read.
 
 In: an ``AttentionReport``. Out: JSON, with everything, and CSV, one row per block, statistic and
-head; the lengths of tokens have no heads, and a table of their own. Next: a notebook;
+head; the norms of tokens, which have no heads, have a table of their own. Next: a notebook;
 ``poise.tracking`` keeps them.
 """
 
@@ -23,9 +23,9 @@ def write_statistics(folder: str | Path, model: str, report: AttentionReport) ->
     """Writes ``statistics.json`` and ``.csv``, and ``norms.csv``; blocks and heads count from 1.
 
     Args:
-        folder: exists.
-        model: what the report is of.
-        report: of one model.
+        folder: an existing folder.
+        model: name of the model.
+        report: the model's report.
 
     Returns:
         The files.
@@ -40,9 +40,9 @@ def write_statistics(folder: str | Path, model: str, report: AttentionReport) ->
 
 
 def points(report: AttentionReport, prefix: str) -> dict[str, list[tuple[int, float]]]:
-    """Every statistic's mean over heads, and every length, as ``(block, value)``.
+    """Collects each statistic's mean over heads, and each norm, as ``(block, value)`` pairs.
 
-    By ``prefix/statistic``.
+    Their names are ``prefix/statistic``.
     """
     found: dict[str, list[tuple[int, float]]] = {}
     for number, (block, norms) in enumerate(zip(report.blocks, report.norms, strict=True), start=1):

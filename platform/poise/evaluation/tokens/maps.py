@@ -1,6 +1,6 @@
-"""Pictures for people: what the backbone attends to, and how runs went.
+"""Pictures of attention over images.
 
-In: a backbone and some images; histories of metrics. Out: PNG files. Next: ``poise.tracking``
+In: a backbone and some images. Out: PNG files. Next: ``poise.tracking``
 keeps them as artifacts.
 
 Figures are made without pyplot: no global state, no display, safe in any thread.
@@ -25,7 +25,9 @@ def draw_attention(
     normalization: Normalization,
     device: torch.device,
 ) -> None:
-    """Writes what the last block's [cls] attends to, one image per row; without one, the patches.
+    """Draws the attention of [cls] in the last block, one image per row.
+
+    Without [cls] it is the attention of the mean patch.
 
     The columns are the image, each head's map over the patches with the share of attention that
     patches, [cls] itself and registers get, and the mean over heads; then what each register
@@ -72,7 +74,7 @@ def _attention(
 def _maps(
     weights: Tensor, num_prefix: int, num_registers: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """Titled maps [H, W] of one image's attention [heads, T, T]."""
+    """Makes titled maps [H, W] of one image's attention [heads, T, T]."""
     first_register = num_prefix - num_registers
     maps = []
     if first_register:  # behind [cls]
@@ -89,7 +91,7 @@ def _maps(
 def _maps_of_heads(
     from_cls: Tensor, num_prefix: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """What [cls] attends to, [heads, T], in each head and in their mean."""
+    """Makes maps of [cls]'s attention [heads, T], of each head and of their mean."""
     maps = []
     for head, row in enumerate(from_cls):
         shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"
@@ -101,7 +103,7 @@ def _maps_of_heads(
 
 
 def _as_map(patches: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Attention per patch [N] enlarged to the image, blocks visible."""
+    """Enlarges attention per patch [N] to the image's size, without smoothing."""
     height, width = size
     rows = round((len(patches) * height / width) ** 0.5)
     grid = patches.view(1, 1, rows, len(patches) // rows)

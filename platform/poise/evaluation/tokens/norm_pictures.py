@@ -1,4 +1,4 @@
-"""The lengths of tokens over blocks, as a picture.
+"""Norms of tokens over blocks, as a picture.
 
 In: an ``AttentionReport``. Out: a PNG file. Next: ``poise.tracking`` keeps it as an artifact.
 """
@@ -24,7 +24,7 @@ _READING = (
 
 
 def draw_norms(path: str | Path, report: AttentionReport) -> None:
-    """Writes how long tokens are after each block, and which share of patches stand apart.
+    """Draws the norms of tokens after each block, and the share of outlier patches.
 
     To the left the quantiles of patches, and the means of [cls] and of each register; to the right
     ``outlier_share``, with the share from which registers are worth adding. How to read it is

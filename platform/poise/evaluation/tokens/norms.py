@@ -1,4 +1,4 @@
-"""How long tokens are after each block: whether patches became scratch paper, and in which block.
+"""Norms of tokens after each block, which show in which block patches become outliers.
 
 In: blocks of a backbone at work on images. Out: numbers by block, of
 ``poise.diagnostics.patches``, which training logs of the last block alone. Next:
@@ -15,17 +15,18 @@ from poise.diagnostics.patches import mean_norm, norm_bimodality, norm_quantiles
 from poise.models.block_traces import BlockTrace
 
 NORM_IMAGES = 512
-"""At most so many images, evenly spread over a pass, as a quantile needs all norms at once."""
+"""Most images of a pass whose norms are kept, because a quantile needs all of them at once."""
 
 
 def norm_statistics(
     norms: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """The lengths of one block's tokens, as numbers.
+    """Summarises the norms of one block's tokens.
 
     ``pos_norm_q50``, ``_q90``, ``_q99`` and ``_max`` are quantiles over the patches of all images
     together, ``pos_norm_bimodality`` and ``pos_outlier_share`` are of the same; ``cls_norm`` and
-    ``register_norm_1`` … are means over images. What a backbone has not is left out.
+    ``register_norm_1`` … are means over images. Statistics of tokens that a backbone lacks are left
+    out.
 
     Source: registers (arXiv 2309.16588, section 2.1), whose outliers part from the rest around
     block 15 of 40. Cost: a sort of B·N numbers.
@@ -57,7 +58,7 @@ def norm_statistics(
 
 
 class TokenNorms:
-    """The lengths of some images' tokens after each block: what a pass over images keeps of them.
+    """Norms of some images' tokens after each block, collected during a pass over images.
 
     512 images of 197 tokens take 5 MB for 12 blocks.
     """
@@ -77,17 +78,17 @@ class TokenNorms:
 
     @property
     def num_images(self) -> int:
-        """Images that were looked at so far."""
+        """Number of images so far."""
         return sum(len(norms) for norms in self._norms[0])
 
     def add(self, block: BlockTrace) -> None:
-        """Adds the lengths of a batch's tokens after one block."""
+        """Adds the norms of a batch's tokens after one block."""
         chosen = block.outputs[-self._seen[block.index] % self.every :: self.every]
         self._seen[block.index] += len(block.outputs)
         self._norms[block.index].append(torch.linalg.vector_norm(chosen.float(), dim=-1).cpu())
 
     def blocks(self) -> tuple[dict[str, float], ...]:
-        """The numbers so far, by block."""
+        """Summaries so far, by block."""
         return tuple(
             {
                 name: value.item()

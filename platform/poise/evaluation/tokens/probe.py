@@ -1,11 +1,11 @@
-"""The probe that watches where [cls] looks, block by block.
+"""The probe of [cls]'s attention during training, block by block.
 
 In: a backbone and a few images. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.
 
-``cls-attention/poise-v1``: of the statistics of ``poise evaluate attention`` (arXiv 2412.03215),
-which keep their names, those two that tell methods apart, on 64 images of the bank, the same at
-every step and in every run of a dataset.
+``cls-attention/poise-v1`` has two of the statistics of ``poise evaluate attention``
+(arXiv 2412.03215), under the same names: those in which methods differ. It uses 64 images of the
+bank, the same at every step and in every run on a dataset.
 
 ``cls_pos_entropy_over_ln_n``: the entropy of [cls]'s attention over the N patches alone, as a share
 of ln N. 0: all on one patch. 1: the same on each.
@@ -18,9 +18,9 @@ and their heads differ. Broken: entropy near 1 in all heads of all blocks, atten
 in every head, it is stuck on one patch. An entropy near 1 together with a high attention to itself
 is no fault but the pattern of masked models (MAE), whose [cls] gathers little from patches.
 
-Of every block there are the mean over heads, and the lowest and the highest head: one head that
-selects, or dies, shows there. A series for each head would be four times as many for ViT-B, and
-which head is which means nothing from run to run; ``poise evaluate attention`` tells them all.
+Each block has the mean over heads, the lowest head and the highest head, so one head that selects
+or dies is visible. A series for each head would make four times as many for ViT-B, and the order
+of heads means nothing between runs; ``poise evaluate attention`` gives all heads.
 
 Cost: a forward pass of 64 images without fused attention, and all that ``attention_statistics``
 takes from it. Under 1 % of k-NN's pass over 12,000 images: 0.16 CPU seconds with a 4-block ViT at
@@ -43,7 +43,7 @@ from poise.models.block_traces import UntraceableError
 PROTOCOL: Final = "cls-attention/poise-v1"
 
 ATTENTION_IMAGES: Final = 64
-"""At most so many images of the bank are looked at."""
+"""Most images of the bank that the probe reads."""
 
 _STATISTICS = ("cls_pos_entropy_over_ln_n", "cls_cls_attention")
 
@@ -56,8 +56,8 @@ def attention_probe(
 ) -> Iterator[tuple[str, float]]:
     """Yields each statistic over all blocks and heads, and ``attention/…`` of each block, from 01.
 
-    Nothing of a backbone without [cls], or whose attention is not one softmax per head. The modules
-    keep their modes.
+    Yields nothing for a backbone without [cls], or with attention that is not one softmax per head.
+    The modules keep their modes.
     """
     if not has_class_token(backbone):
         return

@@ -1,4 +1,4 @@
-"""How many images each head of a grid gets right, and which head is chosen.
+"""The number of images that each head of a grid gets right, and the head that is chosen.
 
 In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained.report``.
 """
@@ -14,19 +14,19 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Hits:
-    """Of one feature's heads, slowest to learn as listed."""
+    """Right answers of one feature's heads, in the order of the grid."""
 
     top1: tuple[int, ...]
-    """Images whose class is each head's first answer."""
+    """Number of images whose class is the first answer of each head."""
 
     top5: tuple[int, ...]
-    """Images whose class is among each head's first five; all, where there are no more classes."""
+    """Number of images whose class is among the first five answers of each head."""
 
     num_images: int
 
     @property
     def best(self) -> int:
-        """The head with the most first answers right; of equals, the first."""
+        """The head with the most right first answers; the first of equals."""
         return max(range(len(self.top1)), key=self.top1.__getitem__)
 
 
@@ -50,7 +50,10 @@ def _ranked(score: Tensor) -> Tensor:
 
 
 def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:
-    """Counts batches of (``best_answers``, labels [B]); images without a label are passed over."""
+    """Counts right answers over batches of ``best_answers`` and labels [B].
+
+    Images without a label are left out.
+    """
     first: dict[str, Tensor] = {}
     among: dict[str, Tensor] = {}
     num_images = 0

@@ -2,8 +2,8 @@
 
 In: a recipe whose objective learns from labels. Out: a ``ProbeReport``. Next: ``poise evaluate``.
 
-Learning rates are chosen on images held out of the training set; the test images are looked at
-once, by the chosen heads alone.
+Images held out of the training set choose the learning rates. The chosen heads alone see the test
+images, once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +23,7 @@ from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.trained.hits import Hits, best_answers, count_hits
+from poise.evaluation.trained.protocols import ProtocolUse
 from poise.evaluation.trained.report import ProbeReport, report_row
 from poise.evaluation.trained.sets import ProbeSets
 from poise.evaluation.trained.training import train_heads
@@ -56,7 +57,11 @@ def _answers(objective: LabelledObjective, images: EvaluationImages, bench: Benc
 
 
 def untrained(recipe: Recipe, device: torch.device) -> LabelledObjective:
-    """The recipe's objective at step 0; the same seed gives the same heads."""
+    """Builds the recipe's objective at step 0; the same seed gives the same heads.
+
+    Raises:
+        PoiseError: the objective does not learn from labels.
+    """
     torch.manual_seed(recipe.seed)
     mean, std = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
     objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
@@ -110,8 +115,7 @@ def report_probe(
     recipe: Recipe,
     sets: ProbeSets,
     bench: Bench,
-    protocol: str,
-    changed: tuple[str, ...] = (),
+    protocol: ProtocolUse,
     held_out: Mapping[str, Hits] | None = None,
 ) -> ProbeReport:
     """Chooses among trained heads and scores the chosen ones on the test images.
@@ -120,10 +124,12 @@ def report_probe(
         objective: trained, on the bench's device.
         recipe: its own.
         sets: images.
-        bench: where they are read.
-        protocol: id.
-        changed: settings that are not the protocol's, for the report.
-        held_out: hits on the held-out images, where they are counted already.
+        bench: how images are passed through the backbone.
+        protocol: the protocol, and what differs from it.
+        held_out: hits on the held-out images, if they are counted already.
+
+    Raises:
+        NotFiniteError: the backbone gives NaN or infinite values.
     """
     rates = tuple(recipe.optimizer.base_lr * factor for factor in objective.lr_multipliers)
     if held_out is None:
@@ -137,8 +143,8 @@ def report_probe(
         for answers, labels in _answers(objective, sets.test, bench)
     )
     return ProbeReport(
-        protocol=protocol,
-        changed=changed,
+        protocol=protocol.id,
+        changed=protocol.changed,
         dataset=str(sets.test.folder),
         dataset_name=Manifest.read(sets.test.folder).name,
         train=str(sets.train.folder),

@@ -1,12 +1,12 @@
-"""How a probe or fine-tuning is carried out, under a name that stands beside every figure.
+"""The protocols of probes and fine-tuning. Every figure is stored with its protocol's id.
 
 In: a protocol's id, a model's package, a dataset. Out: a complete recipe. Next:
 ``poise.evaluation.trained.probe``, or the training loop.
 
-``cached`` protocols read every image once, as at test time, and train heads on what was read.
-The others see each image anew in every epoch, as published: a random crop of 8 to 100 % of its
-area, resized with antialiased bicubic interpolation, and a flip. Where they differ from the
-publications is in ``docs/decisions/0006-probes.md``.
+``cached`` protocols read every image once, prepared as for testing, and train heads on the
+features. The others draw a new view of each image in every epoch, as published: a random crop of
+8 to 100 % of its area, resized with antialiased bicubic interpolation, and a flip.
+``docs/decisions/0006-probes.md`` lists the differences from the publications.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _ABMILP: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a figure was measured by."""
+    """How a probe or fine-tuning is carried out."""
 
     id: str
     cached: bool
@@ -55,6 +55,15 @@ class Protocol:
     optimizer: Mapping[str, Any]
     epochs: int
     batch_size: int = 1024
+
+
+@dataclass(frozen=True)
+class ProtocolUse:
+    """The protocol of a figure, and what differed from it."""
+
+    id: str
+    changed: tuple[str, ...] = ()
+    """Settings that are not the protocol's, as they were typed."""
 
 
 _ALL = (
@@ -101,7 +110,7 @@ PROTOCOLS: Mapping[str, Protocol] = {protocol.id: protocol for protocol in _ALL}
 
 
 def find_protocol(kind: str, name: str) -> Protocol:
-    """The protocol of a kind (``linear``) by its name (``cached-v1``).
+    """Finds the protocol of a kind (``linear``) by its name (``cached-v1``).
 
     Raises:
         PoiseError: there is none.
@@ -114,10 +123,11 @@ def find_protocol(kind: str, name: str) -> Protocol:
 
 
 def published_feature(protocol: Protocol, backbone: nn.Module) -> str:
-    """What a linear protocol reads where no feature was asked for.
+    """The feature that a linear protocol reads by default.
 
     DINO's reads the [cls] tokens of the last four blocks of a ViT up to 384 wide, and [cls] beside
-    the mean patch of a wider one (arXiv 2104.14294). The others read what k-NN reads.
+    the mean patch of a wider one (arXiv 2104.14294). Other protocols read the feature that k-NN
+    reads.
     """
     blocks = getattr(backbone.timm_model, "blocks", ())
     default = default_feature(backbone)
@@ -137,15 +147,15 @@ def probe_recipe(
     features: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """One complete recipe of a protocol.
+    """Makes the complete recipe of a protocol.
 
     Args:
-        protocol: which.
+        protocol: the protocol.
         model: folder of the backbone's package.
         package: its config.
         dataset: labelled images to learn from.
-        features: what is classified, in place of the protocol's.
-        settings: further ones by dotted key, in place of the protocol's.
+        features: features to classify, in place of the protocol's.
+        settings: other settings in place of the protocol's, by dotted key.
 
     Raises:
         PoiseError: a setting is wrong.

@@ -1,4 +1,4 @@
-"""A probe's figures, with everything that must stand beside them.
+"""The figures of a probe, and all that one must know to read them.
 
 In: hits on the held-out images and on the test images. Out: a ``ProbeReport``. Next: ``poise
 evaluate``, and the run that made the model.
@@ -12,8 +12,8 @@ from poise.evaluation.trained.hits import Hits
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One learning rate of a grid, and how its head did on the held-out training images."""
+class TriedRate:
+    """One learning rate of a grid, and its head's accuracy on the held-out training images."""
 
     base_lr: float
     """For a batch of 256 images."""
@@ -30,19 +30,19 @@ class ProbeRow:
     base_lr: float
     top1: Accuracy
     top5: Accuracy
-    grid: tuple[Choice, ...]
-    """Every head's; empty where there was nothing to choose."""
+    grid: tuple[TriedRate, ...]
+    """All rates that were tried; empty where there was one head."""
 
     @property
     def at_edge(self) -> bool:
-        """Whether the choice is the grid's lowest or highest, so that a wider one may do better."""
-        rates = [choice.base_lr for choice in self.grid]
+        """Whether the chosen rate is the lowest or highest, so that a wider grid may do better."""
+        rates = [tried.base_lr for tried in self.grid]
         return len(rates) > 2 and self.base_lr in (min(rates), max(rates))
 
 
 @dataclass(frozen=True)
 class ProbeReport(Measurement):
-    """What a probe or fine-tuning found."""
+    """The figures of a probe or of fine-tuning, and all that one must know to read them."""
 
     train: str
     test_images: int
@@ -55,7 +55,7 @@ class ProbeReport(Measurement):
 
     @property
     def file_name(self) -> str:
-        """Of the report: what was scored, and which features."""
+        """Name of the report's file: the dataset and the features."""
         return "-".join([as_name(self.dataset_name), *(row.feature for row in self.rows)])
 
     @property
@@ -67,7 +67,7 @@ class ProbeReport(Measurement):
 def report_row(
     feature: str, rates: tuple[float, ...], held_out: Mapping[str, Hits], test: Hits
 ) -> ProbeRow:
-    """The row of a feature.
+    """Makes the row of a feature.
 
     Args:
         feature: its name.
@@ -75,13 +75,13 @@ def report_row(
         held_out: hits that choose, by feature; empty where there is one head.
         test: hits of the chosen head alone.
     """
-    grid: tuple[Choice, ...] = ()
+    grid: tuple[TriedRate, ...] = ()
     chosen = 0
     if held_out:
         hits = held_out[feature]
         chosen = hits.best
         shares = [100 * right / hits.num_images for right in hits.top1]
-        grid = tuple(map(Choice, rates, shares))
+        grid = tuple(map(TriedRate, rates, shares))
     return ProbeRow(
         feature=feature,
         base_lr=rates[chosen],

@@ -1,4 +1,4 @@
-"""The images of a probe: those that teach, those that choose, those that are scored once.
+"""The images of a probe: for training heads, for choosing among them, and for the test.
 
 In: two folders of labelled datasets. Out: ``ProbeSets``. Next: ``poise.evaluation.trained.probe``.
 """
@@ -15,15 +15,15 @@ from poise.evaluation.neighbours.sets import check_labelled, describe_classes
 from poise.evaluation.reading.images import EvaluationImages
 from poise.objectives.labelled import is_held_out
 
-_UNKEPT = 0  # bytes: each image is read once or twice, far apart
+_UNKEPT = 0  # bytes: each image is read once or twice only
 
 
 @dataclass(frozen=True)
 class ProbeSets:
-    """Images as the published evaluation sees them."""
+    """The images of a probe, prepared as for the published evaluation."""
 
     train: EvaluationImages
-    """All of the training dataset, also what is held out of it."""
+    """All images of the training dataset, the held-out ones included."""
 
     held_out: EvaluationImages
     test: EvaluationImages

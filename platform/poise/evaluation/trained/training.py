@@ -1,4 +1,4 @@
-"""Heads trained on features that were read once: a probe in seconds.
+"""Training of heads on features that were read once, which takes seconds.
 
 In: features by name, labels, a recipe whose objective is a probe. Out: trained heads. Next:
 ``poise.evaluation.trained.probe`` counts what they get right.
@@ -17,7 +17,7 @@ from poise.objectives.base import RunPosition
 from poise.objectives.probe import grid_groups, grid_loss
 from poise.training.optimizer import build_optimizer, schedules, set_schedules
 
-_WORTH_THREADS = 2**27  # multiply-adds of a step; below it threads wait longer than they work
+_WORTH_THREADS = 2**27  # multiply-adds of a step; for fewer, threads wait longer than they work
 
 
 def train_heads(
@@ -30,16 +30,16 @@ def train_heads(
 ) -> None:
     """Trains heads in place, by the recipe's optimiser, schedule, batch size and epochs.
 
-    Each epoch goes through the features in an order drawn from the recipe's seed; a last batch
+    Each epoch goes through the features in an order drawn from the recipe's seed. A last batch
     that is not full is left out, unless it is the only one.
 
     Args:
         heads: on the features' device.
         features: [n, D] by name, or tokens [n, T, D] for heads that pool.
         labels: int64 [n].
-        rows: int64 [m], the images that teach; their labels are known.
+        rows: int64 [m], the images to learn from; they have labels.
         recipe: its objective is a ``ProbeConfig``.
-        on_epoch: is told how many epochs are done.
+        on_epoch: is called with the number of epochs that are done.
     """
     config: ProbeConfig = recipe.objective  # type: ignore[assignment]
     groups = grid_groups(heads, config.lr_multipliers)
@@ -69,7 +69,7 @@ def train_heads(
 
 @contextmanager
 def _threads_for(heads: ProbeHeads, batch_size: int) -> Iterator[None]:
-    """One thread where a step is small."""
+    """Makes PyTorch compute in one thread inside, if a step is small."""
     num_threads = torch.get_num_threads()
     num_parameters = sum(parameter.numel() for parameter in heads.parameters())
     if batch_size * num_parameters < _WORTH_THREADS:

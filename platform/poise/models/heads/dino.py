@@ -25,7 +25,7 @@ class Prototypes(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(num_prototypes, 1), requires_grad=not normalized)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [n, K] of features [n, D]: cosines when both norms are 1."""
+        """Computes logits [n, K] of features [n, D]; they are cosines when both norms are 1."""
         # Fused: at large K, composing it of norm, quotient and product costs like the logits do.
         return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
 
@@ -41,7 +41,7 @@ class DinoHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits [n, K] of features [n, D]."""
+        """Computes logits [n, K] of features [n, D]."""
         logits: Tensor = self.last_layer(F.normalize(self.mlp(features), dim=-1))
         return logits
 

@@ -21,7 +21,7 @@ _NORM_EPSILON = 1e-6  # of the published probes' batch norm
 
 
 class HeadGrid(nn.Module):
-    """G linear classifiers of one feature, which a pooling per head may come before."""
+    """G linear classifiers of one feature; each head may pool tokens first."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class HeadGrid(nn.Module):
         self.linears = nn.ModuleList(copy.deepcopy(first) for _ in range(num_heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, G, C] of features [B, D], or of tokens [B, T, D] where heads pool."""
+        """Computes logits [B, G, C] of features [B, D], or of tokens [B, T, D] where heads pool."""
         linears: list[Any] = list(self.linears)
         pools: list[Any] = list(self.pools)
         weights, biases = [each.weight for each in linears], [each.bias for each in linears]
@@ -69,7 +69,7 @@ class HeadGrid(nn.Module):
         return torch.einsum("bgd,gcd->bgc", pooled, torch.stack(weights)) + torch.stack(biases)
 
     def members(self, head: int) -> list[nn.Parameter]:
-        """What one head learns."""
+        """The trained parameters of one head."""
         modules = [self.linears[head], *([self.pools[head]] if len(self.pools) else [])]
         return [parameter for module in modules for parameter in module.parameters()]
 
@@ -82,5 +82,5 @@ class ProbeHeads(nn.Module):
         self.grids = nn.ModuleDict(grids)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Logits [B, G, C] by feature."""
+        """Computes logits [B, G, C] by feature."""
         return {name: grid(features[name]) for name, grid in self.grids.items()}

@@ -1,5 +1,5 @@
-"""Backbones of others, in and out.
+"""Import of published backbones and export in their layouts.
 
-In: a published checkpoint, a timm model, or a backbone of ours. Out: the same weights under the
-names that the other side uses, complete or refused. Next: ``poise.tracking.registry.imports``.
+In: a published checkpoint, a timm model, or a backbone of Poise. Out: the same weights under the
+other names, complete or refused. Next: ``poise.tracking.registry.imports``.
 """

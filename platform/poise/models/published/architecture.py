@@ -1,4 +1,4 @@
-"""Backbones described by timm's names and arguments instead of by the shapes of their weights.
+"""Backbones that timm's names and arguments describe, instead of the shapes of their weights.
 
 In: a timm name, or the arguments that a Hugging Face folder keeps. Out: a ``Reading``.
 Next: ``poise.models.published.sources``.
@@ -19,7 +19,7 @@ _DECIDED = ("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_re
 
 
 def describe(model: nn.Module, tensors: Tensors) -> Reading:
-    """What a timm model is, as a backbone's config.
+    """Describes a timm model as a ``Reading``.
 
     Args:
         model: as ``timm.create_model`` made it.
@@ -59,12 +59,15 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
 
 
 def from_arguments(name: str, arguments: Mapping[str, Any], tensors: Tensors) -> Reading:
-    """The model that a Hugging Face folder's ``config.json`` describes.
+    """Describes the model of a timm folder's ``config.json``.
 
     Args:
         name: timm's, without a tag.
         arguments: its ``model_args``.
         tensors: its weights.
+
+    Raises:
+        PoiseError: it is of a family that cannot be a backbone.
     """
     import timm
 

@@ -1,4 +1,4 @@
-"""A backbone written as others read it.
+"""Export of a backbone in the layouts that other programs read.
 
 In: a backbone and its package's config. Out: a file or a folder, with the very same values under
 the names of timm, Hugging Face, DINO or MAE. Nothing comes after it.
@@ -29,7 +29,7 @@ _CROP_PCT = 224 / 256  # of the shorter side: the published evaluation
 def export_backbone(
     backbone: nn.Module, config: Mapping[str, Any], destination: Path, layout: str
 ) -> Path:
-    """Writes a backbone; the file or folder appears only when it is complete.
+    """Writes a backbone. The file or folder appears only when it is complete.
 
     Args:
         backbone: what ``build_backbone`` gave.
@@ -65,7 +65,7 @@ def export_backbone(
 
 
 def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm reads of a folder: the architecture, its arguments, and how images are prepared."""
+    """Makes a folder's config for timm: architecture, arguments, and preparation of images."""
     model: Any = backbone.timm_model
     described = BackboneConfig.model_validate(config["backbone"])
     fixed = family(described.name) == "beit"
@@ -123,7 +123,7 @@ def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
 
 
 def _header(config: Mapping[str, Any]) -> dict[str, str]:
-    """What the weights do not say, such as the number of heads."""
+    """Describes what the weights do not hold, such as the number of heads."""
     names = ("backbone", "image_px", "evaluation_px", "normalization", "lineage")
     known = {name: config[name] for name in names if name in config}
     return {"format": "pt", DESCRIPTION: json.dumps(known, allow_nan=False)}

@@ -1,11 +1,11 @@
-"""Whether a published layout can say all that a backbone is.
+"""The check that a published layout can express a backbone.
 
-In: a backbone and its tensors. Out: nothing, or one error that says what would be lost. Next:
+In: a backbone and its tensors. Out: nothing, or one error that names what would be lost. Next:
 ``poise.models.published.export``.
 
-Whoever reads DINO's or MAE's files knows the architecture beforehand: a plain vision transformer,
-or torchvision's residual network, of which the weights tell the sizes. What the weights do not
-tell, such as another activation, would be gone, and the features wrong without a complaint.
+Programs that read files of DINO or MAE assume a plain vision transformer or torchvision's residual
+network, and take the sizes from the weights. Anything else, such as another activation, would be
+lost, and the features would be wrong without an error.
 """
 
 import inspect
@@ -25,7 +25,7 @@ _PLAIN = "vit_tiny_patch16_224"
 _RESNET_PX = 64
 _TOLERANCE = 1e-4  # of features, whose standard deviation is about 1: far above rounding
 
-_TOLD_OR_IDLE = (
+_KNOWN_OR_IDLE = (
     *("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"),  # by the weights
     *("num_classes", "dynamic_img_size", "weight_init", "fix_init", "zero_init_last"),
     *("drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate"),
@@ -71,15 +71,15 @@ def _why_not(
         if tensor.shape != known[name].shape:
             return f"{name} is {list(tensor.shape)}, and published ones {list(known[name].shape)}"
     for key, value in described.options.items():
-        if key not in _TOLD_OR_IDLE and value not in _defaults(twin, key):
+        if key not in _KNOWN_OR_IDLE and value not in _defaults(twin, key):
             return f"its files cannot say backbone.options.{key}={value}"
-    if _parts(backbone.timm_model) != _parts(twin) or not _alike(backbone, twin, tensors):
+    if _parts(backbone.timm_model) != _parts(twin) or not _same_features(backbone, twin, tensors):
         return f"its published models make other features of the weights of {described.name}"
     return None
 
 
 def _published_vit(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """A plain vision transformer of a backbone's sizes."""
+    """Builds a plain vision transformer with a backbone's sizes."""
     import timm
 
     model: Any = backbone.timm_model
@@ -109,13 +109,13 @@ def _published_resnet(tensors: Mapping[str, Tensor]) -> nn.Module | None:
 
 
 def _defaults(model: nn.Module, key: str) -> tuple[Any, ...]:
-    """Values of an option that change nothing."""
+    """Lists values of an option that have no effect."""
     parameter = inspect.signature(type(model)).parameters.get(key)
     return () if parameter is None else (parameter.default,)
 
 
 def _parts(model: Any) -> list[tuple[type, float | None]]:
-    """Activations, norms and all else that is at work when nothing is dropped."""
+    """Lists activations, norms and all other modules that compute in evaluation."""
     from timm.layers import DropPath, PatchDropout
 
     return [
@@ -126,8 +126,8 @@ def _parts(model: Any) -> list[tuple[type, float | None]]:
 
 
 @torch.no_grad()
-def _alike(backbone: nn.Module, twin: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether both make the same features of noise."""
+def _same_features(backbone: nn.Module, twin: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
+    """Compares the features that two models give for noise."""
     patches: Any = getattr(twin, "patch_embed", None)
     size = (_RESNET_PX, _RESNET_PX) if patches is None else patches.img_size
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))

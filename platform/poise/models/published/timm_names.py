@@ -1,4 +1,4 @@
-"""timm's models by name, with the weights that timm publishes for them.
+"""timm's models by name, with weights that timm publishes.
 
 In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading``. Next:
 ``poise.models.published.sources``.

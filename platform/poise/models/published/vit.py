@@ -28,6 +28,11 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
     Raises:
         PoiseError: dimensions or grid cannot be read.
     """
+    if "dist_token" in tensors:
+        raise PoiseError(
+            "dist_token: the file has a distillation token, for which Poise has no place; use a "
+            "model without one"
+        )
     size = measure(tensors, wishes)
     registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
     has_cls = "cls_token" in tensors
