@@ -192,6 +192,29 @@ def test_options_that_something_else_decides_are_refused_and_not_ignored(
         import_named(FULL_SIZE, evaluation_px=225)
 
 
+def test_options_out_of_range_or_about_another_kind_of_model_are_refused(
+    import_file: Import, tmp_path: Path
+) -> None:
+    for eps in (-1.0, 0.0, float("nan"), 2.0):
+        with pytest.raises(PoiseError, match=r"--norm-eps .*: needs a number between 0 and 1"):
+            import_file(vit_tensors(), wishes=Wishes(num_heads=HEADS, norm_eps=eps))
+    with pytest.raises(PoiseError, match=r"--grid -4 -4: rows and columns are numbers from 1 up"):
+        import_file(vit_tensors(), wishes=Wishes(num_heads=HEADS, grid=(-4, -4)))
+    with pytest.raises(PoiseError, match=r"--architecture vit_huge_idea: timm has no such model"):
+        import_file(vit_tensors(), wishes=Wishes(architecture="vit_huge_idea"))
+    residual = timm.create_model("resnet18").state_dict()
+    with pytest.raises(PoiseError, match="--heads: has no effect on a residual network"):
+        import_file(residual, wishes=Wishes(num_heads=HEADS))
+
+
+def test_a_model_of_another_architecture_is_refused_with_the_option_that_names_it(
+    import_file: Import,
+) -> None:
+    clip = dict(randomized("vit_base_patch16_clip_224", img_size=32).state_dict())
+    with pytest.raises(PoiseError, match=r"proj\.bias\); .* norm_pre.weight.* --architecture"):
+        import_file(clip)
+
+
 def test_a_file_that_pools_by_mean_has_the_features_of_timm(import_file: Import) -> None:
     for class_token in (True, False):
         options = {"img_size": 32, "patch_size": 8, "global_pool": "avg"}

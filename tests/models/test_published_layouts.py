@@ -11,6 +11,7 @@ from torch import Tensor
 from poise.config import PoiseError
 from poise.models.backbone import VitBackbone
 from poise.models.block_traces import trace
+from poise.models.published.shapes import Wishes
 from poise.models.published.sources import Options, import_backbone
 from tests.models.conftest import DEPTH, WIDTH, Import, Tensors, randomized
 
@@ -208,7 +209,8 @@ def test_dinov3_is_read_into_rotary_positions(
 def test_a_residual_network_of_dino_is_read(import_file: Import) -> None:
     model = randomized("resnet18", embed_dim=None, depth=None, num_heads=None)
     tensors = prefixed("module.backbone.", dict(model.state_dict()))
-    imported = import_file({"teacher": {**tensors, **prefixed("module.", dino_head())}})
+    content = {"teacher": {**tensors, **prefixed("module.", dino_head())}}
+    imported = import_file(content, wishes=Wishes())
     assert imported.config["backbone"]["name"] == "resnet18"
     assert imported.dropped == {"projection head": 4}
     with torch.no_grad():

@@ -69,6 +69,8 @@ def _given(wishes: Wishes, patches: dict[bool, int], num_positions: int, num_pre
     assert wishes.grid is not None
     rows, columns = wishes.grid
     basis = wishes.basis(f"--grid {rows} {columns}")
+    if min(rows, columns) < 1:
+        raise PoiseError(f"{basis.text}: rows and columns are numbers from 1 up")
     for covered, num_patches in patches.items():
         if rows * columns == num_patches:
             return Grid(rows, columns, covered and num_prefix > 0, basis)

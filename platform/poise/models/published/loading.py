@@ -151,13 +151,17 @@ def _interpolation_note(interpolation: str) -> tuple[str, ...]:
 def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None:
     given = translation.reading.tensors
     missing = [name for name in wanted if name not in given]
+    unknown = [name for name in given if name not in wanted]
     if missing:
+        other = (
+            f"; {_some(unknown)} have no place in it: if it is another model, name that with "
+            "--architecture"
+        )
         raise PoiseError(
             f"the backbone is not complete: {len(missing)} of its {len(wanted)} tensors are "
             f"missing ({_some(missing)}); {translation.matched} matched, "
-            f"{translation.mapped} mapped"
+            f"{translation.mapped} mapped{other if unknown else ''}"
         )
-    unknown = [name for name in given if name not in wanted]
     if unknown:
         raise PoiseError(
             f"{len(unknown)} tensors have no place in {translation.reading.backbone.name} "

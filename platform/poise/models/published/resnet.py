@@ -25,8 +25,16 @@ def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
     """Reads one of the published depths; its weights fit images of any size.
 
     Raises:
-        PoiseError: no published network has these stages.
+        PoiseError: no published network has these stages, or ``wishes`` are about a transformer.
     """
+    for option, value in (
+        ("--heads", wishes.num_heads),
+        ("--depth", wishes.depth),
+        ("--grid", wishes.grid),
+        ("--norm-eps", wishes.norm_eps),
+    ):
+        if value is not None:
+            raise PoiseError(f"{option}: has no effect on a residual network; leave it out")
     blocks = [set[str](), set[str](), set[str](), set[str]()]
     for name in tensors:
         if match := re.match(r"layer([1-4])\.(\d+)\.", name):

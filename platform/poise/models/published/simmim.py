@@ -12,6 +12,7 @@ from poise.config.recipe import BackboneConfig
 from poise.models.published.preparation import from_timm, published
 from poise.models.published.shapes import Basis, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors
+from poise.models.published.vit import NORM_EPS, norm_basis
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _OWN = "blocks.0.attn.relative_position_bias_table"
@@ -37,6 +38,8 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
     }
     if (ratio := mlp_ratio(tensors)) != 4:
         options["mlp_ratio"] = ratio
+    if wishes.norm_eps not in (None, NORM_EPS):
+        options["norm_eps"] = wishes.norm_eps
     notes: tuple[str, ...] = ()
     if "fc_norm.weight" in tensors:
         options["global_pool"] = "avg"
@@ -55,7 +58,7 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
         image_px,
         notes,
         from_timm(name) if _OWN in tensors else published("SimMIM"),
-        {"heads": size.heads_basis, "grid": basis},
+        {"heads": size.heads_basis, "grid": basis, **norm_basis(wishes)},
     )
 
 

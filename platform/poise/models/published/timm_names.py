@@ -97,7 +97,11 @@ def read_as(architecture: str, located: Located) -> Translation:
     import timm
 
     base = architecture.partition(".")[0]
-    if family(base) == "other":
+    try:
+        kind = family(base)
+    except PoiseError as error:
+        raise PoiseError(str(error).replace("backbone.name=", "--architecture ")) from None
+    if kind == "other":
         raise PoiseError(f"--architecture {architecture}: cannot be a backbone")
     preparation = from_timm(architecture)
     model = timm.create_model(architecture, num_classes=0)

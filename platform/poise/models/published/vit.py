@@ -12,7 +12,8 @@ from poise.models.published.shapes import SIZES, Basis, Wishes, measure, mlp_rat
 from poise.models.published.translation import Reading, Tensors
 
 _EVALUATED_PX = 224  # also where positions are for 518, as DINOv2's
-_NORM_EPS = 1e-6  # timm's of these models
+NORM_EPS = 1e-6
+"""Epsilon of the norms of timm's vision transformers."""
 
 
 def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None) -> Reading:
@@ -55,7 +56,14 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
 
 def norm_basis(wishes: Wishes) -> dict[str, Basis]:
-    """The source of the norms' epsilon, where it is given."""
+    """The source of the norms' epsilon, where it is given.
+
+    Raises:
+        PoiseError: it is not between 0 and 1.
+    """
+    eps = wishes.norm_eps
+    if eps is not None and not 0 < eps < 1:
+        raise PoiseError(f"--norm-eps {eps:g}: needs a number between 0 and 1, such as 1e-6")
     return {} if wishes.norm_eps is None else {"norm eps": wishes.basis("--norm-eps")}
 
 
@@ -76,7 +84,7 @@ def _parts(tensors: Tensors, wishes: Wishes) -> dict[str, Any]:
         options["qk_norm"] = True
     if "blocks.0.ls1.gamma" in tensors:
         options["init_values"] = 1e-5
-    if wishes.norm_eps not in (None, _NORM_EPS):
+    if wishes.norm_eps not in (None, NORM_EPS):
         options["norm_eps"] = wishes.norm_eps
     return options
 
