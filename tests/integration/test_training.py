@@ -8,6 +8,7 @@ import torch
 from poise.config import Recipe
 from poise.diagnostics.history import History
 from poise.training.checkpoint import STATE_FILE
+from poise.training.in_process import fit_in_process
 from poise.training.spec import Outcome, RunSpec
 from poise.training.worker import fit
 from tests.builders import tiny_recipe
@@ -75,6 +76,22 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     found = tensors(second)
     assert found.keys() == expected.keys()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def test_a_run_in_this_process_is_the_run_of_a_worker_bit_for_bit_resumed_too(
+    folder: Path, uninterrupted: Outcome
+) -> None:
+    def run_here(**changes: object) -> Outcome:
+        recipe = recipe_in(folder, training__keep_checkpoints=1, **changes)
+        return fit_in_process(RunSpec(recipe, "here", folder / "runs"))
+
+    assert len(run_here(training__stop_after_steps=10).history) == 10
+    here = run_here()
+    assert losses(here.history) == losses(uninterrupted.history)
+    expected, found = tensors(uninterrupted), tensors(here)
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+    kept = [path.name for path in (folder / "runs" / "here").iterdir()]
+    assert kept == [here.checkpoint.name], "the newest alone, as its recipe says"
 
 
 def test_two_workers_train_as_one_does_with_the_same_global_batch(

@@ -24,6 +24,7 @@ from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
 from poise.tracking.run import Run, create_run, log_environment, log_recipe
 from poise.tracking.store import open_store
+from poise.training.in_process import fit_in_process
 from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
 from poise.training.spec import RunSpec, StartingPoint
@@ -76,6 +77,9 @@ class Extras:
     start_from: StartingPoint | None = None
     """Another run's checkpoint to start from."""
 
+    in_process: bool = False
+    """Whether this process trains by itself, in place of a worker on Ray Train."""
+
     untrained_figures: Path | None = None
     """Folder of what untrained networks measured, shared by runs that may begin with the same."""
 
@@ -98,7 +102,8 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
     config = package_config(recipe, Manifest.read(recipe.data.dataset), run.run_id)
     config["lineage"] |= extras.lineage
     probe, known = online_probes(recipe), extras.untrained_figures
-    outcome = fit(
+    carry = fit_in_process if extras.in_process else fit
+    outcome = carry(
         RunSpec(
             recipe=recipe,
             name=name,

@@ -1,7 +1,9 @@
 """One trial, in the process that Tune gives it.
 
-In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. The process
-controls a Ray Train run of any size and trains nothing itself. Next: ``poise.sweeps.referee``.
+In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. Next:
+``poise.sweeps.referee``. A trial of one worker trains in this process, and the next trial uses the
+process again. For a trial of several workers, or one that a scheduler may stop, the process
+controls a Ray Train run.
 """
 
 import os
@@ -14,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ray import tune
 
-from poise.config import PoiseError
+from poise.config import PoiseError, Recipe
 from poise.config.errors import one_line
 from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
@@ -28,6 +31,7 @@ from poise.sweeps.scheduler_reports import ForScheduler
 from poise.sweeps.trial_runs import seen_history
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_trial_run, set_tags
+from poise.training.capacity import uses_gpu
 from poise.training.schedule import timetable_of
 from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
@@ -56,7 +60,7 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     repeats only what lost its process.
     """
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
-    torch.set_num_threads(1)  # training has its own process
+    torch.set_num_threads(1)  # training decides for itself how many it uses
     trial, study = Trial(**config), context.study
     found = study.record(trial.name)
     if found is not None and found.is_done:
@@ -97,20 +101,31 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
         record = replace(record, total_steps=total_steps, planned_steps=planned_steps)
         study.write(record)
+        here = _trains_here(study, recipe)
         finished = pretrain(
             recipe,
             run,
             _run_name(study, record),
             Extras(
                 observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
-                callbacks=[ForScheduler(study.space.goal.metric)],
+                callbacks=[] if here else [ForScheduler(study.space.goal.metric)],
                 start_from=_starting_point(record),
+                in_process=here,
                 untrained_figures=study.folder / UNTRAINED_FOLDER,
                 lineage=_lineage(record),
             ),
         )
         _check_current(study, record)
     return concluded(record, finished)
+
+
+def _trains_here(study: Study, recipe: Recipe) -> bool:
+    """Whether a trial trains in the process that Tune gives it.
+
+    Where a scheduler may stop trials, their processes are not used again, and Ray Train stores the
+    checkpoints whose paths the scheduler is told.
+    """
+    return recipe.training.num_workers == 1 and not study.space.scheduler.stops_trials
 
 
 def _run_name(study: Study, record: TrialRecord) -> str:
@@ -183,16 +198,23 @@ _LONG_REASON = 600
 
 
 def trainable(context: Context) -> Any:
-    """What Tune runs: ``carry_out`` without a CPU.
-
-    A CPU share, however small, would keep the second of two one-CPU trials waiting on two CPUs
-    (and whole CPUs let the controllers starve the workers that they wait for, without an error).
-    Memory is what a controller really takes, and every Ray node has some.
-    """
-    from ray import tune
-
+    """What Tune runs: ``carry_out`` with what a trial's process takes."""
     bound = tune.with_parameters(carry_out, context=context)
-    return tune.with_resources(bound, {"CPU": 0, "memory": CONTROLLER_BYTES})
+    return tune.with_resources(bound, partial(_resources, context.study))
+
+
+def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What the process of a trial takes: a worker's share, or memory alone where it controls.
+
+    A CPU share of a controller, however small, would keep the second of two one-CPU trials waiting
+    on two CPUs (and whole CPUs let controllers starve the workers that they wait for, without an
+    error). Memory is what a controller really takes, and every Ray node has some.
+    """
+    recipe = Trial(**config).recipe(study.recipe, study.name)
+    if not _trains_here(study, recipe):
+        return tune.PlacementGroupFactory([{"CPU": 0, "memory": CONTROLLER_BYTES}])
+    gpu = {"GPU": 1.0} if uses_gpu(recipe) else {}
+    return tune.PlacementGroupFactory([{"CPU": recipe.training.cpus_per_worker, **gpu}])
 
 
 CONTROLLER_BYTES = 500 * 2**20

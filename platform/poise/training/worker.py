@@ -3,14 +3,11 @@
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
@@ -23,16 +20,10 @@ from ray.train.torch import TorchTrainer, get_device
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from poise.config.errors import PoiseError
-from poise.data.batch import ViewBatch
-from poise.data.stream.ahead import Started
-from poise.data.stream.stream import view_stream
 from poise.training.capacity import uses_gpu
-from poise.training.checkpoint import load_checkpoint, read_run
-from poise.training.loop import new_state, train_steps
-from poise.training.parallel import spread
-from poise.training.schedule import timetable_of
+from poise.training.checkpoint import read_run
+from poise.training.on_worker import Place, train_on_worker
 from poise.training.spec import Outcome, RunSpec
-from poise.training.watch import Watch
 
 
 def fit(spec: RunSpec) -> Outcome:
@@ -96,54 +87,16 @@ def first_cause(error: BaseException) -> BaseException:
 
 
 def _train(spec: RunSpec) -> None:
-    """The whole life of a run, on one worker."""
-    recipe = spec.recipe
-    rank = ray.train.get_context().get_world_rank()
-    world_size = ray.train.get_context().get_world_size()
-    device = get_device()
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
-    else:
-        torch.cuda.set_device(device)
-    with _first_checkpoint(spec) as origin:
-        first_step = 0 if origin is None else int(read_run(origin)["step"])
-        stream = view_stream(recipe, rank, world_size, start_step=first_step)
-        with closing(Started(stream)) as batches:  # it starts while the model is built
-            state = new_state(recipe, device)
-            changed = spec.start_from.changed if spec.start_from is not None else ()
-            history = load_checkpoint(origin, state, recipe, changed) if origin else []
-            watch = Watch(spec, state, timetable_of(recipe), history, device, rank == 0, _report)
-            _train_on(watch, batches, rank, world_size)
-
-
-def _train_on(watch: Watch, batches: Iterable[ViewBatch], rank: int, world_size: int) -> None:
-    """Trains from where the state stands to the run's end."""
-    recipe, state, timetable = watch.spec.recipe, watch.state, watch.timetable
-    # Another run's history, which it may have begun with, is judged once it has steps of its own.
-    if ray.train.get_checkpoint() is not None and watch.has_ended():
-        return  # interrupted at its very end
-    if recipe.training.compile:
-        state.objective.compile_backbones()
-    model = spread(state.objective, world_size)
-    reports = train_steps(timetable, state, batches, model, rank)
-    with watch, closing(reports):
-        watch.log_untrained()
-        for report in reports:
-            if report.metrics and watch.at_boundary(report):
-                break
+    context = ray.train.get_context()
+    place = Place(get_device(), _report, context.get_world_rank(), context.get_world_size())
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        train_on_worker(spec, place, newest=None)
+        return
+    with checkpoint.as_directory() as folder:
+        train_on_worker(spec, place, newest=Path(folder))
 
 
 def _report(metrics: dict[str, Any], folder: Path | None) -> None:
     checkpoint = None if folder is None else Checkpoint.from_directory(folder)
     ray.train.report(metrics, checkpoint=checkpoint)
-
-
-@contextmanager
-def _first_checkpoint(spec: RunSpec) -> Iterator[Path | None]:
-    """The checkpoint to begin with: the run's own newest, else another run's; none begins anew."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        yield None if spec.start_from is None else spec.start_from.checkpoint
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)

@@ -1,0 +1,72 @@
+"""The whole life of a run on one worker, wherever that worker is.
+
+In: a ``RunSpec`` and the worker's ``Place``. Out: reports and checkpoints, through the place. Next:
+``poise.training.worker`` gives places on Ray Train, ``poise.training.in_process`` a place here.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from poise.data.batch import ViewBatch
+from poise.data.stream.ahead import Started
+from poise.data.stream.stream import view_stream
+from poise.training.checkpoint import load_checkpoint, read_run
+from poise.training.loop import new_state, train_steps
+from poise.training.parallel import spread
+from poise.training.schedule import timetable_of
+from poise.training.spec import RunSpec
+from poise.training.watch import ToController, Watch
+
+
+@dataclass(frozen=True)
+class Place:
+    """A worker's place in a run, and how it reports to whoever controls the run."""
+
+    device: torch.device
+    report: ToController
+    rank: int = 0
+    world_size: int = 1
+
+
+def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
+    """Trains this worker's share of a run to the run's end.
+
+    Args:
+        spec: what the run is to do.
+        place: this worker's.
+        newest: the run's own newest checkpoint, to go on from; none where it has none.
+    """
+    recipe, device = spec.recipe, place.device
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, int(recipe.training.cpus_per_worker)))
+    else:
+        torch.cuda.set_device(device)
+    begun_from = newest or (spec.start_from.checkpoint if spec.start_from is not None else None)
+    first_step = 0 if begun_from is None else int(read_run(begun_from)["step"])
+    stream = view_stream(recipe, place.rank, place.world_size, start_step=first_step)
+    with closing(Started(stream)) as batches:  # it starts while the model is built
+        state = new_state(recipe, device)
+        changed = spec.start_from.changed if spec.start_from is not None else ()
+        history = load_checkpoint(begun_from, state, recipe, changed) if begun_from else []
+        is_first = place.rank == 0
+        watch = Watch(spec, state, timetable_of(recipe), history, device, is_first, place.report)
+        # Another run's history, which it may have begun with, is judged once it has own steps.
+        if newest is None or not watch.has_ended():  # it has where it was interrupted at its end
+            _train(watch, batches, place)
+
+
+def _train(watch: Watch, batches: Iterable[ViewBatch], place: Place) -> None:
+    state = watch.state
+    if watch.spec.recipe.training.compile:
+        state.objective.compile_backbones()
+    model = spread(state.objective, place.world_size)
+    reports = train_steps(watch.timetable, state, batches, model, place.rank)
+    with watch, closing(reports):
+        watch.log_untrained()
+        for report in reports:
+            if report.metrics and watch.at_boundary(report):
+                break
