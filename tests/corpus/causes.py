@@ -17,9 +17,13 @@ HEALTHY = (VerdictKind.HEALTHY,)
 UNIFORM = (VerdictKind.UNIFORM,)
 ONE = (VerdictKind.SINGLE_PROTOTYPE,)
 ANY_COLLAPSE = tuple(kind for kind in VerdictKind if kind.startswith("collapsed"))
-LOST = (VerdictKind.DIVERGED, VerdictKind.SWINGING, *ANY_COLLAPSE)
+LOST = (
+    *(VerdictKind.DIVERGED, VerdictKind.SWINGING, VerdictKind.COPIED_TEACHER),
+    *ANY_COLLAPSE,
+)
 STUCK = (VerdictKind.STUCK,)
 MEAN = (VerdictKind.PREDICTS_MEAN,)
+STAYS = (VerdictKind.UNMOVED_TEACHER,)
 
 DATASETS = ("scenes", "cifar10")
 RECIPES = {
@@ -27,8 +31,9 @@ RECIPES = {
     ("dino", "cifar10"): ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", 5),
     ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", 10),
     ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", 8),
+    ("dino", "photographs"): ("tests/corpus/dino_photographs.yaml", 18),
 }
-"""The recipe and its epochs: about 390 steps of DINO, 630 of MAE."""
+"""The recipe and its epochs: about 390 steps of DINO, 270 of photographs, 630 of MAE."""
 
 BACKBONES = {
     "vit": (),
@@ -137,6 +142,34 @@ MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
 }
 """The same of MAE, which takes no residual network."""
 
+STILL_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "teacher stays": (STAYS, ("seed=8", *_momentum(1.0))),
+}
+"""A teacher of momentum 1 is never updated; with the ViT alone."""
+
+_BATCH_OF_8 = ("seed=8", "training.batch_size=8", "training.epochs=3", "optimizer.warmup_epochs=1")
+
+PHOTOGRAPH_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    "as the recipe": (HEALTHY, ()),
+    "batch of 8": (HEALTHY, _BATCH_OF_8),
+    "batch of 8 no centering": (ONE, (*_BATCH_OF_8, *NO_CENTERING)),
+    "batch of 8 no sharpening": (UNIFORM, (*_BATCH_OF_8, *_temp(0.2))),
+    "strong weight decay": (
+        HEALTHY,
+        ("seed=4", "optimizer.weight_decay=0.4", "optimizer.final_weight_decay=0.4"),
+    ),
+    "registers and stochastic depth": (
+        HEALTHY,
+        ("seed=5", "backbone.num_registers=4", "backbone.drop_path=0.1"),
+    ),
+    "no centering": (ONE, NO_CENTERING),
+    "no sharpening": (UNIFORM, _temp(0.2)),
+    "both temperatures equal": (UNIFORM, ("seed=1", *_temp(0.1))),
+    "teacher is student": (LOST, _momentum(0.0)),
+    "teacher is student other seed": (LOST, ("seed=1", *_momentum(0.0))),
+}
+"""The same of 750 tiles of photographs at 64 px, with batches of 48 or 8 and another ViT."""
+
 RUNS = [
     LabelledRun(objective, dataset, backbone, cause, right, changes, length)
     for objective, causes, datasets, backbones, length in (
@@ -144,6 +177,8 @@ RUNS = [
         ("dino", COSTLY_CAUSES, DATASETS, ("vit",), 1),
         ("dino", LONG_CAUSES, DATASETS, ("vit",), 4),
         ("mae", MASKED_CAUSES, DATASETS, ("vit",), 1),
+        ("dino", STILL_CAUSES, ("photographs",), ("vit",), 1),
+        ("dino", PHOTOGRAPH_CAUSES, ("photographs",), ("vit",), 1),
     )
     for (cause, (right, changes)), dataset, backbone in itertools.product(
         causes.items(), datasets, backbones

@@ -4,6 +4,7 @@ from statistics import median
 
 import pytest
 
+from poise.diagnostics.judge import VerdictKind
 from tests.conftest import REPOSITORY
 from tests.corpus.causes import RUNS
 from tests.corpus.score import Score, score_all, sentences
@@ -16,11 +17,12 @@ def scores() -> list[Score]:
     return score_all()
 
 
-def test_every_labelled_run_is_recorded_on_two_datasets_and_two_backbones(
+def test_every_labelled_run_is_recorded_on_three_datasets_and_two_backbones(
     scores: list[Score],
 ) -> None:
-    assert len(scores) == len(RUNS) >= 60
-    assert len({(each.run.dataset, each.run.backbone) for each in scores}) == 4
+    assert len(scores) == len(RUNS) >= 110
+    assert len({each.run.dataset for each in scores}) == 3
+    assert len({each.run.backbone for each in scores}) == 2
 
 
 def test_no_healthy_run_is_condemned_at_any_interval(scores: list[Score]) -> None:
@@ -29,15 +31,30 @@ def test_no_healthy_run_is_condemned_at_any_interval(scores: list[Score]) -> Non
     assert [each.run.name for each in healthy if each.condemned_step is not None] == []
 
 
+def test_a_teacher_that_never_moves_is_named_by_its_weights(scores: list[Score]) -> None:
+    unmoved = [each for each in scores if each.run.cause == "teacher stays"]
+    assert [each.final.kind for each in unmoved] == [VerdictKind.UNMOVED_TEACHER]
+    assert "has not moved since step 0" in unmoved[0].final.evidence
+
+
+def test_no_teacher_of_momentum_0_is_acquitted(scores: list[Score]) -> None:
+    copied = [each for each in scores if each.run.cause.startswith("teacher is student")]
+    assert len(copied) == 6
+    assert [each.run.name for each in copied if not each.final.condemned] == []
+
+
 def test_at_least_95_of_100_lost_runs_are_named_right(scores: list[Score]) -> None:
     lost = [each for each in scores if not each.is_healthy]
     wrong = [(each.run.name, each.final.kind) for each in lost if not each.is_right]
     assert len(wrong) <= 0.05 * len(lost), wrong
 
 
-def test_half_of_the_collapses_are_condemned_in_their_first_eighth(scores: list[Score]) -> None:
-    shares = [each.condemned_share or 1.0 for each in scores if each.final.collapsed]
-    assert median(shares) <= 0.125
+def test_half_of_the_collapses_in_runs_of_390_steps_are_condemned_in_their_first_eighth(
+    scores: list[Score],
+) -> None:
+    collapsed = [each for each in scores if each.final.collapsed and each.total_steps >= 384]
+    assert len(collapsed) >= 50
+    assert median(each.condemned_share or 1.0 for each in collapsed) <= 0.125
 
 
 def test_of_runs_of_four_times_the_length_half_are_condemned_in_their_first_tenth(

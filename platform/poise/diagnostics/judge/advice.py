@@ -20,7 +20,7 @@ INPUTS = (
 
 INPUTS_OR_OPTIMIZER = f"{INPUTS}; if the images are fine, {DIVERGED}"
 
-_COPIED_TEACHER = (
+COPIED_TEACHER = (
     "teacher and student have the same weights: raise objective.teacher_momentum (published: 0.996)"
 )
 
@@ -76,4 +76,4 @@ def collapsed(kind: str, copied_teacher: bool) -> str:
         kind: the kind of verdict.
         copied_teacher: whether teacher and student had the same weights all the time.
     """
-    return _COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]
+    return COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]

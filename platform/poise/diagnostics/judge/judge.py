@@ -3,10 +3,10 @@
 In: the metrics of one run by step, and what they are expected to hold. Out: a ``Verdict``. Next:
 everyone who shows it or acts on it.
 
-Divergence is the same for every run. A teacher that never moves is seen from its weights. Collapse
-is judged by what the run's objective shows: a teacher over prototypes (``judge.teacher``), or
-pixels that it predicts (``judge.reconstruction``). Where these look well, the features may still
-be lost (``judge.features``).
+Divergence is the same for every run. A teacher that never moves is seen from its weights
+(``judge.teacher_weights``). Collapse is judged by what the run's objective shows: a teacher over
+prototypes (``judge.teacher``), or pixels that it predicts (``judge.reconstruction``). Where these
+look well, the features may still be lost (``judge.features``), or the teacher may be the student.
 """
 
 from poise.config.objectives import Signals
@@ -16,7 +16,7 @@ from poise.diagnostics.judge.features import find_lost_dimensions
 from poise.diagnostics.judge.persistence import undecided
 from poise.diagnostics.judge.reconstruction import judge_reconstruction
 from poise.diagnostics.judge.teacher import judge_teacher
-from poise.diagnostics.judge.unmoved_teacher import find_unmoved_teacher
+from poise.diagnostics.judge.teacher_weights import find_copied_teacher, find_unmoved_teacher
 from poise.diagnostics.judge.verdict import (
     DEFAULT_LIMITS,
     FEW_PROTOTYPES,
@@ -50,7 +50,11 @@ def judge(
         return verdict
     verdict = _judge_objective(history, signals, planned_steps, limits)
     if not verdict.condemned:
-        verdict = find_lost_dimensions(history, planned_steps, limits) or verdict
+        verdict = (
+            find_lost_dimensions(history, planned_steps, limits)
+            or find_copied_teacher(history, planned_steps, limits)
+            or verdict
+        )
     step = history[-1][0] if history else 0
     settled = _settling_steps(verdict.kind, signals, planned_steps or step, limits)
     if verdict.kind is not VerdictKind.UNDECIDED and step < settled:

@@ -20,6 +20,7 @@ class VerdictKind(StrEnum):
     STUCK = "stuck at ln K"
     SWINGING = "swings above ln K"
     UNMOVED_TEACHER = "teacher does not move"
+    COPIED_TEACHER = "teacher is the student"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
@@ -140,12 +141,12 @@ class Limits:
     unmoved_teacher_share: float = 0.01
     """A teacher that has gone less than this share of the way to its student does not move."""
 
-    unmoved_teacher_gap: float = 0.001
-    """A student that is further than this from its teacher, relative to the norm of the teacher's
-    weights, has learned something that the teacher could follow."""
+    moved_distance: float = 0.001
+    """Weights have moved when they are further than this from where they began, relative to the
+    norm of the teacher's weights. Where the student has not moved, a teacher cannot follow it."""
 
-    min_share_of_plan_unmoved: float = 0.25
-    """Share of the planned steps that a teacher gets to move."""
+    min_share_of_plan_weights: float = 0.25
+    """Share of the planned steps that a teacher gets to move, and to part from its student."""
 
     nothing_explained_share: float = 0.01
     """A decoder that explains less than this share of the variance of hidden patches predicts the

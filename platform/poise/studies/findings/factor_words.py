@@ -75,6 +75,7 @@ _FAILURES: dict[str, str] = {
     VerdictKind.STUCK: "got stuck at ln K",
     VerdictKind.SWINGING: "swung above ln K",
     VerdictKind.UNMOVED_TEACHER: "kept an unmoved teacher",
+    VerdictKind.COPIED_TEACHER: "had its student as its teacher",
     VerdictKind.DIVERGED: "diverged",
 }
 

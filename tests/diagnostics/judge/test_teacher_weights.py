@@ -1,4 +1,4 @@
-"""Runs whose teacher keeps its untrained weights: a momentum of 1."""
+"""Runs whose teacher keeps its untrained weights, or has its student's: momentum 1 and 0."""
 
 import pytest
 
@@ -56,3 +56,22 @@ def test_a_teacher_whose_student_does_not_learn_either_is_no_unmoved_one() -> No
     # A learning rate of nearly 0: the teacher has nothing to follow, and the advice is another.
     run = moving(history(constant(0.8), constant(0.15), constant(0.2)), 0.0, gap=1e-6)
     assert judge(run, SIGNALS).kind is VerdictKind.STUCK
+
+
+def test_a_teacher_that_is_its_student_is_not_healthy_however_well_it_tells_images_apart() -> None:
+    run = moving(well(), 2e-3, gap=0.0)
+    kinds = [judge(run[:end], SIGNALS, planned_steps=1000).kind for end in (12, 13)]
+    assert kinds == [VerdictKind.HEALTHY, VerdictKind.COPIED_TEACHER]
+    verdict = judge(run, SIGNALS)
+    assert "at all 50 logged steps up to step 1000" in verdict.evidence
+    assert "raise objective.teacher_momentum" in verdict.advice
+
+
+def test_a_teacher_that_parts_from_its_student_later_is_judged_by_its_outputs() -> None:
+    run = [*moving(well()[:10], 2e-3, gap=0.0), *moving(well()[10:], 1e-3, gap=0.05)]
+    assert judge(run, SIGNALS).kind is VerdictKind.HEALTHY
+
+
+def test_a_collapse_is_named_before_the_copied_teacher_that_caused_it() -> None:
+    verdict = judge(moving(uniform(), 2e-3, gap=0.0), SIGNALS)
+    assert verdict.kind is VerdictKind.UNIFORM and "the same weights" in verdict.advice
