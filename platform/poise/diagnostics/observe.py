@@ -1,10 +1,10 @@
-"""All the numbers of one step.
+"""All metrics of one step.
 
-In: what the objective shows (this worker's share), and numbers that the loop has already. Out:
+In: the objective's observation (this worker's share), and numbers that the loop already has. Out:
 ``(name, value)`` pairs of the global batch. Next: the run's log, and
 ``poise.diagnostics.judge.verdict`` on their history.
 
-Collectives are called in an order that depends on what an observation has, never on its values.
+The order of collectives depends on the fields that an observation has, never on their values.
 """
 
 import math
@@ -29,7 +29,7 @@ from poise.objectives.base import Observation
 NO_SCALARS: Mapping[str, Tensor] = {}
 
 MAX_FEATURES = 1024
-"""Features of all views and workers that are looked at, as cost grows with their number squared.
+"""Most features that are used, of all views and workers: the cost grows with their square.
 
 Every worker gives all views of its first images.
 """
@@ -40,7 +40,7 @@ OVER_LN_K = {
     "teacher/marginal_entropy": "teacher/marginal_entropy_over_ln_k",
     "teacher/mutual_information": "teacher/mutual_information_over_ln_k",
 }
-"""Numbers in nats, and the names of their shares of ln K, which compare across K."""
+"""Metrics in nats, and the names of the same as shares of ln K, which compare across K."""
 
 
 def diagnose(
@@ -48,16 +48,16 @@ def diagnose(
     scalars: Mapping[str, Tensor] = NO_SCALARS,
     window: AssignmentWindow | None = None,
 ) -> Iterator[tuple[str, float]]:
-    """Yields every number that the observation allows, of the global batch.
+    """Yields every metric of the global batch that the observation allows.
 
-    Under torch.distributed every worker must call this at the same steps, and drain it: it
-    gathers. All numbers come from the device in one copy.
+    Under torch.distributed every worker must call this at the same steps and read it to its end,
+    because it gathers. All numbers are copied from the device at once.
 
     Args:
         observation: this worker's share of the batch.
-        scalars: 0-dimensional tensors on the observation's device that the loop has at hand, by
-            name (``gradient/norm``): averaged over workers, fetched along.
-        window: of earlier observations of the run, takes this one in; none sees this one alone.
+        scalars: 0-dimensional tensors of the loop on the observation's device, by name
+            (``gradient/norm``). They are averaged over workers.
+        window: earlier observations of the run; this one is added. None uses this one alone.
     """
     numbers = _measure(observation, scalars, window or AssignmentWindow())
     if not numbers:
@@ -106,7 +106,7 @@ def _measure(
 def _assignments(
     teacher_probs: Tensor, entropy: Tensor, window: AssignmentWindow
 ) -> dict[str, Tensor]:
-    """What the targets [G, B, K] of all workers say together."""
+    """Metrics of the targets [G, B, K] of all workers together."""
     mean_probs = mean_over_workers(teacher_probs.float().mean(dim=(0, 1)))
     window.add(rows_of_all_workers(teacher_probs.argmax(dim=-1).flatten()), mean_probs)
     marginal = distillation.marginal_entropy(mean_probs)
@@ -118,7 +118,7 @@ def _assignments(
 
 
 def _features(features: Tensor) -> dict[str, Tensor]:
-    """Of several views of the same images, [V, B, D]."""
+    """Metrics of the features [V, B, D] of V views of the same images."""
     by_image = features.float().transpose(0, 1)  # [B, V, D]
     views = rows_of_all_workers(by_image, MAX_FEATURES // len(features)).transpose(0, 1)
     numbers = spectrum_metrics(views.flatten(0, 1)) | spread_metrics(views[0])

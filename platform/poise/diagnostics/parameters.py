@@ -1,9 +1,9 @@
-"""What the parameters show.
+"""Metrics of parameters and gradients.
 
-In: parameters. Out: 0-dimensional tensors on their device. Next: the training loop, which knows
-when in a step to ask (of gradients before they are clipped, of the teacher after the optimiser).
+In: parameters. Out: 0-dimensional tensors on their device. Next: the training loop, which calls
+them at the right moment of a step: before gradients are clipped, and after the optimiser.
 
-With data-parallel training they are the same on every worker: no collective is needed.
+In data-parallel training these are the same on every worker, so no collective is needed.
 """
 
 from collections.abc import Iterable
@@ -15,15 +15,16 @@ from torch.nn.utils import get_total_norm
 
 @torch.no_grad()
 def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
-    """‖θ_s − θ_t‖₂ / ‖θ_t‖₂ over pairs of parameters in the same order.
+    """Distance of student and teacher: ‖θ_s − θ_t‖₂ / ‖θ_t‖₂; without unit, 0 or above.
 
-    Source: none: ours; the teacher as a moving mean is that of DINO (arXiv 2104.14294, section
-    3.1). Cost: O(parameters), two passes and one copy, fused; for log intervals, not for every
-    step.
+    Parameters are compared in pairs, in the same order.
 
-    Healthy: above 0 and shrinking late, as the learning rate falls. Broken: 0 early on, the
-    teacher *is* the student (momentum 0, or both are one object) and nothing holds the training
-    up; or growing without end, the momentum is so high that the teacher stays behind.
+    Source: none: ours; the teacher as a moving average is DINO's (arXiv 2104.14294, section 3.1).
+    Cost: O(parameters), two passes and one copy, fused; for log intervals, not for every step.
+
+    Healthy: above 0, and shrinking late as the learning rate falls. Broken: 0 early on, the
+    teacher *is* the student (momentum 0, or both are one object); or growing without end, the
+    momentum is so high that the teacher stays behind.
 
     Raises:
         ValueError: the two have different numbers of parameters.
@@ -55,21 +56,22 @@ def update_size(before: Iterable[Tensor], after: Iterable[Tensor]) -> Tensor:
 
 
 BACKBONE = "backbone."
-"""What the names of a backbone's parameters begin with, in whatever is trained."""
+"""Prefix of the backbone's parameter names in a trained module."""
 
 
 @torch.no_grad()
 def gradient_norms(trained: nn.Module) -> dict[str, Tensor]:
-    """‖g‖₂ over the gradients of the backbone, and over those of all else (the head), by name.
+    """Gradient norms ‖g‖₂ of the backbone and of everything else (the head), by metric name.
 
-    Before clipping; a part without gradients is left out.
+    They are taken before clipping, in the units of the loss, 0 or above. A part without gradients
+    is left out.
 
     Source: none: ours, though norms per module are customary. Cost: O(parameters), one pass over
     the gradients, fused; for log intervals.
 
     Healthy: both settle within the warm-up, and neither is a thousandth of the other. Broken: the
-    backbone's falls to 0 while the head's does not, the signal no longer arrives (saturated
-    prototypes); either grows without end, a divergence on its way.
+    backbone's falls to 0 while the head's does not, so the signal no longer reaches the backbone
+    (saturated prototypes); either grows without end, the run is about to diverge.
     """
     parts: dict[str, list[Tensor]] = {"gradient/norm_backbone": [], "gradient/norm_head": []}
     for name, parameter in trained.named_parameters():

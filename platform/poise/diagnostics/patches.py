@@ -1,11 +1,10 @@
-"""Whether patches still tell where they are, and whether some have been turned into scratch paper.
+"""Metrics of patch tokens: how alike the patches of an image are, and which have outlier norms.
 
 In: the last tokens of B images with N patches each, and the norms of all tokens as the last block
 leaves them. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
 
-Norms must be those in front of the last norm, which would make all alike: through it no outlier of
-the published models shows. Of tokens that are not finite the numbers are NaN, but for quantiles
-below them.
+Norms must be taken before the last norm layer, which makes them all equal and hides the outliers of
+the published models. If tokens are not finite, the metrics are NaN, except quantiles below them.
 """
 
 import math
@@ -24,9 +23,9 @@ _ROUNDING = 1e-6  # a standard deviation of ln norm that float32 makes by itself
 
 
 def patch_metrics(tokens: LastTokens) -> dict[str, Tensor]:
-    """Every number that there is something to take it from, by the name under which it is logged.
+    """Every metric of this module that the tokens allow, by its logged name.
 
-    Features are read after the last norm, lengths before it.
+    Directions are read after the last norm layer, lengths before it.
     """
     quantiles = norm_quantiles(tokens.patch_norms)
     numbers = {f"patches/norm_{name}": value for name, value in quantiles.items()}
@@ -51,7 +50,7 @@ def patch_cosine(patches: Tensor) -> Tensor:
     Source: what Gram anchoring mends in DINOv3 (arXiv 2508.10104). Cost: O(B·N·D).
 
     Healthy: falls as patches learn to differ, then steady. Broken: rising through training, patches
-    take on what the whole image says and lose their place; 1, all are alike.
+    take on the content of the whole image and lose their own; 1, all patches are equal.
     """
     directions = normalize(patches.float(), dim=-1)
     num_patches = patches.shape[1]
@@ -65,8 +64,8 @@ def class_cosine(patches: Tensor, class_tokens: Tensor) -> Tensor:
 
     Formula: mean over images and patches of c·x / (‖c‖ ‖x‖).
 
-    Source: none: ours as a number logged; that patches grow like the class token as dense features
-    decay is of DINOv3 (arXiv 2508.10104). Cost: O(B·N·D).
+    Source: none: ours as a metric; DINOv3 (arXiv 2508.10104) shows that patches become like the
+    class token as dense features decay. Cost: O(B·N·D).
 
     Healthy: steady and well under 1. Broken: rising through training together with
     ``patch_cosine``, patches repeat the class token.
@@ -77,13 +76,13 @@ def class_cosine(patches: Tensor, class_tokens: Tensor) -> Tensor:
 def norm_quantiles(norms: Tensor) -> dict[str, Tensor]:
     """Median, 90th and 99th percentile and largest of the patches' norms [B, N].
 
-    Formula: of all ‖x‖₂ together, interpolated linearly between neighbours.
+    Formula: quantiles of all ‖x‖₂ together, interpolated linearly between neighbours.
 
     Source: registers (arXiv 2309.16588, section 2.1, figure 3). Cost: one sort,
     O(B·N·ln(B·N)).
 
-    Healthy: the largest within a few times the median. Broken: the 99th percentile parts from the
-    median, to ten times it in large models late in training: add registers.
+    Healthy: the largest is within a few times the median. Broken: the 99th percentile leaves the
+    median behind, up to ten times it in large models late in training: add registers.
     """
     levels = torch.tensor(list(_QUANTILES.values()), device=norms.device)
     found = torch.quantile(norms.float().flatten(), levels)
@@ -136,9 +135,9 @@ def norm_bimodality(norms: Tensor) -> Tensor:
 
 
 def mean_norm(norms: Tensor) -> Tensor:
-    """Mean length of some tokens, of one kind, before the last norm: of norms [B] or [B, R].
+    """Mean length of tokens of one kind before the last norm layer, from norms [B] or [B, R].
 
-    Formula: mean of ‖x‖₂.
+    Formula: mean of ‖x‖₂; 0 or above.
 
     Source: what registers take over (arXiv 2309.16588, section 3). Cost: O(B·R).
 
@@ -151,5 +150,5 @@ def mean_norm(norms: Tensor) -> Tensor:
 
 
 def _logs(norms: Tensor) -> Tensor:
-    """All norms in one row, as logarithms; finite of 0 too."""
+    """The logarithms of all norms in one row; a norm of 0 gives a finite one."""
     return norms.float().flatten().clamp(min=torch.finfo(torch.float32).tiny).log()

@@ -1,11 +1,11 @@
-"""Whether the prototypes are in use, and whether they are different.
+"""Metrics of the prototypes: how many are in use, and how many are different.
 
 In: the teacher's assignments of the latest observations, and the prototypes. Out: 0-dimensional
 tensors by name. Next: ``poise.diagnostics.observe``.
 
-A teacher may tell images apart and yet waste most of its prototypes: the *partial* collapse, which
-entropy and mutual information do not show (arXiv 2410.14060, 2510.20108). One batch has fewer
-targets than there are prototypes, so usage is counted over a window of observations.
+A teacher may tell images apart and still waste most of its prototypes. This is the *partial*
+collapse; entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch has
+fewer targets than prototypes, so usage is counted over a window of observations.
 
 Letters: K prototypes, d wide; n targets in an observation, G·B on all workers together.
 """
@@ -17,26 +17,26 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 WINDOW = 16
-"""Observations."""
+"""Number of observations in the window."""
 
 DEAD_SHARE_OF_EVEN = 0.01
-"""A prototype is dead below this share of 1/K, its part if all were used alike."""
+"""A prototype is dead below this share of 1/K, its part if all were used equally."""
 
 SAME_COSINE = 0.975
 """Prototypes with a cosine above this are the same."""
 
 COMPARED_PROTOTYPES = 512
-"""So many, evenly spaced, are compared with all K. Among K = 65536 the share of duplicates is
-then known to ±2 % (one standard deviation), for 17 GFLOP with d = 256."""
+"""Number of prototypes, evenly spaced, that are compared with all K. For K = 65536 the share of
+duplicates is then known to ±2 % (one standard deviation), for 17 GFLOP with d = 256."""
 
 _BLOCK = 8192  # prototypes compared at once
 
 
 class AssignmentWindow:
-    """The teacher's assignments of the latest observations, the same on every worker.
+    """The teacher's assignments in the latest observations, the same on every worker.
 
-    State of a run: a checkpoint holds it, so that a resumed run logs what it would have. 16
-    observations of K = 65536 take 4 MiB.
+    It is part of a run's state: a checkpoint holds it, so that a resumed run logs the same numbers.
+    16 observations with K = 65536 take 4 MiB.
     """
 
     def __init__(self) -> None:
@@ -44,18 +44,18 @@ class AssignmentWindow:
         self._mean_probs: deque[Tensor] = deque(maxlen=WINDOW)  # [K] each
 
     def add(self, chosen: Tensor, mean_probs: Tensor) -> None:
-        """Takes one observation in, and lets the oldest go.
+        """Adds one observation and drops the oldest.
 
         Args:
-            chosen: each target's likeliest prototype, integers [n], of all workers.
-            mean_probs: [K], the mean of these targets.
+            chosen: the likeliest prototype of each target of all workers, integers [n].
+            mean_probs: the mean of these targets, [K].
         """
         self._chosen.append(chosen.int())
         self._mean_probs.append(mean_probs.float())
 
     @property
     def chosen(self) -> Tensor:
-        """Every target's likeliest prototype, integers [Σ n]."""
+        """The likeliest prototype of every target in the window, integers [Σ n]."""
         device = self._chosen[-1].device
         return torch.cat([chosen.to(device) for chosen in self._chosen])
 
@@ -66,17 +66,17 @@ class AssignmentWindow:
         return torch.stack([probs.to(device) for probs in self._mean_probs]).mean(dim=0)
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """All that ``load_state_dict`` needs."""
+        """The tensors that ``load_state_dict`` needs."""
         return {"chosen": list(self._chosen), "mean_probs": list(self._mean_probs)}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        """Becomes the window that ``state`` was taken from."""
+        """Restores the window from ``state``."""
         self._chosen = deque(state["chosen"], maxlen=WINDOW)
         self._mean_probs = deque(state["mean_probs"], maxlen=WINDOW)
 
 
 def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
-    """How the prototypes are used in a window, by name. NaN where an assignment is not finite."""
+    """Metrics of how a window uses the prototypes, by name; NaN if an assignment is not finite."""
     mean_probs = window.mean_probs
     numbers = {
         "prototypes/used_share": used_share(window.chosen, len(mean_probs)),
@@ -88,13 +88,13 @@ def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
 
 
 def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
-    """Prototypes that were some target's likeliest, over as many as there could be.
+    """Share of prototypes that are the likeliest of some target, from 0 to 1.
 
     Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage as of arXiv 2510.20108.
     Cost: O(K + targets), beside the arg max, O(K · targets).
 
-    Healthy: a good part, of a large K slowly rising. Broken: 1 / min(K, targets) in either
-    collapse; low and lasting beside good mutual information is the partial one.
+    Healthy: a good part; with a large K it rises slowly. Broken: 1 / min(K, targets) in either
+    collapse; low for long, with good mutual information, is the partial collapse.
 
     Args:
         chosen: each target's likeliest prototype, integers [targets].
@@ -105,10 +105,10 @@ def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
 
 
 def perplexity(mean_probs: Tensor) -> Tensor:
-    """exp(h(mean assignment)): how many prototypes the targets are spread over, 1 to K.
+    """exp(h(mean assignment)): number of prototypes that the targets are spread over, 1 to K.
 
     Formula: exp(−Σ_k p̄_k ln p̄_k). Source: none: ours as a sign of the partial collapse (arXiv
-    2410.14060); of codebooks it is customary. Cost: O(K).
+    2410.14060); it is customary for codebooks. Cost: O(K).
 
     Healthy: high, a good part of K once the window has several times K targets. Broken: 1, one
     prototype has all; a small number that stays is the partial collapse. K exactly, from targets
@@ -122,17 +122,17 @@ def perplexity(mean_probs: Tensor) -> Tensor:
 
 
 def dead_share(mean_probs: Tensor) -> Tensor:
-    """Prototypes that get less than 1 % of an even part: mean assignment below 0.01 / K.
+    """Share of prototypes that get less than 1 % of an even part, from 0 to 1.
 
-    Unlike ``used_share`` it can be told with fewer targets than prototypes, as a target gives a
+    Unlike ``used_share`` it works with fewer targets than prototypes, because a target gives a
     little to all prototypes near it.
 
     Formula: |{k : p̄_k < 0.01 / K}| / K. Source: none: ours, the limit too; the partial collapse is
     that of arXiv 2410.14060 and 2510.20108. Cost: O(K).
 
     Healthy: falls as the teacher finds uses for its prototypes. Broken: 1 − 1/K, one prototype has
-    all; high and lasting beside good mutual information is the partial collapse. The uniform
-    collapse has none.
+    everything; high for long, with good mutual information, is the partial collapse. In the uniform
+    collapse it is 0.
 
     Args:
         mean_probs: [K].
@@ -141,13 +141,13 @@ def dead_share(mean_probs: Tensor) -> Tensor:
 
 
 def duplicate_share(prototypes: Tensor) -> Tensor:
-    """Prototypes that have another of nearly the same direction (cosine > 0.975).
+    """Share of prototypes with another one in nearly the same direction, from 0 to 1.
 
     Formula: |{k : max_l≠k cos(c_k, c_l) > 0.975}| / K, of the prototypes c.
 
-    Source: unique prototypes of arXiv 2410.14060; the threshold is ours. At most 512 prototypes,
-    evenly spaced, are compared with all K, block by block: an estimate without bias, as the order
-    of prototypes means nothing. Cost: O(512·K·d).
+    Source: unique prototypes of arXiv 2410.14060; the limit is ours. At most 512 prototypes, evenly
+    spaced, are compared with all K, block by block. This estimate has no bias, because the order of
+    prototypes has no meaning. Cost: O(512·K·d).
 
     Healthy: 0; random directions in d ≥ 64 dimensions are never that near. Broken: rising, the
     partial collapse, in which many prototypes stand for one.

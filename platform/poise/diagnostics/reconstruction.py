@@ -1,12 +1,12 @@
-"""Whether predicted pixels say anything about the image.
+"""Metrics of predicted pixels: how much of the image they explain.
 
 In: predictions and targets of hidden patches, [n, C] with C numbers a patch. Out: 0-dimensional
 tensors on the same device. Next: ``poise.diagnostics.observe``.
 
-A decoder that has learned nothing, or was left with nothing to see, predicts the mean: the same
-patch everywhere, whatever the image. The loss alone does not show it, because its scale is that of
-the pixels; the shares below do. Sources: MAE (arXiv 2111.06377) for the two targets; the rest is
-the decomposition of a squared error into explained and unexplained variance.
+A decoder that has learned nothing, or sees nothing, predicts the mean: the same patch everywhere, in
+every image. The loss alone does not show this, because its scale is that of the pixels; the shares
+below do. Sources: the two targets are MAE's (arXiv 2111.06377); the rest is the decomposition of a
+squared error into explained and unexplained variance.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ _OVER = {
     "prediction/std_over_target": _TARGET_VARIANCE,
     "loss/over_flat_patch": _VARIANCE_WITHIN,
 }
-"""Shares, and what they are shares of."""
+"""Metrics that are shares, and the variance that each is a share of."""
 
-_ROUNDING = 1e-6  # of the mean square: a smaller variance is what float32 makes of none
+_ROUNDING = 1e-6  # of the mean square: a smaller variance is float32 rounding
 
 
 def moments(predictions: Tensor, targets: Tensor) -> Tensor:
-    """What the shares are made of, [5·C + 1]: means over this worker's patches.
+    """Means over this worker's patches from which the shares are computed, [5·C + 1].
 
-    Means of equal shares can be averaged over workers, which their variances cannot.
+    Means of equal numbers of patches can be averaged over workers; variances cannot.
     """
     means = torch.stack(
         [targets, targets**2, predictions, predictions**2, (predictions - targets) ** 2]
@@ -38,9 +38,10 @@ def moments(predictions: Tensor, targets: Tensor) -> Tensor:
 
 
 def shares(moments: Tensor) -> dict[str, Tensor]:
-    """Every number of ``moments``, of one worker or averaged over all, by name.
+    """Every metric of this module from ``moments``, of one worker or averaged over all, by name.
 
-    Beside them the two variances that ``defined`` needs, as all comes from the device in one copy.
+    The two variances that ``defined`` needs are included, so that all numbers are copied from the
+    device at once.
     """
     target, target_square, predicted, predicted_square, error = (
         moments[:-1].double().unflatten(0, (5, -1))
@@ -60,9 +61,9 @@ def shares(moments: Tensor) -> dict[str, Tensor]:
 
 
 def defined(values: Mapping[str, float]) -> dict[str, float]:
-    """The numbers without the two variances, and without shares of one that is 0.
+    """The metrics without the two variances, and without shares of a variance of 0.
 
-    Of images without any texture there is nothing to explain: that says nothing of the decoder.
+    Images without any texture leave nothing to explain, so they say nothing about the decoder.
     """
     undefined = {share for share, whole in _OVER.items() if values.get(whole) == 0}
     left_out = undefined | set(_OVER.values())
@@ -74,11 +75,11 @@ def _above_rounding(variance: Tensor, mean_square: Tensor) -> Tensor:
 
 
 def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
-    """The squared error over that of predicting the mean patch of the batch everywhere.
+    """Squared error, relative to predicting the mean patch of the batch everywhere; 0 or above.
 
-    Formula: Σ (ŷ − y)² / Σ (y − ȳ)², ȳ [C] the mean over patches: one less the share of variance
-    that is explained. With normalised targets the denominator is near 1, and this is near the loss,
-    unless most patches share a pattern such as light from above.
+    Formula: Σ (ŷ − y)² / Σ (y − ȳ)², with ȳ [C] the mean over patches: 1 minus the explained share
+    of variance. With normalised targets the denominator is near 1 and this is near the loss, unless
+    most patches share a pattern such as light from above.
 
     Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
     beyond ``moments``, O(n·C).
@@ -90,30 +91,29 @@ def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
 
 
 def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
-    """The squared error over that of painting every hidden patch in its own true mean colour.
+    """Squared error, relative to painting each hidden patch in its true mean colour; 0 or above.
 
-    Formula: Σ (ŷ − y)² / Σ (y − m)², m the mean of a patch's own C numbers. With normalised targets
-    the denominator is 1 but for patches that are flat, and this is the loss: their mean colour is 0
-    everywhere.
+    Formula: Σ (ŷ − y)² / Σ (y − m)², with m the mean of a patch's own C numbers. With normalised
+    targets m is 0 and the denominator is 1, except in flat patches, so this is the loss.
 
     Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
     beyond ``moments``, O(n·C).
 
-    Healthy: of raw pixels far above 1 at first, as mean colours have to be found too; below 1 once
-    textures are. Broken: resting above 1 to the end, nothing finer than a patch is predicted.
+    Healthy: with raw pixels far above 1 at first, because mean colours must be found too; below 1
+    once textures are found. Broken: above 1 to the end, nothing finer than a patch is predicted.
     """
     return (error / variance_within).float()
 
 
 def prediction_std(predicted_variance: Tensor) -> Tensor:
-    """Standard deviation of predictions across patches, root mean square over a patch's numbers.
+    """Standard deviation of predictions across patches, in the units of the targets; 0 or above.
 
-    Formula: √(mean of (ŷ − mean ŷ)²), the inner mean over patches. As a share of the targets' own
+    Formula: √(mean of (ŷ − mean ŷ)²), the inner mean over patches. Relative to that of the targets
     (``prediction/std_over_target``) it is about the square root of the explained share, because a
-    squared error makes predictions timid.
+    squared error pulls predictions towards the mean.
 
     Source: none: ours. Cost: O(1) beyond ``moments``, O(n·C).
 
-    Healthy: grows as the loss falls. Broken: 0, every patch is painted alike.
+    Healthy: grows as the loss falls. Broken: 0, every patch gets the same prediction.
     """
     return predicted_variance.sqrt().float()

@@ -1,4 +1,4 @@
-"""How many directions the features use, read off their spectra.
+"""Metrics of the spectrum of features: how many directions they use.
 
 In: features [n, D] of the global batch. Out: 0-dimensional tensors on the same device. Next:
 ``poise.diagnostics.observe``; ``poise.evaluation.label_free`` takes RankMe.
@@ -26,9 +26,9 @@ _FIT_FROM, _FIT_TO = 5, 100
 
 
 def spectrum_metrics(features: Tensor) -> dict[str, Tensor]:
-    """Every number of this module, float32, by the name under which it is logged.
+    """Every metric of this module, float32, by its logged name.
 
-    What needs more directions than min(n − 1, D) is left out: points of the spectrum beyond it,
+    Metrics that need more than min(n − 1, D) directions are left out: later points of the spectrum,
     and the slope of a single eigenvalue.
     """
     matrix = features.double()

@@ -1,11 +1,11 @@
-"""How far apart the features of different images are.
+"""Metrics of the distances between features of different images.
 
 In: features [n, D] of the global batch, n at most about a thousand. Out: 0-dimensional tensors on
 the same device. Next: ``poise.diagnostics.observe``.
 
-All of it looks at directions x = z/‖z‖ alone, and all but ``feature_std`` shares their cosines
-[n, n]. A feature that is 0 has no direction and stays 0: its cosines are 0. Of features that are
-not finite every number is NaN.
+All metrics use directions x = z/‖z‖ only, and all except ``feature_std`` share their cosines [n, n].
+A feature that is 0 has no direction and stays 0, so its cosines are 0. If a feature is not finite,
+every metric is NaN.
 """
 
 import math
@@ -18,9 +18,9 @@ _SHARPNESS = 2  # t of the uniformity, as published
 
 
 def spread_metrics(features: Tensor) -> dict[str, Tensor]:
-    """Every number of this module, float32, by the name under which it is logged.
+    """Every metric of this module, float32, by its logged name.
 
-    A single image cannot be compared: of that only ``features/std`` is given.
+    A single image cannot be compared, so it has ``features/std`` only.
     """
     numbers = {"features/std": feature_std(features)}
     if len(features) < 2:

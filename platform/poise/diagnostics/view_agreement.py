@@ -1,4 +1,4 @@
-"""Whether views of one image agree, and whether they do so in many directions.
+"""Metrics of the agreement between views of one image, and of its number of directions.
 
 In: features [V, B, D] of V ≥ 2 views of each of B images. Out: 0-dimensional tensors on the same
 device. Next: ``poise.diagnostics.observe``; ``poise.evaluation.label_free`` takes LiDAR.
@@ -15,7 +15,7 @@ _NOTHING = 1e-10  # a λ below this is rounding
 
 
 def view_metrics(features: Tensor) -> dict[str, Tensor]:
-    """Every number of this module, float32, by the name under which it is logged."""
+    """Every metric of this module, float32, by its logged name."""
     return {"features/alignment": alignment(features), "features/lidar": lidar(features)}
 
 
