@@ -4,8 +4,8 @@ In: the teacher's assignments of the latest observations, and the prototypes. Ou
 tensors by name. Next: ``poise.diagnostics.observe``.
 
 A teacher may tell images apart and still waste most of its prototypes. This is the *partial*
-collapse; entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch has
-fewer targets than prototypes, so usage is counted over a window of observations.
+collapse; entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch
+has fewer targets than prototypes, so usage is counted over a window of observations.
 
 Letters: K prototypes, d wide; n targets in an observation, G·B on all workers together.
 """

@@ -3,9 +3,9 @@
 In: predictions and targets of hidden patches, [n, C] with C numbers a patch. Out: 0-dimensional
 tensors on the same device. Next: ``poise.diagnostics.observe``.
 
-A decoder that has learned nothing, or sees nothing, predicts the mean: the same patch everywhere, in
-every image. The loss alone does not show this, because its scale is that of the pixels; the shares
-below do. Sources: the two targets are MAE's (arXiv 2111.06377); the rest is the decomposition of a
+A decoder that has learned nothing, or sees nothing, predicts the mean: the same patch everywhere,
+in every image. The loss alone does not show this, because its scale is that of the pixels; shares
+do. Sources: the two targets are MAE's (arXiv 2111.06377); the rest is the decomposition of a
 squared error into explained and unexplained variance.
 """
 

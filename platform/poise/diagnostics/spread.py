@@ -3,7 +3,7 @@
 In: features [n, D] of the global batch, n at most about a thousand. Out: 0-dimensional tensors on
 the same device. Next: ``poise.diagnostics.observe``.
 
-All metrics use directions x = z/‖z‖ only, and all except ``feature_std`` share their cosines [n, n].
+All metrics use directions x = z/‖z‖ only, and all but ``feature_std`` share their cosines [n, n].
 A feature that is 0 has no direction and stays 0, so its cosines are 0. If a feature is not finite,
 every metric is NaN.
 """

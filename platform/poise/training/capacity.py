@@ -1,4 +1,4 @@
-"""Whether a machine can carry a run, asked before Ray waits for it without a word.
+"""Checks that a machine can carry a run, because Ray would wait for resources without a message.
 
 In: a recipe, and the cluster that this process is connected to. Out: an error with the fix, or
 nothing. Next: ``poise.training.worker``, and sweeps, which ask how many runs fit at once.
@@ -24,16 +24,16 @@ from poise.training.optimizer import build_optimizer
 
 
 def cpus_needed(recipe: Recipe) -> float:
-    """CPUs that a run must have at once, or it waits for ever."""
+    """Number of CPUs that a run needs at once; with fewer it waits for ever."""
     training = recipe.training
     cutting = 1 if recipe.data.placement == "cluster" else 0  # by tasks that claim a CPU each
     return training.num_workers * training.cpus_per_worker + cutting
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Refuses a run that this machine could never start: Ray would wait without an error.
+    """Refuses a run that this machine can never start, because Ray would wait without an error.
 
-    On a cluster that others started (RAY_ADDRESS), nodes may come and go; there Ray sorts it out.
+    A cluster that others started (RAY_ADDRESS) is not checked: its nodes may come and go.
 
     Raises:
         PoiseError: the machine has too few CPUs.
@@ -77,17 +77,17 @@ def _on_paper(recipe: Recipe) -> Objective:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a run's files take, by the tensors in them."""
+    """The size of a run's files, counted from the tensors in them."""
 
     checkpoint_bytes: int
-    """Of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
+    """Size of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
 
     package_bytes: int
-    """Of the backbone's package alone, as it is registered."""
+    """Size of the backbone's package alone, as it is registered."""
 
 
 def footprint(recipe: Recipe) -> Footprint:
-    """Of a run of this recipe; nothing is allocated."""
+    """The footprint of a run of this recipe; nothing is allocated."""
     objective = _on_paper(recipe)
     optimizer = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
     for group in optimizer.param_groups:
@@ -109,10 +109,10 @@ def _num_bytes(tree: Any) -> int:
 
 
 def uses_gpu(recipe: Recipe) -> bool:
-    """Whether each worker gets a GPU: those of nodes that an autoscaler may yet start count.
+    """Whether each worker gets a GPU. GPUs that an autoscaler may still start count too.
 
     Raises:
-        PoiseError: the recipe insists on GPUs and there are too few.
+        PoiseError: the recipe requires GPUs and there are too few.
     """
     training = recipe.training
     live = ray.cluster_resources().get("GPU", 0)

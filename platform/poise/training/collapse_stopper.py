@@ -1,11 +1,11 @@
-"""Ends a run that is condemned, on all its workers at the same step.
+"""Ends a condemned run on all its workers at the same step.
 
 In: the verdict on the run so far, on its first worker. Out: whether the run ends here, the same
 answer on every worker. Next: ``poise.training.worker``, which leaves the loop.
 
-The first worker decides and the others follow. All of them log the same global numbers, but "the
-same" to the last bit is nothing to build on where their processors differ, and workers that
-disagree would wait for each other for ever.
+The first worker decides and the others follow. All workers log the same global numbers, but not to
+the last bit where their processors differ, and workers that disagree would wait for each other for
+ever.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ class CollapseStopper:
     """The decision to end a run early; costs one number between the workers at each interval."""
 
     name: ClassVar[str] = "CollapseStopper"
-    """In records and tags of the runs that it ended."""
+    """Its name in the records and tags of runs that it ended."""
 
     enabled: bool
     """Whether the run may be ended: ``training.stop_collapsed``."""
 
     device: torch.device
-    """Of the training."""
+    """The device of the training."""
 
     def ends(self, verdict: Verdict | None) -> bool:
         """Whether the run ends here. Every worker must ask at the same steps.
 
         Args:
-            verdict: on the run so far; the first worker's, none on the others.
+            verdict: the first worker's verdict on the run so far; none on other workers.
         """
         if not self.enabled:
             return False

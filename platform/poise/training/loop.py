@@ -28,7 +28,7 @@ from poise.training.schedule import Timetable
 
 @dataclass
 class TrainingState:
-    """All that a checkpoint must hold, beside the recipe."""
+    """The state of a run: what a checkpoint holds beside the recipe."""
 
     objective: Objective
     optimizer: Optimizer
@@ -36,7 +36,7 @@ class TrainingState:
     """Optimiser steps finished; also the position in the plan."""
 
     window: AssignmentWindow = field(default_factory=AssignmentWindow)
-    """What diagnostics remember of earlier boundaries."""
+    """The teacher's assignments at earlier logged steps, for diagnostics."""
 
 
 def train_steps(
@@ -118,19 +118,19 @@ def _train_step(
 
 
 def is_diverged(report: FinishedStep) -> bool:
-    """Whether the loss is no longer a number; the same answer on every worker."""
+    """Whether the loss of this step is not finite; the same answer on every worker."""
     return is_lost(report.metrics)
 
 
 def is_lost(metrics: Mapping[str, float]) -> bool:
-    """Whether metrics tell of a loss that is no longer a number."""
+    """Whether these metrics have a loss that is not finite."""
     return not math.isfinite(metrics.get("loss/total", 0.0))
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:
-    """Makes what is drawn within a step (stochastic depth) a function of where the run stands.
+    """Seeds the random numbers within a step (stochastic depth) by the run's seed and position.
 
-    So a resumed run draws what the interrupted one would have, with no random state to keep.
+    A resumed run therefore draws the same numbers, and no random state has to be kept.
     """
     torch.manual_seed(hash((seed, step, rank)) % 2**63)  # of ints: the same in every process
 
@@ -156,7 +156,7 @@ class _Meter:
     started_s: float = field(default_factory=time.perf_counter)
 
     def timed(self, batches: Iterable[ViewBatch]) -> Iterator[ViewBatch]:
-        """The batches, with the time spent waiting for each."""
+        """The batches; the time spent waiting for them is added up."""
         iterator = iter(batches)
         while True:
             asked_s = time.perf_counter()
@@ -198,7 +198,7 @@ class _Meter:
 
 
 def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
-    """A run at step 0. The same seed gives the same weights."""
+    """The state of a run at step 0. The same seed gives the same weights."""
     torch.manual_seed(recipe.seed)
     manifest = Manifest.read(recipe.data.dataset)
     mean, std = normalization(recipe.data.views, manifest)

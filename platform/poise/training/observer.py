@@ -1,4 +1,8 @@
-"""What training tells the outside."""
+"""The contract between training and those who follow a run.
+
+In: finished steps and verdicts of a run. Out: calls of ``RunObserver``. Next: the tracker and the
+console, which are observers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +15,7 @@ from poise.diagnostics.judge import Verdict
 
 @dataclass(frozen=True)
 class FinishedStep:
-    """One finished step. ``metrics`` is filled at boundaries only: to read them is to wait."""
+    """One finished step. ``metrics`` is empty except at logged steps: reading them takes time."""
 
     step: int
     """Optimiser steps finished."""
@@ -22,15 +26,15 @@ class FinishedStep:
 
 
 class RunObserver(Protocol):
-    """Someone who follows a run from its first worker, such as the tracker."""
+    """An observer of a run on its first worker, such as the tracker."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Takes metrics; must return at once."""
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Takes a verdict of another kind than the last, before the step's metrics.
+        """Takes a verdict whose kind differs from the last one, before the step's metrics.
 
-        Must return at once.
+        It must return at once.
         """
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
@@ -44,4 +48,4 @@ class RunObserver(Protocol):
         """
 
     def close(self) -> None:
-        """The run is over."""
+        """Ends the observation: the run is over."""

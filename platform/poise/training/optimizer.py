@@ -17,18 +17,18 @@ _CLIP_EPSILON = 1e-6  # added to the norm, as published
 def build_optimizer(
     config: OptimizerConfig, module: nn.Module, groups: list[dict[str, Any]] | None = None
 ) -> Optimizer:
-    """The recipe's optimiser over what ``module`` trains. Learning rates are set per step.
+    """The recipe's optimiser for the parameters of ``module``. Learning rates are set at each step.
 
     Args:
-        config: the recipe's.
-        module: what is trained.
-        groups: of its parameters, where an objective has its own (``parameter_groups``).
+        config: the recipe's settings.
+        module: the trained module.
+        groups: groups of its parameters, if the objective has its own (``parameter_groups``).
     """
     return _OPTIMIZERS[config.name](groups or parameter_groups(module), config)
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Two groups, as published: what weight decay shrinks, and biases and norms, which it spares.
+    """Two groups, as published: parameters with weight decay, and biases and norms without it.
 
     Position embeddings, [cls], registers and the prototypes are decayed.
     """
@@ -42,7 +42,7 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
 
 
 def schedules(recipe: Recipe, position: RunPosition) -> dict[str, float]:
-    """Learning rate and weight decay at this step, by the name under which they are logged."""
+    """Learning rate and weight decay at this step, by their logged names."""
     config, step, total = recipe.optimizer, position.step, position.total_steps
     warmup_steps = round(config.warmup_epochs * position.steps_per_epoch)
     warmup = Warmup(warmup_steps, meets_peak=config.warmup_meets_peak)
@@ -65,7 +65,7 @@ def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Tensor:
-    """Scales gradients down to the recipe's limit; the total norm before clipping.
+    """Scales gradients down to the recipe's limit. Returns the total norm before clipping.
 
     ``per_tensor`` limits each tensor by itself, as published; ``global`` limits all of them
     together. A limit of 0 only measures.

@@ -1,4 +1,4 @@
-"""How a model is spread over devices.
+"""Spreads a model over devices.
 
 In: an objective on one device. Out: the same, its gradients and statistics summed over workers.
 Next: ``poise.training.worker``.
@@ -13,7 +13,7 @@ from poise.objectives.base import Objective
 
 
 def with_shared_statistics(objective: Objective) -> Objective:
-    """The objective, its batch norms shared among workers where it says that they are."""
+    """The objective; its batch norms are shared among workers if it asks for that."""
     if not objective.shares_batch_statistics:
         return objective
     convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped

@@ -1,4 +1,4 @@
-"""Pictures of what a model makes of a few fixed images, as training goes on.
+"""Pictures of a model's answers for a few fixed images, as training goes on.
 
 In: the recipe and its objective. Out: RGB pictures by name. Next: the run's observers keep them.
 """
@@ -24,14 +24,14 @@ class Showcase:
         self._batch: ViewBatch | None = None
 
     def pictures(self, objective: Objective) -> dict[str, Tensor]:
-        """What the objective shows of them: uint8 [3, h, w] on the CPU, by name."""
+        """The objective's pictures of these images: uint8 [3, h, w] on the CPU, by name."""
         if self._batch is None:
             self._batch = self._cut().to(self._device)
         shown = objective.pictures(self._batch)
         return {name: picture.cpu() for name, picture in shown.items()}
 
     def _cut(self) -> ViewBatch:
-        """Their views in epoch 0."""
+        """The views of these images in epoch 0."""
         dataset = ImageDataset.open(self._recipe.data.dataset)
         count = min(_IMAGES, len(dataset))
         sample_ids = np.linspace(0, len(dataset) - 1, count).astype(np.int64)

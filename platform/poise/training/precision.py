@@ -1,4 +1,8 @@
-"""Which precision the hardware computes in."""
+"""The numeric precision of training: bf16 where the hardware computes it, else fp32.
+
+In: a recipe's training settings and a device. Out: an autocast context. Next:
+``poise.training.loop``.
+"""
 
 from contextlib import AbstractContextManager
 
@@ -8,7 +12,7 @@ from poise.config.recipe import TrainingConfig
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products are done in hardware, so that autocast is a gain."""
+    """Whether the hardware computes bf16 matrix products, so that autocast saves time."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

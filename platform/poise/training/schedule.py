@@ -1,4 +1,8 @@
-"""When things happen in a run, in steps."""
+"""The timetable of a run: when it logs, evaluates, shows pictures and makes checkpoints.
+
+In: a recipe and the size of its dataset. Out: ``Timetable``, which counts in optimiser steps. Next:
+``poise.training.loop`` and ``poise.training.watch``.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +25,23 @@ FIRST_LOOKS = (UNTRAINED_STEP, 8)
 
 @dataclass(frozen=True)
 class Timetable:
-    """The one place where epochs become steps."""
+    """The steps of a run. Epochs become steps here and nowhere else."""
 
     recipe: Recipe
     steps_per_epoch: int
 
     @property
     def planned_steps(self) -> int:
-        """What the schedules span."""
+        """Number of steps that the schedules span."""
         return self.recipe.training.epochs * self.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
-        """When the run ends."""
+        """Number of steps after which the run ends."""
         return min(self.planned_steps, self.recipe.training.stop_after_steps or self.planned_steps)
 
     def position(self, step: int) -> RunPosition:
-        """Where a run stands that has finished ``step`` steps."""
+        """The position of a run that has finished ``step`` steps."""
         from poise.objectives.base import (
             RunPosition,  # not above: steps are counted without PyTorch
         )
@@ -45,20 +49,20 @@ class Timetable:
         return RunPosition(step, self.steps_per_epoch, self.planned_steps)
 
     def evaluates(self, step: int) -> bool:
-        """Whether the probe runs once this many steps are finished."""
+        """Whether the probe runs when ``step`` steps are finished."""
         every_epochs = self.recipe.evaluation.every_epochs
         return every_epochs is not None and self._due(step, every_epochs * self.steps_per_epoch)
 
     def shows(self, step: int) -> bool:
-        """Whether pictures are made once this many steps are finished: with probes, and last."""
+        """Whether pictures are made when ``step`` steps are finished: with probes, and last."""
         return self.evaluates(step) or step == self.total_steps
 
     def checkpoints(self, step: int) -> bool:
-        """Whether a checkpoint is made once this many steps are finished."""
+        """Whether a checkpoint is made when ``step`` steps are finished."""
         return self._due(step, self.recipe.training.checkpoint_every_steps)
 
     def is_boundary(self, step: int) -> bool:
-        """Whether metrics are read once this many steps are finished."""
+        """Whether metrics are read when ``step`` steps are finished."""
         logs = self._due(step, self.recipe.training.log_every_steps)
         looks = step in FIRST_LOOKS
         return looks or logs or self.evaluates(step) or self.checkpoints(step)
@@ -68,10 +72,11 @@ class Timetable:
 
 
 def steps_per_epoch(recipe: Recipe) -> int:
-    """Whole batches in the training dataset.
+    """Number of whole batches in the training dataset.
 
     Raises:
-        PoiseError: there is not even one, or the views cannot be normalised as the recipe asks.
+        PoiseError: the dataset has less than one batch, or the views cannot be normalised as the
+            recipe asks.
     """
     try:
         manifest = Manifest.read(recipe.data.dataset)
@@ -88,14 +93,14 @@ def steps_per_epoch(recipe: Recipe) -> int:
 
 
 def timetable_of(recipe: Recipe) -> Timetable:
-    """When things happen in a run of the recipe, on its dataset.
+    """The timetable of a run of the recipe on its dataset.
 
     Raises:
-        PoiseError: as ``steps_per_epoch``.
+        PoiseError: see ``steps_per_epoch``.
     """
     return Timetable(recipe, steps_per_epoch(recipe))
 
 
 def total_steps_of(recipe: Recipe) -> int:
-    """Steps until a trial ends by itself."""
+    """Number of steps after which a run of the recipe ends by itself."""
     return timetable_of(recipe).total_steps
