@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from poise.cli.main import resumable, run
-from poise.cli.pretrain import _find, _what_is_lost
-from poise.cli.resume_arguments import Wanted
+from poise.cli.pretrain import _what_is_lost
 from poise.config import load_recipe
 from poise.config.paths import RECIPE_FILE
 from poise.runs.folder import begin
+from poise.runs.resumption import find_run
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -109,21 +109,20 @@ def test_a_recipe_that_cannot_run_takes_no_name(
 def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
     recipe_file: str, runs: Path, refuses: Refuses
 ) -> None:
-    nothing = Wanted(None, recipe_file)
     refuses([recipe_file, "--resume"], f"--resume: {runs} holds no unfinished run of tiny: "
             "there is none")  # fmt: skip
     for age, name in enumerate(("third", "second", "first")):
         begin(recipe_file, [], name)
         os.utime(runs / name / RECIPE_FILE, (10 - age, 10 - age))
-    assert _find(nothing) == (load_recipe(runs / "third" / RECIPE_FILE), "third")
+    assert find_run(None, recipe_file) == (load_recipe(runs / "third" / RECIPE_FILE), "third")
     (runs / "third" / "checkpoint_1").mkdir()
     ended = {"step": 8, "history": [[8, {"loss/total": 1.0}]]}
     (runs / "third" / "checkpoint_1" / RUN_FILE).write_text(json.dumps(ended))
     (runs / "third" / "checkpoint_1" / STATE_FILE).touch()
-    assert _find(nothing)[1] == "second"
-    assert _find(Wanted("first", recipe_file))[1] == "first"
+    assert find_run(None, recipe_file)[1] == "second"
+    assert find_run("first", recipe_file)[1] == "first"
     # How a run is carried out may change, what it learns may not.
-    recipe, _ = _find(Wanted(None, recipe_file, ("training.log_every_steps=3",)))
+    recipe, _ = find_run(None, recipe_file, ["training.log_every_steps=3"])
     assert recipe.training.log_every_steps == 3
     refuses(
         [recipe_file, "seed=3", "--resume"],

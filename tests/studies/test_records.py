@@ -1,14 +1,15 @@
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poise.config import PoiseError
-from poise.studies.records import TRIAL_FILE
-from tests.studies.builders import make_record, make_study
+from poise.studies.records import TRIAL_FILE, Change
+from tests.studies.builders import TEMPERATURE, make_record, make_study
 
 
 def test_a_metric_that_is_no_number_is_null_on_disk_and_nan_again_when_read(
@@ -50,3 +51,62 @@ def test_a_trial_of_another_version_is_named_with_its_file_and_the_fix(
     path.write_text("{}")
     with pytest.raises(PoiseError, match="it has no 'verdict'"):
         study.records()
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"trial": {"na', b"\xff\x00", b"null", b"[" * 5000])
+def test_a_damaged_record_is_set_aside_and_its_trial_is_open_again(
+    damaged: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # One truncated file blocked the whole study, and no way out was named.
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    study = make_study()
+    for name in ("t01-s0", "t02-s0"):
+        study.write(make_record(name))
+    path = study.trial_folder("t01-s0") / TRIAL_FILE
+    path.write_bytes(damaged)
+    assert [record.trial.name for record in study.records()] == ["t02-s0"]
+    (aside,) = path.parent.iterdir()
+    assert aside.read_bytes() == damaged
+    (line,) = caplog.messages
+    assert line.startswith(f"{path}: is damaged") and f"it is kept as {aside.name}" in line
+    assert study.record("t01-s0") is None
+    assert len(caplog.messages) == 1, "it is said once"
+
+
+def test_a_stray_copy_of_a_trials_folder_is_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    study = make_study()
+    study.write(make_record("t01-s0"))
+    shutil.copytree(study.trial_folder("t01-s0"), study.folder / "t01-s0 (copy)")
+    shutil.copytree(study.trial_folder("t01-s0"), study.trial_folder("t02-s0"))
+    assert [record.trial.name for record in study.records()] == ["t01-s0"]
+    assert study.record("t02-s0") is None, "it has not begun"
+
+
+def test_checkpoints_are_found_in_a_study_that_was_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "before"))
+    study = make_study()
+    kept, donated = (study.folder / trial / "checkpoint_1" for trial in ("t01-s0", "t02-s0"))
+    change = Change(4, "t02-s0", str(donated), {TEMPERATURE: 0.05})
+    record = make_record("t01-s0", checkpoint=str(kept), changes=(change,))
+    study.write(record)
+    assert study.record("t01-s0") == record
+    kept.mkdir()
+    path = study.trial_folder("t01-s0") / TRIAL_FILE
+    older = json.loads(path.read_text()) | {"checkpoint": str(kept)}  # it stored the whole path
+    (tmp_path / "before").rename(tmp_path / "after")
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "after"))
+    for content in (None, older):
+        if content is not None:
+            (study.trial_folder("t01-s0") / TRIAL_FILE).write_text(json.dumps(content))
+        moved = study.record("t01-s0")
+        assert moved is not None
+        assert moved.checkpoint == str(study.folder / "t01-s0" / "checkpoint_1")
+        assert moved.changes[0].checkpoint == str(study.folder / "t02-s0" / "checkpoint_1")

@@ -1,12 +1,16 @@
 import json
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from poise.config import PoiseError
+from poise.data.manifest import MANIFEST_FILE
 from poise.studies.standing import is_finished, keep_conclusion
 from poise.studies.study import STUDY_FILE
+from poise.sweeps.extension import extend_study
 from poise.sweeps.planning import begin_study
 from poise.sweeps.resumption import find_study
 from tests.studies.builders import make_record
@@ -91,3 +95,51 @@ def test_a_study_that_was_killed_before_it_compared_its_last_trials_is_not_finis
     assert find_study(None, str(space_file)).name == "a"
     keep_conclusion(study, study.records())
     assert is_finished(study)
+
+
+@pytest.mark.parametrize("replaced", ["train", "test"])
+def test_a_study_whose_dataset_was_replaced_is_neither_resumed_nor_extended(
+    space_file: Path, replaced: str
+) -> None:
+    # Its path was compared, and its report then claimed that the new images made every trial.
+    begin_study(str(space_file), name="a")
+    manifest = space_file.parent / replaced / MANIFEST_FILE
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"fingerprint": "another"}))
+    message = f"{replaced}: its images or labels are not those that study a began with"
+    with pytest.raises(PoiseError, match=message):
+        find_study("a", None)
+    with pytest.raises(PoiseError, match=message):
+        find_study(None, str(space_file))
+    with pytest.raises(PoiseError, match=message):
+        extend_study("a", None, ["seeds=[0,1]"])
+
+
+def test_a_study_of_an_older_version_is_resumed_and_its_datasets_are_known_from_then_on(
+    space_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = begin_study(str(space_file), name="a")
+    replace(study, datasets={}).save()
+    with caplog.at_level(logging.INFO, logger="poise"):
+        assert find_study("a", None).datasets == study.datasets
+    assert "its datasets are taken to be unchanged" in caplog.text
+
+
+def test_datasets_that_trials_vary_are_known_too(space_file: Path) -> None:
+    both = [str(space_file.parent / name) for name in ("train", "test")]
+    varied = f"parameters.data.dataset={{grid_search: {both}}}"
+    study = begin_study(str(space_file), [varied, "training.batch_size=2"], "a")
+    assert set(study.datasets) == set(both)
+
+
+def test_a_renamed_study_is_resumed_under_its_new_name(space_file: Path) -> None:
+    # It was unknown to `report`, and `--resume` trained all of it again.
+    study = begin_study(str(space_file), name="before")
+    study.write(make_record("t01-s0", checkpoint=str(study.trial_folder("t01-s0") / "c1")))
+    study.folder.rename(study.folder.with_name("after"))
+    found = find_study("after", None)
+    assert (found.name, found.folder) == ("after", study.folder.with_name("after"))
+    (record,) = found.records()
+    assert record.checkpoint == str(found.trial_folder("t01-s0") / "c1")
+    with pytest.raises(PoiseError, match="holds no such study; it holds after"):
+        find_study("before", None)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poise.cli.main import resumable
-from poise.cli.resume_arguments import Wanted, read_words
+from poise.cli.resume_arguments import read_words
 from poise.config.errors import PoiseError
 from poise.runs.ending import steps_kept
-from poise.runs.folder import begin, begun, latest_unfinished
+from poise.runs.folder import begin
+from poise.runs.resumption import find_run
 
 if TYPE_CHECKING:
     from poise.config import Recipe
@@ -32,7 +33,10 @@ def command(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run; default: the recipe's name and the time.")
+        str | None,
+        typer.Option(
+            help="Name of the run; default: the recipe's name, the time and four characters."
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -54,7 +58,8 @@ def command(
 
     words = [word for word in (recipe, *(settings or [])) if word is not None]
     if resume:
-        chosen, run_name = _find(read_words(words, name, "run"))
+        wanted = read_words(words, name, "run")
+        chosen, run_name = find_run(wanted.name, wanted.file, wanted.overrides)
     elif recipe is None or "=" in recipe:
         raise PoiseError("name a recipe to start or, with --resume, a run to finish")
     else:
@@ -63,34 +68,6 @@ def command(
     with resumable(f"poise pretrain --resume {run_name}", lambda: _what_is_lost(run_name)):
         finished = _carry_out(chosen, run_name)
         _print_finished(chosen, finished, register)
-
-
-def _find(wanted: Wanted) -> tuple[Recipe, str]:
-    """The interrupted run to finish, and the recipe to finish it with.
-
-    A recipe's file may differ from what the run began with in where and how it is carried out.
-    """
-    from poise.config import load_recipe
-    from poise.config.loading import with_absolute_paths
-    from poise.training.checkpoint import difference
-
-    if wanted.file is None:
-        assert wanted.name is not None
-        if wanted.overrides:
-            raise PoiseError(
-                f"--resume {wanted.name}: goes on as the run began and takes no "
-                f"{wanted.overrides[0]}"
-            )
-        return begun(wanted.name), wanted.name
-    recipe = with_absolute_paths(load_recipe(wanted.file, wanted.overrides))
-    run_name = wanted.name or latest_unfinished(recipe)
-    changed = difference(begun(run_name), recipe)
-    if changed:
-        raise PoiseError(
-            f"--resume: run {run_name} was begun with another {changed}; `poise pretrain --resume "
-            f"{run_name}` finishes it as it began, without --resume a new one begins"
-        )
-    return recipe, run_name
 
 
 def _what_is_lost(run_name: str) -> str:

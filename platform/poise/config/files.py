@@ -94,16 +94,31 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+class DamagedFileError(PoiseError):
+    """A file of ``write_json`` that is no JSON: it was truncated or changed."""
+
+
 def read_json(path: Path) -> Any:
     """The content of a file that ``write_json`` wrote.
 
     Raises:
-        PoiseError: the file cannot be read, or is no JSON.
+        DamagedFileError: the file is no JSON.
+        PoiseError: the file cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PoiseError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise PoiseError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path}: is damaged: {error}") from None
+
+
+def set_aside(path: Path) -> Path:
+    """Gives a file another name beside it, under which nobody looks for it; returns that."""
+    aside = path.with_name(f"{path.name}.damaged-{uuid4().hex[:6]}")
+    with suppress(FileNotFoundError):  # another process was faster
+        path.replace(aside)
+    return aside
 
 
 def lacking(error: Exception, kind: str) -> str:

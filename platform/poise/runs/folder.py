@@ -1,23 +1,24 @@
-"""The folder of one run under ``home()``: claimed, described, and found again.
+"""The folder of a new run under ``home()``: claimed, and described.
 
-In: a recipe, or a run's name. Out: the run's recipe and name. Next: ``poise.runs.pretraining`` and
-``poise.runs.probing``.
+In: a recipe. Out: ``recipe.yaml`` (what the run begins with) and ``run.json`` (the fingerprints of
+its datasets). Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poise.config.errors import PoiseError
-from poise.config.files import write_whole
-from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name, unknown
-from poise.runs.ending import how_it_ended
+from poise.config.files import write_json, write_whole
+from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, new_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from poise.config import Recipe
+    from poise.training.datasets import Fingerprints
+
+RUN_FILE = "run.json"
 
 
 def begin(
@@ -40,6 +41,7 @@ def begin(
     """
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
+    from poise.training.datasets import fingerprints
     from poise.training.schedule import steps_per_epoch
 
     if name is not None:
@@ -50,7 +52,7 @@ def begin(
     meanwhile()
     _check_runs(recipe)
     run_name = name or new_name(recipe.name)
-    claim(run_name, recipe, f"poise pretrain --resume {run_name}")
+    claim(run_name, recipe, fingerprints(recipe), f"poise pretrain --resume {run_name}")
     return recipe, run_name
 
 
@@ -63,12 +65,13 @@ def _check_runs(recipe: Recipe) -> None:
     check_builds(recipe)
 
 
-def claim(name: str, recipe: Recipe, resume: str) -> Path:
-    """Makes the run's folder, which claims its name, and writes the recipe.
+def claim(name: str, recipe: Recipe, datasets: Fingerprints, resume: str) -> Path:
+    """Makes the run's folder, which claims its name, and writes what the run begins with.
 
     Args:
         name: the run's name.
-        recipe: what the run begins with.
+        recipe: the run's recipe.
+        datasets: the fingerprints of the datasets that it reads.
         resume: the command that finishes a run of this name, for the error.
 
     Raises:
@@ -77,41 +80,7 @@ def claim(name: str, recipe: Recipe, resume: str) -> Path:
     from poise.config.yaml_core import dump_yaml
 
     folder = claim_folder(name, resume)
-    write_whole(folder / RECIPE_FILE, dump_yaml(recipe.model_dump(mode="json")))
+    write_json(folder / RUN_FILE, {"datasets": dict(datasets)})
+    content = dump_yaml(recipe.model_dump(mode="json"))
+    write_whole(folder / RECIPE_FILE, content)  # last: a folder with a recipe is complete
     return folder
-
-
-def latest_unfinished(recipe: Recipe) -> str:
-    """The name of the newest run of this recipe that has not ended.
-
-    Raises:
-        PoiseError: there is none.
-    """
-    from poise.config.loading import read_yaml
-
-    begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
-    of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
-    for folder in of_recipe:
-        if how_it_ended(recipe, folder.name) is None:
-            return folder.name
-    seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
-    raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
-
-
-def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
-    """The recipe that a run began with.
-
-    Args:
-        name: the run's name.
-        marker: the file that every run of this kind has in its folder.
-        kind: what such a run is called, for the error.
-
-    Raises:
-        PoiseError: there is no such run.
-    """
-    from poise.config import load_recipe
-
-    folder = home() / name
-    if not (folder / marker).is_file():
-        raise unknown(f"--resume {name}", kind, marker)
-    return load_recipe(folder / RECIPE_FILE)

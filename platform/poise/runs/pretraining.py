@@ -24,6 +24,7 @@ from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
 from poise.tracking.run import Run, create_run, log_environment, log_recipe
 from poise.tracking.store import open_store
+from poise.training.datasets import fingerprints
 from poise.training.in_process import fit_in_process
 from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
@@ -108,6 +109,7 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
             recipe=recipe,
             name=name,
             storage=home(),
+            datasets=fingerprints(recipe),
             observers=[run.open_writer, *extras.observers],
             probe=probe,
             untrained_probe=RememberedProbe(probe, known, recipe) if probe and known else None,

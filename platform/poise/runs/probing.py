@@ -16,13 +16,15 @@ from poise.config.files import read_json, write_json
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
-from poise.runs.folder import begun, claim
+from poise.runs.folder import claim
+from poise.runs.resumption import begun, check_datasets
 from poise.runs.session import opened, session
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.evaluation import find_maker
 from poise.tracking.run import Run, create_probe_run, create_run, log_environment, log_recipe
 from poise.tracking.store import Store
 from poise.training.checkpoint import load_checkpoint
+from poise.training.datasets import fingerprints
 from poise.training.loop import new_state
 from poise.training.spec import RunSpec
 from poise.training.worker import fit
@@ -61,7 +63,8 @@ def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
     Raises:
         PoiseError: there is a run of this name.
     """
-    folder = claim(name, recipe, resume_command(plan, name))
+    datasets = {**fingerprints(recipe), plan.test: Manifest.read(plan.test).fingerprint}
+    folder = claim(name, recipe, datasets, resume_command(plan, name))
     write_json(folder / PLAN_FILE, asdict(plan))
 
 
@@ -69,11 +72,13 @@ def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
     """What an interrupted probe was to do.
 
     Raises:
-        PoiseError: there is no such probe.
+        PoiseError: there is no such probe, or a dataset has other content than when it began.
     """
     recipe = begun(name, PLAN_FILE, "probe")
     written = read_json(home() / name / PLAN_FILE)
-    return ProbePlan(**written | {"changed": tuple(written["changed"])}), recipe
+    plan = ProbePlan(**written | {"changed": tuple(written["changed"])})
+    check_datasets(name, recipe, also=(plan.test,))
+    return plan, recipe
 
 
 def carry_out(
@@ -98,7 +103,8 @@ def carry_out(
         log_recipe(now.run, recipe, dataset_tags(recipe))
         log_environment(now.run)
         observers = [now.run.open_writer, now.progress]
-        outcome = fit(RunSpec(recipe=recipe, name=name, storage=home(), observers=observers))
+        spec = RunSpec(recipe, name, home(), observers, datasets=fingerprints(recipe))
+        outcome = fit(spec)
     state = new_state(recipe, device)
     load_checkpoint(outcome.checkpoint, state, recipe)
     assert isinstance(state.objective, LabelledObjective)

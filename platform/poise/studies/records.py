@@ -6,17 +6,20 @@ where that process is gone.
 In: a trial as it goes. Out: the same, after any interruption. Next: ``poise.studies.study``.
 """
 
+import logging
 import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from poise.config import PoiseError
-from poise.config.files import lacking, read_json, write_json
+from poise.config.files import DamagedFileError, lacking, read_json, set_aside, write_json
 from poise.diagnostics.judge import Verdict, VerdictKind
 from poise.studies.trials import Settings, Trial
 
 TRIAL_FILE = "trial.json"
+
+logger = logging.getLogger(__name__)
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
 """``stopped``: early, by the scheduler or the ``CollapseStopper``. ``interrupted`` is never stored:
@@ -101,20 +104,52 @@ def begun_again(record: TrialRecord) -> TrialRecord:
 
 
 def write_record(folder: Path, record: TrialRecord) -> None:
-    """Replaces the record in a trial's folder in one step."""
+    """Replaces the record in a trial's folder in one step.
+
+    Checkpoints are named from the study's folder on, so that the study can be renamed or moved.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / TRIAL_FILE, asdict(record))
+    content, study = asdict(record), folder.parent
+    for holder in (content, *content["changes"]):
+        stored = holder["checkpoint"]
+        if stored is not None and Path(stored).is_relative_to(study):
+            holder["checkpoint"] = str(Path(stored).relative_to(study))
+    write_json(folder / TRIAL_FILE, content)
+
+
+def find_record(folder: Path) -> TrialRecord | None:
+    """The record in a trial's folder; none where there is none that counts.
+
+    A record of another trial's name does not count: somebody copied its folder. A damaged one is
+    set aside, so that its trial runs again from its last checkpoint.
+
+    Raises:
+        PoiseError: another version of Poise wrote the record, or it cannot be read.
+    """
+    path = folder / TRIAL_FILE
+    if not path.exists():
+        return None
+    try:
+        record = read_record(path)
+    except DamagedFileError as error:
+        aside = set_aside(path)
+        logger.warning("%s; it is kept as %s, and its trial can be resumed", error, aside.name)
+        return None
+    return record if record.trial.name == folder.name else None
 
 
 def read_record(path: Path) -> TrialRecord:
     """The record that ``write_record`` wrote.
 
     Raises:
+        DamagedFileError: the file is no JSON object.
         PoiseError: it cannot be read, or another version of Poise wrote it.
     """
     content = read_json(path)
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path}: is damaged: it holds no record")
     try:
-        return _as_record(content)
+        return _as_record(content, path.parent.parent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PoiseError(
             f"{path}: was written by another version of Poise, or changed: "
@@ -123,13 +158,29 @@ def read_record(path: Path) -> TrialRecord:
         ) from None
 
 
-def _as_record(content: dict[str, Any]) -> TrialRecord:
+def _as_record(content: dict[str, Any], study: Path) -> TrialRecord:
     verdict = content["verdict"]
     if verdict is not None:
         verdict = Verdict(**{**verdict, "kind": VerdictKind(verdict["kind"])})
     metrics = {k: math.nan if v is None else v for k, v in content["metrics"].items()}
     trial = Trial(**content["trial"])
-    changes = tuple(Change(**change) for change in content.get("changes", ()))
-    return TrialRecord(
-        **{**content, "trial": trial, "verdict": verdict, "metrics": metrics, "changes": changes}
+    changes = tuple(
+        Change(**{**change, "checkpoint": str(_checkpoint(change["checkpoint"], study))})
+        for change in content.get("changes", ())
     )
+    stored = content.get("checkpoint")
+    checkpoint = None if stored is None else str(_checkpoint(stored, study))
+    read = {"trial": trial, "verdict": verdict, "metrics": metrics, "changes": changes}
+    return TrialRecord(**{**content, **read, "checkpoint": checkpoint})
+
+
+def _checkpoint(stored: str, study: Path) -> Path:
+    """Where a checkpoint is now: it was stored from the study's folder on, or whole."""
+    path = study / stored
+    if path.exists() or not Path(stored).is_absolute():
+        return path
+    # An older version stored the whole path, and the study was renamed or moved since: the trial's
+    # folder is the first below the study's that is there.
+    parts = Path(stored).parts
+    tails = (study / Path(*parts[start:]) for start in range(1, len(parts)))
+    return next((tail for tail in tails if tail.exists()), path)

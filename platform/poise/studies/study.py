@@ -8,7 +8,7 @@ carries it out, ``poise.reports`` tells it.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from poise.config import PoiseError, Recipe, Space
 from poise.config.files import lacking, read_json, write_json
 from poise.config.paths import claim_folder, home, unknown
-from poise.studies.records import TRIAL_FILE, TrialRecord, read_record, write_record
+from poise.studies.records import TRIAL_FILE, TrialRecord, find_record, write_record
 from poise.studies.trials import Settings, Trial, baseline_of, seeded
+from poise.training.datasets import Fingerprints
 
 STUDY_FILE = "study.json"
 
@@ -48,6 +49,9 @@ class Study:
 
     renumbered: bool = False
     """Whether a new study of the same space would number its settings in another order."""
+
+    datasets: Fingerprints = field(default_factory=dict, hash=False)
+    """Fingerprint by folder of every dataset that a trial reads; empty in older studies."""
 
     @property
     def decides_as_it_goes(self) -> bool:
@@ -108,17 +112,18 @@ class Study:
             "command": self.command,
             "settings": list(self.settings),
             "renumbered": self.renumbered,
+            "datasets": dict(self.datasets),
         }
         write_json(self.folder / STUDY_FILE, content)
 
     def record(self, trial: str) -> TrialRecord | None:
-        """How a trial stands; none where it never began."""
-        path = self.trial_folder(trial) / TRIAL_FILE
-        return read_record(path) if path.exists() else None
+        """How a trial stands; none where it never began, or its record was damaged."""
+        return find_record(self.trial_folder(trial))
 
     def records(self) -> list[TrialRecord]:
-        """Every trial that began, setting by setting."""
-        records = [read_record(path) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
+        """Every trial that began, setting by setting. A copy of a trial's folder does not count."""
+        found = [find_record(path.parent) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
+        records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
 
     def write(self, record: TrialRecord) -> None:
@@ -136,7 +141,7 @@ def load_study(folder: Path) -> Study:
     content = read_json(path)
     try:
         return Study(
-            name=content["name"],
+            name=folder.name,  # wherever it was renamed to
             space=Space.model_validate(content["space"]),
             recipe=Recipe.model_validate(content["recipe"]),
             source=content["source"],
@@ -144,6 +149,7 @@ def load_study(folder: Path) -> Study:
             command=content.get("command", "sweep"),
             settings=tuple(content["settings"]),  # without them nothing would be left to do
             renumbered=content.get("renumbered", False),
+            datasets=content.get("datasets", {}),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise PoiseError(

@@ -19,7 +19,7 @@ from poise.sweeps.planning import (
     sort_overrides,
     told_source,
 )
-from poise.sweeps.resumption import WORDS, check_same, named_study
+from poise.sweeps.resumption import WORDS, check_same, named_study, with_same_datasets
 
 _MAY_GROW = ("parameters", "seeds", "trials")
 
@@ -39,7 +39,7 @@ def extend_study(
 
     Raises:
         PoiseError: there is no such study, nothing is added, something was taken away, or
-            something else is changed.
+            something else is changed, such as the content of a dataset.
     """
     there = named_study(name, command, "--extend")
     here = _larger(there, overrides) if path is None else read_study(path, overrides, name, command)
@@ -53,6 +53,7 @@ def extend_study(
         space=here.space.model_copy(update={"seeds": seeds}),
         settings=(*known, *new),
         renumbered=(*known, *new) != here.settings,
+        datasets=there.datasets,
     )
     if count_trials(extended) == count_trials(there):
         raise PoiseError(
@@ -60,7 +61,7 @@ def extend_study(
             f"'seeds={[*seeds, max(seeds) + 1]}'"
         )
     check_trials(extended)
-    return extended
+    return with_same_datasets(extended)
 
 
 def _larger(study: Study, overrides: Sequence[str]) -> Study:

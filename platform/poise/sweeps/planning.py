@@ -6,6 +6,7 @@ out: everything that could be wrong with it has been looked at. Next: ``poise.sw
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
@@ -21,9 +22,11 @@ from poise.sweeps.population import check_population
 from poise.sweeps.trial_source import trial_source
 from poise.sweeps.tune_search import scheduler
 from poise.training.capacity import check_builds
+from poise.training.datasets import fingerprints
 from poise.training.schedule import total_steps_of
 
 _STOPS = "training.stop_collapsed"
+DATASET_KEYS = ("data.dataset", "evaluation.queries", "evaluation.bank")
 
 
 def begin_study(
@@ -54,7 +57,7 @@ def request_study(
     if study.folder.exists():
         raise taken(study.folder, f"poise {command} --resume {study.name}")
     check_trials(study)
-    return study
+    return replace(study, datasets=datasets_of(study))
 
 
 def read_study(path: str, overrides: Sequence[str], name: str | None, command: Command) -> Study:
@@ -141,6 +144,21 @@ def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             names = [*Space.model_fields, *field_names()]
             raise PoiseError(f"command line: no setting is called '{key}'{nearest(key, names)}")
     return for_space, for_recipe
+
+
+def datasets_of(study: Study) -> dict[str, str]:
+    """The fingerprint of every dataset that a trial of a study may read.
+
+    Raises:
+        PoiseError: one of the folders is no prepared dataset.
+    """
+    found = fingerprints(study.recipe)
+    for key in DATASET_KEYS:
+        sampler = study.space.parameters.get(key)
+        for value in (sampler.values or ()) if sampler is not None else ():
+            varied = with_absolute_paths(override(study.recipe, {key: value}, study.source))
+            found |= fingerprints(varied)
+    return found
 
 
 def check_trials(study: Study) -> None:

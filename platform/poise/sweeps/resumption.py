@@ -4,6 +4,7 @@ In: its name, or the file that it began with. Out: the ``Study`` as it stands. N
 ``poise.sweeps.runner``.
 """
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,10 @@ from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
 from poise.studies.standing import is_finished
 from poise.studies.study import STUDY_FILE, Command, Study, load_study, stored_study
-from poise.sweeps.planning import read_study
+from poise.sweeps.planning import datasets_of, read_study
+from poise.training.datasets import check_unchanged
+
+logger = logging.getLogger(__name__)
 
 CONDUCT = ("budget", "concurrency")
 """Fields of a space that say how it is carried out. A resumption may change them."""
@@ -45,7 +49,8 @@ def find_study(
         assert name is not None
         found = named_study(name, command, "--resume")
         _check_conduct(found, overrides)
-        return replace(found, space=override_space(found.space, overrides, found.source))
+        found = replace(found, space=override_space(found.space, overrides, found.source))
+        return with_same_datasets(found)
     wanted = read_study(path, overrides, name, command)
     found = (
         named_study(name, command, "--resume")
@@ -54,7 +59,25 @@ def find_study(
     )
     check_same(found, wanted, "--resume")
     conduct = {key: getattr(wanted.space, key) for key in CONDUCT}
-    return replace(found, space=found.space.model_copy(update=conduct))
+    found = replace(found, space=found.space.model_copy(update=conduct))
+    return with_same_datasets(found)
+
+
+def with_same_datasets(study: Study) -> Study:
+    """The study with the fingerprints of all datasets that it reads, those of new trials too.
+
+    Raises:
+        PoiseError: a dataset has other content than when the study began.
+    """
+    now = datasets_of(study)
+    check_unchanged(f"study {study.name}", study.datasets, now)
+    if not study.datasets:
+        logger.info(
+            "study %s began with an older version of Poise, which kept no fingerprints: its "
+            "datasets are taken to be unchanged",
+            study.name,
+        )
+    return replace(study, datasets={**study.datasets, **now})
 
 
 def _check_conduct(study: Study, overrides: Sequence[str]) -> None:

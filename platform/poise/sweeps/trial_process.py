@@ -32,6 +32,7 @@ from poise.sweeps.trial_runs import seen_history
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_trial_run, set_tags
 from poise.training.capacity import uses_gpu
+from poise.training.datasets import check_unchanged, fingerprints
 from poise.training.schedule import timetable_of
 from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
@@ -97,6 +98,8 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         set_tags(run, {"poise.changes": described(record.changes)})
     with controlled(run), _stopping_is_no_failure(study, record):
         recipe = trial.recipe(study.recipe, study.name)
+        if study.datasets:  # a dataset may have been replaced since the last trial
+            check_unchanged(f"study {study.name}", study.datasets, fingerprints(recipe))
         timetable = timetable_of(recipe)
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
         record = replace(record, total_steps=total_steps, planned_steps=planned_steps)

@@ -1,4 +1,8 @@
-"""Checkpoints: all that is state, in one folder that is either whole or absent."""
+"""Checkpoints: the whole state of a run, in one folder that is either whole or absent.
+
+In: a run's state, recipe, history and datasets. Out: the same, in another process. Next:
+``poise.training.watch`` writes them, ``poise.training.worker`` reads them.
+"""
 
 import json
 from collections.abc import Collection
@@ -14,12 +18,19 @@ from poise.config.files import to_json
 from poise.config.keys import leaves
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import Entry, History
+from poise.training.datasets import (
+    Fingerprints,
+    check_unchanged,
+    fingerprints,
+    trains_on_the_same,
+)
 from poise.training.loop import TrainingState, is_lost
 
 STATE_FILE = "state.pt"
-
+"""Tensors of the objective, the optimiser and the diagnostics, and the step."""
 
 RUN_FILE = "run.json"
+"""Recipe, step, history and the fingerprints of the datasets."""
 
 
 def save_checkpoint(
@@ -27,11 +38,19 @@ def save_checkpoint(
     state: TrainingState,
     recipe: Recipe,
     history: History,
+    datasets: Fingerprints | None = None,
 ) -> None:
-    """Writes student, teacher, centre, optimiser, step, history, and what diagnostics remember.
+    """Writes everything that a run needs to go on.
 
-    The step is also the position in the plan and in every schedule; what is drawn at random is a
-    function of it, so there is no random state to keep.
+    The step is also the position in the plan and in every schedule. Random draws are a function of
+    the step, so there is no random state to keep.
+
+    Args:
+        folder: a new folder of the checkpoint.
+        state: student, teacher, centre, optimiser, step, and what diagnostics remember.
+        recipe: the run's recipe.
+        history: metrics of every boundary so far.
+        datasets: the fingerprints of the run's datasets.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -44,6 +63,7 @@ def save_checkpoint(
     torch.save(tensors, partial)
     run = {
         "recipe": recipe.model_dump(mode="json"),
+        "datasets": dict(datasets or {}),
         "step": state.step,
         "history": [
             (step, {k: to_json(v) for k, v in metrics.items()}) for step, metrics in history
@@ -59,13 +79,14 @@ def load_checkpoint(
     """Puts a run back where it was; returns its history.
 
     Args:
-        folder: of the checkpoint.
-        state: is brought there.
-        recipe: the run's.
-        changed: settings that need not be those which made the checkpoint.
+        folder: the checkpoint's folder.
+        state: takes the checkpoint's tensors and step.
+        recipe: the run's recipe.
+        changed: dotted keys of settings that may differ from the checkpoint's recipe.
 
     Raises:
-        PoiseError: the checkpoint is unreadable, or another recipe made it.
+        PoiseError: the checkpoint is unreadable, another recipe made it, or a dataset has other
+            content than when it was made.
     """
     run = read_run(folder)
     try:
@@ -79,12 +100,16 @@ def load_checkpoint(
             f"{folder}: the run had diverged when it was stored, and going on cannot mend it; "
             "start another with a lower optimizer.base_lr or a longer warm-up"
         )
-    differs = difference(made_by, recipe, changed)
+    known = {} if "data.dataset" in changed else run.get("datasets", {})
+    moved = {"data.dataset"} if trains_on_the_same(known, made_by, recipe) else set()
+    differs = difference(made_by, recipe, {*changed, *moved})
     if differs:
         raise PoiseError(
             f"{folder}: was made by another recipe ({differs}); "
             "resume with the recipe it began with, or start a run of another name"
         )
+    if known:
+        check_unchanged(f"the run of {folder}", known, fingerprints(recipe))
     try:
         tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:

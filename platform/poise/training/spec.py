@@ -14,6 +14,7 @@ from torch import nn
 
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import History
+from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
@@ -58,6 +59,9 @@ class RunSpec:
 
     start_from: StartingPoint | None = None
     """Weights, step and history to start with; none starts with new weights."""
+
+    datasets: Fingerprints = field(default_factory=dict)
+    """Fingerprints of the datasets; each checkpoint keeps them."""
 
 
 @dataclass(frozen=True)

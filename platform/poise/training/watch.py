@@ -130,7 +130,8 @@ class Watch:
             observer.flush()
         with self._room(), tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
-            save_checkpoint(scratch, self.state, self.spec.recipe, self.history)
+            recipe, datasets = self.spec.recipe, self.spec.datasets
+            save_checkpoint(scratch, self.state, recipe, self.history, datasets)
             if self.spec.export is not None:
                 self.spec.export(scratch / BACKBONE_FOLDER, self.state.objective.backbone)
             self.to_controller(metrics, scratch)
