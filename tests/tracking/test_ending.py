@@ -1,4 +1,3 @@
-import os
 import signal
 import socket
 import subprocess
@@ -42,14 +41,6 @@ def test_every_way_out_of_a_run_has_its_status(
     with pytest.raises(type(error)), controlled(run):
         raise error
     assert status(run) == expected
-
-
-def test_sigterm_kills_the_run_and_gives_the_signal_back(run: Run) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit), controlled(run):
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert status(run) == "KILLED"
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_finishing_sends_metrics_that_a_worker_could_not(run: Run) -> None:

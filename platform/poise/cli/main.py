@@ -7,6 +7,7 @@ that `poise --help` loads none of the heavy libraries.
 import importlib
 import importlib.util
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -207,7 +208,10 @@ def _with_home(argument: str) -> str:
 
 def main() -> None:
     """The entry point of the `poise` program."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if status > 128:  # a signal ended it: another must not tear what still ends, such as Ray
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

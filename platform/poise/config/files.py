@@ -60,6 +60,27 @@ def unwritable(path: Path, error: OSError) -> PoiseError:
     )
 
 
+_SIGNS_OF_A_FULL_DISK = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "database or disk is full",
+    "PytorchStreamWriter failed writing file",
+)
+
+
+def full_disk(error: BaseException, folder: Path) -> PoiseError | None:
+    """The one line for an error that a full disk caused; none for any other error.
+
+    Args:
+        error: as a library raised it.
+        folder: what was being written, where the error does not name a file.
+    """
+    if not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
+        return None
+    where = getattr(error, "filename", None) or folder
+    return PoiseError(f"{where}: the disk is full; free some space, then resume")
+
+
 def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)

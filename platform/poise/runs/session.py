@@ -11,6 +11,7 @@ from pathlib import Path
 
 from poise.cluster.connection import start_ray
 from poise.config import Recipe
+from poise.config.files import full_disk
 from poise.runs.progress import ProgressDisplay
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.holder import held
@@ -20,6 +21,7 @@ from poise.tracking.store import Store, open_store
 from poise.training.capacity import check_fits
 from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
+from poise.training.worker import first_cause
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,24 @@ def opened(folder: Path) -> Iterator[Store]:
 
     Raises:
         PoiseError: another process holds the folder; or the store does not answer, cannot be
-            written, or is not the one that the folder's run is in.
+            written, or is not the one that the folder's run is in; or the disk is full.
     """
-    with held(folder):
+    with held(folder), _full_disk_is_one_line(folder):
         store = open_store()  # before any worker starts
         reconcile(store)
         check_store(store, folder)
         yield store
+
+
+@contextmanager
+def _full_disk_is_one_line(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        explained = full_disk(first_cause(error), folder)
+        if explained is None:
+            raise
+        raise explained from None
 
 
 @contextmanager

@@ -45,6 +45,7 @@ from poise.tracking.datasets import dataset_tags
 from poise.tracking.ending import controlled
 from poise.tracking.links import study_link
 from poise.tracking.run import Run, create_study_run, log_environment, log_recipe, set_tags
+from poise.tracking.signals import undisturbed
 
 
 def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
@@ -81,8 +82,9 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
         with display, heard_interruption() as interruption:
             lacks = _run_trials(study, only, display, referee, interruption)
     except BaseException:
-        ray.shutdown()  # ends the trials' processes, before their runs are given a status
-        referee.end_interrupted()
+        with undisturbed():
+            ray.shutdown()  # ends the trials' processes, before their runs are given a status
+            referee.end_interrupted()
         raise
     catch_up(run, study)
     result = _conclude(study, run, lacks)

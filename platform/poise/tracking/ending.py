@@ -6,9 +6,6 @@ Next: ``poise.tracking.registry.versions``.
 
 import logging
 import os
-import signal
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +20,7 @@ from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
 from poise.tracking.outbox import Outbox, deliver, outboxes, status_delivery
 from poise.tracking.run import FOLDER_TAG, SPILL_FILE, Run
+from poise.tracking.signals import BY_SIGNAL, raising, undisturbed
 from poise.tracking.store import Store, explained
 
 logger = logging.getLogger(__name__)
@@ -31,22 +29,24 @@ logger = logging.getLogger(__name__)
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
-_STOPPED_BY_A_SIGNAL = {signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
 @contextmanager
 def controlled(run: Run) -> Iterator[Run]:
     """Sets the run's final status; used by the process that started it, and by no worker.
 
-    FINISHED at the end of the block; KILLED on Ctrl-C or SIGTERM; FAILED on any other exception.
+    FINISHED at the end of the block; KILLED on Ctrl-C, SIGTERM or SIGHUP; FAILED on any other
+    exception.
     """
-    with _sigterm_raises():
+    with raising():
         try:
             yield run
         except BaseException as error:
-            _finish_or_warn(run, _status_after(error))
+            with undisturbed():
+                _finish_or_warn(run, _status_after(error))
             raise
-        _finish_or_warn(run, "FINISHED")
+        with undisturbed(then_raise=True):
+            _finish_or_warn(run, "FINISHED")
 
 
 def finish(run: Run, status: Status) -> None:
@@ -117,7 +117,7 @@ def _status_after(error: BaseException) -> Status:
     if isinstance(error, KeyboardInterrupt):
         return "KILLED"
     if isinstance(error, SystemExit):
-        if error.code in _STOPPED_BY_A_SIGNAL:
+        if error.code in BY_SIGNAL:
             return "KILLED"
         return "FAILED" if error.code else "FINISHED"
     return "FAILED"
@@ -129,19 +129,6 @@ def _finish_or_warn(run: Run, status: Status) -> None:
         finish(run, status)
     except PoiseError as error:
         logger.warning("%s", error)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Makes SIGTERM leave by the same door as Ctrl-C; only the main thread may arrange that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
 
 
 def stopping_tags(by: str, step: int, total_steps: int, why: str = "") -> dict[str, object]:
