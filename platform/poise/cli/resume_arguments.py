@@ -1,10 +1,10 @@
-"""What `--resume` and `--extend` go on with, written alike for a run and for a study.
+"""The arguments of `--resume` and `--extend`, which runs and studies share.
 
     poise VERB --resume NAME                    the one of that name, as it began
     poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished one of this file; with
                                                 --name that one
 
-In: what was typed beside the option. Out: a ``Wanted``. Next: the verb, which looks for it.
+In: the words beside the option. Out: a ``Wanted``. Next: the command, which looks for it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from poise.config.errors import PoiseError
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be finished: of a name, of a file, or both."""
+    """The run or study to finish: its name, its file, or both."""
 
     name: str | None
     file: str | None
@@ -25,13 +25,13 @@ class Wanted:
 def read_words(
     words: Sequence[str], name: str | None, kind: str, option: str = "--resume"
 ) -> Wanted:
-    """Tells names, files and settings apart.
+    """Sorts words into names, files and settings.
 
     Args:
-        words: beside the option, in any order.
-        name: given as `--name`.
-        kind: what is gone on with, `run` or `study`, for messages.
-        option: which one it is, for messages.
+        words: the words beside the option, in any order.
+        name: the value of `--name`.
+        kind: what is finished, `run` or `study`, for the error.
+        option: the option, for the error.
 
     Raises:
         PoiseError: nothing is named, or too much is.

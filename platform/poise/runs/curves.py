@@ -22,21 +22,21 @@ CURVES = (
     ("eval/knn_top1", "k-NN top-1, %"),
     ("eval/linear_top1", "linear top-1, %"),
 )
-"""The metrics that show how a run went, and what they are called on an axis."""
+"""The metrics that show how a run went, each with its title."""
 
 
 def draw_curves(
     path: str | Path, runs: Mapping[str, History], onsets: Mapping[str, int | None] | None = None
 ) -> None:
-    """Writes the curves that decide a verdict, over steps, one line per run.
+    """Writes a picture of the curves that decide a verdict, over steps, with one line per run.
 
     Args:
-        path: of the PNG.
-        runs: history by the run's name; metrics that none of them has are left out.
+        path: the PNG file.
+        runs: history by the run's name. Metrics that no run has are left out.
         onsets: step at which a run's collapse began, drawn as a dotted line.
 
     Raises:
-        ValueError: there is not one of the metrics to draw.
+        ValueError: no run has any of the metrics.
     """
     known = {name for history in runs.values() for _, metrics in history for name in metrics}
     curves = [(metric, title) for metric, title in CURVES if metric in known]

@@ -22,18 +22,18 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """Metrics of one run at one step."""
+    """Metrics of one run at one step, for one line."""
 
     run: str
     step: int
     total_steps: int
     metrics: Mapping[str, float]
     verdict: str = ""
-    """What the run was last judged, in few words; empty before it was."""
+    """The latest verdict in a few words; empty before the first."""
 
 
 class _Board:
-    """Where workers leave their lines (a Ray actor)."""
+    """A Ray actor that collects the lines of all workers."""
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -56,27 +56,27 @@ class BoardObserver:
     verdict: str = ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Sends and does not wait."""
+        """Sends the metrics; does not wait."""
         line = Line(self.run, step, self.total_steps, dict(metrics), self.verdict)
         self.board.post.remote(line)
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Stands on every line from here on."""
+        """Adds the verdict to every later line."""
         onset = verdict.onset_step
         self.verdict = verdict.kind + ("" if onset is None else f" since step {onset}")
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Lines have no room for pictures."""
+        """Does nothing: lines have no room for pictures."""
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Does nothing: every line was sent."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is nothing to close."""
 
 
 class ProgressDisplay:
-    """Shows lines as they come: bars and lines on a terminal, plain lines when piped."""
+    """Prints lines as they arrive: with bars on a terminal, plain in a pipe."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr)
@@ -126,7 +126,7 @@ class ProgressDisplay:
 
 
 def describe(line: Line) -> str:
-    """One line for a person: step, loss, how that compares, probes, speed, time left, verdict."""
+    """One line: step, loss, probes, speed, waiting for data, time left and verdict."""
     metrics = line.metrics
     parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
     for name, label, form in _SHOWN:

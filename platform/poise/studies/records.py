@@ -1,9 +1,10 @@
-"""How trials stand, in files that any later process can read.
+"""The record of a trial: a file that any later process can read.
 
-``<home>/<study>/<trial>/trial.json`` is written by the trial's own process, or by the study's
-where that process is gone.
+The trial's own process writes ``<home>/<study>/<trial>/trial.json``; where that process is gone,
+the study's process writes it.
 
-In: a trial as it goes. Out: the same, after any interruption. Next: ``poise.studies.study``.
+In: the state of a trial. Out: the same state, after any interruption. Next:
+``poise.studies.study``.
 """
 
 import logging
@@ -22,73 +23,77 @@ TRIAL_FILE = "trial.json"
 logger = logging.getLogger(__name__)
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
-"""``stopped``: early, by the scheduler or the ``CollapseStopper``. ``interrupted`` is never stored:
-it is what one that is stored as ``running`` was where nothing runs, see
-``standing.as_they_stand``."""
+"""``stopped``: the scheduler or the ``CollapseStopper`` ended the trial early. ``interrupted`` is
+never stored: a trial that is stored as ``running`` was interrupted if no process runs the study,
+see ``standing.as_they_stand``."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A trial goes on from another's checkpoint, with settings of its own."""
+    """A trial goes on from another trial's checkpoint, with new settings."""
 
     step: int
-    """Of the checkpoint; the settings hold from here on."""
+    """Step of the checkpoint; the settings hold from here on."""
 
     donor: str
+    """Name of the other trial."""
+
     checkpoint: str
+    """Folder of the checkpoint."""
+
     settings: Settings
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """How a trial stands."""
+    """The state of a trial, and what is known of it so far."""
 
     trial: Trial
     state: State
     run_id: str | None = None
     verdict: Verdict | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    """Latest value of each metric that was kept."""
+    """The latest value of each metric."""
 
     step: int = 0
     total_steps: int = 0
     planned_steps: int | None = None
-    """What the schedules span, where the trial was to end before."""
+    """Steps that the schedules span; the trial may have been planned to end earlier."""
 
     seconds: float = 0.0
-    """Wall time of all attempts whose end was seen."""
+    """Wall time of all attempts whose end is known."""
 
     checkpoint: str | None = None
     reason: str = ""
-    """Why it failed, in one line."""
+    """Why the trial failed, in one line."""
 
     stopped_by: str | None = None
-    """What ended it early: a scheduler's name, or ``CollapseStopper``."""
+    """What ended the trial early: a scheduler's name, or ``CollapseStopper``."""
 
     changes: tuple[Change, ...] = ()
-    """Of its weights and settings, by population-based training; oldest first."""
+    """Changes of weights and settings by population-based training, oldest first."""
 
     @property
     def current(self) -> Trial:
-        """The trial with the settings that it ends with, or has now."""
+        """The trial with its newest settings."""
         settings = self.changes[-1].settings if self.changes else self.trial.settings
         return replace(self.trial, settings=settings)
 
     @property
     def is_done(self) -> bool:
-        """Whether resuming leaves it as it is."""
+        """Whether the trial has ended, so that resuming leaves it as it is."""
         return self.state in ("finished", "stopped")
 
     @property
     def is_open(self) -> bool:
-        """Whether it began and has not ended."""
+        """Whether the trial began and has not ended."""
         return self.state in ("running", "interrupted")
 
     @property
     def outcome(self) -> str:
-        """The verdict, or what came in its place.
+        """The verdict in words, or the state of a trial without a verdict.
 
-        A verdict on a trial that a scheduler stopped is of its beginning, and says so.
+        The verdict on a trial that a scheduler stopped covers only its beginning, and says so.
         """
         if self.state == "failed":
             return "failed"

@@ -1,7 +1,7 @@
 """How far a study has come.
 
-In: a study and its records. Out: ``Standing``. Next: the answer, the notes and the report, none of
-which may take what has not happened yet for a result.
+In: a study and its records. Out: a ``Standing``. Next: the answer, the caveats and the report, so
+that none of them takes a missing trial for a result.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ from poise.studies.study import Study, count_trials
 
 @dataclass(frozen=True)
 class Standing:
-    """A study's trials, counted by how they stand."""
+    """The trials of a study, counted by their state."""
 
     planned: int
-    """All that the study has, begun or not."""
+    """All trials of the study, begun or not."""
 
     planned_settings: int
     ended: int
@@ -34,7 +34,7 @@ class Standing:
 
     @property
     def not_begun(self) -> int:
-        """Trials that have no record."""
+        """The number of trials without a record."""
         return self.planned - self.ended - self.failed - self.running - self.interrupted
 
     @property
@@ -44,7 +44,7 @@ class Standing:
 
     @property
     def sentence(self) -> str:
-        """What is left, and how to go on; empty where nothing is and nothing runs."""
+        """What is left, and the command that goes on; empty where nothing is left or runs."""
         left = [
             words
             for count, words in (
@@ -66,12 +66,12 @@ class Standing:
 
 
 def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
-    """Stored records as a person should read them.
+    """Stored records with the state that a person should read.
 
     Args:
-        records: of a study's trials.
-        is_running: whether a process is at work on the study; where none is, what is stored as
-            running was interrupted.
+        records: the records of a study's trials.
+        is_running: whether a process is at work on the study. If none is, a trial that is stored
+            as running was interrupted.
     """
     return [
         replace(record, state="interrupted")
@@ -82,12 +82,12 @@ def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[Tria
 
 
 def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Standing:
-    """How a study stands.
+    """Counts the trials of a study by their state.
 
     Args:
-        study: that is meant.
-        records: of its trials, ``as_they_stand``.
-        is_running: whether a process is at work on it.
+        study: the study.
+        records: the records of its trials, from ``as_they_stand``.
+        is_running: whether a process is at work on the study.
     """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
@@ -112,12 +112,12 @@ CONCLUSION_FILE = "conclusion.json"
 
 
 def keep_conclusion(study: Study, records: Iterable[TrialRecord]) -> None:
-    """Writes down which trials were done when the study was concluded."""
+    """Writes down which trials had ended when the study was concluded."""
     write_json(study.folder / CONCLUSION_FILE, {"trials": _names_of_done(records)})
 
 
 def is_finished(study: Study) -> bool:
-    """Whether there is nothing left to do: every trial is done, and all of them were compared."""
+    """Whether every trial has ended, and all of them were compared."""
     done, path = _names_of_done(study.records()), study.folder / CONCLUSION_FILE
     if len(done) < count_trials(study) or not path.exists():
         return False
@@ -129,15 +129,15 @@ def _names_of_done(records: Iterable[TrialRecord]) -> list[str]:
 
 
 def resume_words(study: Study, records: Sequence[TrialRecord], lacks: str = "") -> str:
-    """``ablate --resume NAME budget.trials=8``: with every limit raised that leaves no room.
+    """The words that resume a study, such as ``ablate --resume NAME budget.trials=8``.
 
-    Trials and steps are raised to what the whole study takes. A limit for which that is not known
-    is lifted: how long the rest takes is a guess, and one that is too low would run nothing.
+    Every limit that leaves no room is raised: trials and steps to what the whole study takes. Hours
+    are lifted, because how long the rest takes is a guess, and a low guess would run nothing.
 
     Args:
-        study: that is meant.
-        records: of its trials.
-        lacks: the limit that left no room, where one is known to: ``budget.hours=6``.
+        study: the study.
+        records: the records of its trials.
+        lacks: the limit that is known to leave no room, such as ``budget.hours=6``.
     """
     budget = study.space.budget
     trials, steps = _all_trials(study, records), _all_steps(study, records)
@@ -160,7 +160,7 @@ def _all_trials(study: Study, records: Sequence[TrialRecord]) -> int:
 
 
 def _all_steps(study: Study, records: Sequence[TrialRecord]) -> int:
-    """What is done took what it took; the longest that began stands for every other."""
+    """Steps of the trials that ended, and for each other trial the steps of the longest."""
     done = [each.step for each in records if each.is_done]
     longest = max((each.total_steps for each in records), default=0)
     return sum(done) + longest * (_all_trials(study, records) - len(done))

@@ -1,10 +1,10 @@
 """A study: what was asked for, and where its files are.
 
-``<home>/<study>/study.json`` holds the request; a folder beside it, one for each trial, what
-became of it.
+``<home>/<study>/study.json`` holds the request. Each trial has a folder beside it, which holds the
+trial's record.
 
-In: a checked request. Out: the same, after any interruption. Next: ``poise.sweeps.runner``
-carries it out, ``poise.reports`` tells it.
+In: a checked request. Out: the same request, after any interruption. Next: ``poise.sweeps.runner``
+carries it out, ``poise.reports`` reports on it.
 """
 
 import itertools
@@ -29,23 +29,25 @@ Command = Literal["sweep", "ablate"]
 
 @dataclass(frozen=True)
 class Study:
-    """A study's request, and where its files are."""
+    """The request of a study, and where its files are."""
 
     name: str
+    """Name of the study's folder under ``home()``."""
+
     space: Space
     recipe: Recipe
-    """What trials change; its datasets are absolute."""
+    """The recipe that trials change; paths of its datasets are absolute."""
 
     source: str
-    """The space's file, as it was given."""
+    """The space's file, as it was typed."""
 
     overrides: tuple[str, ...]
 
     command: Command = "sweep"
-    """The verb that it was begun with: what its settings are, and in which order they run."""
+    """The command that began it, which decides the settings and their order."""
 
     settings: tuple[Settings, ...] = ()
-    """What is tried, by number; none where a searcher decides as it goes."""
+    """The settings to try, by number; none where a searcher decides as it goes."""
 
     renumbered: bool = False
     """Whether a new study of the same space would number its settings in another order."""
@@ -60,20 +62,20 @@ class Study:
 
     @property
     def baseline(self) -> Settings:
-        """What other settings are compared with; of a sweep, no trial may have it."""
+        """The settings that others are compared with; in a sweep, perhaps no trial has them."""
         return baseline_of(self.space, self.recipe)
 
     @property
     def held_baseline(self) -> Settings | None:
-        """What stays as it is while one setting changes; none where all change together."""
+        """The settings that stay while one changes; none where all change together."""
         return self.baseline if self.space.design == "one_at_a_time" else None
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """All that are decided beforehand, in the order in which they run.
+        """The trials that are decided before the first begins, in the order in which they run.
 
-        An ablation runs every setting with the first seed, then with the next: wherever it is
-        interrupted, what there is can be compared.
+        An ablation runs every setting with the first seed, then with the next. So the trials that
+        an interruption leaves can be compared.
         """
         by_setting = [
             seeded(number, settings, self.space.seeds)
@@ -84,11 +86,11 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Of everything that the study leaves."""
+        """The folder of all the study's files."""
         return home() / self.name
 
     def trial_folder(self, trial: str) -> Path:
-        """Of a trial's checkpoints and record."""
+        """The folder of a trial's checkpoints and record."""
         return self.folder / trial
 
     def claim(self) -> None:
@@ -117,11 +119,11 @@ class Study:
         write_json(self.folder / STUDY_FILE, content)
 
     def record(self, trial: str) -> TrialRecord | None:
-        """How a trial stands; none where it never began, or its record was damaged."""
+        """A trial's record; none where it never began, or its record was damaged."""
         return find_record(self.trial_folder(trial))
 
     def records(self) -> list[TrialRecord]:
-        """Every trial that began, setting by setting. A copy of a trial's folder does not count."""
+        """Records of all trials that began, by setting. Copies of a trial's folder do not count."""
         found = [find_record(path.parent) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
         records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
@@ -159,14 +161,22 @@ def load_study(folder: Path) -> Study:
 
 
 def stored_study(name: str, asking: str) -> Study:
-    """The study of a name, as it is stored; ``asking`` is what asks for it, for messages."""
+    """The stored study of a name.
+
+    Args:
+        name: the study's name.
+        asking: the command or option that asks for it, for the error.
+
+    Raises:
+        PoiseError: there is no such study, or its file cannot be read.
+    """
     if not (home() / name / STUDY_FILE).is_file():
         raise unknown(f"{asking} {name}", "study", STUDY_FILE)
     return load_study(home() / name)
 
 
 def count_trials(study: Study) -> int:
-    """How many trials the whole study has."""
+    """The number of trials of the whole study."""
     space = study.space
     settings = space.num_searched if study.decides_as_it_goes else len(study.settings)
     return settings * len(space.seeds)

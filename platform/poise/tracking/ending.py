@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
-
-
 @contextmanager
 def controlled(run: Run) -> Iterator[Run]:
     """Sets the run's final status; used by the process that started it, and by no worker.
