@@ -71,8 +71,11 @@ def start_ray_early(ends_runs: bool = False) -> None:
     def start() -> None:
         with suppress(Exception):
             start_ray(ends_runs)
+        # Ray's processes are killed when the thread that started them ends, not only when the
+        # process does (PR_SET_PDEATHSIG): this thread must stay.
+        threading.Event().wait()
 
-    threading.Thread(target=start, name="start-ray").start()
+    threading.Thread(target=start, name="start-ray", daemon=True).start()
 
 
 def _connect(ends_runs: bool) -> None:
