@@ -3,54 +3,25 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.console import is_terminal, print_marked
+from poise.cli.option_groups import options_of
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
     from poise.data.preparation.ledger import PrepareProgress
+    from poise.data.sources.options import PrepareOptions
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
 _SECONDS_BETWEEN_LINES = 5.0
 _CLASSES_SHOWN = 12
 
-
-_Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A folder of images, with or without class folders; Parquet files (a file, a "
-        "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (drawn here).",
-    ),
-]
-_Destination = Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
-_NumImages = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Number of scenes to draw (default: 10,000), or size of a random subset."
-    ),
-]
-_Label = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN|folders|none",
-        help="Where the labels are: a column of the Parquet files; folders (each folder "
-        "directly in SOURCE is a class); none (prepare without labels).",
-    ),
-]
-_Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="images|parquet",
-        help="Which files to take of a folder that holds both.",
-    ),
-]
 
 RangeOption = Annotated[
     tuple[float, float] | None,
@@ -63,19 +34,59 @@ RangeOption = Annotated[
 ]
 
 
-@app.command()
-def prepare(
-    source: _Source,
-    dest: _Destination,
-    num_images: _NumImages = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or of the subset.")] = 0,
+@dataclass(frozen=True)
+class PrepareRequest:
+    """Arguments and options of `poise data prepare`."""
+
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of images, with or without class folders; Parquet files (a file, a "
+            "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (drawn here).",
+        ),
+    ]
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
+    num_images: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of scenes to draw (default: 10,000), or size of a random subset."
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or of the subset.")] = 0
     image_px: Annotated[
         int | None, typer.Option(help="Side of the scenes, in pixels (default: 32).")
-    ] = None,
-    value_range: RangeOption = None,
-    label: _Label = None,
-    format_: _Format = None,
-) -> None:
+    ] = None
+    value_range: RangeOption = None
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|folders|none",
+            help="Where the labels are: a column of the Parquet files; folders (each folder "
+            "directly in SOURCE is a class); none (prepare without labels).",
+        ),
+    ] = None
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="images|parquet",
+            help="Which files to take of a folder that holds both.",
+        ),
+    ] = None
+
+    def options(self) -> "PrepareOptions":
+        """Returns which images to take and how to read them."""
+        from poise.data.sources.options import PrepareOptions
+
+        return PrepareOptions(
+            self.num_images, self.seed, self.image_px, self.value_range, self.label, self.format_
+        )
+
+
+@app.command()
+@options_of(PrepareRequest)
+def prepare(request: PrepareRequest) -> None:
     """Make a Poise dataset of any images.
 
     The dataset is a folder of Parquet shards with the original files, and a manifest. Every image
@@ -89,9 +100,8 @@ def prepare(
     Example: poise data prepare photos/ datasets/photos
     """
     from poise.data.preparation import ingest
-    from poise.data.sources.options import PrepareOptions
 
-    options = PrepareOptions(num_images, seed, image_px, value_range, label, format_)
+    dest = request.dest
     found: list[int] = []  # images that were done when it began; none where all is finished
 
     with _progress() as show:
@@ -101,12 +111,12 @@ def prepare(
                 found.append(progress.done)
             show(progress)
 
-        manifest = ingest.prepare(str(source), dest, options, on_progress=follow)
+        manifest = ingest.prepare(request.source, dest, request.options(), on_progress=follow)
     if not found:
         print(f"{dest}: was finished before; nothing was done again")
     elif found[0]:
         print(f"{dest}: {found[0]:,} images were done before, and not again")
-    _summarise(manifest, dest, value_range is not None)
+    _summarise(manifest, dest, request.value_range is not None)
 
 
 @app.command()
