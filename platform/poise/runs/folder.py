@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poise.config.files import write_json, write_whole
-from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, new_name
+from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +49,13 @@ def begin(
     # Workers, and whoever resumes the run, may have another current folder.
     recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # refuses a dataset that is missing or too small
+    run_name = name or new_name(recipe.name)
+    resume = f"poise pretrain --resume {run_name}"
+    if (home() / run_name).exists():
+        raise taken(home() / run_name, resume)
     meanwhile()
     _check_runs(recipe)
-    run_name = name or new_name(recipe.name)
-    claim(run_name, recipe, fingerprints(recipe), f"poise pretrain --resume {run_name}")
+    claim(run_name, recipe, fingerprints(recipe), resume)  # another process may have been faster
     return recipe, run_name
 
 
