@@ -5,10 +5,10 @@ import pytest
 
 from poise.studies.clock import Clock
 from poise.studies.study import Study
-from poise.sweeps.budget import Budgeted, Purse
+from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.pace import Pace, kind_of
 from poise.sweeps.planning import begin_study
-from poise.sweeps.trial_source import trial_source
+from poise.sweeps.trial_queue import trial_queue
 from tests.studies.builders import make_record
 
 STEPS = 4  # of every trial: two epochs of 18 images, 8 at a time
@@ -24,12 +24,12 @@ def begin(space_file: Path) -> Any:
     return begin
 
 
-def source_of(study: Study, now_s: Any = lambda: 0.0) -> Budgeted:
+def source_of(study: Study, now_s: Any = lambda: 0.0) -> BudgetedQueue:
     purse = Purse(study, Clock(study, now_s))
-    return Budgeted(trial_source(study, study.records()), purse)
+    return BudgetedQueue(trial_queue(study, study.records()), purse)
 
 
-def names_of(source: Budgeted) -> list[str]:
+def names_of(source: BudgetedQueue) -> list[str]:
     return [trial.name for trial in iter(source.next_trial, None)]
 
 
@@ -83,7 +83,7 @@ def test_where_a_pace_is_known_the_first_trials_need_room_too(begin: Any) -> Non
     for seconds, names in ((3600 / STEPS, []), (3599 / STEPS, ["t01-s0"])):
         paces = {kind: Pace(seconds, "as others took")}
         purse = Purse(study, Clock(study, lambda: 0.0), paces)
-        source = Budgeted(trial_source(study, []), purse)
+        source = BudgetedQueue(trial_queue(study, []), purse)
         assert [trial.name for trial in [source.next_trial()] if trial] == names
     assert Purse(study, Clock(study)).expected_s(study.trials[0]) == 0.0, "nothing is known"
 

@@ -16,7 +16,7 @@ from poise.studies.records import Change
 from poise.studies.study import Study
 from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import Population, check_at_once, check_population
-from poise.sweeps.trial_source import trial_source
+from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import scheduler
 from tests.data.builders import encode, smooth_image, write_dataset
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study, watched_recipe
@@ -173,7 +173,7 @@ def test_a_resumed_trial_goes_on_with_the_settings_that_it_had(
     study.write(make_record("t01-s0", state="running", verdict=None, changes=(change,)))
     (record,) = study.records()
     assert record.changes == (change,)
-    trial = trial_source(study, [record]).next_trial()
+    trial = trial_queue(study, [record]).next_trial()
     assert trial is not None
     assert (record.trial.settings, trial.settings) == ({TEMPERATURE: 0.04}, {TEMPERATURE: 0.07})
     assert described(record.changes) == f"from step 8 of t02-s0 on: {TEMPERATURE}=0.07"

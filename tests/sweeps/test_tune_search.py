@@ -10,15 +10,15 @@ from poise.studies.clock import Clock
 from poise.studies.records import TrialRecord
 from poise.studies.study import count_trials
 from poise.studies.trials import Trial
-from poise.sweeps.budget import Budgeted, Purse
-from poise.sweeps.trial_source import trial_source
+from poise.sweeps.budget import BudgetedQueue, Purse
+from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import TrialSearcher, scheduler
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 
 
-def budgeted(space: Space, records: list[TrialRecord]) -> Budgeted:
+def budgeted(space: Space, records: list[TrialRecord]) -> BudgetedQueue:
     study = make_study(space)
-    return Budgeted(trial_source(study, records), Purse(study, Clock(study)))
+    return BudgetedQueue(trial_queue(study, records), Purse(study, Clock(study)))
 
 
 def names_of(searcher: TrialSearcher) -> list[str]:

@@ -195,7 +195,7 @@ _CHECKS: tuple[Callable[[], Finding | None], ...] = (
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, the quick ones first; what needs a library that is broken is left out."""
+    """Yields every finding, the quick ones first; skips checks that need a broken library."""
     yield Finding("python", "works", sys.version.split()[0])
     libraries = list(check_libraries())
     yield from libraries

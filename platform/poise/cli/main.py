@@ -34,7 +34,7 @@ COMMANDS = (
     "submit",
     "doctor",
 )
-"""In the order of a first day's work. `poise.cli.<name>` holds `app` (a group) or `command`."""
+"""Commands in the order of a first day's work. `poise.cli.<name>` has `app` or `command`."""
 
 EXPECTED_FAILURE = PoiseError.exit_status
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -22,7 +22,7 @@ Rgb = tuple[float, float, float] | None
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What a person types after `poise models import`."""
+    """Arguments and options of `poise models import`."""
 
     source: Annotated[
         str,

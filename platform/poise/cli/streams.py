@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 
 def surroundings_complaint(error: OSError) -> str | None:
-    """What is wrong around the process; none where the error is a bug."""
+    """Explains what is wrong around the process; none where the error is a bug."""
     if isinstance(error, FileNotFoundError) and not _has_current_folder():
         return "the current folder was deleted; change to another with `cd`"
     complaint = disk_complaint(error)

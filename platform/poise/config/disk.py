@@ -1,4 +1,4 @@
-"""A disk that takes no more, told from a bug.
+"""Tells a full disk from a bug.
 
 In: an exception. Out: one line, where a full or failing disk caused it. Next: whoever writes files.
 """
@@ -22,11 +22,11 @@ _MESSAGES = re.compile(
     r"|PytorchStreamWriter failed",
     re.IGNORECASE,
 )
-"""What libraries write in other languages say, whose exceptions have no code."""
+"""Messages of a full disk in libraries whose exceptions carry no error code."""
 
 
 def disk_complaint(error: BaseException) -> str | None:
-    """What the disk has to say: ``/data/run.json: No space left on device``; none for a bug."""
+    """Returns the disk's complaint, ``/data/run.json: No space left on device``; none for a bug."""
     if isinstance(error, OSError) and error.errno in _CODES:
         reason = os.strerror(error.errno or 0)
         return f"{error.filename}: {reason}" if error.filename else reason

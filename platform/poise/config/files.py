@@ -135,7 +135,7 @@ def read_json(path: Path) -> Any:
 
 
 def set_aside(path: Path) -> Path:
-    """Gives a file another name beside it, under which nobody looks for it; returns that."""
+    """Renames a file within its folder, so that nobody reads it again; returns the new path."""
     aside = path.with_name(f"{path.name}.damaged-{uuid4().hex[:6]}")
     with suppress(FileNotFoundError):  # another process was faster
         path.replace(aside)
@@ -143,7 +143,7 @@ def set_aside(path: Path) -> Path:
 
 
 def lacking(error: Exception, kind: str) -> str:
-    """What is wrong with a file that should hold something of this kind, in a few words."""
+    """Describes in a few words what is wrong with a file that should hold this kind of thing."""
     if isinstance(error, KeyError):
         return f"it has no '{error.args[0]}'"
     if isinstance(error, ValidationError):

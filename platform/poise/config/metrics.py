@@ -20,7 +20,7 @@ ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
 """Logged at evaluations of transformers with a [cls] token."""
 
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION
-"""All that is logged at evaluations."""
+"""All metrics that are logged at evaluations."""
 
 TRAINING = (
     "loss/total",
@@ -35,7 +35,7 @@ PARTS = ("gradient/norm_backbone", "gradient/norm_head")
 """Logged where backbone and head learn together."""
 
 VIEWS = ("views/largest_value",)
-"""Of the normalised views."""
+"""Statistics of the normalised views."""
 
 FEATURES = (
     "features/std",
@@ -143,7 +143,7 @@ LOWER_IS_BETTER = (
 
 
 def better(metric: str) -> Mode | None:
-    """Which values of a metric are better; none where neither end is good by itself.
+    """Returns which values of a metric are better, ``max`` or ``min``; none where neither is.
 
     An entropy, a norm or a similarity is healthy in between: the teacher's entropy is 0 in one
     collapse and ln K in the other.

@@ -25,7 +25,7 @@ from poise.config.views import ViewsConfig
 
 @dataclass(frozen=True)
 class Signals:
-    """What the health of a run can be read from, beside a loss that must stay finite."""
+    """The metrics that show a run's health, beside a loss that must stay finite."""
 
     num_prototypes: int | None = None
     """K of a teacher that spreads images over prototypes; none where there is no such teacher."""
@@ -44,13 +44,13 @@ class Signals:
 
     @property
     def relative_loss(self) -> tuple[str, str] | None:
-        """The metric that holds the loss against knowing nothing, and its label."""
+        """Returns the metric that compares the loss with knowing nothing, and its label."""
         if self.num_prototypes is not None:
             return "loss/over_ln_k", "loss / ln K"
         return ("loss/over_mean_patch", "loss / mean patch") if self.reconstructs else None
 
     def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
-        """The names under which a run on such views logs what its trials can be compared by.
+        """Returns the names of the metrics that a run on such views logs.
 
         Of ``poise.config.metrics`` those in ``EVALUATION`` only as the recipe's evaluation says,
         and those in ``PATCHES``, ``REGISTERS`` and ``ATTENTION`` only if the backbone is a
@@ -69,13 +69,13 @@ class Signals:
 
 
 class ObjectiveSettings(Strict):
-    """What every objective's settings can be asked, whichever it is."""
+    """Base of the settings of every objective."""
 
     name: str
 
     @property
     def signals(self) -> Signals:
-        """What diagnostics will find in the metrics of a run."""
+        """Returns what diagnostics will find in the metrics of a run."""
         return Signals()
 
     def check_epochs(self, epochs: int) -> None:
@@ -124,7 +124,7 @@ class DinoConfig(ObjectiveSettings):
 
     @property
     def signals(self) -> Signals:
-        """A teacher over prototypes."""
+        """Returns the signals of a teacher over prototypes."""
         moves = self.center_momentum < 1
         memory_steps = 1 / (1 - self.center_momentum) if moves else 0
         return Signals(num_prototypes=self.num_prototypes, center_memory_steps=memory_steps)
@@ -171,7 +171,7 @@ class MaeConfig(ObjectiveSettings):
 
     @property
     def signals(self) -> Signals:
-        """Predicted pixels."""
+        """Returns the signals of predicted pixels."""
         return Signals(reconstructs=True)
 
     def check_views(self, views: ViewsConfig) -> None:

@@ -18,20 +18,20 @@ class AbmilpConfig(Strict):
     """Linear layers of the predictor of attention."""
 
     activation: Literal["tanh", "relu"] = "relu"
-    """Between those layers; with one there is none."""
+    """Activation between those layers; a single layer has none."""
 
     self_attention: Literal["none", "map", "both"] = "none"
-    """One head of attention among the tokens first: for the map, or for what is pooled too."""
+    """Attention among tokens before pooling: for the weights alone, or for the tokens too."""
 
     condition: Literal["none", "pe"] = "none"
     """`pe` adds sine-cosine positions to what the predictor sees."""
 
     content: Literal["patch", "all"] = "patch"
-    """Patches alone, or [cls] and registers as well."""
+    """Tokens that are pooled: patches alone, or [cls] and registers as well."""
 
 
 class LabelledSettings(ObjectiveSettings):
-    """What every objective that learns from labels has."""
+    """Settings that all objectives with labels share."""
 
     model: str
     """Folder of the backbone's package."""
@@ -52,7 +52,7 @@ class ProbeConfig(LabelledSettings):
     name: Literal["probe"] = "probe"
 
     features: tuple[str, ...] = Field(("cls",), min_length=1, strict=False)
-    """What is classified: `cls`, `mean`, `cls_mean`, `last_N`, `cp1` … `cp4`, `attn_lcte`,
+    """Features to classify: `cls`, `mean`, `cls_mean`, `last_N`, `cp1` … `cp4`, `attn_lcte`,
     `attn_mn`, `abmilp`, or the `pooled` map of a residual network. Each has its own grid."""
 
     lr_multipliers: tuple[Multiplier, ...] = Field((1.0,), min_length=1, strict=False)
@@ -84,7 +84,7 @@ class FinetuneConfig(LabelledSettings):
     """Alpha of the mixing weight's beta distribution; 0 is off."""
 
     cutmix: NonNegative = 1.0
-    """The same for pasted boxes; where both are on, each batch takes either."""
+    """Alpha for pasted boxes; where mixup is on as well, each batch takes one of the two."""
 
     erase_probability: Probability = 0.25
     """Probability that a box of an image is replaced by noise."""

@@ -14,7 +14,7 @@ _FIRST_OBJECTIVE = "dino"  # of recipes that do not name theirs
 
 
 def objective_name(settings: Any) -> str:
-    """Which objective a recipe's ``objective`` group, as written or as built, is for."""
+    """Returns the name in a recipe's ``objective`` group, as written or as built."""
     if isinstance(settings, dict):
         return str(settings.get("name", _FIRST_OBJECTIVE))
     return str(getattr(settings, "name", _FIRST_OBJECTIVE))
@@ -33,7 +33,7 @@ ObjectiveConfig = Annotated[
 
 
 class DataConfig(Strict):
-    """What is streamed to the training workers."""
+    """The dataset and how its views reach the training workers."""
 
     dataset: str
     """Folder of a prepared dataset (`poise data prepare`)."""
@@ -41,7 +41,7 @@ class DataConfig(Strict):
     views: ViewsConfig = ViewsConfig()
 
     placement: Literal["worker", "cluster"] = "worker"
-    """Where views are cut: in the training worker's own processes, or by Ray Data on any node."""
+    """Place where views are cut: in the training worker's processes, or by Ray Data on any node."""
 
     cut_processes: int = Field(2, ge=0, le=256)
     """Processes that cut views, per training worker. 0 cuts them in the training process."""
@@ -62,7 +62,7 @@ class BackboneConfig(Strict):
     """Stochastic depth of the last block, rising linearly from 0 at the first; student only."""
 
     position_resampling: Literal["dino", "timm"] = "dino"
-    """How position embeddings are resized for views that are not of the native size: as
+    """Interpolation of position embeddings for views that are not of the native size: as
     published (bicubic, no antialiasing, offset 0.1) or as timm does (bicubic, antialiased)."""
 
     options: dict[str, Any] = Field(default_factory=dict)
@@ -75,10 +75,10 @@ class OptimizerConfig(Strict):
     name: Literal["adamw", "sgd", "lars"] = "adamw"
 
     base_lr: Annotated[float, Field(ge=0)] = 0.0005
-    """For a global batch of 256; the peak is `base_lr × batch_size / 256`."""
+    """Learning rate for a global batch of 256; the peak is `base_lr × batch_size / 256`."""
 
     final_lr: NonNegative = 1e-6
-    """End of the cosine; not scaled with the batch."""
+    """Learning rate at the end of the cosine; not scaled with the batch."""
 
     warmup_epochs: NonNegative = 10
     warmup_meets_peak: bool = True
@@ -86,7 +86,7 @@ class OptimizerConfig(Strict):
 
     weight_decay: NonNegative = 0.04
     final_weight_decay: NonNegative | None = 0.4
-    """End of the cosine; none keeps `weight_decay` throughout."""
+    """Weight decay at the end of the cosine; none keeps `weight_decay` throughout."""
 
     momentum: Probability = 0.9
     """Momentum of sgd and lars."""
@@ -96,7 +96,7 @@ class OptimizerConfig(Strict):
     """Largest gradient norm; 0 is off."""
 
     clip_mode: Literal["per_tensor", "global"] = "per_tensor"
-    """The published step clips each tensor by itself."""
+    """Whether gradients are clipped tensor by tensor, as published, or all together."""
 
 
 class TrainingConfig(Strict):
@@ -120,7 +120,7 @@ class TrainingConfig(Strict):
     log_every_steps: PositiveInt = 50
     checkpoint_every_steps: PositiveInt = 1000
     keep_checkpoints: PositiveInt | None = 2
-    """The latest; none keeps all."""
+    """Number of the latest checkpoints to keep; none keeps all."""
 
     stop_after_steps: PositiveInt | None = None
     """Ends the run early; the schedules still span `epochs`."""
@@ -191,7 +191,7 @@ class Recipe(Strict):
 
     @property
     def signals(self) -> Signals:
-        """What diagnostics will find in the metrics of a run."""
+        """Returns what diagnostics will find in the metrics of a run."""
         return replace(
             self.objective.signals,
             batch_images=self.training.batch_size,

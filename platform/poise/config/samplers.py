@@ -1,4 +1,4 @@
-"""How a space draws the values of one setting.
+"""Samplers: the ways in which a space draws the values of one setting.
 
 In: a sampler as it is written, ``{uniform: [0.04, 0.07]}``. Out: a checked ``Sampler``. Next:
 ``poise.config.space``.
@@ -58,7 +58,7 @@ class Sampler(Strict):
 
     @property
     def count(self) -> float:
-        """How many values there are; infinite for a range of fractions."""
+        """Counts the values; infinite for a range of fractions."""
         if self.values is not None:
             return len(self.values)
         if self.ends is None or (SAMPLERS[self.name] < 3 and not self.draws_whole):
@@ -67,7 +67,7 @@ class Sampler(Strict):
         return round((high - low) / self._step) + 1
 
     def every(self) -> Iterable[Any]:
-        """Every value, in order, where ``count`` is finite."""
+        """Returns every value, in order, where ``count`` is finite."""
         if self.values is not None:
             return self.values
         assert self.ends is not None and math.isfinite(self.count)
@@ -101,12 +101,12 @@ def written(sampler: Sampler) -> str:
 
 
 def num_settings(samplers: Iterable[Sampler]) -> float:
-    """How many settings several samplers have together; infinite where one has a range."""
+    """Counts the combinations of several samplers; infinite where one has a range."""
     return math.prod(sampler.count for sampler in samplers)
 
 
 def every_setting(samplers: dict[str, Sampler]) -> Iterable[dict[str, Any]]:
-    """Every combination of values, where ``num_settings`` is finite; the first 10,000 of more."""
+    """Returns the combinations of values, at most 10,000, where ``num_settings`` is finite."""
     cells = itertools.product(*(sampler.every() for sampler in samplers.values()))
     for cell in itertools.islice(cells, _MANY):
         yield dict(zip(samplers, cell, strict=True))

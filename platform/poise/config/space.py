@@ -16,7 +16,7 @@ from poise.config.values import canonical
 
 
 class Budget(Strict):
-    """What a study may cost; no trial begins that has no room left. None sets no limit."""
+    """Limits of a study's cost: no trial begins that exceeds one. None sets no limit."""
 
     trials: PositiveInt | None = None
     steps: PositiveInt | None = None
@@ -59,7 +59,7 @@ class Space(Strict):
         Annotated[tuple[Mode, ...], Field(min_length=1, strict=False)] | None,
         BeforeValidator(_listed),
     ] = None
-    """Which values win: one for all metrics, or one for each; none takes each metric's own."""
+    """The better end, `max` or `min`: for all metrics, or for each; none takes each one's own."""
 
     baseline: dict[str, Any] | None = None
     """The setting that others are compared with. Keys that it leaves out, and all keys where
@@ -84,7 +84,7 @@ class Space(Strict):
     budget: Budget = Budget()
     concurrency: PositiveInt = 2
     stop_collapsed: bool = True
-    """Whether a trial that is condemned ends early, whichever scheduler there is."""
+    """Whether a condemned trial ends early, under any scheduler."""
 
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
@@ -113,7 +113,7 @@ class Space(Strict):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """Every metric with its mode."""
+        """Returns every metric with its mode."""
         return tuple(Goal(*each) for each in zip(self.metric, self._modes, strict=True))
 
     @property
@@ -129,7 +129,7 @@ class Space(Strict):
 
     @property
     def num_searched(self) -> int:
-        """How many settings a searcher tries: no more than there are."""
+        """Number of settings that a searcher tries, at most as many as there are."""
         return int(min(self.trials, num_settings(self.parameters.values())))
 
 

@@ -1,4 +1,4 @@
-"""When two written values mean the same.
+"""Comparison of written values by what they mean.
 
 In: values of settings. Out: whether they are the same. Next: ``poise.config.samplers`` and
 ``poise.studies.choosing``.
@@ -18,7 +18,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def canonical(value: Any) -> Hashable:
-    """One form for all spellings of a value: of 0.04, 4e-2 and the text ``"0.040"``."""
+    """Returns one form for all spellings of a value: 0.04, 4e-2 and the text ``"0.040"``."""
     return _form(value, reads_text=True)
 
 
@@ -34,7 +34,7 @@ def _form(value: Any, reads_text: bool) -> Hashable:
 
 
 def _meant(text: str) -> Any:
-    """What a text is without its quotes: a number, a boolean, null, or the text itself."""
+    """Returns what a text means without quotes: a number, a boolean, null, or the text itself."""
     try:
         meant = parse_yaml(text) if text.strip() else text
     except yaml.YAMLError:

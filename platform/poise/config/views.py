@@ -1,4 +1,4 @@
-"""Which views are cut from an image, and how their colours are changed."""
+"""Settings of views: which are cut from an image, and how their colours change."""
 
 from typing import Literal
 

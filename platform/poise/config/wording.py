@@ -49,7 +49,7 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def explain(
     model: type[BaseModel], key: str, details: Mapping[str, Any], chosen: Collection[str] = ()
 ) -> str:
-    """What is wrong, and what is allowed or the nearest name.
+    """Explains what is wrong, and what is allowed or the nearest name.
 
     Args:
         model: that holds the setting.
@@ -111,7 +111,7 @@ NAMES = {
     "teacher/mutual_information": "mutual information",
     "loss/total": "loss",
 }
-"""What sentences call metrics."""
+"""Words for metrics in sentences."""
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
@@ -135,10 +135,10 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 
 
 def metric_name(metric: str) -> str:
-    """What a sentence calls a metric: a word where there is one, else its own name."""
+    """Returns a metric's word for sentences, or its own name where it has none."""
     return NAMES.get(metric, metric)
 
 
 def unit(metric: str) -> str:
-    """What follows the metric's figures."""
+    """Returns the unit that follows the metric's figures."""
     return " %" if metric.endswith(("_top1", "_top5")) else ""

@@ -1,4 +1,4 @@
-"""What the teacher tells the student, and whether it still says anything.
+"""Metrics of what the teacher teaches the student, and of whether it still does.
 
 In: the targets and the student's logits of one step. Out: 0-dimensional tensors on the same
 device, in nats; ``batch_averages`` names those that workers average. Next:
@@ -46,7 +46,7 @@ def _entropy_of(log_probs: Tensor) -> Tensor:
 
 
 def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
-    """Of each student view v: −Σ_k P_t^i,k ln P_s^v,k, mean over images, summed over views i ≠ v.
+    """For each student view v, −Σ_k P_t^i,k ln P_s^v,k, averaged over images, summed over i ≠ v.
 
     The pairs (i, v) are never formed. With s the logits and Z_v = logsumexp(s_v), view v's sum is
     n_v Z_v − (Σ_i P_t^i)·s_v + P_t^v·s_v, where n_v counts the teacher views that it is compared

@@ -92,7 +92,7 @@ def rankme(singular: Tensor) -> Tensor:
 
 
 def effective_rank(values: Tensor) -> Tensor:
-    """How many of the values, none of them negative, carry the sum: exp of their shares' entropy.
+    """Number of non-negative values that carry the sum: exp of the entropy of their shares.
 
     Shares are p_i = v_i / Σv + 1e-7, as in RankMe and LiDAR. From 1, also where all are 0, to the
     number of values.

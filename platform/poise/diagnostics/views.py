@@ -1,4 +1,4 @@
-"""What the network sees: the size of the pixels after normalisation.
+"""Metrics of what the network sees: the size of the pixels after normalisation.
 
 In: normalised views [n, 3, H, W] of a few images. Out: a 0-dimensional tensor on the same device.
 Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which asks for it

@@ -1,4 +1,4 @@
-"""Whether a run is over, and how it ended, read from its folder: nothing is started for that.
+"""Reads from a run's folder whether the run is over, and how it ended; starts nothing.
 
 In: a run's folder, and the recipe to go on with. Out: how the run ended, or none where there is
 more to train. Next: ``poise.runs.pretraining``.

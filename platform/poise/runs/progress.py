@@ -1,4 +1,4 @@
-"""What a person sees while runs train, from whatever machine they train on."""
+"""Progress of runs for a person, from any machine that they train on."""
 
 import math
 import sys

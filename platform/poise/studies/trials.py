@@ -102,7 +102,7 @@ def seeded(setting: int, settings: Settings, seeds: Iterable[int]) -> list[Trial
 
 
 def trial_name(setting: int, seed: int) -> str:
-    """``t03-s1``, whatever other settings and seeds there are: a study may be extended."""
+    """``t03-s1``. It does not depend on other settings and seeds: a study may be extended."""
     return f"t{setting + 1:02d}-s{seed}"
 
 

@@ -1,4 +1,4 @@
-"""What a study may still begin.
+"""The rest of a study's budget, and which trials fit into it.
 
 In: its budget, and what its trials have taken. Out: the next trial, or why there is none. Next:
 ``poise.sweeps.tune_search``, which hands it to Tune.
@@ -14,12 +14,12 @@ from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
 from poise.sweeps.pace import Kind, Pace, kind_of
-from poise.sweeps.trial_source import Source
+from poise.sweeps.trial_queue import TrialQueue
 from poise.training.schedule import total_steps_of
 
 
 class Purse:
-    """What a study's budget has left.
+    """The rest of a study's budget.
 
     A trial that runs counts with all its steps, one that ended with those that it made: what was
     stopped early pays for others.
@@ -43,11 +43,11 @@ class Purse:
 
     @property
     def may_get_room(self) -> bool:
-        """Whether a trial that runs may yet end with fewer steps than planned."""
+        """Whether a running trial may still end with fewer steps than planned."""
         return self._budget.steps is not None and bool(self._running)
 
     def begin(self, trial: Trial) -> None:
-        """Takes what a trial is planned to need."""
+        """Takes from the budget what a trial is planned to need."""
         self.set_aside(trial)
         self._running.add(trial.name)
         self._clock.keep()
@@ -58,7 +58,7 @@ class Purse:
         self._steps[trial.name] = self._total_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Gives back what a trial did not need; all of it where it never came to a record."""
+        """Gives back what a trial did not need, which is everything if it left no record."""
         self._running.discard(name)
         self._clock.keep()
         if record is None:
@@ -83,7 +83,7 @@ class Purse:
         return ""
 
     def expected_s(self, trial: Trial) -> float:
-        """Wall time of a trial that trains to its end; 0 where nothing is known of its kind."""
+        """Returns the wall time of a whole trial; 0 where nothing is known of its kind."""
         recipe = self._recipe(trial)
         kind = kind_of(recipe)
         known = self._paces[kind].seconds_per_step if kind in self._paces else None
@@ -102,23 +102,23 @@ class Purse:
         return total_steps_of(self._recipe(trial))
 
 
-class Budgeted:
-    """A source that ends, or waits, where the purse has no room for the next trial."""
+class BudgetedQueue:
+    """A queue that ends, or waits, where the purse has no room for the next trial."""
 
-    def __init__(self, source: Source, purse: Purse) -> None:
-        self._source, self._purse = source, purse
+    def __init__(self, queue: TrialQueue, purse: Purse) -> None:
+        self._queue, self._purse = queue, purse
         self._held: Trial | None = None
         self.lacks = ""
-        """The limit that ended it."""
+        """The limit that ended the queue; empty while none did."""
 
     def peek(self) -> Trial | None:
-        """The next one, if there is room for it now."""
-        self._held = self._held or self._source.next_trial()
+        """Returns the next trial without beginning it; none where there is no room for it now."""
+        self._held = self._held or self._queue.next_trial()
         self.lacks = self._purse.lacks(self._held) if self._held else ""
         return None if self.lacks else self._held
 
     def next_trial(self) -> Trial | None:
-        """The next one, which begins."""
+        """Returns the next trial and counts it as begun; none where there is none."""
         trial = self.peek()
         if trial is not None:
             self._held = None
@@ -131,11 +131,11 @@ class Budgeted:
         return self._held is not None and self._purse.may_get_room
 
     def waiting(self) -> Iterable[Trial]:
-        """Trials after the next one that are decided already."""
-        return [*([self._held] if self._held else []), *self._source.waiting()]
+        """Returns the trials after the next one that are decided already."""
+        return [*([self._held] if self._held else []), *self._queue.waiting()]
 
     def end(self, name: str, record: TrialRecord | None) -> None:
         """Takes a trial that ended; without a record it never began."""
         self._purse.end(name, record)
         if record is not None:
-            self._source.learn(record)
+            self._queue.learn(record)

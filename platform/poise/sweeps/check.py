@@ -1,4 +1,4 @@
-"""Whether a space and its recipe go together, before anything starts.
+"""Checks, before anything starts, that a space and its recipe go together.
 
 In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
 key, the value and the fix. Next: ``poise.sweeps.drawing``, whose trials show whether values go
@@ -29,7 +29,7 @@ _NOT_SEARCHED = {
     "qloguniform": "loguniform",
     "randn": "uniform",
 }
-"""Samplers that Optuna does not have, and the nearest that it has."""
+"""Samplers that Optuna lacks, each with the nearest one that it has."""
 
 
 def check_space(space: Space, recipe: Recipe, source: str) -> None:

@@ -1,6 +1,6 @@
 """Draws the settings that a sweep tries.
 
-In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.trial_source``, which
+In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.trial_queue``, which
 gives them out one by one.
 """
 

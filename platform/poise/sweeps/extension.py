@@ -1,4 +1,4 @@
-"""A study gets more seeds or more settings.
+"""Gives a study more seeds or more settings.
 
 In: its name, and a larger space. Out: the ``Study``, in which what was tried keeps its number, its
 name and its result. Next: ``poise.sweeps.runner``.

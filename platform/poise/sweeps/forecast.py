@@ -1,4 +1,4 @@
-"""What a study would take, before it begins.
+"""The expected cost of a study, before it begins.
 
 In: a study, and which of its trials are to run. Out: a ``Forecast``; where something cannot be
 known here, it says so. Next: the command line, which prints it.
@@ -21,39 +21,39 @@ from poise.training.schedule import total_steps_of
 
 @dataclass(frozen=True)
 class TrialForecast:
-    """One trial's."""
+    """The expected cost of one trial."""
 
     trial: Trial
     steps: int
     hours: float | None
-    """Hours of its workers, added up; none where they cannot be known."""
+    """Hours of the trial's workers, added up; none where they cannot be known."""
 
     disk_bytes: int
-    """Bytes of the checkpoints that it keeps."""
+    """Bytes of the checkpoints that the trial keeps."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """All trials that would run. Sums are of those that the budget has room for."""
+    """The expected cost of all trials. Sums count the trials that the budget has room for."""
 
     trials: tuple[TrialForecast, ...]
     """Trials that the budget has room for, if none is stopped early. Where a searcher decides as it
     goes, each of them has the recipe's own settings."""
 
     waiting: tuple[TrialForecast, ...]
-    """The others."""
+    """Trials that the budget has no room for."""
 
     lacks: str
-    """The limit for which they would wait; empty: none."""
+    """The limit that leaves no room for them; empty where all trials fit."""
 
     are_known: bool
-    """Whether the settings are."""
+    """Whether the settings of the trials are known beforehand."""
 
     paces: tuple[Pace, ...]
-    """One for each kind of trial."""
+    """The time of a step, for each kind of trial."""
 
     footprint: Footprint
-    """What a worker on this recipe needs."""
+    """Memory and disk that a worker on this recipe needs."""
 
     at_once: int
     clock_hours: float | None
@@ -78,7 +78,7 @@ class Forecast:
 
 
 def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
-    """What is left of a study would take this.
+    """Returns what the rest of a study is expected to take.
 
     Steps on drawn views may be carried out here, to see how long one takes.
 
@@ -112,7 +112,7 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
 def _fitting(
     study: Study, trials: Sequence[Trial], paces: Mapping[Kind, Pace]
 ) -> tuple[int, float, str]:
-    """How many trials there is room for, the seconds until they end, and what the next one lacks.
+    """Counts the trials that fit; adds the seconds until they end, and what the next one lacks.
 
     The study is played through: each trial begins in the place that is free first.
     """

@@ -86,7 +86,7 @@ def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, 
 
 
 def pace_lines(paces: Iterable[Pace]) -> list[str]:
-    """For a person: what is known of several kinds, one line for each source."""
+    """Returns the known paces as lines for a person, one for each source."""
     by_source: dict[str, list[float]] = {}
     for pace in paces:
         known = by_source.setdefault(pace.source, [])
@@ -121,7 +121,7 @@ def _pace_of(recipe: Recipe, finished: Iterable[_Taken], may_use_gpu: bool) -> P
 
 
 def _finished() -> Iterator[tuple[Kind, _Taken]]:
-    """Every trial in the home that trained to its end; what cannot be read is passed over."""
+    """Yields each trial of the home that trained to its end; unreadable ones are skipped."""
     for path in home().glob(f"*/{STUDY_FILE}"):
         with suppress(PoiseError):  # of another version of Poise
             study = load_study(path.parent)

@@ -1,4 +1,4 @@
-"""A study is asked for.
+"""Makes a new study from a space: reads it, checks it, plans its settings.
 
 In: a space's file and what was changed on the command line. Out: a ``Study`` that can be carried
 out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.runner``.
@@ -19,7 +19,7 @@ from poise.studies.trials import Settings, ablation_settings
 from poise.sweeps.check import check_ablation, check_space
 from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import check_population
-from poise.sweeps.trial_source import trial_source
+from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import scheduler
 from poise.training.capacity import check_builds
 from poise.training.datasets import fingerprints
@@ -61,7 +61,7 @@ def request_study(
 
 
 def read_study(path: str, overrides: Sequence[str], name: str | None, command: Command) -> Study:
-    """The study that is described, whether or not there is one like it."""
+    """Reads the described study, whether or not one like it exists."""
     if name is not None:
         check_run_name(name)
     for_space, for_recipe = sort_overrides(overrides)
@@ -91,21 +91,21 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
 
 
 def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
-    """Beside the space's file; one that was typed may be meant from here, as other files are."""
+    """Finds the recipe beside the space's file; a typed one may also be relative to this folder."""
     beside, here = Path(path).parent / space.recipe, Path(space.recipe)
     typed = "recipe" in parse_overrides(for_space)
     return here if typed and here.exists() and not beside.exists() else beside
 
 
 def told_source(path: str, overrides: Sequence[str]) -> str:
-    """The file and the changes as they were typed; both commands take them."""
+    """Returns the file and the overrides as they were typed; both commands take them."""
     return shlex.join([path, *overrides])
 
 
 def check_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """What would be tried, by number; nothing where a searcher decides as it goes.
+    """Returns the settings to try, by number; nothing where a searcher decides as it goes.
 
     Raises:
         PoiseError: the space asks for something that cannot be tried.
@@ -124,14 +124,14 @@ def check_settings(
 def plan_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """What is decided before the first trial, by number."""
+    """Returns the settings that are decided before the first trial, by number."""
     if command == "ablate":
         return tuple(ablation_settings(space, recipe, source))
     return tuple(draw_settings(space)) if space.searcher.name == "random" else ()
 
 
 def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What changes the space, and what changes its recipe."""
+    """Separates the overrides of the space from the overrides of its recipe."""
     for_space, for_recipe = [], []
     for text in overrides:
         (key,) = parse_overrides([text])
@@ -162,14 +162,14 @@ def datasets_of(study: Study) -> dict[str, str]:
 
 
 def check_trials(study: Study) -> None:
-    """Every trial's recipe holds together, and its datasets are there and large enough."""
+    """Checks each trial's recipe, and that its datasets exist and are large enough."""
     source = told_source(study.source, study.overrides)
     scheduler(study.space, total_steps_of(study.recipe), source)
     if study.space.scheduler.changes_settings:
         check_population(study)
     online_probes(study.recipe)
     if study.decides_as_it_goes:
-        trial_source(study, [])
+        trial_queue(study, [])
     for trial in study.trials:
         recipe = trial.recipe(study.recipe, study.name)
         total_steps_of(recipe)

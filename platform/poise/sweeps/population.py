@@ -87,7 +87,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
             self._exploit(tune_controller, trial, random.choice(upper_quantile))
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Any, Any]:
-        """The trial stays who it is, with the other's settings, changed."""
+        """Returns the other trial's settings, changed; the trial keeps its own name and seed."""
         drawn, operations = super()._get_new_config(trial, trial_to_clone)
         settings = {
             key: _within(self._space.parameters[key], value)
@@ -168,12 +168,12 @@ def _check_intervals(study: Study) -> None:
 
 
 def _mutation(sampler: Sampler) -> Any:
-    """A list, in which Tune goes to a neighbour, or a domain, where it multiplies."""
+    """Returns a list, where Tune takes a neighbour, or a domain, where Tune multiplies."""
     return list(sampler.values) if sampler.values is not None else domain(sampler)
 
 
 def _within(sampler: Sampler, value: Any) -> Any:
-    """The value, held between the ends of its range."""
+    """Returns the value, kept between the ends of its range."""
     if sampler.values is not None or sampler.name == "randn":
         return value
     low, high = sampler.arguments[:2]

@@ -61,7 +61,7 @@ class Referee(Callback):  # type: ignore[misc]
             self._say(f"{trial.name}  is not in MLflow yet: {error}")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Says what is tried."""
+        """Prints the settings of the trial that starts."""
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
         name = trial.config["name"]
         record = self._study.record(name)
@@ -71,11 +71,11 @@ class Referee(Callback):  # type: ignore[misc]
         self._say(f"{name}  {'starts' if record is None else 'goes on'}: {describe(settings)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Says how it ended."""
+        """Prints how the trial ended."""
         self._tell(self.settle(trial.config["name"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Says that it was lost, perhaps before it could leave a record."""
+        """Prints that the trial was lost, perhaps before it left a record."""
         record = self.settle(trial.config["name"], died=True)
         if record is None:
             run_id = self._planned.get(trial.config["name"])
@@ -86,7 +86,7 @@ class Referee(Callback):  # type: ignore[misc]
         self._tell(record)
 
     def exchange(self, name: str, change: Change) -> None:
-        """Writes down that a trial goes on from another's checkpoint; it begins again after.
+        """Records that a trial goes on from another's checkpoint; the trial then begins again.
 
         One that has ended by itself in the meantime stays as it ended.
         """
@@ -100,7 +100,7 @@ class Referee(Callback):  # type: ignore[misc]
     def settle(
         self, name: str, died: bool = False, result: Mapping[str, Any] | None = None
     ) -> TrialRecord | None:
-        """The final record of a trial that no longer runs; none where it never began.
+        """Returns the final record of a trial that no longer runs; none where it never began.
 
         A trial that is still recorded as running was stopped by the scheduler, or lost.
 
@@ -143,14 +143,14 @@ class Referee(Callback):  # type: ignore[misc]
                 end_run(self.run, self._study, record, "KILLED")
 
     def _seen(self, record: TrialRecord) -> tuple[History, bool]:
-        """What a trial has measured, and whether the store could say so."""
+        """Returns a trial's measurements, and whether the store answered."""
         with self._or_later(record):
             return seen_history(self.run, record), True
         return kept_history(self._study, record), False
 
     @contextmanager
     def _or_later(self, record: TrialRecord) -> Iterator[None]:
-        """Goes on without the store: ``catch_up`` makes up for what it does not take now."""
+        """Ignores a store that does not answer now: ``catch_up`` delivers later."""
         try:
             yield
         except PoiseError as error:
@@ -184,7 +184,7 @@ class Referee(Callback):  # type: ignore[misc]
 
 
 def ending(record: TrialRecord, metric: str) -> str:
-    """How a trial ended, in one line, with its k-NN and what the study looks for."""
+    """Describes in one line how a trial ended, with its k-NN and the study's metrics."""
     if record.state == "failed" or record.verdict is None:
         return f"{record.outcome}: {record.reason}"
     figures = "".join(
@@ -198,6 +198,6 @@ def ending(record: TrialRecord, metric: str) -> str:
 
 
 def with_seen(record: TrialRecord, seen: History) -> TrialRecord:
-    """The record with what its trial is known to have done until now."""
+    """Returns the record with the latest known step and figures of its trial."""
     step = max(record.step, seen[-1][0] if seen else 0)
     return replace(record, metrics=newest_metrics(seen) or record.metrics, step=step)

@@ -21,7 +21,7 @@ from poise.tracking.links import Link
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study that ended by itself."""
+    """The result of a study that ended by itself."""
 
     study: Study
     records: tuple[TrialRecord, ...]
@@ -96,10 +96,10 @@ class TrialsFailedError(PoiseError):
 
 
 def _program() -> str:
-    """How a person starts Poise here: by its path where its environment is not active."""
+    """Returns the word that starts Poise here: its path where its environment is not active."""
     return "poise" if shutil.which("poise") else _short(str(Path(sys.executable).parent / "poise"))
 
 
 def _short(path: str) -> str:
-    """A path as a person would type it here."""
+    """Returns a path as a person would type it here."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

@@ -1,4 +1,4 @@
-"""A study is found again, to be finished.
+"""Finds an interrupted study, so that it can be finished.
 
 In: its name, or the file that it began with. Out: the ``Study`` as it stands. Next:
 ``poise.sweeps.runner``.
@@ -91,7 +91,7 @@ def _check_conduct(study: Study, overrides: Sequence[str]) -> None:
 
 
 def named_study(name: str, command: Command, option: str) -> Study:
-    """The study of a name that this command began; ``option`` asks for it, for messages."""
+    """Returns the study of a name, if this command began it; ``option`` is for messages."""
     study = stored_study(name, option)
     if study.command != command:
         raise PoiseError(

@@ -1,4 +1,4 @@
-"""A study, from its first trial to the registered winner.
+"""Carries a study out, from its first trial to the registered winner.
 
 In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow
 and in the study's folder. Next: the command line, which prints it.
@@ -30,14 +30,14 @@ from poise.studies.records import TrialRecord
 from poise.studies.standing import as_they_stand, keep_conclusion
 from poise.studies.study import Study, count_trials
 from poise.studies.trials import Trial
-from poise.sweeps.budget import Budgeted, Purse
+from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.referee import Referee
 from poise.sweeps.result import StudyResult
 from poise.sweeps.trial_process import Context
+from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.trial_runs import catch_up, seen_history
-from poise.sweeps.trial_source import trial_source
 from poise.sweeps.tune_search import TrialSearcher
 from poise.sweeps.tune_setup import CONDUCT, Interruption, concurrency_of, heard_interruption, tuner
 from poise.tracking.address import redacted
@@ -110,17 +110,17 @@ def _run_trials(
     referee: Referee,
     interruption: Interruption,
 ) -> str:
-    """Runs what there is room for; returns the limit that ended it, where one did."""
+    """Runs the trials that fit the budget; returns the limit that ended it, if one did."""
     say, records, clock = partial(_say, display), study.records(), Clock(study)
     purse = Purse(study, clock, _paces(study, say))
-    source = Budgeted(trial_source(study, records, only), purse)
-    if source.peek() is None:
-        return source.lacks
+    queue = BudgetedQueue(trial_queue(study, records, only), purse)
+    if queue.peek() is None:
+        return queue.lacks
     done = sum(record.is_done for record in records)
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, concurrency_of(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
-    searcher = TrialSearcher(source, referee.plan, referee.settle)
+    searcher = TrialSearcher(queue, referee.plan, referee.settle)
     context = Context(study, str(home()), referee.run, display.board)
     try:
         with warnings.catch_warnings():
@@ -131,11 +131,11 @@ def _run_trials(
         clock.keep()
         for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
-    return source.lacks
+    return queue.lacks
 
 
 def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
-    """How long steps take, where hours are counted: the first trials need room as well."""
+    """Measures the pace of steps where hours are limited: the first trials need room as well."""
     if study.space.budget.hours is None:
         return {}
     trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]

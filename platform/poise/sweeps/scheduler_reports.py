@@ -1,8 +1,8 @@
-"""What a trial's run tells Ray Tune on its way.
+"""Reports of a running trial to Ray Tune.
 
-In: what Ray Train was told. Out: reports to Tune. Next: Tune's scheduler, which may stop the trial.
-Nothing here needs PyTorch, which takes seconds to import: the process that controls a trial's run
-loads this file and little else.
+In: a worker's metrics, as Ray Train gets them. Out: reports to Tune. Next: Tune's scheduler, which
+may stop the trial. Nothing here needs PyTorch, which takes seconds to import: the process that
+controls a trial's run loads this file and little else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 
 class ForScheduler(TuneReportCallback):  # type: ignore[misc]
-    """Hands Tune's scheduler the evaluations that it may stop the trial at.
+    """Hands Tune's scheduler the evaluations at which it may stop the trial.
 
-    Not the last one: a trial that ends by itself is left to conclude itself.
+    The last evaluation is not handed over: a trial that reaches its end concludes itself.
     """
 
     def __init__(self, metric: str) -> None:

@@ -1,4 +1,4 @@
-"""One trial, in the process that Tune gives it.
+"""Carries one trial out, in the process that Tune gives it.
 
 In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. Next:
 ``poise.sweeps.referee``. A trial of one worker trains in this process, and the next trial uses the
@@ -38,20 +38,20 @@ from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
 
 UNTRAINED_FOLDER = "untrained"
-"""Folder within a study of what its untrained networks measured."""
+"""Folder of a study that holds the figures of its untrained networks."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all trials of a study share."""
+    """Objects that all trials of a study share."""
 
     study: Study
     home: str
     run: Run
-    """The study's own."""
+    """The study's run, the parent of its trials' runs."""
 
     board: Any
-    """Where progress is posted."""
+    """The actor that progress is posted to."""
 
 
 def carry_out(config: dict[str, Any], context: Context) -> None:
@@ -65,7 +65,7 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
     trial, study = Trial(**config), context.study
     found = study.record(trial.name)
     if found is not None and found.is_done:
-        return  # as it ended by itself, the scheduler had it begin again
+        return  # it ended by itself just when the scheduler began it again
     record = begun_again(found or TrialRecord(trial, "running"))
     trial = record.current
     started_s = time.monotonic()
@@ -81,10 +81,10 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
 
 
 def _last_step(context: Context, record: TrialRecord) -> int:
-    """That a trial which failed is known to have made: they were paid for all the same."""
+    """Returns the last known step of a trial that failed; its steps count as spent."""
     try:
         seen = seen_history(context.run, record)
-    except Exception:  # the store may be what it failed for
+    except Exception:  # the trial may have failed because of the store
         return record.step
     return max(record.step, seen[-1][0] if seen else 0)
 
@@ -123,22 +123,22 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
 
 
 def _trains_here(study: Study, recipe: Recipe) -> bool:
-    """Whether a trial trains in the process that Tune gives it.
+    """Whether this process itself trains the trial.
 
-    Where a scheduler may stop trials, their processes are not used again, and Ray Train stores the
-    checkpoints whose paths the scheduler is told.
+    Where a scheduler may stop trials, processes are not used again, and Ray Train stores the
+    checkpoints whose paths are reported to the scheduler.
     """
     return recipe.training.num_workers == 1 and not study.space.scheduler.stops_trials
 
 
 def _run_name(study: Study, record: TrialRecord) -> str:
-    """Of Ray Train's run, which resumes from its own checkpoints: a new one after each change."""
+    """Returns the name of Ray Train's run. It is new after each change: a run resumes itself."""
     change = f"/change-{len(record.changes)}" if record.changes else ""
     return f"{study.name}/{record.trial.name}{change}"
 
 
 def _starting_point(record: TrialRecord) -> StartingPoint | None:
-    """The checkpoint of another trial that this one goes on from; none where it has its own."""
+    """Returns the other trial's checkpoint to start from; none for a trial without changes."""
     if not record.changes:
         return None
     change = record.changes[-1]
@@ -146,19 +146,19 @@ def _starting_point(record: TrialRecord) -> StartingPoint | None:
 
 
 def _lineage(record: TrialRecord) -> dict[str, Any]:
-    """What the backbone's package says of the changes on its way; nothing where there were none."""
+    """Returns the trial's changes for the backbone's package; empty where there were none."""
     return {"changes": [asdict(change) for change in record.changes]} if record.changes else {}
 
 
 class _Superseded(SystemExit):
-    """The scheduler took the trial away; to ``controlled`` an exit without a complaint."""
+    """The scheduler took the trial away. ``controlled`` takes it for a clean exit."""
 
 
 @contextmanager
 def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
-    """Tells the errors of a trial whose workers the scheduler took away from its own.
+    """Separates errors of the trial from those that follow when a scheduler takes its workers away.
 
-    Between losing them and ending, this process may still see them go.
+    This process may see its workers die before it ends.
     """
     try:
         yield
@@ -168,14 +168,14 @@ def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
 
 
 def _check_current(study: Study, begun: TrialRecord) -> None:
-    """Ends an attempt whose trial was stopped, or goes on from elsewhere, in the meantime."""
+    """Ends this attempt if its trial was stopped, or given another checkpoint, in the meantime."""
     record = study.record(begun.trial.name)
     if record is not None and (record.state == "stopped" or record.changes != begun.changes):
         raise _Superseded from None
 
 
 def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
-    """The record of a trial that ended by itself."""
+    """Returns the record of a trial that ended by itself."""
     return replace(
         record,
         state="finished" if finished.stopped_by is None else "stopped",
@@ -188,7 +188,7 @@ def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
 
 
 def reason(error: BaseException) -> str:
-    """Why a trial failed, in one line: of nested errors the first cause says most."""
+    """Returns in one line why a trial failed: the first cause of nested errors."""
     cause = first_cause(error)
     text = one_line(cause)
     if len(text) > _LONG_REASON:
@@ -197,17 +197,17 @@ def reason(error: BaseException) -> str:
 
 
 _LONG_REASON = 600
-"""Characters; of a longer one the two ends say most: where it was, and what to do."""
+"""Most characters of a reason. A longer one keeps its ends: the place and the fix."""
 
 
 def trainable(context: Context) -> Any:
-    """What Tune runs: ``carry_out`` with what a trial's process takes."""
+    """Returns the function that Tune runs: ``carry_out``, with the resources of its process."""
     bound = tune.with_parameters(carry_out, context=context)
     return tune.with_resources(bound, partial(_resources, context.study))
 
 
 def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What the process of a trial takes: a worker's share, or memory alone where it controls.
+    """Returns the resources of a trial's process: a worker's, or only memory for a controller.
 
     A CPU share of a controller, however small, would keep the second of two one-CPU trials waiting
     on two CPUs (and whole CPUs let controllers starve the workers that they wait for, without an
@@ -221,4 +221,4 @@ def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFacto
 
 
 CONTROLLER_BYTES = 500 * 2**20
-"""Of a trial's own process, which imports PyTorch and MLflow."""
+"""Memory of a process that controls a trial: it imports PyTorch and MLflow."""

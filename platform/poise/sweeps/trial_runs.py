@@ -26,7 +26,7 @@ def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
 
 
 def seen_history(parent: Run, record: TrialRecord) -> History:
-    """All metrics of a trial's run by step; empty where it has no run.
+    """Returns all metrics of a trial's run by step; empty where it has no run.
 
     Raises:
         PoiseError: the store does not answer.
@@ -37,7 +37,7 @@ def seen_history(parent: Run, record: TrialRecord) -> History:
 
 
 def kept_history(study: Study, record: TrialRecord) -> History:
-    """What a trial's folder knows without the store: its newest checkpoint, and what waits there.
+    """Reads a trial's metrics from its folder alone: newest checkpoint and undelivered points.
 
     Steps since that checkpoint are missing where the store had taken them.
     """
@@ -54,7 +54,7 @@ def kept_history(study: Study, record: TrialRecord) -> History:
 
 
 def end_run(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
-    """Gives a trial's run its status, and says of one that the scheduler stopped what it came to.
+    """Gives a trial's run its status, and the verdict of a trial that the scheduler stopped.
 
     Raises:
         PoiseError: the store does not answer.

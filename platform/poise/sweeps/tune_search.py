@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 from poise.config import PoiseError, Space
 from poise.studies.records import Change, TrialRecord
 from poise.studies.trials import Trial
-from poise.sweeps.budget import Budgeted
+from poise.sweeps.budget import BudgetedQueue
 from poise.sweeps.population import Exchange, Population
 
 Plan = Callable[[Trial], None]
@@ -31,26 +31,26 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
     """Hands Tune trials by name: first what an interruption left, then new ones.
 
     Args:
-        source: gives the trials.
+        queue: gives the trials.
         plan: called with each trial as soon as it is decided, which may be long before it begins.
         settle: returns the final record of a trial that no longer runs; it takes the trial's
             name, whether the trial died, and what it reported last.
     """
 
-    def __init__(self, source: Budgeted, plan: Plan, settle: Settle) -> None:
+    def __init__(self, queue: BudgetedQueue, plan: Plan, settle: Settle) -> None:
         super().__init__()
-        self._source, self._plan, self._settle = source, plan, settle
+        self._queue, self._plan, self._settle = queue, plan, settle
         self._names: dict[str, str] = {}
         self._planned: set[str] = set()
-        self._plan_all(source.waiting())
+        self._plan_all(queue.waiting())
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's config, nothing where it must wait, or Tune's word for no more."""
-        trial = self._source.next_trial()
+        """Returns the next trial's config, none where it must wait, or Tune's sign for the end."""
+        trial = self._queue.next_trial()
         if trial is None:
-            return None if self._source.waits else Searcher.FINISHED
+            return None if self._queue.waits else Searcher.FINISHED
         self._names[trial_id] = trial.name
-        self._plan_all([trial, *self._source.waiting()])
+        self._plan_all([trial, *self._queue.waiting()])
         return trial.as_config()
 
     def on_trial_complete(
@@ -58,7 +58,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
     ) -> None:
         """Passes on the trial's own record, which knows more than Tune's last result."""
         name = self._names[trial_id]
-        self._source.end(name, self._settle(name, error, result))
+        self._queue.end(name, self._settle(name, error, result))
 
     def _plan_all(self, trials: Iterable[Trial]) -> None:
         for trial in trials:
@@ -127,7 +127,7 @@ def scheduler(
 
 
 def _idle(options: Mapping[str, Any], total_steps: int) -> str:
-    """Why a scheduler would never act with these options; empty where it would.
+    """Returns why a scheduler would never act with these options; empty where it would.
 
     Args:
         options: the scheduler's, complete.

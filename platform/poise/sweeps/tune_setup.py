@@ -1,4 +1,4 @@
-"""Ray Tune, as Poise runs it: how it behaves, and how many trials it has at once.
+"""Sets up Ray Tune: its behaviour, and how many trials run at once.
 
 In: a study and what follows its trials. Out: a ``Tuner``. Next: ``poise.sweeps.runner``.
 """
@@ -39,14 +39,14 @@ class Interruption(Callback):  # type: ignore[misc]
     asked = False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raises KeyboardInterrupt if so."""
+        """Raises KeyboardInterrupt if a person asked for the end."""
         if self.asked:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def heard_interruption() -> Iterator[Interruption]:
-    """Remembers a Ctrl-C, beside what it does by itself; only the main thread may arrange that."""
+    """Remembers a Ctrl-C, which also does what it does anyway; only in the main thread."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -103,7 +103,7 @@ def tuner(
 
 
 class _Silent(TrialProgressCallback):  # type: ignore[misc]
-    """Stands where Tune would put the callback that prints; Poise says what happens to trials."""
+    """Takes the place of Tune's printing callback: Poise prints what happens to trials."""
 
     def _print(self, msg: str) -> None:
         pass
@@ -117,7 +117,7 @@ def _name(trial: Any) -> str:
 
 
 def concurrency_of(study: Study, say: Callable[[str], None]) -> int:
-    """How many trials to run at once: what was asked for, but no more than fit this machine.
+    """Returns how many trials run at once: as many as asked for, but no more than fit this machine.
 
     On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
     """

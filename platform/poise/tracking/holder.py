@@ -87,7 +87,7 @@ class Holder:
 
     @property
     def is_visible(self) -> bool:
-        """Whether its process can be looked up from here: same host, boot and namespace."""
+        """Whether the process can be looked up from here: same host, boot and namespace."""
         return (
             self.host == socket.gethostname()
             and self.boot_id in ("", _boot_id())
@@ -96,7 +96,7 @@ class Holder:
 
     @property
     def is_running(self) -> bool:
-        """Whether a visible process is there still, and its id was not given to another."""
+        """Whether a visible process still runs, and its id was not given to another."""
         try:
             process = psutil.Process(self.pid)
             same = abs(_started_s(process) - self.started_s) < _CLOCK_TOLERANCE_S
@@ -106,12 +106,12 @@ class Holder:
 
     @property
     def is_this_process(self) -> bool:
-        """Whether it is the process that asks."""
+        """Whether this is the holder's process."""
         return self.is_visible and self.pid == os.getpid() and self.is_running
 
     @property
     def is_another_running(self) -> bool:
-        """Whether it is a living process of this machine, and not the one that asks."""
+        """Whether the holder is another living process of this machine."""
         return self.is_visible and self.pid != os.getpid() and self.is_running
 
     def __str__(self) -> str:

@@ -46,7 +46,7 @@ class _Keeper:
 
     folder: Path
     most: int | None
-    """How many to keep; none keeps all."""
+    """Number of checkpoints to keep; none keeps all."""
 
     def __call__(self, metrics: dict[str, Any], checkpoint: Path | None) -> None:
         """Takes what the run reports; a checkpoint is copied and is whole once it has its name."""

@@ -1,4 +1,4 @@
-"""What one run is to do, and what it leaves.
+"""The task of one run, and its outcome.
 
 In: a recipe, and the observers that follow the run. Out: a ``RunSpec``, plain data that travels to
 the workers, and its ``Outcome``. Next: ``poise.training.worker``.

@@ -1,6 +1,6 @@
-"""What happens beside training: verdicts, evaluations, observers, pictures, checkpoints.
+"""Work beside training: verdicts, evaluations, observers, pictures, checkpoints.
 
-In: the report of each logged interval. Out: the same told to everybody who follows the run, and
+In: the report of each logged interval. Out: the report for everybody who follows the run, and
 whether the run ends here. Next: ``poise.training.worker``, which trains on or leaves the loop.
 """
 
@@ -67,14 +67,14 @@ class Watch:
         return self.stopper.ends(self._verdict(self.history) if judges else None)
 
     def log_untrained(self) -> None:
-        """What the probe says before any training: what a later figure must be held against."""
+        """Logs the probe's figures before any training, which later figures are compared with."""
         if self.state.step == 0 and self.is_first and self.spec.probe is not None:
             metrics = self._measured(self.spec.untrained_probe or self.spec.probe)
             untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
             self._log(0, metrics | untrained)
 
     def at_boundary(self, report: FinishedStep) -> bool:
-        """Judges, evaluates, tells and commits as the timetable says; whether the run ends here."""
+        """Judges, evaluates, logs and commits by the timetable; returns whether the run ends."""
         step, metrics = report.step, dict(report.metrics)
         stopped = self._judge(step, metrics)
         ends = stopped or is_diverged(report) or step >= self.timetable.total_steps
@@ -94,7 +94,7 @@ class Watch:
         return ends
 
     def _judge(self, step: int, metrics: dict[str, float]) -> bool:
-        """Tells observers of a verdict of another kind than the last; whether it ends the run."""
+        """Shows observers a verdict of a new kind; returns whether it ends the run."""
         verdict = self._verdict([*self.history, (step, metrics)]) if self.is_first else None
         if verdict is not None and verdict.kind is not self.told_kind:
             self.told_kind = verdict.kind

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KnnRequest:
-    """What a person types after `poise evaluate knn`."""
+    """Arguments and options of `poise evaluate knn`."""
 
     model: Annotated[
         str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")

@@ -23,7 +23,7 @@ class NamedModel:
     """A model, before it is measured."""
 
     reference: str
-    """As it was typed."""
+    """The reference as it was typed."""
 
     label: str
     """Short name, used in legends and for a folder. No two models have the same."""

@@ -1,4 +1,4 @@
-"""What a person types after `poise evaluate linear`, `attentive` or `finetune`.
+"""Arguments and options of `poise evaluate linear`, `attentive` and `finetune`.
 
 In: the command line. Out: a request. Next: ``poise.cli.evaluate.probes``.
 """

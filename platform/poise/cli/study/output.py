@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed after the verb."""
+    """Words and options that were typed after the command."""
 
     command: Command
     words: Sequence[str]
@@ -137,7 +137,7 @@ def _duration(hours: float) -> str:
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
-    """What is left of a study, or some of it; interrupted, it says how to go on."""
+    """Carries out what is left of a study, or some trials; if interrupted, says how to go on."""
     from poise.studies.choosing import choose_trials
     from poise.sweeps.runner import run_study
 

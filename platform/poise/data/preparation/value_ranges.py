@@ -82,7 +82,7 @@ def check_range(given: Bounds | None) -> Bounds | None:
 
 
 def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
-    """What was decided and what it does to the images, one sentence a line."""
+    """Describes the decided ranges and their effect on images, one sentence a line."""
     for container, decided in ranges.items():
         yield f"{_decision(container, decided)} ({_counted(decided.num_images, 'image')})"
         if decided.num_dark:
@@ -99,7 +99,7 @@ def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
 
 
 def _without_fill(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The values without those that stand for "no data", told by standing far apart."""
+    """The values without those that mean "no data", which lie far from all others."""
     if values.dtype.kind == "f":
         values = values[np.abs(values) < _LARGEST_VALUE]
     for is_lower in (True, False, True):  # a fill value may hide behind another

@@ -52,7 +52,7 @@ class ImageSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed when the source was opened, one line each."""
+        """Returns what was assumed when the source was opened, one line each."""
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""Where images come from: one word or path, opened as an ``ImageSource``.
+"""Opens the source of images, one word or path, as an ``ImageSource``.
 
 In: what a person typed after ``poise data prepare``. Out: a source whose samples can be counted,
 and split into ``Part``s. Next: ``poise.data.preparation.ingest``.

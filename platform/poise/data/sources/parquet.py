@@ -30,7 +30,7 @@ _ROWS_PER_READ = 256
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what."""
+    """The columns of images, labels and names."""
 
     image: str
     label: str | None

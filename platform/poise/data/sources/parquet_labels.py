@@ -1,4 +1,4 @@
-"""Which column of some Parquet files holds the labels, and what its classes are called.
+"""Finds the label column of Parquet files, and the names of its classes.
 
 In: the files' headers and ``--label``. Out: ``Labels``, the same numbering for every file. Next:
 ``poise.data.sources.parquet`` reads the rows.

@@ -24,7 +24,7 @@ IMAGES_PER_CLASS = 5
 
 @dataclass(frozen=True)
 class ColumnValues:
-    """How often each value of one file's column occurs; missing values are left out."""
+    """Counts of the values in one file's column; missing values are left out."""
 
     kind: Kind
     counts: Counter[int] | Counter[str]

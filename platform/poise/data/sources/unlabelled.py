@@ -20,7 +20,7 @@ class UnlabelledSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed when the source was opened."""
+        """Returns what was assumed when the source was opened."""
         return (*self.source.notes, "no labels, as asked")
 
     @property

@@ -57,7 +57,9 @@ def view_stream(
     Raises:
         PoiseError: the dataset is missing, damaged or smaller than a batch.
     """
-    reader = Reader(recipe, rank, world_size)  # here: wrong input is told before the first step
+    reader = Reader(
+        recipe, rank, world_size
+    )  # here, so that wrong input is reported before the first step
     steps = range(start_step, max(start_step, reader.plan.total_steps))
     pin_memory = recipe.training.device != "cpu" and torch.cuda.is_available()
     if source == "ray" and recipe.data.placement == "cluster":

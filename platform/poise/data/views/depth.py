@@ -96,7 +96,7 @@ def read_grey(image: Image.Image) -> DeepImage:
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """True for an opened image of several channels with 16 bits, of which Pillow keeps 8."""
+    """True for an opened image of several channels with 16 bits: Pillow keeps only 8 of them."""
     layout, is_deep, _ = _raw_mode(image).partition(";16")
     return image.format in ("PNG", "TIFF") and bool(is_deep) and layout in _COLOUR_LAYOUTS
 

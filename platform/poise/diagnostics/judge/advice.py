@@ -70,7 +70,7 @@ PREDICTS_MEAN = (
 
 
 def collapsed(kind: str, copied_teacher: bool) -> str:
-    """What to change after a collapse of this kind, or after a run that swings.
+    """Returns what to change after a collapse of this kind, or after a run that swings.
 
     Args:
         kind: the kind of verdict.

@@ -23,7 +23,7 @@ from poise.evaluation.neighbours.samples import BankAndQueries
 PROTOCOL = "ridge/poise-v1"
 
 PENALTIES = tuple(10.0**power for power in range(-5, 3))
-"""On standardised features, whose variance is 1."""
+"""Penalties to try, for standardised features, whose variance is 1."""
 
 _ROWS = 8192  # held in float64 at once
 

@@ -18,7 +18,7 @@ Normalization = tuple[Sequence[float], Sequence[float]]
 
 
 Outputs = Mapping[str, Tensor]
-"""What a module gives for a batch, by name. The first axis of each tensor is the images."""
+"""Outputs of a module for a batch, by name. The first axis of each tensor is the images."""
 
 Answers = Iterator[tuple[Outputs, Tensor]]
 """Outputs and labels int64 [b] of one batch after another, by sample id."""

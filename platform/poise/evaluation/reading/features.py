@@ -1,4 +1,4 @@
-"""From images to the features that probes read.
+"""Computes the features of images that probes read.
 
 In: a backbone and images. Out: features and labels. Next: ``poise.evaluation.neighbours.knn``.
 """

@@ -187,7 +187,7 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
 def _middle_column(
     image: Image.Image, size: tuple[int, int], column: tuple[int, int]
 ) -> Image.Image:
-    """A column of the resized image, of which the rest is never made.
+    """A column of the resized image; the rest of the image is never made.
 
     Args:
         image: a wide one.

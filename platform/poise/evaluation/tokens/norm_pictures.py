@@ -28,7 +28,7 @@ def draw_norms(path: str | Path, report: AttentionReport) -> None:
 
     To the left the quantiles of patches, and the means of [cls] and of each register; to the right
     ``outlier_share``, with the share from which registers are worth adding. How to read it is
-    written below, and told more fully by ``norm_statistics``.
+    written below, and described more fully by ``norm_statistics``.
 
     Args:
         path: of the PNG.

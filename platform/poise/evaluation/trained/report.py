@@ -16,10 +16,10 @@ class TriedRate:
     """One learning rate of a grid, and its head's accuracy on the held-out training images."""
 
     base_lr: float
-    """For a batch of 256 images."""
+    """Learning rate for a batch of 256 images."""
 
     held_out_top1: float
-    """In percent."""
+    """Accuracy on the held-out training images, in percent."""
 
 
 @dataclass(frozen=True)

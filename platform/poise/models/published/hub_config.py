@@ -1,4 +1,4 @@
-"""What the files beside a checkpoint of Hugging Face say about it.
+"""Reads what the files beside a Hugging Face checkpoint say about it.
 
 In: ``config.json`` and ``preprocessor_config.json`` of a folder. Out: heads, sizes, norms and
 preparation of images. Next: ``poise.models.published.sources``.

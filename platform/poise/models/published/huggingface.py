@@ -39,7 +39,7 @@ _NAMES = (
     (r"\.mlp\.weights_out\.", ".mlp.w3."),
     (r"^layernorm\.", "norm."),
 )
-"""Of ViT, ViT-MAE and DINOv2."""
+"""Patterns of the tensor names of ViT, ViT-MAE and DINOv2, and timm's names."""
 
 _DINOV3_NAMES = (
     (r"^embeddings\.cls_token$", "cls_token"),

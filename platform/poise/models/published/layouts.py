@@ -129,4 +129,4 @@ LAYOUTS = (
     ),
     Layout("timm", "timm's vision transformer", _has_patches, HEADS, read_vit),
 )
-"""From the most particular to the plainest."""
+"""Layouts in the order in which they are tried, the most particular first."""

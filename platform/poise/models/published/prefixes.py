@@ -37,7 +37,7 @@ class Located:
     """The backbone's tensors, under their names without the prefix."""
 
     outside: dict[str, Tensor]
-    """All others, under their names in the file."""
+    """All other tensors, under their names in the file."""
 
 
 def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:

@@ -1,4 +1,4 @@
-"""How images must be prepared for a published model.
+"""Preparation of images for a published model.
 
 In: a timm name, a ``pretrained_cfg``, or a preprocessor's config. Out: channel means and standard
 deviations, side and interpolation, and where they come from. Next:
@@ -26,7 +26,7 @@ class Preparation:
     """Statistics and size of the images that a model was trained on."""
 
     mean: tuple[float, ...]
-    """Of each channel of RGB values in [0, 1]."""
+    """Mean of each channel of RGB values in [0, 1]."""
 
     std: tuple[float, ...]
     basis: Basis
@@ -44,7 +44,7 @@ UNKNOWN = imagenet(
     Basis("ImageNet's; the file does not say, and models differ: timm's augreg ones use 0.5",
           _OPTIONS)
 )  # fmt: skip
-"""What is assumed of a file that says nothing."""
+"""Preparation that is assumed for a file that says nothing."""
 
 
 def published(name: str) -> Preparation:

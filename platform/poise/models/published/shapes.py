@@ -16,7 +16,7 @@ from poise.config.errors import PoiseError
 
 @dataclass(frozen=True)
 class Basis:
-    """Where a fact about an imported model comes from."""
+    """Origin of a fact about an imported model."""
 
     text: str
     """Source of the fact, such as ``config.json``."""

@@ -1,4 +1,4 @@
-"""Where an imported backbone comes from: a file, a folder or a name.
+"""Finds the source of an imported backbone: a file, a folder or a name.
 
 In: what a person names. Out: an ``Imported`` and its ``ImportSource``. Next:
 ``poise.tracking.registry.imports``.
@@ -49,7 +49,7 @@ _OF_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say about a source."""
+    """Options of an import, which say what the source does not."""
 
     checkpoint_key: str | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -60,13 +60,13 @@ class Options:
 
 @dataclass(frozen=True)
 class ImportSource:
-    """Where an imported backbone came from."""
+    """Origin of an imported backbone."""
 
     source: str
     """Name of the file, the folder or the model."""
 
     sha256: str | None
-    """Of the files that hold the weights, one after another; None for a timm name."""
+    """SHA-256 of the files that hold the weights, in order; None for a timm name."""
 
     checkpoint_key: str | None = None
     unread: tuple[str, ...] = ()

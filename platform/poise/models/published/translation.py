@@ -1,4 +1,4 @@
-"""From published names to timm's: the steps that every layout shares.
+"""Translates published names to timm's: the steps that all layouts share.
 
 In: a checkpoint's tensors. Out: a ``Translation``. Next: ``poise.models.published.loading``.
 """

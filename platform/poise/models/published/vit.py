@@ -90,7 +90,7 @@ def _parts(tensors: Tensors, wishes: Wishes) -> dict[str, Any]:
 
 
 def _pooling(tensors: Tensors, has_cls: bool) -> dict[str, Any]:
-    """What follows from the last norm: ``fc_norm`` comes after the mean over patches."""
+    """Reads the pooling off the last norm: ``fc_norm`` comes after the mean over patches."""
     pools = "fc_norm.weight" in tensors and "norm.weight" not in tensors
     if not has_cls:
         return {"class_token": False, "global_pool": "avg", "fc_norm": pools}

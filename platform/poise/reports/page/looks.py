@@ -1,4 +1,4 @@
-"""How outcomes and series look. Colour never stands alone: a sign or a dash goes with it.
+"""Looks of outcomes and series. Colour never stands alone: a sign or a dash goes with it.
 
 In: the name of an outcome, the number of a series. Out: colour, glyph, word; colour, dash and
 symbol. Next: the page's sections.

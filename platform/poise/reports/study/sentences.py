@@ -17,22 +17,22 @@ COURSE = (
     "Each value is the mean over seeds: at the first step, at a quarter and at half of the planned "
     "steps, and where each seed ended. A dash means that some seed ended before."
 )
-"""How the table of curves over time is read."""
+"""Guide to the table of curves over time."""
 
 GUIDE = "Rank correlations are a guide, not a test: seeds of one setting are similar."
 
 NAMES_ARE = "Names such as t01 are settings; the first table lists their values."
-"""Stands where settings are named and not described."""
+"""Sentence for places where settings are named and not described."""
 
 _MOST_ADVISED = 6
-"""Settings that one advice names."""
+"""Most settings that one advice names."""
 
 
 def how_sure(comparison: Comparison, place: str) -> str:
-    """How to read the table of settings; only what the table has is explained.
+    """Explains how to read the table of settings, and only what this table has.
 
     Args:
-        comparison: of all settings.
+        comparison: the table of settings.
         place: where intervals stand: ``in brackets``.
     """
     sentences = []
@@ -51,14 +51,14 @@ def how_sure(comparison: Comparison, place: str) -> str:
 
 
 def failed_means(comparison: Comparison) -> tuple[str, ...]:
-    """What "failed to learn" means, where not every such trial collapsed."""
+    """Explains "failed to learn", where not every such trial collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
     return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
 
 
 def advised(advice: Advice) -> str:
-    """What to do, a sentence for each idea, and for which settings."""
+    """Says what to do, in a sentence for each idea, and for which settings."""
     named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
     names = listed([*named, *([f"{more} more"] if more > 0 else [])])
     first, *rest = re.split(r"; (?![^(]*\))", advice.text)  # not inside of brackets
@@ -67,7 +67,7 @@ def advised(advice: Advice) -> str:
 
 
 def label(findings: Findings, metric: str) -> str:
-    """What a metric is called in tables and on axes."""
+    """Returns a metric's name for tables and axes."""
     return findings.labels.get(metric, metric)
 
 
@@ -77,7 +77,7 @@ def target_decimals(found: Selection) -> int:
 
 
 def choosing(findings: Findings, found: Selection) -> str:
-    """What labels choose, and which metrics without labels come closest."""
+    """Says which trial labels choose, and which metrics without labels come closest."""
     decimals = target_decimals(found)
 
     def figure(record: TrialRecord) -> str:
@@ -115,7 +115,7 @@ def _without_labels(findings: Findings, found: Selection) -> str:
 
 
 def spent(found: Cost) -> str:
-    """What all trials together took."""
+    """Says what all trials together took."""
     trials = "1 trial" if len(found.trials) == 1 else f"{len(found.trials)} trials"
     text = (
         f"{trials} trained for {shown(found.steps, 0)} steps on {shown(found.images, 0)} images, "
@@ -128,7 +128,7 @@ def spent(found: Cost) -> str:
 
 
 def saved(found: Cost) -> str:
-    """What stopping trials early saved."""
+    """Says what stopping trials early saved."""
     if not found.stopped:
         return "No trial was stopped early."
     by = listed(f"{count} by {name}" for name, count in found.stopped.items())
@@ -140,11 +140,11 @@ def saved(found: Cost) -> str:
 
 
 def as_in_baseline(names: tuple[str, ...]) -> str:
-    """That other settings have the baseline's values; empty where there are no others."""
+    """Says that other settings have the baseline's values; empty where there are none."""
     have = "has its value" if len(names) == 1 else "have their values"
     return f" {listed(names)} {have} from the baseline." if names else ""
 
 
 def pooled(names: tuple[str, ...], what: str) -> str:
-    """That other settings vary within a cell or a point; empty where none does."""
+    """Says that other settings vary within a cell or a point; empty where none does."""
     return f" {what} averages over all values of {listed(names)}." if names else ""

@@ -1,4 +1,4 @@
-"""What somebody needs to do a study again.
+"""Collects what somebody needs to do a study again.
 
 In: a study and where it ran. Out: ``Reproduction``. Next: ``poise.studies.findings.findings``.
 """
@@ -20,35 +20,35 @@ from poise.studies.study import Study
 
 @dataclass(frozen=True)
 class UsedDataset:
-    """One that a study's figures depend on."""
+    """A dataset that a study's figures depend on."""
 
     role: str
     """``dataset``, which trials learn from; ``queries`` and ``bank``, which k-NN compares."""
 
     folder: str
     fingerprint: str
-    """Empty where it was not stored."""
+    """Fingerprint of the dataset; empty where it was not stored."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What somebody needs to do it again."""
+    """Everything that somebody needs to do a study again."""
 
     command: str
-    """With a comment, where it numbers the settings differently."""
+    """Command that begins the study again, with a comment where it numbers settings differently."""
 
     source: str
     """The space's file."""
 
     overrides: tuple[str, ...]
-    """That make the space what it is now."""
+    """Overrides that change the space's file into the space as it is now."""
 
     recipe_yaml: str
     space_yaml: str
     versions: dict[str, str]
 
     commit: str
-    """Of the folder that it was carried out from; empty where that was not known."""
+    """Git commit of the folder that the study ran in; empty where it was not known."""
 
     has_changes: bool
     """Whether files there differed from the commit."""
@@ -65,13 +65,13 @@ def reproduction(
     tags: Mapping[str, str],
     environment: Mapping[str, Any],
 ) -> Reproduction:
-    """All of it.
+    """Collects what somebody needs to do the study again.
 
     Args:
-        study: that asked.
-        records: of its trials.
-        tags: of its run.
-        environment: as ``describe_environment`` has it.
+        study: the study to do again.
+        records: the records of its trials.
+        tags: the tags of its MLflow run.
+        environment: the output of ``describe_environment``.
     """
     overrides = _overrides(study, standing(study, records).is_over)
     versions = {"python": environment["python"]} if "python" in environment else {}

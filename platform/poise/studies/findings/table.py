@@ -104,7 +104,7 @@ class Comparison:
     """The short name of each dotted key that varies."""
 
     rows: tuple[SettingRow, ...]
-    """In the order of settings."""
+    """Rows in the order of settings."""
 
     standing: Standing
     condemned_as: str

@@ -18,7 +18,7 @@ from poise.studies.findings.findings import Findings, SettingCurves
 from poise.studies.number_format import NOTHING, capitalized, shown
 
 MOST_LINES = 8
-"""The most curves that can be told apart in one chart."""
+"""The most curves that can be distinguished in one chart."""
 
 PANELS = (
     "teacher/entropy_over_ln_k",
@@ -63,7 +63,7 @@ def _title(metrics: tuple[str, ...]) -> str:
 
 
 def _chosen(settings: list[SettingCurves]) -> list[SettingCurves]:
-    """All settings, or as many as can be told apart: the baseline and some of each outcome."""
+    """Chooses all settings, or of many the baseline and some of each outcome."""
     if len(settings) <= MOST_LINES:
         return settings
     seen: dict[str, int] = {}

@@ -10,7 +10,7 @@ from poise.config.values import canonical
 from poise.diagnostics.judge import VerdictKind
 from poise.studies.records import TrialRecord
 from poise.studies.study import count_trials
-from poise.sweeps.trial_source import trial_source
+from poise.sweeps.trial_queue import trial_queue
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 
 
@@ -19,7 +19,7 @@ def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() ->
     space = make_space(
         {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=3, seeds=[0, 1], searcher={"name": "optuna"}
     )
-    source: Any = trial_source(make_study(space), [])
+    source: Any = trial_queue(make_study(space), [])
     first, second = source.next_trial(), source.next_trial()
     assert (first.settings, first.seed, second.seed) == (second.settings, 0, 1)
     records = [
@@ -27,7 +27,7 @@ def test_optuna_learns_the_mean_over_seeds_also_of_what_was_measured_before() ->
         make_record("t01-s1", trial=second, state="running", verdict=None),
     ]
 
-    resumed: Any = trial_source(make_study(space), records)
+    resumed: Any = trial_queue(make_study(space), records)
     names = [trial.name for trial in iter(resumed.next_trial, None)]
     assert names == ["t01-s1", "t02-s0", "t02-s1", "t03-s0", "t03-s1"]
     resumed.learn(make_record("t01-s1", 30.0, trial=second))
@@ -48,7 +48,7 @@ def test_a_searcher_that_is_not_installed_says_how_to_get_it(
 
     monkeypatch.setattr(builtins, "__import__", without_optuna)
     with pytest.raises(PoiseError, match=re.escape("pip install 'poise[optuna]'")):
-        trial_source(make_study(make_space(searcher={"name": "optuna"})), [])
+        trial_queue(make_study(make_space(searcher={"name": "optuna"})), [])
 
 
 def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
@@ -58,7 +58,7 @@ def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
         {TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=4, searcher={"name": "optuna"}, **goals
     )
     study = make_study(space)
-    source: Any = trial_source(study, [])
+    source: Any = trial_queue(study, [])
     first, second = source.next_trial(), source.next_trial()
     records = [
         make_record(
@@ -66,7 +66,7 @@ def test_optuna_weighs_several_goals_also_of_what_was_measured_before() -> None:
         ),
         make_record(second.name, trial=second, metrics={}),
     ]
-    resumed: Any = trial_source(study, records)
+    resumed: Any = trial_queue(study, records)
     assert resumed.next_trial().setting == 2
     told = resumed._sampler.study.trials
     assert [trial.params for trial in told[:2]] == [first.settings, second.settings]
@@ -83,19 +83,19 @@ def test_a_setting_that_was_lost_before_it_left_a_record_is_suggested_anew() -> 
     searcher = {"name": "optuna", "options": {"points_to_evaluate": points}}
     space = make_space({TEMPERATURE: {"uniform": [0.02, 0.1]}}, trials=5, searcher=searcher)
     study = make_study(space)
-    source: Any = trial_source(study, [])
+    source: Any = trial_queue(study, [])
     first, second, lost, fourth = (source.next_trial() for _ in range(4))
     assert lost.settings == points[2]
     records = [make_record(trial.name, 20.0, trial=trial) for trial in (first, second, fourth)]
 
-    resumed: Any = trial_source(study, records)
+    resumed: Any = trial_queue(study, records)
     again, fifth = iter(resumed.next_trial, None)
     assert (again.name, again.settings) == (lost.name, points[2])
     resumed.learn(make_record(again.name, 50.0, trial=again))
     assert resumed._sampler.study.best_trial.params == lost.settings
 
     records += [make_record(trial.name, 20.0, trial=trial) for trial in (again, fifth)]
-    assert trial_source(study, records).next_trial() is None
+    assert trial_queue(study, records).next_trial() is None
 
 
 def test_a_resumed_study_draws_other_settings_than_those_that_it_has_tried() -> None:
@@ -107,7 +107,7 @@ def test_a_resumed_study_draws_other_settings_than_those_that_it_has_tried() -> 
     )
     records: list[TrialRecord] = []
     for _ in range(3):  # resumed after every second trial
-        source = trial_source(make_study(space), records)
+        source = trial_queue(make_study(space), records)
         for _ in range(2):
             trial = source.next_trial()
             assert trial is not None
@@ -128,7 +128,7 @@ def test_optuna_is_handed_what_it_takes_for_a_space_so_that_ray_does_not_warn(
         "objective.center": {"choice": [True, False]},
     }
     space = make_space(parameters, trials=3, searcher={"name": "optuna"})
-    trial = trial_source(make_study(space), []).next_trial()
+    trial = trial_queue(make_study(space), []).next_trial()
     assert trial is not None and trial.settings.keys() == parameters.keys()
     assert caplog.records == []
 
@@ -152,7 +152,7 @@ def test_optuna_trains_no_setting_twice_and_all_there_are_where_those_are_few(
     assert count_trials(study) == expected
     records: list[TrialRecord] = []
     while True:
-        source = trial_source(study, records)
+        source = trial_queue(study, records)
         before = len(records)
         for _ in range(stop_every):
             trial = source.next_trial()
@@ -173,10 +173,10 @@ def test_optuna_learns_the_results_of_a_study_that_is_extended() -> None:
     few = make_study(make_space(parameters, trials=2, searcher={"name": "optuna"}))
     records = [
         make_record(trial.name, 20.0 + trial.setting, trial=trial)
-        for trial in iter(trial_source(few, []).next_trial, None)
+        for trial in iter(trial_queue(few, []).next_trial, None)
     ]
     more = make_study(make_space(parameters, trials=4, searcher={"name": "optuna"}))
-    source: Any = trial_source(more, records)
+    source: Any = trial_queue(more, records)
     assert [trial.value for trial in source._sampler.study.trials] == [20.0, 21.0]
     new = [trial.settings[TEMPERATURE] for trial in iter(source.next_trial, None)]
     known = [record.trial.settings[TEMPERATURE] for record in records]
@@ -194,7 +194,7 @@ def test_optuna_takes_a_collapse_for_the_worst_however_low_its_loss(goals: int) 
         trials=50,
         searcher={"name": "optuna"},
     )
-    source: Any = trial_source(make_study(space), [])
+    source: Any = trial_queue(make_study(space), [])
     collapses = []
     for trial in iter(source.next_trial, None):
         distance = trial.settings[TEMPERATURE] - 0.06

@@ -1,4 +1,4 @@
-"""The trials of a study, one after another.
+"""Queues of a study's trials, decided beforehand or suggested by Optuna.
 
 In: a study, and what an interruption left of it. Out: its trials; a searcher that learns from
 results suggests better ones as it goes. Next: ``poise.sweeps.budget``.
@@ -22,39 +22,39 @@ from poise.sweeps.drawing import domain
 _REDRAWS = 20  # before a setting that was never tried is taken without Optuna
 
 
-class Source(Protocol):
-    """Gives trials, and may learn from how they went."""
+class TrialQueue(Protocol):
+    """Gives one trial after another, and may learn from their results."""
 
     def next_trial(self) -> Trial | None:
-        """The next one, or none."""
+        """Returns the next trial, or none."""
 
     def waiting(self) -> Iterable[Trial]:
-        """Trials after the next one that are decided already."""
+        """Returns the trials that are decided but not given yet."""
 
     def learn(self, record: TrialRecord) -> None:
-        """Takes a trial that ended."""
+        """Takes the result of a trial that ended."""
 
 
-class Planned:
+class PlannedTrials:
     """Trials that were decided before the first began."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self._waiting = deque(trials)
 
     def next_trial(self) -> Trial | None:
-        """The next one, or none."""
+        """Returns the next trial, or none."""
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
-        """All that are left."""
+        """Returns all trials that are left."""
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Ignores it: nothing depends on results."""
+        """Ignores the result: nothing depends on it."""
 
 
-class Suggested:
-    """Settings from Optuna, which learns the mean over the seeds of each, of one metric or several.
+class SuggestedTrials:
+    """Trials of settings from Optuna, which learns each setting's mean over seeds, for each metric.
 
     No setting is trained twice: Optuna knows the results of everything that an earlier attempt at
     the study tried, and a suggestion that comes again is passed over. Where it suggests nothing
@@ -71,7 +71,7 @@ class Suggested:
             if number not in begun:
                 self._sampler.enqueue(point)
         self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
-        # Not those after the last: a killed process may have lost one before it left a record.
+        # Numbers may have gaps: a killed process may have lost a setting before it left a record.
         self._unbegun = deque(n for n in range(space.num_searched) if n not in begun)
         done = {record.trial.name for record in records if record.is_done}
         trials = [
@@ -83,7 +83,7 @@ class Suggested:
                 self.learn(record)
 
     def next_trial(self) -> Trial | None:
-        """The next one, or none."""
+        """Returns the next trial, or none."""
         if not self._waiting and self._unbegun:
             number = self._unbegun.popleft()
             settings = self._sampler.suggest(number)
@@ -94,14 +94,14 @@ class Suggested:
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
-        """Trials that an interruption left, and the other seeds of the newest setting."""
+        """Returns what an interruption left, and the other seeds of the newest setting."""
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
         """Gives Optuna the result of a setting once every seed of it has ended.
 
-        A setting with a condemned seed is passed on without its figures, as pruned: TPE takes it
-        for worse than every setting that has some. By its loss a collapse would be the best.
+        A setting with a condemned seed is passed on as pruned, without figures: TPE ranks it below
+        every setting with figures. Ranked by its loss, a collapse would be the best.
         """
         setting = self._records[record.trial.setting]
         setting[record.trial.name] = record
@@ -121,7 +121,7 @@ class _Optuna:
 
     Args:
         space: the space to sample.
-        seed: of the draws; the same one again would draw the same again.
+        seed: seed of the draws.
 
     Raises:
         PoiseError: Optuna is not installed.
@@ -154,7 +154,7 @@ class _Optuna:
         self._tried: set[Hashable] = set()
 
     def enqueue(self, settings: Settings) -> None:
-        """Has these settings suggested before those that are drawn."""
+        """Puts settings before those that are drawn."""
         self.study.enqueue_trial(settings)
 
     def begin(self, number: int, settings: Settings) -> None:
@@ -164,7 +164,7 @@ class _Optuna:
         self._tried.add(_identity(settings))
 
     def suggest(self, number: int) -> Settings | None:
-        """New settings, in the order of the space; none where all were tried."""
+        """Returns new settings, in the order of the space; none where all were tried."""
         for _ in range(_REDRAWS):
             trial = self._ask()
             settings = {key: trial.params[key] for key in self._parameters}
@@ -182,7 +182,7 @@ class _Optuna:
         return None
 
     def tell(self, number: int, result: list[float] | Literal["pruned", "failed"]) -> None:
-        """Passes on what a setting measured, or why it has no figures."""
+        """Gives Optuna a setting's figures, or the reason why it has none."""
         trial = self._asked[number]
         if isinstance(result, str):
             self.study.tell(trial, state=self._states[result])
@@ -194,7 +194,7 @@ class _Optuna:
 
 
 def _identity(settings: Settings) -> Hashable:
-    """Equal for settings that differ by no more than the rounding of a step's multiples."""
+    """Returns a key that is equal for settings that differ only by rounding."""
     rounded = {
         key: float(f"{value:.12g}") if isinstance(value, float) else value
         for key, value in settings.items()
@@ -203,25 +203,25 @@ def _identity(settings: Settings) -> Hashable:
 
 
 def _mean(records: Iterable[TrialRecord], metric: str) -> float:
-    """The mean over those that measured it; not a number where none did."""
+    """Returns the mean of the measured values; not a number where there are none."""
     values = [record.metrics.get(metric, math.nan) for record in records]
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def trial_source(
+def trial_queue(
     study: Study, records: Sequence[TrialRecord], only: Sequence[Trial] | None = None
-) -> Source:
-    """The trials that are left.
+) -> TrialQueue:
+    """Returns the queue of the trials that are left.
 
     Args:
-        study: theirs.
-        records: of those that began.
-        only: these of the study's trials; none means all. See ``choose_trials``.
+        study: the study of the trials.
+        records: records of the trials that began.
+        only: the trials to run; none means all. See ``choose_trials``.
     """
     if study.decides_as_it_goes:
-        return Suggested(study.space, records)
+        return SuggestedTrials(study.space, records)
     done = {record.trial.name for record in records if record.is_done}
     begun = {record.trial.name: record.current for record in records}
     trials = study.trials if only is None else only
-    return Planned([begun.get(each.name, each) for each in trials if each.name not in done])
+    return PlannedTrials([begun.get(each.name, each) for each in trials if each.name not in done])
