@@ -43,7 +43,7 @@ class PrepareRequest:
         typer.Argument(
             metavar="SOURCE",
             help="A folder of images, with or without class folders; Parquet files (a file, a "
-            "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (drawn here).",
+            "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (Poise draws them).",
         ),
     ]
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
@@ -71,7 +71,7 @@ class PrepareRequest:
         typer.Option(
             "--format",
             metavar="images|parquet",
-            help="Which files to take of a folder that holds both.",
+            help="Which files to use if a folder contains both.",
         ),
     ] = None
 
@@ -87,15 +87,15 @@ class PrepareRequest:
 @app.command()
 @options_of(PrepareRequest)
 def prepare(request: PrepareRequest) -> None:
-    """Make a Poise dataset of any images.
+    """Make a Poise dataset from images.
 
-    The dataset is a folder of Parquet shards with the original files, and a manifest. Every image
-    is decoded once. An image that cannot be decoded is left out, and listed in quarantine.jsonl
-    with the reason. After an interruption the same command goes on where it stopped.
+    The dataset is a folder. It has Parquet shards with the original files, and a manifest. Every
+    image is decoded once. An image that cannot be decoded is left out, and quarantine.jsonl lists
+    it with the reason. After an interruption, the same command continues where it stopped.
 
-    Nothing is guessed: a source that can be read in two ways (train and test folders, images
-    beside Parquet files, a column that may hold labels) is refused with a command for each way.
-    Names that begin with a dot are left out.
+    Nothing is guessed. Some sources can be read in two ways: train and test folders, images beside
+    Parquet files, a column that may contain labels. They are refused, and the error gives a
+    command for each way. Names that begin with a dot are left out.
 
     Example: poise data prepare photos/ datasets/photos
     """
@@ -126,13 +126,13 @@ def preview(
     ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Show this recipe's views; default: DINO's published ones."),
+        typer.Option(help="Show the views of this recipe. Default: the published views of DINO."),
     ] = None,
     output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
     num_images: Annotated[int, typer.Option(min=1, max=64, help="Images to show.")] = 8,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Seed of the images and views; default: the recipe's, else 0."),
+        typer.Option(min=0, help="Seed of the images and views. Default: the recipe's seed, or 0."),
     ] = None,
 ) -> None:
     """Draw images and their views, as the model sees them.

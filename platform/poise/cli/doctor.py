@@ -14,11 +14,11 @@ from poise.cli.doctor_checks import Finding, examine
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Say what works on this machine, and how to fix the rest.
+    """Check this machine, and say how to fix what does not work.
 
-    Looks at library versions, CPUs, GPUs, memory, disk, the MLflow store and Ray. Ray is started
-    for one task, or the cluster of RAY_ADDRESS is asked to run it. The exit status is 1 if
-    something is broken.
+    The command checks library versions, CPUs, GPUs, memory, disk, the MLflow store and Ray. It
+    starts Ray for one task, or runs this task on the cluster of RAY_ADDRESS. The exit status is 1
+    if something is broken.
     """
     findings = list(examine() if as_json else _printed(examine()))
     broken = any(finding.state == "broken" for finding in findings)

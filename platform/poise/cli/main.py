@@ -67,7 +67,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: it reads the same piped, and starts faster
     pretty_exceptions_enable=False,  # an unexpected failure keeps Python's own traceback
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Every option of a command: poise COMMAND --help",
+    epilog="All options of a command: poise COMMAND --help",
 )
 
 
@@ -86,7 +86,7 @@ def poise(
         ),
     ] = False,
 ) -> None:
-    """Pretrain vision models without labels on a Ray cluster, and learn which settings collapse."""
+    """Pretrain vision models without labels on a Ray cluster, and find which settings collapse."""
 
 
 def load_command(name: str) -> Any:

@@ -45,7 +45,7 @@ def list_command(as_json: AsJson = False) -> None:
 @app.command("show")
 def show_command(
     model: Annotated[
-        str, typer.Argument(metavar="NAME[/VERSION|@ALIAS]", help="The newest version by default.")
+        str, typer.Argument(metavar="NAME[/VERSION|@ALIAS]", help="Default: the newest version.")
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -32,20 +32,20 @@ class ImportRequest:
         ),
     ]
     name: Annotated[
-        str | None, typer.Option(help="Name to register it under. Default: the source's name.")
+        str | None, typer.Option(help="Name in the registry. Default: the source's name.")
     ] = None
     checkpoint_key: Annotated[
         str | None,
         typer.Option(
             help="Entry of the file, such as student. Default: teacher, model or state_dict, the "
-            "first that holds a backbone."
+            "first that contains a backbone."
         ),
     ] = None
     prefix: Annotated[
         str | None,
         typer.Option(
             help="Start of the names of the backbone's tensors, such as teacher.backbone. Needed "
-            "where a file holds several backbones."
+            "if a file contains several backbones."
         ),
     ] = None
     architecture: Annotated[
@@ -62,22 +62,22 @@ class ImportRequest:
         ),
     ] = None
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Blocks, where they are not the published number.")
+        int | None, typer.Option(min=1, help="Number of blocks, if it is not the published one.")
     ] = None
     grid: Annotated[
         tuple[int, int] | None,
         typer.Option(
             metavar="ROWS COLUMNS",
-            help="Patches down and across that the position embeddings are for. Default: a square.",
+            help="Rows and columns of patches of the position embeddings. Default: a square.",
         ),
     ] = None
     norm_eps: Annotated[
         float | None,
-        typer.Option(help="Epsilon of every LayerNorm. Default: that of the layout's models."),
+        typer.Option(help="Epsilon of every LayerNorm. Default: the value of the layout's models."),
     ] = None
     image_px: Annotated[
         int | None,
-        typer.Option(min=1, help="Side of evaluated images in pixels. Default: as published."),
+        typer.Option(min=1, help="Side of evaluated images in pixels. Default: the published one."),
     ] = None
     mean: Annotated[
         Rgb,
@@ -130,12 +130,14 @@ def export_command(
     model: Annotated[
         str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to make.")],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to write.")],
     layout: Annotated[
         str, typer.Option("--format", help="timm, huggingface, dino or mae.")
     ] = "timm",
 ) -> None:
-    """Write a backbone under the names of timm, Hugging Face, DINO or MAE; values stay exact.
+    """Write a backbone in the format of timm, Hugging Face, DINO or MAE.
+
+    The values of the tensors stay exact.
 
     Example: poise models export models:/shapes-vit/1 shapes-vit --format huggingface
     """

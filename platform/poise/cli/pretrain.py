@@ -23,7 +23,7 @@ def command(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="RECIPE", help="A recipe's YAML file; with --resume a run's name will do."
+            metavar="RECIPE", help="A recipe's YAML file. With --resume also the name of a run."
         ),
     ] = None,
     settings: Annotated[
@@ -48,8 +48,8 @@ def command(
 ) -> None:
     """Pretrain a backbone from one RECIPE, without labels.
 
-    The run is tracked in MLflow and judged: healthy, or which collapse. Interrupt it whenever you
-    like: the same command with --resume goes on from its last checkpoint, and so does
+    The run is tracked in MLflow. It gets a verdict: healthy, or how it failed. You may interrupt
+    it at any time. The same command with --resume continues from the last checkpoint, and so does
     `poise pretrain --resume NAME`.
 
     Example: poise pretrain recipe.yaml training.epochs=20

@@ -20,10 +20,10 @@ def command(
     words: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
     address: Annotated[
         str | None,
-        typer.Option(help="The cluster's dashboard, http://HEAD:8265; default: RAY_ADDRESS."),
+        typer.Option(help="The cluster's dashboard, http://HEAD:8265. Default: RAY_ADDRESS."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the job; default: the command's verb and the time.")
+        str | None, typer.Option(help="Name of the job. Default: the sub-command and the time.")
     ] = None,
     wait: Annotated[
         bool,
@@ -34,9 +34,9 @@ def command(
 
     Example: poise submit --name first-try -- pretrain recipe.yaml
 
-    The current folder travels with the job, without data and results; so dataset paths are the
-    cluster's, and POISE_HOME and MLFLOW_TRACKING_URI, if set, name storage that every node
-    reaches. Ctrl-C stops following; the job runs on.
+    The current folder is sent with the job, without data and results. So the paths of datasets
+    must exist on the cluster. POISE_HOME and MLFLOW_TRACKING_URI, if set, must name storage that
+    every node can reach. Ctrl-C stops following the log; the job continues.
     """
     from poise.cluster import address as addresses
     from poise.cluster import job_files as package

@@ -4,11 +4,12 @@ from poise.cli.study.command import study_command
 
 command = study_command(
     "sweep",
-    """Sweep a SPACE; register the best healthy backbone.
+    """Find the best setting of a SPACE.
 
-    Each trial is trained, tracked in MLflow and judged: healthy, or collapsed and in which way.
-    Interrupt the study at any time: the same command with --resume finishes what is left, and so
-    does `poise sweep --resume NAME`. The exit status is 3 if a trial failed.
+    Each trial is trained and tracked in MLflow. It gets a verdict: healthy, or how it failed. The
+    best healthy backbone is registered. You may interrupt the study at any time. The same command
+    with --resume continues it, and so does `poise sweep --resume NAME`. The exit status is 3 if a
+    trial failed.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """,

@@ -21,32 +21,37 @@ WordsArgument = Annotated[
     typer.Argument(
         metavar="SPACE|KEY=VALUE",
         help="A space's YAML file, and changes to the space (seeds=[0,1,2]) or to its recipe "
-        "(training.epochs=2). With --resume or --extend a study's name will do.",
+        "(training.epochs=2). With --resume or --extend: the name of a study.",
     ),
 ]
 NameOption = Annotated[
-    str | None, typer.Option(help="Name of the study; default: the space's name and the time.")
+    str | None, typer.Option(help="Name of the study. Default: the space's name and the time.")
 ]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume", help="Finish an interrupted study: NAME, or the latest of SPACE."),
+    typer.Option(
+        "--resume", help="Finish an interrupted study: NAME, or the latest study of SPACE."
+    ),
 ]
 ExtendOption = Annotated[
     bool,
-    typer.Option("--extend", help="Add seeds or settings to the study NAME, and run those."),
+    typer.Option(
+        "--extend", help="Add seeds or settings to the study NAME, and run the new trials."
+    ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="TRIAL | KEY=VALUE",
-        help="Run just these trials now (t03-s1, teacher_temp=0.04, seed=1); may be repeated.",
+        help="Run only these trials now (t03-s1, teacher_temp=0.04, seed=1). May be given several "
+        "times.",
     ),
 ]
 DryRunOption = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Print trials, steps, worker-hours and disk, and start nothing."
+        "--dry-run", help="Print trials, steps, worker-hours and disk space, and start nothing."
     ),
 ]
 
