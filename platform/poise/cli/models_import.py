@@ -27,7 +27,7 @@ class ImportRequest:
     source: Annotated[
         str,
         typer.Argument(
-            help="Checkpoint file, folder of Hugging Face (timm or transformers), backbone "
+            help="Checkpoint file, Hugging Face folder (of timm or transformers), backbone "
             "package, or timm model name."
         ),
     ]
@@ -107,8 +107,8 @@ def import_command(request: ImportRequest) -> None:
 
     The layout and the architecture are read from the names and shapes of the tensors, or from the
     config.json of a Hugging Face folder. The command prints heads, grid, size and normalisation,
-    and marks those that it had to assume. An ambiguous or incomplete file is refused, and so is a
-    file that would run code.
+    and marks what it had to assume. A file is refused if it is ambiguous or incomplete, or if it
+    would run code.
 
     Example: poise models import dino_deitsmall16_pretrain_full_checkpoint.pth
     """

@@ -35,7 +35,7 @@ def command(
     name: Annotated[
         str | None,
         typer.Option(
-            help="Name of the run; default: the recipe's name, the time and four characters."
+            help="Name of the run. Default: the recipe's name, the time and four characters."
         ),
     ] = None,
     resume: Annotated[

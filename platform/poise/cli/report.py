@@ -10,9 +10,10 @@ def command(
 ) -> None:
     """Write the report of a STUDY, finished, running or interrupted.
 
-    The report is one HTML file with interactive charts. It works offline and prints well. Two more
-    files have the same content in Markdown, and a table of all trials as CSV. All three are in the
-    study's folder and among the artifacts of its run in MLflow. Every study writes them at its end.
+    The report is one HTML file with interactive charts. It works offline and prints well. A
+    Markdown file has the same content, and a CSV file has a table of all trials. All three are in
+    the study's folder and among the artifacts of its run in MLflow. Every study writes them at its
+    end.
 
     Example: poise report dino-collapse-20260101-120000
     """

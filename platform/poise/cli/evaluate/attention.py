@@ -56,7 +56,7 @@ def attention(
     dataset: Annotated[str, typer.Argument(help="Prepared dataset; labels are not needed.")],
     max_images: Annotated[
         int | None,
-        typer.Option(min=1, help="Most images to measure, drawn at random. Default: all."),
+        typer.Option(min=1, help="Largest number of images, drawn at random. Default: all."),
     ] = None,
     images: Annotated[
         str | None,
@@ -72,7 +72,8 @@ def attention(
 ) -> None:
     """Measure the attention of tokens, per block and head (protocol attention/beyond-cls-v1).
 
-    The norms of tokens after each block and the share of outlier patches are measured too.
+    The command also measures the norms of tokens after each block and the share of outlier
+    patches.
 
     The command writes statistics as JSON and CSV, one picture with curves over blocks of all
     models, maps of heads and blocks, and norms of tokens as norms.csv and norms.png. It also logs

@@ -36,7 +36,7 @@ class KnnRequest:
     dataset: Annotated[str, typer.Argument(help="Labelled prepared dataset to classify.")]
     bank: Annotated[
         str | None,
-        typer.Option(help="Labelled dataset that votes. Default: what the model was trained on."),
+        typer.Option(help="Labelled dataset that votes. Default: the training set of the model."),
     ] = None
     features: Annotated[
         list[str] | None,
@@ -47,7 +47,8 @@ class KnnRequest:
         ),
     ] = None
     k: Annotated[
-        list[int], typer.Option(min=1, help="Neighbours that vote. May be given several times.")
+        list[int],
+        typer.Option(min=1, help="Number of neighbours that vote. May be given several times."),
     ] = field(default_factory=lambda: [10, 20, 100, 200])
     ray: RayOption = None
     as_json: JsonOption = False

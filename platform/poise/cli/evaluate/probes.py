@@ -10,9 +10,10 @@ from poise.cli.option_groups import options_of
 
 @options_of(LinearRequest)
 def linear(request: LinearRequest) -> None:
-    """Train linear classifiers on the frozen backbone, a grid of learning rates at once.
+    """Train linear classifiers on the frozen backbone.
 
-    The learning rate is chosen on images held out of the training set, never on the test set.
+    A grid of learning rates trains at the same time. Images that are held out of the training set
+    choose the learning rate; the test set never does.
 
     Example: poise evaluate linear models:/shapes-vit/1 data/shapes-test --features cls
     """
@@ -23,7 +24,7 @@ def linear(request: LinearRequest) -> None:
 def attentive(request: AttentiveRequest) -> None:
     """Train AbMILP poolings of the frozen tokens, each with its linear classifier.
 
-    Variants: objective.abmilp.depth=2 objective.abmilp.self_attention=both …
+    Examples of variants: objective.abmilp.depth=2 objective.abmilp.self_attention=both
 
     Example: poise evaluate attentive models:/shapes-mae/1 data/shapes-test
     """

@@ -28,7 +28,7 @@ class ProbeRequest:
     train: Annotated[
         str | None,
         typer.Option(
-            help="Labelled dataset to learn from. Default: what the model was trained on."
+            help="Labelled dataset to learn from. Default: the training set of the model."
         ),
     ] = None
     name: Annotated[
