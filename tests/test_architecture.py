@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Collection, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -251,6 +252,58 @@ def test_files_and_functions_stay_short() -> None:
 
 def test_every_module_opens_with_what_it_is_for() -> None:
     assert not [_short(path) for path in MODULES if not ast.get_docstring(_tree(path))]
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Every docstring and comment of a module with its first line, those of attributes too."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, str(node.value.value)
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+def _is_there(name: str) -> bool:
+    """Whether a dotted name of the package is a folder, a module or something inside a module."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        place = PACKAGE.parent.joinpath(*parts[:count])
+        rest = set(parts[count:])
+        if place.is_dir() and not rest:
+            return True
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if file.is_file():
+            return rest <= set(_names(file))
+    return False
+
+
+def _names(path: Path) -> Iterator[str]:
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+
+
+def _is_a_file(name: str) -> bool:
+    return any((root / name).is_file() for root in (PACKAGE, REPOSITORY))
+
+
+def test_every_place_that_a_docstring_or_comment_names_exists() -> None:
+    # One part after `poise.` that is no stage is a tag in MLflow: `poise.folder`.
+    dotted = re.compile(rf"\bpoise\.(?:(?:{'|'.join(STAGES)})\b(?:\.\w+)*|\w+(?:\.\w+)+)")
+    file = re.compile(r"\b\w+(?:/\w+)*/\w+\.py\b")
+    wrong = []
+    for path in MODULES:
+        for line, text in _texts(path):
+            gone = [name for name in dotted.findall(text) if not _is_there(name)]
+            gone += [name for name in file.findall(text) if not _is_a_file(name)]
+            wrong += [f"{_short(path)}:{line}: {name} does not exist" for name in gone]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_there_are_recipes_and_spaces() -> None:

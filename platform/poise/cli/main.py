@@ -105,7 +105,7 @@ def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[N
     """Names the command that goes on, where the block is interrupted by Ctrl-C or SIGTERM.
 
     Args:
-        command: that goes on.
+        command: the command that goes on.
         what_is_lost: asked then; nothing, or a few words.
     """
     try:

@@ -30,7 +30,7 @@ def read_words(
     Args:
         words: the words beside the option, in any order.
         name: the value of `--name`.
-        kind: what is finished, `run` or `study`, for the error.
+        kind: `run` or `study`, for the error.
         option: the option, for the error.
 
     Raises:

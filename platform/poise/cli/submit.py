@@ -83,9 +83,9 @@ def _checked(words: Sequence[str]) -> list[str]:
     return words
 
 
-def _job_name(name: str | None, verb: str) -> str:
+def _job_name(name: str | None, command: str) -> str:
     if name is None:
-        return f"{verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        return f"{command}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(
             f"--name {name}: use letters, digits, '.', '_' and '-'; it begins with a letter or a "

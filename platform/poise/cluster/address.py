@@ -74,7 +74,7 @@ def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT
 
     Args:
         address: ``auto``, ``HOST:6379`` or ``ray://HOST:10001``.
-        source: what the user wrote for it, for the error's message.
+        source: text that the user wrote for it, for the error.
         timeout_s: how long to wait, in seconds.
 
     Raises:

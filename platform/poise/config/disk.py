@@ -41,8 +41,8 @@ def room_on_disk(what: str, consequence: str) -> Iterator[None]:
     """Turns the failure of a full disk inside the block into one line.
 
     Args:
-        what: what is written, with its path: ``/runs/a: the checkpoint of step 40``.
-        consequence: what is lost or kept, and what to do.
+        what: the thing that is written, with its path: ``/runs/a: the checkpoint of step 40``.
+        consequence: the effect of the failure, and what to do.
 
     Raises:
         PoiseError: the disk is full or failing; any other error passes.

@@ -72,8 +72,8 @@ def full_disk(error: BaseException, folder: Path) -> PoiseError | None:
     """The one line for an error that a full disk caused; none for any other error.
 
     Args:
-        error: as a library raised it.
-        folder: what was being written, where the error does not name a file.
+        error: the error that a library raised.
+        folder: the folder being written, for errors that name no file.
     """
     if not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
         return None

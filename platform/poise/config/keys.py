@@ -34,10 +34,10 @@ def field_names(
     """Every dotted key of a model's leaves.
 
     Args:
-        model: of the settings.
+        model: the model of the settings.
         chosen: names of what was chosen where there is a choice (``mae``); where nothing of a
             choice is in it, the keys of all its alternatives.
-        prefix: of the keys.
+        prefix: prefix of the keys.
     """
     for name, field in model.model_fields.items():
         alternatives = groups(field.annotation)
@@ -99,8 +99,8 @@ def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
 
     Args:
         key: the unknown name.
-        names: that there are.
-        most: of them to name.
+        names: the known names.
+        most: the most names to offer.
     """
     found = _alike(key, names, most)
     quoted = [f"'{name}'" for name in names if name in found]  # equally near, the first is first

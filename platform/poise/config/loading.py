@@ -133,9 +133,9 @@ def build(
     """Validates ``tree``, rewriting pydantic's report into one line that names the fix.
 
     Args:
-        model: what to build.
-        tree: its settings.
-        source: where they came from, for the message.
+        model: class of the object to build.
+        tree: settings of the object.
+        source: place that the settings came from, for the message.
         overridden: dotted keys that came from the command line instead.
     """
     try:

@@ -25,7 +25,7 @@ def given_path(text: str | Path, source: str = "") -> Path:
 
     Args:
         text: the path.
-        source: where it was written, such as ``POISE_HOME=~/runs``, for the error's message.
+        source: place where it was written, such as ``POISE_HOME=~/runs``, for the error's message.
 
     Raises:
         PoiseError: ``~name`` names a user who does not exist.
@@ -111,8 +111,8 @@ def unknown(asking: str, kind: str, marker: str) -> PoiseError:
     """The error about a name that no run or study has.
 
     Args:
-        asking: what asks for it, and the name: ``--resume lost``.
-        kind: what was looked for: ``run``, ``study``.
+        asking: the option and the name: ``--resume lost``.
+        kind: kind of thing that was looked for: ``run``, ``study``.
         marker: the file that everything of this kind has in its folder.
     """
     known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))

@@ -52,8 +52,8 @@ def explain(
     """Explains what is wrong, and what is allowed or the nearest name.
 
     Args:
-        model: that holds the setting.
-        key: of the setting, dotted.
+        model: the model that holds the setting.
+        key: dotted key of the setting.
         details: pydantic's.
         chosen: as in ``field_names``.
     """

@@ -1,7 +1,7 @@
 """A prepared dataset on disk, read by sample id.
 
-In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as their
-original bytes. Next: ``views`` decodes and cuts them, ``evaluation`` reads them whole.
+In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as their original
+bytes. Next: ``poise.data.views`` decodes and cuts them, ``poise.evaluation`` reads them whole.
 """
 
 from collections import OrderedDict

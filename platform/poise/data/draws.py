@@ -1,7 +1,8 @@
 """Random numbers that depend on an address, and not on the numbers drawn before.
 
-In: an address (seed, epoch, sample, view). Out: uniform numbers. Next: ``crops`` turns them into
-boxes, ``photometry`` into colour changes, ``plan`` into an order.
+In: an address (seed, epoch, sample, view). Out: uniform numbers. Next: ``poise.data.views.crops``
+turns them into boxes, ``poise.data.views.photometry`` into colour changes,
+``poise.data.stream.plan`` into an order.
 
 There is no generator and no state. So any worker may draw the numbers of any sample at any time:
 one worker or eight, a new run or a resumed one, all see the same views.

@@ -24,7 +24,7 @@ def largest_value(views: Tensor) -> Tensor:
     those of other images.
 
     Args:
-        views: of this worker, [n, 3, H, W].
+        views: views of this worker, [n, 3, H, W].
     """
     own = views.float().abs().amax()[None]
     return rows_of_all_workers(own).amax()

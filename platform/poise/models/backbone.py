@@ -172,7 +172,7 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
 
     Args:
         block: a block of timm.
-        x: its whole input [B, T, D].
+        x: input of the whole block, [B, T, D].
         start: first token.
         stop: token after the last one; None goes to the end.
 

@@ -39,7 +39,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
 
     Args:
         folder: must not exist, or be a package, which is replaced.
-        backbone: what ``build_backbone`` gave, trained.
+        backbone: output of ``build_backbone``, trained.
         config: at least ``backbone`` (a ``BackboneConfig`` as JSON) and ``image_px``; by
             convention also ``normalization`` (``mean`` and ``std``) and ``lineage``.
 

@@ -83,7 +83,7 @@ def judged(run_id: str, outcome: Outcome, recipe: Recipe, timetable: Timetable) 
 
     Args:
         run_id: the run's id in MLflow.
-        outcome: its last checkpoint and history.
+        outcome: last checkpoint and history of the run.
         recipe: decides which signals are judged.
         timetable: the run's planned and total steps.
     """

@@ -95,7 +95,7 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
         recipe: the run's recipe.
         run: the run in MLflow; the caller sets its status.
         name: the run's folder under ``home()``.
-        extras: what the run has beside its recipe.
+        extras: observers and other parts beside the recipe.
     """
     extras = extras or Extras()
     log_recipe(run, recipe, dataset_tags(recipe))

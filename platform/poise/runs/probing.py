@@ -87,10 +87,10 @@ def carry_out(
     """Trains on the stream of views, or finishes an interrupted probe.
 
     Args:
-        recipe: its objective learns from labels.
+        recipe: a recipe whose objective learns from labels.
         name: the probe's name; ``keep_plan`` claimed its folder.
         package: the description of the probed model's package.
-        device: where the trained objective is put.
+        device: device of the trained objective.
 
     Raises:
         PoiseError: another process holds the probe, the store or Ray does not answer, or the

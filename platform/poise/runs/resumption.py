@@ -94,7 +94,7 @@ def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
     Args:
         name: the run's name.
         marker: the file that every run of this kind has in its folder.
-        kind: what such a run is called, for the error.
+        kind: word for such a run, for the error.
 
     Raises:
         PoiseError: there is no such run.

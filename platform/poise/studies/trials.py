@@ -82,7 +82,7 @@ def sweep_command(space: Space, source: str) -> str:
 
     Args:
         space: the space.
-        source: its file and all that was typed after it.
+        source: file of the space, and all words typed after it.
     """
     if space.design == "crossed":
         return f"poise sweep {source}"

@@ -25,9 +25,9 @@ class Purse:
     stopped early pays for others.
 
     Args:
-        study: whose budget and trials they are.
+        study: the study whose budget and trials they are.
         clock: the study's.
-        paces: what is known beforehand of each kind of trial; the study's own trials know better.
+        paces: known pace of each kind of trial; measurements of the study's own trials replace it.
     """
 
     def __init__(

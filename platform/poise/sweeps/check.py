@@ -42,7 +42,7 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
 
     Args:
         space: to check.
-        recipe: that the space names, with what was changed on the command line.
+        recipe: the space's recipe, with the changes of the command line.
         source: the space's file, for messages.
     """
     _check_metric(space, recipe, source)
@@ -66,8 +66,8 @@ def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
     """Raises PoiseError for what would keep settings from being compared fairly.
 
     Args:
-        space: that ``check_space`` has passed.
-        recipe: that the space names, with what was changed on the command line.
+        space: a space that ``check_space`` has passed.
+        recipe: the space's recipe, with the changes of the command line.
         source: the space's file, for messages.
     """
     reasons = {

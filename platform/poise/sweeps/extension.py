@@ -32,10 +32,10 @@ def extend_study(
     What was tried keeps its number, its name and its result.
 
     Args:
-        name: of the study, finished or not.
-        path: of its space with more in it; none takes the study's own.
+        name: name of the study, finished or not.
+        path: file of its space with more in it; none takes the study's own.
         overrides: ``seeds=[0,1,2,3]``, ``trials=16``, values of parameters: the old and the new.
-        command: that it began with.
+        command: the command that it began with.
 
     Raises:
         PoiseError: there is no such study, nothing is added, something was taken away, or

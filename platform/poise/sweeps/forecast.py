@@ -84,7 +84,7 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
 
     Args:
         study: new or found again.
-        only: of its trials, those that would run.
+        only: its trials that would run.
     """
     trials = _left(study, only)
     recipes = [trial.recipe(study.recipe, study.name) for trial in trials]

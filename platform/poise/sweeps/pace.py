@@ -71,7 +71,7 @@ def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, 
     """The pace of each kind among the recipes, from the best source that there is.
 
     Args:
-        recipes: of trials.
+        recipes: recipes of trials.
         may_use_gpu: whether steps may be tried on one; its memory stays taken until this process
             ends.
     """

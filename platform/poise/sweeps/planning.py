@@ -44,11 +44,11 @@ def request_study(
     """A new study, checked; nothing is written.
 
     Args:
-        path: of the space's file.
+        path: path of the space's file.
         overrides: ``key=value``; keys of the space (``trials=8``) change the space, keys of its
             recipe (``training.epochs=2``) every trial.
-        name: of the study; by default the space's and the time.
-        command: what to do with the space.
+        name: name of the study; by default the space's and the time.
+        command: `sweep` or `ablate`.
 
     Raises:
         PoiseError: something is wrong; the message names it and the fix.

@@ -48,7 +48,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
     """Tune's scheduler, over checkpoints that Ray Train has stored already.
 
     Args:
-        space: whose parameters change.
+        space: the space whose parameters change.
         exchange: called with the name of each trial that goes on from another, before it does.
         options: Tune's.
     """

@@ -35,7 +35,7 @@ class Referee(Callback):  # type: ignore[misc]
     """Follows Tune's trials and settles each once it has ended.
 
     Args:
-        study: theirs.
+        study: the study of the trials.
         run: the study's own, in MLflow.
         say: shows a person one line.
     """
@@ -105,9 +105,9 @@ class Referee(Callback):  # type: ignore[misc]
         A trial that is still recorded as running was stopped by the scheduler, or lost.
 
         Args:
-            name: of the trial.
-            died: whether it was lost.
-            result: what it reported last. Its own writer may be stopped before that is stored.
+            name: name of the trial.
+            died: whether the trial was lost.
+            result: its last report. The trial may be stopped before it has stored that itself.
         """
         record = self._study.record(name)
         if record is None or record.state != "running":

@@ -36,11 +36,11 @@ def find_study(
     """The interrupted study to finish: by name, or the latest of a space.
 
     Args:
-        name: of the study.
-        path: of the space's file.
+        name: name of the study.
+        path: path of the space's file.
         overrides: with a file those that the study began with; and how to go on, in any case:
             ``budget.hours=6``, ``concurrency=1``.
-        command: that it began with.
+        command: the command that it began with.
 
     Raises:
         PoiseError: there is none, or it was begun with other settings.
@@ -126,7 +126,7 @@ def check_same(
     Args:
         found: the one that is stored.
         wanted: the one that is described now.
-        option: that asks for it, for the message.
+        option: the option that asks for it, for the message.
         may_grow: fields of the space that are compared elsewhere.
         but: the end of the message.
     """

@@ -53,7 +53,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
 
     Args:
         study: new, interrupted or extended.
-        only: of its trials, those to run now; the others go on waiting.
+        only: its trials to run now; the others go on waiting.
 
     Raises:
         PoiseError: another process holds the study, the store or the cluster does not answer, or no

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.paths import given_path, home
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -83,6 +83,11 @@ def sqlite_file(uri: str) -> Path | None:
 def redacted(text: str) -> str:
     """An address, or a message that holds one, without its password."""
     return re.sub(r"://([^\s:/@]*):\S*@", r"://\1:***@", text)
+
+
+def safe_line(error: BaseException) -> str:
+    """An exception's message in one line of at most 300 characters, without passwords."""
+    return redacted(one_line(error))[:300]
 
 
 def _refused(text: str, advice: str) -> PoiseError:

@@ -21,12 +21,12 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 
 from poise.config import PoiseError
 from poise.diagnostics.history import History
-from poise.tracking.address import redacted
+from poise.tracking.address import redacted, safe_line
 from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
 from poise.tracking.points import history, unclipped
 from poise.tracking.run import Run, find_run, run_key, study_key
-from poise.tracking.store import Store, explained, safe_line
+from poise.tracking.store import Store, explained
 
 _REQUESTS_AT_ONCE = 4
 """A server refuses requests that exceed its pool of connections."""
@@ -93,8 +93,8 @@ def read_histories(
     """Metrics of runs, by step; of a step that was trained again, the later value.
 
     Args:
-        store: where the runs are.
-        run_ids: of the runs; one without any of the metrics has an empty history.
+        store: store of the runs.
+        run_ids: ids of the runs; one without any of the metrics has an empty history.
         metrics: their names; none for all that the runs have.
     """
     if store.is_server:

@@ -123,7 +123,7 @@ def held(folder: Path) -> Iterator[None]:
     """Holds a folder for the block: no other process writes there meanwhile.
 
     Args:
-        folder: of a run, a study or a probe; it is there already.
+        folder: existing folder of a run, a study or a probe.
 
     Raises:
         PoiseError: another process holds the folder and is, or may be, alive.

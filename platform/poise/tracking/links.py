@@ -27,9 +27,9 @@ def study_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link
     """The study's trials as charts, best first.
 
     Args:
-        store: where the study is.
+        store: store of the study.
         run_id: the study's parent run.
-        metric: what trials are ordered by, the largest first.
+        metric: metric that orders the trials, the largest first.
     """
     experiment_id = store.client.get_run(run_id).info.experiment_id
     query = {

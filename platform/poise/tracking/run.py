@@ -100,9 +100,9 @@ def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
 
 
 @explained()
-def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
+def create_trial_run(study: Run, trial_name: str, folder: str | Path) -> Run:
     """A trial's run, a child of its study. A planned or resumed trial continues its own run."""
-    key = _trial_key(study, trial_id)
+    key = _trial_key(study, trial_name)
     tags = {
         **controller_tags(study.folder),
         "poise.key": key,
@@ -114,29 +114,29 @@ def create_trial_run(study: Run, trial_id: str, folder: str | Path) -> Run:
     if found:
         run_id = _continue(study.store, found[0], tags)
     else:
-        run_id = _create(study.store, study.experiment_id, trial_id, tags)
+        run_id = _create(study.store, study.experiment_id, trial_name, tags)
     return Run(study.store, run_id, study.experiment_id, str(Path(folder).absolute()))
 
 
 @explained()
-def plan_trial_run(study: Run, trial_id: str, settings: Mapping[str, Any]) -> str:
+def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> str:
     """The id of a waiting trial's run: SCHEDULED until the trial's own process takes it over.
 
     A run that is there already, of an attempt that ended, is left as it is.
 
     Args:
-        study: its parent.
-        trial_id: of the trial.
-        settings: what will be tried, by dotted key and as the recipe will have it.
+        study: the study's run, its parent.
+        trial_name: name of the trial, such as ``t03-s1``.
+        settings: the settings to try, by dotted key, as the recipe will have them.
     """
-    key, client = _trial_key(study, trial_id), study.store.client
+    key, client = _trial_key(study, trial_name), study.store.client
     found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
     if found:
         return str(found[0].info.run_id)
     # Its controller until then: MLflow makes a run RUNNING, and `reconcile` may look between.
     tags = {**holder_tags(study.folder), "mlflow.parentRunId": study.run_id}
     tags |= {"poise.key": key, "poise.attempt": "0"}
-    run = client.create_run(study.experiment_id, run_name=trial_id, tags=tags)
+    run = client.create_run(study.experiment_id, run_name=trial_name, tags=tags)
     run_id = str(run.info.run_id)
     client.update_run(run_id, status="SCHEDULED")
     values = [Param(name, _parameter(value)) for name, value in settings.items()]
@@ -238,7 +238,7 @@ def find_run(store: Store, key: str, folder: Path) -> entities.Run | None:
     Args:
         store: to look in.
         key: the key of a run that an older version made, whose folder does not name it.
-        folder: of the run or study.
+        folder: folder of the run or study.
     """
     known = known_run(folder)
     if known is not None:
@@ -284,8 +284,8 @@ def study_key(name: str) -> str:
     return f"study:{name}".replace("'", "_")
 
 
-def _trial_key(study: Run, trial_id: str) -> str:
-    return f"trial:{study.run_id}:{trial_id}"
+def _trial_key(study: Run, trial_name: str) -> str:
+    return f"trial:{study.run_id}:{trial_name}"
 
 
 def _parameter(value: Any) -> str:

@@ -10,8 +10,8 @@ import mlflow
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
-from poise.config.errors import PoiseError, one_line
-from poise.tracking.address import redacted, sqlite_file
+from poise.config.errors import PoiseError
+from poise.tracking.address import redacted, safe_line, sqlite_file
 
 _VERSIONS = {"dc11669786a5": "3.17.2", "f4a9b2c7d1e6": "3.18.0"}
 """MLflow's version by the newest migration that it knows, for the versions that were measured."""
@@ -55,5 +55,5 @@ def _revision(uri: str) -> str | None:
             row = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version"))
             return str(row.scalar_one())
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = redacted(one_line(error))[:300]
+        reason = safe_line(error)
         raise PoiseError(f"{redacted(uri)}: the MLflow store cannot be read: {reason}") from None

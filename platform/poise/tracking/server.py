@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds, read_mlflow_creds
 from mlflow.utils.rest_utils import http_request
 
-from poise.config.errors import PoiseError, one_line
-from poise.tracking.address import VARIABLE, redacted
+from poise.config.errors import PoiseError
+from poise.tracking.address import VARIABLE, redacted, safe_line
 
 ANSWER_WITHIN_S = 10.0
 """Time that a server may take to answer the first request, in seconds."""
@@ -53,7 +53,7 @@ def _why_silent(uri: str, error: Exception) -> str:
             f"no MLflow server answers there within {ANSWER_WITHIN_S:.0f} s "
             f"({type(cause).__name__}); start it, or unset the variable to keep runs in a file"
         )
-    return f"cannot be asked: {redacted(one_line(cause))[:300]}"
+    return f"cannot be asked: {safe_line(cause)}"
 
 
 def _why_insecure(uri: str, reason: str) -> str:

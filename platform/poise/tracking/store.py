@@ -22,9 +22,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from poise.config.errors import PoiseError, one_line
+from poise.config.errors import PoiseError
 from poise.config.paths import home
-from poise.tracking.address import read_address, redacted, sqlite_file
+from poise.tracking.address import read_address, redacted, safe_line, sqlite_file
 from poise.tracking.schema import check_schema
 from poise.tracking.server import check_answers
 
@@ -123,11 +123,6 @@ def explained(what: str = "the MLflow store failed") -> Iterator[None]:
         yield
     except MlflowException as error:
         raise PoiseError(f"{what}: {safe_line(error)}") from None
-
-
-def safe_line(error: BaseException) -> str:
-    """An exception's message without line breaks, without its tail and without passwords."""
-    return redacted(one_line(error))[:300]
 
 
 class _WaitingClient(MlflowClient):  # type: ignore[misc]

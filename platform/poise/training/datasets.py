@@ -42,7 +42,7 @@ def check_unchanged(what: str, known: Fingerprints, now: Fingerprints) -> None:
     """Refuses datasets whose content changed. A folder that was not known before passes.
 
     Args:
-        what: what is resumed, for messages: ``run a``.
+        what: the thing that is resumed, for messages: ``run a``.
         known: the fingerprints that were kept.
         now: the fingerprints of today.
 
@@ -64,8 +64,8 @@ def trains_on_the_same(known: Fingerprints, there: Recipe, here: Recipe) -> bool
 
     Args:
         known: the fingerprints that were kept; empty where an older version kept none.
-        there: what was begun.
-        here: what to go on with.
+        there: the recipe that the run began with.
+        here: the recipe to go on with.
     """
     before = known.get(there.data.dataset)
     return before is not None and before == Manifest.read(here.data.dataset).fingerprint

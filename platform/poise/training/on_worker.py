@@ -36,7 +36,7 @@ def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
     """Trains this worker's share of a run to the run's end.
 
     Args:
-        spec: what the run is to do.
+        spec: task of the run.
         place: this worker's.
         newest: the run's own newest checkpoint, to go on from; none where it has none.
     """

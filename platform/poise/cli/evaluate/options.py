@@ -77,7 +77,7 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
 
     Args:
         config: the package's.
-        model: as it was named.
+        model: the model as it was named.
         option: option that names another dataset, for the message.
 
     Raises:

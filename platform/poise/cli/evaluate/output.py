@@ -33,7 +33,7 @@ def print_origin(
     """Prints the first lines of every report: protocol, model and run.
 
     Args:
-        model: as it was named.
+        model: the model as it was named.
         run_id: id of the run that made it; None where it is not in this store.
         report: the report.
         changed: settings that are not the protocol's.

@@ -55,10 +55,10 @@ def number_classes(
     """Numbers the classes of a column that holds numbers or names.
 
     Args:
-        command: for the errors.
-        headers: of every file.
-        column: that holds the labels.
-        values: of the column in every file.
+        command: the command that was typed, for errors.
+        headers: headers of all files.
+        column: the column that holds the labels.
+        values: values of the column in every file.
         beside: at most one column with the classes' names.
 
     Returns:

@@ -65,8 +65,8 @@ def find_labels(command: PrepareCommand, headers: Sequence[ParquetHeader], image
     """Finds the label column, and numbers its classes the same in every file.
 
     Args:
-        command: for ``--label``, and for the errors.
-        headers: of every file that has rows.
+        command: the command that was typed, for ``--label`` and for errors.
+        headers: headers of all files that have rows.
         image: the column of the images, which holds no labels.
 
     Raises:

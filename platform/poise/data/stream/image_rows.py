@@ -1,8 +1,8 @@
 """Turns a step's encoded images into one Arrow row, which travels through Ray Data, and back.
 
 In: a step's encoded images, or the reason why there are none. Out: a table of one row, or the
-images of such a row. Next: ``stream`` hands them to the training worker. Nothing here needs
-PyTorch, which takes seconds to import; the tasks that read are many.
+images of such a row. Next: ``poise.data.stream.stream`` hands them to the training worker. Nothing
+here needs PyTorch, which takes seconds to import; the tasks that read are many.
 """
 
 import json

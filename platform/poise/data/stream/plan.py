@@ -1,7 +1,7 @@
 """Computes the samples of every step, in order; the order is never stored.
 
 In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without those before
-it. Next: ``stream`` reads the samples.
+it. Next: ``poise.data.stream.stream`` reads the samples.
 """
 
 from functools import lru_cache

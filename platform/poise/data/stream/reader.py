@@ -1,8 +1,8 @@
 """Reads a training worker's images of each step, in its own process or in a Ray Data task.
 
-In: a recipe and a place among the workers. Out: the encoded images of any step. Next: ``stream``
-cuts views from them. Nothing here needs PyTorch, which takes seconds to import: the tasks that
-read are many.
+In: a recipe and a place among the workers. Out: the encoded images of any step. Next:
+``poise.data.stream.stream`` cuts views from them. Nothing here needs PyTorch, which takes seconds
+to import: the tasks that read are many.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,8 @@
 """Turns a step's views into one Arrow row, which travels through Ray Data, and back.
 
-In: a step's views. Out: a table of one row, or the views of such a row. Next: ``stream`` hands the
-views to the training worker. The row holds the bytes of the views; nothing copies them.
+In: a step's views. Out: a table of one row, or the views of such a row. Next:
+``poise.data.stream.stream`` hands the views to the training worker. The row holds the bytes of the
+views; nothing copies them.
 """
 
 from dataclasses import fields

@@ -1,7 +1,7 @@
 """Blurs images as Pillow does, each by its own radius: two products with banded matrices.
 
-In: float images and a radius for each. Out: blurred images. Next: ``photometry`` solarizes and
-normalises them.
+In: float images and a radius for each. Out: blurred images. Next: ``poise.data.views.photometry``
+solarizes and normalises them.
 
 Pillow approximates a Gaussian by three box filters of fractional width whose variances add up to
 the radius squared (Gwosdek et al. 2011, "Theoretical foundations of Gaussian convolution by

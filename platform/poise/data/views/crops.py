@@ -1,6 +1,7 @@
 """Draws the box that each view is cut from.
 
-In: uniform numbers and image sizes. Out: integer boxes. Next: ``cutter`` cuts them.
+In: uniform numbers and image sizes. Out: integer boxes. Next: ``poise.data.views.cutter`` cuts
+them.
 
 The law is that of torchvision's ``RandomResizedCrop``. It is applied to all views of all samples
 at once.

@@ -1,7 +1,8 @@
 """Cuts an image's views: decodes it once, then crops, resizes and flips.
 
 In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views and the photometric parameters drawn for
-them. Next: ``stream`` carries it to the training worker, where ``photometry`` changes the colours.
+them. Next: ``poise.data.stream.stream`` carries it to the training worker, where
+``poise.data.views.photometry`` changes the colours.
 
 A view is cropped before it is resized, so memory does not grow with the length of an image.
 Resizing is torch's antialiased bicubic on interleaved uint8. It is the filter that Pillow has

@@ -1,8 +1,8 @@
 """Images with more than eight bits per channel: reading their numbers and scaling them to eight.
 
 In: an opened file. Out: a ``DeepImage``, which holds the file's own numbers, and with a range of
-values an RGB picture. Next: ``decode`` hands the picture on; ``poise.data.preparation`` measures
-the range that a dataset uses.
+values an RGB picture. Next: ``poise.data.views.decode`` hands the picture on;
+``poise.data.preparation`` measures the range that a dataset uses.
 
 A file says how many bits a number occupies, but not how many are used: cameras and scanners store
 10, 12 or 14 bits in containers of 16. So the range belongs to the dataset and is in its manifest.

@@ -1,8 +1,8 @@
 """The mean and the standard deviation that views are normalised by.
 
 In: what a recipe asks for, and the manifest of its dataset. Out: two numbers for each channel, or
-the reason why there are none. Next: ``photometry`` normalises the views. Nothing here needs
-PyTorch, so that a recipe is checked before that is loaded.
+the reason why there are none. Next: ``poise.data.views.photometry`` normalises the views. Nothing
+here needs PyTorch, so that a recipe is checked before that is loaded.
 """
 
 import math

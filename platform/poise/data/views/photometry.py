@@ -82,7 +82,7 @@ class Photometry:
 
         Args:
             config: strengths and probabilities of the changes.
-            mean: of each channel, of values in [0, 1].
+            mean: mean of each channel, for values in [0, 1].
             std: standard deviation of each channel, above 0.
         """
         self._mean, self._std = mean, std

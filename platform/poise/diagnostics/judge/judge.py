@@ -37,7 +37,7 @@ def judge(
     Args:
         history: ``(step, metrics)`` with rising steps. A step without the metrics that ``signals``
             promises is only searched for divergence.
-        signals: what the metrics are expected to hold.
+        signals: signals that the metrics are expected to hold.
         planned_steps: number of steps that the run was planned for; none means that the history is
             complete.
         limits: the limits of all conditions.

@@ -79,8 +79,8 @@ def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
     """Refuses a dataset without labels.
 
     Args:
-        folder: of the dataset.
-        manifest: its manifest.
+        folder: folder of the dataset.
+        manifest: manifest of the dataset.
         why: reason why labels are needed, for the message.
 
     Raises:

@@ -23,7 +23,7 @@ def check_finite(outputs: Mapping[str, Tensor], folder: Path) -> None:
 
     Args:
         outputs: tensors of any shape, by name.
-        folder: of the images, for the message.
+        folder: folder of the images, for the message.
 
     Raises:
         NotFiniteError: the message names the output.

@@ -67,7 +67,7 @@ def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) ->
     other patches compare; the band reaches from the lowest to the highest head.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG.
         reports: by the name for the legend.
     """
     known = {name for report in reports.values() for name in report.blocks[0]}
@@ -95,8 +95,8 @@ def draw_heads(path: str | Path, report: AttentionReport) -> None:
     """Draws a map of blocks × heads for each statistic in which heads differ.
 
     Args:
-        path: of the PNG.
-        report: of one model.
+        path: path of the PNG.
+        report: report on one model.
     """
     panels = [(name, title) for name, title in _HEAD_PANELS if name in report.blocks[0]]
     width = 1.2 + max(1.3, 0.22 * report.num_heads)
@@ -128,11 +128,11 @@ def draw_blocks(
     its own scale, from 0 to its maximum; the number is the share of attention that patches get.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG.
         backbone: a transformer on ``device``.
         images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
         normalization: channel mean and std.
-        device: where to compute.
+        device: device to compute on.
         titles: one per image.
 
     Raises:

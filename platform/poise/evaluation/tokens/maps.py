@@ -34,11 +34,11 @@ def draw_attention(
     attends to, mean over heads. Every map has its own scale, from 0 to its maximum.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG.
         backbone: a transformer of ``poise.models.backbone``.
         images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
         normalization: channel mean and std.
-        device: where the backbone is.
+        device: device of the backbone.
 
     Raises:
         PoiseError: the backbone has no attention to show.

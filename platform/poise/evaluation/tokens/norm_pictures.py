@@ -31,8 +31,8 @@ def draw_norms(path: str | Path, report: AttentionReport) -> None:
     written below, and described more fully by ``norm_statistics``.
 
     Args:
-        path: of the PNG.
-        report: of one model.
+        path: path of the PNG.
+        report: report on one model.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     lengths, outliers = figure.subplots(1, 2, width_ratios=(3, 2))

@@ -38,7 +38,7 @@ def norm_statistics(
     Registers in use are longer than the median patch from there on, and outliers are gone.
 
     Args:
-        norms: of the residual stream without a norm, [B, T].
+        norms: norms of the residual stream, before any norm layer, [B, T].
         num_prefix_tokens: tokens before the patches, [cls] first.
         with_class_token: token 0 is [cls].
 
@@ -67,7 +67,7 @@ class TokenNorms:
         """Starts without images.
 
         Args:
-            num_images: that the pass will have.
+            num_images: number of images in the pass.
             num_prefix_tokens: tokens before the patches, [cls] first.
             with_class_token: token 0 is [cls].
         """

@@ -70,7 +70,7 @@ def report_row(
     """Makes the row of a feature.
 
     Args:
-        feature: its name.
+        feature: name of the feature.
         rates: base learning rate of each head.
         held_out: hits that choose, by feature; empty where there is one head.
         test: hits of the chosen head alone.

@@ -39,7 +39,7 @@ class Abmilp(nn.Module):
             dim: D, of the tokens.
             grid: rows and columns of patches.
             num_prefix_tokens: tokens before the patches: [cls] and registers.
-            config: which variant.
+            config: settings of the variant.
         """
         super().__init__()
         self.config = config

@@ -38,7 +38,7 @@ class HeadGrid(nn.Module):
             dim: D.
             num_classes: C.
             num_heads: G.
-            weight_std: of the initial weights; 0 takes PyTorch's initialisation of a linear layer.
+            weight_std: standard deviation of the initial weights; 0 takes PyTorch's own.
             batch_norm: standardises what is classified by batch statistics.
             pool: turns tokens into a feature; each head learns a copy of its own.
         """

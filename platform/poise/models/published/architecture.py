@@ -22,7 +22,7 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
     """Describes a timm model as a ``Reading``.
 
     Args:
-        model: as ``timm.create_model`` made it.
+        model: output of ``timm.create_model``.
         tensors: its weights, which may be those of a file.
 
     Raises:

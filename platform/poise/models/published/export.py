@@ -32,8 +32,8 @@ def export_backbone(
     """Writes a backbone. The file or folder appears only when it is complete.
 
     Args:
-        backbone: what ``build_backbone`` gave.
-        config: its package's.
+        backbone: output of ``build_backbone``.
+        config: config of its package.
         destination: must not exist. ``timm`` writes a ``.safetensors`` file; ``dino`` and ``mae``
             one, or a ``.pth`` file with ``teacher`` or ``model`` as published; ``huggingface`` a
             folder that ``timm.create_model("local-dir:…")`` loads.

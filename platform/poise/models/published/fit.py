@@ -39,9 +39,9 @@ def check_fit(
     """Refuses a backbone that the published models of a layout could not be.
 
     Args:
-        backbone: what ``build_backbone`` gave.
-        tensors: its own, under timm's names.
-        config: its package's.
+        backbone: output of ``build_backbone``.
+        tensors: its tensors, under timm's names.
+        config: config of its package.
         layout: ``dino`` or ``mae``.
 
     Raises:

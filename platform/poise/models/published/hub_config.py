@@ -60,7 +60,7 @@ class HubConfig:
         """Turns the config into what the weights cannot say.
 
         Args:
-            asked: from the command line, which may repeat the config but not contradict it.
+            asked: options of the command line; they may repeat the config but not contradict it.
 
         Raises:
             PoiseError: a value is missing, is no number, or is contradicted.

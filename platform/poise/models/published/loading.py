@@ -53,7 +53,7 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
     """Builds the model and gives it the weights.
 
     Args:
-        translation: of the checkpoint.
+        translation: translation of the checkpoint.
         evaluation_px: side of the images that it is evaluated on; None takes the published one.
 
     Raises:

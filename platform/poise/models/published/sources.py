@@ -79,7 +79,7 @@ def import_backbone(source: str, options: Options) -> tuple[Imported, ImportSour
     Args:
         source: a checkpoint file, a folder of Hugging Face (timm's or transformers'), a package
             of Poise, or a timm name.
-        options: what the source does not say.
+        options: facts that the source does not state.
 
     Raises:
         PoiseError: it is not there, of no known layout, ambiguous, damaged or not complete.

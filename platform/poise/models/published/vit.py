@@ -23,7 +23,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
     Args:
         tensors: under timm's names.
-        wishes: what a person or a config says.
+        wishes: statements of a person or a config.
         covers_prefix: whether the tokens before the patches have positions; None finds it.
 
     Raises:

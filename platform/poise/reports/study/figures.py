@@ -29,7 +29,7 @@ def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Fig
     Args:
         titles: the titles of the panels.
         heights: the relative heights of the panels.
-        height: of the figure without its legend, in pixels.
+        height: height of the figure without its legend, in pixels.
     """
     figure = make_subplots(
         rows=len(titles),

@@ -33,7 +33,7 @@ def how_sure(comparison: Comparison, place: str) -> str:
 
     Args:
         comparison: the table of settings.
-        place: where intervals stand: ``in brackets``.
+        place: words for the place of intervals: ``in brackets``.
     """
     sentences = []
     if any(row.mean.low is not None for row in comparison.rows):

@@ -28,7 +28,7 @@ def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str
     """Every column in which something is known.
 
     Args:
-        findings: of the study.
+        findings: findings of the study.
         verdicts: turns the number of trials with each outcome into text.
     """
     columns = [*_values(findings), *_figures(findings), *_outcomes(findings, verdicts)]

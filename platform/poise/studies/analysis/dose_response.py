@@ -60,7 +60,7 @@ def dose_responses(
 
     Args:
         space: the study's space.
-        records: its trials.
+        records: records of its trials.
         baseline: the value of every setting that trials must have, except the one in question.
     """
     keys = varied_keys(space, records)

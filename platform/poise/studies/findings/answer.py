@@ -27,8 +27,8 @@ def answer(
 
     Args:
         study: the study.
-        records: its trials, in any state.
-        comparison: of its settings.
+        records: records of its trials, in any state.
+        comparison: comparison of its settings.
         front: trials that no other beats in every metric.
     """
     on_collapse = " ".join((*_on_collapse(study, records, comparison), *_not_judged(records)))

@@ -18,7 +18,7 @@ def on_best(comparison: Comparison, front: Sequence[str] | None) -> tuple[str, .
     """Sentences on the best healthy setting.
 
     Args:
-        comparison: of all settings.
+        comparison: comparison of all settings.
         front: trials that no other beats in every metric; none in a study of one metric.
     """
     yet = "" if comparison.standing.is_over else " yet"

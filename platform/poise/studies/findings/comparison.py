@@ -31,7 +31,7 @@ def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = Fal
 
     Args:
         study: the study.
-        records: its trials, in any state.
+        records: records of its trials, in any state.
         is_running: whether a process is at work on the study.
     """
     by_setting: dict[int, list[TrialRecord]] = {}

@@ -44,8 +44,8 @@ def explain(study: Study, judged: Sequence[TrialRecord], trial: str) -> tuple[st
 
     Args:
         study: a study that draws or crosses its settings.
-        judged: its judged trials, of which some failed and some stayed healthy.
-        trial: what to call one of them: ``trial`` or ``judged trial``.
+        judged: its judged trials; some failed and some stayed healthy.
+        trial: word for one of them: ``trial`` or ``judged trial``.
     """
     failed = [record for record in judged if is_condemned(record)]
     did = verb(failed)

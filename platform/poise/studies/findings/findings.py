@@ -157,10 +157,10 @@ def find(
 
     Args:
         study: the study.
-        records: its trials, in any state.
+        records: records of its trials, in any state.
         histories: the metrics of each trial over its steps, by the trial's name.
         winner: the best healthy trial; none where there is none.
-        run: what the study's run in MLflow knows.
+        run: facts from the study's run in MLflow.
     """
     comparison = compare(study, records, run.is_running)
     held = study.held_baseline

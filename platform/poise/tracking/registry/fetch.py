@@ -23,9 +23,10 @@ from poise.models.checksums import (
     read_checksums,
     verify_package,
 )
+from poise.tracking.address import safe_line
 from poise.tracking.ending import reconcile
 from poise.tracking.registry.versions import UnknownModelError, Version, find_model
-from poise.tracking.store import Store, open_store, safe_line
+from poise.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,9 +45,9 @@ def pull(store: Store, reference: str, folder: str | Path) -> Path:
     """Fetches a version's package; the folder appears only when every file is verified.
 
     Args:
-        store: where it is registered.
-        reference: as in ``find_model``.
-        folder: where to put it. A folder that already holds this version is left as it is.
+        store: store in which it is registered.
+        reference: reference to a model, as in ``find_model``.
+        folder: folder to put it in. A folder that already holds this version is left as it is.
 
     Raises:
         PoiseError: there is no such version, its files are gone or damaged, or the folder holds

@@ -68,7 +68,7 @@ def register_model(
     The same weights of the same run are registered once, so an interrupted study may try again.
 
     Args:
-        store: where the run is.
+        store: store of the run.
         package_folder: the folder that ``save_backbone`` wrote.
         name: the registered model's name; see ``model_name``.
         run_id: the trial or run that trained it. Its recipe, dataset and study become tags.
@@ -113,7 +113,7 @@ def find_model(store: Store, reference: str) -> Version:
     """The version that a reference names.
 
     Args:
-        store: where to look.
+        store: store to look in.
         reference: ``models:/name/3``, ``models:/name@alias`` or ``models:/name`` (its newest
             version); ``models:/`` may be left out.
 
