@@ -1,10 +1,8 @@
 """The `poise` command: quick, readable, and one line for each expected failure."""
 
-import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,14 @@ from poise import __version__
 from poise.cli import main
 from poise.cluster import connection as connection
 
-HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "pandas", "sklearn", "matplotlib")
+# What a command that computes nothing may load: itself, and what reads its line and its files.
+LIGHT = {"poise", "click", "rich", "shellingham", "typer"}
+LIGHT |= {"annotated_doc", "annotated_types", "pydantic", "pydantic_core", "yaml"}
+LIGHT |= {"_distutils_hack", "typing_extensions", "typing_inspection"}
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 def _with_command(body: str) -> str:
@@ -41,21 +42,16 @@ def test_help_names_every_command_without_loading_a_heavy_library() -> None:
 import sys
 from poise.cli.main import run
 assert run(["--help"]) == 0
-print("LOADED", [name for name in {HEAVY} if name in sys.modules])
+files = {{name.partition(".")[0]: getattr(module, "__file__", None) for name, module in
+    sys.modules.items() if "." not in name}}
+installed = {{name for name, file in files.items() if file and "site-packages" in file}}
+print("LOADED", *sorted(installed - {LIGHT}))
 """
     result = _python(code)
-    assert result.stdout.splitlines()[-1] == "LOADED []", result.stderr
+    assert result.stdout.splitlines()[-1] == "LOADED", result.stderr
     for name in main.LazyCommands(name="poise").list_commands(None):
         assert f"  {name} " in result.stdout
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
-
-
-def test_help_is_instant() -> None:
-    started = time.process_time(), os.times()
-    subprocess.run([sys.executable, "-m", "poise.cli.main", "--help"], stdout=subprocess.DEVNULL)
-    ended = os.times()
-    cpu_s = ended.children_user - started[1].children_user
-    assert cpu_s < 1.5, "CPU seconds; a heavy import takes more, a busy machine does not"
 
 
 @pytest.mark.parametrize("name", main.LazyCommands(name="poise").list_commands(None))

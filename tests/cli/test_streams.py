@@ -23,7 +23,6 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"POISE_HOME": str(folder / "runs")},
         capture_output=True,
         text=True,
-        timeout=300,
     )
 
 

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-ANSWER_WITHIN_S = 400  # of a busy machine, where three sweeps start, each in many processes
+from tests.waiting import wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -46,10 +45,7 @@ def starting(command: str, folder: Path) -> Iterator[Start]:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Fails the test, with what was printed, where the process ends or takes too long."""
-    until = time.monotonic() + ANSWER_WITHIN_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(f"the command did not get there:\n{process.communicate()[0]}")
-        time.sleep(0.05)
+    """Fails the test, with what was printed, where the process ends before the condition holds."""
+    wait_until(lambda: condition() or process.poll() is not None)
+    if not condition():
+        pytest.fail(f"the command did not get there:\n{process.communicate()[0]}")

@@ -13,7 +13,7 @@ from tests.studies.builders import TEMPERATURE
 
 __all__ = ["folder"]  # a fixture
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_a_budget_ends_an_ablation_and_extending_it_runs_what_is_left_and_what_is_new(

@@ -14,9 +14,9 @@ from poise.tracking.points import history
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
-from tests.integration.processes import ANSWER_WITHIN_S, Start, starting, wait_for
+from tests.integration.processes import Start, starting, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 STEPS = 160
 
@@ -48,7 +48,7 @@ def test_a_run_is_interrupted_named_and_finished_by_another_process(
     first = start("recipe.yaml", "--name", "mine")
     wait_for(lambda: any((tmp_path / "runs" / "mine").glob("**/state.pt")), first)
     os.killpg(first.pid, signal.SIGINT)  # Ctrl-C reaches every process of the terminal
-    output, _ = first.communicate(timeout=ANSWER_WITHIN_S)
+    output, _ = first.communicate()
     assert first.returncode == 130, output
     assert "Traceback" not in output
     told = [line for line in output.splitlines() if "interrupted" in line]
@@ -58,7 +58,7 @@ def test_a_run_is_interrupted_named_and_finished_by_another_process(
     assert steps[-1] < STEPS, "it was over before it was interrupted"
 
     second = start("recipe.yaml", "--resume")  # the same command
-    output, _ = second.communicate(timeout=ANSWER_WITHIN_S)
+    output, _ = second.communicate()
     assert second.returncode == 0, output
     status, steps, tags = stored(tmp_path)
     assert (status, steps) == ("FINISHED", [1, *range(2, STEPS + 1, 2)])

@@ -17,7 +17,7 @@ from poise.sweeps.runner import run_study
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 STEPS = 48
 

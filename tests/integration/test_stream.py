@@ -2,7 +2,6 @@
 
 import gc
 import multiprocessing
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
 from poise.data.stream.stream import view_stream
 from tests.data.builders import encode, smooth_image, write_blobs, write_dataset
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.ray,
@@ -60,7 +60,7 @@ def test_it_streams_though_every_cpu_is_reserved(recipe: Recipe) -> None:
     every_cpu = [{"CPU": ray.cluster_resources()["CPU"]}]
     reserved = ray.util.placement_group(every_cpu)
     try:
-        ray.get(reserved.ready(), timeout=60)
+        ray.get(reserved.ready())
         assert ray.available_resources().get("CPU", 0) == 0
         assert len(list(view_stream(recipe, 0, 1))) == 6
     finally:
@@ -76,10 +76,7 @@ def test_closing_the_stream_ends_its_execution(recipe: Recipe) -> None:
     stream.close()
     gc.collect()
     assert multiprocessing.active_children() == []
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and reading_tasks():
-        time.sleep(0.2)
-    assert reading_tasks() == []
+    wait_until(lambda: reading_tasks() == [])
 
 
 def reading_tasks() -> list[str]:

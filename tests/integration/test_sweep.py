@@ -20,9 +20,9 @@ from poise.tracking.registry.versions import list_models
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset
-from tests.integration.processes import ANSWER_WITHIN_S, Start, starting, wait_for
+from tests.integration.processes import Start, starting, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     lines = iter(second.stdout)
     assert any("study killed: 1 trials to run" in line for line in lines)
     second.send_signal(signal.SIGINT)
-    output, _ = second.communicate(timeout=ANSWER_WITHIN_S)
+    output, _ = second.communicate()
     assert second.returncode == 130, output
     assert output.splitlines()[-1].endswith("poise sweep --resume killed")
     assert "Traceback" not in output
@@ -107,7 +107,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
     )
 
     third = begin("--resume", "killed")
-    output, _ = third.communicate(timeout=ANSWER_WITHIN_S)
+    output, _ = third.communicate()
     assert third.returncode == 0, output
     assert "t01-s0  starts" not in output and "t01-s0  goes on" not in output
     assert (study / "t01-s0" / "trial.json").read_bytes() == finished

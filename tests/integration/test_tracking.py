@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from poise.tracking.run import (
     set_tags,
 )
 from poise.tracking.store import Store, open_store
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -43,19 +43,21 @@ STEPS = 300
 
 # Trains: writes its step into a file at each checkpoint, after the flush, and starts from there.
 TRAIN = f"""
-import sys, time
+import sys
 from pathlib import Path
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 
 uri, run_id, folder = sys.argv[1:4]
-pause_s = float(sys.argv[4])
+stuck_at = int(sys.argv[4])
 checkpoint = Path(folder) / "checkpoint"
 first = int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1
 writer = Run(Store(uri, None), run_id, "", folder).open_writer()
 for step in range(first, {STEPS} + 1):
     writer.log(step, {{f"metric/{{i}}": step + i for i in range(20)}})
-    time.sleep(pause_s)
+    if step == stuck_at:
+        Path(folder, "stuck").touch()
+        sys.stdin.read()  # until it is killed
     if step % {CHECKPOINT_EVERY} == 0:
         writer.flush()
         checkpoint.write_text(str(step))
@@ -63,10 +65,11 @@ writer.close()
 """
 
 
-def start_training(run: Run, pause_s: float = 0.0) -> subprocess.Popen[bytes]:
+def start_training(run: Run, stuck_at: int = 0) -> subprocess.Popen[bytes]:
     Path(run.folder).mkdir(parents=True, exist_ok=True)
-    arguments = [run.store.uri, run.run_id, run.folder, str(pause_s)]
-    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", TRAIN, *arguments])
+    arguments = [run.store.uri, run.run_id, run.folder, str(stuck_at)]
+    command = [sys.executable, "-W", "ignore", "-c", TRAIN, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE if stuck_at else None)
 
 
 def trials(store: Store, folder: Path, count: int) -> list[Run]:
@@ -105,12 +108,12 @@ class Server:
                 start_new_session=True,
                 env=environment,
             )
-        _await(f"{self.address}/health")
+        wait_until(lambda: answers(f"{self.address}/health"))
 
     def kill(self) -> None:
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(20)
+            self.process.wait()
         self.process = None
 
 
@@ -138,15 +141,11 @@ def server(served: Server) -> Store:
     return open_store(served.address)
 
 
-def _await(url: str) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(url, timeout=5).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.2)
-    raise TimeoutError(url)
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url).ok
+    except requests.RequestException:
+        return False
 
 
 def test_drivers_that_meet_a_new_store_at_once_all_open_it(tmp_path: Path) -> None:
@@ -154,13 +153,13 @@ def test_drivers_that_meet_a_new_store_at_once_all_open_it(tmp_path: Path) -> No
     code = "import sys; from poise.tracking.store import open_store; open_store(sys.argv[1])"
     command = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
     drivers = [subprocess.Popen(command) for _ in range(2)]
-    assert [driver.wait(120) for driver in drivers] == [0, 0]
+    assert [driver.wait() for driver in drivers] == [0, 0]
 
 
 def test_processes_that_write_at_once_lose_nothing(store: Store, tmp_path: Path) -> None:
     runs = trials(store, tmp_path, 3)
     processes = [start_training(run) for run in runs]
-    assert [process.wait(400) for process in processes] == [0, 0, 0]
+    assert [process.wait() for process in processes] == [0, 0, 0]
     for run in runs:
         assert_complete(run)
 
@@ -169,49 +168,44 @@ def test_a_killed_writer_resumes_at_its_checkpoint_with_every_step_stored(
     store: Store, tmp_path: Path
 ) -> None:
     (run,) = trials(store, tmp_path, 1)
-    process = start_training(run, pause_s=0.01)
-    checkpoint = Path(run.folder) / "checkpoint"
-    while not checkpoint.exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(0.2)  # into the steps that no checkpoint knows of
-    process.kill()
-    process.wait()
-    assert int(checkpoint.read_text()) < STEPS
-    assert start_training(run).wait(120) == 0
+    with start_training(run, stuck_at=CHECKPOINT_EVERY + 20) as process:
+        wait_until(lambda: Path(run.folder, "stuck").exists() or process.poll() is not None)
+        process.kill()
+    assert Path(run.folder, "checkpoint").read_text() == str(CHECKPOINT_EVERY)
+    assert start_training(run).wait() == 0
     assert_complete(run)
 
 
 def test_a_killed_sweep_is_closed_by_the_next_command(store: Store, tmp_path: Path) -> None:
     code = (
-        "import sys, time; from poise.tracking.store import open_store;"
+        "import sys; from poise.tracking.store import open_store;"
         "from poise.tracking.ending import controlled;"
         "from poise.tracking.run import create_study_run, create_trial_run\n"
         "study = create_study_run(open_store(sys.argv[1]), 'scenes', 'collapse', sys.argv[2])\n"
         "with controlled(study), controlled(create_trial_run(study, '0', sys.argv[2])):\n"
-        "    print('running', flush=True); time.sleep(60)\n"
+        "    print('running', flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, store.uri, str(tmp_path)]
     for stop, closed_by_itself in ((signal.SIGKILL, False), (signal.SIGTERM, True)):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"running\n"
-        assert reconcile(store) == []
-        process.send_signal(stop)
-        process.wait()
-        process.stdout.close()
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"running\n"
+            assert reconcile(store) == []
+            process.send_signal(stop)
+            process.wait()
         assert len(reconcile(store)) == (0 if closed_by_itself else 2)
         found = store.search_runs("attributes.status = 'KILLED'")
         assert len(found) == 2
 
 
 def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
-    assert "MLflow" in requests.get(server.uri, timeout=10).text
+    assert "MLflow" in requests.get(server.uri).text
     assert server.search_runs("tags.`poise.key` = 'study:served'")
     run, other = trials(server, tmp_path, 2)
     with controlled(run), controlled(other):
         processes = [start_training(each) for each in (run, other)]
-        assert [process.wait(400) for process in processes] == [0, 0]
+        assert [process.wait() for process in processes] == [0, 0]
         log_environment(run)
         (tmp_path / "attention.png").write_bytes(b"picture")
         log_files(run, [tmp_path / "attention.png"])

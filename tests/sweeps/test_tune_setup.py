@@ -1,6 +1,5 @@
 """Ctrl-C that a library loses."""
 
-import os
 import signal
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ def test_a_ctrl_c_that_somebody_swallows_ends_the_study_at_its_next_step() -> No
     with heard_interruption() as interruption:
         interruption.on_step_begin(0, [])
         with suppress(KeyboardInterrupt):  # as a callback from C that cannot pass it on
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             interruption.on_step_begin(1, [])
     assert signal.getsignal(signal.SIGINT) is before
@@ -22,5 +21,4 @@ def test_a_ctrl_c_that_somebody_swallows_ends_the_study_at_its_next_step() -> No
 
 def test_a_ctrl_c_still_interrupts_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), heard_interruption():
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
+        signal.raise_signal(signal.SIGINT)

@@ -15,7 +15,7 @@ def test_the_first_item_is_fetched_before_anybody_asks() -> None:
         yield from (1, 2, 3)
 
     started = Started(items())
-    assert fetched.wait(timeout=60)
+    assert fetched.wait()
     assert list(started) == [1, 2, 3]
     assert list(Started(item for item in range(0))) == []
 
