@@ -1,6 +1,7 @@
 """Fixtures for every test."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,32 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("POISE_HOME", str(tmp_path_factory.mktemp("runs")))
         yield
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to copy: the migrations take seconds, and are made once.
+
+    The workers of pytest-xdist share it. Opening it is safe while another worker makes it.
+    """
+    from poise.tracking.store import open_store
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    path = folder / "migrated" / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def poise_home(migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A POISE_HOME of the test's own, with an empty MLflow store."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(migrated_file, folder)
+    monkeypatch.setenv("POISE_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

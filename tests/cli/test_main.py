@@ -26,7 +26,6 @@ def _with_command(body: str) -> str:
     return f"""
 import sys, typer
 from poise.cli import main
-from poise.cluster import connection
 from poise.config.errors import PoiseError
 @main.app.command("try")
 def _try() -> None:

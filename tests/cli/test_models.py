@@ -14,14 +14,12 @@ from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, set_tags
 from poise.tracking.store import open_store
 
-pytestmark = pytest.mark.slow  # makes an MLflow store
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+def home(poise_home: Path) -> Path:
+    return poise_home
 
 
 @pytest.fixture

@@ -12,25 +12,18 @@ from tests.packages import save_package
 
 __all__ = ["make_dataset"]  # a fixture
 
-pytestmark = pytest.mark.slow  # makes an MLflow store
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def checkpoint(home: Path) -> Path:
+def checkpoint(poise_home: Path, tmp_path: Path) -> Path:
     """A full checkpoint as DINO's training writes it, of a small model."""
     torch.manual_seed(0)
     size = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **size)
     teacher = {f"backbone.{name}": tensor for name, tensor in model.state_dict().items()}
     teacher["head.last_layer.weight_v"] = torch.zeros(4, 8)
-    path = home / "dino small.pth"
+    path = tmp_path / "dino small.pth"
     torch.save({"teacher": teacher, "student": {}, "epoch": 3}, path)
     return path
 
@@ -66,7 +59,7 @@ def test_an_import_accounts_for_its_keys_and_is_registered_once(
 
 def test_an_imported_backbone_is_evaluated_and_exported_exactly(
     checkpoint: Path,
-    home: Path,
+    tmp_path: Path,
     make_dataset: MakeDataset,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -76,17 +69,17 @@ def test_an_imported_backbone_is_evaluated_and_exported_exactly(
     assert poise(["evaluate", "knn", "small", str(dataset), "--bank", str(dataset)]) == 0
     assert "images of 32 px" in capsys.readouterr().out
 
-    assert poise(["models", "export", "small", str(home / "out.safetensors")]) == 0
+    assert poise(["models", "export", "small", str(tmp_path / "out.safetensors")]) == 0
     teacher = torch.load(checkpoint, weights_only=True)["teacher"]
-    for name, tensor in load_file(home / "out.safetensors").items():
+    for name, tensor in load_file(tmp_path / "out.safetensors").items():
         assert torch.equal(tensor, teacher[f"backbone.{name}"])
-    folder = home / "folder"
+    folder = tmp_path / "folder"
     assert poise(["models", "export", "small", str(folder), "--format", "huggingface"]) == 0
     assert timm.create_model(f"local-dir:{folder}", pretrained=True).embed_dim == 32
 
 
 def test_a_package_of_our_own_keeps_its_history(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    poise_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lineage = {
         "run_id": "0" * 32,
@@ -95,7 +88,7 @@ def test_a_package_of_our_own_keeps_its_history(
         "dataset_name": "shapes",
         "dataset_fingerprint": "ab12",
     }
-    package = save_package(home / "package", lineage=lineage)
+    package = save_package(tmp_path / "package", lineage=lineage)
     assert poise(["models", "import", str(package), "--name", "kept"]) == 0
     capsys.readouterr()
     assert poise(["models", "show", "kept"]) == 0
@@ -106,8 +99,12 @@ def test_a_package_of_our_own_keeps_its_history(
 
 
 def test_a_refused_import_leaves_nothing_behind(
-    checkpoint: Path, home: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path / "none"))
     content = torch.load(checkpoint, weights_only=True)
     del content["teacher"]["backbone.norm.bias"]
     torch.save(content, checkpoint)
@@ -115,4 +112,4 @@ def test_a_refused_import_leaves_nothing_behind(
     refused = capsys.readouterr()
     assert refused.out == ""
     assert "1 of its 30 tensors are missing (norm.bias); 0 matched, 29 mapped" in refused.err
-    assert not (home / "home").exists()
+    assert not (tmp_path / "none").exists()

@@ -17,16 +17,15 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_a_budget_ends_an_ablation_and_extending_it_runs_what_is_left_and_what_is_new(
-    folder: Path, tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+    folder: Path, poise_home: Path, ray_cluster: None
 ) -> None:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))
     parameters = {TEMPERATURE: {"grid_search": [0.04, 0.2]}}
     space = write_space(folder, "ablation", parameters=parameters, seeds=[0, 1], concurrency=2)
     first = run_study(begin_study(str(space), ["budget.trials=3"], "a", "ablate"))
     assert [record.trial.name for record in first.records] == ["t01-s0", "t01-s1", "t02-s0"]
     assert (first.lacks, first.num_waiting) == ("budget.trials=3", 1)
     done = {
-        record.trial.name: (tmp_path / "a" / record.trial.name / "trial.json").read_bytes()
+        record.trial.name: (poise_home / "a" / record.trial.name / "trial.json").read_bytes()
         for record in first.records
         if record.is_done
     }
@@ -39,6 +38,6 @@ def test_a_budget_ends_an_ablation_and_extending_it_runs_what_is_left_and_what_i
     ]
     assert second.num_waiting == 0 and all(record.is_done for record in second.records)
     for name, content in done.items():
-        assert (tmp_path / "a" / name / "trial.json").read_bytes() == content
+        assert (poise_home / "a" / name / "trial.json").read_bytes() == content
     runs = runs_by_name(open_store())
     assert {runs[name][1] for name in done} == {"1"}, "a finished trial began again"

@@ -1,6 +1,7 @@
 """`poise pretrain` in a process of its own, as a person starts, interrupts and resumes it."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ STEPS = 160
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, migrated_file: Path) -> Iterator[Start]:
     """Starts `poise pretrain`."""
+    (tmp_path / "runs").mkdir()
+    shutil.copy(migrated_file, tmp_path / "runs")
     with starting("pretrain", tmp_path) as begin:
         yield begin
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,8 +51,10 @@ def write_space(folder: Path, name: str, **content: Any) -> Path:
 
 
 @pytest.fixture
-def begin(folder: Path) -> Iterator[Start]:
+def begin(folder: Path, migrated_file: Path) -> Iterator[Start]:
     """Starts `poise sweep`."""
+    (folder / "runs").mkdir(exist_ok=True)
+    shutil.copy(migrated_file, folder / "runs")
     with starting("sweep", folder) as start:
         yield start
 
@@ -123,9 +126,8 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
 
 
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
-    folder: Path, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, ray_cluster: None, poise_home: Path
 ) -> None:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))  # with a store of its own
     write_dataset(folder / "damaged", [b"no image"] * 64)
     space = write_space(
         folder,

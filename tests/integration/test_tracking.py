@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,7 +85,8 @@ def assert_complete(run: Run) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(migrated_file: Path, tmp_path: Path) -> Store:
+    shutil.copy(migrated_file, tmp_path)
     return open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 

@@ -20,9 +20,6 @@ from poise.tracking.store import open_store
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
-from tests.tracking.conftest import migrated_file
-
-__all__ = ["migrated_file"]  # a fixture
 
 STEPS = 100
 

@@ -1,5 +1,4 @@
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,15 +15,10 @@ from poise.sweeps.trial_process import Context, carry_out
 from poise.tracking.run import Run, create_study_run, create_trial_run
 from poise.tracking.store import open_store
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
-from tests.tracking.conftest import migrated_file
-
-__all__ = ["migrated_file"]  # a fixture
 
 
 @pytest.fixture
-def study(migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.setenv("POISE_HOME", str(tmp_path))
-    shutil.copy(migrated_file, tmp_path / "mlflow.db")
+def study(poise_home: Path) -> Study:
     return make_study(make_space(scheduler={"name": "asha"}))
 
 

@@ -13,18 +13,18 @@ from poise.tracking.store import open_store
 from tests.studies.builders import TEMPERATURE, make_record, make_study
 
 
-def begun(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Study, Run]:
-    """A study and its run in a store of its own."""
-    monkeypatch.setenv("POISE_HOME", str(home))
+@pytest.fixture
+def begun(poise_home: Path) -> tuple[Study, Run]:
+    """A study and its run."""
     study = make_study()
     return study, create_study_run(open_store(), "scenes", "s", study.folder)
 
 
 def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: tuple[Study, Run], tmp_path: Path
 ) -> None:
     """As a searcher that decides as it goes may suggest them."""
-    study, parent = begun(tmp_path, monkeypatch)
+    study, parent = begun
     trial = Trial("t01", 0, {"optimizer.warmup_epochs": 9}, 0)
     carry_out(trial.as_config(), Context(study, str(tmp_path), parent, board=None))
     record = study.record("t01")
@@ -37,9 +37,9 @@ def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
 
 
 def test_a_trial_that_failed_is_charged_for_the_steps_that_it_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: tuple[Study, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, parent = begun(tmp_path, monkeypatch)
+    study, parent = begun
 
     def fail(_: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         run = create_trial_run(context.run, "t01", study.trial_folder("t01"))

@@ -15,9 +15,9 @@ from poise.tracking import store as stores
 from poise.tracking.run import Run, create_study_run
 from poise.tracking.store import Store, open_store
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
-from tests.sweeps.test_referee import began, migrated_file, start, study
+from tests.sweeps.test_referee import began, start, study
 
-__all__ = ["migrated_file", "study"]  # fixtures
+__all__ = ["study"]  # a fixture
 
 
 class _Unreachable:

@@ -13,10 +13,10 @@ from poise.tracking.points import history
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 from tests.evaluation.conftest import MakeDataset, make_dataset
-from tests.tracking.conftest import migrated_file, store
 from tests.tracking.conftest import run as made_by
+from tests.tracking.conftest import store
 
-__all__ = ["made_by", "make_dataset", "migrated_file", "store"]  # fixtures
+__all__ = ["made_by", "make_dataset", "store"]  # fixtures
 
 OPTIONS: dict[str, Any] = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
 

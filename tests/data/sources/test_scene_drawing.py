@@ -9,7 +9,7 @@ from PIL import Image
 
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareOptions
-from poise.data.sources.scene_drawing import CLASSES, draw_clutter, draw_scene
+from poise.data.sources.scene_drawing import CLASSES, Scene, draw_clutter, draw_scene
 from poise.data.views.decode import decode_rgb
 
 
@@ -41,16 +41,19 @@ def test_the_mask_is_where_the_object_changed_the_clutter() -> None:
         assert 0.1 < on_object.mean() < 0.9
 
 
-def test_every_class_comes_equally_often() -> None:
-    labels = [draw_scene(0, index, 16).label for index in range(800)]
-    counts = np.bincount(labels, minlength=len(CLASSES))
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [draw_scene(5, index, 32) for index in range(800)]
+
+
+def test_every_class_comes_equally_often(scenes: list[Scene]) -> None:
+    counts = np.bincount([scene.label for scene in scenes], minlength=len(CLASSES))
     assert len(CLASSES) == 8
     assert counts.min() > 60 and counts.max() < 145  # 100 expected, 4.4 standard deviations
 
 
-def test_light_and_size_do_not_tell_the_class() -> None:
+def test_light_and_size_do_not_tell_the_class(scenes: list[Scene]) -> None:
     """Nearest neighbours on brightness, contrast and object size stay near chance (12.5 %)."""
-    scenes = [draw_scene(5, index, 32) for index in range(1200)]
     labels = np.array([scene.label for scene in scenes])
     facts = np.array(
         [
@@ -66,8 +69,9 @@ def test_light_and_size_do_not_tell_the_class() -> None:
     assert accuracy_of_neighbours(facts, labels) < 0.2
 
 
-def test_hue_tells_the_class_though_light_and_haze_hide_it_from_pixels() -> None:
-    scenes = [draw_scene(5, index, 32) for index in range(1200)]
+def test_hue_tells_the_class_though_light_and_haze_hide_it_from_pixels(
+    scenes: list[Scene],
+) -> None:
     labels = np.array([scene.label for scene in scenes])
     pixels = np.array([scene.image[scene.mask == 1].mean(axis=0) for scene in scenes])
     opponents = pixels @ np.array([[1, -1, 0], [0.5, 0.5, -1]]).T

@@ -14,9 +14,6 @@ from poise.sweeps.planning import begin_study
 from poise.tracking.run import create_study_run, set_tags
 from poise.tracking.store import open_store
 from tests.studies.builders import make_record
-from tests.tracking.conftest import migrated_file
-
-__all__ = ["migrated_file"]  # a fixture
 
 
 def test_a_store_that_has_no_run_of_a_study_is_named(space_file: Path, tmp_path: Path) -> None:
