@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALL_ATTEMPTS ?= 5
-# Two processes, each with one thread: the tests of Ray share one cluster, so they stay together.
+# Two processes, each with one thread. tests/conftest.py keeps the tests of one Ray cluster together.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help

@@ -2,20 +2,35 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+GROUPS = ("@ray", "@own-ray")  # as pytest-xdist writes them behind a test's name
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests that need Ray on one worker of `pytest -n`: they share one cluster."""
+    """Makes two groups of the tests that need Ray: they wait more than they work.
+
+    The tests of the shared cluster stay on one worker of `pytest -n`. Those whose commands start
+    clusters of their own run on another at the same time. pytest-xdist begins with large groups.
+    """
     for item in items:
         if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            shared = "ray_cluster" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("ray" if shared else "own-ray"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hears_ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, here and in commands: a shell tells what it runs behind to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +94,7 @@ def ray_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
 
     if "PYTEST_XDIST_WORKER" in os.environ:  # pytest 9.2 loses the groups of pytest-xdist 3.8
         needing = [item for item in request.session.items if item.get_closest_marker("ray")]
-        assert all(item.nodeid.endswith("@ray") for item in needing), "two clusters would start"
+        assert all(item.nodeid.endswith(GROUPS) for item in needing), "two clusters would start"
 
     from poise.cluster.connection import start_ray
 

@@ -25,7 +25,7 @@ from tests.tracking.faults import limited_file_size, locked
 from tests.waiting import wait_until
 
 HASTY = Patience(period_s=0.05, backoff_s=(0.05,), flush_s=0.3, retry_s=0.1)
-REFUSED = "does not take metrics"  # what the writer says once the store has refused
+GAVE_UP = "(no answer within 0.3 s)"  # the store itself refuses only much later
 
 
 def stored(run: Run, key: str = "loss/total") -> list[tuple[int, float]]:
@@ -61,9 +61,7 @@ def test_a_locked_store_holds_up_no_step_and_loses_nothing(
             writer.log(step, {"loss/total": float(step)})
         writer.flush()
         assert len(waiting(run).read_text().splitlines()) == 500
-        assert REFUSED not in caplog.text, (
-            "it waited for the database, which refuses only after 20 s"
-        )
+        assert GAVE_UP in caplog.text, "it waited for the database, which refuses after 20 s"
     writer.close()
     wait_until(lambda: not waiting(run).exists())  # a sending may have begun under the lock
     assert [step for step, _ in stored(run)] == list(range(500))
@@ -134,7 +132,7 @@ def test_an_unreachable_server_costs_the_trainer_one_flush(
     writer = lost.open_writer(HASTY)
     writer.log(1, {"loss/total": 1.0})
     writer.close()
-    assert REFUSED not in caplog.text, "it waited until MLflow had tried for the last time"
+    assert GAVE_UP in caplog.text, "it waited until MLflow had tried for the last time"
     assert json.loads(waiting(lost).read_text())[0] == "loss/total"
 
 
