@@ -42,8 +42,12 @@ def write(folder: Path, text: str) -> Path:
          "values"),
         ("", ["training=3"], "command line: training=3 must be a group of settings"),
         ("", ["data.dataset=null"], "command line: data.dataset=null must be text"),
-        ("", ["name=a/b"], "command line: name='a/b' must be letters, digits and '.', '_', "
-         "'-', beginning with a letter or a digit"),
+        ("", ["name=a/b"], "command line: name='a/b' must be at most 100 letters, digits "
+         "and '.', '_', '-', beginning with a letter or a digit"),
+        ("", [f"name={'a' * 101}"], f"command line: name='{'a' * 58}… must be at most 100 letters, "
+         "digits and '.', '_', '-', beginning with a letter or a digit"),
+        ("", ["backbone.options.mlp_ratio=.nan"], "command line: backbone.options.mlp_ratio=nan "
+         "must be a finite number"),
         ("", [f"seed={'9' * 99}"], f"command line: seed={'9' * 59}… must be below 2147483648"),
         ("", ["training.epochs=2", "training.epochs=3"], "command line: 'training.epochs' is given "
          "twice, as 2 and as 3; keep one"),
@@ -223,3 +227,20 @@ def test_a_number_in_scientific_notation_is_a_number(written: str, tmp_path: Pat
     assert load_space(path).parameters["optimizer.base_lr"].arguments == (1e-4, 1e-2)
     overridden = load_space(path, [f"parameters.optimizer.base_lr={sampler}"])
     assert overridden == load_space(path)
+
+
+def test_a_recipe_below_the_home_folder_is_found_where_no_shell_expands_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "name: a\ndata: {dataset: b}")
+    assert load_recipe("~/file.yaml").name == "a"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("a" * 5000, "cannot be read: File name too long"), ("~nobody-x/a.yaml", "no home folder")],
+)
+def test_a_path_that_no_file_can_have_is_one_line(path: str, message: str) -> None:
+    with pytest.raises(PoiseError, match=message):
+        load_recipe(path)

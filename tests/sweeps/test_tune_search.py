@@ -12,7 +12,7 @@ from poise.studies.study import count_trials
 from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.trial_queue import trial_queue
-from poise.sweeps.tune_search import TrialSearcher, scheduler
+from poise.sweeps.tune_search import TrialSearcher, check_compared, scheduler
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 
 
@@ -114,6 +114,7 @@ def test_schedulers_count_steps_and_leave_the_last_one_alone(name: str, kind: ty
         ("pbt", {"burn_in_period": 1e6}, "burn_in_period=1000000.0: a trial has 400 steps"),
         ("asha", {"max_t": 10}, "max_t=10: is before the first decision at grace_period=50"),
         ("hyperband", {"brackets": 5}, "brackets=5: only 4 have a decision within a trial"),
+        ("asha", {"brackets": 9, "max_t": 10**9}, "brackets=9: only 4 have a decision within"),
     ],
 )
 def test_a_scheduler_that_would_never_act_is_refused(
@@ -131,3 +132,10 @@ def test_every_bracket_of_a_scheduler_has_a_decision(brackets: int) -> None:
         make_space(scheduler={"name": "hyperband", "options": options}), 400, "a.yaml"
     )
     assert all(bracket._rungs for bracket in made._brackets)
+
+
+def test_a_median_of_more_trials_than_there_are_is_refused() -> None:
+    space = make_space(scheduler={"name": "median"})
+    check_compared(space, 4, "a.yaml")
+    with pytest.raises(PoiseError, match=r"min_samples_required=3: .* the study has 3 in all"):
+        check_compared(space, 3, "a.yaml")

@@ -28,8 +28,10 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""Form of the names of recipes, spaces and runs, which are also folders and parts of addresses."""
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Form of the names of recipes, spaces and runs, which are also folders and parts of addresses.
+
+A folder's name has 255 bytes at most; a run's adds the time to its recipe's."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]

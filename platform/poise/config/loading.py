@@ -153,9 +153,16 @@ def build(
 
 def _load(model: type[ModelT], path: str | Path, overrides: Sequence[str]) -> ModelT:
     settings = parse_overrides(overrides)
-    if not Path(path).exists():
+    if not _exists(given_path(path)):
         raise PoiseError(f"{path}: no such file{_files_like(path, _USUAL_FOLDERS[model])}")
     return _overridden(model, read_yaml(path), settings, str(path))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise PoiseError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _overridden(

@@ -130,8 +130,8 @@ def check_run_name(name: str) -> None:
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(
-            f"--name {name!r}: a name has letters, digits, '.', '_' and '-'; it begins with a "
-            "letter or a digit"
+            f"--name {name!r}: a name has at most 100 letters, digits, '.', '_' and '-'; it begins "
+            "with a letter or a digit"
         )
     if name in _TAKEN or name.startswith("mlflow.db-"):
         raise PoiseError(f"--name {name}: {home()} keeps something else under it; choose another")

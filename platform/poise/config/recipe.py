@@ -1,9 +1,10 @@
 """A recipe: everything that decides one run."""
 
+import math
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
 from poise.config.objectives import DinoConfig, MaeConfig, Signals
@@ -67,6 +68,14 @@ class BackboneConfig(Strict):
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments passed on to timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"backbone.options.{name}={value} must be a finite number")
+        return options
 
 
 class OptimizerConfig(Strict):

@@ -41,8 +41,9 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "too_short": lambda limits: f"at least {limits['min_length']} values",
     "too_long": lambda limits: f"at most {limits['max_length']} values",
     "string_pattern_mismatch": lambda limits: (
-        "letters, digits and '.', '_', '-', beginning with a letter or a digit"
+        "at most 100 letters, digits and '.', '_', '-', beginning with a letter or a digit"
     ),
+    "missing": lambda limits: "a longer list",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
 
 Family = Literal["vit", "eva", "beit", "resnet", "other"]
@@ -67,9 +67,10 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
     norm_eps = arguments.pop(NORM_EPS, None)
     try:
         model: nn.Module = timm.create_model(config.name, **arguments)
-    except (TypeError, ValueError, AssertionError) as error:
+    except Exception as error:  # timm checks little: a wrong value fails wherever it is used first
+        why = one_line(error) or type(error).__name__
         raise PoiseError(
-            f"backbone.options={config.options}: timm's {config.name} does not take them: {error}"
+            f"backbone.options={config.options}: timm's {config.name} does not take them: {why}"
         ) from None
     if norm_eps is not None:
         _set_norm_eps(model, norm_eps)

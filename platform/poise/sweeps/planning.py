@@ -12,7 +12,7 @@ from pathlib import Path
 from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
 from poise.config.keys import field_names, nearest, overlap
 from poise.config.loading import parse_overrides, with_absolute_paths
-from poise.config.paths import check_run_name, new_name, taken
+from poise.config.paths import check_run_name, given_path, new_name, taken
 from poise.evaluation.during_training import online_probes
 from poise.studies.study import Command, Study
 from poise.studies.trials import Settings, ablation_settings
@@ -20,7 +20,7 @@ from poise.sweeps.check import check_ablation, check_space
 from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import check_population
 from poise.sweeps.trial_queue import trial_queue
-from poise.sweeps.tune_search import scheduler
+from poise.sweeps.tune_search import check_compared, scheduler
 from poise.training.capacity import check_builds
 from poise.training.datasets import fingerprints
 from poise.training.schedule import total_steps_of
@@ -92,7 +92,8 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
 
 def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
     """Finds the recipe beside the space's file; a typed one may also be relative to this folder."""
-    beside, here = Path(path).parent / space.recipe, Path(space.recipe)
+    here = given_path(space.recipe)
+    beside = given_path(path).parent / here
     typed = "recipe" in parse_overrides(for_space)
     return here if typed and here.exists() and not beside.exists() else beside
 
@@ -165,6 +166,7 @@ def check_trials(study: Study) -> None:
     """Checks each trial's recipe, and that its datasets exist and are large enough."""
     source = told_source(study.source, study.overrides)
     scheduler(study.space, total_steps_of(study.recipe), source)
+    check_compared(study.space, len(study.trials), source)
     if study.space.scheduler.changes_settings:
         check_population(study)
     online_probes(study.recipe)

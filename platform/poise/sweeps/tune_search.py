@@ -23,6 +23,9 @@ from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue
 from poise.sweeps.population import Exchange, Population
 
+_COMPARED = 3
+"""Trials that a trial is compared with at least, by default; scheduler median alone."""
+
 Plan = Callable[[Trial], None]
 Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
 
@@ -110,7 +113,7 @@ def scheduler(
             {
                 "time_attr": "step",
                 "grace_period": max(1, total_steps // 4),
-                "min_samples_required": 3,
+                "min_samples_required": _COMPARED,
             },
         ),
         "pbt": (
@@ -124,6 +127,27 @@ def scheduler(
     if problem:
         raise PoiseError(f"{source}: scheduler.options.{problem}")
     return kind(**options)
+
+
+def check_compared(space: Space, num_trials: int, source: str) -> None:
+    """Refuses scheduler median where a trial never has as many others as it is compared with.
+
+    Args:
+        space: the space that names the scheduler.
+        num_trials: of the study; 0 where a searcher decides as it goes.
+        source: the space's file, for messages.
+
+    Raises:
+        PoiseError: the scheduler would never act in a study of so many trials.
+    """
+    num_trials = num_trials or space.num_searched * len(space.seeds)
+    needed = space.scheduler.options.get("min_samples_required", _COMPARED)
+    if space.scheduler.name == "median" and num_trials <= needed:
+        raise PoiseError(
+            f"{source}: scheduler.options.min_samples_required={needed}: a trial is compared with "
+            f"so many others at least, and the study has {num_trials} in all; take fewer, or run "
+            "more trials"
+        )
 
 
 def _idle(options: Mapping[str, Any], total_steps: int) -> str:
@@ -141,7 +165,8 @@ def _idle(options: Mapping[str, Any], total_steps: int) -> str:
     first, last = options["grace_period"], options["max_t"]
     if first > last:
         return f"max_t={last}: is before the first decision at grace_period={first}; take more"
-    most = int(math.log(last / first) / math.log(options["reduction_factor"])) + 1
+    reached = min(last, total_steps + 1)
+    most = int(math.log(reached / first) / math.log(options["reduction_factor"])) + 1
     if options.get("brackets", 1) > most:
         return f"brackets={options['brackets']}: only {most} have a decision within a trial"
     return ""

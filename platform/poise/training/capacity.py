@@ -18,6 +18,7 @@ from poise.config.recipe import Recipe
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
 from poise.data.views.photometry import Photometry
 from poise.models.backbone import build_backbone
+from poise.models.timm_options import check_options
 from poise.objectives import build_objective
 from poise.objectives.base import Objective
 from poise.training.optimizer import build_optimizer
@@ -56,6 +57,7 @@ def check_builds(recipe: Recipe) -> None:
         PoiseError: the message names the setting and its fix.
     """
     views = recipe.data.views
+    check_options(recipe.backbone)
     with torch.device("meta"):  # shapes alone: nothing is allocated
         patch_px = build_backbone(recipe.backbone, views.global_px).patch_px
     sizes = {"data.views.global_px": views.global_px, "evaluation.image_px": recipe.evaluation_px}

@@ -14,7 +14,7 @@ from poise.config import PoiseError
 from poise.data.manifest import Manifest
 from poise.data.sources.base import Sample
 from poise.data.sources.opening import open_source
-from poise.data.sources.options import PrepareOptions
+from poise.data.sources.options import PrepareCommand, PrepareOptions
 from tests.data.images import noise_jpeg
 
 FOLDERS = PrepareOptions(label="folders")
@@ -57,6 +57,13 @@ def refusal(root: Path, options: PrepareOptions | None = None) -> str:
         ("Train/0.jpg", "VALIDATION/1.jpg", "notes.txt"),
         ("train2017/0.jpg", "val2017/1.jpg", "annotations/instances.csv"),
         ("train_images/0.jpg", "test_images/1.jpg"),
+        ("train_images/0.jpg", "train_masks/0.png"),
+        ("trn/0.jpg", "tst/1.jpg"),
+        ("fold1/cat/0.jpg", "fold2/cat/1.jpg"),
+        ("trainA/0.jpg", "trainB/1.jpg", "testA/2.jpg", "testB/3.jpg"),
+        ("trainset/0.jpg", "testset/1.jpg"),
+        ("train2014/0.jpg", "train2017/1.jpg"),
+        ("JPEGImages/0.jpg", "SegmentationClass/0.png"),
         ("train/cat/0.jpg", "more/1.jpg"),
         ("cat/0.jpg", "dog/1.jpg", "test/2.jpg"),
         ("data/train/cat/0.jpg", "data/test/cat/1.jpg", "README.md"),
@@ -293,3 +300,22 @@ def test_what_the_file_system_cannot_name_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(PoiseError) as error:
             open_source(source)
         assert "\n" not in str(error.value)
+
+
+def test_face_masks_are_classes(tmp_path: Path) -> None:
+    photos = write(tmp_path / "faces", "with_mask/0.jpg", "without_mask/1.jpg")
+    assert set(read(photos).values()) == {"with_mask", "without_mask"}
+
+
+@pytest.mark.parametrize("name", ["-n", "caf\udce9", "it's\t"])
+def test_a_command_names_its_source_byte_for_byte(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = str(PrepareCommand(name, "-out"))
+    shell = command.removeprefix("poise ")
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {shell}"], capture_output=True)
+    _, _, source, destination, _ = words.stdout.split(b"\0")
+    assert Path(os.fsdecode(source)) == Path(name)
+    assert not source.startswith(b"-")
+    assert destination == b"./-out"

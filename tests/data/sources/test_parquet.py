@@ -175,6 +175,23 @@ def test_two_columns_that_may_be_the_labels_are_refused(tmp_path: Path) -> None:
         assert run([*words[:3], str(tmp_path / column), *words[4:]]) == 0
 
 
+def test_columns_that_differ_in_case_alone_are_two_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [0, 1] * 6, Label=[0, 0, 1] * 4)
+    assert "columns Label and label may all be the labels" in refusal(path)
+
+
+def test_identifiers_are_offered_no_command_that_would_be_refused(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path / "a.parquet", [0, 10**15] * 6))
+    assert "'label' holds 1000000000000000, which is no class number" in message
+    assert len(run_commands(message)) == 1
+
+
+def test_rows_of_several_splits_in_one_file_are_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [0, 1] * 6, split=["train", "test"] * 6)
+    (note,) = [each for each in open_source(str(path)).notes if "split" in each]
+    assert note.startswith("column 'split' holds test, train: images of all of them are taken")
+
+
 def test_the_fingerprint_changes_with_the_label_column(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.parquet", fine_label=[0, 1, 0, 1], kind=["a", "b"] * 2, colour=["x", "y"] * 2

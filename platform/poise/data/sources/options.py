@@ -5,6 +5,7 @@ error message takes a command that runs. Next: ``poise.data.sources.opening`` an
 ``poise.data.preparation.ingest``.
 """
 
+import os
 import shlex
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -64,8 +65,9 @@ class PrepareCommand:
     options: PrepareOptions = field(default_factory=PrepareOptions)
 
     def __str__(self) -> str:
-        words = ["poise", "data", "prepare", self.source, self.destination]
-        return " ".join(map(_quoted, [*words, *self.options.arguments()]))
+        paths = [_no_option(self.source), _no_option(self.destination)]
+        words = ["poise", "data", "prepare", *paths, *self.options.arguments()]
+        return " ".join(map(_quoted, words))
 
     def of(self, source: str, suffix: str = "") -> "PrepareCommand":
         """Returns this command for another source; ``suffix`` goes to the destination's name.
@@ -81,9 +83,21 @@ class PrepareCommand:
         return replace(self, options=replace(self.options, **changes))
 
 
+def _no_option(path: str) -> str:
+    """Returns a path that no command takes for an option: ``./-n`` for ``-n``."""
+    return f"./{path}" if path.startswith("-") else path
+
+
 def _quoted(word: str) -> str:
-    """Quotes a word for a shell, in one line."""
+    """Quotes a word for a shell, in one line; bytes that are no text are written by number."""
     if word.isprintable():
         return shlex.quote(word)
-    escaped = word.encode("unicode_escape").decode().replace("'", "\\'")
-    return f"$'{escaped}'"
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

@@ -22,7 +22,7 @@ from poise.data.sources.parquet_classes import Numbering
 from poise.data.sources.parquet_files import check_one_split, read_header, root_of
 from poise.data.sources.parquet_images import bytes_of, find_image_column, path_of
 from poise.data.sources.parquet_labels import find_labels
-from poise.data.sources.parquet_values import plain
+from poise.data.sources.parquet_values import plain, split_columns
 from poise.data.sources.walk import stamp
 
 _ROWS_PER_READ = 256
@@ -152,6 +152,7 @@ def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource
     if len(full) < len(headers):
         empty = counted(len(headers) - len(full), "file")
         notes.append(f"left out {empty} of {shown(command.source)} without any row")
+    notes += split_columns(full)
     root = root_of(files)
     return ParquetSource(
         root=str(Path(root).resolve()),

@@ -18,7 +18,8 @@ from poise.data.sources.options import NO_LABELS, PrepareCommand
 from poise.data.sources.parquet_files import ParquetHeader, read_columns
 from poise.data.sources.parquet_values import ColumnValues, UnusableColumnError, plain
 
-_MOST_CLASSES = 1_000_000
+MOST_CLASSES = 1_000_000
+"""Label numbers are below this; larger ones are identifiers."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def number_classes(
         names = sorted({str(name) for each in values for name in each.counts})
         return Numbering(tuple(names), named=True), "which holds the class names"
     most = max(each.most for each in values)
-    if most >= _MOST_CLASSES:
+    if most >= MOST_CLASSES:
         raise PoiseError(
             f"{shown(command.source)}: column '{shown(column)}' holds {most}, which is no class "
             f"number; without labels: `{command.using(label=NO_LABELS)}`"

@@ -16,7 +16,13 @@ from poise.config.errors import PoiseError
 from poise.config.wording import listed
 from poise.data.sources.names import check_class_names, shown
 from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
-from poise.data.sources.parquet_classes import Numbering, declared_names, number_classes, one_to_one
+from poise.data.sources.parquet_classes import (
+    MOST_CLASSES,
+    Numbering,
+    declared_names,
+    number_classes,
+    one_to_one,
+)
 from poise.data.sources.parquet_files import ParquetHeader
 from poise.data.sources.parquet_values import (
     ColumnValues,
@@ -127,8 +133,8 @@ def _name_columns(column: str, headers: Sequence[ParquetHeader]) -> list[str]:
 
 
 def _named_like_labels(headers: Sequence[ParquetHeader]) -> list[str]:
-    found = {name.casefold(): name for header in headers for name in header.schema.names}
-    return [found[name] for name in LABEL_NAMES if name in found]
+    names = dict.fromkeys(name for header in headers for name in header.schema.names)
+    return [name for likely in LABEL_NAMES for name in names if name.casefold() == likely]
 
 
 def _candidate(column: str, headers: Sequence[ParquetHeader]) -> _Candidate:
@@ -142,6 +148,9 @@ def _candidate(column: str, headers: Sequence[ParquetHeader]) -> _Candidate:
     least = min((v for each in values for v in each.counts if isinstance(v, int)), default=0)
     if least < 0:
         return _Candidate(column, values, fault=f"holds {least}; −1 alone stands for 'no label'")
+    most = max((each.most for each in values), default=0)
+    if most >= MOST_CLASSES:
+        return _Candidate(column, values, fault=f"holds {most}, which is no class number")
     schema = headers[0].schema
     if kind_of(schema.field(column).type) is None:
         why = f"holds {schema.field(column).type}"

@@ -5,18 +5,21 @@ Next: ``poise.data.sources.parquet_labels``.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from poise.config.errors import one_line
+from poise.config.errors import first_few, one_line
 from poise.data.sources.base import NO_LABEL
-from poise.data.sources.names import LONGEST_ERROR, counted
-from poise.data.sources.parquet_files import read_columns
+from poise.data.sources.names import LONGEST_ERROR, counted, shown
+from poise.data.sources.parquet_files import ParquetHeader, read_columns
 
 Kind = Literal["numbers", "names", "nothing"]
+
+_SPLIT_COLUMNS = ("split", "subset", "partition", "fold", "set", "phase")
 
 FEW_CLASSES = 10
 IMAGES_PER_CLASS = 5
@@ -129,3 +132,20 @@ def doubt(values: list[ColumnValues]) -> str | None:
     if (classes <= FEW_CLASSES and repeats) or classes * IMAGES_PER_CLASS <= rows:
         return None
     return f"{counted(classes, 'class', 'classes')} for {counted(rows, 'image')}"
+
+
+def split_columns(headers: Sequence[ParquetHeader]) -> list[str]:
+    """Returns a note for each column that says that the files hold several splits, as text."""
+    notes = []
+    for name in headers[0].schema.names:
+        columns = [header for header in headers if name in header.schema.names]
+        texts = all(kind_of(each.schema.field(name).type) == "names" for each in columns)
+        if name.casefold() not in _SPLIT_COLUMNS or not texts:
+            continue
+        values = sorted({str(v) for each in columns for v in read_values(each.path, name).counts})
+        if len(values) > 1:
+            notes.append(
+                f"column '{shown(name)}' holds {shown(first_few(values, 4))}: images of all of "
+                "them are taken; write one of them into a file of its own to prepare it alone"
+            )
+    return notes

@@ -22,6 +22,7 @@ from poise.data.sources.scene_textures import FAMILIES, Plane, value_noise
 CLASSES = tuple(FAMILIES)
 DEFAULT_PX = 32
 MIN_PX = 16
+MAX_PX = 1024
 
 # The look of a scene. Lengths are shares of the image's side; a pair is the range of a value.
 SUPERSAMPLING = 2

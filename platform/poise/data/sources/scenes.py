@@ -26,9 +26,11 @@ class ScenesSource:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.px < scene_drawing.MIN_PX:
+        least, most = scene_drawing.MIN_PX, scene_drawing.MAX_PX
+        if not least <= self.px <= most:
             raise PoiseError(
-                f"--image-px {self.px}: a scene needs at least {scene_drawing.MIN_PX} pixels a side"
+                f"--image-px {self.px}: a scene has at least {least} and at most {most} pixels a "
+                "side"
             )
 
     @property

@@ -9,18 +9,24 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _SPLITS = """
-    train training trainval val valid validation dev devel test testing eval evaluation holdout
-    unlabeled unlabelled
+    train training trainval trn val valid validation dev devel test testing tst eval evaluation
+    holdout unlabeled unlabelled fold split
 """
 _ROLES = """
     image images img imgs jpegimages annotation annotations mask masks label labels segmentation
-    segmentations trimaps groundtruth gt
+    segmentations segmentationclass segmentationobject trimaps groundtruth gt
 """
 
 SPLITS = frozenset(_SPLITS.split())
 
+_NUMBERED = {"fold", "split"}
+"""Splits of folders alone: in a file's name these words rather announce the split's name."""
+
 ROLES = frozenset(_ROLES.split())
 """Folders of one dataset that hold different things about the same images."""
+
+_WITH_ENDING = re.compile(f"({'|'.join(SPLITS)})(set|data|images|imgs|a|b)")
+"""Splits with what is in them: ``trainset``, ``testImages``, and ``trainA`` of two domains."""
 
 _WORDS = re.compile(r"[a-z]+")
 _NO_LETTERS = re.compile(r"[\d\W_]+")
@@ -29,12 +35,15 @@ _NO_LETTERS = re.compile(r"[\d\W_]+")
 def part_name(folder: str) -> str | None:
     """Returns the split or role that a folder's whole name stands for (``Val``, ``train2017``)."""
     word = _NO_LETTERS.sub("", folder.casefold())
+    with_ending = _WITH_ENDING.fullmatch(word)
+    if with_ending:
+        return with_ending[1]
     return word if word in SPLITS or word in ROLES else None
 
 
 def loose_split(name: str) -> str | None:
     """Returns the split that occurs in a longer name (``partial-train``, ``test_images``)."""
-    found = [word for word in _WORDS.findall(name.casefold()) if word in SPLITS]
+    found = [word for word in _WORDS.findall(name.casefold()) if word in SPLITS - _NUMBERED]
     return "-".join(found) or None
 
 
@@ -48,8 +57,9 @@ def mixed_parts(folders: dict[str, bool], has_loose_images: bool) -> bool:
     """Says whether folders beside one another are parts of a dataset rather than classes.
 
     They are parts where two of them are called so (``train`` and ``val``, ``images`` and
-    ``masks``), where one split stands beside something else, and where every name has a split in it
-    (``train_images`` and ``test_images``). The name ``train`` may be a class of vehicles: alone it
+    ``masks``, ``train2014`` and ``train2017``), where one split stands beside something else, and
+    where every name has such words in it and not all the same (``train_images`` and
+    ``test_images``, or ``train_masks``). The name ``train`` may be a class of vehicles: alone it
     counts as a split only where it holds folders.
 
     Args:
@@ -60,11 +70,13 @@ def mixed_parts(folders: dict[str, bool], has_loose_images: bool) -> bool:
     if _kinds(parts, SPLITS) > 1 or _kinds(parts, ROLES) > 1:
         return True
     others = len(folders) > 1 or has_loose_images
-    alone = [name for word, name in parts.items() if word in SPLITS]
+    alone = [name for name in folders if part_name(name) in SPLITS]
+    if len(alone) > 1:
+        return True
     if others and any(part_name(name) != "train" or folders[name] for name in alone):
         return True
-    loose = [loose_split(name) for name in folders]
-    return None not in loose and len(set(loose)) > 1
+    loose = [frozenset(_WORDS.findall(name.casefold())) & (SPLITS | ROLES) for name in folders]
+    return all(loose) and len(set(loose)) > 1
 
 
 def _kinds(words: Iterable[str], of: frozenset[str]) -> int:

@@ -14,7 +14,10 @@ from poise.config.recipe import BackboneConfig
 from poise.models.published.translation import Reading, Tensors
 from poise.models.timm_models import family
 
-_DECIDED = ("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_reg_tokens")
+_DECIDED = (
+    *("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_reg_tokens"),
+    "drop_path_rate",
+)
 """Arguments that follow from the rest of a package's config."""
 
 
