@@ -1,16 +1,14 @@
 """`poise data`: makes a dataset of any images, and shows what the model will see of it."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.console import is_terminal, print_marked
+from poise.cli.console import print_marked
 from poise.cli.option_groups import options_of
+from poise.cli.prepare_progress import prepare_progress
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
-_SECONDS_BETWEEN_LINES = 5.0
 _CLASSES_SHOWN = 12
 
 
@@ -104,7 +101,7 @@ def prepare(request: PrepareRequest) -> None:
     dest = request.dest
     found: list[int] = []  # images that were done when it began; none where all is finished
 
-    with _progress() as show:
+    with prepare_progress() as show:
 
         def follow(progress: "PrepareProgress") -> None:
             if not found:
@@ -210,49 +207,3 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
         print_marked("warning", "only one class has images: labels tell nothing apart")
     elif not used:
         print_marked("warning", "no image has a label")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[["PrepareProgress"], None]]:
-    """Shows a bar on a terminal, and a line every few seconds elsewhere."""
-    if not is_terminal():
-        yield _Lines()
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("preparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images, {task.fields[quarantined]:,} set aside"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns) as bar:
-        task = bar.add_task("", total=None, quarantined=0)
-
-        def show(progress: "PrepareProgress") -> None:
-            bar.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                quarantined=progress.quarantined,
-            )
-
-        yield show
-
-
-class _Lines:
-    """Prints plain progress lines, one every five seconds at most."""
-
-    def __init__(self) -> None:
-        self._last_line_at = time.monotonic()
-
-    def __call__(self, progress: "PrepareProgress") -> None:
-        if time.monotonic() - self._last_line_at < _SECONDS_BETWEEN_LINES:
-            return
-        self._last_line_at = time.monotonic()
-        print(
-            f"{progress.done:,} of {progress.total:,} images, {progress.quarantined:,} set aside",
-            flush=True,
-        )

@@ -26,7 +26,7 @@ def steps_kept(run_name: str) -> int:
 
 
 def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
-    """How a run ended; none where this recipe has more to train.
+    """Returns how a run ended; none where this recipe has more to train.
 
     Args:
         recipe: the recipe to go on with; it decides where the run ends.
@@ -51,7 +51,7 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
 
 
 def over_line(recipe: Recipe, run_name: str, ended: Finished) -> str:
-    """One line that says that the run is over and, where that is possible, how to train on."""
+    """Returns a line that says that the run is over and, if possible, how to train on."""
     from poise.training.schedule import timetable_of
 
     timetable = timetable_of(recipe)

@@ -1,4 +1,4 @@
-"""What a run came to: its verdict, its pictures, and its registered backbone.
+"""The result of a run: its verdict, its pictures, and its registered backbone.
 
 In: the ``Outcome`` of training. Out: a ``Finished``, written to the run in MLflow as well. Next:
 ``poise.sweeps`` compares many; the command line prints one.
@@ -55,7 +55,7 @@ class Finished:
     verdict: Verdict
     history: History = field(repr=False)
     stopped_by: str | None = None
-    """What stopped it early; none where it trained to its end, or diverged."""
+    """Name of what stopped the run early; none where it trained to its end, or diverged."""
 
     @property
     def package(self) -> Path:

@@ -67,7 +67,7 @@ def _first_line(recipe: Recipe, name: str) -> str:
 
 @dataclass(frozen=True)
 class Extras:
-    """What a run has beside its recipe."""
+    """Parts of a run beside its recipe."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
     """Observers beside the metric writer."""

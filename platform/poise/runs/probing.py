@@ -34,7 +34,7 @@ PLAN_FILE = "probe.json"
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """What a probe was asked to do, beside its recipe."""
+    """The request of a probe, beside its recipe."""
 
     protocol: str
     model: str
@@ -69,7 +69,7 @@ def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
 
 
 def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
-    """What an interrupted probe was to do.
+    """Reads the request of an interrupted probe.
 
     Raises:
         PoiseError: there is no such probe, or a dataset has other content than when it began.

@@ -126,7 +126,7 @@ class ProgressDisplay:
 
 
 def describe(line: Line) -> str:
-    """One line: step, loss, probes, speed, waiting for data, time left and verdict."""
+    """Returns one line: step, loss, probes, speed, waiting for data, time left and verdict."""
     metrics = line.metrics
     parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
     for name, label, form in _SHOWN:

@@ -180,7 +180,7 @@ def _as_record(content: dict[str, Any], study: Path) -> TrialRecord:
 
 
 def _checkpoint(stored: str, study: Path) -> Path:
-    """Where a checkpoint is now: it was stored from the study's folder on, or whole."""
+    """Finds a checkpoint, whose path was stored whole or relative to the study's folder."""
     path = study / stored
     if path.exists() or not Path(stored).is_absolute():
         return path

@@ -1,4 +1,4 @@
-"""How far a study has come.
+"""The progress of a study.
 
 In: a study and its records. Out: a ``Standing``. Next: the answer, the caveats and the report, so
 that none of them takes a missing trial for a result.
@@ -44,7 +44,7 @@ class Standing:
 
     @property
     def sentence(self) -> str:
-        """What is left, and the command that goes on; empty where nothing is left or runs."""
+        """Says what is left, and which command goes on; empty where nothing is left or runs."""
         left = [
             words
             for count, words in (

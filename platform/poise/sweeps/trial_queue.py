@@ -5,21 +5,16 @@ results suggests better ones as it goes. Next: ``poise.sweeps.budget``.
 """
 
 import math
-import warnings
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from poise.config import PoiseError, Space
-from poise.config.samplers import every_setting, num_settings
-from poise.config.values import canonical
+from poise.config import Space
 from poise.studies.outcomes import is_condemned
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
-from poise.studies.trials import Settings, Trial, seeded
-from poise.sweeps.drawing import domain
-
-_REDRAWS = 20  # before a setting that was never tried is taken without Optuna
+from poise.studies.trials import Trial, seeded
+from poise.sweeps.optuna_sampler import OptunaSampler
 
 
 class TrialQueue(Protocol):
@@ -64,7 +59,10 @@ class SuggestedTrials:
 
     def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
         begun = {record.trial.setting: record.trial.settings for record in records}
-        self._space, self._sampler = space, _Optuna(space, seed=space.sampling_seed + len(begun))
+        self._space, self._sampler = (
+            space,
+            OptunaSampler(space, seed=space.sampling_seed + len(begun)),
+        )
         for number in sorted(begun):
             self._sampler.begin(number, begun[number])
         for number, point in enumerate(space.searcher.points):
@@ -114,92 +112,6 @@ class SuggestedTrials:
             self._sampler.tell(record.trial.setting, means)
         else:
             self._sampler.tell(record.trial.setting, "failed")
-
-
-class _Optuna:
-    """Optuna's sampler of trees (TPE) over a space, for one goal or several.
-
-    Args:
-        space: the space to sample.
-        seed: seed of the draws.
-
-    Raises:
-        PoiseError: Optuna is not installed.
-    """
-
-    def __init__(self, space: Space, seed: int) -> None:
-        try:
-            import optuna
-        except ModuleNotFoundError:
-            raise PoiseError(
-                "searcher optuna is not installed; run `pip install 'poise[optuna]'`, or set "
-                "searcher.name=random"
-            ) from None
-        from ray.tune.search.optuna import OptunaSearch
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        domains = {key: domain(sampler) for key, sampler in space.parameters.items()}
-        with warnings.catch_warnings():
-            # A list as one of several values can be kept in memory, though in no database.
-            warnings.filterwarnings("ignore", "Choices for a categorical distribution")
-            self._distributions = OptunaSearch.convert_search_space(domains)
-        self.study: Any = optuna.create_study(
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            directions=["minimize" if goal.mode == "min" else "maximize" for goal in space.goals],
-        )
-        states = optuna.trial.TrialState
-        self._states = {"pruned": states.PRUNED, "failed": states.FAIL}
-        self._parameters = space.parameters
-        self._asked: dict[int, Any] = {}  # number of a setting → Optuna's trial
-        self._tried: set[Hashable] = set()
-
-    def enqueue(self, settings: Settings) -> None:
-        """Puts settings before those that are drawn."""
-        self.study.enqueue_trial(settings)
-
-    def begin(self, number: int, settings: Settings) -> None:
-        """Takes settings that somebody else has chosen."""
-        self.enqueue(settings)
-        self._asked[number] = self._ask()
-        self._tried.add(_identity(settings))
-
-    def suggest(self, number: int) -> Settings | None:
-        """Returns new settings, in the order of the space; none where all were tried."""
-        for _ in range(_REDRAWS):
-            trial = self._ask()
-            settings = {key: trial.params[key] for key in self._parameters}
-            if _identity(settings) not in self._tried:
-                self._asked[number] = trial
-                self._tried.add(_identity(settings))
-                return settings
-            self.study.tell(trial, state=self._states["failed"])
-        if math.isinf(num_settings(self._parameters.values())):
-            return None
-        for settings in every_setting(self._parameters):
-            if _identity(settings) not in self._tried:
-                self.begin(number, settings)
-                return settings
-        return None
-
-    def tell(self, number: int, result: list[float] | Literal["pruned", "failed"]) -> None:
-        """Gives Optuna a setting's figures, or the reason why it has none."""
-        trial = self._asked[number]
-        if isinstance(result, str):
-            self.study.tell(trial, state=self._states[result])
-        else:
-            self.study.tell(trial, values=result)
-
-    def _ask(self) -> Any:
-        return self.study.ask(fixed_distributions=self._distributions)
-
-
-def _identity(settings: Settings) -> Hashable:
-    """Returns a key that is equal for settings that differ only by rounding."""
-    rounded = {
-        key: float(f"{value:.12g}") if isinstance(value, float) else value
-        for key, value in settings.items()
-    }
-    return canonical(rounded)
 
 
 def _mean(records: Iterable[TrialRecord], metric: str) -> float:

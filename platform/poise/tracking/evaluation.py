@@ -17,7 +17,7 @@ from poise.tracking.store import Store, explained, open_store
 _MAX_METRICS_AT_ONCE = 1000
 
 Points = Mapping[str, Sequence[tuple[int, float]]]
-"""By metric, pairs of a step and a value. The metric's name may define another axis."""
+"""Pairs of a step and a value, by metric. The metric's name may define another axis."""
 
 
 def find_maker(config: Mapping[str, Any], store: Store | None = None) -> str | None:

@@ -28,7 +28,7 @@ from poise.tracking.store import Store
 logger = logging.getLogger(__name__)
 
 _turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""One delivery at a time, by the run's id."""
+"""Locks by the run's id, so that each run has one delivery at a time."""
 
 FOLDER = "waiting-for-mlflow"
 """The beginning of the folder's name, in the run's folder; the run's id follows."""

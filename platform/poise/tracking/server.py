@@ -1,4 +1,4 @@
-"""One question to an MLflow server, before anything depends on it.
+"""Asks an MLflow server one question, before anything depends on it.
 
 In: the server's address. Out: nothing, or one line that says why the server cannot be used.
 Next: ``poise.tracking.store``.

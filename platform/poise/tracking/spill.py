@@ -52,7 +52,7 @@ class Spill:
                 _append(file.fileno(), size, lines if _ends_a_line(file, size) else b"\n" + lines)
 
     def read(self) -> tuple[list[Point], int]:
-        """All complete points and the size of the file that held them, in bytes."""
+        """Reads all complete points, and the size of the file that held them, in bytes."""
         with self._lock:
             content = self.path.read_bytes()
         lines = content.decode(errors="replace").splitlines()

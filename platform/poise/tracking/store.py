@@ -61,7 +61,7 @@ class Store:
             return self._find_experiment(name) or self._create_experiment(name)
 
     def search_runs(self, condition: str, experiment_ids: list[str] | None = None) -> list[Run]:
-        """All runs that meet a condition, in these experiments or in every one."""
+        """Finds all runs that meet a condition, in these experiments or in every one."""
         ids = experiment_ids or [found.experiment_id for found in self.client.search_experiments()]
         runs: list[Run] = []
         token = None

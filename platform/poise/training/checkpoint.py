@@ -129,7 +129,7 @@ def newest_checkpoint(run_folder: Path) -> Path | None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of its run: recipe, step and history."""
+    """Reads a checkpoint's description of its run: recipe, step and history."""
     try:
         content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -149,7 +149,7 @@ _PLACEMENT: Any = {
     },
     "evaluation": True,
 }  # fmt: skip
-"""Where and how a run is carried out: may change from one resumption to the next."""
+"""Settings of where and how a run is carried out, which a resumption may change."""
 
 
 def _what_is_learned(recipe: Recipe) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One run of one worker in this process, which a sweep of many short trials uses again.
+"""Trains a run of one worker in this process, which a sweep uses again for its next trial.
 
 In: a ``RunSpec``. Out: its ``Outcome``, and the same checkpoints in the same folder as on Ray
 Train. Next: ``poise.runs.pretraining``. On Ray Train a run has two processes of its own, and each

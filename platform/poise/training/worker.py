@@ -1,4 +1,4 @@
-"""One run on Ray Train: the only file that knows it.
+"""Trains one run on Ray Train: the only file that imports it.
 
 ``fit`` is called where the run is controlled; ``_train`` runs on every worker.
 """

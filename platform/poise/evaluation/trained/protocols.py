@@ -47,7 +47,7 @@ _ABMILP: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a probe or fine-tuning is carried out."""
+    """The rules by which a probe or fine-tuning is carried out."""
 
     id: str
     cached: bool

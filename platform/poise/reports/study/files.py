@@ -35,7 +35,7 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What a study found, and the files that say it."""
+    """The findings of a study, and the files that hold them."""
 
     findings: Findings
     files: tuple[Path, ...]

@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> list[Column]:
-    """Every column in which something is known.
+    """Returns every column in which something is known.
 
     Args:
         findings: findings of the study.

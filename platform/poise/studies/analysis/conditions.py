@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 Test = Literal["state", "is", "is not", "at least", "at most"]
 
 _EFFORT: dict[Test, float] = {"state": 0, "is": 1, "at least": 1.1, "at most": 1.1, "is not": 1.2}
-"""How much a reader must hold in mind; of equally good conditions the easiest is taken."""
+"""Effort of reading a condition; of equally good conditions the easiest is taken."""
 
 _FEWEST_FOR_THRESHOLD = 3
 """Distinct numbers of a setting; of only two, each is named by its value."""
@@ -40,7 +40,7 @@ class Condition:
     key: str
     test: Test
     value: Any
-    """What the setting is compared with; of a state, its words."""
+    """Value that the setting is compared with; for a state, its words."""
 
     values: tuple[Any, ...]
     """The setting's values inside, in order."""
@@ -49,14 +49,14 @@ class Condition:
     """The setting's values outside, in order."""
 
     opposite: str
-    """For a state, the words of the only other state; empty where there are more, or none."""
+    """Words of the only other state; empty for other conditions, or with more states."""
 
     inside: tuple[bool, ...]
     """For each unit, whether the statement is true."""
 
     @property
     def effort(self) -> float:
-        """How hard the statement is to read, from 0."""
+        """Effort of reading the statement, from 0."""
         return _EFFORT[self.test]
 
 

@@ -47,7 +47,7 @@ class Curve:
 
 
 class Training(NamedTuple):
-    """What a trial logged, and its planned steps."""
+    """The metrics that a trial logged, and its planned steps."""
 
     history: History
     planned_steps: int
@@ -83,7 +83,7 @@ class BandCurve:
     """Number of seeds that logged the metric."""
 
     course: tuple[Spread | None, ...]
-    """At the first step, a quarter and half of the planned steps, and each seed's own end; none
+    """Means at the first step, a quarter and half of the planned steps, and each seed's end; none
     where some seed ended before."""
 
 

@@ -18,12 +18,12 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("loss/total",), "min"),
     (("teacher/mutual_information",), "max"),
 )
-"""Alternatives, of which the first that was measured is used, and their better direction."""
+"""Alternatives with their better direction; the first that was measured is used."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How well a metric orders some trials, and which one it would choose."""
+    """Quality of a metric that orders trials, and the trial that it would choose."""
 
     correlation: Correlation
     """Rank correlation with the figure from labels; positive where both agree."""

@@ -193,7 +193,7 @@ def _by_chance(
 
 
 def _arrangements(weights: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """All distinct orders where only one kind of weight is placed and they are few; else random.
+    """Returns all distinct orders if one kind of weight is placed and they are few; else random.
 
     The first is the order that was seen, so that a share of them is never 0.
     """

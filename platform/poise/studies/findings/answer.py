@@ -23,7 +23,7 @@ _MOST_CHANGES = 4
 def answer(
     study: Study, records: Sequence[TrialRecord], comparison: Comparison, front: Sequence[str]
 ) -> tuple[str, str]:
-    """What explains the collapses, and which healthy setting is best; a paragraph each.
+    """Says what explains the collapses, and which healthy setting is best; a paragraph each.
 
     Args:
         study: the study.
@@ -113,7 +113,7 @@ def _nothing_judged(records: Sequence[TrialRecord]) -> str:
 
 
 def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """How many trials say nothing about collapse, and why; nothing where no trial is judged."""
+    """Says how many trials tell nothing about collapse, and why; empty if no trial is judged."""
     if not any(map(is_decided, records)):
         return ()
     reasons = {

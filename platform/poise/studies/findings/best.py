@@ -1,4 +1,4 @@
-"""Which setting did best, and how surely, in sentences.
+"""Sentences that say which setting did best, and how sure that is.
 
 In: the comparison of settings. Out: sentences. Next: ``poise.studies.findings.answer``.
 """
@@ -128,7 +128,7 @@ def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> s
 def _against(
     comparison: Comparison, difference: Difference, who: str, reference: str
 ) -> tuple[str, ...]:
-    """How far a setting is from another, and whether that may be chance."""
+    """Says how far a setting is from another, and whether that may be chance."""
     value, decimals = difference.value, comparison.decimals
     if value is None:
         return (f"{who} shares no seed with {reference}, so the two are not compared.",)

@@ -1,4 +1,4 @@
-"""Which setting explains the failures of a study, in sentences.
+"""Sentences that say which setting explains the failures of a study.
 
 In: a study and its judged trials. Out: sentences that name the explaining setting first and claim
 no more than the counts show. Next: ``poise.studies.findings.answer``.
@@ -72,7 +72,7 @@ def explain(study: Study, judged: Sequence[TrialRecord], trial: str) -> tuple[st
 
 
 def verb(failed: Sequence[TrialRecord]) -> str:
-    """What all of these trials did: ``collapsed to a single prototype``, or ``failed to learn``."""
+    """Says what all these trials did: ``collapsed to a single prototype``, ``failed to learn``."""
     kinds_seen = {str(record.verdict.kind) for record in failed if record.verdict}
     if len(kinds_seen) == 1:
         return failure(*kinds_seen)
@@ -80,7 +80,7 @@ def verb(failed: Sequence[TrialRecord]) -> str:
 
 
 def kinds(study: Study, failed: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """How trials failed, where they failed in several ways."""
+    """Says how trials failed, where they failed in several ways."""
     counts = Counter(str(record.verdict.kind) for record in failed if record.verdict)
     if len(counts) < 2:
         return ()
@@ -96,7 +96,7 @@ def kinds(study: Study, failed: Sequence[TrialRecord]) -> tuple[str, ...]:
 def _kinds_by_rule(
     study: Study, failed: Sequence[TrialRecord], first: str, second: str
 ) -> tuple[str, ...]:
-    """Which setting decided between two ways to fail, where that is beyond chance."""
+    """Says which setting decided between two ways to fail, where that is beyond chance."""
     told = []
     for one, other in ((first, second), (second, first)):
         rule = separate(_units(study, failed, partial(_ended_as, one)), not why_untested(study))
@@ -140,7 +140,7 @@ def _words(conditions: Sequence[Condition], names: dict[str, str], joined: str) 
 
 
 def _opposite(rule: Rule, names: dict[str, str]) -> str:
-    """What is true of every trial outside; empty where that is not one thing."""
+    """Says what is true of every trial outside; empty where that is not one thing."""
     if rule.joined == "and":
         return ""
     each = [opposite_words(condition, names[condition.key]) for condition in rule.conditions]
@@ -208,7 +208,7 @@ def _counts_trials(study: Study) -> bool:
 
 
 def change_words(study: Study, settings: Settings) -> str:
-    """What a setting changes in the baseline: ``without centering (center_momentum = 1)``."""
+    """Says what a setting changes in the baseline: ``without centering (center_momentum = 1)``."""
     names, held = named(study.space.parameters), study.baseline
     changed = [key for key, value in settings.items() if value != held[key]]
     known = {key: value_of(study.recipe, key) for key in meaning_keys()}

@@ -1,4 +1,4 @@
-"""What known settings mean, in words: the one place that has them.
+"""Words for what known settings mean: the one place that has them.
 
 In: a setting's key and value, a condition on it, a kind of verdict. Out: phrases for sentences.
 Next: ``poise.studies.findings.explanation`` and ``poise.studies.findings.answer``.
@@ -26,7 +26,7 @@ class _Meaning(NamedTuple):
     """The setting itself first, then those that its meaning depends on."""
 
     words: Callable[..., str]
-    """From the values of ``keys`` to words."""
+    """Turns the values of ``keys`` into words."""
 
 
 def _momentum_words(first: float, last: float) -> str:
@@ -102,7 +102,7 @@ def meaning_keys() -> tuple[str, ...]:
 
 
 def failure(kind: str) -> str:
-    """What a trial with this verdict did: ``collapsed to a single prototype``."""
+    """Says what a trial with this verdict did: ``collapsed to a single prototype``."""
     return _FAILURES.get(kind, f"ended as “{kind}”")
 
 
@@ -125,7 +125,7 @@ def condition_words(condition: Condition, name: str) -> str:
 
 
 def opposite_words(condition: Condition, name: str) -> str:
-    """What is true of all other trials: ``with centering``; empty where it is not one thing."""
+    """Says what is true of all other trials: ``with centering``; empty if not one thing."""
     if condition.test == "state":
         return condition.opposite
     if condition.test == "at least":

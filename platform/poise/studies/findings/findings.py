@@ -104,20 +104,20 @@ class Findings:
     """Sentences that say how far the comparison can be trusted."""
 
     phase: PhaseDiagram | None
-    """None where nothing varies, or where settings change one at a time."""
+    """The phase diagram; none where nothing varies, or where settings change one at a time."""
 
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
     trials: tuple[TrialFinding, ...]
     selection: Selection | None
-    """None where no trial has a figure that needs labels."""
+    """The choice without labels; none where no trial has a figure that needs labels."""
 
     cost: Cost
     reproduction: Reproduction
     advice: tuple[Advice, ...]
 
     labels: dict[str, str]
-    """What metrics are called in tables and on axes: ``KL(teacher‖student) / ln K``."""
+    """Names of metrics for tables and axes: ``KL(teacher‖student) / ln K``."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a study's run in MLflow knows of where it was carried out."""
+    """Facts from a study's run in MLflow about where the study ran."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)

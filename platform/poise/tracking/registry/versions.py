@@ -23,7 +23,7 @@ CANDIDATE = "candidate"
 
 
 class UnknownModelError(PoiseError):
-    """No model of that name is registered."""
+    """The error that no model of that name is registered."""
 
 
 _RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version")
