@@ -66,10 +66,11 @@ class LabelledRun:
 
     @property
     def recipe(self) -> tuple[str, tuple[str, ...]]:
-        """The recipe's file, and all that is changed in it."""
+        """The recipe's file, and each changed setting once: a cause may change its length too."""
         path, epochs = RECIPES[self.objective, self.dataset]
         length = f"training.epochs={epochs * self.length}"
-        return path, (length, *BACKBONES[self.backbone], *self.changes)
+        changes = (length, *BACKBONES[self.backbone], *self.changes)
+        return path, tuple({each.partition("=")[0]: each for each in changes}.values())
 
 
 def _temp(value: float) -> tuple[str, ...]:
