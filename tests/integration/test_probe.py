@@ -59,4 +59,4 @@ def test_a_streamed_probe_resumes_and_its_figures_join_the_run_that_made_the_mod
     steps = {
         point.step for point in store.client.get_metric_history(child.info.run_id, "loss/total")
     }
-    assert steps == {2, 3, 4, 6}, "after every second step, and where an epoch ends"
+    assert steps == {1, 2, 3, 4, 6}, "the first, every second, and where an epoch ends"
