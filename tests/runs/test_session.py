@@ -12,9 +12,9 @@ from poise.runs.session import opened
 from poise.tracking.holder import is_held
 from poise.tracking.run import create_run
 from poise.tracking.store import Store
-from tests.tracking.conftest import migrated_file, store
+from tests.tracking.conftest import store
 
-__all__ = ["migrated_file", "store"]  # fixtures
+__all__ = ["store"]  # a fixture
 
 
 def test_a_folder_is_held_while_its_store_is_open(store: Store, tmp_path: Path) -> None:
