@@ -55,8 +55,8 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refuses:
         (["--resume", "r", "seed=3"], "--resume r: goes on as the run began and takes no seed=3"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--resume", "lost"], "--resume lost: {runs} holds no such run; it holds none"),
-        (["a.yaml", "--name", "../a"], "--name '../a': a name has letters, digits, '.', '_' and "
-         "'-'; it begins with a letter or a digit"),
+        (["a.yaml", "--name", "../a"], "--name '../a': a name has at most 100 letters, digits, "
+         "'.', '_' and '-'; it begins with a letter or a digit"),
         (["a.yaml", "--name", "models"], "--name models: {runs} keeps something else under it; "
          "choose another"),
         (["a.yaml", "--name", "mlflow.db-wal"], "--name mlflow.db-wal: {runs} keeps something else "

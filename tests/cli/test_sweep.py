@@ -11,8 +11,8 @@ from poise.cli.main import run
         ([], "name a space to start or, with --resume, a study to finish"),
         (["--resume"], "--resume: name the study to finish, or the file that it began with"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["a.yaml", "--name", "a/b"], "--name 'a/b': a name has letters, digits, '.', '_' and "
-         "'-'; it begins with a letter or a digit"),
+        (["a.yaml", "--name", "a/b"], "--name 'a/b': a name has at most 100 letters, digits, "
+         "'.', '_' and '-'; it begins with a letter or a digit"),
         (["a.yaml", "--name", "artifacts"], "--name artifacts: {home} keeps something else under "
          "it; choose another"),
         (["--resume", "lost"], "--resume lost: {home} holds no such study; it holds none"),

@@ -202,8 +202,7 @@ def test_a_server_that_falls_silent_costs_the_trainer_one_wait_and_no_metric(
         assert "(no answer within 0.5 s); training goes on" in message
         assert len(waiting(lost).read_text().splitlines()) == 40
         silent.settimeout(0)
-        silent.accept()[0].close()
-        with pytest.raises(BlockingIOError):  # it was asked once
+        with silent.accept()[0], pytest.raises(BlockingIOError):  # it was asked once
             silent.accept()
 
 

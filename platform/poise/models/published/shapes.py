@@ -66,6 +66,11 @@ class Wishes:
     said_by: str | None = None
     """File that says these things, such as ``config.json``; None means the command line."""
 
+    def __post_init__(self) -> None:
+        eps = self.norm_eps
+        if eps is not None and not 0 < eps < 1:
+            raise PoiseError(f"--norm-eps {eps:g}: needs a number between 0 and 1, such as 1e-6")
+
     def basis(self, option: str) -> Basis:
         """The source of a value of this object that the command line gives with ``option``."""
         return Basis(self.said_by or f"given with {option}")

@@ -56,14 +56,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
 
 def norm_basis(wishes: Wishes) -> dict[str, Basis]:
-    """The source of the norms' epsilon, where it is given.
-
-    Raises:
-        PoiseError: it is not between 0 and 1.
-    """
-    eps = wishes.norm_eps
-    if eps is not None and not 0 < eps < 1:
-        raise PoiseError(f"--norm-eps {eps:g}: needs a number between 0 and 1, such as 1e-6")
+    """The source of the norms' epsilon, where it is given."""
     return {} if wishes.norm_eps is None else {"norm eps": wishes.basis("--norm-eps")}
 
 
