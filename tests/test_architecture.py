@@ -385,6 +385,15 @@ def _read_by_the_configuration() -> set[str]:
     }
 
 
+def test_nothing_under_version_control_is_a_link() -> None:
+    # A link names a folder of one machine, and `/data/` in .gitignore does not leave it out.
+    assert not [_short(path) for path in _tracked() if path.is_symlink()]
+    listing = subprocess.run(
+        ["git", "ls-files", "-s"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert not [line for line in listing.stdout.splitlines() if line.startswith("120000")]
+
+
 def test_no_file_names_a_package_index_or_this_machines_folders() -> None:
     # Written in pieces, or this file would name them itself.
     index = re.compile(
