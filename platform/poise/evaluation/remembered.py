@@ -5,7 +5,7 @@ it before the first step: many trials of a study begin with the same untrained n
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from poise.config.errors import PoiseError
 from poise.config.files import read_json, to_json, write_json
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
-
-Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
+from poise.training.spec import Probe
 
 
 class RememberedProbe:
