@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.config.recipe import BackboneConfig
 from poise.evaluation.reading.bench import Bench
-from poise.evaluation.trained.probe import train_cached
-from poise.evaluation.trained.protocols import PROTOCOLS, probe_recipe
-from poise.evaluation.trained.sets import ProbeSets, open_probe_sets
+from poise.evaluation.trained_probes.probe import train_cached
+from poise.evaluation.trained_probes.protocols import PROTOCOLS, probe_recipe
+from poise.evaluation.trained_probes.sets import ProbeSets, open_probe_sets
 from poise.models.backbone import build_backbone
 from poise.models.checksums import read_config
 from poise.models.package import save_backbone

@@ -21,7 +21,7 @@ from poise.reports import write_report
 from poise.studies.analysis.curves import LABELS
 from poise.studies.study import Study
 from poise.tracking.history import read_histories
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.run import Run, create_study_run
 from poise.tracking.store import open_store
 from tests.studies.invented import invented_space, invented_study, invented_trials

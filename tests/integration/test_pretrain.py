@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from poise.models.package import load_backbone
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset

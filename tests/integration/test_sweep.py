@@ -16,7 +16,7 @@ from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
 from poise.sweeps.planning import begin_study
 from poise.sweeps.runner import run_study
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.registry.versions import list_models
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe

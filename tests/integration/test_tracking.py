@@ -18,11 +18,10 @@ import requests
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
-from poise.tracking import outbox
+from poise.tracking import unsent_messages
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
-from poise.tracking.patience import Patience
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.registry.fetch import pull, read_files
 from poise.tracking.registry.versions import find_model, list_models, register_model
 from poise.tracking.run import (
@@ -35,6 +34,7 @@ from poise.tracking.run import (
     set_tags,
 )
 from poise.tracking.store import Store, open_store
+from poise.tracking.time_limits import Patience
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -246,7 +246,7 @@ def test_a_server_that_dies_while_a_run_trains_holds_it_up_once_and_lacks_nothin
             for step in range(1, 30):
                 writer.log(step, {"loss/total": 0.5})
                 writer.flush()
-        monkeypatch.setattr(outbox, "ANSWER_WITHIN_S", 1.0)
+        monkeypatch.setattr(unsent_messages, "ANSWER_WITHIN_S", 1.0)
         set_tags(run, {"poise.verdict": "healthy"})
     silences = [each for each in caplog.records if "does not take metrics" in each.getMessage()]
     assert len(silences) == 1

@@ -9,7 +9,7 @@ import torch
 from poise.config import Recipe
 from poise.config.errors import PoiseError
 from poise.data.batch import ViewBatch
-from poise.evaluation.trained.protocols import PROTOCOLS, probe_recipe
+from poise.evaluation.trained_probes.protocols import PROTOCOLS, probe_recipe
 from poise.models.checksums import read_config
 from poise.models.package import load_backbone
 from poise.objectives.base import RunPosition

@@ -9,8 +9,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.runs.session import opened
-from poise.tracking.holder import is_held
 from poise.tracking.run import create_run
+from poise.tracking.run_lock import is_held
 from poise.tracking.store import Store
 from tests.tracking.conftest import store
 

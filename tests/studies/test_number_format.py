@@ -1,6 +1,6 @@
 import pytest
 
-from poise.studies.estimates import Estimate
+from poise.studies.analysis.intervals import Estimate
 from poise.studies.number_format import certainty, decimals_for, p_equation, p_value, shown, signed
 
 

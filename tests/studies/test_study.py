@@ -12,7 +12,7 @@ from poise.config import PoiseError
 from poise.studies.study import load_study
 from poise.sweeps.planning import begin_study, request_study
 from poise.sweeps.runner import run_study
-from poise.tracking.holder import HOLDER_FILE, Holder
+from poise.tracking.run_lock import HOLDER_FILE, Holder
 
 
 def test_a_study_that_another_process_carries_out_is_left_as_it_is(

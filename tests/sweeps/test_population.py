@@ -10,10 +10,10 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from poise.config import PoiseError
-from poise.studies.choosing import choose_trials
 from poise.studies.labels import described
 from poise.studies.records import Change
 from poise.studies.study import Study
+from poise.studies.trial_choice import choose_trials
 from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import Population, check_at_once, check_population
 from poise.sweeps.trial_queue import trial_queue

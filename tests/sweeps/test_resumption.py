@@ -8,8 +8,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.data.manifest import MANIFEST_FILE
-from poise.studies.standing import is_finished, keep_conclusion
 from poise.studies.study import STUDY_FILE
+from poise.studies.study_progress import is_finished, keep_conclusion
 from poise.sweeps.extension import extend_study
 from poise.sweeps.planning import begin_study
 from poise.sweeps.resumption import find_study

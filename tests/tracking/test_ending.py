@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from poise.tracking.ending import controlled, finish, reconcile
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.run import SPILL_FILE, Run, create_study_run, create_trial_run, set_tags
 from poise.tracking.store import Store
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from poise.tracking.ending import finish
 from poise.tracking.evaluation import find_maker, log_evaluation
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 

@@ -11,9 +11,9 @@ import pytest
 from poise.config import PoiseError
 from poise.tracking.ending import reconcile
 from poise.tracking.history import find_study_run, is_carried_out
-from poise.tracking.holder import HOLDER_FILE, SILENT_S, held
 from poise.tracking.known_run import KNOWN_RUN_FILE, check_store, known_run
 from poise.tracking.run import Run, create_run, create_study_run, create_trial_run, set_tags
+from poise.tracking.run_lock import HOLDER_FILE, SILENT_S, held
 from poise.tracking.store import Store, open_store
 
 ELSEWHERE = {"poise.pid_namespace": "pid:[1]"}

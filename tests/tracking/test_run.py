@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 
 from poise.config import PoiseError, Recipe
 from poise.tracking.ending import finish, reconcile
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.run import (
     Run,
     create_run,

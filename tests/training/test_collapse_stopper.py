@@ -14,14 +14,14 @@ from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.runs.progress import BoardObserver
-from poise.training import watch as watching
+from poise.training import logging_and_checkpoints as watching
 from poise.training.checkpoint import RUN_FILE
 from poise.training.collapse_stopper import CollapseStopper
+from poise.training.logging_and_checkpoints import Watch
 from poise.training.loop import new_state
 from poise.training.observer import FinishedStep
 from poise.training.schedule import Timetable
 from poise.training.spec import RunSpec
-from poise.training.watch import Watch
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 

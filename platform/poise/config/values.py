@@ -1,7 +1,7 @@
 """Comparison of written values by what they mean.
 
 In: values of settings. Out: whether they are the same. Next: ``poise.config.samplers`` and
-``poise.studies.choosing``.
+``poise.studies.trial_choice``.
 """
 
 from collections.abc import Hashable

@@ -25,10 +25,10 @@ from poise.models.backbone import VitBackbone
 from poise.models.package import load_backbone
 from poise.runs.curves import draw_curves
 from poise.tracking.ending import stopping_tags
+from poise.tracking.metric_writer import verdict_tags
 from poise.tracking.registry.versions import model_name, register_model
 from poise.tracking.run import Run, log_files, log_json, set_tags
 from poise.tracking.store import Store
-from poise.tracking.writer import verdict_tags
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.loop import is_lost
 from poise.training.schedule import Timetable

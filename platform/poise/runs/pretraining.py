@@ -15,7 +15,7 @@ from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
 from poise.evaluation.during_training import online_probes
-from poise.evaluation.remembered import RememberedProbe
+from poise.evaluation.untrained_cache import RememberedProbe
 from poise.models.package import save_backbone
 from poise.runs.ending import how_it_ended, over_line, steps_kept
 from poise.runs.outcome import Finished, judged, log_finished, register_finished

@@ -1,8 +1,8 @@
 """Probes and fine-tuning on streamed images: runs like any other, which can be resumed.
 
 In: a ``ProbePlan`` and its recipe. Out: a trained objective, and its run in MLflow: a child of the
-run that made the model, where that is known. Next: ``poise.evaluation.trained.probe`` reports,
-``poise evaluate`` prints.
+run that made the model, where that is known. Next: ``poise.evaluation.trained_probes.probe``
+reports, ``poise evaluate`` prints.
 """
 
 from collections.abc import Mapping

@@ -14,9 +14,9 @@ from poise.config import Recipe
 from poise.config.files import full_disk
 from poise.runs.progress import ProgressDisplay
 from poise.tracking.ending import controlled, reconcile
-from poise.tracking.holder import held
 from poise.tracking.known_run import check_store
 from poise.tracking.run import Run
+from poise.tracking.run_lock import held
 from poise.tracking.store import Store, open_store
 from poise.training.capacity import check_fits
 from poise.training.observer import RunObserver

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Iterable
 
 from poise.config.wording import unit
-from poise.studies.estimates import Difference, Estimate, Share, is_figure
+from poise.studies.analysis.intervals import Estimate, Share, is_figure
+from poise.studies.analysis.p_values import Difference
 
 SIGNIFICANT = 0.05
 """A difference with a corrected p-value below this is called more than chance."""

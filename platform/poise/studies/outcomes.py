@@ -13,7 +13,13 @@ from poise.config.space import Goal
 from poise.config.wording import unit
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
-from poise.studies.estimates import Estimate, Share, is_figure, mean_interval, share_interval
+from poise.studies.analysis.intervals import (
+    Estimate,
+    Share,
+    is_figure,
+    mean_interval,
+    share_interval,
+)
 from poise.studies.records import TrialRecord
 
 FAILURES = tuple(

@@ -14,8 +14,8 @@ from poise.config import PoiseError
 from poise.config.errors import first_few
 from poise.reports import Report
 from poise.studies.records import TrialRecord
-from poise.studies.standing import resume_words
 from poise.studies.study import Study, count_trials
+from poise.studies.study_progress import resume_words
 from poise.tracking.links import Link
 
 

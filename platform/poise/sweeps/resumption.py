@@ -13,8 +13,8 @@ from poise.config import PoiseError
 from poise.config.keys import leaves
 from poise.config.loading import override_space, parse_overrides
 from poise.config.paths import home
-from poise.studies.standing import is_finished
 from poise.studies.study import STUDY_FILE, Command, Study, load_study, stored_study
+from poise.studies.study_progress import is_finished
 from poise.sweeps.planning import datasets_of, read_study
 from poise.training.datasets import check_unchanged
 

@@ -27,8 +27,8 @@ from poise.runs.session import opened
 from poise.studies.clock import Clock
 from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
-from poise.studies.standing import as_they_stand, keep_conclusion
 from poise.studies.study import Study, count_trials
+from poise.studies.study_progress import as_they_stand, keep_conclusion
 from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of

@@ -12,9 +12,9 @@ from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.tracking.ending import Status, finish, stopping_tags
 from poise.tracking.history import read_histories, read_trial_statuses
+from poise.tracking.metric_writer import verdict_tags
 from poise.tracking.run import SPILL_FILE, Run, set_tags
-from poise.tracking.spill import Spill
-from poise.tracking.writer import verdict_tags
+from poise.tracking.unsent_metrics import Spill
 from poise.training.checkpoint import newest_checkpoint, read_run
 
 

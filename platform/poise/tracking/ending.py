@@ -16,12 +16,12 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.config.paths import home
-from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
-from poise.tracking.outbox import Outbox, deliver, outboxes, status_delivery
 from poise.tracking.run import FOLDER_TAG, SPILL_FILE, Run
+from poise.tracking.run_lock import Holder
 from poise.tracking.signals import BY_SIGNAL, raising, undisturbed
 from poise.tracking.store import Store, explained
+from poise.tracking.unsent_messages import Outbox, deliver, outboxes, status_delivery
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 import poise
-from poise.tracking.holder import Holder
+from poise.tracking.run_lock import Holder
 
 _PACKAGES = (
     "poise", "torch", "torchvision", "timm", "ray", "optuna", "mlflow", "numpy", "scipy", "pillow",

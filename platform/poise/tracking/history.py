@@ -22,10 +22,10 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 from poise.config import PoiseError
 from poise.diagnostics.history import History
 from poise.tracking.address import redacted, safe_line
-from poise.tracking.holder import Holder
 from poise.tracking.known_run import controller_lives
-from poise.tracking.points import history, unclipped
+from poise.tracking.metric_values import history, unclipped
 from poise.tracking.run import Run, find_run, run_key, study_key
+from poise.tracking.run_lock import Holder
 from poise.tracking.store import Store, explained
 
 _REQUESTS_AT_ONCE = 4

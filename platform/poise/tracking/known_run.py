@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from poise.config.errors import PoiseError
 from poise.config.files import read_json, write_json
 from poise.tracking.address import redacted
-from poise.tracking.holder import Holder, is_held, read_holder
+from poise.tracking.run_lock import Holder, is_held, read_holder
 from poise.tracking.store import Store
 
 KNOWN_RUN_FILE = "mlflow.json"

@@ -9,7 +9,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from poise.tracking.outbox import Delivery, file_delivery
+from poise.tracking.unsent_messages import Delivery, file_delivery
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,12 +24,12 @@ from poise.config import PoiseError, Recipe
 from poise.config.keys import leaves
 from poise.config.yaml_core import dump_yaml
 from poise.tracking.environment import controller_tags, describe_environment, holder_tags
-from poise.tracking.holder import Holder
 from poise.tracking.known_run import keep_run, known_run, stored_run
-from poise.tracking.outbox import Delivery, Outbox, deliver, file_delivery, tag_delivery
-from poise.tracking.patience import Patience, patiently
+from poise.tracking.metric_writer import MetricWriter
+from poise.tracking.run_lock import Holder
 from poise.tracking.store import Store, explained
-from poise.tracking.writer import MetricWriter
+from poise.tracking.time_limits import Patience, patiently
+from poise.tracking.unsent_messages import Delivery, Outbox, deliver, file_delivery, tag_delivery
 
 SPILL_FILE = "metrics-waiting.jsonl"
 FOLDER_TAG = "poise.waits_in"

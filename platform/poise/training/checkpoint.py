@@ -1,7 +1,7 @@
 """Checkpoints: the whole state of a run, in one folder that is either whole or absent.
 
 In: a run's state, recipe, history and datasets. Out: the same, in another process. Next:
-``poise.training.watch`` writes them, ``poise.training.worker`` reads them.
+``poise.training.logging_and_checkpoints`` writes them, ``poise.training.worker`` reads them.
 """
 
 import json

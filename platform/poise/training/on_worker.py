@@ -15,11 +15,11 @@ from poise.data.batch import ViewBatch
 from poise.data.stream.ahead import Started
 from poise.data.stream.stream import view_stream
 from poise.training.checkpoint import load_checkpoint, read_run
+from poise.training.logging_and_checkpoints import ToController, Watch
 from poise.training.loop import new_state, train_steps
 from poise.training.parallel import spread
 from poise.training.schedule import timetable_of
 from poise.training.spec import RunSpec
-from poise.training.watch import ToController, Watch
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The timetable of a run: when it logs, evaluates, shows pictures and makes checkpoints.
 
 In: a recipe and the size of its dataset. Out: ``Timetable``, which counts in optimiser steps. Next:
-``poise.training.loop`` and ``poise.training.watch``.
+``poise.training.loop`` and ``poise.training.logging_and_checkpoints``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from poise.cli.main import run
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 from tests.evaluation.conftest import MakeDataset, make_dataset

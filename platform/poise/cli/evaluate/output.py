@@ -15,8 +15,9 @@ from poise.cli.console import print_table
 if TYPE_CHECKING:
     from poise.evaluation.measurement import Accuracy
     from poise.evaluation.neighbours.report import KnnReport, KnnRow
+    from poise.evaluation.report import EvaluationReport
     from poise.evaluation.tokens.attention import AttentionReport
-    from poise.evaluation.trained.report import ProbeReport, ProbeRow
+    from poise.evaluation.trained_probes.report import ProbeReport, ProbeRow
 
 
 def print_json(model: str, run_id: str | None, report: KnnReport | ProbeReport) -> None:
@@ -27,7 +28,7 @@ def print_json(model: str, run_id: str | None, report: KnnReport | ProbeReport) 
 def print_origin(
     model: str,
     run_id: str | None,
-    report: KnnReport | ProbeReport | AttentionReport,
+    report: KnnReport | ProbeReport | AttentionReport | EvaluationReport,
     changed: Iterable[str] = (),
 ) -> None:
     """Prints the first lines of every report: protocol, model and run.
@@ -40,7 +41,8 @@ def print_origin(
     """
     settings = " ".join(changed)
     changes = f" with {settings}" if settings else ""
-    print(f"protocol  {report.protocol}{changes}, images of {report.image_px} px")
+    size = f"images of {report.image_px} px" if report.image_px else "images of their own size"
+    print(f"protocol  {report.protocol}{changes}, {size}")
     print(f"model     {model}")
     print(f"run       {run_id or 'unknown here; nothing was logged'}")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from poise.config import Recipe
-    from poise.evaluation.trained.report import ProbeReport
+    from poise.evaluation.trained_probes.report import ProbeReport
     from poise.objectives.labelled import LabelledObjective
     from poise.runs.probing import ProbePlan
 
@@ -48,7 +48,11 @@ def conduct(asked: Asked) -> None:
 def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
     """The plan that was typed; refuses at once what could not work."""
     from poise.config.loading import parse_overrides
-    from poise.evaluation.trained.protocols import find_protocol, probe_recipe, published_feature
+    from poise.evaluation.trained_probes.protocols import (
+        find_protocol,
+        probe_recipe,
+        published_feature,
+    )
     from poise.models.package import load_backbone
     from poise.objectives.finetune import check_tunable
     from poise.runs.probing import ProbePlan
@@ -104,9 +108,9 @@ def _carry_out(
     import torch
 
     from poise.evaluation.reading.bench import Bench
-    from poise.evaluation.trained.probe import report_probe, train_cached
-    from poise.evaluation.trained.protocols import PROTOCOLS, ProtocolUse
-    from poise.evaluation.trained.sets import open_probe_sets
+    from poise.evaluation.trained_probes.probe import report_probe, train_cached
+    from poise.evaluation.trained_probes.protocols import PROTOCOLS, ProtocolUse
+    from poise.evaluation.trained_probes.sets import open_probe_sets
 
     held_out = getattr(recipe.objective, "held_out", 0.0)
     sets = open_probe_sets(recipe.data.dataset, plan.test, recipe.data.views.global_px, held_out)

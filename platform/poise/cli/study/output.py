@@ -77,8 +77,8 @@ def study_of(asked: Asked) -> Study:
 def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
     """The trials that would run, and what they would take."""
     from poise.config.wording import short_names
-    from poise.studies.choosing import choose_trials
     from poise.studies.labels import plain
+    from poise.studies.trial_choice import choose_trials
     from poise.sweeps.forecast import forecast
 
     expected = forecast(study, choose_trials(study, only) if only else None)
@@ -138,7 +138,7 @@ def _duration(hours: float) -> str:
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
     """Carries out what is left of a study, or some trials; if interrupted, says how to go on."""
-    from poise.studies.choosing import choose_trials
+    from poise.studies.trial_choice import choose_trials
     from poise.sweeps.runner import run_study
 
     trials = choose_trials(study, only) if only else None

@@ -17,8 +17,8 @@ from poise.studies.analysis.curves import LABELS
 from poise.studies.findings.findings import Findings, RunFacts, Winner, find
 from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
-from poise.studies.standing import as_they_stand
 from poise.studies.study import Study, stored_study
+from poise.studies.study_progress import as_they_stand
 from poise.tracking.address import redacted
 from poise.tracking.history import (
     find_study_run,

@@ -18,8 +18,8 @@ from poise.reports.study.sentences import (
 from poise.reports.study.setting_columns import setting_columns
 from poise.studies.analysis.curves import BandCurve
 from poise.studies.analysis.dose_response import DoseResponse
+from poise.studies.analysis.intervals import Estimate
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
-from poise.studies.estimates import Estimate
 from poise.studies.findings.findings import Findings, SettingCurves
 from poise.studies.number_format import NOTHING, certainty, chance, counted, shown
 

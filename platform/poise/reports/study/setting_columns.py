@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from poise.reports.page.pieces import Cell
 from poise.reports.study.sentences import label
-from poise.studies.estimates import Difference, Estimate
+from poise.studies.analysis.intervals import Estimate
+from poise.studies.analysis.p_values import Difference
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import SettingRow
 from poise.studies.labels import UNCHANGED, plain

@@ -1,7 +1,7 @@
 """Conditions on single settings that split a study's trials in two.
 
 In: the settings of trials. Out: every ``Condition`` that holds for some of them. Next:
-``poise.studies.analysis.separation``.
+``poise.studies.analysis.explaining_rule``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

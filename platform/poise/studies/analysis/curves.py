@@ -13,7 +13,7 @@ import numpy as np
 
 from poise.diagnostics.history import History
 from poise.runs.curves import CURVES
-from poise.studies.estimates import is_figure
+from poise.studies.analysis.intervals import is_figure
 
 PointT = TypeVar("PointT")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from poise.config import Space
 from poise.config.wording import named
+from poise.studies.analysis.intervals import Estimate, Share
 from poise.studies.analysis.levels import Level, Scale, levels_of, varied_keys
-from poise.studies.estimates import Estimate, Share
 from poise.studies.outcomes import condemned_share, figure, mean_of
 from poise.studies.records import TrialRecord
 from poise.studies.trials import Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from poise.config.metrics import LABELLED, Mode
 from poise.config.space import Space
-from poise.studies.estimates import Correlation, rank_correlation
+from poise.studies.analysis.intervals import Correlation, rank_correlation
 from poise.studies.outcomes import figure, is_healthy
 from poise.studies.records import TrialRecord
 

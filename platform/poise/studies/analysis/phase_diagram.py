@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from poise.config import Space
 from poise.config.wording import named
+from poise.studies.analysis.intervals import Estimate, Share
 from poise.studies.analysis.levels import Levels, by_importance, levels_of
-from poise.studies.estimates import Estimate, Share
 from poise.studies.number_format import percent
 from poise.studies.outcomes import condemned_share, figure, mean_of, tally
 from poise.studies.records import TrialRecord

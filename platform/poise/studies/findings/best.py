@@ -6,7 +6,7 @@ In: the comparison of settings. Out: sentences. Next: ``poise.studies.findings.a
 from collections.abc import Sequence
 
 from poise.config.wording import listed, metric_name, unit
-from poise.studies.estimates import Difference, paired_difference
+from poise.studies.analysis.p_values import Difference, paired_difference
 from poise.studies.findings.table import PROOF_NEEDS_SEEDS, Comparison, SettingRow
 from poise.studies.number_format import SIGNIFICANT, interval, p_equation, shown, signed
 

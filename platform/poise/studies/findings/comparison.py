@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 from poise.config.wording import named
-from poise.studies.estimates import Difference, holm, paired_difference
+from poise.studies.analysis.p_values import Difference, holm, paired_difference
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.labels import setting_label
 from poise.studies.outcomes import (
@@ -22,8 +22,8 @@ from poise.studies.outcomes import (
     was_cut_off,
 )
 from poise.studies.records import TrialRecord
-from poise.studies.standing import standing
 from poise.studies.study import Study
+from poise.studies.study_progress import standing
 
 
 def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:

@@ -11,8 +11,8 @@ from itertools import groupby
 
 from poise.config.wording import listed, named
 from poise.studies.analysis.conditions import Condition, Test, Unit
+from poise.studies.analysis.explaining_rule import FEWEST_MENDED, Rule, separate
 from poise.studies.analysis.levels import varied_keys
-from poise.studies.analysis.separation import FEWEST_MENDED, Rule, separate
 from poise.studies.findings.comparison import why_untested
 from poise.studies.findings.factor_words import (
     condition_words,

@@ -14,8 +14,8 @@ from poise.config import PoiseError, Recipe, load_space
 from poise.config.space import Budget
 from poise.config.yaml_core import dump_yaml
 from poise.studies.records import TrialRecord
-from poise.studies.standing import standing
 from poise.studies.study import Study
+from poise.studies.study_progress import standing
 
 
 @dataclass(frozen=True)

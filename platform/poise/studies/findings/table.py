@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from poise.config.metrics import Mode
-from poise.studies.estimates import Difference, Estimate, Share
+from poise.studies.analysis.intervals import Estimate, Share
+from poise.studies.analysis.p_values import Difference
 from poise.studies.labels import UNCHANGED, setting_name
 from poise.studies.number_format import decimals_for
-from poise.studies.standing import Standing
+from poise.studies.study_progress import Standing
 
 PROOF_NEEDS_SEEDS = 3
 """Seeds that make evidence: an interval of two seeds depends on a single odd one."""

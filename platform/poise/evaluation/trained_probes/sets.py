@@ -1,6 +1,7 @@
 """The images of a probe: for training heads, for choosing among them, and for the test.
 
-In: two folders of labelled datasets. Out: ``ProbeSets``. Next: ``poise.evaluation.trained.probe``.
+In: two folders of labelled datasets. Out: ``ProbeSets``. Next:
+``poise.evaluation.trained_probes.probe``.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Metrics waiting on disk for a store that does not answer.
 
 In: points that could not be sent. Out: the same points, later and perhaps in another process.
-Next: ``poise.tracking.writer``.
+Next: ``poise.tracking.metric_writer``.
 """
 
 import json

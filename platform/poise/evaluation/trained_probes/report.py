@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from poise.evaluation.measurement import Accuracy, Measurement, accuracy, as_name
-from poise.evaluation.trained.hits import Hits
+from poise.evaluation.trained_probes.hits import Hits
 
 
 @dataclass(frozen=True)

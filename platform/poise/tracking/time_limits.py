@@ -1,7 +1,7 @@
 """Bounded waits for a store that is slow, busy or gone.
 
 In: calls to a store. Out: their results, or an error after a bounded time. Next:
-``poise.tracking.writer``, ``poise.tracking.outbox`` and ``poise.tracking.run``.
+``poise.tracking.metric_writer``, ``poise.tracking.unsent_messages`` and ``poise.tracking.run``.
 """
 
 import threading

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
-from poise.tracking import outbox
+from poise.tracking import unsent_messages
 from poise.tracking.ending import controlled, finish, reconcile
 from poise.tracking.run import Run, create_run, log_files, log_json, set_tags
 from poise.tracking.store import Store
@@ -17,7 +17,7 @@ from tests.tracking.faults import limited_file_size, locked
 def busy(store: Store) -> Iterator[None]:
     """The database is locked, and nobody waits long for it."""
     with locked(store), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "ANSWER_WITHIN_S", 0.3)
+        patch.setattr(unsent_messages, "ANSWER_WITHIN_S", 0.3)
         yield
 
 

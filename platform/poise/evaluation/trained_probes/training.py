@@ -1,7 +1,7 @@
 """Training of heads on features that were read once, which takes seconds.
 
 In: features by name, labels, a recipe whose objective is a probe. Out: trained heads. Next:
-``poise.evaluation.trained.probe`` counts what they get right.
+``poise.evaluation.trained_probes.probe`` counts what they get right.
 """
 
 from collections.abc import Callable, Iterator, Mapping

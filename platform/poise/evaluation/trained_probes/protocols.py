@@ -1,7 +1,7 @@
 """The protocols of probes and fine-tuning. Every figure is stored with its protocol's id.
 
 In: a protocol's id, a model's package, a dataset. Out: a complete recipe. Next:
-``poise.evaluation.trained.probe``, or the training loop.
+``poise.evaluation.trained_probes.probe``, or the training loop.
 
 ``cached`` protocols read every image once, prepared as for testing, and train heads on the
 features. The others draw a new view of each image in every epoch, as published: a random crop of

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
-from poise.studies.choosing import choose_trials
 from poise.studies.study import Study
+from poise.studies.trial_choice import choose_trials
 from tests.studies.builders import (
     TEMPERATURE,
     make_record,

@@ -22,11 +22,11 @@ from poise.evaluation.reading.bench import Answers, Bench
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
-from poise.evaluation.trained.hits import Hits, best_answers, count_hits
-from poise.evaluation.trained.protocols import ProtocolUse
-from poise.evaluation.trained.report import ProbeReport, report_row
-from poise.evaluation.trained.sets import ProbeSets
-from poise.evaluation.trained.training import train_heads
+from poise.evaluation.trained_probes.hits import Hits, best_answers, count_hits
+from poise.evaluation.trained_probes.protocols import ProtocolUse
+from poise.evaluation.trained_probes.report import ProbeReport, report_row
+from poise.evaluation.trained_probes.sets import ProbeSets
+from poise.evaluation.trained_probes.training import train_heads
 from poise.objectives import build_objective
 from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.objectives.probe import Probe

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
-from poise.tracking import holder
-from poise.tracking.holder import HOLDER_FILE, SILENT_S, Holder, held, is_held, read_holder
+from poise.tracking import run_lock
+from poise.tracking.run_lock import HOLDER_FILE, SILENT_S, Holder, held, is_held, read_holder
 
 HOLD = """
 import sys
 from pathlib import Path
 from typing import Any
-from poise.tracking.holder import held
+from poise.tracking.run_lock import held
 
 with held(Path(sys.argv[1])):
     print("held", flush=True)
@@ -107,18 +107,18 @@ def test_what_has_been_silent_elsewhere_is_taken_to_be_gone_and_that_is_said(
 def test_a_holder_renews_its_sign_of_life_for_as_long_as_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holder, "BEAT_S", 0.01)
+    monkeypatch.setattr(run_lock, "BEAT_S", 0.01)
     with held(tmp_path):
         os.utime(tmp_path / HOLDER_FILE, (0, 0))
-        while holder.silence_s(tmp_path) > SILENT_S:
+        while run_lock.silence_s(tmp_path) > SILENT_S:
             time.sleep(0.01)
-    assert holder.silence_s(tmp_path) == float("inf"), "nobody holds it any more"
+    assert run_lock.silence_s(tmp_path) == float("inf"), "nobody holds it any more"
 
 
 def test_a_holder_whose_folder_was_taken_leaves_it_to_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(holder, "BEAT_S", 0.01)
+    monkeypatch.setattr(run_lock, "BEAT_S", 0.01)
     with held(tmp_path):
         inside = held_in_a_container(tmp_path, 5)
         while "another process took it over" not in caplog.text:

@@ -15,12 +15,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 from PIL import Image
 
-from poise.tracking.patience import Patience, is_refusal
-from poise.tracking.points import history
+from poise.tracking.metric_values import history
+from poise.tracking.metric_writer import MetricWriter, metric_name
 from poise.tracking.run import SPILL_FILE, Run
-from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
-from poise.tracking.writer import MetricWriter, metric_name
+from poise.tracking.time_limits import Patience, is_refusal
+from poise.tracking.unsent_metrics import Point, Spill
 from tests.tracking.faults import limited_file_size, locked
 from tests.waiting import wait_until
 

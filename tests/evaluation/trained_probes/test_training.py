@@ -4,8 +4,8 @@ from torch import Tensor
 
 from poise.config import Recipe
 from poise.config.probes import AbmilpConfig
-from poise.evaluation.trained.hits import best_answers, count_hits
-from poise.evaluation.trained.training import train_heads
+from poise.evaluation.trained_probes.hits import best_answers, count_hits
+from poise.evaluation.trained_probes.training import train_heads
 from poise.models.heads.abmilp import Abmilp
 from poise.models.heads.grid import HeadGrid, ProbeHeads
 from tests.builders import tiny_recipe

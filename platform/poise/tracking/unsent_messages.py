@@ -22,8 +22,8 @@ from mlflow.entities import RunTag
 from poise.config.errors import PoiseError
 from poise.config.files import write_json
 from poise.tracking.address import safe_line
-from poise.tracking.patience import is_refusal, within
 from poise.tracking.store import Store
+from poise.tracking.time_limits import is_refusal, within
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The number of images that each head of a grid gets right, and the head that is chosen.
 
-In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained.report``.
+In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained_probes.report``.
 """
 
 from collections.abc import Iterable, Mapping

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from poise.config import Recipe
-from poise.evaluation.remembered import RememberedProbe
+from poise.evaluation.untrained_cache import RememberedProbe
 from tests.builders import tiny_recipe
 from tests.evaluation.conftest import MakeDataset
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poise.studies.analysis.conditions import Unit, conditions_of
-from poise.studies.analysis.separation import Rule, separate
+from poise.studies.analysis.explaining_rule import Rule, separate
 
 
 def units(rows: list[tuple[dict[str, Any], bool]]) -> list[Unit]:

@@ -13,18 +13,18 @@ from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
-from poise.evaluation.trained import probe
-from poise.evaluation.trained.hits import best_answers
-from poise.evaluation.trained.probe import report_probe, train_cached
-from poise.evaluation.trained.protocols import (
+from poise.evaluation.trained_probes import probe
+from poise.evaluation.trained_probes.hits import best_answers
+from poise.evaluation.trained_probes.probe import report_probe, train_cached
+from poise.evaluation.trained_probes.protocols import (
     PROTOCOLS,
     ProtocolUse,
     find_protocol,
     probe_recipe,
     published_feature,
 )
-from poise.evaluation.trained.report import ProbeReport
-from poise.evaluation.trained.sets import ProbeSets, open_probe_sets
+from poise.evaluation.trained_probes.report import ProbeReport
+from poise.evaluation.trained_probes.sets import ProbeSets, open_probe_sets
 from poise.models.backbone import build_backbone
 from poise.models.checksums import read_config
 from poise.models.package import load_backbone

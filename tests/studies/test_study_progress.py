@@ -16,8 +16,8 @@ from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
 from poise.studies.findings.findings import find
 from poise.studies.records import TrialRecord
-from poise.studies.standing import as_they_stand, resume_words, standing
 from poise.studies.study import Study
+from poise.studies.study_progress import as_they_stand, resume_words, standing
 from tests.studies.builders import TEMPERATURE, make_space, make_study
 from tests.studies.samples import SINGLE, answered, seeded, trial_record
 

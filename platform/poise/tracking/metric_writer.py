@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from mlflow.entities import Metric
 
 from poise.tracking.address import safe_line
-from poise.tracking.outbox import Delivery, Outbox, deliver, tag_delivery
-from poise.tracking.patience import Patience, is_refusal
 from poise.tracking.pictures import Picture
-from poise.tracking.spill import Point, Spill
 from poise.tracking.store import Store
+from poise.tracking.time_limits import Patience, is_refusal
+from poise.tracking.unsent_messages import Delivery, Outbox, deliver, tag_delivery
+from poise.tracking.unsent_metrics import Point, Spill
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,137 @@
+"""One evaluation of several models: measured, logged to their runs and printed.
+
+In: models, a dataset and an evaluation. Out: tables or JSON on stdout, and files in a folder. Next:
+the commands of `poise evaluate` that measure this way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poise.cli.console import print_table
+from poise.cli.evaluate.models import NamedModel, open_models
+from poise.cli.evaluate.options import JsonOption, RayOption, image_progress, spread_over_ray
+from poise.cli.evaluate.output import print_origin
+from poise.evaluation.measurement import as_name
+
+if TYPE_CHECKING:
+    from poise.data.dataset import ImageDataset
+    from poise.evaluation.report import EvaluationReport, Figure, Measure
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Arguments and options that these commands share."""
+
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL", help="Folders of backbone packages, or models:/NAME/VERSION."
+        ),
+    ]
+    dataset: Annotated[str, typer.Argument(help="Prepared dataset.")]
+    max_images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest number of images, drawn at random. Default: all."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for files and pictures. Default: NAME-DATASET."),
+    ] = None
+    ray: RayOption = None
+    as_json: JsonOption = False
+
+
+def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> None:
+    """Measures every model, logs each report to the model's run, and prints them.
+
+    Args:
+        name: name of the evaluation, such as ``objects``; its files go to a folder of that name.
+        options: what was typed.
+        measure: the evaluation.
+
+    Raises:
+        PoiseError: a model or the dataset cannot be opened, or lacks what the evaluation needs.
+    """
+    from poise.data.dataset import ImageDataset
+
+    dataset = ImageDataset.open(options.dataset)
+    out = options.out or Path(f"{name}-{as_name(dataset.manifest.name)}")
+    described = []
+    for model in open_models(options.models):
+        folder = out / model.label
+        folder.mkdir(parents=True, exist_ok=True)
+        report = _measure(model, dataset, folder, options, measure)
+        _keep(model, report, folder)
+        described.append(_described(model, report, folder))
+        if not options.as_json:
+            _print(model, report, folder)
+    if options.as_json:
+        print(json.dumps({"out": str(out), "models": described}, indent=2))
+
+
+def _measure(
+    model: NamedModel,
+    dataset: ImageDataset,
+    folder: Path,
+    options: EvaluationOptions,
+    measure: Measure,
+) -> EvaluationReport:
+    import torch
+
+    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.report import EvaluationTask
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    num_images = min(len(dataset), options.max_images or len(dataset))
+    spread = spread_over_ray(options.ray, num_images)
+    with image_progress(num_images, model.label) as on_images:
+        bench = Bench(model.normalization, device, spread, on_images)
+        backbone = model.backbone.to(device)
+        task = EvaluationTask(backbone, dataset, bench, model.image_px, folder, options.max_images)
+        report = measure(task)
+    model.backbone.cpu()
+    return report
+
+
+def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
+    """Writes the report beside its pictures, and logs all of it to the model's run."""
+    from poise.tracking.evaluation import log_evaluation
+
+    path = folder / f"{report.file_name}.json"
+    path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    if model.run_id:
+        points = {metric: [(0, value)] for metric, value in report.figures.items()}
+        files = [path, *(folder / picture for picture in report.pictures)]
+        log_evaluation(model.run_id, points, files, f"probes/{report.measurement}")
+
+
+def _described(model: NamedModel, report: EvaluationReport, folder: Path) -> dict[str, Any]:
+    return {
+        "model": model.reference,
+        "label": model.label,
+        "run_id": model.run_id,
+        "folder": str(folder),
+        **asdict(report),
+    }
+
+
+def _print(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
+    print_origin(model.reference, model.run_id, report, report.changed)
+    print(f"images    {report.num_images} of {report.dataset}\n")
+    print_table(("figure", "value", "95 % interval"), [_row(each) for each in report.figures_found])
+    for note in report.notes:
+        print(f"\n{note}")
+    print(f"\nfiles     {folder}\n")
+
+
+def _row(figure: Figure) -> tuple[str, str, str]:
+    unit = f" {figure.unit}" if figure.unit else ""
+    if figure.low is None or figure.high is None:
+        return figure.name, f"{figure.value:.4g}{unit}", ""
+    return figure.name, f"{figure.value:.4g}{unit}", f"{figure.low:.4g} – {figure.high:.4g}"
