@@ -26,8 +26,8 @@ def test_the_summary_counts_masks_and_boxes(
     photos = write_images(tmp_path / "photos", "a.jpg", "b.jpg")
     write_mask(tmp_path / "masks" / "a.png", mask_of((1, 0, 0, 9, 9), (255, 9, 9, 12, 12)))
     write_mask(tmp_path / "masks" / "b.png", mask_of((3, 0, 0, 9, 9)))
-    objects = [(name, (1, 1, 9, 9), {}) for name in ("cat", "dog")]
-    write_text(tmp_path / "xml" / "a.xml", voc_xml(objects))
+    text = voc_xml([("cat", (1, 1, 9, 9), {}), ("dog", (1, 1, 9, 9), {})])
+    write_text(tmp_path / "xml" / "a.xml", text)
     write_text(tmp_path / "xml" / "b.xml", voc_xml([]))
     names = write_text(tmp_path / "names.txt", "sky\ntree\nsea")
     options = ("--masks", tmp_path / "masks", "--boxes", tmp_path / "xml", "--mask-classes", names)
