@@ -219,7 +219,9 @@ def _clutter_color(rgb: Plane) -> Plane:
     return muted
 
 
-def develop(canvas: Plane, seed: int, index: int, frame: int = 0) -> NDArray[np.uint8]:
+def develop(
+    canvas: Plane, seed: int, index: int, frame: int = 0, most_haze: float = HAZE[1]
+) -> NDArray[np.uint8]:
     """Adds light from one side, haze and noise; reduces to the image's pixels and eight bits.
 
     The frames of a video share their light and haze; each has its own noise.
@@ -229,7 +231,7 @@ def develop(canvas: Plane, seed: int, index: int, frame: int = 0) -> NDArray[np.
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
     exposure = np.exp(rng.uniform(*np.log(EXPOSURE)))
-    haze, veil = np.float32(rng.uniform(*HAZE)), rng.random(dtype=np.float32)
+    haze, veil = np.float32(rng.uniform(HAZE[0], most_haze)), rng.random(dtype=np.float32)
     lit: Plane = canvas * (np.float32(exposure) * light[..., None])
     image = _shrink(lit)
     image += haze * (veil - image)
