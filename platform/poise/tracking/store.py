@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import sqlalchemy
@@ -49,6 +49,14 @@ class Store:
     def client(self) -> MlflowClient:
         """The client of this store; safe to use from several threads."""
         return _client(self.uri)
+
+    @property
+    def registry(self) -> Any:
+        """A reader of registered models and versions, with the methods of MLflow's client.
+
+        On a database it leaves the store of runs closed: to open that takes half a second.
+        """
+        return _registry(self.uri)
 
     @property
     def is_server(self) -> bool:
@@ -93,7 +101,7 @@ class Store:
             return str(self.client.get_experiment_by_name(name).experiment_id)
 
 
-def open_store(uri: str | None = None) -> Store:
+def open_store(uri: str | None = None, part: Literal["runs", "registry"] = "runs") -> Store:
     """Opens the store, creating or reaching it; called once, before any worker starts.
 
     Processes that meet a new SQLite file at the same moment break each other's migration, and a
@@ -101,6 +109,7 @@ def open_store(uri: str | None = None) -> Store:
 
     Args:
         uri: the address; none means ``MLFLOW_TRACKING_URI``, else SQLite under ``POISE_HOME``.
+        part: the part that is asked whether it answers. The other part opens when it is used.
 
     Raises:
         PoiseError: the store does not answer, cannot be written, or belongs to another MLflow.
@@ -111,9 +120,9 @@ def open_store(uri: str | None = None) -> Store:
         return Store(address.uri, artifacts=None)
     file = sqlite_file(address.uri)
     if file is None:
-        return _opened(Store(address.uri, artifacts=str(home() / "artifacts")))
+        return _opened(Store(address.uri, artifacts=str(home() / "artifacts")), part)
     with _alone_with(file):
-        return _opened(Store(address.uri, artifacts=str(file.parent / "artifacts")))
+        return _opened(Store(address.uri, artifacts=str(file.parent / "artifacts")), part)
 
 
 @contextmanager
@@ -163,6 +172,16 @@ def _client(uri: str) -> MlflowClient:
     return _WaitingClient(tracking_uri=uri, registry_uri=uri)
 
 
+@lru_cache
+def _registry(uri: str) -> Any:
+    if uri.startswith(("http://", "https://")):
+        return _client(uri)
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    check_schema(uri)
+    return SqlAlchemyStore(uri)
+
+
 def _location(folder: Path) -> str:
     """A folder in the form that MLflow takes for artifacts.
 
@@ -189,9 +208,12 @@ def _alone_with(path: Path) -> Iterator[None]:
         yield
 
 
-def _opened(store: Store) -> Store:
+def _opened(store: Store, part: str) -> Store:
     try:
-        store.client.search_experiments(max_results=1)
+        if part == "runs":
+            store.client.search_experiments(max_results=1)
+        else:
+            store.registry.search_registered_models(max_results=1)
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise PoiseError(
             f"{redacted(store.uri)}: the MLflow store cannot be opened: {safe_line(error)}"

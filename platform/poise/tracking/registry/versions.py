@@ -101,7 +101,7 @@ def list_models(store: Store, name: str | None = None) -> list[Version]:
     found: list[ModelVersion] = []
     token = None
     while token != "":
-        page = store.client.search_model_versions(condition, max_results=1000, page_token=token)
+        page = store.registry.search_model_versions(condition, max_results=1000, page_token=token)
         found += page
         token = page.token or ""
     aliases = {each: _aliases(store, each) for each in {version.name for version in found}}
@@ -217,7 +217,7 @@ def _ensure_registered(store: Store, name: str) -> None:
 def _aliases(store: Store, name: str) -> dict[int, tuple[str, ...]]:
     """Aliases by version: a search of versions never reports them."""
     by_version: dict[int, tuple[str, ...]] = {}
-    for alias, version in sorted(store.client.get_registered_model(name).aliases.items()):
+    for alias, version in sorted(store.registry.get_registered_model(name).aliases.items()):
         by_version[int(version)] = (*by_version.get(int(version), ()), alias)
     return by_version
 
