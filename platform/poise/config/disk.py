@@ -27,8 +27,9 @@ _MESSAGES = re.compile(
 
 
 def disk_complaint(error: BaseException) -> str | None:
-    """Returns a line such as ``/data/run.json: No space left on device``; None if it is another
-    error.
+    """Returns a line about the full disk; None if the error has another cause.
+
+    Example: ``/data/run.json: No space left on device``.
     """
     if isinstance(error, OSError) and error.errno in _CODES:
         reason = os.strerror(error.errno or 0)

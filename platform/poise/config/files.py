@@ -163,6 +163,8 @@ def _finite(content: Any) -> Any:
 
 
 def to_json(value: float) -> float | str:
-    """Returns the number, or ``"nan"``, ``"inf"`` or ``"-inf"``. ``float`` can read all of these.
+    """Returns the number, or ``"nan"``, ``"inf"`` or ``"-inf"``.
+
+    ``float`` can read all of these.
     """
     return value if math.isfinite(value) else str(float(value))

@@ -19,8 +19,9 @@ _SHORTEST_PIECE = 3
 
 
 def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
-    """Returns the models that a field may hold: one for a group, several for a choice, none for a
-    value.
+    """Returns the models that a field may hold.
+
+    A group has one model, a choice has several, and a plain value has none.
     """
     alternatives = (
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
@@ -38,7 +39,7 @@ def field_names(
     Args:
         model: model of the settings.
         chosen: names of chosen alternatives, such as ``mae``. For a choice without a name in this
-        list, the keys of all its alternatives are yielded.
+            list, the keys of all its alternatives are yielded.
         prefix: prefix of the keys.
     """
     for name, field in model.model_fields.items():
@@ -52,8 +53,9 @@ def field_names(
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the values of nested settings with their dotted keys. An empty group counts as a
-    value.
+    """Yields the values of nested settings with their dotted keys.
+
+    An empty group counts as a value.
     """
     for name, value in tree.items():
         if isinstance(value, dict) and value:

@@ -52,8 +52,9 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
 
 
 def override_space(space: Space, overrides: Sequence[str], source: str) -> Space:
-    """Returns a copy of the space with ``dotted.key=value`` overrides, as ``load_space`` applies
-    them.
+    """Returns a copy of the space with ``dotted.key=value`` overrides.
+
+    They are applied as in ``load_space``.
 
     Raises:
         PoiseError: a key or a value is wrong; the message names it and the fix.
@@ -91,8 +92,7 @@ def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """Returns the recipe with absolute paths of datasets, so that they are found from any folder.
-    """
+    """Returns the recipe with absolute paths of datasets, which are valid in any folder."""
     paths = {
         "data.dataset": recipe.data.dataset,
         "evaluation.queries": recipe.evaluation.queries,
@@ -143,7 +143,7 @@ def build(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        # # A missing setting may only be misspelt. Then the error about the misspelling is more
+        # A missing setting may only be misspelt. Then the error about the misspelling is more
         # useful.
         first, *others = sorted(error.errors(), key=lambda each: each["type"] == "missing")
         at = located(model, first["loc"])
@@ -181,10 +181,10 @@ def _overridden(
 
 
 def _files_like(path: str | Path, folder: str) -> str:
-    """Makes the end of a message about a missing file: the nearest name, or all names of the
-    folder.
+    """Makes the end of a message about a missing file.
 
-    Names are compared without their folder and ending, because often only these are wrong.
+    It is the nearest name, or all names of the folder. Names are compared without their folder and
+    ending, because often only these are wrong.
     """
     found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
     by_name = {each.stem: str(each) for each in sorted(found)}
@@ -239,8 +239,9 @@ def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
 
 
 def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[str, Any]:
-    """Returns a group of settings. If the group is missing or empty (``name:``), a new group is
-    made.
+    """Returns a group of settings.
+
+    If the group is missing or empty (``name:``), a new group is made.
     """
     if tree.get(name) is None:
         tree[name] = {}

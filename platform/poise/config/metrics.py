@@ -143,8 +143,7 @@ LOWER_IS_BETTER = (
 
 
 def better(metric: str) -> Mode | None:
-    """Returns whether high (``max``) or low (``min``) values of a metric are better, or None if
-    neither.
+    """Returns the better end of a metric, ``max`` or ``min``; None if neither is better.
 
     An entropy, a norm or a similarity has its healthy values in the middle. For example, the
     teacher's entropy is 0 in one collapse and ln K in the other.

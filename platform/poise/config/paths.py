@@ -67,15 +67,14 @@ def home() -> Path:
 
 
 def new_name(stem: str) -> str:
-    """Makes a name for a new run or study: the recipe's or space's name, the time, and random
-    characters.
-    """
+    """Makes a name for a new run or study: a stem, the time, and random characters."""
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def claim_folder(name: str, resume: str) -> Path:
-    """Creates the folder of a new run or study. Only one process can create it, so it reserves the
-    name.
+    """Creates the folder of a new run or study.
+
+    Only one process can create it, so it reserves the name.
 
     Args:
         name: name of the run or study.
@@ -130,7 +129,7 @@ def check_run_name(name: str) -> None:
 
     Raises:
         PoiseError: the name has characters that a recipe's name may not have, or other things use
-        it.
+            it.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(

@@ -12,7 +12,9 @@ Multiplier = Annotated[float, Field(gt=0)]
 
 
 class AbmilpConfig(Strict):
-    """Settings of the pooling of tokens by AbMILP (arXiv 2412.03215). The defaults are the paper's.
+    """Settings of the pooling of tokens by AbMILP (arXiv 2412.03215).
+
+    The defaults are the paper's.
     """
 
     depth: int = Field(1, ge=1, le=8)
@@ -50,7 +52,9 @@ class LabelledSettings(ObjectiveSettings):
 
 
 class ProbeConfig(LabelledSettings):
-    """Linear classifiers on features of a frozen backbone. A grid of learning rates trains at once.
+    """Linear classifiers on features of a frozen backbone.
+
+    A grid of learning rates trains at once.
     """
 
     name: Literal["probe"] = "probe"
@@ -77,8 +81,9 @@ class ProbeConfig(LabelledSettings):
 
 
 class FinetuneConfig(LabelledSettings):
-    """Fine-tuning of the whole backbone on labels. The defaults are MAE's for ViT-B (arXiv
-    2111.06377).
+    """Fine-tuning of the whole backbone on labels.
+
+    The defaults are MAE's for ViT-B (arXiv 2111.06377).
     """
 
     name: Literal["finetune"] = "finetune"

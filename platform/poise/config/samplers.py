@@ -101,9 +101,7 @@ def written(sampler: Sampler) -> str:
 
 
 def num_settings(samplers: Iterable[Sampler]) -> float:
-    """Counts the combinations of several samplers; infinite if a sampler has infinitely many
-    values.
-    """
+    """Counts the combinations of several samplers; the result may be infinite."""
     return math.prod(sampler.count for sampler in samplers)
 
 
@@ -163,8 +161,7 @@ def _check_list(which: str, values: Sequence[Any]) -> None:
 
 
 def _problem(name: str, values: Sequence[Any]) -> str:
-    """Describes what is wrong with the arguments of a numeric sampler; empty if nothing is wrong.
-    """
+    """Describes the error in the arguments of a numeric sampler; empty if there is none."""
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in values):
         return "takes numbers"
     if not all(math.isfinite(each) for each in values):

@@ -114,8 +114,9 @@ class _Chosen(Strict):
 
 
 class SchedulerConfig(_Chosen):
-    """Chooses which trials end early or continue from another trial. `options` go to Ray Tune's
-    scheduler.
+    """Chooses which trials end early or continue from another trial.
+
+    `options` go to Ray Tune's scheduler.
     """
 
     name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"

@@ -13,8 +13,9 @@ from poise.config.yaml_core import parse_yaml
 
 
 def same(left: Any, right: Any) -> bool:
-    """Returns True if two values are equal and of the same kind: 1 equals 1.0, but not true or
-    ``"1"``.
+    """Returns True if two values are equal and of the same kind.
+
+    1 equals 1.0, but neither true nor ``"1"``.
     """
     return _form(left, reads_text=False) == _form(right, reads_text=False)
 
@@ -36,8 +37,7 @@ def _form(value: Any, reads_text: bool) -> Hashable:
 
 
 def _meant(text: str) -> Any:
-    """Returns the meaning of a text without quotes: a number, a boolean, null, or the text itself.
-    """
+    """Returns the value that a text has without quotes: a number, a boolean, null or text."""
     try:
         meant = parse_yaml(text) if text.strip() else text
     except yaml.YAMLError:

@@ -58,8 +58,9 @@ def parse_yaml(text: str) -> Any:
 
 
 def dump_yaml(tree: Any) -> str:
-    """Writes plain values as YAML, in the order of their keys. ``parse_yaml`` reads the same values
-    back.
+    """Writes plain values as YAML, in the order of their keys.
+
+    ``parse_yaml`` reads the same values back.
     """
     return yaml.dump(tree, Dumper=_CoreDumper, sort_keys=False, allow_unicode=True)
 
@@ -141,8 +142,9 @@ class _CoreLoader(yaml.SafeLoader):
         raise _problem(f"the tag {node.tag} has no meaning here; leave it out", node.start_mark)
 
     def _has_form(self, node: yaml.ScalarNode) -> bool:
-        """Checks that a scalar has the form of its kind, because an explicit tag may claim a wrong
-        kind.
+        """Checks that a scalar has the form of its kind.
+
+        An explicit tag may claim a wrong kind.
         """
         kind = node.tag.removeprefix(_TAG)
         if not re.fullmatch(next(form for name, form, _ in _FORMS if name == kind), node.value):

@@ -36,7 +36,7 @@ def online_probes(recipe: Recipe) -> "OnlineProbes | None":
 
     Raises:
         PoiseError: a dataset does not exist, the queries or the bank have no labels, or the classes
-        of queries and bank differ.
+            of queries and bank differ.
     """
     if recipe.evaluation.every_epochs is None:
         return None
@@ -121,7 +121,7 @@ class _Images:
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
         config, image_px, bank = recipe.evaluation, recipe.evaluation_px, _bank(recipe)
-        # # The dataset keeps prepared images in memory if they fit. So its file need not be cached
+        # The dataset keeps prepared images in memory if they fit. So its file need not be cached
         # as well.
         uncached = ImageDataset.open(bank, cache_bytes=0)
         views = TrainingViews(uncached, recipe.data.views)

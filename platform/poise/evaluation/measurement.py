@@ -50,8 +50,9 @@ def as_name(text: str) -> str:
 
 
 def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
-    """Makes a name such as ``linear-cached-v1``. If settings were changed, a digest of them
-    follows.
+    """Makes a name such as ``linear-cached-v1``.
+
+    If settings were changed, a digest of them follows.
 
     Args:
         protocol: id of the protocol.

@@ -37,8 +37,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class EvaluationReport(Measurement):
-    """Values of one evaluation of one model, with everything that a reader needs to interpret them.
-    """
+    """Values of one evaluation of one model, with all facts that a reader needs."""
 
     image_px: int
     """Side of the images in pixels, or 0 if images keep their own size."""

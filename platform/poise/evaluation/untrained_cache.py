@@ -20,8 +20,7 @@ from poise.training.spec import Probe
 
 
 class RememberedProbe:
-    """Yields the (name, value) pairs of a probe, or reads them from a file of an earlier
-    measurement.
+    """Yields the (name, value) pairs of a probe, or reads them from an earlier measurement.
 
     The file is used only for the same network: the same weights, bit for bit, measured with the
     same settings on the same images and the same kind of device. If the file cannot be read, the
@@ -29,8 +28,9 @@ class RememberedProbe:
     """
 
     def __init__(self, probe: Probe, folder: Path, recipe: Recipe) -> None:
-        """Keeps files in ``folder``. The recipe decides the settings and the images of the
-        measurement.
+        """Keeps files in ``folder``.
+
+        The recipe decides the settings and the images of the measurement.
         """
         self._probe = probe
         self._folder = folder

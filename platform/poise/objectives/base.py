@@ -100,10 +100,10 @@ class Objective(nn.Module, ABC):
         """
 
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """Draws RGB pictures of the current state, by name: uint8 [3, h, w]. Most objectives have
-        none.
+        """Draws RGB pictures of the current state, by name: uint8 [3, h, w].
 
-        It must change neither the state nor the random numbers of training.
+        Most objectives have none. It must change neither the state nor the random numbers of
+        training.
         """
         return {}
 

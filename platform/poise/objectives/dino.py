@@ -31,7 +31,9 @@ class Encoder(nn.Module):
         self.head = head
 
     def features(self, *view_groups: Tensor) -> Tensor:
-        """Computes features [Σ views, B, D] of groups [views, B, 3, h, w], with one pass per group.
+        """Computes features [Σ views, B, D] of groups [views, B, 3, h, w].
+
+        Each group needs one pass of the backbone.
         """
         batch = view_groups[0].shape[1]
         passed = [self.backbone(group.flatten(0, 1)) for group in view_groups if len(group)]
@@ -46,8 +48,7 @@ class Encoder(nn.Module):
 
 
 class Dino(Objective):
-    """Student that predicts, from one view, the teacher's answer for another view of the same
-    image.
+    """Student that predicts, from one view, the teacher's answer for another view.
 
     The teacher is the student's moving average. Two forces prevent trivial answers. Centering
     subtracts the teacher's mean answer. Sharpening (a low ``teacher_temp``) makes the teacher's
@@ -128,8 +129,7 @@ class Dino(Objective):
 
     @torch.no_grad()
     def after_step(self, position: RunPosition) -> None:
-        """Moves the teacher towards the student, and the centre towards the teacher's mean answer.
-        """
+        """Moves the teacher towards the student, and the centre towards the teacher's mean."""
         momentum = self.teacher_momentum(position)
         torch._foreach_lerp_(
             list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum
@@ -153,7 +153,9 @@ class Dino(Objective):
         )  # fmt: skip
 
     def teacher_temp(self, position: RunPosition) -> float:
-        """Returns the teacher's temperature. During warm-up it changes at the start of each epoch.
+        """Returns the teacher's temperature.
+
+        During warm-up it changes at the start of each epoch.
         """
         config = self.config
         return linear_then_constant(

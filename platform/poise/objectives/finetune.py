@@ -1,5 +1,4 @@
-"""Fine-tuning: the whole backbone is trained on labels (MAE's recipe, arXiv 2111.06377, appendix
-A).
+"""Fine-tuning of the whole backbone on labels (MAE's recipe, arXiv 2111.06377, appendix A).
 
 Mixing, erasing and label smoothing come from timm. The published RandAugment is left out: it works
 on single Pillow images, but here views are made on the device. The jitter of ``data.views`` can
@@ -99,11 +98,11 @@ class Finetune(LabelledObjective):
         return {HEAD: self.classifier(images)[:, None]}
 
     def parameter_groups(self) -> Groups:
-        """Makes one group per layer: block i of n has the head's rate times layer_decay^(n + 1 −
-        i).
+        """Makes one group per layer with its own learning rate.
 
-        The layers before the first block count as block 0. Biases, norms, [cls], registers and
-        positions have no weight decay, as published.
+        Block i of n has the head's rate times layer_decay^(n + 1 − i). The layers before the first
+        block count as block 0. Biases, norms, [cls], registers and positions have no weight decay,
+        as published.
         """
         vit = self.classifier.backbone.timm_model
         spared = vit.no_weight_decay()
@@ -153,7 +152,9 @@ def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dic
 
 
 def _set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Replaces the stochastic depth of the package. The new rate rises linearly from 0 at block 1.
+    """Replaces the stochastic depth of the package.
+
+    The new rate rises linearly from 0 at block 1.
     """
     from timm.layers import DropPath
 

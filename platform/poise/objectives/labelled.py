@@ -45,14 +45,13 @@ class LabelledObjective(Objective):
         self.num_classes = len(manifest.classes)
         self.loaded, package = load_backbone(config.model)
         mean, std = package["normalization"]["mean"], package["normalization"]["std"]
-        # # The normalisation is the backbone's own and not this dataset's.
+        # The normalisation is the backbone's own and not this dataset's.
         self.photometry = Photometry(recipe.data.views, mean, std)
         self._features: Tensor | None = None
 
     @abstractmethod
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes logits [B, G, C] of normalised images [B, 3, h, w], by the name of the feature.
-        """
+        """Computes logits [B, G, C] of normalised images [B, 3, h, w], by feature."""
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
@@ -109,8 +108,9 @@ def too_few(labels: Tensor) -> bool:
 
 
 def nothing_learned(module: nn.Module) -> Tensor:
-    """Makes a loss of 0 with zero gradients for every parameter, because other workers wait for
-    them.
+    """Makes a loss of 0 with zero gradients for every parameter.
+
+    Other workers wait for these gradients.
     """
     return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), torch.zeros(()))
 

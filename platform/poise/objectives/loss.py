@@ -70,5 +70,5 @@ class _CrossViewEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        # # The product is in place, because autograd does not allow a second backward pass.
+        # The product is in place, because autograd does not allow a second backward pass.
         return gradient.mul_(gradients[0] * ctx.scale).to(ctx.dtype), None, None

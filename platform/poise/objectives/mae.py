@@ -59,15 +59,18 @@ class Mae(Objective):
         return self.reconstruct(images, self.draw_noise(batch, position.epoch))
 
     def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
-        """Draws random numbers [B, N] from 0 to 1. The patches with the largest numbers are hidden.
+        """Draws random numbers [B, N] from 0 to 1.
+
+        The patches with the largest numbers are hidden.
         """
         return uniforms_on_device(
             self.seed, epoch, batch.sample_ids, _MASK_ADDRESS, self.num_patches
         )
 
     def reconstruct(self, images: Tensor, noise: Tensor) -> StepResult:
-        """Computes the loss on normalised images. The encoder sees the patches with the smallest
-        noise.
+        """Computes the loss on normalised images.
+
+        The encoder sees the patches with the smallest noise.
 
         Args:
             images: normalised, [B, 3, H, W].
@@ -87,8 +90,9 @@ class Mae(Objective):
         return StepResult(F.mse_loss(predictions, targets), {})
 
     def targets(self, patches: Tensor) -> Tensor:
-        """Returns the targets of patches [B, n, C]: their pixels, normalised per patch if the
-        recipe says so.
+        """Returns the targets of patches [B, n, C], which are their pixels.
+
+        If ``norm_pix_loss`` is set, pixels are normalised per patch.
         """
         if not self.config.norm_pix_loss:
             return patches
@@ -111,11 +115,12 @@ class Mae(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """Draws one picture with a column per image: image, seen patches, prediction, and both
-        together.
+        """Draws one picture with a column per image.
 
-        The hidden patches are those of epoch 0. If the model predicts normalised pixels, each patch
-        is drawn with its true mean and standard deviation, which the model does not predict.
+        Its rows are the image, the seen patches, the prediction, and seen patches with predictions
+        for the others. The hidden patches are those of epoch 0. If the model predicts normalised
+        pixels, each patch is drawn with its true mean and standard deviation, which the model does
+        not predict.
         """
         autoencoder, was_training = self.autoencoder, self.autoencoder.training
         autoencoder.eval()

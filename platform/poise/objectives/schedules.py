@@ -26,8 +26,9 @@ NO_WARMUP = Warmup()
 def cosine(
     step: float, total_steps: float, base: float, final: float, warmup: Warmup = NO_WARMUP
 ) -> float:
-    """Computes the value at a step: a linear warm-up to ``base``, then half a cosine towards
-    ``final``.
+    """Computes the value at a step of a cosine with warm-up.
+
+    The warm-up rises linearly to ``base``. Then half a cosine goes towards ``final``.
 
     Args:
         step: step from 0; may be a fraction.
@@ -51,7 +52,7 @@ def linear_then_constant(epoch: int, start: float, final: float, warmup_epochs: 
         start: value in epoch 0.
         final: value from epoch ``warmup_epochs`` − 1 on.
         warmup_epochs: length of the warm-up. With 0 or 1 warm-up epochs, the value is ``final``
-        from epoch ``warmup_epochs`` on.
+            from epoch ``warmup_epochs`` on.
     """
     if epoch >= warmup_epochs:
         return final

@@ -52,7 +52,7 @@ def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> 
 
     Args:
         name: name of the evaluation, such as ``objects``; it begins the name of the folder of
-        files.
+            files.
         options: arguments and options of the command.
         measure: function that evaluates one model.
 

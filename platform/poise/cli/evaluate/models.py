@@ -41,7 +41,7 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
 
     Raises:
         PoiseError: a model is named twice, cannot be opened or has no transformer blocks, or two
-        models would have the same label.
+            models would have the same label.
     """
     return [_open(reference, label) for reference, label in _labels(references).items()]
 
@@ -57,7 +57,7 @@ def _labels(references: Sequence[str]) -> dict[str, str]:
     }
     for length in range(1, max(map(len, parts.values())) + 1):
         labels = {each: as_name("-".join(ends[-length:])) for each, ends in parts.items()}
-        # # A version number alone is not a useful name.
+        # A version number alone is not a useful name.
         if len(set(labels.values())) == len(labels) and not any(map(str.isdigit, labels.values())):
             break
     if len(set(labels.values())) < len(labels):

@@ -47,7 +47,9 @@ def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], l
 
 @contextmanager
 def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
-    """Shows progress on stderr: a bar on a terminal, otherwise one line per quarter of the images.
+    """Shows progress on stderr.
+
+    It is a bar on a terminal, otherwise one line per quarter of the images.
     """
     if is_terminal(sys.stderr):
         from rich.console import Console

@@ -69,8 +69,9 @@ def prepare(
     parallel: bool | None = None,
     on_progress: Callable[[PrepareProgress], None] = lambda progress: None,
 ) -> Manifest:
-    """Makes a dataset from a source. Continues an unfinished dataset and returns a finished one at
-    once.
+    """Makes a dataset from a source.
+
+    Continues an unfinished dataset and returns a finished one at once.
 
     Args:
         source: see ``poise.data.sources.opening.open_source``.
@@ -84,7 +85,7 @@ def prepare(
 
     Raises:
         PoiseError: the source or an option is wrong, the folder holds another dataset, the disk
-        cannot be written to, or no image is usable.
+            cannot be written to, or no image is usable.
     """
     folder = Path(destination).absolute()
     if not is_utf8(str(folder)):
@@ -118,8 +119,9 @@ def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
 
 
 def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
-    """Returns the sorted positions of the samples to take: all, or a random subset drawn with the
-    seed.
+    """Returns the sorted positions of the samples to take.
+
+    These are all samples, or a random subset drawn with the seed.
     """
     total, num_images = len(source), options.num_images
     if not total:

@@ -139,8 +139,9 @@ def _is_there(report: ShardReport, path: Path) -> bool:
 
 
 def _is_whole(path: Path, num_samples: int) -> bool:
-    """Returns True if a shard is complete. Parquet writes its row count at the end of the file, so
-    an incomplete file has no row count.
+    """Returns True if a shard is complete.
+
+    Parquet writes its row count at the end of the file, so an incomplete file has no row count.
     """
     try:
         return bool(pq.read_metadata(path).num_rows == num_samples)

@@ -33,8 +33,9 @@ class Sample:
 
 
 class Part(Protocol):
-    """Some of a source's samples, in order. A part is small and picklable, and any process can read
-    it.
+    """Some of a source's samples, in order.
+
+    A part is small and picklable, and any process can read it.
     """
 
     def samples(self) -> Iterator[Sample]:
@@ -50,8 +51,9 @@ class ImageSource(Protocol):
 
     @property
     def named_labels(self) -> bool:
-        """Whether the source gives labels as names. Then the names are part of the dataset's
-        fingerprint.
+        """Whether the source gives labels as names.
+
+        Then the names are part of the dataset's fingerprint.
         """
 
     @property
@@ -69,8 +71,9 @@ class ImageSource(Protocol):
 
 
 def hash_of(*pieces: bytes) -> str:
-    """Returns the SHA-256 of the pieces in hexadecimal. Each piece is hashed with its length before
-    it.
+    """Returns the SHA-256 of the pieces in hexadecimal.
+
+    Each piece is hashed with its length before it.
     """
     digest = hashlib.sha256()
     for piece in pieces:

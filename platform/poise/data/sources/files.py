@@ -57,8 +57,9 @@ class FilesSource:
         return len(self.files)
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these paths and labels. The bytes are read only when the part is
-        read.
+        """Returns the part with these paths and labels.
+
+        The bytes are read only when the part is read.
         """
         return FilesPart(self.root, tuple(self.files[index] for index in indices))
 

@@ -33,13 +33,13 @@ def open_source(
 
     Args:
         text: ``scenes``, ``torchvision:<Name>[/<split>]``, a Parquet file, a folder or a glob of
-        Parquet files, or a folder of images with or without class folders.
+            Parquet files, or a folder of images with or without class folders.
         options: images to take; None means ``PrepareOptions()``.
         destination: folder of the dataset, for the commands in error messages.
 
     Raises:
         PoiseError: the source does not exist, it holds no images, an option does not apply, or the
-        source can be read in two ways.
+            source can be read in two ways.
     """
     command = PrepareCommand(text, destination, options or PrepareOptions())
     if not text:

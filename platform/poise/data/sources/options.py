@@ -70,11 +70,10 @@ class PrepareCommand:
         return " ".join(map(_quoted, words))
 
     def of(self, source: str, suffix: str = "") -> "PrepareCommand":
-        """Returns this command for another source. ``suffix`` is appended to the destination's
-        name.
+        """Returns this command for another source.
 
-        ``--format`` is kept only if the new source is a folder, because only folders have this
-        option.
+        ``suffix`` is appended to the destination's name. ``--format`` is kept only if the new
+        source is a folder, because only folders have this option.
         """
         destination = self.destination.rstrip("/") + (f"-{suffix}" if suffix else "")
         moved = replace(self, source=source, destination=destination)

@@ -68,8 +68,9 @@ class ParquetSource:
         return sum(self.num_rows)
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these file names and row numbers. Rows are read only when the part
-        is read.
+        """Returns the part with these file names and row numbers.
+
+        Rows are read only when the part is read.
         """
         ends = np.cumsum(self.num_rows)
         owners = np.searchsorted(ends, indices, side="right")
@@ -138,7 +139,7 @@ def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource
 
     Raises:
         PoiseError: the files belong to several splits, a file is damaged, there are no rows, or it
-        is not clear which column holds the images or the labels.
+            is not clear which column holds the images or the labels.
     """
     check_one_split(command, files)
     headers = [read_header(file) for file in files]

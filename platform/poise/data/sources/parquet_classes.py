@@ -92,8 +92,9 @@ def number_classes(
 
 
 def one_to_one(headers: Sequence[ParquetHeader], one: str, other: str) -> bool:
-    """Returns True if in each file every value of one column always occurs with one value of the
-    other.
+    """Returns True if two columns match one to one in each file.
+
+    Then a value of one column always occurs with the same value of the other.
     """
     for header in headers:
         pairs = _pairs(header.path, one, other)
@@ -126,7 +127,9 @@ def _named_beside(file: str, column: str, beside: str) -> dict[int, str]:
 def _complete(
     values: Sequence[ColumnValues], tables: Sequence[dict[int, str]]
 ) -> list[dict[int, str]]:
-    """Names each number that a file does not name: by the name in another file, else by the number.
+    """Names each number that a file does not name.
+
+    The name comes from another file; if no file names the number, the name is the number.
     """
     known = {number: name for table in tables for number, name in table.items()}
     return [
@@ -181,7 +184,9 @@ def _joined(
     tables: Sequence[Mapping[int, str]],
     most: int,
 ) -> tuple[Numbering, str]:
-    """Joins the files' tables of number → name. If the tables differ, classes are matched by name.
+    """Joins the files' tables of number → name.
+
+    If the tables differ, classes are matched by name.
     """
     joined: dict[int, str] = {}
     for table in tables:

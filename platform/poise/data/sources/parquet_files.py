@@ -51,8 +51,9 @@ def root_of(files: Sequence[str]) -> str:
 
 
 def check_one_split(command: PrepareCommand, files: Sequence[str]) -> None:
-    """Checks that all files belong to one split. If the source is a folder, they must be in one
-    folder.
+    """Checks that all files belong to one split.
+
+    If the source is a folder, they must be in one folder.
 
     Raises:
         PoiseError: there are several splits or folders; the error names a command for each.
@@ -80,7 +81,7 @@ def read_header(path: str) -> ParquetHeader:
 
     Raises:
         PoiseError: the file is not a readable Parquet file, its name is not UTF-8, or two of its
-        columns have the same name.
+            columns have the same name.
     """
     if not is_utf8(path):
         raise PoiseError(f"{shown(path)}: this file's name is not UTF-8; rename it")

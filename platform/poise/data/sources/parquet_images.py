@@ -71,9 +71,7 @@ def bytes_of(column: pa.Array) -> pa.Array:
 
 
 def path_of(column: pa.Array, row: int) -> str | None:
-    """Returns the path that a row holds next to its bytes or instead of them; None if it has no
-    path.
-    """
+    """Returns the path that a row holds with or without bytes; None if it has no path."""
     try:
         value = column[row].as_py()
     except UnicodeDecodeError:

@@ -78,7 +78,7 @@ def find_labels(command: PrepareCommand, headers: Sequence[ParquetHeader], image
 
     Raises:
         PoiseError: no column or several columns may hold the labels, or files contradict each
-        other.
+            other.
     """
     asked = command.options.label
     if asked == NO_LABELS:

@@ -48,14 +48,16 @@ _NAME_TYPES = (
 
 
 class UnusableColumnError(Exception):
-    """Error for a column that holds neither numbers nor names. Its message says what the column
-    holds.
+    """Error for a column that holds neither numbers nor names.
+
+    Its message says what the column holds.
     """
 
 
 def kind_of(type_: pa.DataType) -> Kind | None:
-    """Returns the kind of values in a column of this type; None for floats, lists, dates and
-    others.
+    """Returns the kind of values in a column of this type.
+
+    It is None for floats, lists, dates and others.
     """
     if pa.types.is_dictionary(type_):
         return kind_of(type_.value_type)
@@ -140,8 +142,9 @@ def doubt(values: list[ColumnValues]) -> str | None:
 
 
 def split_columns(headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns a note for each text column whose name and values say that the files hold several
-    splits.
+    """Returns a note for each text column that says that the files hold several splits.
+
+    Such columns are recognised by their name and values.
     """
     notes = []
     for name in headers[0].schema.names:

@@ -24,7 +24,7 @@ DEFAULT_PX = 32
 MIN_PX = 16
 MAX_PX = 1024
 
-# # Parameters of a scene. Lengths are shares of the image's side; a pair is the range of a value.
+# Parameters of a scene. Lengths are shares of the image's side; a pair is the range of a value.
 SUPERSAMPLING = 2
 OBJECT_RADIUS = (0.34, 0.48)
 OBJECT_ASPECT = (0.75, 1.0)
@@ -126,7 +126,9 @@ def _superellipse(
 
 
 def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Draws an object's two RGB colours: the hues of its class with random saturation and contrast.
+    """Draws an object's two RGB colours.
+
+    They have the hues of its class, and a random saturation and contrast.
     """
     hues = label / len(CLASSES) + HUE_STEP * np.arange(2) + HUE_SPREAD * rng.standard_normal(2)
     first, second = (_rgb(hue, rng.uniform(*SATURATION)) for hue in hues)
@@ -180,8 +182,9 @@ def _clutter_color(rgb: Plane) -> Plane:
 
 
 def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
-    """Adds light from one side, haze and noise. Then reduces the canvas to the image's size and to
-    uint8.
+    """Adds light from one side, haze and noise.
+
+    Then reduces the canvas to the image's size and to uint8.
     """
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2

@@ -94,8 +94,9 @@ def _rays(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 
 def _blobs(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
-    """Draws smooth blobs: a sum of waves in random directions, with a threshold at the middle
-    value.
+    """Draws smooth blobs.
+
+    A sum of waves in random directions is cut at its middle value.
     """
     angles = rng.uniform(0, np.pi, 6).astype(np.float32)
     phases = rng.uniform(0, 2 * np.pi, 6).astype(np.float32)

@@ -35,8 +35,9 @@ class ScenesSource:
 
     @property
     def key(self) -> str:
-        """Hash of the arguments and of one drawn image. The image changes if the drawing code
-        changes.
+        """Hash of the arguments and of one drawn image.
+
+        The image changes if the drawing code changes.
         """
         probe = scene_drawing.draw_scene(self.seed, 0, self.px).png()
         return hash_of(f"scenes {self.seed} {self.px}".encode(), probe)
@@ -45,7 +46,9 @@ class ScenesSource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these scene numbers. Scenes are drawn only when the part is read.
+        """Returns the part with these scene numbers.
+
+        Scenes are drawn only when the part is read.
         """
         return ScenesPart(self.seed, self.px, indices)
 

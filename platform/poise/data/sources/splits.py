@@ -50,8 +50,7 @@ def loose_split(name: str) -> str | None:
 
 
 def file_split(path: str) -> str | None:
-    """Returns the split of a Parquet file: from its name, else from the name of its nearest folder.
-    """
+    """Returns the split of a Parquet file from its name, else from its nearest folder."""
     names = (PurePosixPath(path).stem, *reversed(PurePosixPath(path).parts[:-1]))
     return next((split for name in names if (split := loose_split(name))), None)
 

@@ -35,7 +35,9 @@ class ArraySource:
 
     @property
     def key(self) -> str:
-        """Hash of the dataset's name and size. Torchvision checks each download with a known hash.
+        """Hash of the dataset's name and size.
+
+        Torchvision checks each download with a known hash.
         """
         return hash_of(self.text.encode(), str(self.num_images).encode())
 
@@ -43,8 +45,9 @@ class ArraySource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these row numbers. The dataset is opened again when the part is
-        read.
+        """Returns the part with these row numbers.
+
+        The dataset is opened again when the part is read.
         """
         return ArrayPart(self.text, str(_downloads()), indices)
 

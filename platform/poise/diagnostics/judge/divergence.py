@@ -63,8 +63,9 @@ def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[s
 
 
 def _values_from_end(history: History, name: str) -> Iterator[tuple[int, float]]:
-    """Yields the metric's values, newest first. Only the end is read, because a run is judged
-    often.
+    """Yields the metric's values, newest first.
+
+    Only the end is read, because a run is judged often.
     """
     return ((step, m[name]) for step, m in reversed(history) if name in m)
 

@@ -37,10 +37,10 @@ def judge(
 
     Args:
         history: ``(step, metrics)`` with rising steps. A step without the metrics that ``signals``
-        announces is only used to find divergence.
+            announces is only used to find divergence.
         signals: metrics that are expected.
         planned_steps: number of steps that the run was planned for; None means that the history is
-        complete.
+            complete.
         limits: limits of all conditions.
     """
     verdict = (

@@ -78,7 +78,9 @@ def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:
 
 
 def sure_gain(values: Sequence[float]) -> float:
-    """Returns a lower bound of the rise from the first to the last third: two standard errors less.
+    """Returns a lower bound of the rise from the first to the last third.
+
+    The bound is two standard errors below the measured rise.
     """
     before, now = _ends(values)
     error = math.sqrt((pvariance(before) + pvariance(now)) / len(now))

@@ -69,7 +69,7 @@ def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Limits
     given = math.ceil(limits.min_share_of_plan * planned_steps)
     if step < given:
         return f"the decoder explains nothing yet at step {step}; it gets until step {given}"
-    # # The first third is left out, because untrained predictions are worse than the mean.
+    # The first third is left out, because untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     rising = is_rising(late, limits.nothing_explained_share, limits)
     if rising or sure_gain(late) > limits.nothing_explained_share:

@@ -44,7 +44,9 @@ def find_swinging(
 
 
 def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
-    """Returns the first point from which on many points are above ln K, also in the last quarter.
+    """Returns the first point of a stretch with many points above ln K.
+
+    The last quarter of the stretch must also have many.
     """
     above = [0, *accumulate(_is_above(point, limits) for point in points)]  # up to each point
     for start in range(len(points)):
@@ -60,6 +62,8 @@ def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
 
 
 def _is_above(point: TeacherPoint, limits: Limits) -> bool:
-    """Returns True if the student is worse than an untrained student; False if KL was not logged.
+    """Returns True if the student is worse than an untrained student.
+
+    It is False if KL was not logged.
     """
     return limits.swinging_loss_share < point.cross_entropy < float("inf")

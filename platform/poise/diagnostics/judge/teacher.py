@@ -72,7 +72,7 @@ def judge_teacher(
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt and kind is not VerdictKind.HEALTHY:
-        # # A teacher that goes from one collapse to another counts as collapsed all the time.
+        # A teacher that goes from one collapse to another counts as collapsed all the time.
         lost = _stretch_of(_LOST, points, limits)
         if len(lost) > len(tail):
             kind, tail = _middle(lost, limits), lost

@@ -49,8 +49,7 @@ class TeacherPoint:
 
 
 def end_of_scale(entropy: float, limits: Limits) -> VerdictKind:
-    """Names the collapse in which every image gets the same assignment, by the assignment's
-    entropy.
+    """Names the collapse with equal assignments for all images, by their entropy.
 
     A flat assignment (uniform) means too little sharpening. A narrow assignment (single prototype)
     means too little centering.

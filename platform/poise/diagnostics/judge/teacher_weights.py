@@ -26,8 +26,9 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """Weights of the teacher at one logged step. Both distances are divided by the norm of the
-    weights.
+    """Weights of the teacher at one logged step.
+
+    Both distances are divided by the norm of the weights.
     """
 
     step: int

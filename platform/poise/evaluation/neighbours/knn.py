@@ -105,7 +105,7 @@ def vote(
     weights = (neighbors.similarities[:, :k] / temperature).exp()
     scores = weights.new_zeros(len(weights), num_classes)
     scores.scatter_add_(1, neighbors.labels[:, :k], weights)
-    # # The sort is stable, so classes without votes have the same order on every machine.
+    # The sort is stable, so classes without votes have the same order on every machine.
     ranking = scores.sort(dim=1, descending=True, stable=True).indices
     hits = ranking == query_labels[:, None]
     for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):

@@ -84,7 +84,7 @@ def report_knn(
         bench: device and batch size for the pass over images.
         ks: numbers of neighbours that vote; each number gives a row.
         features: features to compare; each needs its own pass. If empty, the default feature is
-        used.
+            used.
         changed: settings that differ from the protocol, for the report.
 
     Raises:

@@ -99,7 +99,7 @@ def _accuracy(
     ):
         x = ((part.double() - bank.center) / bank.scale) @ bank.axes
         scores = bank.frequencies + x @ coefficients
-        # # An image of the bank contributes to its own scores. The closed form removes this
+        # An image of the bank contributes to its own scores. The closed form removes this
         # contribution.
         leverage = 1 / len(bank.labels) + (x**2 / shrunk).sum(dim=1)
         own = F.one_hot(bank.labels[rows.clamp(min=0)], len(bank.frequencies))

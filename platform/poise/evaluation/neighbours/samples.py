@@ -11,8 +11,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BankAndQueries:
-    """Features of m bank images, whose labels are used, and of n queries to classify. All have
-    labels.
+    """Features of m bank images, whose labels are used, and of n queries to classify.
+
+    All have labels.
     """
 
     bank_features: Tensor

@@ -61,7 +61,7 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
 
     Raises:
         PoiseError: a dataset is not prepared or has no labels, or the two differ in their classes
-        or in the range of their values.
+            or in the range of their values.
     """
     manifests = Manifest.read(queries), Manifest.read(bank)
     for folder, manifest in zip((queries, bank), manifests, strict=True):
@@ -101,8 +101,9 @@ def open_knn_sets(
     max_bank: int | None = None,
     seed: int = 0,
 ) -> KnnSets:
-    """Opens and checks both datasets. If a limit is given, images are drawn at random with
-    ``seed``.
+    """Opens and checks both datasets.
+
+    If a limit is given, images are drawn at random with ``seed``.
 
     Raises:
         PoiseError: see ``check_knn_sets``.

@@ -82,7 +82,7 @@ def _prepare_and_read(
 @torch.no_grad()
 def _read(module: nn.Module, bench: Bench, batch: Batch) -> tuple[Outputs, Tensor]:
     images, labels = batch
-    # # The protocols need float32, as published. So the caller's autocast is switched off.
+    # The protocols need float32, as published. So the caller's autocast is switched off.
     with torch.autocast(bench.device.type, enabled=False):
         outputs: Outputs = module(normalized(images.to(bench.device), bench.normalization))
     return outputs, labels

@@ -26,10 +26,10 @@ from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_here
 from poise.evaluation.reading.images import EvaluationImages, num_cpus
+
 _SLICE_BATCHES = 8  # batches in a task; each task costs a few milliseconds of its own
 _IN_FLIGHT = 2  # tasks per actor, so that no actor waits for the driver
 _WORTH_A_CLUSTER = 50_000  # with more images, starting Ray saves time although it takes seconds
-_WORTH_A_CLUSTER = 50_000  # images from which on starting Ray, some seconds, pays
 
 Slice = list[tuple[dict[str, NDArray[Any]], NDArray[np.int64]]] | str
 """Batches of a slice, or the text of a ``PoiseError``. Ray would hide the error in a traceback."""
@@ -58,7 +58,7 @@ def pass_over_ray(module: nn.Module, images: EvaluationImages, bench: Bench) -> 
     ]
     shared = ray.put(module.cpu())
     module.to(bench.device)
-    # # The batch size of this bench holds on every device. Only this process reports progress.
+    # The batch size of this bench holds on every device. Only this process reports progress.
     travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress, spread=None)
     settings = (shared, images.folder.absolute(), images.image_px, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
@@ -95,7 +95,7 @@ def _answered(answer: Slice, device: torch.device) -> Answers:
     if isinstance(answer, str):
         raise PoiseError(answer)
     for arrays, labels in answer:
-        # # Arrays in Ray's memory are read-only, so they are copied.
+        # Arrays in Ray's memory are read-only, so they are copied.
         outputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         yield (
             {name: tensor.to(device) for name, tensor in outputs.items()},

@@ -20,7 +20,7 @@ def features_of(
 
     Args:
         backbone: backbone on the bench's device. Afterwards its modules are in their previous
-        modes.
+            modes.
         images: images to pass through the backbone.
         bench: device and batch size for the pass.
 

@@ -151,7 +151,9 @@ def in_threads(
 
 
 def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """Draws at most ``limit`` of the ids 0 … num_samples − 1 without repeats, in ascending order.
+    """Draws at most ``limit`` of the ids 0 … num_samples − 1, without repeats.
+
+    The result is in ascending order.
     """
     if limit is None or limit >= num_samples:
         return np.arange(num_samples, dtype=np.int64)
@@ -168,7 +170,7 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
     axes in another order. All other images are resized exactly as published.
     """
     shorter = round(image_px * _SHORTER_SIDE)
-    # # As in torchvision: the size is truncated, and the crop below rounds halves to even.
+    # As in torchvision: the size is truncated, and the crop below rounds halves to even.
     width, height = (
         shorter if side == min(image.size) else int(shorter * side / min(image.size))
         for side in image.size

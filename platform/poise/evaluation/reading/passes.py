@@ -22,7 +22,7 @@ def image_pass(module: nn.Module, images: EvaluationImages, bench: Bench) -> Ans
 
     Args:
         module: module on the bench's device that turns images [b, 3, px, px] into ``Outputs``. It
-        runs in evaluation mode. Afterwards its submodules are in their previous modes.
+            runs in evaluation mode. Afterwards its submodules are in their previous modes.
         images: images to pass through the module.
         bench: device and batch size; ``bench.spread`` chooses the processes.
 

@@ -189,10 +189,10 @@ def attention_statistics(
 def magnitude_statistics(
     block: BlockTrace, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Computes how much attention adds to a token: the norm of its branch divided by its input's
-    norm.
+    """Computes how much attention adds to a token.
 
-    Near 0: the block does not change the token. Above 1: the block replaces the token.
+    The measure is the norm of the attention branch divided by the norm of its input. Near 0: the
+    block does not change the token. Above 1: the block replaces the token.
 
     Yields:
         ``cls_magnitude`` and ``pos_magnitude`` (mean of the ratio over patches), [B].
@@ -221,8 +221,9 @@ class RunningStatistics:
 
     @property
     def batch_size(self) -> int:
-        """Number of images whose attention in one block fits the memory limit; 1 before the first
-        block.
+        """Number of images whose attention in a block fits into the memory limit.
+
+        It is 1 before the first block.
         """
         bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
         return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
@@ -232,7 +233,7 @@ class RunningStatistics:
         _, self.num_heads, num_tokens, _ = block.attention.shape
         self.num_patches = num_tokens - self._tokens[0]
         for name, values in attention_statistics(block.attention, *self._tokens):
-            # # The first column is the image's mean over heads. Its error cannot be computed from
+            # The first column is the image's mean over heads. Its error cannot be computed from
             # the columns of the heads, because the heads of an image are correlated.
             self._add(block.index, name, torch.cat([values.mean(1, keepdim=True), values], dim=1))
         for name, values in magnitude_statistics(block, *self._tokens):
@@ -252,8 +253,7 @@ class RunningStatistics:
 def _by_token(
     attention: Tensor, mass: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yields statistics of [cls] and patches: the name, and the values of all tokens [B, heads, T].
-    """
+    """Yields statistics of [cls] and patches: name and values of all tokens [B, heads, T]."""
     if with_class_token:
         yield "cls_attention", attention[..., 0]
     registers = slice(int(with_class_token), num_prefix_tokens)
@@ -268,7 +268,9 @@ def _by_token(
 
 
 def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
-    """Splits images into batches of ``running.batch_size``, which is known after the first batch.
+    """Splits images into batches of ``running.batch_size``.
+
+    This size is known after the first batch.
     """
     while len(images):
         size = running.batch_size

@@ -61,11 +61,11 @@ _HEAD_PANELS = (
 
 
 def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) -> None:
-    """Draws every statistic over blocks: one line per model, with a band from its lowest to highest
-    head.
+    """Draws every statistic over blocks.
 
-    The upper row is about [cls], the lower about patches. Entropies are divided by ln N, so models
-    with different numbers of patches can be compared.
+    Each model has a line, with a band from its lowest to its highest head. The upper row is about
+    [cls], the lower about patches. Entropies are divided by ln N, so models with different numbers
+    of patches can be compared.
 
     Args:
         path: path of the PNG.
@@ -171,7 +171,7 @@ def _draw_statistic(
     drawn: list[float] = []
     for index, (model, report) in enumerate(reports.items()):
         color, marker, dashes = _LINES[index % len(_LINES)]
-        # # A model without this statistic gets an empty line, because the legend is taken from one
+        # A model without this statistic gets an empty line, because the legend is taken from one
         # panel.
         found = {n: block[name] for n, block in enumerate(report.blocks, start=1) if name in block}
         means = [each.mean for each in found.values()]
@@ -213,7 +213,9 @@ def _draw_head_map(
 def _block_maps(
     backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
 ) -> Iterator[tuple[int, Tensor, list[float]]]:
-    """Yields for each drawn block its number from 1, maps [n, rows, columns] and shares on patches.
+    """Yields number, maps [n, rows, columns] and shares on patches of each drawn block.
+
+    Numbers begin at 1.
     """
     prefix, depth = int(getattr(backbone, "num_prefix_tokens", 0)), num_blocks(backbone)
     shown = {round(index) for index in np.linspace(depth - 1, 0, min(depth, MAX_BLOCKS))}

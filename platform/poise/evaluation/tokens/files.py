@@ -20,8 +20,9 @@ _NORM_COLUMNS = ("block", "statistic", "value")
 
 
 def write_statistics(folder: str | Path, model: str, report: AttentionReport) -> list[Path]:
-    """Writes ``statistics.json``, ``statistics.csv`` and ``norms.csv``. Blocks and heads count from
-    1.
+    """Writes ``statistics.json``, ``statistics.csv`` and ``norms.csv``.
+
+    Blocks and heads count from 1.
 
     Args:
         folder: existing folder.

@@ -76,8 +76,9 @@ def train_cached(
     bench: Bench,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> tuple[Probe, dict[str, Hits]]:
-    """Computes the features of all training images once, trains the heads, and counts held-out
-    hits.
+    """Computes the features of all training images once and trains the heads on them.
+
+    Then it counts the hits on held-out images.
 
     Raises:
         PoiseError: the features do not fit into memory.

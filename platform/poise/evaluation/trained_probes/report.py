@@ -38,8 +38,9 @@ class ProbeRow:
 
     @property
     def at_edge(self) -> bool:
-        """Whether the chosen rate is the lowest or the highest. Then a wider grid may give a better
-        result.
+        """Whether the chosen rate is the lowest or the highest.
+
+        Then a wider grid may give a better result.
         """
         rates = [tried.base_lr for tried in self.grid]
         return len(rates) > 2 and self.base_lr in (min(rates), max(rates))
@@ -47,9 +48,7 @@ class ProbeRow:
 
 @dataclass(frozen=True)
 class ProbeReport(Measurement):
-    """Accuracies of a probe or of fine-tuning, with everything that a reader needs to interpret
-    them.
-    """
+    """Accuracies of a probe or of fine-tuning, with all facts that a reader needs."""
 
     train: str
     test_images: int

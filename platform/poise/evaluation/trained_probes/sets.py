@@ -44,7 +44,7 @@ def open_probe_sets(
 
     Raises:
         PoiseError: a dataset is not prepared or has no labels, their classes differ, or no image
-        would be held out.
+            would be held out.
     """
     manifests = [Manifest.read(folder) for folder in (train, test)]
     for folder, manifest in zip((train, test), manifests, strict=True):
