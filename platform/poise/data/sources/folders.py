@@ -185,7 +185,7 @@ def _notes(
             own = command.using(label=FOLDER_LABELS)
             notes.append(f"one folder is no class, so the images have no labels (else: `{own}`)")
     if outside:
-        boxes = boxes_command(command, outside)
+        boxes = boxes_command(command, command.source, outside)
         note = f"left out {counted(len(outside), 'other file')} of {source}"
         notes.append(f"{note} (with boxes from XML: `{boxes}`)" if boxes else note)
     if command.options.label == NO_LABELS or not level.folders:

@@ -25,7 +25,7 @@ MOST_CLASSES = IGNORED - 1
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """A mask that is drawn where its image is read."""
+    """A mask that is drawn by the process that reads its image."""
 
     origin: str
     size: Size

@@ -56,7 +56,7 @@ def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
     except (TypeError, ValueError):
         raise BadShapeError("a polygon is no list of pairs of numbers") from None
     if len(points) < _LEAST_CORNERS or not np.isfinite(points).all():
-        raise BadShapeError(f"a polygon has {len(points)} corners, or one that is no number")
+        raise BadShapeError(f"a polygon has {len(points)} corners, or a corner that is no number")
     height, width = found.shape
     (x0, y0), (x1, y1) = points.T, np.roll(points, -1, axis=0).T
     first, last = np.clip((np.floor(y0.min()), np.ceil(y0.max())), 0, height).astype(int)
