@@ -1,4 +1,4 @@
-"""`poise data`: makes a dataset of any images, and shows what the model will see of it."""
+"""`poise data`: makes a dataset from images, and shows what the model will see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ RangeOption = Annotated[
         "--range",
         metavar="LOW HIGH",
         help="Values that become black and white in images of more than 8 bits per channel "
-        "(default: the range that the images use, measured).",
+        "(default: the measured range of the images).",
     ),
 ]
 
@@ -73,7 +73,7 @@ class PrepareRequest:
     ] = None
 
     def options(self) -> "PrepareOptions":
-        """Returns which images to take and how to read them."""
+        """Returns the options: images to take, and how to read them."""
         from poise.data.sources.options import PrepareOptions
 
         return PrepareOptions(
@@ -90,16 +90,16 @@ def prepare(request: PrepareRequest) -> None:
     image is decoded once. An image that cannot be decoded is left out, and quarantine.jsonl lists
     it with the reason. After an interruption, the same command continues where it stopped.
 
-    Nothing is guessed. Some sources can be read in two ways: train and test folders, images beside
-    Parquet files, a column that may contain labels. They are refused, and the error gives a
-    command for each way. Names that begin with a dot are left out.
+    Nothing is guessed. Some sources can be read in two ways: train and test folders, images next to
+    Parquet files, a column that may contain labels. They are refused, and the error gives a command
+    for each way. Names that begin with a dot are left out.
 
     Example: poise data prepare photos/ datasets/photos
     """
     from poise.data.preparation import ingest
 
     dest = request.dest
-    found: list[int] = []  # images that were done when it began; none where all is finished
+    found: list[int] = []  # images that were done at the start; empty if everything is finished
 
     with prepare_progress() as show:
 
@@ -110,9 +110,9 @@ def prepare(request: PrepareRequest) -> None:
 
         manifest = ingest.prepare(request.source, dest, request.options(), on_progress=follow)
     if not found:
-        print(f"{dest}: was finished before; nothing was done again")
+        print(f"{dest}: was already finished; nothing was done")
     elif found[0]:
-        print(f"{dest}: {found[0]:,} images were done before, and not again")
+        print(f"{dest}: {found[0]:,} images were already done and were not repeated")
     _summarise(manifest, dest, request.value_range is not None)
 
 
@@ -186,7 +186,10 @@ def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None
 
 
 def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
-    """Prints the classes with their numbers of images, the first and last of many."""
+    """Prints the classes with their numbers of images.
+
+    Of many classes it prints the first and the last.
+    """
     from poise.data.sources.names import counted, shown
 
     named = [
@@ -204,6 +207,6 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
     if used < len(classes):
         print(f"  {counted(len(classes) - used, 'class', 'classes')} without an image")
     if used == 1:
-        print_marked("warning", "only one class has images: labels tell nothing apart")
+        print_marked("warning", "only one class has images, so labels distinguish nothing")
     elif not used:
         print_marked("warning", "no image has a label")
