@@ -110,7 +110,7 @@ def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(
     shard = folder / "shard-00000.parquet"
     written = shard.stat().st_mtime_ns
     assert run([*arguments, "--image-px", "16"]) == 0
-    assert "64 images were done before, and not again" in capsys.readouterr().out
+    assert "64 images were already done and were not repeated" in capsys.readouterr().out
     assert shard.stat().st_mtime_ns == written
     assert Manifest.read(folder).num_samples == 256
 
@@ -149,7 +149,7 @@ def test_prepare_tells_why_files_are_missing_and_what_it_found_done(
     assert "done before" not in first
     assert run(command) == 0
     again = capsys.readouterr().out
-    assert again == f"{tmp_path / 'dataset'}: was finished before; nothing was done again\n{first}"
+    assert again == f"{tmp_path / 'dataset'}: was already finished; nothing was done\n{first}"
 
 
 def test_prepare_prints_the_images_of_every_class_and_warns_of_one(

@@ -101,7 +101,7 @@ def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) 
     seen: list[Tensor] = []
     added: list[Tensor] = []
     hooks = (
-        # # In every family of timm the attention passes through this dropout after the softmax.
+        # In every family of timm the attention passes through this dropout after the softmax.
         dropout.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
         attn.register_forward_hook(lambda _, given, output: added.append(output)),
     )

@@ -120,7 +120,7 @@ class MaskedAutoencoder(nn.Module):
         vit = self.backbone.timm_model
         fuse_attention(vit.blocks, visible_patches.is_cuda)
         prefix, positions = self.backbone.prefix_and_positions()
-        # # The patch embedding is one product per patch, so only the visible patches are
+        # The patch embedding is one product per patch, so only the visible patches are
         # multiplied.
         projection = vit.patch_embed.proj
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # [D, C], channels last

@@ -50,7 +50,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    # # Each tensor is cloned, because safetensors refuses tensors that share memory.
+    # Each tensor is cloned, because safetensors refuses tensors that share memory.
     tensors = {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in _bare(backbone).state_dict().items()

@@ -130,7 +130,7 @@ def _family_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
             "img_size": image_px,
             "dynamic_img_size": True,
             registers: config.num_registers,
-            # # As in the registers paper, registers have no position. timm would give them a
+            # As in the registers paper, registers have no position. timm would give them a
             # position.
             "no_embed_class": config.num_registers > 0,
         }
@@ -141,5 +141,5 @@ def _family_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
         )
     if kind == "beit":
         return {"img_size": image_px}
-    # # As torchvision and the published runs do. timm would initialise residual branches with 0.
+    # As torchvision and the published runs do. timm would initialise residual branches with 0.
     return {"zero_init_last": False} if kind == "resnet" else {}

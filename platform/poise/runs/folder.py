@@ -46,7 +46,7 @@ def begin(
 
     if name is not None:
         check_run_name(name)
-    # # Workers, and a process that resumes the run, may have another current folder.
+    # Workers, and a process that resumes the run, may have another current folder.
     recipe = with_absolute_paths(load_recipe(path, settings))
     steps_per_epoch(recipe)  # raises an error if the dataset is missing or too small
     run_name = name or new_name(recipe.name)

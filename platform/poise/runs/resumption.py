@@ -45,7 +45,7 @@ def find_run(
         assert name is not None
         if overrides:
             raise PoiseError(
-                f"--resume {name}: goes on as the run began and takes no {overrides[0]}"
+                f"--resume {name}: continues the run as it began and takes no {overrides[0]}"
             )
         recipe = begun(name)
     else:

@@ -187,7 +187,7 @@ def _checkpoint(stored: str, study: Path) -> Path:
     path = study / stored
     if path.exists() or not Path(stored).is_absolute():
         return path
-    # # An older version stored the absolute path, and the study was renamed or moved later. The
+    # An older version stored the absolute path, and the study was renamed or moved later. The
     # trial's folder is then the first existing folder inside the study's folder.
     parts = Path(stored).parts
     tails = (study / Path(*parts[start:]) for start in range(1, len(parts)))

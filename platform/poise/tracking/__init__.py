@@ -6,7 +6,7 @@ In: reports, pictures and backbones. Out: MLflow runs and registered model versi
 
 import os
 
-# # These variables change MLflow's behaviour but not its store, so other processes may inherit
+# These variables change MLflow's behaviour but not its store, so other processes may inherit
 # them.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -182,7 +182,7 @@ class MetricWriter:
         return True
 
     def _move_to_file(self) -> None:
-        # # Two locks: a slow disk may delay a flush, but never a `log`.
+        # Two locks: a slow disk may delay a flush, but never a `log`.
         with self._moving:
             with self._changed:
                 points, self._unsent = list(self._unsent), []

@@ -138,7 +138,7 @@ def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> 
     found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
     if found:
         return str(found[0].info.run_id)
-    # # This process controls the run until then. MLflow creates a run as RUNNING, and `reconcile`
+    # This process controls the run until then. MLflow creates a run as RUNNING, and `reconcile`
     # may run before the next line.
     tags = {**holder_tags(study.folder), "mlflow.parentRunId": study.run_id}
     tags |= {"poise.key": key, "poise.attempt": "0"}
@@ -270,7 +270,7 @@ def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
         )
     tags["poise.attempt"] = str(int(known.get("poise.attempt", "0")) + 1)
     Outbox(Path(tags[FOLDER_TAG]), run_id).forget_ending(_TAGS_OF_AN_END)
-    # # The new controller is stored before the status RUNNING, because `reconcile` may run in
+    # The new controller is stored before the status RUNNING, because `reconcile` may run in
     # between.
     pairs = [RunTag(key, value) for key, value in tags.items()]
     patiently(lambda: client.log_batch(run_id, tags=pairs))

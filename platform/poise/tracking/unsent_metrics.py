@@ -48,7 +48,7 @@ class Spill:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
-                # # A killed process may have left half a line, which must not damage the next line.
+                # A killed process may have left half a line, which must not damage the next line.
                 _append(file.fileno(), size, lines if _ends_a_line(file, size) else b"\n" + lines)
 
     def read(self) -> tuple[list[Point], int]:

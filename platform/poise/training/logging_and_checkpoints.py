@@ -50,7 +50,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.showcase = Showcase(self.spec.recipe, self.device)
         self.stopper = CollapseStopper(self.spec.recipe.training.stop_collapsed, self.device)
-        # # Kind of the last verdict that observers received. For an interrupted run it is unknown.
+        # Kind of the last verdict that observers received. For an interrupted run it is unknown.
         self.told_kind = None if self.history else VerdictKind.UNDECIDED
 
     def __enter__(self) -> Self:

@@ -55,7 +55,7 @@ def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
         history = load_checkpoint(begun_from, state, recipe, changed) if begun_from else []
         is_first = place.rank == 0
         watch = Watch(spec, state, timetable_of(recipe), history, device, is_first, place.report)
-        # # The history may come from another run that this run started from. It is judged only
+        # The history may come from another run that this run started from. It is judged only
         # after own steps. At an interruption at the very end, such steps exist.
         if newest is None or not watch.has_ended():  # it has where it was interrupted at its end
             _train(watch, batches, place)

@@ -27,5 +27,5 @@ def spread(objective: Objective, world_size: int) -> nn.Module:
         return objective
     if next(objective.parameters()).is_cuda:  # shared statistics need a GPU
         objective = with_shared_statistics(objective)
-    # # Every worker updates the centre from the same sums, so buffers need not be sent.
+    # Every worker updates the centre from the same sums, so buffers need not be sent.
     return DistributedDataParallel(objective, broadcast_buffers=False)

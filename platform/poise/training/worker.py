@@ -35,7 +35,7 @@ def fit(spec: RunSpec) -> Outcome:
     """
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
-    # # A single worker needs no process group of PyTorch. Then the process that controls the run
+    # A single worker needs no process group of PyTorch. Then the process that controls the run
     # need not import PyTorch, which takes seconds.
     trainer_class = TorchTrainer if training.num_workers > 1 else DataParallelTrainer
     trainer = trainer_class(
@@ -52,7 +52,7 @@ def fit(spec: RunSpec) -> Outcome:
             name=spec.name,
             storage_path=str(spec.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            # # After a lost node the run restarts once.
+            # After a lost node the run restarts once.
             failure_config=FailureConfig(max_failures=1),
             callbacks=list(spec.callbacks),
         ),

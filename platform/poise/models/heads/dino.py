@@ -26,7 +26,7 @@ class Prototypes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes logits [n, K] of features [n, D]. They are cosines if both norms are 1."""
-        # # Fused: with large K, separate norm, quotient and product would cost as much as the
+        # Fused: with large K, separate norm, quotient and product would cost as much as the
         # logits.
         return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
 

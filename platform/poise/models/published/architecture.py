@@ -57,7 +57,7 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
         options=options,
     )
     image_px = int(source.patch_embed.img_size[0])
-    # # DINOv2's positions are for 518 px, but its published evaluations use 224.
+    # DINOv2's positions are for 518 px, but its published evaluations use 224.
     return Reading(config, image_px, tensors, min(image_px, 224) if second else image_px)
 
 

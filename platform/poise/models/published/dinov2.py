@@ -43,7 +43,7 @@ def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
         update={
             "name": f"vit_{size}_patch14{'_reg4' if registers else ''}_dinov2",
             "options": options,
-            # # Published models with registers resize positions with antialiasing; models without
+            # Published models with registers resize positions with antialiasing; models without
             # registers resize as DINO does.
             "position_resampling": "timm" if registers else "dino",
         }

@@ -116,7 +116,7 @@ def _write_folder(
 
 def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
     model: Any = backbone.timm_model
-    # # Each tensor is cloned, because safetensors refuses tensors that share memory.
+    # Each tensor is cloned, because safetensors refuses tensors that share memory.
     return {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()

@@ -152,7 +152,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> Any:
-    # # Older files keep their command line in a Namespace. Loading it sets attributes of a plain
+    # Older files keep their command line in a Namespace. Loading it sets attributes of a plain
     # object and runs no code of a class.
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):

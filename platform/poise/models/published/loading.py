@@ -64,7 +64,7 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
     backbone = build_backbone(reading.backbone, reading.image_px).eval()
     model: Any = backbone.timm_model
     _check_complete(model.state_dict(), translation)
-    # # Half-precision weights become float32, which represents all their values exactly.
+    # Half-precision weights become float32, which represents all their values exactly.
     state = {name: tensor.to(model.state_dict()[name]) for name, tensor in reading.tensors.items()}
     model.load_state_dict(state)
     px, size_basis = _evaluation_px(backbone, reading, evaluation_px)

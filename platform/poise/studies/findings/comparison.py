@@ -93,7 +93,7 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
     baseline = next((row for row in rows if row.is_baseline), None)
     if baseline is None:
         return list(rows)
-    # # A searcher may suggest the baseline's settings twice. These rows are not compared with
+    # A searcher may suggest the baseline's settings twice. These rows are not compared with
     # themselves.
     compared = [row for row in rows if not row.is_baseline]
     found = _differences(compared, baseline, tested)
@@ -109,7 +109,7 @@ def _differences(
     """
     each = [paired_difference(row.values, baseline.values) for row in rows]
     if tested:
-        # # A constant difference has no p-value but counts as a comparison. A single seed does not
+        # A constant difference has no p-value but counts as a comparison. A single seed does not
         # count.
         compared = sum(difference.n > 1 for difference in each)
         corrected = holm([difference.p for difference in each], compared)

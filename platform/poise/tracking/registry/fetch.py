@@ -99,7 +99,7 @@ def find_package(reference: str | Path, store: Store | None = None) -> Path:
 
 
 def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
-    # # Without a destination, MLflow returns the original folder of a local store.
+    # Without a destination, MLflow returns the original folder of a local store.
     try:
         return Path(
             download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)

@@ -57,7 +57,7 @@ def register_import(
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, source)}, "import.json")
-        # # The tag is the dataset's name, because its folder may have moved.
+        # The tag is the dataset's name, because its folder may have moved.
         tags = {key: value for key, value in lineage.items() if key != "dataset"}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
         set_tags(run, {f"poise.{key}": value for key, value in tags.items()})

@@ -185,7 +185,7 @@ def _create(
         raise
     client.finalize_logged_model(model.model_id, "READY")
     _ensure_registered(store, name)
-    # # The version needs the location, because MLflow would look for `models:/<id>` in its default
+    # The version needs the location, because MLflow would look for `models:/<id>` in its default
     # store.
     version = client.create_model_version(
         name,
