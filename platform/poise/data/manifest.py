@@ -26,6 +26,9 @@ class Shard(Strict):
     sha256: str
 
 
+AnnotationKind = Literal["mask", "boxes", "sequence"]
+"""Kind of annotation: see ``poise.data.annotations``."""
+
 Bounds = tuple[float, float]
 """Value that becomes level 0 and value that becomes level 255."""
 
@@ -56,7 +59,7 @@ class Manifest(Strict):
 
     A sample's id is its row number over all shards, in the order of the list. The columns of a
     shard are `image` (the original encoded bytes), `label` (int64, −1 if unknown) and `path` (the
-    origin of the image). `scenes` also has `boxes` and `mask`.
+    origin of the image). Annotations add the columns that ``poise.data.annotations`` reads.
     """
 
     schema_version: Literal[1] = 1
@@ -84,6 +87,24 @@ class Manifest(Strict):
 
     The value ranges are included if there are any. The class names are included if the labels came
     as names (folders, or a text column).
+    """
+
+    annotations: tuple[AnnotationKind, ...] = ()
+    """Kinds of annotations that every image has. It is empty for `scenes` of older versions."""
+
+    mask_classes: tuple[str, ...] = ()
+    """Names of the mask values 1, 2, …; empty if the values number objects or have no names."""
+
+    mask_values: tuple[int, ...] = ()
+    """Values that occur in the masks, ascending."""
+
+    box_classes: tuple[str, ...] = ()
+    """Names of the box labels 0, 1, …; empty if boxes have none."""
+
+    annotation_fingerprint: str = ""
+    """SHA-256 over every image's annotations, in order; empty if there are none.
+
+    ``fingerprint`` leaves them out: images are the same with and without masks.
     """
 
     rows_per_group: int

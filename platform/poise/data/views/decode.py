@@ -89,6 +89,16 @@ def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | 
         raise BadImageError(f"damaged or truncated: {_one_line(error)}") from None
 
 
+def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
+    """Width and height of an image as stored, and the transposition that makes it upright.
+
+    Raises:
+        BadImageError: as ``read_image``, but no pixel is decoded.
+    """
+    image = _open(data)
+    return image.size, _turn(image)
+
+
 def _open(data: bytes) -> Image.Image:
     """Opens an image and checks its header, without decoding pixels."""
     if not data:
