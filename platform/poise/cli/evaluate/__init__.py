@@ -7,7 +7,9 @@ after it.
 import typer
 
 from poise.cli.evaluate.attention import attention
+from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.knn import knn
+from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
 
 app = typer.Typer(no_args_is_help=True)
@@ -18,5 +20,6 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention):
+for command in (knn, linear, attentive, finetune, attention, objects, masks):
     app.command()(command)
+app.command("attention-video")(attention_video)
