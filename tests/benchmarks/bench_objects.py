@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ def objects(backbone: nn.Module, images: NativeImages, reader: AnnotationReader)
     """LOST twice and the attention of every head, compared with the true boxes."""
     for found in find_boxes(backbone, images, BENCH, PUBLISHED):
         for boxes, truth in zip(found.boxes, reader.read(found.sample_ids).boxes, strict=True):
-            best_overlaps(boxes, truth)
+            best_overlaps(boxes, truth.astype(np.float64))
 
 
 def masks(backbone: nn.Module, images: NativeImages, reader: AnnotationReader) -> None:
