@@ -1,7 +1,7 @@
 """The frames of a video: a folder of images, an animated picture, or a video file.
 
 In: a path. Out: ``Frames``, decoded one at a time. Next:
-``poise.evaluation.tokens.attention_video``.
+``poise.evaluation.objects.attention_video``.
 
 Pillow reads animated GIF, WebP and PNG files. Video files need PyAV or the program ffmpeg.
 """
