@@ -47,16 +47,16 @@ def command(
     job = package.package_command(words, current_folder())
     cluster = addresses.find_cluster(address)
     client = jobs.connect(cluster)
-    jobs.submit(client, cluster, job, name)
-    print(f"job {name} is on {cluster.url}", flush=True)
     hints = (
         f"  follow it: {jobs.follow_command(cluster, name)}\n"
         f"  stop it:   {jobs.stop_command(cluster, name)}"
     )
-    if not wait:
-        print(hints)
-        return
+    jobs.submit(client, cluster, job, name)
     try:
+        print(f"job {name} is on {cluster.url}", flush=True)
+        if not wait:
+            print(hints)
+            return
         status = jobs.follow(client, cluster, name, _write)
     except KeyboardInterrupt:
         print(f"\nno longer following; job {name} runs on\n{hints}", file=sys.stderr)
@@ -72,7 +72,10 @@ def _write(text: str) -> None:
 
 
 def _checked(words: Sequence[str]) -> list[str]:
-    """The command without a leading `poise`; a typo is found here rather than on the cluster."""
+    """Returns the command without a leading `poise`.
+
+    A typo is found here and not on the cluster.
+    """
     from poise.cli.main import COMMANDS
 
     words = list(words[1:] if words[0] == "poise" else words)
