@@ -30,7 +30,7 @@ def list_command(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_describe(version) for version in versions], indent=2))
     elif versions:
-        headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
+        headers = ("model", "aliases", "metric", "verdict", "backbone", "dataset", "created")
         print_table(headers, [_row(version) for version in versions])
     else:
         print(
@@ -98,7 +98,7 @@ def _story(version: "Version") -> list[tuple[str, str]]:
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
-        ("figure", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
+        ("metric", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
         ("verdict", tags.get("verdict", "-")),
         ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
         ("stored in", version.source),

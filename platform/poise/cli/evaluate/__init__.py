@@ -6,7 +6,9 @@ In: a model and datasets. Out: values with their protocol, as tables or as JSON.
 import typer
 
 from poise.cli.evaluate.attention import attention
+from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.knn import knn
+from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
 
 app = typer.Typer(no_args_is_help=True)
@@ -17,5 +19,6 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention):
+for command in (knn, linear, attentive, finetune, attention, objects, masks):
     app.command()(command)
+app.command("attention-video")(attention_video)

@@ -125,7 +125,7 @@ def _described(model: NamedModel, report: EvaluationReport, folder: Path) -> dic
 def _print(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
     print_origin(model.reference, model.run_id, report, report.changed)
     print(f"images    {report.num_images} of {report.dataset}\n")
-    print_table(("figure", "value", "95 % interval"), [_row(each) for each in report.figures_found])
+    print_table(("metric", "value", "95 % interval"), [_row(each) for each in report.figures_found])
     for note in report.notes:
         print(f"\n{note}")
     print(f"\nfiles     {folder}\n")

@@ -37,6 +37,7 @@ _TURNS = {  # EXIF orientation → the transposition that makes the image uprigh
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTER_TURNS = {_TURNS[number] for number in (5, 6, 7, 8)}
 
 
 class BadImageError(ValueError):
@@ -97,6 +98,16 @@ def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
     """
     image = _open(data)
     return image.size, _turn(image)
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the upright image, from its header alone.
+
+    Raises:
+        BadImageError: as ``read_header``.
+    """
+    (width, height), turn = read_header(data)
+    return (height, width) if turn in _QUARTER_TURNS else (width, height)
 
 
 def _open(data: bytes) -> Image.Image:

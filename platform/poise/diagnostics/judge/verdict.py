@@ -178,9 +178,7 @@ class Limits:
     """Largest share of the planned steps that ``min_share_of_steps`` may require."""
 
     contrary_share: float = 0.05
-    """Share of the logged steps within a stretch that may look different. In long runs single steps
-    do.
-    """
+    """Share of the logged steps that may contradict a condition. Single steps of long runs do."""
 
     min_share_of_plan_lasting: float = 0.02
     """Share of the planned steps for which a collapse must have lasted."""

@@ -9,23 +9,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb
+from poise.evaluation.reading.image_sets import Batch
 
 CACHE_BYTES = 2**30
 """Prepared sets up to this size stay in memory."""
-
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [b, 3, px, px] and labels int64 [b] (-1 means unknown)."""
 
 ResultT = TypeVar("ResultT")
 
@@ -72,6 +70,11 @@ class EvaluationImages:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    @property
+    def opener(self) -> Callable[[], "EvaluationImages"]:
+        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        return partial(_open, self.folder.absolute(), self.image_px)
+
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
         """Returns the images at some positions, in ascending order. They are not kept in memory."""
         return EvaluationImages(
@@ -79,7 +82,9 @@ class EvaluationImages:
         )
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images and labels by sample id. A few threads decode the next batches in advance.
+        """Yields images [b, 3, px, px] and labels int64 [b] (-1 means unknown), by sample id.
+
+        A few threads decode the next batches in advance.
 
         If the set is kept in memory, the first pass decides its batch size.
         """
@@ -117,6 +122,10 @@ class EvaluationImages:
                     f"{error}; run `poise data prepare` again"
                 ) from None
         return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
+
+
+def _open(folder: Path, image_px: int) -> EvaluationImages:
+    return EvaluationImages(ImageDataset.open(folder), image_px)
 
 
 def num_cpus() -> int:

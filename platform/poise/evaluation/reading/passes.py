@@ -1,7 +1,7 @@
 """Passes every image through a module once, in this process or over Ray.
 
-In: a module that turns normalised images into named tensors, and ``EvaluationImages``. Out: its
-outputs, batch by batch in order, with labels. Next: ``poise.evaluation.reading.features`` and the
+In: a module that turns normalised images into named tensors, and an ``ImageSet``. Out: its outputs,
+batch by batch in order, with labels. Next: ``poise.evaluation.reading.features`` and the
 probes.
 
 On a CPU each batch is computed in one thread. If several threads shared a batch, a small backbone
@@ -14,16 +14,17 @@ from torch import nn
 
 from poise.evaluation.reading.bench import Answers, Bench, evaluation_mode, pass_here
 from poise.evaluation.reading.finite import check_finite
-from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.image_sets import ImageSet
 
 
-def image_pass(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
-    """Yields the module's outputs for each batch, and the labels int64 [b], by sample id.
+def image_pass(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
+    """Yields the module's outputs for each batch, and what comes with its images, by sample id.
 
     Args:
-        module: module on the bench's device that turns images [b, 3, px, px] into ``Outputs``. It
+        module: module on the bench's device that turns images [b, 3, h, w] into ``Outputs``. It
             runs in evaluation mode. Afterwards its submodules are in their previous modes.
-        images: images to pass through the module.
+        images: images to pass through the module. ``EvaluationImages`` come with labels int64 [b],
+            ``NativeImages`` with sizes int64 [b, 2].
         bench: device and batch size; ``bench.spread`` chooses the processes.
 
     Raises:
