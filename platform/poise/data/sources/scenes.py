@@ -9,9 +9,13 @@ from dataclasses import dataclass
 
 from poise.config.errors import PoiseError
 from poise.data.sources import scene_drawing
-from poise.data.sources.base import Indices, Part, Sample, hash_of
+from poise.data.sources.base import Indices, Part, Sample, SourceAnnotations, hash_of
 
 DEFAULT_NUM_SCENES = 10_000
+
+ANNOTATIONS = SourceAnnotations(
+    kinds=("mask", "boxes"), mask_classes=("object",), box_classes=scene_drawing.CLASSES
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class ScenesSource:
     classes: tuple[str, ...] = scene_drawing.CLASSES
     named_labels: bool = False
     notes: tuple[str, ...] = ()
+    annotations: SourceAnnotations = ANNOTATIONS
 
     def __post_init__(self) -> None:
         least, most = scene_drawing.MIN_PX, scene_drawing.MAX_PX
@@ -63,6 +68,8 @@ class ScenesPart:
                 scene.png(),
                 scene.label,
                 f"scenes/{self.seed}/{index}",
-                boxes=scene.boxes,
                 mask=scene.mask_png(),
+                boxes=scene.boxes,
+                box_labels=(scene.label,),
+                box_difficult=(False,),
             )
