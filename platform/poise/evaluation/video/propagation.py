@@ -21,7 +21,7 @@ from torch import Tensor
 Mask = NDArray[np.uint8]
 """Object numbers [H, W]; 0 is the background, and 255 is ignored."""
 
-IGNORED = 255
+
 
 _SIMILARITIES_AT_ONCE = 2**24  # 64 MB in float32
 
