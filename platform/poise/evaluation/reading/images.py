@@ -9,23 +9,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb
+from poise.evaluation.reading.image_sets import Batch
 
 CACHE_BYTES = 2**30
 """Prepared sets up to this size stay in memory."""
-
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown)."""
 
 ResultT = TypeVar("ResultT")
 
@@ -72,6 +70,11 @@ class EvaluationImages:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    @property
+    def opener(self) -> Callable[[], "EvaluationImages"]:
+        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        return partial(_open, self.folder.absolute(), self.image_px)
+
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
         """Takes the images at some positions, which ascend. They are not kept in memory."""
         return EvaluationImages(
@@ -79,7 +82,9 @@ class EvaluationImages:
         )
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images and labels by sample id, decoded ahead in a few threads.
+        """Yields images [b, 3, px, px] and labels int64 [b] (-1 unknown), by sample id.
+
+        They are decoded ahead in a few threads.
 
         The first pass decides the batch size of a set that is kept.
         """
@@ -117,6 +122,10 @@ class EvaluationImages:
                     f"{error}; run `poise data prepare` again"
                 ) from None
         return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
+
+
+def _open(folder: Path, image_px: int) -> EvaluationImages:
+    return EvaluationImages(ImageDataset.open(folder), image_px)
 
 
 def num_cpus() -> int:
