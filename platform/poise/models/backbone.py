@@ -4,7 +4,8 @@ timm is imported when the first one is built: it takes seconds, and most process
 control, track or read, and build none.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,12 +109,14 @@ class VitBackbone(nn.Module):
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
         """Computes the tokens that leave each of the last blocks, without norm, earliest first."""
+        return list(deque(self.each_block(images), maxlen=num_blocks))
+
+    def each_block(self, images: Tensor) -> Iterator[Tensor]:
+        """Yields the tokens that leave each block, without norm: [B, prefix + N, D]."""
         x = self._embed(images)
-        kept: list[Tensor] = []
         for block in self.timm_model.blocks:
             x = block(x)
-            kept = [*kept[-(num_blocks - 1) :], x] if num_blocks > 1 else [x]
-        return kept
+            yield x
 
     def _embed(self, images: Tensor) -> Tensor:
         """Computes prefix tokens and patches with their positions: [B, prefix + N, D]."""
