@@ -10,11 +10,12 @@ over all tokens goes to the added token, which begins as zeros and so holds no i
 In patches the activation becomes 0; in [cls] and in trained registers it stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ from poise.models.backbone import VitBackbone, norms_after_pooling
 
 Neuron = tuple[int, int]
 """Index of the block, and index of the neuron among the hidden units of its MLP; both from 0."""
+
+CONFIG_KEY: Final = "added_register"
+"""Entry of a package's config that holds the register neurons."""
 
 
 def with_test_time_registers(backbone: nn.Module, neurons: Sequence[Neuron]) -> "AddedRegister":
@@ -46,14 +50,39 @@ def with_test_time_registers(backbone: nn.Module, neurons: Sequence[Neuron]) -> 
         raise PoiseError("the backbone has an added register already; start from the original")
     if not isinstance(backbone, VitBackbone):
         raise PoiseError(
-            f"{type(backbone).__name__}: only a vision transformer whose positions are added to its "
-            "patches can get a register without training"
+            f"{type(backbone).__name__}: only a vision transformer whose positions are added to "
+            "its patches can get a register without training"
         )
     if not neurons:
         raise PoiseError("no register neurons, so there is nothing to move to an added register")
     for block, neuron in neurons:
         _check_neuron(backbone, block, neuron)
     return AddedRegister(deepcopy(backbone.timm_model), backbone.position_resampling, neurons)
+
+
+def describe_added_register(backbone: nn.Module) -> dict[str, Any]:
+    """Makes the entries of a package's config that a backbone with an added register needs."""
+    if not isinstance(backbone, AddedRegister):
+        return {}
+    return {CONFIG_KEY: {"neurons": [list(neuron) for neuron in backbone.neurons]}}
+
+
+def with_added_register(backbone: nn.Module, config: Mapping[str, Any], folder: Path) -> nn.Module:
+    """Adds the register that a package's config describes; without one, returns the backbone.
+
+    Raises:
+        PoiseError: the description does not fit the backbone.
+    """
+    if CONFIG_KEY not in config:
+        return backbone
+    try:
+        neurons = [(int(block), int(neuron)) for block, neuron in config[CONFIG_KEY]["neurons"]]
+        return with_test_time_registers(backbone, neurons)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{CONFIG_KEY} has no pairs of block and neuron ({error})"
+    except PoiseError as error:
+        reason = str(error)
+    raise PoiseError(f"{folder}: its added register does not fit its backbone: {reason}")
 
 
 def output_layer(backbone: VitBackbone, block: int) -> nn.Linear:

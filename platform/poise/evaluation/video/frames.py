@@ -49,7 +49,9 @@ class FrameSize(NativeSize):
         longer = sides.index(max(sides))
         if min(sides) >= PUBLISHED_PX:
             sides[longer] = max(min(sides), sides[longer] // _LONGER_UNIT * _LONGER_UNIT)
-        width, height = (max(self.patch_px, side // self.patch_px * self.patch_px) for side in sides)
+        width, height = (
+            max(self.patch_px, side // self.patch_px * self.patch_px) for side in sides
+        )
         return width, height
 
 

@@ -73,7 +73,7 @@ class SequencePictures:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """At most so many of the positions 0 … count − 1, evenly spread, the first and last among them."""
+    """At most so many of the positions 0 … count − 1, evenly spread, with both ends."""
     if count <= most:
         return list(range(count))
     return [round(index * (count - 1) / (most - 1)) for index in range(most)]

@@ -21,8 +21,6 @@ from torch import Tensor
 Mask = NDArray[np.uint8]
 """Object numbers [H, W]; 0 is the background, and 255 is ignored."""
 
-
-
 _SIMILARITIES_AT_ONCE = 2**24  # 64 MB in float32
 
 
@@ -109,7 +107,8 @@ def _rows_of(
     best, places = similarity.topk(min(settings.neighbours, len(near)), dim=1)
     weights = (best / settings.temperature).softmax(dim=1)
     given = labels[:, :, first:last].transpose(0, 1).flatten(1)  # [C, n · r · w]
-    return (given[:, places] * weights).sum(dim=2).unflatten(1, (bottom - top, width))
+    mixed: Tensor = (given[:, places] * weights).sum(dim=2)
+    return mixed.view(-1, bottom - top, width)
 
 
 def _within(rows: tuple[int, int], source_rows: tuple[int, int], width: int, reach: int) -> Tensor:
@@ -138,9 +137,7 @@ def first_labels(mask: Mask, objects: Sequence[int], grid: tuple[int, int]) -> T
     return torch.from_numpy(np.concatenate([background, of_objects])).float()
 
 
-def mask_of(
-    labels: Tensor, objects: Sequence[int], patch_px: int, size: tuple[int, int]
-) -> Mask:
+def mask_of(labels: Tensor, objects: Sequence[int], patch_px: int, size: tuple[int, int]) -> Mask:
     """Turns soft labels of patches into a mask of object numbers.
 
     As published: labels are enlarged bilinearly, each channel is stretched to the range 0 to 1,

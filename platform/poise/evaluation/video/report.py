@@ -20,7 +20,6 @@ from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.data.annotations import AnnotationReader, check_annotations, sequences_of
-from poise.data.dataset import ImageDataset
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.video.frames import FrameSize, frame_features
 from poise.evaluation.video.pictures import SequencePictures

@@ -73,9 +73,9 @@ def video_figures(
     A figure is a mean over objects. Its interval is a bootstrap over sequences, because objects of
     one sequence share its difficulties; a single sequence gives none.
 
-    ``gain_over_first_mask`` is the difference between the two J&F means on the same objects. Healthy:
-    its interval lies above 0. Broken: it reaches 0, the features carry labels no better than
-    a copy of the first mask.
+    ``gain_over_first_mask`` is the difference between the two J&F means on the same objects.
+    Healthy: its interval lies above 0. Broken: it reaches 0, the features carry labels no better
+    than a copy of the first mask does.
 
     Args:
         found: scores of the model.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from poise.data.annotations import IGNORED
 from poise.evaluation.video.overlap import boundary_measure, jaccard
 from poise.evaluation.video.propagation import (
-    IGNORED,
     LabelPropagation,
     Mask,
     Propagation,
