@@ -10,6 +10,7 @@ writes, so that a neuron that is large everywhere or writes nothing has a low ra
 only neurons with a tenth of the strongest score count, so that no number has to be known before.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +29,6 @@ MOST_NEURONS: Final = 50
 """Most register neurons, as published for DINOv2 ViT-L/14."""
 
 _LEAST_SHARE = 0.1  # of the strongest neuron's score
-_APPEARED = 2.0  # times as long as other patches: half of the published ratio's logarithm
 _AT_ONCE = 16  # images
 
 
@@ -66,7 +66,7 @@ class RegisterNeurons:
     num_outliers: int
     num_patches: int
     first_block: int | None
-    """Index of the block after which outliers are twice as long as other patches."""
+    """Index of the block after which outliers stand apart; None without outliers."""
 
     @property
     def neurons(self) -> tuple[Neuron, ...]:
@@ -163,16 +163,21 @@ class _Sums:
         return output_layer(self._backbone, block).register_forward_pre_hook(note)
 
     def first_block(self) -> int | None:
-        """The first block after which outliers are twice as long as other patches."""
+        """The first block after which outliers stand apart.
+
+        That is where the ratio of their mean norm to that of other patches has covered half of its
+        way to the last block's, in logarithms.
+        """
         if not self._counts[True]:
             return None
-        for block in range(self._depth):
-            outlier, other = (
-                self._norms[block, side] / max(1, self._counts[side]) for side in (True, False)
-            )
-            if outlier > _APPEARED * other:
-                return block
-        return self._depth - 1
+        logs = [self._log_ratio(block) for block in range(self._depth)]
+        return next(block for block, log in enumerate(logs) if log >= logs[-1] / 2)
+
+    def _log_ratio(self, block: int) -> float:
+        outlier, other = (
+            self._norms[block, side] / max(1, self._counts[side]) for side in (True, False)
+        )
+        return math.log(outlier / other)
 
     def ranked(self, last_block: int) -> tuple[RegisterNeuron, ...]:
         """Neurons of the blocks up to one, the strongest first."""
