@@ -91,7 +91,7 @@ def test_scenes_of_an_older_version_still_have_masks_and_boxes(tmp_path: Path) -
     del manifest["annotation_fingerprint"]
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     shard = folder / manifest["shards"][0]["file"]
-    table = pq.read_table(shard).drop_columns(["box_labels", "box_difficult"])
+    table = pq.read_table(shard).drop_columns(["box_labels", "box_difficult", "box_truncated"])
     pq.write_table(table, shard, row_group_size=128)
     dataset = ImageDataset.open(folder)
     assert annotation_kinds(dataset) == ("mask", "boxes")

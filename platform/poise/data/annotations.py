@@ -34,6 +34,7 @@ COLUMNS: dict[AnnotationKind, dict[str, pa.DataType]] = {
         "boxes": pa.list_(pa.list_(pa.int32())),
         "box_labels": pa.list_(pa.int32()),
         "box_difficult": pa.list_(pa.bool_()),
+        "box_truncated": pa.list_(pa.bool_()),
     },
     "sequence": {"sequence": pa.string(), "frame": pa.int32()},
 }
@@ -100,7 +101,10 @@ class Annotations:
     """n arrays int32 [k]: places in ``Manifest.box_classes``, or ``NO_CLASS``."""
 
     box_difficult: Sequence[NDArray[np.bool_]] = ()
-    """n arrays bool [k]: whether the box's object is marked as difficult."""
+    """n arrays bool [k]: whether the object is marked as difficult to recognise."""
+
+    box_truncated: Sequence[NDArray[np.bool_]] = ()
+    """n arrays bool [k]: whether the object is marked as reaching beyond its box."""
 
     sequences: Sequence[str] = ()
     """n names of videos."""
@@ -266,7 +270,9 @@ def _annotations(table: pa.Table, ids: NDArray[np.int64], folder: str) -> Annota
     boxes = [np.array(each, np.int32).reshape(-1, 4) for each in columns.get("boxes", ())]
     # Datasets of older versions have boxes alone.
     labels = columns.get("box_labels") or [[NO_CLASS] * len(each) for each in boxes]
-    difficult = columns.get("box_difficult") or [[False] * len(each) for each in boxes]
+    no_flags = [[False] * len(each) for each in boxes]
+    difficult = columns.get("box_difficult") or no_flags
+    truncated = columns.get("box_truncated") or no_flags
     origins = [f"{folder}: sample {number}" for number in ids.tolist()]
     return Annotations(
         sample_ids=ids,
@@ -274,6 +280,14 @@ def _annotations(table: pa.Table, ids: NDArray[np.int64], folder: str) -> Annota
         boxes=boxes,
         box_labels=[np.array(each, np.int32) for each in labels],
         box_difficult=[np.array(each, np.bool_) for each in difficult],
+        box_truncated=[np.array(each, np.bool_) for each in truncated],
         sequences=columns.get("sequence", ()),
         frames=columns.get("frame", ()),
     )
+
+
+def encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    """Encodes a mask uint8 [h, w] as PNG of one channel."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

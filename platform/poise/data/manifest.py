@@ -57,8 +57,7 @@ class Manifest(Strict):
 
     A sample's id is its row number over all shards, in the order listed. The columns of a shard
     are `image` (the encoded bytes as they came), `label` (int64, −1 where unknown) and `path`
-    (where it came from). Annotations add columns: `mask`; `boxes`, `box_labels` and
-    `box_difficult`; `sequence` and `frame`. ``poise.data.annotations`` reads them.
+    (where it came from). Annotations add the columns that ``poise.data.annotations`` reads.
     """
 
     schema_version: Literal[1] = 1

@@ -34,6 +34,7 @@ class Sample:
     boxes: Boxes | None = None  # x0, y0, x1, y1 in pixels of the upright image
     box_labels: tuple[int, ...] | None = None
     box_difficult: tuple[bool, ...] | None = None
+    box_truncated: tuple[bool, ...] | None = None
     sequence: str | None = None  # the video that the image is a frame of
     frame: int | None = None  # its place there, from 0
 

@@ -101,6 +101,16 @@ def upright_size(data: bytes) -> tuple[int, int]:
     return (image.height, image.width) if turned else image.size
 
 
+def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
+    """Width and height of an image as stored, and the transposition that makes it upright.
+
+    Raises:
+        BadImageError: as ``read_image``, but no pixel is decoded.
+    """
+    image = _open(data)
+    return image.size, _turn(image)
+
+
 def _open(data: bytes) -> Image.Image:
     """The image behind a checked header; no pixel is decoded yet."""
     if not data:
