@@ -16,7 +16,6 @@ from poise.config.errors import PoiseError
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
 
-
 TRACING = threading.Lock()
 """A trace watches the modules themselves, which threads share: hold this lock while tracing."""
 

@@ -45,7 +45,8 @@ class LastBlock:
         x, blocks = prepare_blocks(backbone, images)
         for block, arguments in blocks[:-1]:
             x = block(x, **arguments)
-        self._block, self._arguments = blocks[-1]
+        last: Any = blocks[-1]
+        self._block, self._arguments = last
         _check(self._block)
         self._inputs = x
         self._normed: Tensor = self._block.norm1(x)
@@ -91,10 +92,8 @@ class LastBlock:
         """Rows of the attention of some tokens: [B, heads, tokens, T]."""
         attn: Any = self._block.attn
         heads = (attn.num_heads, attn.head_dim)
-        q, k = (
-            self._projected(which, tokens).unflatten(2, heads).transpose(1, 2)
-            for which, tokens in (("q", asking), ("k", slice(None)))
-        )
+        q = self._projected("q", asking).unflatten(2, heads).transpose(1, 2)
+        k = self._projected("k", slice(None)).unflatten(2, heads).transpose(1, 2)
         scores: Tensor = (attn.q_norm(q) * attn.scale) @ attn.k_norm(k).transpose(-2, -1)
         return scores.softmax(dim=-1)
 
@@ -116,7 +115,7 @@ def _check(block: nn.Module) -> None:
         )
 
 
-def _is_plain(block: nn.Module) -> bool:
+def _is_plain(block: Any) -> bool:
     """Whether attention is one softmax per head without positions or bias of its own."""
     from timm.layers import Attention
 

@@ -31,7 +31,6 @@ FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
 """Names of features; any number may follow ``last_``."""
 
 
-
 class Readout(nn.Module):
     """A module that reads features of a frozen backbone, without gradients."""
 

@@ -7,7 +7,9 @@ after it.
 import typer
 
 from poise.cli.evaluate.attention import attention
+from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.knn import knn
+from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
 from poise.cli.evaluate.segmentation import segmentation
 from poise.cli.evaluate.video import video
@@ -20,5 +22,6 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention, segmentation, video):
+for command in (knn, linear, attentive, finetune, attention, objects, masks, segmentation, video):
     app.command()(command)
+app.command("attention-video")(attention_video)

@@ -51,17 +51,29 @@ class NativeSize:
 
     def of(self, size: Size) -> Size:
         """Computes the width and height at which an image of some width and height is read."""
-        scale = self.shorter_px / min(size) if self.shorter_px else 1.0
-        fitted = _scaled(size, scale)
+        scale, fitted = self._wanted(size)
         while self.num_patches(fitted) > self.max_patches:
             # Rounding up to whole patches may cost a row and a column, so one step may not do.
             scale *= min(0.99, math.sqrt(self.max_patches / self.num_patches(fitted)))
             fitted = _scaled(size, scale)
         return fitted
 
+    def is_shrunk(self, size: Size) -> bool:
+        """Whether an image of some width and height would have too many patches."""
+        return self.num_patches(self._wanted(size)[1]) > self.max_patches
+
     def num_patches(self, size: Size) -> int:
         """Counts the patches of an image of some size, padded to whole patches."""
-        return math.ceil(size[0] / self.patch_px) * math.ceil(size[1] / self.patch_px)
+        rows, columns = self.grid(size)
+        return rows * columns
+
+    def grid(self, size: Size) -> tuple[int, int]:
+        """Rows and columns of patches of an image of some size, padded to whole patches."""
+        return -(-size[1] // self.patch_px), -(-size[0] // self.patch_px)
+
+    def _wanted(self, size: Size) -> tuple[float, Size]:
+        scale = self.shorter_px / min(size) if self.shorter_px else 1.0
+        return scale, _scaled(size, scale)
 
 
 def _scaled(size: Size, scale: float) -> Size:
@@ -146,8 +158,10 @@ class NativeImages:
             yield _Encoded(sample_id, data, size, self.native_size.of(size))
 
     def _at_once(self, size: Size, batch_size: int) -> int:
-        """Most images in a batch, because similarities of patches take the square of their number."""
-        return max(1, int(batch_size * min(1.0, (_SMALL / self.native_size.num_patches(size)) ** 2)))
+        """Most images in a batch. Similarities of patches take the square of their number."""
+        return max(
+            1, int(batch_size * min(1.0, (_SMALL / self.native_size.num_patches(size)) ** 2))
+        )
 
     def _prepare(self, encoded: list[_Encoded]) -> Batch:
         width, height = encoded[0].read_at

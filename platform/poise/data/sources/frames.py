@@ -1,0 +1,154 @@
+"""The frames of a video: a folder of images, an animated picture, or a video file.
+
+In: a path. Out: ``Frames``, decoded one at a time. Next:
+``poise.evaluation.tokens.attention_video``.
+
+Pillow reads animated GIF, WebP and PNG files. Video files need PyAV or the program ffmpeg.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from poise.config.errors import PoiseError, one_line
+from poise.data.sources.files import IMAGE_SUFFIXES
+from poise.data.views.decode import BadImageError, decode_rgb
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
+"""Suffixes of files that Pillow cannot read."""
+
+_DEFAULT_MS = 40.0  # of a frame that names no duration: 25 frames a second
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a video."""
+
+    images: Iterator[Image.Image]
+    """RGB images in order, which can be read once."""
+
+    frame_ms: float | None
+    """Duration of a frame in milliseconds; None where the source does not say it."""
+
+
+def open_frames(path: str | Path) -> Frames:
+    """Opens a video.
+
+    Args:
+        path: a folder of images (in the order of their names, with numbers by value), an animated
+            GIF, WebP or PNG file, or a video file.
+
+    Raises:
+        PoiseError: there is nothing there, it cannot be read, or reading it needs a program that
+            is not installed. Damaged frames raise it while they are read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Frames(_of_folder(path), None)
+    if not path.is_file():
+        raise PoiseError(f"{path}: there is no such video; name a file or a folder of frames")
+    return _of_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _of_animation(path)
+
+
+def _of_folder(folder: Path) -> Iterator[Image.Image]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not found:
+        raise PoiseError(f"{folder}: holds no images; name a folder of frames such as 00001.jpg")
+    return map(_decoded, sorted(found, key=_by_number))
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Sorts frame9 before frame10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _decoded(path: Path) -> Image.Image:
+    try:
+        return decode_rgb(path.read_bytes())
+    except (BadImageError, OSError) as error:
+        raise PoiseError(f"{path}: this frame cannot be read: {one_line(error)}") from None
+
+
+def _of_animation(path: Path) -> Frames:
+    try:
+        image = Image.open(path)
+        image.load()  # the duration is known when the first frame is
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+        raise _unreadable(path, error) from None
+    duration = float(image.info.get("duration") or _DEFAULT_MS)
+    return Frames(_animated(path, image), duration)
+
+
+def _animated(path: Path, image: Image.Image) -> Iterator[Image.Image]:
+    with image:
+        for number in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(number)
+                yield image.convert("RGB")
+            except Exception as error:  # as above
+                raise _unreadable(path, error) from None
+
+
+def _of_video(path: Path) -> Frames:
+    try:
+        import av
+    except ImportError:
+        program = shutil.which("ffmpeg")
+        if program is None:
+            raise PoiseError(
+                f"{path}: video files need PyAV or ffmpeg, and neither is installed; run "
+                "`pip install av`, or name a folder of frames or an animated GIF"
+            ) from None
+        return Frames(_by_ffmpeg(program, path), None)
+    try:
+        container = av.open(str(path))
+        rate = container.streams.video[0].average_rate
+    except (av.FFmpegError, IndexError) as error:
+        raise _unreadable(path, error) from None
+    return Frames(_by_pyav(path, container), float(1000 / rate) if rate else None)
+
+
+def _by_pyav(path: Path, container: Any) -> Iterator[Image.Image]:
+    import av
+
+    with container:
+        try:
+            for frame in container.decode(video=0):
+                yield frame.to_image()
+        except av.FFmpegError as error:
+            raise _unreadable(path, error) from None
+
+
+def _by_ffmpeg(program: str, path: Path) -> Iterator[Image.Image]:
+    """Yields the frames that ffmpeg writes one behind the other, as PPM images."""
+    command = [program, "-v", "fatal", "-i", str(path), "-f", "image2pipe", "-c:v", "ppm", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        try:
+            while image := _next_ppm(running.stdout):
+                yield image
+            complaint = running.stderr.read().decode(errors="replace").strip()
+        finally:
+            running.kill()
+    if complaint:
+        raise PoiseError(f"{path}: ffmpeg cannot read this video: {one_line(complaint)}")
+
+
+def _next_ppm(stream: IO[bytes]) -> Image.Image | None:
+    """Reads one PPM image: three lines of header, then RGB bytes. None at the end."""
+    if not stream.readline():
+        return None
+    width, height = map(int, stream.readline().split())
+    stream.readline()
+    return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+
+
+def _unreadable(path: Path, error: Exception) -> PoiseError:
+    return PoiseError(f"{path}: cannot be read as a video: {one_line(error)}")

@@ -1,0 +1,147 @@
+"""One pass that finds an object in every image, by LOST and by the attention of each head.
+
+In: a backbone and ``NativeImages``. Out: boxes in pixels of the images as they are in the dataset.
+Next: ``poise.evaluation.objects.report``, which compares them with the truth.
+
+Both ways share one pass through all blocks but the last. Boxes are found where the pass runs, so
+that only they travel.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.evaluation.objects.attention_masks import KEPT_MASS, head_attention, mass_masks
+from poise.evaluation.objects.components import Grid, largest_component, patch_box
+from poise.evaluation.objects.lost import K_PATCHES, Discovery, discover
+from poise.evaluation.objects.padding import pad_to_patches
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.native import MAX_PATCHES, NativeImages, NativeSize
+from poise.evaluation.reading.passes import image_pass
+from poise.models.last_block import LastBlock, Projection
+
+
+@dataclass(frozen=True)
+class DiscoverySettings:
+    """How objects are found. The defaults are the published ones."""
+
+    features: Projection = "k"
+    """Projection of the last block that LOST compares."""
+
+    k_patches: int = K_PATCHES
+    kept_mass: float = KEPT_MASS
+    """Share of attention that the attention baseline keeps."""
+
+    with_difficult: bool = True
+    """Whether boxes that are marked as difficult count. Without them, images with no other box are
+    left out."""
+
+    max_patches: int = MAX_PATCHES
+    """Most patches of an image; larger images are shrunk, and their boxes scaled back."""
+
+    shorter_px: int | None = None
+    """Length to which the shorter side is resized; None keeps the image's own size."""
+
+    def native_size(self, patch_px: int) -> NativeSize:
+        """The size at which images are read, for patches of some side in pixels."""
+        return NativeSize(patch_px, self.max_patches, self.shorter_px)
+
+
+PUBLISHED: Final = DiscoverySettings()
+
+
+@dataclass(frozen=True)
+class FoundBoxes:
+    """The boxes that were found in b images."""
+
+    sample_ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    """Width and height of each image in the dataset, [b, 2]."""
+
+    boxes: NDArray[np.float64]
+    """Boxes [b, 2 + heads, 4] in pixels of the image in the dataset: LOST's, then those of the
+    rows of ``head_attention``. The far edges are outside."""
+
+
+def find_boxes(
+    backbone: nn.Module, images: NativeImages, bench: Bench, settings: DiscoverySettings
+) -> Iterator[FoundBoxes]:
+    """Finds the objects of all images, batch by batch.
+
+    Args:
+        backbone: a transformer of ``poise.models.backbone``, on the bench's device.
+        images: the images.
+        bench: how they are passed.
+        settings: how objects are found.
+
+    Raises:
+        UntraceableError: the backbone has no blocks with keys or with attention.
+        NotFiniteError: keys or attention are NaN or infinite.
+    """
+    start = 0
+    for outputs, sizes in image_pass(ObjectFinder(backbone, settings), images, bench):
+        stop = start + len(sizes)
+        native = sizes.numpy()
+        read_at = np.array([images.native_size.of((w, h)) for w, h in native.tolist()])
+        scales = np.tile(native / read_at, 2)[:, None]  # [b, 1, 4]
+        boxes = outputs["boxes"].cpu().numpy() * scales
+        yield FoundBoxes(images.sample_ids[start:stop], native, boxes)
+        start = stop
+
+
+class ObjectFinder(nn.Module):
+    """A backbone that gives boxes of objects in place of features."""
+
+    def __init__(self, backbone: nn.Module, settings: DiscoverySettings) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.settings = settings
+        self.patch_px = int(getattr(backbone, "patch_px", 1))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Finds boxes int64 [B, 2 + heads, 4] in normalised images [B, 3, h, w].
+
+        The means of keys and of attention show whether they are finite.
+        """
+        last, features = self.last_block(images)
+        attention = head_attention(last)
+        lost = torch.from_numpy(self.lost(features, images).boxes)
+        by_attention = self._attention_boxes(attention, images)
+        return {
+            "boxes": torch.cat([lost.unsqueeze(1), by_attention], dim=1),
+            "keys": features.mean(dim=(1, 2)),
+            "attention": attention.mean(dim=(1, 2)),
+        }
+
+    def last_block(self, images: Tensor) -> tuple[LastBlock, Tensor]:
+        """Runs images up to the last block; gives it with the features that LOST compares."""
+        last = LastBlock(self.backbone, pad_to_patches(images, self.patch_px))
+        return last, last.patches(self.settings.features)
+
+    def lost(self, features: Tensor, images: Tensor) -> Discovery:
+        """Applies LOST to the features of images."""
+        height, width = images.shape[2:]
+        return discover(
+            features, self.grid(images), self.patch_px, (width, height), self.settings.k_patches
+        )
+
+    def grid(self, images: Tensor) -> Grid:
+        """Rows and columns of the patches of images [B, 3, h, w], padded to whole patches."""
+        height, width = images.shape[2:]
+        return -(-height // self.patch_px), -(-width // self.patch_px)
+
+    def _attention_boxes(self, attention: Tensor, images: Tensor) -> Tensor:
+        """Boxes of the largest part of what each head keeps: int64 [B, heads + 1, 4]."""
+        height, width = images.shape[2:]
+        masks = mass_masks(attention, self.settings.kept_mass).unflatten(2, self.grid(images))
+        return torch.tensor(
+            [
+                [patch_box(largest_component(mask), self.patch_px, (width, height)) for mask in row]
+                for row in masks.cpu().numpy()
+            ]
+        )

@@ -1,0 +1,30 @@
+"""Figures over images, with their 95 % intervals.
+
+In: one value per image. Out: ``Figure``s. Next: the reports on objects and masks.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.evaluation.measurement import accuracy
+from poise.evaluation.report import Figure
+
+
+def share_figure(name: str, hits: NDArray[np.bool_]) -> Figure:
+    """The share of hits in n images in percent, with Wilson's interval."""
+    found = accuracy(int(hits.sum()), len(hits))
+    return Figure(name, found.percent, "%", found.low, found.high)
+
+
+def mean_figure(name: str, shares: NDArray[np.float64]) -> Figure:
+    """The mean of n shares from 0 to 1 in percent, with the normal interval over images.
+
+    A single image has no interval.
+    """
+    mean = 100 * float(shares.mean())
+    if len(shares) < 2:
+        return Figure(name, mean)
+    half = 100 * 1.959964 * float(shares.std(ddof=1)) / math.sqrt(len(shares))
+    return Figure(name, mean, "%", max(0.0, mean - half), min(100.0, mean + half))

@@ -1,0 +1,89 @@
+"""LOST: the object of an image, found by how its patches resemble each other (arXiv 2109.14279).
+
+In: features of patches. Out: a ``Discovery``. Next: ``poise.evaluation.objects.discovery``.
+
+The idea: a patch of an object resembles few other patches, a patch of the background many. The
+patch that resembles the fewest is the seed. Patches that resemble the seed and themselves resemble
+few form its group. The object is what resembles this group and hangs together with the seed.
+
+As in the published code, the group's similarities are added with their signs; the paper counts
+positive ones. The published order of patches with equal degrees depends on the processor. Here they
+are ordered by their place, unless ``stable`` is off.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poise.evaluation.objects.components import Grid, component_at, patch_box
+
+K_PATCHES: Final = 100
+"""Patches that may join the seed's group, as published."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What LOST found in B images of one size, each with h × w = N patches."""
+
+    degrees: Tensor
+    """Number of other patches with a positive similarity, int64 [B, N]."""
+
+    seeds: Tensor
+    """Index of the seed, int64 [B]."""
+
+    masks: NDArray[np.bool_]
+    """Patches of the object, [B, h, w]."""
+
+    boxes: NDArray[np.int64]
+    """Its box [B, 4]: x0, y0, x1, y1 in pixels. The far edges are outside."""
+
+
+@torch.no_grad()
+def discover(
+    features: Tensor,
+    grid: Grid,
+    patch_px: int,
+    size: tuple[int, int],
+    k_patches: int = K_PATCHES,
+    stable: bool = True,
+) -> Discovery:
+    """Finds one object in each image.
+
+    Args:
+        features: float [B, N, D], such as the keys of the last block, heads side by side. Their
+            lengths count, as published. Patches are row-major.
+        grid: rows h and columns w of patches.
+        patch_px: side of a patch in pixels.
+        size: width and height of the images in pixels, without padding. Boxes end there.
+        k_patches: patches that may join the seed's group.
+        stable: order equal degrees by place. False gives the published order, which is that of an
+            unstable sort.
+
+    Raises:
+        ValueError: the features do not fill the grid.
+    """
+    if features.shape[1] != grid[0] * grid[1]:
+        raise ValueError(f"{features.shape[1]} patches do not fill a grid of {grid}")
+    similarity = features @ features.transpose(1, 2)  # [B, N, N]
+    positive = similarity > 0
+    degrees = positive.sum(dim=2) - positive.diagonal(dim1=1, dim2=2).long()
+    order = (-degrees).float().sort(dim=1, descending=True, stable=stable).indices
+    candidates = order[:, :k_patches]
+    seeds = candidates[:, 0]
+    masks = _resembling(similarity, seeds, candidates).unflatten(1, grid).cpu().numpy()
+    places = [divmod(seed, grid[1]) for seed in seeds.tolist()]
+    objects = [component_at(mask, place) for mask, place in zip(masks, places, strict=True)]
+    boxes = [patch_box(each, patch_px, size) for each in objects]
+    return Discovery(degrees, seeds, np.stack(objects), np.array(boxes, dtype=np.int64))
+
+
+def _resembling(similarity: Tensor, seeds: Tensor, candidates: Tensor) -> Tensor:
+    """Patches whose similarities to the seed's group add up to more than 0: bool [B, N]."""
+    of_seed = similarity[torch.arange(len(seeds), device=seeds.device), seeds]  # [B, N]
+    joins = of_seed.gather(1, candidates) > 0  # [B, k]
+    index = candidates.unsqueeze(2).expand(-1, -1, similarity.shape[2])
+    return (similarity.gather(1, index) * joins.unsqueeze(2)).sum(dim=1) > 0

@@ -1,0 +1,196 @@
+"""Attention masks against true masks: their overlap (Jaccard), by head.
+
+In: a model and a dataset with masks. Out: an ``EvaluationReport`` and pictures. Next:
+``poise evaluate masks``.
+
+The true mask keeps its own size. Each of its pixels belongs to the patch that covers its centre,
+so an overlap is a sum over patches: no mask is enlarged, and all heads share one product.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.config.errors import PoiseError
+from poise.data.annotations import IGNORED, AnnotationReader
+from poise.evaluation.objects.attention_masks import KEPT_MASS, head_attention, mass_masks
+from poise.evaluation.objects.padding import pad_to_patches
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.native import MAX_PATCHES, NativeImages, NativeSize, Size
+from poise.evaluation.reading.passes import image_pass
+from poise.models.last_block import LastBlock
+
+CENTRE_SHARE: Final = 0.5
+"""Share of the image's area that the box in the centre has, a guess that looks at no image."""
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How attention masks are made."""
+
+    kept_mass: float = KEPT_MASS
+    """Share of attention that a mask keeps."""
+
+    shorter_px: int | None = None
+    """Length to which the shorter side is resized; None takes the size that the model is for."""
+
+    max_patches: int = MAX_PATCHES
+    """Most patches of an image; larger images are shrunk."""
+
+    def native_size(self, patch_px: int, image_px: int) -> NativeSize:
+        """The size at which images are read, for a model with such patches and images."""
+        return NativeSize(patch_px, self.max_patches, self.shorter_px or image_px)
+
+
+class AttentionMasks(nn.Module):
+    """A backbone that gives attention masks in place of features."""
+
+    def __init__(self, backbone: nn.Module, kept_mass: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.kept_mass = kept_mass
+        self.patch_px = int(getattr(backbone, "patch_px", 1))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Makes masks bool [B, heads + 1, N] of normalised images [B, 3, h, w].
+
+        The mean of attention shows whether it is finite.
+        """
+        attention = self.attention(images)
+        masks = mass_masks(attention, self.kept_mass)
+        return {"masks": masks, "attention": attention.mean(dim=(1, 2))}
+
+    def attention(self, images: Tensor) -> Tensor:
+        """Computes ``head_attention`` of images: [B, heads + 1, N]."""
+        return head_attention(LastBlock(self.backbone, pad_to_patches(images, self.patch_px)))
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Overlaps (intersection over union) with the true masks of n images."""
+
+    heads: NDArray[np.float64]
+    """Of the masks of ``head_attention``, [n, heads + 1]."""
+
+    centre: NDArray[np.float64]
+    """Of the box in the centre, [n]."""
+
+    whole: NDArray[np.float64]
+    """Of the whole image, [n]: the object's share of it."""
+
+    num_empty: int
+    """Images without an object in their mask, which are left out."""
+
+    num_shrunk: int
+
+
+def measure_overlaps(
+    model: AttentionMasks, images: NativeImages, reader: AnnotationReader, bench: Bench
+) -> Overlaps:
+    """Compares the attention masks of all images with their true masks.
+
+    Args:
+        model: on the bench's device.
+        images: the images.
+        reader: their masks.
+        bench: how images are passed.
+
+    Raises:
+        UntraceableError: the backbone has no blocks with attention.
+        NotFiniteError: its attention is NaN or infinite.
+        PoiseError: no image has an object in its mask.
+    """
+    rows: list[NDArray[np.float64]] = []
+    start = num_shrunk = 0
+    for outputs, sizes in image_pass(model, images, bench):
+        truths = reader.read(images.sample_ids[start : start + len(sizes)]).masks
+        masks = outputs["masks"].cpu().numpy()
+        for found, truth in zip(masks, truths, strict=True):
+            counts = patch_counts(truth, images.native_size)
+            rows.append(_overlaps(found, counts))
+            num_shrunk += images.native_size.is_shrunk(_size(truth))
+        start += len(sizes)
+    table = np.stack(rows)
+    known = ~np.isnan(table[:, 0])
+    if not known.any():
+        raise PoiseError(f"{images.folder}: no image has an object in its mask")
+    heads, centre, whole = table[known, :-2], table[known, -2], table[known, -1]
+    return Overlaps(heads, centre, whole, int((~known).sum()), num_shrunk)
+
+
+@dataclass(frozen=True)
+class PatchCounts:
+    """Pixels of a true mask in each patch of the image, each [N], row-major."""
+
+    object: NDArray[np.float64]
+    """Pixels of objects."""
+
+    valid: NDArray[np.float64]
+    """Pixels that count: all but the ignored ones."""
+
+    centre: NDArray[np.bool_]
+    """Patches whose centre is in the box in the centre."""
+
+
+def patch_counts(truth: NDArray[np.uint8], native_size: NativeSize) -> PatchCounts:
+    """Counts the pixels of a true mask [h, w] that each patch covers.
+
+    Args:
+        truth: 0 is background, ``IGNORED`` does not count, every other value is an object.
+        native_size: the size at which the image is read.
+    """
+    rows, columns, grid = _patches_of_pixels(_size(truth), native_size)
+    places = (rows[:, None] * grid[1] + columns).ravel()
+    valid = (truth != IGNORED).ravel()
+    is_object = valid & (truth != 0).ravel()
+    per_patch = grid[0] * grid[1]
+    return PatchCounts(
+        object=_sums(places, is_object, per_patch),
+        valid=_sums(places, valid, per_patch),
+        centre=_centre(_size(truth), native_size, grid).ravel(),
+    )
+
+
+def _sums(
+    places: NDArray[np.int64], pixels: NDArray[np.bool_], num_patches: int
+) -> NDArray[np.float64]:
+    return np.bincount(places, pixels, num_patches).astype(np.float64)
+
+
+def _size(truth: NDArray[np.uint8]) -> Size:
+    return truth.shape[1], truth.shape[0]
+
+
+def _patches_of_pixels(
+    size: Size, native_size: NativeSize
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
+    """The row of patches of each row of pixels, the same for columns, and the grid."""
+    read_at = native_size.of(size)
+    columns, rows = (
+        ((np.arange(side) + 0.5) * (read / side) / native_size.patch_px).astype(np.int64)
+        for side, read in zip(size, read_at, strict=True)
+    )
+    return rows, columns, native_size.grid(read_at)
+
+
+def _centre(size: Size, native_size: NativeSize, grid: tuple[int, int]) -> NDArray[np.bool_]:
+    inside = []
+    for side, count in zip(reversed(native_size.of(size)), grid, strict=True):
+        middles = (np.arange(count) + 0.5) * native_size.patch_px
+        inside.append(np.abs(middles - side / 2) <= side / 2 * CENTRE_SHARE**0.5)
+    found: NDArray[np.bool_] = inside[0][:, None] & inside[1]
+    return found
+
+
+def _overlaps(masks: NDArray[np.bool_], counts: PatchCounts) -> NDArray[np.float64]:
+    """Overlaps of masks [heads + 1, N], the centre and the whole image; NaN without an object."""
+    total = counts.object.sum()
+    guesses = np.stack([counts.centre, np.ones_like(counts.centre)])
+    tried = np.concatenate([masks, guesses]).astype(np.float64)
+    shared = tried @ counts.object
+    united = tried @ counts.valid + total - shared
+    overlaps: NDArray[np.float64] = shared / united if total else np.full(len(tried), np.nan)
+    return overlaps

@@ -1,0 +1,31 @@
+"""Images filled up to whole patches, and maps over patches as large as their image.
+
+In: normalised images, or one value per patch. Out: images of whole patches, or maps of pixels.
+Next: a backbone; pictures.
+"""
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
+    """Adds zeros at the right and at the bottom of images [B, 3, h, w], as LOST does.
+
+    Images are normalised before, so the padding has the colour of the channel means.
+    """
+    height, width = images.shape[2:]
+    return F.pad(images, (0, -width % patch_px, 0, -height % patch_px))
+
+
+def enlarged(
+    patches: NDArray[np.generic], patch_px: int, size: tuple[int, int]
+) -> NDArray[np.generic]:
+    """Enlarges one value per patch [N] to an image of some width and height, without smoothing.
+
+    What covers the padding is cut off.
+    """
+    width, height = size
+    grid = patches.reshape(-1, -(-width // patch_px))
+    return grid.repeat(patch_px, axis=0).repeat(patch_px, axis=1)[:height, :width]

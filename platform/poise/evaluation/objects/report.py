@@ -1,0 +1,152 @@
+"""The report on object discovery: CorLoc of LOST, of attention, and of guesses.
+
+In: a model, a dataset with boxes, and ``DiscoverySettings``. Out: an ``EvaluationReport`` and
+pictures. Next: ``poise evaluate objects``.
+"""
+
+from dataclasses import fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.config.errors import PoiseError
+from poise.data.annotations import AnnotationReader, Annotations
+from poise.evaluation.objects.attention_masks import head_names
+from poise.evaluation.objects.corloc import best_overlaps, reference_boxes
+from poise.evaluation.objects.discovery import (
+    PUBLISHED,
+    DiscoverySettings,
+    FoundBoxes,
+    ObjectFinder,
+    find_boxes,
+)
+from poise.evaluation.objects.figures import mean_figure, share_figure
+from poise.evaluation.objects.pictures import draw_objects
+from poise.evaluation.reading.native import NativeImages
+from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
+
+PROTOCOL: Final = "objects/lost-corloc-v1"
+
+_FOUND = 0.5
+_PICTURE = "objects.png"
+_READING = (
+    "CorLoc is the share of images in which the box overlaps an object by half (IoU ≥ 0.5). "
+    "corloc is LOST's; it means something only above corloc_centre_box and corloc_whole_image, "
+    "which look at no image. The centre box has the mean size of the true boxes."
+)
+
+
+def measure_objects(
+    task: EvaluationTask, settings: DiscoverySettings = PUBLISHED
+) -> EvaluationReport:
+    """Measures how well a model's features find objects without training.
+
+    ``corloc``: LOST on the last block's keys. ``corloc_attention_…``: the largest connected part of
+    what a head's attention keeps. ``iou``: mean overlap of LOST's box with the best true box.
+
+    Healthy: DINO's keys are far above the guesses (ViT-S/16 on VOC 2007: 61.9 %). Broken: a box
+    around everything in most images, which makes ``corloc`` that of the whole image.
+
+    Raises:
+        PoiseError: the dataset has no boxes, or the backbone no blocks with keys and attention.
+    """
+    size = settings.native_size(int(getattr(task.backbone, "patch_px", 1)))
+    images = NativeImages(task.dataset, size, task.max_images)
+    tally = _Tally(AnnotationReader(task.dataset, "boxes"), settings.with_difficult)
+    for found in find_boxes(task.backbone, images, task.bench, settings):
+        tally.add(found)
+    if not tally.overlaps:
+        raise PoiseError(f"{images.folder}: none of the images has a box, so nothing can be found")
+    draw_objects(task, ObjectFinder(task.backbone, settings), images, _PICTURE)
+    return EvaluationReport(
+        protocol=PROTOCOL,
+        changed=_changed(settings),
+        dataset=str(images.folder),
+        dataset_name=task.dataset.manifest.name,
+        image_px=settings.shorter_px or 0,
+        num_images=len(tally.overlaps),
+        figures_found=tuple(tally.figures()),
+        notes=(_READING, *tally.notes(images)),
+        pictures=(_PICTURE,),
+    )
+
+
+class _Tally:
+    """Overlaps of the boxes that were found, image by image."""
+
+    def __init__(self, reader: AnnotationReader, with_difficult: bool) -> None:
+        self.overlaps: list[NDArray[np.float64]] = []  # [2 + heads] each
+        self._reader, self._with_difficult = reader, with_difficult
+        self._sizes: list[NDArray[np.int64]] = []
+        self._truths: list[NDArray[np.float64]] = []
+        self._num_empty = self._num_shrunk = 0
+
+    def add(self, found: FoundBoxes) -> None:
+        """Compares the boxes of some images with the truth."""
+        truths = self._truths_of(self._reader.read(found.sample_ids))
+        for size, boxes, truth in zip(found.sizes, found.boxes, truths, strict=True):
+            if not len(truth):
+                self._num_empty += 1
+                continue
+            self.overlaps.append(best_overlaps(boxes, truth))
+            self._sizes.append(size)
+            self._truths.append(truth)
+
+    def figures(self) -> list[Figure]:
+        """The figures over all images with boxes."""
+        overlaps = np.stack(self.overlaps)
+        names = ["corloc", *(f"corloc_attention_{each}" for each in self._heads)]
+        shares = [share_figure(name, overlaps[:, row] >= _FOUND) for row, name in enumerate(names)]
+        best = self.best_head
+        guesses = zip(reference_boxes(self._sizes, self._truths), self._truths, strict=True)
+        blind = np.stack([best_overlaps(guess, truth) for guess, truth in guesses])
+        return [
+            shares[0],
+            mean_figure("iou", overlaps[:, 0]),
+            share_figure("corloc_centre_box", blind[:, 0] >= _FOUND),
+            share_figure("corloc_whole_image", blind[:, 1] >= _FOUND),
+            shares[-1],
+            share_figure("corloc_attention_best_head", overlaps[:, best] >= _FOUND),
+            *shares[1:-1],
+        ]
+
+    @property
+    def best_head(self) -> int:
+        """Number of the head whose boxes hit most often, from 1."""
+        return 1 + int((np.stack(self.overlaps)[:, 1:-1] >= _FOUND).sum(axis=0).argmax())
+
+    def notes(self, images: NativeImages) -> list[str]:
+        """Says what was chosen and what was left out."""
+        notes = [
+            f"The best head is number {self.best_head}. It was chosen by these images, so its "
+            "figure is too high by the choice."
+        ]
+        if self._num_empty:
+            notes.append(f"{self._num_empty} images have no box that counts and were left out.")
+        sizes = [tuple(size.tolist()) for size in self._sizes]
+        shrunk = sum(images.native_size.is_shrunk((w, h)) for w, h in sizes)
+        if shrunk:
+            notes.append(
+                f"{shrunk} images of more than {images.native_size.max_patches} patches were "
+                "shrunk. Their boxes were scaled back."
+            )
+        return notes
+
+    @property
+    def _heads(self) -> list[str]:
+        return head_names(len(self.overlaps[0]) - 1)
+
+    def _truths_of(self, read: Annotations) -> list[NDArray[np.float64]]:
+        if self._with_difficult:
+            return [boxes.astype(np.float64) for boxes in read.boxes]
+        pairs = zip(read.boxes, read.box_difficult, strict=True)
+        return [boxes[~difficult].astype(np.float64) for boxes, difficult in pairs]
+
+
+def _changed(settings: DiscoverySettings) -> tuple[str, ...]:
+    """Settings that are not the protocol's."""
+    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    return tuple(
+        f"{name}={value}" for name, value in values.items() if value != getattr(PUBLISHED, name)
+    )
