@@ -9,6 +9,7 @@ import typer
 from poise.cli.evaluate.attention import attention
 from poise.cli.evaluate.knn import knn
 from poise.cli.evaluate.probes import attentive, finetune, linear
+from poise.cli.evaluate.registers import registers
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -18,5 +19,5 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention):
+for command in (knn, linear, attentive, finetune, attention, registers):
     app.command()(command)
