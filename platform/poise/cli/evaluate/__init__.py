@@ -11,6 +11,7 @@ from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.knn import knn
 from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
+from poise.cli.evaluate.registers import registers
 from poise.cli.evaluate.segmentation import segmentation
 from poise.cli.evaluate.video import video
 
@@ -22,6 +23,9 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention, objects, masks, segmentation, video):
+for command in (
+    *(knn, linear, attentive, finetune, attention, objects, masks),
+    *(registers, segmentation, video),
+):
     app.command()(command)
 app.command("attention-video")(attention_video)

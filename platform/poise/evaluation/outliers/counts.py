@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from poise.evaluation.measurement import wilson_interval
 from poise.evaluation.outliers.threshold import (
+    BIN,
+    EDGES,
     NUM_BINS,
     PUBLISHED_LIMIT,
     Counts,
@@ -80,6 +82,16 @@ class NormCounts:
         low, high = _wilson(found / tokens, independent)
         return found / tokens, low, high
 
+    @property
+    def share_above_published(self) -> float:
+        """The share of patches of the last block above ``PUBLISHED_LIMIT``, from 0 to 1."""
+        return self.above_published / (self.num_images * self.num_patches)
+
+    def share_in_block(self, index: int, threshold: Threshold) -> float:
+        """The share of patches above a threshold after one block, from 0 to 1."""
+        counts = self.blocks[index]
+        return int(counts[_edge(threshold) + 1 :].sum()) / int(counts.sum())
+
     def share_of_images(self, threshold: Threshold) -> Interval:
         """The share of images with at least one outlier, from 0 to 1 (Wilson)."""
         found = int(self._images_with[_edge(threshold)])
@@ -88,6 +100,12 @@ class NormCounts:
     def heat_map(self, threshold: Threshold) -> NDArray[np.float64]:
         """The share of images whose patch at each place is an outlier, [N]."""
         return self.places[:, _edge(threshold) + 1 :].sum(axis=1) / self.num_images
+
+    def mean_norms(self) -> NDArray[np.float64]:
+        """The geometric mean of norms after the last block at each place, to 2 %, [N]."""
+        logs = np.log(EDGES[0]) + np.arange(NUM_BINS) * BIN
+        means = (self.places * logs).sum(axis=1) / self.places.sum(axis=1)
+        return np.asarray(np.exp(means - BIN / 2))
 
     def _design_effect(self, found: int, squares: int) -> float:
         """How many patches of one image tell as much as one independent patch, from 1 to N."""
