@@ -10,6 +10,8 @@ from torch import Tensor
 from poise.models.backbone import VitBackbone
 
 WIDTH, DEPTH, PATCH_PX, IMAGE_PX = 32, 3, 8, 32
+SIZES = {"patch_size": PATCH_PX, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": 2}
+
 BLOCK, NEURON = 1, 77
 """Block and hidden unit of the register neuron."""
 
@@ -27,8 +29,8 @@ def planted_backbone(**options: Any) -> VitBackbone:
     hundred times as long as an ordinary patch.
     """
     torch.manual_seed(0)
-    sizes = {"img_size": IMAGE_PX, "patch_size": PATCH_PX, "embed_dim": WIDTH, "depth": DEPTH}
-    arguments = {**sizes, "num_heads": 2, "num_classes": 0, "dynamic_img_size": True, **options}
+    fixed = {"img_size": IMAGE_PX, "num_classes": 0, "dynamic_img_size": True}
+    arguments = {**SIZES, **fixed, **options}
     backbone = VitBackbone(timm.create_model("vit_tiny_patch16_224", **arguments).eval())
     model: Any = backbone.timm_model
     with torch.no_grad():

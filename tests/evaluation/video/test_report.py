@@ -104,7 +104,7 @@ def test_objects_without_a_patch_are_counted(make_videos: MakeVideos, tmp_path: 
     assert any("cover no patch's centre" in note for note in report.notes)
     larger = measure(tmp_path / "videos", tmp_path, CoarseColours(), shorter_px=256)
     assert not any("cover no patch's centre" in note for note in larger.notes)
-    assert larger.changed == ("shorter_px=256",)
+    assert larger.changed == ("--shorter-px=256",)
 
 
 class CoarseColours(Colours):

@@ -42,6 +42,8 @@ def boundary_measure(truth: Region, found: Region, tolerance: float = TOLERANCE)
     if not of_truth.any() or not of_found.any():
         return float(of_truth.any() == of_found.any())
     reach = math.ceil(tolerance * math.hypot(*truth.shape))
+    inside = _box_around(of_truth | of_found)  # the rest of the image holds no boundary
+    of_truth, of_found = of_truth[inside], of_found[inside]
     precision = _share_near(of_found, of_truth, reach)
     recall = _share_near(of_truth, of_found, reach)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -57,6 +59,12 @@ def outline(region: Region) -> Region:
         (region != wide[:-1, 1:]) | (region != wide[1:, :-1]) | (region != wide[1:, 1:])
     )
     return marked
+
+
+def _box_around(pixels: Region) -> tuple[slice, slice]:
+    """The rows and columns that have marked pixels, of which there is one at least."""
+    rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _share_near(pixels: Region, others: Region, reach: int) -> float:

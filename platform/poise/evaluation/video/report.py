@@ -82,7 +82,7 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
     manifest = task.dataset.manifest
     return EvaluationReport(
         protocol=PROTOCOL,
-        changed=(f"shorter_px={shorter_px}",) if shorter_px else (),
+        changed=(f"--shorter-px={shorter_px}",) if shorter_px else (),
         dataset=str(task.dataset.folder),
         dataset_name=manifest.name,
         image_px=0,
