@@ -1,5 +1,6 @@
 """Videos from a prepared dataset to a report with pictures."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,24 @@ def test_batches_that_span_two_videos_change_nothing(
 
 def test_every_video_has_a_strip_and_an_animation(make_videos: MakeVideos, tmp_path: Path) -> None:
     report = measure(make_videos(FOUR_VIDEOS), tmp_path)
-    assert sorted(report.pictures) == sorted(
+    assert sorted(report.pictures[1:]) == sorted(
         f"video-{name}.{ending}" for name in FOUR_VIDEOS for ending in ("png", "webp")
     )
     with Image.open(tmp_path / "video-bird.webp") as animation:
         assert animation.n_frames == FOUR_VIDEOS["bird"]  # type: ignore[attr-defined]
     with Image.open(tmp_path / "video-bird.png") as strip:
         assert strip.width == 6 * (128 + 2)
+
+
+def test_every_object_has_a_row_in_a_table(make_videos: MakeVideos, tmp_path: Path) -> None:
+    report = measure(make_videos(FOUR_VIDEOS), tmp_path)
+    rows = list(csv.DictReader((tmp_path / report.pictures[0]).read_text().splitlines()))
+    assert [(row["sequence"], row["object"]) for row in rows] == [
+        (name, number) for name in FOUR_VIDEOS for number in ("1", "2")
+    ]
+    assert [int(row["frames"]) for row in rows[::2]] == [n - 2 for n in FOUR_VIDEOS.values()]
+    mean = sum(float(row["jf_mean"]) for row in rows) / len(rows)
+    assert mean == pytest.approx(values(report)["jf_mean"], abs=1e-3)
 
 
 def test_what_cannot_be_scored_is_said(make_videos: MakeVideos, tmp_path: Path) -> None:

@@ -29,7 +29,13 @@ from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.segmentation.classes import ClassMap, Meaning, PixelClasses, pixel_classes
 from poise.evaluation.segmentation.classifier import fit_classifier
-from poise.evaluation.segmentation.patches import KINDS, PatchReader, TrainingPatches, read_patches
+from poise.evaluation.segmentation.patches import (
+    KINDS,
+    NUM_PATCHES,
+    PatchReader,
+    TrainingPatches,
+    read_patches,
+)
 from poise.evaluation.segmentation.pictures import draw_segmentation
 from poise.evaluation.segmentation.scores import (
     constant_counts,
@@ -105,8 +111,9 @@ def _learn(
     task: EvaluationTask, dataset: ImageDataset, classes: PixelClasses
 ) -> tuple[TrainingPatches, dict[str, nn.Linear], dict[str, float]]:
     """Fits a classifier for the model's patches and one for their pixels."""
-    images = EvaluationImages(dataset, task.image_px, task.max_images)
     _check_whole_patches(task)
+    most = min(task.max_images or NUM_PATCHES, NUM_PATCHES)
+    images = EvaluationImages(dataset, task.image_px, most)
     maps = _ClassMapReader(dataset, classes, task.image_px)
     patches = read_patches(task.backbone, images, maps, len(classes), task.bench)
     fit = partial(fit_classifier, shares=patches.shares, images=patches.images)

@@ -21,6 +21,7 @@ from torch import Tensor
 from poise.config.errors import PoiseError
 from poise.data.annotations import AnnotationReader, check_annotations, sequences_of
 from poise.evaluation.report import EvaluationReport, EvaluationTask
+from poise.evaluation.video.files import write_objects
 from poise.evaluation.video.frames import FrameSize, frame_features
 from poise.evaluation.video.pictures import SequencePictures
 from poise.evaluation.video.propagation import Mask, Propagation
@@ -28,6 +29,8 @@ from poise.evaluation.video.scores import ObjectScore, video_figures
 from poise.evaluation.video.tracking import SequenceTracker, objects_of
 
 PROTOCOL = "video/davis-dino-v1"
+
+OBJECTS_FILE = "video-objects.csv"
 
 _LEAST_FRAMES = 3  # the first is given and the last is not scored
 _DRAWN_SEQUENCES = 30
@@ -79,6 +82,7 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
             f"{task.dataset.folder}: no sequence shows an object in its first mask; the first "
             "frame must mark what to follow"
         )
+    write_objects(task.folder / OBJECTS_FILE, found.scores, found.first_mask)
     manifest = task.dataset.manifest
     return EvaluationReport(
         protocol=PROTOCOL,
@@ -89,7 +93,7 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
         num_images=sum(map(len, sequences.values())),
         figures_found=video_figures(found.scores, found.first_mask),
         notes=tuple(_notes(found, len(sequences), len(every) - len(long_enough))),
-        pictures=tuple(found.pictures),
+        pictures=(OBJECTS_FILE, *found.pictures),
     )
 
 
