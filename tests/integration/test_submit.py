@@ -182,7 +182,7 @@ def test_ctrl_c_stops_following_and_the_job_runs_on(head: Head) -> None:
     assert follower.stdout.readline().startswith("job on is on")
     follower.send_signal(signal.SIGINT)
     _, errors = follower.communicate()
-    assert follower.returncode == 130
+    assert follower.returncode == 130, errors
     assert "no longer following; job on runs on" in errors
     assert f"ray job stop --address {head.url} on" in errors
     assert "Traceback" not in errors

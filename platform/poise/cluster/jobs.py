@@ -74,10 +74,14 @@ def follow(
 
     Raises:
         PoiseError: the connection is lost; the job runs on.
+        KeyboardInterrupt: on Ctrl-C; the job runs on.
     """
     try:
         asyncio.run(_tail(client, name, write))
         return _exit_status(client, name)
+    except asyncio.CancelledError:
+        # What asyncio makes of Ctrl-C if the connection was being cancelled for a second reason.
+        raise KeyboardInterrupt from None
     except (AuthenticationError, RuntimeError, aiohttp.ClientError, requests.RequestException) as e:
         raise PoiseError(
             f"lost sight of job {name} at {cluster.url} ({e}); if the cluster is up it runs on: "

@@ -1,6 +1,7 @@
 """The one error that a person is meant to read, and words that its messages share."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -29,3 +30,15 @@ def first_few(names: Sequence[str], most: int = 12) -> str:
     """``a, b, c and 9 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def closest_name(typed: str, known: Iterable[str]) -> str | None:
+    """Finds the known name that is most similar to an unknown name; None if none is similar."""
+    close = difflib.get_close_matches(typed, [*known], n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(typed: str, known: Sequence[str], otherwise: str) -> str:
+    """Ends a message about an unknown name: ``did you mean 'x'?``, or ``otherwise``."""
+    close = closest_name(typed, known)
+    return f"did you mean '{close}'?" if close else otherwise

@@ -4,7 +4,6 @@ In: files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Ne
 ``poise.config``, which offers these functions.
 """
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from poise.config.base import Strict
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, closest_name
 from poise.config.keys import check_key, located, overlap
 from poise.config.paths import given_path
 from poise.config.recipe import Recipe, objective_name
@@ -184,9 +183,9 @@ def _files_like(path: str | Path, folder: str) -> str:
     """
     found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
     by_name = {each.stem: str(each) for each in sorted(found)}
-    close = difflib.get_close_matches(Path(path).stem, by_name, n=1)
+    close = closest_name(Path(path).stem, by_name)
     if close:
-        return f"; did you mean '{by_name[close[0]]}'?"
+        return f"; did you mean '{by_name[close]}'?"
     usual = sorted(each.name for each in Path(folder).rglob("*.yaml"))
     return f"; {folder} holds {', '.join(usual)}" if usual else ""
 

@@ -1,6 +1,5 @@
 """The folders of runs, the names that runs may have, and paths that people write."""
 
-import difflib
 import os
 import re
 import secrets
@@ -8,7 +7,7 @@ import time
 from pathlib import Path
 
 from poise.config.base import NAME_PATTERN
-from poise.config.errors import PoiseError, first_few
+from poise.config.errors import PoiseError, did_you_mean, first_few
 
 RECIPE_FILE = "recipe.yaml"
 """The file in a run's folder that holds the recipe it began with."""
@@ -117,8 +116,7 @@ def unknown(asking: str, kind: str, marker: str) -> PoiseError:
     """
     known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
     name = asking.rpartition(" ")[2]
-    close = difflib.get_close_matches(name, known, n=1)
-    holds = f"did you mean '{close[0]}'?" if close else f"it holds {first_few(known) or 'none'}"
+    holds = did_you_mean(name, known, f"it holds {first_few(known) or 'none'}")
     return PoiseError(f"{asking}: {home()} holds no such {kind}; {holds}")
 
 

@@ -4,7 +4,6 @@ In: a sampler as it is written, ``{uniform: [0.04, 0.07]}``. Out: a checked ``Sa
 ``poise.config.space``.
 """
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from poise.config.base import Strict
+from poise.config.errors import did_you_mean
 from poise.config.values import canonical, same
 
 SAMPLERS = {
@@ -122,8 +122,7 @@ def read_sampler(key: str, content: Any) -> Any:
         return content
     name, values = _taken_apart(key, content)
     if str(name) not in SAMPLERS:
-        close = difflib.get_close_matches(str(name), SAMPLERS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SAMPLERS)}"
+        hint = did_you_mean(str(name), [*SAMPLERS], f"there are {', '.join(SAMPLERS)}")
         raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; {hint}")
     if not isinstance(values, list | tuple) or not values:
         raise ValueError(f"'{key}': {name} needs a list of values, got {values!r}")
