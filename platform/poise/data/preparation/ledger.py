@@ -101,9 +101,9 @@ def claim(folder: Path, request: Request) -> Manifest | None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = folder / REQUEST_FILE
-    if not found.exists():
-        if any(folder.iterdir()):
-            raise PoiseError(f"{folder}: not empty, and no dataset; give a new or empty folder")
+    if not found.exists() and any(folder.iterdir()):
+        raise PoiseError(f"{folder}: not empty, and no dataset; give a new or empty folder")
+    if not _is_begun(folder):
         write_text(found, request.model_dump_json(indent=2))
     _check_same(folder, found, request)
     (folder / REPORTS_FOLDER).mkdir(exist_ok=True)
@@ -115,6 +115,12 @@ def claim(folder: Path, request: Request) -> Manifest | None:
         return manifest
     (folder / MANIFEST_FILE).unlink()  # shards are missing or cut short: make them again
     return None
+
+
+def _is_begun(folder: Path) -> bool:
+    """Says whether work for an earlier request is in the folder; its request alone is none."""
+    finished = (*folder.glob("shard-*"), *folder.glob(f"{REPORTS_FOLDER}/*"))
+    return bool(finished) or (folder / MANIFEST_FILE).exists()
 
 
 def _check_same(folder: Path, found: Path, request: Request) -> None:

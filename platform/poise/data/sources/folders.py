@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.data.sources.annotation_hints import annotated_commands, boxes_command
 from poise.data.sources.base import NO_LABEL
 from poise.data.sources.files import FilesSource, ImageFile, is_image_name, is_other_name
 from poise.data.sources.names import check_class_names, counted, shown
@@ -98,7 +99,8 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
         for file in inside
         for path in (file.path.removeprefix(prefix),)
     )
-    notes = _notes(command, prefix, level, len(files) - len(inside))
+    outside = [path for path in paths if not path.startswith(prefix) or is_metadata(path)]
+    notes = _notes(command, prefix, level, outside)
     root = str(Path(command.source, prefix).resolve())
     return FilesSource(root, classes, images, named_labels=True, notes=tuple(notes))
 
@@ -114,27 +116,39 @@ def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> 
         level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
         folder = str(Path(command.source, prefix))
         if level.holds_parts():
-            raise _parts_refused(command, folder, list(level.parts()))
+            raise _parts_refused(command, folder, list(level.parts()), paths)
         for name, below in level.folders.items():
             inner = _Level.of(below)
             if len(level.folders) > 1 and inner.holds_parts():
-                raise _parts_refused(command, folder, list(inner.parts(f"{name}/")))
+                raise _parts_refused(command, folder, list(inner.parts(f"{name}/")), paths)
         if level.loose or len(level.folders) != 1:
             return prefix, level
         prefix += f"{next(iter(level.folders))}/"
 
 
-def _parts_refused(command: PrepareCommand, folder: str, parts: list[str]) -> PoiseError:
-    """Names a command for every part; ``parts`` are paths in the folder."""
+def _parts_refused(
+    command: PrepareCommand, folder: str, parts: list[str], paths: Sequence[str]
+) -> PoiseError:
+    """Names a command for every part, and for images with their annotations.
+
+    Args:
+        command: what was typed.
+        folder: the folder that holds the parts.
+        parts: their paths in the folder.
+        paths: all files of the source.
+    """
     parts = sorted(parts, key=lambda path: (part_name(Path(path).name) is None, path))
     commands = [
         f"`{command.of(str(Path(folder, path)), path.replace('/', '-'))}`" for path in parts
     ]
     more = f" (and {len(commands) - _COMMANDS_SHOWN} more)" * (len(commands) > _COMMANDS_SHOWN)
+    known = [f"`{each}`" for each in annotated_commands(command, folder, sorted(parts), paths)]
+    annotated = f"images with their annotations: {' or '.join(known[:_COMMANDS_SHOWN])}; "
     classes = command.of(folder).using(label=FOLDER_LABELS)
     return PoiseError(
         f"{shown(folder)}: {_joined(parts)} look like parts of a dataset, "
-        f"not like classes; prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
+        f"not like classes; {annotated if known else ''}"
+        f"prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
         f"if each folder in {shown(folder)} is a class: `{classes}`"
     )
 
@@ -157,16 +171,20 @@ def _refuse_metadata(command: PrepareCommand, files: Sequence[FoundFile], level:
     )
 
 
-def _notes(command: PrepareCommand, prefix: str, level: _Level, num_outside: int) -> list[str]:
-    """Says what was assumed of the layout."""
+def _notes(
+    command: PrepareCommand, prefix: str, level: _Level, outside: Sequence[str]
+) -> list[str]:
+    """Says what was assumed of the layout; ``outside`` are the files that are left out."""
     source, notes = shown(command.source), []
     if prefix:
         notes.append(f"{source}: looked through '{shown(prefix[:-1])}', its only folder of images")
         if not level.folders:
             own = command.using(label=FOLDER_LABELS)
             notes.append(f"one folder is no class, so the images have no labels (else: `{own}`)")
-    if num_outside:
-        notes.append(f"left out {counted(num_outside, 'other file')} of {source}")
+    if outside:
+        boxes = boxes_command(command, outside)
+        note = f"left out {counted(len(outside), 'other file')} of {source}"
+        notes.append(f"{note} (with boxes from XML: `{boxes}`)" if boxes else note)
     if command.options.label == NO_LABELS or not level.folders:
         return notes
     if level.loose:

@@ -22,6 +22,7 @@ SPLITS = frozenset(_SPLITS.split())
 _NUMBERED = {"fold", "split"}
 """Splits of folders alone: in a file's name these words rather announce the split's name."""
 
+IMAGE_ROLES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
 ROLES = frozenset(_ROLES.split())
 """Folders of one dataset that hold different things about the same images."""
 
