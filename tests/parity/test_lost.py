@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from poise.evaluation.objects.lost import Discovery, discover
+from poise.evaluation.objects.lost import Discovery, LostSettings, discover
 
 Case = Mapping[str, NDArray[Any]]
 
@@ -27,7 +27,8 @@ def discovered(case: Case, stable: bool) -> Discovery:
     patch_px = int(case["patch_size"])
     size = (columns * patch_px, rows * patch_px)
     features = torch.from_numpy(case["features"])
-    return discover(features, (rows, columns), patch_px, size, int(case["k_patches"]), stable)
+    settings = LostSettings(k_patches=int(case["k_patches"]), stable=stable)
+    return discover(features, (rows, columns), patch_px, size, settings)
 
 
 def test_degrees_are_the_recorded_ones(cases: dict[str, Case]) -> None:

@@ -50,6 +50,8 @@ def test_lost_and_the_head_that_sees_objects_find_every_object(
     assert report.num_images == 5 and report.image_px == 0
     assert report.changed == ("kept_mass=0.99",)
     assert (figures["corloc"].value, figures["iou"].value) == (100, 100)
+    assert (figures["corloc_centred"].value, figures["iou_centred"].value) == (100, 100)
+    assert 50 < figures["resembling_patches"].value < 100
     assert figures["corloc"].low == pytest.approx(56.55, abs=0.01)
     assert figures["corloc_attention_head_1"].value == 100
     assert figures["corloc_attention_best_head"].value == 100
@@ -82,9 +84,26 @@ def test_difficult_boxes_count_as_published_unless_they_are_left_out(
     hard = replace(OWN_SIZES[0], difficult=[True])
     asked = task(tmp_path, make_objects(hard, *OWN_SIZES[1:]))
     assert measure_objects(asked).num_images == 5
-    report = measure_objects(asked, DiscoverySettings(with_difficult=False))
+    report = measure_objects(asked, DiscoverySettings(with_hard=False))
     assert report.num_images == 4
     assert any("1 images have no box that counts" in note for note in report.notes)
+
+
+def test_keys_that_all_resemble_each_other_need_centring_and_the_report_says_so(
+    make_objects: MakeObjects, tmp_path: Path
+) -> None:
+    alike = seeing_red()
+    with torch.no_grad():
+        alike.timm_model.blocks[0].attn.qkv.bias[8:16] += 20.0  # added to every key
+    asked = task(tmp_path, make_objects(*OWN_SIZES), alike)
+    report = measure_objects(asked)
+    figures = by_name(report)
+    assert figures["resembling_patches"].value == 100
+    assert figures["corloc"].value == figures["corloc_whole_image"].value == 0
+    assert figures["corloc_centred"].value == 100
+    assert any("A patch resembles 100% of the others" in note for note in report.notes)
+    biased = measure_objects(asked, DiscoverySettings(bias=-8 * 20.0**2))
+    assert by_name(biased)["corloc"].value == 100
 
 
 def test_images_without_boxes_are_left_out_and_alone_they_are_refused(

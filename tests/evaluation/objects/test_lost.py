@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from poise.evaluation.objects.components import component_at, largest_component, patch_box
-from poise.evaluation.objects.lost import discover
+from poise.evaluation.objects.lost import LostSettings, centred, discover
 
 
 def planted(grid: tuple[int, int], rows: slice, columns: slice) -> torch.Tensor:
@@ -29,9 +29,9 @@ def test_images_of_a_batch_do_not_influence_each_other() -> None:
         planted((6, 8), slice(3, 6), slice(0, 2)),
         torch.randn(1, 48, 2, generator=torch.Generator().manual_seed(0)),
     ]
-    together = discover(torch.cat(single), (6, 8), 16, (128, 96), k_patches=10)
+    together = discover(torch.cat(single), (6, 8), 16, (128, 96), LostSettings(k_patches=10))
     for index, features in enumerate(single):
-        alone = discover(features, (6, 8), 16, (128, 96), k_patches=10)
+        alone = discover(features, (6, 8), 16, (128, 96), LostSettings(k_patches=10))
         assert together.seeds[index] == alone.seeds[0]
         np.testing.assert_array_equal(together.boxes[index], alone.boxes[0])
 
@@ -46,7 +46,7 @@ def test_of_two_parts_the_one_with_the_seed_counts() -> None:
 def test_fewer_candidates_than_the_object_has_patches_still_find_it_whole() -> None:
     features = planted((10, 10), slice(2, 8), slice(3, 9))
     for k_patches in (1, 5, 1000):
-        found = discover(features, (10, 10), 4, (40, 40), k_patches)
+        found = discover(features, (10, 10), 4, (40, 40), LostSettings(k_patches))
         assert found.boxes.tolist() == [[12, 8, 36, 32]]
 
 
@@ -55,6 +55,16 @@ def test_features_without_any_difference_give_a_box_and_no_error() -> None:
     assert whole.boxes.tolist() == [[0, 0, 32, 24]]
     dead = discover(torch.zeros(1, 12, 3), (3, 4), 8, (32, 24))
     assert dead.boxes.tolist() == [[0, 0, 8, 8]]
+
+
+def test_a_bias_or_centred_features_separate_patches_that_all_resemble_each_other() -> None:
+    features = planted((6, 8), slice(1, 3), slice(4, 8)) + torch.tensor([5.0, 5.0])
+    assert discover(features, (6, 8), 16, (128, 96)).boxes.tolist() == [[0, 0, 128, 96]]
+    for found in (
+        discover(features, (6, 8), 16, (128, 96), LostSettings(bias=-50)),
+        discover(centred(features), (6, 8), 16, (128, 96)),
+    ):
+        assert found.boxes.tolist() == [[64, 16, 128, 48]]
 
 
 def test_features_that_do_not_fill_the_grid_are_refused() -> None:

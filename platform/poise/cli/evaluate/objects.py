@@ -48,8 +48,13 @@ class ObjectsRequest(EvaluationOptions):
         int, typer.Option(min=1, help="Most patches that may join the seed's group.")
     ] = 100
     kept_mass: KeptMassOption = 0.6
-    difficult: Annotated[
-        bool, typer.Option(help="Count boxes that are marked as difficult, as published.")
+    bias: Annotated[
+        float,
+        typer.Option(help="Number added to every similarity, as the registers paper does."),
+    ] = 0.0
+    hard: Annotated[
+        bool,
+        typer.Option(help="Count boxes marked as difficult or truncated, as published."),
     ] = True
     shorter_px: ShorterOption = None
     max_patches: MaxPatchesOption = 6400
@@ -81,8 +86,9 @@ def objects(request: ObjectsRequest) -> None:
     settings = DiscoverySettings(
         features=request.features.value,
         k_patches=request.k_patches,
+        bias=request.bias,
         kept_mass=request.kept_mass,
-        with_difficult=request.difficult,
+        with_hard=request.hard,
         max_patches=request.max_patches,
         shorter_px=request.shorter_px,
     )

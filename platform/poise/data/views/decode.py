@@ -90,17 +90,6 @@ def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | 
         raise BadImageError(f"damaged or truncated: {_one_line(error)}") from None
 
 
-def upright_size(data: bytes) -> tuple[int, int]:
-    """Reads the width and height of an encoded image from its header, upright as its EXIF says.
-
-    Raises:
-        BadImageError: empty, not an image, or of a size that is refused.
-    """
-    image = _open(data)
-    turned = _turn(image) in _QUARTER_TURNS
-    return (image.height, image.width) if turned else image.size
-
-
 def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
     """Width and height of an image as stored, and the transposition that makes it upright.
 
@@ -109,6 +98,16 @@ def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
     """
     image = _open(data)
     return image.size, _turn(image)
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the upright image, from its header alone.
+
+    Raises:
+        BadImageError: as ``read_header``.
+    """
+    (width, height), turn = read_header(data)
+    return (height, width) if turn in _QUARTER_TURNS else (width, height)
 
 
 def _open(data: bytes) -> Image.Image:

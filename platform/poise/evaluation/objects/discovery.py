@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from poise.evaluation.objects.attention_masks import KEPT_MASS, head_attention, mass_masks
 from poise.evaluation.objects.components import Grid, largest_component, patch_box
-from poise.evaluation.objects.lost import K_PATCHES, Discovery, discover
+from poise.evaluation.objects.lost import (
+    K_PATCHES,
+    Discovery,
+    LostSettings,
+    centred,
+    discover,
+)
 from poise.evaluation.objects.padding import pad_to_patches
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.native import MAX_PATCHES, NativeImages, NativeSize
@@ -34,12 +40,17 @@ class DiscoverySettings:
     """Projection of the last block that LOST compares."""
 
     k_patches: int = K_PATCHES
+    """Patches that may join the seed's group."""
+
+    bias: float = 0.0
+    """Number that is added to every similarity of LOST."""
+
     kept_mass: float = KEPT_MASS
     """Share of attention that the attention baseline keeps."""
 
-    with_difficult: bool = True
-    """Whether boxes that are marked as difficult count. Without them, images with no other box are
-    left out."""
+    with_hard: bool = True
+    """Whether boxes that are marked as difficult or truncated count. Without them, images with no
+    other box are left out."""
 
     max_patches: int = MAX_PATCHES
     """Most patches of an image; larger images are shrunk, and their boxes scaled back."""
@@ -64,8 +75,11 @@ class FoundBoxes:
     """Width and height of each image in the dataset, [b, 2]."""
 
     boxes: NDArray[np.float64]
-    """Boxes [b, 2 + heads, 4] in pixels of the image in the dataset: LOST's, then those of the
-    rows of ``head_attention``. The far edges are outside."""
+    """Boxes [b, 3 + heads, 4] in pixels of the image in the dataset: LOST's, LOST's of centred
+    features, then those of the rows of ``head_attention``. The far edges are outside."""
+
+    resembling: NDArray[np.float64]
+    """Share of the other patches with a positive similarity, mean over the patches, [b]."""
 
 
 def find_boxes(
@@ -90,7 +104,8 @@ def find_boxes(
         read_at = np.array([images.native_size.of((w, h)) for w, h in native.tolist()])
         scales = np.tile(native / read_at, 2)[:, None]  # [b, 1, 4]
         boxes = outputs["boxes"].cpu().numpy() * scales
-        yield FoundBoxes(images.sample_ids[start:stop], native, boxes)
+        resembling = outputs["resembling"].double().cpu().numpy()
+        yield FoundBoxes(images.sample_ids[start:stop], native, boxes, resembling)
         start = stop
 
 
@@ -104,16 +119,18 @@ class ObjectFinder(nn.Module):
         self.patch_px = int(getattr(backbone, "patch_px", 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Finds boxes int64 [B, 2 + heads, 4] in normalised images [B, 3, h, w].
+        """Finds boxes int64 [B, 3 + heads, 4] in normalised images [B, 3, h, w].
 
         The means of keys and of attention show whether they are finite.
         """
         last, features = self.last_block(images)
         attention = head_attention(last)
-        lost = torch.from_numpy(self.lost(features, images).boxes)
+        lost = self.lost(features, images)
+        both = np.stack([lost.boxes, self.lost(centred(features), images).boxes], axis=1)
         by_attention = self._attention_boxes(attention, images)
         return {
-            "boxes": torch.cat([lost.unsqueeze(1), by_attention], dim=1),
+            "boxes": torch.cat([torch.from_numpy(both), by_attention], dim=1),
+            "resembling": lost.degrees.float().mean(dim=1) / max(1, lost.degrees.shape[1] - 1),
             "keys": features.mean(dim=(1, 2)),
             "attention": attention.mean(dim=(1, 2)),
         }
@@ -126,9 +143,8 @@ class ObjectFinder(nn.Module):
     def lost(self, features: Tensor, images: Tensor) -> Discovery:
         """Applies LOST to the features of images."""
         height, width = images.shape[2:]
-        return discover(
-            features, self.grid(images), self.patch_px, (width, height), self.settings.k_patches
-        )
+        settings = LostSettings(self.settings.k_patches, self.settings.bias)
+        return discover(features, self.grid(images), self.patch_px, (width, height), settings)
 
     def grid(self, images: Tensor) -> Grid:
         """Rows and columns of the patches of images [B, 3, h, w], padded to whole patches."""

@@ -9,6 +9,11 @@ few form its group. The object is what resembles this group and hangs together w
 As in the published code, the group's similarities are added with their signs; the paper counts
 positive ones. The published order of patches with equal degrees depends on the processor. Here they
 are ordered by their place, unless ``stable`` is off.
+
+All similarities of some models are positive, those of DINOv2 among them. LOST then finds the whole
+image. *Vision Transformers Need Registers* (arXiv 2309.16588) adds a bias to every similarity, and
+does not publish its value: ``LostSettings.bias``. Features minus their mean over the image
+(``centred``) need no value.
 """
 
 from dataclasses import dataclass
@@ -23,6 +28,23 @@ from poise.evaluation.objects.components import Grid, component_at, patch_box
 
 K_PATCHES: Final = 100
 """Patches that may join the seed's group, as published."""
+
+
+@dataclass(frozen=True)
+class LostSettings:
+    """How LOST compares patches. The defaults are the published ones."""
+
+    k_patches: int = K_PATCHES
+    """Patches that may join the seed's group."""
+
+    bias: float = 0.0
+    """Number that is added to every similarity."""
+
+    stable: bool = True
+    """Order equal degrees by place. False gives the published order, that of an unstable sort."""
+
+
+PUBLISHED: Final = LostSettings()
 
 
 @dataclass(frozen=True)
@@ -48,8 +70,7 @@ def discover(
     grid: Grid,
     patch_px: int,
     size: tuple[int, int],
-    k_patches: int = K_PATCHES,
-    stable: bool = True,
+    settings: LostSettings = PUBLISHED,
 ) -> Discovery:
     """Finds one object in each image.
 
@@ -59,20 +80,18 @@ def discover(
         grid: rows h and columns w of patches.
         patch_px: side of a patch in pixels.
         size: width and height of the images in pixels, without padding. Boxes end there.
-        k_patches: patches that may join the seed's group.
-        stable: order equal degrees by place. False gives the published order, which is that of an
-            unstable sort.
+        settings: how patches are compared.
 
     Raises:
         ValueError: the features do not fill the grid.
     """
     if features.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"{features.shape[1]} patches do not fill a grid of {grid}")
-    similarity = features @ features.transpose(1, 2)  # [B, N, N]
+    similarity = features @ features.transpose(1, 2) + settings.bias  # [B, N, N]
     positive = similarity > 0
     degrees = positive.sum(dim=2) - positive.diagonal(dim1=1, dim2=2).long()
-    order = (-degrees).float().sort(dim=1, descending=True, stable=stable).indices
-    candidates = order[:, :k_patches]
+    order = (-degrees).float().sort(dim=1, descending=True, stable=settings.stable).indices
+    candidates = order[:, : settings.k_patches]
     seeds = candidates[:, 0]
     masks = _resembling(similarity, seeds, candidates).unflatten(1, grid).cpu().numpy()
     places = [divmod(seed, grid[1]) for seed in seeds.tolist()]
@@ -87,3 +106,8 @@ def _resembling(similarity: Tensor, seeds: Tensor, candidates: Tensor) -> Tensor
     joins = of_seed.gather(1, candidates) > 0  # [B, k]
     index = candidates.unsqueeze(2).expand(-1, -1, similarity.shape[2])
     return (similarity.gather(1, index) * joins.unsqueeze(2)).sum(dim=1) > 0
+
+
+def centred(features: Tensor) -> Tensor:
+    """Subtracts from features [B, N, D] their mean over the patches of each image."""
+    return features - features.mean(dim=1, keepdim=True)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from poise.data.annotations import AnnotationReader
 from poise.evaluation.objects.attention_masks import head_attention, mass_masks
-from poise.evaluation.objects.components import largest_component, patch_box
+from poise.evaluation.objects.components import Box, largest_component, patch_box
 from poise.evaluation.objects.discovery import ObjectFinder
+from poise.evaluation.objects.lost import Discovery, centred
 from poise.evaluation.reading.bench import evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeImages
 from poise.evaluation.report import EvaluationTask
@@ -27,7 +28,8 @@ from poise.evaluation.report import EvaluationTask
 DRAWN_IMAGES = 6
 """Most images in a picture, evenly spread over the dataset, because neighbours often look alike."""
 
-_TRUTH, _LOST, _ATTENTION = ("#f0e442", "-"), ("#d55e00", "--"), ("#56b4e9", ":")
+_TRUTH, _LOST = ("#f0e442", "-"), ("#d55e00", "--")
+_CENTRED, _ATTENTION = ("#009e73", "-."), ("#56b4e9", ":")
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,15 @@ class DrawnImage:
     sample_id: int
     pixels: NDArray[np.uint8]  # [h, w, 3]
     truths: NDArray[np.float64]  # [m, 4]
-    lost: NDArray[np.int64]  # [4]
-    attended: tuple[int, int, int, int]
-    degrees: NDArray[np.int64]  # [rows, columns]
-    mask: NDArray[np.bool_]  # [rows, columns]
+    lost: Discovery
+    centred: Discovery
+    attended: Box
+
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        """How many patches each patch resembles: [rows, columns]."""
+        degrees: NDArray[np.int64] = self.lost.degrees[0].cpu().numpy()
+        return degrees.reshape(self.lost.masks[0].shape)
 
 
 def drawn_ids(images: NativeImages) -> NDArray[np.int64]:
@@ -54,9 +61,9 @@ def draw_objects(
 ) -> None:
     """Draws what LOST found, one image per row.
 
-    The columns are the image with the true boxes, LOST's box and the box of the mean head's
-    attention; how few patches each patch resembles, on a scale of the image's own, with the seed;
-    and the patches of LOST's object.
+    The columns are the image with the true boxes and those that were found; how few patches each
+    patch resembles, on a scale of the image's own, with the seed; the patches of LOST's object, and
+    of its object with centred features.
 
     Args:
         task: the model and the folder of the picture.
@@ -65,17 +72,19 @@ def draw_objects(
         name: name of the PNG in the folder.
     """
     rows = list(_found(task, finder, images))
-    figure = Figure(figsize=(7.5, 2.3 * len(rows) + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), 3, squeeze=False)
-    for (left, middle, right), row in zip(axes, rows, strict=True):
-        _draw_boxes(left, row)
-        _draw_degrees(middle, row)
-        right.imshow(row.mask, cmap="gray", vmin=0, vmax=1)
-        right.set_title("LOST's object", fontsize=8)
-        for axis in (left, middle, right):
-            axis.set_axis_off()
+    figure = Figure(figsize=(9, 2.3 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    for places, row in zip(axes, rows, strict=True):
+        _draw_boxes(places[0], row)
+        _draw_degrees(places[1], row)
+        places[2].imshow(row.lost.masks[0], cmap="gray", vmin=0, vmax=1)
+        places[2].set_title("LOST's object", fontsize=8)
+        places[3].imshow(row.centred.masks[0], cmap="gray", vmin=0, vmax=1)
+        places[3].set_title("with centred features", fontsize=8)
+        for axis in places:  # with their frames, because an object may fill the image in white
+            axis.set(xticks=[], yticks=[])
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, handlelength=4)
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, handlelength=4)
     figure.savefig(task.folder / name, dpi=110)
 
 
@@ -91,19 +100,17 @@ def _found(
             scale = np.array(pixels.shape[:1:-1]) / sizes[0].numpy()  # width, then height
             batch = normalized(pixels.to(task.bench.device), task.bench.normalization)
             last, features = finder.last_block(batch)
-            lost = finder.lost(features, batch)
             yield DrawnImage(
                 sample_id=int(sample_id),
                 pixels=pixels[0].permute(1, 2, 0).numpy(),
                 truths=truth * np.tile(scale, 2),
-                lost=lost.boxes[0],
+                lost=finder.lost(features, batch),
+                centred=finder.lost(centred(features), batch),
                 attended=_attended(finder, head_attention(last), batch),
-                degrees=lost.degrees[0].reshape(finder.grid(batch)).cpu().numpy(),
-                mask=lost.masks[0],
             )
 
 
-def _attended(finder: ObjectFinder, attention: Tensor, batch: Tensor) -> tuple[int, int, int, int]:
+def _attended(finder: ObjectFinder, attention: Tensor, batch: Tensor) -> Box:
     """The box of the mean head's attention."""
     mask = mass_masks(attention[0, -1], finder.settings.kept_mass).reshape(finder.grid(batch))
     height, width = batch.shape[2:]
@@ -115,7 +122,8 @@ def _draw_boxes(axis: Axes, row: DrawnImage) -> None:
     axis.set_title(f"sample {row.sample_id}", fontsize=8)
     for number, box in enumerate(row.truths):
         _draw_box(axis, box, *_TRUTH, "" if number else "true box")
-    _draw_box(axis, row.lost, *_LOST, "LOST")
+    _draw_box(axis, row.lost.boxes[0], *_LOST, "LOST")
+    _draw_box(axis, row.centred.boxes[0], *_CENTRED, "with centred features")
     _draw_box(axis, np.array(row.attended), *_ATTENTION, "mean head's attention")
 
 
@@ -130,8 +138,9 @@ def _draw_box(axis: Axes, box: NDArray[np.generic], color: str, dashes: str, lab
 
 
 def _draw_degrees(axis: Axes, row: DrawnImage) -> None:
-    axis.imshow(-row.degrees, cmap="cividis", interpolation="nearest")
-    seed = np.unravel_index(row.degrees.argmin(), row.degrees.shape)
-    axis.plot(seed[1], seed[0], "x", color="white", markeredgewidth=2)
-    low, high = int(row.degrees.min()), int(row.degrees.max())
+    degrees = row.degrees
+    axis.imshow(-degrees, cmap="cividis", interpolation="nearest")
+    y, x = divmod(int(row.lost.seeds[0]), degrees.shape[1])
+    axis.plot(x, y, "x", color="white", markeredgewidth=2)
+    low, high = int(degrees.min()), int(degrees.max())
     axis.set_title(f"bright: resembles few patches\n{low} to {high}, seed ×", fontsize=8)

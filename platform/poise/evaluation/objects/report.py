@@ -29,11 +29,13 @@ from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 PROTOCOL: Final = "objects/lost-corloc-v1"
 
 _FOUND = 0.5
+_ALIKE = 0.9  # share of positive similarities above which LOST has nothing to go by
 _PICTURE = "objects.png"
 _READING = (
     "CorLoc is the share of images in which the box overlaps an object by half (IoU ≥ 0.5). "
-    "corloc is LOST's; it means something only above corloc_centre_box and corloc_whole_image, "
-    "which look at no image. The centre box has the mean size of the true boxes."
+    "corloc is LOST's as published; corloc_centred subtracts the mean feature of the image first. "
+    "Both mean something only above corloc_centre_box and corloc_whole_image, which look at no "
+    "image. The centre box has the mean size of the true boxes."
 )
 
 
@@ -42,18 +44,20 @@ def measure_objects(
 ) -> EvaluationReport:
     """Measures how well a model's features find objects without training.
 
-    ``corloc``: LOST on the last block's keys. ``corloc_attention_…``: the largest connected part of
-    what a head's attention keeps. ``iou``: mean overlap of LOST's box with the best true box.
+    ``corloc``: LOST on the last block's keys. ``corloc_centred``: the same on keys minus their mean
+    over the image. ``corloc_attention_…``: the largest connected part of what a head's attention
+    keeps. ``iou``: mean overlap of LOST's box with the best true box. ``resembling_patches``: share
+    of patches with a positive similarity.
 
-    Healthy: DINO's keys are far above the guesses (ViT-S/16 on VOC 2007: 61.9 %). Broken: a box
-    around everything in most images, which makes ``corloc`` that of the whole image.
+    Healthy: DINO's keys are far above the guesses (ViT-S/16 on VOC 2007: 61.9 %). Broken: almost
+    all patches resemble each other and LOST's box is the whole image.
 
     Raises:
         PoiseError: the dataset has no boxes, or the backbone no blocks with keys and attention.
     """
     size = settings.native_size(int(getattr(task.backbone, "patch_px", 1)))
     images = NativeImages(task.dataset, size, task.max_images)
-    tally = _Tally(AnnotationReader(task.dataset, "boxes"), settings.with_difficult)
+    tally = _Tally(AnnotationReader(task.dataset, "boxes"), settings.with_hard)
     for found in find_boxes(task.backbone, images, task.bench, settings):
         tally.add(found)
     if not tally.overlaps:
@@ -75,46 +79,52 @@ def measure_objects(
 class _Tally:
     """Overlaps of the boxes that were found, image by image."""
 
-    def __init__(self, reader: AnnotationReader, with_difficult: bool) -> None:
-        self.overlaps: list[NDArray[np.float64]] = []  # [2 + heads] each
-        self._reader, self._with_difficult = reader, with_difficult
+    def __init__(self, reader: AnnotationReader, with_hard: bool) -> None:
+        self.overlaps: list[NDArray[np.float64]] = []  # [3 + heads] each
+        self._reader, self._with_hard = reader, with_hard
         self._sizes: list[NDArray[np.int64]] = []
         self._truths: list[NDArray[np.float64]] = []
-        self._num_empty = self._num_shrunk = 0
+        self._resembling: list[float] = []
+        self._num_empty = 0
 
     def add(self, found: FoundBoxes) -> None:
         """Compares the boxes of some images with the truth."""
         truths = self._truths_of(self._reader.read(found.sample_ids))
-        for size, boxes, truth in zip(found.sizes, found.boxes, truths, strict=True):
+        rows = zip(found.sizes, found.boxes, found.resembling, truths, strict=True)
+        for size, boxes, resembling, truth in rows:
             if not len(truth):
                 self._num_empty += 1
                 continue
             self.overlaps.append(best_overlaps(boxes, truth))
             self._sizes.append(size)
             self._truths.append(truth)
+            self._resembling.append(float(resembling))
 
     def figures(self) -> list[Figure]:
         """The figures over all images with boxes."""
         overlaps = np.stack(self.overlaps)
-        names = ["corloc", *(f"corloc_attention_{each}" for each in self._heads)]
+        names = ["corloc", "corloc_centred"]
+        names += [f"corloc_attention_{each}" for each in head_names(overlaps.shape[1] - 2)]
         shares = [share_figure(name, overlaps[:, row] >= _FOUND) for row, name in enumerate(names)]
-        best = self.best_head
+        best = 1 + self.best_head  # behind LOST's two
         guesses = zip(reference_boxes(self._sizes, self._truths), self._truths, strict=True)
         blind = np.stack([best_overlaps(guess, truth) for guess, truth in guesses])
         return [
-            shares[0],
+            *shares[:2],
             mean_figure("iou", overlaps[:, 0]),
+            mean_figure("iou_centred", overlaps[:, 1]),
+            mean_figure("resembling_patches", np.array(self._resembling)),
             share_figure("corloc_centre_box", blind[:, 0] >= _FOUND),
             share_figure("corloc_whole_image", blind[:, 1] >= _FOUND),
             shares[-1],
             share_figure("corloc_attention_best_head", overlaps[:, best] >= _FOUND),
-            *shares[1:-1],
+            *shares[2:-1],
         ]
 
     @property
     def best_head(self) -> int:
         """Number of the head whose boxes hit most often, from 1."""
-        return 1 + int((np.stack(self.overlaps)[:, 1:-1] >= _FOUND).sum(axis=0).argmax())
+        return 1 + int((np.stack(self.overlaps)[:, 2:-1] >= _FOUND).sum(axis=0).argmax())
 
     def notes(self, images: NativeImages) -> list[str]:
         """Says what was chosen and what was left out."""
@@ -122,6 +132,12 @@ class _Tally:
             f"The best head is number {self.best_head}. It was chosen by these images, so its "
             "figure is too high by the choice."
         ]
+        if np.mean(self._resembling) > _ALIKE:
+            notes.append(
+                f"A patch resembles {np.mean(self._resembling):.0%} of the others, so LOST as "
+                "published hardly tells objects from background here. DINOv2's keys are of this "
+                "kind. See corloc_centred, or --bias."
+            )
         if self._num_empty:
             notes.append(f"{self._num_empty} images have no box that counts and were left out.")
         sizes = [tuple(size.tolist()) for size in self._sizes]
@@ -133,15 +149,11 @@ class _Tally:
             )
         return notes
 
-    @property
-    def _heads(self) -> list[str]:
-        return head_names(len(self.overlaps[0]) - 1)
-
     def _truths_of(self, read: Annotations) -> list[NDArray[np.float64]]:
-        if self._with_difficult:
+        if self._with_hard:
             return [boxes.astype(np.float64) for boxes in read.boxes]
-        pairs = zip(read.boxes, read.box_difficult, strict=True)
-        return [boxes[~difficult].astype(np.float64) for boxes, difficult in pairs]
+        rows = zip(read.boxes, read.box_difficult, read.box_truncated, strict=True)
+        return [boxes[~(first | second)].astype(np.float64) for boxes, first, second in rows]
 
 
 def _changed(settings: DiscoverySettings) -> tuple[str, ...]:
