@@ -20,6 +20,7 @@ from poise.models.block_traces import trace
 from poise.models.checksums import CONFIG_FILE, write_checksums
 from poise.models.package import load_backbone, save_backbone
 from poise.models.published.export import export_backbone
+from poise.objectives.finetune import check_tunable
 from tests.planted import BLOCK, NEURON, mark, planted_backbone
 
 IMAGES = 0.1 * torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -140,6 +141,12 @@ def test_published_layouts_cannot_say_what_it_does(tmp_path: Path) -> None:
     changed = with_test_time_registers(planted_backbone(), [(BLOCK, NEURON)])
     with pytest.raises(PoiseError, match="no published layout can say"):
         export_backbone(changed, {}, tmp_path / "model.safetensors", "timm")
+
+
+def test_training_would_change_what_was_not_trained() -> None:
+    changed = with_test_time_registers(planted_backbone(), [(BLOCK, NEURON)])
+    with pytest.raises(PoiseError, match="fine-tune the package that it was added to"):
+        check_tunable(changed, "model")
 
 
 def test_what_cannot_get_a_register_is_refused() -> None:
