@@ -28,7 +28,8 @@ IMAGES = 0.1 * torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed
 
 def norms(backbone: VitBackbone, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.linalg.vector_norm(backbone.block_outputs(images, 1)[0], dim=-1)
+        found: Tensor = torch.linalg.vector_norm(backbone.block_outputs(images, 1)[0], dim=-1)
+    return found
 
 
 def test_outliers_leave_the_patches_and_sit_in_the_added_token() -> None:
@@ -161,4 +162,4 @@ def test_what_cannot_get_a_register_is_refused() -> None:
         (nn.Identity(), [(0, 0)], "only a vision transformer"),
     ):
         with pytest.raises(PoiseError, match=message):
-            with_test_time_registers(model, neurons)  # type: ignore[arg-type]
+            with_test_time_registers(model, neurons)

@@ -18,7 +18,7 @@ _COLORS = (
     *((240, 228, 66), (86, 180, 233), (230, 159, 0), (128, 0, 0)),
 )  # of Okabe and Ito, and one more
 _GREY = (128, 128, 128)
-_OPACITY = 0.55
+_OPACITY = 0.35
 _CAPTION_PX = 12
 _GAP_PX = 2
 
@@ -26,12 +26,16 @@ _GAP_PX = 2
 def paint(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
     """Paints numbered regions over an RGB image of the same size; 0 stays bare, 255 becomes grey.
 
-    Colours repeat after eight numbers.
+    A region's edge has its full colour, its inside a tint. Colours repeat after eight numbers.
     """
     pixels = np.asarray(image, dtype=np.float32)
     colors = np.array([_color(number) for number in range(256)], dtype=np.float32)
-    painted = pixels + _OPACITY * (colors[mask] - pixels)
-    painted = np.where(mask[..., None] > 0, painted, pixels)
+    around = np.pad(mask, 1, mode="edge")
+    rows, columns = (slice(1, 1 + side) for side in mask.shape)
+    edge = (around[:-2, columns] != mask) | (around[2:, columns] != mask)
+    edge |= (around[rows, :-2] != mask) | (around[rows, 2:] != mask)
+    opacity = np.where(edge, 1.0, _OPACITY)[..., None] * (mask[..., None] > 0)
+    painted = pixels + opacity * (colors[mask] - pixels)
     return Image.fromarray(np.rint(painted).astype(np.uint8))
 
 

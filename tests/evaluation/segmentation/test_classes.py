@@ -28,6 +28,10 @@ def manifest(name: str, **fields: object) -> Manifest:
     return Manifest.model_validate(described)
 
 
+def two_sets(**fields: object) -> tuple[Manifest, Manifest]:
+    return manifest("train", **fields), manifest("test", **fields)
+
+
 def test_a_pixel_has_its_masks_value_or_the_object_or_the_label() -> None:
     names = ("background", "a", "b")
     assert PixelClasses("mask", names).of(MASK, 1).tolist() == [[0, 1, 2, 255]]
@@ -37,12 +41,12 @@ def test_a_pixel_has_its_masks_value_or_the_object_or_the_label() -> None:
 
 
 def test_named_values_are_the_classes_by_default() -> None:
-    sets = [manifest(name, mask_classes=("cat", "dog")) for name in ("train", "test")]
+    sets = two_sets(mask_classes=("cat", "dog"))
     assert pixel_classes(*sets, None).names == ("background", "cat", "dog")
 
 
 def test_values_without_names_are_refused_with_both_ways_to_read_them() -> None:
-    sets = [manifest(name, mask_values=(1, 2, 3)) for name in ("train", "test")]
+    sets = two_sets(mask_values=(1, 2, 3))
     with pytest.raises(PoiseError, match=r"--classes mask .* or --classes object"):
         pixel_classes(*sets, None)
     assert pixel_classes(*sets, "mask").names == ("background", "class 1", "class 2", "class 3")
@@ -50,7 +54,7 @@ def test_values_without_names_are_refused_with_both_ways_to_read_them() -> None:
 
 
 def test_labels_are_classes_only_where_there_are_labels() -> None:
-    shapes = [manifest(name, classes=("ball", "box")) for name in ("train", "test")]
+    shapes = two_sets(classes=("ball", "box"))
     assert pixel_classes(*shapes, "label").names == ("background", "ball", "box")
     with pytest.raises(PoiseError, match="no labels"):
         pixel_classes(manifest("train"), manifest("test"), "label")
@@ -63,6 +67,6 @@ def test_sets_with_different_classes_are_refused() -> None:
 
 
 def test_more_classes_than_a_mask_has_values_are_refused() -> None:
-    many = [manifest(name, classes=tuple(map(str, range(300)))) for name in ("train", "test")]
+    many = two_sets(classes=tuple(map(str, range(300))))
     with pytest.raises(PoiseError, match="at most 254"):
         pixel_classes(*many, "label")

@@ -12,7 +12,10 @@ def blob(seed: int, shape: tuple[int, int] = (60, 80)) -> NDArray[np.bool_]:
     draws = np.random.default_rng(seed)
     rows, columns = np.indices(shape)
     middle = draws.uniform((15, 20), (45, 60))
-    return ((rows - middle[0]) / 14) ** 2 + ((columns - middle[1]) / 19) ** 2 < 1
+    inside: NDArray[np.bool_] = ((rows - middle[0]) / 14) ** 2 + (
+        (columns - middle[1]) / 19
+    ) ** 2 < 1
+    return inside
 
 
 def slow_boundary(truth: NDArray[np.bool_], found: NDArray[np.bool_], share: float) -> float:

@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.distributed import pass_over_ray
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.video.frames import FrameSize
 from poise.evaluation.video.report import report_video
+from poise.models.added_register import with_test_time_registers
+from poise.models.package import load_backbone
 from tests.evaluation.video.conftest import MakeVideos
+from tests.packages import save_package
 
 FOUR_VIDEOS = {"car": 8, "boat": 7, "bird": 9, "dog": 6}
 
@@ -40,7 +44,12 @@ class Nothing(Colours):
 def measure(
     folder: Path, out: Path, backbone: nn.Module | None = None, **options: Any
 ) -> EvaluationReport:
-    bench = Bench(([0.5] * 3, [0.25] * 3), torch.device("cpu"), batch_size=options.pop("batch", 5))
+    bench = Bench(
+        ([0.5] * 3, [0.25] * 3),
+        torch.device("cpu"),
+        options.pop("spread", None),
+        batch_size=options.pop("batch", 5),
+    )
     task = EvaluationTask(
         backbone or Colours(), ImageDataset.open(folder), bench, 32, out, options.pop("most", None)
     )
@@ -82,11 +91,13 @@ def test_batches_that_span_two_videos_change_nothing(
 def test_every_video_has_a_strip_and_an_animation(make_videos: MakeVideos, tmp_path: Path) -> None:
     report = measure(make_videos(FOUR_VIDEOS), tmp_path)
     assert sorted(report.pictures[1:]) == sorted(
-        f"video-{name}.{ending}" for name in FOUR_VIDEOS for ending in ("png", "webp")
+        f"{number:03d}-{name}.{ending}"
+        for number, name in enumerate(FOUR_VIDEOS, start=1)
+        for ending in ("png", "webp")
     )
-    with Image.open(tmp_path / "video-bird.webp") as animation:
+    with Image.open(tmp_path / "003-bird.webp") as animation:
         assert animation.n_frames == FOUR_VIDEOS["bird"]  # type: ignore[attr-defined]
-    with Image.open(tmp_path / "video-bird.png") as strip:
+    with Image.open(tmp_path / "003-bird.png") as strip:
         assert strip.width == 6 * (128 + 2)
 
 
@@ -131,6 +142,19 @@ def test_a_limit_takes_whole_videos(make_videos: MakeVideos, tmp_path: Path) -> 
 def test_images_without_sequences_are_refused(make_videos: MakeVideos, tmp_path: Path) -> None:
     with pytest.raises(PoiseError, match="no sequence has 3 frames"):
         measure(make_videos({"blink": 2}), tmp_path)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_videos_over_ray_have_the_same_figures_with_an_added_register_too(
+    make_videos: MakeVideos, tmp_path: Path, ray_cluster: None
+) -> None:
+    backbone, _ = load_backbone(save_package(tmp_path / "vit"))
+    changed = with_test_time_registers(backbone, [(0, 3), (1, 5)]).eval()
+    folder = make_videos(FOUR_VIDEOS)
+    here = measure(folder, tmp_path, changed)
+    there = measure(folder, tmp_path, changed, spread=pass_over_ray)
+    assert values(there) == values(here)
 
 
 @pytest.mark.parametrize(

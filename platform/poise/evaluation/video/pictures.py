@@ -13,7 +13,6 @@ from PIL import Image
 from poise.data.dataset import ImageDataset
 from poise.data.views.decode import decode_rgb
 from poise.evaluation.mask_colors import grid, paint, thumbnail_size
-from poise.evaluation.measurement import as_name
 from poise.evaluation.video.propagation import Mask
 
 _STRIP_FRAMES = 6
@@ -53,9 +52,8 @@ class SequencePictures:
         )
         self._frames.append((next(painted), next(painted)))
 
-    def write(self, folder: Path, sequence: str) -> tuple[str, str]:
+    def write(self, folder: Path, name: str) -> tuple[str, str]:
         """Writes the strip and the animation, and returns the names of their files."""
-        name = f"video-{as_name(sequence)}"
         shown = [self._frames[index] for index in _spread(len(self._frames), _STRIP_FRAMES)]
         truths, found = zip(*shown, strict=True)
         strip = grid([("truth", truths), ("predicted from the first frame", found)])

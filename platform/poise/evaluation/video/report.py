@@ -20,6 +20,7 @@ from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.data.annotations import AnnotationReader, check_annotations, sequences_of
+from poise.evaluation.measurement import as_name
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.video.files import write_objects
 from poise.evaluation.video.frames import FrameSize, frame_features
@@ -30,7 +31,7 @@ from poise.evaluation.video.tracking import SequenceTracker, objects_of
 
 PROTOCOL = "video/davis-dino-v1"
 
-OBJECTS_FILE = "video-objects.csv"
+OBJECTS_FILE = "objects.csv"
 
 _LEAST_FRAMES = 3  # the first is given and the last is not scored
 _DRAWN_SEQUENCES = 30
@@ -134,7 +135,8 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
         _follow(tracker, frames, truths, drawn)
         _add(found, tracker)
         if drawn:
-            found.pictures.extend(drawn.write(task.folder, name))
+            # The number keeps names apart that are the same as names of files.
+            found.pictures.extend(drawn.write(task.folder, f"{number + 1:03d}-{as_name(name)}"))
     return found
 
 
