@@ -52,7 +52,8 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refuses:
         (["--resume"], "--resume: name the run to finish, or the file that it began with"),
         (["--name", "a", "--resume", "r"], "--resume: one run at a time, not r and a"),
         (["a.yaml", "--resume", "b.yaml"], "--resume: one run at a time, not a.yaml and b.yaml"),
-        (["--resume", "r", "seed=3"], "--resume r: goes on as the run began and takes no seed=3"),
+        (["--resume", "r", "seed=3"], "--resume r: continues the run as it began and takes no "
+         "seed=3"),
         (["nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--resume", "lost"], "--resume lost: {runs} holds no such run; it holds none"),
         (["a.yaml", "--name", "../a"], "--name '../a': a name has at most 100 letters, digits, "

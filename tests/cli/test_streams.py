@@ -31,7 +31,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ("output", "complaint"),
     [
         (">/dev/full", "stdout: No space left on device; the output is not complete"),
-        (">&-", "stdout is closed; to throw the output away add >/dev/null"),
+        (">&-", "stdout is closed; to discard the output add >/dev/null"),
     ],
 )
 def test_an_output_that_goes_nowhere_is_one_line_and_status_2(
@@ -93,7 +93,7 @@ def test_a_quoted_tilde_in_any_argument_is_the_home_folder(
 def test_every_way_to_say_that_the_disk_is_full_becomes_one_line(error: Exception) -> None:
     assert disk_complaint(error)
     expected = pytest.raises(PoiseError, match=r"/runs/a cannot be written: .*; go on with")
-    with expected, room_on_disk("/runs/a", "go on with --resume"):
+    with expected, room_on_disk("/runs/a", "continue with --resume"):
         raise error
     with pytest.raises(RuntimeError, match="a bug"), room_on_disk("/runs/a", "go on"):
         raise RuntimeError("a bug")

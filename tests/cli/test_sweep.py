@@ -18,9 +18,9 @@ from poise.cli.main import run
         (["--resume", "lost"], "--resume lost: {home} holds no such study; it holds none"),
         (["--extend", "lost", "seeds=[0,1]"], "--extend lost: {home} holds no such study; it holds "
          "none"),
-        (["--extend", "a.yaml"], "--extend: name the study to add to, beside its file"),
-        (["--extend", "--resume", "a"], "--extend finishes what is left as well; leave --resume "
-         "out"),
+        (["--extend", "a.yaml"], "--extend: name the study to add to, in addition to its file"),
+        (["--extend", "--resume", "a"], "--extend also runs the trials that are left; leave "
+         "--resume out"),
         (["--resume", "a", "b"], "--resume: one study at a time, not a and b"),
         (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
         (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from poise.cli.main import run
+from poise.config import PoiseError
 from poise.data.manifest import Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
 from poise.data.preparation.ledger import REPORTS_FOLDER
+from poise.data.sources.options import PrepareOptions
+from tests.data.annotated_files import mask_of, write_coco, write_images, write_mask
 from tests.data.images import noise_jpeg, write_class_folders
 from tests.waiting import wait_until
 
@@ -54,6 +57,39 @@ def test_ray_gives_the_very_dataset_that_one_process_gives(
         assert len(lines) == 2
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_annotations_travel_to_rays_workers_as_images_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.jpg" for number in range(9)]
+    photos = write_images(tmp_path / "photos", *names)
+    for value, name in enumerate(names, start=1):
+        mask = mask_of((value, 1, 1, 9, 9))
+        write_mask(tmp_path / "masks" / Path(name).with_suffix(".png"), mask)
+    shapes = [
+        {
+            "image_id": 10 + place,
+            "category_id": 3,
+            "bbox": [1, 1, 8, 8],
+            "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]],
+        }
+        for place in range(len(names))
+    ]
+    coco = write_coco(tmp_path / "coco.json", names, shapes)
+    monkeypatch.setattr(ingest, "SAMPLES_PER_SHARD", 3)
+    masks = PrepareOptions(masks=str(tmp_path / "masks"), sequences=True)
+    for kind, options in (("masks", masks), ("coco", PrepareOptions(coco=str(coco)))):
+        serial = prepare(str(photos), tmp_path / "serial" / kind, options, parallel=False)
+        parallel = prepare(str(photos), tmp_path / "parallel" / kind, options, parallel=True)
+        assert parallel == serial
+        assert serial.annotation_fingerprint
+    (tmp_path / "masks" / "7.png").write_bytes(b"broken")
+    with pytest.raises(PoiseError, match=r"7.png \(mask of '7.jpg'\): cannot be read"):
+        prepare(str(photos), tmp_path / "broken", masks, parallel=True)
+
+
 @pytest.mark.slow
 def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -74,7 +110,7 @@ def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(
     shard = folder / "shard-00000.parquet"
     written = shard.stat().st_mtime_ns
     assert run([*arguments, "--image-px", "16"]) == 0
-    assert "64 images were done before, and not again" in capsys.readouterr().out
+    assert "64 images were already done and were not repeated" in capsys.readouterr().out
     assert shard.stat().st_mtime_ns == written
     assert Manifest.read(folder).num_samples == 256
 
@@ -113,7 +149,7 @@ def test_prepare_tells_why_files_are_missing_and_what_it_found_done(
     assert "done before" not in first
     assert run(command) == 0
     again = capsys.readouterr().out
-    assert again == f"{tmp_path / 'dataset'}: was finished before; nothing was done again\n{first}"
+    assert again == f"{tmp_path / 'dataset'}: was already finished; nothing was done\n{first}"
 
 
 def test_prepare_prints_the_images_of_every_class_and_warns_of_one(

@@ -69,7 +69,7 @@ def test_a_run_of_an_older_version_is_resumed_and_that_is_said(
     write(Path("train"), 500)
     with caplog.at_level(logging.INFO, logger="poise"):
         assert find_run("r", None)[1] == "r"
-    assert "its datasets are taken to be unchanged" in caplog.text
+    assert "Poise assumes that its datasets have not changed" in caplog.text
 
 
 @pytest.mark.parametrize("replaced", ["train", "queries"])

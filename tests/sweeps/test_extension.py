@@ -60,8 +60,8 @@ def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> No
         ([], "--extend a: nothing is added; name the old and the new, such as 'seeds=[0, 1, 2]'"),
         (["seeds=[1,2]"], "seeds: 0 was tried and is gone; name the old and the new: [0, 1] and"),
         ([values(0.04, 0.05)], f"parameters.{TEMPERATURE}: 0.07 was tried and is gone"),
-        ([f"parameters.{CENTERING}={{choice: [0.9, 1.0]}}"], f"parameters.{CENTERING}: varies here "
-         "alone; what varies stays the same"),
+        ([f"parameters.{CENTERING}={{choice: [0.9, 1.0]}}"], f"parameters.{CENTERING}: varies only "
+         "here; the same settings must vary"),
         (["seeds=[0,1,2]", "metric=loss/total"], "was begun with another metric (['eval/knn_top1'] "
          "there, ['loss/total'] here)"),
         (["seeds=[0,1,2]", "recipe=b.yaml"], "--extend a: recipe: stays as it was asked; name the"),

@@ -122,7 +122,7 @@ def test_a_study_of_an_older_version_is_resumed_and_its_datasets_are_known_from_
     replace(study, datasets={}).save()
     with caplog.at_level(logging.INFO, logger="poise"):
         assert find_study("a", None).datasets == study.datasets
-    assert "its datasets are taken to be unchanged" in caplog.text
+    assert "Poise assumes that its datasets have not changed" in caplog.text
 
 
 def test_datasets_that_trials_vary_are_known_too(space_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: what a person types, handed to the stages.
+"""Command line: reads what the user types, and passes it to the stages.
 
-In: arguments. Out: lines for people on the terminal, and an exit status. Nothing comes after it.
+In: arguments. Out: lines on the terminal, and an exit status. Next: nothing.
 """

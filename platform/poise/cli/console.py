@@ -1,7 +1,7 @@
-"""Lines, marks and tables that read well on a terminal and in a pipe.
+"""Prints lines, marks and tables that are readable on a terminal and in a pipe.
 
-In: plain values. Out: text on stdout. A terminal gets colour and wrapped cells; a pipe gets
-plain columns, one row per line, that `grep` and `cut` can work with.
+In: plain values. Out: text on stdout. A terminal gets colour and wrapped cells. A pipe gets plain
+columns, with one row per line, for `grep` and `cut`.
 """
 
 import sys
@@ -18,12 +18,12 @@ _MARKS: dict[State, tuple[str, str, str]] = {
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """Whether the stream is a terminal, where progress bars and colour make sense."""
+    """Returns True if the stream is a terminal, on which progress bars and colour are useful."""
     return (stream or sys.stdout).isatty()
 
 
 def mark(state: State, stream: TextIO | None = None) -> str:
-    """✓, ! or ✗, or plain letters where the stream's encoding lacks these."""
+    """Returns ✓, ! or ✗, or plain letters if the stream's encoding does not have these signs."""
     symbol, plain, _ = _MARKS[state]
     encoding = (stream or sys.stdout).encoding or "ascii"
     try:
@@ -34,7 +34,7 @@ def mark(state: State, stream: TextIO | None = None) -> str:
 
 
 def print_marked(state: State, text: str) -> None:
-    """One line that starts with the state's mark, in its colour on a terminal."""
+    """Prints one line that starts with the state's mark. On a terminal the mark has a colour."""
     symbol = mark(state)
     if is_terminal():
         from rich.console import Console
@@ -47,7 +47,7 @@ def print_marked(state: State, text: str) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table; columns that hold only numbers are aligned right."""
+    """Prints a table. Columns that hold only numbers are aligned right."""
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     numeric = [
         all(isinstance(row[column], int | float | None) for row in rows)

@@ -1,4 +1,4 @@
-"""`poise data`: makes a dataset of any images, and shows what the model will see of it."""
+"""`poise data`: makes a dataset from images, and shows what the model will see."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +40,7 @@ def prepare(request: PrepareRequest) -> None:
     from poise.data.preparation import ingest
 
     dest = request.dest
-    found: list[int] = []  # images that were done when it began; none where all is finished
+    found: list[int] = []  # images that were done at the start; empty if everything is finished
 
     with prepare_progress() as show:
 
@@ -51,9 +51,9 @@ def prepare(request: PrepareRequest) -> None:
 
         manifest = ingest.prepare(request.source, dest, request.options(), on_progress=follow)
     if not found:
-        print(f"{dest}: was finished before; nothing was done again")
+        print(f"{dest}: was already finished; nothing was done")
     elif found[0]:
-        print(f"{dest}: {found[0]:,} images were done before, and not again")
+        print(f"{dest}: {found[0]:,} images were already done and were not repeated")
     _summarise(manifest, dest, request.value_range is not None)
 
 
@@ -130,7 +130,10 @@ def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None
 
 
 def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
-    """Prints the classes with their numbers of images, the first and last of many."""
+    """Prints the classes with their numbers of images.
+
+    Of many classes it prints the first and the last.
+    """
     from poise.data.sources.names import counted, shown
 
     named = [
@@ -148,6 +151,6 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
     if used < len(classes):
         print(f"  {counted(len(classes) - used, 'class', 'classes')} without an image")
     if used == 1:
-        print_marked("warning", "only one class has images: labels tell nothing apart")
+        print_marked("warning", "only one class has images, so labels distinguish nothing")
     elif not used:
         print_marked("warning", "no image has a label")

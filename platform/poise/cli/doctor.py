@@ -32,7 +32,7 @@ def command(
 
 
 def _printed(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Prints each finding as it comes: the last ones take seconds."""
+    """Prints each finding at once, because the last checks take seconds."""
     for finding in findings:
         print_marked(finding.state, f"{finding.name:<14}{finding.found}")
         if finding.fix:

@@ -1,6 +1,6 @@
-"""Checks of this machine, each with a fix for what is broken.
+"""Checks this machine. Each check names a fix for what is broken.
 
-In: nothing but the machine. Out: one ``Finding`` per thing looked at. Next: `poise.cli.doctor`.
+In: only the machine. Out: one ``Finding`` per check. Next: `poise.cli.doctor`.
 """
 
 import importlib
@@ -28,21 +28,21 @@ class Finding:
     name: str
     state: State
     found: str
-    """The observation, with its unit."""
+    """Observation, with its unit."""
 
     fix: str | None = None
-    """The remedy; none where nothing is wrong."""
+    """Fix; None if nothing is wrong."""
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Imports each library, because only that shows builds that do not match."""
+    """Imports each library. Only the import shows builds that do not match."""
     for name in _LIBRARIES:
         try:
             importlib.import_module(name)
             yield Finding(name, "works", version(name))
         except PackageNotFoundError:
             yield Finding(name, "broken", "not installed", "run `make install`")
-        except Exception as error:  # a broken binary fails in any way it likes
+        except Exception as error:  # a broken binary can raise any error
             fix = (
                 "its build does not match the other libraries'; remove .venv and run `make install`"
             )
@@ -50,7 +50,10 @@ def check_libraries() -> Iterator[Finding]:
 
 
 def check_cpus() -> Finding:
-    """CPUs that this process may use, and whether bf16 is a gain on them."""
+    """Counts the CPUs that this process may use.
+
+    It also checks whether they compute bf16 in hardware.
+    """
     import torch
 
     from poise.training.precision import computes_bf16
@@ -61,7 +64,7 @@ def check_cpus() -> Finding:
 
 
 def check_gpus() -> Finding:
-    """GPUs that PyTorch can use; a driver without a usable PyTorch is a fault."""
+    """Lists GPUs that PyTorch can use. A driver that PyTorch cannot use is a fault."""
     import torch
 
     if torch.cuda.is_available():
@@ -77,7 +80,7 @@ def check_gpus() -> Finding:
 
 
 def check_memory() -> Finding:
-    """Free memory; Ray takes 30 % of it for its object store and half a GiB for itself."""
+    """Checks free memory. Ray uses 30 % of it for its object store and 0.5 GiB for itself."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -88,7 +91,7 @@ def check_memory() -> Finding:
 
 
 def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding | None:
-    """Shared memory, where views and Ray's objects travel; none where the system has no limit."""
+    """Checks shared memory, which views and Ray's objects use; None if the system has no limit."""
     if not folder.is_dir():
         return None
     total = shutil.disk_usage(folder).total
@@ -100,7 +103,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding | None:
 
 
 def check_disk() -> Finding:
-    """Free disk where runs are kept."""
+    """Checks the free disk space for runs."""
     folder = home()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     found = f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free for runs in {folder}"
@@ -113,7 +116,10 @@ def check_disk() -> Finding:
 
 
 def check_store() -> Finding:
-    """Opens the MLflow store, or finds that it can be made. Runs of dead processes are closed."""
+    """Opens the MLflow store, or checks that it can be created.
+
+    Runs of dead processes are closed.
+    """
     from poise.tracking.address import redacted
     from poise.tracking.ending import reconcile
     from poise.tracking.store import open_store
@@ -121,7 +127,7 @@ def check_store() -> Finding:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     path = home() / "mlflow.db"
     if not uri and not path.exists():
-        return Finding("mlflow store", "works", f"made at {path} by the first run")
+        return Finding("mlflow store", "works", f"the first run will create {path}")
     try:
         store = open_store()
         dead = len(reconcile(store))
@@ -132,7 +138,7 @@ def check_store() -> Finding:
 
 
 def check_ray() -> Finding:
-    """Runs one task on the cluster of RAY_ADDRESS, else on one that is started for it."""
+    """Runs one task on the cluster of RAY_ADDRESS, or else on a cluster started for the check."""
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         if address.startswith(("http://", "https://")):
@@ -140,7 +146,7 @@ def check_ray() -> Finding:
         return Finding("ray", "works", _run_task(address or "this machine"))
     except PoiseError as error:
         return Finding("ray", "broken", "cannot be reached", str(error))
-    except Exception as error:  # a bug in the cluster is a finding too
+    except Exception as error:  # a bug in the cluster is also a finding
         fix = "see the logs in /tmp/ray/session_latest/logs"
         return Finding("ray", "broken", f"cannot run a task: {_one_line(error)}", fix)
 
@@ -162,7 +168,7 @@ def _run_task(place: str) -> str:
     was_running = ray.is_initialized()
     start_ray()
     try:
-        # The commonest fault of a cluster is a worker that cannot import Poise.
+        # The most frequent fault of a cluster is a worker that cannot import Poise.
         task = ray.remote(num_cpus=0)(_version_on_worker)
         seen = ray.get(task.remote(), timeout=RAY_ANSWERS_WITHIN_S)
         total = ray.cluster_resources()
@@ -195,7 +201,7 @@ _CHECKS: tuple[Callable[[], Finding | None], ...] = (
 
 
 def examine() -> Iterator[Finding]:
-    """Yields every finding, the quick ones first; skips checks that need a broken library."""
+    """Yields every finding, the quick checks first. Skips checks that need a broken library."""
     yield Finding("python", "works", sys.version.split()[0])
     libraries = list(check_libraries())
     yield from libraries

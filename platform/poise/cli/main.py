@@ -1,7 +1,7 @@
-"""The `poise` command: finds the sub-command, and turns expected failures into one line.
+"""The `poise` command: finds the sub-command, and turns expected errors into one line.
 
-In: the process's arguments. Out: an exit status. Next: the module of the sub-command alone, so
-that `poise --help` loads none of the heavy libraries.
+In: the process's arguments. Out: an exit status. Next: only the module of the sub-command, so that
+`poise --help` loads no large library.
 """
 
 import gc
@@ -35,7 +35,8 @@ COMMANDS = (
     "submit",
     "doctor",
 )
-"""Commands in the order of a first day's work. `poise.cli.<name>` has `app` or `command`."""
+"""Commands in the order in which a new user needs them. `poise.cli.<name>` has `app` or `command`.
+"""
 
 EXPECTED_FAILURE = PoiseError.exit_status
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -45,18 +46,18 @@ _NEW_OBJECTS_PER_COLLECTION = 50_000
 
 
 class LazyCommands(TyperGroup):
-    """Imports a sub-command's module only when it is named, or for its line in the help."""
+    """Imports a sub-command's module only if it is named, or for its line in the help."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The sub-commands that are there, in reading order."""
+        """Returns the existing sub-commands, in reading order."""
         return [name for name in COMMANDS if importlib.util.find_spec(f"poise.cli.{name}")]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The named sub-command, or none."""
+        """Returns the named sub-command, or None."""
         return load_command(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the sub-command; Ctrl-C ends it with one line."""
+        """Runs the sub-command. Ctrl-C ends it with one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
@@ -67,8 +68,8 @@ app = typer.Typer(
     cls=LazyCommands,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: it reads the same piped, and starts faster
-    pretty_exceptions_enable=False,  # an unexpected failure keeps Python's own traceback
+    rich_markup_mode=None,  # plain help: it looks the same in a pipe, and starts faster
+    pretty_exceptions_enable=False,  # an unexpected error keeps Python's own traceback
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="All options of a command: poise COMMAND --help",
 )
@@ -105,11 +106,11 @@ def load_command(name: str) -> Any:
 
 @contextmanager
 def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[None]:
-    """Names the command that goes on, where the block is interrupted by Ctrl-C or SIGTERM.
+    """Names the command to continue with, if Ctrl-C or SIGTERM interrupts the block.
 
     Args:
-        command: the command that goes on.
-        what_is_lost: asked then; nothing, or a few words.
+        command: command to continue with.
+        what_is_lost: function that returns a few words about lost work, or an empty text.
     """
     try:
         yield
@@ -125,11 +126,11 @@ def _interrupted(command: str, lost: str) -> str:
 
 
 def exit_status(work: Callable[[], object]) -> int:
-    """Does what a command or a script is for; returns the process's exit status.
+    """Runs the work of a command or script, and returns the process's exit status.
 
-    An expected failure is one line on stderr and its own status: 3 where trials of a study
-    failed, 2 for everything else. Ctrl-C is one line and status 130. Anything else is a bug and
-    keeps its traceback.
+    An expected error is one line on stderr. Its status is 3 if trials of a study failed, and 2
+    otherwise. Ctrl-C is one line and status 130. Any other exception is a bug and keeps its
+    traceback.
     """
     try:
         check_streams()
@@ -142,7 +143,7 @@ def exit_status(work: Callable[[], object]) -> int:
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(interrupt)
     except BrokenPipeError:
-        # The reader has gone (`poise … | head`); what is left in the buffer must not complain.
+        # The reader has ended (`poise … | head`). Unwritten output must not cause a second error.
         silence(1)
         return BROKEN_PIPE
     except OSError as error:
@@ -171,7 +172,7 @@ def _notices() -> Iterator[None]:
 
 
 class _OnStderr(logging.Handler):
-    """Looks for stderr at each line: a progress bar takes its place while it is shown."""
+    """Looks up stderr for each line, because a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(self.format(record))
@@ -189,7 +190,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _call(arguments: list[str]) -> None:
     try:
-        if arguments[:1] != ["submit"]:  # those paths are the cluster's
+        if arguments[:1] != ["submit"]:  # paths of `submit` are on the cluster
             arguments = [_with_home(argument) for argument in arguments]
         status = app(args=arguments, prog_name="poise", standalone_mode=False)
     except typer.Abort:  # Typer's word for Ctrl-C outside of a command's own code
@@ -212,12 +213,12 @@ def _with_home(argument: str) -> str:
 
 
 def main() -> None:
-    """The entry point of the `poise` program."""
+    """Runs the `poise` program."""
     # Imports make millions of objects that stay. At Python's own threshold, looking for garbage
     # among them takes a fifth of the time that `poise models list` takes.
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
     status = run(sys.argv[1:])
-    if status > 128:  # a signal ended it: another must not tear what still ends, such as Ray
+    if status > 128:  # ended by a signal: another signal must not interrupt the end of Ray
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
 

@@ -1,4 +1,4 @@
-"""`poise models`: the registered backbones and their history."""
+"""`poise models`: shows the registered backbones and their history."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,17 +25,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
     """List every registered version, newest first."""
-    from poise.tracking.ending import reconcile
     from poise.tracking.registry.versions import list_models
     from poise.tracking.store import open_store
 
-    store = open_store()
-    reconcile(store)
-    versions = list_models(store)
+    versions = list_models(open_store(part="registry"))
     if as_json:
         print(json.dumps([_describe(version) for version in versions], indent=2))
     elif versions:
-        headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
+        headers = ("model", "aliases", "metric", "verdict", "backbone", "dataset", "created")
         print_table(headers, [_row(version) for version in versions])
     else:
         print(
@@ -51,7 +48,7 @@ def show_command(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show one version: its lineage, its figures and its files."""
+    """Show one version: its lineage, its metrics and its files."""
     from poise.tracking.ending import reconcile
     from poise.tracking.registry.fetch import read_files
     from poise.tracking.registry.versions import find_model
@@ -78,7 +75,7 @@ def show_command(
 def _row(version: "Version") -> tuple[object, ...]:
     tags = version.tags
     return (
-        f"{version.name}/{version.version}",  # what the other commands take
+        f"{version.name}/{version.version}",  # the form that other commands accept
         " ".join(version.aliases) or "-",
         _figure(version).removeprefix("eval/"),
         tags.get("verdict", "-"),
@@ -89,7 +86,7 @@ def _row(version: "Version") -> tuple[object, ...]:
 
 
 def _story(version: "Version") -> list[tuple[str, str]]:
-    """The version's history, back to the images that it was trained on."""
+    """Returns the version's history, back to the images that it was trained on."""
     tags = version.tags
     origin = [
         ("trial", tags.get("trial_run", version.run_id)),
@@ -103,7 +100,7 @@ def _story(version: "Version") -> list[tuple[str, str]]:
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
-        ("figure", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
+        ("metric", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
         ("verdict", tags.get("verdict", "-")),
         ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
         ("stored in", version.source),

@@ -1,7 +1,7 @@
-"""`poise models import` and `export`: backbones that come from elsewhere or go there.
+"""`poise models import` and `export`: exchange backbones with other programs.
 
-In: a checkpoint or a timm name; a model and a destination. Out: a registered version with an
-account of each tensor and each assumption; a file or folder. Next: `poise evaluate`.
+In: a checkpoint or a timm name; a model and a destination. Out: a registered version with a list of
+tensors and assumptions; a file or folder. Next: `poise evaluate`.
 """
 
 import re
@@ -44,7 +44,7 @@ class ImportRequest:
     prefix: Annotated[
         str | None,
         typer.Option(
-            help="Start of the names of the backbone's tensors, such as teacher.backbone. Needed "
+            help="Beginning of the backbone's tensor names, such as teacher.backbone. Needed "
             "if a file contains several backbones."
         ),
     ] = None
@@ -86,7 +86,7 @@ class ImportRequest:
     std: Annotated[Rgb, typer.Option(help="Channel standard deviations, given with --mean.")] = None
 
     def options(self) -> "Options":
-        """The options that concern the model, for ``import_backbone``."""
+        """Returns the options about the model, for ``import_backbone``."""
         from poise.models.published.shapes import Wishes
         from poise.models.published.sources import Options
 
@@ -107,8 +107,8 @@ def import_command(request: ImportRequest) -> None:
 
     The layout and the architecture are read from the names and shapes of the tensors, or from the
     config.json of a Hugging Face folder. The command prints heads, grid, size and normalisation,
-    and marks what it had to assume. A file is refused if it is ambiguous or incomplete, or if it
-    would run code.
+    and marks its assumptions. A file is refused if it is ambiguous or incomplete, or if it would
+    run code.
 
     Example: poise models import dino_deitsmall16_pretrain_full_checkpoint.pth
     """
@@ -137,7 +137,7 @@ def export_command(
 ) -> None:
     """Write a backbone in the format of timm, Hugging Face, DINO or MAE.
 
-    The values of the tensors stay exact.
+    The values of the tensors do not change.
 
     Example: poise models export models:/shapes-vit/1 shapes-vit --format huggingface
     """
@@ -152,7 +152,7 @@ def export_command(
 
 
 def _name(source: str) -> str:
-    """The last part of a path, without an ending that only says what kind of file it is."""
+    """Returns the last part of a path, without the ending of a known file type."""
     name = re.sub(r"\.(pth|pt|bin|safetensors)$", "", Path(source).absolute().name)
     return re.sub(r"[^\w.-]+", "-", name).strip("-._") or "imported"
 
@@ -182,7 +182,7 @@ def _account(imported: "Imported", source: "ImportSource") -> list[tuple[str, st
 
 
 def _line(fact: "Fact") -> tuple[str, str]:
-    """A fact with its source; an assumption with the option that gives another value."""
+    """Returns a fact with its source. An assumption also names the option that changes it."""
     text, option = fact.basis.text, fact.basis.option
     source = text if option is None else f"ASSUMED: {text}; give another with {option}"
     return fact.name, f"{fact.value}  ({source})"

@@ -1,10 +1,10 @@
-"""Options of a command as one object.
+"""Collects the options of a command in one object.
 
-In: a dataclass whose fields are typer's options. Out: a command that takes one such object. Next:
-every command with more options than a function should have parameters.
+In: a dataclass whose fields are typer's options. Out: a command that receives one such object.
+Next: every command that would otherwise have too many parameters.
 
-Typer reads a command's options from its parameters, one each. A command with ten options would be
-a function with ten parameters, and so would everything that it calls.
+Typer reads a command's options from its parameters, one each. Without this module, a command with
+ten options would be a function with ten parameters, and so would every function that it calls.
 """
 
 import inspect
@@ -16,11 +16,11 @@ GroupT = TypeVar("GroupT")
 
 
 def options_of(group: type[GroupT]) -> Callable[[Callable[[GroupT], None]], Callable[..., None]]:
-    """Makes a function of one object a command of typer.
+    """Turns a function of one object into a command of typer.
 
     Args:
-        group: a dataclass. Each field is ``Annotated`` with typer's ``Argument`` or ``Option``,
-            and a field without a default is required.
+        group: dataclass. Each field is ``Annotated`` with typer's ``Argument`` or ``Option``. A
+            field without a default is required.
 
     Returns:
         A decorator. Its result has a parameter for each field, and the function's help.

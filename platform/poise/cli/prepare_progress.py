@@ -1,4 +1,4 @@
-"""Shows how far `poise data prepare` has come.
+"""Shows the progress of `poise data prepare`.
 
 In: the counts of a preparation. Out: a bar on a terminal, plain lines elsewhere. Next:
 ``poise.cli.data``.
@@ -48,7 +48,7 @@ def prepare_progress() -> Iterator[Callable[["PrepareProgress"], None]]:
 
 
 class _Lines:
-    """Prints plain progress lines, one every five seconds at most."""
+    """Prints plain progress lines, at most one every five seconds."""
 
     def __init__(self) -> None:
         self._last_line_at = time.monotonic()

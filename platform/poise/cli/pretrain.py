@@ -1,4 +1,4 @@
-"""``poise pretrain``: one recipe, one tracked run."""
+"""``poise pretrain``: carries out one recipe as one tracked run."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def command(
 
 
 def _what_is_lost(run_name: str) -> str:
-    """The words that follow `interrupted`: what an interrupted run loses."""
+    """Returns words about the work that an interruption loses. They follow `interrupted`."""
     return "" if steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 

@@ -1,4 +1,4 @@
-"""``poise report``: the report of a study, as one HTML page that needs nothing else."""
+"""``poise report``: writes the report of a study as one HTML page."""
 
 from typing import Annotated
 

@@ -1,10 +1,10 @@
-"""The arguments of `--resume` and `--extend`, which runs and studies share.
+"""Arguments of `--resume` and `--extend`, which runs and studies share.
 
-    poise VERB --resume NAME                    the one of that name, as it began
+    poise VERB --resume NAME                    the run or study of that name, as it began
     poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished one of this file; with
-                                                --name that one
+                                                --name the one of that name
 
-In: the words beside the option. Out: a ``Wanted``. Next: the command, which looks for it.
+In: the words that follow the command. Out: a ``Wanted``. Next: the command, which looks for it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from poise.config.errors import PoiseError
 
 @dataclass(frozen=True)
 class Wanted:
-    """The run or study to finish: its name, its file, or both."""
+    """Run or study to continue: its name, its file, or both."""
 
     name: str | None
     file: str | None
@@ -28,13 +28,13 @@ def read_words(
     """Sorts words into names, files and settings.
 
     Args:
-        words: the words beside the option, in any order.
-        name: the value of `--name`.
+        words: words of the command line, in any order.
+        name: value of `--name`.
         kind: `run` or `study`, for the error.
-        option: the option, for the error.
+        option: name of the option, for the error.
 
     Raises:
-        PoiseError: nothing is named, or too much is.
+        PoiseError: no run or study is named, or several are.
     """
     overrides = tuple(word for word in words if "=" in word)
     files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]

@@ -1,7 +1,7 @@
-"""Output that has nowhere to go: one line and the right exit status.
+"""Handles output that cannot be written: one line and the right exit status.
 
-In: the process's standard streams. Out: lines for a person, or an error that says why they could
-not be printed. Next: ``poise.cli.main``.
+In: the process's standard streams. Out: printed lines, or an error that says why they could not be
+printed. Next: ``poise.cli.main``.
 """
 
 import os
@@ -14,7 +14,7 @@ from poise.config.errors import PoiseError
 
 
 def check_streams() -> None:
-    """Refuses to begin without stdout: the next file that is opened would take its place.
+    """Refuses to begin without stdout. Otherwise the next opened file would receive the output.
 
     Raises:
         PoiseError: stdout is closed.
@@ -23,11 +23,11 @@ def check_streams() -> None:
         sys.stderr = _nowhere(2)
     if sys.stdout is None:
         sys.stdout = _nowhere(1)
-        raise PoiseError("stdout is closed; to throw the output away add >/dev/null")
+        raise PoiseError("stdout is closed; to discard the output add >/dev/null")
 
 
 def say(line: str) -> None:
-    """Prints a line on stderr at once; a stderr that takes nothing is no reason to stop."""
+    """Prints a line on stderr at once. If stderr cannot be written, the program continues."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 
 def surroundings_complaint(error: OSError) -> str | None:
-    """Explains what is wrong around the process; none where the error is a bug."""
+    """Explains errors in the surroundings of the process; None if the error is a bug."""
     if isinstance(error, FileNotFoundError) and not _has_current_folder():
         return "the current folder was deleted; change to another with `cd`"
     complaint = disk_complaint(error)
@@ -48,7 +48,7 @@ def surroundings_complaint(error: OSError) -> str | None:
 
 
 def silence(descriptor: int) -> None:
-    """Sends a stream to nowhere, so that its unwritten rest does not complain at the end."""
+    """Redirects a stream to nothing, so that its unwritten rest causes no error at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
@@ -66,7 +66,7 @@ def _has_current_folder() -> bool:
 
 def _stdout_fails() -> bool:
     try:
-        os.write(1, b"\n")  # nothing shorter fails
+        os.write(1, b"\n")  # an empty text would not fail
     except OSError:
         return True
     return False

@@ -72,7 +72,10 @@ def _write(text: str) -> None:
 
 
 def _checked(words: Sequence[str]) -> list[str]:
-    """The command without a leading `poise`; a typo is found here rather than on the cluster."""
+    """Returns the command without a leading `poise`.
+
+    A typo is found here and not on the cluster.
+    """
     from poise.cli.main import COMMANDS
 
     words = list(words[1:] if words[0] == "poise" else words)

@@ -1,4 +1,4 @@
-"""``poise sweep``: draw settings, train them, and register the best healthy backbone."""
+"""``poise sweep``: draws settings, trains them, and registers the best healthy backbone."""
 
 from poise.cli.study.command import study_command
 

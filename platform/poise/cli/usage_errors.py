@@ -1,4 +1,4 @@
-"""One line with the fix for words that no command takes.
+"""Explains wrong words of a command line in one line with the fix.
 
 In: the error of the command-line library. Out: ``poise data: no command is called 'prepair'; did
 you mean 'prepare'?``. Next: `poise.cli.main`, which prints it.
@@ -12,17 +12,17 @@ import typer
 from poise.config.errors import did_you_mean
 from poise.config.wording import requirement
 
-# Typer brings Click along or within itself, as its version will have it; this is either's.
+# Typer uses Click or contains a copy of it, depending on its version. This class is from either.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def is_help(error: Any) -> bool:
-    """Whether the error only asks for help, as a group without a command does."""
+    """Returns True if the error only asks for help, for example after a group without a command."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def explain(error: Any) -> str:
-    """One line that names the command, what was typed and what it takes."""
+    """Returns one line that names the command, the typed words and the accepted words."""
     context = error.ctx
     if context is None:
         return _sentence(error)
@@ -70,14 +70,14 @@ def _options(context: Any) -> list[str]:
 
 
 def _name(parameter: Any) -> str:
-    """``--name``, or ``DATASET``."""
+    """Returns ``--name``, or ``DATASET``."""
     if parameter.param_type_name == "option":
         return str(parameter.opts[0])
     return str(parameter.metavar or parameter.name).upper()
 
 
 def _pattern(context: Any) -> str:
-    """The command and its arguments, without options."""
+    """Returns the command and its arguments, without options."""
     arguments = [each for each in context.command.params if each.param_type_name == "argument"]
     words = [_name(each) if each.required else f"[{_name(each)}]" for each in arguments]
     return " ".join([context.command_path, *words])

@@ -1,9 +1,8 @@
-"""Many runs of one recipe, and which of them to keep.
+"""Runs many trials of one recipe and keeps the best. No other stage imports Ray Tune.
 
 In: a space. Out: trials, each with a verdict, a report that compares them, and the best healthy
-backbone in the registry. Next: ``poise.cluster`` and the command line. The only stage that knows
-Ray Tune.
+backbone in the registry. Next: ``poise.cluster`` and the command line.
 
-A study's own files are the truth of what is done (``poise.studies.records``); what Tune keeps for
-itself is never read back, so a study goes on after any end, without unpickling anything.
+Only a study's own files record what is done (``poise.studies.records``). Files that Tune writes for
+itself are never read. So a study can continue after any end, without unpickling anything.
 """

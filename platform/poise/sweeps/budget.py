@@ -1,7 +1,7 @@
-"""The rest of a study's budget, and which trials fit into it.
+"""Computes the rest of a study's budget, and which trials fit into it.
 
-In: its budget, and what its trials have taken. Out: the next trial, or why there is none. Next:
-``poise.sweeps.tune_search``, which hands it to Tune.
+In: its budget, and what its trials have used. Out: the next trial, or the reason why there is none.
+Next: ``poise.sweeps.tune_search``, which gives it to Tune.
 """
 
 from collections import defaultdict
@@ -19,14 +19,14 @@ from poise.training.schedule import total_steps_of
 
 
 class Purse:
-    """The rest of a study's budget.
+    """Rest of a study's budget.
 
-    A trial that runs counts with all its steps, one that ended with those that it made: what was
-    stopped early pays for others.
+    A running trial counts with all its planned steps. An ended trial counts with the steps that it
+    made, so steps that early stopping saved are available to other trials.
 
     Args:
-        study: the study whose budget and trials they are.
-        clock: the study's.
+        study: study with the budget and the trials.
+        clock: clock of the study.
         paces: known pace of each kind of trial; measurements of the study's own trials replace it.
     """
 
@@ -35,8 +35,8 @@ class Purse:
     ) -> None:
         self._study, self._budget, self._clock = study, study.space.budget, clock
         self._paces = paces or {}
-        self._steps: dict[str, int] = {}  # of every trial that began
-        self._taken: dict[Kind, list[float]] = defaultdict(list)  # seconds a step
+        self._steps: dict[str, int] = {}  # for every trial that began
+        self._taken: dict[Kind, list[float]] = defaultdict(list)  # seconds per step
         self._running: set[str] = set()
         for record in study.records():
             self._count(record)
@@ -53,12 +53,12 @@ class Purse:
         self._clock.keep()
 
     def set_aside(self, trial: Trial) -> None:
-        """Counts what a trial is planned to need; nothing is written."""
+        """Counts what a trial is planned to need, without writing anything."""
         limited = self._budget.steps is not None
         self._steps[trial.name] = self._total_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Gives back what a trial did not need, which is everything if it left no record."""
+        """Returns to the budget what a trial did not need. Without a record, it needed nothing."""
         self._running.discard(name)
         self._clock.keep()
         if record is None:
@@ -67,7 +67,10 @@ class Purse:
             self._count(record)
 
     def lacks(self, trial: Trial) -> str:
-        """The limit that leaves no room for a trial, as a person would write it; empty: none."""
+        """Names the limit that a trial would exceed.
+
+        It is written as a user would write it, and empty if there is none.
+        """
         budget = self._budget
         others = {name: steps for name, steps in self._steps.items() if name != trial.name}
         if budget.trials is not None and len(others) >= budget.trials:
@@ -83,7 +86,7 @@ class Purse:
         return ""
 
     def expected_s(self, trial: Trial) -> float:
-        """Returns the wall time of a whole trial; 0 where nothing is known of its kind."""
+        """Returns the expected seconds of a whole trial; 0 if its kind is unknown."""
         recipe = self._recipe(trial)
         kind = kind_of(recipe)
         known = self._paces[kind].seconds_per_step if kind in self._paces else None
@@ -92,7 +95,7 @@ class Purse:
 
     def _count(self, record: TrialRecord) -> None:
         self._steps[record.trial.name] = record.step
-        if record.state == "finished" and record.step:  # of others the start tells more
+        if record.state == "finished" and record.step:  # in shorter trials the start dominates
             self._taken[kind_of(self._recipe(record.trial))].append(record.seconds / record.step)
 
     def _recipe(self, trial: Trial) -> Recipe:
@@ -103,22 +106,25 @@ class Purse:
 
 
 class BudgetedQueue:
-    """A queue that ends, or waits, where the purse has no room for the next trial."""
+    """Queue that ends, or waits, if the budget is too small for the next trial."""
 
     def __init__(self, queue: TrialQueue, purse: Purse) -> None:
         self._queue, self._purse = queue, purse
         self._held: Trial | None = None
         self.lacks = ""
-        """The limit that ended the queue; empty while none did."""
+        """Limit that ended the queue; empty if no limit did."""
 
     def peek(self) -> Trial | None:
-        """Returns the next trial without beginning it; none where there is no room for it now."""
+        """Returns the next trial without beginning it.
+
+        It is None if the budget is too small for it now.
+        """
         self._held = self._held or self._queue.next_trial()
         self.lacks = self._purse.lacks(self._held) if self._held else ""
         return None if self.lacks else self._held
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial and counts it as begun; none where there is none."""
+        """Returns the next trial and counts it as begun; None if there is no trial."""
         trial = self.peek()
         if trial is not None:
             self._held = None
@@ -131,11 +137,11 @@ class BudgetedQueue:
         return self._held is not None and self._purse.may_get_room
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns the trials after the next one that are decided already."""
+        """Returns the trials after the next one that are already decided."""
         return [*([self._held] if self._held else []), *self._queue.waiting()]
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Takes a trial that ended; without a record it never began."""
+        """Receives a trial that ended. Without a record, it never began."""
         self._purse.end(name, record)
         if record is not None:
             self._queue.learn(record)

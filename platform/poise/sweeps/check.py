@@ -1,7 +1,7 @@
-"""Checks, before anything starts, that a space and its recipe go together.
+"""Checks, before anything starts, that a space fits its recipe.
 
-In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the
-key, the value and the fix. Next: ``poise.sweeps.drawing``, whose trials show whether values go
+In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the key,
+the value and the fix. Next: ``poise.sweeps.drawing``, whose trials show whether values fit
 together.
 """
 
@@ -29,21 +29,21 @@ _NOT_SEARCHED = {
     "qloguniform": "loguniform",
     "randn": "uniform",
 }
-"""Samplers that Optuna lacks, each with the nearest one that it has."""
+"""Samplers that Optuna does not have, each with the most similar sampler that it has."""
 
 
 def check_space(space: Space, recipe: Recipe, source: str) -> None:
-    """Raises PoiseError for what would fail later, or silently mean something else.
+    """Raises PoiseError for anything that would fail later or silently mean something else.
 
-    Each value is compared with the limits of its own setting alone. Rules that several settings
-    must meet together are checked with the trials: settings that are drawn beforehand are checked
-    before the first trial starts; a searcher that decides as it goes may suggest a combination
-    that fails its trial.
+    Each value is checked only against the limits of its own setting. Rules about several settings
+    together are checked with the trials. If settings are drawn in advance, this happens before the
+    first trial starts. If a searcher decides during the study, it may suggest a combination that
+    makes its trial fail.
 
     Args:
-        space: to check.
-        recipe: the space's recipe, with the changes of the command line.
-        source: the space's file, for messages.
+        space: space to check.
+        recipe: recipe of the space, with the changes of the command line.
+        source: file of the space, for messages.
     """
     _check_metric(space, recipe, source)
     _check_goal(space, recipe, source)
@@ -63,12 +63,12 @@ def check_space(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def check_ablation(space: Space, recipe: Recipe, source: str) -> None:
-    """Raises PoiseError for what would keep settings from being compared fairly.
+    """Raises PoiseError for anything that would make the comparison of settings unfair.
 
     Args:
-        space: a space that ``check_space`` has passed.
-        recipe: the space's recipe, with the changes of the command line.
-        source: the space's file, for messages.
+        space: space that ``check_space`` has accepted.
+        recipe: recipe of the space, with the changes of the command line.
+        source: file of the space, for messages.
     """
     reasons = {
         f"scheduler.name={space.scheduler.name}": not space.scheduler.stops_trials,
@@ -115,16 +115,16 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_goal(space: Space, recipe: Recipe, source: str) -> None:
-    """Refuses a scheduler that decides by a loss which collapsed trials minimise.
+    """Refuses a scheduler that decides by a loss that is lowest for collapsed trials.
 
-    Optuna learns which settings collapsed; a scheduler sees the figure alone.
+    Optuna learns which settings collapsed; a scheduler only sees the value.
     """
     metric, mode = space.goal
     has_teacher = recipe.signals.num_prototypes is not None
     if space.scheduler.stops_trials and has_teacher and (metric[:5], mode) == ("loss/", "min"):
         raise PoiseError(
             f"{source}: metric: by '{metric}' scheduler {space.scheduler.name} would keep the "
-            "trials that collapse: once one prototype takes every image, the loss is lowest; "
+            "trials that collapse, because the loss is lowest if one prototype takes every image; "
             "compare by eval/rankme or a probe, or leave the scheduler out"
         )
 
@@ -147,7 +147,7 @@ def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
 
 
 def _ends(sampler: Sampler) -> Iterator[Any]:
-    """Every listed value, or the ends of the range; the mean of a normal distribution."""
+    """Yields every listed value, or the ends of the range, or the mean of a normal distribution."""
     if sampler.values is not None:
         yield from sampler.values
         return

@@ -1,7 +1,7 @@
 """Draws the settings that a sweep tries.
 
-In: a space. Out: ``Trial``s, the same ones every time. Next: ``poise.sweeps.trial_queue``, which
-gives them out one by one.
+In: a space. Out: ``Trial``s; the same space always gives the same trials. Next:
+``poise.sweeps.trial_queue``, which returns them one by one.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from poise.config import Space
 from poise.config.samplers import Sampler
 from poise.studies.trials import Settings, product
 
-_REDRAWS = 100  # before a space of few values counts as exhausted
+_REDRAWS = 100  # draws without a new setting until a small space counts as exhausted
 
 
 def draw_settings(space: Space) -> list[Settings]:
-    """The settings of a sweep that do not depend on results.
+    """Draws the settings of a sweep that do not depend on results.
 
-    The whole grid is run for each draw of the other parameters. No setting comes twice: a space
-    of few values may end with fewer draws than asked for.
+    The whole grid runs for each draw of the other parameters. No setting occurs twice. A space with
+    few values may give fewer draws than requested.
     """
     grid = {k: s.values or () for k, s in space.parameters.items() if s.name == "grid_search"}
     drawn = [draw | cell for draw in _draws(space) for cell in product(grid)]
@@ -29,7 +29,7 @@ def draw_settings(space: Space) -> list[Settings]:
 
 
 def domain(sampler: Sampler) -> Any:
-    """Ray Tune's own object for a sampler that is not a grid."""
+    """Returns Ray Tune's own object for a sampler that is not a grid."""
     return getattr(tune, sampler.name)(*_as_lists(sampler.arguments))
 
 
@@ -38,7 +38,7 @@ def _draws(space: Space) -> Iterator[dict[str, Any]]:
     if not domains:
         yield {}
         return
-    random = np.random.RandomState(space.sampling_seed)  # what Tune's samplers take
+    random = np.random.RandomState(space.sampling_seed)  # the type that Tune's samplers need
     seen: list[dict[str, Any]] = []
     for _ in range(space.trials):
         for _ in range(_REDRAWS):

@@ -1,7 +1,7 @@
-"""Gives a study more seeds or more settings.
+"""Adds seeds or settings to a study.
 
-In: its name, and a larger space. Out: the ``Study``, in which what was tried keeps its number, its
-name and its result. Next: ``poise.sweeps.runner``.
+In: its name, and a larger space. Out: the ``Study``. Earlier settings keep their numbers, names and
+results. Next: ``poise.sweeps.runner``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,23 +27,24 @@ _MAY_GROW = ("parameters", "seeds", "trials")
 def extend_study(
     name: str, path: str | None, overrides: Sequence[str] = (), command: Command = "sweep"
 ) -> Study:
-    """A study with more seeds or settings; nothing is written yet.
+    """Makes a study with more seeds or settings. Nothing is written yet.
 
-    What was tried keeps its number, its name and its result.
+    Earlier settings keep their numbers, names and results.
 
     Args:
         name: name of the study, finished or not.
-        path: file of its space with more in it; none takes the study's own.
-        overrides: ``seeds=[0,1,2,3]``, ``trials=16``, values of parameters: the old and the new.
-        command: the command that it began with.
+        path: file of the larger space; None uses the study's own space.
+        overrides: ``seeds=[0,1,2,3]``, ``trials=16``, values of parameters: the old and the new
+            values.
+        command: command that began the study.
 
     Raises:
-        PoiseError: there is no such study, nothing is added, something was taken away, or
-            something else is changed, such as the content of a dataset.
+        PoiseError: there is no such study, nothing is added, something was removed, or something
+            else changed, such as the content of a dataset.
     """
     there = named_study(name, command, "--extend")
     here = _larger(there, overrides) if path is None else read_study(path, overrides, name, command)
-    check_same(there, here, "--extend", _MAY_GROW, "only what is tried may grow; ")
+    check_same(there, here, "--extend", _MAY_GROW, "only the list of trials may grow; ")
     _check_grown(there, here)
     known = [*there.settings]
     new = [settings for settings in here.settings if settings not in known]
@@ -93,7 +94,7 @@ def _check_grown(there: Study, here: Study) -> None:
         if old != new and not (grows and old.name == new.name and old.values is not None):
             raise PoiseError(
                 f"--extend {there.name}: parameters.{key}: {old.name} of other values would draw "
-                "other settings; only a list that is run whole can grow, and `trials` for draws"
+                "other settings; only lists that run completely can grow, and `trials` for draws"
             )
         lists[f"parameters.{key}"] = (old.values or (), new.values or ())
     for key, (olds, news) in lists.items():
@@ -115,7 +116,7 @@ def _both_samplers(there: Study, here: Study) -> Iterator[tuple[str, Sampler, Sa
     for key in old | new:
         if key not in old or key not in new:
             raise PoiseError(
-                f"--extend {there.name}: parameters.{key}: varies "
-                f"{'there' if key in old else 'here'} alone; what varies stays the same"
+                f"--extend {there.name}: parameters.{key}: varies only "
+                f"{'there' if key in old else 'here'}; the same settings must vary"
             )
         yield key, old[key], new[key]

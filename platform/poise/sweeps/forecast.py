@@ -1,7 +1,7 @@
-"""The expected cost of a study, before it begins.
+"""Estimates the cost of a study before it begins.
 
-In: a study, and which of its trials are to run. Out: a ``Forecast``; where something cannot be
-known here, it says so. Next: the command line, which prints it.
+In: a study, and which of its trials should run. Out: a ``Forecast``. If something cannot be known,
+it says so. Next: the command line, which prints it.
 """
 
 import heapq
@@ -21,12 +21,12 @@ from poise.training.schedule import total_steps_of
 
 @dataclass(frozen=True)
 class TrialForecast:
-    """The expected cost of one trial."""
+    """Expected cost of one trial."""
 
     trial: Trial
     steps: int
     hours: float | None
-    """Hours of the trial's workers, added up; none where they cannot be known."""
+    """Sum of the hours of the trial's workers; None if unknown."""
 
     disk_bytes: int
     """Bytes of the checkpoints that the trial keeps."""
@@ -34,31 +34,33 @@ class TrialForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The expected cost of all trials. Sums count the trials that the budget has room for."""
+    """Expected cost of all trials. Sums include only the trials that fit into the budget."""
 
     trials: tuple[TrialForecast, ...]
-    """Trials that the budget has room for, if none is stopped early. Where a searcher decides as it
-    goes, each of them has the recipe's own settings."""
+    """Trials that fit into the budget, if none is stopped early. If a searcher decides during the
+    study, each has the recipe's own settings.
+    """
 
     waiting: tuple[TrialForecast, ...]
-    """Trials that the budget has no room for."""
+    """Trials that do not fit into the budget."""
 
     lacks: str
-    """The limit that leaves no room for them; empty where all trials fit."""
+    """Limit that they would exceed; empty if all trials fit."""
 
     are_known: bool
-    """Whether the settings of the trials are known beforehand."""
+    """Whether the settings of the trials are known in advance."""
 
     paces: tuple[Pace, ...]
-    """The time of a step, for each kind of trial."""
+    """Time of a step, for each kind of trial."""
 
     footprint: Footprint
-    """Memory and disk that a worker on this recipe needs."""
+    """Memory and disk space that a worker on this recipe needs."""
 
     at_once: int
     clock_hours: float | None
-    """Hours until the last of them ends, without the start of the study; none where the time of
-    one trial cannot be known."""
+    """Elapsed hours until the last trial ends, without the start of the study; None if the time of
+    some trial is unknown.
+    """
 
     @property
     def steps(self) -> int:
@@ -67,7 +69,7 @@ class Forecast:
 
     @property
     def worker_hours(self) -> float | None:
-        """Hours of all trials' workers; none where those of one trial cannot be known."""
+        """Hours of all trials' workers; None if they are unknown for some trial."""
         hours = [each.hours for each in self.trials if each.hours is not None]
         return sum(hours) if len(hours) == len(self.trials) else None
 
@@ -78,13 +80,13 @@ class Forecast:
 
 
 def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
-    """Returns what the rest of a study is expected to take.
+    """Estimates what the rest of a study will cost.
 
-    Steps on drawn views may be carried out here, to see how long one takes.
+    It may carry out a few steps here on drawn views, to measure the time of a step.
 
     Args:
-        study: new or found again.
-        only: its trials that would run.
+        study: new or existing study.
+        only: trials of the study that would run.
     """
     trials = _left(study, only)
     recipes = [trial.recipe(study.recipe, study.name) for trial in trials]
@@ -112,9 +114,9 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
 def _fitting(
     study: Study, trials: Sequence[Trial], paces: Mapping[Kind, Pace]
 ) -> tuple[int, float, str]:
-    """Counts the trials that fit; adds the seconds until they end, and what the next one lacks.
+    """Counts the trials that fit. Also returns the seconds until they end, and the exceeded limit.
 
-    The study is played through: each trial begins in the place that is free first.
+    The study is simulated: each trial begins in the place that is free first.
     """
     free_s = [0.0] * _at_once(study, len(trials))
     purse = Purse(study, Clock(study, lambda: free_s[0]), paces)

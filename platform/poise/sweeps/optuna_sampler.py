@@ -1,6 +1,6 @@
-"""Suggests settings with Optuna, none of them twice.
+"""Suggests settings with Optuna, without repetitions.
 
-In: a space, and the figures of settings that were trained. Out: the next settings to train. Next:
+In: a space, and the results of settings that were trained. Out: the next settings to train. Next:
 ``poise.sweeps.trial_queue``.
 """
 
@@ -15,14 +15,14 @@ from poise.config.values import canonical
 from poise.studies.trials import Settings
 from poise.sweeps.drawing import domain
 
-_REDRAWS = 20  # before a setting that was never tried is taken without Optuna
+_REDRAWS = 20  # then an untried setting is taken without Optuna
 
 
 class OptunaSampler:
-    """Optuna's sampler of trees (TPE) over a space, for one goal or several.
+    """Optuna's tree-structured sampler (TPE) over a space, for one goal or several.
 
     Args:
-        space: the space to sample.
+        space: space to sample.
         seed: seed of the draws.
 
     Raises:
@@ -42,7 +42,7 @@ class OptunaSampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         domains = {key: domain(sampler) for key, sampler in space.parameters.items()}
         with warnings.catch_warnings():
-            # A list as one of several values can be kept in memory, though in no database.
+            # A list as one of several values can be kept in memory, but not in a database.
             warnings.filterwarnings("ignore", "Choices for a categorical distribution")
             self._distributions = OptunaSearch.convert_search_space(domains)
         self.study: Any = optuna.create_study(
@@ -60,13 +60,13 @@ class OptunaSampler:
         self.study.enqueue_trial(settings)
 
     def begin(self, number: int, settings: Settings) -> None:
-        """Takes settings that somebody else has chosen."""
+        """Registers settings that were chosen elsewhere."""
         self.enqueue(settings)
         self._asked[number] = self._ask()
         self._tried.add(_identity(settings))
 
     def suggest(self, number: int) -> Settings | None:
-        """Returns new settings, in the order of the space; none where all were tried."""
+        """Returns new settings, in the order of the space; None if all were tried."""
         for _ in range(_REDRAWS):
             trial = self._ask()
             settings = {key: trial.params[key] for key in self._parameters}
@@ -84,7 +84,7 @@ class OptunaSampler:
         return None
 
     def tell(self, number: int, result: list[float] | Literal["pruned", "failed"]) -> None:
-        """Gives Optuna a setting's figures, or the reason why it has none."""
+        """Gives Optuna a setting's results, or the reason why it has none."""
         trial = self._asked[number]
         if isinstance(result, str):
             self.study.tell(trial, state=self._states[result])

@@ -1,8 +1,8 @@
-"""How long a training step takes.
+"""Finds out how long a training step takes.
 
-In: recipes. Out: a ``Pace`` for each kind: what finished trials of it took, else a few steps
-carried out in this process, else why it cannot be known here. Next: ``poise.sweeps.forecast`` and
-``poise.sweeps.budget``.
+In: recipes. Out: a ``Pace`` for each kind of recipe. It comes from finished trials of this kind, or
+else from a few steps carried out in this process. Otherwise it is unknown, with the reason. Next:
+``poise.sweeps.forecast`` and ``poise.sweeps.budget``.
 """
 
 import itertools
@@ -27,9 +27,9 @@ from poise.studies.study import STUDY_FILE, Study, load_study
 from poise.training.loop import new_state, train_steps
 from poise.training.schedule import Timetable, steps_per_epoch, total_steps_of
 
-_STEPS = 3  # measured, after one that is not
-_IMAGES = 32  # at most, of a step: larger ones are scaled
-_LEAST_SHARE = 0.5  # of a trial's length: of shorter ones the start tells more than the steps
+_STEPS = 3  # measured steps, after one step that is not measured
+_IMAGES = 32  # largest number of images in a measured step; larger steps are scaled
+_LEAST_SHARE = 0.5  # of a trial's length: in shorter trials the start dominates
 
 Kind = tuple[Any, ...]
 
@@ -42,17 +42,20 @@ _FREE = {
 
 @dataclass(frozen=True)
 class Pace:
-    """The time of a step, for one kind of trial."""
+    """Time of a step, for one kind of trial."""
 
     seconds_per_step: float | None
-    """Wall time; none where it cannot be known."""
+    """Elapsed seconds per step; None if unknown."""
 
     source: str
-    """Where the time is from, or why it is not known, in words."""
+    """Origin of the time in words, or the reason why it is unknown."""
 
 
 def kind_of(recipe: Recipe) -> Kind:
-    """The settings that decide how long a step takes. Recipes that share them are of one kind."""
+    """Returns the settings that decide how long a step takes.
+
+    Recipes with equal settings are one kind.
+    """
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
         str(recipe.backbone.model_dump(mode="json")),
@@ -68,11 +71,11 @@ def kind_of(recipe: Recipe) -> Kind:
 
 
 def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, Pace]:
-    """The pace of each kind among the recipes, from the best source that there is.
+    """Returns the pace of each kind among the recipes, from the best available source.
 
     Args:
         recipes: recipes of trials.
-        may_use_gpu: whether steps may be tried on one; its memory stays taken until this process
+        may_use_gpu: whether steps may be tried on a GPU. Its memory is not freed until this process
             ends.
     """
     finished = list(_finished())
@@ -86,7 +89,7 @@ def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, 
 
 
 def pace_lines(paces: Iterable[Pace]) -> list[str]:
-    """Returns the known paces as lines for a person, one for each source."""
+    """Describes the known paces, with one line for each source."""
     by_source: dict[str, list[float]] = {}
     for pace in paces:
         known = by_source.setdefault(pace.source, [])
@@ -121,7 +124,7 @@ def _pace_of(recipe: Recipe, finished: Iterable[_Taken], may_use_gpu: bool) -> P
 
 
 def _finished() -> Iterator[tuple[Kind, _Taken]]:
-    """Yields each trial of the home that trained to its end; unreadable ones are skipped."""
+    """Yields each trial under ``home()`` that trained to its end. Unreadable trials are skipped."""
     for path in home().glob(f"*/{STUDY_FILE}"):
         with suppress(PoiseError):  # of another version of Poise
             study = load_study(path.parent)
@@ -139,7 +142,7 @@ def _finished_as(study: Study, trial: str) -> Iterator[tuple[Kind, _Taken]]:
 
 def _why_not_here(recipe: Recipe, may_use_gpu: bool) -> str:
     if os.environ.get("RAY_ADDRESS"):
-        return "unknown: it would run on the cluster of RAY_ADDRESS, which nothing was tried on"
+        return "unknown: it would run on the cluster of RAY_ADDRESS, where no step was tried"
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         return "unknown: training.device=cuda, and this machine has no GPU to try it on"
     if _uses_gpu(recipe) and not may_use_gpu:
@@ -168,12 +171,12 @@ def _measured(recipe: Recipe) -> Pace:
     return Pace(
         taken * recipe.worker_batch_size / images,
         f"as {_STEPS} steps of {images} images took here on {where}{scaled}; starts, evaluations "
-        "and waiting for images come on top",
+        "and waiting for images need additional time",
     )
 
 
 class _Unobserved(Timetable):
-    """A run whose metrics are never read."""
+    """Timetable of a run whose metrics are never read."""
 
     def is_boundary(self, step: int) -> bool:
         return False

@@ -1,7 +1,7 @@
 """Makes a new study from a space: reads it, checks it, plans its settings.
 
-In: a space's file and what was changed on the command line. Out: a ``Study`` that can be carried
-out: everything that could be wrong with it has been looked at. Next: ``poise.sweeps.runner``.
+In: a space's file and the changes on the command line. Out: a ``Study`` that can be carried out.
+Everything that could be wrong has been checked. Next: ``poise.sweeps.runner``.
 """
 
 import shlex
@@ -32,7 +32,10 @@ DATASET_KEYS = ("data.dataset", "evaluation.queries", "evaluation.bank")
 def begin_study(
     path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
 ) -> Study:
-    """Checks a space and takes the study's name. Arguments and errors are ``request_study``'s."""
+    """Checks a space and reserves the study's name.
+
+    For arguments and errors see ``request_study``.
+    """
     study = request_study(path, overrides, name, command)
     study.claim()
     return study
@@ -41,13 +44,13 @@ def begin_study(
 def request_study(
     path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
 ) -> Study:
-    """A new study, checked; nothing is written.
+    """Makes and checks a new study. Nothing is written.
 
     Args:
         path: path of the space's file.
-        overrides: ``key=value``; keys of the space (``trials=8``) change the space, keys of its
-            recipe (``training.epochs=2``) every trial.
-        name: name of the study; by default the space's and the time.
+        overrides: ``key=value``. Keys of the space (``trials=8``) change the space; keys of its
+            recipe (``training.epochs=2``) change every trial.
+        name: name of the study; by default the space's name and the time.
         command: `sweep` or `ablate`.
 
     Raises:
@@ -61,7 +64,7 @@ def request_study(
 
 
 def read_study(path: str, overrides: Sequence[str], name: str | None, command: Command) -> Study:
-    """Reads the described study, whether or not one like it exists."""
+    """Makes the described study, whether or not a study of this name exists."""
     if name is not None:
         check_run_name(name)
     for_space, for_recipe = sort_overrides(overrides)
@@ -69,10 +72,10 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
     recipe = load_recipe(_recipe_file(path, space, for_space), for_recipe)
     recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
     if space.scheduler.changes_settings:
-        recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others go on from it
+        recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others need them
     for key, value in parse_overrides(for_recipe).items():
         if key == _STOPS:
-            raise PoiseError(f"command line: a study decides '{key}' by its own `stop_collapsed`")
+            raise PoiseError(f"command line: '{key}': set `stop_collapsed` of the space instead")
         if key == "seed":
             raise PoiseError(
                 f"command line: seed={value}: a study runs each setting with every one of its "
@@ -91,7 +94,10 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
 
 
 def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
-    """Finds the recipe beside the space's file; a typed one may also be relative to this folder."""
+    """Finds the recipe relative to the space's file.
+
+    A typed path may also be relative to this folder.
+    """
     here = given_path(space.recipe)
     beside = given_path(path).parent / here
     typed = "recipe" in parse_overrides(for_space)
@@ -99,17 +105,17 @@ def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
 
 
 def told_source(path: str, overrides: Sequence[str]) -> str:
-    """Returns the file and the overrides as they were typed; both commands take them."""
+    """Returns the file and the overrides as the user typed them. Both commands accept them."""
     return shlex.join([path, *overrides])
 
 
 def check_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """Returns the settings to try, by number; nothing where a searcher decides as it goes.
+    """Returns the settings to try, by number; empty if a searcher decides during the study.
 
     Raises:
-        PoiseError: the space asks for something that cannot be tried.
+        PoiseError: the space contains something that cannot be tried.
     """
     check_space(space, recipe, source)
     if command == "ablate":
@@ -125,7 +131,7 @@ def check_settings(
 def plan_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """Returns the settings that are decided before the first trial, by number."""
+    """Returns the settings that are known before the first trial, by number."""
     if command == "ablate":
         return tuple(ablation_settings(space, recipe, source))
     return tuple(draw_settings(space)) if space.searcher.name == "random" else ()
@@ -148,10 +154,10 @@ def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def datasets_of(study: Study) -> dict[str, str]:
-    """The fingerprint of every dataset that a trial of a study may read.
+    """Returns the fingerprint of every dataset that a trial of a study may read.
 
     Raises:
-        PoiseError: one of the folders is no prepared dataset.
+        PoiseError: a folder is not a prepared dataset.
     """
     found = fingerprints(study.recipe)
     for key in DATASET_KEYS:

@@ -1,12 +1,12 @@
-"""Population-based training (arXiv 1711.09846): settings that change while trials train.
+"""Population-based training (arXiv 1711.09846): settings change while trials train.
 
-In: a space, and what its trials report. Out: a scheduler for Tune. At every interval the worst
-quarter of the trials goes on from checkpoints of the best quarter, with settings near theirs.
-Next: ``poise.sweeps.tune_search``.
+In: a space, and the reports of its trials. Out: a scheduler for Tune. At every interval the worst
+quarter of the trials continues from checkpoints of the best quarter, with similar settings. Next:
+``poise.sweeps.tune_search``.
 
-Tune decides who goes on from whom and with what. The checkpoints stay where Ray Train keeps them:
-a trial reports the path of each, and Tune hands a path on. What is exchanged depends on which
-trial reports first, so a study of this kind is not repeated by repeating its command.
+Tune decides which trial continues from which, and with which settings. The checkpoints stay in Ray
+Train's folders: a trial reports their paths, and Tune passes a path on. The exchanges depend on
+which trial reports first. So repeating the command does not repeat such a study exactly.
 """
 
 import math
@@ -39,18 +39,19 @@ MUTABLE = (
     "optimizer.final_weight_decay",
     "optimizer.clip_grad",
 )
-"""Settings that are read at every step and that decide no tensor's shape."""
+"""Settings that are read at every step and that change no tensor's shape."""
 
 Exchange = Callable[[str, Change], None]
 
 
 class Population(PopulationBasedTraining):  # type: ignore[misc]
-    """Tune's scheduler, over checkpoints that Ray Train has stored already.
+    """Tune's scheduler, with checkpoints that Ray Train has already stored.
 
     Args:
-        space: the space whose parameters change.
-        exchange: called with the name of each trial that goes on from another, before it does.
-        options: Tune's.
+        space: space whose parameters change.
+        exchange: function that is called before a trial continues from another, with the trial's
+            name.
+        options: options of Tune.
     """
 
     def __init__(self, space: Space, exchange: Exchange, **options: Any) -> None:
@@ -67,12 +68,12 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
         """Adds a trial, without Tune's own check.
 
         Tune refuses searchers here, because they would learn from trials whose settings have
-        changed. Poise's searcher hands out settings that were drawn beforehand.
+        changed. Poise's searcher only returns settings that were drawn in advance.
         """
         self._trial_state[trial] = _PBTTrialState(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Lets Tune decide, where there is a checkpoint to go on from."""
+        """Lets Tune decide, if there is a checkpoint to continue from."""
         if CHECKPOINT_PATH_KEY not in result:
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
@@ -87,7 +88,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
             self._exploit(tune_controller, trial, random.choice(upper_quantile))
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Any, Any]:
-        """Returns the other trial's settings, changed; the trial keeps its own name and seed."""
+        """Returns the other trial's settings, changed. The trial keeps its own name and seed."""
         drawn, operations = super()._get_new_config(trial, trial_to_clone)
         settings = {
             key: _within(self._space.parameters[key], value)
@@ -101,13 +102,13 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
 
 
 def check_population(study: Study) -> None:
-    """Raises PoiseError for a space whose trials could exchange nothing, or something else."""
+    """Raises PoiseError for a space whose trials could not exchange anything useful."""
     space, source = study.space, study.source
     for key in space.parameters:
         if key not in MUTABLE:
             raise PoiseError(
-                f"{source}: parameters: '{key}' cannot change while a trial trains, as scheduler "
-                f"pbt asks; what can: {', '.join(MUTABLE)}"
+                f"{source}: parameters: '{key}' cannot change while a trial trains, which "
+                f"scheduler pbt needs; these can change: {', '.join(MUTABLE)}"
             )
     if space.searcher.name != "random":
         raise PoiseError(
@@ -121,9 +122,9 @@ def check_population(study: Study) -> None:
 
 
 def check_conduct(study: Study) -> None:
-    """Raises PoiseError where a study is to be carried out one part of its population at a time.
+    """Raises PoiseError if only a part of the population could train at a time.
 
-    Asked whenever it goes on, too: budget and concurrency may have changed since it began.
+    It is also called when a study continues, because budget and concurrency may have changed.
     """
     space, source = study.space, study.source
     done = sum(record.is_done for record in study.records())
@@ -136,13 +137,13 @@ def check_conduct(study: Study) -> None:
     if left and space.budget.trials is not None and space.budget.trials < size:
         raise PoiseError(
             f"{source}: scheduler pbt trains its {size} trials at once, and "
-            f"budget.trials={space.budget.trials} lets fewer begin; leave it out, or take fewer "
+            f"budget.trials={space.budget.trials} lets fewer begin; leave it out, or use fewer "
             "trials"
         )
 
 
 def check_at_once(study: Study, num_cpus: float) -> None:
-    """Raises PoiseError where this machine would let a part of the population wait."""
+    """Raises PoiseError if a part of the population would have to wait on this machine."""
     done = sum(record.is_done for record in study.records())
     left, each = len(study.trials) - done, cpus_needed(study.recipe)
     if left * each > num_cpus:
@@ -161,19 +162,22 @@ def _check_intervals(study: Study) -> None:
     if not any(timetable.checkpoints(step) and measured(step) for step in steps):
         raise PoiseError(
             f"{study.source}: scheduler pbt: no step of {timetable.total_steps} has both a "
-            f"checkpoint and '{metric}'; a common one needs another "
+            f"checkpoint and '{metric}'; to have both at one step, change "
             f"training.checkpoint_every_steps (now {recipe.training.checkpoint_every_steps}; "
             f"an epoch has {timetable.steps_per_epoch})"
         )
 
 
 def _mutation(sampler: Sampler) -> Any:
-    """Returns a list, where Tune takes a neighbour, or a domain, where Tune multiplies."""
+    """Returns a list or a domain.
+
+    Tune takes a neighbour from a list and multiplies values of a domain.
+    """
     return list(sampler.values) if sampler.values is not None else domain(sampler)
 
 
 def _within(sampler: Sampler, value: Any) -> Any:
-    """Returns the value, kept between the ends of its range."""
+    """Limits the value to its range."""
     if sampler.values is not None or sampler.name == "randn":
         return value
     low, high = sampler.arguments[:2]

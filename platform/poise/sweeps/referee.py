@@ -1,8 +1,8 @@
 """Records how trials wait and end, in the study's own process.
 
-In: what Tune says of its trials. Out: an MLflow run for each that is decided, a record and a
-status for each that ended, also for those whose process was stopped or died before it could say so
-itself. Next: ``poise.reports``.
+In: Tune's calls about its trials. Out: an MLflow run for each decided trial, and a record and a
+status for each ended trial. This includes trials whose process was stopped or died before it could
+write them. Next: ``poise.reports``.
 """
 
 import time
@@ -26,18 +26,18 @@ from poise.studies.trials import Trial
 from poise.sweeps.trial_runs import end_run, kept_history, seen_history, trial_run
 from poise.tracking.run import Run, plan_trial_run
 
-DIED = "its process died twice; was it killed for want of memory?"
+DIED = "its process died twice; perhaps memory ran out"
 
 _KNN = "eval/knn_top1"
 
 
 class Referee(Callback):  # type: ignore[misc]
-    """Follows Tune's trials and settles each once it has ended.
+    """Follows Tune's trials and records the end of each.
 
     Args:
-        study: the study of the trials.
-        run: the study's own, in MLflow.
-        say: shows a person one line.
+        study: study of the trials.
+        run: run of the study in MLflow.
+        say: function that shows one line to the user.
     """
 
     def __init__(self, study: Study, run: Run, say: Callable[[str], None]) -> None:
@@ -51,7 +51,10 @@ class Referee(Callback):  # type: ignore[misc]
         return {**self.__dict__, "_say": None}
 
     def plan(self, trial: Trial) -> None:
-        """Shows in MLflow a trial that waits. If that fails, the trial makes its run itself."""
+        """Creates an MLflow run for a waiting trial.
+
+        If this fails, the trial creates its run itself.
+        """
         try:
             recipe = trial.recipe(self._study.recipe, self._study.name)
             values = dict(leaves(recipe.model_dump(mode="json")))
@@ -65,17 +68,17 @@ class Referee(Callback):  # type: ignore[misc]
         settings = {**trial.config["settings"], "seed": trial.config["seed"]}
         name = trial.config["name"]
         record = self._study.record(name)
-        if record is not None and record.state == "running":  # an attempt was paused, or lost
+        if record is not None and record.state == "running":  # an attempt was paused or lost
             self._study.write(replace(record, seconds=record.seconds + self._take_seconds(name)))
         self._started_s[name] = time.monotonic()
-        self._say(f"{name}  {'starts' if record is None else 'goes on'}: {describe(settings)}")
+        self._say(f"{name}  {'starts' if record is None else 'continues'}: {describe(settings)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Prints how the trial ended."""
         self._tell(self.settle(trial.config["name"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Prints that the trial was lost, perhaps before it left a record."""
+        """Prints that the trial was lost, perhaps before it wrote a record."""
         record = self.settle(trial.config["name"], died=True)
         if record is None:
             run_id = self._planned.get(trial.config["name"])
@@ -86,9 +89,9 @@ class Referee(Callback):  # type: ignore[misc]
         self._tell(record)
 
     def exchange(self, name: str, change: Change) -> None:
-        """Records that a trial goes on from another's checkpoint; the trial then begins again.
+        """Records that a trial continues from another's checkpoint. Then the trial begins again.
 
-        One that has ended by itself in the meantime stays as it ended.
+        If the trial has ended by itself in the meantime, its record does not change.
         """
         record = self._study.record(name)
         if record is None or record.is_done:
@@ -100,14 +103,16 @@ class Referee(Callback):  # type: ignore[misc]
     def settle(
         self, name: str, died: bool = False, result: Mapping[str, Any] | None = None
     ) -> TrialRecord | None:
-        """Returns the final record of a trial that no longer runs; none where it never began.
+        """Returns the final record of a trial that no longer runs; None if it never began.
 
-        A trial that is still recorded as running was stopped by the scheduler, or lost.
+        If the record still says that the trial is running, the scheduler stopped it, or it was
+        lost.
 
         Args:
             name: name of the trial.
             died: whether the trial was lost.
-            result: its last report. The trial may be stopped before it has stored that itself.
+            result: last report of the trial. The trial may be stopped before it has stored the
+                report.
         """
         record = self._study.record(name)
         if record is None or record.state != "running":
@@ -125,11 +130,11 @@ class Referee(Callback):  # type: ignore[misc]
         return record
 
     def end_interrupted(self) -> None:
-        """Marks the runs of interrupted trials as killed; their processes are gone.
+        """Marks the runs of interrupted trials as killed, because their processes have ended.
 
-        What they spent is written down all the same: it was paid for. Once the store does not
-        answer it is asked no more: it may be what the study was interrupted for, and whatever
-        looks at these runs next finds their processes gone.
+        Their time and steps are recorded too, because they count for the budget. If the store does
+        not answer once, it is not asked again: perhaps the user interrupted the study for this
+        reason. The next Poise command finds that the processes of these runs have ended.
         """
         running = [self._timed(each) for each in self._study.records() if each.state == "running"]
         for record in running:
@@ -150,18 +155,18 @@ class Referee(Callback):  # type: ignore[misc]
 
     @contextmanager
     def _or_later(self, record: TrialRecord) -> Iterator[None]:
-        """Ignores a store that does not answer now: ``catch_up`` delivers later."""
+        """Ignores a store that does not answer now. ``catch_up`` sends the data later."""
         try:
             yield
         except PoiseError as error:
             self._say(f"{record.trial.name}  is not up to date in MLflow yet: {error}")
 
     def _timed(self, record: TrialRecord) -> TrialRecord:
-        """The record with the time since its trial started here."""
+        """Returns the record with the time since its trial started here."""
         return replace(record, seconds=record.seconds + self._take_seconds(record.trial.name))
 
     def _take_seconds(self, name: str) -> float:
-        """Seconds since a trial started here; each second is given out once."""
+        """Returns the seconds since a trial started here. Each second is returned only once."""
         now_s = time.monotonic()
         return now_s - self._started_s.pop(name, now_s)
 
@@ -198,6 +203,6 @@ def ending(record: TrialRecord, metric: str) -> str:
 
 
 def with_seen(record: TrialRecord, seen: History) -> TrialRecord:
-    """Returns the record with the latest known step and figures of its trial."""
+    """Returns the record with the latest known step and metrics of its trial."""
     step = max(record.step, seen[-1][0] if seen else 0)
     return replace(record, metrics=newest_metrics(seen) or record.metrics, step=step)

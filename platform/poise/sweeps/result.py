@@ -1,4 +1,4 @@
-"""The result of a study that ended by itself, and what a person may do next.
+"""Result of a study that ended by itself, and commands that the user may run next.
 
 In: a study, its records and its report. Out: a ``StudyResult``. Next: the command line, which
 prints it and computes nothing again.
@@ -21,12 +21,12 @@ from poise.tracking.links import Link
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The result of a study that ended by itself."""
+    """Result of a study that ended by itself."""
 
     study: Study
     records: tuple[TrialRecord, ...]
     best: TrialRecord | None
-    """The healthy trial with the best first metric that trained to its end; none without one."""
+    """Healthy trial with the best first metric that trained to its end; None if there is none."""
 
     registered: str | None
     """``models:/name/version`` of the best trial's backbone."""
@@ -35,14 +35,14 @@ class StudyResult:
     store_uri: str
     link: Link
     lacks: str = ""
-    """The limit of the budget that left no room for another trial: ``budget.trials=4``."""
+    """Limit of the budget that prevented another trial: ``budget.trials=4``."""
 
     chosen: frozenset[str] | None = None
-    """Names of the trials that were to run, where ``--only`` chose some; none where all were."""
+    """Names of the trials that ``--only`` chose; None if all trials should run."""
 
     @property
     def failed(self) -> list[TrialRecord]:
-        """Trials that were to run and failed."""
+        """Trials that should run and failed."""
         return [
             record
             for record in self.records
@@ -52,13 +52,13 @@ class StudyResult:
 
     @property
     def num_waiting(self) -> int:
-        """Trials of the study that have not begun, or were interrupted."""
+        """Number of trials of the study that have not begun, or were interrupted."""
         ended = sum(record.is_done or record.state == "failed" for record in self.records)
         return count_trials(self.study) - ended
 
     @property
     def next_commands(self) -> list[str]:
-        """Commands that a person may want to run now."""
+        """Commands that the user may want to run now."""
         commands = [self.link.command] if self.link.command else []
         if self.registered is not None:
             name = self.registered.removeprefix("models:/")
@@ -71,11 +71,11 @@ class StudyResult:
 
     @property
     def resume_command(self) -> str:
-        """The command that tries failed trials again and runs what is left."""
+        """Command that tries failed trials again and runs the remaining trials."""
         return f"{_program()} {resume_words(self.study, self.records, self.lacks)}"
 
     def check_failures(self) -> None:
-        """Raises TrialsFailedError where a trial failed, so that the process ends with status 3."""
+        """Raises TrialsFailedError if a trial failed, so that the process ends with status 3."""
         failed = [record.trial.name for record in self.failed]
         if failed:
             num_trials = count_trials(self.study) if self.chosen is None else len(self.chosen)
@@ -86,20 +86,20 @@ class StudyResult:
 
 
 class TrialsFailedError(PoiseError):
-    """A study ended, and some of its trials failed.
+    """Error for a study that ended with some failed trials.
 
-    Its exit status differs from that of wrong input, so that a script or a cluster can tell a
-    study which may be resumed from one that never began.
+    Its exit status differs from that of wrong input. So a script or a cluster can distinguish a
+    study that can be resumed from a study that never began.
     """
 
     exit_status = 3
 
 
 def _program() -> str:
-    """Returns the word that starts Poise here: its path where its environment is not active."""
+    """Returns the word that starts Poise here. If its environment is not active, it is a path."""
     return "poise" if shutil.which("poise") else _short(str(Path(sys.executable).parent / "poise"))
 
 
 def _short(path: str) -> str:
-    """Returns a path as a person would type it here."""
+    """Returns a path as a user would type it here."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

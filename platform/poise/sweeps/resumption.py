@@ -1,6 +1,6 @@
-"""Finds an interrupted study, so that it can be finished.
+"""Finds an interrupted study, to continue it.
 
-In: its name, or the file that it began with. Out: the ``Study`` as it stands. Next:
+In: its name, or the file that it began with. Out: the ``Study`` in its present state. Next:
 ``poise.sweeps.runner``.
 """
 
@@ -21,10 +21,12 @@ from poise.training.datasets import check_unchanged
 logger = logging.getLogger(__name__)
 
 CONDUCT = ("budget", "concurrency")
-"""Fields of a space that say how it is carried out. A resumption may change them."""
+"""Fields of a space that change how a study runs, but not its trials. A resumed study may change
+them.
+"""
 
 WORDS = ("question", "published", "recipe")
-"""Fields that may differ: texts, and the recipe's path; the recipe itself is compared."""
+"""Fields that may differ: texts, and the recipe's path. The recipe itself is compared."""
 
 
 def find_study(
@@ -33,17 +35,17 @@ def find_study(
     overrides: Sequence[str] = (),
     command: Command = "sweep",
 ) -> Study:
-    """The interrupted study to finish: by name, or the latest of a space.
+    """Finds the interrupted study to continue: by name, or the latest study of a space.
 
     Args:
         name: name of the study.
         path: path of the space's file.
-        overrides: with a file those that the study began with; and how to go on, in any case:
-            ``budget.hours=6``, ``concurrency=1``.
-        command: the command that it began with.
+        overrides: with a file, the overrides that the study began with. In any case also how to
+        continue: ``budget.hours=6``, ``concurrency=1``.
+        command: command that began the study.
 
     Raises:
-        PoiseError: there is none, or it was begun with other settings.
+        PoiseError: there is no such study, or it began with other settings.
     """
     if path is None:
         assert name is not None
@@ -64,17 +66,17 @@ def find_study(
 
 
 def with_same_datasets(study: Study) -> Study:
-    """The study with the fingerprints of all datasets that it reads, those of new trials too.
+    """Returns the study with the fingerprints of all its datasets, including those of new trials.
 
     Raises:
-        PoiseError: a dataset has other content than when the study began.
+        PoiseError: the content of a dataset has changed since the study began.
     """
     now = datasets_of(study)
     check_unchanged(f"study {study.name}", study.datasets, now)
     if not study.datasets:
         logger.info(
-            "study %s began with an older version of Poise, which kept no fingerprints: its "
-            "datasets are taken to be unchanged",
+            "study %s began with an older version of Poise, which saved no fingerprints; Poise "
+            "assumes that its datasets have not changed",
             study.name,
         )
     return replace(study, datasets={**study.datasets, **now})
@@ -84,14 +86,14 @@ def _check_conduct(study: Study, overrides: Sequence[str]) -> None:
     for key in parse_overrides(overrides):
         if key.partition(".")[0] not in CONDUCT:
             raise PoiseError(
-                f"--resume {study.name}: goes on as the study began and takes no {key}, only "
+                f"--resume {study.name}: continues the study as it began and takes no {key}, only "
                 f"{' and '.join(CONDUCT)}; `poise {study.command} --extend {study.name}` adds "
                 "seeds and settings"
             )
 
 
 def named_study(name: str, command: Command, option: str) -> Study:
-    """Returns the study of a name, if this command began it; ``option`` is for messages."""
+    """Returns the study with a name, if this command began it. ``option`` is for messages."""
     study = stored_study(name, option)
     if study.command != command:
         raise PoiseError(
@@ -108,7 +110,7 @@ def _latest_unfinished(space: str, command: Command) -> Study:
         try:
             studies.append(load_study(path.parent))
         except PoiseError:
-            unread.append(path.parent.name)  # another version's, and perhaps of another space
+            unread.append(path.parent.name)  # from another version, and perhaps of another space
     of_space = [s for s in studies if s.space.name == space and s.command == command]
     for study in of_space:
         if not is_finished(study):
@@ -124,11 +126,11 @@ def check_same(
     """Raises PoiseError with the first setting of two studies that differs.
 
     Args:
-        found: the one that is stored.
-        wanted: the one that is described now.
-        option: the option that asks for it, for the message.
+        found: stored study.
+        wanted: study that is described now.
+        option: option of the user, for the message.
         may_grow: fields of the space that are compared elsewhere.
-        but: the end of the message.
+        but: text before the fix in the message.
     """
     may_differ = {*CONDUCT, *WORDS, *may_grow}
     there, here = (dict(_leaves_of(study, may_differ)) for study in (found, wanted))
@@ -143,6 +145,6 @@ def check_same(
 
 def _leaves_of(study: Study, may_differ: Collection[str]) -> Iterator[tuple[str, Any]]:
     space = study.space.model_dump(mode="json", exclude=set(may_differ))
-    space["mode"] = [goal.mode for goal in study.space.goals]  # left out or written, it is the same
+    space["mode"] = [goal.mode for goal in study.space.goals]  # the same, whether written or not
     yield from leaves(space)
     yield from leaves(study.recipe.model_dump(mode="json"), "recipe's ")

@@ -1,7 +1,7 @@
-"""Carries a study out, from its first trial to the registered winner.
+"""Carries out a study, from its first trial to the registered winner.
 
-In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow
-and in the study's folder. Next: the command line, which prints it.
+In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow and
+in the study's folder. Next: the command line, which prints it.
 """
 
 import logging
@@ -49,23 +49,24 @@ from poise.tracking.signals import undisturbed
 
 
 def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
-    """Carries out what is left of a study, compares its trials and registers the best.
+    """Carries out the rest of a study, compares its trials and registers the best.
 
     Args:
-        study: new, interrupted or extended.
-        only: its trials to run now; the others go on waiting.
+        study: new, interrupted or extended study.
+        only: trials of the study to run now; the others wait.
 
     Raises:
-        PoiseError: another process holds the study, the store or the cluster does not answer, or no
-            trial would ever fit.
-        KeyboardInterrupt: after everything that ran was stopped and marked as killed.
+        PoiseError: another process works on the study, the store or the cluster does not answer, or
+            no trial would ever fit.
+        KeyboardInterrupt: the user interrupted the study; all running trials were stopped and
+            marked as killed.
     """
-    os.environ.update(CONDUCT)  # before Ray starts, whose processes inherit it
+    os.environ.update(CONDUCT)  # before Ray starts, because its processes inherit it
     with opened(study.folder) as store:
-        start_ray(ends_runs=True)  # by a scheduler, or because a trial's process was killed
+        start_ray(ends_runs=True)  # a scheduler may end runs, or a trial's process may be killed
         if study.space.scheduler.changes_settings:
             _check_whole(study)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Poise says what happens
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Poise prints what happens
         dataset = Manifest.read(study.recipe.data.dataset).name
         run = create_study_run(store, dataset, study.name, study.folder)
         with controlled(run):
@@ -73,7 +74,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
 
 
 def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyResult:
-    study.save()  # as it is carried out now: extended, or with a larger budget
+    study.save()  # with its present state: extended, or with a larger budget
     log_recipe(run, study.recipe, dataset_tags(study.recipe))
     log_environment(run)
     display = ProgressDisplay()
@@ -83,7 +84,7 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
             lacks = _run_trials(study, only, display, referee, interruption)
     except BaseException:
         with undisturbed():
-            ray.shutdown()  # ends the trials' processes, before their runs are given a status
+            ray.shutdown()  # ends the trials' processes before their runs get a status
             referee.end_interrupted()
         raise
     catch_up(run, study)
@@ -92,7 +93,7 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
 
 
 def _check_whole(study: Study) -> None:
-    """Refuses to train a part of a population, before anything is created."""
+    """Refuses to train only a part of a population, before anything is created."""
     check_conduct(study)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
         check_at_once(study, ray.cluster_resources().get("CPU", 0))
@@ -110,7 +111,7 @@ def _run_trials(
     referee: Referee,
     interruption: Interruption,
 ) -> str:
-    """Runs the trials that fit the budget; returns the limit that ended it, if one did."""
+    """Runs the trials that fit the budget. Returns the limit that ended it; empty if none did."""
     say, records, clock = partial(_say, display), study.records(), Clock(study)
     purse = Purse(study, clock, _paces(study, say))
     queue = BudgetedQueue(trial_queue(study, records, only), purse)
@@ -124,18 +125,18 @@ def _run_trials(
     context = Context(study, str(home()), referee.run, display.board)
     try:
         with warnings.catch_warnings():
-            # Tune would have `reuse_actors` beside pbt: see `tuner`.
+            # Tune recommends `reuse_actors` for pbt; `tuner` explains why it is not used.
             warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
             tuner(context, searcher, referee, interruption, num_left, concurrency).fit()
     finally:
         clock.keep()
-        for left in study.folder.glob("tune-*"):  # by killed attempts too: pickles, never read
+        for left in study.folder.glob("tune-*"):  # also from killed attempts: pickles, never read
             shutil.rmtree(left, ignore_errors=True)
     return queue.lacks
 
 
 def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
-    """Measures the pace of steps where hours are limited: the first trials need room as well."""
+    """Measures the pace of steps if hours are limited, because even the first trials must fit."""
     if study.space.budget.hours is None:
         return {}
     trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]
@@ -156,7 +157,7 @@ def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
         "poise.pareto_front": ", ".join(report.findings.front),
     }
     set_tags(run, tags)
-    keep_conclusion(study, records)  # last: a study that is killed before is concluded anew
+    keep_conclusion(study, records)  # last: a study that is killed before is concluded again
     link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
         study, tuple(records), best, registered, report, redacted(run.store.uri), link, lacks

@@ -1,8 +1,8 @@
-"""Reports of a running trial to Ray Tune.
+"""Sends reports of a running trial to Ray Tune.
 
-In: a worker's metrics, as Ray Train gets them. Out: reports to Tune. Next: Tune's scheduler, which
-may stop the trial. Nothing here needs PyTorch, which takes seconds to import: the process that
-controls a trial's run loads this file and little else.
+In: a worker's metrics, as Ray Train receives them. Out: reports to Tune. Next: Tune's scheduler,
+which may stop the trial. Nothing here needs PyTorch, because its import takes seconds. The process
+that controls a trial's run loads this file and little else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 
 class ForScheduler(TuneReportCallback):  # type: ignore[misc]
-    """Hands Tune's scheduler the evaluations at which it may stop the trial.
+    """Sends Tune's scheduler the evaluations at which it may stop the trial.
 
-    The last evaluation is not handed over: a trial that reaches its end concludes itself.
+    The last evaluation is not sent, because a trial that reaches its end concludes itself.
     """
 
     def __init__(self, metric: str) -> None:
@@ -24,7 +24,7 @@ class ForScheduler(TuneReportCallback):  # type: ignore[misc]
     def after_report(
         self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any
     ) -> None:
-        """Forwards the first worker's metrics, with the path of a checkpoint."""
+        """Forwards the metrics of worker rank 0, with the path of a checkpoint."""
         first = metrics[0]
         if self._metric in first and not first["ends"]:
             super().after_report(run_context, metrics, checkpoint)

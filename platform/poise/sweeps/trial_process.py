@@ -1,9 +1,9 @@
-"""Carries one trial out, in the process that Tune gives it.
+"""Carries out one trial, in the process that Tune gives it.
 
-In: a trial and what it needs of its study. Out: its record and its MLflow run, ended. Next:
-``poise.sweeps.referee``. A trial of one worker trains in this process, and the next trial uses the
-process again. For a trial of several workers, or one that a scheduler may stop, the process
-controls a Ray Train run.
+In: a trial, and the data of its study that it needs. Out: its record and its ended MLflow run.
+Next: ``poise.sweeps.referee``. A trial of one worker trains in this process, and the next trial
+reuses the process. If a trial has several workers, or a scheduler may stop it, the process controls
+a Ray Train run.
 """
 
 import os
@@ -38,7 +38,7 @@ from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
 
 UNTRAINED_FOLDER = "untrained"
-"""Folder of a study that holds the figures of its untrained networks."""
+"""Folder of a study with the metrics of its untrained networks."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +48,31 @@ class Context:
     study: Study
     home: str
     run: Run
-    """The study's run, the parent of its trials' runs."""
+    """Run of the study, the parent of its trials' runs."""
 
     board: Any
-    """The actor that progress is posted to."""
+    """Actor that receives progress lines."""
 
 
 def carry_out(config: dict[str, Any], context: Context) -> None:
-    """Trains one trial, or finishes what an interrupted attempt began.
+    """Trains one trial, or continues an interrupted attempt.
 
-    A trial that fails leaves its reason in its record and returns: the others go on, and Tune
-    repeats only what lost its process.
+    A trial that fails writes the reason in its record and returns. So the others continue, and Tune
+    repeats only trials that lost their process.
     """
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
-    torch.set_num_threads(1)  # training decides for itself how many it uses
+    torch.set_num_threads(1)  # training sets its own number of threads
     trial, study = Trial(**config), context.study
     found = study.record(trial.name)
     if found is not None and found.is_done:
-        return  # it ended by itself just when the scheduler began it again
+        return  # it had just ended by itself when the scheduler began it again
     record = begun_again(found or TrialRecord(trial, "running"))
     trial = record.current
     started_s = time.monotonic()
     try:
         record = _train(trial, context, record)
     except _Superseded:
-        return  # the study's process has settled it, or begun it again
+        return  # the study's process has recorded its end, or begun it again
     except Exception as error:
         record = study.record(trial.name) or record
         step = _last_step(context, record)
@@ -81,7 +81,7 @@ def carry_out(config: dict[str, Any], context: Context) -> None:
 
 
 def _last_step(context: Context, record: TrialRecord) -> int:
-    """Returns the last known step of a trial that failed; its steps count as spent."""
+    """Returns the last known step of a trial that failed. Its steps count for the budget."""
     try:
         seen = seen_history(context.run, record)
     except Exception:  # the trial may have failed because of the store
@@ -98,7 +98,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         set_tags(run, {"poise.changes": described(record.changes)})
     with controlled(run), _stopping_is_no_failure(study, record):
         recipe = trial.recipe(study.recipe, study.name)
-        if study.datasets:  # a dataset may have been replaced since the last trial
+        if study.datasets:  # a dataset may have been replaced after the last trial
             check_unchanged(f"study {study.name}", study.datasets, fingerprints(recipe))
         timetable = timetable_of(recipe)
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
@@ -123,22 +123,25 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
 
 
 def _trains_here(study: Study, recipe: Recipe) -> bool:
-    """Whether this process itself trains the trial.
+    """Returns True if this process itself trains the trial.
 
-    Where a scheduler may stop trials, processes are not used again, and Ray Train stores the
-    checkpoints whose paths are reported to the scheduler.
+    If a scheduler may stop trials, processes are not reused. Ray Train then stores the checkpoints,
+    whose paths are reported to the scheduler.
     """
     return recipe.training.num_workers == 1 and not study.space.scheduler.stops_trials
 
 
 def _run_name(study: Study, record: TrialRecord) -> str:
-    """Returns the name of Ray Train's run. It is new after each change: a run resumes itself."""
+    """Returns the name of Ray Train's run.
+
+    Each change needs a new name, because a run resumes itself.
+    """
     change = f"/change-{len(record.changes)}" if record.changes else ""
     return f"{study.name}/{record.trial.name}{change}"
 
 
 def _starting_point(record: TrialRecord) -> StartingPoint | None:
-    """Returns the other trial's checkpoint to start from; none for a trial without changes."""
+    """Returns the other trial's checkpoint to start from; None for a trial without changes."""
     if not record.changes:
         return None
     change = record.changes[-1]
@@ -146,19 +149,19 @@ def _starting_point(record: TrialRecord) -> StartingPoint | None:
 
 
 def _lineage(record: TrialRecord) -> dict[str, Any]:
-    """Returns the trial's changes for the backbone's package; empty where there were none."""
+    """Returns the trial's changes for the backbone's package; empty if there were none."""
     return {"changes": [asdict(change) for change in record.changes]} if record.changes else {}
 
 
 class _Superseded(SystemExit):
-    """The scheduler took the trial away. ``controlled`` takes it for a clean exit."""
+    """Signals that the scheduler took the trial away. ``controlled`` treats it as a clean exit."""
 
 
 @contextmanager
 def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
-    """Separates errors of the trial from those that follow when a scheduler takes its workers away.
+    """Separates errors of the trial from errors that follow a stop by the scheduler.
 
-    This process may see its workers die before it ends.
+    This process may see its workers die before it ends itself.
     """
     try:
         yield
@@ -168,7 +171,7 @@ def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
 
 
 def _check_current(study: Study, begun: TrialRecord) -> None:
-    """Ends this attempt if its trial was stopped, or given another checkpoint, in the meantime."""
+    """Ends this attempt if its trial was stopped or got another checkpoint in the meantime."""
     record = study.record(begun.trial.name)
     if record is not None and (record.state == "stopped" or record.changes != begun.changes):
         raise _Superseded from None
@@ -197,7 +200,7 @@ def reason(error: BaseException) -> str:
 
 
 _LONG_REASON = 600
-"""Most characters of a reason. A longer one keeps its ends: the place and the fix."""
+"""Largest number of characters of a reason. A longer reason keeps its start and its end."""
 
 
 def trainable(context: Context) -> Any:
@@ -207,11 +210,12 @@ def trainable(context: Context) -> Any:
 
 
 def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """Returns the resources of a trial's process: a worker's, or only memory for a controller.
+    """Returns the resources of a trial's process.
 
-    A CPU share of a controller, however small, would keep the second of two one-CPU trials waiting
-    on two CPUs (and whole CPUs let controllers starve the workers that they wait for, without an
-    error). Memory is what a controller really takes, and every Ray node has some.
+    They are those of a worker, or only memory for a controller. A controller must not claim any
+    share of a CPU. On two CPUs, the second of two one-CPU trials would wait because of it. With
+    whole CPUs, controllers could take the CPUs of the workers that they wait for, without an error.
+    A controller really uses memory, and every Ray node has some.
     """
     recipe = Trial(**config).recipe(study.recipe, study.name)
     if not _trains_here(study, recipe):
@@ -221,4 +225,4 @@ def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFacto
 
 
 CONTROLLER_BYTES = 500 * 2**20
-"""Memory of a process that controls a trial: it imports PyTorch and MLflow."""
+"""Memory of a process that controls a trial. It imports PyTorch and MLflow."""

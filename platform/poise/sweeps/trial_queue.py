@@ -1,7 +1,7 @@
-"""Queues of a study's trials, decided beforehand or suggested by Optuna.
+"""Queues of a study's trials, known in advance or suggested by Optuna.
 
-In: a study, and what an interruption left of it. Out: its trials; a searcher that learns from
-results suggests better ones as it goes. Next: ``poise.sweeps.budget``.
+In: a study, and the trials that an interruption left. Out: its trials. A searcher that learns from
+results suggests better trials during the study. Next: ``poise.sweeps.budget``.
 """
 
 import math
@@ -18,26 +18,26 @@ from poise.sweeps.optuna_sampler import OptunaSampler
 
 
 class TrialQueue(Protocol):
-    """Gives one trial after another, and may learn from their results."""
+    """Returns one trial after another, and may learn from their results."""
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or none."""
+        """Returns the next trial, or None."""
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns the trials that are decided but not given yet."""
+        """Returns the trials that are known but not returned yet."""
 
     def learn(self, record: TrialRecord) -> None:
-        """Takes the result of a trial that ended."""
+        """Receives the result of a trial that ended."""
 
 
 class PlannedTrials:
-    """Trials that were decided before the first began."""
+    """Trials that were known before the first trial began."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self._waiting = deque(trials)
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or none."""
+        """Returns the next trial, or None."""
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
@@ -45,16 +45,16 @@ class PlannedTrials:
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Ignores the result: nothing depends on it."""
+        """Ignores the result, because nothing depends on it."""
 
 
 class SuggestedTrials:
-    """Trials of settings from Optuna, which learns each setting's mean over seeds, for each metric.
+    """Trials with settings from Optuna. It learns each setting's mean over seeds, for each metric.
 
-    No setting is trained twice: Optuna knows the results of everything that an earlier attempt at
-    the study tried, and a suggestion that comes again is passed over. Where it suggests nothing
-    new, a setting that was never tried takes its turn. With several trials at once, what is
-    suggested depends on which of them ended first.
+    No setting is trained twice. Optuna knows the results of all settings that an earlier attempt at
+    the study tried. A suggestion that was tried before is skipped. If Optuna suggests nothing new,
+    a setting that was never tried is used. With several trials at once, suggestions depend on which
+    trial ended first.
     """
 
     def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
@@ -69,7 +69,8 @@ class SuggestedTrials:
             if number not in begun:
                 self._sampler.enqueue(point)
         self._records: dict[int, dict[str, TrialRecord]] = defaultdict(dict)
-        # Numbers may have gaps: a killed process may have lost a setting before it left a record.
+        # Numbers may have gaps, because a killed process may have lost a setting before it wrote
+        # a record.
         self._unbegun = deque(n for n in range(space.num_searched) if n not in begun)
         done = {record.trial.name for record in records if record.is_done}
         trials = [
@@ -81,7 +82,7 @@ class SuggestedTrials:
                 self.learn(record)
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or none."""
+        """Returns the next trial, or None."""
         if not self._waiting and self._unbegun:
             number = self._unbegun.popleft()
             settings = self._sampler.suggest(number)
@@ -92,14 +93,14 @@ class SuggestedTrials:
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns what an interruption left, and the other seeds of the newest setting."""
+        """Returns the trials left by an interruption, and other seeds of the newest setting."""
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Gives Optuna the result of a setting once every seed of it has ended.
+        """Gives Optuna the result of a setting when every seed of it has ended.
 
-        A setting with a condemned seed is passed on as pruned, without figures: TPE ranks it below
-        every setting with figures. Ranked by its loss, a collapse would be the best.
+        If a seed of the setting failed, the setting is reported as pruned, without values. TPE then
+        ranks it below every setting with values. By its loss, a collapse would be ranked best.
         """
         setting = self._records[record.trial.setting]
         setting[record.trial.name] = record
@@ -115,7 +116,7 @@ class SuggestedTrials:
 
 
 def _mean(records: Iterable[TrialRecord], metric: str) -> float:
-    """Returns the mean of the measured values; not a number where there are none."""
+    """Returns the mean of the measured values; NaN if there are none."""
     values = [record.metrics.get(metric, math.nan) for record in records]
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
@@ -124,12 +125,12 @@ def _mean(records: Iterable[TrialRecord], metric: str) -> float:
 def trial_queue(
     study: Study, records: Sequence[TrialRecord], only: Sequence[Trial] | None = None
 ) -> TrialQueue:
-    """Returns the queue of the trials that are left.
+    """Makes the queue of the trials that are left.
 
     Args:
-        study: the study of the trials.
+        study: study of the trials.
         records: records of the trials that began.
-        only: the trials to run; none means all. See ``choose_trials``.
+        only: trials to run; None means all. See ``choose_trials``.
     """
     if study.decides_as_it_goes:
         return SuggestedTrials(study.space, records)

@@ -1,7 +1,7 @@
-"""A trial's run in MLflow, which follows the trial's record.
+"""Keeps a trial's run in MLflow consistent with the trial's record.
 
-In: records. Out: what their runs have measured; and runs that end as the records say, at the latest
-once the store answers again. Next: ``poise.sweeps.referee``.
+In: records. Out: the measurements of their runs; and runs that have the status of the record, at
+the latest when the store answers again. Next: ``poise.sweeps.referee``.
 """
 
 from contextlib import suppress
@@ -19,14 +19,14 @@ from poise.training.checkpoint import newest_checkpoint, read_run
 
 
 def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
-    """A trial's run in MLflow."""
+    """Returns a trial's run in MLflow."""
     assert record.run_id is not None
     folder = str(study.trial_folder(record.trial.name))
     return Run(parent.store, record.run_id, parent.experiment_id, folder)
 
 
 def seen_history(parent: Run, record: TrialRecord) -> History:
-    """Returns all metrics of a trial's run by step; empty where it has no run.
+    """Returns all metrics of a trial's run by step; empty if it has no run.
 
     Raises:
         PoiseError: the store does not answer.
@@ -37,15 +37,15 @@ def seen_history(parent: Run, record: TrialRecord) -> History:
 
 
 def kept_history(study: Study, record: TrialRecord) -> History:
-    """Reads a trial's metrics from its folder alone: newest checkpoint and undelivered points.
+    """Reads a trial's metrics only from its folder: newest checkpoint and unsent points.
 
-    Steps since that checkpoint are missing where the store had taken them.
+    Steps since that checkpoint are missing if the store had already received them.
     """
     folder = study.trial_folder(record.trial.name)
     by_step: dict[int, dict[str, float]] = {}
     newest = newest_checkpoint(folder)
     if newest is not None:
-        with suppress(PoiseError):  # its process may be about to replace it
+        with suppress(PoiseError):  # its process may be replacing it now
             by_step |= read_run(newest)["history"]
     waiting = Spill(folder / SPILL_FILE)
     for point in waiting.read()[0] if waiting.exists else ():
@@ -54,7 +54,7 @@ def kept_history(study: Study, record: TrialRecord) -> History:
 
 
 def end_run(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
-    """Gives a trial's run its status, and the verdict of a trial that the scheduler stopped.
+    """Sets the status of a trial's run. If the scheduler stopped the trial, also its verdict.
 
     Raises:
         PoiseError: the store does not answer.
@@ -72,7 +72,7 @@ def catch_up(parent: Run, study: Study) -> None:
     """Ends the runs of trials that ended while the store did not answer.
 
     Raises:
-        PoiseError: it still does not.
+        PoiseError: the store still does not answer.
     """
     statuses = read_trial_statuses(parent)
     for record in study.records():

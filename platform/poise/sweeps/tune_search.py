@@ -1,7 +1,7 @@
-"""Hands Tune the next trial, and makes Tune's scheduler, which stops trials early.
+"""Gives Tune the next trial, and makes Tune's scheduler, which stops trials early.
 
-In: trials as their budget lets them begin, and a space. Out: a searcher and a scheduler for Tune.
-Next: ``poise.sweeps.runner``.
+In: trials that the budget allows, and a space. Out: a searcher and a scheduler for Tune. Next:
+``poise.sweeps.runner``.
 """
 
 import math
@@ -24,20 +24,23 @@ from poise.sweeps.budget import BudgetedQueue
 from poise.sweeps.population import Exchange, Population
 
 _COMPARED = 3
-"""Trials that a trial is compared with at least, by default; scheduler median alone."""
+"""Default number of other trials that a trial is compared with, at least; only for scheduler
+median.
+"""
 
 Plan = Callable[[Trial], None]
 Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
 
 
 class TrialSearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune trials by name: first what an interruption left, then new ones.
+    """Gives Tune trials by name: first those that an interruption left, then new ones.
 
     Args:
-        queue: gives the trials.
-        plan: called with each trial as soon as it is decided, which may be long before it begins.
-        settle: returns the final record of a trial that no longer runs; it takes the trial's
-            name, whether the trial died, and what it reported last.
+        queue: queue of the trials.
+        plan: function that is called with each trial as soon as it is decided, perhaps long before
+            it begins.
+        settle: function that returns the final record of a trial that no longer runs. It receives
+            the trial's name, whether the trial died, and its last report.
     """
 
     def __init__(self, queue: BudgetedQueue, plan: Plan, settle: Settle) -> None:
@@ -48,7 +51,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
         self._plan_all(queue.waiting())
 
     def suggest(self, trial_id: str) -> Any:
-        """Returns the next trial's config, none where it must wait, or Tune's sign for the end."""
+        """Returns the next trial's config, None if it must wait, or Tune's constant for the end."""
         trial = self._queue.next_trial()
         if trial is None:
             return None if self._queue.waits else Searcher.FINISHED
@@ -59,7 +62,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Passes on the trial's own record, which knows more than Tune's last result."""
+        """Passes on the trial's own record, which has more information than Tune's last result."""
         name = self._names[trial_id]
         self._queue.end(name, self._settle(name, error, result))
 
@@ -70,33 +73,34 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
                 self._plan(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Saves nothing: the study's own records are enough to go on."""
+        """Saves nothing, because the study's own records are enough to continue."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Restores nothing: see ``save``."""
+        """Restores nothing; see ``save``."""
 
 
 def _ignored(trial: str, change: Change) -> None:
-    """Takes exchanges of a scheduler that is only made to see whether it can be made."""
+    """Ignores exchanges. It is for a scheduler that is made only to check its options."""
 
 
 def scheduler(
     space: Space, total_steps: int, source: str, exchange: Exchange = _ignored
 ) -> TrialScheduler:
-    """Tune's scheduler. Its times are steps, and by default shares of a run of ``total_steps``.
+    """Makes Tune's scheduler. Its times are steps; by default they are shares of ``total_steps``.
 
-    Tune's own count of reports starts again with each attempt at a trial, steps do not.
+    Tune's own count of reports starts again with each attempt at a trial. Steps do not.
 
     Args:
-        space: the space that names the scheduler.
+        space: space that names the scheduler.
         total_steps: steps of a trial.
-        source: the space's file, for messages.
-        exchange: called for each trial that goes on from another, with its name and the change.
+        source: file of the space, for messages.
+        exchange: function that is called for each trial that continues from another, with its name
+            and the change.
 
     Raises:
         PoiseError: the scheduler would never act on a trial of this length.
     """
-    # The last step is no step to stop a trial at, as `max_t` would be.
+    # A trial must not be stopped at its last step, so `max_t` is one step later.
     halving = {
         "time_attr": "step",
         "max_t": total_steps + 1,
@@ -106,7 +110,8 @@ def scheduler(
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "fifo": (FIFOScheduler, {}),
         "asha": (AsyncHyperBandScheduler, halving),
-        # The asynchronous kind: the other pauses trials, and each pause costs a restart.
+        # The asynchronous version is used, because the other pauses trials, and each pause costs
+        # a restart.
         "hyperband": (AsyncHyperBandScheduler, {**halving, "brackets": 3}),
         "median": (
             MedianStoppingRule,
@@ -130,31 +135,31 @@ def scheduler(
 
 
 def check_compared(space: Space, num_trials: int, source: str) -> None:
-    """Refuses scheduler median where a trial never has as many others as it is compared with.
+    """Refuses scheduler median if a trial can never be compared with enough others.
 
     Args:
-        space: the space that names the scheduler.
-        num_trials: of the study; 0 where a searcher decides as it goes.
-        source: the space's file, for messages.
+        space: space that names the scheduler.
+        num_trials: number of trials of the study; 0 if a searcher decides during the study.
+        source: file of the space, for messages.
 
     Raises:
-        PoiseError: the scheduler would never act in a study of so many trials.
+        PoiseError: the scheduler would never act in a study with this number of trials.
     """
     num_trials = num_trials or space.num_searched * len(space.seeds)
     needed = space.scheduler.options.get("min_samples_required", _COMPARED)
     if space.scheduler.name == "median" and num_trials <= needed:
         raise PoiseError(
             f"{source}: scheduler.options.min_samples_required={needed}: a trial is compared with "
-            f"so many others at least, and the study has {num_trials} in all; take fewer, or run "
-            "more trials"
+            f"at least this number of others, but the study has only {num_trials} trials; make it "
+            "smaller, or run more trials"
         )
 
 
 def _idle(options: Mapping[str, Any], total_steps: int) -> str:
-    """Returns why a scheduler would never act with these options; empty where it would.
+    """Explains why a scheduler would never act with these options; empty if it would act.
 
     Args:
-        options: the scheduler's, complete.
+        options: complete options of the scheduler.
         total_steps: steps of a trial.
     """
     for name in ("grace_period", "burn_in_period", "perturbation_interval"):
@@ -164,7 +169,7 @@ def _idle(options: Mapping[str, Any], total_steps: int) -> str:
         return ""
     first, last = options["grace_period"], options["max_t"]
     if first > last:
-        return f"max_t={last}: is before the first decision at grace_period={first}; take more"
+        return f"max_t={last}: is before the first decision at grace_period={first}; make it larger"
     reached = min(last, total_steps + 1)
     most = int(math.log(reached / first) / math.log(options["reduction_factor"])) + 1
     if options.get("brackets", 1) > most:

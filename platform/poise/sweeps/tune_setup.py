@@ -1,6 +1,6 @@
 """Sets up Ray Tune: its behaviour, and how many trials run at once.
 
-In: a study and what follows its trials. Out: a ``Tuner``. Next: ``poise.sweeps.runner``.
+In: a study and the callbacks for its trials. Out: a ``Tuner``. Next: ``poise.sweeps.runner``.
 """
 
 import os
@@ -24,29 +24,29 @@ from poise.training.capacity import check_fits, cpus_needed
 from poise.training.schedule import total_steps_of
 
 CONDUCT = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # whose banner `verbose=0` does not silence
+    "RAY_AIR_NEW_OUTPUT": "0",  # otherwise Tune prints a banner even with `verbose=0`
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow has the metrics
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails early has measured nothing
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered here, as everywhere in Poise
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails early has no metric
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Poise handles Ctrl-C itself
 }
-"""Environment variables that set Tune's behaviour; they must be set before Ray starts."""
+"""Environment variables that set Tune's behaviour. They must be set before Ray starts."""
 
 
 class Interruption(Callback):  # type: ignore[misc]
-    """Whether a person has asked for the end."""
+    """Stores whether the user has interrupted the study."""
 
     asked = False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raises KeyboardInterrupt if a person asked for the end."""
+        """Raises KeyboardInterrupt if the user has interrupted the study."""
         if self.asked:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def heard_interruption() -> Iterator[Interruption]:
-    """Remembers a Ctrl-C, which also does what it does anyway; only in the main thread."""
+    """Records a Ctrl-C in addition to its usual effect; only in the main thread."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -73,7 +73,7 @@ def tuner(
     num_trials: int,
     concurrency: int,
 ) -> tune.Tuner:
-    """Tune's controller of the trials that are left."""
+    """Makes Tune's controller of the trials that are left."""
     study = context.study
     return tune.Tuner(
         trainable(context),
@@ -86,8 +86,8 @@ def tuner(
             ),
             num_samples=num_trials,
             max_concurrent_trials=concurrency,
-            # A trial's process takes seconds to import its libraries; but one whose trial was
-            # stopped is still busy with it, and Tune would fail the next trial for that.
+            # Reusing a trial's process saves seconds of imports. But if a trial was stopped, its
+            # process is still busy, and Tune would make the next trial fail because of it.
             reuse_actors=not study.space.scheduler.stops_trials,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
@@ -96,14 +96,14 @@ def tuner(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
             callbacks=[referee, interruption, _Silent()],
-            failure_config=tune.FailureConfig(max_failures=1),  # of processes; see `carry_out`
+            failure_config=tune.FailureConfig(max_failures=1),  # for lost processes only
             verbose=0,
         ),
     )
 
 
 class _Silent(TrialProgressCallback):  # type: ignore[misc]
-    """Takes the place of Tune's printing callback: Poise prints what happens to trials."""
+    """Replaces Tune's printing callback, because Poise prints what happens to trials."""
 
     def _print(self, msg: str) -> None:
         pass
@@ -117,9 +117,9 @@ def _name(trial: Any) -> str:
 
 
 def concurrency_of(study: Study, say: Callable[[str], None]) -> int:
-    """Returns how many trials run at once: as many as asked for, but no more than fit this machine.
+    """Returns how many trials run at once: the requested number, but no more than fit this machine.
 
-    On a cluster that others started, nodes may come and go; there the scheduler sorts it out.
+    On a cluster that others started, nodes may join or leave. There Ray's scheduler decides.
     """
     wanted = study.space.concurrency
     if os.environ.get("RAY_ADDRESS"):

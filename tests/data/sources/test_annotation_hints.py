@@ -40,6 +40,19 @@ def test_images_beside_masks_are_refused_with_the_command_that_reads_both(
     assert (manifest.num_samples, manifest.annotations[0]) == (1, "mask")
 
 
+def test_the_layout_of_pascal_voc_gets_a_command_for_its_boxes_and_each_kind_of_masks(
+    tmp_path: Path,
+) -> None:
+    folders = ("SegmentationClass", "SegmentationObject")
+    masks = [f"{folder}/0.png" for folder in folders]
+    root = write(tmp_path / "VOC", "JPEGImages/0.jpg", "Annotations/0.xml", *masks)
+    commands = annotated_commands(refusal(root))
+    assert [command[4:] for command in commands] == [
+        *(["--masks", str(root / folder)] for folder in folders),
+        ["--boxes", str(root / "Annotations")],
+    ]
+
+
 def test_every_split_of_images_and_masks_gets_its_command(tmp_path: Path) -> None:
     kinds = [f"{kind}/{split}/0" for kind in ("images", "masks") for split in ("train", "val")]
     root = write(tmp_path / "set", *(f"{k}.jpg" if "images" in k else f"{k}.png" for k in kinds))

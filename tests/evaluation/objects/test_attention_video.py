@@ -40,7 +40,7 @@ def test_the_mask_of_a_head_follows_the_object() -> None:
         assert pixels.shape == kept.shape
         is_red = kept[..., 0] == 255
         np.testing.assert_array_equal(pixels[is_red], kept[is_red])
-        np.testing.assert_array_equal(pixels[~is_red], kept[~is_red] // 5)
+        np.testing.assert_array_equal(pixels[~is_red], kept[~is_red] // 5 + 204)
 
 
 def test_the_overlay_is_brightest_on_the_object() -> None:

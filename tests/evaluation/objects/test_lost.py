@@ -58,10 +58,10 @@ def test_features_without_any_difference_give_a_box_and_no_error() -> None:
 
 
 def test_a_bias_or_centred_features_separate_patches_that_all_resemble_each_other() -> None:
-    features = planted((6, 8), slice(1, 3), slice(4, 8)) + torch.tensor([5.0, 5.0])
+    features = planted((6, 8), slice(1, 3), slice(4, 8)) + torch.tensor([5.0, 10.0])
     assert discover(features, (6, 8), 16, (128, 96)).boxes.tolist() == [[0, 0, 128, 96]]
     for found in (
-        discover(features, (6, 8), 16, (128, 96), LostSettings(bias=-50)),
+        discover(features, (6, 8), 16, (128, 96), LostSettings(bias=-125)),
         discover(centred(features), (6, 8), 16, (128, 96)),
     ):
         assert found.boxes.tolist() == [[64, 16, 128, 48]]

@@ -54,7 +54,9 @@ class VideoRequest:
     ] = None
     show: Annotated[
         Shown,
-        typer.Option(help="Attention over the frame, the frame inside its mask, or both beside."),
+        typer.Option(
+            help="Attention over the frame, the frame faded outside its mask, or both beside."
+        ),
     ] = Shown.OVERLAY
     kept_mass: KeptMassOption = 0.6
     fps: Annotated[

@@ -1,1 +1,1 @@
-"""What `poise sweep` and `poise ablate` share."""
+"""Code that `poise sweep` and `poise ablate` share."""

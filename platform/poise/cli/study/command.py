@@ -1,7 +1,7 @@
-"""The words and options of `poise sweep` and `poise ablate`, which are the same.
+"""Words and options of `poise sweep` and `poise ablate`, which are the same.
 
-In: a command's name and its help. Out: the command. Next: ``poise.cli.study.output``, which
-carries it out.
+In: a command's name and its help. Out: the command. Next: ``poise.cli.study.output``, which carries
+it out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DryRunOption = Annotated[
 
 
 def study_command(name_of_command: Command, explanation: str) -> Callable[..., None]:
-    """The function behind ``poise sweep`` or ``poise ablate``, with the explanation as its help."""
+    """Makes the function of ``poise sweep`` or ``poise ablate``. Its help is ``explanation``."""
 
     def command(
         words: WordsArgument = None,

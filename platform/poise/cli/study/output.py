@@ -1,7 +1,7 @@
-"""Begins, finishes or extends a study from the command line, and prints the result.
+"""Begins, continues or extends a study from the command line, and prints the result.
 
-In: what was typed after `poise sweep` or `poise ablate`. Out: trials carried out, and their
-comparison printed. Next: a person.
+In: the words after `poise sweep` or `poise ablate`. Out: trials that were carried out, and their
+printed comparison. Next: the user.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """Words and options that were typed after the command."""
+    """Words and options that the user typed after the command."""
 
     command: Command
     words: Sequence[str]
@@ -36,7 +36,7 @@ class Asked:
 
 
 def conduct(asked: Asked) -> None:
-    """Begins, finishes or extends a study, and prints what it found.
+    """Begins, continues or extends a study, and prints its result.
 
     Raises:
         TrialsFailedError: the study ended, and some of its trials failed.
@@ -53,20 +53,20 @@ def conduct(asked: Asked) -> None:
 
 
 def study_of(asked: Asked) -> Study:
-    """The study that is meant, checked; a new one is not written yet."""
+    """Returns the study of the request, checked. A new study is not written yet."""
     from poise.sweeps.extension import extend_study
     from poise.sweeps.planning import request_study
     from poise.sweeps.resumption import find_study
 
     if asked.resume and asked.extend:
-        raise PoiseError("--extend finishes what is left as well; leave --resume out")
+        raise PoiseError("--extend also runs the trials that are left; leave --resume out")
     if asked.resume:
         wanted = read_words(asked.words, asked.name, "study")
         return find_study(wanted.name, wanted.file, wanted.overrides, asked.command)
     if asked.extend:
         wanted = read_words(asked.words, asked.name, "study", "--extend")
         if wanted.name is None:
-            raise PoiseError("--extend: name the study to add to, beside its file")
+            raise PoiseError("--extend: name the study to add to, in addition to its file")
         return extend_study(wanted.name, wanted.file, wanted.overrides, asked.command)
     if not asked.words or "=" in asked.words[0]:
         raise PoiseError("name a space to start or, with --resume, a study to finish")
@@ -75,7 +75,7 @@ def study_of(asked: Asked) -> Study:
 
 
 def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
-    """The trials that would run, and what they would take."""
+    """Prints the trials that would run, and their cost."""
     from poise.config.wording import short_names
     from poise.studies.labels import plain
     from poise.studies.trial_choice import choose_trials
@@ -92,14 +92,14 @@ def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
         last = "budget" if expected.waiting else ""
         print_table(["trial", *short_names(keys), "seed", "steps", last], rows)
     else:
-        print(f"searcher {study.space.searcher.name} decides as it goes what is tried")
+        print(f"searcher {study.space.searcher.name} decides during the study what is tried")
     print()
     print_costs(study, expected)
     print("nothing was started; leave --dry-run out to begin")
 
 
 def print_costs(study: Study, expected: Forecast) -> None:
-    """A forecast's sums, and where each is from."""
+    """Prints a forecast's sums, and the origin of each."""
     from poise.sweeps.pace import pace_lines
 
     images = study.recipe.training.batch_size
@@ -109,7 +109,7 @@ def print_costs(study: Study, expected: Forecast) -> None:
     print(f"steps      {expected.steps:,} of {images} images")
     if expected.worker_hours is not None and expected.clock_hours is not None:
         clock = _duration(expected.clock_hours)
-        print(f"time       about {expected.worker_hours:.2g} worker-hours, {clock} on the clock")
+        print(f"time       about {expected.worker_hours:.2g} worker-hours, {clock} elapsed time")
     for line in pace_lines(expected.paces):
         print(f"           {line}")
     keep = study.recipe.training.keep_checkpoints or "all"
@@ -125,19 +125,22 @@ def print_costs(study: Study, expected: Forecast) -> None:
         room = f"{len(expected.trials)} of {num_all} trials fit"
         if expected.waiting:
             room += f", {len(expected.waiting)} would wait for more than {expected.lacks}"
-        late = "; none begins that would end after the hours" if "hours" in limits else ""
+        late = "; no trial begins that would end after the hours" if "hours" in limits else ""
         print(f"budget     {told}: {room}{late}")
 
 
 def _duration(hours: float) -> str:
-    """A duration in seconds, minutes or hours."""
+    """Writes a duration in seconds, minutes or hours."""
     if hours < 1 / 40:
         return f"{hours * 3600:.0f} s"
     return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.2g} h"
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
-    """Carries out what is left of a study, or some trials; if interrupted, says how to go on."""
+    """Carries out the rest of a study, or some trials.
+
+    If interrupted, it names the command to continue.
+    """
     from poise.studies.trial_choice import choose_trials
     from poise.sweeps.runner import run_study
 
@@ -147,7 +150,7 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 
 
 def print_result(result: StudyResult) -> None:
-    """Prints the table of settings, the answer, what was registered, and where everything is."""
+    """Prints the table of settings, the answer, the registered model, and all paths."""
     from poise.reports import comparison_table
     from poise.studies.number_format import bare
 
@@ -181,11 +184,11 @@ def print_result(result: StudyResult) -> None:
     print("next:")
     for line in result.next_commands:
         print(f"  {line}")
-    print(end="", flush=True)  # before what stderr may say of trials that failed
+    print(end="", flush=True)  # before stderr lists the trials that failed
 
 
 def _loss(result: StudyResult, comparison: Comparison) -> str:
-    """The best trial's figure before training, where training made it worse; else empty."""
+    """Returns the best trial's value before training, if training made it worse; else empty."""
     from poise.studies.number_format import bare
 
     assert result.best is not None
@@ -197,7 +200,7 @@ def _loss(result: StudyResult, comparison: Comparison) -> str:
 
 
 def _nothing_best(result: StudyResult) -> str:
-    """Why a study has no best trial."""
+    """Explains why a study has no best trial."""
     from poise.studies.outcomes import is_decided, is_healthy
 
     if not result.records:

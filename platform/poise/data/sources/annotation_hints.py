@@ -5,6 +5,7 @@ In: the parts of a folder, and the files in it. Out: commands that an error or a
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,34 +33,43 @@ def annotated_commands(
         return
     inner = Path(folder).relative_to(command.source)
     keep_values = [path for path in paths if suffix(path) in MASK_SUFFIXES]
-    masks = {
-        key: part
-        for part in parts
-        if (key := _key(part, ROLES - IMAGE_ROLES))
-        and any(path.startswith(f"{(inner / part).as_posix()}/") for path in keep_values)
-    }
+    masks: dict[str, list[str]] = defaultdict(list)
+    for part in parts:
+        key = _key(part, ROLES - IMAGE_ROLES)
+        if key and any(path.startswith(f"{(inner / part).as_posix()}/") for path in keep_values):
+            masks[key].append(part)
     instances = [path for path in paths if Path(path).name.startswith("instances_")]
     for part in parts:
         images = command.of(str(Path(folder, part)), f"{part.replace('/', '-')}-annotated")
         key = _key(part, IMAGE_ROLES)
-        if key in masks:
-            mask = masks[key]
+        for mask in masks.get(key or "", []):
             yield images.using(
                 masks=str(Path(folder, mask)),
                 # As in DAVIS: in Pascal VOC's folder of this name are no images.
                 sequences=_last(part) == "jpegimages" and _last(mask) == "annotations",
             )
+        boxes = boxes_command(images, command.source, paths) if key else None
+        if boxes:
+            yield boxes
         for path in instances:
             if Path(path).name == f"instances_{_last(part)}.json":
                 yield images.using(coco=str(Path(command.source, path)))
 
 
-def boxes_command(command: PrepareCommand, paths: Sequence[str]) -> PrepareCommand | None:
-    """Returns the command that reads XML as boxes, if there is XML and it is not read yet."""
+def boxes_command(
+    command: PrepareCommand, source: str, paths: Sequence[str]
+) -> PrepareCommand | None:
+    """Returns a command that also reads XML as boxes, if there is XML and it is not read yet.
+
+    Args:
+        command: prepares the images.
+        source: the folder that holds the XML.
+        paths: files in it.
+    """
     folder = next((str(Path(path).parent) for path in paths if suffix(path) == ".xml"), None)
     if folder is None or command.options.boxes or command.options.coco:
         return None
-    return command.using(boxes=str(Path(command.source, folder)))
+    return command.using(boxes=str(Path(source, folder)))
 
 
 def _last(part: str) -> str:

@@ -1,7 +1,7 @@
 """The frames of a video: a folder of images, an animated picture, or a video file.
 
 In: a path. Out: ``Frames``, decoded one at a time. Next:
-``poise.evaluation.tokens.attention_video``.
+``poise.evaluation.objects.attention_video``.
 
 Pillow reads animated GIF, WebP and PNG files. Video files need PyAV or the program ffmpeg.
 """
@@ -77,23 +77,30 @@ def _decoded(path: Path) -> Image.Image:
 
 
 def _of_animation(path: Path) -> Frames:
+    with _opened(path) as image:
+        duration = float(image.info.get("duration") or _DEFAULT_MS)
+    return Frames(_animated(path), duration)
+
+
+def _opened(path: Path) -> Image.Image:
+    """Opens a picture with its first frame, which knows the duration."""
     try:
         image = Image.open(path)
-        image.load()  # the duration is known when the first frame is
+        image.load()
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
         raise _unreadable(path, error) from None
-    duration = float(image.info.get("duration") or _DEFAULT_MS)
-    return Frames(_animated(path, image), duration)
+    return image
 
 
-def _animated(path: Path, image: Image.Image) -> Iterator[Image.Image]:
-    with image:
+def _animated(path: Path) -> Iterator[Image.Image]:
+    with _opened(path) as image:
         for number in range(getattr(image, "n_frames", 1)):
             try:
                 image.seek(number)
-                yield image.convert("RGB")
+                frame = image.convert("RGB")
             except Exception as error:  # as above
                 raise _unreadable(path, error) from None
+            yield frame
 
 
 def _of_video(path: Path) -> Frames:

@@ -1,8 +1,8 @@
-"""Draws what the model sees: images beside the views that are cut from them.
+"""Draws images next to the views that training cuts from them.
 
 In: a prepared dataset and a ``ViewsConfig``. Out: a PNG with a row for each image. If the dataset
-has masks or boxes, a second column shows them over the image. The views go through the same cutter
-and photometry as in training; only their normalisation is undone, so that they can be shown.
+has masks or boxes, a second column shows them over the image. The views come from the same cutter
+and photometry as in training. Only their normalisation is undone for the picture.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from poise.data.views.photometry import Photometry
 
 _CELL_INCHES = 1.15
 _DOTS_PER_INCH = 120
-_MOST_SHOWN_PX = round(2 * _CELL_INCHES * _DOTS_PER_INCH)  # a larger image is shrunk to be shown
+_MOST_SHOWN_PX = round(2 * _CELL_INCHES * _DOTS_PER_INCH)  # larger images are shrunk
 _LONGEST_LABEL = 22
 
 Picture = NDArray[np.float32] | NDArray[np.uint8]  # [H, W, 3]; floats are in [0, 1]
@@ -43,16 +43,16 @@ def draw_preview(
 
     Args:
         dataset: folder of a prepared dataset.
-        views: number, sizes and law of the views.
-        output: the PNG to write.
-        num_images: number of rows; fewer where the dataset is smaller.
-        seed: decides the images and their views; a run with this seed sees these views.
+        views: number, sizes and distribution of the views.
+        output: path of the PNG.
+        num_images: number of rows; there are fewer if the dataset is smaller.
+        seed: decides the images and their views. A run with this seed sees these views.
 
     Returns:
         The path of the picture.
 
     Raises:
-        PoiseError: there is no such dataset, or the picture cannot be written.
+        PoiseError: the dataset does not exist, or the picture cannot be written.
     """
     opened = ImageDataset.open(dataset)
     count = min(num_images, len(opened))
@@ -76,7 +76,7 @@ def draw_preview(
 def _views(
     encoded: EncodedBatch, config: ViewsConfig, manifest: Manifest, seed: int
 ) -> dict[str, Tensor]:
-    """Views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
+    """Makes views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
     mean, std = normalization(config, manifest)
     photometry = Photometry(config, mean, std)
     batch = ViewCutter(config, seed)(encoded, epoch=0)

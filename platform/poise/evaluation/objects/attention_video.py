@@ -19,20 +19,18 @@ from torch import Tensor
 from poise.config.errors import PoiseError
 from poise.evaluation.objects.attention_masks import mass_masks
 from poise.evaluation.objects.overlap import AttentionMasks
-from poise.evaluation.objects.padding import enlarged
+from poise.evaluation.objects.padding import enlarged, faded
 from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeSize
 
 Show = Literal["overlay", "mask", "both"]
-"""Attention in colours over the frame, the frame where the mask keeps it, or both beside the
-frame."""
+"""Attention in colours over the frame, the frame faded outside the mask, or both beside it."""
 
 ANIMATED_FRAMES: Final = 300
 """Most frames of an animation, which is encoded in memory. Longer videos skip frames."""
 
 _ANIMATED_SIDE = 640  # longest side of an animation in pixels
 _OPACITY = 0.6
-_DARKENED = 5  # times
 _COLORS = (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.uint8)
 
 
@@ -143,6 +141,5 @@ def _drawn(
         pictures.append(mixed.round().astype(np.uint8))
     if show != "overlay":
         mask = mass_masks(attention, model.kept_mass).cpu().numpy()
-        kept = enlarged(mask, model.patch_px, size)[..., None]
-        pictures.append(np.where(kept, pixels, pixels // _DARKENED).astype(np.uint8))
+        pictures.append(faded(pixels, enlarged(mask, model.patch_px, size)))
     return np.concatenate(pictures, axis=1)

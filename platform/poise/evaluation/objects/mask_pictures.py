@@ -14,7 +14,7 @@ from torch import Tensor
 from poise.data.annotations import IGNORED, AnnotationReader
 from poise.evaluation.objects.attention_masks import mass_masks
 from poise.evaluation.objects.overlap import AttentionMasks
-from poise.evaluation.objects.padding import enlarged
+from poise.evaluation.objects.padding import enlarged, faded
 from poise.evaluation.objects.pictures import drawn_ids
 from poise.evaluation.reading.bench import evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeImages
@@ -30,7 +30,7 @@ def draw_masks(
     """Draws attention and the masks that it gives, one image per row.
 
     The columns are the image, then the attention of the best head and of the mean head, each with
-    the image where its mask keeps it. A line marks the true mask. Each map of attention has its own
+    the image, faded outside its mask. A line marks the true mask. Each map of attention has its own
     scale, from 0 to its maximum.
 
     Args:
@@ -87,5 +87,4 @@ class _Panel:
             for each in (attention, mass_masks(attention, kept_mass))
         )
         self.draw(left, attended, title)
-        kept = np.where(mask[..., None], self.image, self.image // 5)
-        self.draw(right, kept, f"its mask ({kept_mass:.0%})")
+        self.draw(right, faded(self.image, mask), f"its mask ({kept_mass:.0%})")

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+_FADED = 5  # times less contrast
+
 
 def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
     """Adds zeros at the right and at the bottom of images [B, 3, h, w], as LOST does.
@@ -17,6 +19,12 @@ def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
     """
     height, width = images.shape[2:]
     return F.pad(images, (0, -width % patch_px, 0, -height % patch_px))
+
+
+def faded(pixels: NDArray[np.uint8], mask: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Fades an image [h, w, 3] to white outside a mask [h, w]. Dark images stay readable."""
+    pale = (pixels // _FADED + (255 - 255 // _FADED)).astype(np.uint8)
+    return np.where(mask[..., None], pixels, pale)
 
 
 def enlarged(

@@ -166,7 +166,7 @@ def test_images_of_the_file_must_be_there_unless_some_are_chosen(tmp_path: Path)
     photos = write_images(tmp_path / "photos", "a.jpg", "b.jpg")
     path = write_coco(tmp_path / "c.json", ["a.jpg", "b.jpg", "c.jpg"], [])
     message = refusal(photos, path)
-    assert "1 image of 3 are not in the folder (c.jpg)" in message
+    assert "1 of 3 images are not in the folder (c.jpg)" in message
     chosen = write_text(tmp_path / "list.txt", "train2014/b.jpg\n")
     manifest, _ = prepared(photos, coco=path, list_file=chosen)
     assert manifest.num_samples == 1

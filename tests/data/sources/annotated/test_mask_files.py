@@ -94,6 +94,19 @@ def test_a_missing_mask_names_both_files(tmp_path: Path) -> None:
     assert "--list FILE" in message
 
 
+def test_a_missing_mask_of_pascal_voc_names_the_list_of_images_that_have_one(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "VOC"
+    photos = write_images(root / "JPEGImages", "a.jpg", "b.jpg")
+    write_mask(root / "SegmentationClass" / "a.png", MASK)
+    names = write_text(root / "ImageSets" / "Segmentation" / "trainval.txt", "a\n")
+    message = refusal(photos, masks=root / "SegmentationClass")
+    assert message.endswith(f"one a line: --list {names}")
+    manifest, _ = prepared(photos, masks=root / "SegmentationClass", list_file=names)
+    assert manifest.num_samples == 1
+
+
 def test_masks_of_other_names_say_how_names_must_be(tmp_path: Path) -> None:
     photos = write_images(tmp_path / "photos", "a.jpg")
     write_mask(tmp_path / "masks" / "a_mask.png", MASK)

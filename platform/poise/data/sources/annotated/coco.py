@@ -95,7 +95,7 @@ def _places(
             places[entry.id], taken[same[0]] = same[0], entry.file_name
     if missing and (not is_chosen or not places):
         raise PoiseError(
-            f"{shown(path)}: {counted(len(missing), 'image')} of {len(entries):,} are not in the "
+            f"{shown(path)}: {len(missing):,} of {counted(len(entries), 'image')} are not in the "
             f"folder ({first_few(missing, 3)}); give the folder that `file_name` begins in, or "
             "list the images to take in a file: --list FILE"
         )

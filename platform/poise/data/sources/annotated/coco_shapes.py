@@ -56,19 +56,20 @@ def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
     except (TypeError, ValueError):
         raise BadShapeError("a polygon is no list of pairs of numbers") from None
     if len(points) < _LEAST_CORNERS or not np.isfinite(points).all():
-        raise BadShapeError(f"a polygon has {len(points)} corners, or one that is no number")
+        raise BadShapeError(f"a polygon has {len(points)} corners, or a corner that is no number")
     height, width = found.shape
     (x0, y0), (x1, y1) = points.T, np.roll(points, -1, axis=0).T
     first, last = np.clip((np.floor(y0.min()), np.ceil(y0.max())), 0, height).astype(int)
+    left, right = np.clip((np.floor(x0.min()), np.ceil(x0.max())), 0, width).astype(int)
     centers = np.arange(first, last) + 0.5
     is_above = y0 <= centers[:, None], y1 <= centers[:, None]  # [rows, edges]
     rows, edges = np.nonzero(is_above[0] != is_above[1])
     share = (centers[rows] - y0[edges]) / (y1[edges] - y0[edges])
     x = x0[edges] + share * (x1[edges] - x0[edges])
-    columns = np.clip(np.ceil(x - 0.5), 0, width).astype(int)  # the first centre to the right
-    crossings = np.zeros((last - first, width + 1), dtype=np.int32)
-    np.add.at(crossings, (rows, columns), 1)
-    found[first:last] |= np.cumsum(crossings, axis=1)[:, :-1] % 2 == 1
+    columns = np.clip(np.ceil(x - 0.5), left, right).astype(int)  # the first centre to the right
+    crossings = np.zeros((last - first, right - left + 1), dtype=np.bool_)
+    np.logical_xor.at(crossings, (rows, columns - left), True)
+    found[first:last, left:right] |= np.logical_xor.accumulate(crossings, axis=1)[:, :-1]
 
 
 def _from_runs(segmentation: dict[str, Any], size: Size) -> NDArray[np.bool_]:

@@ -92,12 +92,19 @@ def _refuse_missing(
         f"every {kind.word} must have the path of its image, but for the suffix (there is "
         f"'{shown(next(iter(by_stem.values())).path)}')"
         if len(missing) == len(images)
-        else f"add the {kind.word}s, or list the images to take in a file, one a line: --list FILE"
+        else f"add the {kind.word}s, or list the images to take in a file, one a line: --list "
+        f"{_list_of(folder)}"
     )
     raise PoiseError(
         f"'{shown(missing[0])}' has no {kind.word} '{shown(wanted)}'{others if more else ''}; "
         f"{advice}"
     )
+
+
+def _list_of(folder: str) -> str:
+    """Returns the list that Pascal VOC has beside its masks, if it is there."""
+    found = Path(folder).parent / "ImageSets" / "Segmentation" / "trainval.txt"
+    return shown(str(found)) if found.is_file() else "FILE"
 
 
 def _stem(path: str) -> str:

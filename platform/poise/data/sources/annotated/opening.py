@@ -116,9 +116,9 @@ def _add_coco(found: _Found, path: str, is_chosen: bool) -> None:
 
 def _add_masks(found: _Found, command: PrepareCommand) -> None:
     folder, names = command.options.masks or "", command.options.mask_classes
-    root = _beside(found.images, command.source, folder).resolve()
+    root = _beside(found.images, command.source, folder)
     matched, notes = match_files(found.paths, str(root), _MASKS)
-    found.masks = [MaskFile(str(root / file.path), file.stamp) for file in matched]
+    found.masks = [MaskFile(str(root.absolute() / file.path), file.stamp) for file in matched]
     found.notes += notes
     if names:
         found.mask_classes = tuple(read_lines(names, "--mask-classes"))

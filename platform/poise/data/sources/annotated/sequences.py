@@ -1,7 +1,7 @@
 """Videos as folders of frames.
 
 In: the files of a folder. Out: images in the order of their videos and frames, and the name of each
-one's video. Next: ``poise.data.sources.annotated.opening``.
+image's video. Next: ``poise.data.sources.annotated.opening``.
 
 Each folder that holds images is a video. Its frames are in the order of their names; numbers in
 names count as numbers, so `frame10` comes after `frame9`.

@@ -37,7 +37,7 @@ class MaskOrigin(Protocol):
 
 @dataclass(frozen=True)
 class ImageNote:
-    """What is known of one image; a kind that its source has not is None."""
+    """Annotations of one image. A kind that its source lacks is None."""
 
     mask: MaskOrigin | None = None
     boxes: ImageBoxes | None = None
