@@ -10,6 +10,9 @@ from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.knn import knn
 from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
+from poise.cli.evaluate.registers import registers
+from poise.cli.evaluate.segmentation import segmentation
+from poise.cli.evaluate.video import video
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -19,6 +22,9 @@ def evaluate() -> None:
     """Measure how good a backbone's features are."""
 
 
-for command in (knn, linear, attentive, finetune, attention, objects, masks):
+for command in (
+    *(knn, linear, attentive, finetune, attention, objects, masks),
+    *(registers, segmentation, video),
+):
     app.command()(command)
 app.command("attention-video")(attention_video)

@@ -178,13 +178,7 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
     before it is resized. This changes a pixel by at most one level, or by two if Pillow resizes the
     axes in another order. All other images are resized exactly as published.
     """
-    shorter = round(image_px * _SHORTER_SIDE)
-    # As in torchvision: the size is truncated, and the crop below rounds halves to even.
-    width, height = (
-        shorter if side == min(image.size) else int(shorter * side / min(image.size))
-        for side in image.size
-    )
-    left, top = round((width - image_px) / 2), round((height - image_px) / 2)
+    (width, height), (left, top) = _resized(image.size, image_px)
     if width * height <= _MOST_RESIZED_PIXELS:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     elif width > height:
@@ -194,6 +188,32 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
         turned = _middle_column(turned, (height, width), (top, image_px))
         image, top = turned.transpose(Image.Transpose.TRANSPOSE), 0
     return image.crop((left, top, left + image_px, top + image_px))
+
+
+def crop_mask(mask: NDArray[np.uint8], image_px: int) -> NDArray[np.uint8]:
+    """Cuts out of a mask [h, w] what ``resize_and_crop`` keeps of its image.
+
+    Each pixel takes the nearest value, so no value arises that the mask does not have.
+
+    Returns:
+        uint8 [px, px].
+    """
+    height, width = mask.shape
+    resized, (left, top) = _resized((width, height), image_px)
+    across, down = width / resized[0], height / resized[1]
+    box = (left * across, top * down, (left + image_px) * across, (top + image_px) * down)
+    cut = Image.fromarray(mask).resize((image_px, image_px), Image.Resampling.NEAREST, box=box)
+    return np.asarray(cut)
+
+
+def _resized(size: tuple[int, int], image_px: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Computes the size of a resized image, and the left and top edges of its central square."""
+    shorter = round(image_px * _SHORTER_SIDE)
+    # As in torchvision: the size is truncated, and the crop below rounds halves to even.
+    width, height = (
+        shorter if side == min(size) else int(shorter * side / min(size)) for side in size
+    )
+    return (width, height), (round((width - image_px) / 2), round((height - image_px) / 2))
 
 
 def _middle_column(
