@@ -7,6 +7,7 @@ the commands of `poise evaluate` that use this function.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +48,14 @@ class EvaluationOptions:
     as_json: JsonOption = False
 
 
-def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> None:
+def evaluate_models(
+    name: str,
+    options: EvaluationOptions,
+    measure: Measure,
+    *,
+    dataset: ImageDataset | None = None,
+    num_passes: Callable[[int], int] = int,
+) -> None:
     """Measures every model, logs each report to the model's run, and prints the reports.
 
     Args:
@@ -55,19 +63,23 @@ def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> 
             files.
         options: arguments and options of the command.
         measure: function that evaluates one model.
+        dataset: the dataset, if ``options.dataset`` does not name a prepared one.
+        num_passes: function that counts the images that pass through the backbone for so many
+            images of the dataset; by default each passes once.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
     """
     from poise.data.dataset import ImageDataset
 
-    dataset = ImageDataset.open(options.dataset)
+    if dataset is None:
+        dataset = ImageDataset.open(options.dataset)
     out = options.out or Path(f"{name}-{as_name(dataset.manifest.name)}")
     described = []
     for model in open_models(options.models):
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
-        report = _measure(model, dataset, folder, options, measure)
+        report = _measure(model, dataset, folder, options, measure, num_passes)
         _keep(model, report, folder)
         described.append(_described(model, report, folder))
         if not options.as_json:
@@ -82,6 +94,7 @@ def _measure(
     folder: Path,
     options: EvaluationOptions,
     measure: Measure,
+    num_passes: Callable[[int], int],
 ) -> EvaluationReport:
     import torch
 
@@ -89,7 +102,7 @@ def _measure(
     from poise.evaluation.report import EvaluationTask
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    num_images = min(len(dataset), options.max_images or len(dataset))
+    num_images = num_passes(min(len(dataset), options.max_images or len(dataset)))
     spread = spread_over_ray(options.ray, num_images)
     with image_progress(num_images, model.label) as on_images:
         bench = Bench(model.normalization, device, spread, on_images)

@@ -14,7 +14,7 @@ from poise.diagnostics.patches import outlier_share
 from poise.evaluation.outliers.files import BlockRow, block_rows, first_block, write_blocks
 from poise.evaluation.outliers.pictures import draw_pictures
 from poise.evaluation.outliers.places import figure, place_figures, places_concentration
-from poise.evaluation.outliers.probes import Held, probe_tokens
+from poise.evaluation.outliers.probes import probe_tokens
 from poise.evaluation.outliers.reading import Reading, read_tokens
 from poise.evaluation.outliers.threshold import PUBLISHED_LIMIT, Threshold
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
@@ -39,9 +39,7 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
     reading = read_tokens(task)
     rows = block_rows(reading)
     threshold = rows[-1].threshold
-    held = probe_tokens(
-        reading.sample, threshold, reading.grid, len(task.dataset.manifest.classes)
-    )
+    held = probe_tokens(reading.sample, threshold, reading.grid, len(task.dataset.manifest.classes))
     write_blocks(task.folder / BLOCKS_FILE, rows)
     pictures, left_out = draw_pictures(task, reading, rows)
     return EvaluationReport(
