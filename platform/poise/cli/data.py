@@ -1,6 +1,5 @@
 """`poise data`: makes a dataset of any images, and shows what the model will see of it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,76 +8,15 @@ import typer
 from poise.cli.console import print_marked
 from poise.cli.option_groups import options_of
 from poise.cli.prepare_progress import prepare_progress
+from poise.cli.prepare_request import PrepareRequest
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
     from poise.data.preparation.ledger import PrepareProgress
-    from poise.data.sources.options import PrepareOptions
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
 
 _CLASSES_SHOWN = 12
-
-
-RangeOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        "--range",
-        metavar="LOW HIGH",
-        help="Values that become black and white in images of more than 8 bits per channel "
-        "(default: the range that the images use, measured).",
-    ),
-]
-
-
-@dataclass(frozen=True)
-class PrepareRequest:
-    """Arguments and options of `poise data prepare`."""
-
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder of images, with or without class folders; Parquet files (a file, a "
-            "folder or a quoted pattern); torchvision:NAME[/SPLIT]; or scenes (Poise draws them).",
-        ),
-    ]
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
-    num_images: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Number of scenes to draw (default: 10,000), or size of a random subset."
-        ),
-    ] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes or of the subset.")] = 0
-    image_px: Annotated[
-        int | None, typer.Option(help="Side of the scenes, in pixels (default: 32).")
-    ] = None
-    value_range: RangeOption = None
-    label: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN|folders|none",
-            help="Where the labels are: a column of the Parquet files; folders (each folder "
-            "directly in SOURCE is a class); none (prepare without labels).",
-        ),
-    ] = None
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="images|parquet",
-            help="Which files to use if a folder contains both.",
-        ),
-    ] = None
-
-    def options(self) -> "PrepareOptions":
-        """Returns which images to take and how to read them."""
-        from poise.data.sources.options import PrepareOptions
-
-        return PrepareOptions(
-            self.num_images, self.seed, self.image_px, self.value_range, self.label, self.format_
-        )
 
 
 @app.command()
@@ -89,6 +27,9 @@ def prepare(request: PrepareRequest) -> None:
     The dataset is a folder. It has Parquet shards with the original files, and a manifest. Every
     image is decoded once. An image that cannot be decoded is left out, and quarantine.jsonl lists
     it with the reason. After an interruption, the same command continues where it stopped.
+
+    Masks, boxes and videos are prepared with --masks, --boxes, --coco and --sequences; evaluations
+    compare models with them. docs/datasets.md has an example of each.
 
     Nothing is guessed. Some sources can be read in two ways: train and test folders, images beside
     Parquet files, a column that may contain labels. They are refused, and the error gives a
@@ -160,6 +101,7 @@ def preview(
 
 
 def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None:
+    from poise.data.annotation_summary import annotation_sentences
     from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_sentences
@@ -172,6 +114,8 @@ def _summarise(manifest: "Manifest", folder: Path, range_is_given: bool) -> None
     )
     if manifest.classes:
         _print_classes(manifest.classes, class_counts(folder, manifest).tolist())
+    for sentence in annotation_sentences(folder, manifest):
+        print(sentence)
     for sentence in range_sentences(manifest.value_ranges):
         print(sentence)
     if range_is_given and not manifest.value_ranges:

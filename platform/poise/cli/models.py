@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import print_table
+from poise.cli.models_add_register import add_register_command
 from poise.cli.models_import import export_command, import_command
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command("import")(import_command)
 app.command("export")(export_command)
+app.command("add-register")(add_register_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

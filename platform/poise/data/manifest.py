@@ -25,6 +25,9 @@ class Shard(Strict):
     sha256: str
 
 
+AnnotationKind = Literal["mask", "boxes", "sequence"]
+"""What is known of an image beside its label: see ``poise.data.annotations``."""
+
 Bounds = tuple[float, float]
 """The value that becomes level 0 and the value that becomes level 255."""
 
@@ -54,7 +57,7 @@ class Manifest(Strict):
 
     A sample's id is its row number over all shards, in the order listed. The columns of a shard
     are `image` (the encoded bytes as they came), `label` (int64, −1 where unknown) and `path`
-    (where it came from); `scenes` adds `boxes` and `mask`.
+    (where it came from). Annotations add the columns that ``poise.data.annotations`` reads.
     """
 
     schema_version: Literal[1] = 1
@@ -80,6 +83,24 @@ class Manifest(Strict):
 
     The value ranges belong to it where there are some, and the class names where the labels came as
     names (folders, a column of text).
+    """
+
+    annotations: tuple[AnnotationKind, ...] = ()
+    """Kinds of annotations that every image has. Empty also if an older version drew `scenes`."""
+
+    mask_classes: tuple[str, ...] = ()
+    """Names of the mask values 1, 2, …; empty if the values number objects or have no names."""
+
+    mask_values: tuple[int, ...] = ()
+    """Values that occur in the masks, ascending."""
+
+    box_classes: tuple[str, ...] = ()
+    """Names of the box labels 0, 1, …; empty if boxes have none."""
+
+    annotation_fingerprint: str = ""
+    """SHA-256 over every image's annotations, in order; empty if there are none.
+
+    ``fingerprint`` leaves them out: images are the same with and without masks.
     """
 
     rows_per_group: int

@@ -37,7 +37,8 @@ from poise.diagnostics.spectrum import rankme, singular_values
 from poise.diagnostics.view_agreement import lidar
 from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
-from poise.evaluation.reading.images import CACHE_BYTES, Batch, EvaluationImages
+from poise.evaluation.reading.image_sets import Batch
+from poise.evaluation.reading.images import CACHE_BYTES, EvaluationImages
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"

@@ -136,7 +136,7 @@ class VitBackbone(nn.Module):
     def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
         """Splits [cls] and registers with positions [1, P, D] from patches' positions [1, N, D]."""
         vit = self.timm_model
-        covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
+        covered = 0 if vit.no_embed_class else vit.num_prefix_tokens  # tokens with a position
         prefix_positions, positions = vit.pos_embed.split(
             [covered, vit.pos_embed.shape[1] - covered], dim=1
         )

@@ -4,6 +4,7 @@ In: a transformer and images. Out: one ``BlockTrace`` at a time, so that memory 
 block's attention. Next: ``poise.evaluation.tokens.attention`` and the probes.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
+
+
+TRACING = threading.Lock()
+"""A trace watches the modules themselves, which threads share: hold this lock while tracing."""
 
 
 class UntraceableError(PoiseError):
@@ -56,12 +61,12 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         UntraceableError: the backbone has no blocks with attention, or its attention is of a kind
             that is not one softmax per head.
     """
-    x, blocks = _prepared(backbone, images)
+    x, blocks = prepare_blocks(backbone, images)
     for index, (block, arguments) in enumerate(blocks):
         if index < first % len(blocks):
             x = block(x, **arguments)
             continue
-        traced = _run(index, block, x, arguments)
+        traced = run_block(index, block, x, arguments)
         x = traced.outputs
         yield traced
         del traced  # otherwise two blocks' attention would be in memory
@@ -78,10 +83,14 @@ def num_blocks(backbone: nn.Module) -> int:
     return len(backbone.timm_model.blocks)
 
 
-def _prepared(
+def prepare_blocks(
     backbone: nn.Module, images: Tensor
 ) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
-    """Computes tokens before the first block; lists every block with its other arguments."""
+    """Computes tokens before the first block [B, T, D]; lists each block with its other arguments.
+
+    Raises:
+        UntraceableError: the backbone has no blocks.
+    """
     depth = num_blocks(backbone)
     vit: Any = backbone
     x, arguments = (
@@ -92,8 +101,18 @@ def _prepared(
     return x, list(zip(vit.timm_model.blocks, arguments, strict=True))
 
 
-def _run(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
-    """Runs a block and records its attention and the output of its attention."""
+def run_block(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
+    """Runs a block on tokens [B, T, D] and records what its attention did.
+
+    Args:
+        index: index of the block, from 0.
+        block: a block of timm.
+        x: its input.
+        arguments: its other arguments, from ``prepare_blocks``.
+
+    Raises:
+        UntraceableError: its attention is not one softmax per head.
+    """
     attn: Any = getattr(block, "attn", None)
     dropout: Any = getattr(attn, "attn_drop", None)
     if not isinstance(dropout, nn.Module) or not hasattr(attn, "fused_attn"):

@@ -11,7 +11,6 @@ a transformer with relative positions has it too: what timm pools.
 """
 
 import re
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.models.backbone import VitBackbone, has_class_token, norms_after_pooling
-from poise.models.block_traces import trace
+from poise.models.block_traces import TRACING, trace
 from poise.models.pooling import POOLINGS, check_pooling, pool
 from poise.models.relative import RelativeBackbone
 
@@ -31,7 +30,6 @@ _CENTRAL = re.compile(r"cp([1-4])")
 FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
 """Names of features; any number may follow ``last_``."""
 
-_TRACING = threading.Lock()  # a trace watches the modules themselves, which threads share
 
 
 class Readout(nn.Module):
@@ -91,7 +89,7 @@ class Readout(nn.Module):
             return backbone.block_outputs(images, self._num_blocks), None
         outputs: list[Tensor] = []
         attention = None
-        with _TRACING:
+        with TRACING:
             for block in trace(self.backbone, images, first=-self._num_blocks):
                 outputs.append(block.outputs)
                 attention = block.attention

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from poise.config import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.data.manifest import Manifest
+from poise.data.manifest import AnnotationKind, Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
 from poise.data.preparation.ledger import PrepareProgress
@@ -144,11 +145,11 @@ def test_an_interrupted_run_leaves_no_manifest_and_goes_on_where_it_stopped(
     whole = prepare(str(photos), tmp_path / "whole")
     written: list[str] = []
 
-    def counted(part: Part, path: Path) -> ShardReport:
+    def counted(part: Part, path: Path, kinds: Sequence[AnnotationKind]) -> ShardReport:
         if interrupted and len(written) == 2:
             raise KeyboardInterrupt
         written.append(path.name)
-        return write_shard(part, path)
+        return write_shard(part, path, kinds)
 
     interrupted = True
     monkeypatch.setattr(ingest, "write_shard", counted)
@@ -226,7 +227,10 @@ def test_scenes_bring_boxes_and_masks(tmp_path: Path) -> None:
     )
     assert manifest.source == "scenes --num-images 5 --image-px 16"
     table = pq.read_table(tmp_path / "dataset" / manifest.shards[0].file)
-    assert table.column_names == ["image", "label", "path", "boxes", "mask"]
+    assert table.column_names[:5] == ["image", "label", "path", "mask", "boxes"]
+    assert manifest.annotations == ("mask", "boxes")
+    assert (manifest.mask_classes, manifest.mask_values) == (("object",), (0, 1))
+    assert manifest.box_classes == manifest.classes
     (box,) = table.column("boxes")[0].as_py()
     mask = np.asarray(Image.open(io.BytesIO(table.column("mask")[0].as_py())))
     rows, columns = np.nonzero(mask == 1)

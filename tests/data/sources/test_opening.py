@@ -170,7 +170,7 @@ def test_what_is_no_source_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(PoiseError, match=message) as error:
             open_source(source)
         assert "\n" not in str(error.value)
-    with pytest.raises(PoiseError, match="only `scenes` are drawn to a size"):
+    with pytest.raises(PoiseError, match="only `scenes` and `scenes-video` are drawn to a size"):
         open_source(str(tmp_path), PrepareOptions(image_px=32))
     with pytest.raises(PoiseError, match="at least 16 and at most 1024 pixels"):
         open_source("scenes", PrepareOptions(image_px=8))

@@ -139,7 +139,7 @@ def _make(
     work.recover()
     on_progress(work.progress())
     left = {
-        number: (part, work.shard(number))
+        number: (part, work.shard(number), source.annotations.kinds)
         for number, part in parts.items()
         if number not in work.reports
     }
@@ -211,6 +211,7 @@ def _manifest(
     digests = bytes.fromhex("".join(report.digests for report in reports))
     if source.named_labels and source.classes:  # a label is a place among the names
         digests += hash_of(*(name.encode() for name in source.classes)).encode()
+    annotations = source.annotations
     return Manifest(
         name=name,
         source=request.source,
@@ -222,6 +223,11 @@ def _manifest(
         channel_std=(std[0], std[1], std[2]),
         value_ranges=ranges,
         fingerprint=hashlib.sha256(digests + _bounds_digest(ranges)).hexdigest(),
+        annotations=annotations.kinds,
+        mask_classes=annotations.mask_classes,
+        mask_values=tuple(sorted({value for report in reports for value in report.mask_values})),
+        box_classes=annotations.box_classes,
+        annotation_fingerprint=_annotation_fingerprint(reports),
         rows_per_group=ROWS_PER_GROUP,
         shards=shards,
     )
@@ -231,3 +237,8 @@ def _bounds_digest(ranges: Mapping[str, ValueRange]) -> bytes:
     """Returns bytes that change with the ranges; none if every image has eight bits."""
     bounds = [(name, each.low, each.high) for name, each in sorted(ranges.items())]
     return json.dumps(bounds).encode() if bounds else b""
+
+
+def _annotation_fingerprint(reports: list[ShardReport]) -> str:
+    digests = bytes.fromhex("".join(report.annotation_digests for report in reports))
+    return hashlib.sha256(digests).hexdigest() if digests else ""

@@ -6,6 +6,8 @@ manifest.
 """
 
 import hashlib
+import io
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +21,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from poise.config.base import Strict
-from poise.data.manifest import Bounds, Shard
+from poise.data.annotations import COLUMNS
+from poise.data.manifest import AnnotationKind, Bounds, Shard
 from poise.data.preparation.value_ranges import Extent, extent_of
-from poise.data.sources.base import Part, Sample
+from poise.data.sources.base import Part, Sample, hash_of
 from poise.data.views.decode import BadImageError, decode_rgb, read_image
 from poise.data.views.depth import DeepImage
 
@@ -30,7 +33,6 @@ ROWS_PER_GROUP = 128
 
 _LEVELS = np.arange(256) / 255.0
 _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
-_SCENE_COLUMNS = [("boxes", pa.list_(pa.list_(pa.int32()))), ("mask", pa.binary())]
 
 
 Sums = tuple[float, float, float]
@@ -62,6 +64,12 @@ class ShardReport(Strict):
     extents: tuple[Extent, ...]
     """Extents of the images with more than eight bits; the channel sums leave these images out."""
 
+    mask_values: tuple[int, ...]
+    """Values that occur in the masks, ascending."""
+
+    annotation_digests: str
+    """SHA-256 of each sample's annotations, in order, as hexadecimal; empty without any."""
+
     quarantined: tuple[Quarantined, ...]
 
     def with_moments(self, moments: Moments) -> "ShardReport":
@@ -75,7 +83,10 @@ class ShardReport(Strict):
 class _Tally:
     """Collects a shard's report, sample by sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[AnnotationKind]) -> None:
+        self.columns = [name for kind in kinds for name in COLUMNS[kind]]
+        self.mask_values = np.zeros(256, dtype=np.bool_)
+        self.annotation_digests: list[str] = []
         self.digests: list[str] = []
         self.moments = np.zeros((2, 3))
         self.extents: list[Extent] = []
@@ -97,7 +108,18 @@ class _Tally:
                 self.moments += _moments(pixels)
             label = sample.label.to_bytes(8, "little", signed=True)
             self.digests.append(hashlib.sha256(label + sample.image).hexdigest())
+            self._add_annotations(sample)
             yield sample
+
+    def _add_annotations(self, sample: Sample) -> None:
+        if not self.columns:
+            return
+        if sample.mask is not None:
+            with Image.open(io.BytesIO(sample.mask)) as mask:
+                self.mask_values |= np.array(mask.histogram(), dtype=np.bool_)
+        rest = {name: getattr(sample, name) for name in self.columns if name != "mask"}
+        pieces = (json.dumps(rest, sort_keys=True).encode(), sample.mask or b"")
+        self.annotation_digests.append(hash_of(*pieces))
 
     def report(self, path: Path) -> ShardReport:
         """Returns the report on the file just written, if there is one."""
@@ -112,24 +134,31 @@ class _Tally:
             channel_square_sums=squares,
             extents=tuple(self.extents),
             quarantined=tuple(self.quarantined),
+            mask_values=tuple(np.flatnonzero(self.mask_values).tolist()),
+            annotation_digests="".join(self.annotation_digests),
         )
 
 
-def write_shard(part: Part, path: Path) -> ShardReport:
+def write_shard(part: Part, path: Path, kinds: Sequence[AnnotationKind] = ()) -> ShardReport:
     """Writes the part's usable images to ``path``; the file appears when it is complete.
 
+    Args:
+        part: the images.
+        path: the shard.
+        kinds: annotations that every sample has.
+
     Raises:
-        PoiseError: the part's own file is damaged.
+        PoiseError: the part's own file is damaged, or an annotation does not fit its image.
         OSError: the disk is full or may not be written to.
     """
-    tally = _Tally()
+    tally = _Tally(kinds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damage that loses no pixel
         groups = _groups(tally.usable(part.samples()))
         first = next(groups, None)
         if first:
             with replacing(path) as temporary:
-                _write_groups(temporary, first, groups)
+                _write_groups(temporary, _schema(kinds), first, groups)
     return tally.report(path)
 
 
@@ -167,8 +196,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _write_groups(path: Path, first: list[Sample], rest: Iterator[list[Sample]]) -> None:
-    schema = pa.schema(_COLUMNS + (_SCENE_COLUMNS if first[0].mask is not None else []))
+def _schema(kinds: Sequence[AnnotationKind]) -> pa.Schema:
+    return pa.schema(_COLUMNS + [column for kind in kinds for column in COLUMNS[kind].items()])
+
+
+def _write_groups(
+    path: Path, schema: pa.Schema, first: list[Sample], rest: Iterator[list[Sample]]
+) -> None:
     with pq.ParquetWriter(
         path,
         schema,

@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poise.data.manifest import AnnotationKind
+
 Indices = NDArray[np.int64]
 
 NO_LABEL = -1
@@ -28,8 +30,25 @@ class Sample:
     label: int  # ``NO_LABEL`` where unknown
     path: str  # where it came from, for people
     fault: str | None = None  # why the bytes cannot be read
-    boxes: Boxes | None = None  # x0, y0, x1, y1 in pixels; scenes only
-    mask: bytes | None = None  # PNG of 0 and 1; scenes only
+    mask: bytes | None = None  # PNG of one channel
+    boxes: Boxes | None = None  # x0, y0, x1, y1 in pixels of the upright image
+    box_labels: tuple[int, ...] | None = None
+    box_difficult: tuple[bool, ...] | None = None
+    box_truncated: tuple[bool, ...] | None = None
+    sequence: str | None = None  # the video that the image is a frame of
+    frame: int | None = None  # its place there, from 0
+
+
+@dataclass(frozen=True)
+class SourceAnnotations:
+    """The annotations that every sample of a source has; the fields are those of a manifest."""
+
+    kinds: tuple[AnnotationKind, ...] = ()
+    mask_classes: tuple[str, ...] = ()
+    box_classes: tuple[str, ...] = ()
+
+
+NO_ANNOTATIONS = SourceAnnotations()
 
 
 class Part(Protocol):
@@ -49,6 +68,10 @@ class ImageSource(Protocol):
     @property
     def named_labels(self) -> bool:
         """Whether the labels came as names, which are then part of the dataset's fingerprint."""
+
+    @property
+    def annotations(self) -> SourceAnnotations:
+        """Kinds of annotations that every sample has, and the names of their classes."""
 
     @property
     def notes(self) -> tuple[str, ...]:

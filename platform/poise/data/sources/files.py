@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.data.sources.base import NO_LABEL, Indices, Part, Sample, hash_of
+from poise.data.sources.base import (
+    NO_ANNOTATIONS,
+    NO_LABEL,
+    Indices,
+    Part,
+    Sample,
+    SourceAnnotations,
+    hash_of,
+)
 from poise.data.sources.names import shown
 
 _IMAGES = """
@@ -46,6 +54,7 @@ class FilesSource:
     files: tuple[ImageFile, ...]
     named_labels: bool = False
     notes: tuple[str, ...] = ()
+    annotations: SourceAnnotations = NO_ANNOTATIONS
 
     @property
     def key(self) -> str:

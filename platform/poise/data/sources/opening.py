@@ -11,14 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from poise.config.errors import PoiseError
-from poise.data.sources import scene_drawing
+from poise.data.sources import scene_drawing, scene_motion
+from poise.data.sources.annotated.opening import open_annotated
+from poise.data.sources.annotated.source import AnnotatedSource
 from poise.data.sources.archives import advice, is_archive
 from poise.data.sources.base import ImageSource
-from poise.data.sources.files import is_image_name, is_other_name, suffix
+from poise.data.sources.files import FilesSource, is_image_name, is_other_name, suffix
 from poise.data.sources.folders import is_metadata, open_folder
 from poise.data.sources.names import counted, is_utf8, shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand, PrepareOptions
-from poise.data.sources.scenes import DEFAULT_NUM_SCENES, ScenesSource
+from poise.data.sources.scenes import (
+    DEFAULT_NUM_FRAMES,
+    DEFAULT_NUM_SCENES,
+    ScenesSource,
+    SceneVideosSource,
+)
 from poise.data.sources.unlabelled import UnlabelledSource
 from poise.data.sources.walk import FoundFile, Walk, is_file, is_folder, walk
 
@@ -31,8 +38,8 @@ def open_source(
     """Opens what a person named.
 
     Args:
-        text: ``scenes``, ``torchvision:<Name>[/<split>]``, a Parquet file, a folder or a glob of
-            Parquet files, or a folder of images with or without class folders.
+        text: ``scenes``, ``scenes-video``, ``torchvision:<Name>[/<split>]``, a Parquet file, a
+            folder or a glob of Parquet files, or a folder of images with or without class folders.
         options: which images to take; None stands for ``PrepareOptions()``.
         destination: the dataset's folder, for the commands that an error names.
 
@@ -48,12 +55,13 @@ def open_source(
     if not is_utf8(text):
         raise PoiseError(f"{shown(text)}: this path is not UTF-8; rename it, or give a link to it")
     _check_format(command)
-    if text == "scenes":
+    _check_file_options(command)
+    if text in ("scenes", "scenes-video"):
         return _open_scenes(command)
     if command.options.image_px is not None:
         raise PoiseError(
-            f"--image-px {command.options.image_px}: only `scenes` are drawn to a size; "
-            f"'{text}' keeps its files as they are"
+            f"--image-px {command.options.image_px}: only `scenes` and `scenes-video` are drawn to "
+            f"a size; '{text}' keeps its files as they are"
         )
     if text.startswith("torchvision:"):
         from poise.data.sources.torchvision import open_torchvision  # imports torch: seconds
@@ -77,6 +85,17 @@ def _check_format(command: PrepareCommand) -> None:
         )
 
 
+def _check_file_options(command: PrepareCommand) -> None:
+    given = command.options.file_options()
+    if given and not is_folder(command.source):
+        raise PoiseError(
+            f"{given[0]}: applies to a folder of image files, and '{shown(command.source)}' is "
+            "none; leave the option out"
+        )
+    if given and command.options.format == "parquet":
+        raise PoiseError(f"{given[0]}: applies to image files, not to --format parquet")
+
+
 def _with_own_labels(command: PrepareCommand, source: ImageSource) -> ImageSource:
     """Follows ``--label`` for a source that has its own labels."""
     label = command.options.label
@@ -91,16 +110,24 @@ def _with_own_labels(command: PrepareCommand, source: ImageSource) -> ImageSourc
 
 
 def _open_scenes(command: PrepareCommand) -> ImageSource:
-    options = command.options
-    px = scene_drawing.DEFAULT_PX if options.image_px is None else options.image_px
-    number = options.num_images or DEFAULT_NUM_SCENES
-    return _with_own_labels(command, ScenesSource(number, options.seed, px))
+    options, is_video = command.options, command.source == "scenes-video"
+    drawing, number = scene_drawing.DEFAULT_PX, DEFAULT_NUM_SCENES
+    if is_video:
+        drawing, number = scene_motion.DEFAULT_PX, DEFAULT_NUM_FRAMES
+    px = drawing if options.image_px is None else options.image_px
+    number = options.num_images or number
+    source: ImageSource = ScenesSource(number, options.seed, px)
+    if is_video:
+        source = SceneVideosSource(number, options.seed, px)
+    return _with_own_labels(command, source)
 
 
 def _open_folder(command: PrepareCommand) -> ImageSource:
     """Opens a folder as images or as Parquet files; both together are refused."""
     found = walk(command.source)
     _refuse_what_is_no_source(command, found)
+    if command.options.file_options():
+        return _with_link_note(command, found, open_annotated(command, found.files))
     images = [file for file in found.files if suffix(file.path) != ".parquet"]
     parquet = [file for file in found.files if suffix(file.path) == ".parquet"]
     if any(is_image_name(file.path) for file in images):
@@ -112,7 +139,12 @@ def _open_folder(command: PrepareCommand) -> ImageSource:
     if wanted == "parquet":
         return _open_parquet(command, [str(Path(command.source, file.path)) for file in chosen])
     metadata = [file for file in found.files if is_metadata(file.path)]
-    opened = open_folder(command, sorted({*chosen, *metadata}))
+    return _with_link_note(command, found, open_folder(command, sorted({*chosen, *metadata})))
+
+
+def _with_link_note(
+    command: PrepareCommand, found: Walk, opened: FilesSource | AnnotatedSource
+) -> ImageSource:
     links = found.inner_links
     if not links:
         return opened
@@ -180,7 +212,7 @@ def _why_no_source(text: str) -> str:
     try:
         Path(text).stat()
     except FileNotFoundError:
-        return "no such file or folder (and not `scenes` or `torchvision:<Name>`)"
+        return "no such file or folder (and not `scenes`, `scenes-video` or `torchvision:<Name>`)"
     except (OSError, ValueError) as error:
         return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
     return "not a source; give a folder of images, Parquet files, torchvision:<Name> or scenes"

@@ -42,6 +42,35 @@ class PrepareOptions:
     format: str | None = None
     """``images`` or ``parquet``: which files to take of a folder that holds both."""
 
+    list_file: str | None = None
+    """Text file that names the images to take."""
+
+    masks: str | None = None
+    """Folder of masks, one for each image."""
+
+    mask_classes: str | None = None
+    """Text file with the names of the mask values 1, 2, …"""
+
+    white: str | None = None
+    """``object`` or ``ignore``: the meaning of 255 in masks that hold nothing else."""
+
+    boxes: str | None = None
+    """Folder of Pascal VOC's XML, one file for each image."""
+
+    coco: str | None = None
+    """JSON file of COCO with boxes and outlines of all images."""
+
+    sequences: bool = False
+    """Whether each folder of images is a video."""
+
+    annotated: str | None = None
+    """``upright`` or ``stored``: the pixels that annotations of images turned by EXIF refer to."""
+
+    def file_options(self) -> list[str]:
+        """Returns the options that were given and that apply to image files alone."""
+        names = ("list_file", "masks", "mask_classes", "white", "boxes", "coco", "sequences")
+        return [_option(name) for name in (*names, "annotated") if getattr(self, name)]
+
     def arguments(self) -> list[str]:
         """Returns the options that differ from their defaults, as they are typed."""
         words: list[str] = []
@@ -49,10 +78,11 @@ class PrepareOptions:
             value = getattr(self, each.name)
             if value == each.default:
                 continue
+            words.append(_option(each.name))
             if each.name == "value_range":
-                words += ["--range", *(f"{bound:.15g}" for bound in value)]
-            else:
-                words += [f"--{each.name.replace('_', '-')}", str(value)]
+                words += [f"{bound:.15g}" for bound in value]
+            elif value is not True:
+                words.append(str(value))
         return words
 
 
@@ -81,6 +111,13 @@ class PrepareCommand:
     def using(self, **changes: Any) -> "PrepareCommand":
         """Returns this command with other options."""
         return replace(self, options=replace(self.options, **changes))
+
+
+def _option(name: str) -> str:
+    """Returns the option that sets a field."""
+    return {"value_range": "--range", "list_file": "--list"}.get(name) or (
+        f"--{name.replace('_', '-')}"
+    )
 
 
 def _no_option(path: str) -> str:

@@ -15,7 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from poise.config.errors import PoiseError, one_line
-from poise.data.sources.base import NO_LABEL, Indices, Part, Sample, hash_of
+from poise.data.sources.base import (
+    NO_ANNOTATIONS,
+    NO_LABEL,
+    Indices,
+    Part,
+    Sample,
+    SourceAnnotations,
+    hash_of,
+)
 from poise.data.sources.names import LONGEST_ERROR, counted, shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_classes import Numbering
@@ -46,6 +54,7 @@ class ParquetSource:
     num_rows: tuple[int, ...]
     columns: Columns
     notes: tuple[str, ...] = field(default=(), compare=False)
+    annotations: SourceAnnotations = NO_ANNOTATIONS
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ contrast are enough to learn it.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,22 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
+class Pose:
+    """The place, size and shape of an object, and the place of its texture.
+
+    Lengths are shares of the image's side, angles are radians.
+    """
+
+    center: NDArray[np.float32]  # x and y, from the image's centre
+    angle: float
+    radius: float
+    exponent: float
+    aspect: float
+    turn: float  # of the texture, from the object's own direction
+    period: float
+
+
+@dataclass(frozen=True)
 class Scene:
     """One drawn image and the truth about it."""
 
@@ -67,42 +84,66 @@ class Scene:
 
 def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
     """Draws scene number ``index`` of a seed; the arguments alone decide every pixel."""
-    rng = np.random.default_rng((seed, index, 1))
-    label = int(rng.integers(len(CLASSES)))
-    x, y = _coordinates(px)
-    coverage, u, v = _outline(x, y, rng)
-    mix = FAMILIES[CLASSES[label]](u, v, rng)
-    dark, bright = _colors(label, rng)
-    painted = dark + (bright - dark) * mix[..., None]
-    canvas = _clutter(seed, index, px)
-    canvas += (painted - canvas) * coverage[..., None]
-    mask = (_shrink(coverage) >= 0.5).astype(np.uint8)
-    return Scene(_develop(canvas, x, y, seed, index), label, mask, (_box(mask),))
+    canvas = paint_clutter(seed, index, px)
+    label, mask = paint_object(canvas, seed, index)
+    return Scene(develop(canvas, seed, index), label, mask, (smallest_box(mask),))
 
 
 def draw_clutter(seed: int, index: int, px: int = DEFAULT_PX) -> NDArray[np.uint8]:
     """Draws the scene of ``draw_scene`` without its object: uint8 [px, px, 3]."""
-    x, y = _coordinates(px)
-    return _develop(_clutter(seed, index, px), x, y, seed, index)
+    return develop(paint_clutter(seed, index, px), seed, index)
 
 
-def _coordinates(px: int) -> tuple[Plane, Plane]:
+def paint_object(
+    canvas: Plane, seed: int, index: int, move: Callable[[Pose], Pose] = lambda pose: pose
+) -> tuple[int, NDArray[np.uint8]]:
+    """Paints the object of scene number ``index`` on a canvas.
+
+    Args:
+        canvas: float32 [side, side, 3], ``SUPERSAMPLING`` times the image's pixels; changed.
+        seed: seed of the scenes.
+        index: number of the scene.
+        move: takes the pose that was drawn for the object and returns the pose that is painted.
+
+    Returns:
+        The object's class, and its mask uint8 [px, px] of 0 and 1.
+    """
+    rng = np.random.default_rng((seed, index, 1))
+    label = int(rng.integers(len(CLASSES)))
+    x, y = _coordinates(canvas.shape[0])
+    coverage, u, v = _outline(x, y, move(_draw_pose(rng)))
+    mix = FAMILIES[CLASSES[label]](u, v, rng)
+    dark, bright = _colors(label, rng)
+    painted = dark + (bright - dark) * mix[..., None]
+    canvas += (painted - canvas) * coverage[..., None]
+    return label, (_shrink(coverage) >= 0.5).astype(np.uint8)
+
+
+def _coordinates(side: int) -> tuple[Plane, Plane]:
     """Returns the pixel centres of the supersampled canvas, from −0.5 to 0.5."""
-    side = px * SUPERSAMPLING
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     x: Plane = np.tile(axis, (side, 1))
     return x, x.T
 
 
-def _outline(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
+def _draw_pose(rng: np.random.Generator) -> Pose:
+    # The order of the draws is part of every scene.
+    return Pose(
+        center=rng.uniform(-OBJECT_OFFSET, OBJECT_OFFSET, 2).astype(np.float32),
+        angle=rng.uniform(0, np.pi),
+        radius=rng.uniform(*OBJECT_RADIUS),
+        exponent=rng.uniform(*OUTLINE_EXPONENT),
+        aspect=rng.uniform(*OBJECT_ASPECT),
+        turn=rng.uniform(0, 2 * np.pi),
+        period=rng.uniform(*TEXTURE_PERIOD),
+    )
+
+
+def _outline(x: Plane, y: Plane, pose: Pose) -> tuple[Plane, Plane, Plane]:
     """Returns the object's coverage (0 or 1), and texture coordinates in periods."""
-    center = rng.uniform(-OBJECT_OFFSET, OBJECT_OFFSET, 2).astype(np.float32)
-    along, across = _turned(x, y, center, rng.uniform(0, np.pi))
-    radius = rng.uniform(*OBJECT_RADIUS)
-    exponent = rng.uniform(*OUTLINE_EXPONENT)
-    aspect = rng.uniform(*OBJECT_ASPECT)
-    inside = _superellipse(along, across, radius, radius * aspect, exponent)
-    turn, period = rng.uniform(0, 2 * np.pi), rng.uniform(*TEXTURE_PERIOD)
+    along, across = _turned(x, y, pose.center, pose.angle)
+    inside = _superellipse(along, across, pose.radius, pose.radius * pose.aspect, pose.exponent)
+    turn, period = pose.turn, pose.period
     u = (np.cos(turn) * along + np.sin(turn) * across) / period
     v = (np.cos(turn) * across - np.sin(turn) * along) / period
     return inside.astype(np.float32), u.astype(np.float32), v.astype(np.float32)
@@ -143,11 +184,11 @@ def _rgb(hue: float, saturation: float) -> Plane:
     return color
 
 
-def _clutter(seed: int, index: int, px: int) -> Plane:
+def paint_clutter(seed: int, index: int, px: int) -> Plane:
     """A textured background with patches scattered over it: float32 [side, side, 3]."""
     rng = np.random.default_rng((seed, index, 0))
-    x, y = _coordinates(px)
-    side = x.shape[0]
+    side = px * SUPERSAMPLING
+    x, y = _coordinates(side)
     colors = _clutter_color(rng.random((3, 3), dtype=np.float32))
     coarse, fine = (value_noise((cells, cells), side, rng)[..., None] for cells in CLUTTER_CELLS)
     canvas: Plane = colors[0] + (colors[1] - colors[0]) * coarse
@@ -178,8 +219,12 @@ def _clutter_color(rgb: Plane) -> Plane:
     return muted
 
 
-def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArray[np.uint8]:
-    """Adds light from one side, haze and noise; reduces to the image's pixels and eight bits."""
+def develop(canvas: Plane, seed: int, index: int, frame: int = 0) -> NDArray[np.uint8]:
+    """Adds light from one side, haze and noise; reduces to the image's pixels and eight bits.
+
+    The frames of a video share their light and haze; each has its own noise.
+    """
+    x, y = _coordinates(canvas.shape[0])
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
@@ -188,7 +233,8 @@ def _develop(canvas: Plane, x: Plane, y: Plane, seed: int, index: int) -> NDArra
     lit: Plane = canvas * (np.float32(exposure) * light[..., None])
     image = _shrink(lit)
     image += haze * (veil - image)
-    image += PIXEL_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
+    grain = np.random.default_rng((seed, index, 2, frame)) if frame else rng
+    image += PIXEL_NOISE * grain.standard_normal(image.shape, dtype=np.float32)
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
@@ -200,7 +246,7 @@ def _shrink(canvas: Plane) -> Plane:
     return averaged
 
 
-def _box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def smallest_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """The smallest box around the mask: x0, y0, x1, y1, far edges outside."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,17 +1,23 @@
-"""The embedded ``scenes`` as a source of images.
+"""The embedded ``scenes`` and ``scenes-video`` as sources of images.
 
-In: a number of images. Out: drawn images with labels, boxes and masks. Next:
+In: a number of images or of frames. Out: drawn images with labels, boxes and masks. Next:
 ``poise.data.preparation``.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poise.config.errors import PoiseError
-from poise.data.sources import scene_drawing
-from poise.data.sources.base import Indices, Part, Sample, hash_of
+from poise.data.sources import scene_drawing, scene_motion
+from poise.data.sources.base import Indices, Part, Sample, SourceAnnotations, hash_of
 
 DEFAULT_NUM_SCENES = 10_000
+
+DEFAULT_NUM_FRAMES = 30 * scene_motion.NUM_FRAMES
+
+ANNOTATIONS = SourceAnnotations(
+    kinds=("mask", "boxes"), mask_classes=("object",), box_classes=scene_drawing.CLASSES
+)
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,10 @@ class ScenesSource:
     classes: tuple[str, ...] = scene_drawing.CLASSES
     named_labels: bool = False
     notes: tuple[str, ...] = ()
+    annotations: SourceAnnotations = ANNOTATIONS
 
     def __post_init__(self) -> None:
-        least, most = scene_drawing.MIN_PX, scene_drawing.MAX_PX
-        if not least <= self.px <= most:
-            raise PoiseError(
-                f"--image-px {self.px}: a scene has at least {least} and at most {most} pixels a "
-                "side"
-            )
+        _check_px(self.px)
 
     @property
     def key(self) -> str:
@@ -57,12 +59,82 @@ class ScenesPart:
 
     def samples(self) -> Iterator[Sample]:
         """Draws and encodes each scene."""
-        for index in self.indices:
-            scene = scene_drawing.draw_scene(self.seed, int(index), self.px)
-            yield Sample(
-                scene.png(),
-                scene.label,
-                f"scenes/{self.seed}/{index}",
-                boxes=scene.boxes,
-                mask=scene.mask_png(),
-            )
+        for index in self.indices.tolist():
+            scene = scene_drawing.draw_scene(self.seed, index, self.px)
+            yield _sample(scene, f"scenes/{self.seed}/{index}")
+
+
+@dataclass(frozen=True)
+class SceneVideosSource:
+    """The embedded procedural videos, frame by frame; the last one may be shorter."""
+
+    num_images: int
+    seed: int
+    px: int
+    classes: tuple[str, ...] = scene_drawing.CLASSES
+    named_labels: bool = False
+
+    def __post_init__(self) -> None:
+        _check_px(self.px)
+
+    @property
+    def annotations(self) -> SourceAnnotations:
+        """Those of the scenes, and sequences."""
+        return replace(ANNOTATIONS, kinds=(*ANNOTATIONS.kinds, "sequence"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Says how the frames make up videos."""
+        count = -(-self.num_images // scene_motion.NUM_FRAMES)
+        return (f"{self.num_images:,} frames in videos of {scene_motion.NUM_FRAMES}: {count:,}",)
+
+    @property
+    def key(self) -> str:
+        """A hash of the arguments and of one frame, which changes with the generator."""
+        probe = scene_motion.draw_frame(self.seed, 0, 1, self.px).png()
+        return hash_of(f"scenes-video {self.seed} {self.px}".encode(), probe)
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def part(self, indices: Indices) -> Part:
+        """Returns the frames' numbers; they are drawn when the part is read."""
+        return SceneVideosPart(self.seed, self.px, indices)
+
+
+@dataclass(frozen=True)
+class SceneVideosPart:
+    """Frames of scene videos, by their number over all videos."""
+
+    seed: int
+    px: int
+    indices: Indices
+
+    def samples(self) -> Iterator[Sample]:
+        """Draws and encodes each frame."""
+        for index in self.indices.tolist():
+            video, frame = divmod(index, scene_motion.NUM_FRAMES)
+            scene = scene_motion.draw_frame(self.seed, video, frame, self.px)
+            sample = _sample(scene, f"scenes-video/{self.seed}/{video}/{frame}")
+            yield replace(sample, sequence=f"video-{video:05d}", frame=frame)
+
+
+def _check_px(px: int) -> None:
+    least, most = scene_drawing.MIN_PX, scene_drawing.MAX_PX
+    if not least <= px <= most:
+        raise PoiseError(
+            f"--image-px {px}: a scene has at least {least} and at most {most} pixels a side"
+        )
+
+
+def _sample(scene: scene_drawing.Scene, path: str) -> Sample:
+    return Sample(
+        scene.png(),
+        scene.label,
+        path,
+        mask=scene.mask_png(),
+        boxes=scene.boxes,
+        box_labels=(scene.label,),
+        box_difficult=(False,),
+        box_truncated=(False,),
+    )

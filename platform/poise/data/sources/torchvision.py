@@ -17,7 +17,16 @@ from typing import Any
 
 from poise.config import paths
 from poise.config.errors import PoiseError, one_line
-from poise.data.sources.base import NO_LABEL, ImageSource, Indices, Part, Sample, hash_of
+from poise.data.sources.base import (
+    NO_ANNOTATIONS,
+    NO_LABEL,
+    ImageSource,
+    Indices,
+    Part,
+    Sample,
+    SourceAnnotations,
+    hash_of,
+)
 from poise.data.sources.files import FilesSource, ImageFile
 from poise.data.sources.names import LONGEST_ERROR
 from poise.data.sources.walk import stamp
@@ -32,6 +41,7 @@ class ArraySource:
     num_images: int
     notes: tuple[str, ...] = ()
     named_labels: bool = False
+    annotations: SourceAnnotations = NO_ANNOTATIONS
 
     @property
     def key(self) -> str:

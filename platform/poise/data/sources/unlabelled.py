@@ -7,7 +7,15 @@ In: an ``ImageSource``. Out: the same images, each without a label. Next:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from poise.data.sources.base import NO_LABEL, ImageSource, Indices, Part, Sample, hash_of
+from poise.data.sources.base import (
+    NO_LABEL,
+    ImageSource,
+    Indices,
+    Part,
+    Sample,
+    SourceAnnotations,
+    hash_of,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,11 @@ class UnlabelledSource:
     source: ImageSource
     classes: tuple[str, ...] = ()
     named_labels: bool = False
+
+    @property
+    def annotations(self) -> SourceAnnotations:
+        """The other source's annotations, which are no labels of images."""
+        return self.source.annotations
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ _TURNS = {  # EXIF orientation → the transposition that makes the image uprigh
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTER_TURNS = {_TURNS[number] for number in (5, 6, 7, 8)}
 
 
 class BadImageError(ValueError):
@@ -87,6 +88,27 @@ def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | 
         raise BadImageError(str(error)) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
         raise BadImageError(f"damaged or truncated: {_one_line(error)}") from None
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Reads the width and height of an encoded image from its header, upright as its EXIF says.
+
+    Raises:
+        BadImageError: empty, not an image, or of a size that is refused.
+    """
+    image = _open(data)
+    turned = _turn(image) in _QUARTER_TURNS
+    return (image.height, image.width) if turned else image.size
+
+
+def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
+    """Width and height of an image as stored, and the transposition that makes it upright.
+
+    Raises:
+        BadImageError: as ``read_image``, but no pixel is decoded.
+    """
+    image = _open(data)
+    return image.size, _turn(image)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -11,7 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from poise.evaluation.reading.images import Batch, EvaluationImages, in_threads
+from poise.evaluation.reading.image_sets import Batch, ImageSet
+from poise.evaluation.reading.images import in_threads
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 """Channel means and standard deviations of RGB values in [0, 1], as in training."""
@@ -21,7 +22,7 @@ Outputs = Mapping[str, Tensor]
 """Outputs of a module for a batch, by name. The first axis of each tensor is the images."""
 
 Answers = Iterator[tuple[Outputs, Tensor]]
-"""Outputs and labels int64 [b] of one batch after another, by sample id."""
+"""Outputs, and labels int64 [b] (or what else the images come with), of one batch after another."""
 
 _CPU_BATCH, _GPU_BATCH = 64, 256
 
@@ -55,11 +56,11 @@ class Bench:
         return self.batch_size or (_GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH)
 
 
-Spread = Callable[[nn.Module, EvaluationImages, Bench], Answers]
+Spread = Callable[[nn.Module, ImageSet, Bench], Answers]
 """A way to pass images through a module, in this process or in others."""
 
 
-def pass_here(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
+def pass_here(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
     """Runs ``image_pass`` in this process, with as many threads as PyTorch may use here."""
     read = partial(_read, module, bench)
     if bench.device.type != "cpu":

@@ -10,8 +10,8 @@ must reach it. Ray starts a lost actor again, and the actor computes its slices 
 
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from torch import nn
 
 from poise.cluster.connection import start_ray
 from poise.config.errors import PoiseError
-from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_here
-from poise.evaluation.reading.images import EvaluationImages, num_cpus
+from poise.evaluation.reading.image_sets import ImageSet
+from poise.evaluation.reading.images import num_cpus
 
 _SLICE_BATCHES = 8  # batches of a task, which costs a few milliseconds of its own
 _IN_FLIGHT = 2  # tasks per actor, so that none waits for the driver
@@ -47,7 +47,7 @@ def pays(num_images: int) -> bool:
     return num_cpus() > 4 and num_images >= _WORTH_A_CLUSTER
 
 
-def pass_over_ray(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
+def pass_over_ray(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
     """Runs ``image_pass`` on every GPU of the cluster, or on every CPU where it has no GPU."""
     start_ray()
     slice_size = _SLICE_BATCHES * bench.images_at_once
@@ -58,7 +58,7 @@ def pass_over_ray(module: nn.Module, images: EvaluationImages, bench: Bench) -> 
     module.to(bench.device)
     # Batches have this bench's size on every device; progress is reported in this process alone.
     travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress, spread=None)
-    settings = (shared, images.folder.absolute(), images.image_px, travelling)
+    settings = (shared, images.opener, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
     waiting: deque[ray.ObjectRef] = deque()
     try:
@@ -104,14 +104,14 @@ def _answered(answer: Slice, device: torch.device) -> Answers:
 class _PassActor:
     """A process that holds the module and computes slices."""
 
-    def __init__(self, module: nn.Module, folder: Path, image_px: int, bench: Bench) -> None:
+    def __init__(self, module: nn.Module, opener: Callable[[], ImageSet], bench: Bench) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             torch.set_num_threads(1)  # the actor claimed one CPU
         self._module = module.to(device)
-        self._open = (folder, image_px)
+        self._open = opener
         self._bench = replace(bench, device=device)
-        self._images: EvaluationImages | None = None
+        self._images: ImageSet | None = None
 
     def outputs_of(self, sample_ids: NDArray[np.int64]) -> Slice:
         """Computes the outputs of a slice, batch by batch."""
@@ -124,8 +124,7 @@ class _PassActor:
         except PoiseError as error:
             return str(error)
 
-    def _slice(self, sample_ids: NDArray[np.int64]) -> EvaluationImages:
+    def _slice(self, sample_ids: NDArray[np.int64]) -> ImageSet:
         if self._images is None:
-            folder, image_px = self._open
-            self._images = EvaluationImages(ImageDataset.open(folder), image_px)
+            self._images = self._open()
         return self._images.only(np.array(sample_ids))

@@ -9,23 +9,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb
+from poise.evaluation.reading.image_sets import Batch
 
 CACHE_BYTES = 2**30
 """Prepared sets up to this size stay in memory."""
-
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [b, 3, px, px] and labels int64 [b] (-1 unknown)."""
 
 ResultT = TypeVar("ResultT")
 
@@ -72,6 +70,11 @@ class EvaluationImages:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    @property
+    def opener(self) -> Callable[[], "EvaluationImages"]:
+        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        return partial(_open, self.folder.absolute(), self.image_px)
+
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
         """Takes the images at some positions, which ascend. They are not kept in memory."""
         return EvaluationImages(
@@ -79,7 +82,9 @@ class EvaluationImages:
         )
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images and labels by sample id, decoded ahead in a few threads.
+        """Yields images [b, 3, px, px] and labels int64 [b] (-1 unknown), by sample id.
+
+        They are decoded ahead in a few threads.
 
         The first pass decides the batch size of a set that is kept.
         """
@@ -117,6 +122,10 @@ class EvaluationImages:
                     f"{error}; run `poise data prepare` again"
                 ) from None
         return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
+
+
+def _open(folder: Path, image_px: int) -> EvaluationImages:
+    return EvaluationImages(ImageDataset.open(folder), image_px)
 
 
 def num_cpus() -> int:
@@ -166,13 +175,7 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
     resized. That changes a pixel by one level at most, or by two where Pillow resizes the axes in
     another order. Shorter images are resized as published, bit for bit.
     """
-    shorter = round(image_px * _SHORTER_SIDE)
-    # As torchvision: this truncates, and the crop below rounds halves to even.
-    width, height = (
-        shorter if side == min(image.size) else int(shorter * side / min(image.size))
-        for side in image.size
-    )
-    left, top = round((width - image_px) / 2), round((height - image_px) / 2)
+    (width, height), (left, top) = _resized(image.size, image_px)
     if width * height <= _MOST_RESIZED_PIXELS:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     elif width > height:
@@ -182,6 +185,32 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
         turned = _middle_column(turned, (height, width), (top, image_px))
         image, top = turned.transpose(Image.Transpose.TRANSPOSE), 0
     return image.crop((left, top, left + image_px, top + image_px))
+
+
+def crop_mask(mask: NDArray[np.uint8], image_px: int) -> NDArray[np.uint8]:
+    """Cuts out of a mask [h, w] what ``resize_and_crop`` keeps of its image.
+
+    Each pixel takes the nearest value, so no value arises that the mask does not have.
+
+    Returns:
+        uint8 [px, px].
+    """
+    height, width = mask.shape
+    resized, (left, top) = _resized((width, height), image_px)
+    across, down = width / resized[0], height / resized[1]
+    box = (left * across, top * down, (left + image_px) * across, (top + image_px) * down)
+    cut = Image.fromarray(mask).resize((image_px, image_px), Image.Resampling.NEAREST, box=box)
+    return np.asarray(cut)
+
+
+def _resized(size: tuple[int, int], image_px: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Computes the size of a resized image, and the left and top edges of its central square."""
+    shorter = round(image_px * _SHORTER_SIDE)
+    # As torchvision: this truncates, and the crop below rounds halves to even.
+    width, height = (
+        shorter if side == min(size) else int(shorter * side / min(size)) for side in size
+    )
+    return (width, height), (round((width - image_px) / 2), round((height - image_px) / 2))
 
 
 def _middle_column(

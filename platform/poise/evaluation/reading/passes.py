@@ -14,16 +14,17 @@ from torch import nn
 
 from poise.evaluation.reading.bench import Answers, Bench, evaluation_mode, pass_here
 from poise.evaluation.reading.finite import check_finite
-from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.image_sets import ImageSet
 
 
-def image_pass(module: nn.Module, images: EvaluationImages, bench: Bench) -> Answers:
-    """Yields the module's outputs for each batch, and the labels int64 [b], by sample id.
+def image_pass(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
+    """Yields the module's outputs for each batch, and what comes with its images, by sample id.
 
     Args:
-        module: turns images [b, 3, px, px] into ``Outputs``, on the bench's device. It runs in
+        module: turns images [b, 3, h, w] into ``Outputs``, on the bench's device. It runs in
             evaluation mode, and its submodules get their modes back afterwards.
-        images: the images.
+        images: the images. ``EvaluationImages`` come with labels int64 [b], ``NativeImages`` with
+            sizes int64 [b, 2].
         bench: how they are passed; ``bench.spread`` chooses where.
 
     Raises:

@@ -1,0 +1,293 @@
+"""The masks, boxes and sequences of a prepared dataset, read beside its images.
+
+In: a prepared dataset and sample ids. Out: ``Annotations``, one row group at a time. Next: the
+evaluations that compare a model with the truth about objects.
+
+A dataset has up to three kinds of annotations: ``mask``, ``boxes`` and ``sequence``. All of them
+refer to the upright image, as ``poise.data.views.decode.decode_rgb`` returns it.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from poise.config.errors import PoiseError, one_line
+from poise.data.dataset import ImageDataset, group_sizes
+from poise.data.manifest import AnnotationKind
+
+IGNORED = 255
+"""The value of mask pixels that no evaluation may count: outlines, crowds, unlabelled regions."""
+
+NO_CLASS = -1
+"""The label of a box whose class is unknown."""
+
+COLUMNS: dict[AnnotationKind, dict[str, pa.DataType]] = {
+    "mask": {"mask": pa.binary()},
+    "boxes": {
+        "boxes": pa.list_(pa.list_(pa.int32())),
+        "box_labels": pa.list_(pa.int32()),
+        "box_difficult": pa.list_(pa.bool_()),
+        "box_truncated": pa.list_(pa.bool_()),
+    },
+    "sequence": {"sequence": pa.string(), "frame": pa.int32()},
+}
+"""Kind of annotation → its columns in a shard."""
+
+_PREPARED_BY: dict[AnnotationKind, tuple[str, str]] = {
+    "mask": ("masks", "`poise data prepare IMAGES NEW_FOLDER --masks FOLDER` (or --coco FILE)"),
+    "boxes": ("boxes", "`poise data prepare IMAGES NEW_FOLDER --boxes FOLDER` (or --coco FILE)"),
+    "sequence": ("sequences", "`poise data prepare FRAMES NEW_FOLDER --sequences`"),
+}
+_DRAWN: dict[AnnotationKind, str] = {
+    "mask": "scenes",
+    "boxes": "scenes",
+    "sequence": "scenes-video",
+}
+
+
+class Masks(Sequence[NDArray[np.uint8]]):
+    """Masks that are decoded when they are asked for, so that only their files are in memory.
+
+    Each is uint8 [h, w]: 0 is background, 1 to 254 are classes or objects, 255 is to be ignored.
+    """
+
+    def __init__(self, files: Sequence[bytes], origins: Sequence[str]) -> None:
+        """Takes encoded masks and, for errors, the place of each."""
+        self._files, self._origins = files, origins
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Masks": ...
+    def __getitem__(self, index: int | slice) -> "NDArray[np.uint8] | Masks":
+        if isinstance(index, slice):
+            return Masks(self._files[index], self._origins[index])
+        try:
+            with Image.open(io.BytesIO(self._files[index])) as image:
+                return np.array(image, dtype=np.uint8)
+        except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+            raise PoiseError(
+                f"{self._origins[index]}: its mask cannot be decoded ({one_line(error, 200)}); "
+                "run `poise data prepare` again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations of some images. Kinds that were not asked for are empty."""
+
+    sample_ids: NDArray[np.int64]
+    """int64 [n], row numbers in the dataset."""
+
+    masks: Sequence[NDArray[np.uint8]] = ()
+    """n masks uint8 [h, w], of the upright image's size. 0 is background, 1 to 254 are classes or
+    objects (``Manifest.mask_classes`` names them), 255 is ``IGNORED``."""
+
+    boxes: Sequence[NDArray[np.int32]] = ()
+    """n arrays int32 [k, 4] of x0, y0, x1, y1 in pixels of the upright image. The far edges are
+    outside, so that a width is x1 − x0. An image may have no box (k = 0)."""
+
+    box_labels: Sequence[NDArray[np.int32]] = ()
+    """n arrays int32 [k]: places in ``Manifest.box_classes``, or ``NO_CLASS``."""
+
+    box_difficult: Sequence[NDArray[np.bool_]] = ()
+    """n arrays bool [k]: whether the object is marked as difficult to recognise."""
+
+    box_truncated: Sequence[NDArray[np.bool_]] = ()
+    """n arrays bool [k]: whether the object is marked as reaching beyond its box."""
+
+    sequences: Sequence[str] = ()
+    """n names of videos."""
+
+    frames: Sequence[int] = ()
+    """n numbers of frames within their sequence, from 0. A frame that could not be decoded leaves a
+    gap."""
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+def annotation_kinds(dataset: ImageDataset) -> tuple[AnnotationKind, ...]:
+    """Returns the kinds of annotations of a dataset.
+
+    The manifest lists them. A dataset that an older version prepared has no list, so its first
+    shard's columns say it.
+    """
+    if dataset.manifest.annotations or not dataset.manifest.shards:
+        return dataset.manifest.annotations
+    path = dataset.folder / dataset.manifest.shards[0].file
+    with pq.ParquetFile(path) as opened:
+        names = set(opened.schema_arrow.names)
+    return tuple(kind for kind, columns in COLUMNS.items() if next(iter(columns)) in names)
+
+
+def check_annotations(dataset: ImageDataset, *kinds: AnnotationKind) -> None:
+    """Checks that a dataset has these kinds of annotations.
+
+    Raises:
+        PoiseError: the dataset lacks one; the error names the command that prepares it.
+    """
+    found = annotation_kinds(dataset)
+    for kind in kinds:
+        if kind not in found:
+            name, command = _PREPARED_BY[kind]
+            raise PoiseError(
+                f"{dataset.folder}: has no {name}; prepare images that have them with {command}, "
+                f"or draw some with `poise data prepare {_DRAWN[kind]} NEW_FOLDER`"
+            )
+
+
+class AnnotationReader:
+    """Random access to annotations; the row group that was read last stays in memory.
+
+    Batches of ascending sample ids read each row group once. Not safe to share between threads.
+    """
+
+    def __init__(self, dataset: ImageDataset, *kinds: AnnotationKind) -> None:
+        """Opens the annotations and reads none yet.
+
+        Args:
+            dataset: the dataset.
+            kinds: what is read; nothing else is.
+
+        Raises:
+            PoiseError: the dataset lacks a kind.
+        """
+        check_annotations(dataset, *kinds)
+        self._dataset, self._kinds = dataset, kinds
+        self._sizes = group_sizes(dataset.manifest)
+        self._ends = np.cumsum(self._sizes)
+        self._read: tuple[int, pa.Table] | None = None
+
+    def read(self, sample_ids: NDArray[np.int64]) -> Annotations:
+        """Reads the annotations of these images, in this order.
+
+        Raises:
+            IndexError: an id is not one of 0 … number of images − 1.
+            PoiseError: a shard cannot be read.
+        """
+        ids = np.asarray(sample_ids, dtype=np.int64)
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(self._dataset):
+            raise IndexError(f"sample ids must be from 0 to {len(self._dataset) - 1}")
+        groups = np.searchsorted(self._ends, ids, side="right")
+        pieces, positions = [], []
+        for group in np.unique(groups):
+            inside = np.flatnonzero(groups == group)
+            rows = ids[inside] - (self._ends[group] - self._sizes[group])
+            pieces.append(self._group(int(group)).take(pa.array(rows)))
+            positions.append(inside)
+        if not pieces:
+            return Annotations(ids)
+        order = np.argsort(np.concatenate(positions))
+        table = pa.concat_tables(pieces).take(pa.array(order))
+        return _annotations(table, ids, str(self._dataset.folder))
+
+    def by_group(self, sample_ids: NDArray[np.int64]) -> Iterator[Annotations]:
+        """Yields the annotations of ascending sample ids, those of one row group at a time."""
+        groups = np.searchsorted(self._ends, sample_ids, side="right")
+        for group in np.unique(groups):
+            yield self.read(sample_ids[groups == group])
+
+    def _group(self, index: int) -> pa.Table:
+        if self._read is None or self._read[0] != index:
+            self._read = None  # frees the last group before the next one is read
+            self._read = index, self._load(index)
+        return self._read[1]
+
+    def _load(self, index: int) -> pa.Table:
+        manifest = self._dataset.manifest
+        for shard in manifest.shards:
+            count = -(-shard.num_samples // manifest.rows_per_group)
+            if index < count:
+                break
+            index -= count
+        path = self._dataset.folder / shard.file
+        try:
+            with pq.ParquetFile(path) as opened:
+                names = set(opened.schema_arrow.names)
+                wanted = [name for kind in self._kinds for name in COLUMNS[kind] if name in names]
+                return opened.read_row_group(index, columns=wanted, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise PoiseError(
+                f"{path}: its annotations cannot be read ({one_line(error)}); copy the dataset "
+                "again or run `poise data prepare` again"
+            ) from None
+
+
+def read_annotations(
+    dataset: ImageDataset, sample_ids: NDArray[np.int64], *kinds: AnnotationKind
+) -> Iterator[Annotations]:
+    """Yields the annotations of some images, one row group at a time.
+
+    Memory holds one row group of encoded masks and boxes, however many images there are.
+
+    Args:
+        dataset: the dataset.
+        sample_ids: int64 [n], ascending; each may come twice.
+        kinds: ``"mask"``, ``"boxes"`` or ``"sequence"``.
+
+    Raises:
+        ValueError: the sample ids do not ascend.
+        PoiseError: the dataset lacks a kind, or a shard cannot be read.
+    """
+    ids = np.asarray(sample_ids, dtype=np.int64)
+    if (np.diff(ids) < 0).any():
+        raise ValueError("sample ids must ascend; use AnnotationReader for any other order")
+    return AnnotationReader(dataset, *kinds).by_group(ids)
+
+
+def sequences_of(dataset: ImageDataset) -> dict[str, NDArray[np.int64]]:
+    """Returns each video's sample ids in the order of its frames, by the video's name.
+
+    Raises:
+        PoiseError: the dataset has no sequences, or a shard cannot be read.
+    """
+    found: dict[str, list[tuple[int, int]]] = {}
+    everything = np.arange(len(dataset), dtype=np.int64)
+    for each in read_annotations(dataset, everything, "sequence"):
+        for sample_id, name, frame in zip(
+            each.sample_ids.tolist(), each.sequences, each.frames, strict=True
+        ):
+            found.setdefault(name, []).append((frame, sample_id))
+    return {
+        name: np.array([sample_id for _, sample_id in sorted(frames)], dtype=np.int64)
+        for name, frames in found.items()
+    }
+
+
+def _annotations(table: pa.Table, ids: NDArray[np.int64], folder: str) -> Annotations:
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    boxes = [np.array(each, np.int32).reshape(-1, 4) for each in columns.get("boxes", ())]
+    # Datasets of older versions have boxes alone.
+    labels = columns.get("box_labels") or [[NO_CLASS] * len(each) for each in boxes]
+    no_flags = [[False] * len(each) for each in boxes]
+    difficult = columns.get("box_difficult") or no_flags
+    truncated = columns.get("box_truncated") or no_flags
+    origins = [f"{folder}: sample {number}" for number in ids.tolist()]
+    return Annotations(
+        sample_ids=ids,
+        masks=Masks(columns["mask"], origins) if "mask" in columns else (),
+        boxes=boxes,
+        box_labels=[np.array(each, np.int32) for each in labels],
+        box_difficult=[np.array(each, np.bool_) for each in difficult],
+        box_truncated=[np.array(each, np.bool_) for each in truncated],
+        sequences=columns.get("sequence", ()),
+        frames=columns.get("frame", ()),
+    )
+
+
+def encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    """Encodes a mask uint8 [h, w] as PNG of one channel."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

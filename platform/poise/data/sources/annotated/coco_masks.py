@@ -1,0 +1,74 @@
+"""The mask of one image, drawn from COCO's outlines of objects.
+
+In: the outlines of an image's objects. Out: a mask uint8 [h, w] of classes. Next:
+``poise.data.sources.annotated.source``.
+
+A pixel of one class has its value. A pixel that objects of different classes share is ignored
+(255), and so is a pixel that only a crowd covers: nobody drew the single objects there.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.config.errors import PoiseError
+from poise.data.annotations import IGNORED
+from poise.data.sources.annotated.coco_shapes import BadShapeError, draw_shape
+from poise.data.sources.annotated.upright import Size
+from poise.data.sources.options import PrepareCommand
+
+MOST_CLASSES = IGNORED - 1
+
+
+@dataclass(frozen=True)
+class DrawnMask:
+    """A mask that is drawn where its image is read."""
+
+    origin: str
+    size: Size
+    shapes: bytes
+    """JSON of [value, outline, id] for each object, value ``IGNORED`` for a crowd. As objects of
+    Python, the outlines of a large dataset would take gigabytes."""
+
+    @classmethod
+    def of(cls, origin: str, size: Size, shapes: Iterable[tuple[int, Any, int]]) -> "DrawnMask":
+        """Packs the outlines of an image's objects."""
+        return cls(origin, size, json.dumps(list(shapes), separators=(",", ":")).encode())
+
+    @property
+    def key(self) -> str:
+        """Returns text that changes when the outlines do."""
+        return f"{self.size} {self.shapes!r}"
+
+    def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
+        """Draws the mask.
+
+        Args:
+            image: path of the image, for errors.
+            command: not needed, but mask files need it.
+
+        Raises:
+            PoiseError: an outline is none.
+        """
+        found = np.zeros(self.size[::-1], dtype=np.uint8)
+        crowd = np.zeros(found.shape, dtype=np.bool_)
+        for value, outline, number in json.loads(self.shapes):
+            try:
+                inside = draw_shape(outline, self.size)
+            except BadShapeError as error:
+                raise PoiseError(
+                    f"{self.origin}: annotation {number} of '{image}': {error}; correct or remove "
+                    "it"
+                ) from None
+            if value == IGNORED:
+                crowd |= inside
+            else:
+                is_shared = inside & (found != 0) & (found != value)
+                found[inside] = value
+                found[is_shared] = IGNORED
+        found[crowd & (found == 0)] = IGNORED
+        return found

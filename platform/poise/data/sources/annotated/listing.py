@@ -1,0 +1,91 @@
+"""A text file that names the images to take, such as those in `ImageSets` of Pascal VOC and DAVIS.
+
+In: the images of a folder, and the file. Out: the images that it names. Next:
+``poise.data.sources.annotated.opening``.
+
+A line names an image by its path or its name, with or without a suffix, or all images below a
+folder. The path may begin above the folder of the images. A second path on the line is left out:
+DAVIS 2016 writes each frame's mask there.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from poise.config.errors import PoiseError
+from poise.data.sources.files import suffix
+from poise.data.sources.names import shown
+
+
+def listed_places(file: str, images: Sequence[str]) -> list[int]:
+    """Returns the places of the images that a text file names, ascending.
+
+    Args:
+        file: the text file.
+        images: paths relative to their folder, with forward slashes.
+
+    Raises:
+        PoiseError: the file cannot be read or is empty, or a line names no image, or may name
+            several that are not in one folder.
+    """
+    lines = read_lines(file, "--list")
+    by_name = _names(images)
+    chosen: set[int] = set()
+    for line in lines:
+        chosen.update(_named(file, line, by_name, images))
+    return sorted(chosen)
+
+
+def read_lines(file: str, option: str) -> list[str]:
+    """Returns the lines of a text file without empty ones.
+
+    Raises:
+        PoiseError: it cannot be read, or has no line.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PoiseError(
+            f"{option} {shown(file)}: cannot be read ({error.strerror or error})"
+        ) from None
+    except UnicodeDecodeError:
+        raise PoiseError(f"{option} {shown(file)}: not a text file in UTF-8") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise PoiseError(f"{option} {shown(file)}: empty; write one name a line")
+    return lines
+
+
+def _names(images: Sequence[str]) -> dict[str, list[int]]:
+    """Returns every name that an image goes by, with the places of the images called so."""
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for place, path in enumerate(images):
+        name = path.rpartition("/")[2]
+        end = len(suffix(path))
+        for each in {path, path[: len(path) - end], name, name[: len(name) - end]}:
+            by_name[each].append(place)
+        for folder in Path(path).parents:
+            by_name[f"{folder.as_posix()}/"].append(place)
+    return by_name
+
+
+def _named(file: str, line: str, by_name: dict[str, list[int]], images: Sequence[str]) -> list[int]:
+    first, _, second = line.partition(" ")
+    texts = [line, first] if second.strip().startswith("/") else [line]
+    for parts in (
+        text.replace("\\", "/").removeprefix("./").strip("/").split("/") for text in texts
+    ):
+        for start in range(len(parts)):
+            name = "/".join(parts[start:])
+            places = by_name.get(name, [])
+            if len(places) > 1:
+                raise PoiseError(
+                    f"--list {shown(file)}: '{shown(line)}' may be '{shown(images[places[0]])}' or "
+                    f"'{shown(images[places[1]])}'; write its path"
+                )
+            if places or f"{name}/" in by_name:
+                return places or by_name[f"{name}/"]
+    raise PoiseError(
+        f"--list {shown(file)}: '{shown(line)}' is no image of the folder (there is "
+        f"'{shown(images[0])}'); correct the line"
+    )

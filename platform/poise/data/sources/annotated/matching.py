@@ -1,0 +1,104 @@
+"""The file of annotations that belongs to each image: the same path, but for the suffix.
+
+In: images, and a folder of masks or of XML. Out: one file for each image. Next:
+``poise.data.sources.annotated.opening``.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from poise.config.errors import PoiseError, first_few
+from poise.data.sources.files import suffix
+from poise.data.sources.names import counted, shown
+from poise.data.sources.walk import FoundFile, walk
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of annotation files."""
+
+    word: str  # "mask"
+    option: str  # "--masks"
+    suffixes: Collection[str]
+    usual: str  # the suffix that an error writes
+
+
+def match_files(
+    images: Sequence[str], folder: str, kind: Kind
+) -> tuple[list[FoundFile], tuple[str, ...]]:
+    """Finds the file of every image.
+
+    Args:
+        images: paths of the images, relative to their folder.
+        folder: the folder of annotation files.
+        kind: which files to look for.
+
+    Returns:
+        A file for each image, relative to ``folder``, and notes.
+
+    Raises:
+        PoiseError: an image has none or several, two images share one, or the folder cannot be
+            read.
+    """
+    found = walk(folder).files
+    by_stem: dict[str, FoundFile] = {}
+    for file in (file for file in found if suffix(file.path) in kind.suffixes):
+        other = by_stem.setdefault(_stem(file.path), file)
+        if other is not file:
+            raise PoiseError(
+                f"{shown(folder)}: '{shown(other.path)}' and '{shown(file.path)}' are {kind.word}s "
+                "of one image; keep one of them"
+            )
+    if not by_stem:
+        such = f", only such as '{shown(found[0].path)}'" if found else ""
+        raise PoiseError(
+            f"{kind.option} {shown(folder)}: holds no file that ends in "
+            f"{' or '.join(sorted(kind.suffixes))}{such}"
+        )
+    _refuse_shared(images, kind, folder, by_stem)
+    _refuse_missing(images, kind, folder, by_stem)
+    left = len(by_stem) - len(images)
+    note = f"left out {counted(left, kind.word)} of {shown(folder)} without an image"
+    return [by_stem[_stem(image)] for image in images], (note,) * bool(left)
+
+
+def _refuse_shared(
+    images: Sequence[str], kind: Kind, folder: str, by_stem: dict[str, FoundFile]
+) -> None:
+    first: dict[str, str] = {}
+    for image in images:
+        other = first.setdefault(_stem(image), image)
+        if other is not image and _stem(image) in by_stem:
+            raise PoiseError(
+                f"'{shown(other)}' and '{shown(image)}' share one {kind.word}, "
+                f"'{shown(str(Path(folder, by_stem[_stem(image)].path)))}'; rename one image and "
+                f"give it a {kind.word} of its own"
+            )
+
+
+def _refuse_missing(
+    images: Sequence[str], kind: Kind, folder: str, by_stem: dict[str, FoundFile]
+) -> None:
+    missing = [image for image in images if _stem(image) not in by_stem]
+    if not missing:
+        return
+    wanted = str(Path(folder, _stem(missing[0]) + kind.usual))
+    more = first_few([f"'{shown(image)}'" for image in missing[1:]], _SHOWN)
+    others = f" ({counted(len(missing), 'image')} of {len(images):,} have none: also {more})"
+    advice = (
+        f"every {kind.word} must have the path of its image, but for the suffix (there is "
+        f"'{shown(next(iter(by_stem.values())).path)}')"
+        if len(missing) == len(images)
+        else f"add the {kind.word}s, or list the images to take in a file, one a line: --list FILE"
+    )
+    raise PoiseError(
+        f"'{shown(missing[0])}' has no {kind.word} '{shown(wanted)}'{others if more else ''}; "
+        f"{advice}"
+    )
+
+
+def _stem(path: str) -> str:
+    return path[: len(path) - len(suffix(path))]

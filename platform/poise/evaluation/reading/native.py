@@ -1,0 +1,172 @@
+"""Whole images at their own size, as object discovery reads them.
+
+In: a prepared dataset. Out: batches of uint8 images, each batch of one size, with the sizes that
+the images have in the dataset. Next: ``poise.evaluation.reading.passes``.
+
+Neighbours of one size share a batch. An image is not padded here: zeros belong behind the
+normalisation, so the module pads (``poise.evaluation.objects.padding``).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.views.decode import BadImageError, decode_rgb, upright_size
+from poise.evaluation.reading.image_sets import Batch
+from poise.evaluation.reading.images import choose_samples, in_threads, num_cpus
+
+MAX_PATCHES: Final = 6400
+"""Most patches of an image by default: 640 × 640 px with patches of 8 px, COCO's largest image."""
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+_MAX_DECODING_THREADS = 8
+_SMALL = 256  # patches of an image of which a whole batch fits, as for any other measurement
+
+
+@dataclass(frozen=True)
+class NativeSize:
+    """The size at which a whole image is read: its own, or one in the same proportions."""
+
+    patch_px: int
+    """Side of a patch in pixels."""
+
+    max_patches: int = MAX_PATCHES
+    """Most patches of an image. A larger image is shrunk: attention costs the square of them."""
+
+    shorter_px: int | None = None
+    """Length to which the shorter side is resized; None keeps the image's own size."""
+
+    def of(self, size: Size) -> Size:
+        """Computes the width and height at which an image of some width and height is read."""
+        scale = self.shorter_px / min(size) if self.shorter_px else 1.0
+        fitted = _scaled(size, scale)
+        while self.num_patches(fitted) > self.max_patches:
+            # Rounding up to whole patches may cost a row and a column, so one step may not do.
+            scale *= min(0.99, math.sqrt(self.max_patches / self.num_patches(fitted)))
+            fitted = _scaled(size, scale)
+        return fitted
+
+    def num_patches(self, size: Size) -> int:
+        """Counts the patches of an image of some size, padded to whole patches."""
+        return math.ceil(size[0] / self.patch_px) * math.ceil(size[1] / self.patch_px)
+
+
+def _scaled(size: Size, scale: float) -> Size:
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """One image that is not decoded yet."""
+
+    sample_id: int
+    data: bytes
+    size: Size  # in the dataset
+    read_at: Size
+
+
+class NativeImages:
+    """A deterministic choice of a dataset's images, whole and at ``NativeSize``.
+
+    Batches come with int64 [b, 2], the width and height of each image in the dataset, in place of
+    labels. Nothing is kept in memory.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        native_size: NativeSize,
+        limit: int | None = None,
+        sample_ids: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Chooses the images and reads none yet.
+
+        Args:
+            dataset: the dataset.
+            native_size: the size at which each image is read.
+            limit: most images to take, drawn with seed 0; None takes all.
+            sample_ids: the images themselves, ascending, in place of a choice.
+        """
+        self.folder = dataset.folder
+        self.native_size = native_size
+        chosen = choose_samples(len(dataset), limit, seed=0)
+        self.sample_ids = chosen if sample_ids is None else sample_ids
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @property
+    def opener(self) -> Callable[[], "NativeImages"]:
+        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        return partial(_open, self.folder.absolute(), self.native_size)
+
+    def only(self, positions: NDArray[np.int64]) -> "NativeImages":
+        """Takes the images at some positions, which ascend."""
+        ids = self.sample_ids[positions]
+        return NativeImages(self._dataset, self.native_size, sample_ids=ids)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields images [b, 3, h, w] and their sizes in the dataset, decoded ahead in threads."""
+        return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
+
+    def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
+        """Yields a function for each batch that prepares it. Call it once, in any thread.
+
+        Args:
+            batch_size: most images at once. Large images come in smaller batches.
+        """
+        for start in range(0, len(self), batch_size):
+            encoded = self._dataset.read(self.sample_ids[start : start + batch_size])
+            for read_at, run in groupby(self._sized(encoded), lambda each: each.read_at):
+                same, at_once = list(run), self._at_once(read_at, batch_size)
+                for first in range(0, len(same), at_once):
+                    yield partial(self._prepare, same[first : first + at_once])
+
+    def _sized(self, encoded: EncodedBatch) -> Iterator[_Encoded]:
+        for sample_id, data in zip(encoded.sample_ids.tolist(), encoded.images, strict=True):
+            try:
+                size = upright_size(data)
+            except BadImageError as error:
+                raise self._undecodable(sample_id, error) from None
+            yield _Encoded(sample_id, data, size, self.native_size.of(size))
+
+    def _at_once(self, size: Size, batch_size: int) -> int:
+        """Most images in a batch, because similarities of patches take the square of their number."""
+        return max(1, int(batch_size * min(1.0, (_SMALL / self.native_size.num_patches(size)) ** 2)))
+
+    def _prepare(self, encoded: list[_Encoded]) -> Batch:
+        width, height = encoded[0].read_at
+        out = np.empty((len(encoded), height, width, 3), dtype=np.uint8)
+        for index, each in enumerate(encoded):
+            try:
+                image = decode_rgb(each.data, self._dataset.manifest.ranges)
+            except BadImageError as error:
+                raise self._undecodable(each.sample_id, error) from None
+            out[index] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+        sizes = torch.tensor([each.size for each in encoded])
+        return torch.from_numpy(out).permute(0, 3, 1, 2), sizes
+
+    def _undecodable(self, sample_id: int, error: BadImageError) -> PoiseError:
+        return PoiseError(
+            f"{self.folder}: sample {sample_id} cannot be decoded: {error}; "
+            "run `poise data prepare` again"
+        )
+
+
+def _open(folder: Path, native_size: NativeSize) -> NativeImages:
+    return NativeImages(ImageDataset.open(folder), native_size)
