@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
 from poise.config.metrics import (
     AGREEMENT,
+    COST,
     EVALUATION,
     FEATURES,
     GLOBAL_PAIRS,
@@ -53,12 +54,12 @@ class Signals:
         """Returns the names of the metrics that a run on such views logs.
 
         Of ``poise.config.metrics`` those in ``EVALUATION`` only as the recipe's evaluation says,
-        and those in ``PATCHES``, ``REGISTERS`` and ``ATTENTION`` only if the backbone is a
-        transformer and has them.
+        and those in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE`` only if the
+        backbone is a transformer and has them.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
-            EVALUATION + TRAINING: True,
+            EVALUATION + TRAINING + COST: True,
             PARTS + VIEWS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,

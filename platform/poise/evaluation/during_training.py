@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from poise.config.errors import PoiseError
-from poise.config.metrics import LABEL_FREE, LABELLED
+from poise.config.metrics import DENSE, LABEL_FREE, LABELLED
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
@@ -28,6 +28,7 @@ from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.segmentation.online import MaskedImages, dense_probe
 from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
 
@@ -50,8 +51,9 @@ class OnlineProbes:
     With labels, in percent: ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``), and ``linear_top1``
     (``ridge/poise-v1``). Without labels: ``rankme`` (``rankme/poise-v1``) from the same pass over
     the bank's images, ``lidar`` (``lidar/poise-v1``) from views of some of them, and the attention
-    of a transformer's [cls] (``cls-attention/poise-v1``) on a few of them. Each probe's function
-    says what healthy and broken figures look like.
+    of a transformer's [cls] (``cls-attention/poise-v1``) on a few of them. Where bank and queries
+    have masks, ``dense_miou`` (``segmentation/patches-poise-v1``). Each probe's function says what
+    healthy and broken figures look like.
 
     The first call opens the datasets, in its own process. Small sets stay in memory, decoded. The
     choice of images has a fixed seed, so that runs with different seeds are measured on the same
@@ -84,7 +86,8 @@ class OnlineProbes:
             yield from self._of_features(self._images, backbone, device)
         except NotFiniteError:  # a run that has diverged ends by its verdict, not by an error
             labelled = LABELLED if self._images.labelled is not None else ()
-            for name in (*labelled, *LABEL_FREE):
+            dense = DENSE if self._images.masked is not None else ()
+            for name in (*labelled, *LABEL_FREE, *dense):
                 yield name.removeprefix("eval/"), math.nan
         yield from attention_probe(backbone, self._images.few, self._normalization, device)
 
@@ -98,6 +101,8 @@ class OnlineProbes:
             found = images.labelled.features(backbone, bench)
             bank = found.bank_features
             yield from _labelled_probes(found, self._recipe.evaluation)
+        if images.masked is not None:
+            yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
         yield from lidar_probe(backbone, images.views, self._normalization, device)
 
@@ -114,6 +119,8 @@ class _Images:
     bank: EvaluationImages
     views: TrainingViews
     few: EvaluationImages
+    masked: tuple[MaskedImages, MaskedImages] | None = None
+    """Bank and queries, where both have masks."""
 
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
@@ -125,10 +132,14 @@ class _Images:
         if config.queries is None:
             images = EvaluationImages(ImageDataset.open(bank), image_px, config.max_bank_images)
             return cls(None, images, views, few)
+        masked = [
+            MaskedImages.of(ImageDataset.open(p, 0), image_px) for p in (bank, config.queries)
+        ]
         sets = open_knn_sets(
             config.queries, bank, image_px, config.max_query_images, config.max_bank_images
         )
-        return cls(sets, sets.bank, views, few)
+        both = (masked[0], masked[1]) if masked[0] and masked[1] else None
+        return cls(sets, sets.bank, views, few, both)
 
 
 def _bank(recipe: Recipe) -> str:

@@ -30,9 +30,7 @@ def accuracy(hits: int, trials: int) -> Accuracy:
     return Accuracy(100.0 * hits / trials, 100 * low, 100 * high)
 
 
-def wilson_interval(
-    successes: float, trials: float, z: float = 1.959964
-) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
     """Computes the interval of a proportion, valid near 0 and 1 too (E. B. Wilson, 1927).
 
     Args:

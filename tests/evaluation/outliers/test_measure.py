@@ -91,6 +91,6 @@ def test_tokens_that_are_kept_are_bounded() -> None:
         assert bytes_kept <= 2**25
     positions = samples.sampled_positions(20_000)
     assert len(positions) == 2048 and positions[0] == 0 and positions[-1] == 19_999
-    assert torch.equal(
-        torch.from_numpy(samples.sampled_positions(5)), torch.arange(5)
-    ), "all of a few"
+    assert torch.equal(torch.from_numpy(samples.sampled_positions(5)), torch.arange(5)), (
+        "all of a few"
+    )

@@ -58,7 +58,9 @@ def test_equal_patches_share_their_rank() -> None:
 
 
 def test_without_outliers_only_ordinary_patches_are_described() -> None:
-    found = list(place_figures(sample_of(torch.ones(4, 9), torch.ones(4, 9), torch.ones(4, 9)), LIMIT))
+    found = list(
+        place_figures(sample_of(torch.ones(4, 9), torch.ones(4, 9), torch.ones(4, 9)), LIMIT)
+    )
     assert [each.name for each in found] == ["neighbour_cosine_ordinary"]
 
 

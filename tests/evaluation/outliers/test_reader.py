@@ -56,7 +56,9 @@ def test_a_patchs_pixels_are_those_that_the_embedding_sees() -> None:
 def test_cosines_are_means_over_direct_neighbours() -> None:
     patches = torch.randn(2, 3, 4, 6)
     found = neighbour_cosines(patches).view(2, 3, 4)
-    corner = [cosine_similarity(patches[0, 0, 0], patches[0, i, j], dim=0) for i, j in ((0, 1), (1, 0))]
+    corner = [
+        cosine_similarity(patches[0, 0, 0], patches[0, i, j], dim=0) for i, j in ((0, 1), (1, 0))
+    ]
     assert found[0, 0, 0].item() == pytest.approx(torch.stack(corner).mean().item(), abs=1e-6)
     around = ((0, 2), (2, 2), (1, 1), (1, 3))
     inner = [cosine_similarity(patches[1, 1, 2], patches[1, i, j], dim=0) for i, j in around]

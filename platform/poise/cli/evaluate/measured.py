@@ -7,6 +7,7 @@ the commands of `poise evaluate` that measure this way.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,13 +48,30 @@ class EvaluationOptions:
     as_json: JsonOption = False
 
 
-def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> None:
+@dataclass(frozen=True)
+class MeasuredModel:
+    """A model, its report, and the folder of its files."""
+
+    model: NamedModel
+    report: EvaluationReport
+    folder: Path
+
+
+Together = Callable[[Sequence[MeasuredModel], Path], Sequence[Path]]
+"""A function that makes files about all models in the evaluation's folder, and returns them."""
+
+
+def evaluate_models(
+    name: str, options: EvaluationOptions, measure: Measure, together: Together | None = None
+) -> None:
     """Measures every model, logs each report to the model's run, and prints them.
 
     Args:
         name: name of the evaluation, such as ``objects``; its files go to a folder of that name.
         options: what was typed.
         measure: the evaluation.
+        together: makes files about all models once each is measured. They are logged to the run of
+            every model.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or lacks what the evaluation needs.
@@ -62,17 +80,23 @@ def evaluate_models(name: str, options: EvaluationOptions, measure: Measure) -> 
 
     dataset = ImageDataset.open(options.dataset)
     out = options.out or Path(f"{name}-{as_name(dataset.manifest.name)}")
-    described = []
+    measured = []
     for model in open_models(options.models):
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
         report = _measure(model, dataset, folder, options, measure)
         _keep(model, report, folder)
-        described.append(_described(model, report, folder))
+        measured.append(MeasuredModel(model, report, folder))
         if not options.as_json:
             _print(model, report, folder)
+    files = list(together(measured, out)) if together else []
+    _keep_together(measured, files)
     if options.as_json:
-        print(json.dumps({"out": str(out), "models": described}, indent=2))
+        models = [_described(each) for each in measured]
+        shown = {"out": str(out), "files": list(map(str, files)), "models": models}
+        print(json.dumps(shown, indent=2))
+    elif files:
+        print(f"together  {', '.join(map(str, files))}")
 
 
 def _measure(
@@ -106,18 +130,29 @@ def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
     path = folder / f"{report.file_name}.json"
     path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     if model.run_id:
-        points = {metric: [(0, value)] for metric, value in report.figures.items()}
+        step = model.step or 0
+        points = {metric: [(step, value)] for metric, value in report.figures.items()}
         files = [path, *(folder / picture for picture in report.pictures)]
         log_evaluation(model.run_id, points, files, f"probes/{report.measurement}")
 
 
-def _described(model: NamedModel, report: EvaluationReport, folder: Path) -> dict[str, Any]:
+def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> None:
+    from poise.tracking.evaluation import log_evaluation
+
+    for each in measured:
+        if each.model.run_id and files:
+            log_evaluation(each.model.run_id, {}, files, f"probes/{each.report.measurement}")
+
+
+def _described(measured: MeasuredModel) -> dict[str, Any]:
+    model = measured.model
     return {
         "model": model.reference,
         "label": model.label,
         "run_id": model.run_id,
-        "folder": str(folder),
-        **asdict(report),
+        "step": model.step,
+        "folder": str(measured.folder),
+        **asdict(measured.report),
     }
 
 

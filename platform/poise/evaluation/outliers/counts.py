@@ -1,10 +1,10 @@
 """Norms of all tokens of a dataset, counted while they pass.
 
 In: norms of batches. Out: histograms, shares of outliers with intervals, and a map of their places.
-Next: ``poise.evaluation.outliers.report``.
+Next: ``poise.evaluation.outliers.measure``.
 
-The threshold is known only at the end. So counts are kept for every bin of the norm: memory does not
-grow with the images, and counts above any edge of a bin are exact.
+The threshold is known only at the end. So counts are kept for every bin of the norm: memory does
+not grow with the images, and counts above any edge of a bin are exact.
 """
 
 from dataclasses import dataclass, field

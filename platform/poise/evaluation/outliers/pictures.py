@@ -89,7 +89,9 @@ def _draw_lengths(axis: Axes, rows: Sequence[BlockRow]) -> None:
     numbers = [row.number for row in rows]
     for quantile, dashes in _QUANTILES:
         values = [row.quantiles[quantile] for row in rows]
-        axis.plot(numbers, values, dashes, color=_ORDINARY, linewidth=1.3, label=f"patch {quantile}")
+        axis.plot(
+            numbers, values, dashes, color=_ORDINARY, linewidth=1.3, label=f"patch {quantile}"
+        )
     for name in rows[0].prefix:
         color, marker = (_OUTLIER, "s-") if name == "cls" else (_OTHER, "^-")
         shown = {"cls": "[cls]", "register_1": "each register"}.get(name, "_")

@@ -89,8 +89,8 @@ def _classes(
     figures = [
         class_figure(kind, tokens, labels, learns, num_classes) for kind, tokens in vectors.items()
     ]
-    scored = labels[~learns]
-    chance = 100 * int(scored.bincount().max()) / len(scored)
+    commonest = labels[learns].bincount().argmax()
+    chance = 100 * (labels[~learns] == commonest).float().mean().item()
     return Held((*figures, Figure("class_chance", chance)), (note,))
 
 
@@ -122,6 +122,6 @@ def _is_enough(chosen: Tensor, num_classes: int) -> bool:
 
 def _too_few(chosen: Tensor, num_classes: int) -> str:
     return (
-        f"Classification is left out: {int(chosen.sum())} labelled images of {num_classes} classes, "
-        f"and a probe needs {LEAST_PER_CLASS} per class. Give more images."
+        f"Classification is left out: {int(chosen.sum())} labelled images of {num_classes} "
+        f"classes, and a probe needs {LEAST_PER_CLASS} per class. Give more images."
     )

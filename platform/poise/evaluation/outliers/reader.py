@@ -101,7 +101,8 @@ def neighbour_cosines(patches: Tensor) -> Tensor:
     repeat their neighbours.
 
     Args:
-        patches: tokens directly after the patch embedding, without positions, [B, rows, columns, D].
+        patches: tokens directly after the patch embedding, without positions,
+            [B, rows, columns, D].
 
     Returns:
         [B, rows·columns], from −1 to 1; 1 for an image of a single patch.

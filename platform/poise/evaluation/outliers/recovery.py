@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from poise.config.errors import PoiseError
 from poise.evaluation.outliers.measure import measure_registers
-from poise.evaluation.outliers.planted import Plant, PlantedBackbone
 from poise.evaluation.outliers.places import TOP_PLACES
+from poise.evaluation.outliers.planted import Plant, PlantedBackbone
 from poise.evaluation.report import EvaluationTask
 from poise.models.backbone import VitBackbone
 
@@ -63,7 +63,9 @@ def _places(plant: Plant, num_patches: int, found: Mapping[str, float]) -> Itera
 
 def _contents(plant: Plant, found: Mapping[str, float]) -> Iterator[Recovered]:
     """Compares what probes say of planted tokens with tokens that know the same."""
-    if plant.holds != "image":  # [cls] knows something of where its image is flat, and of its colour
+    if (
+        plant.holds != "image"
+    ):  # [cls] knows something of where its image is flat, and of its colour
         twin = "error_ordinary" if plant.holds == "patch" else "guess_outlier"
         words = "an ordinary token's" if plant.holds == "patch" else "the best constant guess's"
         for what in ("position", "pixel"):

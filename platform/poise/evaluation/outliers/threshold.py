@@ -97,8 +97,8 @@ def find_threshold(counts: Counts) -> Threshold:
     ln norm is smoothed over 10 % of a norm. Outliers are a second hump, at twice the median or
     more. The valley before it has at most half of the hump's height, and the hump is higher by
     three standard deviations of a count, so it needs about a dozen tokens of nearly the same
-    length. The limit is the middle of the valley's deepest part. Otsu's method and a mixture of two normal
-    distributions put the limit into the ordinary tokens where outliers are rarer than 1 %.
+    length. The limit is the middle of the valley's deepest part. Otsu's method puts the limit into
+    the ordinary tokens where outliers are rarer than about 1 %.
 
     Source: that norms have two modes is of registers (arXiv 2309.16588, section 2.1, figure 3);
     the rule is ours. Cost: a filter over 1153 bins.
