@@ -54,9 +54,9 @@ def _by_step(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
             figures = {found.name: found.value for found in each.report.figures_found}
             runs.setdefault(each.model.made_by or "", {})[each.model.step] = figures
     several = [figures for figures in runs.values() if len(figures) > 1]
-    for number, figures in enumerate(several, start=1):
+    for number, of_run in enumerate(several, start=1):
         path = out / ("steps.png" if len(several) == 1 else f"steps-{number}.png")
-        draw_steps(path, figures)
+        draw_steps(path, of_run)
         yield path
 
 

@@ -174,5 +174,5 @@ def _share(name: str, hits: int, trials: int) -> Figure:
 def _by_image(name: str, values: NDArray[np.floating], tokens: Tokens, unit: str) -> Figure:
     """The mean over tokens, with an interval over images."""
     images = tokens.images.numpy()
-    sums = np.bincount(images, values)
-    return figure(name, ratio_interval(sums, np.bincount(images).astype(float)), unit)
+    sums, counts = np.bincount(images, values), np.bincount(images)
+    return figure(name, ratio_interval(sums.astype(float), counts.astype(float)), unit)

@@ -99,7 +99,8 @@ class NormCounts:
 
     def heat_map(self, threshold: Threshold) -> NDArray[np.float64]:
         """The share of images whose patch at each place is an outlier, [N]."""
-        return self.places[:, _edge(threshold) + 1 :].sum(axis=1) / self.num_images
+        found = self.places[:, _edge(threshold) + 1 :].sum(axis=1)
+        return np.asarray(found / self.num_images, dtype=np.float64)
 
     def mean_norms(self) -> NDArray[np.float64]:
         """The geometric mean of norms after the last block at each place, to 2 %, [N]."""

@@ -68,7 +68,8 @@ def _norms(backbone: Any, images: Tensor) -> Tensor:
     for tokens in backbone.each_block(images):
         last = tokens
     patches = last[:, backbone.num_prefix_tokens :].float().norm(dim=-1)
-    return patches.unflatten(1, (images.shape[2] // backbone.patch_px, -1)).cpu()
+    maps: Tensor = patches.unflatten(1, (images.shape[2] // backbone.patch_px, -1))
+    return maps.cpu()
 
 
 def _attention(backbone: Any, images: Tensor) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -135,12 +135,11 @@ def _draw_groups(
     """Draws the distribution of a value among outliers and ordinary patches."""
     outliers = outlier_mask(sample.norms, threshold).numpy()
     low = max(limits[0], float(values.min()))
-    bins = np.linspace(low, limits[1], 51)
+    bins = np.linspace(low, limits[1], 51).tolist()
     groups = (("ordinary", ~outliers, _ORDINARY), ("outliers", outliers, _OUTLIER))
     for name, chosen, color in groups:
         if chosen.any():
-            style = {"histtype": "stepfilled", "alpha": 0.45, "color": color}
-            axis.hist(values[chosen], bins, density=True, label=name, **style)
+            axis.hist(values[chosen], bins, density=True, label=name, color=color, alpha=0.45)
     axis.legend(fontsize=8)
     axis.set_yticks([])
     axis.tick_params(labelsize=8)

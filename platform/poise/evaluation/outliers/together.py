@@ -37,8 +37,8 @@ def place_side_by_side(path: Path, pictures: Mapping[str, Path]) -> None:
     """
     opened = []
     for picture in pictures.values():
-        with Image.open(picture) as image:
-            opened.append(image.convert("RGB"))
+        with Image.open(picture) as file:
+            opened.append(file.convert("RGB"))
     width = sum(image.width for image in opened) + _GAP_PX * (len(opened) - 1)
     height = max(image.height for image in opened) + _TITLE_PX
     together = Image.new("RGB", (width, height), "white")
