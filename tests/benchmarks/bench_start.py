@@ -63,8 +63,11 @@ def poise(checkout: Path, home: Path, *words: object) -> str:
     return done.stdout
 
 
-def step_ends_s(home: Path) -> dict[str, list[float]]:
-    """When each step of each run was over, in seconds since the epoch; by the run's name."""
+def step_ends_s(home: Path) -> dict[tuple[str, str], list[float]]:
+    """When each step of each run was over, in seconds since the epoch; by the run's name and id.
+
+    Trials of two sweeps have the same names.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
@@ -73,7 +76,7 @@ def step_ends_s(home: Path) -> dict[str, list[float]]:
     for run in client.search_runs(experiments):
         logged = client.get_metric_history(run.info.run_id, "loss/total")
         steps = sorted((metric.step, metric.timestamp / 1e3) for metric in logged)
-        ends[str(run.info.run_name)] = [at_s for _, at_s in steps]
+        ends[str(run.info.run_name), run.info.run_id] = [at_s for _, at_s in steps]
     return ends
 
 
@@ -94,8 +97,9 @@ def mlflow_s() -> float:
 def first_step_s(checkout: Path, home: Path) -> float:
     """Seconds from the command to the end of a run's first step."""
     name, begun_s = f"first-{time.time_ns()}", time.time()
-    poise(checkout, home, "pretrain", RECIPE, *SHORT, "--name", name, "--no-register")
-    return step_ends_s(home)[name][0] - begun_s
+    poise(checkout, home, "pretrain", RECIPE, *SHORT, "--name", name)
+    ends = {run: ends for (run, _), ends in step_ends_s(home).items()}
+    return ends[name][0] - begun_s
 
 
 def bare_step_s() -> float:
@@ -114,7 +118,9 @@ def between_trials_s(checkout: Path, home: Path) -> float:
     poise(checkout, home, "ablate", space, *SHORT, "--name", name)
     found = step_ends_s(home).items()
     trials = sorted(
-        ends for run, ends in found if ends and run not in known and re.fullmatch(r"t\d+-s\d+", run)
+        ends
+        for run, ends in found
+        if ends and run not in known and re.fullmatch(r"t\d+-s\d+", run[0])
     )
     waits = [after[0] - before[-1] for before, after in itertools.pairwise(trials)]
     return statistics.mean(waits)
@@ -138,12 +144,16 @@ def tell(what: str, taken: dict[str, list[float]], goal: float) -> None:
     print(f"{what}: {statistics.median(ratios):.2f}× ({spread}); the goal is at most {goal}×\n")
 
 
-def prepare(folder: Path) -> Path:
-    """The demo's datasets; returns the folder of runs."""
+def prepare(folder: Path, checkout: Path) -> Path:
+    """Prepares the demo's datasets by a checkout, whose format the newer ones read too.
+
+    Returns:
+        The folder of runs.
+    """
     home = folder / "runs"
     home.mkdir()
     for name, images, seed in (("scenes-train", 4096, 0), ("scenes-test", 1000, 1)):
-        poise(REPOSITORY, home, "data", "prepare", "scenes", folder / "data" / name,
+        poise(checkout, home, "data", "prepare", "scenes", folder / "data" / name,
               "--num-images", images, "--seed", seed)  # fmt: skip
     return home
 
@@ -156,10 +166,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds, before = arguments.rounds, arguments.before
     with tempfile.TemporaryDirectory() as scratch:
-        home = prepare(Path(scratch))
+        home = prepare(Path(scratch), before or REPOSITORY)
         mine = in_turns(rounds, pretrain=lambda: first_step_s(REPOSITORY, home), floor=bare_step_s)
         tell("first step of `poise pretrain`, against the floor", mine, 1.4)
-        poise(REPOSITORY, home, "models", "import", "timm:vit_tiny_patch16_224", "--help")
         mine = in_turns(
             rounds, models_list=lambda: list_s(REPOSITORY, home), import_mlflow=mlflow_s
         )

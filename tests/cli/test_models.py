@@ -84,14 +84,13 @@ def test_what_is_neither_a_model_nor_a_folder_says_how_to_list_models(
 @pytest.mark.parametrize(
     "command",
     [
-        ["models", "list"],
         ["models", "show", "scenes-resnet18"],
         ["evaluate", "knn", "scenes-resnet18", "nowhere"],
         ["doctor"],
     ],
     ids=" ".join,
 )
-def test_every_look_at_the_store_closes_runs_whose_process_is_gone(
+def test_every_look_at_the_runs_closes_those_whose_process_is_gone(
     command: list[str], registered: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkup, "_CHECKS", (checkup.check_store,))

@@ -48,7 +48,7 @@ def test_a_relative_home_would_vanish_with_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POISE_HOME", "runs")
-    with pytest.raises(PoiseError, match="POISE_HOME=runs: a job needs the absolute path"):
+    with pytest.raises(PoiseError, match="POISE_HOME=runs: a job needs an absolute path"):
         package_command(["doctor"], tmp_path)
 
 

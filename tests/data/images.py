@@ -19,6 +19,11 @@ def noise_image(seed: int, px: int = 24) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def noise_mask(px: int = 24) -> bytes:
+    """A mask with two objects."""
+    return encode(Image.fromarray(np.arange(px * px, dtype=np.uint8).reshape(px, px) % 3), "PNG")
+
+
 def noise_jpeg(seed: int) -> bytes:
     return encode(noise_image(seed))
 

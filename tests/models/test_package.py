@@ -61,7 +61,7 @@ def test_saving_again_replaces_a_package_but_nothing_else(package: Path, tmp_pat
     load_backbone(package)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
-    with pytest.raises(PoiseError, match="photos: holds something else"):
+    with pytest.raises(PoiseError, match="photos: holds other files"):
         save_backbone(tmp_path / "photos", build_backbone(TINY, 32), CONFIG)
     assert {path.name for path in tmp_path.iterdir()} == {"package", "photos"}
 

@@ -198,7 +198,7 @@ def test_options_out_of_range_or_about_another_kind_of_model_are_refused(
     for eps in (-1.0, 0.0, float("nan"), 2.0):
         with pytest.raises(PoiseError, match=r"--norm-eps .*: needs a number between 0 and 1"):
             import_file(vit_tensors(), wishes=Wishes(num_heads=HEADS, norm_eps=eps))
-    with pytest.raises(PoiseError, match=r"--grid -4 -4: rows and columns are numbers from 1 up"):
+    with pytest.raises(PoiseError, match=r"--grid -4 -4: rows and columns must be at least 1"):
         import_file(vit_tensors(), wishes=Wishes(num_heads=HEADS, grid=(-4, -4)))
     with pytest.raises(PoiseError, match=r"--architecture vit_huge_idea: timm has no such model"):
         import_file(vit_tensors(), wishes=Wishes(architecture="vit_huge_idea"))

@@ -158,12 +158,12 @@ def test_a_layout_without_names_for_a_part_is_refused(
         ("dino", VIT, {"no_embed_class": True}, "pos_embed is [1, 64, 32], and published ones "
          "[1, 65, 32]"),
         ("mae", VIT, {"qkv_bias": False}, "also have blocks.0.attn.qkv.bias and 1 others"),
-        ("dino", "vit_base_patch16_clip_quickgelu_224", {"pre_norm": False}, "make other features "
-         "of the weights of vit_base_patch16_clip_quickgelu_224"),
+        ("dino", "vit_base_patch16_clip_quickgelu_224", {"pre_norm": False}, "compute other "
+         "features from the weights of vit_base_patch16_clip_quickgelu_224"),
         ("dino", "vit_so400m_patch16_siglip_gap_256", {"class_token": True, "mlp_ratio": 4},
-         "make other features of the weights of vit_so400m"),
-        ("dino", "resnet10t", None, "resnet10t is none of its published residual networks"),
-        ("dino", "resnet26d", None, "none of its published residual"),
+         "compute other features from the weights of vit_so400m"),
+        ("dino", "resnet10t", None, "resnet10t is not one of its published residual networks"),
+        ("dino", "resnet26d", None, "not one of its published residual"),
         ("dino", "resnet50d", None, "have no conv1.0.weight and"),
     ],
 )  # fmt: skip
@@ -184,7 +184,7 @@ def test_what_the_published_files_cannot_say_is_refused_not_lost(
 def test_nothing_is_overwritten_and_endings_must_suit(tmp_path: Path) -> None:
     backbone, config = made("vit")
     (tmp_path / "notes.pth").write_text("mine")
-    with pytest.raises(PoiseError, match="exists already"):
+    with pytest.raises(PoiseError, match="already exists"):
         export_backbone(backbone, config, tmp_path / "notes.pth", "dino")
     with pytest.raises(PoiseError, match=r"writes \.safetensors files"):
         export_backbone(backbone, config, tmp_path / "out.pth", "timm")

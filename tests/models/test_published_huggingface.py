@@ -273,7 +273,7 @@ def test_a_sharded_folder_is_read_whole_and_a_missing_shard_is_named(tmp_path: P
     with pytest.raises(PoiseError, match=r"shard model-00002-of-00002.safetensors is missing"):
         import_backbone(str(folder), Options())
     index.write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
-    with pytest.raises(PoiseError, match="is not a file beside it"):
+    with pytest.raises(PoiseError, match="is not a file in the same folder"):
         import_backbone(str(folder), Options())
 
 

@@ -38,7 +38,7 @@ def test_features_read_in_one_pass_are_those_read_one_by_one(tmp_path: Path) -> 
         ("clss", "did you mean 'cls'"),
         ("last_3", "has 2 blocks"),
         ("cp4", None),
-        ("pooled", "is a residual network's"),
+        ("pooled", "only residual networks have it"),
     ],
 )
 def test_a_feature_that_is_not_there_is_refused_with_what_is(

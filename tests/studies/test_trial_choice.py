@@ -41,8 +41,8 @@ def test_trials_are_chosen_by_name_or_by_all_that_is_asked_of_them(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["t09-s0"], "--only t09-s0: no trial is called so; did you mean 't0"),
-        (["zzz"], "--only zzz: no trial is called so; there are t01-s0, t01-s1, t02-s0"),
+        (["t09-s0"], "--only t09-s0: no trial has this name; did you mean 't0"),
+        (["zzz"], "--only zzz: no trial has this name; there are t01-s0, t01-s1, t02-s0"),
         (["seed=true"], "--only seed=true: no trial has it; of seed there are 0, 1"),
         (["seed=0", "teacher_temp="], "no trial has it; of teacher_temp there are 0.04, 0.2"),
         (["seed=2"], "--only seed=2: no trial has it; of seed there are 0, 1"),
@@ -102,5 +102,5 @@ def test_what_is_done_does_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_of_a_searcher_that_decides_as_it_goes_nothing_can_be_chosen_beforehand() -> None:
     study = make_study(make_space(searcher={"name": "optuna"}))
-    with pytest.raises(PoiseError, match="searcher optuna decides as it goes"):
+    with pytest.raises(PoiseError, match="searcher optuna decides during the study"):
         choose_trials(study, ["seed=0"])

@@ -55,6 +55,7 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
     try:
         with raising():
             send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 

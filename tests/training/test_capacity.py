@@ -54,7 +54,7 @@ def num_bytes(tree: object) -> int:
         ("norm_eps", "x", "norm_eps='x' must be a number"),
         ("num_heads", 0, "num_heads=0 must be a whole number"),
         ("norm_layer", "foo", "timm's vit_tiny_patch16_224 does not take them: 'foo'"),
-        ("drop_path_rate", 0.5, "drop_path_rate: set backbone.drop_path, which the student alone"),
+        ("drop_path_rate", 0.5, "drop_path_rate: set backbone.drop_path, which only the student"),
         ("reg_tokens", 3, "reg_tokens: set backbone.num_registers; leave the option out"),
         ("img_size", 48, "img_size: data.views.global_px decides"),
         ("pretrained", True, "pretrained: a run begins with random weights"),

@@ -25,13 +25,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
     """List every registered version, newest first."""
-    from poise.tracking.ending import reconcile
     from poise.tracking.registry.versions import list_models
     from poise.tracking.store import open_store
 
-    store = open_store()
-    reconcile(store)
-    versions = list_models(store)
+    versions = list_models(open_store(part="registry"))
     if as_json:
         print(json.dumps([_describe(version) for version in versions], indent=2))
     elif versions:

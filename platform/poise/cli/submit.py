@@ -47,16 +47,16 @@ def command(
     job = package.package_command(words, current_folder())
     cluster = addresses.find_cluster(address)
     client = jobs.connect(cluster)
-    jobs.submit(client, cluster, job, name)
-    print(f"job {name} is on {cluster.url}", flush=True)
     hints = (
         f"  follow it: {jobs.follow_command(cluster, name)}\n"
         f"  stop it:   {jobs.stop_command(cluster, name)}"
     )
-    if not wait:
-        print(hints)
-        return
+    jobs.submit(client, cluster, job, name)
     try:
+        print(f"job {name} is on {cluster.url}", flush=True)
+        if not wait:
+            print(hints)
+            return
         status = jobs.follow(client, cluster, name, _write)
     except KeyboardInterrupt:
         print(f"\nno longer following; job {name} runs on\n{hints}", file=sys.stderr)

@@ -4,12 +4,12 @@ In: the error of the command-line library. Out: ``poise data: no command is call
 you mean 'prepare'?``. Next: `poise.cli.main`, which prints it.
 """
 
-import difflib
 import re
 from typing import Any
 
 import typer
 
+from poise.config.errors import did_you_mean
 from poise.config.wording import requirement
 
 # Typer brings Click along or within itself, as its version will have it; this is either's.
@@ -47,8 +47,8 @@ def _what_is_wrong(error: Any, context: Any) -> str:
 
 
 def _nearest_or_all(typed: str, names: list[str], all_are: str) -> str:
-    close = difflib.get_close_matches(typed, names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; {all_are} {', '.join(names)}"
+    all_names = f"{all_are} {', '.join(names)}"
+    return f"; {did_you_mean(typed, names, all_names)}"
 
 
 def _wrong_value(error: Any) -> str:

@@ -1,5 +1,5 @@
-"""The connection to Ray, and commands as jobs on a cluster.
+"""Connects to Ray, and sends commands as jobs to a cluster.
 
-In: a `poise` command and the address of a Ray cluster. Out: the command run there as a Ray Job,
-its log lines here, its exit status. Next: `poise.cli`.
+In: a `poise` command and the address of a Ray cluster. Out: the command runs there as a Ray Job;
+its log lines and exit status come back. Next: `poise.cli`.
 """

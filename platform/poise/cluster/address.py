@@ -1,6 +1,6 @@
-"""The address of a cluster, from the forms that people have to the ones that Ray takes.
+"""Converts the address of a cluster to the form that Ray needs.
 
-In: `--address` or RAY_ADDRESS, in any of Ray's forms. Out: an address that something listens at.
+In: `--address` or RAY_ADDRESS, in any of Ray's forms. Out: an address at which a server listens.
 Next: `poise.cluster.jobs` and `poise.cluster.connection`.
 """
 
@@ -19,18 +19,18 @@ _CONNECT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """The URL that jobs are sent to, and what the user wrote for it."""
+    """URL for sending jobs, and the address as the user wrote it."""
 
     url: str
     source: str
-    """Such as ``RAY_ADDRESS=ray://head:10001``, for error messages."""
+    """Origin for error messages, such as ``RAY_ADDRESS=ray://head:10001``."""
 
 
 def find_cluster(address: str | None) -> ClusterAddress:
-    """The dashboard of the cluster named by ``address``, else by RAY_ADDRESS.
+    """Finds the dashboard of the cluster that ``address`` names, or else RAY_ADDRESS.
 
     Raises:
-        PoiseError: none is named, or the address has a form that takes no jobs.
+        PoiseError: no cluster is named, or jobs cannot be sent to an address of this form.
     """
     source = f"--address {address}" if address else f"RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}"
     address = address or os.environ.get("RAY_ADDRESS")
@@ -43,10 +43,11 @@ def find_cluster(address: str | None) -> ClusterAddress:
 
 
 def dashboard_url(address: str, source: str) -> str:
-    """The dashboard's URL for ``http(s)://…``, ``ray://head:10001``, ``head:6379`` or ``head``.
+    """Makes the dashboard's URL from an address.
 
-    Ports of Ray's other services are replaced by the dashboard's default port: those services
-    do not say where their dashboard is without joining the cluster.
+    The address is ``http(s)://…``, ``ray://head:10001``, ``head:6379`` or ``head``. Ports of Ray's
+    other services are replaced by the dashboard's default port. Only a process that joins the
+    cluster could ask these services for the dashboard's real port.
 
     Raises:
         PoiseError: the address has another form.
@@ -68,20 +69,21 @@ def dashboard_url(address: str, source: str) -> str:
 
 
 def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
-    """Returns when something listens where a process would join a cluster.
+    """Checks that a server listens at the address where a process would join a cluster.
 
-    Ray itself waits for minutes, without a word, for a cluster that is gone.
+    Without this check, Ray itself waits silently for minutes if the cluster does not exist any
+    more.
 
     Args:
         address: ``auto``, ``HOST:6379`` or ``ray://HOST:10001``.
-        source: text that the user wrote for it, for the error.
-        timeout_s: how long to wait, in seconds.
+        source: address as the user wrote it, for the error.
+        timeout_s: longest time to wait, in seconds.
 
     Raises:
-        PoiseError: the address has another form, or nothing listens there.
+        PoiseError: the address has another form, or no server listens there.
     """
     if address == "auto":
-        return  # Ray knows at once whether it started one on this machine
+        return  # Ray knows at once whether a cluster runs on this machine
     scheme, host, port = _parts(address)
     if scheme in ("http", "https"):
         raise PoiseError(
@@ -104,7 +106,10 @@ def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT
 
 
 def _parts(address: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port; no host where the address cannot be read."""
+    """Splits an address into scheme, host and port.
+
+    The host is None if the address cannot be read.
+    """
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         return parts.scheme, parts.hostname, parts.port
@@ -113,12 +118,12 @@ def _parts(address: str) -> tuple[str, str | None, int | None]:
 
 
 def check_reachable(cluster: ClusterAddress, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
-    """Returns when something listens at the cluster's URL.
+    """Checks that a server listens at the cluster's URL.
 
-    Ray's own client waits for minutes for a host that drops packets.
+    Without this check, Ray's own client waits for minutes if a firewall drops its packets.
 
     Raises:
-        PoiseError: nothing listens there.
+        PoiseError: no server listens there.
     """
     parts = urlsplit(cluster.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

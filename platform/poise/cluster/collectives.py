@@ -3,9 +3,9 @@
 In: a tensor of this worker. Out: a tensor of the global batch, the same on every worker. Next:
 objectives, diagnostics and the training loop.
 
-With one process these functions return the tensor's own value. With several they are collectives
-of torch.distributed: every worker must call them in the same order with tensors of the same shape.
-That holds because every worker has an equal share of the batch.
+In a single process these functions return the tensor's own value. With several workers they are
+collectives of torch.distributed: all workers must call them in the same order, with tensors of the
+same shape. The shapes are the same because all workers have equal shares of the batch.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def sum_over_workers(value: Tensor) -> Tensor:
-    """The sum of every worker's ``value``, elementwise; a new tensor of the same shape."""
+    """Returns the elementwise sum of all workers' ``value``, as a new tensor of the same shape."""
     total = value.clone()
     if _num_workers() > 1:
         dist.all_reduce(total)
@@ -22,23 +22,23 @@ def sum_over_workers(value: Tensor) -> Tensor:
 
 
 def mean_over_workers(value: Tensor) -> Tensor:
-    """The mean of every worker's ``value``, elementwise; a new tensor of the same shape."""
+    """Returns the elementwise mean of all workers' ``value``, as a new tensor of the same shape."""
     return sum_over_workers(value) / _num_workers()
 
 
 def rows_of_all_workers(rows: Tensor, at_most: int | None = None) -> Tensor:
-    """Every worker's ``rows`` [n, …] below one another: [workers · n, …], in order of rank.
+    """Concatenates the ``rows`` [n, …] of all workers: [workers · n, …], in order of rank.
 
     Args:
-        rows: the rows of this worker.
-        at_most: number of rows in total. Every worker gives its first ones, at least one; none
-            gives them all.
+        rows: rows of this worker.
+        at_most: largest number of rows in total. Every worker then gives its first rows, at least
+            one. None means all rows.
     """
     if at_most is not None:
         rows = rows[: max(1, at_most // _num_workers())]
     if _num_workers() == 1:
         return rows
-    rows = rows.contiguous()  # NCCL sends and fills nothing else
+    rows = rows.contiguous()  # NCCL needs contiguous tensors
     gathered = [torch.empty_like(rows) for _ in range(_num_workers())]
     dist.all_gather(gathered, rows)
     return torch.cat(gathered)

@@ -1,7 +1,7 @@
-"""The connection to Ray, made once per process.
+"""Connects a process to Ray, once per process.
 
-In: RAY_ADDRESS or nothing. Out: a process that is joined to a cluster. Next: the
-stages that send work to Ray.
+In: RAY_ADDRESS or nothing. Out: a process that is connected to a cluster. Next: the stages that
+send work to Ray.
 """
 
 import logging
@@ -23,35 +23,39 @@ _ENVIRONMENT = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray is moving to
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # Poise shows its own progress
-    # With fewer, Ray warns of processes that claim no CPU. A trial has several of them.
+    # With a smaller number, Ray warns about processes that claim no CPU. A trial has several of
+    # them.
     "RAY_worker_maximum_startup_concurrency": "32",
 }
 _TALKATIVE = {
-    # It advises on tokens. A local cluster has one without anybody's help.
+    # This logger gives advice about tokens. A local cluster creates its own token.
     "ray._private.authentication.authentication_token_setup": logging.ERROR,
-    "ray._private.services": logging.CRITICAL,  # it prints the dashboard's log where it is late
+    "ray._private.services": logging.CRITICAL,  # prints the dashboard's log if it starts late
 }
 logger = logging.getLogger(__name__)
 
 _DASHBOARD = "RAY_API_SERVER_ADDRESS"
-"""The variable that leads a cluster's processes to its dashboard. Without it they look for a
-cluster on the machine, and fail where there are two."""
+"""Environment variable with the dashboard's address, for the processes of a cluster. Without it
+they look for a cluster on the machine, and fail if there are two.
+"""
 
 _ONE_AT_A_TIME = threading.Lock()
 _STARTS = 2
-"""Attempts to start a cluster. Ray gives its own node 30 s, which a busy machine exceeds."""
+"""Number of attempts to start a cluster. Ray allows 30 s for its own start, and a busy machine can
+need more.
+"""
 
 
 def start_ray(ends_runs: bool = False) -> None:
-    """Joins the cluster that RAY_ADDRESS names, else starts one on this machine.
+    """Joins the cluster that RAY_ADDRESS names, or starts a cluster on this machine.
 
     Args:
-        ends_runs: whether runs may be ended from outside, as trials of a study are. Only with its
-            dashboard can Ray Train free what such runs held; without it the next trial waits for
-            ever.
+        ends_runs: whether runs may be ended from outside, like trials of a study. Ray Train can
+            only free the resources of such runs if the dashboard runs. Without the dashboard the
+            next trial would wait forever.
 
     Raises:
-        PoiseError: RAY_ADDRESS names no cluster that answers, or none can be started.
+        PoiseError: no cluster answers at RAY_ADDRESS, or Ray cannot be started.
     """
     with _ONE_AT_A_TIME:
         if not ray.is_initialized():
@@ -59,11 +63,11 @@ def start_ray(ends_runs: bool = False) -> None:
 
 
 def start_ray_early(ends_runs: bool = False) -> None:
-    """Starts Ray in a thread while the caller does other work; ``start_ray`` then waits for it.
+    """Starts Ray in a thread while the caller does other work. ``start_ray`` then waits for it.
 
-    Starting takes seconds in which this process has little to do. ``start_ray`` tries again where
-    this fails, and raises what goes wrong. Nothing is started where Ray needs another current
-    folder, which the caller would lose.
+    Starting takes seconds in which this process is mostly idle. If it fails, ``start_ray`` tries
+    again and raises the error. If Ray cannot start from the current folder, nothing is started
+    here, because the current folder of the caller would change.
     """
     if not is_safe():
         return
@@ -71,8 +75,8 @@ def start_ray_early(ends_runs: bool = False) -> None:
     def start() -> None:
         with suppress(Exception):
             start_ray(ends_runs)
-        # Ray's processes are killed when the thread that started them ends, not only when the
-        # process does (PR_SET_PDEATHSIG): this thread must stay.
+        # Ray's processes are killed as soon as the thread that started them ends
+        # (PR_SET_PDEATHSIG). So this thread must not end.
         threading.Event().wait()
 
     threading.Thread(target=start, name="start-ray", daemon=True).start()
@@ -82,7 +86,8 @@ def _connect(ends_runs: bool) -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "").strip()
-    # Both ways take seconds and print nothing. Commands show these lines, a library is silent.
+    # Both ways take seconds and print nothing. Commands show these lines; as a library Poise is
+    # silent.
     if address and address != "local":
         logger.info("joining Ray at %s …", address)
         _join(address)
@@ -96,7 +101,7 @@ def _join(address: str) -> None:
     try:
         with neutral_folder():
             _init(address=address)
-    except Exception as error:  # Ray raises many kinds, bare ones among them
+    except Exception as error:  # Ray raises many kinds, even plain Exception
         ray.shutdown()
         raise PoiseError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({one_line(error)}); start one "
@@ -110,7 +115,7 @@ def _start(with_dashboard: bool) -> None:
             with neutral_folder():
                 _start_with_dashboard() if with_dashboard else _start_without_dashboard()
             return
-        except Exception as error:  # Ray raises bare ones when its node is slow to come up
+        except Exception as error:  # Ray raises a plain Exception if its node starts slowly
             ray.shutdown()
             reason = one_line(error)
             if attempt == _STARTS:
@@ -122,12 +127,12 @@ def _start(with_dashboard: bool) -> None:
 
 
 def _start_without_dashboard() -> None:
-    """Saves the ten processes that start with a dashboard, for a cluster of minutes."""
+    """Starts Ray without the ten processes of a dashboard, which a short run does not need."""
     _init(address="local", include_dashboard=False)
 
 
 def _start_with_dashboard() -> None:
-    """Gives the dashboard's address to the cluster's processes, and not to those of this one."""
+    """Starts Ray with a dashboard. Only the cluster's processes get the dashboard's address."""
     port = _free_port()
     with variable(_DASHBOARD, f"http://127.0.0.1:{port}"):
         _init(
@@ -139,7 +144,7 @@ def _start_with_dashboard() -> None:
 
 
 def _free_port() -> int:
-    """A port that nobody on this machine uses now."""
+    """Returns a port that no process on this machine uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -153,6 +158,6 @@ def _init(**options: Any) -> None:
 
 
 def _logs() -> Path:
-    """The folder of the newest cluster's logs."""
+    """Returns the folder of the newest cluster's logs."""
     newest = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "session_latest" / "logs"
     return newest.resolve()

@@ -1,6 +1,6 @@
-"""The files and settings that travel with a job: code, and never data or results.
+"""Chooses the files and settings that a job takes to the cluster: code, but no data or results.
 
-In: a `poise` command and the folder it is run from. Out: the entrypoint and the runtime
+In: a `poise` command and the folder in which it runs. Out: the entrypoint and the runtime
 environment of a Ray Job. Next: `poise.cluster.jobs`.
 """
 
@@ -39,20 +39,21 @@ EXCLUDES = (
 """Patterns in the form of .gitignore, in addition to the folder's .gitignore and .rayignore."""
 
 CLEANUP_S = 60
-"""Time that a stopped job has to write its checkpoint, in seconds. Ray's default of 3 s is too
-short."""
+"""Time in seconds that a stopped job has to write its checkpoint. Ray's default of 3 s is too
+short.
+"""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command for the cluster, with its environment."""
+    """Command for the cluster, with its environment."""
 
     entrypoint: str
     runtime_env: dict[str, Any]
 
 
 def package_command(command: Sequence[str], folder: Path) -> Job:
-    """``poise <command>`` as a job that runs in a copy of ``folder``; a leading "poise" is dropped.
+    """Makes ``poise <command>`` a job that runs in a copy of ``folder``. Drops a leading "poise".
 
     Raises:
         PoiseError: POISE_HOME is a path that would mean another folder on the cluster.
@@ -61,10 +62,10 @@ def package_command(command: Sequence[str], folder: Path) -> Job:
 
 
 def _entrypoint(command: Sequence[str]) -> str:
-    # The job's folder is deleted with the job, so without POISE_HOME, here or in the cluster's
-    # own environment, runs go to the head's home folder.
-    words = command[1:] if command[:1] == ["poise"] else command  # as people paste it
-    # -P: a file such as `http.py` in the job's folder must not take the place of Python's own.
+    # The job's folder is deleted with the job. So runs go to the head's home folder if POISE_HOME
+    # is set neither here nor in the cluster's environment.
+    words = command[1:] if command[:1] == ["poise"] else command  # users paste it with "poise"
+    # -P: a file in the job's folder such as `http.py` must not replace a module of Python.
     run = shlex.join(["python", "-P", "-m", "poise.cli.main", *words])
     return f'export POISE_HOME="${{POISE_HOME:-$HOME/poise-runs}}"; exec {run}'
 
@@ -78,7 +79,7 @@ def _runtime_env(folder: Path) -> dict[str, Any]:
         "working_dir": str(folder),
         "excludes": excludes,
         "env_vars": _environment(folder),
-        # Nothing is installed for a job: Ray would clone the head's environment to do it.
+        # Nothing is installed for a job, because Ray would clone the head's environment for it.
     }
 
 
@@ -97,12 +98,12 @@ def _check_paths(variables: dict[str, str]) -> None:
     home, store = variables.get("POISE_HOME", ""), variables.get("MLFLOW_TRACKING_URI", "")
     if home and not Path(home).is_absolute():
         raise PoiseError(
-            f"POISE_HOME={home}: a job needs the absolute path of storage that every node "
-            "reaches; a relative one would be deleted with the job"
+            f"POISE_HOME={home}: a job needs an absolute path in storage that all nodes share; a "
+            "relative path would be deleted with the job"
         )
     if store and (store.startswith(("sqlite:", "file:")) or "://" not in store):
         print(
-            f"warning: MLFLOW_TRACKING_URI={store} names a file, and on the cluster it will be a "
-            "file of the head node; a tracking server has an http:// address",
+            f"warning: MLFLOW_TRACKING_URI={store} names a file. On the cluster it will be a file "
+            "of the head node. To log elsewhere, give a tracking server (http://…)",
             file=sys.stderr,
         )

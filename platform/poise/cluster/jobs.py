@@ -1,7 +1,7 @@
-"""A packaged command as a Ray Job: started, followed, and its exit status brought home.
+"""Starts a packaged command as a Ray Job, follows its log and returns its exit status.
 
-In: a ``Job`` and a cluster's address. Out: log lines as they come, and an exit status.
-Next: `poise.cli.submit`.
+In: a ``Job`` and a cluster's address. Out: log lines as they arrive, and an exit status. Next:
+`poise.cli.submit`.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ for _name in (
     "ray._private.runtime_env.packaging",
     "ray._private.runtime_env.working_dir",
 ):
-    logging.getLogger(_name).setLevel(logging.ERROR)  # Poise says it, once
+    logging.getLogger(_name).setLevel(logging.ERROR)  # Poise reports it once itself
 
 
 def connect(cluster: ClusterAddress) -> JobSubmissionClient:
-    """A client of the cluster's job server.
+    """Makes a client of the cluster's job server.
 
     Raises:
-        PoiseError: it does not answer, is no Ray dashboard, or refuses the token.
+        PoiseError: the server does not answer, is not a Ray dashboard, or refuses the token.
     """
     check_reachable(cluster)
     with _explained(cluster), _address_variables_hidden():
@@ -44,7 +44,7 @@ def connect(cluster: ClusterAddress) -> JobSubmissionClient:
 
 
 def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name: str) -> None:
-    """Uploads the job's folder and starts the job under ``name``.
+    """Uploads the job's folder and starts the job with the id ``name``.
 
     Raises:
         PoiseError: the name is taken, the folder is too large, or the cluster refuses.
@@ -52,7 +52,7 @@ def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name:
     with _explained(cluster):
         if _exists(client, name):
             raise PoiseError(
-                f"--name {name}: a job of that name is or was on {cluster.url}; choose another, "
+                f"--name {name}: {cluster.url} has or had a job of that name; choose another, "
                 f"or follow it: {follow_command(cluster, name)}"
             )
         try:
@@ -73,25 +73,29 @@ def follow(
     """Writes the job's log as it grows, and returns the exit status of its driver.
 
     Raises:
-        PoiseError: the connection is lost; the job runs on.
+        PoiseError: the connection is lost; the job continues.
+        KeyboardInterrupt: on Ctrl-C; the job continues.
     """
     try:
         asyncio.run(_tail(client, name, write))
         return _exit_status(client, name)
+    except asyncio.CancelledError:
+        # What asyncio makes of Ctrl-C if the connection was being cancelled for a second reason.
+        raise KeyboardInterrupt from None
     except (AuthenticationError, RuntimeError, aiohttp.ClientError, requests.RequestException) as e:
         raise PoiseError(
-            f"lost sight of job {name} at {cluster.url} ({e}); if the cluster is up it runs on: "
-            f"{follow_command(cluster, name)}"
+            f"lost the connection to job {name} at {cluster.url} ({e}); if the cluster is up, the "
+            f"job continues: {follow_command(cluster, name)}"
         ) from None
 
 
 def follow_command(cluster: ClusterAddress, name: str) -> str:
-    """The shell command that shows the rest of the job's log."""
+    """Makes the shell command that shows the rest of the job's log."""
     return f"ray job logs --address {cluster.url} --follow {name}"
 
 
 def stop_command(cluster: ClusterAddress, name: str) -> str:
-    """The shell command that ends the job; it still writes its checkpoint."""
+    """Makes the shell command that stops the job. The job still writes its checkpoint."""
     return f"ray job stop --address {cluster.url} {name}"
 
 
@@ -119,7 +123,7 @@ def _exists(client: JobSubmissionClient, name: str) -> bool:
 
 @contextmanager
 def _address_variables_hidden() -> Iterator[None]:
-    """Ray's client prefers these to the address that it is given."""
+    """Hides variables that Ray's client would use instead of the given address."""
     names = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
     hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
@@ -130,7 +134,7 @@ def _address_variables_hidden() -> Iterator[None]:
 
 @contextmanager
 def _explained(cluster: ClusterAddress) -> Iterator[None]:
-    """Rewrites the client's failures as one line with the fix."""
+    """Turns the client's errors into one line with the fix."""
     try:
         yield
     except AuthenticationError as error:

@@ -1,6 +1,6 @@
-"""A folder from which Ray starts safely, whatever the current one holds.
+"""Finds a folder from which Ray starts safely, even if the current folder is not safe.
 
-In: the current folder. Out: the same, or the root folder while Ray starts. Next:
+In: the current folder. Out: the same folder, or the root folder while Ray starts. Next:
 ``poise.cluster.connection``.
 """
 
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def shadows(folder: Path) -> list[str]:
-    """Files and folders that Python would import in place of its own modules: ``http.py``.
+    """Lists files and folders that Python would import instead of its own modules.
 
-    Ray's workers look for modules in the folder that Ray was started from before they look among
-    Python's own.
+    An example is ``http.py``. Ray's workers look for modules first in the folder from which Ray was
+    started, and then among Python's own modules.
     """
     names = sys.stdlib_module_names
     return sorted(
@@ -31,18 +31,18 @@ def shadows(folder: Path) -> list[str]:
 
 @contextmanager
 def neutral_folder() -> Iterator[None]:
-    """Leaves the current folder until the block ends, where Ray could not start from it.
+    """Leaves the current folder during the block if Ray cannot start from it.
 
-    Such a folder was deleted, or holds a module that takes the place of one of Python's own.
+    Such a folder was deleted, or it holds a module with the name of one of Python's own modules.
     """
-    here = os.open(".", os.O_RDONLY)  # leads back even into a folder that was deleted
+    here = os.open(".", os.O_RDONLY)  # can go back even if the folder was deleted
     try:
         if is_safe():
             yield
         else:
             _say_why()
             os.chdir("/")
-            with variable("PYTHONSAFEPATH", "1"):  # nor is it looked at by `python -c`
+            with variable("PYTHONSAFEPATH", "1"):  # `python -c` must not look there either
                 yield
     finally:
         os.fchdir(here)
@@ -51,7 +51,7 @@ def neutral_folder() -> Iterator[None]:
 
 @contextmanager
 def variable(name: str, value: str) -> Iterator[None]:
-    """Sets a variable of this process until the block ends."""
+    """Sets an environment variable of this process during the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -63,7 +63,7 @@ def variable(name: str, value: str) -> Iterator[None]:
 
 
 def is_safe() -> bool:
-    """Whether Ray can start from the current folder."""
+    """Returns True if Ray can start from the current folder."""
     try:
         return not shadows(Path.cwd())
     except OSError:

@@ -1,7 +1,7 @@
-"""What a person writes, turned into one complete, frozen and checked object.
+"""Turns YAML files and overrides into complete, frozen and checked objects.
 
-In: YAML and ``key=value`` overrides. Out: a ``Recipe`` (one run) or a ``Space`` (one study).
-Next: ``poise.data``.
+In: YAML and ``key=value`` overrides. Out: a ``Recipe`` (one run) or a ``Space`` (one study). Next:
+``poise.data``.
 """
 
 from poise.config.errors import PoiseError

@@ -1,4 +1,4 @@
-"""The base of everything that can be written in a recipe or a space."""
+"""Base class and field types of all settings in a recipe or a space."""
 
 from typing import Annotated
 
@@ -6,17 +6,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """A frozen model that takes no unknown key, no value of another type and none out of limits.
+    """Frozen model that accepts no unknown keys, no values of another type and none out of range.
 
-    Text is never a number, and a number is never a boolean; a whole number may stand for a
-    fraction. A field that holds a tuple has ``strict=False``, to take a list; what is in the list
-    is as strict as everything else.
+    Text is never read as a number, and a number is never read as a boolean. A whole number may
+    stand for a float. A field that holds a tuple has ``strict=False``, so that it accepts a list.
+    The values in the list are checked as strictly as all others.
     """
 
     model_config = ConfigDict(
         strict=True,
-        extra="forbid",  # a typo must never be a silently ignored setting
-        frozen=True,  # seeing the recipe is seeing the run: nothing edits it later
+        extra="forbid",  # a misspelt setting must cause an error
+        frozen=True,  # the recipe in a file is the recipe of the run: nothing changes it later
         validate_default=True,
         allow_inf_nan=False,
     )
@@ -29,9 +29,10 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""Form of the names of recipes, spaces and runs, which are also folders and parts of addresses.
+"""Form of the names of recipes, spaces and runs. They are also names of folders and parts of URLs.
 
-A folder's name has 255 bytes at most; a run's adds the time to its recipe's."""
+A folder's name may have at most 255 bytes. The name of a run is its recipe's name and the time.
+"""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -1,6 +1,7 @@
-"""Tells a full disk from a bug.
+"""Recognises errors that a full disk caused.
 
-In: an exception. Out: one line, where a full or failing disk caused it. Next: whoever writes files.
+In: an exception. Out: one line if a full or failing disk caused it. Next: all code that writes
+files.
 """
 
 import errno
@@ -22,11 +23,14 @@ _MESSAGES = re.compile(
     r"|PytorchStreamWriter failed",
     re.IGNORECASE,
 )
-"""Messages of a full disk in libraries whose exceptions carry no error code."""
+"""Messages about a full disk from libraries whose exceptions have no error code."""
 
 
 def disk_complaint(error: BaseException) -> str | None:
-    """Returns the disk's complaint, ``/data/run.json: No space left on device``; none for a bug."""
+    """Returns a line about the full disk; None if the error has another cause.
+
+    Example: ``/data/run.json: No space left on device``.
+    """
     if isinstance(error, OSError) and error.errno in _CODES:
         reason = os.strerror(error.errno or 0)
         return f"{error.filename}: {reason}" if error.filename else reason
@@ -38,14 +42,14 @@ def disk_complaint(error: BaseException) -> str | None:
 
 @contextmanager
 def room_on_disk(what: str, consequence: str) -> Iterator[None]:
-    """Turns the failure of a full disk inside the block into one line.
+    """Turns the error of a full disk inside the block into one line.
 
     Args:
-        what: the thing that is written, with its path: ``/runs/a: the checkpoint of step 40``.
-        consequence: the effect of the failure, and what to do.
+        what: name of the file and its path, for example ``/runs/a: the checkpoint of step 40``.
+        consequence: effect of the failure, and what to do.
 
     Raises:
-        PoiseError: the disk is full or failing; any other error passes.
+        PoiseError: the disk is full or failing; other errors are not changed.
     """
     try:
         yield

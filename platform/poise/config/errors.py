@@ -1,31 +1,43 @@
-"""The one error that a person is meant to read, and words that its messages share."""
+"""The error class for users, and helpers for its messages."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
 class PoiseError(Exception):
-    """An expected failure: wrong input, a missing file, a store that does not answer.
+    """Expected failure: wrong input, a missing file, a store that does not answer.
 
-    Its message is one line that names the value, where it came from and the fix. The command
-    line prints it and exits with ``exit_status``; every other exception is a bug and shows a
-    traceback.
+    Its message is one line with the value, its origin and the fix. The command line prints it and
+    exits with ``exit_status``. Every other exception is a bug and shows a traceback.
     """
 
     exit_status: ClassVar[int] = 2
 
 
 def one_line(message: object, longest: int | None = None) -> str:
-    """A message without its line breaks, such as an error of a library.
+    """Removes the line breaks from a message, for example from a library's error.
 
     Args:
-        message: an error or a text.
-        longest: characters that are kept; none keeps all.
+        message: error or text.
+        longest: largest number of characters to keep; None keeps all.
     """
     return " ".join(str(message).split())[:longest]
 
 
 def first_few(names: Sequence[str], most: int = 12) -> str:
-    """``a, b, c and 9 more``."""
+    """Lists the first names and counts the rest: ``a, b, c and 9 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def closest_name(typed: str, known: Iterable[str]) -> str | None:
+    """Finds the known name that is most similar to an unknown name; None if none is similar."""
+    close = difflib.get_close_matches(typed, [*known], n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(typed: str, known: Sequence[str], otherwise: str) -> str:
+    """Ends a message about an unknown name: ``did you mean 'x'?``, or ``otherwise``."""
+    close = closest_name(typed, known)
+    return f"did you mean '{close}'?" if close else otherwise

@@ -1,7 +1,7 @@
-"""Small files that are whole or absent, even if the process that writes them is killed.
+"""Writes small files that are either complete or absent, even if the process is killed.
 
-In: plain values. Out: JSON on the disk. Next: ``poise.studies``, ``poise.runs`` and
-``poise.tracking`` keep their records so.
+In: plain values. Out: JSON files. Next: ``poise.studies``, ``poise.runs`` and ``poise.tracking``,
+which keep their records in such files.
 """
 
 import errno
@@ -23,19 +23,19 @@ from poise.config import PoiseError
 def write_json(path: Path, content: Any) -> None:
     """Writes plain values as JSON with ``write_whole``.
 
-    Numbers that are not finite become null: JSON has no NaN.
+    Numbers that are not finite become null, because JSON has no NaN.
     """
     write_whole(path, f"{json.dumps(_finite(content), indent=2, allow_nan=False)}\n")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is either whole or absent, and on the disk when this returns.
+    """Writes a file that is either complete or absent. On return it is safely on the disk.
 
-    Where several processes, perhaps on several machines, write it at once, the last one's content
+    If several processes write it at the same time, even on several machines, the last content
     stays.
 
     Raises:
-        PoiseError: the disk is full, or the folder cannot be written.
+        PoiseError: the disk is full, or the folder is not writable.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
@@ -53,7 +53,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> PoiseError:
-    """The error for a file that the system does not write."""
+    """Makes the error for a file that cannot be written."""
     return PoiseError(
         f"{path}: cannot be written ({error.strerror or error}); free some space or make the "
         "folder writable, then resume"
@@ -69,11 +69,11 @@ _SIGNS_OF_A_FULL_DISK = (
 
 
 def full_disk(error: BaseException, folder: Path) -> PoiseError | None:
-    """The one line for an error that a full disk caused; none for any other error.
+    """Makes a one-line error if a full disk caused the error; else returns None.
 
     Args:
-        error: the error that a library raised.
-        folder: the folder being written, for errors that name no file.
+        error: error that a library raised.
+        folder: folder that is written to, for errors that name no file.
     """
     if not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
         return None
@@ -85,12 +85,12 @@ def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without fsync
             raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts a renamed file's new name on the disk as well."""
+    """Writes the new name of a renamed file to the disk."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -101,9 +101,10 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file for the block.
+    """Holds an exclusive lock on a file during the block.
 
-    On a file system without locks nothing is held: what is locked here is short.
+    On a file system without locks it does nothing. The risk is small, because the locked work is
+    short.
     """
     try:
         file = path.open("w", encoding="utf-8")
@@ -116,14 +117,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class DamagedFileError(PoiseError):
-    """A file of ``write_json`` that is no JSON: it was truncated or changed."""
+    """Error for a file of ``write_json`` that is not JSON, because it was truncated or changed."""
 
 
 def read_json(path: Path) -> Any:
-    """The content of a file that ``write_json`` wrote.
+    """Reads the content of a file that ``write_json`` wrote.
 
     Raises:
-        DamagedFileError: the file is no JSON.
+        DamagedFileError: the file is not JSON.
         PoiseError: the file cannot be read.
     """
     try:
@@ -135,7 +136,7 @@ def read_json(path: Path) -> Any:
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a file within its folder, so that nobody reads it again; returns the new path."""
+    """Renames a file within its folder, so that no code reads it again. Returns the new path."""
     aside = path.with_name(f"{path.name}.damaged-{uuid4().hex[:6]}")
     with suppress(FileNotFoundError):  # another process was faster
         path.replace(aside)
@@ -143,7 +144,7 @@ def set_aside(path: Path) -> Path:
 
 
 def lacking(error: Exception, kind: str) -> str:
-    """Describes in a few words what is wrong with a file that should hold this kind of thing."""
+    """Describes in a few words what is wrong with a file of this kind."""
     if isinstance(error, KeyError):
         return f"it has no '{error.args[0]}'"
     if isinstance(error, ValidationError):
@@ -162,5 +163,8 @@ def _finite(content: Any) -> Any:
 
 
 def to_json(value: float) -> float | str:
-    """The number itself, or ``"nan"``, ``"inf"`` or ``"-inf"``; ``float`` reads either."""
+    """Returns the number, or ``"nan"``, ``"inf"`` or ``"-inf"``.
+
+    ``float`` can read all of these.
+    """
     return value if math.isfinite(value) else str(float(value))

@@ -1,4 +1,4 @@
-"""The dotted keys of settings: which there are, and which one an error is about.
+"""Dotted keys of settings: lists them, and finds the key that an error is about.
 
 In: a model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: the messages of
 ``poise.config.loading`` and of sweeps.
@@ -15,11 +15,14 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 
 _SHORTEST_PIECE = 3
-"""Characters: fewer are in so many names that they point at none."""
+"""Smallest number of characters for a match inside names. Shorter texts occur in too many names."""
 
 
 def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
-    """The models that a field may hold: one for a group, several for a choice, none for a leaf."""
+    """Returns the models that a field may hold.
+
+    A group has one model, a choice has several, and a plain value has none.
+    """
     alternatives = (
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     )
@@ -31,12 +34,12 @@ def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
 def field_names(
     model: type[BaseModel] = Recipe, chosen: Collection[Any] = (), prefix: str = ""
 ) -> Iterator[str]:
-    """Every dotted key of a model's leaves.
+    """Yields every dotted key of a model's settings.
 
     Args:
-        model: the model of the settings.
-        chosen: names of what was chosen where there is a choice (``mae``); where nothing of a
-            choice is in it, the keys of all its alternatives.
+        model: model of the settings.
+        chosen: names of chosen alternatives, such as ``mae``. For a choice without a name in this
+            list, the keys of all its alternatives are yielded.
         prefix: prefix of the keys.
     """
     for name, field in model.model_fields.items():
@@ -50,7 +53,10 @@ def field_names(
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested settings with their dotted keys; an empty group counts as a value."""
+    """Yields the values of nested settings with their dotted keys.
+
+    An empty group counts as a value.
+    """
     for name, value in tree.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{name}.")
@@ -59,10 +65,10 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
-    """The first key that lies within another one, after that one; none where no two overlap.
+    """Returns the first two keys of which the second is inside the first; None if no keys overlap.
 
-    ``backbone.options`` sets all that ``backbone.options.depth`` sets: which of the two would
-    count depends on their order.
+    For example, ``backbone.options`` also sets ``backbone.options.depth``. If both are given, their
+    order would decide which value is used.
     """
     there = list(keys)
     for group in there:
@@ -73,7 +79,7 @@ def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
 
 
 def check_key(key: str, source: str, chosen: Collection[Any] = ()) -> None:
-    """Raises PoiseError with the nearest valid name when a recipe has no such key."""
+    """Raises PoiseError with the nearest valid name if a recipe has no such key."""
     names = list(field_names(chosen=chosen))
     free_form = key.startswith("backbone.options.")
     if key not in names and not free_form:
@@ -81,7 +87,7 @@ def check_key(key: str, source: str, chosen: Collection[Any] = ()) -> None:
 
 
 def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
-    """The dotted key of one of pydantic's error locations, which name what was chosen as well."""
+    """Returns the dotted key of a pydantic error location, without the names of alternatives."""
     parts: list[str] = []
     alternatives: tuple[type[BaseModel], ...] = (model,)
     for part in location:
@@ -95,20 +101,20 @@ def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
 
 
 def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
-    """The end of a message about an unknown name: ``; did you mean 'x' or 'y'?``, or nothing.
+    """Makes the end of a message about an unknown name: ``; did you mean 'x' or 'y'?``, or nothing.
 
     Args:
-        key: the unknown name.
-        names: the known names.
-        most: the most names to offer.
+        key: unknown name.
+        names: known names.
+        most: largest number of names to suggest.
     """
     found = _alike(key, names, most)
-    quoted = [f"'{name}'" for name in names if name in found]  # equally near, the first is first
+    quoted = [f"'{name}'" for name in names if name in found]  # keeps the order of ``names``
     return f"; did you mean {' or '.join(quoted[:most])}?" if quoted else ""
 
 
 def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
-    """Names with the same last part, else similar ones, else those that contain it (``knn``)."""
+    """Finds names with the same last part, else similar names, else names that contain the key."""
     leaf = _leaf(key)
     same_leaf = [name for name in names if _leaf(name) == leaf]
     close = difflib.get_close_matches(key, names, n=most, cutoff=0.4)
@@ -117,7 +123,7 @@ def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
 
 
 def _leaf(name: str) -> str:
-    """The last part of a setting's key, or of a metric's name."""
+    """Returns the last part of a setting's key or of a metric's name."""
     return name.replace("/", ".").rpartition(".")[2]
 
 
@@ -128,6 +134,6 @@ def _narrowed(
 
 
 def _names(group: type[BaseModel]) -> tuple[Any, ...]:
-    """The values of ``name`` that choose this group among others."""
+    """Returns the values of ``name`` that choose this group among alternatives."""
     field = group.model_fields.get("name")
     return get_args(field.annotation) if field else ()

@@ -1,10 +1,9 @@
-"""Turns YAML and ``key=value`` into a checked object, with errors for people.
+"""Turns YAML and ``key=value`` into a checked object, with clear errors.
 
 In: files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Next:
 ``poise.config``, which offers these functions.
 """
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from poise.config.base import Strict
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, closest_name
 from poise.config.keys import check_key, located, overlap
 from poise.config.paths import given_path
 from poise.config.recipe import Recipe, objective_name
@@ -27,7 +26,7 @@ _BY_DOTTED_KEY = ("parameters", "baseline")
 """Groups of a space whose keys are dotted keys of its recipe."""
 
 _USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "search_spaces"}
-"""Folder of the files of each kind, seen from the project's own folder."""
+"""Folder of the files of each kind, relative to the project's folder."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -40,10 +39,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
-    """Reads a search space. Its ``recipe`` path is taken relative to the space's own file.
+    """Reads a search space. Its ``recipe`` path is relative to the folder of the space's own file.
 
-    A parameter is overridden by its whole key:
-    ``parameters.objective.teacher_temp={choice: [0.04, 0.07]}``.
+    A parameter is overridden by its whole key: ``parameters.objective.teacher_temp={choice: [0.04,
+    0.07]}``.
 
     Raises:
         PoiseError: the file, a key or a value is wrong; the message names it and the fix.
@@ -52,7 +51,9 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
 
 
 def override_space(space: Space, overrides: Sequence[str], source: str) -> Space:
-    """A copy of the space with ``dotted.key=value`` overrides, as ``load_space`` applies them.
+    """Returns a copy of the space with ``dotted.key=value`` overrides.
+
+    They are applied as in ``load_space``.
 
     Raises:
         PoiseError: a key or a value is wrong; the message names it and the fix.
@@ -62,10 +63,10 @@ def override_space(space: Space, overrides: Sequence[str], source: str) -> Space
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe:
-    """A copy of the recipe with dotted keys set: ``{"objective.teacher_temp": 0.07}``.
+    """Returns a copy of the recipe with new values: ``{"objective.teacher_temp": 0.07}``.
 
     Raises:
-        PoiseError: a key does not exist or its value is out of the field's limits.
+        PoiseError: a key does not exist, or its value is out of range.
     """
     tree = recipe.model_dump(mode="json")
     for key, value in settings.items():
@@ -75,10 +76,10 @@ def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe
 
 
 def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
-    """Raises PoiseError when a setting itself refuses a value.
+    """Raises PoiseError if a setting does not accept a value.
 
-    Rules that several settings must meet together are not looked at: the other settings may be
-    about to change too.
+    Rules about several settings together are not checked, because the other settings may also
+    change.
     """
     tree = recipe.model_dump(mode="json")
     _set(tree, key, value, source)
@@ -90,7 +91,7 @@ def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with its datasets found from any folder."""
+    """Returns the recipe with absolute paths of datasets, which are valid in any folder."""
     paths = {
         "data.dataset": recipe.data.dataset,
         "evaluation.queries": recipe.evaluation.queries,
@@ -105,10 +106,10 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Reads the mapping in a YAML file.
 
     Raises:
-        PoiseError: there is no such file, it cannot be read, or it holds something else.
+        PoiseError: the file does not exist, cannot be read, or does not hold a mapping.
     """
     try:
         content = parse_yaml(given_path(path).read_text(encoding="utf-8"))
@@ -130,18 +131,19 @@ def _kind(content: Any) -> str:
 def build(
     model: type[ModelT], tree: Mapping[str, Any], source: str, overridden: Collection[str] = ()
 ) -> ModelT:
-    """Validates ``tree``, rewriting pydantic's report into one line that names the fix.
+    """Validates ``tree`` and turns pydantic's errors into one line that names the fix.
 
     Args:
         model: class of the object to build.
         tree: settings of the object.
-        source: place that the settings came from, for the message.
-        overridden: dotted keys that came from the command line instead.
+        source: origin of the settings, for the message.
+        overridden: dotted keys that came from the command line.
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        # What is missing may only be misspelt: then the misspelling says more.
+        # A missing setting may only be misspelt. Then the error about the misspelling is more
+        # useful.
         first, *others = sorted(error.errors(), key=lambda each: each["type"] == "missing")
         at = located(model, first["loc"])
         if any(_concerns(at, first, key) for key in overridden):
@@ -178,24 +180,25 @@ def _overridden(
 
 
 def _files_like(path: str | Path, folder: str) -> str:
-    """The end of a message about a missing file: the nearest name, or all names of the folder.
+    """Makes the end of a message about a missing file.
 
-    Names are compared without their folder and ending, because often only these are wrong.
+    It is the nearest name, or all names of the folder. Names are compared without their folder and
+    ending, because often only these are wrong.
     """
     found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
     by_name = {each.stem: str(each) for each in sorted(found)}
-    close = difflib.get_close_matches(Path(path).stem, by_name, n=1)
+    close = closest_name(Path(path).stem, by_name)
     if close:
-        return f"; did you mean '{by_name[close[0]]}'?"
+        return f"; did you mean '{by_name[close]}'?"
     usual = sorted(each.name for each in Path(folder).rglob("*.yaml"))
     return f"; {folder} holds {', '.join(usual)}" if usual else ""
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """``["training.epochs=2"]`` as ``{"training.epochs": 2}``; values are YAML.
+    """Reads ``["training.epochs=2"]`` as ``{"training.epochs": 2}``. Values are YAML.
 
     Raises:
-        PoiseError: a word is no ``key=value``, or two of them set the same.
+        PoiseError: a word is not ``key=value``, or two words set the same key.
     """
     settings: dict[str, Any] = {}
     for text in texts:
@@ -235,7 +238,10 @@ def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
 
 
 def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[str, Any]:
-    """The group of settings that is there, or a new one in place of none: an empty ``name:``."""
+    """Returns a group of settings.
+
+    If the group is missing or empty (``name:``), a new group is made.
+    """
     if tree.get(name) is None:
         tree[name] = {}
     child = tree[name]
@@ -245,9 +251,10 @@ def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[st
 
 
 def _concerns(at: str, details: Any, key: str) -> bool:
-    """Whether an error is about an overridden key.
+    """Returns True if an error is about an overridden key.
 
-    It is where it stands at the key, within it, or at its group with the key in its message.
+    Either the error's location is the key or lies within it, or it is the key's group and the
+    message names the key.
     """
     if f"{at}.".startswith(f"{key}."):
         return True

@@ -1,29 +1,29 @@
-"""The names of what runs log: the one place that lists them.
+"""Names of all logged metrics. No other place lists them.
 
-In: nothing. Out: names, grouped by what a run must have to log them, and which end of each is
-better. Next: ``poise.config.objectives``, whose ``Signals.metrics`` says which of them a run logs.
-The functions of ``poise.diagnostics`` say what each one means.
+In: nothing. Out: names, grouped by what a run needs to log them, and for each metric whether high
+or low values are better. Next: ``poise.config.objectives``, whose ``Signals.metrics`` says which
+metrics a run logs. The functions of ``poise.diagnostics`` explain each metric.
 
-Two families are not listed: ``schedule/…``, which are settings, and the points of curves, whose
-number depends on the backbone: ``features/spectrum_…`` and ``eval/attention/…``.
+Two families are not listed. ``schedule/…`` are settings. The points of curves
+(``features/spectrum_…`` and ``eval/attention/…``) depend in number on the backbone.
 """
 
 from typing import Literal
 
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
-"""Logged at evaluations where the recipe names labelled queries."""
+"""Metrics of evaluations. They need labelled queries in the recipe."""
 
 LABEL_FREE = ("eval/rankme", "eval/lidar")
-"""Logged at evaluations, with or without labels."""
+"""Metrics of evaluations, with or without labels."""
 
 ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
-"""Logged at evaluations of transformers with a [cls] token."""
+"""Metrics of evaluations of transformers with a [cls] token."""
 
 DENSE = ("eval/dense_miou",)
-"""Logged at evaluations of transformers where the bank and the queries have masks."""
+"""Metrics of evaluations of transformers. They need masks in the bank and in the queries."""
 
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION + DENSE
-"""All metrics that are logged at evaluations."""
+"""All metrics of evaluations."""
 
 TRAINING = (
     "loss/total",
@@ -32,10 +32,10 @@ TRAINING = (
     "throughput/s_per_step",
     "throughput/data_wait_share",
 )
-"""Logged by every run."""
+"""Metrics of every run."""
 
 PARTS = ("gradient/norm_backbone", "gradient/norm_head")
-"""Logged where backbone and head learn together."""
+"""Metrics of runs in which backbone and head are trained together."""
 
 VIEWS = ("views/largest_value",)
 """Statistics of the normalised views."""
@@ -55,10 +55,10 @@ FEATURES = (
     "features/uniformity",
     "features/nn_distance",
 )
-"""Logged where features of several images are compared."""
+"""Metrics of runs that compare features of several images."""
 
 AGREEMENT = ("features/alignment", "features/lidar")
-"""Logged where each image has several views with features."""
+"""Metrics of runs with several views of each image."""
 
 PATCHES = (
     "patches/cosine",
@@ -71,13 +71,13 @@ PATCHES = (
     "patches/outlier_share",
     "tokens/cls_norm",
 )
-"""Logged for transformers: residual networks have no patches. Those of [cls] need that token."""
+"""Metrics of transformers. Residual networks have no patches. Metrics of [cls] need that token."""
 
 COST = ("throughput/backbone_gflops",)
-"""Logged for transformers."""
+"""Metrics of transformers."""
 
 REGISTERS = ("tokens/register_norm",)
-"""Logged for transformers with registers."""
+"""Metrics of transformers with registers."""
 
 TEACHER = (
     "loss/over_ln_k",
@@ -99,13 +99,13 @@ TEACHER = (
     "prototypes/dead_share",
     "prototypes/duplicate_share",
 )
-"""Logged where a teacher spreads images over prototypes."""
+"""Metrics of runs with a teacher over prototypes."""
 
 GLOBAL_PAIRS = ("teacher/cross_entropy_global", "teacher/kl_global")
-"""Logged where such a teacher compares global views with each other."""
+"""Metrics of such a teacher if it compares global views with each other."""
 
 LOCAL_PAIRS = ("teacher/cross_entropy_local", "teacher/kl_local", "student/entropy_local")
-"""Logged where the student of such a teacher sees local views."""
+"""Metrics of such a teacher if its student sees local views."""
 
 RECONSTRUCTION = (
     "loss/over_mean_patch",
@@ -113,13 +113,13 @@ RECONSTRUCTION = (
     "prediction/std",
     "prediction/std_over_target",
 )
-"""Logged where pixels are predicted."""
+"""Metrics of runs that predict pixels."""
 
 METRICS = frozenset(
     EVALUATION + TRAINING + COST + PARTS + FEATURES + AGREEMENT + PATCHES + REGISTERS
     + TEACHER + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
 )  # fmt: skip
-"""Every name of this module."""
+"""Every name in this module."""
 
 Mode = Literal["max", "min"]
 
@@ -151,10 +151,10 @@ LOWER_IS_BETTER = (
 
 
 def better(metric: str) -> Mode | None:
-    """Returns which values of a metric are better, ``max`` or ``min``; none where neither is.
+    """Returns the better end of a metric, ``max`` or ``min``; None if neither is better.
 
-    An entropy, a norm or a similarity is healthy in between: the teacher's entropy is 0 in one
-    collapse and ln K in the other.
+    An entropy, a norm or a similarity has its healthy values in the middle. For example, the
+    teacher's entropy is 0 in one collapse and ln K in the other.
     """
     if metric in HIGHER_IS_BETTER:
         return "max"

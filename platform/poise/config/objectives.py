@@ -1,4 +1,4 @@
-"""The settings of each objective."""
+"""Settings of each objective."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -26,26 +26,26 @@ from poise.config.views import ViewsConfig
 
 @dataclass(frozen=True)
 class Signals:
-    """The metrics that show a run's health, beside a loss that must stay finite."""
+    """Metrics by which a run is judged, in addition to a loss that must stay finite."""
 
     num_prototypes: int | None = None
-    """K of a teacher that spreads images over prototypes; none where there is no such teacher."""
+    """K of a teacher over prototypes; None if there is no such teacher."""
 
     center_memory_steps: float = 0
-    """Number of steps over which a teacher's centre averages; 0 without a centre that moves."""
+    """Number of steps over which a teacher's centre averages; 0 if the centre does not move."""
 
     batch_images: int | None = None
-    """Images of a batch, all workers together, which share no more prototypes than there are."""
+    """Images of a batch over all workers. A batch cannot use more prototypes than it has images."""
 
     warmup_share: float = 0
     """Share of the planned steps in which the learning rate rises to its peak."""
 
     reconstructs: bool = False
-    """Whether pixels are predicted, so that a loss can be compared with predicting their mean."""
+    """Whether pixels are predicted. Then the loss can be compared with predicting their mean."""
 
     @property
     def relative_loss(self) -> tuple[str, str] | None:
-        """Returns the metric that compares the loss with knowing nothing, and its label."""
+        """Metric that compares the loss with that of an untrained model, and its label."""
         if self.num_prototypes is not None:
             return "loss/over_ln_k", "loss / ln K"
         return ("loss/over_mean_patch", "loss / mean patch") if self.reconstructs else None
@@ -53,9 +53,9 @@ class Signals:
     def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
         """Returns the names of the metrics that a run on such views logs.
 
-        Of ``poise.config.metrics`` those in ``EVALUATION`` only as the recipe's evaluation says,
-        and those in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE`` only if the
-        backbone is a transformer and has them.
+        Some of them depend on more: those in ``EVALUATION`` on the recipe's evaluation, and those
+        in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE`` on a transformer
+        backbone with these tokens.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
@@ -76,36 +76,36 @@ class ObjectiveSettings(Strict):
 
     @property
     def signals(self) -> Signals:
-        """Returns what diagnostics will find in the metrics of a run."""
+        """Metrics that diagnostics will find for a run."""
         return Signals()
 
     def check_epochs(self, epochs: int) -> None:
-        """Raises ValueError when the settings ask for a longer run."""
+        """Raises ValueError if the settings need a longer run."""
 
     def check_views(self, views: ViewsConfig) -> None:
-        """Raises ValueError when the views cannot serve this objective."""
+        """Raises ValueError if the views are not suitable for this objective."""
 
 
 class HeadConfig(Strict):
-    """DINO's projection head: an MLP, a bottleneck on the unit sphere, K prototypes."""
+    """Projection head of DINO: an MLP, a bottleneck on the unit sphere, and K prototypes."""
 
     num_layers: int = Field(3, ge=1, le=8)
     hidden_dim: PositiveInt = 2048
     bottleneck_dim: PositiveInt = 256
     batch_norm: bool = False
     normalize_last_layer: bool = True
-    """Holds every prototype's norm at 1, so that logits are cosines."""
+    """Keeps the norm of every prototype at 1, so that logits are cosines."""
 
 
 class DinoConfig(ObjectiveSettings):
-    """Self-distillation without labels (arXiv 2104.14294). The defaults are the published ones.
+    """Self-distillation without labels (arXiv 2104.14294). The defaults are the published values.
 
-    Epochs here count from the start of training; the loader turns them into steps.
+    Epochs count from the start of training. The training loop converts them to steps.
     """
 
     name: Literal["dino"] = "dino"
     num_prototypes: int = Field(65536, ge=2)
-    """K, the published `out_dim`."""
+    """Number of prototypes K, the published `out_dim`."""
 
     student_temp: float = Field(0.1, gt=0, le=10)
     teacher_temp: float = Field(0.04, gt=0, le=10)
@@ -113,25 +113,29 @@ class DinoConfig(ObjectiveSettings):
     warmup_teacher_temp_epochs: int = Field(0, ge=0)
 
     teacher_momentum: Probability = 0.996
-    """Momentum of the teacher's moving average at the start; 0 copies the student."""
+    """Momentum of the teacher's moving average at the start. With 0 the teacher is a copy of the
+    student.
+    """
 
     final_teacher_momentum: Probability = 1.0
 
     center_momentum: Probability = 0.9
-    """The centering rate is 1 − this. At 1 the centre never moves from 0: no centering."""
+    """Momentum of the centre; the centering rate is 1 minus this value. With 1 the centre stays at
+    0, so there is no centering.
+    """
 
     freeze_last_layer_epochs: NonNegative = 1
     head: HeadConfig = HeadConfig()
 
     @property
     def signals(self) -> Signals:
-        """Returns the signals of a teacher over prototypes."""
+        """Signals of a teacher over prototypes."""
         moves = self.center_momentum < 1
         memory_steps = 1 / (1 - self.center_momentum) if moves else 0
         return Signals(num_prototypes=self.num_prototypes, center_memory_steps=memory_steps)
 
     def check_epochs(self, epochs: int) -> None:
-        """Raises ValueError when a warm-up is longer than the run."""
+        """Raises ValueError if a warm-up is longer than the run."""
         if self.warmup_teacher_temp_epochs > epochs:
             raise ValueError(
                 f"objective.warmup_teacher_temp_epochs={self.warmup_teacher_temp_epochs} is longer "
@@ -139,25 +143,29 @@ class DinoConfig(ObjectiveSettings):
             )
 
     def check_views(self, views: ViewsConfig) -> None:
-        """Raises ValueError when the views cannot serve this objective."""
+        """Raises ValueError if the views are not suitable for this objective."""
         if views.count < 2:
             raise ValueError("objective dino compares views: it needs at least 2 of them per image")
 
 
 class MaeConfig(ObjectiveSettings):
-    """A masked autoencoder (arXiv 2111.06377). The defaults are the published ones."""
+    """Masked autoencoder (arXiv 2111.06377). The defaults are the published values."""
 
     name: Literal["mae"] = "mae"
 
     mask_ratio: float = Field(0.75, gt=0, lt=1)
-    """Share of an image's patches that are hidden from the encoder and predicted."""
+    """Share of an image's patches that the encoder does not see and the decoder predicts."""
 
     norm_pix_loss: bool = False
-    """Predicts each patch's pixels less their mean, over their standard deviation."""
+    """Normalises the target of each patch: its pixels minus their mean, divided by their standard
+    deviation.
+    """
 
     decoder_depth: int = Field(8, ge=1, le=64)
     decoder_dim: int = Field(512, ge=4, multiple_of=4)
-    """A multiple of 4, for the sines and cosines of two coordinates."""
+    """Width of the decoder. It is a multiple of 4, because positions use the sine and cosine of two
+    coordinates.
+    """
 
     decoder_heads: PositiveInt = 16
 
@@ -172,11 +180,11 @@ class MaeConfig(ObjectiveSettings):
 
     @property
     def signals(self) -> Signals:
-        """Returns the signals of predicted pixels."""
+        """Signals of predicted pixels."""
         return Signals(reconstructs=True)
 
     def check_views(self, views: ViewsConfig) -> None:
-        """Raises ValueError when there is not exactly one view."""
+        """Raises ValueError unless there is exactly one view."""
         if (views.global_count, views.local_count) != (1, 0):
             raise ValueError(
                 "objective mae reconstructs one view per image: set data.views.global_count=1 and "

@@ -1,6 +1,5 @@
-"""The folders of runs, the names that runs may have, and paths that people write."""
+"""Folders of runs, names that runs may have, and paths that users write."""
 
-import difflib
 import os
 import re
 import secrets
@@ -8,24 +7,24 @@ import time
 from pathlib import Path
 
 from poise.config.base import NAME_PATTERN
-from poise.config.errors import PoiseError, first_few
+from poise.config.errors import PoiseError, did_you_mean, first_few
 
 RECIPE_FILE = "recipe.yaml"
-"""The file in a run's folder that holds the recipe it began with."""
+"""File in a run's folder with the recipe of the run's start."""
 
 _TAKEN = ("artifacts", "models", "imports", "downloads", "mlflow.db")
-"""Names of the other things that ``home()`` holds."""
+"""Names in ``home()`` that no run may have, because other things use them."""
 
 
 def given_path(text: str | Path, source: str = "") -> Path:
-    """A path that a person wrote, with a leading ``~`` replaced by the home folder.
+    """Reads a path that a user wrote, and replaces a leading ``~`` by the home folder.
 
-    A shell replaces ``~`` only outside quotes and only at the start of a word, so it reaches
-    Poise in quoted values, in files and after ``=``.
+    A shell replaces ``~`` only outside quotes and at the start of a word. So paths in quotes, in
+    files and after ``=`` still contain it.
 
     Args:
-        text: the path.
-        source: place where it was written, such as ``POISE_HOME=~/runs``, for the error's message.
+        text: path.
+        source: origin of the path, such as ``POISE_HOME=~/runs``, for the error's message.
 
     Raises:
         PoiseError: ``~name`` names a user who does not exist.
@@ -40,10 +39,10 @@ def given_path(text: str | Path, source: str = "") -> Path:
 
 
 def current_folder() -> Path:
-    """The current folder.
+    """Returns the current folder.
 
     Raises:
-        PoiseError: it was deleted while a shell or a process stood in it.
+        PoiseError: the folder was deleted while the process or its shell used it.
     """
     try:
         return Path.cwd()
@@ -52,11 +51,11 @@ def current_folder() -> Path:
 
 
 def home() -> Path:
-    """The folder of runs, checkpoints and the default MLflow store.
+    """Returns the folder of runs, checkpoints and the default MLflow store.
 
-    ``POISE_HOME``, else ``runs`` in the current folder. The path is always absolute, because
-    workers have other current folders. On several machines it must be storage that all of them
-    reach.
+    It is ``POISE_HOME``, or ``runs`` in the current folder if that is not set. The path is always
+    absolute, because workers have other current folders. On several machines it must be shared
+    storage.
 
     Raises:
         PoiseError: the path is relative and the current folder was deleted.
@@ -67,19 +66,21 @@ def home() -> Path:
 
 
 def new_name(stem: str) -> str:
-    """A name for a new run or study: what it is of, the time, and something random."""
+    """Makes a name for a new run or study: a stem, the time, and random characters."""
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def claim_folder(name: str, resume: str) -> Path:
-    """Makes the folder of a new run or study. Making it is the claim: only one process can.
+    """Creates the folder of a new run or study.
+
+    Only one process can create it, so it reserves the name.
 
     Args:
-        name: the name of the run or study.
-        resume: the command that finishes one of this name, for the error.
+        name: name of the run or study.
+        resume: command that resumes a run or study of this name, for the error.
 
     Raises:
-        PoiseError: the name is taken, or the folder cannot be made.
+        PoiseError: the name is taken, or the folder cannot be created.
     """
     folder = home() / name
     try:
@@ -95,11 +96,11 @@ def claim_folder(name: str, resume: str) -> Path:
 
 
 def taken(folder: Path, resume: str) -> PoiseError:
-    """The error about a name that a run or study has already.
+    """Makes the error about a name that another run or study has.
 
     Args:
-        folder: the folder of that name.
-        resume: the command that finishes what is there.
+        folder: folder of that name.
+        resume: command that resumes that run or study.
     """
     return PoiseError(
         f"{folder}: there is a run or study of this name; finish it with `{resume}`, or choose "
@@ -108,25 +109,25 @@ def taken(folder: Path, resume: str) -> PoiseError:
 
 
 def unknown(asking: str, kind: str, marker: str) -> PoiseError:
-    """The error about a name that no run or study has.
+    """Makes the error about a name that no run or study has.
 
     Args:
-        asking: the option and the name: ``--resume lost``.
+        asking: option and name, such as ``--resume lost``.
         kind: kind of thing that was looked for: ``run``, ``study``.
-        marker: the file that everything of this kind has in its folder.
+        marker: file that every folder of this kind contains.
     """
     known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
     name = asking.rpartition(" ")[2]
-    close = difflib.get_close_matches(name, known, n=1)
-    holds = f"did you mean '{close[0]}'?" if close else f"it holds {first_few(known) or 'none'}"
+    holds = did_you_mean(name, known, f"it holds {first_few(known) or 'none'}")
     return PoiseError(f"{asking}: {home()} holds no such {kind}; {holds}")
 
 
 def check_run_name(name: str) -> None:
-    """Refuses a name of a run or study that could not be its folder under ``home()``.
+    """Refuses a name of a run or study that cannot be the name of its folder in ``home()``.
 
     Raises:
-        PoiseError: the name has characters that a recipe's name may not have, or is taken.
+        PoiseError: the name has characters that a recipe's name may not have, or other things use
+            it.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(

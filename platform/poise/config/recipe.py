@@ -1,4 +1,4 @@
-"""A recipe: everything that decides one run."""
+"""Recipe: all settings of one run."""
 
 import math
 from dataclasses import replace
@@ -11,11 +11,11 @@ from poise.config.objectives import DinoConfig, MaeConfig, Signals
 from poise.config.probes import FinetuneConfig, ProbeConfig
 from poise.config.views import ViewsConfig
 
-_FIRST_OBJECTIVE = "dino"  # of recipes that do not name theirs
+_FIRST_OBJECTIVE = "dino"  # of recipes that do not name their objective
 
 
 def objective_name(settings: Any) -> str:
-    """Returns the name in a recipe's ``objective`` group, as written or as built."""
+    """Returns the name in a recipe's ``objective`` group, given as a dict or as an object."""
     if isinstance(settings, dict):
         return str(settings.get("name", _FIRST_OBJECTIVE))
     return str(getattr(settings, "name", _FIRST_OBJECTIVE))
@@ -30,11 +30,11 @@ ObjectiveConfig = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-"""The settings of one objective; ``name`` says which one."""
+"""Settings of one objective; ``name`` chooses the objective."""
 
 
 class DataConfig(Strict):
-    """The dataset and how its views reach the training workers."""
+    """Dataset, and how its views reach the training workers."""
 
     dataset: str
     """Folder of a prepared dataset (`poise data prepare`)."""
@@ -42,32 +42,37 @@ class DataConfig(Strict):
     views: ViewsConfig = ViewsConfig()
 
     placement: Literal["worker", "cluster"] = "worker"
-    """Place where views are cut: in the training worker's processes, or by Ray Data on any node."""
+    """Where views are cut: in processes of the training worker, or by Ray Data on any node."""
 
     cut_processes: int = Field(2, ge=0, le=256)
-    """Processes that cut views, per training worker. 0 cuts them in the training process."""
+    """Number of processes that cut views, per training worker. With 0, the training process cuts
+    them.
+    """
 
     prefetch_batches: PositiveInt = 4
-    """Batches of views kept ready, per training worker."""
+    """Number of batches of views that are kept ready, per training worker."""
 
 
 class BackboneConfig(Strict):
-    """A timm model by name."""
+    """Model of timm, chosen by its name."""
 
     name: str = "vit_small_patch16_224"
 
     num_registers: int = Field(0, ge=0, le=64)
-    """Register tokens (arXiv 2309.16588); ViT only."""
+    """Number of register tokens (arXiv 2309.16588); only for ViTs."""
 
     drop_path: float = Field(0.1, ge=0, lt=1)
-    """Stochastic depth of the last block, rising linearly from 0 at the first; student only."""
+    """Rate of stochastic depth in the last block, rising linearly from 0 in the first block. In
+    DINO only the student has it.
+    """
 
     position_resampling: Literal["dino", "timm"] = "dino"
-    """Interpolation of position embeddings for views that are not of the native size: as
-    published (bicubic, no antialiasing, offset 0.1) or as timm does (bicubic, antialiased)."""
+    """Interpolation of position embeddings for views of another size than the native size: `dino`,
+    as published (bicubic, no antialiasing, offset 0.1), or `timm` (bicubic, antialiased).
+    """
 
     options: dict[str, Any] = Field(default_factory=dict)
-    """Arguments passed on to timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
+    """Arguments for timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
 
     @field_validator("options")
     @classmethod
@@ -79,93 +84,95 @@ class BackboneConfig(Strict):
 
 
 class OptimizerConfig(Strict):
-    """The optimiser and its schedules. The defaults are DINO's published ones."""
+    """Optimiser and its schedules. The defaults are DINO's published values."""
 
     name: Literal["adamw", "sgd", "lars"] = "adamw"
 
     base_lr: Annotated[float, Field(ge=0)] = 0.0005
-    """Learning rate for a global batch of 256; the peak is `base_lr × batch_size / 256`."""
+    """Learning rate for a global batch of 256 images. The peak is `base_lr × batch_size / 256`."""
 
     final_lr: NonNegative = 1e-6
-    """Learning rate at the end of the cosine; not scaled with the batch."""
+    """Learning rate at the end of the cosine. It is not scaled with the batch size."""
 
     warmup_epochs: NonNegative = 10
     warmup_meets_peak: bool = True
-    """The last warm-up step has the peak already (DINO); otherwise the one after it (MAE)."""
+    """Whether the last warm-up step already has the peak (DINO), or only the step after it (MAE).
+    """
 
     weight_decay: NonNegative = 0.04
     final_weight_decay: NonNegative | None = 0.4
-    """Weight decay at the end of the cosine; none keeps `weight_decay` throughout."""
+    """Weight decay at the end of the cosine; None keeps `weight_decay` constant."""
 
     momentum: Probability = 0.9
     """Momentum of sgd and lars."""
 
     betas: tuple[Probability, Probability] = Field((0.9, 0.999), strict=False)
     clip_grad: NonNegative = 3.0
-    """Largest gradient norm; 0 is off."""
+    """Largest gradient norm; 0 switches clipping off."""
 
     clip_mode: Literal["per_tensor", "global"] = "per_tensor"
-    """Whether gradients are clipped tensor by tensor, as published, or all together."""
+    """Whether gradients are clipped per tensor, as published, or all together."""
 
 
 class TrainingConfig(Strict):
-    """Length of the run, size of its batches, and the hardware."""
+    """Length of the run, size of its batches, and hardware."""
 
     epochs: PositiveInt = 100
     batch_size: PositiveInt = 512
     """Images per step over all workers."""
 
     num_workers: PositiveInt = 1
-    """Ray Train workers."""
+    """Number of Ray Train workers."""
 
     cpus_per_worker: float = Field(1, gt=0)
     device: Literal["any", "cpu", "cuda"] = "any"
-    """`any` takes one GPU per worker where the cluster has GPUs, else the CPU."""
+    """`any` uses one GPU per worker if the cluster has GPUs, else the CPU."""
 
     precision: Literal["fp32", "bf16"] = "bf16"
-    """`bf16` is autocast, used where the hardware computes it; elsewhere it is fp32."""
+    """`bf16` uses autocast if the hardware supports it; other hardware uses fp32."""
 
     compile: bool = False
     log_every_steps: PositiveInt = 50
     checkpoint_every_steps: PositiveInt = 1000
     keep_checkpoints: PositiveInt | None = 2
-    """Number of the latest checkpoints to keep; none keeps all."""
+    """Number of the latest checkpoints to keep; None keeps all."""
 
     stop_after_steps: PositiveInt | None = None
-    """Ends the run early; the schedules still span `epochs`."""
+    """Ends the run after this number of steps. The schedules still span `epochs`."""
 
     stop_collapsed: bool = False
-    """Ends the run early once it is judged to have collapsed, diverged or got stuck."""
+    """Ends the run early if the judge says that it has collapsed, diverged or got stuck."""
 
 
 class EvaluationConfig(Strict):
-    """The probes that watch training.
+    """Probes that run during training.
 
-    With labels `knn/dino-v1` and a linear one, `ridge/poise-v1`; without, `rankme/poise-v1` and
-    `lidar/poise-v1`.
+    With labels: `knn/dino-v1` and the linear probe `ridge/poise-v1`. Without labels:
+    `rankme/poise-v1` and `lidar/poise-v1`.
     """
 
     queries: str | None = None
-    """Folder of a labelled dataset to classify; none leaves the probes that need no labels."""
+    """Folder of a labelled dataset to classify; None runs only the probes that need no labels."""
 
     bank: str | None = None
-    """Folder of the dataset that votes, then labelled, and that the probes without labels look at;
-    none means the training dataset."""
+    """Folder of the dataset that votes and that the probes without labels use. With `queries` it
+    needs labels. None means the training dataset.
+    """
 
     every_epochs: PositiveInt | None = 1
-    """None switches the probes off."""
+    """Epochs between evaluations; None switches evaluation off."""
 
     knn_k: PositiveInt = 20
     knn_temperature: float = Field(0.07, gt=0)
     image_px: Pixels | None = None
-    """Side of the evaluated image; none means `data.views.global_px`."""
+    """Side of the evaluated images in pixels; None means `data.views.global_px`."""
 
     max_bank_images: PositiveInt = 10_000
     max_query_images: PositiveInt = 2_000
 
 
 class Recipe(Strict):
-    """One complete run. Two runs of one recipe on one machine give the same numbers."""
+    """One complete run. Two runs of a recipe on the same machine give the same numbers."""
 
     name: str = Field(pattern=NAME_PATTERN)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -200,7 +207,7 @@ class Recipe(Strict):
 
     @property
     def signals(self) -> Signals:
-        """Returns what diagnostics will find in the metrics of a run."""
+        """Metrics that diagnostics will find for a run."""
         return replace(
             self.objective.signals,
             batch_images=self.training.batch_size,
@@ -214,5 +221,5 @@ class Recipe(Strict):
 
     @property
     def evaluation_px(self) -> int:
-        """Side of the images that probes see."""
+        """Side of the images that probes use, in pixels."""
         return self.evaluation.image_px or self.data.views.global_px

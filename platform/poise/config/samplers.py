@@ -1,10 +1,9 @@
-"""Samplers: the ways in which a space draws the values of one setting.
+"""Samplers: the ways in which a space draws the values of a setting.
 
 In: a sampler as it is written, ``{uniform: [0.04, 0.07]}``. Out: a checked ``Sampler``. Next:
 ``poise.config.space``.
 """
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from poise.config.base import Strict
+from poise.config.errors import did_you_mean
 from poise.config.values import canonical, same
 
 SAMPLERS = {
@@ -26,7 +26,7 @@ SAMPLERS = {
     "lograndint": 2,
     "randn": 2,
 }
-"""Ray Tune's samplers, and how many arguments each takes. `randint` leaves its high end out."""
+"""Ray Tune's samplers, and the number of arguments of each. `randint` excludes its high end."""
 
 _LARGEST_WHOLE = 2**63 - 1  # NumPy draws no larger ones
 _MANY = 10_000
@@ -40,17 +40,17 @@ class Sampler(Strict):
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """The listed values; none for a range."""
+        """Listed values; None for a range."""
         return tuple(self.arguments[0]) if SAMPLERS[self.name] == 1 else None
 
     @property
     def draws_whole(self) -> bool:
-        """Whether every value is drawn as a whole number."""
+        """Whether every value is a whole number."""
         return self.name in ("randint", "lograndint")
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The lowest and the highest value of a range; none where there is no such value."""
+        """Lowest and highest value of a range; None if there are no such values."""
         if self.values is not None or self.name == "randn":
             return None
         low, high = self.arguments[:2]
@@ -58,7 +58,7 @@ class Sampler(Strict):
 
     @property
     def count(self) -> float:
-        """Counts the values; infinite for a range of fractions."""
+        """Number of values; infinite for a range of real numbers."""
         if self.values is not None:
             return len(self.values)
         if self.ends is None or (SAMPLERS[self.name] < 3 and not self.draws_whole):
@@ -67,7 +67,7 @@ class Sampler(Strict):
         return round((high - low) / self._step) + 1
 
     def every(self) -> Iterable[Any]:
-        """Returns every value, in order, where ``count`` is finite."""
+        """Returns all values in order. ``count`` must be finite."""
         if self.values is not None:
             return self.values
         assert self.ends is not None and math.isfinite(self.count)
@@ -75,7 +75,7 @@ class Sampler(Strict):
         return (low + step * number for number in range(int(self.count)))
 
     def gives(self, value: Any) -> bool:
-        """Whether this value can be drawn."""
+        """Returns True if this value can be drawn."""
         if self.values is not None:
             return any(same(value, each) for each in self.values)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -95,35 +95,34 @@ class Sampler(Strict):
 
 
 def written(sampler: Sampler) -> str:
-    """The sampler as a person writes it: ``{uniform: [0.04, 0.07]}``."""
+    """Writes the sampler as in a file: ``{uniform: [0.04, 0.07]}``."""
     values = sampler.arguments if sampler.values is None else sampler.values
     return f"{{{sampler.name}: {[*values]}}}"
 
 
 def num_settings(samplers: Iterable[Sampler]) -> float:
-    """Counts the combinations of several samplers; infinite where one has a range."""
+    """Counts the combinations of several samplers; the result may be infinite."""
     return math.prod(sampler.count for sampler in samplers)
 
 
 def every_setting(samplers: dict[str, Sampler]) -> Iterable[dict[str, Any]]:
-    """Returns the combinations of values, at most 10,000, where ``num_settings`` is finite."""
+    """Yields the combinations of values, at most 10,000. ``num_settings`` must be finite."""
     cells = itertools.product(*(sampler.every() for sampler in samplers.values()))
     for cell in itertools.islice(cells, _MANY):
         yield dict(zip(samplers, cell, strict=True))
 
 
 def read_sampler(key: str, content: Any) -> Any:
-    """A sampler as it is written, or as it was stored, checked.
+    """Checks a sampler, as it is written in a file or as it was stored.
 
     Raises:
-        ValueError: Ray Tune has no such sampler, or it does not take these values.
+        ValueError: Ray Tune has no such sampler, or it does not accept these values.
     """
     if isinstance(content, Sampler):
         return content
     name, values = _taken_apart(key, content)
     if str(name) not in SAMPLERS:
-        close = difflib.get_close_matches(str(name), SAMPLERS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SAMPLERS)}"
+        hint = did_you_mean(str(name), [*SAMPLERS], f"there are {', '.join(SAMPLERS)}")
         raise ValueError(f"'{key}': Ray Tune has no sampler '{name}'; {hint}")
     if not isinstance(values, list | tuple) or not values:
         raise ValueError(f"'{key}': {name} needs a list of values, got {values!r}")
@@ -161,7 +160,7 @@ def _check_list(which: str, values: Sequence[Any]) -> None:
 
 
 def _problem(name: str, values: Sequence[Any]) -> str:
-    """What is wrong with the arguments of a sampler that draws numbers; empty: nothing."""
+    """Describes the error in the arguments of a numeric sampler; empty if there is none."""
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in values):
         return "takes numbers"
     if not all(math.isfinite(each) for each in values):

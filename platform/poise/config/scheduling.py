@@ -1,7 +1,7 @@
-"""How a study chooses its settings, and which of its trials end early.
+"""Settings that decide which settings a study tries, and which trials end early.
 
-In: names and options as they are written. Out: checked ``SchedulerConfig`` and
-``SearcherConfig``. Next: ``poise.config.space``.
+In: names and options as they are written. Out: checked ``SchedulerConfig`` and ``SearcherConfig``.
+Next: ``poise.config.space``.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -48,7 +48,7 @@ class _OptunaOptions(Strict):
 
 
 class _NoOptions(Strict):
-    """``fifo`` and ``random`` take none."""
+    """Options of ``fifo`` and ``random``, which have no options."""
 
 
 _OPTIONS: dict[str, type[Strict]] = {
@@ -78,11 +78,11 @@ _DECIDED = {
     "require_attrs": "Poise sees to it that every report has the metric and the step",
     "log_config": "the records of the trials say what changed",
 }
-"""Options of Ray Tune and Optuna that Poise decides, and why."""
+"""Options of Ray Tune and Optuna that Poise sets itself, and the reason."""
 
 
 class _Chosen(Strict):
-    """A scheduler or a searcher by its name, with options of that one."""
+    """Scheduler or searcher, chosen by its name, with its options."""
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -114,23 +114,26 @@ class _Chosen(Strict):
 
 
 class SchedulerConfig(_Chosen):
-    """Which trials end early, or go on from another. `options` go to Ray Tune's scheduler."""
+    """Chooses which trials end early or continue from another trial.
+
+    `options` go to Ray Tune's scheduler.
+    """
 
     name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"
 
     @property
     def stops_trials(self) -> bool:
-        """Whether a trial may be taken away before it ends by itself."""
+        """Whether a trial may be stopped before it ends by itself."""
         return self.name != "fifo"
 
     @property
     def changes_settings(self) -> bool:
-        """Whether a trial's settings may change while it trains: population-based training."""
+        """Whether a trial's settings may change during training (population-based training)."""
         return self.name == "pbt"
 
 
 class SearcherConfig(_Chosen):
-    """Which settings are tried next. `options` go to Ray Tune's searcher."""
+    """Chooses which settings are tried next. `options` go to Ray Tune's searcher."""
 
     name: Literal["random", "optuna"] = "random"
 

@@ -1,4 +1,4 @@
-"""A space: the recipes that a study tries.
+"""Space: the recipes that a study tries.
 
 In: a space as it is written. Out: a checked ``Space``. Next: ``poise.studies.trials``.
 """
@@ -16,18 +16,18 @@ from poise.config.values import canonical
 
 
 class Budget(Strict):
-    """Limits of a study's cost: no trial begins that exceeds one. None sets no limit."""
+    """Limits of a study's cost. No trial starts that would exceed a limit. None means no limit."""
 
     trials: PositiveInt | None = None
     steps: PositiveInt | None = None
     """Steps of all trials together."""
 
     hours: Positive | None = None
-    """Hours on the clock while the study is carried out, all resumptions together."""
+    """Hours of running time, including all resumptions."""
 
 
 class Goal(NamedTuple):
-    """A metric, and which of its values win."""
+    """Metric, and whether its highest or its lowest value wins."""
 
     metric: str
     mode: Mode
@@ -38,53 +38,59 @@ def _listed(content: Any) -> Any:
 
 
 class Space(Strict):
-    """A recipe, and the settings of it that vary from trial to trial."""
+    """Recipe, and the settings that vary from trial to trial."""
 
     name: str = Field(pattern=NAME_PATTERN)
     recipe: str
-    """Path of the recipe, relative to the space's own file."""
+    """Path of the recipe, relative to the folder of the space's own file."""
 
     question: str = ""
-    """The question, in a sentence or two; it opens the report."""
+    """Question of the study, in one or two sentences. It begins the report."""
 
     published: str = ""
-    """What the literature found, with its source; the report shows it beside the answer."""
+    """Result in the literature, with its source. The report compares it with the answer."""
 
     metric: Annotated[
         tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("eval/knn_top1",)
-    """One name, or several: the first decides the winner, Optuna weighs all. See ``goals``."""
+    """Metric or metrics. The first decides the winner; Optuna uses all. See ``goals``."""
 
     mode: Annotated[
         Annotated[tuple[Mode, ...], Field(min_length=1, strict=False)] | None,
         BeforeValidator(_listed),
     ] = None
-    """The better end, `max` or `min`: for all metrics, or for each; none takes each one's own."""
+    """Better end of the metric, `max` or `min`: one for all metrics or one for each. None takes the
+    known better end of each metric.
+    """
 
     baseline: dict[str, Any] | None = None
-    """The setting that others are compared with. Keys that it leaves out, and all keys where
-    it is none, have the recipe's own values."""
+    """Setting that others are compared with. Keys that it does not name have the recipe's values.
+    None means the recipe's values for all keys.
+    """
 
     design: Literal["crossed", "one_at_a_time"] = "crossed"
-    """What an ablation runs: every value with every other, or the baseline and, from there, each
-    other value alone."""
+    """Combinations that an ablation runs: all combinations of values, or the baseline and changes
+    of one value at a time.
+    """
 
     parameters: dict[str, Sampler] = Field(min_length=1)
-    """Dotted key of a recipe's setting → how its values are drawn."""
+    """Dotted key of a recipe's setting → sampler of its values."""
 
     seeds: tuple[int, ...] = Field((0,), min_length=1, strict=False)
-    """Every setting is run once with each; trials of one seed see the same images and crops."""
+    """Seeds. Every setting runs once with each seed. Trials with the same seed see the same images
+    and crops.
+    """
 
     trials: PositiveInt = 1
-    """Draws of the sampled parameters; a grid is run whole for each draw."""
+    """Number of draws of the sampled parameters. Every draw runs the whole grid."""
 
     sampling_seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the draws. The same space draws the same settings."""
+    """Seed of the draws. The same space always draws the same settings."""
 
     budget: Budget = Budget()
     concurrency: PositiveInt = 2
     stop_collapsed: bool = True
-    """Whether a condemned trial ends early, under any scheduler."""
+    """Whether a trial ends early if the judge says that it failed, under any scheduler."""
 
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
@@ -113,12 +119,12 @@ class Space(Strict):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """Returns every metric with its mode."""
+        """Every metric with its mode."""
         return tuple(Goal(*each) for each in zip(self.metric, self._modes, strict=True))
 
     @property
     def goal(self) -> Goal:
-        """The goal that decides the winner."""
+        """Metric and mode that decide the winner."""
         return self.goals[0]
 
     @property
@@ -129,7 +135,7 @@ class Space(Strict):
 
     @property
     def num_searched(self) -> int:
-        """Number of settings that a searcher tries, at most as many as there are."""
+        """Number of settings that a searcher tries, at most the number of settings that exist."""
         return int(min(self.trials, num_settings(self.parameters.values())))
 
 
@@ -170,7 +176,7 @@ def _check_baseline(baseline: dict[str, Any], parameters: dict[str, Sampler]) ->
 
 
 def _check_points(space: Space) -> None:
-    """Raises ValueError for settings to be tried first that the space does not have."""
+    """Raises ValueError if a setting to try first is not in the space."""
     points, where = space.searcher.points, "searcher.options.points_to_evaluate"
     if len(points) > space.trials:
         raise ValueError(

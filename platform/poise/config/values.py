@@ -1,4 +1,4 @@
-"""Comparison of written values by what they mean.
+"""Compares written values by their meaning.
 
 In: values of settings. Out: whether they are the same. Next: ``poise.config.samplers`` and
 ``poise.studies.trial_choice``.
@@ -13,12 +13,15 @@ from poise.config.yaml_core import parse_yaml
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are equal and of one kind: 1 is 1.0, and neither true nor ``"1"``."""
+    """Returns True if two values are equal and of the same kind.
+
+    1 equals 1.0, but neither true nor ``"1"``.
+    """
     return _form(left, reads_text=False) == _form(right, reads_text=False)
 
 
 def canonical(value: Any) -> Hashable:
-    """Returns one form for all spellings of a value: 0.04, 4e-2 and the text ``"0.040"``."""
+    """Returns the same form for all spellings of a value: 0.04, 4e-2 and the text ``"0.040"``."""
     return _form(value, reads_text=True)
 
 
@@ -34,7 +37,7 @@ def _form(value: Any, reads_text: bool) -> Hashable:
 
 
 def _meant(text: str) -> Any:
-    """Returns what a text means without quotes: a number, a boolean, null, or the text itself."""
+    """Returns the value that a text has without quotes: a number, a boolean, null or text."""
     try:
         meant = parse_yaml(text) if text.strip() else text
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""Settings of views: which are cut from an image, and how their colours change."""
+"""Settings of views: how they are cut from an image, and how their colours change."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ from poise.config.base import AreaRange, NonNegative, Pixels, PositiveRange, Pro
 class ViewsConfig(Strict):
     """Multi-crop views. The defaults are DINO's published augmentation (arXiv 2104.14294).
 
-    Every view is an independently drawn crop: a share of the area drawn from ``*_scale``, an
-    aspect ratio drawn log-uniformly from ``aspect_ratio``, resized to ``*_px`` squared with
-    bicubic interpolation, flipped, and then given its colours in this order: jitter, grayscale,
-    blur, solarize.
+    Every view is an independently drawn crop. Its share of the area is drawn from ``*_scale`` and
+    its aspect ratio log-uniformly from ``aspect_ratio``. It is resized to a square of ``*_px``
+    pixels with bicubic interpolation and randomly flipped. Then its colours change in this order:
+    jitter, grayscale, blur, solarize.
     """
 
     global_count: int = Field(2, ge=1, le=16)
@@ -42,7 +42,9 @@ class ViewsConfig(Strict):
     solarize_threshold: int = Field(128, ge=0, le=256)
 
     normalization: Literal["imagenet", "dataset"] = "imagenet"
-    """Channel mean and std: ImageNet's constants, or those in the dataset's manifest."""
+    """Channel means and standard deviations: ImageNet's constants, or the values in the dataset's
+    manifest.
+    """
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod
@@ -53,7 +55,7 @@ class ViewsConfig(Strict):
 
     @property
     def changes_colors(self) -> bool:
-        """Whether any view may get other colours than the image has."""
+        """Whether the colours of any view may differ from the colours of its image."""
         return any(
             getattr(self, name) > 0
             for name in type(self).model_fields

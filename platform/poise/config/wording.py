@@ -1,7 +1,8 @@
-"""What is wrong with a setting, in words for a person.
+"""Explains in words what is wrong with a setting.
 
-In: pydantic's details of one error. Out: the rest of a line that begins with where the setting
-came from: ``training.epochs='x' must be a whole number``. Next: ``poise.config.loading``.
+In: pydantic's details of one error. Out: the rest of an error line, such as ``training.epochs='x'
+must be a whole number``. The line begins with the origin of the setting. Next:
+``poise.config.loading``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from poise.config.keys import field_names, nearest
 
 LONGEST_VALUE = 60
-"""Characters of a wrong value that are repeated to the person who wrote it."""
+"""Largest number of characters of a wrong value that an error shows."""
 
 
 _KINDS = {
@@ -50,12 +51,12 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def explain(
     model: type[BaseModel], key: str, details: Mapping[str, Any], chosen: Collection[str] = ()
 ) -> str:
-    """Explains what is wrong, and what is allowed or the nearest name.
+    """Explains what is wrong, and which values are allowed or which name is nearest.
 
     Args:
-        model: the model that holds the setting.
+        model: model that holds the setting.
         key: dotted key of the setting.
-        details: pydantic's.
+        details: details of pydantic's error.
         chosen: as in ``field_names``.
     """
     kind, wrong = details["type"], details["input"]
@@ -75,7 +76,7 @@ def explain(
 
 
 def requirement(details: Mapping[str, Any]) -> str:
-    """What a value must be: ``at least 1``, ``a whole number``."""
+    """Describes valid values: ``at least 1``, ``a whole number``."""
     kind = str(details["type"])
     if kind in _LIMITS:
         return _LIMITS[kind](details.get("ctx", {}))
@@ -86,7 +87,7 @@ def requirement(details: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a person would write it in YAML, shortened."""
+    """Writes a value as in YAML, and shortens it."""
     text = {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
@@ -120,7 +121,7 @@ NAMES = {
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each dotted key, or the whole key where two would be the same."""
+    """Returns the last part of each dotted key, or the whole key if two last parts are the same."""
     leaves = [key.rpartition(".")[2] for key in keys]
     return [
         leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
@@ -128,22 +129,22 @@ def short_names(keys: Sequence[str]) -> list[str]:
 
 
 def named(keys: Iterable[str]) -> dict[str, str]:
-    """Dotted key → short name."""
+    """Maps each dotted key to its short name."""
     keys = list(keys)
     return dict(zip(keys, short_names(keys), strict=True))
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """``a, b and c``."""
+    """Joins words: ``a, b and c``."""
     *first, end = words
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def metric_name(metric: str) -> str:
-    """Returns a metric's word for sentences, or its own name where it has none."""
+    """Returns a metric's name for sentences, or its logged name if it has no other."""
     return NAMES.get(metric, metric)
 
 
 def unit(metric: str) -> str:
-    """Returns the unit that follows the metric's figures."""
+    """Returns the unit that follows the metric's values."""
     return " %" if metric.endswith(("_top1", "_top5", "_miou")) else ""

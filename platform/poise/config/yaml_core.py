@@ -1,17 +1,18 @@
-"""YAML 1.2's core schema: the one way in which Poise reads YAML.
+"""Reads and writes YAML with the core schema of YAML 1.2. Poise has no other way to read YAML.
 
 In: text. Out: mappings, lists, text, numbers, booleans and null; and back. Next:
 ``poise.config.loading``.
 
-PyYAML reads YAML 1.1, where ``1:30`` is 90, ``0100`` is 64, ``yes`` is true and ``1e-4`` is text.
-The core schema (yaml.org/spec/1.2.2, section 10.3.2) has one form for each kind of value:
+PyYAML reads YAML 1.1, in which ``1:30`` is 90, ``0100`` is 64, ``yes`` is true and ``1e-4`` is
+text. The core schema (yaml.org/spec/1.2.2, section 10.3.2) has only these forms:
 
 - null: ``null``, ``Null``, ``NULL``, ``~`` or nothing
 - booleans: ``true`` and ``false``, also as ``True`` or ``TRUE``
 - whole numbers: ``12``, ``0100`` (decimal: 100), ``0o14`` (octal), ``0x1F`` (hexadecimal)
 - numbers: ``0.5``, ``.5``, ``1e-4``, ``.inf``, ``.nan``
 
-Everything else is text. Keys are text and come once. Merge keys (``<<``) and aliases are read.
+Everything else is text. Keys are text, and no key may occur twice. Merge keys (``<<``) and aliases
+are supported.
 """
 
 import math
@@ -23,10 +24,10 @@ import yaml
 from poise.config.errors import one_line
 
 MAX_DEPTH = 40
-"""Groups and lists inside each other."""
+"""Largest depth of groups and lists inside each other."""
 
 MAX_NODES = 100_000
-"""Values in a text, where an alias counts as all that it stands for."""
+"""Largest number of values in a text. An alias counts as all values that it stands for."""
 
 _TAG = "tag:yaml.org,2002:"
 _WORDS = {"null": None, "true": True, "false": False}
@@ -48,21 +49,24 @@ _FORMS = (
 
 
 def parse_yaml(text: str) -> Any:
-    """The content of a YAML text.
+    """Reads the content of a YAML text.
 
     Raises:
-        yaml.YAMLError: it is not valid; ``reason`` says why in one line.
+        yaml.YAMLError: the text is not valid; ``reason`` says why in one line.
     """
     return yaml.load(text, _CoreLoader)
 
 
 def dump_yaml(tree: Any) -> str:
-    """The text of plain values, in the order of their keys; ``parse_yaml`` reads the same back."""
+    """Writes plain values as YAML, in the order of their keys.
+
+    ``parse_yaml`` reads the same values back.
+    """
     return yaml.dump(tree, Dumper=_CoreDumper, sort_keys=False, allow_unicode=True)
 
 
 def reason(error: yaml.YAMLError) -> str:
-    """Why a text is not valid YAML, in one line."""
+    """Explains in one line why a text is not valid YAML."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     where = f"line {mark.line + 1}: " if mark else ""
@@ -70,7 +74,7 @@ def reason(error: yaml.YAMLError) -> str:
 
 
 class _CoreLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with the core schema, and with limits for nesting and aliases."""
+    """Safe loader of PyYAML with the core schema, and with limits for nesting and aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -78,7 +82,7 @@ class _CoreLoader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Counts how deep a value stands and how many values it stands for."""
+        """Counts the depth of a value and the number of values that it contains."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -95,7 +99,7 @@ class _CoreLoader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Refuses a key that comes twice, before ``<<`` brings in keys that may come again."""
+        """Refuses a key that occurs twice. Keys that ``<<`` adds later may occur again."""
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -110,12 +114,12 @@ class _CoreLoader(yaml.SafeLoader):
         return node
 
     def construct_word(self, node: yaml.ScalarNode) -> bool | None:
-        """A boolean or null."""
+        """Reads a boolean or null."""
         text = node.value.lower()
         return _WORDS[text] if self._has_form(node) and text in _WORDS else None
 
     def construct_whole(self, node: yaml.ScalarNode) -> int:
-        """A whole number."""
+        """Reads a whole number."""
         self._has_form(node)
         radix = _RADIX.get(node.value[:2])
         try:
@@ -125,7 +129,7 @@ class _CoreLoader(yaml.SafeLoader):
             raise _problem(f"a number of {length} digits is too long", node.start_mark) from None
 
     def construct_number(self, node: yaml.ScalarNode) -> float:
-        """A number with a fraction or an exponent."""
+        """Reads a number with a fraction or an exponent."""
         self._has_form(node)
         text = node.value.lower()
         number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
@@ -138,7 +142,10 @@ class _CoreLoader(yaml.SafeLoader):
         raise _problem(f"the tag {node.tag} has no meaning here; leave it out", node.start_mark)
 
     def _has_form(self, node: yaml.ScalarNode) -> bool:
-        """Whether a scalar has the form of its kind; an explicit tag may claim another."""
+        """Checks that a scalar has the form of its kind.
+
+        An explicit tag may claim a wrong kind.
+        """
         kind = node.tag.removeprefix(_TAG)
         if not re.fullmatch(next(form for name, form, _ in _FORMS if name == kind), node.value):
             raise _problem(f"'{node.value}' is no {kind}", node.start_mark)
@@ -146,7 +153,7 @@ class _CoreLoader(yaml.SafeLoader):
 
 
 class _CoreDumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which also quotes text that the core schema reads as a number."""
+    """Safe dumper of PyYAML, which also quotes text that the core schema would read as a number."""
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

@@ -1,5 +1,5 @@
-"""Images in, views out.
+"""Turns images into views for training.
 
-In: folders, Parquet files or named datasets. Out: a prepared dataset, then ``ViewBatch`` by
-``ViewBatch``. Next: ``poise.models`` and ``poise.objectives``.
+In: folders, Parquet files or named datasets. Out: a prepared dataset, then a ``ViewBatch`` for each
+step. Next: ``poise.models`` and ``poise.objectives``.
 """

@@ -1,4 +1,4 @@
-"""The views of one training step: all that passes from the data to an objective."""
+"""Views of one training step, which are all data that an objective receives."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Self
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 PHOTOMETRY_COLUMNS = (
-    "brightness",  # factor; 1 leaves the image as it is
-    "contrast",  # factor; 1 leaves the image as it is
-    "saturation",  # factor; 1 leaves the image as it is
+    "brightness",  # factor; 1 changes nothing
+    "contrast",  # factor; 1 changes nothing
+    "saturation",  # factor; 1 changes nothing
     "hue",  # turn of the colour circle, in [-0.5, 0.5]
-    "jitter_order",  # number of one of the 24 orders of the four above; -1 means no jitter
+    "jitter_order",  # which of the 24 orders of the four above; -1 means no jitter
     "grayscale",  # 0 or 1
-    "blur_radius",  # standard deviation in pixels; 0 is no blur
+    "blur_radius",  # standard deviation in pixels; 0 means no blur
     "solarize",  # 0 or 1
 )
 """Names of the photometric parameters, in the order of their last axis."""
@@ -21,13 +21,14 @@ PHOTOMETRY_COLUMNS = (
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """One training step's views on one worker, view-major. Images are RGB and uint8.
+    """Views of one training step on one worker.
 
-    The colours are those of the file. The photometry parameters (columns: ``PHOTOMETRY_COLUMNS``)
-    hold the changes that were drawn for each view; the training device applies them.
+    The first axis is the view. Images are RGB and uint8. The colours are those of the file. The
+    photometric parameters (columns: ``PHOTOMETRY_COLUMNS``) contain the colour changes that were
+    drawn for each view. The training device applies them.
 
-    Labels are optional. Objectives that learn without labels never read them; those that learn
-    from labels (``poise.objectives.labelled``) refuse a batch that has none.
+    Labels are optional. Objectives without labels never read them. Objectives that learn from
+    labels (``poise.objectives.labelled``) raise an error if they are missing.
     """
 
     global_views: Tensor  # uint8 [G, B, 3, H, W]
@@ -35,10 +36,10 @@ class ViewBatch:
     local_views: Tensor  # uint8 [L, B, 3, h, w]; L may be 0
     local_photometry: Tensor  # float32 [L, B, P]
     sample_ids: Tensor  # int64 [B], row numbers in the dataset
-    labels: Tensor | None = None  # int64 [B]: class numbers, -1 where an image has none
+    labels: Tensor | None = None  # int64 [B]: class numbers, -1 for images without a label
 
     def to(self, device: torch.device | str) -> Self:
-        """This batch with every tensor on ``device``."""
+        """Returns this batch with every tensor on ``device``."""
         moved = {
             field.name: value.to(device, non_blocking=True)
             for field in fields(self)
@@ -47,7 +48,7 @@ class ViewBatch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Self:
-        """This batch in page-locked memory, which a GPU copies from while it computes."""
+        """Returns this batch in page-locked memory. A GPU can copy from it while it computes."""
         pinned = {
             field.name: value.pin_memory()
             for field in fields(self)

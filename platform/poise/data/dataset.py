@@ -1,7 +1,8 @@
-"""A prepared dataset on disk, read by sample id.
+"""Reads a prepared dataset from disk by sample id.
 
-In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, images as their original
-bytes. Next: ``poise.data.views`` decodes and cuts them, ``poise.evaluation`` reads them whole.
+In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, which holds images as their
+original bytes. Next: ``poise.data.views`` decodes and crops them; ``poise.evaluation`` reads whole
+images.
 """
 
 from collections import OrderedDict
@@ -24,14 +25,14 @@ CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class PackedImages(Sequence[bytes]):
-    """Encoded images one behind the other in one buffer, so that they travel as one."""
+    """Encoded images in one buffer, one after the other, so that they can be sent as one array."""
 
     data: NDArray[np.uint8]  # [Σ bytes]
-    ends: NDArray[np.int64]  # [B], where each image ends in ``data``
+    ends: NDArray[np.int64]  # [B], end of each image in ``data``
 
     @classmethod
     def of(cls, images: Sequence[bytes]) -> "PackedImages":
-        """Packs images."""
+        """Packs images into one buffer."""
         if isinstance(images, PackedImages):
             return images
         ends = np.cumsum([len(image) for image in images], dtype=np.int64)
@@ -59,9 +60,9 @@ class EncodedBatch:
     """Images that are not decoded yet, in the order of the request."""
 
     images: Sequence[bytes]  # [B] JPEG, PNG, …
-    labels: NDArray[np.int64]  # [B], -1 where unknown
+    labels: NDArray[np.int64]  # [B], -1 if unknown
     sample_ids: NDArray[np.int64]  # [B], row numbers in the dataset
-    ranges: Mapping[str, Bounds] = field(default_factory=dict)  # the manifest's, for ``decode_rgb``
+    ranges: Mapping[str, Bounds] = field(default_factory=dict)  # from the manifest
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -78,7 +79,7 @@ def group_sizes(manifest: Manifest) -> NDArray[np.int64]:
 
 
 def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
-    """Counts the images of every class, in label order, then those without a label: [C + 1].
+    """Counts the images of every class in label order, then the images without a label: [C + 1].
 
     Raises:
         PoiseError: a shard cannot be read.
@@ -104,10 +105,10 @@ def _unreadable(path: Path, error: Exception) -> PoiseError:
 
 
 class ImageDataset:
-    """A prepared dataset with random access, which reads one row group at a time.
+    """Prepared dataset with random access. It reads one row group at a time.
 
-    Row groups that were read stay in memory up to ``cache_bytes``, the least recently used leave
-    first. Not safe to share between threads; open one for each.
+    Row groups stay in memory up to ``cache_bytes``; the least recently used are dropped first.
+    Threads must not share an object. Open one for each thread.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int = CACHE_BYTES) -> None:
@@ -129,7 +130,7 @@ class ImageDataset:
         """Opens the dataset in ``folder``.
 
         Raises:
-            PoiseError: there is none, or one of its shards is missing.
+            PoiseError: the folder holds no prepared dataset, or one of its shards is missing.
         """
         folder, manifest = given_path(folder), Manifest.read(folder)
         for shard in manifest.shards:
@@ -145,12 +146,12 @@ class ImageDataset:
 
     @property
     def mean_bytes(self) -> float:
-        """Returns the average size of a sample on disk, in bytes."""
+        """Average size of a sample on disk, in bytes."""
         files = (self.folder / shard.file for shard in self.manifest.shards)
         return sum(file.stat().st_size for file in files) / len(self)
 
     def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:
-        """Reads the encoded images with these ids, in this order; an id may come twice.
+        """Reads the encoded images with these ids, in this order. An id may occur several times.
 
         Raises:
             IndexError: an id is not one of 0 … ``len(self)`` − 1.
@@ -209,7 +210,10 @@ _NOTHING = np.empty(0, dtype=np.uint8)
 
 
 def _buffers(images: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the bytes of an Arrow array of images, and each one's begin (and the last's end)."""
+    """Returns the bytes of an Arrow array of images, and their offsets.
+
+    The offsets are the start of each image and the end of the last.
+    """
     _, offsets, values = images.buffers()
     kind = np.int64 if pa.types.is_large_binary(images.type) else np.int32
     begins = np.frombuffer(offsets, kind)[images.offset : images.offset + len(images) + 1]

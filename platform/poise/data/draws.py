@@ -1,11 +1,11 @@
-"""Random numbers that depend on an address, and not on the numbers drawn before.
+"""Random numbers that depend only on an address, and not on numbers that were drawn before.
 
 In: an address (seed, epoch, sample, view). Out: uniform numbers. Next: ``poise.data.views.crops``
-turns them into boxes, ``poise.data.views.photometry`` into colour changes,
+turns them into boxes, ``poise.data.views.photometry`` into colour changes, and
 ``poise.data.stream.plan`` into an order.
 
-There is no generator and no state. So any worker may draw the numbers of any sample at any time:
-one worker or eight, a new run or a resumed one, all see the same views.
+There is no generator and no state. So any worker can draw the numbers of any sample at any time.
+One worker or eight, a new run or a resumed run: all get the same views.
 """
 
 import numpy as np
@@ -21,39 +21,39 @@ FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 def uniforms(
     seed: int, epoch: int, sample_ids: ArrayLike, view: ArrayLike, count: int
 ) -> NDArray[np.float64]:
-    """``count`` numbers in [0, 1) for each address.
+    """Draws ``count`` numbers in [0, 1) for each address.
 
-    The address is hashed one part at a time with the finaliser of SplitMix64 (Steele et al. 2014,
-    Stafford's variant 13); the draws of one address are the SplitMix64 sequence from there. Number
-    i does not depend on ``count``: asking for more never changes the first ones.
+    The finaliser of SplitMix64 (Steele et al. 2014, Stafford's variant 13) hashes the address, one
+    part at a time. The numbers of an address are the SplitMix64 sequence that starts at this hash.
+    Number i does not depend on ``count``.
 
     Args:
-        seed: the run's seed.
-        epoch: the epoch, from 0.
+        seed: seed of the run.
+        epoch: epoch from 0.
         sample_ids: integers of any shape.
         view: integers that broadcast against ``sample_ids``.
-        count: numbers per address.
+        count: number of random numbers per address.
 
     Returns:
         float64 ``[*broadcast shape, count]``, multiples of 2**-53.
     """
     state = mix(mix(word(seed)) + word(epoch))
     state = mix(mix(state + word(sample_ids)) + word(view))
-    with np.errstate(over="ignore"):  # sums and products are meant modulo 2**64
+    with np.errstate(over="ignore"):  # sums and products wrap modulo 2**64
         steps = np.arange(1, count + 1, dtype=np.uint64) * STRIDE
         bits = mix(state[..., None] + steps)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def word(number: ArrayLike) -> NDArray[np.uint64]:
-    """Integers as 64-bit words: negative ones wrap."""
+    """Converts integers to unsigned 64-bit words. Negative integers wrap around."""
     return np.asarray(number, dtype=np.int64).astype(np.uint64)
 
 
 def mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hashes words: the finaliser of SplitMix64, one step on in its sequence."""
+    """Hashes words with the finaliser of SplitMix64, after one step of its sequence."""
     with np.errstate(over="ignore"):
-        state = state + STRIDE  # the finaliser alone leaves 0 at 0
+        state = state + STRIDE  # without this step, 0 would stay 0
         state = (state ^ (state >> np.uint64(30))) * FACTORS[0]
         state = (state ^ (state >> np.uint64(27))) * FACTORS[1]
         return state ^ (state >> np.uint64(31))

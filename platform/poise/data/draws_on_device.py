@@ -1,8 +1,8 @@
-"""Addressed randomness on the training device, bit for bit that of ``draws``.
+"""Draws the random numbers of ``draws`` on the training device, with exactly the same bits.
 
-In: an address (seed, epoch, sample, view), the samples as a tensor. Out: uniform numbers on its
-device. Next: the objectives. Apart from ``draws``, because tasks that only read images do without
-PyTorch, which takes seconds to import.
+In: an address (seed, epoch, sample, view) with the samples as a tensor. Out: uniform numbers on the
+tensor's device. Next: the objectives. This module is separate from ``draws``, because tasks that
+only read images do not need PyTorch, whose import takes seconds.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from poise.data.draws import FACTORS, STRIDE, mix, word
 
 
 def uniforms_on_device(seed: int, epoch: int, sample_ids: Tensor, view: int, count: int) -> Tensor:
-    """``uniforms``, bit for bit, of sample ids [B] on any device: float64 [B, count].
+    """Computes ``uniforms`` of sample ids [B] with the same bits: float64 [B, count].
 
-    For what is drawn in the middle of a training step, where waiting for the ids to come back
-    from the device would cost more than the drawing.
+    The ids may be on any device. Objectives use it in the middle of a training step. There, copying
+    the ids from the device would take longer than drawing the numbers.
     """
     state = int(mix(mix(word(seed)) + word(epoch)).astype(np.int64))
     words = _mix_on_device(_mix_on_device(sample_ids.long() + state) + view)
@@ -27,7 +27,7 @@ def uniforms_on_device(seed: int, epoch: int, sample_ids: Tensor, view: int, cou
 
 
 def _mix_on_device(state: Tensor) -> Tensor:
-    """``mix`` in signed integers, whose sums and products wrap to the same bits."""
+    """Computes ``mix`` with signed integers. Their sums and products wrap to the same bits."""
     state = state + _signed(STRIDE)
     state = (state ^ _shifted(state, 30)) * _signed(FACTORS[0])
     state = (state ^ _shifted(state, 27)) * _signed(FACTORS[1])
@@ -35,7 +35,7 @@ def _mix_on_device(state: Tensor) -> Tensor:
 
 
 def _shifted(state: Tensor, places: int) -> Tensor:
-    """Shifted right, with zeros coming in from the left."""
+    """Shifts right and fills with zeros from the left."""
     shifted: Tensor = (state >> places) & (2 ** (64 - places) - 1)
     return shifted
 

@@ -1,6 +1,7 @@
-"""The manifest of a prepared dataset: everything about it but its images.
+"""Manifest of a prepared dataset: everything about the dataset except its images.
 
-In: ``manifest.json``. Out: ``Manifest``. Next: ``poise.data.dataset`` and every reader of labels.
+In: ``manifest.json``. Out: ``Manifest``. Next: ``poise.data.dataset`` and all code that reads
+labels.
 """
 
 from pathlib import Path
@@ -26,38 +27,39 @@ class Shard(Strict):
 
 
 AnnotationKind = Literal["mask", "boxes", "sequence"]
-"""What is known of an image beside its label: see ``poise.data.annotations``."""
+"""Kind of annotation: see ``poise.data.annotations``."""
 
 Bounds = tuple[float, float]
-"""The value that becomes level 0 and the value that becomes level 255."""
+"""Value that becomes level 0 and value that becomes level 255."""
 
 
 class ValueRange(Strict):
-    """The range that a dataset's images of more than eight bits use, and how they fill it."""
+    """Range that a dataset's images of more than eight bits use, and how well they fill it."""
 
     low: float
-    """Value that becomes level 0; lower ones are clipped."""
+    """Value that becomes level 0. Lower values are clipped."""
 
     high: float
-    """Value that becomes level 255; higher ones are clipped."""
+    """Value that becomes level 255. Higher values are clipped."""
 
     is_given: bool = False
-    """Whether a person gave the range; else it was measured."""
+    """Whether the user gave the range. Otherwise it was measured."""
 
     num_images: int
     num_dark: int
-    """Images that stay below a sixteenth of the range, constant images aside."""
+    """Number of images that use less than a sixteenth of the range. Constant images do not count.
+    """
 
     num_clipped: int
-    """Images of which more than a thousandth of the pixels lies outside the range."""
+    """Number of images with more than a thousandth of their pixels outside the range."""
 
 
 class Manifest(Strict):
-    """The description of a dataset.
+    """Description of a dataset.
 
-    A sample's id is its row number over all shards, in the order listed. The columns of a shard
-    are `image` (the encoded bytes as they came), `label` (int64, −1 where unknown) and `path`
-    (where it came from). Annotations add the columns that ``poise.data.annotations`` reads.
+    A sample's id is its row number over all shards, in the order of the list. The columns of a
+    shard are `image` (the original encoded bytes), `label` (int64, −1 if unknown) and `path` (the
+    origin of the image). Annotations add the columns that ``poise.data.annotations`` reads.
     """
 
     schema_version: Literal[1] = 1
@@ -67,26 +69,28 @@ class Manifest(Strict):
     num_samples: int
     num_quarantined: int
     classes: tuple[str, ...]
-    """Class names in label order; empty where there are no labels."""
+    """Class names in label order; empty if there are no labels."""
 
     channel_mean: tuple[float, float, float]
     channel_std: tuple[float, float, float]
-    """Mean and standard deviation of RGB values in [0, 1]; all images weigh the same."""
+    """Mean and standard deviation of RGB values in [0, 1]. All images have the same weight."""
 
     value_ranges: dict[str, ValueRange] = Field(default_factory=dict)
-    """Ranges of images with more than eight bits, by how their files store a number (``uint16``,
-    ``int16``, ``uint32``, ``int32``, ``float32``). Everything that decodes an image scales it by
-    these. Images of eight bits have none and are left as they are."""
+    """Ranges of images of more than eight bits, by the number type of their files (``uint16``,
+    ``int16``, ``uint32``, ``int32``, ``float32``). Such images are always scaled by these ranges.
+    Images of eight bits have no range and are not scaled.
+    """
 
     fingerprint: str
-    """SHA-256 over every sample's bytes and label, in order: same input, same fingerprint.
+    """SHA-256 over every sample's bytes and label, in order. The same input gives the same
+    fingerprint.
 
-    The value ranges belong to it where there are some, and the class names where the labels came as
-    names (folders, a column of text).
+    The value ranges are included if there are any. The class names are included if the labels came
+    as names (folders, or a text column).
     """
 
     annotations: tuple[AnnotationKind, ...] = ()
-    """Kinds of annotations that every image has. Empty also if an older version drew `scenes`."""
+    """Kinds of annotations that every image has. It is empty for `scenes` of older versions."""
 
     mask_classes: tuple[str, ...] = ()
     """Names of the mask values 1, 2, …; empty if the values number objects or have no names."""
@@ -104,13 +108,15 @@ class Manifest(Strict):
     """
 
     rows_per_group: int
-    """Rows in each Parquet row group but a shard's last; one read brings one group."""
+    """Number of rows in each Parquet row group; the last group of a shard may be smaller. One read
+    loads one group.
+    """
 
     shards: tuple[Shard, ...]
 
     @property
     def ranges(self) -> dict[str, Bounds]:
-        """Returns the bounds that ``poise.data.views.decode.decode_rgb`` scales by."""
+        """Bounds that ``poise.data.views.decode.decode_rgb`` scales images by."""
         return {name: (each.low, each.high) for name, each in self.value_ranges.items()}
 
     @classmethod
@@ -118,7 +124,7 @@ class Manifest(Strict):
         """Reads the manifest of a prepared dataset.
 
         Raises:
-            PoiseError: there is none, or this version cannot read it.
+            PoiseError: there is no manifest, or this version of Poise cannot read it.
         """
         path = given_path(folder) / MANIFEST_FILE
         if not path.is_file():
@@ -136,10 +142,11 @@ class Manifest(Strict):
 
 
 def check_same_ranges(first: str | Path, second: str | Path) -> None:
-    """Refuses two datasets whose images of more than eight bits are scaled differently.
+    """Raises an error if two datasets scale their images of more than eight bits differently.
 
     Raises:
-        PoiseError: one is not prepared, or they share a container but not its range.
+        PoiseError: a dataset is not prepared, or both have the same container with different
+            ranges.
     """
     there, here = Manifest.read(first).ranges, Manifest.read(second).ranges
     for container in sorted(there.keys() & here.keys()):

@@ -1,19 +1,19 @@
-"""A run's metrics over its steps.
+"""Metrics of a run over its steps.
 
-In: the numbers of logged steps. Out: ``History``. Next: ``poise.diagnostics.judge``.
+In: the metrics of logged steps. Out: ``History``. Next: ``poise.diagnostics.judge``.
 """
 
 from collections.abc import Mapping, Sequence
 
 Entry = tuple[int, Mapping[str, float]]
-"""A logged step (optimiser steps finished) and its metrics."""
+"""Logged step (number of finished optimiser steps) and its metrics."""
 
 History = Sequence[Entry]
-"""The entries of a run, with rising steps. An entry holds the metrics of its own step only."""
+"""Entries of a run, with rising steps. An entry holds only the metrics of its own step."""
 
 
 def newest_metrics(history: History) -> dict[str, float]:
-    """The newest value of every metric that the history holds."""
+    """Returns the newest value of every metric in the history."""
     newest: dict[str, float] = {}
     for _, metrics in history:
         newest |= metrics

@@ -1,10 +1,11 @@
-"""All metrics of one step.
+"""Computes all metrics of one step.
 
-In: the objective's observation (this worker's share), and numbers that the loop already has. Out:
+In: the objective's observation (this worker's share), and scalars that the loop already has. Out:
 ``(name, value)`` pairs of the global batch. Next: the run's log, and
 ``poise.diagnostics.judge.verdict`` on their history.
 
-The order of collectives depends on the fields that an observation has, never on their values.
+The fields of an observation decide the order of collectives; the values do not. So all workers call
+the same collectives.
 """
 
 import math
@@ -29,7 +30,8 @@ from poise.objectives.base import Observation
 NO_SCALARS: Mapping[str, Tensor] = {}
 
 MAX_FEATURES = 1024
-"""Most features that are used, of all views and workers: the cost grows with their square.
+"""Largest number of features that are used, over all views and workers. The cost grows with their
+square.
 
 Every worker gives all views of its first images.
 """
@@ -40,7 +42,9 @@ OVER_LN_K = {
     "teacher/marginal_entropy": "teacher/marginal_entropy_over_ln_k",
     "teacher/mutual_information": "teacher/mutual_information_over_ln_k",
 }
-"""Metrics in nats, and the names of the same as shares of ln K, which compare across K."""
+"""Metrics in nats, and the names of the same metrics divided by ln K. The latter can be compared
+across K.
+"""
 
 
 def diagnose(
@@ -50,14 +54,15 @@ def diagnose(
 ) -> Iterator[tuple[str, float]]:
     """Yields every metric of the global batch that the observation allows.
 
-    Under torch.distributed every worker must call this at the same steps and read it to its end,
-    because it gathers. All numbers are copied from the device at once.
+    Under torch.distributed every worker must call this function at the same steps and read it to
+    its end, because it gathers. All values are copied from the device at once.
 
     Args:
         observation: this worker's share of the batch.
         scalars: 0-dimensional tensors of the loop on the observation's device, by name
             (``gradient/norm``). They are averaged over workers.
-        window: earlier observations of the run; this one is added. None uses this one alone.
+        window: earlier observations of the run; this observation is added. None uses only this
+            observation.
     """
     numbers = _measure(observation, scalars, window or AssignmentWindow())
     if not numbers:
@@ -106,7 +111,7 @@ def _measure(
 def _assignments(
     teacher_probs: Tensor, entropy: Tensor, window: AssignmentWindow
 ) -> dict[str, Tensor]:
-    """Metrics of the targets [G, B, K] of all workers together."""
+    """Computes metrics of the targets [G, B, K] of all workers together."""
     mean_probs = mean_over_workers(teacher_probs.float().mean(dim=(0, 1)))
     window.add(rows_of_all_workers(teacher_probs.argmax(dim=-1).flatten()), mean_probs)
     marginal = distillation.marginal_entropy(mean_probs)
@@ -118,7 +123,7 @@ def _assignments(
 
 
 def _features(features: Tensor) -> dict[str, Tensor]:
-    """Metrics of the features [V, B, D] of V views of the same images."""
+    """Computes metrics of the features [V, B, D] of V views of the same images."""
     by_image = features.float().transpose(0, 1)  # [B, V, D]
     views = rows_of_all_workers(by_image, MAX_FEATURES // len(features)).transpose(0, 1)
     numbers = spectrum_metrics(views.flatten(0, 1)) | spread_metrics(views[0])

@@ -1,9 +1,10 @@
 """Metrics of parameters and gradients.
 
 In: parameters. Out: 0-dimensional tensors on their device. Next: the training loop, which calls
-them at the right moment of a step: before gradients are clipped, and after the optimiser.
+these functions at the right moment of a step: before gradients are clipped, and after the
+optimiser.
 
-In data-parallel training these are the same on every worker, so no collective is needed.
+In data-parallel training these metrics are the same on every worker, so no collective is needed.
 """
 
 from collections.abc import Iterable
@@ -15,16 +16,17 @@ from torch.nn.utils import get_total_norm
 
 @torch.no_grad()
 def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
-    """Distance of student and teacher: ‖θ_s − θ_t‖₂ / ‖θ_t‖₂; without unit, 0 or above.
+    """Distance between student and teacher: ‖θ_s − θ_t‖₂ / ‖θ_t‖₂; without unit, 0 or above.
 
     Parameters are compared in pairs, in the same order.
 
-    Source: none: ours; the teacher as a moving average is DINO's (arXiv 2104.14294, section 3.1).
-    Cost: O(parameters), two passes and one copy, fused; for log intervals, not for every step.
+    Source: none, the metric is our own; the teacher as a moving average is DINO's (arXiv
+    2104.14294, section 3.1). Cost: O(parameters), two passes and one copy, fused; computed only at
+    logged steps.
 
-    Healthy: above 0, and shrinking late as the learning rate falls. Broken: 0 early on, the
-    teacher *is* the student (momentum 0, or both are one object); or growing without end, the
-    momentum is so high that the teacher stays behind.
+    Healthy: the distance is above 0, and late in training it shrinks with the learning rate.
+    Broken: it is 0 early in training, so the teacher *is* the student (momentum 0, or both are the
+    same object). Or it grows without end: the momentum is so high that the teacher stays behind.
 
     Raises:
         ValueError: the two have different numbers of parameters.
@@ -38,19 +40,20 @@ def ema_gap(student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
 
 @torch.no_grad()
 def update_size(before: Iterable[Tensor], after: Iterable[Tensor]) -> Tensor:
-    """Distance that the teacher's parameters moved in one step, over their norm.
+    """Distance that the teacher's parameters moved in one step, divided by their norm.
 
     Formula: ‖θ_t(n) − θ_t(n−1)‖₂ / ‖θ_t(n)‖₂, for optimiser step n; without unit, 0 or above.
 
-    Source: none: ours. Cost: O(parameters), a copy of the teacher while the step lasts; for log
-    intervals, not for every step.
+    Source: none, the metric is our own. Cost: O(parameters), and a copy of the teacher during the
+    step; computed only at logged steps.
 
-    Healthy: above 0, falling as the momentum rises to 1. Broken: 0 from the first step on, the
-    teacher never moves (a momentum of 1), and the backbone that is kept is the untrained one.
+    Healthy: the distance is above 0 and falls as the momentum rises to 1. Broken: it is 0 from the
+    first step on. Then the teacher never moves (a momentum of 1), and the saved backbone is
+    untrained.
 
     Args:
-        before: the teacher's parameters before its update.
-        after: the same parameters after it, in the same order.
+        before: teacher's parameters before its update.
+        after: same parameters after the update, in the same order.
     """
     return ema_gap(before, after)
 
@@ -61,17 +64,18 @@ BACKBONE = "backbone."
 
 @torch.no_grad()
 def gradient_norms(trained: nn.Module) -> dict[str, Tensor]:
-    """Gradient norms ‖g‖₂ of the backbone and of everything else (the head), by metric name.
+    """Gradient norms ‖g‖₂ of the backbone and of all other parameters (the head), by metric name.
 
-    They are taken before clipping, in the units of the loss, 0 or above. A part without gradients
-    is left out.
+    They are computed before clipping, in the units of the loss; 0 or above. A part without
+    gradients is left out.
 
-    Source: none: ours, though norms per module are customary. Cost: O(parameters), one pass over
-    the gradients, fused; for log intervals.
+    Source: none, the metric is our own; norms per module are common. Cost: O(parameters), one pass
+    over the gradients, fused; computed only at logged steps.
 
-    Healthy: both settle within the warm-up, and neither is a thousandth of the other. Broken: the
-    backbone's falls to 0 while the head's does not, so the signal no longer reaches the backbone
-    (saturated prototypes); either grows without end, the run is about to diverge.
+    Healthy: both norms become steady during the warm-up, and neither is less than a thousandth of
+    the other. Broken: the backbone's norm falls to 0 but the head's does not; then no signal
+    reaches the backbone (saturated prototypes). Or one of them grows without end; then the run will
+    soon diverge.
     """
     parts: dict[str, list[Tensor]] = {"gradient/norm_backbone": [], "gradient/norm_head": []}
     for name, parameter in trained.named_parameters():

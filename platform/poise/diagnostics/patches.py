@@ -1,10 +1,11 @@
-"""Metrics of patch tokens: how alike the patches of an image are, and which have outlier norms.
+"""Metrics of patch tokens: similarity of an image's patches, and patches with outlier norms.
 
-In: the last tokens of B images with N patches each, and the norms of all tokens as the last block
-leaves them. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
+In: the last tokens of B images with N patches each, and the norms of all tokens after the last
+block. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
 
-Norms must be taken before the last norm layer, which makes them all equal and hides the outliers of
-the published models. If tokens are not finite, the metrics are NaN, except quantiles below them.
+Norms must be measured before the last norm layer. This layer makes all norms equal, and the
+outliers of the published models disappear. If tokens are not finite, the metrics are NaN, except
+quantiles below them.
 """
 
 import math
@@ -16,16 +17,16 @@ from torch.nn.functional import cosine_similarity, normalize
 from poise.models.last_tokens import LastTokens
 
 _QUANTILES = {"q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1.0}
-_DEVIATIONS = 5.0  # of a robust standard deviation: of normal log norms one in three million
-_LEAST_FACTOR = 2.0  # outliers are ten times as long as the rest, so half of that is none
-_STD_OVER_MAD = 1.4826  # of a normal distribution
-_ROUNDING = 1e-6  # a standard deviation of ln norm that float32 makes by itself
+_DEVIATIONS = 5.0  # robust standard deviations: one in three million of normal log norms is above
+_LEAST_FACTOR = 2.0  # outliers are ten times as long as the rest, so a factor of two is none
+_STD_OVER_MAD = 1.4826  # for a normal distribution
+_ROUNDING = 1e-6  # standard deviation of ln norm that rounding of float32 causes
 
 
 def patch_metrics(tokens: LastTokens) -> dict[str, Tensor]:
-    """Every metric of this module that the tokens allow, by its logged name.
+    """Computes every metric of this module that the tokens allow, by its logged name.
 
-    Directions are read after the last norm layer, lengths before it.
+    Directions are measured after the last norm layer, norms before it.
     """
     quantiles = norm_quantiles(tokens.patch_norms)
     numbers = {f"patches/norm_{name}": value for name, value in quantiles.items()}
@@ -43,14 +44,15 @@ def patch_metrics(tokens: LastTokens) -> dict[str, Tensor]:
 
 
 def patch_cosine(patches: Tensor) -> Tensor:
-    """Mean cosine of two different patches of one image; ``patches`` [B, N, D], N ≥ 2.
+    """Mean cosine between two different patches of an image; ``patches`` [B, N, D], N ≥ 2.
 
-    The pairs are never formed: Σ_ij x_i·x_j = ‖Σ_i x_i‖², for x the normalised patches.
+    The pairs are never formed, because Σ_ij x_i·x_j = ‖Σ_i x_i‖², for x the normalised patches.
 
-    Source: what Gram anchoring mends in DINOv3 (arXiv 2508.10104). Cost: O(B·N·D).
+    Source: the similarity that Gram anchoring reduces in DINOv3 (arXiv 2508.10104). Cost: O(B·N·D).
 
-    Healthy: falls as patches learn to differ, then steady. Broken: rising through training, patches
-    take on the content of the whole image and lose their own; 1, all patches are equal.
+    Healthy: the cosine falls as patches learn to differ, and then stays steady. Broken: it rises
+    during training, because patches take on the content of the whole image and lose their own. At 1
+    all patches are equal.
     """
     directions = normalize(patches.float(), dim=-1)
     num_patches = patches.shape[1]
@@ -60,29 +62,28 @@ def patch_cosine(patches: Tensor) -> Tensor:
 
 
 def class_cosine(patches: Tensor, class_tokens: Tensor) -> Tensor:
-    """Mean cosine of an image's class token [B, D] and each of its patches [B, N, D].
+    """Mean cosine between an image's class token [B, D] and its patches [B, N, D].
 
     Formula: mean over images and patches of c·x / (‖c‖ ‖x‖).
 
-    Source: none: ours as a metric; DINOv3 (arXiv 2508.10104) shows that patches become like the
-    class token as dense features decay. Cost: O(B·N·D).
+    Source: none, the metric is our own; DINOv3 (arXiv 2508.10104) shows that patches become similar
+    to the class token when dense features get worse. Cost: O(B·N·D).
 
-    Healthy: steady and well under 1. Broken: rising through training together with
-    ``patch_cosine``, patches repeat the class token.
+    Healthy: the cosine is steady and well below 1. Broken: it rises during training together with
+    ``patch_cosine``. Then patches repeat the class token.
     """
     return cosine_similarity(patches.float(), class_tokens.float()[:, None], dim=-1).mean()
 
 
 def norm_quantiles(norms: Tensor) -> dict[str, Tensor]:
-    """Median, 90th and 99th percentile and largest of the patches' norms [B, N].
+    """Median, 90th and 99th percentile and maximum of the patches' norms [B, N].
 
     Formula: quantiles of all ‖x‖₂ together, interpolated linearly between neighbours.
 
-    Source: registers (arXiv 2309.16588, section 2.1, figure 3). Cost: one sort,
-    O(B·N·ln(B·N)).
+    Source: registers (arXiv 2309.16588, section 2.1, figure 3). Cost: one sort, O(B·N·ln(B·N)).
 
-    Healthy: the largest is within a few times the median. Broken: the 99th percentile leaves the
-    median behind, up to ten times it in large models late in training: add registers.
+    Healthy: the maximum is at most a few times the median. Broken: the 99th percentile moves away
+    from the median, to ten times the median in large models late in training. Then add registers.
     """
     levels = torch.tensor(list(_QUANTILES.values()), device=norms.device)
     found = torch.quantile(norms.float().flatten(), levels)
@@ -90,19 +91,20 @@ def norm_quantiles(norms: Tensor) -> dict[str, Tensor]:
 
 
 def outlier_share(norms: Tensor) -> Tensor:
-    """Share of patches [B, N] whose norm stands apart from the rest, from 0 to 1.
+    """Share of patches [B, N] whose norm is an outlier, from 0 to 1.
 
-    ln norm is above median + max(5·1.4826·MAD, ln 2), over all patches given; MAD is the median
-    distance from the median. The published limit, 150, was set by hand for one model, whose
-    ordinary patches are below 100 and outliers ten times as long; logarithms make it free of the
-    model's scale, the median and MAD are not moved by the outliers, and the factor of two keeps
-    patches that are all alike from having any.
+    A norm is an outlier if its logarithm is above median + max(5·1.4826·MAD, ln 2), over all given
+    patches. MAD is the median distance from the median. The published limit of 150 was chosen by
+    hand for one model, with normal patches below 100 and outliers ten times as long. With
+    logarithms the limit does not depend on the model's scale. Outliers do not move the median and
+    the MAD. If all patches are nearly equal, the factor of two (ln 2) prevents false outliers.
 
-    Source: registers (arXiv 2309.16588, section 2.1); the limit is ours. Cost: two medians,
+    Source: registers (arXiv 2309.16588, section 2.1); the limit is our own. Cost: two medians,
     O(B·N).
 
-    Healthy: 0. Broken: 0.01 to 0.03 (published: 0.024), patches that hold nothing of their place;
-    add registers (``backbone.num_registers``). Read it beside the quantiles.
+    Healthy: 0. Broken: 0.01 to 0.03 (published: 0.024). Such patches hold no information about
+    their position; add registers (``backbone.num_registers``). Read this metric together with the
+    quantiles.
     """
     logs = _logs(norms)
     median = logs.median()
@@ -115,17 +117,17 @@ def outlier_share(norms: Tensor) -> Tensor:
 def norm_bimodality(norms: Tensor) -> Tensor:
     """Sarle's coefficient of the logarithms of norms [B, N]: (γ² + 1) / κ, above 0 and at most 1.
 
-    γ is the skewness and κ the kurtosis (3 of a normal distribution) of all patches given, without
-    the correction for few of them. 1/3: normal; 5/9: uniform; 1: two values. 0 stands for norms
-    that are equal but for rounding. It is of moments, so that a long tail alone raises it, and it
-    needs two groups of some size: the first few outliers lower it, as κ grows before γ² does, and
-    ``outlier_share`` has seen them already.
+    γ is the skewness and κ the kurtosis (3 for a normal distribution) of all given patches, without
+    the correction for small samples. 1/3 means a normal distribution, 5/9 a uniform one, and 1 two
+    values. 0 means norms that are equal up to rounding. The coefficient uses moments, so a long
+    tail alone raises it. It also needs two groups of some size: the first few outliers lower it,
+    because κ grows before γ² does. ``outlier_share`` finds these first outliers.
 
     Source: SAS/STAT user's guide, procedure CLUSTER; Pfister et al. (Frontiers in Psychology 4:700,
-    2013); that norms have two modes is of registers (arXiv 2309.16588, section 2.1). Cost: O(B·N).
+    2013). The two modes of norms are from registers (arXiv 2309.16588, section 2.1). Cost: O(B·N).
 
-    Healthy: near 1/3. Broken: above 5/9, two groups of patches; together with ``outlier_share``
-    above 0 the longer ones have become scratch paper: add registers.
+    Healthy: near 1/3. Broken: above 5/9, so there are two groups of patches. If ``outlier_share``
+    is also above 0, the model uses the longer patches for other information; add registers.
     """
     logs = _logs(norms).double()
     apart = logs - logs.mean()
@@ -135,20 +137,20 @@ def norm_bimodality(norms: Tensor) -> Tensor:
 
 
 def mean_norm(norms: Tensor) -> Tensor:
-    """Mean length of tokens of one kind before the last norm layer, from norms [B] or [B, R].
+    """Mean norm of tokens of one kind before the last norm layer, from norms [B] or [B, R].
 
     Formula: mean of ‖x‖₂; 0 or above.
 
-    Source: what registers take over (arXiv 2309.16588, section 3). Cost: O(B·R).
+    Source: registers (arXiv 2309.16588, section 3). Cost: O(B·R).
 
-    Healthy: steady, of the order of the patches' median; registers rise above it where they take
-    over what patches were used for (``outlier_share`` back to 0). Broken: growing without end, as
-    a residual stream may before it diverges; registers as long as ordinary patches while there are
-    outliers, they are not used.
+    Healthy: the norm is steady and similar to the patches' median. Registers are longer if they do
+    what outlier patches did before (``outlier_share`` is 0 again). Broken: the norm grows without
+    end, as a residual stream may before it diverges. Or registers are as long as normal patches
+    although there are outliers; then they are not used.
     """
     return norms.float().mean()
 
 
 def _logs(norms: Tensor) -> Tensor:
-    """The logarithms of all norms in one row; a norm of 0 gives a finite one."""
+    """Computes the logarithms of all norms in one row. A norm of 0 gives a finite logarithm."""
     return norms.float().flatten().clamp(min=torch.finfo(torch.float32).tiny).log()

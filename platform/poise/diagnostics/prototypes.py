@@ -1,13 +1,13 @@
-"""Metrics of the prototypes: how many are in use, and how many are different.
+"""Metrics of the prototypes: how many are used, and how many are different.
 
 In: the teacher's assignments of the latest observations, and the prototypes. Out: 0-dimensional
 tensors by name. Next: ``poise.diagnostics.observe``.
 
-A teacher may tell images apart and still waste most of its prototypes. This is the *partial*
-collapse; entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch
-has fewer targets than prototypes, so usage is counted over a window of observations.
+A teacher may distinguish images and still not use most of its prototypes. This is the *partial*
+collapse. Entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch
+has fewer targets than prototypes, so the use is counted over a window of observations.
 
-Letters: K prototypes, d wide; n targets in an observation, G·B on all workers together.
+Letters: K prototypes of d dimensions; n targets in an observation (G·B over all workers).
 """
 
 from collections import deque
@@ -20,23 +20,26 @@ WINDOW = 16
 """Number of observations in the window."""
 
 DEAD_SHARE_OF_EVEN = 0.01
-"""A prototype is dead below this share of 1/K, its part if all were used equally."""
+"""A prototype is dead if it gets less than this share of 1/K. With equal use each prototype gets
+1/K.
+"""
 
 SAME_COSINE = 0.975
-"""Prototypes with a cosine above this are the same."""
+"""Two prototypes with a cosine above this count as the same."""
 
 COMPARED_PROTOTYPES = 512
 """Number of prototypes, evenly spaced, that are compared with all K. For K = 65536 the share of
-duplicates is then known to ±2 % (one standard deviation), for 17 GFLOP with d = 256."""
+duplicates then has a standard deviation of 2 %, at a cost of 17 GFLOP with d = 256.
+"""
 
 _BLOCK = 8192  # prototypes compared at once
 
 
 class AssignmentWindow:
-    """The teacher's assignments in the latest observations, the same on every worker.
+    """Teacher's assignments in the latest observations, the same on every worker.
 
-    It is part of a run's state: a checkpoint holds it, so that a resumed run logs the same numbers.
-    16 observations with K = 65536 take 4 MiB.
+    The window is part of a run's state and of its checkpoint, so that a resumed run logs the same
+    values. 16 observations with K = 65536 take 4 MiB.
     """
 
     def __init__(self) -> None:
@@ -47,26 +50,26 @@ class AssignmentWindow:
         """Adds one observation and drops the oldest.
 
         Args:
-            chosen: the likeliest prototype of each target of all workers, integers [n].
-            mean_probs: the mean of these targets, [K].
+            chosen: most probable prototype of each target of all workers, integers [n].
+            mean_probs: mean of these targets, [K].
         """
         self._chosen.append(chosen.int())
         self._mean_probs.append(mean_probs.float())
 
     @property
     def chosen(self) -> Tensor:
-        """The likeliest prototype of every target in the window, integers [Σ n]."""
+        """Most probable prototype of every target in the window, integers [Σ n]."""
         device = self._chosen[-1].device
         return torch.cat([chosen.to(device) for chosen in self._chosen])
 
     @property
     def mean_probs(self) -> Tensor:
-        """The mean assignment [K]."""
+        """Mean assignment [K]."""
         device = self._mean_probs[-1].device
         return torch.stack([probs.to(device) for probs in self._mean_probs]).mean(dim=0)
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """The tensors that ``load_state_dict`` needs."""
+        """Returns the tensors that ``load_state_dict`` needs."""
         return {"chosen": list(self._chosen), "mean_probs": list(self._mean_probs)}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
@@ -76,7 +79,7 @@ class AssignmentWindow:
 
 
 def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
-    """Metrics of how a window uses the prototypes, by name; NaN if an assignment is not finite."""
+    """Computes metrics of the use of prototypes in a window; NaN if an assignment is not finite."""
     mean_probs = window.mean_probs
     numbers = {
         "prototypes/used_share": used_share(window.chosen, len(mean_probs)),
@@ -88,16 +91,16 @@ def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
 
 
 def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
-    """Share of prototypes that are the likeliest of some target, from 0 to 1.
+    """Share of prototypes that are the most probable prototype of some target, from 0 to 1.
 
-    Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage as of arXiv 2510.20108.
-    Cost: O(K + targets), beside the arg max, O(K · targets).
+    Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage in arXiv 2510.20108. Cost:
+    O(K + targets), and O(K · targets) for the arg max.
 
-    Healthy: a good part; with a large K it rises slowly. Broken: 1 / min(K, targets) in either
-    collapse; low for long, with good mutual information, is the partial collapse.
+    Healthy: a large share; with a large K it rises slowly. Broken: 1 / min(K, targets) in both
+    collapses. A share that stays low while mutual information is good means partial collapse.
 
     Args:
-        chosen: each target's likeliest prototype, integers [targets].
+        chosen: most probable prototype of each target, integers [targets].
         num_prototypes: K.
     """
     used = torch.zeros(num_prototypes, device=chosen.device).index_fill(0, chosen.long(), 1.0)
@@ -105,14 +108,14 @@ def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
 
 
 def perplexity(mean_probs: Tensor) -> Tensor:
-    """exp(h(mean assignment)): number of prototypes that the targets are spread over, 1 to K.
+    """Number of prototypes that the targets are spread over: exp(h(mean assignment)), from 1 to K.
 
-    Formula: exp(−Σ_k p̄_k ln p̄_k). Source: none: ours as a sign of the partial collapse (arXiv
-    2410.14060); it is customary for codebooks. Cost: O(K).
+    Formula: exp(−Σ_k p̄_k ln p̄_k). Source: none for this use, as a sign of the partial collapse
+    (arXiv 2410.14060); the metric is common for codebooks. Cost: O(K).
 
-    Healthy: high, a good part of K once the window has several times K targets. Broken: 1, one
-    prototype has all; a small number that stays is the partial collapse. K exactly, from targets
-    without information, is the uniform collapse.
+    Healthy: a large part of K, if the window has several times K targets. Broken: 1, so one
+    prototype gets everything. A small value that does not rise is the partial collapse. Exactly K,
+    with targets without information, is the uniform collapse.
 
     Args:
         mean_probs: [K].
@@ -122,17 +125,17 @@ def perplexity(mean_probs: Tensor) -> Tensor:
 
 
 def dead_share(mean_probs: Tensor) -> Tensor:
-    """Share of prototypes that get less than 1 % of an even part, from 0 to 1.
+    """Share of prototypes that get less than 1 % of an equal part, from 0 to 1.
 
-    Unlike ``used_share`` it works with fewer targets than prototypes, because a target gives a
-    little to all prototypes near it.
+    Unlike ``used_share`` it works with fewer targets than prototypes, because each target gives a
+    small probability to all prototypes near it.
 
-    Formula: |{k : p̄_k < 0.01 / K}| / K. Source: none: ours, the limit too; the partial collapse is
-    that of arXiv 2410.14060 and 2510.20108. Cost: O(K).
+    Formula: |{k : p̄_k < 0.01 / K}| / K. Source: none, metric and limit are our own; the partial
+    collapse is from arXiv 2410.14060 and 2510.20108. Cost: O(K).
 
-    Healthy: falls as the teacher finds uses for its prototypes. Broken: 1 − 1/K, one prototype has
-    everything; high for long, with good mutual information, is the partial collapse. In the uniform
-    collapse it is 0.
+    Healthy: the share falls as the teacher uses more prototypes. Broken: 1 − 1/K, so one prototype
+    gets everything. A share that stays high while mutual information is good means partial
+    collapse. In the uniform collapse it is 0.
 
     Args:
         mean_probs: [K].
@@ -141,16 +144,16 @@ def dead_share(mean_probs: Tensor) -> Tensor:
 
 
 def duplicate_share(prototypes: Tensor) -> Tensor:
-    """Share of prototypes with another one in nearly the same direction, from 0 to 1.
+    """Share of prototypes that have nearly the same direction as another prototype, from 0 to 1.
 
-    Formula: |{k : max_l≠k cos(c_k, c_l) > 0.975}| / K, of the prototypes c.
+    Formula: |{k : max_l≠k cos(c_k, c_l) > 0.975}| / K, for the prototypes c.
 
-    Source: unique prototypes of arXiv 2410.14060; the limit is ours. At most 512 prototypes, evenly
-    spaced, are compared with all K, block by block. This estimate has no bias, because the order of
-    prototypes has no meaning. Cost: O(512·K·d).
+    Source: unique prototypes in arXiv 2410.14060; the limit is our own. At most 512 prototypes,
+    evenly spaced, are compared with all K, block by block. This estimate has no bias, because the
+    order of prototypes has no meaning. Cost: O(512·K·d).
 
-    Healthy: 0; random directions in d ≥ 64 dimensions are never that near. Broken: rising, the
-    partial collapse, in which many prototypes stand for one.
+    Healthy: 0, because random directions in d ≥ 64 dimensions are never so close. Broken: the share
+    rises; this is the partial collapse, in which many prototypes are the same.
 
     Args:
         prototypes: [K, d], of any norms.
@@ -168,6 +171,9 @@ def duplicate_share(prototypes: Tensor) -> Tensor:
 
 
 def _others(cosines: Tensor, own: Tensor) -> Tensor:
-    """Cosines [n, block] without each row's with itself, which is in column ``own`` if at all."""
+    """Returns cosines [n, block] without each row's cosine with itself.
+
+    That cosine is in column ``own``, if the column is in the block.
+    """
     columns = torch.arange(cosines.shape[1], device=cosines.device)
     return cosines.masked_fill_(columns == own[:, None], -1.0)

@@ -1,11 +1,11 @@
 """Metrics of predicted pixels: how much of the image they explain.
 
-In: predictions and targets of hidden patches, [n, C] with C numbers a patch. Out: 0-dimensional
+In: predictions and targets of hidden patches, [n, C] with C numbers per patch. Out: 0-dimensional
 tensors on the same device. Next: ``poise.diagnostics.observe``.
 
 A decoder that has learned nothing, or sees nothing, predicts the mean: the same patch everywhere,
-in every image. The loss alone does not show this, because its scale is that of the pixels; shares
-do. Sources: the two targets are MAE's (arXiv 2111.06377); the rest is the decomposition of a
+in every image. The loss alone does not show this, because it has the scale of the pixels. Shares of
+variance show it. Sources: the two kinds of targets are MAE's (arXiv 2111.06377). The shares split a
 squared error into explained and unexplained variance.
 """
 
@@ -21,15 +21,15 @@ _OVER = {
     "prediction/std_over_target": _TARGET_VARIANCE,
     "loss/over_flat_patch": _VARIANCE_WITHIN,
 }
-"""Metrics that are shares, and the variance that each is a share of."""
+"""Metrics that are shares, and the variance that each share is divided by."""
 
-_ROUNDING = 1e-6  # of the mean square: a smaller variance is float32 rounding
+_ROUNDING = 1e-6  # share of the mean square: a smaller variance is float32 rounding
 
 
 def moments(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Means over this worker's patches from which the shares are computed, [5·C + 1].
+    """Computes the means over this worker's patches that ``shares`` needs: [5·C + 1].
 
-    Means of equal numbers of patches can be averaged over workers; variances cannot.
+    Means of equal numbers of patches can be averaged over workers. Variances cannot.
     """
     means = torch.stack(
         [targets, targets**2, predictions, predictions**2, (predictions - targets) ** 2]
@@ -38,10 +38,10 @@ def moments(predictions: Tensor, targets: Tensor) -> Tensor:
 
 
 def shares(moments: Tensor) -> dict[str, Tensor]:
-    """Every metric of this module from ``moments``, of one worker or averaged over all, by name.
+    """Computes every metric of this module from ``moments``, of one worker or averaged over all.
 
-    The two variances that ``defined`` needs are included, so that all numbers are copied from the
-    device at once.
+    The result also has the two variances that ``defined`` needs, so that all values are copied from
+    the device at once.
     """
     target, target_square, predicted, predicted_square, error = (
         moments[:-1].double().unflatten(0, (5, -1))
@@ -61,9 +61,9 @@ def shares(moments: Tensor) -> dict[str, Tensor]:
 
 
 def defined(values: Mapping[str, float]) -> dict[str, float]:
-    """The metrics without the two variances, and without shares of a variance of 0.
+    """Removes the two variances, and shares whose variance is 0.
 
-    Images without any texture leave nothing to explain, so they say nothing about the decoder.
+    Images without texture leave nothing to explain, so they give no information about the decoder.
     """
     undefined = {share for share, whole in _OVER.items() if values.get(whole) == 0}
     left_out = undefined | set(_OVER.values())
@@ -75,32 +75,35 @@ def _above_rounding(variance: Tensor, mean_square: Tensor) -> Tensor:
 
 
 def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
-    """Squared error, relative to predicting the mean patch of the batch everywhere; 0 or above.
+    """Squared error divided by the error of predicting the mean patch of the batch; 0 or above.
 
-    Formula: Σ (ŷ − y)² / Σ (y − ȳ)², with ȳ [C] the mean over patches: 1 minus the explained share
-    of variance. With normalised targets the denominator is near 1 and this is near the loss, unless
-    most patches share a pattern such as light from above.
+    Formula: Σ (ŷ − y)² / Σ (y − ȳ)², with ȳ [C] the mean over patches. This is 1 minus the
+    explained share of variance. With normalised targets the denominator is near 1, so the value is
+    near the loss. An exception are images in which most patches share a pattern, such as light from
+    above.
 
-    Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
-    beyond ``moments``, O(n·C).
+    Source: none, the metric is our own; the targets are MAE's (arXiv 2111.06377, section 3). Cost:
+    O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: falls below 1 within the warm-up and goes on falling. Broken: rests on 1, the decoder
-    predicts the mean. Above 1 at the start is the noise of untrained predictions.
+    Healthy: the value falls below 1 during the warm-up and continues to fall. Broken: it stays at
+    1, because the decoder predicts the mean. At the start it is above 1, because untrained
+    predictions are noise.
     """
     return (error / target_variance).float()
 
 
 def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
-    """Squared error, relative to painting each hidden patch in its true mean colour; 0 or above.
+    """Squared error divided by the error of predicting each patch's true mean colour; 0 or above.
 
     Formula: Σ (ŷ − y)² / Σ (y − m)², with m the mean of a patch's own C numbers. With normalised
-    targets m is 0 and the denominator is 1, except in flat patches, so this is the loss.
+    targets m is 0 and the denominator is 1, except in flat patches, so the value is the loss.
 
-    Source: none: ours; the targets are those of MAE (arXiv 2111.06377, section 3). Cost: O(1)
-    beyond ``moments``, O(n·C).
+    Source: none, the metric is our own; the targets are MAE's (arXiv 2111.06377, section 3). Cost:
+    O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: with raw pixels far above 1 at first, because mean colours must be found too; below 1
-    once textures are found. Broken: above 1 to the end, nothing finer than a patch is predicted.
+    Healthy: with raw pixels it is far above 1 at first, because mean colours must be learned too.
+    It falls below 1 once textures are learned. Broken: it stays above 1 to the end, because no
+    detail smaller than a patch is predicted.
     """
     return (error / variance_within).float()
 
@@ -108,12 +111,12 @@ def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
 def prediction_std(predicted_variance: Tensor) -> Tensor:
     """Standard deviation of predictions across patches, in the units of the targets; 0 or above.
 
-    Formula: √(mean of (ŷ − mean ŷ)²), the inner mean over patches. Relative to that of the targets
-    (``prediction/std_over_target``) it is about the square root of the explained share, because a
-    squared error pulls predictions towards the mean.
+    Formula: √(mean of (ŷ − mean ŷ)²); the inner mean is over patches. Divided by that of the
+    targets (``prediction/std_over_target``) it is about the square root of the explained share. The
+    reason is that a squared error pulls predictions towards the mean.
 
-    Source: none: ours. Cost: O(1) beyond ``moments``, O(n·C).
+    Source: none, the metric is our own. Cost: O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: grows as the loss falls. Broken: 0, every patch gets the same prediction.
+    Healthy: the value grows as the loss falls. Broken: 0, so every patch gets the same prediction.
     """
     return predicted_variance.sqrt().float()

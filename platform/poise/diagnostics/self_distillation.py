@@ -1,16 +1,15 @@
-"""Metrics of what the teacher teaches the student, and of whether it still does.
+"""Metrics of the teacher's targets and of the student's predictions.
 
-In: the targets and the student's logits of one step. Out: 0-dimensional tensors on the same
-device, in nats; ``batch_averages`` names those that workers average. Next:
-``poise.diagnostics.observe``.
+In: the targets and the student's logits of one step. Out: 0-dimensional tensors on the same device,
+in nats; ``batch_averages`` names those that workers average. Next: ``poise.diagnostics.observe``.
 
-Letters: G global views, V views (the G global ones first), B images, K prototypes. P_t are the
-teacher's targets, P_s the student's softmax, h the entropy.
+Letters: G global views, V views (the G global views first), B images, K prototypes. P_t are the
+teacher's targets, P_s is the student's softmax, h is the entropy.
 
-Everything is in one identity (DINO, arXiv 2104.14294, section 5.3 and Fig. 7): the loss is
-h(P_t) + KL(P_t‖P_s). The loss alone cannot tell learning from collapse. Both collapses have
-KL → 0, with h → ln K (uniform) or h → 0 (one prototype); the mutual information between image and
-prototype goes to 0 in both.
+One identity connects the metrics (DINO, arXiv 2104.14294, section 5.3 and Fig. 7): the loss is
+h(P_t) + KL(P_t‖P_s). The loss alone cannot distinguish learning from collapse. In both collapses KL
+→ 0. In the uniform collapse h → ln K, and with a single prototype h → 0. In both, the mutual
+information between image and prototype goes to 0.
 """
 
 import torch
@@ -22,8 +21,8 @@ def entropy(probs: Tensor) -> Tensor:
 
     Source: DINO (arXiv 2104.14294, section 5.3, figure 7, left). Cost: one pass over the tensor.
 
-    Healthy: for the teacher, between the two ends and falling slowly once the model leaves its
-    start near ln K. Broken: resting on ln K (uniform) or on 0 (one prototype).
+    Healthy: for the teacher, it is between 0 and ln K, and falls slowly after the start near ln K.
+    Broken: it stays at ln K (uniform) or at 0 (one prototype).
     """
     mean: Tensor = torch.special.entr(probs.float()).sum(-1).mean()
     return mean
@@ -32,11 +31,12 @@ def entropy(probs: Tensor) -> Tensor:
 def entropies_of(logits: Tensor) -> Tensor:
     """Mean of h(softmax(s)) of each view's logits s [V, B, K], in nats: [V].
 
-    Source: none: ours; DINO shows the teacher's alone. Cost: four passes over the logits, O(V·B·K);
-    temporaries of one view's size.
+    Source: none, the metric is our own; DINO shows only the teacher's entropy. Cost: four passes
+    over the logits, O(V·B·K); temporary tensors have the size of one view.
 
-    Healthy: above the teacher's, as it is sharpened, and falling with it; of local views above
-    that of global ones, as they show less. Broken: ln K or 0 together with the teacher's.
+    Healthy: it is above the teacher's entropy, because the teacher is sharpened, and falls together
+    with it. Local views have a higher entropy than global views, because they show less. Broken: it
+    is ln K or 0 together with the teacher's.
     """
     return torch.stack([_entropy_of(view.float().log_softmax(-1)) for view in logits])
 
@@ -46,11 +46,12 @@ def _entropy_of(log_probs: Tensor) -> Tensor:
 
 
 def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
-    """For each student view v, −Σ_k P_t^i,k ln P_s^v,k, averaged over images, summed over i ≠ v.
+    """Cross-entropy of each student view, summed over the other teacher views.
 
-    The pairs (i, v) are never formed. With s the logits and Z_v = logsumexp(s_v), view v's sum is
-    n_v Z_v − (Σ_i P_t^i)·s_v + P_t^v·s_v, where n_v counts the teacher views that it is compared
-    with, and the last term is there if v itself is one of the teacher's views.
+    For student view v it is −Σ_i≠v Σ_k P_t^i,k ln P_s^v,k. The result is averaged over images. The
+    pairs (i, v) are never formed. With s the logits and Z_v = logsumexp(s_v), the sum of view v is
+    n_v Z_v − (Σ_i P_t^i)·s_v + P_t^v·s_v. Here n_v is the number of teacher views that v is
+    compared with. The last term exists only if v is also one of the teacher's views.
 
     Args:
         teacher_probs: [G, B, K].
@@ -58,15 +59,15 @@ def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
             view i of the student are the same picture.
 
     Returns:
-        [V]; 0 of a view that is compared with none.
+        [V]; 0 for a view that is compared with no other.
 
-    Source: over all pairs the mean of these is the loss of DINO (arXiv 2104.14294, equation 3).
-    Cost: three passes over the student's logits and two over the targets, O(V·B·K) in place of the
-    pairs' O(G·V·B·K); temporaries of one view's size.
+    Source: the mean over all pairs is the loss of DINO (arXiv 2104.14294, equation 3). Cost: three
+    passes over the student's logits and two over the targets, O(V·B·K) instead of O(G·V·B·K) for
+    pairs; temporary tensors have the size of one view.
 
-    Healthy: the mean falls below ln K, perhaps after a bump when the last layer is released.
-    Broken: rests on ln K or drops to 0; read it with ``entropy`` and the mutual information, never
-    alone.
+    Healthy: the mean falls below ln K, perhaps after a rise when the last layer is released.
+    Broken: it stays at ln K or drops to 0. Read it together with ``entropy`` and the mutual
+    information, never alone.
     """
     everything = teacher_probs.sum(0, dtype=torch.float32)  # [B, K]
     sums = []
@@ -81,70 +82,72 @@ def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
 
 
 def kl_divergence(cross_entropy: Tensor, entropy: Tensor) -> Tensor:
-    """KL(P_t‖P_s) averaged over DINO's pairs: the cross-entropy less the teacher's entropy.
+    """KL(P_t‖P_s) averaged over DINO's pairs: the cross-entropy minus the teacher's entropy.
 
-    Every teacher view is in V − 1 pairs, as many of each kind as any other teacher view, so the
-    plain mean entropy is the pairs' too. Rounding below 0 is cut off.
+    Every teacher view is in V − 1 pairs, so the mean entropy over views is also the mean over
+    pairs. Values below 0 are rounding and become 0.
 
-    Source: DINO (arXiv 2104.14294, section 5.3, figure 7, right). Cost: O(1) beyond
+    Source: DINO (arXiv 2104.14294, section 5.3, figure 7, right). Cost: O(1) in addition to
     ``cross_entropies`` and ``entropy``.
 
-    Healthy: clearly above 0, the student always has something to learn. Broken: 0, teacher and
-    student agree because neither looks at the image.
+    Healthy: it is clearly above 0, because the student always has something to learn. Broken: it is
+    0, because teacher and student agree without looking at the image.
     """
     return (cross_entropy - entropy).clamp(min=0)
 
 
 def marginal_entropy(mean_probs: Tensor) -> Tensor:
-    """H̄ = h(mean over the batch of P_t), from ``mean_probs`` [K], the mean over *all* workers.
+    """Entropy H̄ = h(``mean_probs``) of the mean assignment [K].
 
-    Source: none: ours, beside what DINO shows. Cost: O(K), and O(G·B·K) for the mean.
+    ``mean_probs`` is the mean of P_t over *all* workers. Source: none, the metric is our own; it
+    completes DINO's figure. Cost: O(K), and O(G·B·K) for the mean.
 
-    Healthy: high, many prototypes are in use; at most ln(targets) + h for a finite batch.
-    Broken: 0, the whole batch shares one prototype. At ln K with h at ln K too: uniform.
+    Healthy: it is high, so many prototypes are in use. For a finite batch it is at most ln(targets)
+    + h. Broken: it is 0, so the whole batch shares one prototype. If both H̄ and h are at ln K, the
+    collapse is uniform.
     """
     total: Tensor = torch.special.entr(mean_probs.float()).sum()
     return total
 
 
 def mutual_information(marginal_entropy: Tensor, entropy: Tensor) -> Tensor:
-    """H̄ − mean h: what the prototype tells about the view of an image that it is of, in nats.
+    """Mutual information between view and prototype: H̄ − mean h, in nats.
 
-    At most ln of the number of targets in the batch. Targets that differ between the views of one
-    image count as well: ``teacher/kl`` is what tells that student and teacher agree on them.
-    Rounding below 0 is cut off.
+    It is at most ln of the number of targets in the batch. Targets that differ between views of one
+    image also count; ``teacher/kl`` shows whether student and teacher agree on them. Values below 0
+    are rounding and become 0.
 
-    Source: none: ours, from the same entropies. Cost: O(1) beyond ``marginal_entropy`` and
-    ``entropy``.
+    Source: none, the metric is our own; it uses the same entropies. Cost: O(1) in addition to
+    ``marginal_entropy`` and ``entropy``.
 
-    Healthy: rises from nearly 0 at the start to a good part of ln K or of ln(batch). Broken: 0,
-    every image gets the same assignment, whatever that is: the one number that sees either collapse
-    of the teacher.
+    Healthy: it rises from nearly 0 to a large part of ln K or of ln(batch). Broken: it is 0, so
+    every image gets the same assignment. No other single metric shows both collapses of the
+    teacher.
     """
     return (marginal_entropy - entropy).clamp(min=0)
 
 
 def center_norm(center: Tensor) -> Tensor:
-    """‖c‖₂ of the centre [K], in units of the teacher's logits.
+    """Norm ‖c‖₂ of the centre [K], in units of the teacher's logits.
 
-    Source: none: ours; c is that of DINO (arXiv 2104.14294, equation 4). Cost: O(K).
+    Source: none, the metric is our own; c is DINO's (arXiv 2104.14294, equation 4). Cost: O(K).
 
-    Healthy: leaves 0 within some tens of steps and settles. Broken: growing without end (the
-    logits run away and the centre follows); exactly 0 means that there is no centering.
+    Healthy: it leaves 0 within some tens of steps and becomes steady. Broken: it grows without end,
+    because the logits grow and the centre follows. Exactly 0 means that there is no centering.
     """
     norm: Tensor = torch.linalg.vector_norm(center.float())
     return norm
 
 
 def batch_averages(teacher_probs: Tensor, student_logits: Tensor | None) -> dict[str, Tensor]:
-    """Every number of this module that is a mean over images, by name; see each one's function.
+    """Computes every metric of this module that is a mean over images, by name.
 
-    ``_global`` and ``_local`` are of student views of that kind, of the pairs they are in, and
-    missing where there are none.
+    The docstring of each metric's function explains it. ``_global`` and ``_local`` use only student
+    views of this kind, and the pairs of these views. They are missing if there are no such views.
 
     Args:
         teacher_probs: [G, B, K].
-        student_logits: [V, B, K] as of ``cross_entropies``, or none.
+        student_logits: [V, B, K], as in ``cross_entropies``, or None.
     """
     teacher_entropy = entropy(teacher_probs)
     averages = {"teacher/entropy": teacher_entropy}

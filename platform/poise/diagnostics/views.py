@@ -1,8 +1,8 @@
-"""Metrics of what the network sees: the size of the pixels after normalisation.
+"""Metrics of the network's input: the size of the pixels after normalisation.
 
 In: normalised views [n, 3, H, W] of a few images. Out: a 0-dimensional tensor on the same device.
-Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which asks for it
-where a run has diverged.
+Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which uses it if a
+run has diverged.
 """
 
 import torch
@@ -17,11 +17,11 @@ def largest_value(views: Tensor) -> Tensor:
 
     Formula: max |x| over all views, pixels and channels of all workers; 0 or above.
 
-    Source: none: ours. Cost: one pass over the views of a few images.
+    Source: none, the metric is our own. Cost: one pass over the views of a few images.
 
-    Healthy: from 1 to about 5, the same at every step. Broken: NaN or infinite, a channel was
-    divided by a standard deviation of 0; far above 100, the mean and the standard deviation are
-    those of other images.
+    Healthy: from 1 to about 5, the same at every step. Broken: NaN or infinite, so a channel was
+    divided by a standard deviation of 0. Far above 100, so mean and standard deviation are from
+    other images.
 
     Args:
         views: views of this worker, [n, 3, H, W].

@@ -1,7 +1,7 @@
-"""The probes that run during training: two that need labels and three that do not.
+"""Probes that run during training: two need labels, three do not.
 
-In: a recipe. Out: an object that is sent to the first training worker and turns the backbone into
-``(name, value)`` pairs. Next: the training loop, which calls it at evaluations and adds the
+In: a recipe. Out: an object that worker rank 0 receives and that turns the backbone into ``(name,
+value)`` pairs. Next: the training loop, which calls the object at each evaluation and adds the
 prefix ``eval/``.
 """
 
@@ -33,11 +33,11 @@ from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
 
 def online_probes(recipe: Recipe) -> "OnlineProbes | None":
-    """Makes the recipe's probes; None where it switches them off.
+    """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
 
     Raises:
-        PoiseError: a dataset is not there, queries or bank have no labels, or their classes
-            differ.
+        PoiseError: a dataset does not exist, the queries or the bank have no labels, or the classes
+            of queries and bank differ.
     """
     if recipe.evaluation.every_epochs is None:
         return None
@@ -46,18 +46,21 @@ def online_probes(recipe: Recipe) -> "OnlineProbes | None":
 
 
 class OnlineProbes:
-    """A callable that yields figures of a backbone.
+    """Callable object that yields metrics of a backbone.
 
-    With labels, in percent: ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``), and ``linear_top1``
-    (``ridge/poise-v1``). Without labels: ``rankme`` (``rankme/poise-v1``) from the same pass over
-    the bank's images, ``lidar`` (``lidar/poise-v1``) from views of some of them, and the attention
-    of a transformer's [cls] (``cls-attention/poise-v1``) on a few of them. Where bank and queries
-    have masks, ``dense_miou`` (``segmentation/patches-poise-v1``). Each probe's function says what
-    healthy and broken figures look like.
+    With labels it yields ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``) and ``linear_top1``
+    (``ridge/poise-v1``), in percent. If bank and queries have masks, it yields ``dense_miou``
+    (``segmentation/patches-poise-v1``), in percent.
 
-    The first call opens the datasets, in its own process. Small sets stay in memory, decoded. The
-    choice of images has a fixed seed, so that runs with different seeds are measured on the same
-    images.
+    Without labels it yields ``rankme`` (``rankme/poise-v1``), from the same features of the bank's
+    images. It also yields ``lidar`` (``lidar/poise-v1``), from several views of some of these
+    images. For a transformer it yields metrics of the attention of [cls]
+    (``cls-attention/poise-v1``) on a few of them. The docstring of each probe's function says how
+    healthy and broken values look.
+
+    The first call opens the datasets, in the process that calls. Small datasets stay in memory,
+    decoded. Images are chosen with a fixed seed, so runs with different seeds are measured on the
+    same images.
     """
 
     def __init__(self, recipe: Recipe, normalization: Normalization) -> None:
@@ -77,9 +80,9 @@ class OnlineProbes:
             ) from None
 
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Evaluates a backbone on a device; its modules get their modes back.
+        """Evaluates a backbone on a device. Afterwards each module is in its previous mode again.
 
-        A backbone that has diverged gets NaN for every figure.
+        If the backbone has diverged, each metric is NaN.
         """
         self._images = self._images or _Images.open(self._recipe)
         try:
@@ -113,7 +116,7 @@ class OnlineProbes:
 
 @dataclass(frozen=True)
 class _Images:
-    """The images of the probes."""
+    """Images that the probes read."""
 
     labelled: KnnSets | None
     bank: EvaluationImages
@@ -125,7 +128,8 @@ class _Images:
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
         config, image_px, bank = recipe.evaluation, recipe.evaluation_px, _bank(recipe)
-        # A set keeps its images prepared if that pays; the file need not be kept beside it.
+        # The dataset keeps prepared images in memory if they fit. So its file need not be cached
+        # as well.
         uncached = ImageDataset.open(bank, cache_bytes=0)
         views = TrainingViews(uncached, recipe.data.views)
         few = EvaluationImages(uncached, image_px, ATTENTION_IMAGES)

@@ -1,26 +1,29 @@
-"""The probes that need no labels: the number of directions in which features of images differ.
+"""Probes without labels. They measure in how many directions the features of images differ.
 
 In: features of a bank, or a dataset and the views that a recipe trains on. Out: ``(name, value)``
 pairs. Next: ``poise.evaluation.during_training``.
 
 ``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images. It uses the features
-of k-NN's bank, so it costs one product and a spectrum. The paper finds 25,600 images enough; from
-a larger bank as many are taken, evenly spaced.
+of k-NN's bank. So its only extra cost is one matrix product and one spectrum. The paper says that
+25,600 images are enough. From a larger bank the probe takes 25,600 images, evenly spaced.
 
-``lidar`` (``lidar/poise-v1``) is LiDAR (arXiv 2312.04000) of 256 images, 8 views of each: the
-global views that training would cut of them, colours included, in its first epochs under seed 0.
-Both images and views are the same at every step and in every run of a dataset, so that figures
-differ by the backbone alone. The paper takes 1000 images and 50 views; here the cost has to be
-small beside k-NN's 12,000 images, and of ways to spend 2048 views this one ranks backbones most
-like 48,000 do (CIFAR-10, MAE, DINO, a collapsed DINO and an untrained ViT): 128 × 16 leaves too
-few images, 512 × 4 lets noise among views through.
+``lidar`` (``lidar/poise-v1``) is LiDAR (arXiv 2312.04000) of 256 images with 8 views each. The
+views are the global views, with colour changes, that training cuts from these images in its first
+epochs with seed 0. Images and views are the same at every step and in every run on a dataset. So
+only the backbone changes the metric.
 
-Cost, in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features of 128 numbers 0.02,
-LiDAR 1.0 and at the first evaluation 1.9, when views are cut; k-NN's features of as many images as
-LiDAR has views 0.9, so of 12,000 images 5.
+The paper uses 1000 images and 50 views. Here the cost must be small compared with k-NN on 12,000
+images, so the probe uses 2048 views. Several splits of 2048 views were compared with 48,000 views
+(CIFAR-10, MAE, DINO, a collapsed DINO and an untrained ViT). 256 × 8 ranks the backbones most like
+48,000 views. With 128 × 16 there are too few images; with 512 × 4 the noise among views is too
+strong.
 
-Neither figure says that features are good. Compare it between runs with one objective, backbone
-and dataset.
+Cost in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features of 128 numbers takes
+0.02. LiDAR takes 1.0, and 1.9 at the first evaluation, which also cuts the views. For comparison,
+k-NN's features of 2048 images take 0.9, and of 12,000 images 5.
+
+A high value of either metric does not prove that features are good. Compare it only between runs
+with the same objective, backbone and dataset.
 """
 
 from collections.abc import Iterator
@@ -52,8 +55,8 @@ _VIEWS_AT_ONCE = 64
 def rankme_probe(features: Tensor) -> Iterator[tuple[str, float]]:
     """Yields ``rankme``, the effective rank of a bank's features [m, D].
 
-    Range: 1 to min(m, D). Healthy: rises from the untrained value and stays high. Broken: near 1
-    (all features lie on a line), or a lasting fall during training.
+    Range: 1 to min(m, D). Healthy: the value rises from its untrained value and stays high. Broken:
+    the value is near 1 (all features are on one line), or falls steadily during training.
     """
     num = min(len(features), _RANKME_IMAGES)
     rows = torch.linspace(0, len(features) - 1, num, device=features.device).long()
@@ -66,11 +69,11 @@ def lidar_probe(
     normalization: Normalization,
     device: torch.device,
 ) -> Iterator[tuple[str, float]]:
-    """Yields ``lidar``, the effective rank of what separates images but not views of one image.
+    """Yields ``lidar``, the effective rank of the differences between images.
 
-    Range: 1 to min(images − 1, D). Healthy: rises from the untrained value. Broken: near 1, where
-    views of different images cannot be told from views of one image. The modules keep their
-    modes.
+    Differences between views of the same image do not count. Range: 1 to min(images − 1, D).
+    Healthy: the value rises from its untrained value. Broken: the value is near 1; views of
+    different images then differ no more than views of one image. The modules keep their modes.
     """
     bench = Bench(normalization, device, batch_size=max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS))
     features, _ = features_of(backbone, views, bench)
@@ -78,14 +81,14 @@ def lidar_probe(
 
 
 class TrainingViews(EvaluationImages):
-    """Views of some of a dataset's images, as training sees them.
+    """Views of some of a dataset's images, cut as in training.
 
     The views of one image are consecutive rows. Small sets are kept in memory, so that a run cuts
     its views once.
     """
 
     def __init__(self, dataset: ImageDataset, config: ViewsConfig) -> None:
-        """Chooses images of a dataset and reads none yet. Local views are left out."""
+        """Chooses images of a dataset and reads none yet. Uses global views only."""
         super().__init__(
             dataset, config.global_px, _LIDAR_IMAGES, _SEED, CACHE_BYTES // _LIDAR_VIEWS
         )
@@ -100,7 +103,7 @@ class TrainingViews(EvaluationImages):
         return views.flatten(0, 1), labels
 
     def _colored(self, batch: ViewBatch) -> Tensor:
-        # Training rounds colours to uint8 too, before it normalises them.
+        # Training also rounds colours to uint8 before it normalises them.
         return self._photometry.colors(
             self._photometry(batch.global_views, batch.global_photometry)
         )

@@ -1,7 +1,8 @@
-"""Accuracies with their intervals, and the names under which figures are logged.
+"""Accuracies with their confidence intervals, and the names under which metrics are logged.
 
-In: a protocol, the settings that differ from it, and a dataset. Out: names of figures.
-Next: ``KnnReport`` and ``ProbeReport``, which are measurements.
+In: a protocol, the settings that differ from it, and a dataset. Out: names of metrics. Next: the
+reports ``KnnReport``, ``ProbeReport`` and ``EvaluationReport``, which are subclasses of
+``Measurement``.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A share of correct answers in percent, with its 95 % interval (Wilson)."""
+    """Share of correct answers in percent, with its 95 % confidence interval (Wilson)."""
 
     percent: float
     low: float
@@ -31,7 +32,9 @@ def accuracy(hits: int, trials: int) -> Accuracy:
 
 
 def wilson_interval(successes: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
-    """Computes the interval of a proportion, valid near 0 and 1 too (E. B. Wilson, 1927).
+    """Computes the confidence interval of a proportion (E. B. Wilson, 1927).
+
+    It is also valid near 0 and 1.
 
     Args:
         successes: number of successes. It need not be whole, as trials that depend on each other
@@ -71,16 +74,18 @@ def ratio_interval(
 
 
 def as_name(text: str) -> str:
-    """Turns a text into a name that a folder or a part of a metric may have."""
+    """Turns a text into a valid name for a folder or for a part of a metric's name."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "model"
 
 
 def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
-    """Makes a name such as ``linear-cached-v1``, followed by a digest of changed settings.
+    """Makes a name such as ``linear-cached-v1``.
+
+    If settings were changed, a digest of them follows.
 
     Args:
-        protocol: id.
-        changed: settings, as they were typed; their order does not count.
+        protocol: id of the protocol.
+        changed: changed settings as the user typed them; their order does not matter.
     """
     name = protocol.replace("/", "-")
     settings = "\n".join(sorted(changed))
@@ -90,11 +95,11 @@ def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
 
 
 class Scored(Protocol):
-    """A row of a report."""
+    """Row of a report that has two accuracies."""
 
     @property
     def top1(self) -> Accuracy:
-        """Accuracy of the best answer."""
+        """Share of images whose best answer is correct."""
 
     @property
     def top5(self) -> Accuracy:
@@ -103,11 +108,11 @@ class Scored(Protocol):
 
 @dataclass(frozen=True)
 class Measurement:
-    """The protocol and the dataset of some figures."""
+    """Protocol and dataset of some metrics."""
 
     protocol: str
     changed: tuple[str, ...]
-    """Settings that differ from the protocol's."""
+    """Settings that differ from the protocol's settings."""
 
     dataset: str
     dataset_name: str
@@ -115,7 +120,7 @@ class Measurement:
 
     @property
     def measurement(self) -> str:
-        """Name of the protocol, marked where settings differ from it."""
+        """Name of the protocol. If settings differ from the protocol, a digest of them follows."""
         return measurement_name(self.protocol, self.changed)
 
     def percentages(self, rows: Iterable[tuple[str, Scored]]) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""The report that every evaluation of a finished model makes, and what it is made from.
+"""Report of an evaluation of a finished model, and the inputs of such an evaluation.
 
-In: a backbone, a prepared dataset and how images are passed. Out: an ``EvaluationReport``: figures
-with intervals, notes and pictures. Next: ``poise.cli.evaluate.measured``, which prints and logs it.
+In: a backbone, a prepared dataset, and how images are passed. Out: an ``EvaluationReport``: values
+with confidence intervals, notes and pictures. Next: ``poise.cli.evaluate.measured``, which prints
+and logs the report.
 """
 
 from collections.abc import Callable
@@ -17,59 +18,61 @@ from poise.evaluation.reading.bench import Bench
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of an evaluation."""
+    """One measured value of an evaluation."""
 
     name: str
-    """Name in lower case, such as ``corloc``; a part of the metric's name."""
+    """Name in lower case, such as ``corloc``. It becomes a part of the metric's name."""
 
     value: float
     unit: str = "%"
-    """Unit; empty for a number without one."""
+    """Unit. It is empty for a number without a unit."""
 
     low: float | None = None
-    """Lower end of the 95 % interval; None, as ``high``, where the figure has none."""
+    """Lower end of the 95 % confidence interval. ``low`` and ``high`` are None if there is no
+    interval.
+    """
 
     high: float | None = None
 
 
 @dataclass(frozen=True)
 class EvaluationReport(Measurement):
-    """The figures of one evaluation of one model, and all that one must know to read them."""
+    """Values of one evaluation of one model, with all facts that a reader needs."""
 
     image_px: int
-    """Side of the images in pixels; 0 where images keep their own size."""
+    """Side of the images in pixels, or 0 if images keep their own size."""
 
     num_images: int
     figures_found: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
-    """Sentences for the reader: what was assumed, left out or chosen."""
+    """Sentences for the reader about what was assumed, left out or chosen."""
 
     pictures: tuple[str, ...] = ()
-    """Files in the evaluation's folder, by name."""
+    """Names of picture files in the evaluation's folder."""
 
     @property
     def file_name(self) -> str:
-        """Name of the report's file: the dataset."""
+        """Name of the report's file, which is the name of the dataset."""
         return as_name(self.dataset_name)
 
     @property
     def figures(self) -> dict[str, float]:
-        """Values by name, for the log: ``probe/<dataset>/<measurement>/<figure>``."""
+        """Values by name, for the log: ``probe/<dataset>/<measurement>/<name>``."""
         prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
         return {f"{prefix}/{found.name}": found.value for found in self.figures_found}
 
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """One model to measure on one dataset."""
+    """One model and the dataset to measure it on."""
 
     backbone: nn.Module
-    """On the bench's device."""
+    """Backbone on the bench's device."""
 
     dataset: ImageDataset
     bench: Bench
     image_px: int
-    """Side of images that the model was made for, in pixels."""
+    """Side of the images that the model was trained with, in pixels."""
 
     folder: Path
     """Existing folder for pictures and other files."""
@@ -79,4 +82,4 @@ class EvaluationTask:
 
 
 Measure = Callable[[EvaluationTask], EvaluationReport]
-"""An evaluation. It raises ``PoiseError`` where the dataset or the backbone lacks what it needs."""
+"""Evaluation function. It raises ``PoiseError`` if the dataset or the backbone is not suitable."""

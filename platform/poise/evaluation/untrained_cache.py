@@ -1,7 +1,7 @@
-"""A probe that measures the same network once, for all runs that share a folder.
+"""Keeps the metrics of an untrained network, so that runs that share a folder measure it once.
 
-In: a probe and a folder. Out: a probe with the same figures. Next: the training loop, which calls
-it before the first step: many trials of a study begin with the same untrained network.
+In: a probe and a folder. Out: a probe with the same metrics. Next: the training loop, which calls
+the probe before the first step. Many trials of a study begin with the same untrained network.
 """
 
 import hashlib
@@ -20,20 +20,24 @@ from poise.training.spec import Probe
 
 
 class RememberedProbe:
-    """Yields the (name, value) pairs of a probe, from a file where the same network was measured.
+    """Yields the (name, value) pairs of a probe, or reads them from an earlier measurement.
 
-    The same network means the same weights, bit for bit, measured with the same settings on the
-    same images and the same kind of device. A file that cannot be read is measured again.
+    The file is used only for the same network: the same weights, bit for bit, measured with the
+    same settings on the same images and the same kind of device. If the file cannot be read, the
+    network is measured again.
     """
 
     def __init__(self, probe: Probe, folder: Path, recipe: Recipe) -> None:
-        """Remembers in ``folder``; the recipe decides how and on which images is measured."""
+        """Keeps files in ``folder``.
+
+        The recipe decides the settings and the images of the measurement.
+        """
         self._probe = probe
         self._folder = folder
         self._measured_by = _measurement_of(recipe)
 
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Reads the figures of the backbone, or measures and keeps them."""
+        """Reads the metrics of the backbone from its file, or measures them and writes the file."""
         path = self._folder / f"{self._digest(backbone, device)}.json"
         if path.exists():
             with suppress(PoiseError):

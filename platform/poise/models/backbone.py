@@ -1,7 +1,7 @@
 """Backbones: timm models that turn images into features.
 
-timm is imported when the first one is built: it takes seconds, and most processes of a run
-control, track or read, and build none.
+timm is imported only when the first backbone is built. Its import takes seconds, and most processes
+of a run build no backbone: they control, track or read.
 """
 
 from collections import deque
@@ -28,16 +28,16 @@ def build_backbone(
     """Builds a randomly initialised backbone.
 
     Args:
-        config: the recipe's backbone.
+        config: backbone settings of the recipe.
         image_px: side of the images that its position embeddings are made for.
-        drop_path: replaces the recipe's (a momentum teacher has none).
+        drop_path: replaces the recipe's value. A momentum teacher has 0.
 
     Returns:
         ``VitBackbone``, ``EvaBackbone``, ``BeitBackbone`` or ``ResNetBackbone``.
 
     Raises:
-        PoiseError: timm has no such model, it does not take these options, or it has parts that
-            nothing here would use.
+        PoiseError: timm has no such model, the model does not accept these options, or it has parts
+            that Poise would not use.
     """
     from timm.models import Beit, Eva, ResNet, VisionTransformer
 
@@ -57,11 +57,11 @@ def build_backbone(
 
 
 class VitBackbone(nn.Module):
-    """A vision transformer for images of any size that is a multiple of its patch size.
+    """Vision transformer for images of any size that is a multiple of its patch size.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is its
-    [cls] token after the last norm, or the mean patch where the model has no [cls]. Models that
-    norm after pooling (``fc_norm``) have the feature that timm pools: the norm of the mean patch.
+    [cls] token after the last norm, or the mean patch if the model has no [cls]. Some models have
+    the norm after pooling (``fc_norm``). Their feature is the norm of the mean patch, as in timm.
     """
 
     def __init__(self, timm_model: "VisionTransformer", position_resampling: str = "dino"):
@@ -85,14 +85,14 @@ class VitBackbone(nn.Module):
         return feature[:, 0]
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """Pools tokens [B, prefix + N, D] that leave the last block, as timm does: [B, D]."""
+        """Pools the tokens [B, prefix + N, D] after the last block, as timm does: [B, D]."""
         feature: Tensor = self.timm_model.forward_head(
             self.timm_model.norm(outputs), pre_logits=True
         )
         return feature
 
     def feature(self, tokens: Tensor) -> Tensor:
-        """Takes the [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
+        """Returns the [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
         if has_class_token(self):
             return tokens[:, 0]
         return tokens[:, self.num_prefix_tokens :].mean(dim=1)
@@ -104,15 +104,15 @@ class VitBackbone(nn.Module):
 
     @property
     def last_norm(self) -> nn.Module:
-        """The norm after the last block."""
+        """Norm layer after the last block."""
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Computes the tokens that leave each of the last blocks, without norm, earliest first."""
+        """Computes the tokens after each of the last blocks, without norm, earliest block first."""
         return list(deque(self.each_block(images), maxlen=num_blocks))
 
     def each_block(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields the tokens that leave each block, without norm: [B, prefix + N, D]."""
+        """Yields the tokens after each block, without norm: [B, prefix + N, D]."""
         x = self._embed(images)
         for block in self.timm_model.blocks:
             x = block(x)
@@ -146,21 +146,21 @@ class VitBackbone(nn.Module):
 
 
 def has_class_token(backbone: nn.Module) -> bool:
-    """Whether token 0 of a backbone is a [cls] token."""
+    """Returns True if token 0 of a backbone is a [cls] token."""
     return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
 
 
 def norms_after_pooling(backbone: nn.Module) -> bool:
-    """Whether a vision transformer norms the mean patch (``fc_norm``) instead of its tokens."""
+    """Returns True if a ViT norms the mean patch (``fc_norm``) instead of its tokens."""
     fc_norm = getattr(getattr(backbone, "timm_model", None), "fc_norm", None)
     pools = isinstance(backbone, VitBackbone) and backbone.timm_model.global_pool == "avg"
     return pools and isinstance(fc_norm, nn.Module) and not isinstance(fc_norm, nn.Identity)
 
 
 def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
-    """Chooses the attention kernel of blocks: the fused one on a GPU, plain products on a CPU.
+    """Chooses the attention kernel of blocks: fused on a GPU, plain products on a CPU.
 
-    On a CPU plain products are 1.1 to 5 times as fast, with the largest gain in bf16.
+    On a CPU plain products are 1.1 to 5 times as fast; the gain is largest in bf16.
     """
     for block in blocks:
         attention: Any = block.attn
@@ -168,16 +168,16 @@ def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
 
 
 def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None) -> Tensor:
-    """Computes a block's outputs for its tokens from ``start`` to ``stop`` alone.
+    """Computes a block's outputs only for its tokens from ``start`` to ``stop``.
 
-    Nobody reads the other outputs of a last block. Its MLP and its queries are computed for these
-    tokens only. The numbers are the same; for one token the cost is a sixth of the block.
+    The other outputs of a last block are not used. So its MLP and its queries are computed only for
+    these tokens. The results are the same. For one token the cost is a sixth of the block.
 
     Args:
-        block: a block of timm.
+        block: block of timm.
         x: input of the whole block, [B, T, D].
         start: first token.
-        stop: token after the last one; None goes to the end.
+        stop: token after the last one; None means the end.
 
     Returns:
         [B, stop − start, D].
@@ -210,7 +210,7 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
 
 
 class ResNetBackbone(nn.Module):
-    """A residual network. An image's feature is its average-pooled last map."""
+    """Residual network. An image's feature is its average-pooled last map."""
 
     num_prefix_tokens = 0
     patch_px = 1
@@ -223,7 +223,8 @@ class ResNetBackbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Computes features of images [B, 3, h, w]: [B, D].
 
-        On a CPU always in fp32: gradients of its bf16 convolutions come out NaN sometimes.
+        On a CPU it always computes in fp32, because gradients of bf16 convolutions are sometimes
+        NaN there.
         """
         with torch.autocast("cpu", enabled=False):
             features: Tensor = self.timm_model(images)

@@ -1,7 +1,7 @@
-"""The inside of a transformer, block by block.
+"""Records the inner tensors of a transformer, block by block.
 
-In: a transformer and images. Out: one ``BlockTrace`` at a time, so that memory holds one
-block's attention. Next: ``poise.evaluation.tokens.attention`` and the probes.
+In: a transformer and images. Out: one ``BlockTrace`` at a time, so that only one block's attention
+is in memory. Next: ``poise.evaluation.tokens.attention`` and the probes.
 """
 
 import threading
@@ -22,7 +22,7 @@ TRACING = threading.Lock()
 
 
 class UntraceableError(PoiseError):
-    """A backbone has no attention that can be shown."""
+    """Error for a backbone whose attention cannot be recorded."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BlockTrace:
     """Index of the block, from 0."""
 
     inputs: Tensor
-    """The residual stream before the block's first norm: [B, T, D]."""
+    """Residual stream before the block's first norm: [B, T, D]."""
 
     attention: Tensor
     """Attention after softmax, float32: [B, heads, T, T]. The row of a token sums to 1."""
@@ -42,24 +42,24 @@ class BlockTrace:
     """Output of attention after its projection, before LayerScale and the sum: [B, T, D]."""
 
     outputs: Tensor
-    """The residual stream after the block, without a norm: [B, T, D]."""
+    """Residual stream after the block, without a norm: [B, T, D]."""
 
 
 @torch.no_grad()
 def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[BlockTrace]:
-    """Runs images through a backbone and yields a trace of each block.
+    """Passes images through a backbone and yields a trace of each block.
 
-    Blocks that are shown compute attention with plain products, because fused kernels do not
-    return it. Nothing is kept: a trace that is dropped frees its memory.
+    Traced blocks compute attention with plain products, because fused kernels do not return it.
+    Nothing is kept: dropping a trace frees its memory.
 
     Args:
-        backbone: a transformer of ``poise.models.backbone``, in evaluation mode.
+        backbone: transformer of ``poise.models.backbone``, in evaluation mode.
         images: normalised [B, 3, h, w].
-        first: index of the first block to show; −1 shows the last alone.
+        first: index of the first block to trace; −1 traces only the last block.
 
     Raises:
-        UntraceableError: the backbone has no blocks with attention, or its attention is of a kind
-            that is not one softmax per head.
+        UntraceableError: the backbone has no blocks with attention, or its attention is not one
+            softmax per head.
     """
     x, blocks = prepare_blocks(backbone, images)
     for index, (block, arguments) in enumerate(blocks):
@@ -69,14 +69,14 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         traced = run_block(index, block, x, arguments)
         x = traced.outputs
         yield traced
-        del traced  # otherwise two blocks' attention would be in memory
+        del traced  # otherwise the attention of two blocks would be in memory
 
 
 def num_blocks(backbone: nn.Module) -> int:
     """Counts the blocks of a backbone.
 
     Raises:
-        UntraceableError: the backbone has none.
+        UntraceableError: the backbone has no blocks.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         raise UntraceableError(f"{type(backbone).__name__}: has no transformer blocks to look into")
@@ -120,7 +120,7 @@ def run_block(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tens
     seen: list[Tensor] = []
     added: list[Tensor] = []
     hooks = (
-        # In every family of timm the softmax passes through the dropout of attention.
+        # # In every family of timm the attention passes through this dropout after the softmax.
         dropout.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
         attn.register_forward_hook(lambda _, given, output: added.append(output)),
     )

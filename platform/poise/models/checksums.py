@@ -1,7 +1,7 @@
-"""The files of a backbone package and their checksums.
+"""Files of a backbone package and their checksums.
 
 In: a package's folder. Out: its files' sizes and checksums, and the names of damaged files. Next:
-``poise.models.package``, and the registry, which looks at packages without loading torch.
+``poise.models.package``, and the registry, which checks packages without loading torch.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ def write_checksums(folder: Path) -> None:
 
 
 def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Checks every file against ``checksums.json``.
+    """Checks every file with ``checksums.json``.
 
     Returns:
-        Per file its ``bytes`` and ``sha256``.
+        ``bytes`` and ``sha256`` of each file.
 
     Raises:
-        PoiseError: the folder is no package, or a file is missing or not what was saved.
+        PoiseError: the folder is not a package, or a file is missing or was changed.
     """
     damaged = damaged_files(folder)
     if damaged:
@@ -41,7 +41,7 @@ def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def damaged_files(folder: str | Path) -> list[str]:
-    """Lists files that are missing or have another SHA-256 than ``checksums.json`` says."""
+    """Lists files that are missing or whose SHA-256 differs from ``checksums.json``."""
     folder = Path(folder)
     return [
         name

@@ -1,7 +1,7 @@
-"""The last tokens of a transformer for a few images.
+"""Computes the last tokens of a transformer for a few images.
 
-In: a backbone during training, and images. Out: its last tokens, before and after the
-last norm. Next: ``poise.diagnostics.patches``.
+In: a backbone during training, and images. Out: its last tokens, before and after the last norm.
+Next: ``poise.diagnostics.patches``.
 """
 
 from collections.abc import Iterator
@@ -15,26 +15,26 @@ from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 OBSERVED_IMAGES = 16
-"""Most images whose tokens are read, on each worker."""
+"""Largest number of images whose tokens are read, on each worker."""
 
 
 @dataclass(frozen=True)
 class LastTokens:
-    """Tokens of n images with N patches each, as they leave the last block."""
+    """Tokens of n images with N patches each, after the last block."""
 
     patches: Tensor  # [n, N, D] after the last norm
-    patch_norms: Tensor  # [n, N] before it
-    class_tokens: Tensor | None = None  # [n, D] after it, where the backbone has them
-    class_norms: Tensor | None = None  # [n] before it, likewise
-    register_norms: Tensor | None = None  # [n, R] before it, where there are R > 0 registers
+    patch_norms: Tensor  # [n, N] before the last norm
+    class_tokens: Tensor | None = None  # [n, D] after it, if the backbone has [cls]
+    class_norms: Tensor | None = None  # [n] before it, if the backbone has [cls]
+    register_norms: Tensor | None = None  # [n, R] before it, if there are R > 0 registers
 
 
 @torch.no_grad()
 def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
     """Computes the last tokens of normalised images [n, 3, h, w]; None without tokens.
 
-    The backbone is in evaluation mode: nothing is dropped, and no random number is drawn. Cost: a
-    forward pass.
+    The backbone is in evaluation mode, so nothing is dropped and no random number is drawn. Cost:
+    one forward pass.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         return None
@@ -54,7 +54,7 @@ def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Puts every part in evaluation mode inside, and back in its own mode afterwards."""
+    """Puts every submodule in evaluation mode inside, and restores its mode afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -1,12 +1,12 @@
-"""A masked autoencoder around a vision transformer (arXiv 2111.06377).
+"""Masked autoencoder around a vision transformer (arXiv 2111.06377).
 
-In: patches, and the order that says which of them are seen. Out: the pixels of the others. Next:
-``poise.objectives.mae``.
+In: patches, and the order that says which of them are visible. Out: the pixels of the hidden
+patches. Next: ``poise.objectives.mae``.
 
-Shapes: B images, N patches of which V are visible, P prefix tokens ([cls] and registers), D wide
-in the encoder and d in the decoder, C = 3·p² numbers a patch. Attention does not care about the
-order of its tokens, so nothing is ever put back in place: the decoder sees prefix, visible and
-hidden tokens one behind another, each with the position it came from.
+Shapes: B images, N patches of which V are visible, P prefix tokens ([cls] and registers), width D
+in the encoder and d in the decoder, C = 3·p² numbers per patch. Attention does not depend on the
+order of tokens, so tokens are never moved back to their places. The decoder gets prefix, visible
+and hidden tokens one after another, each with the embedding of its position.
 """
 
 from functools import partial
@@ -25,13 +25,13 @@ _LONGEST_WAVE = 10_000.0  # patches, over 2π
 
 
 def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
-    """Fixed position embeddings: sines and cosines of the column, then of the row.
+    """Computes fixed position embeddings: sines and cosines of the column, then of the row.
 
     Each coordinate has D/2 channels: D/4 sines and D/4 cosines at frequencies 10000^(−4k/D).
 
     Args:
-        dim: D, a multiple of 4.
-        grid: patches down and across.
+        dim: width D, a multiple of 4.
+        grid: number of rows and columns of patches.
 
     Returns:
         float32 [N, D], row-major.
@@ -48,7 +48,7 @@ def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
 
 
 def patchify(images: Tensor, patch_px: int) -> Tensor:
-    """Cuts images [B, 3, H, W] into patches [B, N, C], each row by row with channels last."""
+    """Cuts images [B, 3, H, W] into patches [B, N, C], row by row, with channels last."""
     rows, columns = images.shape[2] // patch_px, images.shape[3] // patch_px
     pieces = images.unflatten(3, (columns, patch_px)).unflatten(2, (rows, patch_px))
     patches: Tensor = pieces.permute(0, 2, 4, 3, 5, 1).reshape(len(images), rows * columns, -1)
@@ -56,14 +56,14 @@ def patchify(images: Tensor, patch_px: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, patch_px: int, grid: tuple[int, int]) -> Tensor:
-    """Joins patches to images again: [B, 3, H, W]."""
+    """Joins patches to images [B, 3, H, W]. It reverses ``patchify``."""
     pieces = patches.unflatten(2, (patch_px, patch_px, 3)).unflatten(1, grid)
     images: Tensor = pieces.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
     return images
 
 
 def take(patches: Tensor, chosen: Tensor) -> Tensor:
-    """Takes the chosen [B, n] of each image's patches [B, N, C]: [B, n, C]."""
+    """Selects the chosen [B, n] of each image's patches [B, N, C]: [B, n, C]."""
     first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
     rows = patches.flatten(0, 1).index_select(0, (chosen + first).flatten())
     taken: Tensor = rows.unflatten(0, chosen.shape)
@@ -71,13 +71,15 @@ def take(patches: Tensor, chosen: Tensor) -> Tensor:
 
 
 class MaskedAutoencoder(nn.Module):
-    """An encoder of visible patches and a small decoder that predicts the hidden ones."""
+    """Encoder of visible patches, and small decoder that predicts the hidden patches."""
 
     def __init__(self, backbone: VitBackbone, config: MaeConfig):
-        """Takes a backbone and initialises all of it as published, registers as [cls].
+        """Takes a backbone and initialises its weights as published.
+
+        Registers are initialised like [cls].
 
         Raises:
-            PoiseError: the backbone's patches or positions are of another kind, or a width is no
+            PoiseError: the backbone's patches or positions are of another kind, or a width is not a
                 multiple of 4.
         """
         super().__init__()
@@ -106,19 +108,20 @@ class MaskedAutoencoder(nn.Module):
         self._initialize()
 
     def encode(self, visible_patches: Tensor, visible: Tensor) -> Tensor:
-        """Encodes the visible patches; returns tokens after the last norm.
+        """Encodes the visible patches, and returns the tokens after the last norm.
 
         Args:
             visible_patches: [B, V, C].
-            visible: int64 [B, V], which patches they are.
+            visible: int64 [B, V], indices of these patches.
 
         Returns:
-            [B, P + V, D], prefix first, patches in the order given.
+            [B, P + V, D], prefix first, then patches in the given order.
         """
         vit = self.backbone.timm_model
         fuse_attention(vit.blocks, visible_patches.is_cuda)
         prefix, positions = self.backbone.prefix_and_positions()
-        # The patch embedding is a product with each patch: only the visible ones are multiplied.
+        # # The patch embedding is one product per patch, so only the visible patches are
+        # multiplied.
         projection = vit.patch_embed.proj
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # [D, C], channels last
         tokens = vit.patch_embed.norm(F.linear(visible_patches, weight, projection.bias))
@@ -128,12 +131,12 @@ class MaskedAutoencoder(nn.Module):
         return latent
 
     def forward(self, patches: Tensor, order: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
-        """Predicts the pixels of hidden patches; also returns the encoder's tokens.
+        """Predicts the pixels of hidden patches. Also returns the encoder's tokens.
 
         Args:
-            patches: [B, N, C] in ``order``; the hidden ones are not looked at.
-            order: int64 [B, N], which patch each is; the first ``num_visible`` are seen.
-            num_visible: V.
+            patches: [B, N, C] in ``order``; the hidden patches are not used.
+            order: int64 [B, N], index of each patch; the first ``num_visible`` are visible.
+            num_visible: number of visible patches V.
 
         Returns:
             [B, N − V, C], in the order of the hidden patches, and [B, P + V, D].
@@ -146,7 +149,7 @@ class MaskedAutoencoder(nn.Module):
         vit = self.backbone.timm_model
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)  # fused query, key and value as one
+                nn.init.xavier_uniform_(module.weight)  # query, key and value are one matrix
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(vit.patch_embed.proj.weight.view(vit.embed_dim, -1))
@@ -191,12 +194,12 @@ class MaeDecoder(nn.Module):
         """Predicts pixels.
 
         Args:
-            latent: the encoder's [B, P + V, D].
+            latent: tokens of the encoder, [B, P + V, D].
             order: int64 [B, N], visible patches first.
-            everywhere: predicts the visible patches too, which the loss does not ask for.
+            everywhere: also predicts the visible patches, which the loss does not need.
 
         Returns:
-            [B, N − V, C] of the hidden patches, or [B, N, C], in ``order``.
+            [B, N − V, C] of the hidden patches, or [B, N, C] of all patches, in ``order``.
         """
         fuse_attention(self.blocks, latent.is_cuda)
         num_prefix, num_seen = self.num_prefix_tokens, latent.shape[1]

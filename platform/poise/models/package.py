@@ -1,8 +1,8 @@
-"""The package of a backbone: a folder that is registered, fetched and loaded.
+"""Package of a backbone: a folder that can be registered, fetched and loaded.
 
-In: a trained backbone and its config. Out: a folder of ``backbone.safetensors``, ``config.json``
-and ``checksums.json``, and the backbone again. Nothing in it is code and nothing is pickled.
-Next: ``poise.tracking.registry.versions``.
+In: a trained backbone and its config. Out: a folder with ``backbone.safetensors``, ``config.json``
+and ``checksums.json``; and the backbone again. The folder contains no code and no pickle. Next:
+``poise.tracking.registry.versions``.
 """
 
 import json
@@ -36,7 +36,7 @@ _NAMES_SHOWN = 3
 def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes a package. The folder appears only when it is complete.
 
-    Its tensors carry timm's own names, so that timm loads the file as it is.
+    Its tensors have timm's own names, so timm can load the file without changes.
 
     Args:
         folder: must not exist, or be a package, which is replaced.
@@ -52,7 +52,7 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    # A clone each: safetensors refuses tensors that share memory.
+    # # Each tensor is cloned, because safetensors refuses tensors that share memory.
     tensors = {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in _bare(backbone).state_dict().items()
@@ -66,16 +66,16 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
         partial.replace(folder)
     except OSError:
         shutil.rmtree(partial)
-        raise PoiseError(f"{folder}: holds something else than a backbone package") from None
+        raise PoiseError(f"{folder}: holds other files than a backbone package") from None
 
 
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file with the permissions that the umask gives."""
+    """Writes a safetensors file with the permissions of the current umask."""
     path.touch()
     mode = path.stat().st_mode
-    save_file(tensors, path, header)  # by way of a file that is private
+    save_file(tensors, path, header)  # writes a private file first, so the mode is lost
     path.chmod(mode)
 
 
@@ -83,8 +83,8 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Loads a package: its backbone in evaluation mode on the CPU, and its config.
 
     Raises:
-        PoiseError: a file is missing or damaged, is not what this version writes, or holds weights
-            that are not finite.
+        PoiseError: a file is missing or damaged, was written by another version, or contains
+            weights that are not finite.
     """
     folder = Path(folder)
     verify_package(folder)
@@ -106,7 +106,7 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Finds the first tensor that holds NaN or infinite values; None if there is none."""
+    """Returns the name of the first tensor with NaN or infinite values; None if all are finite."""
     return next(
         (
             name
@@ -118,7 +118,7 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Loads tensors, or names the first few that do not fit."""
+    """Loads tensors. If some do not fit, raises an error with the first names."""
     own = model.state_dict()
     groups = {
         "it lacks": [name for name in own if name not in tensors],
@@ -146,7 +146,7 @@ def _misfit(folder: Path, reason: str) -> PoiseError:
 
 
 def _bare(backbone: nn.Module) -> nn.Module:
-    """The timm model inside a backbone."""
+    """Returns the timm model inside a backbone."""
     model = backbone.timm_model
     assert isinstance(model, nn.Module)
     return model

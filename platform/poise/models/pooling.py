@@ -1,4 +1,4 @@
-"""Pooling of an image's tokens to one feature.
+"""Pools an image's tokens to one feature.
 
 In: tokens and attention. Out: features. Next: the probes.
 """
@@ -12,7 +12,7 @@ from poise.config.errors import PoiseError
 from poise.models.backbone import has_class_token
 
 EPSILON = 1e-6
-"""Added to divisors and logarithms, as in the published statistics (arXiv 2412.03215)."""
+"""Number added to divisors and logarithms, as in the published statistics (arXiv 2412.03215)."""
 
 
 POOLINGS: Final = (
@@ -20,17 +20,17 @@ POOLINGS: Final = (
     *("cp1", "cp2", "cp3", "cp4"),
     *("attn_lcte", "attn_mn"),
 )
-"""Names that ``pool`` takes, those of the ablation in arXiv 2412.03215."""
+"""Names that ``pool`` accepts, from the ablation in arXiv 2412.03215."""
 
 
 _WITHOUT_CLASS_TOKEN = ("mean", "cp1", "cp2", "cp3", "cp4")
 
 
 def check_pooling(backbone: nn.Module, name: str) -> None:
-    """Refuses a pooling that a backbone cannot serve.
+    """Raises an error if a pooling is not possible with a backbone.
 
     Raises:
-        PoiseError: there is no such pooling, or it needs a [cls] token and there is none.
+        PoiseError: the pooling does not exist, or it needs a [cls] token and there is none.
     """
     if name not in POOLINGS:
         raise PoiseError(f"features={name}: no such pooling; choose from {', '.join(POOLINGS)}")
@@ -48,29 +48,31 @@ def pool(
     grid: tuple[int, int],
     name: str,
 ) -> Tensor:
-    """Pools a block's tokens to one feature per image (arXiv 2412.03215, on aggregation).
+    """Pools a block's tokens to one feature per image (arXiv 2412.03215, section on aggregation).
 
-    ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, side by side. ``cp1`` … ``cp4``:
-    the mean of the central k × k patches. ``attn_mn``: patches weighted by how much [cls] looks at
-    them, mean over heads. ``attn_lcte``: the same by the one head, chosen per image, whose [cls]
-    attention over patches has the lowest entropy. Registers never take part.
+    ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, concatenated. ``cp1`` … ``cp4``:
+    the mean of the central k × k patches. ``attn_mn``: the mean of patches, weighted by the
+    attention of [cls], which is averaged over heads. ``attn_lcte``: the same with a single head. It
+    is chosen for each image: the head whose [cls] attention over patches has the lowest entropy.
+    Registers are never used.
 
-    As published, the central square of a grid of g is that from g // 2 − ⌈k / 2⌉ to before
-    g // 2 + ⌊k / 2⌋, down and across: where k and g differ in parity, and of an odd k in an odd
-    grid too, it lies to the top left of the middle, but always inside.
+    As published, the central square of a grid of side g is from g // 2 − ⌈k / 2⌉ to g // 2 + ⌊k /
+    2⌋ (exclusive), in both directions. So the square is not always exactly in the middle: it is too
+    far to the top left if k and g differ in parity, and also if both are odd. It is always inside
+    the grid.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the last norm.
-        attention: that block's [B, heads, T, T]; only the ``attn_*`` need it.
-        num_prefix_tokens: tokens before the patches, [cls] first.
+        attention: attention of that block [B, heads, T, T]; only the ``attn_*`` poolings need it.
+        num_prefix_tokens: tokens before the patches; [cls] is the first.
         grid: rows and columns of patches.
-        name: one of ``POOLINGS``; see ``check_pooling`` for a backbone without [cls].
+        name: one of ``POOLINGS``; for a backbone without [cls] see ``check_pooling``.
 
     Returns:
         [B, D], or [B, 2·D] for ``cls_mean``.
 
     Raises:
-        ValueError: there is no such pooling, attention is missing, or sizes disagree.
+        ValueError: the pooling does not exist, attention is missing, or sizes do not match.
     """
     patches = tokens[:, num_prefix_tokens:]
     if patches.shape[1] != grid[0] * grid[1]:
@@ -96,8 +98,8 @@ def pool(
 def patch_entropy(to_patches: Tensor) -> Tensor:
     """Computes the entropy in nats of attention over patches, renormalised: [..., N] to [...].
 
-    0: all on one patch. ln N (less N·1e-6): the same on each. Attention that a token gives to
-    [cls], registers or padding does not count, only how the rest is spread.
+    0: all attention is on one patch. ln N (minus N·1e-6): every patch gets the same. Attention on
+    [cls], registers or padding does not count; only the distribution over patches does.
     """
     shares = to_patches / (to_patches.sum(dim=-1, keepdim=True) + EPSILON)
     return -(shares * (shares + EPSILON).log()).sum(dim=-1)
@@ -113,6 +115,6 @@ def _central(patches: Tensor, k: int) -> Tensor:
 
 
 def _lowest_entropy_head(from_cls: Tensor) -> Tensor:
-    """Chooses each image's most selective head of [B, heads, N]: [B, N]."""
+    """Returns the attention of each image's most selective head from [B, heads, N]: [B, N]."""
     chosen = patch_entropy(from_cls).argmin(dim=1)
     return from_cls[torch.arange(len(from_cls), device=from_cls.device), chosen]

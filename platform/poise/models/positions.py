@@ -9,16 +9,17 @@ _PUBLISHED_OFFSET = 0.1  # patches, added to the target size against rounding (D
 def resample_as_dino(positions: Tensor, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
     """Resizes patch positions as DINO's published code does.
 
-    The interpolation is bicubic, without antialiasing, at steps of ``native / (grid + 0.1)``. Its
-    values differ from a plain resize, and reproduce the published features of local views.
+    The interpolation is bicubic, without antialiasing, with a step of ``native / (grid + 0.1)``.
+    The values differ from a plain resize. They are needed to reproduce the published features of
+    local views.
 
     Args:
         positions: [1, h·w, D], row-major over the native grid.
-        grid: patches down and across that are wanted.
-        native: patches down and across that ``positions`` holds.
+        grid: rows and columns of patches of the result.
+        native: rows and columns of patches in ``positions``.
 
     Returns:
-        [1, grid[0]·grid[1], D]; the input itself when the sizes agree.
+        [1, grid[0]·grid[1], D]; the input itself if the sizes are equal.
     """
     if grid == native:
         return positions

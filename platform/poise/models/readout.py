@@ -2,12 +2,12 @@
 
 In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.heads.grid``.
 
-``cls``, ``mean``, ``cls_mean`` and ``last_N`` (the [cls] tokens of the last N blocks, side by
-side: DINO's linear protocol) are read after the last norm (a backbone's ``last_norm``), as their
-publications do. ``cp1`` …
-``cp4``, ``attn_lcte`` and ``attn_mn`` are pooled, and ``abmilp`` learns to pool, from the last
-block's tokens without that norm (arXiv 2412.03215). A residual network has one: ``pooled``, and
-a transformer with relative positions has it too: what timm pools.
+``cls``, ``mean``, ``cls_mean`` and ``last_N`` are read after the last norm (a backbone's
+``last_norm``), as in their publications. ``last_N`` is the concatenation of the [cls] tokens of the
+last N blocks, as in DINO's linear protocol. ``cp1`` … ``cp4``, ``attn_lcte`` and ``attn_mn`` are
+pooled from the last block's tokens without that norm (arXiv 2412.03215). ``abmilp`` learns to pool
+these tokens. A residual network has only ``pooled``. A transformer with relative positions also has
+``pooled``: the feature that timm pools.
 """
 
 import re
@@ -28,18 +28,18 @@ _NORMED = ("cls", "mean", "cls_mean")
 _LAST = re.compile(r"last_([1-9]\d*)")
 _CENTRAL = re.compile(r"cp([1-4])")
 FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
-"""Names of features; any number may follow ``last_``."""
+"""Names of features. Any number may follow ``last_``."""
 
 
 
 class Readout(nn.Module):
-    """A module that reads features of a frozen backbone, without gradients."""
+    """Module that computes features of a frozen backbone, without gradients."""
 
     def __init__(self, backbone: nn.Module, names: Sequence[str], image_px: int):
         """Checks the names of features.
 
         Raises:
-            PoiseError: a name is unknown, or the backbone has nothing of the kind.
+            PoiseError: a name is unknown, or the backbone does not have this feature.
         """
         super().__init__()
         self.backbone = backbone
@@ -50,15 +50,18 @@ class Readout(nn.Module):
         self._attends = any(name.startswith("attn_") for name in self.names)
 
     def dim(self, name: str) -> int:
-        """Width D of a feature, or of each token for ``abmilp``."""
+        """Returns the width D of a feature, or of each token for ``abmilp``."""
         width: int = self.backbone.feature_dim  # type: ignore[assignment]
         return width * (2 if name == "cls_mean" else _blocks_of(name))
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Reads features [B, D] of normalised images [B, 3, h, w]; all tokens for ``abmilp``."""
+        """Computes features [B, D] of normalised images [B, 3, h, w].
+
+        ``abmilp`` gives all tokens.
+        """
         whole = default_feature(self.backbone)
-        if self.names == (whole,) and whole != "mean":  # what the backbone gives by itself
+        if self.names == (whole,) and whole != "mean":  # the backbone computes it by itself
             return {whole: self.backbone(images)}
         assert isinstance(self.backbone, VitBackbone | RelativeBackbone)  # others have one feature
         outputs, attention = self._last_blocks(images)
@@ -97,10 +100,10 @@ class Readout(nn.Module):
 
 
 def default_feature(backbone: nn.Module) -> str:
-    """The feature that k-NN reads: what the backbone itself gives.
+    """Returns the name of the feature that k-NN uses, which is the output of the backbone.
 
-    It is ``cls``, or ``mean`` where there is no [cls] token, or ``pooled``: the pooled map of a
-    residual network, or what timm pools.
+    It is ``cls``, or ``mean`` if there is no [cls] token, or ``pooled``: the pooled map of a
+    residual network, or the feature that timm pools.
     """
     if not isinstance(backbone, VitBackbone) or norms_after_pooling(backbone):
         return "pooled"
@@ -108,10 +111,10 @@ def default_feature(backbone: nn.Module) -> str:
 
 
 def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
-    """Refuses a feature that a backbone does not have.
+    """Raises an error if a backbone does not have a feature.
 
     Raises:
-        PoiseError: the message names what there is.
+        PoiseError: the message names the features that the backbone has.
     """
     last, central = _LAST.fullmatch(name), _CENTRAL.fullmatch(name)
     if name not in FEATURES and not last:
@@ -124,7 +127,7 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
     if name == "pooled":
         if isinstance(backbone, RelativeBackbone) or norms_after_pooling(backbone):
             return
-        raise PoiseError("features=pooled: is a residual network's; a transformer has 'mean'")
+        raise PoiseError("features=pooled: only residual networks have it; take 'mean'")
     depth, side = len(backbone.timm_model.blocks), image_px // backbone.patch_px
     if last and int(last[1]) > depth:
         raise PoiseError(f"features={name}: the backbone has {depth} blocks")
@@ -135,6 +138,6 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
 
 
 def _blocks_of(name: str) -> int:
-    """Counts the last blocks that a feature needs."""
+    """Returns the number of last blocks that a feature needs."""
     last = _LAST.fullmatch(name)
     return int(last[1]) if last else 1

@@ -1,4 +1,4 @@
-"""Transformers whose blocks get the positions of their tokens at every call.
+"""Transformers whose blocks receive the positions of their tokens at every call.
 
 In: timm's Eva (rotary positions: DINOv3, EVA-02) and Beit (relative position bias: SimMIM, BEiT).
 Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backbone``.
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class RelativeBackbone(nn.Module, ABC):
-    """The interface and the code that both families share.
+    """Interface and code that both families share.
 
-    Tokens are in the order [cls], registers, patches (row-major). The feature of an image is what
-    timm pools: the normed [cls] token, or the mean patch, normed before or after the mean.
+    Tokens are in the order [cls], registers, patches (row-major). The feature of an image is the
+    feature that timm pools: the normed [cls] token, or the mean patch with a norm before or after
+    the mean.
     """
 
     def __init__(self, timm_model: "Eva | Beit"):
@@ -38,7 +39,7 @@ class RelativeBackbone(nn.Module, ABC):
         return self.pooled(self.block_outputs(images, 1)[0])
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """Pools tokens [B, prefix + N, D] that leave the last block, as timm does: [B, D]."""
+        """Pools the tokens [B, prefix + N, D] after the last block, as timm does: [B, D]."""
         feature: Tensor = self.timm_model.forward_head(
             self.timm_model.norm(outputs), pre_logits=True
         )
@@ -51,15 +52,15 @@ class RelativeBackbone(nn.Module, ABC):
 
     @property
     def last_norm(self) -> nn.Module:
-        """The norm after the last block."""
+        """Norm layer after the last block."""
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Computes the tokens that leave each of the last blocks, without norm, earliest first."""
+        """Computes the tokens after each of the last blocks, without norm, earliest block first."""
         return list(deque(self.each_block(images), maxlen=num_blocks))
 
     def each_block(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields the tokens that leave each block, without norm: [B, prefix + N, D]."""
+        """Yields the tokens after each block, without norm: [B, prefix + N, D]."""
         x, arguments = self.embed(images)
         for block, where in zip(self.timm_model.blocks, arguments, strict=True):
             x = block(x, **where)
@@ -71,7 +72,7 @@ class RelativeBackbone(nn.Module, ABC):
 
 
 class EvaBackbone(RelativeBackbone):
-    """A transformer with rotary positions, for images of any size in whole patches."""
+    """Transformer with rotary positions, for images of any size in whole patches."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Computes tokens before the first block [B, prefix + N, D] and arguments of each block."""
@@ -85,13 +86,13 @@ class EvaBackbone(RelativeBackbone):
 
 
 class BeitBackbone(RelativeBackbone):
-    """A transformer with a learned bias per relative position, for images of one size."""
+    """Transformer with a learned bias per relative position, for images of one size."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Computes tokens before the first block [B, prefix + N, D] and arguments of each block.
 
         Raises:
-            PoiseError: the images have another size than the positions were learned for.
+            PoiseError: the positions were learned for images of another size.
         """
         beit: Any = self.timm_model
         native, given = tuple(beit.patch_embed.img_size), tuple(images.shape[-2:])

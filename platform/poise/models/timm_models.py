@@ -1,7 +1,7 @@
-"""timm models, built from the description in a recipe or package.
+"""Builds timm models from the description in a recipe or package.
 
-In: a ``BackboneConfig`` and the side of its images. Out: the arguments that timm takes for it, and
-the model. Next: ``poise.models.backbone``.
+In: a ``BackboneConfig`` and the side of its images. Out: the arguments for timm, and the model.
+Next: ``poise.models.backbone``.
 """
 
 from typing import Any, Literal
@@ -23,9 +23,9 @@ _FAMILIES: dict[str, Family] = {
 }  # by timm's module
 
 NORM_EPS = "norm_eps"
-"""Option of Poise's own: the epsilon of every LayerNorm, for which timm has no argument."""
+"""Poise's own option: the epsilon of every LayerNorm, for which timm has no argument."""
 
-_CLS_STD = 0.02  # of the published [cls] token; timm's own is 1e-6
+_CLS_STD = 0.02  # as published for the [cls] token; timm uses 1e-6
 
 
 def family(name: str) -> Family:
@@ -45,10 +45,10 @@ def family(name: str) -> Family:
 
 
 def timm_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
-    """Makes the arguments of ``timm.create_model(config.name, …)``: plain values.
+    """Makes the arguments of ``timm.create_model(config.name, …)`` as plain values.
 
     Raises:
-        PoiseError: timm has no such model, or it has no tokens to add registers to.
+        PoiseError: timm has no such model, or registers cannot be added because it has no tokens.
     """
     return {"num_classes": 0, **_family_arguments(config, image_px), **config.options}
 
@@ -57,8 +57,8 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
     """Builds the bare timm model, randomly initialised.
 
     Raises:
-        PoiseError: timm has no such model, it does not take these options, or it has parts that
-            nothing here would use.
+        PoiseError: timm has no such model, it does not accept these options, or it has parts that
+            Poise would not use.
     """
     import timm
     from timm.models import VisionTransformer
@@ -67,7 +67,7 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
     norm_eps = arguments.pop(NORM_EPS, None)
     try:
         model: nn.Module = timm.create_model(config.name, **arguments)
-    except Exception as error:  # timm checks little: a wrong value fails wherever it is used first
+    except Exception as error:  # timm checks little: a wrong value fails where it is first used
         why = one_line(error) or type(error).__name__
         raise PoiseError(
             f"backbone.options={config.options}: timm's {config.name} does not take them: {why}"
@@ -87,9 +87,9 @@ def _set_norm_eps(model: nn.Module, eps: float) -> None:
 
 
 def last_norm(model: nn.Module) -> nn.Module:
-    """Finds the last norm of a timm transformer: ``norm``, or ``fc_norm``.
+    """Returns the last norm of a timm transformer: ``norm``, or ``fc_norm``.
 
-    A model has one of them: ``fc_norm`` where timm norms after pooling.
+    A model has only one of them. It has ``fc_norm`` if timm norms after pooling.
     """
     norm, after_pooling = getattr(model, "norm", None), getattr(model, "fc_norm", None)
     if after_pooling is not None and isinstance(norm, nn.Identity | None):
@@ -99,16 +99,16 @@ def last_norm(model: nn.Module) -> nn.Module:
 
 
 def _check_parts(config: BackboneConfig, model: Any) -> None:
-    """Refuses parts that no pass uses, and inputs that are not RGB images."""
+    """Refuses parts that would not be used, and inputs that are not RGB images."""
     if getattr(model, "dist_token", None) is not None:
         raise PoiseError(
-            f"backbone.name={config.name}: has a distillation token, for which there is no "
-            f"teacher; use {config.name.replace('_distilled', '')}"
+            f"backbone.name={config.name}: has a distillation token, but Poise has no teacher for "
+            f"it; use {config.name.replace('_distilled', '')}"
         )
     if getattr(model, "attn_pool", None) is not None:
         raise PoiseError(
-            f"backbone.name={config.name}: pools by attention, which features are not made with; "
-            "set backbone.options.global_pool to 'token', or to 'avg' where it has no [cls] token"
+            f"backbone.name={config.name}: pools by attention, which Poise does not support; set "
+            "backbone.options.global_pool to 'token', or to 'avg' if it has no [cls] token"
         )
     if config.options.get("in_chans", 3) != 3:
         raise PoiseError(
@@ -130,7 +130,8 @@ def _family_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
             "img_size": image_px,
             "dynamic_img_size": True,
             registers: config.num_registers,
-            # As in the registers paper, registers have no position; timm would give them one.
+            # # As in the registers paper, registers have no position. timm would give them a
+            # position.
             "no_embed_class": config.num_registers > 0,
         }
     if config.num_registers:
@@ -140,5 +141,5 @@ def _family_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
         )
     if kind == "beit":
         return {"img_size": image_px}
-    # As torchvision does and the published runs did; timm would start residual branches at 0.
+    # # As torchvision and the published runs do. timm would initialise residual branches with 0.
     return {"zero_init_last": False} if kind == "resnet" else {}

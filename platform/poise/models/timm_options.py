@@ -1,10 +1,10 @@
-"""Checks of the options that a recipe hands on to timm.
+"""Checks the options that a recipe passes to timm.
 
 In: a recipe's ``backbone.options``. Out: nothing, or one error. Next: ``poise.training.capacity``,
 which checks a run before it begins.
 
-timm reads what it gets as Python does: the text ``no`` counts as true, and an option that it gets
-from two places has the value of the later one.
+timm treats its arguments as Python does: the text ``no`` counts as true. If an option comes from
+two places, the later value is used.
 """
 
 import inspect
@@ -20,7 +20,7 @@ _UNTRAINED = "a run begins with random weights; `poise models import` takes trai
 _DECIDED = {
     "img_size": "data.views.global_px decides the size of the images",
     "num_classes": "a backbone has no classifier",
-    "drop_path_rate": "set backbone.drop_path, which the student alone has",
+    "drop_path_rate": "set backbone.drop_path, which only the student uses",
     "reg_tokens": "set backbone.num_registers",
     "num_reg_tokens": "set backbone.num_registers",
     "dynamic_img_size": "views have several sizes",
@@ -32,11 +32,13 @@ _DECIDED = {
     "checkpoint_path": _UNTRAINED,
     "cache_dir": _UNTRAINED,
 }
-"""Options that the rest of a recipe decides, or that would change what a run is, and why."""
+"""Options that other settings of a recipe decide, or that would make a different kind of run; with
+the reason.
+"""
 
 
 def check_options(config: BackboneConfig) -> None:
-    """Refuses options that the rest of the recipe decides, and values of the wrong kind.
+    """Refuses options that other settings of the recipe decide, and values of the wrong kind.
 
     Raises:
         PoiseError: the message names the option, its value and what to do.
@@ -51,7 +53,7 @@ def check_options(config: BackboneConfig) -> None:
 
 
 def _defaults(name: str) -> Mapping[str, Any]:
-    """The defaults of a timm model's arguments; none where its kind cannot be a backbone."""
+    """Returns the defaults of a timm model's arguments; empty if it cannot be a backbone."""
     from timm.models import Beit, Eva, ResNet, VisionTransformer
 
     classes: dict[str, type] = {
@@ -68,7 +70,7 @@ def _defaults(name: str) -> Mapping[str, Any]:
 
 
 def _needed(default: Any, value: Any) -> str | None:
-    """Returns what a value must be instead; None where it is of the default's kind."""
+    """Describes the kind of value that is needed; None if the value has this kind."""
     is_word = isinstance(value, bool)
     is_number = isinstance(value, int | float) and not is_word
     if isinstance(default, bool):

@@ -1,4 +1,4 @@
-"""Objectives: what a run learns from views, self-supervised or, for probes, with labels.
+"""Objectives: what a run learns from views, self-supervised or with labels (probes).
 
 In: a ``ViewBatch``. Out: a loss, and updates that follow the optimiser. Next:
 ``poise.diagnostics``.
@@ -24,7 +24,7 @@ OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {
 
 
 def build_objective(recipe: Recipe, photometry: Photometry) -> Objective:
-    """The recipe's objective, with new weights drawn from torch's global generator."""
+    """Builds the recipe's objective. Its new weights are drawn from torch's global generator."""
     return OBJECTIVES[recipe.objective.name](recipe, photometry)
 
 

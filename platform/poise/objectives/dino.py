@@ -23,7 +23,7 @@ from poise.objectives.schedules import cosine, linear_then_constant
 
 
 class Encoder(nn.Module):
-    """A backbone with its head. Views may have several sizes."""
+    """Backbone with its head. Views may have several sizes."""
 
     def __init__(self, backbone: nn.Module, head: DinoHead):
         super().__init__()
@@ -31,25 +31,28 @@ class Encoder(nn.Module):
         self.head = head
 
     def features(self, *view_groups: Tensor) -> Tensor:
-        """Features [Σ views, B, D] of groups [views, B, 3, h, w], one backbone pass per group."""
+        """Computes features [Σ views, B, D] of groups [views, B, 3, h, w].
+
+        Each group needs one pass of the backbone.
+        """
         batch = view_groups[0].shape[1]
         passed = [self.backbone(group.flatten(0, 1)) for group in view_groups if len(group)]
         features: Tensor = torch.cat(passed).unflatten(0, (-1, batch))
         return features
 
     def forward(self, *view_groups: Tensor) -> Tensor:
-        """Logits [Σ views, B, K]; the head runs once."""
+        """Computes logits [Σ views, B, K]. The head runs once for all views."""
         features = self.features(*view_groups)
         logits: Tensor = self.head(features.flatten(0, 1)).unflatten(0, features.shape[:2])
         return logits
 
 
 class Dino(Objective):
-    """A student that predicts, from one view, the answer of its moving average for another view.
+    """Student that predicts, from one view, the teacher's answer for another view.
 
-    The moving average is the teacher. Two forces prevent the trivial answers: centering subtracts
-    the teacher's mean answer, and sharpening (a low ``teacher_temp``) makes its answers narrow.
-    Either force alone collapses.
+    The teacher is the student's moving average. Two forces prevent trivial answers. Centering
+    subtracts the teacher's mean answer. Sharpening (a low ``teacher_temp``) makes the teacher's
+    answers narrow. With only one of the two forces, training collapses.
     """
 
     shares_batch_statistics = True  # as published, in student and teacher
@@ -73,7 +76,7 @@ class Dino(Objective):
         self._latest: dict[str, Tensor] = {}
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """The loss on one batch of uint8 views."""
+        """Computes the loss on one batch of uint8 views."""
         return self.compare(
             self.photometry(batch.global_views, batch.global_photometry),
             self.photometry(batch.local_views, batch.local_photometry),
@@ -81,7 +84,7 @@ class Dino(Objective):
         )
 
     def compare(self, globals_: Tensor, locals_: Tensor, position: RunPosition) -> StepResult:
-        """The loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
+        """Computes the loss on normalised views: [G, B, 3, H, W] and [L, B, 3, h, w]."""
         self._latest = {}  # frees the last step's logits before new ones are made
         with torch.no_grad():
             features = self.teacher.features(globals_)  # [G, B, D]
@@ -91,7 +94,7 @@ class Dino(Objective):
         student_logits = self.student(globals_, locals_)  # [V, B, K]
         loss = dino_loss(student_logits, targets, self.config.student_temp)
         self._latest = {
-            "images": globals_[0, :OBSERVED_IMAGES].clone(),  # a slice would keep the whole tensor
+            "images": globals_[0, :OBSERVED_IMAGES].clone(),  # a slice would keep all of it alive
             "features": features,
             "targets": targets,
             "student_logits": student_logits.detach(),
@@ -102,7 +105,7 @@ class Dino(Objective):
         return StepResult(loss, {"loss/over_ln_k": over_ln_k})
 
     def observe(self) -> Observation:
-        """The latest step; all features are the teacher's, from before its update."""
+        """Returns tensors of the latest step. All features are the teacher's before its update."""
         return Observation(
             views=self._latest["images"],
             features=self._latest["features"].float(),
@@ -116,8 +119,8 @@ class Dino(Objective):
     def before_optimizer(self, position: RunPosition) -> None:
         """Freezes the prototypes in the first epochs.
 
-        Their gradient is removed and not set to zero, because weight decay and Adam's moments must
-        not move them either.
+        The gradient is removed instead of set to zero. Otherwise weight decay and Adam's moments
+        would still move the prototypes.
         """
         frozen_steps = self.config.freeze_last_layer_epochs * position.steps_per_epoch
         if position.step < frozen_steps:
@@ -126,7 +129,7 @@ class Dino(Objective):
 
     @torch.no_grad()
     def after_step(self, position: RunPosition) -> None:
-        """Moves the teacher towards the student and the centre towards the teacher's mean."""
+        """Moves the teacher towards the student, and the centre towards the teacher's mean."""
         momentum = self.teacher_momentum(position)
         torch._foreach_lerp_(
             list(self.teacher.parameters()), list(self.student.parameters()), 1 - momentum
@@ -135,14 +138,14 @@ class Dino(Objective):
         self.center.lerp_(total[:-1] / total[-1], 1 - self.config.center_momentum)
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """The teacher's momentum and temperature."""
+        """Returns the teacher's momentum and temperature."""
         return {
             "schedule/teacher_momentum": self.teacher_momentum(position),
             "schedule/teacher_temp": self.teacher_temp(position),
         }
 
     def teacher_momentum(self, position: RunPosition) -> float:
-        """The momentum at this step, on a cosine, from 0 to 1."""
+        """Returns the teacher's momentum at this step, from 0 to 1. It follows a cosine."""
         config = self.config
         return cosine(
             position.step, position.total_steps, config.teacher_momentum,
@@ -150,7 +153,10 @@ class Dino(Objective):
         )  # fmt: skip
 
     def teacher_temp(self, position: RunPosition) -> float:
-        """The teacher's temperature in this epoch; it changes at the start of warm-up epochs."""
+        """Returns the teacher's temperature.
+
+        During warm-up it changes at the start of each epoch.
+        """
         config = self.config
         return linear_then_constant(
             position.epoch, config.warmup_teacher_temp, config.teacher_temp,
@@ -164,7 +170,7 @@ class Dino(Objective):
 
     @property
     def backbone(self) -> nn.Module:
-        """The teacher's backbone, which is better than the student's throughout training."""
+        """Backbone of the teacher, which is better than the student's throughout training."""
         return self.teacher.backbone
 
     @property

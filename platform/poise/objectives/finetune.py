@@ -1,7 +1,8 @@
-"""Fine-tuning: the whole backbone learns labels (MAE's recipe, arXiv 2111.06377, appendix A).
+"""Fine-tuning of the whole backbone on labels (MAE's recipe, arXiv 2111.06377, appendix A).
 
-Mixing, erasing and smoothing are timm's. The published RandAugment is left out: it works on single
-Pillow images, and views are made on the device here. The jitter of ``data.views`` can replace it.
+Mixing, erasing and label smoothing come from timm. The published RandAugment is left out: it works
+on single Pillow images, but here views are made on the device. The jitter of ``data.views`` can
+replace it.
 """
 
 import random
@@ -25,13 +26,14 @@ from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
 HEAD = "finetune"
-"""The name of the one head's logits."""
+"""Name of the logits. Fine-tuning has only one head."""
 
 
 class Classifier(nn.Module):
-    """A backbone with a linear classifier of its mean patch.
+    """Backbone with a linear classifier of its mean patch.
 
-    As published, the classifier has its own norm in place of the backbone's last one.
+    As published, the classifier has its own norm layer, which replaces the last norm of the
+    backbone.
     """
 
     def __init__(self, backbone: nn.Module, num_classes: int, weight_std: float):
@@ -46,14 +48,14 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C] of normalised images [B, 3, h, w]."""
+        """Computes logits [B, C] of normalised images [B, 3, h, w]."""
         feature = self.backbone.tokens(images)[:, self.backbone.num_prefix_tokens :].mean(dim=1)
         logits: Tensor = self.linear(self.norm(feature))
         return logits
 
 
 class Finetune(LabelledObjective):
-    """A classifier whose every parameter learns; lower blocks learn more slowly."""
+    """Classifier in which every parameter is trained. Lower blocks have lower learning rates."""
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
         """Draws the classifier. The backbone's own photometry replaces the recipe's.
@@ -70,7 +72,7 @@ class Finetune(LabelledObjective):
         self._erase = _build_erasing(self.config)
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """The loss on one batch of uint8 views."""
+        """Computes the loss on one batch of uint8 views."""
         from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
         _seed_from_torch()
@@ -92,14 +94,15 @@ class Finetune(LabelledObjective):
         return StepResult(loss * share, {})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, 1, C], with the name ``HEAD``."""
+        """Computes logits [B, 1, C], with the name ``HEAD``."""
         return {HEAD: self.classifier(images)[:, None]}
 
     def parameter_groups(self) -> Groups:
-        """One group for each layer: block i of n has the head's rate times layer_decay^(n + 1 − i).
+        """Makes one group per layer with its own learning rate.
 
-        The layers before the first block count as block 0. Biases, norms, [cls], registers and
-        positions have no weight decay, as published.
+        Block i of n has the head's rate times layer_decay^(n + 1 − i). The layers before the first
+        block count as block 0. Biases, norms, [cls], registers and positions have no weight decay,
+        as published.
         """
         vit = self.classifier.backbone.timm_model
         spared = vit.no_weight_decay()
@@ -125,7 +128,7 @@ class Finetune(LabelledObjective):
 
 
 def check_tunable(backbone: nn.Module, model: str) -> None:
-    """Refuses a backbone without tokens.
+    """Raises an error for a backbone without tokens.
 
     Raises:
         PoiseError: the backbone is a residual network.
@@ -138,7 +141,7 @@ def check_tunable(backbone: nn.Module, model: str) -> None:
 
 
 def _layer(name: str) -> int:
-    """The layer of a transformer's parameter: 0 before the first block, then 1 to n."""
+    """Returns the layer of a transformer's parameter: 0 before the first block, then 1 to n."""
     found = re.match(r"blocks\.(\d+)\.", name)
     return int(found[1]) + 1 if found else 0
 
@@ -149,7 +152,10 @@ def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dic
 
 
 def _set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Replaces the package's stochastic depth; the new one rises linearly from 0 at block 1."""
+    """Replaces the stochastic depth of the package.
+
+    The new rate rises linearly from 0 at block 1.
+    """
     from timm.layers import DropPath
 
     blocks: Any = backbone.timm_model.blocks  # type: ignore[union-attr]
@@ -160,7 +166,7 @@ def _set_drop_path(backbone: nn.Module, rate: float) -> None:
 
 
 def _build_mixing(config: FinetuneConfig, num_classes: int) -> Any:
-    """Timm's mixup and cutmix; none where both are off."""
+    """Makes timm's mixup and cutmix; None if both are off."""
     from timm.data import Mixup
 
     if not (config.mixup or config.cutmix):
@@ -182,7 +188,10 @@ def _build_erasing(config: FinetuneConfig) -> Any:
 
 
 def _seed_from_torch() -> None:
-    """Seeds Python's and NumPy's generators, which timm uses, from torch's, which has the step."""
+    """Seeds the generators of Python and NumPy, which timm uses, from torch's generator.
+
+    Training seeds torch's generator for each step.
+    """
     seed = int(torch.randint(2**31, ()))
     random.seed(seed)
     np.random.seed(seed)

@@ -1,4 +1,4 @@
-"""The base of objectives that learn labels on a trained backbone.
+"""Base class of objectives that learn labels with a trained backbone.
 
 In: a recipe whose objective names a backbone's package. Out: ``LabelledObjective``, the base of
 ``poise.objectives.probe`` and ``poise.objectives.finetune``. Next: the same training loop.
@@ -22,18 +22,18 @@ from poise.data.views.photometry import Photometry
 from poise.models.package import load_backbone
 from poise.objectives.base import Objective, Observation, RunPosition
 
-_SPLIT = -3  # in place of a view, in the addresses of draws
-_FEWEST = 2  # images that a step must have: one has no batch statistics
+_SPLIT = -3  # takes the place of a view in the addresses of random numbers
+_FEWEST = 2  # smallest number of images in a step: a single image has no batch statistics
 
 
 class LabelledObjective(Objective):
-    """An objective that learns labels on a trained backbone, frozen or trained further."""
+    """Objective that learns labels with a trained backbone, either frozen or trained further."""
 
     def __init__(self, recipe: Recipe, config: LabelledSettings):
         """Loads the backbone.
 
         Raises:
-            PoiseError: the model is no package, or the dataset has no labels.
+            PoiseError: the model is not a package, or the dataset has no labels.
         """
         super().__init__()
         manifest = Manifest.read(recipe.data.dataset)
@@ -45,13 +45,13 @@ class LabelledObjective(Objective):
         self.num_classes = len(manifest.classes)
         self.loaded, package = load_backbone(config.model)
         mean, std = package["normalization"]["mean"], package["normalization"]["std"]
-        # The backbone's own normalisation, not this dataset's.
+        # The normalisation is the backbone's own and not this dataset's.
         self.photometry = Photometry(recipe.data.views, mean, std)
         self._features: Tensor | None = None
 
     @abstractmethod
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, G, C] of normalised images [B, 3, h, w], by the name of the feature."""
+        """Computes logits [B, G, C] of normalised images [B, 3, h, w], by feature."""
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
@@ -59,10 +59,10 @@ class LabelledObjective(Objective):
         return (1.0,)
 
     def taught(self, batch: ViewBatch, held_out: float = 0.0) -> tuple[Tensor, Tensor]:
-        """The images of a batch that are learned from, normalised, and their labels.
+        """Returns the normalised images of a batch that are used for learning, and their labels.
 
         Args:
-            batch: with labels.
+            batch: batch with labels.
             held_out: share of images that are left out, from 0 to 1.
 
         Raises:
@@ -76,11 +76,11 @@ class LabelledObjective(Objective):
         return self.photometry(views, parameters)[0], batch.labels[rows]
 
     def observe(self) -> Observation:
-        """No tensors: the features were examined when the backbone was trained."""
+        """Returns no tensors, because the features were observed when the backbone was trained."""
         return Observation()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """No schedules beside the optimiser's."""
+        """Returns no schedules. Only the optimiser has schedules."""
         return {}
 
     @property
@@ -90,9 +90,9 @@ class LabelledObjective(Objective):
 
 
 def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Whether each training image chooses among heads instead of teaching them; [n].
+    """Returns for each training image whether it is held out to choose among heads; [n].
 
-    It depends on the image's id alone, not on seed, epoch or worker.
+    Only the image's id decides; seed, epoch and worker do not matter.
 
     Args:
         sample_ids: row numbers in the dataset, [n].
@@ -103,12 +103,15 @@ def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_
 
 
 def too_few(labels: Tensor) -> bool:
-    """Whether a batch has too few images to learn from, so that the step is skipped."""
+    """Returns True if a batch has too few images to learn from. Then the step is skipped."""
     return len(labels) < _FEWEST
 
 
 def nothing_learned(module: nn.Module) -> Tensor:
-    """A loss of 0 with zero gradients for every parameter, because other workers wait for them."""
+    """Makes a loss of 0 with zero gradients for every parameter.
+
+    Other workers wait for these gradients.
+    """
     return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), torch.zeros(()))
 
 

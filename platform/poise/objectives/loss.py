@@ -1,7 +1,7 @@
 """DINO's cross-entropy between views, without a loop over pairs of views.
 
-Shapes: G teacher (global) views, V student views of which the first G are the same global ones,
-B images, K prototypes.
+Shapes: G teacher (global) views; V student views, which begin with the same G views; B images; K
+prototypes.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 def dino_loss(student_logits: Tensor, teacher_probs: Tensor, student_temp: float) -> Tensor:
-    """Mean cross-entropy of every student view against every other view's teacher.
+    """Computes the mean cross-entropy of every student view and every other view of the teacher.
 
-    The slow, obvious version (arXiv 2104.14294, equations 2 and 3)::
+    The slow version with a loop (arXiv 2104.14294, equations 2 and 3) is::
 
         terms = [
             -(teacher_probs[i] * log_softmax(student_logits[v] / student_temp, -1)).sum(-1).mean()
@@ -21,18 +21,18 @@ def dino_loss(student_logits: Tensor, teacher_probs: Tensor, student_temp: float
         ]
         loss = sum(terms) / len(terms)
 
-    Here each teacher view is contracted once against the sum over student views, and the gradient
-    is written down: ``(n_v · softmax(s_v) − Σ_{i≠v} q_i) / (student_temp · pairs · B)`` where
-    ``n_v`` counts the teachers that view v is compared with. One float32 buffer of the logits'
-    size is all that is allocated.
+    Here each teacher view is multiplied once with the sum over student views. The gradient is
+    written explicitly: ``(n_v · softmax(s_v) − Σ_{i≠v} q_i) / (student_temp · pairs · B)``. ``n_v``
+    is the number of teacher views that view v is compared with. The only memory allocated is one
+    float32 buffer of the logits' size.
 
     Args:
         student_logits: [V, B, K], of any floating type.
-        teacher_probs: [G, B, K], each row sums to 1; not differentiated.
-        student_temp: above 0.
+        teacher_probs: [G, B, K]; each row sums to 1. It gets no gradient.
+        student_temp: temperature above 0.
 
     Returns:
-        A scalar; ln K when both sides are uniform.
+        A scalar. It is ln K if both sides are uniform.
     """
     loss: Tensor = _CrossViewEntropy.apply(student_logits, teacher_probs, student_temp)
     return loss
@@ -70,5 +70,5 @@ class _CrossViewEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        # In place, because autograd refuses a second backward pass.
+        # The product is in place, because autograd does not allow a second backward pass.
         return gradient.mul_(gradients[0] * ctx.scale).to(ctx.dtype), None, None

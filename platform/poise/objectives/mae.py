@@ -1,6 +1,6 @@
-"""Masked autoencoding (arXiv 2111.06377).
+"""MAE: masked autoencoding (arXiv 2111.06377).
 
-Shapes: B images on this worker, N patches of which M are hidden, C = 3·p² numbers a patch.
+Shapes: B images on this worker, N patches of which M are hidden, C = 3·p² numbers per patch.
 """
 
 import torch
@@ -18,16 +18,16 @@ from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify
 from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 
-_MASK_ADDRESS = -4  # of the draws, beside those of views, orders and splits
-_EPSILON = 1e-6  # of a patch's variance, as published
+_MASK_ADDRESS = -4  # address of these random numbers; views, orders and splits have others
+_EPSILON = 1e-6  # added to a patch's variance, as published
 _SMALLEST_PICTURE_PX = 96
 
 
 class Mae(Objective):
-    """An encoder that sees some patches of an image, and a decoder that predicts the others.
+    """Encoder that sees some patches of an image, and decoder that predicts the others.
 
-    The hidden patches depend on (seed, epoch, sample id) alone. Nothing is hidden after
-    pretraining: the backbone then sees whole images.
+    Only (seed, epoch, sample id) decide which patches are hidden. After pretraining nothing is
+    hidden: the backbone then sees whole images.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
@@ -54,22 +54,27 @@ class Mae(Objective):
         self._latest: dict[str, Tensor] = {}
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """The loss on one batch of uint8 views."""
+        """Computes the loss on one batch of uint8 views."""
         images = self.photometry(batch.global_views, batch.global_photometry)[0]
         return self.reconstruct(images, self.draw_noise(batch, position.epoch))
 
     def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
-        """Random numbers [B, N] from 0 to 1; the patches with the largest ones are hidden."""
+        """Draws random numbers [B, N] from 0 to 1.
+
+        The patches with the largest numbers are hidden.
+        """
         return uniforms_on_device(
             self.seed, epoch, batch.sample_ids, _MASK_ADDRESS, self.num_patches
         )
 
     def reconstruct(self, images: Tensor, noise: Tensor) -> StepResult:
-        """The loss on normalised images [B, 3, H, W]; patches with the smallest noise are seen.
+        """Computes the loss on normalised images.
+
+        The encoder sees the patches with the smallest noise.
 
         Args:
             images: normalised, [B, 3, H, W].
-            noise: a number for every patch, [B, N].
+            noise: number for every patch, [B, N].
         """
         order = noise.argsort(dim=1)
         patches = take(patchify(images, self.autoencoder.backbone.patch_px), order)
@@ -77,7 +82,7 @@ class Mae(Objective):
         predictions, latent = self.autoencoder(patches, order, self.num_visible)
         predictions = predictions.float()
         self._latest = {
-            "images": images[:OBSERVED_IMAGES].clone(),  # a slice would keep the whole tensor
+            "images": images[:OBSERVED_IMAGES].clone(),  # a slice would keep all images alive
             "features": self.backbone.feature(latent.detach())[None],
             "targets": targets.flatten(0, 1),
             "predictions": predictions.detach().flatten(0, 1),
@@ -85,17 +90,20 @@ class Mae(Objective):
         return StepResult(F.mse_loss(predictions, targets), {})
 
     def targets(self, patches: Tensor) -> Tensor:
-        """The targets of patches [B, n, C]: their pixels, normalised within each patch."""
+        """Returns the targets of patches [B, n, C], which are their pixels.
+
+        If ``norm_pix_loss`` is set, pixels are normalised per patch.
+        """
         if not self.config.norm_pix_loss:
             return patches
         mean, std = _mean_and_std(patches)
         return (patches - mean) / std
 
     def observe(self) -> Observation:
-        """The latest step.
+        """Returns tensors of the latest step.
 
-        Features come from the seen patches of each image. Tokens come from whole images, as a probe
-        will see them.
+        Features come from the seen patches of each image. Tokens come from whole images, as in a
+        probe.
         """
         return Observation(
             views=self._latest["images"],
@@ -107,10 +115,12 @@ class Mae(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """One picture with a column per image: image, seen patches, prediction, and both together.
+        """Draws one picture with a column per image.
 
-        The patches hidden are those of epoch 0. If the model predicts normalised pixels, each patch
-        is shown with its true mean and standard deviation, which the model does not predict.
+        Its rows are the image, the seen patches, the prediction, and seen patches with predictions
+        for the others. The hidden patches are those of epoch 0. If the model predicts normalised
+        pixels, each patch is drawn with its true mean and standard deviation, which the model does
+        not predict.
         """
         autoencoder, was_training = self.autoencoder, self.autoencoder.training
         autoencoder.eval()
@@ -125,15 +135,15 @@ class Mae(Objective):
             mean, std = _mean_and_std(patches)
             predicted = predicted * std + mean
         merged = torch.cat([patches[:, : self.num_visible], predicted[:, self.num_visible :]], 1)
-        visible = torch.zeros_like(patches)  # hidden patches get the mean colour of all images
+        visible = torch.zeros_like(patches)  # 0 is the mean colour of all images
         visible[:, : self.num_visible] = patches[:, : self.num_visible]
         return {"reconstruction": self._grid(order, patches, visible, predicted, merged)}
 
     def _grid(self, order: Tensor, *rows: Tensor) -> Tensor:
-        """One picture of several rows of patches.
+        """Makes one picture from several rows of patches.
 
         Args:
-            order: the order of the patches, [B, N].
+            order: order of the patches, [B, N].
             rows: patches [B, N, C] in this order, one tensor for each row of the picture.
         """
         patch_px, in_place = self.backbone.patch_px, order.argsort(dim=1)
@@ -148,7 +158,7 @@ class Mae(Objective):
         self.autoencoder.compile()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """No schedules beside the optimiser's."""
+        """Returns no schedules. Only the optimiser has schedules."""
         return {}
 
     @property
@@ -163,6 +173,6 @@ class Mae(Objective):
 
 
 def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each patch, [..., 1], with the unbiased variance."""
+    """Computes mean and standard deviation of each patch, [..., 1], with the unbiased variance."""
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return mean, (variance + _EPSILON).sqrt()

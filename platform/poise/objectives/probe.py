@@ -1,6 +1,6 @@
 """Linear and attentive probes: classifiers on a frozen backbone's features.
 
-Shapes: B images that are learned from, G learning rates, C classes.
+Shapes: B images that are used for learning, G learning rates, C classes.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned
 
 
 class Probe(LabelledObjective):
-    """A grid of heads for each of several features; one pass of the backbone serves them all.
+    """Grid of heads for each of several features. One pass of the backbone computes all features.
 
-    The loss is the sum over heads, so each head learns what it would learn alone.
+    The loss is the sum over heads, so each head learns the same as it would alone.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
@@ -39,10 +39,10 @@ class Probe(LabelledObjective):
         self.heads = build_heads(self.readout, self.config, self.num_classes, image_px)
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """The loss on one batch of uint8 views.
+        """Computes the loss on one batch of uint8 views.
 
-        It is divided by the average number of images that are learned from, which is the same on
-        every worker.
+        It is divided by the expected number of images that are used for learning, which is the same
+        on every worker.
         """
         images, labels = self.taught(batch, self.config.held_out)
         if too_few(labels):
@@ -54,21 +54,21 @@ class Probe(LabelledObjective):
         return StepResult(loss, {"loss/per_head": loss.detach() / num_heads})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits [B, G, C], by the name of the feature."""
+        """Computes logits [B, G, C], by the name of the feature."""
         logits: dict[str, Tensor] = self.heads(self.readout(images))
         return logits
 
     def parameter_groups(self) -> Groups:
-        """One group for each learning rate of the grid."""
+        """Makes one group for each learning rate of the grid."""
         return grid_groups(self.heads, self.config.lr_multipliers)
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
-        """The grid of multiples of the base learning rate."""
+        """Multiples of the base learning rate, which form the grid."""
         return self.config.lr_multipliers
 
     def train(self, mode: bool = True) -> "Probe":
-        """Switches the heads; the frozen backbone stays in evaluation mode."""
+        """Switches only the heads. The frozen backbone stays in evaluation mode."""
         super().train(mode)
         self.loaded.eval()
         return self
@@ -82,7 +82,7 @@ class Probe(LabelledObjective):
 def build_heads(
     readout: Readout, config: ProbeConfig, num_classes: int, image_px: int
 ) -> ProbeHeads:
-    """One grid of heads for every feature that is read."""
+    """Builds one grid of heads for every feature."""
     grids = {}
     for name in readout.names:
         pool = None
@@ -98,7 +98,7 @@ def build_heads(
 
 
 def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
-    """The sum over all heads of the mean cross-entropy.
+    """Sums the mean cross-entropy over all heads.
 
     Args:
         scores: logits [B, G, C], by the name of the feature.
@@ -113,7 +113,7 @@ def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def grid_groups(heads: ProbeHeads, multipliers: Sequence[float]) -> Groups:
-    """The optimiser's groups: the heads of each multiple of the base learning rate."""
+    """Makes the optimiser's groups, one for each head and feature."""
     return [
         {"params": grid.members(head), "is_decayed": True, "lr_scale": multiplier}  # type: ignore[operator]
         for grid in heads.grids.values()

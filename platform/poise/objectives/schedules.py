@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Warmup:
-    """The linear rise in front of a cosine."""
+    """Linear rise before a cosine."""
 
     steps: float = 0
     """Length in steps; fractions are allowed."""
@@ -15,8 +15,9 @@ class Warmup:
     """Value at step 0."""
 
     meets_peak: bool = True
-    """Whether the last step of the warm-up already has the peak value, as in DINO's code, so that
-    two steps have it. In MAE's code the first step of the cosine is the only one."""
+    """Whether the last step of the warm-up already has the peak value. In DINO's code it has, so
+    two steps have the peak. In MAE's code only the first step of the cosine has it.
+    """
 
 
 NO_WARMUP = Warmup()
@@ -25,14 +26,16 @@ NO_WARMUP = Warmup()
 def cosine(
     step: float, total_steps: float, base: float, final: float, warmup: Warmup = NO_WARMUP
 ) -> float:
-    """The value at a step: a linear warm-up to ``base``, then half a cosine towards ``final``.
+    """Computes the value at a step of a cosine with warm-up.
+
+    The warm-up rises linearly to ``base``. Then half a cosine goes towards ``final``.
 
     Args:
-        step: from 0; may be a fraction.
-        total_steps: length of the whole curve, its warm-up included.
-        base: the peak.
-        final: the value that the curve would have one step after the last.
-        warmup: the rise to ``base``.
+        step: step from 0; may be a fraction.
+        total_steps: length of the whole curve, including its warm-up.
+        base: peak value.
+        final: value that the curve would have one step after the last.
+        warmup: rise to ``base``.
     """
     if step < warmup.steps:
         length = max(warmup.steps - 1, 1) if warmup.meets_peak else warmup.steps
@@ -42,14 +45,14 @@ def cosine(
 
 
 def linear_then_constant(epoch: int, start: float, final: float, warmup_epochs: int) -> float:
-    """The value in an epoch: from ``start`` in equal steps to ``final`` in the last warm-up epoch.
+    """Computes the value in an epoch. It rises in equal steps from ``start`` to ``final``.
 
     Args:
-        epoch: from 0.
+        epoch: epoch from 0.
         start: value in epoch 0.
         final: value from epoch ``warmup_epochs`` − 1 on.
-        warmup_epochs: length of the warm-up; with 0 or 1 epochs every value is ``final`` from the
-            epoch ``warmup_epochs`` on.
+        warmup_epochs: length of the warm-up. With 0 or 1 warm-up epochs, the value is ``final``
+            from epoch ``warmup_epochs`` on.
     """
     if epoch >= warmup_epochs:
         return final

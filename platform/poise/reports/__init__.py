@@ -1,7 +1,7 @@
-"""Pages that say what was found: one study today.
+"""Writes pages about findings; today about one study.
 
 In: findings, or a study and its run in MLflow. Out: the report's files, and rows for the terminal.
-Next: a person. Loads without Ray.
+Next: the reader. This stage loads without Ray.
 """
 
 from poise.reports.study.files import Report, report_study, write_report

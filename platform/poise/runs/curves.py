@@ -1,6 +1,6 @@
-"""Curves of a run's metrics as PNG files.
+"""Draws curves of a run's metrics as PNG files.
 
-In: a history. Out: files. Next: ``poise.tracking`` keeps them.
+In: a history. Out: files. Next: ``poise.tracking`` stores them.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ CURVES = (
     ("eval/knn_top1", "k-NN top-1, %"),
     ("eval/linear_top1", "linear top-1, %"),
 )
-"""The metrics that show how a run went, each with its title."""
+"""Metrics that show how a run went, each with its title."""
 
 
 def draw_curves(
     path: str | Path, runs: Mapping[str, History], onsets: Mapping[str, int | None] | None = None
 ) -> None:
-    """Writes a picture of the curves that decide a verdict, over steps, with one line per run.
+    """Draws the curves that decide a verdict, over steps, with one line per run.
 
     Args:
-        path: the PNG file.
+        path: path of the PNG file.
         runs: history by the run's name. Metrics that no run has are left out.
         onsets: step at which a run's collapse began, drawn as a dotted line.
 
@@ -67,7 +67,7 @@ def _draw_curve(
 ) -> None:
     steps = [step for step, metrics in history if metric in metrics]
     values = [metrics[metric] for _, metrics in history if metric in metrics]
-    marker = "o" if len(steps) < 30 else ""  # few points read better with their dots
+    marker = "o" if len(steps) < 30 else ""  # a few points are easier to see with markers
     axis.plot(steps, values, label=run, color=color, marker=marker, markersize=3)
     if onset is not None:
         axis.axvline(onset, color=color, linestyle=":", linewidth=1)

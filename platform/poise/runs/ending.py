@@ -1,6 +1,6 @@
-"""Reads from a run's folder whether the run is over, and how it ended; starts nothing.
+"""Reads from a run's folder whether the run is over, and how it ended. Starts nothing.
 
-In: a run's folder, and the recipe to go on with. Out: how the run ended, or none where there is
+In: a run's folder, and the recipe to continue with. Out: how the run ended, or None if there is
 more to train. Next: ``poise.runs.pretraining``.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def steps_kept(run_name: str) -> int:
-    """Steps of the run's last checkpoint; 0 where there is none."""
+    """Returns the number of steps of the run's last checkpoint; 0 if there is none."""
     from poise.training.checkpoint import newest_checkpoint, read_run
 
     newest = newest_checkpoint(home() / run_name)
@@ -26,12 +26,12 @@ def steps_kept(run_name: str) -> int:
 
 
 def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
-    """Returns how a run ended; none where this recipe has more to train.
+    """Returns how a run ended; None if this recipe has more to train.
 
     Args:
-        recipe: the recipe to go on with; it decides where the run ends.
-        run_name: the run's name.
-        run_id: the run's id in MLflow.
+        recipe: recipe to continue with; it decides at which step the run ends.
+        run_name: name of the run.
+        run_id: id of the run in MLflow.
     """
     from poise.runs.outcome import judged
     from poise.training.checkpoint import newest_checkpoint, read_run
@@ -51,7 +51,7 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
 
 
 def over_line(recipe: Recipe, run_name: str, ended: Finished) -> str:
-    """Returns a line that says that the run is over and, if possible, how to train on."""
+    """Returns a line that says that the run is over and, if possible, how to continue training."""
     from poise.training.schedule import timetable_of
 
     timetable = timetable_of(recipe)
@@ -63,7 +63,10 @@ def over_line(recipe: Recipe, run_name: str, ended: Finished) -> str:
 
 
 def _to_train_on(recipe: Recipe, ended: Finished, timetable: Timetable) -> list[str]:
-    """Changes that let the run train on; none where it trained to its end, or diverged."""
+    """Returns changes that let the run continue.
+
+    There are none if it finished its plan or diverged.
+    """
     from poise.training.loop import is_lost
 
     step, metrics = ended.history[-1]

@@ -1,7 +1,7 @@
-"""The folder of a new run under ``home()``: claimed, and described.
+"""Creates and describes the folder of a new run under ``home()``.
 
-In: a recipe. Out: ``recipe.yaml`` (what the run begins with) and ``run.json`` (the fingerprints of
-its datasets). Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
+In: a recipe. Out: ``recipe.yaml`` (the recipe of the run's start) and ``run.json`` (the
+fingerprints of its datasets). Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def begin(
     name: str | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[Recipe, str]:
-    """Checks a recipe and claims the run's folder.
+    """Checks a recipe and creates the run's folder.
 
     Args:
-        path: the recipe's file.
-        settings: ``key=value`` changes to it.
-        name: the run's name; by default the recipe's name, the time and something random.
-        meanwhile: called once the recipe and its dataset are found good, before the checks that
-            take seconds: it may start something that takes as long.
+        path: file of the recipe.
+        settings: ``key=value`` changes to the recipe.
+        name: name of the run; by default the recipe's name, the time and random characters.
+        meanwhile: function that is called when recipe and dataset are checked, before the slow
+            checks. It may start slow work in another thread.
 
     Raises:
         PoiseError: the recipe cannot run, or the name is taken.
@@ -46,39 +46,41 @@ def begin(
 
     if name is not None:
         check_run_name(name)
-    # Workers, and whoever resumes the run, may have another current folder.
+    # # Workers, and a process that resumes the run, may have another current folder.
     recipe = with_absolute_paths(load_recipe(path, settings))
-    steps_per_epoch(recipe)  # refuses a dataset that is missing or too small
+    steps_per_epoch(recipe)  # raises an error if the dataset is missing or too small
     run_name = name or new_name(recipe.name)
     resume = f"poise pretrain --resume {run_name}"
     if (home() / run_name).exists():
         raise taken(home() / run_name, resume)
     meanwhile()
     _check_runs(recipe)
-    claim(run_name, recipe, fingerprints(recipe), resume)  # another process may have been faster
+    claim(run_name, recipe, fingerprints(recipe), resume)  # fails if another process was faster
     return recipe, run_name
 
 
 def _check_runs(recipe: Recipe) -> None:
-    """Refuses a recipe that could not be carried out here."""
+    """Raises an error if the recipe cannot be carried out here."""
     from poise.evaluation.during_training import online_probes
     from poise.training.capacity import check_builds
 
-    online_probes(recipe)  # refuses missing datasets of the probes
+    online_probes(recipe)  # raises an error if datasets of the probes are missing
     check_builds(recipe)
 
 
 def claim(name: str, recipe: Recipe, datasets: Fingerprints, resume: str) -> Path:
-    """Makes the run's folder, which claims its name, and writes what the run begins with.
+    """Creates the run's folder, which reserves its name, and describes the run in it.
+
+    It writes the recipe and the fingerprints of the datasets.
 
     Args:
-        name: the run's name.
-        recipe: the run's recipe.
-        datasets: the fingerprints of the datasets that it reads.
-        resume: the command that finishes a run of this name, for the error.
+        name: name of the run.
+        recipe: recipe of the run.
+        datasets: fingerprints of the datasets that it reads.
+        resume: command that resumes a run of this name, for the error.
 
     Raises:
-        PoiseError: there is a run of this name, or the folder cannot be written.
+        PoiseError: there is a run of this name, or the folder is not writable.
     """
     from poise.config.yaml_core import dump_yaml
 

@@ -1,6 +1,6 @@
-"""The result of a run: its verdict, its pictures, and its registered backbone.
+"""Result of a run: its verdict, its pictures, and its registered backbone.
 
-In: the ``Outcome`` of training. Out: a ``Finished``, written to the run in MLflow as well. Next:
+In: the ``Outcome`` of training. Out: a ``Finished``, which is also written to MLflow. Next:
 ``poise.sweeps`` compares many; the command line prints one.
 """
 
@@ -48,14 +48,14 @@ _PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that ended by itself."""
+    """Run that ended by itself."""
 
     run_id: str
     checkpoint: Path
     verdict: Verdict
     history: History = field(repr=False)
     stopped_by: str | None = None
-    """Name of what stopped the run early; none where it trained to its end, or diverged."""
+    """Name of the stopper that ended the run early; None if it finished its plan or diverged."""
 
     @property
     def package(self) -> Path:
@@ -64,7 +64,7 @@ class Finished:
 
     @property
     def last_step(self) -> int:
-        """Optimiser steps finished."""
+        """Number of finished optimiser steps."""
         return self.history[-1][0]
 
     @property
@@ -74,23 +74,23 @@ class Finished:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The latest value of every metric."""
+        """Latest value of every metric."""
         return newest_metrics(self.history)
 
 
 def judged(run_id: str, outcome: Outcome, recipe: Recipe, timetable: Timetable) -> Finished:
-    """Adds to a run that ended its verdict, and what stopped it.
+    """Adds the verdict and the reason for an early end to a finished run.
 
     Args:
-        run_id: the run's id in MLflow.
+        run_id: id of the run in MLflow.
         outcome: last checkpoint and history of the run.
         recipe: decides which signals are judged.
-        timetable: the run's planned and total steps.
+        timetable: planned and total steps of the run.
     """
     history = outcome.history
     verdict = judge(history, recipe.signals, timetable.planned_steps)
     early = history[-1][0] < timetable.total_steps
-    diverged = is_lost(history[-1][1])  # such a run ends by itself, with or without a stopper
+    diverged = is_lost(history[-1][1])  # a diverged run ends by itself, without a stopper
     stopped = early and recipe.training.stop_collapsed and not diverged
     by = CollapseStopper.name if stopped else None
     return Finished(run_id, outcome.checkpoint, verdict, history, by)
@@ -111,7 +111,10 @@ def log_finished(run: Run, finished: Finished, recipe: Recipe, total_steps: int)
 
 
 def _draw_attention(path: Path, package: Path, recipe: Recipe) -> list[Path]:
-    """Paths of the pictures drawn: one, or none where the backbone has no attention."""
+    """Draws the attention and returns the picture's path.
+
+    The list is empty if the backbone has no attention.
+    """
     backbone, config = load_backbone(package)
     if not isinstance(backbone, VitBackbone):
         return []
@@ -126,13 +129,13 @@ def _draw_attention(path: Path, package: Path, recipe: Recipe) -> list[Path]:
 def register_finished(
     store: Store, recipe: Recipe, finished: Finished, metric: str = "eval/knn_top1"
 ) -> str:
-    """Registers a finished run's backbone; returns ``models:/name/version``.
+    """Registers a finished run's backbone, and returns ``models:/name/version``.
 
     Args:
-        store: holds the run.
-        recipe: the run's recipe.
-        finished: the run.
-        metric: the metric that the run was chosen by; its value becomes a tag.
+        store: store that holds the run.
+        recipe: recipe of the run.
+        finished: finished run.
+        metric: metric by which the run was chosen; its value becomes a tag.
     """
     measured: dict[str, object] = {}
     if metric in finished.metrics:

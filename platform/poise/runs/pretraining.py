@@ -1,6 +1,6 @@
-"""One tracked pretraining, from recipe to verdict: training, probes and MLflow together.
+"""Carries out one tracked pretraining, from recipe to verdict: training, probes and MLflow.
 
-In: a recipe and its run's name. Out: a ``Finished``; everything is in MLflow as well. Next:
+In: a recipe and its run's name. Out: a ``Finished``; everything is also in MLflow. Next:
 ``poise.sweeps``, which carries out many, and ``poise pretrain``, which prints one.
 """
 
@@ -33,18 +33,18 @@ from poise.training.worker import fit
 
 
 def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished:
-    """Carries out one run in the folder that ``folder.begin`` made, or what is left of it.
+    """Carries out a run in the folder that ``folder.begin`` created, or the rest of such a run.
 
-    A run that is over is only judged again: neither Ray nor training is started.
+    If the run is over, it is only judged again; neither Ray nor training starts.
 
     Args:
-        recipe: the run's recipe.
-        name: the run's name, which is its folder under ``home()``.
-        say: shows one line to a person.
+        recipe: recipe of the run.
+        name: name of the run, which is its folder under ``home()``.
+        say: function that shows one line to the user.
 
     Raises:
-        PoiseError: another process holds the run, the store or Ray does not answer, the machine is
-            too small, or training found something that a person can put right.
+        PoiseError: another process works on the run, the store or Ray does not answer, the machine
+            is too small, or training found an error that the user can fix.
     """
     folder = home() / name
     with opened(folder) as store:
@@ -67,35 +67,39 @@ def _first_line(recipe: Recipe, name: str) -> str:
 
 @dataclass(frozen=True)
 class Extras:
-    """Parts of a run beside its recipe."""
+    """Parts of a run in addition to its recipe."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
-    """Observers beside the metric writer."""
+    """Observers in addition to the metric writer."""
 
     callbacks: Sequence[Any] = ()
-    """Ray Train's callbacks."""
+    """Callbacks of Ray Train."""
 
     start_from: StartingPoint | None = None
-    """Another run's checkpoint to start from."""
+    """Checkpoint of another run to start from."""
 
     in_process: bool = False
-    """Whether this process trains by itself, in place of a worker on Ray Train."""
+    """Whether this process trains by itself, without a worker on Ray Train."""
 
     untrained_figures: Path | None = None
-    """Folder of what untrained networks measured, shared by runs that may begin with the same."""
+    """Folder with the metrics of untrained networks. Runs that may begin with the same network
+    share it.
+    """
 
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """Entries added to the lineage in the backbone's package."""
+    """Entries to add to the lineage in the backbone's package."""
 
 
 def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) -> Finished:
-    """Trains, tracks and judges one run. The same name again finishes an interrupted one.
+    """Trains, tracks and judges one run.
+
+    If the name belongs to an interrupted run, it continues that run.
 
     Args:
-        recipe: the run's recipe.
-        run: the run in MLflow; the caller sets its status.
-        name: the run's folder under ``home()``.
-        extras: observers and other parts beside the recipe.
+        recipe: recipe of the run.
+        run: run in MLflow; the caller sets its status.
+        name: folder of the run under ``home()``.
+        extras: observers and other parts in addition to the recipe.
     """
     extras = extras or Extras()
     log_recipe(run, recipe, dataset_tags(recipe))
@@ -125,7 +129,7 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
 
 
 def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """The description inside a backbone's package: architecture, normalisation and lineage."""
+    """Makes the config of a backbone's package: architecture, normalisation and lineage."""
     mean, std = normalization(recipe.data.views, manifest)
     return {
         "backbone": recipe.backbone.model_dump(mode="json"),
@@ -144,5 +148,5 @@ def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str,
 
 
 def register_if_healthy(recipe: Recipe, finished: Finished) -> str | None:
-    """Registers the backbone of a healthy run; returns ``models:/name/version``, or none."""
+    """Registers the backbone of a healthy run. Returns ``models:/name/version``, or None."""
     return register_finished(open_store(), recipe, finished) if finished.is_healthy else None

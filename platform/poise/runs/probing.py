@@ -1,8 +1,8 @@
-"""Probes and fine-tuning on streamed images: runs like any other, which can be resumed.
+"""Probes and fine-tuning on streamed images. They are runs like any other and can be resumed.
 
-In: a ``ProbePlan`` and its recipe. Out: a trained objective, and its run in MLflow: a child of the
-run that made the model, where that is known. Next: ``poise.evaluation.trained_probes.probe``
-reports, ``poise evaluate`` prints.
+In: a ``ProbePlan`` and its recipe. Out: a trained objective, and its run in MLflow. If the run that
+made the model is known, the probe's run is its child. Next:
+``poise.evaluation.trained_probes.probe`` makes the report, ``poise evaluate`` prints it.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ PLAN_FILE = "probe.json"
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """The request of a probe, beside its recipe."""
+    """Request of a probe, in addition to its recipe."""
 
     protocol: str
     model: str
-    """The model, as it was named on the command line."""
+    """Model as the user named it on the command line."""
 
     test: str
     """Folder of the dataset to classify."""
@@ -48,17 +48,17 @@ class ProbePlan:
 
     @property
     def kind(self) -> str:
-        """The command that carries it out: linear, attentive or finetune."""
+        """Command that carries it out: linear, attentive or finetune."""
         return self.protocol.partition("/")[0]
 
 
 def resume_command(plan: ProbePlan, name: str) -> str:
-    """The command that finishes an interrupted probe."""
+    """Returns the command that resumes an interrupted probe."""
     return f"poise evaluate {plan.kind} --resume {name}"
 
 
 def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
-    """Claims the probe's folder and writes down what it will do.
+    """Creates the probe's folder and writes its request there.
 
     Raises:
         PoiseError: there is a run of this name.
@@ -72,7 +72,7 @@ def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
     """Reads the request of an interrupted probe.
 
     Raises:
-        PoiseError: there is no such probe, or a dataset has other content than when it began.
+        PoiseError: there is no such probe, or the content of a dataset has changed since its start.
     """
     recipe = begun(name, PLAN_FILE, "probe")
     written = read_json(home() / name / PLAN_FILE)
@@ -84,16 +84,16 @@ def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
 def carry_out(
     recipe: Recipe, name: str, package: Mapping[str, Any], device: torch.device
 ) -> LabelledObjective:
-    """Trains on the stream of views, or finishes an interrupted probe.
+    """Trains on the stream of views, or continues an interrupted probe.
 
     Args:
-        recipe: a recipe whose objective learns from labels.
-        name: the probe's name; ``keep_plan`` claimed its folder.
-        package: the description of the probed model's package.
+        recipe: recipe whose objective learns from labels.
+        name: name of the probe; ``keep_plan`` created its folder.
+        package: config of the probed model's package.
         device: device of the trained objective.
 
     Raises:
-        PoiseError: another process holds the probe, the store or Ray does not answer, or the
+        PoiseError: another process works on the probe, the store or Ray does not answer, or the
             machine is too small.
     """
     with (
@@ -112,7 +112,7 @@ def carry_out(
 
 
 def _open_run(store: Store, recipe: Recipe, name: str, package: Mapping[str, Any]) -> Run:
-    """The probe's run in MLflow; the same name again continues the same one."""
+    """Creates the probe's run in MLflow, or finds it again by its name."""
     maker, folder = find_maker(package, store), home() / name
     if maker is None:
         return create_run(store, Manifest.read(recipe.data.dataset).name, name, folder)

@@ -1,4 +1,4 @@
-"""Progress of runs for a person, from any machine that they train on."""
+"""Shows the progress of runs, from any machine that they train on."""
 
 import math
 import sys
@@ -29,11 +29,11 @@ class Line:
     total_steps: int
     metrics: Mapping[str, float]
     verdict: str = ""
-    """The latest verdict in a few words; empty before the first."""
+    """Latest verdict in a few words. It is empty before the first verdict."""
 
 
 class _Board:
-    """A Ray actor that collects the lines of all workers."""
+    """Ray actor that collects the lines of all workers."""
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -48,7 +48,7 @@ class _Board:
 
 @dataclass
 class BoardObserver:
-    """Posts a run's metrics and verdict to the board; a ``RunObserver``."""
+    """Observer of a run that posts its metrics and verdict to the board."""
 
     board: Any
     run: str
@@ -56,7 +56,7 @@ class BoardObserver:
     verdict: str = ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Sends the metrics; does not wait."""
+        """Sends the metrics and returns at once."""
         line = Line(self.run, step, self.total_steps, dict(metrics), self.verdict)
         self.board.post.remote(line)
 
@@ -66,17 +66,17 @@ class BoardObserver:
         self.verdict = verdict.kind + ("" if onset is None else f" since step {onset}")
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Does nothing: lines have no room for pictures."""
+        """Does nothing, because lines cannot contain pictures."""
 
     def flush(self) -> None:
-        """Does nothing: every line was sent."""
+        """Does nothing, because every line was sent at once."""
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Does nothing, because nothing is open."""
 
 
 class ProgressDisplay:
-    """Prints lines as they arrive: with bars on a terminal, plain in a pipe."""
+    """Prints lines as they arrive: with bars on a terminal, as plain text in a pipe."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr)
@@ -90,7 +90,7 @@ class ProgressDisplay:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def observer(self, run: str, total_steps: int) -> Callable[[], BoardObserver]:
-        """Makes a run's observer, on its worker."""
+        """Returns a function that makes a run's observer, on its worker."""
         return partial(BoardObserver, self.board, run, total_steps)
 
     def __enter__(self) -> Self:
@@ -116,7 +116,7 @@ class ProgressDisplay:
     def _show_new(self) -> None:
         try:
             lines = ray.get(self.board.take.remote(), timeout=5)
-        except Exception:  # the cluster is going away, and the run says so itself
+        except Exception:  # the cluster is ending, and the run reports that itself
             return
         for line in lines:
             if line.run not in self._tasks:

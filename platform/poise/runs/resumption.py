@@ -1,7 +1,8 @@
-"""A run is found again, to be finished.
+"""Finds an interrupted run, to continue it.
 
-In: its name, or the recipe's file that it began with. Out: its recipe and name; what it learns, and
-from which images, is as it was. Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
+In: its name, or the file of its recipe. Out: its recipe and name. The settings of what is learned,
+and the images, are the same as at its start. Next: ``poise.runs.pretraining`` and
+``poise.runs.probing``.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ logger = logging.getLogger(__name__)
 def find_run(
     name: str | None, path: str | None, overrides: Sequence[str] = ()
 ) -> tuple[Recipe, str]:
-    """The interrupted run to finish: by name, or the latest of a recipe.
+    """Finds the interrupted run to continue: by its name, or the latest run of a recipe.
 
-    A recipe's file may differ from what the run began with in where and how it is carried out.
+    A recipe's file may differ from the recipe of the run's start only in settings that do not
+    change what is learned.
 
     Args:
-        name: the run's name.
-        path: the recipe's file.
+        name: name of the run.
+        path: file of the recipe.
         overrides: ``key=value`` changes to the file.
 
     Raises:
-        PoiseError: there is no such run, it began with another recipe, or a dataset has other
-            content since.
+        PoiseError: there is no such run, it began with another recipe, or the content of a dataset
+            has changed.
     """
     if path is None:
         assert name is not None
@@ -72,10 +74,10 @@ def _described(name: str | None, path: str, overrides: Sequence[str]) -> tuple[R
 
 
 def latest_unfinished(recipe: Recipe) -> str:
-    """The name of the newest run of this recipe that has not ended.
+    """Returns the name of the newest run of this recipe that has not ended.
 
     Raises:
-        PoiseError: there is none.
+        PoiseError: there is no such run.
     """
     from poise.config.loading import read_yaml
 
@@ -89,11 +91,11 @@ def latest_unfinished(recipe: Recipe) -> str:
 
 
 def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
-    """The recipe that a run began with.
+    """Reads the recipe that a run began with.
 
     Args:
-        name: the run's name.
-        marker: the file that every run of this kind has in its folder.
+        name: name of the run.
+        marker: file that every run of this kind has in its folder.
         kind: word for such a run, for the error.
 
     Raises:
@@ -108,21 +110,24 @@ def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
 
 
 def kept_datasets(name: str) -> Fingerprints:
-    """The fingerprints of the datasets that a run began with; empty for an older version's."""
+    """Returns the fingerprints of a run's datasets at its start.
+
+    It is empty for runs of older versions.
+    """
     path = home() / name / RUN_FILE
     return dict(read_json(path)["datasets"]) if path.exists() else {}
 
 
 def check_datasets(name: str, recipe: Recipe, also: Sequence[str] = ()) -> None:
-    """Refuses to go on where a dataset has other content than when the run began.
+    """Raises an error if the content of a dataset has changed since the run began.
 
     Args:
-        name: the run's name.
-        recipe: the recipe to go on with.
+        name: name of the run.
+        recipe: recipe to continue with.
         also: folders of datasets that the recipe does not name.
 
     Raises:
-        PoiseError: the message names both fingerprints and the ways out.
+        PoiseError: the message names both fingerprints and the possible fixes.
     """
     from poise.training.datasets import check_unchanged, fingerprints, fingerprints_of
 
@@ -131,7 +136,7 @@ def check_datasets(name: str, recipe: Recipe, also: Sequence[str] = ()) -> None:
         check_unchanged(f"run {name}", known, fingerprints(recipe) | fingerprints_of(also))
     else:
         logger.info(
-            "run %s began with an older version of Poise, which kept no fingerprints: its datasets "
-            "are taken to be unchanged",
+            "run %s began with an older version of Poise, which saved no fingerprints; Poise "
+            "assumes that its datasets have not changed",
             name,
         )

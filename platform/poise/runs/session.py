@@ -1,7 +1,7 @@
-"""The surroundings of a run: an open store, Ray, the run in MLflow, and its progress lines.
+"""Prepares everything around a run: the store, Ray, the run in MLflow, and its progress lines.
 
-In: a recipe and the run's name. Out: the store while the folder is held, and a ``Session`` while
-the run trains. Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
+In: a recipe and the run's name. Out: the store during the work in a folder, and a ``Session``
+during training. Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,22 +26,22 @@ from poise.training.worker import first_cause
 
 @dataclass(frozen=True)
 class Session:
-    """A run that this process controls, ready to train."""
+    """Run that this process controls, ready to train."""
 
     run: Run
     progress: Callable[[], RunObserver]
-    """Makes the observer that shows progress to a person."""
+    """Function that makes the observer that shows progress."""
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Store]:
-    """Holds the folder of a run or a study for the block, and opens its MLflow store.
+    """Locks the folder of a run or a study during the block, and opens its MLflow store.
 
-    Runs that dead processes left running are marked as killed first.
+    Before that, runs whose processes have died are marked as killed.
 
     Raises:
-        PoiseError: another process holds the folder; or the store does not answer, cannot be
-            written, or is not the one that the folder's run is in; or the disk is full.
+        PoiseError: another process works in the folder; or the store does not answer, is not
+            writable, or does not contain the folder's run; or the disk is full.
     """
     with held(folder), _full_disk_is_one_line(folder):
         store = open_store()  # before any worker starts
@@ -66,9 +66,9 @@ def session(recipe: Recipe, name: str, create: Callable[[], Run]) -> Iterator[Se
     """Starts Ray, creates the run and controls it until the block ends.
 
     Args:
-        recipe: the run's recipe.
-        name: the run's name, shown on progress lines.
-        create: creates the run in MLflow, or finds it again.
+        recipe: recipe of the run.
+        name: name of the run on progress lines.
+        create: function that creates the run in MLflow, or finds it again.
 
     Raises:
         PoiseError: Ray does not start, or the machine is too small for the run.

@@ -1,5 +1,5 @@
-"""What was asked, what each trial did, and what follows from it.
+"""The request of a study, the records of its trials, and the conclusions from them.
 
 In: a space and the records of its trials. Out: statistics and findings. Next: ``poise.reports``.
-Loads with neither Ray nor Ray Tune.
+This stage loads without Ray and Ray Tune.
 """

@@ -1,4 +1,4 @@
-"""The hours that a study has used.
+"""Measures the hours that a study has used.
 
 In: a study's folder and its budget. Out: whether time is left. Next: ``poise.sweeps``.
 """
@@ -16,10 +16,10 @@ _HOUR_S = 3600
 
 
 class Clock:
-    """The time that a study was carried out, in seconds, over all its resumptions.
+    """Running time of a study in seconds, over all its resumptions.
 
-    It is kept in ``<study>/clock.json``. When a process is killed, the time since the last write
-    is lost.
+    It is stored in ``<study>/clock.json``. If a process is killed, the time since the last write is
+    lost.
     """
 
     def __init__(self, study: Study, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -28,16 +28,16 @@ class Clock:
         self._now_s, self._started_s = now_s, now_s()
 
     def read_s(self) -> float:
-        """Seconds until now."""
+        """Returns the seconds until now."""
         return self._before_s + self._now_s() - self._started_s
 
     def keep(self) -> None:
-        """Writes the time down."""
+        """Writes the time to the file."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, {"seconds": self.read_s()})
 
 
 def has_time_left(study: Study) -> bool:
-    """Whether its hours, if it has a limit of them, are not over yet."""
+    """Returns True if the study has no limit of hours, or has not reached it."""
     hours = study.space.budget.hours
     return hours is None or Clock(study).read_s() < hours * _HOUR_S

@@ -1,7 +1,7 @@
-"""Settings in words: their names, their values, their changes.
+"""Writes settings in words: their names, their values, their changes.
 
-In: dotted keys and values, and a study, whose design decides what is worth naming. Out: what
-tables, reports and the terminal call a setting. Next: all of these.
+In: dotted keys and values, and a study, whose design decides which settings are named. Out: names
+of settings for tables, reports and the terminal. Next: all of these.
 """
 
 import math
@@ -15,19 +15,22 @@ from poise.studies.records import Change
 from poise.studies.study import Study
 
 _MOST_WRITTEN = 10
-"""Digits that a person writes; a number with more was drawn at random."""
+"""Largest number of digits that a user writes. A number with more digits was drawn at random."""
 
 _DIGITS_OF_DRAWN = 6
-"""Digits that tell drawn numbers apart: of 100 from one range, two agree in 1 of 300 studies."""
+"""Digits that distinguish drawn numbers. Of 100 numbers from one range, two agree in 1 of 300
+studies.
+"""
 
 _FEWEST_DIGITS = 2
-"""Digits of a threshold between drawn numbers, where so few tell its two sides apart."""
+"""Smallest number of digits for a threshold between drawn numbers."""
 
 
 def plain(value: Any) -> str:
-    """A setting's value for a person: exact where a person wrote it, six digits where drawn.
+    """Writes a setting's value: exactly if a user wrote it, with six digits if it was drawn.
 
-    A drawn number near 1 keeps six digits of its distance to 1, because momenta differ in that.
+    A drawn number near 1 keeps six digits of its distance to 1, because momenta differ in these
+    digits.
     """
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
@@ -38,10 +41,10 @@ def plain(value: Any) -> str:
 
 
 def apart(below: float, above: float) -> tuple[str, str]:
-    """Two neighbouring values with the fewest digits that keep them apart.
+    """Writes two neighbouring values with the fewest digits that keep them different.
 
-    The lower one is rounded up and the higher one down, so "at most" and "at least" stay true.
-    Values that a person wrote stay exact.
+    The lower value is rounded up and the higher value down, so "at most" and "at least" stay true.
+    Values that a user wrote stay exact.
     """
     if not (_is_drawn(below) or _is_drawn(above)):
         return plain(below), plain(above)
@@ -58,9 +61,9 @@ def apart(below: float, above: float) -> tuple[str, str]:
 def describe(
     settings: Mapping[str, Any], baseline: Mapping[str, Any] = MappingProxyType({})
 ) -> str:
-    """Settings under their short names: ``center_momentum=0.9, teacher_temp=0.04``.
+    """Writes settings with their short names: ``center_momentum=0.9, teacher_temp=0.04``.
 
-    Settings that have the baseline's value are left out.
+    Settings with the baseline's value are left out.
     """
     names = named(settings)
     changed = [k for k, value in settings.items() if k not in baseline or value != baseline[k]]
@@ -68,21 +71,24 @@ def describe(
 
 
 def setting_name(setting: int) -> str:
-    """The short name of a setting, ``t03``, with which the names of its trials begin."""
+    """Makes the short name of a setting, ``t03``. The names of its trials begin with it."""
     return f"t{setting + 1:02d}"
 
 
 UNCHANGED = "the baseline"
-"""The label of the setting that changes nothing, in a study that changes one at a time."""
+"""Label of the setting that changes nothing, in a study that changes one setting at a time."""
 
 
 def setting_label(study: Study, settings: Mapping[str, Any]) -> str:
-    """A setting's values; in a study that changes one setting at a time, only what it changes."""
+    """Writes a setting's values.
+
+    If a study changes one setting at a time, only the changes are written.
+    """
     return describe(settings, study.held_baseline or {}) or UNCHANGED
 
 
 def described(changes: Iterable[Change]) -> str:
-    """A trial's changes on the way, the oldest first."""
+    """Writes a trial's changes during training, the oldest first."""
     return "; ".join(
         f"from step {change.step} of {change.donor} on: "
         + ", ".join(f"{key}={value}" for key, value in change.settings.items())

@@ -1,7 +1,7 @@
-"""Numbers as text, with the same digits wherever a figure stands.
+"""Writes numbers as text, with the same digits in all places.
 
-In: figures and their intervals. Out: text. Next: the answer, the notes and the report's files. The
-terminal has the same digits without signs that a program could not read.
+In: values and their intervals. Out: text. Next: the answer, the notes and the report's files. The
+terminal uses the same digits, but only characters that a program can read.
 """
 
 import math
@@ -19,7 +19,10 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def decimals_for(metric: str, values: Iterable[float | None]) -> int:
-    """Decimals for figures of one metric: 1 for percentages, else three digits of the largest."""
+    """Returns the number of decimals for a metric's values.
+
+    It is 1 for percentages. Otherwise it keeps three significant digits.
+    """
     if unit(metric):
         return 1
     sizes = (abs(value) for value in values if value is not None and math.isfinite(value))
@@ -27,13 +30,13 @@ def decimals_for(metric: str, values: Iterable[float | None]) -> int:
 
 
 def bare(value: float, decimals: int) -> str:
-    """A number that a program can read; a number that rounds to 0 has no sign."""
+    """Writes a number that a program can read. A number that rounds to 0 has no sign."""
     text = f"{value:.{decimals}f}"
     return text if float(text) else text.lstrip("-")
 
 
 def shown(value: float | None, decimals: int | None = None) -> str:
-    """A number for a person: three digits, or the given decimals; a dash for none."""
+    """Writes a number for people: three digits, or the given decimals; a dash for None."""
     if value is None or not is_figure(value):
         return NOTHING
     if decimals is None:
@@ -43,7 +46,7 @@ def shown(value: float | None, decimals: int | None = None) -> str:
 
 
 def signed(value: float | None, decimals: int | None = None) -> str:
-    """A number for a person with its sign: ``+1.2``."""
+    """Writes a number for people with its sign: ``+1.2``."""
     text = shown(value, decimals)
     return f"+{text}" if value is not None and value > 0 and text != NOTHING else text
 
@@ -51,7 +54,7 @@ def signed(value: float | None, decimals: int | None = None) -> str:
 def interval(
     found: Estimate | Difference, decimals: int, show: Callable[[float, int], str] = shown
 ) -> str:
-    """An interval: ``29.8 to 32.8``; empty where it is not known."""
+    """Writes an interval: ``29.8 to 32.8``; empty if it is unknown."""
     if found.value is None or found.low is None or found.high is None:
         return ""
     return f"{show(found.low, decimals)} to {show(found.high, decimals)}"
@@ -63,7 +66,7 @@ def certainty(
     decimals: int,
     show: Callable[[float, int], str] = shown,
 ) -> str:
-    """An interval, and n where fewer than ``of`` trials were measured: ``29 to 31, n = 2``."""
+    """Writes an interval, and n if fewer than ``of`` trials were measured: ``29 to 31, n = 2``."""
     if found.value is None:
         return ""
     n = "" if found.n == of else f"n = {found.n}"
@@ -71,7 +74,7 @@ def certainty(
 
 
 def p_value(p: float | None) -> str:
-    """A p-value with two or three decimals, and more where those would round it to 0.05."""
+    """Writes a p-value with two or three decimals, or more if it would round to 0.05."""
     if p is None:
         return NOTHING
     if p < 0.001:
@@ -83,33 +86,36 @@ def p_value(p: float | None) -> str:
 
 
 def p_equation(p: float) -> str:
-    """A p-value in a sentence: ``p = 0.030``, or ``p < 0.001``."""
+    """Writes a p-value for a sentence: ``p = 0.030``, or ``p < 0.001``."""
     text = p_value(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def counted(share: Share) -> str:
-    """A count: ``2 of 3``."""
+    """Writes a count: ``2 of 3``."""
     return f"{share.count} of {share.n}" if share.n else NOTHING
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1 as a percentage: ``71 %``."""
+    """Writes a share from 0 to 1 as a percentage: ``71 %``."""
     return f"{100 * share:.0f} %"
 
 
 def chance(share: Share) -> str:
-    """The interval of the true rate behind a count: ``9 to 99 %``; empty with fewer than two."""
+    """Writes the interval of the true rate of a count: ``9 to 99 %``.
+
+    It is empty with fewer than two trials.
+    """
     if share.n < 2 or share.low is None or share.high is None:
         return ""
     return f"{100 * share.low:.0f} to {percent(share.high)}"
 
 
 def capitalized(text: str) -> str:
-    """The text with a capital letter, unless it begins with a symbol such as ``k-NN``."""
+    """Makes the first letter a capital, unless the text begins with a symbol such as ``k-NN``."""
     return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
 
 
 def _decimals_of(size: float) -> int:
-    """Decimals that keep three significant digits, at most 4."""
+    """Returns the number of decimals that keep three significant digits, at most 4."""
     return min(max(2 - math.floor(math.log10(size)), 0), 4) if size else 0

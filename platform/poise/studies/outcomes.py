@@ -1,6 +1,6 @@
-"""How trials ended: outcomes, counts, and the figures that may be compared.
+"""Decides how trials ended: outcomes, counts, and values that may be compared.
 
-In: records. Out: outcomes in words, shares, comparable figures, the best trials. Next:
+In: records. Out: outcomes in words, shares, comparable values, the best trials. Next:
 ``poise.studies.findings.comparison`` and its neighbours.
 """
 
@@ -25,42 +25,48 @@ from poise.studies.records import TrialRecord
 FAILURES = tuple(
     kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
 )
-"""The verdicts of a trial that collapsed, got stuck or diverged; the worst first."""
+"""Verdicts of a trial that collapsed, got stuck or diverged, the worst first."""
 
 _WORST_FIRST = (*FAILURES, VerdictKind.UNDECIDED, VerdictKind.HEALTHY)
 
 
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """The number of trials with each outcome, the largest first; of equal ones the worse first."""
+    """Counts the trials with each outcome, the largest count first.
+
+    Of equal counts, the worse comes first.
+    """
     counts = Counter(record.outcome for record in records)
     return {each: counts[each] for each in sorted(counts, key=lambda o: (-counts[o], _badness(o)))}
 
 
 def is_condemned(record: TrialRecord) -> bool:
-    """Whether a trial collapsed, got stuck or diverged."""
+    """Returns True if a trial failed: it collapsed, got stuck or diverged."""
     return record.verdict is not None and record.verdict.condemned
 
 
 def is_healthy(record: TrialRecord) -> bool:
-    """Whether a trial's verdict is healthy."""
+    """Returns True if a trial's verdict is healthy."""
     return record.verdict is not None and record.verdict.kind is VerdictKind.HEALTHY
 
 
 def was_cut_off(record: TrialRecord) -> bool:
-    """Whether a scheduler ended a trial with nothing wrong; its own end is unknown."""
+    """Returns True if a scheduler ended a trial although nothing was wrong.
+
+    Its own end is unknown.
+    """
     return record.state == "stopped" and not is_condemned(record)
 
 
 def is_decided(record: TrialRecord) -> bool:
-    """Whether a trial was condemned, or trained to its end and is healthy."""
+    """Returns True if a trial failed, or trained to its end and is healthy."""
     return is_condemned(record) or (record.state == "finished" and is_healthy(record))
 
 
 def condemned_share(records: Iterable[TrialRecord]) -> Share:
-    """The share of condemned trials among those that are decided.
+    """Computes the share of failed trials among those that are decided.
 
-    It has no interval where a scheduler cut trials off. Most of those would have stayed healthy,
-    while a collapse counts at any step, so the share is too high.
+    It has no interval if a scheduler stopped trials early. Most of those would have stayed healthy,
+    but a collapse counts at any step. So the share is too high.
     """
     records = list(records)
     decided = [record for record in records if is_decided(record)]
@@ -69,18 +75,18 @@ def condemned_share(records: Iterable[TrialRecord]) -> Share:
 
 
 def is_complete(record: TrialRecord) -> bool:
-    """Whether a trial's figures may be compared with those of others.
+    """Returns True if a trial's values may be compared with those of others.
 
-    A trial is complete if it trained to its end, or was condemned before. A trial that a scheduler
-    stopped has figures from fewer steps: a mean of both would compare training times.
+    A trial is complete if it trained to its end, or failed before. If a scheduler stopped a trial,
+    its values are from fewer steps. A mean of both kinds would compare training times.
     """
     return record.state in ("finished", "stopped") and not was_cut_off(record)
 
 
 def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRecord | None:
-    """The best healthy trial that trained to its end; none without one.
+    """Finds the best healthy trial that trained to its end; None if there is none.
 
-    A trial that was stopped early is left out: its verdict is about its beginning.
+    A trial that was stopped early is left out, because its verdict covers only its beginning.
     """
     candidates = [
         record
@@ -94,21 +100,24 @@ def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRec
 
 
 def figure(record: TrialRecord, metric: str) -> float | None:
-    """A comparable figure of a trial; none where there is none."""
+    """Returns a comparable value of a trial; None if there is none."""
     value = record.metrics.get(metric)
     return value if is_figure(value) and is_complete(record) else None
 
 
 def mean_of(metric: str, values: Iterable[float | None]) -> Estimate:
-    """The mean of a metric's figures; the interval of a percentage stays within 0 to 100."""
+    """Computes the mean of a metric's values.
+
+    The interval of a percentage stays within 0 to 100.
+    """
     return mean_interval(values, (0, 100)) if unit(metric) else mean_interval(values)
 
 
 def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
-    """A trial's metrics without those that were only measured before training.
+    """Returns a trial's metrics without those that were only measured before training.
 
-    The evaluation before the first step is logged under both ``eval/`` and ``untrained/``. A trial
-    that ended before its next evaluation has no figure of its own.
+    The evaluation before the first step is logged both under ``eval/`` and under ``untrained/``. A
+    trial that ended before its next evaluation has no value from training.
     """
     return {
         name: value
@@ -129,7 +138,10 @@ def _is_of_training(record: TrialRecord, history: History, metric: str, has_chan
 
 
 def condemned_as(records: Sequence[TrialRecord]) -> str:
-    """What the condemned trials did: ``collapsed``, or ``failed to learn`` where not all did."""
+    """Says what the failed trials did: ``collapsed``, or ``failed to learn``.
+
+    It is the latter if not all of them collapsed.
+    """
     verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
     only_collapses = all(verdict.collapsed for verdict in verdicts)
     return "collapsed" if only_collapses else "failed to learn"
@@ -141,10 +153,11 @@ def _badness(word: str) -> int:
 
 
 def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[TrialRecord]:
-    """The healthy trials that trained to their end and that no other such trial dominates.
+    """Finds the healthy trials that trained to their end and that no other such trial dominates.
 
-    One trial dominates another if it is as good in every metric and better in one. The order is
-    that of the first metric, the best first. A trial without one of the figures is left out.
+    One trial dominates another if it is at least as good in every metric and better in one. The
+    trials are ordered by the first metric, the best first. A trial without a value of some metric
+    is left out.
     """
     candidates = [
         (record, _gains(record, goals))
@@ -162,7 +175,7 @@ def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[
 
 
 def _gains(record: TrialRecord, goals: Sequence[Goal]) -> tuple[float, ...]:
-    """A trial's figures, with their sign changed where less is better."""
+    """Returns a trial's values, with changed sign if less is better."""
     return tuple(record.metrics[metric] * (1 if mode == "max" else -1) for metric, mode in goals)
 
 

@@ -1,7 +1,7 @@
-"""The record of a trial: a file that any later process can read.
+"""Record of a trial: a file that any later process can read.
 
-The trial's own process writes ``<home>/<study>/<trial>/trial.json``; where that process is gone,
-the study's process writes it.
+The trial's own process writes ``<home>/<study>/<trial>/trial.json``. If that process has ended, the
+study's process writes it.
 
 In: the state of a trial. Out: the same state, after any interruption. Next:
 ``poise.studies.study``.
@@ -23,17 +23,18 @@ TRIAL_FILE = "trial.json"
 logger = logging.getLogger(__name__)
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
-"""``stopped``: the scheduler or the ``CollapseStopper`` ended the trial early. ``interrupted`` is
-never stored: a trial that is stored as ``running`` was interrupted if no process runs the study,
-see ``standing.as_they_stand``."""
+"""State of a trial. ``stopped``: the scheduler or the ``CollapseStopper`` ended the trial early.
+``interrupted`` is never stored: a trial that is stored as ``running`` was interrupted if no process
+runs the study (``study_progress.as_they_stand``).
+"""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A trial goes on from another trial's checkpoint, with new settings."""
+    """Change of a trial that continues from another trial's checkpoint, with new settings."""
 
     step: int
-    """Step of the checkpoint; the settings hold from here on."""
+    """Step of the checkpoint. The settings hold from this step on."""
 
     donor: str
     """Name of the other trial."""
@@ -46,26 +47,26 @@ class Change:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """The state of a trial, and what is known of it so far."""
+    """State of a trial, and what is known about it so far."""
 
     trial: Trial
     state: State
     run_id: str | None = None
     verdict: Verdict | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    """The latest value of each metric."""
+    """Latest value of each metric."""
 
     step: int = 0
     total_steps: int = 0
     planned_steps: int | None = None
-    """Steps that the schedules span; the trial may have been planned to end earlier."""
+    """Number of steps that the schedules span. The trial may be planned to end earlier."""
 
     seconds: float = 0.0
-    """Wall time of all attempts whose end is known."""
+    """Elapsed time of all attempts whose end is known."""
 
     checkpoint: str | None = None
     reason: str = ""
-    """Why the trial failed, in one line."""
+    """Reason why the trial failed, in one line."""
 
     stopped_by: str | None = None
     """What ended the trial early: a scheduler's name, or ``CollapseStopper``."""
@@ -81,7 +82,7 @@ class TrialRecord:
 
     @property
     def is_done(self) -> bool:
-        """Whether the trial has ended, so that resuming leaves it as it is."""
+        """Whether the trial has ended. Then resuming does not change it."""
         return self.state in ("finished", "stopped")
 
     @property
@@ -91,9 +92,10 @@ class TrialRecord:
 
     @property
     def outcome(self) -> str:
-        """The verdict in words, or the state of a trial without a verdict.
+        """Verdict in words, or the state of a trial without a verdict.
 
-        The verdict on a trial that a scheduler stopped covers only its beginning, and says so.
+        If a scheduler stopped the trial, the verdict covers only its beginning, and the text says
+        so.
         """
         if self.state == "failed":
             return "failed"
@@ -104,14 +106,15 @@ class TrialRecord:
 
 
 def begun_again(record: TrialRecord) -> TrialRecord:
-    """The record that a new attempt at a trial begins with."""
+    """Makes the record for the beginning of a new attempt at a trial."""
     return replace(record, state="running", verdict=None, reason="", stopped_by=None)
 
 
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Replaces the record in a trial's folder in one step.
 
-    Checkpoints are named from the study's folder on, so that the study can be renamed or moved.
+    Paths of checkpoints are relative to the study's folder, so that the study can be renamed or
+    moved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content, study = asdict(record), folder.parent
@@ -123,10 +126,10 @@ def write_record(folder: Path, record: TrialRecord) -> None:
 
 
 def find_record(folder: Path) -> TrialRecord | None:
-    """The record in a trial's folder; none where there is none that counts.
+    """Reads the record in a trial's folder; None if there is no valid record.
 
-    A record of another trial's name does not count: somebody copied its folder. A damaged one is
-    set aside, so that its trial runs again from its last checkpoint.
+    A record with another trial's name is not valid, because its folder was copied. A damaged record
+    is set aside, so that its trial can run again from its last checkpoint.
 
     Raises:
         PoiseError: another version of Poise wrote the record, or it cannot be read.
@@ -144,11 +147,11 @@ def find_record(folder: Path) -> TrialRecord | None:
 
 
 def read_record(path: Path) -> TrialRecord:
-    """The record that ``write_record`` wrote.
+    """Reads the record that ``write_record`` wrote.
 
     Raises:
-        DamagedFileError: the file is no JSON object.
-        PoiseError: it cannot be read, or another version of Poise wrote it.
+        DamagedFileError: the file is not a JSON object.
+        PoiseError: the file cannot be read, or another version of Poise wrote it.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -180,12 +183,12 @@ def _as_record(content: dict[str, Any], study: Path) -> TrialRecord:
 
 
 def _checkpoint(stored: str, study: Path) -> Path:
-    """Finds a checkpoint, whose path was stored whole or relative to the study's folder."""
+    """Finds a checkpoint. Its stored path is absolute or relative to the study's folder."""
     path = study / stored
     if path.exists() or not Path(stored).is_absolute():
         return path
-    # An older version stored the whole path, and the study was renamed or moved since: the trial's
-    # folder is the first below the study's that is there.
+    # # An older version stored the absolute path, and the study was renamed or moved later. The
+    # trial's folder is then the first existing folder inside the study's folder.
     parts = Path(stored).parts
     tails = (study / Path(*parts[start:]) for start in range(1, len(parts)))
     return next((tail for tail in tails if tail.exists()), path)

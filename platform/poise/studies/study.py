@@ -1,7 +1,7 @@
-"""A study: what was asked for, and where its files are.
+"""Request of a study, and the location of its files.
 
-``<home>/<study>/study.json`` holds the request. Each trial has a folder beside it, which holds the
-trial's record.
+``<home>/<study>/study.json`` holds the request. Each trial has its own folder next to this file,
+which holds the trial's record.
 
 In: a checked request. Out: the same request, after any interruption. Next: ``poise.sweeps.runner``
 carries it out, ``poise.reports`` reports on it.
@@ -29,53 +29,53 @@ Command = Literal["sweep", "ablate"]
 
 @dataclass(frozen=True)
 class Study:
-    """The request of a study, and where its files are."""
+    """Request of a study, and the location of its files."""
 
     name: str
     """Name of the study's folder under ``home()``."""
 
     space: Space
     recipe: Recipe
-    """The recipe that trials change; paths of its datasets are absolute."""
+    """Recipe that trials change. The paths of its datasets are absolute."""
 
     source: str
-    """The space's file, as it was typed."""
+    """File of the space, as the user typed it."""
 
     overrides: tuple[str, ...]
 
     command: Command = "sweep"
-    """The command that began it, which decides the settings and their order."""
+    """Command that began the study. It decides the settings and their order."""
 
     settings: tuple[Settings, ...] = ()
-    """The settings to try, by number; none where a searcher decides as it goes."""
+    """Settings to try, by number; empty if a searcher decides during the study."""
 
     renumbered: bool = False
     """Whether a new study of the same space would number its settings in another order."""
 
     datasets: Fingerprints = field(default_factory=dict, hash=False)
-    """Fingerprint by folder of every dataset that a trial reads; empty in older studies."""
+    """Fingerprint of every dataset that a trial reads, by folder; empty in older studies."""
 
     @property
     def decides_as_it_goes(self) -> bool:
-        """Whether a searcher learns from trials what to try next."""
+        """Whether a searcher chooses the next settings from the results of earlier trials."""
         return self.space.searcher.name != "random"
 
     @property
     def baseline(self) -> Settings:
-        """The settings that others are compared with; in a sweep, perhaps no trial has them."""
+        """Settings that others are compared with. In a sweep, perhaps no trial has them."""
         return baseline_of(self.space, self.recipe)
 
     @property
     def held_baseline(self) -> Settings | None:
-        """The settings that stay while one changes; none where all change together."""
+        """Settings that stay fixed while one changes; None if all change together."""
         return self.baseline if self.space.design == "one_at_a_time" else None
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """The trials that are decided before the first begins, in the order in which they run.
+        """Trials that are known before the first begins, in the order in which they run.
 
-        An ablation runs every setting with the first seed, then with the next. So the trials that
-        an interruption leaves can be compared.
+        An ablation runs every setting with the first seed, then with the next. So the finished
+        trials can be compared even after an interruption.
         """
         by_setting = [
             seeded(number, settings, self.space.seeds)
@@ -86,18 +86,18 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """The folder of all the study's files."""
+        """Folder of all the study's files."""
         return home() / self.name
 
     def trial_folder(self, trial: str) -> Path:
-        """The folder of a trial's checkpoints and record."""
+        """Returns the folder of a trial's checkpoints and record."""
         return self.folder / trial
 
     def claim(self) -> None:
-        """Makes the study's folder, which claims its name, and writes ``study.json``.
+        """Creates the study's folder, which reserves its name, and writes ``study.json``.
 
         Raises:
-            PoiseError: there is a study or run of this name, or the folder cannot be written.
+            PoiseError: there is a study or run of this name, or the folder is not writable.
         """
         claim_folder(self.name, f"poise {self.command} --resume {self.name}")
         self.save()
@@ -119,11 +119,14 @@ class Study:
         write_json(self.folder / STUDY_FILE, content)
 
     def record(self, trial: str) -> TrialRecord | None:
-        """A trial's record; none where it never began, or its record was damaged."""
+        """Reads a trial's record; None if the trial never began, or its record was damaged."""
         return find_record(self.trial_folder(trial))
 
     def records(self) -> list[TrialRecord]:
-        """Records of all trials that began, by setting. Copies of a trial's folder do not count."""
+        """Reads the records of all trials that began, by setting.
+
+        Copied folders of trials do not count.
+        """
         found = [find_record(path.parent) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
         records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
@@ -134,7 +137,7 @@ class Study:
 
 
 def load_study(folder: Path) -> Study:
-    """The study that ``save`` wrote.
+    """Reads the study that ``save`` wrote.
 
     Raises:
         PoiseError: its file cannot be read, or another version of Poise wrote it.
@@ -143,13 +146,13 @@ def load_study(folder: Path) -> Study:
     content = read_json(path)
     try:
         return Study(
-            name=folder.name,  # wherever it was renamed to
+            name=folder.name,  # the folder may have been renamed
             space=Space.model_validate(content["space"]),
             recipe=Recipe.model_validate(content["recipe"]),
             source=content["source"],
             overrides=tuple(content["overrides"]),
             command=content.get("command", "sweep"),
-            settings=tuple(content["settings"]),  # without them nothing would be left to do
+            settings=tuple(content["settings"]),  # required: without them nothing would run
             renumbered=content.get("renumbered", False),
             datasets=content.get("datasets", {}),
         )
@@ -161,11 +164,11 @@ def load_study(folder: Path) -> Study:
 
 
 def stored_study(name: str, asking: str) -> Study:
-    """The stored study of a name.
+    """Reads the stored study with a name.
 
     Args:
-        name: the study's name.
-        asking: the command or option that asks for it, for the error.
+        name: name of the study.
+        asking: command or option of the user, for the error.
 
     Raises:
         PoiseError: there is no such study, or its file cannot be read.
@@ -176,7 +179,7 @@ def stored_study(name: str, asking: str) -> Study:
 
 
 def count_trials(study: Study) -> int:
-    """The number of trials of the whole study."""
+    """Returns the number of trials of the whole study."""
     space = study.space
     settings = space.num_searched if study.decides_as_it_goes else len(study.settings)
     return settings * len(space.seeds)

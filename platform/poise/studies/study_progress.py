@@ -1,7 +1,7 @@
-"""The progress of a study.
+"""Progress of a study.
 
-In: a study and its records. Out: a ``Standing``. Next: the answer, the caveats and the report, so
-that none of them takes a missing trial for a result.
+In: a study and its records. Out: a ``Standing``. Next: the answer, the caveats and the report. It
+prevents them from treating a missing trial as a result.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ from poise.studies.study import Study, count_trials
 
 @dataclass(frozen=True)
 class Standing:
-    """The trials of a study, counted by their state."""
+    """Trials of a study, counted by their state."""
 
     planned: int
-    """All trials of the study, begun or not."""
+    """Number of all trials of the study, begun or not."""
 
     planned_settings: int
     ended: int
@@ -27,14 +27,14 @@ class Standing:
     running: int
     interrupted: int
     is_running: bool
-    """Whether a process is at work on the study, perhaps between two trials."""
+    """Whether a process is working on the study, perhaps between two trials."""
 
     go_on: str
-    """The command that runs what is left, once nothing runs."""
+    """Command that runs the remaining trials, when no process is running."""
 
     @property
     def not_begun(self) -> int:
-        """The number of trials without a record."""
+        """Number of trials without a record."""
         return self.planned - self.ended - self.failed - self.running - self.interrupted
 
     @property
@@ -44,7 +44,10 @@ class Standing:
 
     @property
     def sentence(self) -> str:
-        """Says what is left, and which command goes on; empty where nothing is left or runs."""
+        """Sentence about what is left, with the command to continue.
+
+        It is empty if nothing is left or running.
+        """
         left = [
             words
             for count, words in (
@@ -66,12 +69,12 @@ class Standing:
 
 
 def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
-    """Stored records with the state that a person should read.
+    """Returns stored records with the state that a user should see.
 
     Args:
-        records: the records of a study's trials.
-        is_running: whether a process is at work on the study. If none is, a trial that is stored
-            as running was interrupted.
+        records: records of a study's trials.
+        is_running: whether a process is working on the study. If not, a trial that is stored as
+            running was interrupted.
     """
     return [
         replace(record, state="interrupted")
@@ -85,9 +88,9 @@ def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = Fa
     """Counts the trials of a study by their state.
 
     Args:
-        study: the study.
-        records: the records of its trials, from ``as_they_stand``.
-        is_running: whether a process is at work on the study.
+        study: study to count.
+        records: records of its trials, from ``as_they_stand``.
+        is_running: whether a process is working on the study.
     """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
@@ -112,12 +115,12 @@ CONCLUSION_FILE = "conclusion.json"
 
 
 def keep_conclusion(study: Study, records: Iterable[TrialRecord]) -> None:
-    """Writes down which trials had ended when the study was concluded."""
+    """Writes which trials had ended when the study was concluded."""
     write_json(study.folder / CONCLUSION_FILE, {"trials": _names_of_done(records)})
 
 
 def is_finished(study: Study) -> bool:
-    """Whether every trial has ended, and all of them were compared."""
+    """Returns True if every trial has ended and all of them were compared."""
     done, path = _names_of_done(study.records()), study.folder / CONCLUSION_FILE
     if len(done) < count_trials(study) or not path.exists():
         return False
@@ -129,15 +132,16 @@ def _names_of_done(records: Iterable[TrialRecord]) -> list[str]:
 
 
 def resume_words(study: Study, records: Sequence[TrialRecord], lacks: str = "") -> str:
-    """The words that resume a study, such as ``ablate --resume NAME budget.trials=8``.
+    """Makes the words that resume a study, such as ``ablate --resume NAME budget.trials=8``.
 
-    Every limit that leaves no room is raised: trials and steps to what the whole study takes. Hours
-    are lifted, because how long the rest takes is a guess, and a low guess would run nothing.
+    If a limit would prevent further trials, it is raised. Trials and steps are raised to the needs
+    of the whole study. Hours are removed: the remaining time is a guess, and with a low guess
+    nothing would run.
 
     Args:
-        study: the study.
-        records: the records of its trials.
-        lacks: the limit that is known to leave no room, such as ``budget.hours=6``.
+        study: study to resume.
+        records: records of its trials.
+        lacks: limit that is known to prevent further trials, such as ``budget.hours=6``.
     """
     budget = study.space.budget
     trials, steps = _all_trials(study, records), _all_steps(study, records)
@@ -160,7 +164,10 @@ def _all_trials(study: Study, records: Sequence[TrialRecord]) -> int:
 
 
 def _all_steps(study: Study, records: Sequence[TrialRecord]) -> int:
-    """Steps of the trials that ended, and for each other trial the steps of the longest."""
+    """Computes the steps that the whole study takes.
+
+    They are the steps of ended trials, plus the steps of the longest trial for each other trial.
+    """
     done = [each.step for each in records if each.is_done]
     longest = max((each.total_steps for each in records), default=0)
     return sum(done) + longest * (_all_trials(study, records) - len(done))

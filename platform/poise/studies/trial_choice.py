@@ -1,7 +1,7 @@
-"""Some of a study's trials, by name or by their settings.
+"""Chooses some of a study's trials, by name or by their settings.
 
 In: words such as ``t03-s1``, ``teacher_temp=0.04`` or ``seed=1``. Out: trials. Next:
-``poise.sweeps.runner``, which runs these now and leaves the others waiting.
+``poise.sweeps.runner``, which runs these trials now and leaves the others for later.
 """
 
 from collections.abc import Sequence
@@ -21,34 +21,34 @@ from poise.studies.trials import Trial
 
 @dataclass(frozen=True)
 class _Condition:
-    """A value that a trial must have: ``teacher_temp=0.04``."""
+    """Value that a trial must have: ``teacher_temp=0.04``."""
 
     word: str
     key: str
     value: Any
 
     def holds(self, value: Any) -> bool:
-        """Whether a trial's value is the one that was written, in any spelling.
+        """Returns True if a trial's value equals the written value, in any spelling.
 
-        A number may be written in another form (``4e-2``), without the quotes that make it text
-        in the space, or as tables show it, with six digits.
+        A number may be written in another form (``4e-2``), or as in tables, with six digits. If the
+        space has a text in quotes, the quotes may be left out.
         """
         text = self.word.partition("=")[2]
         return canonical(value) == canonical(self.value) or plain(value) == text
 
 
 def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials that are named and those that meet every condition, except those that are done.
+    """Returns the named trials and those that meet every condition, without those that are done.
 
-    Conditions on one key are alternatives: ``seed=0 seed=1``.
+    Several conditions on one key are alternatives: ``seed=0 seed=1``.
 
     Args:
-        study: the study whose trials are chosen.
+        study: study whose trials are chosen.
         words: names, or ``KEY=VALUE`` with the whole key or its last part.
 
     Raises:
-        PoiseError: no trial has such a name or such a value; the message lists what there is. Or
-            all of the chosen trials are done.
+        PoiseError: no trial has such a name or such a value, and the message lists the possible
+            ones; or all chosen trials are done.
     """
     _check_may_choose(study, words[0])
     names = [word for word in words if "=" not in word]
@@ -71,8 +71,8 @@ def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
 def _check_may_choose(study: Study, word: str) -> None:
     if study.decides_as_it_goes:
         raise PoiseError(
-            f"--only {word}: searcher {study.space.searcher.name} decides as it goes which trials "
-            "there are; leave --only out"
+            f"--only {word}: searcher {study.space.searcher.name} decides during the study which "
+            "trials there are; leave --only out"
         )
     if study.space.scheduler.changes_settings:
         raise PoiseError(
@@ -89,7 +89,7 @@ def _meets(trial: Trial, conditions: dict[str, list[_Condition]]) -> bool:
 
 
 def _facts(trial: Trial) -> dict[str, Any]:
-    """A trial's settings and seed, under whole keys and under their last parts."""
+    """Returns a trial's settings and seed, with whole keys and with their last parts."""
     short = dict(zip(short_names(list(trial.settings)), trial.settings.values(), strict=True))
     return {**short, **trial.settings, "seed": trial.seed}
 
@@ -99,11 +99,11 @@ def _check_names(study: Study, names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             hint = nearest(name, known) or f"; there are {first_few(known)}"
-            raise PoiseError(f"--only {name}: no trial is called so{hint}")
+            raise PoiseError(f"--only {name}: no trial has this name{hint}")
 
 
 def _condition(study: Study, word: str) -> _Condition:
-    """The condition that a word sets, checked against the trials."""
+    """Makes the condition of a word, and checks it against the trials."""
     ((key, value),) = parse_overrides([word]).items()
     facts = [_facts(trial) for trial in study.trials]
     if key not in facts[0]:
@@ -118,5 +118,5 @@ def _condition(study: Study, word: str) -> _Condition:
 
 
 def _written(value: Any) -> str:
-    """A value as it can be typed after ``KEY=``."""
+    """Writes a value as it can be typed after ``KEY=``."""
     return plain(value)[:LONGEST_VALUE] if isinstance(value, str | float) else shown(value)

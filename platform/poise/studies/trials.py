@@ -1,4 +1,4 @@
-"""The trials of a study: settings, seeds and names.
+"""Trials of a study: settings, seeds and names.
 
 In: a space. Out: ``Trial``s. Next: ``poise.studies.study``.
 """
@@ -18,28 +18,30 @@ class Trial:
     """One recipe of the space."""
 
     name: str
-    """See ``trial_name``."""
+    """Name of the trial; see ``trial_name``."""
 
     setting: int
-    """Trials of one setting differ in their seed alone."""
+    """Number of the setting. Trials of one setting differ only in their seed."""
 
     settings: dict[str, Any] = field(hash=False)
-    """Value by dotted key, for what the space varies."""
+    """Value by dotted key, for the keys that the space varies."""
 
     seed: int
 
     def recipe(self, base: Recipe, study: str) -> Recipe:
-        """The complete recipe. Its datasets are absolute: trials run in other folders.
+        """Makes the complete recipe.
+
+        Its datasets have absolute paths, because trials run in other folders.
 
         Raises:
-            PoiseError: the settings do not go together.
+            PoiseError: the settings do not fit together.
         """
         changes = {**self.settings, "seed": self.seed}
         made = override(base, changes, f"study {study}, trial {self.name}")
         return with_absolute_paths(made)
 
     def as_config(self) -> dict[str, Any]:
-        """Plain data, which ``Trial(**config)`` turns back."""
+        """Returns plain data. ``Trial(**config)`` makes the trial again."""
         return asdict(self)
 
 
@@ -48,7 +50,7 @@ Settings = dict[str, Any]
 
 
 def ablation_settings(space: Space, recipe: Recipe, source: str) -> list[Settings]:
-    """The settings of an ablation: every value with every other, or one change at a time.
+    """Makes the settings of an ablation: all combinations of values, or one change at a time.
 
     Raises:
         PoiseError: a parameter is a range; an ablation needs a list of values.
@@ -78,10 +80,10 @@ def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
 
 
 def sweep_command(space: Space, source: str) -> str:
-    """The command that draws from a space instead of ablating it.
+    """Makes the command that draws from a space instead of ablating it.
 
     Args:
-        space: the space.
+        space: space of the study.
         source: file of the space, and all words typed after it.
     """
     if space.design == "crossed":
@@ -91,29 +93,32 @@ def sweep_command(space: Space, source: str) -> str:
 
 
 def product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
-    """Every value of each key with every value of the others."""
+    """Yields all combinations of the keys' values."""
     for cell in itertools.product(*values.values()):
         yield dict(zip(values, cell, strict=True))
 
 
 def seeded(setting: int, settings: Settings, seeds: Iterable[int]) -> list[Trial]:
-    """A setting's trials, one per seed: each sees the images and crops of its seed."""
+    """Makes a setting's trials, one per seed. Each sees the images and crops of its seed."""
     return [Trial(trial_name(setting, seed), setting, settings, seed) for seed in seeds]
 
 
 def trial_name(setting: int, seed: int) -> str:
-    """``t03-s1``. It does not depend on other settings and seeds: a study may be extended."""
+    """Makes a name such as ``t03-s1``. It stays the same if other settings or seeds are added."""
     return f"t{setting + 1:02d}-s{seed}"
 
 
 def baseline_of(space: Space, recipe: Recipe) -> Settings:
-    """The setting that others are compared with: the named values, else the recipe's own."""
+    """Returns the setting that others are compared with.
+
+    Its values are those that the space names, else the recipe's.
+    """
     named = space.baseline or {}
     return {key: named[key] if key in named else value_of(recipe, key) for key in space.parameters}
 
 
 def value_of(recipe: Recipe, key: str) -> Any:
-    """A recipe's own value; none where it leaves the key out."""
+    """Returns a recipe's own value; None if the recipe does not have the key."""
     tree: Any = recipe.model_dump(mode="json")
     for part in key.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None

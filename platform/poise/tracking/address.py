@@ -1,7 +1,7 @@
-"""The address of the MLflow store, read from what a person wrote.
+"""Reads the address of the MLflow store.
 
-In: ``MLFLOW_TRACKING_URI`` or nothing. Out: an ``Address`` in the form that MLflow takes, or one
-line that says how to write it. Next: ``poise.tracking.store``.
+In: ``MLFLOW_TRACKING_URI`` or nothing. Out: an ``Address`` in the form that MLflow needs, or an
+error that says how to write it. Next: ``poise.tracking.store``.
 """
 
 import re
@@ -28,18 +28,18 @@ Kind = Literal["server", "file", "database"]
 
 @dataclass(frozen=True)
 class Address:
-    """The place of a store."""
+    """Address of a store."""
 
     uri: str
-    """The form that MLflow takes."""
+    """Address in the form that MLflow needs."""
 
     kind: Kind
 
 
 def read_address(written: str | None) -> Address:
-    """The address that a person wrote; without one, a SQLite file under ``home()``.
+    """Reads an address that a user wrote. Without an address, it is a SQLite file under ``home()``.
 
-    Blanks around the address and capitals in its scheme are accepted.
+    Spaces around the address and capital letters in its scheme are accepted.
 
     Raises:
         PoiseError: MLflow cannot use the address; the message shows the right form.
@@ -60,11 +60,12 @@ def read_address(written: str | None) -> Address:
 
 
 def sqlite_url(path: Path) -> str:
-    """The address of a SQLite file, with any characters in its path.
+    """Makes the address of a SQLite file. Its path may contain any characters.
 
-    MLflow makes the parent folder of each ``sqlite:///`` address as it is spelt. For a path with
-    characters that an address must quote, that would be another folder, so the equal scheme
-    ``sqlite+pysqlite`` is used there, which MLflow takes to SQLAlchemy as it is.
+    For a ``sqlite:///`` address MLflow creates the parent folder exactly as it is written. If the
+    path has characters that must be quoted, this would be another folder. For such a path the
+    equivalent scheme ``sqlite+pysqlite`` is used, which MLflow passes to SQLAlchemy without
+    changes.
     """
     plain = f"sqlite:///{path}"
     url = sqlalchemy.URL.create("sqlite", database=str(path))
@@ -74,19 +75,19 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite address; none where the address is of another kind."""
+    """Returns the file of a SQLite address; None for other addresses."""
     if not uri.startswith("sqlite"):
         return None
     return Path(sqlalchemy.make_url(uri).database or "")
 
 
 def redacted(text: str) -> str:
-    """An address, or a message that holds one, without its password."""
+    """Removes the password from an address, or from a message that contains one."""
     return re.sub(r"://([^\s:/@]*):\S*@", r"://\1:***@", text)
 
 
 def safe_line(error: BaseException) -> str:
-    """An exception's message in one line of at most 300 characters, without passwords."""
+    """Returns an exception's message in one line of at most 300 characters, without passwords."""
     return redacted(one_line(error))[:300]
 
 
@@ -115,7 +116,7 @@ def _server_address(scheme: str, rest: str) -> Address:
 def _sqlite_path(text: str, rest: str) -> Path:
     if "?" in rest:
         raise _refused(
-            text, "a '?' begins options, and Poise takes none; in the name of a file write %3F"
+            text, "a '?' begins options, which Poise does not use; in a file name write %3F"
         )
     name = sqlalchemy.make_url(f"sqlite:///{rest.lstrip('/')}").database or ""
     slashes = len(rest) - len(rest.lstrip("/"))
@@ -148,7 +149,7 @@ def _database_address(text: str) -> Address:
 
 
 def _right_form(text: str) -> str:
-    """Advice for an address of no known kind."""
+    """Returns advice for an address of an unknown kind."""
     scheme, colon, rest = text.partition("://")
     if colon and scheme == "postgres":
         return f"did you mean postgresql://{redacted(text)[len('postgres://') :]}?"
@@ -159,11 +160,11 @@ def _right_form(text: str) -> str:
         return f"did you mean {sqlite_url(given_path(path, text).absolute())}?"
     if _looks_like_a_host(text):
         return f"has no scheme; did you mean http://{text.lstrip('/')}?"
-    return f"MLflow no longer keeps runs in plain folders; {_FORMS}"
+    return f"MLflow does not store runs in plain folders any more; {_FORMS}"
 
 
 def _looks_like_a_host(text: str) -> bool:
-    """Whether the text is ``host:port``, or a host with a dot or by the name ``localhost``."""
+    """Returns True if the text is ``host:port``, a host with a dot, or ``localhost``."""
     host, colon, port = text.removeprefix("//").partition("/")[0].rpartition(":")
     if colon and port.isdecimal():
         return bool(host)

@@ -1,4 +1,4 @@
-"""The datasets that a run's figures depend on.
+"""Names the datasets that influence a run's metrics.
 
 In: a recipe. Out: tags of its run. Next: ``poise.tracking.run``, which writes them.
 """
@@ -8,14 +8,14 @@ from poise.data.manifest import Manifest
 
 
 def dataset_tags(recipe: Recipe) -> dict[str, str]:
-    """Tags for the training set and, where the probes have sets of their own, for these.
+    """Makes tags for the training set and for the probes' datasets, if they are named.
 
-    ``poise.dataset`` is the training set's name; ``poise.dataset_fingerprint``,
-    ``poise.queries_fingerprint`` and ``poise.bank_fingerprint`` are as the datasets' manifests have
-    them. A bank that is not named is the training set and has no tag.
+    ``poise.dataset`` is the training set's name. ``poise.dataset_fingerprint``,
+    ``poise.queries_fingerprint`` and ``poise.bank_fingerprint`` come from the datasets' manifests.
+    A bank that is not named is the training set and has no tag.
 
     Raises:
-        PoiseError: one of the folders is no prepared dataset.
+        PoiseError: a folder is not a prepared dataset.
     """
     trained, probes = Manifest.read(recipe.data.dataset), recipe.evaluation
     tags = {"poise.dataset": trained.name, "poise.dataset_fingerprint": trained.fingerprint}

@@ -1,7 +1,7 @@
-"""The end of a run: set by its controller, or found out later where the controller died.
+"""Ends a run in MLflow. If its controller died, a later process ends it.
 
-In: a run that is RUNNING. Out: FINISHED, FAILED or KILLED, once, and never set by a worker.
-Next: ``poise.tracking.registry.versions``.
+In: a run with the status RUNNING. Out: FINISHED, FAILED or KILLED. The status is set once, and
+never by a worker. Next: ``poise.tracking.registry.versions``.
 """
 
 import logging
@@ -31,10 +31,10 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @contextmanager
 def controlled(run: Run) -> Iterator[Run]:
-    """Sets the run's final status; used by the process that started it, and by no worker.
+    """Sets the run's final status after the block.
 
-    FINISHED at the end of the block; KILLED on Ctrl-C, SIGTERM or SIGHUP; FAILED on any other
-    exception.
+    Only the controlling process uses it, not workers. The status is FINISHED at the end of the
+    block; KILLED after Ctrl-C, SIGTERM or SIGHUP; FAILED after any other exception.
     """
     with raising():
         try:
@@ -48,13 +48,13 @@ def controlled(run: Run) -> Iterator[Run]:
 
 
 def finish(run: Run, status: Status) -> None:
-    """Sends everything that waits on disk, and sets the final status.
+    """Sends all messages that wait on disk, and sets the final status.
 
-    A store that does not answer gets all of it later: the next Poise command finds the store
-    again and delivers what waits.
+    If the store does not answer, the messages stay on disk. The next Poise command that reaches the
+    store sends them.
 
     Raises:
-        PoiseError: the store answers, and refuses the status for good.
+        PoiseError: the store answers and refuses the status permanently.
     """
     if (Path(run.folder) / SPILL_FILE).exists():
         run.open_writer().close()
@@ -64,12 +64,12 @@ def finish(run: Run, status: Status) -> None:
 
 @explained()
 def reconcile(store: Store) -> list[str]:
-    """Ends runs that are over although the store says that they run.
+    """Ends runs that are over although the store says that they are running.
 
-    A run whose last words wait on disk gets them now, with the status in them. Any other run whose
-    controlling process is dead is set to KILLED. A process of another host or container is dead
-    once its folder shows that. Where the folder cannot be seen from here, nobody can tell, and the
-    run is left alone.
+    If the last messages of a run wait on disk, they are sent now, including the status. Any other
+    run is set to KILLED if its controlling process is dead. For a process of another host or
+    container, the run's folder shows whether it is dead. If this machine cannot see the folder, the
+    run is not changed.
 
     Returns:
         The ids of the killed runs.
@@ -79,14 +79,14 @@ def reconcile(store: Store) -> list[str]:
         for found in store.search_runs("attributes.status = 'RUNNING'")
         if not _is_caught_up(store, found) and _is_closed(store, found)
     ]
-    for outbox in outboxes(home()):  # of runs that have ended, such as a report written later
-        with suppress(MlflowException, OSError):  # it may be for another store
+    for outbox in outboxes(home()):  # for ended runs too, such as a report written later
+        with suppress(MlflowException, OSError):  # the message may be for another store
             outbox.deliver(store.client)
     return killed
 
 
 def _is_caught_up(store: Store, found: entities.Run) -> bool:
-    """Whether the run had ended by itself, and its waiting status was delivered now."""
+    """Sends the status of a run that ended by itself. Returns True if there was one."""
     run = Run(store, found.info.run_id, found.info.experiment_id, _folder(found))
     status = run.outbox.status
     if status is None:
@@ -96,7 +96,7 @@ def _is_caught_up(store: Store, found: entities.Run) -> bool:
 
 
 def _is_closed(store: Store, found: entities.Run) -> bool:
-    """Whether the run's controller is gone, and the run was set to KILLED now."""
+    """Sets a run to KILLED if its controller is dead. Returns True if it did."""
     holder, run_id = Holder.from_tags(found.data.tags), str(found.info.run_id)
     if holder is None or controller_lives(found) is not False:
         return False
@@ -107,7 +107,7 @@ def _is_closed(store: Store, found: entities.Run) -> bool:
 
 
 def _folder(found: entities.Run) -> str:
-    """The run's folder; one that does not exist where the run is older than its tag."""
+    """Returns the run's folder. Runs of older versions have no tag for it, so it does not exist."""
     return str(found.data.tags.get(FOLDER_TAG, os.devnull))
 
 
@@ -122,7 +122,10 @@ def _status_after(error: BaseException) -> Status:
 
 
 def _finish_or_warn(run: Run, status: Status) -> None:
-    """Finishes the run. A refusal is only a warning: it must not hide how the run ended."""
+    """Finishes the run.
+
+    If the store refuses, it only warns, so that the real reason of the end is shown.
+    """
     try:
         finish(run, status)
     except PoiseError as error:
@@ -130,6 +133,6 @@ def _finish_or_warn(run: Run, status: Status) -> None:
 
 
 def stopping_tags(by: str, step: int, total_steps: int, why: str = "") -> dict[str, object]:
-    """A run's tag for its early end."""
+    """Makes a run's tag for its early end."""
     because = f": {why}" if why else ""
     return {"poise.stopped_early": f"by {by} after step {step} of {total_steps}{because}"}

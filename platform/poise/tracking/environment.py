@@ -1,4 +1,4 @@
-"""The machine, the versions and the process that made a run.
+"""Describes the machine, the versions and the process of a run.
 
 In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.run``.
 """
@@ -25,7 +25,7 @@ _PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, processors and accelerators of this machine, as JSON."""
+    """Describes versions, processors and accelerators of this machine, as JSON."""
     import torch  # takes seconds to load, and reading runs does not need it
 
     return {
@@ -49,7 +49,10 @@ def describe_environment() -> dict[str, Any]:
 
 
 def git_tags() -> dict[str, str]:
-    """The commit of the current folder and whether files differ from it; empty without git."""
+    """Returns tags with the commit of the current folder.
+
+    They also say whether files differ from it. Without git there are no tags.
+    """
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return {}
@@ -58,16 +61,16 @@ def git_tags() -> dict[str, str]:
 
 
 def controller_tags(folder: str | Path) -> dict[str, str]:
-    """Tags that name the process which controls a run, its folder, and the code's commit.
+    """Makes tags with the process that controls a run, its folder, and the code's commit.
 
     Args:
-        folder: the folder that the process holds: a run's own, or that of its study.
+        folder: folder that the process has locked: a run's own folder, or that of its study.
     """
     return {**holder_tags(folder), **git_tags()}
 
 
 def holder_tags(folder: str | Path) -> dict[str, str]:
-    """Tags that name this process, its version of Poise, and the folder that it holds."""
+    """Makes tags with this process, its version of Poise, and the folder that it has locked."""
     place = {"poise.version": poise.__version__, "poise.folder": str(Path(folder).absolute())}
     return place | Holder.here().as_tags()
 

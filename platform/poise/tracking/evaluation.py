@@ -1,7 +1,7 @@
-"""Evaluations of a finished model, kept with the run that made it.
+"""Logs evaluations of a finished model to the run that made the model.
 
-In: a package's config, figures and files. Out: metrics and artifacts of its run. Next: a person,
-who finds them where the training is.
+In: a package's config, metrics and files. Out: metrics and artifacts of the run. Next: users, who
+find them together with the training.
 """
 
 import time
@@ -17,15 +17,17 @@ from poise.tracking.store import Store, explained, open_store
 _MAX_METRICS_AT_ONCE = 1000
 
 Points = Mapping[str, Sequence[tuple[int, float]]]
-"""Pairs of a step and a value, by metric. The metric's name may define another axis."""
+"""Pairs of a step and a value, by metric. For some metrics the step is another axis, such as a
+block.
+"""
 
 
 def find_maker(config: Mapping[str, Any], store: Store | None = None) -> str | None:
-    """The run that made a packaged model, if the store here has it.
+    """Finds the run that made a packaged model; None if this store does not have it.
 
     Args:
-        config: the package's description.
-        store: none opens the default one, and only where the package names a run.
+        config: config of the package.
+        store: store to look in. None opens the default store, but only if the package names a run.
     """
     run_id = config.get("lineage", {}).get("run_id")
     if not run_id:
@@ -44,14 +46,14 @@ def log_evaluation(
     folder: str | None = None,
     store: Store | None = None,
 ) -> None:
-    """Adds figures and files to a run, which may have ended long ago; its status stays.
+    """Adds metrics and files to a run, which may have ended long ago. Its status does not change.
 
     Args:
-        run_id: the run that ``find_maker`` found.
-        points: the metrics.
-        files: copied into the run's artifacts.
-        folder: the folder among these artifacts.
-        store: none opens the default one.
+        run_id: run that ``find_maker`` found.
+        points: metrics.
+        files: files to copy into the run's artifacts.
+        folder: folder among these artifacts.
+        store: None opens the default store.
 
     Raises:
         PoiseError: the store refuses them.

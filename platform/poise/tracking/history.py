@@ -1,10 +1,10 @@
-"""Stored runs, read back: a study's run, its files, and the metrics of many runs at once.
+"""Reads stored runs: a study's run, its files, and the metrics of many runs at once.
 
 In: a store. Out: plain data. Next: ``poise.reports``.
 
-MLflow's client is asked for one metric of one run at a time and builds an object per point, which
-takes minutes for a study of hundreds of trials. A database is asked here for all metrics of a run
-in one query; a server is asked through the client, for several runs at a time.
+MLflow's client reads one metric of one run per request and builds an object per point. For a study
+with hundreds of trials this takes minutes. So a database is read directly, with one query for all
+metrics of a run. A server is read through the client, for several runs at the same time.
 """
 
 import json
@@ -29,12 +29,12 @@ from poise.tracking.run_lock import Holder
 from poise.tracking.store import Store, explained
 
 _REQUESTS_AT_ONCE = 4
-"""A server refuses requests that exceed its pool of connections."""
+"""Number of parallel requests. A server refuses more requests than its pool has connections."""
 
 
 @explained()
 def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
-    """The parent run of a study, as it is; none where the study has not begun."""
+    """Finds the parent run of a study without changing it; None if the study has not begun."""
     found = find_run(store, study_key(name), Path(folder))
     if found is None:
         return None
@@ -43,21 +43,21 @@ def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
 
 @explained()
 def read_trial_statuses(study: Run) -> dict[str, str]:
-    """The status of every run of a study's trials, by its id."""
+    """Returns the status of every run of a study's trials, by its id."""
     trials = f"tags.`mlflow.parentRunId` = '{study.run_id}'"
     found = study.store.search_runs(trials, [study.experiment_id])
     return {str(run.info.run_id): str(run.info.status) for run in found}
 
 
 def read_tags(run: Run) -> dict[str, str]:
-    """The tags of a run."""
+    """Returns the tags of a run."""
     with explained():
         return dict(run.store.client.get_run(run.run_id).data.tags)
 
 
 @explained()
 def find_finished(store: Store, name: str, folder: str | Path) -> str | None:
-    """The id of a single pretraining's run that is FINISHED; none where there is none."""
+    """Returns the id of a pretraining's run if it is FINISHED; None otherwise."""
     found = find_run(store, run_key(name), Path(folder))
     is_finished = found is not None and found.info.status == "FINISHED"
     return str(found.info.run_id) if found is not None and is_finished else None
@@ -65,9 +65,9 @@ def find_finished(store: Store, name: str, folder: str | Path) -> str | None:
 
 @explained()
 def is_carried_out(run: Run) -> bool:
-    """Whether another process is at work on a run.
+    """Returns True if another process is working on a run.
 
-    Where nobody can tell from here whether that process is alive, the run's status counts.
+    If it is unknown whether that process is alive, the run's status decides.
     """
     found = run.store.client.get_run(run.run_id)
     holder = Holder.from_tags(found.data.tags)
@@ -77,7 +77,7 @@ def is_carried_out(run: Run) -> bool:
 
 
 def read_json_file(run: Run, name: str) -> dict[str, Any]:
-    """A JSON artifact; empty where there is none."""
+    """Reads a JSON artifact; empty if it does not exist."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             path = run.store.client.download_artifacts(run.run_id, name, scratch)
@@ -90,12 +90,12 @@ def read_json_file(run: Run, name: str) -> dict[str, Any]:
 def read_histories(
     store: Store, run_ids: Sequence[str], metrics: Collection[str] | None = None
 ) -> dict[str, History]:
-    """Metrics of runs, by step; of a step that was trained again, the later value.
+    """Reads metrics of runs, by step. If a step was trained twice, the later value is used.
 
     Args:
         store: store of the runs.
-        run_ids: ids of the runs; one without any of the metrics has an empty history.
-        metrics: their names; none for all that the runs have.
+        run_ids: ids of the runs; a run without these metrics has an empty history.
+        metrics: names of the metrics; None means all metrics of the runs.
     """
     if store.is_server:
         return _from_server(store, run_ids, metrics)

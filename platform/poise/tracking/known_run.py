@@ -1,10 +1,10 @@
-"""A folder remembers its run in MLflow.
+"""Records in a folder which MLflow run belongs to it.
 
-In: the folder of a run or a study. Out: its run, though the folder was renamed or moved. Next:
+In: the folder of a run or a study. Out: its run, even if the folder was renamed or moved. Next:
 ``poise.tracking.run`` finds runs again.
 
-``mlflow.json`` in the folder holds the run's id and the address of its store. Names may meet: two
-machines with one MLflow server may both have a run called ``a``.
+``mlflow.json`` in the folder contains the run's id and the address of its store. A name is not
+enough: two machines with the same MLflow server may both have a run called ``a``.
 """
 
 import shlex
@@ -25,21 +25,24 @@ KNOWN_RUN_FILE = "mlflow.json"
 
 @dataclass(frozen=True)
 class KnownRun:
-    """The run that belongs to a folder."""
+    """Run that belongs to a folder."""
 
     run_id: str
     store: str
-    """Address of its store, without a password."""
+    """Address of the run's store, without a password."""
 
 
 def keep_run(folder: Path, store: Store, run_id: str) -> None:
-    """Writes down which run belongs to a folder."""
+    """Records which run belongs to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / KNOWN_RUN_FILE, asdict(KnownRun(run_id, redacted(store.uri))))
 
 
 def known_run(folder: Path) -> KnownRun | None:
-    """The run that belongs to a folder; none where it was never begun, or by an older version."""
+    """Returns the run that belongs to a folder.
+
+    It is None if the run has not begun or is from an older version.
+    """
     path = folder / KNOWN_RUN_FILE
     if not path.exists():
         return None
@@ -50,7 +53,7 @@ def known_run(folder: Path) -> KnownRun | None:
 
 
 def stored_run(store: Store, run_id: str) -> mlflow.entities.Run | None:
-    """A run by its id; none where this store does not have it."""
+    """Returns a run by its id; None if this store does not have it."""
     try:
         found = store.client.get_run(run_id)
     except MlflowException as error:
@@ -61,25 +64,25 @@ def stored_run(store: Store, run_id: str) -> mlflow.entities.Run | None:
 
 
 def check_store(store: Store, folder: Path) -> None:
-    """Refuses to go on in a store that does not have the folder's run.
+    """Raises an error if the store does not have the folder's run.
 
-    Metrics of the first part would stay behind, and a report would lose its charts.
+    Otherwise the metrics of the first part would be missing, and a report would lose its charts.
 
     Raises:
-        PoiseError: the message names both stores and the ways out.
+        PoiseError: the message names both stores and the possible fixes.
     """
     known = known_run(folder)
     if known is not None and stored_run(store, known.run_id) is None:
         raise PoiseError(
-            f"{folder}: its run {known.run_id} is in MLflow at {known.store}, and the store "
-            f"{redacted(store.uri)} does not have it; set MLFLOW_TRACKING_URI={known.store} to go "
-            f"on, or `rm {shlex.quote(str(folder / KNOWN_RUN_FILE))}` to leave its earlier metrics "
-            "behind"
+            f"{folder}: its run {known.run_id} is in MLflow at {known.store}, but the store "
+            f"{redacted(store.uri)} does not have it; set MLFLOW_TRACKING_URI={known.store} to "
+            f"continue, or `rm {shlex.quote(str(folder / KNOWN_RUN_FILE))}` to continue without "
+            "its earlier metrics"
         )
 
 
 def controller_lives(run: mlflow.entities.Run) -> bool | None:
-    """Whether the process that controls a run is alive; none where nobody can tell from here."""
+    """Returns True if the process that controls a run is alive; None if it is unknown."""
     holder = Holder.from_tags(run.data.tags)
     if holder is None:
         return None
@@ -90,9 +93,9 @@ def controller_lives(run: mlflow.entities.Run) -> bool | None:
 
 
 def _folder_of(run: mlflow.entities.Run) -> Path | None:
-    """The folder that holds a run or its study; none where this machine does not have it.
+    """Returns the folder of a run or its study; None if this machine does not have it.
 
-    Another machine may have another folder at the same path, so the folder must name the run.
+    Another machine may have another folder at the same path. So the folder must name the run.
     """
     tags = run.data.tags
     folder = Path(tags["poise.folder"]) if "poise.folder" in tags else None

@@ -1,7 +1,7 @@
-"""Addresses of runs for a browser.
+"""Makes links to runs for a browser.
 
-In: a store and a study's run. Out: an address, and the command that serves it where none does.
-Next: a person.
+In: a store and a study's run. Out: an address, and the command that starts a server if none is
+running. Next: the user.
 """
 
 import shlex
@@ -15,25 +15,26 @@ _PORT = 5000
 
 
 class Link(NamedTuple):
-    """An address, and the command that serves it."""
+    """Address, and the command that starts its server."""
 
     url: str
 
     command: str | None
-    """Starts the server behind ``url`` on this machine alone; none where one runs already."""
+    """Command that starts the server of ``url`` for this machine only; None if a server is running.
+    """
 
 
 def study_link(store: Store, run_id: str, metric: str = "eval/knn_top1") -> Link:
-    """The study's trials as charts, best first.
+    """Makes a link to charts of the study's trials, best first.
 
     Args:
         store: store of the study.
-        run_id: the study's parent run.
+        run_id: parent run of the study.
         metric: metric that orders the trials, the largest first.
     """
     experiment_id = store.client.get_run(run_id).info.experiment_id
     query = {
-        "workflowType": "machine_learning",  # a fresh browser opens in another mode
+        "workflowType": "machine_learning",  # a new browser would open another mode
         "searchFilter": f"tags.mlflow.parentRunId = '{run_id}'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": "false",

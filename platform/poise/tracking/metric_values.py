@@ -1,4 +1,4 @@
-"""The values of a run's metrics, as the store has them.
+"""Reads the values of a run's metrics from the store.
 
 In: a store and names of metrics. Out: pairs of a step and a value. Next:
 ``poise.tracking.history``.
@@ -14,9 +14,9 @@ from poise.tracking.store import Store, explained
 
 @explained()
 def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
-    """Per metric its ``(step, value)`` pairs in order of steps.
+    """Returns the ``(step, value)`` pairs of each metric, in the order of steps.
 
-    Steps that were trained again after an interruption are stored twice; the later one counts.
+    Steps that were trained again after an interruption are stored twice. The later value is used.
     """
     return {key: _newest(store.client.get_metric_history(run_id, key)) for key in keys}
 
@@ -29,7 +29,10 @@ def _newest(points: Iterable[entities.Metric]) -> list[tuple[int, float]]:
 
 
 def unclipped(value: float) -> float:
-    """The database has no infinity; MLflow stores the largest float in its place."""
+    """Restores infinity.
+
+    The database cannot store it, so MLflow stores the largest float instead.
+    """
     if abs(value) >= sys.float_info.max * (1 - 1e-9):
         return float("inf") if value > 0 else float("-inf")
     return value

@@ -1,8 +1,8 @@
-"""The metrics of one run, sent to the store without holding up a step.
+"""Sends the metrics of one run to the store without delaying a step.
 
-In: ``log(step, metrics)`` from the training loop. Out: rows in MLflow or, while the store does
-not answer, lines in a file beside the run that are sent later. Next: ``poise.tracking.run``,
-whose ``history`` reads them.
+In: ``log(step, metrics)`` from the training loop. Out: rows in MLflow. If the store does not
+answer, lines are written to a file in the run's folder and sent later. Next:
+``poise.tracking.run``, whose ``history`` reads them.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ _MAX_NAME_LENGTH = 250
 
 
 class MetricWriter:
-    """Observes a run: keeps its metrics in memory and stores them from a thread of its own.
+    """Observer of a run that keeps its metrics in memory and stores them from its own thread.
 
-    After ``flush`` everything logged so far is in the store or, synced to disk, in the file that
-    the run's next writer sends. A killed process loses what was logged since the last flush.
-    Flushing before each checkpoint makes that exactly the steps that are trained again. Sending
-    twice is harmless: a point keeps the time of its ``log``, and the store keeps equal rows once.
+    After ``flush`` all logged points are in the store or safely in the file, which the run's next
+    writer sends. If the process is killed, the points since the last flush are lost. Flushing
+    before each checkpoint makes these points exactly those of the steps that are trained again.
+    Sending a point twice is harmless: it keeps the time of its ``log``, and the store keeps equal
+    rows only once.
 
-    A store that falls silent costs training one wait. From then on each flush writes to the file
-    at once, until the store answers. A store that falls silent again costs half as long as the
-    time before, so all waits of a run together last less than twice ``patience.flush_s``.
+    If the store stops answering, training waits once. After that each flush writes to the file at
+    once, until the store answers. Each further outage waits half as long as the one before. So all
+    waits of a run together take less than twice ``patience.flush_s``.
 
     Args:
-        store: the store of the run; the process that started this one has opened it.
-        run_id: the MLflow run.
-        spill_file: a file in the run's folder, on storage that outlives this process. Points left
-            there are sent first.
+        store: store of the run; the process that started this one has opened it.
+        run_id: id of the MLflow run.
+        spill_file: file in the run's folder, on storage that outlives this process. Points in it
+            are sent first.
         patience: waiting times.
     """
 
@@ -74,7 +75,7 @@ class MetricWriter:
         self._thread.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Takes the metrics of a step and returns at once."""
+        """Receives the metrics of a step and returns at once."""
         now_ms = time.time_ns() // 1_000_000
         points = [Point(metric_name(k), float(v), now_ms, step) for k, v in metrics.items()]
         with self._changed:
@@ -83,18 +84,18 @@ class MetricWriter:
                 self._changed.notify_all()
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Takes the verdict so far for the run's tags and returns at once."""
+        """Receives the verdict so far for the run's tags and returns at once."""
         tags = {key: str(value) for key, value in verdict_tags(step, verdict).items()}
         self._take(partial(tag_delivery, self._run_id, tags))
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Takes a picture for the run's artifacts and returns at once."""
+        """Receives a picture for the run's artifacts and returns at once."""
         self._take(Picture(self._run_id, step, name, picture).delivery)
 
     def flush(self) -> None:
-        """Returns once everything logged is in the store or, failing that, synced to the file.
+        """Returns when all logged points are in the store or, if that fails, safely in the file.
 
-        Where the disk is full as well, the points stay in memory and a warning says so.
+        If the disk is full, the points stay in memory, and a warning says so.
         """
         with self._changed:
             self._flushing = True
@@ -108,7 +109,7 @@ class MetricWriter:
         self._move_to_file()
 
     def close(self) -> None:
-        """Flushes, gives points in the file a last attempt, and ends the thread."""
+        """Flushes, tries once more to send points in the file, and ends the thread."""
         self.flush()
         with self._changed:
             self._closing = True
@@ -128,7 +129,7 @@ class MetricWriter:
             self._send_messages()
 
     def _wait_for_work(self) -> bool:
-        """Waits for a period, a full batch, a flush or the end; returns whether it is the end."""
+        """Waits for a period, a full batch, a flush or the end. Returns True at the end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._flushing or self._closing or len(self._unsent) >= _BATCH_POINTS,
@@ -151,7 +152,7 @@ class MetricWriter:
                 self._changed.notify_all()
 
     def _send_messages(self) -> None:
-        """Sends the verdict and pictures; a silent store gets them later, from the disk."""
+        """Sends the verdict and pictures. If the store does not answer, they are kept on disk."""
         with self._changed:
             messages, self._messages = self._messages, []
         for make in messages:
@@ -161,11 +162,11 @@ class MetricWriter:
                     message.keep(self._outbox)
                 else:
                     deliver(self._store, self._outbox, message)
-            except Exception as error:  # training goes on without a picture
+            except Exception as error:  # training continues without a picture
                 logger.warning("run %s: %s", self._run_id, safe_line(error))
 
     def _send_file(self, at_once: bool) -> bool:
-        """Sends the points in the file; false while the store still does not answer."""
+        """Sends the points in the file. Returns False if the store still does not answer."""
         if not self._spill.exists:
             return True
         if time.monotonic() < self._next_attempt and not at_once:
@@ -181,7 +182,7 @@ class MetricWriter:
         return True
 
     def _move_to_file(self) -> None:
-        # Two locks, so that a slow disk holds up a flush and never a `log`.
+        # # Two locks: a slow disk may delay a flush, but never a `log`.
         with self._moving:
             with self._changed:
                 points, self._unsent = list(self._unsent), []
@@ -196,8 +197,8 @@ class MetricWriter:
     def _warn_of_the_disk(self, error: OSError) -> None:
         if not self._disk_full:
             logger.warning(
-                "run %s: %s: %s; training goes on, and metrics that MLflow has not taken are in "
-                "memory alone: they are lost if this process ends before there is room",
+                "run %s: %s: %s; training goes on, and metrics that MLflow has not received are "
+                "only in memory: they are lost if this process ends before the disk has space",
                 self._run_id, self._spill.path, error.strerror or error,
             )  # fmt: skip
         self._disk_full = True
@@ -208,7 +209,7 @@ class MetricWriter:
         for pause in (*pauses, None):
             try:
                 self._store.client.log_batch(self._run_id, metrics=metrics)
-            except Exception as error:  # the points are not stored, for any reason
+            except Exception as error:  # for any reason: the points are not stored
                 if pause is None or is_refusal(error):
                     self._give_up(safe_line(error))
                     return False
@@ -219,20 +220,20 @@ class MetricWriter:
         return True
 
     def _give_up(self, reason: str) -> None:
-        """Counts the store as silent from here on."""
+        """Treats the store as not answering from now on."""
         with self._changed:
             was_silent, self._store_silent = self._store_silent, True
             self._next_attempt = time.monotonic() + self._patience.retry_s
             self._changed.notify_all()
         if not was_silent:
             logger.warning(
-                "run %s: the MLflow store does not take metrics (%s); training goes on, and they "
-                "wait in %s", self._run_id, reason, self._spill.path,
+                "run %s: the MLflow store does not take metrics (%s); training goes on, and the "
+                "metrics wait in %s", self._run_id, reason, self._spill.path,
             )  # fmt: skip
 
 
 def verdict_tags(step: int, verdict: Verdict) -> dict[str, object]:
-    """A run's tags for the verdict on its first ``step`` steps."""
+    """Makes a run's tags for the verdict on its first ``step`` steps."""
     return {
         "poise.verdict": verdict.kind,
         "poise.verdict_evidence": verdict.evidence,
@@ -241,7 +242,7 @@ def verdict_tags(step: int, verdict: Verdict) -> dict[str, object]:
 
 
 def metric_name(name: str) -> str:
-    """The nearest name that MLflow takes: ``eval/knn@1`` becomes ``eval/knn_1``."""
+    """Returns the nearest name that MLflow accepts: ``eval/knn@1`` becomes ``eval/knn_1``."""
     parts = [re.sub(r"[^\w\-. :]", "_", part) for part in name.split("/")]
     kept = "/".join(part for part in parts if part not in ("", ".", ".."))
     return kept[:_MAX_NAME_LENGTH].rstrip("/") or "unnamed"

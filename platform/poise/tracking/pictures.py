@@ -1,6 +1,6 @@
-"""Pictures of a run on their way to its artifacts.
+"""Pictures of a run, which become its artifacts.
 
-In: RGB tensors. Out: ``pictures/<name>/step-00000520.png``. Next: people, in MLflow's pages.
+In: RGB tensors. Out: ``pictures/<name>/step-00000520.png``. Next: users see them on MLflow's pages.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ class Picture:
 
     @property
     def path(self) -> str:
-        """Its name among the run's artifacts; sorted by name they are in order of steps."""
+        """Path among the run's artifacts. Sorted by path, pictures are in the order of steps."""
         return f"{FOLDER}/{self.name}/step-{self.step:08d}.png"
 
     def delivery(self) -> Delivery:
-        """The picture as a PNG; an earlier one of the same step is replaced.
+        """Makes a message with the picture as a PNG.
+
+        It replaces an earlier picture of the same step.
 
         Raises:
-            ValueError: the tensor is no picture.
+            ValueError: the tensor is not a picture.
         """
         return file_delivery(self.run_id, self.path, self._png())
 

@@ -1,14 +1,14 @@
-"""The life of a run in MLflow.
+"""Creates a run in MLflow and writes to it.
 
-Planned, where it waits for its turn → created (or found again) → recipe and environment written →
-metrics arrive through its writer → files added → ended by its controller or, where that died, by
-``reconcile``.
+The stages of a run are: planned, if it waits for its turn; created, or found again; recipe and
+environment written; metrics sent by its writer; files added; ended by its controller. If the
+controller died, ``reconcile`` ends it.
 
-In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and travels to the
+In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and is sent to the
 worker that trains. Next: ``poise.tracking.ending``.
 
-Tags and files that a store does not take at the moment wait in the run's outbox; a run never fails
-because of them.
+If the store does not accept tags and files at the moment, they wait in the run's outbox. They never
+make a run fail.
 """
 
 import json
@@ -33,11 +33,12 @@ from poise.tracking.unsent_messages import Delivery, Outbox, deliver, file_deliv
 
 SPILL_FILE = "metrics-waiting.jsonl"
 FOLDER_TAG = "poise.waits_in"
-"""The tag with the folder where a run's tags and metrics wait for the store. A trial's is its own;
-the tag ``poise.folder`` names its study's, which one process holds."""
+"""Tag with the folder where a run's tags and metrics wait for the store. For a trial it is the
+trial's own folder. The tag ``poise.folder`` names the study's folder, which one process has locked.
+"""
 
 _TAGS_OF_AN_END = ("poise.killed_because", "poise.stopped_early")
-"""Tags that are no longer true once a run goes on."""
+"""Tags that are removed when a run continues."""
 
 _MAX_PARAM_LENGTH = 6000
 _MAX_PARAMS_AT_ONCE = 100
@@ -52,7 +53,7 @@ class Run:
     experiment_id: str
 
     folder: str
-    """Folder for metrics and tags while the store does not answer; every worker reaches it."""
+    """Folder for metrics and tags while the store does not answer. All workers share it."""
 
     @property
     def outbox(self) -> Outbox:
@@ -60,7 +61,7 @@ class Run:
         return Outbox(Path(self.folder), self.run_id)
 
     def open_writer(self, patience: Patience | None = None) -> MetricWriter:
-        """Makes the run's observer; called in the process that trains."""
+        """Makes the observer that writes the run's metrics. Call it in the process that trains."""
         return MetricWriter(self.store, self.run_id, Path(self.folder) / SPILL_FILE, patience)
 
 
@@ -68,7 +69,7 @@ class Run:
 
 
 def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """The run of a single pretraining. The same folder again continues the same run.
+    """Creates the run of a single pretraining, or finds the run of this folder again.
 
     Raises:
         PoiseError: another living process controls it.
@@ -78,7 +79,7 @@ def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> 
 
 
 def create_study_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """The parent run of a study. The same folder again continues the same run.
+    """Creates the parent run of a study, or finds the run of this folder again.
 
     Raises:
         PoiseError: another living process controls it.
@@ -88,9 +89,9 @@ def create_study_run(store: Store, experiment: str, name: str, folder: str | Pat
 
 
 def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
-    """A probe's run, a child of the run that made the probed model.
+    """Creates a probe's run, as a child of the run that made the probed model.
 
-    The same folder again continues the same run.
+    If the folder already has a run, it is found again.
 
     Raises:
         PoiseError: another living process controls it.
@@ -101,7 +102,10 @@ def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
 
 @explained()
 def create_trial_run(study: Run, trial_name: str, folder: str | Path) -> Run:
-    """A trial's run, a child of its study. A planned or resumed trial continues its own run."""
+    """Creates a trial's run as a child of its study.
+
+    A planned or resumed trial continues its own run.
+    """
     key = _trial_key(study, trial_name)
     tags = {
         **controller_tags(study.folder),
@@ -120,20 +124,22 @@ def create_trial_run(study: Run, trial_name: str, folder: str | Path) -> Run:
 
 @explained()
 def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> str:
-    """The id of a waiting trial's run: SCHEDULED until the trial's own process takes it over.
+    """Creates the run of a waiting trial and returns its id. Its status is SCHEDULED.
 
-    A run that is there already, of an attempt that ended, is left as it is.
+    The trial's own process takes it over later. If the run of an earlier attempt exists, it is not
+    changed.
 
     Args:
-        study: the study's run, its parent.
+        study: run of the study, which is the parent.
         trial_name: name of the trial, such as ``t03-s1``.
-        settings: the settings to try, by dotted key, as the recipe will have them.
+        settings: settings to try, by dotted key, as in the trial's recipe.
     """
     key, client = _trial_key(study, trial_name), study.store.client
     found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
     if found:
         return str(found[0].info.run_id)
-    # Its controller until then: MLflow makes a run RUNNING, and `reconcile` may look between.
+    # # This process controls the run until then. MLflow creates a run as RUNNING, and `reconcile`
+    # may run before the next line.
     tags = {**holder_tags(study.folder), "mlflow.parentRunId": study.run_id}
     tags |= {"poise.key": key, "poise.attempt": "0"}
     run = client.create_run(study.experiment_id, run_name=trial_name, tags=tags)
@@ -149,14 +155,14 @@ def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> 
 
 @explained()
 def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
-    """Writes the resolved recipe: parameters by dotted key, tags, and ``recipe.yaml``.
+    """Writes the complete recipe: parameters by dotted key, tags, and ``recipe.yaml``.
 
-    Parameters are written once. A resumed run whose recipe differs keeps the first values and
-    lists the new ones in the tag ``poise.resumed_with``.
+    Parameters are written once. If a run is resumed with a different recipe, it keeps the first
+    values; the new values are listed in the tag ``poise.resumed_with``.
 
     Args:
-        run: to write to.
-        recipe: its recipe.
+        run: run to write to.
+        recipe: recipe of the run.
         datasets: tags made by ``dataset_tags``.
     """
     tree = recipe.model_dump(mode="json")
@@ -169,7 +175,7 @@ def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
 
 
 def _add_parameters(run: Run, values: Mapping[str, str]) -> dict[str, str]:
-    """Stores the parameters that the run does not have yet; returns those it had."""
+    """Stores the parameters that the run does not have yet. Returns those that it had."""
     known: dict[str, str] = run.store.client.get_run(run.run_id).data.params
     added = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
@@ -196,7 +202,7 @@ def log_files(run: Run, paths: Iterable[str | Path], folder: str | None = None) 
 
 
 def set_tags(run: Run, tags: Mapping[str, object]) -> None:
-    """Sets tags; an existing one is replaced."""
+    """Sets tags. An existing tag is replaced."""
     _tell(run, tag_delivery(run.run_id, {key: str(value) for key, value in tags.items()}))
 
 
@@ -206,10 +212,10 @@ def _log_text(run: Run, content: str, name: str) -> None:
 
 @explained()
 def _tell(run: Run, message: Delivery) -> None:
-    """Sends a message, or keeps it beside the run while the store does not answer.
+    """Sends a message, or keeps it in the run's folder while the store does not answer.
 
     Raises:
-        PoiseError: the store answers, and refuses the message for good.
+        PoiseError: the store answers and refuses the message permanently.
     """
     deliver(run.store, run.outbox, message)
 
@@ -233,11 +239,11 @@ def _of_folder(
 
 
 def find_run(store: Store, key: str, folder: Path) -> entities.Run | None:
-    """The run that belongs to a folder; none where this store has none.
+    """Finds the run that belongs to a folder; None if this store has none.
 
     Args:
-        store: to look in.
-        key: the key of a run that an older version made, whose folder does not name it.
+        store: store to look in.
+        key: key for runs of older versions, which their folder does not name.
         folder: folder of the run or study.
     """
     known = known_run(folder)
@@ -264,7 +270,8 @@ def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
         )
     tags["poise.attempt"] = str(int(known.get("poise.attempt", "0")) + 1)
     Outbox(Path(tags[FOLDER_TAG]), run_id).forget_ending(_TAGS_OF_AN_END)
-    # The new controller is known before the run counts as running: `reconcile` may look between.
+    # # The new controller is stored before the status RUNNING, because `reconcile` may run in
+    # between.
     pairs = [RunTag(key, value) for key, value in tags.items()]
     patiently(lambda: client.log_batch(run_id, tags=pairs))
     for tag in _TAGS_OF_AN_END:
@@ -275,12 +282,12 @@ def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
 
 
 def run_key(name: str) -> str:
-    """The value of the tag ``poise.key`` of a single pretraining."""
+    """Returns the value of the tag ``poise.key`` for a single pretraining."""
     return f"run:{name}".replace("'", "_")
 
 
 def study_key(name: str) -> str:
-    """The value of the tag ``poise.key`` of a study."""
+    """Returns the value of the tag ``poise.key`` for a study."""
     return f"study:{name}".replace("'", "_")
 
 

@@ -1,12 +1,12 @@
-"""The process that holds a run's folder, and whether it is alive.
+"""Locks a run's folder for one process, and finds out whether that process is alive.
 
-In: the folder of a run, a study or a probe. Out: one process at a time that may write there. Next:
-``poise.runs`` and ``poise.sweeps`` hold folders; ``reconcile`` ends runs whose holder is dead.
+In: the folder of a run, a study or a probe. Out: only one process at a time writes there. Next:
+``poise.runs`` and ``poise.sweeps`` lock folders; ``reconcile`` ends runs whose process is dead.
 
-``holder.json`` in the folder names the process. The file's modification time is its heartbeat: a
-thread renews it, and ends with the process. A process of the same host, boot and process namespace
-is looked up by its id. Any other (in a container, on another host) counts as dead once it has been
-silent for ``SILENT_S``.
+``holder.json`` in the folder names the process. The file's modification time is a heartbeat: a
+thread renews it until the process ends. A process on the same host, boot and process namespace is
+looked up by its id. Any other process (in a container, on another host) counts as dead after
+``SILENT_S`` without a heartbeat.
 """
 
 import logging
@@ -31,7 +31,8 @@ BEAT_S = 15.0
 SILENT_S = 150.0
 """Seconds without a heartbeat after which a process that cannot be looked up counts as dead.
 
-Network file systems may show a change of a file up to a minute late."""
+Network file systems may show a change of a file up to a minute late.
+"""
 
 _CLOCK_TOLERANCE_S = 2.0
 
@@ -40,22 +41,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """A process, in a form that tells it from every other one."""
+    """Process, described so that it cannot be confused with another process."""
 
     host: str
     pid: int
     started_s: float
-    """Seconds from the host's boot to the start of the process: no clock changes it."""
+    """Seconds from the host's boot to the start of the process. Clock changes do not affect it."""
 
     boot_id: str = ""
-    """Random identity of the host's boot; empty where the system has none."""
+    """Random id of the host's boot; empty if the system has none."""
 
     pid_namespace: str = ""
-    """Namespace in which ``pid`` counts: containers of one host have their own."""
+    """Namespace of ``pid``. Each container on a host has its own namespace."""
 
     @classmethod
     def here(cls) -> "Holder":
-        """This process."""
+        """Describes this process."""
         process = psutil.Process()
         return cls(
             socket.gethostname(), process.pid, _started_s(process), _boot_id(), _pid_namespace()
@@ -63,7 +64,7 @@ class Holder:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Holder | None":
-        """The holder that a run's tags name; none where Poise did not make the run."""
+        """Reads the process from a run's tags; None if Poise did not make the run."""
         try:
             return cls(
                 tags["poise.host"],
@@ -76,7 +77,7 @@ class Holder:
             return None
 
     def as_tags(self) -> dict[str, str]:
-        """Tags of an MLflow run; ``from_tags`` reads them."""
+        """Makes tags of an MLflow run, which ``from_tags`` can read."""
         return {
             "poise.host": self.host,
             "poise.pid": str(self.pid),
@@ -96,7 +97,7 @@ class Holder:
 
     @property
     def is_running(self) -> bool:
-        """Whether a visible process still runs, and its id was not given to another."""
+        """Whether a visible process still runs. Its id must not belong to a new process."""
         try:
             process = psutil.Process(self.pid)
             same = abs(_started_s(process) - self.started_s) < _CLOCK_TOLERANCE_S
@@ -106,7 +107,7 @@ class Holder:
 
     @property
     def is_this_process(self) -> bool:
-        """Whether this is the holder's process."""
+        """Whether this process is the holder."""
         return self.is_visible and self.pid == os.getpid() and self.is_running
 
     @property
@@ -120,13 +121,13 @@ class Holder:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for the block: no other process writes there meanwhile.
+    """Locks a folder during the block, so that no other process writes there.
 
     Args:
         folder: existing folder of a run, a study or a probe.
 
     Raises:
-        PoiseError: another process holds the folder and is, or may be, alive.
+        PoiseError: another process has locked the folder and is, or may be, alive.
     """
     mine = Holder.here()
     with locked(folder / f".{HOLDER_FILE}.lock"):
@@ -158,15 +159,16 @@ def _check_free(folder: Path) -> None:
     silent_s = silence_s(folder)
     if silent_s < SILENT_S:
         raise PoiseError(
-            f"{folder}: {other} was at work on it {silent_s:.0f} s ago, and cannot be looked up "
-            f"from here; stop it there, or wait until it has been silent for {SILENT_S:.0f} s; if "
-            f"you know that it is gone, `rm {shlex.quote(str(folder / HOLDER_FILE))}` and try again"
+            f"{folder}: {other} was at work on it {silent_s:.0f} s ago, and this machine cannot "
+            f"look it up; stop it there, or wait until it has been silent for {SILENT_S:.0f} s; if "
+            f"you know that it has ended, `rm {shlex.quote(str(folder / HOLDER_FILE))}` and try "
+            "again"
         )
     logger.info("%s: %s is taken to be gone: silent for %.0f s", folder, other, silent_s)
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """The process that a folder's file names, alive or not; none where nobody holds the folder."""
+    """Returns the process in a folder's file, alive or not; None if the folder is not locked."""
     try:
         return Holder(**read_json(folder / HOLDER_FILE))
     except (PoiseError, TypeError):
@@ -174,7 +176,10 @@ def read_holder(folder: Path) -> Holder | None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a living process holds a folder; one that cannot be looked up must not be silent."""
+    """Returns True if a living process has locked a folder.
+
+    A process that cannot be looked up counts as living until it has been silent for too long.
+    """
     holder = read_holder(folder)
     if holder is None:
         return False
@@ -182,7 +187,7 @@ def is_held(folder: Path) -> bool:
 
 
 def silence_s(folder: Path) -> float:
-    """Seconds since the last heartbeat, by the clock of the file system that holds the folder."""
+    """Returns seconds since the last heartbeat, by the clock of the folder's file system."""
     try:
         return max(0.0, _now_s(folder) - (folder / HOLDER_FILE).stat().st_mtime)
     except FileNotFoundError:
@@ -194,7 +199,7 @@ def _now_s(folder: Path) -> float:
     try:
         probe.touch()
         return probe.stat().st_mtime
-    except OSError:  # a folder that cannot be written: this host's clock must do
+    except OSError:  # the folder is not writable, so this host's clock is used
         return time.time()
     finally:
         with suppress(OSError):
@@ -206,7 +211,7 @@ def _beat(folder: Path, mine: Holder, over: threading.Event) -> None:
         if read_holder(folder) != mine:
             logger.warning("%s: another process took it over; stop this one", folder)
             return
-        with suppress(OSError):  # the next beat may succeed
+        with suppress(OSError):  # the next heartbeat may succeed
             os.utime(folder / HOLDER_FILE)
 
 

@@ -1,7 +1,7 @@
-"""Asks an MLflow server one question, before anything depends on it.
+"""Sends a test request to an MLflow server before anything depends on it.
 
-In: the server's address. Out: nothing, or one line that says why the server cannot be used.
-Next: ``poise.tracking.store``.
+In: the server's address. Out: nothing, or an error that says why the server cannot be used. Next:
+``poise.tracking.store``.
 """
 
 import os
@@ -15,18 +15,20 @@ from poise.config.errors import PoiseError
 from poise.tracking.address import VARIABLE, redacted, safe_line
 
 ANSWER_WITHIN_S = 10.0
-"""Time that a server may take to answer the first request, in seconds."""
+"""Time in seconds that a server may take to answer the first request."""
 
 _QUESTION = "/api/2.0/mlflow/experiments/search"
 
 
 def check_answers(uri: str) -> None:
-    """Asks the server for one experiment, and returns when it gives an answer.
+    """Asks the server for one experiment, and returns when it answers.
 
-    MLflow's own client asks, so its variables for names, tokens and certificates count.
+    The request uses MLflow's own client. So MLflow's variables for names, tokens and certificates
+    apply.
 
     Raises:
-        PoiseError: nothing answers, the server refuses this client, or it is no MLflow server.
+        PoiseError: no server answers, the server refuses this client, or it is not an MLflow
+            server.
     """
     try:
         answer = http_request(
@@ -69,7 +71,7 @@ def _why_insecure(uri: str, reason: str) -> str:
 
 
 def _complaint(answer: requests.Response) -> str | None:
-    """The fault in a server's answer; none where an MLflow server gave it."""
+    """Describes the error in a server's answer; None if an MLflow server answered."""
     status = f"{answer.status_code} ({answer.reason})"
     if answer.status_code == 401:
         return f"answers {status}; {_who_asks()}"

@@ -1,9 +1,10 @@
-"""Signals that end a run: all leave as Ctrl-C does, and none interrupts what is written last.
+"""Handles signals that end a run: all act like Ctrl-C, and none interrupts the final writing.
 
-In: SIGINT, SIGTERM and SIGHUP. Out: an exception where the run trains, one line where its records
+In: SIGINT, SIGTERM and SIGHUP. Out: an exception during training; one printed line while records
 are being written. Next: ``poise.tracking.ending`` and ``poise.sweeps.runner``.
 
-Python lets the main thread alone arrange this; in any other thread both functions do nothing.
+Python allows signal handlers only in the main thread. In any other thread both functions do
+nothing.
 """
 
 import os
@@ -22,7 +23,7 @@ BY_SIGNAL = {
     signal.SIGTERM,
     *(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
 }
-"""Exit statuses of processes that a signal ended. Ray's own handler exits with the bare SIGTERM."""
+"""Exit statuses of processes that a signal ended. Ray's own handler exits with SIGTERM's number."""
 
 _Handler = Callable[[int, Any], None]
 
@@ -31,8 +32,8 @@ _Handler = Callable[[int, Any], None]
 def raising() -> Iterator[None]:
     """Makes SIGTERM and SIGHUP raise ``SystemExit`` in the block, with 128 + the signal's number.
 
-    SIGHUP stays ignored under ``nohup``. When a terminal hangs up, output goes nowhere from then
-    on, because writing to the lost terminal would fail.
+    Under ``nohup`` SIGHUP stays ignored. If a terminal is closed, all later output is dropped,
+    because writing to a closed terminal would fail.
     """
     terminals = [stream for stream in _STREAMS if os.isatty(stream)]
 
@@ -48,18 +49,20 @@ def raising() -> Iterator[None]:
 
 @contextmanager
 def undisturbed(then_raise: bool = False) -> Iterator[None]:
-    """Puts off SIGINT, SIGTERM and SIGHUP until the block has ended; the first is one line.
+    """Delays SIGINT, SIGTERM and SIGHUP until the block has ended.
+
+    The first signal prints one line.
 
     Args:
-        then_raise: whether a signal that came raises ``KeyboardInterrupt`` after the block. Where
-            an exception ends the run already, it need not.
+        then_raise: whether a delayed signal raises ``KeyboardInterrupt`` after the block. This is
+            not needed if an exception already ends the run.
     """
     came: list[int] = []
 
     def put_off(number: int, _: Any) -> None:
         if not came:
             with suppress(OSError):
-                os.write(2, _LINE)  # `print` may be what the signal interrupted
+                os.write(2, _LINE)  # not `print`, which the signal may have interrupted
         came.append(number)
 
     with _handled((signal.SIGINT, *_ENDING), put_off):

@@ -1,9 +1,9 @@
-"""The MLflow store, opened so that many processes may use it.
+"""Opens the MLflow store so that many processes can use it.
 
 In: an address. Out: a ``Store``. Next: ``poise.tracking.run``.
 
-Only ``MlflowClient`` with explicit addresses is used. MLflow's fluent functions keep their run
-per thread and export their address to every process that starts later.
+Only ``MlflowClient`` with explicit addresses is used. MLflow's fluent functions keep their run per
+thread, and they pass their address to every process that starts later.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import sqlalchemy
@@ -31,37 +31,45 @@ from poise.tracking.server import check_answers
 for _name, _level in {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
-    "mlflow.store.db.utils": logging.CRITICAL,  # it logs a traceback per attempt
+    "mlflow.store.db.utils": logging.CRITICAL,  # logs a traceback for every attempt
 }.items():
     logging.getLogger(_name).setLevel(_level)
 
 
 @dataclass(frozen=True)
 class Store:
-    """An opened MLflow store. It is plain data: it travels to workers, its client does not."""
+    """Opened MLflow store. It is plain data that can be sent to workers; its client cannot."""
 
     uri: str
 
     artifacts: str | None
-    """The folder of new experiments' artifacts; none leaves the place to the server."""
+    """Folder for the artifacts of new experiments; None means that the server decides."""
 
     @property
     def client(self) -> MlflowClient:
-        """The client of this store; safe to use from several threads."""
+        """Client of this store. Several threads may use it."""
         return _client(self.uri)
 
     @property
+    def registry(self) -> Any:
+        """A reader of registered models and versions, with the methods of MLflow's client.
+
+        On a database it leaves the store of runs closed: to open that takes half a second.
+        """
+        return _registry(self.uri)
+
+    @property
     def is_server(self) -> bool:
-        """Whether an MLflow server stands between this process and the database."""
+        """Whether an MLflow server is between this process and the database."""
         return self.uri.startswith(("http://", "https://"))
 
     def experiment(self, name: str) -> str:
-        """The id of an experiment, which is created where there is none."""
+        """Returns the id of an experiment. If it does not exist, it is created."""
         with explained(f"MLflow experiment '{name}'"):
             return self._find_experiment(name) or self._create_experiment(name)
 
     def search_runs(self, condition: str, experiment_ids: list[str] | None = None) -> list[Run]:
-        """Finds all runs that meet a condition, in these experiments or in every one."""
+        """Finds all runs that meet a condition, in these experiments or in all experiments."""
         ids = experiment_ids or [found.experiment_id for found in self.client.search_experiments()]
         runs: list[Run] = []
         token = None
@@ -93,17 +101,20 @@ class Store:
             return str(self.client.get_experiment_by_name(name).experiment_id)
 
 
-def open_store(uri: str | None = None) -> Store:
-    """Opens the store, creating or reaching it; called once, before any worker starts.
+def open_store(uri: str | None = None, part: Literal["runs", "registry"] = "runs") -> Store:
+    """Opens the store and creates it if needed. Call it once, before any worker starts.
 
-    Processes that meet a new SQLite file at the same moment break each other's migration, and a
-    newer MLflow changes an older file when it opens it: both are prevented here.
+    Two problems are prevented here. Processes that open a new SQLite file at the same moment break
+    each other's migration. And a newer MLflow changes an older file when it opens it.
 
     Args:
-        uri: the address; none means ``MLFLOW_TRACKING_URI``, else SQLite under ``POISE_HOME``.
+        uri: address; None means ``MLFLOW_TRACKING_URI``, or SQLite under ``POISE_HOME``.
+        part: part of the store that is asked whether it answers. The other part opens when it is
+            used.
 
     Raises:
-        PoiseError: the store does not answer, cannot be written, or belongs to another MLflow.
+        PoiseError: the store does not answer, is not writable, or belongs to another version of
+            MLflow.
     """
     address = read_address(uri or os.environ.get("MLFLOW_TRACKING_URI"))
     if address.kind == "server":
@@ -111,14 +122,14 @@ def open_store(uri: str | None = None) -> Store:
         return Store(address.uri, artifacts=None)
     file = sqlite_file(address.uri)
     if file is None:
-        return _opened(Store(address.uri, artifacts=str(home() / "artifacts")))
+        return _opened(Store(address.uri, artifacts=str(home() / "artifacts")), part)
     with _alone_with(file):
-        return _opened(Store(address.uri, artifacts=str(file.parent / "artifacts")))
+        return _opened(Store(address.uri, artifacts=str(file.parent / "artifacts")), part)
 
 
 @contextmanager
 def explained(what: str = "the MLflow store failed") -> Iterator[None]:
-    """Turns MLflow's errors into one line for a person; also a decorator."""
+    """Turns MLflow's errors into one clear line. It is also a decorator."""
     try:
         yield
     except MlflowException as error:
@@ -126,10 +137,10 @@ def explained(what: str = "the MLflow store failed") -> Iterator[None]:
 
 
 class _WaitingClient(MlflowClient):  # type: ignore[misc]
-    """MLflow's client, whose every logging call returns when the store has what it was given.
+    """MLflow's client with logging calls that return only when the store has the data.
 
-    ``MLFLOW_ENABLE_ASYNC_LOGGING`` would make these calls return at once and lose what the store
-    refuses later, without an error.
+    With ``MLFLOW_ENABLE_ASYNC_LOGGING`` these calls would return at once. Data that the store
+    refuses later would be lost without an error.
     """
 
     def log_batch(self, *arguments: Any, **options: Any) -> Any:
@@ -163,17 +174,27 @@ def _client(uri: str) -> MlflowClient:
     return _WaitingClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _location(folder: Path) -> str:
-    """A folder in the form that MLflow takes for artifacts.
+@lru_cache
+def _registry(uri: str) -> Any:
+    if uri.startswith(("http://", "https://")):
+        return _client(uri)
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-    MLflow reads a path as an address: it would decode ``%20`` and drop what follows ``#``.
+    check_schema(uri)
+    return SqlAlchemyStore(uri)
+
+
+def _location(folder: Path) -> str:
+    """Returns a folder in the form that MLflow needs for artifacts.
+
+    MLflow reads a path as an address. It would decode ``%20`` and drop everything after ``#``.
     """
     return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
 
 
 @contextmanager
 def _alone_with(path: Path) -> Iterator[None]:
-    """Holds a lock beside the file, so that one process at a time creates its tables."""
+    """Holds a lock next to the file, so that only one process at a time creates its tables."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -189,9 +210,12 @@ def _alone_with(path: Path) -> Iterator[None]:
         yield
 
 
-def _opened(store: Store) -> Store:
+def _opened(store: Store, part: str) -> Store:
     try:
-        store.client.search_experiments(max_results=1)
+        if part == "runs":
+            store.client.search_experiments(max_results=1)
+        else:
+            store.registry.search_registered_models(max_results=1)
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise PoiseError(
             f"{redacted(store.uri)}: the MLflow store cannot be opened: {safe_line(error)}"

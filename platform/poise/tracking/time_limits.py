@@ -1,6 +1,6 @@
-"""Bounded waits for a store that is slow, busy or gone.
+"""Limits the time that calls wait for a store that is slow, busy or not available.
 
-In: calls to a store. Out: their results, or an error after a bounded time. Next:
+In: calls to a store. Out: their results, or an error after a limited time. Next:
 ``poise.tracking.metric_writer``, ``poise.tracking.unsent_messages`` and ``poise.tracking.run``.
 """
 
@@ -24,7 +24,7 @@ _REFUSALS = {
 }
 
 _PAUSES_S = (1.0, 4.0, 15.0)
-"""Pauses between attempts to begin a run in a busy store, in seconds."""
+"""Pauses in seconds between attempts to begin a run in a busy store."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,32 @@ class Patience:
     """Waiting times of the metric writer, in seconds."""
 
     period_s: float = 2.0
-    """Time between two sendings of the metrics logged since."""
+    """Time between two requests with new metrics."""
 
     backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Pauses between attempts to send; after the last attempt the points go to the file."""
+    """Pauses between attempts to send. After the last attempt the points go to the file."""
 
     flush_s: float = 30.0
-    """Time that the first flush gives a silent store before the file gets the points. Stalls of 2
-    to 6 s are normal when several trials write to one SQLite file."""
+    """Time that the first flush waits for a store that does not answer. Then the points go to the
+    file. Delays of 2 to 6 s are normal if several trials write to one SQLite file.
+    """
 
     retry_s: float = 10.0
     """Time between attempts to send the points in the file."""
 
 
 def within(seconds: float, turn: threading.Lock, call: Callable[[], ResultT]) -> ResultT:
-    """Makes a call in a thread of its own and returns its result.
+    """Makes a call in a separate thread and returns its result.
 
     Args:
-        seconds: how long to wait for the turn and for the result.
-        turn: held until the call ends. A call that nobody waits for any more therefore ends before
-            the next one begins, and cannot overwrite what that one stores.
-        call: the call.
+        seconds: longest time to wait for the lock and for the result.
+        turn: lock that is held until the call ends. So a call that has timed out still ends before
+            the next call begins, and cannot overwrite the data of the next call.
+        call: function to call.
 
     Raises:
-        TimeoutError: the time is over. A call that has begun goes on in its thread, and its result
-            is dropped; one whose turn has not come is never made.
+        TimeoutError: the time is over. A call that has begun continues in its thread, but its
+            result is dropped. A call that still waits for the lock is never made.
     """
     until = time.monotonic() + seconds
     if not turn.acquire(timeout=seconds):
@@ -76,7 +77,7 @@ def within(seconds: float, turn: threading.Lock, call: Callable[[], ResultT]) ->
 
 
 def patiently(call: Callable[[], ResultT]) -> ResultT:
-    """Makes a call again while a busy store fails it; the last failure is raised."""
+    """Repeats a call while a busy store makes it fail. Raises the last error."""
     for pause in _PAUSES_S:
         try:
             return call()
@@ -88,8 +89,8 @@ def patiently(call: Callable[[], ResultT]) -> ResultT:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the store understood a request and will never take it.
+    """Returns True if the store understood a request and will never accept it.
 
-    A server whose connection pool is exhausted says 400, like one that was sent nonsense.
+    A server without free connections answers 400, which also means an invalid request.
     """
     return getattr(error, "error_code", None) in _REFUSALS and "QueuePool" not in str(error)

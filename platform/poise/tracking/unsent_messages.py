@@ -1,6 +1,6 @@
-"""Messages of a run to a store that does not answer, kept on disk beside the run.
+"""Keeps a run's messages on disk while the store does not answer.
 
-In: tags, files and a final status. Out: the same in the store, once it answers. Next:
+In: tags, files and a final status. Out: the same in the store, when it answers. Next:
 ``poise.tracking.run`` and ``poise.tracking.ending``.
 """
 
@@ -28,77 +28,80 @@ from poise.tracking.time_limits import is_refusal, within
 logger = logging.getLogger(__name__)
 
 _turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""Locks by the run's id, so that each run has one delivery at a time."""
+"""Locks by the run's id, so that each run sends only one message at a time."""
 
 FOLDER = "waiting-for-mlflow"
-"""The beginning of the folder's name, in the run's folder; the run's id follows."""
+"""Beginning of the folder's name in the run's folder; the run's id follows."""
 
 ANSWER_WITHIN_S = 30.0
-"""Time that the store may take for one delivery, in seconds."""
+"""Time in seconds that the store may take for one message."""
 
 REST_S = 60.0
-"""Time after a failed delivery in which the next ones go to the disk at once, in seconds."""
+"""Time in seconds after a failure in which further messages go to the disk at once."""
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """The waiting tags, files and status of one run."""
+    """Waiting tags, files and status of one run."""
 
     run_folder: Path
     run_id: str
 
     @property
     def folder(self) -> Path:
-        """The folder of waiting messages; absent where none waits."""
+        """Folder of waiting messages. It does not exist if no message waits."""
         return self.run_folder / f"{FOLDER}-{self.run_id}"
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether no message waits."""
         return not self.folder.exists()
 
     @property
     def status(self) -> str | None:
-        """The final status that waits; none where none does."""
+        """Final status that waits; None if there is none."""
         status = self._content().get("status")
         return None if status is None else str(status)
 
     def is_resting(self) -> bool:
-        """Whether a delivery failed a moment ago."""
+        """Returns True if sending failed a moment ago."""
         try:
             return time.time() - self.folder.stat().st_mtime < REST_S
         except FileNotFoundError:
             return False
 
     def keep(self, tags: Mapping[str, str] | None = None, status: str | None = None) -> None:
-        """Adds tags, which replace those of the same name, or sets the status."""
+        """Adds tags, which replace tags of the same name, or sets the status."""
         content = self._content()
         kept = {"tags": {**content.get("tags", {}), **(tags or {})}}
         final = status or content.get("status")
         self._write(kept | ({"status": final} if final else {}))
 
     def keep_file(self, name: str, content: bytes) -> None:
-        """Adds a file under its name among the run's artifacts; an earlier one is replaced."""
+        """Adds a file with its name among the run's artifacts.
+
+        An earlier file of this name is replaced.
+        """
         path = self.folder / "artifacts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     def forget_ending(self, tags: tuple[str, ...]) -> None:
-        """Drops the status and these tags: the run goes on."""
+        """Removes the status and these tags, because the run continues."""
         content = self._content()
         if content:
             left = {key: value for key, value in content["tags"].items() if key not in tags}
             self._write({"tags": left})
 
     def deliver(self, client: MlflowClient) -> None:
-        """Sends everything that waits, the status last, and empties the outbox.
+        """Sends all waiting messages, the status last, and empties the outbox.
 
-        Sending twice is harmless: tags, files and the status replace their equals.
+        Sending twice is harmless: tags, files and the status replace earlier ones.
         """
         try:
             self._deliver(client)
         except FileNotFoundError:
-            if not self.is_empty:  # else another process was faster
+            if not self.is_empty:  # otherwise another process was faster
                 raise
 
     def _deliver(self, client: MlflowClient) -> None:
@@ -126,28 +129,28 @@ class Outbox:
 
 
 def outboxes(home: Path) -> list[Outbox]:
-    """All outboxes in the folders of runs, studies and trials."""
+    """Finds all outboxes in the folders of runs, studies and trials."""
     found = [path for depth in ("*", "*/*", "*/*/*") for path in home.glob(f"{depth}/{FOLDER}-*")]
     return [Outbox(path.parent, path.name.removeprefix(f"{FOLDER}-")) for path in found]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to the store, in both of its forms."""
+    """One message to the store, with a function to send it and a function to keep it."""
 
     run_id: str
     what: str
-    """A name for it in messages: ``the tags poise.verdict, …``, ``verdict.json``."""
+    """Name of the message in logs: ``the tags poise.verdict, …``, ``verdict.json``."""
 
     send: Callable[[MlflowClient], object]
-    """Stores it now."""
+    """Function that stores it now."""
 
     keep: Callable[[Outbox], None]
-    """Puts it into the outbox instead."""
+    """Function that puts it into the outbox instead."""
 
 
 def tag_delivery(run_id: str, tags: Mapping[str, str]) -> Delivery:
-    """Tags of a run; existing ones of the same name are replaced."""
+    """Makes a message with tags of a run. Existing tags of the same name are replaced."""
     pairs = [RunTag(key, value) for key, value in tags.items()]
     return Delivery(
         run_id,
@@ -158,7 +161,10 @@ def tag_delivery(run_id: str, tags: Mapping[str, str]) -> Delivery:
 
 
 def file_delivery(run_id: str, name: str, content: bytes) -> Delivery:
-    """A file under its name among a run's artifacts, such as ``pictures/curves.png``."""
+    """Makes a message with a file and its name among a run's artifacts.
+
+    An example of a name is ``pictures/curves.png``.
+    """
 
     def send(client: MlflowClient) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -171,7 +177,7 @@ def file_delivery(run_id: str, name: str, content: bytes) -> Delivery:
 
 
 def status_delivery(run_id: str, status: str) -> Delivery:
-    """A run's final status."""
+    """Makes a message with a run's final status."""
     return Delivery(
         run_id,
         f"the status {status}",
@@ -181,16 +187,18 @@ def status_delivery(run_id: str, status: str) -> Delivery:
 
 
 def deliver(store: Store, outbox: Outbox, message: Delivery, urgent: bool = False) -> None:
-    """Sends a message, after those that wait, or keeps it where the store does not answer.
+    """Sends a message after all waiting messages.
+
+    If the store does not answer, it keeps the message.
 
     Args:
-        store: where the run is.
-        outbox: the run's.
-        message: the message.
-        urgent: whether the store is asked even a moment after it did not answer.
+        store: store of the run.
+        outbox: outbox of the run.
+        message: message to send.
+        urgent: whether to try even if sending failed a moment ago.
 
     Raises:
-        MlflowException: the store answers, and refuses the message for good.
+        MlflowException: the store answers and refuses the message permanently.
     """
 
     def send() -> None:

@@ -1,7 +1,7 @@
-"""Metrics waiting on disk for a store that does not answer.
+"""Keeps metrics on disk while the store does not answer.
 
-In: points that could not be sent. Out: the same points, later and perhaps in another process.
-Next: ``poise.tracking.metric_writer``.
+In: points that could not be sent. Out: the same points, later and perhaps in another process. Next:
+``poise.tracking.metric_writer``.
 """
 
 import json
@@ -15,7 +15,7 @@ from poise.config.files import to_json
 
 
 class Point(NamedTuple):
-    """One value of one metric, at the moment it was logged."""
+    """One value of one metric, with the time when it was logged."""
 
     key: str
     value: float
@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 class Spill:
-    """A file of points, one JSON line each, that is safe to append to from two threads."""
+    """File of points, with one JSON line each. Two threads may append to it."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -36,10 +36,10 @@ class Spill:
         return self.path.exists()
 
     def append(self, points: Sequence[Point]) -> None:
-        """Adds points; they are on the disk, not in a cache, when this returns.
+        """Adds points. On return they are safely on the disk.
 
         Raises:
-            OSError: the disk is full or cannot be written; the file is as it was.
+            OSError: the disk is full or not writable; the file has not changed.
         """
         if not points:
             return
@@ -48,20 +48,20 @@ class Spill:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
-                # A killed process may have left half a line, which must not spoil the next one.
+                # # A killed process may have left half a line, which must not damage the next line.
                 _append(file.fileno(), size, lines if _ends_a_line(file, size) else b"\n" + lines)
 
     def read(self) -> tuple[list[Point], int]:
-        """Reads all complete points, and the size of the file that held them, in bytes."""
+        """Reads all complete points, and the size of their file in bytes."""
         with self._lock:
             content = self.path.read_bytes()
         lines = content.decode(errors="replace").splitlines()
         return [point for line in lines if (point := _parse(line))], len(content)
 
     def delete_unless_grown(self, size: int) -> None:
-        """Deletes the file whose points ``read`` gave, unless more have been added since.
+        """Deletes the file whose points ``read`` returned, unless points were added since.
 
-        A file that has grown stays whole: sending a point twice stores it once.
+        A file that has grown is kept: sending a point twice stores it only once.
         """
         with self._lock:
             if self.path.stat().st_size == size:
@@ -95,4 +95,4 @@ def _parse(line: str) -> Point | None:
         key, value, timestamp_ms, step = json.loads(line)
         return Point(key, float(value), timestamp_ms, step)
     except (ValueError, TypeError):
-        return None  # the line that a killed process was writing
+        return None  # the incomplete line of a killed process

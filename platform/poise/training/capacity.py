@@ -1,7 +1,7 @@
-"""Checks that a machine can carry a run, because Ray would wait for resources without a message.
+"""Checks that a machine has enough resources for a run. Ray itself would wait without a message.
 
 In: a recipe, and the cluster that this process is connected to. Out: an error with the fix, or
-nothing. Next: ``poise.training.worker``, and sweeps, which ask how many runs fit at once.
+nothing. Next: ``poise.training.worker``, and sweeps, which compute how many runs fit at once.
 """
 
 import os
@@ -25,16 +25,16 @@ from poise.training.optimizer import build_optimizer
 
 
 def cpus_needed(recipe: Recipe) -> float:
-    """Number of CPUs that a run needs at once; with fewer it waits for ever."""
+    """Returns the number of CPUs that a run needs at once. With fewer it would wait forever."""
     training = recipe.training
-    cutting = 1 if recipe.data.placement == "cluster" else 0  # by tasks that claim a CPU each
+    cutting = 1 if recipe.data.placement == "cluster" else 0  # each task claims a CPU
     return training.num_workers * training.cpus_per_worker + cutting
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Refuses a run that this machine can never start, because Ray would wait without an error.
+    """Refuses a run that this machine can never start. Ray would wait without an error.
 
-    A cluster that others started (RAY_ADDRESS) is not checked: its nodes may come and go.
+    A cluster that others started (RAY_ADDRESS) is not checked, because nodes may join or leave it.
 
     Raises:
         PoiseError: the machine has too few CPUs.
@@ -51,14 +51,14 @@ def check_fits(recipe: Recipe) -> None:
 
 
 def check_builds(recipe: Recipe) -> None:
-    """Refuses a backbone that timm cannot build, cannot see the views or serve the objective.
+    """Refuses a backbone that cannot be built, or does not suit the views or the objective.
 
     Raises:
         PoiseError: the message names the setting and its fix.
     """
     views = recipe.data.views
     check_options(recipe.backbone)
-    with torch.device("meta"):  # shapes alone: nothing is allocated
+    with torch.device("meta"):  # only shapes; no memory is allocated
         patch_px = build_backbone(recipe.backbone, views.global_px).patch_px
     sizes = {"data.views.global_px": views.global_px, "evaluation.image_px": recipe.evaluation_px}
     if views.local_count:
@@ -79,24 +79,24 @@ def _on_paper(recipe: Recipe) -> Objective:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The size of a run's files, counted from the tensors in them."""
+    """Size of a run's files, computed from the tensors in them."""
 
     checkpoint_bytes: int
     """Size of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
 
     package_bytes: int
-    """Size of the backbone's package alone, as it is registered."""
+    """Size of the backbone's package alone, as in the registry."""
 
 
 def footprint(recipe: Recipe) -> Footprint:
-    """The footprint of a run of this recipe; nothing is allocated."""
+    """Computes the footprint of a run of this recipe, without allocating memory."""
     objective = _on_paper(recipe)
     optimizer = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
     for group in optimizer.param_groups:
-        group["fused"] = False  # a kernel for real tensors
+        group["fused"] = False  # the fused kernel needs real tensors
     for parameter in objective.trainable.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()  # what it keeps for each parameter is there after a step
+    optimizer.step()  # creates the optimiser's state of each parameter
     package = _num_bytes(objective.backbone.state_dict())
     state = _num_bytes(objective.state_dict()) + _num_bytes(optimizer.state_dict())
     return Footprint(state + package, package)
@@ -111,7 +111,7 @@ def _num_bytes(tree: Any) -> int:
 
 
 def uses_gpu(recipe: Recipe) -> bool:
-    """Whether each worker gets a GPU. GPUs that an autoscaler may still start count too.
+    """Returns True if each worker gets a GPU. GPUs that an autoscaler may start also count.
 
     Raises:
         PoiseError: the recipe requires GPUs and there are too few.

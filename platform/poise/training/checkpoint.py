@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a run, in one folder that is either whole or absent.
+"""Checkpoints: the whole state of a run in one folder, which is either complete or absent.
 
 In: a run's state, recipe, history and datasets. Out: the same, in another process. Next:
 ``poise.training.logging_and_checkpoints`` writes them, ``poise.training.worker`` reads them.
@@ -40,17 +40,17 @@ def save_checkpoint(
     history: History,
     datasets: Fingerprints | None = None,
 ) -> None:
-    """Writes everything that a run needs to go on.
+    """Writes everything that is needed to resume a run.
 
-    The step is also the position in the plan and in every schedule. Random draws are a function of
-    the step, so there is no random state to keep.
+    The step is also the position in the plan and in every schedule. Random numbers depend only on
+    the step, so no random state has to be saved.
 
     Args:
-        folder: a new folder of the checkpoint.
-        state: student, teacher, centre, optimiser, step, and what diagnostics remember.
-        recipe: the run's recipe.
-        history: metrics of every boundary so far.
-        datasets: the fingerprints of the run's datasets.
+        folder: new folder for the checkpoint.
+        state: student, teacher, centre, optimiser, step, and state of the diagnostics.
+        recipe: recipe of the run.
+        history: metrics of every logged step so far.
+        datasets: fingerprints of the run's datasets.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -70,35 +70,36 @@ def save_checkpoint(
         ],
     }
     (folder / RUN_FILE).write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
-    partial.replace(folder / STATE_FILE)  # last: a folder with a state is whole
+    partial.replace(folder / STATE_FILE)  # last: a folder with this file is complete
 
 
 def load_checkpoint(
     folder: Path, state: TrainingState, recipe: Recipe, changed: Collection[str] = ()
 ) -> list[Entry]:
-    """Puts a run back where it was; returns its history.
+    """Restores a run from a checkpoint, and returns its history.
 
     Args:
-        folder: the checkpoint's folder.
-        state: takes the checkpoint's tensors and step.
-        recipe: the run's recipe.
+        folder: folder of the checkpoint.
+        state: receives the checkpoint's tensors and step.
+        recipe: recipe of the run.
         changed: dotted keys of settings that may differ from the checkpoint's recipe.
 
     Raises:
-        PoiseError: the checkpoint is unreadable, another recipe made it, or a dataset has other
-            content than when it was made.
+        PoiseError: the checkpoint cannot be read, another recipe made it, or the content of a
+            dataset has changed.
     """
     run = read_run(folder)
     try:
         made_by = Recipe.model_validate(run["recipe"])
     except ValidationError:
         raise PoiseError(
-            f"{folder}: was made by another version of Poise, whose recipes this one does not read"
+            f"{folder}: was made by another version of Poise, whose recipes this version cannot "
+            "read"
         ) from None
     if run["history"] and is_lost(run["history"][-1][1]):
         raise PoiseError(
-            f"{folder}: the run had diverged when it was stored, and going on cannot mend it; "
-            "start another with a lower optimizer.base_lr or a longer warm-up"
+            f"{folder}: the run had diverged when it was stored, and more training cannot repair "
+            "it; start another with a lower optimizer.base_lr or a longer warm-up"
         )
     known = {} if "data.dataset" in changed else run.get("datasets", {})
     moved = {"data.dataset"} if trains_on_the_same(known, made_by, recipe) else set()
@@ -117,15 +118,15 @@ def load_checkpoint(
     state.objective.load_state_dict(tensors["objective"])
     state.optimizer.load_state_dict(tensors["optimizer"])
     state.step = tensors["step"]
-    if "window" in tensors:  # a checkpoint may be older than the window
+    if "window" in tensors:  # older checkpoints have no window
         state.window.load_state_dict(tensors["window"])
     return [(step, metrics) for step, metrics in run["history"]]
 
 
 def newest_checkpoint(run_folder: Path) -> Path | None:
-    """The newest that a run kept and that is whole; none where there is none."""
+    """Returns the newest complete checkpoint of a run; None if there is none."""
     folders = [path.parent for path in run_folder.rglob(STATE_FILE)]
-    return max(folders, key=lambda path: path.name, default=None)  # they are named by their time
+    return max(folders, key=lambda path: path.name, default=None)  # names begin with the time
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -167,7 +168,7 @@ _PLACEMENT: Any = {
     },
     "evaluation": True,
 }  # fmt: skip
-"""Settings of where and how a run is carried out, which a resumption may change."""
+"""Settings that do not change what is learned. A resumed run may change them."""
 
 
 def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
 
 
 def difference(there: Recipe, here: Recipe, apart_from: Collection[str] = ()) -> str | None:
-    """The first setting of what is learned that differs; none where one run may do both."""
+    """Describes the first setting of what is learned that differs; None if all are the same."""
     left, right = (dict(leaves(_what_is_learned(recipe))) for recipe in (there, here))
     for key in left | right:
         if key not in apart_from and left.get(key) != right.get(key):

@@ -1,11 +1,10 @@
-"""Ends a condemned run on all its workers at the same step.
+"""Ends a failed run on all its workers at the same step.
 
-In: the verdict on the run so far, on its first worker. Out: whether the run ends here, the same
+In: the verdict on the run so far, on worker rank 0. Out: whether the run ends here, with the same
 answer on every worker. Next: ``poise.training.worker``, which leaves the loop.
 
-The first worker decides and the others follow. All workers log the same global numbers, but not to
-the last bit where their processors differ, and workers that disagree would wait for each other for
-ever.
+Worker rank 0 decides and the others follow. All workers log the same global metrics, but rounding
+may differ if their processors differ. If workers disagreed, they would wait for each other forever.
 """
 
 from dataclasses import dataclass
@@ -19,22 +18,22 @@ from poise.diagnostics.judge import Verdict
 
 @dataclass(frozen=True)
 class CollapseStopper:
-    """The decision to end a run early; costs one number between the workers at each interval."""
+    """Decision to end a run early. Workers exchange one number at each logged step."""
 
     name: ClassVar[str] = "CollapseStopper"
-    """Its name in the records and tags of runs that it ended."""
+    """Name of this stopper in the records and tags of runs that it ended."""
 
     enabled: bool
     """Whether the run may be ended: ``training.stop_collapsed``."""
 
     device: torch.device
-    """The device of the training."""
+    """Device of the training."""
 
     def ends(self, verdict: Verdict | None) -> bool:
-        """Whether the run ends here. Every worker must ask at the same steps.
+        """Returns True if the run ends here. Every worker must call this at the same steps.
 
         Args:
-            verdict: the first worker's verdict on the run so far; none on other workers.
+            verdict: verdict of worker rank 0 on the run so far; None on other workers.
         """
         if not self.enabled:
             return False

@@ -1,8 +1,8 @@
-"""Trains a run of one worker in this process, which a sweep uses again for its next trial.
+"""Trains a run of one worker in this process. A sweep reuses the process for its next trial.
 
-In: a ``RunSpec``. Out: its ``Outcome``, and the same checkpoints in the same folder as on Ray
-Train. Next: ``poise.runs.pretraining``. On Ray Train a run has two processes of its own, and each
-imports its libraries for longer than a short trial trains.
+In: a ``RunSpec``. Out: its ``Outcome``, and the same checkpoints in the same folder as with Ray
+Train. Next: ``poise.runs.pretraining``. With Ray Train a run has two further processes. Each
+imports its libraries, which takes longer than a short trial trains.
 """
 
 import shutil
@@ -21,11 +21,11 @@ from poise.training.spec import Outcome, RunSpec
 
 
 def fit_in_process(spec: RunSpec) -> Outcome:
-    """Carries out one run, or finishes what an interrupted one began.
+    """Carries out one run, or continues an interrupted run.
 
     Raises:
-        PoiseError: the recipe wants more than one worker, or something is wrong that a person can
-            put right.
+        PoiseError: the recipe needs more than one worker, or there is an error that the user can
+            fix.
     """
     num_workers = spec.recipe.training.num_workers
     if num_workers != 1:
@@ -42,14 +42,17 @@ def fit_in_process(spec: RunSpec) -> Outcome:
 
 @dataclass(frozen=True)
 class _Keeper:
-    """Keeps the newest checkpoints of a run, under the names that Ray Train gives its own."""
+    """Keeps the newest checkpoints of a run, with names as in Ray Train."""
 
     folder: Path
     most: int | None
-    """Number of checkpoints to keep; none keeps all."""
+    """Number of checkpoints to keep; None keeps all."""
 
     def __call__(self, metrics: dict[str, Any], checkpoint: Path | None) -> None:
-        """Takes what the run reports; a checkpoint is copied and is whole once it has its name."""
+        """Receives a report of the run.
+
+        A checkpoint is copied and gets its name when it is complete.
+        """
         if checkpoint is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,5 +66,5 @@ class _Keeper:
         kept = sorted(path.parent for path in self.folder.glob(f"checkpoint_*/{STATE_FILE}"))
         for old in kept[: -self.most] if self.most is not None else ():
             shutil.rmtree(old, ignore_errors=True)
-        for left in self.folder.glob(".checkpoint_*.partial"):  # by killed attempts
+        for left in self.folder.glob(".checkpoint_*.partial"):  # left by killed attempts
             shutil.rmtree(left, ignore_errors=True)

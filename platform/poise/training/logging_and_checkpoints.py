@@ -1,7 +1,7 @@
-"""Work beside training: verdicts, evaluations, observers, pictures, checkpoints.
+"""Does the work beside training: verdicts, evaluations, logs, pictures and checkpoints.
 
-In: the report of each logged interval. Out: the report for everybody who follows the run, and
-whether the run ends here. Next: ``poise.training.worker``, which trains on or leaves the loop.
+In: the report of each logged step. Out: calls of all observers, and whether the run ends here.
+Next: ``poise.training.worker``, which continues training or leaves the loop.
 """
 
 import tempfile
@@ -25,22 +25,24 @@ from poise.training.schedule import Timetable
 from poise.training.spec import BACKBONE_FOLDER, Probe, RunSpec
 
 ToController = Callable[[dict[str, Any], Path | None], None]
-"""Sends the run's controller metrics and, where there is one, the folder of a checkpoint."""
+"""Function that sends metrics to the run's controller, with the folder of a checkpoint if there is
+one.
+"""
 
 
 @dataclass
 class Watch:
-    """Follows one run on one worker. Only the first worker judges, evaluates and tells."""
+    """Follows one run on one worker. Only worker rank 0 judges, evaluates and logs."""
 
     spec: RunSpec
     state: TrainingState
     timetable: Timetable
     history: list[Entry]
-    """The metrics of every boundary so far; grows."""
+    """Metrics of every logged step so far. The list grows."""
 
     device: torch.device
     is_first: bool
-    """Whether this worker speaks for the run."""
+    """Whether this is worker rank 0, which logs for the run."""
 
     to_controller: ToController
     observers: list[RunObserver] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.showcase = Showcase(self.spec.recipe, self.device)
         self.stopper = CollapseStopper(self.spec.recipe.training.stop_collapsed, self.device)
-        # What the observers have heard; of an interrupted run they may have heard anything.
+        # # Kind of the last verdict that observers received. For an interrupted run it is unknown.
         self.told_kind = None if self.history else VerdictKind.UNDECIDED
 
     def __enter__(self) -> Self:
@@ -60,21 +62,21 @@ class Watch:
             observer.close()
 
     def has_ended(self) -> bool:
-        """Whether there is nothing left to train, as after an interruption at the very end."""
+        """Returns True if no training is left, as after an interruption at the very end."""
         if self.state.step >= self.timetable.total_steps:
             return True
         judges = self.history and self.is_first
         return self.stopper.ends(self._verdict(self.history) if judges else None)
 
     def log_untrained(self) -> None:
-        """Logs the probe's figures before any training, which later figures are compared with."""
+        """Logs the probe's metrics before any training, as a reference for later values."""
         if self.state.step == 0 and self.is_first and self.spec.probe is not None:
             metrics = self._measured(self.spec.untrained_probe or self.spec.probe)
             untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
             self._log(0, metrics | untrained)
 
     def at_boundary(self, report: FinishedStep) -> bool:
-        """Judges, evaluates, logs and commits by the timetable; returns whether the run ends."""
+        """Judges, evaluates, logs and saves by the timetable. Returns True if the run ends."""
         step, metrics = report.step, dict(report.metrics)
         stopped = self._judge(step, metrics)
         ends = stopped or is_diverged(report) or step >= self.timetable.total_steps
@@ -94,7 +96,7 @@ class Watch:
         return ends
 
     def _judge(self, step: int, metrics: dict[str, float]) -> bool:
-        """Shows observers a verdict of a new kind; returns whether it ends the run."""
+        """Sends observers a verdict of a new kind. Returns True if it ends the run."""
         verdict = self._verdict([*self.history, (step, metrics)]) if self.is_first else None
         if verdict is not None and verdict.kind is not self.told_kind:
             self.told_kind = verdict.kind
@@ -137,10 +139,10 @@ class Watch:
             self.to_controller(metrics, scratch)
 
     def _room(self) -> AbstractContextManager[None]:
-        """Names the checkpoint that a full disk does not take, and the one that is kept."""
+        """Names, in the error about a full disk, the lost checkpoint and the one that is kept."""
         place = self.spec.storage / self.spec.name
         return room_on_disk(
             f"{place}: the checkpoint of step {self.state.step}",
-            "the one before is kept: free some space there and in the temporary folder "
-            f"{tempfile.gettempdir()}, then go on with --resume",
+            "the previous checkpoint is kept: free some space there and in the temporary folder "
+            f"{tempfile.gettempdir()}, then continue with --resume",
         )

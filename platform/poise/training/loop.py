@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Training loop."""
 
 import math
 import time
@@ -29,15 +29,15 @@ from poise.training.schedule import Timetable
 
 @dataclass
 class TrainingState:
-    """The state of a run: what a checkpoint holds beside the recipe."""
+    """State of a run: everything in a checkpoint except the recipe."""
 
     objective: Objective
     optimizer: Optimizer
     step: int = 0
-    """Optimiser steps finished; also the position in the plan."""
+    """Number of finished optimiser steps. It is also the position in the plan."""
 
     window: AssignmentWindow = field(default_factory=AssignmentWindow)
-    """The teacher's assignments at earlier logged steps, for diagnostics."""
+    """Teacher's assignments at earlier logged steps, for diagnostics."""
 
 
 def train_steps(
@@ -51,10 +51,10 @@ def train_steps(
 
     Args:
         timetable: decides when metrics are read; its recipe decides optimiser, precision and seed.
-        state: is advanced in place, on the device that its objective is on.
-        batches: this worker's share of each batch, from ``state.step`` on.
-        model: the objective in its wrapper (DistributedDataParallel), if it has one.
-        rank: this worker's number, from 0.
+        state: state of the run; it is changed in place, on its device.
+        batches: this worker's share of each batch, beginning with step ``state.step``.
+        model: objective in its wrapper (DistributedDataParallel), if it has one.
+        rank: rank of this worker, from 0.
     """
     recipe, objective = timetable.recipe, state.objective
     device = next(objective.parameters()).device
@@ -73,7 +73,7 @@ def train_steps(
         metrics: dict[str, float] = {}
         if is_observed:
             metrics = meter.read() | curves
-            if state.step > 1:  # the first step also waits for everything to start
+            if state.step > 1:  # the first step includes start-up times
                 metrics |= meter.read_speed()
             metrics |= _diagnose(state, scalars, recipe)
         yield FinishedStep(
@@ -83,7 +83,7 @@ def train_steps(
             metrics=metrics,
         )
         if metrics:
-            meter.restart()  # what the caller did at the boundary is not training time
+            meter.restart()  # the caller's work at a logged step is not training time
 
 
 def _train_step(
@@ -94,12 +94,12 @@ def _train_step(
     position: RunPosition,
     is_observed: bool,
 ) -> tuple[StepResult, dict[str, Tensor]]:
-    """One optimiser step.
+    """Carries out one optimiser step.
 
     Returns:
-        The step's result, and numbers that can be taken only while the step is under way: the
-        gradients' norms before clipping and how far the teacher moved. Where ``is_observed`` is
-        false, only the norm of all gradients is taken.
+        The step's result, and scalars that exist only during the step: the gradients' norms before
+        clipping and the distance that the teacher moved. If ``is_observed`` is false, only the norm
+        of all gradients is returned.
     """
     objective, optimizer = state.objective, state.optimizer
     with autocast(recipe.training, batch.sample_ids.device):
@@ -119,21 +119,24 @@ def _train_step(
 
 
 def is_diverged(report: FinishedStep) -> bool:
-    """Whether the loss of this step is not finite; the same answer on every worker."""
+    """Returns True if the loss of this step is not finite.
+
+    The answer is the same on every worker.
+    """
     return is_lost(report.metrics)
 
 
 def is_lost(metrics: Mapping[str, float]) -> bool:
-    """Whether these metrics have a loss that is not finite."""
+    """Returns True if these metrics have a loss that is not finite."""
     return not math.isfinite(metrics.get("loss/total", 0.0))
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:
-    """Seeds the random numbers within a step (stochastic depth) by the run's seed and position.
+    """Seeds the random numbers within a step (stochastic depth) from the run's seed and the step.
 
-    A resumed run therefore draws the same numbers, and no random state has to be kept.
+    So a resumed run draws the same numbers, and no random state has to be saved.
     """
-    torch.manual_seed(hash((seed, step, rank)) % 2**63)  # of ints: the same in every process
+    torch.manual_seed(hash((seed, step, rank)) % 2**63)  # hashes of ints are always the same
 
 
 def _diagnose(state: TrainingState, scalars: dict[str, Tensor], recipe: Recipe) -> dict[str, float]:
@@ -153,7 +156,7 @@ def _cost(state: TrainingState, recipe: Recipe) -> dict[str, float]:
 
 @dataclass
 class _Meter:
-    """Means over an interval, without waiting for the device until they are read."""
+    """Means over an interval. It waits for the device only when they are read."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
@@ -163,7 +166,7 @@ class _Meter:
     started_s: float = field(default_factory=time.perf_counter)
 
     def timed(self, batches: Iterable[ViewBatch]) -> Iterator[ViewBatch]:
-        """The batches; the time spent waiting for them is added up."""
+        """Yields the batches, and adds up the time spent waiting for them."""
         iterator = iter(batches)
         while True:
             asked_s = time.perf_counter()
@@ -180,7 +183,7 @@ class _Meter:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def read(self) -> dict[str, float]:
-        """Means since the last restart, over all workers. Waits for the device."""
+        """Computes means since the last restart, over all workers. Waits for the device."""
         one = next(iter(self.sums.values())).new_ones(())
         reduced = sum_over_workers(torch.stack([*self.sums.values(), one]).double()).tolist()
         self.num_workers = reduced.pop()
@@ -190,7 +193,10 @@ class _Meter:
         }
 
     def read_speed(self) -> dict[str, float]:
-        """Speed since the last restart; call after ``read``, which waits for the device."""
+        """Computes the speed since the last restart.
+
+        Call it after ``read``, which waits for the device.
+        """
         elapsed_s = time.perf_counter() - self.started_s
         return {
             "throughput/s_per_step": elapsed_s / self.steps,
@@ -205,7 +211,7 @@ class _Meter:
 
 
 def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
-    """The state of a run at step 0. The same seed gives the same weights."""
+    """Makes the state of a run at step 0. The same seed gives the same weights."""
     torch.manual_seed(recipe.seed)
     manifest = Manifest.read(recipe.data.dataset)
     mean, std = normalization(recipe.data.views, manifest)

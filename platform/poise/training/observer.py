@@ -1,4 +1,4 @@
-"""The contract between training and those who follow a run.
+"""Contract between training and the observers of a run.
 
 In: finished steps and verdicts of a run. Out: calls of ``RunObserver``. Next: the tracker and the
 console, which are observers.
@@ -15,10 +15,13 @@ from poise.diagnostics.judge import Verdict
 
 @dataclass(frozen=True)
 class FinishedStep:
-    """One finished step. ``metrics`` is empty except at logged steps: reading them takes time."""
+    """One finished step.
+
+    ``metrics`` is empty except at logged steps, because reading them takes time.
+    """
 
     step: int
-    """Optimiser steps finished."""
+    """Number of finished optimiser steps."""
 
     epoch: float
     images_seen: int
@@ -26,26 +29,26 @@ class FinishedStep:
 
 
 class RunObserver(Protocol):
-    """An observer of a run on its first worker, such as the tracker."""
+    """Observer of a run on worker rank 0, such as the tracker."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Takes metrics; must return at once."""
+        """Receives metrics. It must return at once."""
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Takes a verdict whose kind differs from the last one, before the step's metrics.
+        """Receives a verdict of a new kind, before the step's metrics.
 
         It must return at once.
         """
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Takes an RGB picture, uint8 [3, h, w] on the CPU; must return at once."""
+        """Receives an RGB picture, uint8 [3, h, w] on the CPU. It must return at once."""
 
     def flush(self) -> None:
-        """Returns when all that was logged is safe.
+        """Returns when all logged data are safely stored.
 
-        Called before a checkpoint is committed, so that a resumed run never lacks the metrics of
-        steps that it will not repeat.
+        It is called before a checkpoint is saved. A resumed run does not repeat the steps before
+        its checkpoint, so their metrics must be stored first.
         """
 
     def close(self) -> None:
-        """Ends the observation: the run is over."""
+        """Ends the observation, because the run is over."""

@@ -1,7 +1,8 @@
-"""The whole life of a run on one worker, wherever that worker is.
+"""Runs all of a training run on one worker, with or without Ray Train.
 
-In: a ``RunSpec`` and the worker's ``Place``. Out: reports and checkpoints, through the place. Next:
-``poise.training.worker`` gives places on Ray Train, ``poise.training.in_process`` a place here.
+In: a ``RunSpec`` and the worker's ``Place``. Out: reports and checkpoints, sent by the place's
+function. Next: ``poise.training.worker`` makes places on Ray Train, ``poise.training.in_process``
+makes a place in its own process.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ from poise.training.spec import RunSpec
 
 @dataclass(frozen=True)
 class Place:
-    """A worker's place in a run, and how it reports to whoever controls the run."""
+    """A worker's device and rank, and its function for reports to the run's controller."""
 
     device: torch.device
     report: ToController
@@ -37,8 +38,8 @@ def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
 
     Args:
         spec: task of the run.
-        place: this worker's.
-        newest: the run's own newest checkpoint, to go on from; none where it has none.
+        place: device and rank of this worker.
+        newest: newest checkpoint of this run, to continue from; None if there is none.
     """
     recipe, device = spec.recipe, place.device
     if device.type == "cpu":
@@ -54,7 +55,8 @@ def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
         history = load_checkpoint(begun_from, state, recipe, changed) if begun_from else []
         is_first = place.rank == 0
         watch = Watch(spec, state, timetable_of(recipe), history, device, is_first, place.report)
-        # Another run's history, which it may have begun with, is judged once it has own steps.
+        # # The history may come from another run that this run started from. It is judged only
+        # after own steps. At an interruption at the very end, such steps exist.
         if newest is None or not watch.has_ended():  # it has where it was interrupted at its end
             _train(watch, batches, place)
 

@@ -17,20 +17,22 @@ _CLIP_EPSILON = 1e-6  # added to the norm, as published
 def build_optimizer(
     config: OptimizerConfig, module: nn.Module, groups: list[dict[str, Any]] | None = None
 ) -> Optimizer:
-    """The recipe's optimiser for the parameters of ``module``. Learning rates are set at each step.
+    """Makes the recipe's optimiser for the parameters of ``module``.
+
+    Learning rates are set at each step.
 
     Args:
-        config: the recipe's settings.
-        module: the trained module.
+        config: optimiser settings of the recipe.
+        module: trained module.
         groups: groups of its parameters, if the objective has its own (``parameter_groups``).
     """
     return _OPTIMIZERS[config.name](groups or parameter_groups(module), config)
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Two groups, as published: parameters with weight decay, and biases and norms without it.
+    """Makes two groups, as published: with weight decay, and without it (biases and norms).
 
-    Position embeddings, [cls], registers and the prototypes are decayed.
+    Position embeddings, [cls], registers and the prototypes have weight decay.
     """
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     spared = [p for name, p in named if p.ndim == 1 or name.endswith(".bias")]
@@ -42,7 +44,7 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
 
 
 def schedules(recipe: Recipe, position: RunPosition) -> dict[str, float]:
-    """Learning rate and weight decay at this step, by their logged names."""
+    """Computes the learning rate and weight decay at this step, by their logged names."""
     config, step, total = recipe.optimizer, position.step, position.total_steps
     warmup_steps = round(config.warmup_epochs * position.steps_per_epoch)
     warmup = Warmup(warmup_steps, meets_peak=config.warmup_meets_peak)
@@ -56,7 +58,7 @@ def schedules(recipe: Recipe, position: RunPosition) -> dict[str, float]:
 
 
 def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
-    """Gives the optimiser this step's learning rate and weight decay."""
+    """Sets the optimiser's learning rate and weight decay for this step."""
     for group in optimizer.param_groups:
         group["lr"] = values["schedule/lr"] * group.get("lr_scale", 1.0)
         if group["is_decayed"]:
@@ -67,8 +69,8 @@ def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
 def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Tensor:
     """Scales gradients down to the recipe's limit. Returns the total norm before clipping.
 
-    ``per_tensor`` limits each tensor by itself, as published; ``global`` limits all of them
-    together. A limit of 0 only measures.
+    ``per_tensor`` limits each tensor separately, as published; ``global`` limits all of them
+    together. With a limit of 0 the norm is only measured.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack(torch._foreach_norm(gradients))  # [tensors]
@@ -83,7 +85,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) 
 class Lars(Optimizer):
     """Layer-wise adaptive rate scaling (arXiv 1708.03888), as used by MoCo v3, MAE and DINO.
 
-    Matrices are decayed and given a step of ``trust × ‖w‖ / ‖gradient‖``; biases and norms get
+    Matrices have weight decay and a step of ``trust × ‖w‖ / ‖gradient‖``. Biases and norms use
     plain momentum.
     """
 
@@ -100,7 +102,7 @@ class Lars(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update."""
+        """Carries out one update."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

@@ -1,7 +1,7 @@
-"""Spreads a model over devices.
+"""Distributes a model over devices.
 
-In: an objective on one device. Out: the same, its gradients and statistics summed over workers.
-Next: ``poise.training.worker``.
+In: an objective on one device. Out: the same objective, with gradients and statistics averaged over
+workers. Next: ``poise.training.worker``.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from poise.objectives.base import Objective
 
 
 def with_shared_statistics(objective: Objective) -> Objective:
-    """The objective; its batch norms are shared among workers if it asks for that."""
+    """Returns the objective. Its batch norms are shared among workers if it needs that."""
     if not objective.shares_batch_statistics:
         return objective
     convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped
@@ -22,10 +22,10 @@ def with_shared_statistics(objective: Objective) -> Objective:
 
 
 def spread(objective: Objective, world_size: int) -> nn.Module:
-    """The module whose forward pass is a step: its gradients are averaged over workers."""
+    """Returns the module whose forward pass is a step. Its gradients are averaged over workers."""
     if world_size == 1:
         return objective
-    if next(objective.parameters()).is_cuda:  # shared statistics know no CPU
+    if next(objective.parameters()).is_cuda:  # shared statistics need a GPU
         objective = with_shared_statistics(objective)
-    # Every worker updates the centre from the same sums, so buffers need not be sent around.
+    # # Every worker updates the centre from the same sums, so buffers need not be sent.
     return DistributedDataParallel(objective, broadcast_buffers=False)

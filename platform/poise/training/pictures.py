@@ -1,6 +1,6 @@
-"""Pictures of a model's answers for a few fixed images, as training goes on.
+"""Pictures of a model's outputs for a few fixed images during training.
 
-In: the recipe and its objective. Out: RGB pictures by name. Next: the run's observers keep them.
+In: the recipe and its objective. Out: RGB pictures by name. Next: the run's observers store them.
 """
 
 import numpy as np
@@ -13,25 +13,25 @@ from poise.data.dataset import ImageDataset
 from poise.data.views.cutter import ViewCutter
 from poise.objectives.base import Objective
 
-_IMAGES = 8  # spread over the dataset, which may be sorted by class
+_IMAGES = 8  # evenly spaced in the dataset, which may be sorted by class
 
 
 class Showcase:
-    """The same views of the same images every time, so that pictures of two steps compare."""
+    """The same views of the same images at every step, so that pictures can be compared."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         self._batch: ViewBatch | None = None
 
     def pictures(self, objective: Objective) -> dict[str, Tensor]:
-        """The objective's pictures of these images: uint8 [3, h, w] on the CPU, by name."""
+        """Draws the objective's pictures of these images: uint8 [3, h, w] on the CPU, by name."""
         if self._batch is None:
             self._batch = self._cut().to(self._device)
         shown = objective.pictures(self._batch)
         return {name: picture.cpu() for name, picture in shown.items()}
 
     def _cut(self) -> ViewBatch:
-        """The views of these images in epoch 0."""
+        """Cuts the views of these images in epoch 0."""
         dataset = ImageDataset.open(self._recipe.data.dataset)
         count = min(_IMAGES, len(dataset))
         sample_ids = np.linspace(0, len(dataset) - 1, count).astype(np.int64)

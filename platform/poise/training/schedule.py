@@ -1,4 +1,4 @@
-"""The timetable of a run: when it logs, evaluates, shows pictures and makes checkpoints.
+"""Timetable of a run: when it logs, evaluates, draws pictures and saves checkpoints.
 
 In: a recipe and the size of its dataset. Out: ``Timetable``, which counts in optimiser steps. Next:
 ``poise.training.loop`` and ``poise.training.logging_and_checkpoints``.
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from poise.objectives.base import RunPosition
 
 UNTRAINED_STEP = 1
-"""Features are read during the first step, before its update: they are the untrained network's."""
+"""Step in which untrained features are read: the first step, before its update."""
 
 FIRST_LOOKS = (UNTRAINED_STEP, 8)
-"""Metrics are read at these steps in every run: the judge compares a run with its beginning."""
+"""Steps at which every run reads metrics, so that the judge can compare a run with its beginning.
+"""
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """The steps of a run. Epochs become steps here and nowhere else."""
+    """Steps of a run. Only this class converts epochs to steps."""
 
     recipe: Recipe
     steps_per_epoch: int
@@ -41,7 +42,7 @@ class Timetable:
         return min(self.planned_steps, self.recipe.training.stop_after_steps or self.planned_steps)
 
     def position(self, step: int) -> RunPosition:
-        """The position of a run that has finished ``step`` steps."""
+        """Returns the position of a run that has finished ``step`` steps."""
         from poise.objectives.base import (
             RunPosition,  # not above: steps are counted without PyTorch
         )
@@ -49,20 +50,23 @@ class Timetable:
         return RunPosition(step, self.steps_per_epoch, self.planned_steps)
 
     def evaluates(self, step: int) -> bool:
-        """Whether the probe runs when ``step`` steps are finished."""
+        """Returns True if the probe runs after ``step`` finished steps."""
         every_epochs = self.recipe.evaluation.every_epochs
         return every_epochs is not None and self._due(step, every_epochs * self.steps_per_epoch)
 
     def shows(self, step: int) -> bool:
-        """Whether pictures are made when ``step`` steps are finished: with probes, and last."""
+        """Returns True if pictures are drawn after ``step`` finished steps.
+
+        They are drawn at evaluations and at the end.
+        """
         return self.evaluates(step) or step == self.total_steps
 
     def checkpoints(self, step: int) -> bool:
-        """Whether a checkpoint is made when ``step`` steps are finished."""
+        """Returns True if a checkpoint is saved after ``step`` finished steps."""
         return self._due(step, self.recipe.training.checkpoint_every_steps)
 
     def is_boundary(self, step: int) -> bool:
-        """Whether metrics are read when ``step`` steps are finished."""
+        """Returns True if metrics are read after ``step`` finished steps."""
         logs = self._due(step, self.recipe.training.log_every_steps)
         looks = step in FIRST_LOOKS
         return looks or logs or self.evaluates(step) or self.checkpoints(step)
@@ -72,11 +76,11 @@ class Timetable:
 
 
 def steps_per_epoch(recipe: Recipe) -> int:
-    """Number of whole batches in the training dataset.
+    """Returns the number of full batches in the training dataset.
 
     Raises:
         PoiseError: the dataset has less than one batch, or the views cannot be normalised as the
-            recipe asks.
+            recipe says.
     """
     try:
         manifest = Manifest.read(recipe.data.dataset)
@@ -93,7 +97,7 @@ def steps_per_epoch(recipe: Recipe) -> int:
 
 
 def timetable_of(recipe: Recipe) -> Timetable:
-    """The timetable of a run of the recipe on its dataset.
+    """Makes the timetable of a run of the recipe on its dataset.
 
     Raises:
         PoiseError: see ``steps_per_epoch``.
@@ -102,5 +106,5 @@ def timetable_of(recipe: Recipe) -> Timetable:
 
 
 def total_steps_of(recipe: Recipe) -> int:
-    """Number of steps after which a run of the recipe ends by itself."""
+    """Returns the number of steps after which a run of the recipe ends by itself."""
     return timetable_of(recipe).total_steps

@@ -1,7 +1,7 @@
-"""The task of one run, and its outcome.
+"""Task of one run, and its outcome.
 
-In: a recipe, and the observers that follow the run. Out: a ``RunSpec``, plain data that travels to
-the workers, and its ``Outcome``. Next: ``poise.training.worker``.
+In: a recipe, and the observers of the run. Out: a ``RunSpec``, plain data that is sent to the
+workers, and its ``Outcome``. Next: ``poise.training.worker``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
-"""Yields (name, value) of a backbone; the caller adds the prefix ``eval/``."""
+"""Function that yields (name, value) for a backbone. The caller adds the prefix ``eval/``."""
 
 BACKBONE_FOLDER = "backbone"
 """Folder of the backbone's package inside a checkpoint."""
@@ -26,11 +26,13 @@ BACKBONE_FOLDER = "backbone"
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Another run's checkpoint, from which a run starts."""
+    """Checkpoint of another run, from which a run starts."""
 
     checkpoint: Path
     changed: tuple[str, ...]
-    """Dotted keys of the settings that may differ from the checkpoint's recipe; no other may."""
+    """Dotted keys of the settings that may differ from the checkpoint's recipe. All others must be
+    equal.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,34 +41,36 @@ class RunSpec:
 
     recipe: Recipe
     name: str
-    """The run's name. A run of the same name and storage is resumed."""
+    """Name of the run. If a run of this name exists in the storage, it is resumed."""
 
     storage: Path
-    """Folder of runs; every machine reaches it."""
+    """Folder of runs, which all machines share."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
-    """Each makes an observer of the run, on the first worker."""
+    """Functions that each make an observer of the run, on worker rank 0."""
 
     probe: Probe | None = None
     untrained_probe: Probe | None = None
-    """Measures the network before the first step, in place of ``probe``, with the same figures."""
+    """Probe for the network before the first step. It replaces ``probe`` and yields the same
+    metrics.
+    """
 
     export: Callable[[Path, nn.Module], None] | None = None
-    """Writes the backbone into a folder of each checkpoint."""
+    """Function that writes the backbone into a folder of each checkpoint."""
 
     callbacks: Sequence[Any] = field(default=())
-    """Ray Train's callbacks; they are called in the process that controls the run."""
+    """Callbacks of Ray Train. The process that controls the run calls them."""
 
     start_from: StartingPoint | None = None
-    """Weights, step and history to start with; none starts with new weights."""
+    """Weights, step and history to start with; None starts with new weights."""
 
     datasets: Fingerprints = field(default_factory=dict)
-    """Fingerprints of the datasets; each checkpoint keeps them."""
+    """Fingerprints of the datasets. Each checkpoint contains them."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The last checkpoint of a finished run, and its history."""
+    """Last checkpoint of a finished run, and its history."""
 
     checkpoint: Path
     history: History

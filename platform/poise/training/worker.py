@@ -1,6 +1,6 @@
-"""Trains one run on Ray Train: the only file that imports it.
+"""Trains one run on Ray Train. No other file imports Ray Train.
 
-``fit`` is called where the run is controlled; ``_train`` runs on every worker.
+The process that controls the run calls ``fit``. Every worker runs ``_train``.
 """
 
 from functools import partial
@@ -27,19 +27,19 @@ from poise.training.spec import Outcome, RunSpec
 
 
 def fit(spec: RunSpec) -> Outcome:
-    """Carries out one run, or finishes what an interrupted one began.
+    """Carries out one run, or continues an interrupted run.
 
     Raises:
-        PoiseError: a worker found something wrong that a person can put right.
-        KeyboardInterrupt: on Ctrl-C, once the workers were stopped.
+        PoiseError: a worker found an error that the user can fix.
+        KeyboardInterrupt: the user pressed Ctrl-C, and the workers were stopped.
     """
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
-    # One worker has nobody to meet: without PyTorch's process group, the process that controls the
-    # run need not import PyTorch, which takes seconds.
+    # # A single worker needs no process group of PyTorch. Then the process that controls the run
+    # need not import PyTorch, which takes seconds.
     trainer_class = TorchTrainer if training.num_workers > 1 else DataParallelTrainer
     trainer = trainer_class(
-        partial(_train, spec),  # not in `train_loop_config`, which that process would unpickle too
+        partial(_train, spec),  # `train_loop_config` would also be unpickled by that process
         scaling_config=ScalingConfig(
             num_workers=training.num_workers,
             use_gpu=use_gpu,
@@ -52,7 +52,7 @@ def fit(spec: RunSpec) -> Outcome:
             name=spec.name,
             storage_path=str(spec.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            # A lost node costs a restart, not the run.
+            # # After a lost node the run restarts once.
             failure_config=FailureConfig(max_failures=1),
             callbacks=list(spec.callbacks),
         ),
@@ -65,7 +65,7 @@ def fit(spec: RunSpec) -> Outcome:
             raise cause from None
         raise
     except SystemExit as end:
-        if end.code in (0, 1):  # Ray Train's own answer to Ctrl-C, which would pass for an end
+        if end.code in (0, 1):  # Ray Train exits so after Ctrl-C, which would look like an end
             raise KeyboardInterrupt from None
         raise
     if result.checkpoint is None:
@@ -75,7 +75,7 @@ def fit(spec: RunSpec) -> Outcome:
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """The exception behind those that Ray wraps around it."""
+    """Returns the exception inside the exceptions that Ray wraps around it."""
     failures = getattr(error, "worker_failures", None)
     inner = (
         next(iter(failures.values()), None)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -16,17 +15,9 @@ from poise.data.sources.base import Sample
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareCommand, PrepareOptions
 from tests.data.images import noise_jpeg
+from tests.data.refusals import commands_in, refusal, write
 
 FOLDERS = PrepareOptions(label="folders")
-
-
-def write(root: Path, *paths: str) -> Path:
-    """Writes one image, or a line of text, at each path."""
-    for number, path in enumerate(paths):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        image = not path.endswith((".txt", ".md", ".csv", ".xml", "LICENSE"))
-        (root / path).write_bytes(noise_jpeg(number) if image else b"text")
-    return root
 
 
 def read(root: Path, options: PrepareOptions | None = None) -> dict[str, str | None]:
@@ -34,19 +25,6 @@ def read(root: Path, options: PrepareOptions | None = None) -> dict[str, str | N
     source = open_source(str(root), options)
     found: list[Sample] = list(source.part(np.arange(len(source))).samples())
     return {each.path: source.classes[each.label] if each.label >= 0 else None for each in found}
-
-
-def commands_in(message: str) -> list[list[str]]:
-    """The `poise …` commands that an error names, without the program."""
-    named = re.findall(r"`(poise [^`]*)`", message)
-    return [shlex.split(command)[1:] for command in named]
-
-
-def refusal(root: Path, options: PrepareOptions | None = None) -> str:
-    with pytest.raises(PoiseError) as error:
-        open_source(str(root), options, str(root.parent / "dataset"))
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def test_a_video_keeps_its_object_light_and_haze() -> None:
     for video in range(8):
         first, last = draw_frame(0, video, 0), draw_frame(0, video, NUM_FRAMES - 1)
         assert first.label == last.label == draw_scene(0, video).label
-        colors = [frame.image[frame.mask == 1].mean(axis=0) for frame in (first, last)]
-        np.testing.assert_allclose(*colors, atol=30)
+        before, after = (each.image[each.mask == 1].mean(axis=0) for each in (first, last))
+        np.testing.assert_allclose(before, after, atol=30)
 
 
 def test_the_object_is_visible_in_every_frame() -> None:

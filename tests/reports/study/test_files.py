@@ -35,7 +35,9 @@ def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_
         started_s = psutil.Process(holder.pid).create_time() - psutil.boot_time()
         set_tags(run, {"poise.pid": holder.pid, "poise.process_started_s": started_s})
         text = report_study("a").page.with_name("report.md").read_text()
-        assert "**Not over.** The study is running: 1 of 2 trials has ended; 1 is running." in text
+        assert (
+            "**Not finished.** The study is running: 1 of 2 trials has ended; 1 is running." in text
+        )
         assert "interrupted" not in text and "--resume" not in text
         holder.kill()
     page = report_study("a").page

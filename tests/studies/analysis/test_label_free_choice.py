@@ -59,7 +59,9 @@ def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties(
         "healthy trial is t02-s0, 21.0 %. Without labels, RankMe and LiDAR would each choose "
         "t02-s0 among the 3 healthy trials, as labels do."
     )
-    assert told(record(2, 30.0, SINGLE)).endswith("30.0 %. No healthy trial has this figure.")
+    assert told(record(2, 30.0, SINGLE)).endswith(
+        "30.0 %. No healthy trial has a value of this metric."
+    )
 
 
 def test_a_choice_that_was_luck_is_not_called_best() -> None:
@@ -74,7 +76,7 @@ def test_a_choice_that_was_luck_is_not_called_best() -> None:
 
     # The largest RankMe is that of the best k-NN, and the order is wrong all the same.
     assert "No metric without labels orders the" in told(tuple(range(6)), (5, 4, 3, 2, 1, 6))
-    assert "Only one setting is healthy, so this study cannot tell" in told(
+    assert "Only one setting is healthy, so this study cannot show" in told(
         (0, 0, 0), (1.0, 2.0, 3.0)
     )
     assert "No metric without labels orders the" in told((0, 1), (1.0, 2.0))  # a pair has no order

@@ -38,7 +38,7 @@ def test_the_setting_that_explains_the_collapses_comes_first() -> None:
         "16 of 16. No trial with centering did: 0 of 8."
     )
     assert best.startswith("Best: setting t") and "=" not in best, "its values are in the table"
-    assert best.endswith("It ran with only 1 seed, so treat this figure as an anecdote.")
+    assert best.endswith("It ran with only 1 seed, so treat this value as an anecdote.")
 
 
 def test_a_threshold_has_few_digits_and_stays_true_on_both_sides() -> None:
@@ -84,7 +84,7 @@ def test_few_settings_are_called_a_hint_and_a_setting_that_changed_along_is_name
                         TEMPERATURE: {"uniform": [0, 9]}})  # fmt: skip
     collapse, _ = answered(replace(make_study(), space=space), records)
     assert (
-        "The same trials also ran with registers (num_registers = 4): this study cannot tell "
+        "The same trials also ran with registers (num_registers = 4): this study cannot show "
         in (collapse)
     )
     assert "With only 4 settings, pure chance gives so clear a rule in " in collapse
@@ -110,7 +110,9 @@ def test_settings_that_were_exchanged_explain_nothing() -> None:
     study, records = swept(FOUR, lambda s: s[CENTER] == 1, 12, scheduler={"name": "pbt"})
     change = Change(40, "t01-s0", "/there", {CENTER: 0.9})
     collapse, _ = answered(study, [replace(records[0], changes=(change,)), *records[1:]])
-    assert "Trials exchanged settings on the way, so no single setting explains this." in collapse
+    assert (
+        "Trials exchanged settings during training, so no single setting explains this." in collapse
+    )
 
 
 def test_a_study_of_one_change_at_a_time_has_a_sentence_for_each_change() -> None:
@@ -173,7 +175,7 @@ def test_a_study_without_a_verdict_says_why() -> None:
     for records, expected in (
         ([], "No trial has begun."),
         (failed, "All 2 trials ended with an error before a verdict."),
-        (undecided, "All 3 trials ended undecided: neither surely healthy nor surely lost."),
+        (undecided, "All 3 trials ended undecided: neither clearly healthy nor clearly failed."),
         ([*undecided[:2], begun[2]], "No trial has a final verdict."),
         (begun, "No trial has ended, and a trial is judged at its end."),
     ):
@@ -211,8 +213,8 @@ def test_figures_of_several_goals_name_the_trials_that_none_beats() -> None:
     ]
     _, best = answered(make_study(space), records)
     assert best.endswith(
-        "This ranks by the first metric of the study alone. Over all metrics the candidates are "
-        "t02-s0 and t01-s0: no other trial is better in each of them."
+        "This ranking uses only the first metric of the study. Over all metrics the candidates are "
+        "t02-s0 and t01-s0: no other trial is at least as good in all of them and better in one."
     )
 
 

@@ -35,7 +35,7 @@ def test_without_a_baseline_the_best_is_compared_with_the_second() -> None:
     assert best == (
         "Best: setting t03 (teacher_temp=0.06), k-NN 24.0 % (95 % interval 21.5 to 26.5). The "
         "second, setting t02 (teacher_temp=0.05), is 3.0 points below it (95 % interval −3.2 to "
-        "−2.9). The best of 2 looks better than it is, because these figures chose it."
+        "−2.9). The best of 2 looks better than it is, because these values chose it."
     )
     # Chosen on the figures that a test would take: p would be too small.
     assert "chance" not in best and "p =" not in best
@@ -58,7 +58,7 @@ def test_figures_that_are_equal_name_no_winner_over_the_baseline() -> None:
 
 def test_healthy_settings_without_a_figure_are_not_called_unhealthy() -> None:
     _, best = answered(NO_BASELINE, seeded(0, [None, None, None]))
-    assert best == "No healthy setting has a figure for k-NN, so none is called the best."
+    assert best == "No healthy setting has a value of k-NN, so no best one can be named."
 
 
 def test_the_gain_over_the_untrained_network_is_said_and_a_loss_too() -> None:
@@ -69,8 +69,8 @@ def test_the_gain_over_the_untrained_network_is_said_and_a_loss_too() -> None:
         ]
         return answered(NO_BASELINE, records)[1]
 
-    assert ", +4.4 points over its untrained self. No other" in best(43.0, 44.4, 45.8)
-    assert ", −5.6 points against its untrained self. So training made it worse." in (
+    assert ", +4.4 points compared with before training. No other" in best(43.0, 44.4, 45.8)
+    assert ", −5.6 points compared with before training. So training made it worse." in (
         best(33.0, 34.4, 35.8)
     )
 
@@ -86,7 +86,10 @@ def test_survivors_of_a_scheduler_are_no_evidence() -> None:
         ]
 
     best = swept(scheduler={"name": "asha"})
-    assert "Only 3 of its 6 seeds trained to the end, the better ones, so its mean is too" in best
+    assert (
+        "Only 3 of its 6 seeds trained to the end. These were the better ones, so its mean is too"
+        in best
+    )
     assert best.endswith(
         "This is not tested, because scheduler asha used these figures to stop trials."
     )
@@ -113,7 +116,7 @@ def test_two_shared_seeds_are_an_anecdote_however_many_each_setting_has() -> Non
                          "anecdote.")  # fmt: skip
     worse = [*seeded(1, [None, 15.0, 16.001]), trial_record(1, 3, 17.0)]
     assert answered(make_study(), [*baseline, *worse])[1].endswith(
-        "The other healthy setting shares fewer than 3 seeds with it: too few for a test."
+        "The other healthy setting shares fewer than 3 seeds with it, which is too few for a test."
     )
 
 

@@ -24,10 +24,10 @@ def test_a_full_study_of_three_seeds_needs_no_note() -> None:
 def test_fewer_than_three_seeds_are_called_anecdotes() -> None:
     records = [record for record in grid_records() if record.trial.seed < 2]
     assert notes(grid_study(), records) == (
-        "All settings have figures from fewer than 3 seeds: treat these as anecdotes, not as "
+        "All settings have values from fewer than 3 seeds: treat these as anecdotes, not as "
         "evidence.",
     )
-    assert notes(grid_study(), grid_records()[:-1])[0].startswith("Some settings have figures")
+    assert notes(grid_study(), grid_records()[:-1])[0].startswith("Some settings have values")
 
 
 def test_a_trial_without_a_figure_is_named() -> None:
@@ -35,8 +35,8 @@ def test_a_trial_without_a_figure_is_named() -> None:
     records = [*seeded(0, [30.0, 31.0, 32.0]), *seeded(1, [20.0, 21.0])]
     records.append(trial_record(1, 2, math.nan, VerdictKind.DIVERGED))
     seeds, missing = notes(make_study(), records)
-    assert seeds.startswith("Some settings have figures from fewer than 3 seeds")
-    assert missing == "1 of 6 trials that ended has no k-NN (t02-s2), so it is in no mean."
+    assert seeds.startswith("Some settings have values from fewer than 3 seeds")
+    assert missing == "1 of 6 trials that ended has no k-NN (t02-s2), so no mean includes it."
 
 
 def test_differences_from_few_shared_seeds_are_called_anecdotes() -> None:
@@ -54,7 +54,7 @@ def test_a_scheduler_that_chose_by_the_figures_is_named() -> None:
         "Differences have no p-value, because scheduler asha used these figures to stop trials."
     )
     assert survivors.startswith("In 1 of 2 settings the scheduler stopped some seeds")
-    assert stopped.startswith("1 of 7 trials were stopped early with nothing wrong.")
+    assert stopped.startswith("1 of 7 trials were stopped early although nothing was wrong.")
 
 
 def test_nothing_left_to_compare_is_said() -> None:

@@ -144,7 +144,7 @@ def test_an_empty_study_still_has_a_report() -> None:
 def test_the_markdown_tells_the_answer_before_anything_else(findings: Findings) -> None:
     text = render_markdown(findings)
     places = [text.index(word) for word in (
-        "**Asked.** Is each enough?", "**Answer.** Every trial without", "**Published.** No.",
+        "**Question.** Is each enough?", "**Answer.** Every trial without", "**Published.** No.",
         "## Settings compared", "## Where training collapses", "## Over time",
         "## Effect of each setting", "## Every trial", "## Cost", "## How to reproduce",
     )]  # fmt: skip
@@ -171,7 +171,9 @@ def test_a_reason_can_neither_break_the_markdowns_table_nor_begin_a_tag() -> Non
     space = make_space(question="Is it\n<b>so</b>?", published="Two\nlines.")
     text = render_markdown(find(make_study(space), [lost], {}))
     assert "| a b \\| &lt;module> is none |" in text
-    assert "**Asked.** Is it &lt;b>so&lt;/b>?\n" in text and "**Published.** Two lines.\n" in text
+    assert (
+        "**Question.** Is it &lt;b>so&lt;/b>?\n" in text and "**Published.** Two lines.\n" in text
+    )
 
 
 def test_a_setting_can_neither_break_the_markdowns_tables_nor_begin_a_tag() -> None:

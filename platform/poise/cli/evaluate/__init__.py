@@ -1,7 +1,6 @@
 """`poise evaluate`: measures how good a backbone's features are.
 
-In: a model and datasets. Out: figures with their protocol, for people or as JSON. Nothing comes
-after it.
+In: a model and datasets. Out: values with their protocol, as tables or as JSON. Next: nothing.
 """
 
 import typer

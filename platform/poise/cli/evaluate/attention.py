@@ -1,7 +1,7 @@
-"""`poise evaluate attention`: the attention of models' tokens, block by block.
+"""`poise evaluate attention`: measures the attention of models' tokens, block by block.
 
-In: models and a prepared dataset. Out: tables, files and pictures, logged to the runs that made
-the models. Nothing comes after it.
+In: models and a prepared dataset. Out: tables, files and pictures, logged to the runs that made the
+models. Next: nothing.
 """
 
 import json
@@ -72,12 +72,11 @@ def attention(
 ) -> None:
     """Measure the attention of tokens, per block and head (protocol attention/beyond-cls-v1).
 
-    The command also measures the norms of tokens after each block and the share of outlier
-    patches.
+    The command also measures the norms of tokens after each block and the share of outlier patches.
 
-    The command writes statistics as JSON and CSV, one picture with curves over blocks of all
-    models, maps of heads and blocks, and norms of tokens as norms.csv and norms.png. It also logs
-    these files to the runs that made the models.
+    It writes statistics as JSON and CSV, one picture with curves over blocks of all models, maps of
+    heads and blocks, and norms of tokens as norms.csv and norms.png. It also logs these files to
+    the runs that made the models.
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
@@ -98,7 +97,7 @@ def attention(
 
 
 def _sample_ids(written: str | None, num_samples: int, dataset: str) -> list[int]:
-    if written is None:  # evenly spread: neighbours are often of one class
+    if written is None:  # evenly spaced, because neighbours are often of the same class
         drawn = min(_DRAWN_IMAGES, num_samples)
         return [round(number * (num_samples - 1) / max(1, drawn - 1)) for number in range(drawn)]
     try:
@@ -116,7 +115,7 @@ def _sample_ids(written: str | None, num_samples: int, dataset: str) -> list[int
 def _measure(
     models: Sequence[NamedModel], dataset: "ImageDataset", max_images: int | None
 ) -> "list[tuple[NamedModel, AttentionReport]]":
-    """Measures each model. Models with images of one size share them, decoded once."""
+    """Measures each model. If models have the same image size, they share the decoded images."""
     import torch
 
     from poise.evaluation.reading.images import EvaluationImages

@@ -1,7 +1,7 @@
-"""The files of `poise evaluate attention`: statistics and pictures, logged to the models' runs.
+"""Files of `poise evaluate attention`: statistics and pictures.
 
 In: models and reports of their attention. Out: files, logged to the runs that made the models.
-Next: ``poise.cli.evaluate.attention``, which prints where they are.
+Next: ``poise.cli.evaluate.attention``, which prints the folder of the files.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def keep_attention(
     """Writes and logs the files of every model and the picture that compares the models.
 
     Args:
-        reports: one for each model, with the model.
-        dataset: the dataset of the measurement.
+        reports: pairs of a model and its report.
+        dataset: dataset of the measurement.
         sample_ids: ids of the images to draw maps of.
-        out: folder of the files, which is made if needed; each model has a folder in it.
+        out: folder for the files; it is created if needed. Each model has a folder in it.
 
     Returns:
         A description of each model's files, for JSON.

@@ -1,7 +1,7 @@
-"""`poise evaluate knn`: images classified by their nearest neighbours.
+"""`poise evaluate knn`: classifies images by their nearest neighbours.
 
-In: a model and labelled datasets. Out: figures with their protocol, for people or as JSON. Nothing
-comes after it.
+In: a model and labelled datasets. Out: accuracies with their protocol, as a table or as JSON. Next:
+nothing.
 """
 
 from dataclasses import dataclass, field
@@ -42,8 +42,8 @@ class KnnRequest:
         list[str] | None,
         typer.Option(
             help="Features to compare: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, "
-            "attn_mn, pooled. May be given several times. Default: what the backbone gives, which "
-            "is cls for most."
+            "attn_mn, pooled. May be given several times. Default: the output of the backbone, "
+            "which is cls for most."
         ),
     ] = None
     k: Annotated[
@@ -58,7 +58,7 @@ class KnnRequest:
 def knn(request: KnnRequest) -> None:
     """Classify images by their nearest neighbours' labels (protocol knn/dino-v1).
 
-    Nothing is trained. If the dataset is the bank, each image is classified by the others
+    Nothing is trained. If the dataset is the bank, each image is classified by the other images
     (leave-one-out).
 
     Example: poise evaluate knn models:/shapes-vit/1 data/shapes-test --k 20
@@ -68,7 +68,7 @@ def knn(request: KnnRequest) -> None:
 
 
 def _measure(request: KnnRequest) -> "tuple[KnnReport, str | None]":
-    """Makes the report; returns it with the run that it was logged to."""
+    """Makes the report, logs it, and returns it with the id of the run that it was logged to."""
     import torch
 
     from poise.evaluation.neighbours.report import report_knn

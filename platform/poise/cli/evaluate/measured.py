@@ -1,7 +1,7 @@
-"""One evaluation of several models: measured, logged to their runs and printed.
+"""Measures several models with one evaluation, logs the results to their runs and prints them.
 
 In: models, a dataset and an evaluation. Out: tables or JSON on stdout, and files in a folder. Next:
-the commands of `poise evaluate` that measure this way.
+the commands of `poise evaluate` that use this function.
 """
 
 from __future__ import annotations
@@ -64,17 +64,18 @@ Together = Callable[[Sequence[MeasuredModel], Path], Sequence[Path]]
 def evaluate_models(
     name: str, options: EvaluationOptions, measure: Measure, together: Together | None = None
 ) -> None:
-    """Measures every model, logs each report to the model's run, and prints them.
+    """Measures every model, logs each report to the model's run, and prints the reports.
 
     Args:
-        name: name of the evaluation, such as ``objects``; its files go to a folder of that name.
-        options: what was typed.
-        measure: the evaluation.
-        together: makes files about all models once each is measured. They are logged to the run of
-            every model.
+        name: name of the evaluation, such as ``objects``; it begins the name of the folder of
+            files.
+        options: arguments and options of the command.
+        measure: function that evaluates one model.
+        together: function that makes files about all models, when each is measured. They are
+            logged to the run of every model.
 
     Raises:
-        PoiseError: a model or the dataset cannot be opened, or lacks what the evaluation needs.
+        PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
     """
     from poise.data.dataset import ImageDataset
 
@@ -124,7 +125,7 @@ def _measure(
 
 
 def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
-    """Writes the report beside its pictures, and logs all of it to the model's run."""
+    """Writes the report to the folder of its pictures, and logs all files to the model's run."""
     from poise.tracking.evaluation import log_evaluation
 
     path = folder / f"{report.file_name}.json"

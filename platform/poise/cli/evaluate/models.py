@@ -1,6 +1,7 @@
-"""Models to compare, opened, each with a label of its own.
+"""Opens models to compare, and gives each its own label.
 
-In: references, as they were typed. Out: ``NamedModel``s. Next: ``poise.cli.evaluate.attention``.
+In: references as the user typed them. Out: ``NamedModel``s. Next: ``poise.cli.evaluate.attention``
+and ``poise.cli.evaluate.measured``.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model, before it is measured."""
+    """Opened model, before it is measured."""
 
     reference: str
-    """The reference as it was typed."""
+    """Reference as the user typed it."""
 
     label: str
-    """Short name, used in legends and for a folder. No two models have the same."""
+    """Short name for legends and for a folder. Every model has a different label."""
 
     backbone: nn.Module
     normalization: tuple[list[float], list[float]]
     image_px: int
     run_id: str | None
-    """Id of the run that made it; None where it is not in this store."""
+    """Id of the run that made the model; None if this store does not hold the run."""
 
     made_by: str | None = None
     """Id of the run that made it, whatever store has it; None where the package does not say."""
@@ -45,24 +46,24 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
     """Opens models, in the order of their references.
 
     Raises:
-        PoiseError: one is named twice, cannot be opened or has no transformer blocks, or no label
-            would tell it from the others.
+        PoiseError: a model is named twice, cannot be opened or has no transformer blocks, or two
+            models would have the same label.
     """
     return [_open(reference, label) for reference, label in _labels(references).items()]
 
 
 def _labels(references: Sequence[str]) -> dict[str, str]:
-    """Makes short names: the ends of the references, long enough to differ."""
+    """Makes short names from the ends of the references, just long enough to differ."""
     twice = {each for each in references if references.count(each) > 1}
     if twice:
-        raise PoiseError(f"{', '.join(sorted(twice))}: named twice; once is enough")
+        raise PoiseError(f"{', '.join(sorted(twice))}: named twice; name each model once")
     parts = {
         each: [part for part in re.split(r"[/\\]", each.removeprefix("models:/")) if part]
         for each in references
     }
     for length in range(1, max(map(len, parts.values())) + 1):
         labels = {each: as_name("-".join(ends[-length:])) for each, ends in parts.items()}
-        # A version's number alone is no name.
+        # A version number alone is not a useful name.
         if len(set(labels.values())) == len(labels) and not any(map(str.isdigit, labels.values())):
             break
     if len(set(labels.values())) < len(labels):

@@ -1,8 +1,8 @@
 """Options and helpers that the commands of `poise evaluate` share.
 
 In: a package's config and the number of images. Out: options, normalisation, and a progress bar.
-Next: those commands, and `poise.cli.evaluate.probe_run` and `poise.cli.evaluate.models`, which
-open models for them.
+Next: those commands, and `poise.cli.evaluate.probe_run` and `poise.cli.evaluate.models`, which open
+models for them.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RayOption = Annotated[
     bool | None,
-    typer.Option(help="Read images over Ray. Default: on a cluster, or where it is faster."),
+    typer.Option(help="Read images over Ray. Default: yes on a cluster, or if it is faster."),
 ]
 
 
@@ -35,19 +35,22 @@ def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], l
     """Reads the channel means and standard deviations that a model was trained with.
 
     Raises:
-        PoiseError: its package does not hold them.
+        PoiseError: the package does not contain them.
     """
     try:
         return config["normalization"]["mean"], config["normalization"]["std"]
     except KeyError as missing:
         raise PoiseError(
-            f"{model}: its config lacks normalization's {missing}, so its images cannot be prepared"
+            f"{model}: its config has no normalization {missing}, so no image can be prepared"
         ) from None
 
 
 @contextmanager
 def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
-    """Shows progress on stderr: a bar on a terminal, a line per quarter elsewhere."""
+    """Shows progress on stderr.
+
+    It is a bar on a terminal, otherwise one line per quarter of the images.
+    """
     if is_terminal(sys.stderr):
         from rich.console import Console
         from rich.progress import Progress
@@ -76,27 +79,28 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
     """Finds the dataset that a model was trained on.
 
     Args:
-        config: the package's.
-        model: the model as it was named.
+        config: config of the package.
+        model: model as the user named it.
         option: option that names another dataset, for the message.
 
     Raises:
-        PoiseError: the package does not name it, or it is not on this machine.
+        PoiseError: the package does not name the dataset, or the dataset is not on this machine.
     """
     folder = config.get("lineage", {}).get("dataset")
     if not folder:
         raise PoiseError(
-            f"{model}: does not say what it was trained on; name a dataset with {option}"
+            f"{model}: its package names no training dataset; name a dataset with {option}"
         )
     if not Path(folder).is_dir():
         raise PoiseError(
-            f"{model}: was trained on {folder}, which is not here; name a dataset with {option}"
+            f"{model}: its training dataset {folder} does not exist on this machine; name a "
+            f"dataset with {option}"
         )
     return str(folder)
 
 
 def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
-    """Describes a dataset that replaces the one that the model was trained on, for a report."""
+    """Describes, for a report, a dataset that replaces the training dataset of the model."""
     own = config.get("lineage", {}).get("dataset")
     if folder is None or (own and Path(folder).resolve() == Path(own).resolve()):
         return ()
@@ -109,11 +113,11 @@ def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":
     """Chooses where a pass over images runs, for ``Bench.spread``.
 
     Args:
-        asked: ``--ray`` or ``--no-ray``; None chooses the faster way.
-        num_images: images of the pass.
+        asked: True for ``--ray``, False for ``--no-ray``; None chooses what is faster.
+        num_images: number of images in the pass.
 
     Returns:
-        The pass over Ray, or None for this process.
+        The function that passes images over Ray, or None for this process.
     """
     if asked is False:
         return None
@@ -126,11 +130,11 @@ def keep_figures(config: dict[str, Any], report: Any) -> str | None:
     """Logs a report to the run that made the model.
 
     Args:
-        config: the package's.
-        report: a dataclass with ``measurement``, ``file_name`` and ``figures``.
+        config: config of the package.
+        report: dataclass with ``measurement``, ``file_name`` and ``figures``.
 
     Returns:
-        The run's id; None where the run is not in this store.
+        Id of the run; None if this store does not hold the run.
     """
     from poise.tracking.evaluation import find_maker, log_evaluation
 

@@ -1,6 +1,6 @@
-"""The output of `poise evaluate`: a table for people, or one JSON object.
+"""Prints the results of `poise evaluate`, as a table or as one JSON object.
 
-In: a report, and the run that it was logged to. Out: text on stdout. Nothing comes after it.
+In: a report, and the run that it was logged to. Out: text on stdout. Next: nothing.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ def print_origin(
     """Prints the first lines of every report: protocol, model and run.
 
     Args:
-        model: the model as it was named.
-        run_id: id of the run that made it; None where it is not in this store.
-        report: the report.
-        changed: settings that are not the protocol's.
+        model: model as the user named it.
+        run_id: id of the run that made the model; None if this store does not hold the run.
+        report: report to print.
+        changed: settings that differ from the protocol's.
     """
     settings = " ".join(changed)
     changes = f" with {settings}" if settings else ""
     size = f"images of {report.image_px} px" if report.image_px else "images of their own size"
     print(f"protocol  {report.protocol}{changes}, {size}")
     print(f"model     {model}")
-    print(f"run       {run_id or 'unknown here; nothing was logged'}")
+    print(f"run       {run_id or 'not in this store; nothing was logged'}")
 
 
 def print_knn(model: str, run_id: str | None, report: KnnReport) -> None:
-    """Prints a k-NN report for people."""
+    """Prints a k-NN report as text."""
     print_origin(model, run_id, report, report.changed)
     print(f"queries   {report.query_images} images of {report.dataset}")
     voting = ", each image without itself (leave-one-out)" if report.leave_one_out else ""
     print(f"bank      {report.bank_images} images of {report.bank}{voting}")
     _print_accuracies("k", [(row, row.k) for row in report.rows], report.num_classes)
     if report.rows[-1].k > report.bank_images:
-        print(f"\na k above {report.bank_images} means the whole bank")
+        print(f"\nif k is above {report.bank_images}, the whole bank votes")
 
 
 def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
-    """Prints the report of a probe or of fine-tuning for people."""
+    """Prints the report of a probe or of fine-tuning as text."""
     print_origin(model, run_id, report, report.changed)
     print(f"learned   {report.epochs} epochs of {report.train}, {report.batch_size} images a step")
     if report.held_out_images:
@@ -78,7 +78,7 @@ def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
 def _print_accuracies(
     choice: str, rows: Iterable[tuple[KnnRow | ProbeRow, float]], num_classes: int
 ) -> None:
-    """Prints a table of accuracies; each row has the value that was chosen for it."""
+    """Prints a table of accuracies. Each row has the value that was chosen for it."""
     print(f"classes   {num_classes}, chance {100 / num_classes:.2f} %\n")
     print_table(
         ("feature", choice, "top-1 %", "95 % interval", "top-5 %", "95 % interval"),

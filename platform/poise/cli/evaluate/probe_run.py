@@ -1,7 +1,7 @@
-"""A probe or fine-tuning from the command line: planned or resumed, carried out, printed.
+"""Runs a probe or fine-tuning for the command line: plans or resumes it, runs it, prints it.
 
-In: what was typed. Out: accuracies with their protocol, for people or as JSON, kept with the run
-that made the model. Nothing comes after it.
+In: a request. Out: accuracies with their protocol, as a table or as JSON, logged to the run that
+made the model. Next: nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def conduct(asked: Asked) -> None:
-    """Carries out a probe, or what is left of one, and prints what it found."""
+    """Runs a probe, or the rest of an interrupted probe, and prints the report."""
     from poise.models.checksums import read_config
 
     plan, recipe = _resumed(asked.request) if asked.request.resume else _planned(asked)
@@ -46,7 +46,7 @@ def conduct(asked: Asked) -> None:
 
 
 def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
-    """The plan that was typed; refuses at once what could not work."""
+    """Makes the plan of the request. Raises an error at once if it cannot work."""
     from poise.config.loading import parse_overrides
     from poise.evaluation.trained_probes.protocols import (
         find_protocol,
@@ -61,7 +61,7 @@ def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
     request, features = asked.request, asked.features
     model, settings = request.model, request.settings or ()
     if model is None or request.dataset is None:
-        raise PoiseError("name a model and a dataset, or with --resume a run to finish")
+        raise PoiseError("name a model and a dataset, or name a run to finish with --resume")
     protocol = find_protocol(asked.kind, asked.protocol)
     folder = find_package(model)
     backbone, package = load_backbone(folder)
@@ -97,7 +97,7 @@ def _resumed(request: ProbeRequest) -> tuple[ProbePlan, Recipe]:
     if request.model is not None:
         raise PoiseError(
             f"--resume {request.resume}: continues the run with its own settings; leave out the "
-            "model and all that follows"
+            "model and everything after it"
         )
     return read_plan(request.resume)
 

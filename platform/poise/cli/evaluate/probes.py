@@ -1,6 +1,7 @@
-"""`poise evaluate linear`, `attentive` and `finetune`: what can be learned from a backbone.
+"""`poise evaluate linear`, `attentive` and `finetune`: train on a backbone and measure accuracy.
 
-In: what was typed. Out: an ``Asked``. Next: ``poise.cli.evaluate.probe_run``, which carries it out.
+In: the arguments of a command. Out: an ``Asked``. Next: ``poise.cli.evaluate.probe_run``, which
+carries it out.
 """
 
 from poise.cli.evaluate.probe_run import conduct
@@ -22,7 +23,7 @@ def linear(request: LinearRequest) -> None:
 
 @options_of(AttentiveRequest)
 def attentive(request: AttentiveRequest) -> None:
-    """Train AbMILP poolings of the frozen tokens, each with its linear classifier.
+    """Train attention poolings (AbMILP) of the frozen tokens, each with its own linear classifier.
 
     Examples of variants: objective.abmilp.depth=2 objective.abmilp.self_attention=both
 

@@ -49,13 +49,13 @@ class LinearRequest(ProbeRequest):
         list[str] | None,
         typer.Option(
             help="Features to classify: cls, mean, cls_mean, last_4, cp1 … cp4, attn_lcte, "
-            "attn_mn, pooled. May be given several times; one pass reads all of them. Default: "
-            "the feature that k-NN reads; for dino-v1, as published, last_4 or, for wide models, "
-            "cls_mean."
+            "attn_mn, pooled. May be given several times; one pass computes all of them. Default: "
+            "the feature that k-NN reads. With dino-v1, as published: last_4, or cls_mean for "
+            "wide models."
         ),
     ] = None
     protocol: Annotated[
-        str, typer.Option(help="cached-v1 (quick), or as published: dino-v1, mae-v1.")
+        str, typer.Option(help="cached-v1 (quick), or as published: dino-v1 or mae-v1.")
     ] = "cached-v1"
 
 
@@ -70,7 +70,7 @@ class AttentiveRequest(ProbeRequest):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request with the command that it was typed for."""
+    """Request, with the command that it belongs to."""
 
     kind: str
     """Name of the command: linear, attentive or finetune."""

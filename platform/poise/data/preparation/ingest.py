@@ -1,11 +1,11 @@
-"""Makes a Poise dataset of any source of images.
+"""Makes a Poise dataset from any source of images.
 
-In: what a person typed after ``poise data prepare``. Out: a folder with Parquet shards of the
-original encoded bytes, ``quarantine.jsonl`` and, last of all, the manifest. Next:
-``poise.data.dataset`` reads it.
+In: the arguments of ``poise data prepare``. Out: a folder with Parquet shards of the original
+encoded bytes and ``quarantine.jsonl``. The manifest is written last. Next: ``poise.data.dataset``
+reads the folder.
 
-The split into shards depends on the inputs alone: the same input gives the same files in one
-process or in many. ``poise.data.preparation.ledger`` remembers which shards are finished.
+Only the inputs decide how images are split into shards. So one process and many processes write the
+same files. ``poise.data.preparation.ledger`` records which shards are finished.
 """
 
 import hashlib
@@ -50,12 +50,16 @@ from poise.data.sources.walk import is_folder
 _log = logging.getLogger(__name__)
 
 SAMPLES_PER_SHARD = 1024
-"""Images in one shard: an interruption costs one shard at most, and each task writes one."""
+"""Images in one shard. One task writes one shard, so an interruption loses at most one shard per
+task.
+"""
 
 QUARANTINE_FILE = "quarantine.jsonl"
 
 _LAYOUT = "2"
-"""Part of every request's key. Raise it when a change makes other shards of the same inputs."""
+"""Part of every request's key. Raise it when a change in the code makes different shards of the
+same inputs.
+"""
 
 
 def prepare(
@@ -65,17 +69,19 @@ def prepare(
     parallel: bool | None = None,
     on_progress: Callable[[PrepareProgress], None] = lambda progress: None,
 ) -> Manifest:
-    """Makes a dataset of a source; goes on with an unfinished one; returns a finished one.
+    """Makes a dataset from a source.
+
+    Continues an unfinished dataset and returns a finished one at once.
 
     Args:
         source: see ``poise.data.sources.opening.open_source``.
-        destination: folder of the dataset; on a cluster, one that every machine shares.
-        options: which images to take, and how; None stands for ``PrepareOptions()``.
-        parallel: True runs on Ray, False in this process; None decides by the number of shards.
-        on_progress: called after each shard.
+        destination: folder of the dataset; on a cluster, all machines must share it.
+        options: images to take and how to read them; None means ``PrepareOptions()``.
+        parallel: True uses Ray, False uses this process; None decides by the number of shards.
+        on_progress: function that is called after each shard.
 
     Returns:
-        The manifest. Its channel statistics are exact, with every image weighing the same.
+        The manifest. Its channel statistics are exact, and every image has the same weight.
 
     Raises:
         PoiseError: the source or an option is wrong, the folder holds another dataset, the disk
@@ -106,14 +112,17 @@ def prepare(
 
 
 def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
-    """Counts the reasons why images were set aside; the most common comes first."""
+    """Counts the reasons why images were set aside, with the most frequent first."""
     lines = (folder / QUARANTINE_FILE).read_text(encoding="utf-8").splitlines()
     reasons = (Quarantined.model_validate_json(line).reason for line in lines)
     return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
 
 
 def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
-    """Returns the positions of the samples to take, sorted: all, or a seeded random subset."""
+    """Returns the sorted positions of the samples to take.
+
+    These are all samples, or a random subset drawn with the seed.
+    """
     total, num_images = len(source), options.num_images
     if not total:
         raise PoiseError(f"{shown(text)}: holds no images")
@@ -155,9 +164,9 @@ def _make(
 def _measured(
     work: Preparation, ranges: Mapping[str, ValueRange], parallel: bool | None
 ) -> Iterator[ShardReport]:
-    """Yields the shards' reports in order; their sums now count images of more than eight bits.
+    """Yields the shards' reports in order. Their sums now include images of more than eight bits.
 
-    Those are decoded a second time, because their range is known only after the first.
+    These images are decoded a second time, because their range is known only after all shards.
     """
     bounds = {name: (each.low, each.high) for name, each in ranges.items()}
     deep = {
@@ -178,7 +187,7 @@ def _complete(
     reports: list[ShardReport],
     ranges: dict[str, ValueRange],
 ) -> Manifest:
-    """Writes the quarantine list and, last, the manifest."""
+    """Writes the quarantine list and then the manifest, which comes last."""
     quarantined = [entry for report in reports for entry in report.quarantined]
     write_text(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
     manifest = _manifest(folder.name, request, source, reports, ranges)
@@ -234,7 +243,7 @@ def _manifest(
 
 
 def _bounds_digest(ranges: Mapping[str, ValueRange]) -> bytes:
-    """Returns bytes that change with the ranges; none if every image has eight bits."""
+    """Returns bytes that change with the ranges. They are empty if every image has eight bits."""
     bounds = [(name, each.low, each.high) for name, each in sorted(ranges.items())]
     return json.dumps(bounds).encode() if bounds else b""
 

@@ -1,8 +1,8 @@
-"""The memory of a preparation: an interrupted one goes on where it stopped.
+"""Records the progress of a preparation, so that an interrupted preparation can continue.
 
 In: the request and the reports on finished shards. Out: ``prepare.json`` (the request, with a hash
 of the inputs) and one report file for each finished shard. The reports are deleted when the
-manifest is written. Next: ``poise.data.preparation.ingest`` does what is left.
+manifest is written. Next: ``poise.data.preparation.ingest`` makes the remaining shards.
 """
 
 import shutil
@@ -24,27 +24,27 @@ REPORTS_FOLDER = ".reports"
 
 
 class Request(Strict):
-    """The dataset that a folder is made for."""
+    """Request that a folder is prepared for."""
 
     source: str
     seed: int
     key: str
     value_range: Bounds | None = None
-    """The range that replaces the measured one for images of more than eight bits."""
+    """Range that replaces the measured range for images of more than eight bits."""
 
 
 @dataclass(frozen=True)
 class PrepareProgress:
-    """The state of a preparation after a shard."""
+    """State of a preparation after a shard."""
 
-    done: int  # images read so far, by earlier runs too
+    done: int  # images read so far, including earlier runs
     total: int
     quarantined: int
 
 
 @dataclass
 class Preparation:
-    """One preparation: its parts, and the reports on the finished ones."""
+    """One preparation: its parts, and the reports on finished parts."""
 
     folder: Path
     parts: dict[int, Part]
@@ -52,15 +52,15 @@ class Preparation:
     reports: dict[int, ShardReport] = field(default_factory=dict)
 
     def shard(self, number: int) -> Path:
-        """Returns the file for a part's images."""
+        """Returns the path of the file for a part's images."""
         return self.folder / f"shard-{number:05d}.parquet"
 
     def report_file(self, number: int) -> Path:
-        """Returns the file that keeps a part's report until the dataset is complete."""
+        """Returns the path of a part's report. The report is kept until the dataset is complete."""
         return self.folder / REPORTS_FOLDER / f"shard-{number:05d}.json"
 
     def recover(self) -> None:
-        """Takes up the shards that an earlier run finished."""
+        """Finds the shards that an earlier run finished."""
         for number in self.parts:
             try:
                 text = self.report_file(number).read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ class Preparation:
         self.reports[number] = report
 
     def progress(self) -> PrepareProgress:
-        """Counts what is done."""
+        """Counts the images that are done."""
         reports = self.reports.values()
         return PrepareProgress(
             done=sum(self.sizes[number] for number in self.reports),
@@ -94,16 +94,16 @@ def claim(folder: Path, request: Request) -> Manifest | None:
     """Reserves the folder for a request.
 
     Returns:
-        The manifest if the dataset is complete already, else None.
+        The manifest if the dataset is complete, else None.
 
     Raises:
         PoiseError: the folder holds another dataset, or other files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = folder / REQUEST_FILE
-    if not found.exists():
-        if any(folder.iterdir()):
-            raise PoiseError(f"{folder}: not empty, and no dataset; give a new or empty folder")
+    if not found.exists() and any(folder.iterdir()):
+        raise PoiseError(f"{folder}: not empty, and no dataset; give a new or empty folder")
+    if not _is_begun(folder):
         write_text(found, request.model_dump_json(indent=2))
     _check_same(folder, found, request)
     (folder / REPORTS_FOLDER).mkdir(exist_ok=True)
@@ -115,6 +115,12 @@ def claim(folder: Path, request: Request) -> Manifest | None:
         return manifest
     (folder / MANIFEST_FILE).unlink()  # shards are missing or cut short: make them again
     return None
+
+
+def _is_begun(folder: Path) -> bool:
+    """Says whether work for an earlier request is in the folder; its request alone is none."""
+    finished = (*folder.glob("shard-*"), *folder.glob(f"{REPORTS_FOLDER}/*"))
+    return bool(finished) or (folder / MANIFEST_FILE).exists()
 
 
 def _check_same(folder: Path, found: Path, request: Request) -> None:
@@ -139,7 +145,10 @@ def _is_there(report: ShardReport, path: Path) -> bool:
 
 
 def _is_whole(path: Path, num_samples: int) -> bool:
-    """Says whether a shard is complete: Parquet counts its rows at the end of the file."""
+    """Returns True if a shard is complete.
+
+    Parquet writes its row count at the end of the file, so an incomplete file has no row count.
+    """
     try:
         return bool(pq.read_metadata(path).num_rows == num_samples)
     except (OSError, pa.ArrowInvalid):
@@ -147,6 +156,6 @@ def _is_whole(path: Path, num_samples: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file whole: no reader sees a part of it."""
+    """Writes a small file so that readers see either the whole file or no file."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

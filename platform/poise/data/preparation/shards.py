@@ -1,7 +1,7 @@
-"""One shard of a dataset: checked, measured and written.
+"""Checks, measures and writes one shard of a dataset.
 
-In: a ``Part`` of a source. Out: a Parquet file of the images that decode, and a ``ShardReport`` on
-them and on those that do not. Next: ``poise.data.preparation.ingest`` joins the reports into a
+In: a ``Part`` of a source. Out: a Parquet file of the images that can be decoded, and a
+``ShardReport`` on all images. Next: ``poise.data.preparation.ingest`` joins the reports into a
 manifest.
 """
 
@@ -29,7 +29,7 @@ from poise.data.views.decode import BadImageError, decode_rgb, read_image
 from poise.data.views.depth import DeepImage
 
 ROWS_PER_GROUP = 128
-"""Images in one read: 14 MB of ImageNet's photographs, 300 kB of CIFAR-10."""
+"""Images in one read. They take 14 MB for ImageNet's photographs and 300 kB for CIFAR-10."""
 
 _LEVELS = np.arange(256) / 255.0
 _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
@@ -37,38 +37,41 @@ _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())
 
 Sums = tuple[float, float, float]
 Moments = tuple[Sums, Sums]
-"""Sums over images of each channel's mean and mean square."""
+"""Sums over images: of each channel's mean, and of each channel's mean square."""
 
 
 class Quarantined(Strict):
-    """An image that was set aside."""
+    """Image that was set aside, with the reason."""
 
     path: str
     reason: str
 
 
 class ShardReport(Strict):
-    """The result of writing one part."""
+    """Result of writing one part."""
 
     shard: Shard | None
-    """None if no image of the part was usable."""
+    """Shard that was written; None if no image of the part was usable."""
 
     num_bytes: int
     digests: str
-    """SHA-256 of each sample's label and bytes, in order, as hexadecimal."""
+    """SHA-256 of each sample's label and bytes, in order, in hexadecimal."""
 
     channel_sums: Sums
     channel_square_sums: Sums
-    """Sums of each image's mean RGB value and mean square, in [0, 1]: all images weigh the same."""
+    """Sums over images of the mean RGB value and of the mean square, in [0, 1]. All images have the
+    same weight.
+    """
 
     extents: tuple[Extent, ...]
-    """Extents of the images with more than eight bits; the channel sums leave these images out."""
+    """Extents of the images of more than eight bits. The channel sums do not include these images.
+    """
 
     mask_values: tuple[int, ...]
     """Values that occur in the masks, ascending."""
 
     annotation_digests: str
-    """SHA-256 of each sample's annotations, in order, as hexadecimal; empty without any."""
+    """SHA-256 of each sample's annotations, in order, as hexadecimal. It is empty without any."""
 
     quarantined: tuple[Quarantined, ...]
 
@@ -93,7 +96,7 @@ class _Tally:
         self.quarantined: list[Quarantined] = []
 
     def usable(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        """Yields the samples that decode, and measures them."""
+        """Measures the samples that can be decoded, and yields them."""
         for sample in samples:
             try:
                 if sample.fault:
@@ -122,7 +125,7 @@ class _Tally:
         self.annotation_digests.append(hash_of(*pieces))
 
     def report(self, path: Path) -> ShardReport:
-        """Returns the report on the file just written, if there is one."""
+        """Returns the report on the written file. If no sample was usable, there is no file."""
         count = len(self.digests)
         shard = Shard(file=path.name, num_samples=count, sha256=_sha256(path)) if count else None
         sums, squares = _as_tuples(self.moments)
@@ -140,7 +143,7 @@ class _Tally:
 
 
 def write_shard(part: Part, path: Path, kinds: Sequence[AnnotationKind] = ()) -> ShardReport:
-    """Writes the part's usable images to ``path``; the file appears when it is complete.
+    """Writes the part's usable images to ``path``. The file appears only when it is complete.
 
     Args:
         part: the images.
@@ -149,11 +152,11 @@ def write_shard(part: Part, path: Path, kinds: Sequence[AnnotationKind] = ()) ->
 
     Raises:
         PoiseError: the part's own file is damaged, or an annotation does not fit its image.
-        OSError: the disk is full or may not be written to.
+        OSError: the disk is full or not writable.
     """
     tally = _Tally(kinds)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of damage that loses no pixel
+        warnings.simplefilter("ignore")  # Pillow warns about damage that changes no pixel
         groups = _groups(tally.usable(part.samples()))
         first = next(groups, None)
         if first:
@@ -163,15 +166,15 @@ def write_shard(part: Part, path: Path, kinds: Sequence[AnnotationKind] = ()) ->
 
 
 def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) -> Moments:
-    """Channel sums over some images of a shard, decoded with the dataset's ranges.
+    """Computes channel sums over some images of a shard, decoded with the dataset's ranges.
 
     Args:
-        path: the shard.
-        rows: the images' places in it, ascending.
+        path: path of the shard.
+        rows: rows of the images in the shard, in ascending order.
         ranges: see ``poise.data.views.decode.decode_rgb``.
 
     Returns:
-        As ``ShardReport.channel_sums`` and ``ShardReport.channel_square_sums``.
+        The sums of means and of mean squares, as in ``ShardReport``.
     """
     moments = np.zeros((2, 3))
     with warnings.catch_warnings():
@@ -187,7 +190,7 @@ def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file that replaces ``path`` if the block ends without an error."""
+    """Yields a temporary file. If the block ends without an error, the file replaces ``path``."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -208,7 +211,7 @@ def _write_groups(
         schema,
         compression="none",  # images are compressed already
         use_dictionary=["label"],
-        write_statistics=["label"],  # those of the images would bloat the footer
+        write_statistics=["label"],  # statistics of the images would make the footer large
     ) as writer:
         writer.write_table(_table(first, schema), row_group_size=ROWS_PER_GROUP)
         for group in rest:
@@ -216,7 +219,7 @@ def _write_groups(
 
 
 def _groups(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    """Yields the samples of each row group; all groups are full but the last."""
+    """Yields the samples of each row group. Every group is full, except possibly the last."""
     group: list[Sample] = []
     for sample in samples:
         group.append(sample)

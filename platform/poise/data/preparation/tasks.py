@@ -1,7 +1,7 @@
-"""Carries out one task for each shard, in this process or on Ray.
+"""Runs one task for each shard, in this process or on Ray.
 
-In: a function and its arguments for each shard. Out: shard numbers with results, as they end.
-Next: ``poise.data.preparation.ingest`` collects them.
+In: a function and its arguments for each shard. Out: shard numbers with results, in the order in
+which tasks end. Next: ``poise.data.preparation.ingest`` collects them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,21 +13,23 @@ from poise.config.errors import PoiseError
 ResultT = TypeVar("ResultT")
 
 SERIAL_SHARDS = 10
-"""Up to this many shards are done in this process: starting Ray (4 to 9 s) would take longer."""
+"""Up to this number of shards, this process does the work. Starting Ray (4 to 9 s) would take
+longer.
+"""
 
 
 def carry_out(
     task: Callable[..., ResultT], arguments: Mapping[int, tuple[Any, ...]], parallel: bool | None
 ) -> Iterator[tuple[int, ResultT]]:
-    """Yields the number and the result of each shard's task, in the order in which they end.
+    """Yields the number and the result of each shard's task, in the order in which tasks end.
 
     Args:
-        task: a function that Ray can send to another process.
-        arguments: what it takes, by shard number.
-        parallel: whether to use Ray; none decides by the number of shards.
+        task: function that Ray can send to another process.
+        arguments: arguments of the function, by shard number.
+        parallel: whether to use Ray; None decides by the number of shards.
 
     Raises:
-        PoiseError: a task raised one, or a Ray worker died.
+        PoiseError: a task raised an error, or a Ray worker died.
     """
     on_ray = len(arguments) > SERIAL_SHARDS if parallel is None else parallel
     return (_on_ray if on_ray else _in_process)(task, arguments)
@@ -43,7 +45,7 @@ def _in_process(
 def _on_ray(
     task: Callable[..., ResultT], arguments: Mapping[int, tuple[Any, ...]]
 ) -> Iterator[tuple[int, ResultT]]:
-    """One Ray task for each shard; two for each CPU are under way."""
+    """Runs one Ray task for each shard. At most two tasks per CPU are in progress."""
     import ray  # half a second that a small dataset need not pay
 
     from poise.cluster.connection import start_ray
@@ -68,6 +70,6 @@ def _on_ray(
             raise error.cause from None
         except ray.exceptions.RayError as error:
             raise PoiseError(
-                f"shard {number}: its Ray worker died ({type(error).__name__}), perhaps for want "
-                "of memory; the same command goes on from here"
+                f"shard {number}: its Ray worker died ({type(error).__name__}), perhaps because "
+                "memory ran out; run the same command again to continue from here"
             ) from None

@@ -1,14 +1,14 @@
-"""The range of values that a dataset's images of more than eight bits really use.
+"""Finds the range of values that a dataset's images of more than eight bits really use.
 
-In: the numbers of each such image. Out: one ``ValueRange`` for each kind of container, and
-sentences that say what was decided. Next: ``poise.data.preparation.ingest`` writes the ranges into
-the manifest, by which every image is decoded.
+In: the pixel values of each such image. Out: one ``ValueRange`` for each container (number format),
+and sentences that explain each decision. Next: ``poise.data.preparation.ingest`` writes the ranges
+into the manifest. Every image is decoded with them.
 
-An image's extent leaves out pixels without a value, fill values and a thousandth of the pixels at
-either end. The dataset's range leaves out a hundredth of the images at either end. It is widened to
-the depth that a camera would have (8, 10, 12, 14 or 16 bits; 0 to 1 or 0 to 255 for floats) where
-the images fill at least a quarter of that, because images of one camera should keep their
-brightness.
+The extent of an image leaves out pixels without a value, fill values, and the lowest and highest
+thousandth of its pixels. The range of the dataset leaves out the lowest and highest hundredth of
+the images. If the images fill at least a quarter of a usual depth, the range is widened to this
+depth. Usual depths are 8, 10, 12, 14 or 16 bits for integers, and 0 to 1 or 0 to 255 for floats. So
+images of one camera keep their relative brightness.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,28 +23,31 @@ from poise.data.views.depth import DeepImage
 
 _PIXELS_LEFT_OUT = 1e-3
 _IMAGES_LEFT_OUT = 1e-2
-_LEAST_FILLED = 1 / 4  # of a camera's depth, so that it is taken for the range
-_DARK = 1 / 16  # of the range: 16 of 256 levels
+_LEAST_FILLED = 1 / 4  # share of a camera's depth that images must fill to get this depth
+_DARK = 1 / 16  # share of the range: 16 of 256 levels
 _CAMERA_BITS = (8, 10, 12, 14, 16)
 _FLOAT_RANGES: tuple[Bounds, ...] = ((0.0, 1.0), (0.0, 255.0))
 _FILL_VALUES = (0.0, -999.0, -9999.0, -99999.0, -32767.0, -32768.0, -2147483648.0, 65535.0)
-_LARGEST_VALUE = 1e19  # larger floats stand for "no data": 1e20, 9.97e36 and 3.4e38 are usual
+_LARGEST_VALUE = 1e19  # larger floats mean "no data": 1e20, 9.97e36 and 3.4e38 are usual
 
 
 class Extent(Strict):
-    """The values that one image uses."""
+    """Lowest and highest value that one image uses."""
 
     row: int
-    """The image's place in its shard."""
+    """Row of the image in its shard."""
 
     container: str
     low: float | None
     high: float | None
-    """None where the image holds nothing but fill values or transparency."""
+    """Highest value. ``low`` and ``high`` are None if all pixels are fill values or transparent."""
 
 
 def extent_of(row: int, image: DeepImage) -> Extent:
-    """Measures an image; fill values and a thousandth of its pixels at either end are left out."""
+    """Measures the lowest and highest value of an image.
+
+    Fill values, and the lowest and highest thousandth of its pixels, are left out.
+    """
     values = _without_fill(image.measurable())
     if not len(values):
         return Extent(row=row, container=image.container, low=None, high=None)
@@ -55,11 +58,11 @@ def extent_of(row: int, image: DeepImage) -> Extent:
 
 
 def decide_ranges(extents: Iterable[Extent], given: Bounds | None) -> dict[str, ValueRange]:
-    """One range for each container that occurs.
+    """Decides one range for each container that occurs.
 
     Args:
-        extents: every image of more than eight bits.
-        given: the range that a person gave, which overrules what is measured.
+        extents: extents of all images of more than eight bits.
+        given: range that the user gave; it replaces the measured range.
     """
     by_container: dict[str, list[Extent]] = {}
     for extent in extents:
@@ -68,10 +71,10 @@ def decide_ranges(extents: Iterable[Extent], given: Bounds | None) -> dict[str, 
 
 
 def check_range(given: Bounds | None) -> Bounds | None:
-    """The range that a person gave, if it is one.
+    """Checks the range that the user gave, and returns it.
 
     Raises:
-        PoiseError: an end is not finite, or the low end is not below the high one.
+        PoiseError: an end is not finite, or the low end is not below the high end.
     """
     if given is not None and not (np.isfinite(given).all() and given[0] < given[1]):
         raise PoiseError(
@@ -82,7 +85,7 @@ def check_range(given: Bounds | None) -> Bounds | None:
 
 
 def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
-    """Describes the decided ranges and their effect on images, one sentence a line."""
+    """Yields sentences about the ranges and their effect on images, one sentence per line."""
     for container, decided in ranges.items():
         yield f"{_decision(container, decided)} ({_counted(decided.num_images, 'image')})"
         if decided.num_dark:
@@ -99,10 +102,10 @@ def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
 
 
 def _without_fill(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The values without those that mean "no data", which lie far from all others."""
+    """Returns the values without fill values, which mean "no data" and lie far from all others."""
     if values.dtype.kind == "f":
         values = values[np.abs(values) < _LARGEST_VALUE]
-    for is_lower in (True, False, True):  # a fill value may hide behind another
+    for is_lower in (True, False, True):  # behind one fill value there may be another
         if not len(values):
             break
         end = values.min() if is_lower else values.max()
@@ -135,7 +138,7 @@ def _range(container: str, extents: Sequence[Extent], given: Bounds | None) -> V
 
 
 def _measured(container: str, ends: NDArray[np.float64]) -> Bounds:
-    """The range that images with these ends [N, 2] use."""
+    """Computes the range that images with these ends [N, 2] use."""
     if not len(ends):
         return 0.0, 1.0  # nothing but fill values
     low = float(np.quantile(ends[:, 0], _IMAGES_LEFT_OUT, method="lower"))

@@ -1,4 +1,4 @@
-"""What people bring: folders, Parquet files and named datasets.
+"""Sources of images: folders, Parquet files and named datasets.
 
-In: a path or a name. Out: a ``Source`` of samples. Next: ``poise.data.preparation``.
+In: a path or a name. Out: an ``ImageSource`` of samples. Next: ``poise.data.preparation``.
 """

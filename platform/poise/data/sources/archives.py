@@ -1,7 +1,7 @@
-"""Archives, which are not read: how to unpack them.
+"""Explains how to unpack archives, because Poise does not read them.
 
-In: a command whose source is an archive, or a folder of archives. Out: advice that can be typed.
-Next: a person, who prepares the unpacked files.
+In: a command whose source is an archive, or a folder of archives. Out: advice with a command that
+the user can run. Next: the user prepares the unpacked files.
 """
 
 import shlex
@@ -14,16 +14,16 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip"
 
 
 def is_archive(path: str) -> bool:
-    """Says whether a name is an archive's."""
+    """Returns True if the name has the suffix of an archive."""
     return path.casefold().endswith(SUFFIXES)
 
 
 def advice(command: PrepareCommand, archives: Sequence[str]) -> str:
-    """Returns what to do with an archive, or with a folder that holds nothing else.
+    """Returns advice about an archive, or about a folder that holds only archives.
 
     Args:
-        command: its source is the archive, or the folder.
-        archives: paths in the folder; empty where the source is the archive.
+        command: command whose source is the archive or the folder.
+        archives: paths in the folder; empty if the source is the archive itself.
     """
     source = command.source.rstrip("/")
     if not archives:

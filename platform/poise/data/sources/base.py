@@ -1,7 +1,7 @@
-"""The words that sources of images and their readers share.
+"""Types that all sources of images share.
 
-In: nothing. Out: ``Sample``, ``Part`` and ``ImageSource``, which every kind of source gives. Next:
-``poise.data.preparation``.
+In: nothing. Out: ``Sample``, ``Part`` and ``ImageSource``, which every kind of source provides.
+Next: ``poise.data.preparation``.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from poise.data.manifest import AnnotationKind
 Indices = NDArray[np.int64]
 
 NO_LABEL = -1
-"""The label of an image whose class is unknown."""
+"""Label of an image whose class is unknown."""
 
 Boxes = tuple[tuple[int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as it came, not yet checked."""
+    """One image as it was found, not yet checked."""
 
     image: bytes  # encoded
-    label: int  # ``NO_LABEL`` where unknown
-    path: str  # where it came from, for people
+    label: int  # ``NO_LABEL`` if unknown
+    path: str  # origin of the image, for messages
     fault: str | None = None  # why the bytes cannot be read
     mask: bytes | None = None  # PNG of one channel
     boxes: Boxes | None = None  # x0, y0, x1, y1 in pixels of the upright image
@@ -52,22 +52,28 @@ NO_ANNOTATIONS = SourceAnnotations()
 
 
 class Part(Protocol):
-    """Some of a source's samples, in order; small, picklable and readable in any process."""
+    """Some of a source's samples, in order.
+
+    A part is small and picklable, and any process can read it.
+    """
 
     def samples(self) -> Iterator[Sample]:
-        """Reads the samples; a file that cannot be read is a sample with a fault."""
+        """Yields the samples. If a file cannot be read, its sample has a fault."""
 
 
 class ImageSource(Protocol):
-    """An ordered collection of images."""
+    """Ordered collection of images."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order; empty where there are no labels."""
+        """Class names in label order; empty if there are no labels."""
 
     @property
     def named_labels(self) -> bool:
-        """Whether the labels came as names, which are then part of the dataset's fingerprint."""
+        """Whether the source gives labels as names.
+
+        Then the names are part of the dataset's fingerprint.
+        """
 
     @property
     def annotations(self) -> SourceAnnotations:
@@ -75,11 +81,11 @@ class ImageSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Returns what was assumed when the source was opened, one line each."""
+        """Assumptions that were made when the source was opened, one line each."""
 
     @property
     def key(self) -> str:
-        """A hash that changes whenever the inputs do (their names, sizes or times)."""
+        """Hash that changes whenever the inputs change (their names, sizes or times)."""
 
     def __len__(self) -> int: ...
 
@@ -88,7 +94,10 @@ class ImageSource(Protocol):
 
 
 def hash_of(*pieces: bytes) -> str:
-    """Returns the SHA-256 of length-prefixed pieces, as hexadecimal."""
+    """Returns the SHA-256 of the pieces in hexadecimal.
+
+    Each piece is hashed with its length before it.
+    """
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(len(piece).to_bytes(8, "little"))

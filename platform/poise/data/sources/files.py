@@ -33,12 +33,12 @@ IMAGE_SUFFIXES = frozenset(_IMAGES.split())
 """Suffixes that say "an image". A file with an unknown suffix may be one too."""
 
 OTHER_SUFFIXES = frozenset(_OTHERS.split())
-"""Suffixes that say "no image": a folder with nothing else in it is no class."""
+"""Suffixes of files that are not images. A folder with only such files is not a class."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that may be an image."""
+    """File that may be an image."""
 
     path: str  # relative to the source's folder, with forward slashes
     label: int
@@ -47,7 +47,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class FilesSource:
-    """Files under one folder."""
+    """Source of the files under one folder."""
 
     root: str
     classes: tuple[str, ...]
@@ -58,7 +58,7 @@ class FilesSource:
 
     @property
     def key(self) -> str:
-        """A hash of every file's path, label, size and time; no file is read for it."""
+        """Hash of every file's path, label, size and time. The files themselves are not read."""
         lines = (f"{file.path}\t{file.label}\t{file.stamp}" for file in self.files)
         return hash_of("\n".join((*self.classes, *lines)).encode("utf-8", "surrogateescape"))
 
@@ -66,7 +66,10 @@ class FilesSource:
         return len(self.files)
 
     def part(self, indices: Indices) -> Part:
-        """Returns paths and labels; the bytes are read where the part is read."""
+        """Returns the part with these paths and labels.
+
+        The bytes are read only when the part is read.
+        """
         return FilesPart(self.root, tuple(self.files[index] for index in indices))
 
 
@@ -78,7 +81,7 @@ class FilesPart:
     files: tuple[ImageFile, ...]
 
     def samples(self) -> Iterator[Sample]:
-        """Reads each file; one that cannot be read is a sample with a fault."""
+        """Reads each file. If a file cannot be read, its sample has a fault."""
         for file in self.files:
             try:
                 data = Path(self.root, file.path).read_bytes()
@@ -91,17 +94,17 @@ class FilesPart:
 
 def suffix(path: str) -> str:
     """Returns a path's last suffix in lower case, with its dot."""
-    name = path.rpartition("/")[2]  # faster than Path: this is asked of a million files
+    name = path.rpartition("/")[2]  # faster than Path: this runs for millions of files
     dot = name.rfind(".")
     return name[dot:].casefold() if dot > 0 else ""
 
 
 def is_image_name(path: str) -> bool:
-    """Says whether a name is certainly an image's."""
+    """Returns True if the name is certainly that of an image."""
     return suffix(path) in IMAGE_SUFFIXES
 
 
 def is_other_name(path: str) -> bool:
-    """Says whether a name is certainly no image's (``labels.csv``, ``LICENSE``)."""
+    """Returns True if the name is certainly not that of an image (``labels.csv``, ``LICENSE``)."""
     end = suffix(path)
     return end in OTHER_SUFFIXES or (not end and path.rpartition("/")[2].isupper())

@@ -1,10 +1,11 @@
-"""A folder of images: which of its folders are classes, and which layouts are refused.
+"""Opens a folder of images: decides which folders are classes, and refuses unclear layouts.
 
 In: a command and the files found in its folder. Out: a ``FilesSource``. Next:
 ``poise.data.preparation.ingest``.
 
-The classes are the folders directly in the root. A root with one folder of images is looked
-through. Splits, and images beside masks, are refused.
+The classes are the folders directly in the root. If the root holds only one folder, and this folder
+holds the images, its contents are used instead. Folders that look like splits, and images next to
+masks, are refused.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.data.sources.annotation_hints import annotated_commands, boxes_command
 from poise.data.sources.base import NO_LABEL
 from poise.data.sources.files import FilesSource, ImageFile, is_image_name, is_other_name
 from poise.data.sources.names import check_class_names, counted, shown
@@ -21,24 +23,26 @@ from poise.data.sources.splits import mixed_parts, part_name
 from poise.data.sources.walk import FoundFile
 
 METADATA = frozenset(("metadata.csv", "metadata.jsonl", "metadata.parquet"))
-"""Tables in which Hugging Face's `imagefolder` keeps the labels of the images beside them."""
+"""Tables with the labels of the images in the same folder, as in Hugging Face's `imagefolder`
+format.
+"""
 
 _COMMANDS_SHOWN = 4
 
 
 @dataclass(frozen=True)
 class _Level:
-    """What lies directly in one folder."""
+    """Contents directly in one folder."""
 
     folders: dict[str, list[str]]
-    """Folder → paths below it that may be images; folders without any are left out."""
+    """Folder → paths below it that may be images. Folders without such paths are left out."""
 
     loose: list[str]
-    """Files beside the folders that may be images."""
+    """Files next to the folders that may be images."""
 
     @classmethod
     def of(cls, paths: Sequence[str]) -> "_Level":
-        """Sorts paths, relative to the folder, by their first name."""
+        """Groups paths, relative to the folder, by their first name."""
         folders: dict[str, list[str]] = defaultdict(list)
         loose = []
         for path in paths:
@@ -52,13 +56,13 @@ class _Level:
         return cls(dict(folders), loose)
 
     def holds_parts(self) -> bool:
-        """Says whether the folders are splits, or images beside masks."""
+        """Returns True if the folders are splits, or images next to masks."""
         nested = {name: any("/" in path for path in paths) for name, paths in self.folders.items()}
         images = any(map(is_image_name, self.loose))
         return mixed_parts(nested, images)
 
     def parts(self, prefix: str = "") -> Iterator[str]:
-        """Yields the path of every part, and of the parts of a part instead of itself."""
+        """Yields the path of every part. If a part has parts itself, yields those instead."""
         for name, below in self.folders.items():
             inner = _Level.of(below)
             if inner.holds_parts():
@@ -68,7 +72,7 @@ class _Level:
 
 
 def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
-    """Opens a folder of class folders, or a flat one.
+    """Opens a folder of class folders, or a folder of images without classes.
 
     Raises:
         PoiseError: the layout can be read in two ways, or a class name is not UTF-8.
@@ -98,7 +102,8 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
         for file in inside
         for path in (file.path.removeprefix(prefix),)
     )
-    notes = _notes(command, prefix, level, len(files) - len(inside))
+    outside = [path for path in paths if not path.startswith(prefix) or is_metadata(path)]
+    notes = _notes(command, prefix, level, outside)
     root = str(Path(command.source, prefix).resolve())
     return FilesSource(root, classes, images, named_labels=True, notes=tuple(notes))
 
@@ -107,40 +112,52 @@ def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> 
     """Finds the folder whose folders are the classes.
 
     Returns:
-        Its path (``""``, or ``"images/"`` where it was looked for), and what lies directly in it.
+        The prefix of its path (``""`` for the root, else such as ``"images/"``), and its contents.
     """
     prefix = ""
     while True:
         level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
         folder = str(Path(command.source, prefix))
         if level.holds_parts():
-            raise _parts_refused(command, folder, list(level.parts()))
+            raise _parts_refused(command, folder, list(level.parts()), paths)
         for name, below in level.folders.items():
             inner = _Level.of(below)
             if len(level.folders) > 1 and inner.holds_parts():
-                raise _parts_refused(command, folder, list(inner.parts(f"{name}/")))
+                raise _parts_refused(command, folder, list(inner.parts(f"{name}/")), paths)
         if level.loose or len(level.folders) != 1:
             return prefix, level
         prefix += f"{next(iter(level.folders))}/"
 
 
-def _parts_refused(command: PrepareCommand, folder: str, parts: list[str]) -> PoiseError:
-    """Names a command for every part; ``parts`` are paths in the folder."""
+def _parts_refused(
+    command: PrepareCommand, folder: str, parts: list[str], paths: Sequence[str]
+) -> PoiseError:
+    """Makes the error that names a command for every part, and for images with annotations.
+
+    Args:
+        command: what was typed.
+        folder: the folder that holds the parts.
+        parts: their paths in the folder.
+        paths: all files of the source.
+    """
     parts = sorted(parts, key=lambda path: (part_name(Path(path).name) is None, path))
     commands = [
         f"`{command.of(str(Path(folder, path)), path.replace('/', '-'))}`" for path in parts
     ]
     more = f" (and {len(commands) - _COMMANDS_SHOWN} more)" * (len(commands) > _COMMANDS_SHOWN)
+    known = [f"`{each}`" for each in annotated_commands(command, folder, sorted(parts), paths)]
+    annotated = f"images with their annotations: {' or '.join(known[:_COMMANDS_SHOWN])}; "
     classes = command.of(folder).using(label=FOLDER_LABELS)
     return PoiseError(
         f"{shown(folder)}: {_joined(parts)} look like parts of a dataset, "
-        f"not like classes; prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
+        f"not like classes; {annotated if known else ''}"
+        f"prepare one: {' or '.join(commands[:_COMMANDS_SHOWN])}{more}; "
         f"if each folder in {shown(folder)} is a class: `{classes}`"
     )
 
 
 def is_metadata(path: str) -> bool:
-    """Says whether a file is a table of Hugging Face's `imagefolder` format."""
+    """Returns True if a file is a table of Hugging Face's `imagefolder` format."""
     return path.rpartition("/")[2] in METADATA
 
 
@@ -157,16 +174,20 @@ def _refuse_metadata(command: PrepareCommand, files: Sequence[FoundFile], level:
     )
 
 
-def _notes(command: PrepareCommand, prefix: str, level: _Level, num_outside: int) -> list[str]:
-    """Says what was assumed of the layout."""
+def _notes(
+    command: PrepareCommand, prefix: str, level: _Level, outside: Sequence[str]
+) -> list[str]:
+    """Returns notes on what was assumed about the layout. ``outside`` are files left out."""
     source, notes = shown(command.source), []
     if prefix:
         notes.append(f"{source}: looked through '{shown(prefix[:-1])}', its only folder of images")
         if not level.folders:
             own = command.using(label=FOLDER_LABELS)
             notes.append(f"one folder is no class, so the images have no labels (else: `{own}`)")
-    if num_outside:
-        notes.append(f"left out {counted(num_outside, 'other file')} of {source}")
+    if outside:
+        boxes = boxes_command(command, outside)
+        note = f"left out {counted(len(outside), 'other file')} of {source}"
+        notes.append(f"{note} (with boxes from XML: `{boxes}`)" if boxes else note)
     if command.options.label == NO_LABELS or not level.folders:
         return notes
     if level.loose:

@@ -1,4 +1,4 @@
-"""Names of files and classes that a person, a terminal and a JSON file can all take.
+"""Makes names of files and classes safe for people, terminals and JSON files.
 
 In: any text. Out: one printable line, or an error that names the fix. Next: every module of
 ``poise.data.sources``.
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from poise.config.errors import PoiseError
 
 LONGEST_ERROR = 200
-"""Characters of a library's error that are repeated."""
+"""Largest number of characters that are quoted from a library's error."""
 
 
 def shown(text: str) -> str:
-    """Returns text in printable UTF-8; every other character becomes an escape or �."""
+    """Returns the text in printable UTF-8. Every other character becomes an escape or �."""
     clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean
@@ -26,7 +26,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Says whether text can be written as UTF-8."""
+    """Returns True if the text can be written as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

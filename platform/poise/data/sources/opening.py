@@ -1,9 +1,10 @@
-"""Opens the source of images, one word or path, as an ``ImageSource``.
+"""Opens a source of images, given as a word or a path, as an ``ImageSource``.
 
-In: what a person typed after ``poise data prepare``. Out: a source whose samples can be counted,
-and split into ``Part``s. Next: ``poise.data.preparation.ingest``.
+In: the source argument of ``poise data prepare``. Out: a source that counts its samples and splits
+them into ``Part``s. Next: ``poise.data.preparation.ingest``.
 
-Nothing that can be read in two ways is guessed: it is refused with a command for each way.
+If the argument can be read in two ways, Poise does not guess. It refuses, and the error names a
+command for each way.
 """
 
 import glob
@@ -35,17 +36,17 @@ FORMATS = ("images", "parquet")
 def open_source(
     text: str, options: PrepareOptions | None = None, destination: str = "DEST"
 ) -> ImageSource:
-    """Opens what a person named.
+    """Opens the source that the user named.
 
     Args:
         text: ``scenes``, ``scenes-video``, ``torchvision:<Name>[/<split>]``, a Parquet file, a
             folder or a glob of Parquet files, or a folder of images with or without class folders.
-        options: which images to take; None stands for ``PrepareOptions()``.
-        destination: the dataset's folder, for the commands that an error names.
+        options: images to take; None means ``PrepareOptions()``.
+        destination: folder of the dataset, for the commands in error messages.
 
     Raises:
-        PoiseError: there is no such source, it holds no images, an option does not apply, or it
-            can be read in two ways.
+        PoiseError: the source does not exist, it holds no images, an option does not apply, or the
+            source can be read in two ways.
     """
     command = PrepareCommand(text, destination, options or PrepareOptions())
     if not text:
@@ -97,7 +98,7 @@ def _check_file_options(command: PrepareCommand) -> None:
 
 
 def _with_own_labels(command: PrepareCommand, source: ImageSource) -> ImageSource:
-    """Follows ``--label`` for a source that has its own labels."""
+    """Applies ``--label`` to a source that has its own labels."""
     label = command.options.label
     if label == NO_LABELS:
         return UnlabelledSource(source)
@@ -123,7 +124,7 @@ def _open_scenes(command: PrepareCommand) -> ImageSource:
 
 
 def _open_folder(command: PrepareCommand) -> ImageSource:
-    """Opens a folder as images or as Parquet files; both together are refused."""
+    """Opens a folder as images or as Parquet files. Raises an error if the folder holds both."""
     found = walk(command.source)
     _refuse_what_is_no_source(command, found)
     if command.options.file_options():
@@ -193,7 +194,7 @@ def _only_format(
 
 
 def _open_files(command: PrepareCommand) -> ImageSource:
-    """Opens a Parquet file or a glob of them."""
+    """Opens a Parquet file or a glob of Parquet files."""
     text = command.source
     if is_file(text) and suffix(text) == ".parquet":
         return _open_parquet(command, [text])

@@ -1,8 +1,7 @@
-"""What a person types after `poise data prepare`, and how to type it differently.
+"""Options of `poise data prepare`, and commands with changed options for error messages.
 
-In: the arguments of the command. Out: ``PrepareOptions``, and ``PrepareCommand``, from which an
-error message takes a command that runs. Next: ``poise.data.sources.opening`` and
-``poise.data.preparation.ingest``.
+In: the arguments of the command. Out: ``PrepareOptions``, and ``PrepareCommand``, which writes a
+command that runs. Next: ``poise.data.sources.opening`` and ``poise.data.preparation.ingest``.
 """
 
 import os
@@ -14,33 +13,34 @@ from typing import Any
 from poise.data.manifest import Bounds
 
 NO_LABELS = "none"
-"""The value of ``--label`` that prepares a source without labels."""
+"""Value of ``--label`` that prepares a source without labels."""
 
 FOLDER_LABELS = "folders"
-"""The value of ``--label`` that makes each folder directly in the source a class."""
+"""Value of ``--label`` that makes each folder directly in the source a class."""
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """Which images of a source to take, and how to read them."""
+    """Images to take from a source, and how to read them."""
 
     num_images: int | None = None
-    """Number of scenes to draw; for every other source the size of a random subset."""
+    """Number of scenes to draw. For every other source, the size of a random subset."""
 
     seed: int = 0
-    """Seed of the scenes, or of the random subset."""
+    """Seed of the scenes or of the random subset."""
 
     image_px: int | None = None
-    """Side of each scene in pixels; only scenes have it."""
+    """Side of each scene in pixels. Other sources have no such option."""
 
     value_range: Bounds | None = None
-    """Range that images of more than eight bits are scaled by; None measures it."""
+    """Range of values that images of more than eight bits are scaled by; None measures the range.
+    """
 
     label: str | None = None
     """Parquet column that holds the labels, or ``none``, or ``folders`` (image folders only)."""
 
     format: str | None = None
-    """``images`` or ``parquet``: which files to take of a folder that holds both."""
+    """``images`` or ``parquet``: files to take from a folder that holds both."""
 
     list_file: str | None = None
     """Text file that names the images to take."""
@@ -72,7 +72,7 @@ class PrepareOptions:
         return [_option(name) for name in (*names, "annotated") if getattr(self, name)]
 
     def arguments(self) -> list[str]:
-        """Returns the options that differ from their defaults, as they are typed."""
+        """Returns the options that differ from their defaults, as words of the command line."""
         words: list[str] = []
         for each in fields(self):
             value = getattr(self, each.name)
@@ -100,16 +100,17 @@ class PrepareCommand:
         return " ".join(map(_quoted, words))
 
     def of(self, source: str, suffix: str = "") -> "PrepareCommand":
-        """Returns this command for another source; ``suffix`` goes to the destination's name.
+        """Returns this command for another source.
 
-        ``--format`` is kept for folders alone: files and patterns have their format.
+        ``suffix`` is appended to the destination's name. ``--format`` is kept only if the new
+        source is a folder, because only folders have this option.
         """
         destination = self.destination.rstrip("/") + (f"-{suffix}" if suffix else "")
         moved = replace(self, source=source, destination=destination)
         return moved if Path(source).is_dir() else moved.using(format=None)
 
     def using(self, **changes: Any) -> "PrepareCommand":
-        """Returns this command with other options."""
+        """Returns this command with changed options."""
         return replace(self, options=replace(self.options, **changes))
 
 
@@ -121,12 +122,12 @@ def _option(name: str) -> str:
 
 
 def _no_option(path: str) -> str:
-    """Returns a path that no command takes for an option: ``./-n`` for ``-n``."""
+    """Returns the path so that no command reads it as an option: ``./-n`` for ``-n``."""
     return f"./{path}" if path.startswith("-") else path
 
 
 def _quoted(word: str) -> str:
-    """Quotes a word for a shell, in one line; bytes that are no text are written by number."""
+    """Quotes a word for a shell, in one line. Bytes that are not text are written as numbers."""
     if word.isprintable():
         return shlex.quote(word)
     return f"$'{''.join(map(_escaped, word))}'"

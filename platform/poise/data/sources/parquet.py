@@ -1,4 +1,4 @@
-"""Parquet files with a column of image bytes, Hugging Face datasets among them.
+"""Parquet files with a column of image bytes, for example Hugging Face datasets.
 
 In: a command and the files that it names. Out: a ``ParquetSource`` over their rows. Next:
 ``poise.data.preparation.ingest``.
@@ -38,7 +38,7 @@ _ROWS_PER_READ = 256
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of images, labels and names."""
+    """Columns of images and labels, and how labels are numbered."""
 
     image: str
     label: str | None
@@ -47,7 +47,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """The rows of some Parquet files."""
+    """Source of the rows of some Parquet files."""
 
     root: str
     files: tuple[str, ...]  # relative to the root
@@ -58,7 +58,7 @@ class ParquetSource:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order; empty where there are no labels."""
+        """Class names in label order; empty if there are no labels."""
         return self.columns.numbering.classes
 
     @property
@@ -68,7 +68,7 @@ class ParquetSource:
 
     @property
     def key(self) -> str:
-        """A hash of every file's name, size and time, and of what was chosen of them."""
+        """Hash of every file's name, size and time, and of the chosen columns."""
         stamps = (f"{file}\t{stamp(Path(self.root, file).stat())}" for file in self.files)
         text = "\n".join((*stamps, repr(self.columns)))
         return hash_of(text.encode("utf-8", "surrogateescape"))
@@ -77,7 +77,10 @@ class ParquetSource:
         return sum(self.num_rows)
 
     def part(self, indices: Indices) -> Part:
-        """Returns file names and row numbers; the rows are read where the part is read."""
+        """Returns the part with these file names and row numbers.
+
+        Rows are read only when the part is read.
+        """
         ends = np.cumsum(self.num_rows)
         owners = np.searchsorted(ends, indices, side="right")
         renumbered = self.columns.numbering.renumbered
@@ -98,7 +101,7 @@ class FileRows:
 
     file: str
     numbers: Indices
-    places: tuple[int, ...]  # label of each number in the label column; empty where they agree
+    places: tuple[int, ...]  # label of each number in the column; empty if both are the same
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,8 @@ def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource
     """Finds the columns of images and labels, and the class names.
 
     Raises:
-        PoiseError: the files are of several splits, one is damaged, they hold no rows, or no
-            column or several may hold the images or the labels.
+        PoiseError: the files belong to several splits, a file is damaged, there are no rows, or it
+            is not clear which column holds the images or the labels.
     """
     check_one_split(command, files)
     headers = [read_header(file) for file in files]
@@ -173,7 +176,7 @@ def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource
 
 
 def _read_rows(path: Path, columns: Columns, rows: Indices) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Yields the batches that hold some of the rows, each with its first row's number."""
+    """Yields the batches that hold some of the rows, each with the number of its first row."""
     wanted = [columns.image] + ([columns.label] if columns.label else [])
     with pq.ParquetFile(path) as opened:
         start = 0
@@ -191,7 +194,7 @@ def _read_rows(path: Path, columns: Columns, rows: Indices) -> Iterator[tuple[pa
 
 
 def _labels_of(batch: pa.RecordBatch, columns: Columns, places: tuple[int, ...]) -> Indices:
-    """Returns int64 labels, ``NO_LABEL`` where unknown."""
+    """Returns int64 labels; an unknown label is ``NO_LABEL``."""
     if columns.label is None:
         return np.full(batch.num_rows, NO_LABEL, dtype=np.int64)
     column = plain(batch.column(columns.label))

@@ -1,7 +1,7 @@
-"""The names of the classes that Parquet files number, the same in every file.
+"""Finds the names of numbered classes in Parquet files, the same numbering for every file.
 
-In: label values, and the names that metadata or a column beside them give. Out: a ``Numbering``.
-Next: ``poise.data.sources.parquet_labels``.
+In: label values, and names from the metadata or from a second column. Out: a ``Numbering``. Next:
+``poise.data.sources.parquet_labels``.
 """
 
 import json
@@ -19,25 +19,27 @@ from poise.data.sources.parquet_files import ParquetHeader, read_columns
 from poise.data.sources.parquet_values import ColumnValues, UnusableColumnError, plain
 
 MOST_CLASSES = 1_000_000
-"""Label numbers are below this; larger ones are identifiers."""
+"""Labels are below this number. Columns with larger numbers are taken for identifiers."""
 
 
 @dataclass(frozen=True)
 class Numbering:
-    """Class names in label order, and each file's way to them."""
+    """Class names in label order, and how each file's numbers become labels."""
 
     classes: tuple[str, ...]
     named: bool
-    """Whether the column holds names; their place in ``classes`` is the label."""
+    """Whether the column holds names. Then the label is the position of the name in ``classes``."""
 
     renumbered: tuple[tuple[int, ...], ...] = ()
-    """For each file, the label of each of its numbers; empty where a number is its label."""
+    """For each file, the label of each of its numbers. It is empty if every number is already a
+    label.
+    """
 
 
 def declared_names(headers: Sequence[ParquetHeader]) -> dict[str, tuple[str, ...]]:
     """Returns the columns that Hugging Face's metadata declare as class labels, with their names.
 
-    Where files differ, the names are the first file's that has any.
+    If files differ, the names of the first file with names are used.
     """
     found: dict[str, tuple[str, ...]] = {}
     for header in headers:
@@ -56,9 +58,9 @@ def number_classes(
     """Numbers the classes of a column that holds numbers or names.
 
     Args:
-        command: the command that was typed, for errors.
+        command: command that the user typed, for errors.
         headers: headers of all files.
-        column: the column that holds the labels.
+        column: column that holds the labels.
         values: values of the column in every file.
         beside: at most one column with the classes' names.
 
@@ -90,7 +92,10 @@ def number_classes(
 
 
 def one_to_one(headers: Sequence[ParquetHeader], one: str, other: str) -> bool:
-    """Says whether in each file every value of one column goes with one value of the other."""
+    """Returns True if two columns match one to one in each file.
+
+    Then a value of one column always occurs with the same value of the other.
+    """
     for header in headers:
         pairs = _pairs(header.path, one, other)
         if len({left for left, _ in pairs}) != len(pairs):
@@ -101,7 +106,7 @@ def one_to_one(headers: Sequence[ParquetHeader], one: str, other: str) -> bool:
 
 
 def _pairs(file: str, one: str, other: str) -> set[tuple[Any, Any]]:
-    """Returns the pairs of values that occur together; pairs with a missing value are left out."""
+    """Returns the pairs of values that occur together. Pairs with a missing value are left out."""
     if one == other:
         return set()
     try:
@@ -122,7 +127,10 @@ def _named_beside(file: str, column: str, beside: str) -> dict[int, str]:
 def _complete(
     values: Sequence[ColumnValues], tables: Sequence[dict[int, str]]
 ) -> list[dict[int, str]]:
-    """Names each number that a file does not name: as another file does, else by itself."""
+    """Names each number that a file does not name.
+
+    The name comes from another file; if no file names the number, the name is the number.
+    """
     known = {number: name for table in tables for number, name in table.items()}
     return [
         {int(n): known.get(int(n), str(n)) for n in each.counts} | table
@@ -158,7 +166,7 @@ def _check_range(
     values: Sequence[ColumnValues],
     tables: Sequence[Mapping[int, str]],
 ) -> None:
-    """Checks that every number has a name; a file without names has the first file's."""
+    """Checks that every number has a name. A file without names uses those of the first file."""
     first = next(table for table in tables if table)
     for header, each, table in zip(headers, values, tables, strict=True):
         known = len(table or first)
@@ -176,7 +184,10 @@ def _joined(
     tables: Sequence[Mapping[int, str]],
     most: int,
 ) -> tuple[Numbering, str]:
-    """Joins the files' tables of number → name: as they are, or by name where they differ."""
+    """Joins the files' tables of number → name.
+
+    If the tables differ, classes are matched by name.
+    """
     joined: dict[int, str] = {}
     for table in tables:
         for number, name in table.items():
@@ -203,7 +214,7 @@ def _matched(
     tables: Sequence[Mapping[int, str]],
     differing: Sequence[tuple[str, Mapping[int, str]]],
 ) -> tuple[Numbering, str]:
-    """Numbers the classes by name, in the first file's order, then the others'."""
+    """Numbers the classes by name: first those of the first file, then those of the others."""
     order: dict[str, int] = {}
     for table in tables:
         for number in sorted(table):
@@ -218,5 +229,5 @@ def _matched(
 
 
 def _places(table: Mapping[int, str], order: Mapping[str, int]) -> tuple[int, ...]:
-    """Returns the label of each number from 0 on; a number without a name does not occur."""
+    """Returns the label of each number from 0. For a number without a name it is ``NO_LABEL``."""
     return tuple(order.get(table.get(number, ""), NO_LABEL) for number in range(max(table) + 1))

@@ -1,4 +1,4 @@
-"""Parquet files by name: which of them belong together.
+"""Decides by their names which Parquet files belong together.
 
 In: a command whose source is a file, a folder or a glob. Out: the files of one split in one folder,
 with their headers. Next: ``poise.data.sources.parquet``.
@@ -28,17 +28,19 @@ _COMMANDS_SHOWN = 4
 
 @dataclass(frozen=True)
 class ParquetHeader:
-    """What a Parquet file says before its rows are read."""
+    """Information about a Parquet file that is known before its rows are read."""
 
     path: str
     schema: pa.Schema
     num_rows: int
     empty_columns: frozenset[str]
-    """Leaf columns without any value, such as ``image.bytes``; known from their statistics."""
+    """Leaf columns without any value, such as ``image.bytes``. They are known from the file's
+    statistics.
+    """
 
 
 def glob_files(text: str) -> list[str]:
-    """Returns the Parquet files that a glob names, sorted and without hidden ones."""
+    """Returns the Parquet files that match a glob, sorted and without hidden files."""
     found = glob.glob(text, recursive=True)  # noqa: PTH207  Path.glob finds hidden files too
     return sorted(str(Path(path)) for path in found if suffix(path) == SUFFIX and is_file(path))
 
@@ -49,10 +51,12 @@ def root_of(files: Sequence[str]) -> str:
 
 
 def check_one_split(command: PrepareCommand, files: Sequence[str]) -> None:
-    """Checks that the files are of one split, and in one folder where a folder was named.
+    """Checks that all files belong to one split.
+
+    If the source is a folder, they must be in one folder.
 
     Raises:
-        PoiseError: there are several; the line has a command for each.
+        PoiseError: there are several splits or folders; the error names a command for each.
     """
     root = root_of(files)
     splits = {path: file_split(os.path.relpath(path, root)) for path in files}
@@ -76,8 +80,8 @@ def read_header(path: str) -> ParquetHeader:
     """Reads a file's schema, number of rows and statistics.
 
     Raises:
-        PoiseError: it is no readable Parquet file, its name is not UTF-8, or two of its columns
-            share a name.
+        PoiseError: the file is not a readable Parquet file, its name is not UTF-8, or two of its
+            columns have the same name.
     """
     if not is_utf8(path):
         raise PoiseError(f"{shown(path)}: this file's name is not UTF-8; rename it")
@@ -96,7 +100,7 @@ def read_header(path: str) -> ParquetHeader:
 
 
 def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
-    """Reads whole columns of a file; a column that it lacks is left out.
+    """Reads whole columns of a file. A column that the file does not have is left out.
 
     Raises:
         PoiseError: the file is damaged.
@@ -111,7 +115,7 @@ def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
 
 
 def _empty_columns(metadata: pq.FileMetaData) -> frozenset[str]:
-    """Names the leaf columns whose every value is missing in every row group."""
+    """Finds the leaf columns in which every value of every row group is missing."""
     empty: set[str] | None = None
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         here = set()
@@ -131,7 +135,7 @@ def _grouped(names: dict[str, str]) -> dict[str, list[str]]:
 
 
 def _commands(command: PrepareCommand, root: str, groups: dict[str, list[str]]) -> str:
-    """Joins one command for every group, the first four at most."""
+    """Joins one command for each group, at most four."""
     commands = []
     for name, files in list(groups.items())[:_COMMANDS_SHOWN]:
         source = _naming(root, name, files)
@@ -146,7 +150,7 @@ def _commands(command: PrepareCommand, root: str, groups: dict[str, list[str]]) 
 
 
 def _naming(root: str, name: str, files: list[str]) -> str | None:
-    """Returns a path or glob that names these files and no other."""
+    """Returns a path or glob that names these files and no others."""
     folder, top = root_of(files), glob.escape(root)
     if len(files) == 1:
         return files[0]

@@ -1,4 +1,4 @@
-"""The column of some Parquet files that holds the images' bytes.
+"""Finds the column of Parquet files that holds the images' bytes.
 
 In: the files' headers. Out: the column's name, or an error that says what the files hold instead.
 Next: ``poise.data.sources.parquet``.
@@ -20,16 +20,16 @@ from poise.data.sources.parquet_files import ParquetHeader
 from poise.data.sources.walk import is_file, is_folder
 
 IMAGE_NAMES = ("image", "img", "images", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
-"""Names of image columns; upper and lower case are the same. ``image`` wins over all others."""
+"""Names of image columns, in upper or lower case. ``image`` has priority over all others."""
 
 _LONGEST_VALUE = 60
 
 
 def find_image_column(command: PrepareCommand, headers: Sequence[ParquetHeader]) -> str:
-    """Finds the column of image bytes, the same in every file.
+    """Finds the column of image bytes, which must be the same in every file.
 
     Raises:
-        PoiseError: no column or several may hold them, or a file holds paths instead.
+        PoiseError: no column or several columns may hold the bytes, or a file holds paths instead.
     """
     first = headers[0]
     found = [field.name for field in first.schema if holds_bytes(field.type)]
@@ -50,7 +50,7 @@ def find_image_column(command: PrepareCommand, headers: Sequence[ParquetHeader])
 
 
 def holds_bytes(type_: pa.DataType) -> bool:
-    """Says whether a column of this type holds bytes, alone or beside a path."""
+    """Returns True if a column of this type holds bytes, alone or next to a path."""
     if pa.types.is_dictionary(type_):
         return holds_bytes(type_.value_type)
     if pa.types.is_struct(type_):
@@ -60,7 +60,7 @@ def holds_bytes(type_: pa.DataType) -> bool:
 
 
 def bytes_of(column: pa.Array) -> pa.Array:
-    """Returns a column's bytes as large_binary; null where a row has none."""
+    """Returns a column's bytes as large_binary. Rows without bytes are null."""
     if pa.types.is_struct(column.type):
         return bytes_of(pc.struct_field(column, "bytes"))
     if pa.types.is_dictionary(column.type):
@@ -71,7 +71,7 @@ def bytes_of(column: pa.Array) -> pa.Array:
 
 
 def path_of(column: pa.Array, row: int) -> str | None:
-    """Returns the path that a row holds beside or instead of its bytes, if it holds one."""
+    """Returns the path that a row holds with or without bytes; None if it has no path."""
     try:
         value = column[row].as_py()
     except UnicodeDecodeError:
@@ -81,7 +81,7 @@ def path_of(column: pa.Array, row: int) -> str | None:
 
 
 def _one_of(command: PrepareCommand, found: list[str]) -> str:
-    """Chooses among columns of bytes: `image`, else the only one with a known name."""
+    """Chooses among columns of bytes: `image`, else the only column with a known name."""
     named = [name for name in found if name.casefold() in IMAGE_NAMES] or found
     exact = [name for name in found if name.casefold() == "image"] or named
     if len(exact) > 1:
@@ -95,7 +95,7 @@ def _one_of(command: PrepareCommand, found: list[str]) -> str:
 def _no_bytes(
     command: PrepareCommand, header: ParquetHeader, column: str | None = None
 ) -> PoiseError:
-    """Says what a file holds instead of image bytes, and what to do."""
+    """Makes the error that says what a file holds instead of image bytes, and what to do."""
     likely = [column] if column else [*_likely(header.schema), *header.schema.names]
     for name in likely:
         text = _first_text(header, name)
@@ -120,7 +120,7 @@ def _likely(schema: pa.Schema) -> list[str]:
 
 
 def _first_text(header: ParquetHeader, column: str) -> str | None:
-    """Returns the first text in a column, or in the ``path`` beside its bytes."""
+    """Returns the first text in a column, or in the ``path`` next to its bytes."""
     try:
         with pq.ParquetFile(header.path) as opened:
             batch = next(opened.iter_batches(1, columns=[column]), None)

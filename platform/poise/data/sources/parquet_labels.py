@@ -3,8 +3,9 @@
 In: the files' headers and ``--label``. Out: ``Labels``, the same numbering for every file. Next:
 ``poise.data.sources.parquet`` reads the rows.
 
-A column is taken when Hugging Face's metadata declare it as class labels, or when its name is one
-of ``LABEL_NAMES`` and its values look like classes. Everything else needs ``--label COLUMN``.
+A column is chosen if Hugging Face's metadata declare it as class labels. It is also chosen if its
+name is in ``LABEL_NAMES`` and its values look like classes. In all other cases the user must give
+``--label COLUMN``.
 """
 
 from collections.abc import Sequence
@@ -37,12 +38,12 @@ LABEL_NAMES = (
     *("label", "labels", "fine_label", "coarse_label", "class_id", "class_label", "class"),
     *("target", "cls", "y", "class_name", "label_name", "category"),
 )
-"""Names of label columns, in order of preference; upper and lower case are the same."""
+"""Names of label columns, in order of preference, in upper or lower case."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The label column of a source."""
+    """Label column of a source."""
 
     column: str | None
     numbering: Numbering
@@ -51,16 +52,16 @@ class Labels:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A column that may hold the labels."""
+    """Column that may hold the labels."""
 
     column: str
     values: list[ColumnValues]
-    fault: str | None = None  # why it cannot hold labels
-    doubt: str | None = None  # why it may not
+    fault: str | None = None  # reason why it cannot hold labels
+    doubt: str | None = None  # reason why it is perhaps not the labels
 
     @property
     def kinds(self) -> set[Kind]:
-        """What its files hold: numbers, names or both."""
+        """Kinds of values in its files: numbers, names or both."""
         return {each.kind for each in self.values if each.kind != "nothing"}
 
 
@@ -71,12 +72,13 @@ def find_labels(command: PrepareCommand, headers: Sequence[ParquetHeader], image
     """Finds the label column, and numbers its classes the same in every file.
 
     Args:
-        command: the command that was typed, for ``--label`` and for errors.
+        command: command that the user typed, for ``--label`` and for errors.
         headers: headers of all files that have rows.
-        image: the column of the images, which holds no labels.
+        image: column of the images, which holds no labels.
 
     Raises:
-        PoiseError: no column or several may hold the labels, or the files contradict one another.
+        PoiseError: no column or several columns may hold the labels, or files contradict each
+            other.
     """
     asked = command.options.label
     if asked == NO_LABELS:
@@ -125,7 +127,7 @@ def _labelled(
 
 
 def _name_columns(column: str, headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns the columns beside a label column that may hold its classes' names."""
+    """Returns other columns that may hold the class names of a label column."""
     schema = headers[0].schema
     likely = [name for name in _named_like_labels(headers) if name in schema.names]
     texts = [name for name in likely if kind_of(schema.field(name).type) == "names"]
@@ -187,7 +189,7 @@ def _check_column(
 def _check_same_kind(
     command: PrepareCommand, headers: Sequence[ParquetHeader], candidate: _Candidate
 ) -> None:
-    """Checks that no file has numbers where another has names."""
+    """Checks that no file has numbers if another file has names."""
     first: dict[str, str] = {}
     for header, values in zip(headers, candidate.values, strict=False):
         first.setdefault(values.kind, f"{values.kind} ({values.type}) in {shown(header.path)}")

@@ -1,7 +1,7 @@
-"""The values of a label column, brought to whole numbers or names.
+"""Converts the values of a label column to whole numbers or names.
 
-In: an Arrow column of any type. Out: int64 numbers, strings, or the reason why it holds neither.
-Next: ``poise.data.sources.parquet_labels``.
+In: an Arrow column of any type. Out: int64 numbers or strings, or the reason why the column holds
+neither. Next: ``poise.data.sources.parquet_labels``.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ IMAGES_PER_CLASS = 5
 
 @dataclass(frozen=True)
 class ColumnValues:
-    """Counts of the values in one file's column; missing values are left out."""
+    """Counts of the values in one file's column. Missing values are left out."""
 
     kind: Kind
     counts: Counter[int] | Counter[str]
@@ -35,7 +35,7 @@ class ColumnValues:
 
     @property
     def most(self) -> int:
-        """The largest number; −1 where there is none."""
+        """Largest number, or −1 if there is no number."""
         numbers = [value for value in self.counts if isinstance(value, int)]
         return max(numbers, default=NO_LABEL)
 
@@ -48,11 +48,17 @@ _NAME_TYPES = (
 
 
 class UnusableColumnError(Exception):
-    """A column that holds neither numbers nor names; its message says what it holds."""
+    """Error for a column that holds neither numbers nor names.
+
+    Its message says what the column holds.
+    """
 
 
 def kind_of(type_: pa.DataType) -> Kind | None:
-    """Returns what a column of this type holds; None for floats, lists, dates and so on."""
+    """Returns the kind of values in a column of this type.
+
+    It is None for floats, lists, dates and others.
+    """
     if pa.types.is_dictionary(type_):
         return kind_of(type_.value_type)
     if pa.types.is_null(type_):
@@ -69,7 +75,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     numbers if all of them are whole; NaN is a missing value.
 
     Raises:
-        UnusableColumnError: it holds something else.
+        UnusableColumnError: the column holds something else.
     """
     type_ = column.type
     try:
@@ -95,7 +101,7 @@ def read_values(file: str, column: str) -> ColumnValues:
     """Counts the values of one file's column.
 
     Raises:
-        UnusableColumnError: it holds neither numbers nor names.
+        UnusableColumnError: the column holds neither numbers nor names.
         PoiseError: the file is damaged.
     """
     raw = read_columns(file, [column]).column(column)
@@ -115,11 +121,12 @@ def read_values(file: str, column: str) -> ColumnValues:
 
 
 def doubt(values: list[ColumnValues]) -> str | None:
-    """Says why a column looks unlike class labels; None where it looks like them.
+    """Returns the reason why a column does not look like class labels; None if it looks like them.
 
-    Class labels are at most ten values of which some occur again (or the numbers from 0 on), or
-    they have at least five images per class on average. A number counts for as many classes as it
-    needs: 700 needs 701.
+    A column looks like class labels in two cases. Either it has at most ten classes, and some
+    values occur again or the values are the numbers from 0 on. Or it has at least five images per
+    class on average. For numbers, the number of classes is the largest number plus 1: the label 700
+    needs 701.
     """
     counts: Counter[int | str] = Counter()
     for each in values:
@@ -135,7 +142,10 @@ def doubt(values: list[ColumnValues]) -> str | None:
 
 
 def split_columns(headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns a note for each column that says that the files hold several splits, as text."""
+    """Returns a note for each text column that says that the files hold several splits.
+
+    Such columns are recognised by their name and values.
+    """
     notes = []
     for name in headers[0].schema.names:
         columns = [header for header in headers if name in header.schema.names]

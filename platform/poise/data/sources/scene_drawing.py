@@ -1,12 +1,12 @@
-"""The embedded dataset: procedural images with labels, boxes and masks, drawn from a seed.
+"""The embedded dataset: images with labels, boxes and masks that are drawn from a seed.
 
-In: a seed and an index. Out: a ``Scene``, one textured object on textured clutter. Next:
-``poise.data.preparation.ingest`` stores it like any other dataset.
+In: a seed and an index. Out: a ``Scene``, which is one textured object on a textured background.
+Next: ``poise.data.preparation.ingest`` stores the scenes like any other dataset.
 
 Each class has its own texture and its own pair of hues. Everything else is drawn independently of
-the class: light, haze, clutter, the object's place, size, outline and orientation, and the
-texture's scale, contrast and brighter hue. These dominate the distance between raw pixels, so that
-a model has to learn what the images of one class share. Views of one image that change light and
+the class: light, haze and background; the object's place, size, outline and orientation; and the
+texture's scale, contrast and brighter hue. These differences dominate the distance between raw
+pixels. So a model must learn what the images of a class have in common. Views that change light and
 contrast are enough to learn it.
 """
 
@@ -25,7 +25,7 @@ DEFAULT_PX = 32
 MIN_PX = 16
 MAX_PX = 1024
 
-# The look of a scene. Lengths are shares of the image's side; a pair is the range of a value.
+# Parameters of a scene. Lengths are shares of the image's side; a pair is the range of a value.
 SUPERSAMPLING = 2
 OBJECT_RADIUS = (0.34, 0.48)
 OBJECT_ASPECT = (0.75, 1.0)
@@ -41,8 +41,8 @@ HUE_SPREAD = 0.03  # in turns, within a kind
 SATURATION = (0.45, 0.8)
 CLUTTER_SATURATION = 0.5
 EXPOSURE = (0.1, 1.2)  # its logarithm is drawn uniformly
-HAZE = (0.0, 0.85)  # share of the picture that a veil of one grey hides
-LIGHT_SLOPE = 0.35  # how much brighter the lit side may be than the middle
+HAZE = (0.0, 0.85)  # share of the picture that grey haze hides
+LIGHT_SLOPE = 0.35  # relative difference in brightness between the lit side and the middle
 PIXEL_NOISE = 0.03
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -66,24 +66,24 @@ class Pose:
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn image and the truth about it."""
+    """One drawn image with its label, mask and boxes."""
 
     image: NDArray[np.uint8]  # [px, px, 3], RGB
     label: int  # into CLASSES
     mask: NDArray[np.uint8]  # [px, px], 1 on the object
-    boxes: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1; the far edges are outside
+    boxes: tuple[tuple[int, int, int, int], ...]  # x0, y0, x1, y1; x1 and y1 are exclusive
 
     def png(self) -> bytes:
         """Encodes the image as PNG."""
         return _encode(self.image)
 
     def mask_png(self) -> bytes:
-        """Encodes the mask as PNG; its values are 0 and 1."""
+        """Encodes the mask as PNG with values 0 and 1."""
         return _encode(self.mask)
 
 
 def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
-    """Draws scene number ``index`` of a seed; the arguments alone decide every pixel."""
+    """Draws scene number ``index`` of a seed. Only the arguments decide the pixels."""
     canvas = paint_clutter(seed, index, px)
     label, mask = paint_object(canvas, seed, index)
     return Scene(develop(canvas, seed, index), label, mask, (smallest_box(mask),))
@@ -167,7 +167,10 @@ def _superellipse(
 
 
 def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """An object's two RGB colours: its kind's hues, in a drawn saturation and contrast."""
+    """Draws an object's two RGB colours.
+
+    They have the hues of its class, and a random saturation and contrast.
+    """
     hues = label / len(CLASSES) + HUE_STEP * np.arange(2) + HUE_SPREAD * rng.standard_normal(2)
     first, second = (_rgb(hue, rng.uniform(*SATURATION)) for hue in hues)
     contrast = np.float32(rng.uniform(*TEXTURE_CONTRAST))
@@ -178,14 +181,14 @@ def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
 
 
 def _rgb(hue: float, saturation: float) -> Plane:
-    """The brightest colour of a hue (in turns) and a saturation."""
+    """Computes the brightest colour of a hue (in turns) and a saturation."""
     distance = np.abs((hue * 6 - np.array([0, 2, 4])) % 6 - 3) - 1
     color: Plane = (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
     return color
 
 
 def paint_clutter(seed: int, index: int, px: int) -> Plane:
-    """A textured background with patches scattered over it: float32 [side, side, 3]."""
+    """Draws a textured background with scattered patches: float32 [side, side, 3]."""
     rng = np.random.default_rng((seed, index, 0))
     side = px * SUPERSAMPLING
     x, y = _coordinates(side)
@@ -199,7 +202,7 @@ def paint_clutter(seed: int, index: int, px: int) -> Plane:
 
 
 def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> None:
-    """Paints one patch of one colour, looking only at the window that it fits in."""
+    """Paints one patch of one colour. Only the window around the patch is computed."""
     center = rng.uniform(-0.5, 0.5, 2).astype(np.float32)
     a, b = rng.uniform(*PATCH_RADIUS, 2)
     reach = np.float32(1.5 * max(a, b))  # a turned box's corner is √2 radii away
@@ -213,23 +216,26 @@ def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) 
 
 
 def _clutter_color(rgb: Plane) -> Plane:
-    """Draws a pale colour, so that clutter hides an object's hues and does not rival them."""
+    """Makes a colour pale. So the background has less intense hues than the object."""
     gray: Plane = (rgb @ _LUMINANCE)[..., None]
     muted: Plane = gray + CLUTTER_SATURATION * (rgb - gray)
     return muted
 
 
-def develop(canvas: Plane, seed: int, index: int, frame: int = 0) -> NDArray[np.uint8]:
-    """Adds light from one side, haze and noise; reduces to the image's pixels and eight bits.
+def develop(
+    canvas: Plane, seed: int, index: int, frame: int = 0, most_haze: float = HAZE[1]
+) -> NDArray[np.uint8]:
+    """Adds light from one side, haze and noise.
 
-    The frames of a video share their light and haze; each has its own noise.
+    Then reduces the canvas to the image's size and to uint8. The frames of a video share their
+    light and haze. Each frame has its own noise.
     """
     x, y = _coordinates(canvas.shape[0])
     rng = np.random.default_rng((seed, index, 2))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, LIGHT_SLOPE) * 2
     light: Plane = 1 + np.float32(slope * np.cos(angle)) * x + np.float32(slope * np.sin(angle)) * y
     exposure = np.exp(rng.uniform(*np.log(EXPOSURE)))
-    haze, veil = np.float32(rng.uniform(*HAZE)), rng.random(dtype=np.float32)
+    haze, veil = np.float32(rng.uniform(HAZE[0], most_haze)), rng.random(dtype=np.float32)
     lit: Plane = canvas * (np.float32(exposure) * light[..., None])
     image = _shrink(lit)
     image += haze * (veil - image)
@@ -239,7 +245,7 @@ def develop(canvas: Plane, seed: int, index: int, frame: int = 0) -> NDArray[np.
 
 
 def _shrink(canvas: Plane) -> Plane:
-    """The supersampled canvas averaged to the image's pixels."""
+    """Averages the supersampled canvas to the image's pixels."""
     px = canvas.shape[0] // SUPERSAMPLING
     blocks = canvas.reshape(px, SUPERSAMPLING, px, SUPERSAMPLING, *canvas.shape[2:])
     averaged: Plane = blocks.mean(axis=(1, 3))
@@ -247,7 +253,7 @@ def _shrink(canvas: Plane) -> Plane:
 
 
 def smallest_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """The smallest box around the mask: x0, y0, x1, y1, far edges outside."""
+    """Computes the smallest box around the mask: x0, y0, x1, y1, with exclusive x1 and y1."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 

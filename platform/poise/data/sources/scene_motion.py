@@ -4,7 +4,8 @@ In: a seed, a video's number and a frame's number. Out: a ``Scene``. Next:
 ``poise.data.sources.scenes``.
 
 Video number i shows the object of scene number i. The object is half as large, wanders on a smooth
-path, turns and changes its size, while the camera pans over the clutter. Light and haze stay.
+path, turns and changes its size, while the camera pans over the clutter. Light and haze stay; the
+haze is thinner than in scenes, so that the object can be followed.
 """
 
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ SWING = (0.10, 0.24)  # how far the object leaves its middle, in sides of the im
 SWINGS = (0.5, 1.2)  # per video and axis
 SPIN = np.pi / 2  # most turning in a video, in radians
 ZOOM = 0.2  # most change of size, up or down
+MOST_HAZE = 0.5  # less than in scenes, or nobody could follow some of the objects
 PAN = 0.2  # how much longer the clutter's side is than the image's
 
 
@@ -85,7 +87,7 @@ def draw_frame(seed: int, index: int, frame: int, px: int = DEFAULT_PX) -> Scene
     motion, time = _Motion.of(seed, index), frame / NUM_FRAMES
     canvas = motion.window(_wide_clutter(seed, index, px), px * SUPERSAMPLING, time)
     label, mask = paint_object(canvas, seed, index, lambda pose: motion.moved(pose, time))
-    return Scene(develop(canvas, seed, index, frame), label, mask, (smallest_box(mask),))
+    return Scene(develop(canvas, seed, index, frame, MOST_HAZE), label, mask, (smallest_box(mask),))
 
 
 @lru_cache(maxsize=1)  # all frames of a video have it in common

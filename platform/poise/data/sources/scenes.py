@@ -22,7 +22,7 @@ ANNOTATIONS = SourceAnnotations(
 
 @dataclass(frozen=True)
 class ScenesSource:
-    """The embedded procedural images."""
+    """Source of the embedded drawn images."""
 
     num_images: int
     seed: int
@@ -37,7 +37,10 @@ class ScenesSource:
 
     @property
     def key(self) -> str:
-        """A hash of the arguments and of one drawing, which changes with the generator."""
+        """Hash of the arguments and of one drawn image.
+
+        The image changes if the drawing code changes.
+        """
         probe = scene_drawing.draw_scene(self.seed, 0, self.px).png()
         return hash_of(f"scenes {self.seed} {self.px}".encode(), probe)
 
@@ -45,7 +48,10 @@ class ScenesSource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the scenes' numbers; they are drawn when the part is read."""
+        """Returns the part with these scene numbers.
+
+        Scenes are drawn only when the part is read.
+        """
         return ScenesPart(self.seed, self.px, indices)
 
 

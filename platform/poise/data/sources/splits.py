@@ -1,7 +1,7 @@
-"""Names that say "a part of a dataset" rather than "a class": splits, and images beside masks.
+"""Recognises names of folders and files that mean a part of a dataset and not a class.
 
-In: names of folders and files. Out: the split that a name stands for, or none. Next: the layouts of
-``poise.data.sources.folders`` and ``poise.data.sources.parquet_files``.
+In: names of folders and files. Out: the split that a name means, or None. Next:
+``poise.data.sources.folders`` and ``poise.data.sources.parquet_files``, which decide about layouts.
 """
 
 import re
@@ -22,18 +22,21 @@ SPLITS = frozenset(_SPLITS.split())
 _NUMBERED = {"fold", "split"}
 """Splits of folders alone: in a file's name these words rather announce the split's name."""
 
+IMAGE_ROLES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
 ROLES = frozenset(_ROLES.split())
 """Folders of one dataset that hold different things about the same images."""
 
 _WITH_ENDING = re.compile(f"({'|'.join(SPLITS)})(set|data|images|imgs|a|b)")
-"""Splits with what is in them: ``trainset``, ``testImages``, and ``trainA`` of two domains."""
+"""Splits with an ending for their contents: ``trainset``, ``testImages``, and ``trainA`` of two
+domains.
+"""
 
 _WORDS = re.compile(r"[a-z]+")
 _NO_LETTERS = re.compile(r"[\d\W_]+")
 
 
 def part_name(folder: str) -> str | None:
-    """Returns the split or role that a folder's whole name stands for (``Val``, ``train2017``)."""
+    """Returns the split or role that a folder's whole name means (``Val``, ``train2017``)."""
     word = _NO_LETTERS.sub("", folder.casefold())
     with_ending = _WITH_ENDING.fullmatch(word)
     if with_ending:
@@ -48,23 +51,25 @@ def loose_split(name: str) -> str | None:
 
 
 def file_split(path: str) -> str | None:
-    """Returns the split of a Parquet file: from its name, else from its nearest folder's."""
+    """Returns the split of a Parquet file from its name, else from its nearest folder."""
     names = (PurePosixPath(path).stem, *reversed(PurePosixPath(path).parts[:-1]))
     return next((split for name in names if (split := loose_split(name))), None)
 
 
 def mixed_parts(folders: dict[str, bool], has_loose_images: bool) -> bool:
-    """Says whether folders beside one another are parts of a dataset rather than classes.
+    """Returns True if the folders in one place are parts of a dataset and not classes.
 
-    They are parts where two of them are called so (``train`` and ``val``, ``images`` and
-    ``masks``, ``train2014`` and ``train2017``), where one split stands beside something else, and
-    where every name has such words in it and not all the same (``train_images`` and
-    ``test_images``, or ``train_masks``). The name ``train`` may be a class of vehicles: alone it
-    counts as a split only where it holds folders.
+    They are parts in each of these cases. Two of them have names of parts (``train`` and ``val``,
+    ``images`` and ``masks``, ``train2014`` and ``train2017``). One is a split and there is
+    something else next to it. Or every name contains words of parts, and these words differ
+    (``train_images`` and ``test_images``, or ``train_masks``).
+
+    The name ``train`` may be a class of vehicles. A single folder with this name counts as a split
+    only if it holds folders.
 
     Args:
         folders: name → whether the folder itself holds folders of images.
-        has_loose_images: whether there are images beside the folders.
+        has_loose_images: whether there are images next to the folders.
     """
     parts = {word: name for name in folders if (word := part_name(name))}
     if _kinds(parts, SPLITS) > 1 or _kinds(parts, ROLES) > 1:

@@ -1,8 +1,8 @@
-"""Named datasets, downloaded by torchvision.
+"""Named datasets that torchvision downloads.
 
 In: ``torchvision:<Name>`` or ``torchvision:<Name>/<split>``. Out: a ``FilesSource`` if the dataset
-has image files, else an ``ArraySource`` that encodes its arrays as PNG.
-Next: ``poise.data.preparation.ingest``.
+has image files, else an ``ArraySource`` that encodes its arrays as PNG. Next:
+``poise.data.preparation.ingest``.
 """
 
 import difflib
@@ -34,7 +34,7 @@ from poise.data.sources.walk import stamp
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A torchvision dataset that holds arrays."""
+    """Source of the arrays of a torchvision dataset."""
 
     text: str
     classes: tuple[str, ...]
@@ -45,14 +45,20 @@ class ArraySource:
 
     @property
     def key(self) -> str:
-        """A hash of its name; torchvision checks what it downloads against a known hash."""
+        """Hash of the dataset's name and size.
+
+        Torchvision checks each download with a known hash.
+        """
         return hash_of(self.text.encode(), str(self.num_images).encode())
 
     def __len__(self) -> int:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns row numbers; the dataset is opened again where the part is read."""
+        """Returns the part with these row numbers.
+
+        The dataset is opened again when the part is read.
+        """
         return ArrayPart(self.text, str(_downloads()), indices)
 
 
@@ -75,10 +81,10 @@ class ArrayPart:
 
 
 def open_torchvision(text: str) -> ImageSource:
-    """Downloads the dataset unless it is there, and opens it.
+    """Downloads the dataset if it is not there, and opens it.
 
     Raises:
-        PoiseError: no such dataset or split, or it cannot be downloaded.
+        PoiseError: the dataset or the split does not exist, or it cannot be downloaded.
     """
     dataset = _open(text, str(_downloads()))
     classes = tuple(_class_name(entry) for entry in _first(dataset, "classes", "categories") or ())
@@ -136,7 +142,7 @@ def _options(text: str, split: str, root: str, parameters: Any) -> dict[str, Any
 
 
 def _split_taken(text: str) -> tuple[str, ...]:
-    """Says which split torchvision opens if the name gives none."""
+    """Returns a note on the split that torchvision opens if the user names no split."""
     from torchvision import datasets
 
     name, _, split = text.removeprefix("torchvision:").partition("/")
@@ -170,5 +176,5 @@ def _class_name(entry: Any) -> str:
 def _label(target: Any) -> int:
     try:
         return max(int(target), NO_LABEL)
-    except (TypeError, ValueError):  # boxes, captions, none: nothing that classifies
+    except (TypeError, ValueError):  # boxes, captions or None cannot be a class
         return NO_LABEL

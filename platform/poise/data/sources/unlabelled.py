@@ -20,7 +20,7 @@ from poise.data.sources.base import (
 
 @dataclass(frozen=True)
 class UnlabelledSource:
-    """The images of another source."""
+    """Source with the images of another source."""
 
     source: ImageSource
     classes: tuple[str, ...] = ()
@@ -33,19 +33,19 @@ class UnlabelledSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Returns what was assumed when the source was opened."""
+        """Assumptions that were made when the source was opened."""
         return (*self.source.notes, "no labels, as asked")
 
     @property
     def key(self) -> str:
-        """A hash that changes when the other source's does."""
+        """Hash that changes if the other source's hash changes."""
         return hash_of(b"unlabelled", self.source.key.encode())
 
     def __len__(self) -> int:
         return len(self.source)
 
     def part(self, indices: Indices) -> Part:
-        """Returns the other source's part, to be read without its labels."""
+        """Returns the other source's part, without its labels."""
         return UnlabelledPart(self.source.part(indices))
 
 

@@ -1,7 +1,7 @@
-"""The files under a folder, without hidden ones and without circles.
+"""Finds the files under a folder, without hidden files and without following links in circles.
 
-In: a folder. Out: ``FoundFile``s in sorted order. Next: ``poise.data.sources.opening`` decides
-what they are.
+In: a folder. Out: ``FoundFile``s in sorted order. Next: ``poise.data.sources.opening`` decides what
+they are.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from poise.config.errors import PoiseError
 from poise.data.sources.names import shown
 
-LEFT_OUT = "__MACOSX"  # what macOS adds to its archives: no images, only hidden files
+LEFT_OUT = "__MACOSX"  # macOS adds this folder to its archives; it holds no images
 
 
 @dataclass(frozen=True, order=True)
@@ -20,24 +20,26 @@ class FoundFile:
     """One file under a folder."""
 
     path: str  # relative to the folder, with forward slashes
-    stamp: str  # changes when the file does: its size and time of change
+    stamp: str  # size and time of change; it changes if the file changes
 
 
 @dataclass
 class Walk:
-    """All files under one folder, and what was left out on the way."""
+    """All files under one folder, and the links that were not followed."""
 
     root: str
     files: list[FoundFile] = field(default_factory=list)
     inner_links: list[str] = field(default_factory=list)
-    """Links to folders that are read anyway, or that hold the root: following them is a circle."""
+    """Links to folders that contain, or lie in, a folder that is read anyway. Following them could
+    be a circle.
+    """
 
 
 def walk(folder: str) -> Walk:
     """Finds every file under a folder.
 
-    A name that begins with a dot is left out, with everything below it. A link to a file or to a
-    folder elsewhere is followed. A link that cannot be followed is a file that cannot be read.
+    Names that begin with a dot are left out, with everything below them. Links to files and to
+    folders elsewhere are followed. If a link cannot be followed, its file counts as unreadable.
 
     Raises:
         PoiseError: a folder cannot be read.
@@ -68,12 +70,12 @@ def walk(folder: str) -> Walk:
 
 
 def stamp(status: os.stat_result) -> str:
-    """Returns what changes when a file does."""
+    """Returns a text that changes if the file changes."""
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def is_folder(path: str) -> bool:
-    """Says whether a path is a folder; False where it cannot be looked at."""
+    """Returns True if the path is a folder, and False if it cannot be accessed."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -81,7 +83,7 @@ def is_folder(path: str) -> bool:
 
 
 def is_file(path: str) -> bool:
-    """Says whether a path is a file; False where it cannot be looked at."""
+    """Returns True if the path is a file, and False if it cannot be accessed."""
     try:
         return Path(path).is_file()
     except OSError:
@@ -89,7 +91,7 @@ def is_file(path: str) -> bool:
 
 
 def is_hidden(path: str) -> bool:
-    """Says whether a name on a relative path begins with a dot."""
+    """Returns True if a name on a relative path begins with a dot."""
     return any(name.startswith(".") or name == LEFT_OUT for name in Path(path).parts)
 
 
@@ -112,5 +114,5 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Says whether one folder is the other, or lies in it."""
+    """Returns True if one folder is the other, or lies in it."""
     return os.path.commonpath([one, other]) in (one, other)

@@ -1,4 +1,4 @@
-"""The order of the samples, and the stream that follows it.
+"""Order of the samples, and the stream of views in this order.
 
-In: a dataset and a seed. Out: ``ViewBatch`` by ``ViewBatch``. Next: ``poise.objectives``.
+In: a dataset and a seed. Out: a ``ViewBatch`` for each step. Next: ``poise.objectives``.
 """

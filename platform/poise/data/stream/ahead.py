@@ -1,7 +1,7 @@
-"""Starts a stream before it is needed: its first item is fetched while the caller does other work.
+"""Starts a stream before it is needed: a thread fetches its first item in advance.
 
-In: an iterator that is slow to start. Out: the same items. Next: the training worker, which builds
-its model and evaluates it in the meantime.
+In: an iterator that starts slowly. Out: the same items. Next: the training worker, which builds its
+model and evaluates it in the meantime.
 """
 
 from collections.abc import Generator, Iterator
@@ -14,10 +14,11 @@ _END: Any = object()
 
 
 class Started(Iterator[ItemT], Generic[ItemT]):
-    """The items of a generator, the first of which a thread fetches at once.
+    """Items of a generator. A thread fetches the first item at once.
 
-    What the generator raises for its first item is raised when that item is asked for. Close it
-    when it is no longer needed: closing waits for the thread, and ends what the generator started.
+    If the generator raises an error for its first item, the error is raised when this item is
+    requested. Call ``close`` when the items are not needed any more. It waits for the thread and
+    ends everything that the generator started.
     """
 
     def __init__(self, items: Generator[ItemT]) -> None:

@@ -1,11 +1,11 @@
-"""Cuts views for training: in other processes ahead of it, or in this process when asked.
+"""Cuts views for training: in advance in other processes, or on request in this process.
 
 In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
 training loop.
 
-Images and views pass between processes in shared memory, one buffer each. Each buffer costs a
-handshake, so small arrays travel inside the message instead. Making shared memory costs most, so
-the buffers of the images are used again.
+Images and views move between processes in shared memory, one buffer each. Every buffer needs some
+messages between the processes, so small arrays are part of the message instead. Creating shared
+memory costs most, so the buffers of the images are reused.
 """
 
 import math
@@ -31,11 +31,11 @@ from poise.data.views.cutter import ViewCutter
 
 
 def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Generator[ViewBatch]:
-    """Cuts batches in order, in ``recipe.data.cut_processes`` and before they are asked for.
+    """Cuts batches in order and in advance, in ``recipe.data.cut_processes`` processes.
 
-    Closing the iterator ends the processes. If their number is 0, views are cut when they are
-    asked for: a thread beside training would share its core, and both together were slower than one
-    after the other.
+    Closing the iterator ends the processes. If their number is 0, this process cuts views on
+    request. A thread would not help there: it would share the core with training, and both together
+    were slower than one after the other.
 
     Raises:
         PoiseError: an image cannot be decoded.
@@ -50,8 +50,8 @@ def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Generat
 
 def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Iterator[ViewBatch]:
     processes = recipe.data.cut_processes
-    context = multiprocessing.get_context("forkserver")  # fork would copy Ray's and torch's threads
-    context.set_forkserver_preload([__name__])  # torch is imported once, not once per process
+    context = multiprocessing.get_context("forkserver")  # fork would copy threads of Ray and torch
+    context.set_forkserver_preload([__name__])  # imports torch once, not once per process
     buffers = _Buffers()
     loader: DataLoader[ViewBatch | _Failure] = DataLoader(
         _Cuts(ViewCutter(recipe.data.views, recipe.seed, allocate=_shared)),
@@ -62,7 +62,7 @@ def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Ite
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
         multiprocessing_context=context,
-        generator=torch.Generator(),  # else starting it would advance the training's own generator
+        generator=torch.Generator(),  # the default would change training's own generator
     )
     for cut in loader:
         if isinstance(cut, _Failure):
@@ -73,14 +73,17 @@ def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Ite
 
 @dataclass(frozen=True)
 class _Failure:
-    """An expected error, sent back as text: raised there, its message would gain a traceback."""
+    """Expected error, sent as text.
+
+    If it were raised in the process, its message would have a traceback.
+    """
 
     message: str
 
 
 @dataclass(frozen=True)
 class _Errand:
-    """A batch of encoded images on its way to the process that cuts it."""
+    """Batch of encoded images that is sent to the process that cuts it."""
 
     epoch: int
     data: Tensor  # in shared memory
@@ -96,7 +99,10 @@ class _Errand:
 
 
 class _Buffers:
-    """Shared memory for the batches that are being cut; they come back in the order they went."""
+    """Shared memory for the batches that are being cut.
+
+    Batches come back in the order they were sent.
+    """
 
     def __init__(self) -> None:
         self._under_way: deque[Tensor] = deque()
@@ -118,20 +124,23 @@ class _Buffers:
         fitting = [buffer for buffer in self._free if len(buffer) >= num_bytes]
         if fitting:
             self._free = [buffer for buffer in self._free if buffer is not fitting[0]]
-        room = num_bytes + num_bytes // 4  # so that a next one that is a little larger fits too
+        room = num_bytes + num_bytes // 4  # so that a slightly larger batch also fits next time
         buffer = fitting[0] if fitting else _shared((room,))
         self._under_way.append(buffer)
         return buffer
 
 
 def _shared(shape: Sequence[int]) -> Tensor:
-    """uint8 memory that other processes can map; it is shared from the start, never copied."""
+    """Creates uint8 memory that other processes can map.
+
+    It is shared from the start and never copied.
+    """
     storage = torch.UntypedStorage._new_shared(math.prod(shape))
     return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
 
 
 class _Parcel:
-    """Views on their way back; unpickling gives the ``ViewBatch`` itself."""
+    """Views that are sent back. Unpickling gives the ``ViewBatch`` itself."""
 
     def __init__(self, batch: ViewBatch) -> None:
         self._batch = batch
@@ -154,7 +163,10 @@ def _unpacked(large: dict[str, Tensor], small: dict[str, NDArray[Any] | None]) -
 
 
 class _Cuts(Dataset[Any]):
-    """A data set for ``DataLoader``: the index is a batch of encoded images, the item its views."""
+    """Dataset for ``DataLoader`` that cuts views.
+
+    The index is a batch of encoded images, and the item is its views.
+    """
 
     def __init__(self, cutter: ViewCutter) -> None:
         self._cutter = cutter

@@ -1,7 +1,7 @@
-"""Computes the samples of every step, in order; the order is never stored.
+"""Computes the samples of every step. The order is never stored.
 
-In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without those before
-it. Next: ``poise.data.stream.stream`` reads the samples.
+In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without computing the
+steps before it. Next: ``poise.data.stream.stream`` reads the samples.
 """
 
 from functools import lru_cache
@@ -16,16 +16,16 @@ from poise.data.draws import uniforms
 
 WINDOW_BYTES = 2**30
 MAX_WINDOW_SAMPLES = 2**16
-_GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # in place of a view, in the addresses of draws
+_GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # take the place of a view in addresses of random numbers
 
 
 class Plan:
-    """The order of samples over a whole run, a function of seed, epoch and layout alone.
+    """Order of samples over a whole run. Only seed, epoch and layout decide it.
 
-    Every epoch takes the row groups in a new order, cuts that order into windows, and shuffles
-    the samples of each window. So a reader that holds the row groups of one window reads each group
-    once. A dataset that fits into one window is shuffled as a whole. Samples that do not fill a
-    last batch are left out; they differ between epochs.
+    Every epoch puts the row groups in a new order, divides this order into windows, and shuffles
+    the samples of each window. A reader keeps the row groups of one window in memory, so it reads
+    each group only once. If the dataset fits into one window, it is shuffled as a whole. Samples
+    that do not fill the last batch are left out; these differ between epochs.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Plan:
         seed: int,
         window_samples: int = MAX_WINDOW_SAMPLES,
     ) -> None:
-        """Lays out a plan.
+        """Makes a plan.
 
         Args:
-            sizes: samples in each row group.
+            sizes: number of samples in each row group.
             batch_size: samples of a step, over all workers.
-            epochs: passes over the dataset.
-            seed: the run's seed.
-            window_samples: most samples that are shuffled together.
+            epochs: number of passes over the dataset.
+            seed: seed of the run.
+            window_samples: largest number of samples that are shuffled together.
 
         Raises:
             PoiseError: a batch is larger than the dataset.
@@ -58,13 +58,13 @@ class Plan:
         self._sizes, self._seed = sizes, seed
         self._starts = np.cumsum(sizes) - sizes
         self._groups_per_window = max(1, window_samples // int(sizes.max()))
-        # neighbouring steps need the same window, and a step may span two
+        # Neighbouring steps need the same window, and a step may need two windows.
         self._window = lru_cache(maxsize=3)(self._shuffled_window)
         self._layout = lru_cache(maxsize=2)(self._epoch_layout)
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: ImageDataset) -> "Plan":
-        """The plan of a recipe's run over its dataset."""
+        """Makes the plan of a recipe's run over its dataset."""
         training = recipe.training
         return cls(
             group_sizes(dataset.manifest),
@@ -76,20 +76,20 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the dataset."""
+        """Number of full batches in the dataset."""
         return self.num_samples // self.batch_size
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Number of steps of the whole run."""
         return self.steps_per_epoch * self.epochs
 
     def epoch(self, step: int) -> int:
-        """The epoch, from 0, that a step belongs to."""
+        """Returns the epoch of a step, from 0."""
         return step // self.steps_per_epoch
 
     def sample_ids(self, step: int) -> NDArray[np.int64]:
-        """The global batch of a step: int64 ``[batch_size]``.
+        """Returns the global batch of a step: int64 ``[batch_size]``.
 
         Raises:
             IndexError: the run has no such step.
@@ -101,12 +101,15 @@ class Plan:
         return self._order(epoch, start, start + self.batch_size)
 
     def worker_ids(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
-        """One worker's share of a step; all ranks' shares in order make the global batch."""
+        """Returns one worker's share of a step.
+
+        The shares of all ranks, in order, are the global batch.
+        """
         share = self.batch_size // world_size
         return self.sample_ids(step)[rank * share : (rank + 1) * share]
 
     def _order(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Sample ids at the places ``start`` to ``stop`` of an epoch's order."""
+        """Returns the sample ids at the positions ``start`` to ``stop`` of an epoch's order."""
         _, ends = self._layout(epoch)
         first, last = np.searchsorted(ends, [start, stop - 1], side="right")
         samples = np.concatenate([self._window(epoch, w) for w in range(first, last + 1)])
@@ -114,14 +117,14 @@ class Plan:
         return samples[offset : offset + stop - start]
 
     def _epoch_layout(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The epoch's order of row groups, and the place in its samples where each window ends."""
+        """Returns the epoch's order of row groups, and the end of each window in samples."""
         keys = uniforms(self._seed, epoch, np.arange(len(self._sizes)), _GROUP_ORDER, 1)[:, 0]
         order = np.argsort(keys, kind="stable")
         firsts = np.arange(0, len(order), self._groups_per_window)
         return order, np.cumsum(np.add.reduceat(self._sizes[order], firsts))
 
     def _shuffled_window(self, epoch: int, window: int) -> NDArray[np.int64]:
-        """Sample ids of a window, shuffled."""
+        """Returns the shuffled sample ids of a window."""
         order, _ = self._layout(epoch)
         first = window * self._groups_per_window
         groups = np.sort(order[first : first + self._groups_per_window])
@@ -133,9 +136,10 @@ class Plan:
 
 
 def window_samples(mean_bytes: float) -> int:
-    """Samples in a window: a gibibyte of images, rounded down to a power of two, at most 65,536.
+    """Computes the number of samples in a window.
 
-    Rounding keeps the order the same when a file's footer has a few bytes more or less.
+    It is the number that fits into 1 GiB, rounded down to a power of two, and at most 65,536.
+    Because of the rounding, a few more or fewer bytes in a file do not change the order.
     """
     held = max(1.0, WINDOW_BYTES / mean_bytes)
     return int(min(MAX_WINDOW_SAMPLES, 2 ** int(np.log2(held))))

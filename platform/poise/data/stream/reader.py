@@ -1,8 +1,8 @@
 """Reads a training worker's images of each step, in its own process or in a Ray Data task.
 
-In: a recipe and a place among the workers. Out: the encoded images of any step. Next:
-``poise.data.stream.stream`` cuts views from them. Nothing here needs PyTorch, which takes seconds
-to import: the tasks that read are many.
+In: a recipe, a rank and the number of workers. Out: the encoded images of any step. Next:
+``poise.data.stream.stream`` cuts views from them. Nothing here needs PyTorch, because its import
+takes seconds and many tasks read images.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ from poise.data.stream.image_rows import encoded_row, failure_row
 from poise.data.stream.plan import Plan
 
 Work = tuple[int, EncodedBatch]
-"""The epoch of a step, and its encoded images."""
+"""Epoch of a step, and the step's encoded images."""
 
 Address = tuple[str, int, int]
-"""Recipe as JSON, rank and world size: a Ray task opens a reader with them."""
+"""Recipe as JSON, rank and world size. A Ray task opens a reader with them."""
 
 
 class Reader:
-    """One worker's images of any step."""
+    """Reads one worker's images of any step."""
 
     def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
         self.recipe, self.rank, self.world_size = recipe, rank, world_size
@@ -32,13 +32,13 @@ class Reader:
         self.plan = Plan.of(recipe, self._dataset)
 
     def read(self, step: int) -> Work:
-        """The epoch of a step, and this worker's encoded images of it."""
+        """Returns the epoch of a step, and this worker's encoded images of the step."""
         ids = self.plan.worker_ids(step, self.rank, self.world_size)
         return self.plan.epoch(step), self._dataset.read(ids)
 
     @property
     def mean_bytes(self) -> float:
-        """Average bytes of an encoded image."""
+        """Average number of bytes of an encoded image."""
         return self._dataset.mean_bytes
 
     @property
@@ -47,30 +47,30 @@ class Reader:
         return self.recipe.model_dump_json(), self.rank, self.world_size
 
 
-@lru_cache(maxsize=1)  # a process serves one task after another, and keeps the row groups it read
+@lru_cache(maxsize=1)  # a process runs many tasks and keeps the row groups that it has read
 def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
     return Reader(Recipe.model_validate_json(recipe_json), rank, world_size)
 
 
 def encoded_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """A Ray Data map from pieces of the plan to this worker's encoded images, one row a step."""
+    """Ray Data map from pieces of the plan to encoded images, with one row per step."""
     return rows_of(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
 
 
 def rows_of(
     pieces: pa.Table, address: Address, row: Callable[[Reader, int], pa.Table]
 ) -> Iterator[pa.Table]:
-    """Yields a row for each step of the pieces, or one row that says what the user can mend."""
+    """Yields a row for each step of the pieces, or one row with an error that the user can fix."""
     try:
         reader = _opened(*address)
         for step in steps_of(pieces):
             yield row(reader, step)
-    except PoiseError as error:  # Ray would bury its one line in a traceback
+    except PoiseError as error:  # Ray would hide the line in a traceback
         yield failure_row(str(error))
 
 
 def one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
-    """A Ray Data map from pieces of the plan to pieces of one step."""
+    """Ray Data map from pieces of the plan to pieces of one step."""
     for step in steps_of(pieces):
         yield pa.table({"start": [step], "stop": [step + 1]})
 

@@ -1,11 +1,12 @@
-"""The stream of views: images are fetched by plan, and views are cut ahead of training.
+"""Stream of views: images are read in the order of the plan, and views are cut before training.
 
-In: a recipe. Out: one ``ViewBatch`` per step, this worker's share. Next: the training loop.
+In: a recipe. Out: one ``ViewBatch`` per step, which is this worker's share. Next: the training
+loop.
 
-One Ray Data execution spans all epochs, because starting one costs seconds. Its source is the
-plan; tasks turn steps into encoded images, in order, and claim no CPU: training may have
-reserved them all. Views are cut in processes of the training worker (``placement: worker``), or
-by tasks on any node that read and cut (``placement: cluster``; these claim a CPU each).
+One execution of Ray Data spans all epochs, because starting one takes seconds. Its source is the
+plan. Tasks turn steps into encoded images, in order. These tasks claim no CPU, because training may
+have reserved all CPUs. Views are cut in processes of the training worker (``placement: worker``) or
+by tasks on any node, which read and cut (``placement: cluster``). The latter claim one CPU each.
 """
 
 import itertools
@@ -29,9 +30,9 @@ from poise.data.views.cutter import ViewCutter
 if TYPE_CHECKING:
     import ray.data
 
-_BLOCK_BYTES = 16 * 2**20  # what travels at once: many steps of small images, two of photographs
-_PIECE_BYTES = 4 * _BLOCK_BYTES  # of images, in what one task reads: repeated if the task is lost
-_MOST_PIECES = 256  # each costs some milliseconds before the first step
+_BLOCK_BYTES = 16 * 2**20  # size of a block that is sent: many small images, or two steps of photos
+_PIECE_BYTES = 4 * _BLOCK_BYTES  # of images that one task reads; if it is lost, it is repeated
+_MOST_PIECES = 256  # each piece costs some milliseconds before the first step
 
 
 def view_stream(
@@ -41,17 +42,18 @@ def view_stream(
     start_step: int = 0,
     source: Literal["ray", "local"] = "ray",
 ) -> Generator[ViewBatch]:
-    """This worker's views for every step from ``start_step`` to the end of the run.
+    """Yields this worker's views for every step from ``start_step`` to the end of the run.
 
-    The views of a step are a function of (recipe, step, rank, world size). Neither ``source``, nor
-    the place where views are cut, nor the step at which the stream starts changes them. Closing the
-    iterator ends the processes and tasks that it started.
+    Only (recipe, step, rank, world size) decide the views of a step. ``source``, the place where
+    views are cut, and the first step of the stream have no influence. Closing the iterator ends the
+    processes and tasks that it started.
 
     Args:
-        recipe: the run's; ``recipe.training.batch_size`` images per step over all workers.
-        rank: this worker, from 0.
+        recipe: recipe of the run; ``recipe.training.batch_size`` is the number of images per step
+            over all workers.
+        rank: rank of this worker, from 0.
         world_size: number of workers.
-        start_step: the first step to give.
+        start_step: first step of the stream.
         source: ``ray`` streams through Ray Data; ``local`` reads in this process without Ray.
 
     Raises:
@@ -59,7 +61,7 @@ def view_stream(
     """
     reader = Reader(
         recipe, rank, world_size
-    )  # here, so that wrong input is reported before the first step
+    )  # not in the generator, so that wrong input is reported before the first step
     steps = range(start_step, max(start_step, reader.plan.total_steps))
     pin_memory = recipe.training.device != "cpu" and torch.cuda.is_available()
     if source == "ray" and recipe.data.placement == "cluster":
@@ -69,8 +71,8 @@ def view_stream(
 
 
 def _views_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """A Ray Data map from pieces of the plan to this worker's views, one row a step."""
-    torch.set_num_threads(1)  # it is one of several on its machine
+    """Ray Data map from pieces of the plan to this worker's views, with one row per step."""
+    torch.set_num_threads(1)  # several such tasks run on a machine
     recipe = Recipe.model_validate_json(address[0])
     cutter = ViewCutter(recipe.data.views, recipe.seed)
 
@@ -92,7 +94,7 @@ def _read_by_ray(reader: Reader, steps: range) -> Iterator[Work]:
 def _cut_by_ray(reader: Reader, steps: range, pin_memory: bool) -> Generator[ViewBatch]:
     plan = _plan_dataset(
         steps, _MOST_PIECES, block_bytes=1
-    )  # every row its own block, cut by its own task
+    )  # each row is a block, which one task cuts
     single = _mapped(plan, one_by_one, concurrency=1, num_cpus=0)
     processes = max(1, reader.recipe.data.cut_processes)
     rows = _mapped(single, _views_rows, concurrency=processes, num_cpus=1, address=reader.address)
@@ -108,7 +110,7 @@ def _plan_dataset(steps: range, pieces: int, block_bytes: int) -> "ray.data.Data
     pieces = min(pieces, _MOST_PIECES, len(steps))
     bounds = np.linspace(steps.start, steps.stop, pieces + 1).astype(int)
     rows = [{"start": int(a), "stop": int(b)} for a, b in itertools.pairwise(bounds)]
-    # `from_items`, because `from_arrow` runs tasks that wait for a free CPU
+    # `from_items` is used because `from_arrow` starts tasks that wait for a free CPU.
     plan = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
     plan.context.enable_progress_bars = False
     plan.context.print_on_execution_start = False

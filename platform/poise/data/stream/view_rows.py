@@ -1,8 +1,8 @@
-"""Turns a step's views into one Arrow row, which travels through Ray Data, and back.
+"""Turns a step's views into one Arrow row for Ray Data, and back.
 
 In: a step's views. Out: a table of one row, or the views of such a row. Next:
-``poise.data.stream.stream`` hands the views to the training worker. The row holds the bytes of the
-views; nothing copies them.
+``poise.data.stream.stream``, which gives the views to the training worker. The row uses the memory
+of the views without a copy.
 """
 
 from dataclasses import fields
@@ -24,7 +24,7 @@ _DTYPES = {field.name: np.int64 for field in fields(ViewBatch)} | {
 
 
 def views_row(batch: ViewBatch) -> pa.Table:
-    """A step's views as a row; labels that a batch does not have get no column."""
+    """Makes a row of a step's views. If the batch has no labels, the row has no column for them."""
     columns = {}
     for name, value in vars(batch).items():
         if value is None:
@@ -36,10 +36,10 @@ def views_row(batch: ViewBatch) -> pa.Table:
 
 
 def read_views(row: pa.Table) -> ViewBatch:
-    """The views of a row that ``views_row`` made.
+    """Reads the views of a row that ``views_row`` made.
 
     Raises:
-        PoiseError: the row stands for a failure.
+        PoiseError: the row contains an error.
     """
     raise_failure(row)
     tensors = {}

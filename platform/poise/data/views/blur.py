@@ -1,12 +1,13 @@
-"""Blurs images as Pillow does, each by its own radius: two products with banded matrices.
+"""Blurs images as Pillow does, each with its own radius, by products with banded matrices.
 
 In: float images and a radius for each. Out: blurred images. Next: ``poise.data.views.photometry``
 solarizes and normalises them.
 
-Pillow approximates a Gaussian by three box filters of fractional width whose variances add up to
-the radius squared (Gwosdek et al. 2011, "Theoretical foundations of Gaussian convolution by
-extended box filtering"), repeating the edge pixels in each. A box filter of a line of pixels is a
-banded matrix, so three filters are its cube: one matrix per image, one product per axis.
+Pillow approximates a Gaussian by three box filters of fractional width (Gwosdek et al. 2011,
+"Theoretical foundations of Gaussian convolution by extended box filtering"). Their variances add up
+to the radius squared. Each filter repeats the pixels at the edge. A box filter of a line of pixels
+is a banded matrix, so three filters are its third power. Each image needs one matrix and one
+product per axis.
 """
 
 import math
@@ -18,17 +19,17 @@ PASSES = 3
 
 
 def box_reach(radius: float) -> int:
-    """Pixels that one box filter reaches to either side, in a blur of this radius or less."""
+    """Returns the number of pixels that one box filter reaches to either side, for this radius."""
     return math.floor((math.sqrt(12 * radius**2 / PASSES + 1) - 1) / 2) + 1
 
 
 def blur(images: Tensor, radii: Tensor, reach: int) -> Tensor:
-    """Blurs each image by its own radius.
+    """Blurs each image with its own radius.
 
     Args:
         images: float ``[N, C, H, W]``.
-        radii: standard deviations in pixels, ``[N]``; 0 leaves an image as it is.
-        reach: ``box_reach`` of the largest radius that occurs.
+        radii: standard deviations in pixels, ``[N]``; 0 does not change an image.
+        reach: ``box_reach`` of the largest radius that may occur.
 
     Returns:
         float ``[N, C, H, W]``.
@@ -40,7 +41,10 @@ def blur(images: Tensor, radii: Tensor, reach: int) -> Tensor:
 
 
 def _boxes(radii: Tensor, reach: int) -> Tensor:
-    """Weights [N, 2·reach + 1] of each radius's box filter, whose two ends count in part."""
+    """Computes the weights [N, 2·reach + 1] of each radius's box filter.
+
+    Its two ends have partial weight.
+    """
     variance = radii**2 / PASSES
     whole = (((12 * variance + 1).sqrt() - 1) / 2).floor()
     fraction = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
@@ -51,7 +55,7 @@ def _boxes(radii: Tensor, reach: int) -> Tensor:
 
 
 def _matrices(boxes: Tensor, size: int) -> Tensor:
-    """Matrices [N, size, size], each of which blurs a line of pixels."""
+    """Makes matrices [N, size, size]. Each matrix blurs a line of pixels."""
     reach = boxes.shape[1] // 2
     positions = torch.arange(size, device=boxes.device)
     taps = torch.arange(-reach, reach + 1, device=boxes.device)

@@ -1,9 +1,9 @@
-"""Draws the box that each view is cut from.
+"""Draws the crop box of each view.
 
 In: uniform numbers and image sizes. Out: integer boxes. Next: ``poise.data.views.cutter`` cuts
 them.
 
-The law is that of torchvision's ``RandomResizedCrop``. It is applied to all views of all samples
+The distribution is that of torchvision's ``RandomResizedCrop``. All views of all samples are drawn
 at once.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 TRIES = 10
 DRAWS_PER_BOX = 2 * TRIES + 2
-"""Uniform numbers that one box uses: an area and an aspect ratio per try, then a corner."""
+"""Number of uniform numbers for one box: an area and an aspect ratio per try, then a corner."""
 
 
 def random_boxes(
@@ -22,11 +22,11 @@ def random_boxes(
     scale: tuple[float, float],
     aspect_ratio: tuple[float, float],
 ) -> NDArray[np.int64]:
-    """Boxes of random area, shape and place.
+    """Draws boxes of random area, shape and position.
 
     Up to ten times, an area is drawn uniformly from ``scale`` (a share of the image) and an aspect
-    ratio log-uniformly from ``aspect_ratio``; the first box that fits is placed uniformly. Where
-    none fits, the box is the largest central one of an allowed shape.
+    ratio log-uniformly from ``aspect_ratio``. The first box that fits gets a uniformly drawn
+    position. If no box fits, the result is the largest central box with an allowed aspect ratio.
 
     Args:
         uniform: numbers in [0, 1), ``[..., DRAWS_PER_BOX]``.
@@ -54,7 +54,7 @@ def _sizes(
     scale: tuple[float, float],
     aspect_ratio: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Width and height of the first try that fits into the image, and whether any does."""
+    """Computes width and height of the first try that fits, and whether any try fits."""
     low, high = np.log(aspect_ratio)
     area = (widths * heights)[..., None] * _between(uniform[..., :TRIES], *scale)
     ratio = np.exp(_between(uniform[..., TRIES : 2 * TRIES], low, high))
@@ -76,7 +76,7 @@ def _sizes(
 def _central_boxes(
     widths: NDArray[np.int64], heights: NDArray[np.int64], aspect_ratio: tuple[float, float]
 ) -> NDArray[np.int64]:
-    """The largest box of an allowed shape in the middle of each image."""
+    """Computes the largest box of an allowed aspect ratio in the middle of each image."""
     narrowest, widest = aspect_ratio
     box_width = np.minimum(widths, np.rint(heights * widest)).astype(np.int64)
     box_height = np.minimum(heights, np.rint(widths / narrowest)).astype(np.int64)
@@ -86,5 +86,5 @@ def _central_boxes(
 
 
 def _between(uniform: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Uniform numbers in [low, high)."""
+    """Scales uniform numbers to [low, high)."""
     return low + uniform * (high - low)

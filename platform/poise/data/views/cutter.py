@@ -1,13 +1,13 @@
 """Cuts an image's views: decodes it once, then crops, resizes and flips.
 
-In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views and the photometric parameters drawn for
-them. Next: ``poise.data.stream.stream`` carries it to the training worker, where
+In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views with the photometric parameters that were
+drawn for them. Next: ``poise.data.stream.stream`` sends it to the training worker, where
 ``poise.data.views.photometry`` changes the colours.
 
-A view is cropped before it is resized, so memory does not grow with the length of an image.
-Resizing is torch's antialiased bicubic on interleaved uint8. It is the filter that Pillow has
-(results differ by a level at most) and takes a quarter of Pillow's time. Most of the time is
-decoding; figures are in ``docs/decisions/0002-views-and-stream.md``.
+A view is cropped before it is resized, so even very long images need little memory. Resizing is
+torch's antialiased bicubic filter on interleaved uint8. Pillow has the same filter (results differ
+by at most one level) but needs four times as long. Decoding takes most of the time;
+``docs/decisions/0002-views-and-stream.md`` has measurements.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,19 +28,19 @@ from poise.data.views.crops import DRAWS_PER_BOX, random_boxes
 from poise.data.views.decode import BadImageError, decode_rgb
 from poise.data.views.photometry import DRAWS_PER_PHOTOMETRY, draw_parameters
 
-_DECODED_AT_ONCE = 8  # enough to draw boxes together, few enough to hold large photographs
+_DECODED_AT_ONCE = 8  # enough to draw boxes together; few enough if photographs are large
 
 
 def empty(shape: Sequence[int]) -> Tensor:
-    """uint8 memory of this process, its values not set."""
+    """Allocates uint8 memory of this process, with undefined values."""
     return torch.empty(tuple(shape), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Views of one size: how they are cropped, and each one's chance of blur and solarize."""
+    """Views of one size: their crops, and for each view the probabilities of blur and solarize."""
 
-    first: int  # number of the first among the image's views
+    first: int  # number of the first of these views among the image's views
     px: int
     scale: tuple[float, float]
     blur: NDArray[np.float64]  # [V, 1]
@@ -54,18 +54,18 @@ class _Kind:
 class ViewCutter:
     """Cuts the views of a batch of encoded images.
 
-    The views of a sample are a function of (seed, epoch, sample id) and the image alone.
+    Only (seed, epoch, sample id) and the image decide the views of a sample.
     """
 
     def __init__(
         self, views: ViewsConfig, seed: int, allocate: Callable[[Sequence[int]], Tensor] = empty
     ) -> None:
-        """Remembers the settings; nothing is drawn yet.
+        """Keeps the settings; nothing is drawn yet.
 
         Args:
-            views: number and sizes of the views, and the law of their crops and colours.
-            seed: the run's seed.
-            allocate: makes uint8 memory of a given shape, which the views are written to.
+            views: number and sizes of the views, and the distribution of their crops and colours.
+            seed: seed of the run.
+            allocate: function that makes uint8 memory of a given shape for the views.
         """
         self._config = views
         self._seed = seed
@@ -94,9 +94,9 @@ class ViewCutter:
         )
 
     def __call__(self, encoded: EncodedBatch, epoch: int) -> ViewBatch:
-        """The views of one batch in one epoch, on the CPU.
+        """Cuts the views of one batch in one epoch, on the CPU.
 
-        Their shape is ``[V, B, 3, H, W]``; in memory they lie interleaved (channels last).
+        Their shape is ``[V, B, 3, H, W]``. In memory their channels are last.
 
         Raises:
             PoiseError: an image cannot be decoded; the message names its sample.
@@ -121,7 +121,7 @@ class ViewCutter:
         )
 
     def _draw(self, kind: _Kind, sample_ids: NDArray[np.int64], epoch: int) -> NDArray[np.float64]:
-        """Uniform numbers for every view of every sample: [V, B, numbers of a view]."""
+        """Draws uniform numbers for every view of every sample: [V, B, numbers per view]."""
         views = kind.first + np.arange(kind.count)[:, None]
         count = DRAWS_PER_BOX + 1 + DRAWS_PER_PHOTOMETRY
         return uniforms(self._seed, epoch, sample_ids, views, count)
@@ -151,7 +151,7 @@ def _first_and_others(count: int, first: float, other: float) -> NDArray[np.floa
 
 
 def _decode(encoded: EncodedBatch, index: int) -> Tensor:
-    """One image as uint8 [1, 3, H, W], interleaved in memory."""
+    """Decodes one image as uint8 [1, 3, H, W]. In memory its channels are last."""
     try:
         image = decode_rgb(encoded.images[index], encoded.ranges)
     except BadImageError as error:
@@ -163,7 +163,7 @@ def _decode(encoded: EncodedBatch, index: int) -> Tensor:
 
 
 def _resized(image: Tensor, box: list[int], px: int) -> Tensor:
-    """The box of an image, resized to ``px`` squared: uint8 [px, px, 3]."""
+    """Cuts a box out of an image and resizes it to ``px`` squared: uint8 [px, px, 3]."""
     left, top, width, height = box
     crop = image[:, :, top : top + height, left : left + width]
     resized = F.interpolate(crop, size=(px, px), mode="bicubic", antialias=True)

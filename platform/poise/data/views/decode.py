@@ -1,8 +1,8 @@
-"""Encoded bytes to an RGB picture, the same way wherever Poise looks at an image.
+"""Decodes bytes to an RGB image. All code of Poise decodes images with this module.
 
 In: the bytes of a file in any format that Pillow reads. Out: an upright RGB image, or
-``BadImageError`` with a reason that a person understands. Next: ``poise.data.preparation``
-(checks and statistics), ``poise.data.views.cutter`` (crops) and ``poise.evaluation`` (features).
+``BadImageError`` with a clear reason. Next: ``poise.data.preparation`` (checks and statistics),
+``poise.data.views.cutter`` (crops) and ``poise.evaluation`` (features).
 """
 
 import io
@@ -22,10 +22,10 @@ from poise.data.views.depth import (
 )
 
 MIN_SIDE_PX = 8
-"""Shortest side of an image that views can be cut from."""
+"""Shortest allowed side of an image, so that views can be cut from it."""
 
 MAX_PIXELS = 89_478_485
-"""Most pixels that are decoded: the size from which Pillow warns of decompression bombs."""
+"""Largest number of pixels that are decoded. Above it, Pillow warns about decompression bombs."""
 
 _BACKGROUND = (255, 255, 255)
 _TURNS = {  # EXIF orientation → the transposition that makes the image upright
@@ -41,22 +41,22 @@ _QUARTER_TURNS = {_TURNS[number] for number in (5, 6, 7, 8)}
 
 
 class BadImageError(ValueError):
-    """These bytes are no image to train on; the message is the reason."""
+    """Error for bytes that are not an image for training. Its message is the reason."""
 
 
 def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image.Image:
-    """An encoded image as RGB: first frame, upright as its EXIF says, at its full size.
+    """Decodes an image as RGB: first frame, upright as its EXIF data say, in full size.
 
-    Transparency is composited on white, as most viewers show it (dropping the alpha channel
-    would uncover the colours that the encoder left there).
+    Transparent pixels are blended with white, as in most viewers. Dropping the alpha channel
+    instead would show colours that were meant to be invisible.
 
     Args:
-        data: the file.
+        data: bytes of the file.
         ranges: ``Manifest.ranges``, which scale images of more than eight bits.
 
     Raises:
-        BadImageError: as ``read_image``; or the image has more than eight bits and ``ranges`` has
-            none for its container.
+        BadImageError: see ``read_image``; or the image has more than eight bits and ``ranges`` has
+            no range for its container.
     """
     pixels, turn = read_image(data)
     if isinstance(pixels, DeepImage):
@@ -70,15 +70,15 @@ def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image
 
 
 def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | None]:
-    """The pixels of an encoded image, and the transposition that makes them upright.
+    """Reads the pixels of an encoded image, and the transposition that makes them upright.
 
     Returns:
-        RGB for images of eight bits per channel, and a ``DeepImage`` for those of more.
+        An RGB image if it has eight bits per channel, or a ``DeepImage`` if it has more.
 
     Raises:
-        BadImageError: empty, not an image, truncated or damaged, without a value in any pixel,
-            shorter than ``MIN_SIDE_PX`` on a side, or larger than ``MAX_PIXELS`` (which the header
-            says, before anything is decoded).
+        BadImageError: the bytes are empty, not an image, truncated or damaged; no pixel has a
+            value; a side is shorter than ``MIN_SIDE_PX``; or the header says, before decoding, that
+            the image is larger than ``MAX_PIXELS``.
     """
     image = _open(data)
     try:
@@ -86,7 +86,7 @@ def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | 
         return pixels, _turn(image)
     except NoValueError as error:
         raise BadImageError(str(error)) from None
-    except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
+    except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged bytes
         raise BadImageError(f"damaged or truncated: {_one_line(error)}") from None
 
 
@@ -112,7 +112,7 @@ def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
 
 
 def _open(data: bytes) -> Image.Image:
-    """The image behind a checked header; no pixel is decoded yet."""
+    """Opens an image and checks its header, without decoding pixels."""
     if not data:
         raise BadImageError("empty file")
     too_large = f"over {MAX_PIXELS / 1e6:.0f} megapixels"
@@ -129,7 +129,7 @@ def _open(data: bytes) -> Image.Image:
         raise BadImageError(f"{too_large} ({width}×{height})")
     if min(width, height) < MIN_SIDE_PX:
         raise BadImageError(f"only {width}×{height} pixels (at least {MIN_SIDE_PX} a side)")
-    if image.format == "EPS":  # decoding it would run Ghostscript on a stranger's program
+    if image.format == "EPS":  # decoding it would run a program from an unknown source
         raise BadImageError("EPS is a program, not an image")
     return image
 
@@ -145,13 +145,13 @@ def _loaded(image: Image.Image) -> Image.Image | DeepImage:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded image of eight bits per channel, in any of Pillow's modes, as RGB."""
+    """Converts a loaded image of eight bits per channel, in any of Pillow's modes, to RGB."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         flat = Image.new("RGB", layer.size, _BACKGROUND)
         flat.paste(layer, mask=layer.getchannel("A"))
         return flat
-    if image.mode == "LAB":  # the one mode that Pillow's convert does not know
+    if image.mode == "LAB":  # the only mode that Pillow's convert does not support
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
         return ImageCms.applyTransform(image, transform) or image
@@ -159,10 +159,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """The transposition that makes the image upright; none where its EXIF block is damaged."""
+    """Returns the transposition that makes the image upright; None if its EXIF data are damaged."""
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the pixels are fine, even where the metadata is not
+    except Exception:  # the pixels are valid even if the metadata are not
         return None
 
 

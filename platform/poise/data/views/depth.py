@@ -1,11 +1,12 @@
-"""Images with more than eight bits per channel: reading their numbers and scaling them to eight.
+"""Reads images of more than eight bits per channel, and scales them to eight bits.
 
-In: an opened file. Out: a ``DeepImage``, which holds the file's own numbers, and with a range of
-values an RGB picture. Next: ``poise.data.views.decode`` hands the picture on;
+In: an opened file. Out: a ``DeepImage``, which holds the numbers of the file. With a range of
+values it becomes an RGB image. Next: ``poise.data.views.decode`` returns this image;
 ``poise.data.preparation`` measures the range that a dataset uses.
 
-A file says how many bits a number occupies, but not how many are used: cameras and scanners store
-10, 12 or 14 bits in containers of 16. So the range belongs to the dataset and is in its manifest.
+A file says how many bits a number occupies, but not how many bits are used. Cameras and scanners
+store 10, 12 or 14 bits in containers of 16 bits. So the range is a property of the dataset and is
+in its manifest.
 """
 
 import io
@@ -29,12 +30,12 @@ _WHITE = 255.0
 
 
 class NoValueError(ValueError):
-    """An image has no pixel with a value; the message says why."""
+    """Error for an image in which no pixel has a value. Its message says why."""
 
 
 @dataclass(frozen=True)
 class DeepImage:
-    """One image in the numbers of its file."""
+    """One image with the numbers of its file."""
 
     container: str
     """Type of the file's numbers: ``uint16``, ``int16``, ``uint32``, ``int32``, ``float32``."""
@@ -43,17 +44,19 @@ class DeepImage:
     """[H, W] grey or [H, W, 3] RGB."""
 
     opacity: NDArray[np.float32] | None = None
-    """[H, W] from 0 to 1; none where the image is opaque."""
+    """Opacity [H, W] from 0 to 1; None if the image is opaque."""
 
     holes: NDArray[np.bool_] | None = None
-    """[H, W]: pixels without a value (NaN, infinite or nodata); none where there is none."""
+    """Mask [H, W] of pixels without a value (NaN, infinite or nodata); None if all pixels have a
+    value.
+    """
 
     def to_rgb(self, bounds: Bounds) -> Image.Image:
-        """The image as RGB with eight bits.
+        """Converts the image to RGB with eight bits.
 
         Args:
-            bounds: the value that becomes 0 and the value that becomes 255; what lies outside is
-                clipped. Pixels without a value become black, transparency becomes white.
+            bounds: value that becomes 0 and value that becomes 255. Values outside are clipped.
+                Pixels without a value become black, and transparent pixels become white.
         """
         levels = _scaled(self.values, bounds)
         if self.holes is not None:
@@ -64,7 +67,7 @@ class DeepImage:
         return Image.fromarray(levels).convert("RGB")
 
     def measurable(self) -> NDArray[Any]:
-        """The values of every visible pixel that has one, in one dimension."""
+        """Returns the values of all visible pixels that have a value, in one dimension."""
         seen = np.ones(self.values.shape[:2], np.bool_)
         if self.holes is not None:
             seen &= ~self.holes
@@ -74,7 +77,7 @@ class DeepImage:
 
 
 def read_grey(image: Image.Image) -> DeepImage:
-    """The numbers of a loaded image in one of ``GREY_MODES``.
+    """Reads the numbers of a loaded image in one of ``GREY_MODES``.
 
     Raises:
         NoValueError: every pixel is NaN, infinite or nodata.
@@ -90,26 +93,30 @@ def read_grey(image: Image.Image) -> DeepImage:
         raise NoValueError("no pixel has a value: all are NaN, infinite or nodata")
     transparent = image.info.get("transparency")
     opacity = None
-    if isinstance(transparent, int):  # PNG: one grey level stands for transparency
+    if isinstance(transparent, int):  # PNG: one grey level means transparency
         opacity = (values != transparent).astype(np.float32)
     return DeepImage(str(values.dtype), values, opacity, holes if holes.any() else None)
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """True for an opened image of several channels with 16 bits: Pillow keeps only 8 of them."""
+    """Returns True if an opened image has several channels of 16 bits.
+
+    Pillow keeps only 8 of them.
+    """
     layout, is_deep, _ = _raw_mode(image).partition(";16")
     return image.format in ("PNG", "TIFF") and bool(is_deep) and layout in _COLOUR_LAYOUTS
 
 
 def read_colour(data: bytes) -> DeepImage:
-    """The numbers of a file whose image ``is_deep_colour``.
+    """Reads the numbers of a file if ``is_deep_colour`` is true for its image.
 
-    Pillow unpacks one byte of each number. Unpacking in the opposite byte order gives the other.
+    Pillow unpacks only one byte of each number. A second pass in the opposite byte order unpacks
+    the other byte.
     """
     with Image.open(io.BytesIO(data)) as image:
         transparent = image.info.get("transparency")
         layout, _, order = _raw_mode(image).partition(";16")
-    if layout == "LA":  # four bytes a pixel, which Pillow reads in one go
+    if layout == "LA":  # four bytes per pixel, which Pillow reads in one pass
         both = _unpacked(data, "RGBA").astype(np.uint16)
         numbers = both[..., ::2] << 8 | both[..., 1::2]
         grey, alpha = np.moveaxis(numbers, -1, 0)
@@ -122,13 +129,13 @@ def read_colour(data: bytes) -> DeepImage:
         opacity = _opacity(numbers[..., 3])
     if layout == "RGBa" and opacity is not None:
         values = np.minimum(values / np.maximum(opacity, 1e-6)[..., None], 65535).astype(np.uint16)
-    if isinstance(transparent, tuple):  # PNG: one colour stands for transparency
+    if isinstance(transparent, tuple):  # PNG: one colour means transparency
         opacity = (values != np.array(transparent)).any(axis=-1).astype(np.float32)
     return DeepImage("uint16", np.ascontiguousarray(values), opacity)
 
 
 def _in_container(image: Image.Image) -> NDArray[Any]:
-    """The pixels in the type that the file stores; Pillow widens some of them."""
+    """Converts the pixels to the type in the file. Pillow reads some types as wider types."""
     values = np.asarray(image)
     if values.dtype.itemsize == 2 or image.format == "PPM":  # Pillow scales PPM to 16 bits
         return values.astype(np.uint16)
@@ -141,7 +148,7 @@ def _in_container(image: Image.Image) -> NDArray[Any]:
 
 
 def _nodata(image: Image.Image) -> float | None:
-    """The value that the file declares to mean "no data", if it does."""
+    """Returns the value that means "no data" in this file; None if the file has no such value."""
     if not isinstance(image, TiffImageFile):
         return None
     try:
@@ -151,7 +158,7 @@ def _nodata(image: Image.Image) -> float | None:
 
 
 def _scaled(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
-    """Values as uint8: the lower bound becomes 0 and the upper 255."""
+    """Scales values to uint8. The lower bound becomes 0 and the upper bound 255."""
     if values.dtype.itemsize == 2:  # a table of all 65,536 values is faster, and exact
         table = np.arange(2**16, dtype=np.uint16)
         return _levels(table.view(values.dtype), bounds)[values.view(np.uint16)]
@@ -166,12 +173,12 @@ def _levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
 
 
 def _opacity(alpha: NDArray[Any]) -> NDArray[np.float32] | None:
-    """Alpha as a share; none where every pixel is opaque."""
+    """Converts alpha to a share; None if every pixel is opaque."""
     return None if (alpha == 2**16 - 1).all() else (alpha / (2.0**16 - 1)).astype(np.float32)
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Pillow's name for how the file's bytes become pixels."""
+    """Returns Pillow's name for the layout of the file's bytes."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return ""
@@ -180,7 +187,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _unpacked(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
-    """The pixels of a file, unpacked as another raw mode of as many bits: uint8 [H, W, C]."""
+    """Unpacks the pixels of a file with another raw mode of the same size: uint8 [H, W, C]."""
     with Image.open(io.BytesIO(data)) as image:
         image.tile = [
             tile._replace(
@@ -192,6 +199,6 @@ def _unpacked(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
 
 
 def _opposite(order: str) -> str:
-    """The other byte order, in the letters of Pillow's raw modes."""
+    """Returns the other byte order, as a letter of Pillow's raw modes."""
     native = "L" if sys.byteorder == "little" else "B"
     return {"L": "B", "B": "L"}[native if order == "N" else order]

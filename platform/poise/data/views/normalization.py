@@ -1,8 +1,8 @@
-"""The mean and the standard deviation that views are normalised by.
+"""Mean and standard deviation for normalising views.
 
-In: what a recipe asks for, and the manifest of its dataset. Out: two numbers for each channel, or
-the reason why there are none. Next: ``poise.data.views.photometry`` normalises the views. Nothing
-here needs PyTorch, so that a recipe is checked before that is loaded.
+In: the setting of a recipe, and the manifest of its dataset. Out: mean and standard deviation of
+each channel, or an error with the reason. Next: ``poise.data.views.photometry`` normalises the
+views. Nothing here needs PyTorch, so a recipe can be checked before PyTorch is loaded.
 """
 
 import math
@@ -15,7 +15,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MIN_STD = 1e-3
-"""Least standard deviation to divide by: a quarter of one of 256 levels."""
+"""Smallest standard deviation that may be divided by: a quarter of one of 256 levels."""
 
 _CHANNELS = ("red", "green", "blue")
 
@@ -23,10 +23,11 @@ Channels = tuple[float, float, float]
 
 
 def normalization(config: ViewsConfig, manifest: Manifest) -> tuple[Channels, Channels]:
-    """Mean and standard deviation of each channel, of values in [0, 1], that a recipe asks for.
+    """Returns the mean and standard deviation of each channel, for values in [0, 1].
 
     Raises:
-        PoiseError: they are the dataset's, and a channel of it does not vary.
+        PoiseError: the recipe uses the dataset's values, and a channel of the dataset does not
+            vary.
     """
     if config.normalization == "imagenet":
         return IMAGENET_MEAN, IMAGENET_STD

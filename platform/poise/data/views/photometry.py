@@ -1,14 +1,16 @@
-"""Changes the colours of views, for the whole batch at once and on the device that holds it.
+"""Changes the colours of views, for the whole batch at once and on its device.
 
 In: uint8 views and the parameters drawn for each. Out: normalised float32 views. Next: the
 objective.
 
-The law is that of torchvision's ``ColorJitter`` (four changes in an order drawn for each view, the
-result clamped after each), then grayscale, Pillow's Gaussian blur, solarize and normalisation.
-Each view has its own parameters, yet no view has its own step in Python. Brightness, contrast,
-saturation and grayscale are all one blend ``f·x + (1 − f)·(s·gray + c·mean)`` with coefficients
-for each view: up to three blends come before the hue and three after it. Nothing is read back from
-the device.
+The changes are those of torchvision's ``ColorJitter``: four changes in an order that is drawn for
+each view, with clamping after each. Then follow grayscale, Pillow's Gaussian blur, solarize and
+normalisation.
+
+Each view has its own parameters, but there is no Python loop over views. Brightness, contrast,
+saturation and grayscale all have the same form ``f·x + (1 − f)·(s·gray + c·mean)``, called a blend,
+with coefficients for each view. Up to three blends come before the hue and three after it. No value
+is read back from the device.
 """
 
 from collections.abc import Iterator
@@ -29,7 +31,7 @@ _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 _ORDERS = np.array(list(permutations(range(4))))  # [24, 4]: the first change, the second, …
 _SLOTS = 3  # blends before the hue, and as many after it
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's "L"
-_CPU_ELEMENTS = 2**17  # worked on at once: as much as stays in a core's cache
+_CPU_ELEMENTS = 2**17  # processed at once: as many as fit into a core's cache
 _GPU_ELEMENTS = 2**27
 
 
@@ -44,8 +46,8 @@ def draw_parameters(
     Args:
         uniform: ``[V, B, DRAWS_PER_PHOTOMETRY]`` in [0, 1).
         config: strengths and probabilities.
-        blur_probability: chance of each view, ``[V, 1]``.
-        solarize_probability: chance of each view, ``[V, 1]``.
+        blur_probability: probability of each view, ``[V, 1]``.
+        solarize_probability: probability of each view, ``[V, 1]``.
 
     Returns:
         ``[V, B, P]`` with the columns of ``PHOTOMETRY_COLUMNS``.
@@ -78,7 +80,7 @@ class Photometry:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
-        """Remembers the settings.
+        """Keeps the settings.
 
         Args:
             config: strengths and probabilities of the changes.
@@ -93,7 +95,7 @@ class Photometry:
 
     @torch.no_grad()
     def __call__(self, views: Tensor, parameters: Tensor) -> Tensor:
-        """Normalised views.
+        """Changes the colours of views and normalises them.
 
         Args:
             views: uint8 ``[V, B, 3, H, W]``.
@@ -102,31 +104,31 @@ class Photometry:
         Returns:
             float32 ``[V, B, 3, H, W]``, contiguous.
         """
-        if not self._changes_colors:  # known without reading from the device
+        if not self._changes_colors:  # this check needs no value from the device
             return self._normalize(_unit(views))
         out = torch.empty(views.shape, dtype=torch.float32, device=views.device)
         flat_views, flat_parameters = views.flatten(0, 1), parameters.flatten(0, 1)
         flat_out = out.flatten(0, 1)
         self._placement = self._placement.to(views.device)
-        with torch.autocast(views.device.type, enabled=False):  # colours are not rounded to bf16
+        with torch.autocast(views.device.type, enabled=False):  # bf16 would round colours
             for part in _parts(flat_views, flat_parameters):
                 flat_out[part] = self._apply(flat_views[part], flat_parameters[part])
         return out
 
     def _apply(self, views: Tensor, parameters: Tensor) -> Tensor:
-        """[N, 3, H, W] uint8 to normalised float32."""
+        """Changes and normalises views: uint8 [N, 3, H, W] to float32."""
         column = dict(zip(PHOTOMETRY_COLUMNS, parameters.unbind(1), strict=True))
         images = self._jitter(_unit(views), parameters, column)
         images = blend(images, 1 - column["grayscale"], column["grayscale"], None)
         if not _idle(column["blur_radius"]):
             images = blur(images, column["blur_radius"], self._box_reach)
-        # the published views are uint8: in flat regions the rounding is most of the texture
+        # The published views are uint8. In flat regions this rounding is most of the texture.
         images = images.mul_(255).round_().div_(255)
         images = solarize(images, column["solarize"], self._threshold)
         return self._normalize(images)
 
     def colors(self, images: Tensor) -> Tensor:
-        """The colours of normalised views [..., 3, H, W], to be shown: uint8, same shape."""
+        """Undoes the normalisation of views [..., 3, H, W] for pictures: uint8, same shape."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         colors: Tensor = (images * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
         return colors
@@ -146,21 +148,24 @@ class Photometry:
         return images
 
     def _coefficients(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each slot's coefficients for the image, its gray and its mean gray: [slot, N] each."""
+        """Computes coefficients [slot, N] for the image, its gray and its mean gray."""
         order = parameters[:, PHOTOMETRY_COLUMNS.index("jitter_order")].long()
         present = self._placement[order]  # [N, slot, change]; order -1 is the last row, all zero
-        change = present * (parameters[:, None, :_HUE] - 1)  # f − 1 where the change is made
+        change = present * (parameters[:, None, :_HUE] - 1)  # f − 1, or 0 without the change
         factor = 1 + change.sum(-1)
         return factor.T, -change[..., _SATURATION].T, -change[..., _CONTRAST].T
 
 
 def _unit(views: Tensor) -> Tensor:
-    """uint8 views as contiguous float32 in [0, 1]."""
+    """Converts uint8 views to contiguous float32 in [0, 1]."""
     return views.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def blend(images: Tensor, factor: Tensor, gray: Tensor, mean: Tensor | None) -> Tensor:
-    """``factor·x + gray·luma(x) + mean·average luma(x)``, clamped; coefficients [N], in place."""
+    """Computes ``factor·x + gray·luma(x) + mean·average luma(x)``, clamped and in place.
+
+    The coefficients have the shape [N].
+    """
     if _idle(factor - 1, gray, mean):
         return images
     red, green, blue = images.unbind(1)
@@ -173,12 +178,12 @@ def blend(images: Tensor, factor: Tensor, gray: Tensor, mean: Tensor | None) -> 
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turns the hue of [N, 3, H, W] in [0, 1] by ``turns`` [N], keeping HSV value and chroma."""
+    """Shifts the hue of [N, 3, H, W] in [0, 1] by ``turns`` [N], and keeps HSV value and chroma."""
     if _idle(turns):
         return images
     value, chroma, sextant = _hue_of(images)
     sextant = sextant + 6 * turns[:, None, None]
-    # a channel is the value less the chroma times a trapezoid of the hue, shifted per channel
+    # A channel is the value minus the chroma times a trapezoid of the hue, shifted per channel.
     offset = images.new_tensor([3.0, 1.0, 5.0])[:, None, None]
     distance = sextant[:, None] + offset
     distance.sub_((distance / 6).round_(), alpha=6).abs_()
@@ -187,7 +192,7 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def _hue_of(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """HSV value, chroma, and hue in sextants from red, each [N, H, W]."""
+    """Computes HSV value, chroma, and hue in sextants from red, each [N, H, W]."""
     red, green, blue = images.unbind(1)
     value = images.amax(1)
     chroma = value - images.amin(1)
@@ -199,7 +204,7 @@ def _hue_of(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def solarize(images: Tensor, chosen: Tensor, threshold: float) -> Tensor:
-    """Inverts values from ``threshold`` upwards in the chosen images (1 of 0 and 1, [N])."""
+    """Inverts values from ``threshold`` upwards in the images where ``chosen`` [N] is 1."""
     if _idle(chosen):
         return images
     inverted = (images >= threshold) & (chosen[:, None, None, None] > 0)
@@ -207,7 +212,10 @@ def solarize(images: Tensor, chosen: Tensor, threshold: float) -> Tensor:
 
 
 def _idle(*coefficients: Tensor | None) -> bool:
-    """True for changes without effect; never on a GPU, where asking would wait for it."""
+    """Returns True if changes have no effect.
+
+    On a GPU it returns False, because a check would wait.
+    """
     return all(
         each is None or (each.device.type == "cpu" and not bool(each.any()))
         for each in coefficients
@@ -215,9 +223,9 @@ def _idle(*coefficients: Tensor | None) -> bool:
 
 
 def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
-    """Yields the views to work on together: on the CPU those of similar parameters.
+    """Yields the views to process together. On the CPU they have similar parameters.
 
-    Then more of the changes are idle for a whole part.
+    Then more changes have no effect on a whole part and can be left out.
     """
     elements = views[0].numel() if len(views) else 1
     if views.device.type != "cpu":
@@ -231,7 +239,10 @@ def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
 
 
 def _placement() -> NDArray[np.float32]:
-    """Table [25, slot, change]: 1 where an order makes a change in a slot; last row: no jitter."""
+    """Makes a table [25, slot, change]: 1 if an order has a change in a slot.
+
+    The last row stands for no jitter.
+    """
     placement = np.zeros((len(_ORDERS) + 1, 2 * _SLOTS, _HUE), dtype=np.float32)
     for number, order in enumerate(_ORDERS.tolist()):
         hue_at = order.index(_HUE)

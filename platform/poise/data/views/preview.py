@@ -1,10 +1,11 @@
-"""Draws what the model sees: images beside the views that are cut from them.
+"""Draws images next to the views that training cuts from them.
 
-In: a prepared dataset and a ``ViewsConfig``. Out: a PNG with a row for each image. The views go
-through the same cutter and photometry as in training; only their normalisation is undone, so that
-they can be shown.
+In: a prepared dataset and a ``ViewsConfig``. Out: a PNG with a row for each image. If the dataset
+has masks or boxes, a second column shows them over the image. The views come from the same cutter
+and photometry as in training. Only their normalisation is undone for the picture.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.config.views import ViewsConfig
+from poise.data.annotations import AnnotationReader, annotation_kinds
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.manifest import Manifest
+from poise.data.views.annotation_overlay import overlay
 from poise.data.views.cutter import ViewCutter
 from poise.data.views.decode import decode_rgb
 from poise.data.views.normalization import normalization
@@ -27,7 +30,7 @@ from poise.data.views.photometry import Photometry
 
 _CELL_INCHES = 1.15
 _DOTS_PER_INCH = 120
-_MOST_SHOWN_PX = round(2 * _CELL_INCHES * _DOTS_PER_INCH)  # a larger image is shrunk to be shown
+_MOST_SHOWN_PX = round(2 * _CELL_INCHES * _DOTS_PER_INCH)  # larger images are shrunk
 _LONGEST_LABEL = 22
 
 Picture = NDArray[np.float32] | NDArray[np.uint8]  # [H, W, 3]; floats are in [0, 1]
@@ -40,23 +43,28 @@ def draw_preview(
 
     Args:
         dataset: folder of a prepared dataset.
-        views: number, sizes and law of the views.
-        output: the PNG to write.
-        num_images: number of rows; fewer where the dataset is smaller.
-        seed: decides the images and their views; a run with this seed sees these views.
+        views: number, sizes and distribution of the views.
+        output: path of the PNG.
+        num_images: number of rows; there are fewer if the dataset is smaller.
+        seed: decides the images and their views. A run with this seed sees these views.
 
     Returns:
         The path of the picture.
 
     Raises:
-        PoiseError: there is no such dataset, or the picture cannot be written.
+        PoiseError: the dataset does not exist, or the picture cannot be written.
     """
     opened = ImageDataset.open(dataset)
     count = min(num_images, len(opened))
     chosen = np.random.default_rng(seed).choice(len(opened), count, replace=False)
     encoded = opened.read(np.sort(chosen).astype(np.int64))
-    shown = _views(encoded, views, opened.manifest, seed)
-    figure = _figure(encoded, shown, opened.manifest)
+    columns: dict[str, list[Picture]] = {
+        "image\nas stored": [np.asarray(image) for image in _images(encoded)]
+    }
+    columns |= _annotated(opened, encoded)
+    for title, view in _views(encoded, views, opened.manifest, seed).items():
+        columns[title] = list(view.permute(0, 2, 3, 1).numpy())
+    figure = _figure(encoded, columns, opened.manifest)
     path = Path(output)
     try:
         figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
@@ -68,7 +76,7 @@ def draw_preview(
 def _views(
     encoded: EncodedBatch, config: ViewsConfig, manifest: Manifest, seed: int
 ) -> dict[str, Tensor]:
-    """Views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
+    """Makes views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
     mean, std = normalization(config, manifest)
     photometry = Photometry(config, mean, std)
     batch = ViewCutter(config, seed)(encoded, epoch=0)
@@ -86,24 +94,43 @@ def _views(
     return shown
 
 
-def _figure(encoded: EncodedBatch, views: dict[str, Tensor], manifest: Manifest) -> Figure:
-    rows, columns = len(encoded), 1 + len(views)
-    figure = Figure(
-        figsize=(_CELL_INCHES * (columns + 1.2), _CELL_INCHES * rows + 0.9), layout="constrained"
-    )
+def _images(encoded: EncodedBatch) -> Iterator[Image.Image]:
+    for data in encoded.images:
+        image = decode_rgb(data, encoded.ranges)
+        image.thumbnail((_MOST_SHOWN_PX, _MOST_SHOWN_PX), Image.Resampling.BICUBIC)
+        yield image
+
+
+def _annotated(dataset: ImageDataset, encoded: EncodedBatch) -> dict[str, list[Picture]]:
+    """Returns the column of images with their masks and boxes; none if there are no such."""
+    found = annotation_kinds(dataset)
+    kinds = [kind for kind in ("mask", "boxes") if kind in found]
+    if not kinds:
+        return {}
+    annotations = AnnotationReader(dataset, *kinds).read(encoded.sample_ids)
+    pictures: list[Picture] = [
+        np.asarray(overlay(decode_rgb(data, encoded.ranges), annotations, place, _MOST_SHOWN_PX))
+        for place, data in enumerate(encoded.images)
+    ]
+    return {f"{' and '.join(kinds)}\n": pictures}
+
+
+def _figure(
+    encoded: EncodedBatch, columns: Mapping[str, Sequence[Picture]], manifest: Manifest
+) -> Figure:
+    rows = len(encoded)
+    size = (_CELL_INCHES * (len(columns) + 1.2), _CELL_INCHES * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{manifest.name}: images, and their views as the model sees them", fontsize=9)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, len(columns), squeeze=False)
     for row in range(rows):
-        image = decode_rgb(encoded.images[row], encoded.ranges)
-        image.thumbnail((_MOST_SHOWN_PX, _MOST_SHOWN_PX), Image.Resampling.BICUBIC)
-        _show(grid[row, 0], np.asarray(image))
         grid[row, 0].set_ylabel(
             _row_label(encoded, row, manifest), rotation=0, ha="right", va="center", fontsize=7
         )
-        for column, view in enumerate(views.values(), start=1):
-            _show(grid[row, column], view[row].permute(1, 2, 0).numpy())
-    for axes, title in zip(grid[0], ("image\nas stored", *views), strict=True):
+        for axes, pictures in zip(grid[row], columns.values(), strict=True):
+            _show(axes, pictures[row])
+    for axes, title in zip(grid[0], columns, strict=True):
         axes.set_title(title, fontsize=7)
     return figure
 

@@ -1,7 +1,7 @@
-"""The verdict on a run, from the history of its metrics.
+"""Judges a run by the history of its metrics.
 
-In: a ``History`` and what the run's metrics are expected to hold (``Signals``). Out: a
-``Verdict``. Next: the training loop, which may end the run, the registry and the reports.
+In: a ``History``, and the metrics that the run logs (``Signals``). Out: a ``Verdict``. Next: the
+training loop, which may stop the run; the registry and the reports.
 
 This package works on plain numbers and loads without torch.
 """

@@ -1,8 +1,8 @@
 """Advice for each verdict that is not healthy.
 
 In: the kind of verdict. Out: a sentence. Next: ``poise.diagnostics.judge.verdict``. Sources: the
-ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
-(arXiv 2111.06377, section 4.1).
+ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE (arXiv
+2111.06377, section 4.1).
 """
 
 UNDECIDED = "train longer, or log more often (lower training.log_every_steps)"
@@ -26,22 +26,23 @@ COPIED_TEACHER = (
 
 UNMOVED_TEACHER = (
     "lower objective.teacher_momentum (published: 0.996): with a momentum of 1 the teacher never "
-    "changes, and the backbone that is kept is the untrained one"
+    "changes, so the teacher's backbone, which the run saves, stays untrained"
 )
 
 _SWINGING = (
     "let the teacher change more slowly: raise objective.teacher_momentum (published: 0.996); if "
-    "it is that high, lower optimizer.base_lr"
+    "it is already that high, lower optimizer.base_lr"
 )
 
 _COLLAPSED = {
     "collapsed: uniform": (
         "sharpen more: lower objective.teacher_temp (published: 0.04 to 0.07) or warm it up from a "
-        "lower value; if it is in that range, lower optimizer.base_lr: a learning rate that is too "
-        "high ends here too; if the run has never left ln K, use fewer prototypes or more steps"
+        "lower value; if it is in that range, lower optimizer.base_lr, because a learning rate "
+        "that is too high has the same effect; if the cross-entropy has been at ln K since the "
+        "start, use fewer prototypes or more steps"
     ),
     "collapsed: single prototype": (
-        "centre more: lower objective.center_momentum (published: 0.9; at 1 there is no "
+        "centre more: lower objective.center_momentum (published: 0.9; with 1 there is no "
         "centering) or raise objective.teacher_temp"
     ),
     "collapsed: partial prototypes": (
@@ -63,17 +64,17 @@ STUCK = (
 
 
 PREDICTS_MEAN = (
-    "if optimizer.base_lr is tiny or warms up for long, raise it or train longer; if the loss "
+    "if optimizer.base_lr is tiny or has a long warm-up, raise it or train longer; if the loss "
     "jumped to this level, lower it; hide less (objective.mask_ratio, published: 0.75) or enlarge "
     "the decoder (objective.decoder_depth, objective.decoder_dim)"
 )
 
 
 def collapsed(kind: str, copied_teacher: bool) -> str:
-    """Returns what to change after a collapse of this kind, or after a run that swings.
+    """Returns advice after a collapse of this kind, or for a run that swings.
 
     Args:
-        kind: the kind of verdict.
+        kind: kind of verdict.
         copied_teacher: whether teacher and student had the same weights all the time.
     """
     return COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]

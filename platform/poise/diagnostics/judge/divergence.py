@@ -1,16 +1,16 @@
-"""The verdict on a run whose numbers have exploded.
+"""Finds runs whose metrics have exploded.
 
-In: logged steps and the limits. Out: a ``Verdict`` of divergence, or none. Next:
-``poise.diagnostics.judge.judge``, which asks this first.
+In: logged steps and the limits. Out: a ``Verdict`` of divergence, or None. Next:
+``poise.diagnostics.judge.judge``, which calls this function first.
 
-How it decides. A run has diverged as soon as a loss, a gradient or an output at its end is not
-finite. Numbers that are only observed (features, patches, prototypes) may be undefined for a
-single batch; several undefined values in a row are divergence too. A loss may also explode and
-stay finite, because logits are bounded: it is then far above its first value and far above the
-loss of a model that knows nothing.
+How it decides: a run has diverged if a loss, a gradient or an output is not finite at the end of
+the history. Metrics that are only observed (features, patches, prototypes) may be undefined for a
+single batch. Several undefined values in a row are divergence. A loss can also explode and stay
+finite, because logits are bounded. Then it is far above its first value and far above the loss of
+an untrained model.
 
-Numbers that are not finite from the first steps on often come from the images, so the advice looks
-at the normalised views before it names the optimiser.
+If metrics are not finite from the first steps on, the images are often the cause. So the verdict
+looks at the normalised views before it advises to change the optimiser.
 """
 
 import math
@@ -31,7 +31,7 @@ _VIEWS = "views/largest_value"
 def find_divergence(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on numbers that exploded, or none. The arguments are those of ``judge``."""
+    """Returns a verdict if metrics exploded, else None. For the arguments see ``judge``."""
     return _find_not_finite(history, limits) or _find_explosion(
         history, signals, planned_steps, limits
     )
@@ -52,18 +52,21 @@ def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
 
 
 def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[str, str]:
-    """The advice for a run that diverged at this step, and what the views add to the evidence."""
+    """Returns advice for a run that diverged at this step, and evidence from the views."""
     values = [metrics[_VIEWS] for _, metrics in history if _VIEWS in metrics]
     wrong = next((v for v in values if not abs(v) <= limits.wild_view_value), None)
     if wrong is not None:
-        size = f"are as large as {wrong:.3g}" if math.isfinite(wrong) else "are not all finite"
+        size = f"reach {wrong:.3g}" if math.isfinite(wrong) else "are not all finite"
         return advice.INPUTS, f"; the normalised pixels of the views {size}"
     is_early = onset_step <= limits.settling_steps
     return advice.INPUTS_OR_OPTIMIZER if is_early and not values else advice.DIVERGED, ""
 
 
 def _values_from_end(history: History, name: str) -> Iterator[tuple[int, float]]:
-    """The metric's values, newest first. Only the end is read: a run is judged often."""
+    """Yields the metric's values, newest first.
+
+    Only the end is read, because a run is judged often.
+    """
     return ((step, m[name]) for step, m in reversed(history) if name in m)
 
 
@@ -91,7 +94,7 @@ def _find_explosion(
     first = next((loss for _, loss in _finite(history, name)), math.inf)
     latest = next((loss for _, loss in _finite(reversed(history), name)), first)
     most = limits.exploded_factor * max(first, 1)
-    if latest <= most:  # in nearly all runs: the rest of a long history need not be read
+    if latest <= most:  # true in nearly all runs: then the long history need not be read
         return None
     tail = stretch_at_end([*_finite(history, name)], lambda point: point[1] > most, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED

@@ -1,14 +1,15 @@
-"""The verdict on a backbone's features, from the number of dimensions that they still use.
+"""Finds dimensional collapse: features that use too few dimensions.
 
-In: logged steps and the limits. Out: a ``Verdict`` of dimensional collapse, or none. Next:
-``poise.diagnostics.judge.judge``, which asks where neither teacher nor decoder is condemned.
+In: logged steps and the limits. Out: a ``Verdict`` of dimensional collapse, or None. Next:
+``poise.diagnostics.judge.judge``, which calls this function if teacher and decoder are not at
+fault.
 
-How it decides. Features that lie on a few lines say little, however well the head above them keeps
-its prototypes apart (arXiv 2110.09348). RankMe depends on the backbone's width and on the number
-of images, so it is compared with its own value in the untrained network. That is the first logged
-step: its features are computed before the first update. A healthy run keeps about half of this
-value, and at the lowest a third, because untrained features have a large common part that
-disappears.
+How it decides: features that lie on a few lines contain little information, even if the head above
+them keeps its prototypes apart (arXiv 2110.09348). RankMe depends on the backbone's width and on
+the number of images. So it is compared with its own value in the untrained network. This value
+comes from the first logged step, whose features are computed before the first update. A healthy run
+keeps about half of this value, and never less than a third. It does not keep all, because untrained
+features have a large common part that disappears.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """The features of one logged step."""
+    """Features of one logged step."""
 
     step: int
     rank: float
-    """RankMe, from 1 to the number of features or images, whichever is smaller."""
+    """RankMe, from 1 to the smaller of the numbers of feature dimensions and images."""
 
     ema_gap: float | None
 
@@ -34,7 +35,7 @@ class _Point:
 def find_lost_dimensions(
     history: History, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on features that lost their dimensions and did not regain them, or none."""
+    """Returns a verdict if the features lost dimensions and did not regain them, else None."""
     points = [
         _Point(step, metrics["features/rankme"], metrics.get("teacher/ema_gap"))
         for step, metrics in history

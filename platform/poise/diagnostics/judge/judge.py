@@ -1,12 +1,13 @@
-"""The verdict on a run, from the history of its metrics.
+"""Judges a run by the history of its metrics.
 
-In: the metrics of one run by step, and what they are expected to hold. Out: a ``Verdict``. Next:
-everyone who shows it or acts on it.
+In: the metrics of one run by step, and the metrics that are expected. Out: a ``Verdict``. Next: all
+code that shows the verdict or acts on it.
 
-Divergence is the same for every run. A teacher that never moves is seen from its weights
-(``judge.teacher_weights``). Collapse is judged by what the run's objective shows: a teacher over
-prototypes (``judge.teacher``), or pixels that it predicts (``judge.reconstruction``). Where these
-look well, the features may still be lost (``judge.features``), or the teacher may be the student.
+The order of the checks: divergence is the same for every run. A teacher that never moves is found
+from its weights (``judge.teacher_weights``). Collapse depends on the objective: either on a teacher
+over prototypes (``judge.teacher``) or on predicted pixels (``judge.reconstruction``). If these are
+healthy, two faults remain possible: features with too few dimensions (``judge.features``), and a
+teacher that is a copy of the student.
 """
 
 from poise.config.objectives import Signals
@@ -32,15 +33,15 @@ def judge(
     planned_steps: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Verdict:
-    """The verdict on a run so far.
+    """Judges a run so far.
 
     Args:
         history: ``(step, metrics)`` with rising steps. A step without the metrics that ``signals``
-            promises is only searched for divergence.
-        signals: signals that the metrics are expected to hold.
-        planned_steps: number of steps that the run was planned for; none means that the history is
+            announces is only used to find divergence.
+        signals: metrics that are expected.
+        planned_steps: number of steps that the run was planned for; None means that the history is
             complete.
-        limits: the limits of all conditions.
+        limits: limits of all conditions.
     """
     verdict = (
         find_divergence(history, signals, planned_steps, limits)
@@ -72,7 +73,7 @@ def _judge_objective(
         return judge_teacher(history, signals, planned_steps, limits)
     if signals.reconstructs:
         return judge_reconstruction(history, planned_steps, limits)
-    return undecided("its metrics show divergence and nothing else")
+    return undecided("its metrics can show only divergence")
 
 
 def _settling_steps(

@@ -1,6 +1,6 @@
-"""Tests whether a condition holds long enough to be called a state of the run.
+"""Tests whether a condition holds long enough to count.
 
-In: logged steps. Out: the stretch at the end in which a condition holds, and doubts about it.
+In: logged steps. Out: the last stretch of steps in which a condition holds, and doubts about it.
 Next: ``poise.diagnostics.judge.teacher`` and ``poise.diagnostics.judge.reconstruction``.
 """
 
@@ -18,7 +18,7 @@ PointT = TypeVar("PointT")
 def stretch_at_end(
     points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Limits
 ) -> Sequence[PointT]:
-    """The longest end of ``points`` in which ``holds`` is true, except at single points."""
+    """Returns the longest end of ``points`` in which ``holds`` is true, except at single points."""
     start, contrary = len(points), 0
     for index in reversed(range(len(points))):
         length = len(points) - index
@@ -35,14 +35,14 @@ def stretch_at_end(
 def why_too_short(
     kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Limits
 ) -> str | None:
-    """The reason why a state seen at these last steps does not count as lasting; none if it does.
+    """Returns the reason why a state at these last steps is too short to count; None if it counts.
 
     Args:
-        kind: the verdict that the state would lead to.
-        steps: the logged steps at which it was seen, in order.
-        needed: how many logged steps must show it.
+        kind: verdict that the state would lead to.
+        steps: logged steps at which the state was seen, in order.
+        needed: number of logged steps that must show the state.
         planned_steps: number of steps that the run was planned for.
-        limits: the limits of all conditions.
+        limits: limits of all conditions.
     """
     if len(steps) < needed:
         return (
@@ -66,30 +66,33 @@ def why_too_short(
 
 
 def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:
-    """Whether the last third of the values is well above the first third.
+    """Returns True if the last third of the values is well above the first third.
 
     Args:
-        values: in the order of the steps, with any unit.
-        none: the value below which the quantity counts as none, in the same unit.
-        limits: the limits of all conditions.
+        values: values in the order of the steps, in any unit.
+        none: value below which the quantity counts as zero, in the same unit.
+        limits: limits of all conditions.
     """
     before, now = map(mean, _ends(values))
     return now > limits.rising_factor * before and now > limits.noise_share * none
 
 
 def sure_gain(values: Sequence[float]) -> float:
-    """A lower bound of how far the last third is above the first: two standard errors less."""
+    """Returns a lower bound of the rise from the first to the last third.
+
+    The bound is two standard errors below the measured rise.
+    """
     before, now = _ends(values)
     error = math.sqrt((pvariance(before) + pvariance(now)) / len(now))
     return mean(now) - mean(before) - 2 * error
 
 
 def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """The first third of the values and the last third."""
+    """Returns the first third of the values and the last third."""
     third = max(len(values) // 3, 1)
     return values[:third], values[-third:]
 
 
 def undecided(evidence: str) -> Verdict:
-    """The verdict that there is none yet, with the reason."""
+    """Makes an undecided verdict with its reason."""
     return Verdict(VerdictKind.UNDECIDED, None, evidence, advice.UNDECIDED)

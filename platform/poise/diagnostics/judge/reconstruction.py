@@ -1,11 +1,12 @@
-"""The verdict on a decoder of hidden patches, from the share of their variance that it explains.
+"""Judges a decoder of hidden patches by the share of their variance that it explains.
 
 In: logged steps and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.judge.judge``.
 
-How it decides. A decoder that predicts the mean explains none of the variance of hidden patches,
-*persistently and up to the end*. Every run begins in this way, so a run that has never explained
-anything gets half its planned steps. It gets more time while its share still rises, even far below
-0: untrained predictions are worse than the mean, and a slow start keeps them there for long.
+How it decides: a decoder has collapsed if it predicts only the mean, *persistently and up to the
+end*. Then it explains none of the variance of hidden patches. Every run begins in this way. So a
+run that has never explained anything gets half its planned steps. It gets more time if its share
+still rises, even far below 0: untrained predictions are worse than the mean, and after a slow start
+they stay worse for a long time.
 """
 
 import math
@@ -26,19 +27,20 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """The decoder at one logged step."""
+    """Decoder at one logged step."""
 
     step: int
     explained: float
-    """Share of the variance of hidden patches that is explained, at most 1; below 0 for predictions
-    worse than the mean."""
+    """Explained share of the variance of hidden patches, at most 1. It is below 0 if predictions
+    are worse than the mean.
+    """
 
     spread: float
     """Standard deviation of predictions across patches, divided by that of the targets."""
 
 
 def judge_reconstruction(history: History, planned_steps: int | None, limits: Limits) -> Verdict:
-    """The verdict on a run's decoder. The arguments are those of ``judge``."""
+    """Judges a run's decoder. For the arguments see ``judge``."""
     points = _read_points(history)
     if not points:
         return undecided("no loss relative to the mean patch was logged (loss/over_mean_patch)")
@@ -67,11 +69,11 @@ def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Limits
     given = math.ceil(limits.min_share_of_plan * planned_steps)
     if step < given:
         return f"the decoder explains nothing yet at step {step}; it gets until step {given}"
-    # The first third is left out: untrained predictions are worse than the mean.
+    # The first third is left out, because untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     rising = is_rising(late, limits.nothing_explained_share, limits)
     if rising or sure_gain(late) > limits.nothing_explained_share:
-        return f"what the decoder explains is still rising at step {step}"
+        return f"the share that the decoder explains is still rising at step {step}"
     return None
 
 
@@ -91,7 +93,7 @@ def _healthy_evidence(tail: Sequence[_Point]) -> str:
     last = tail[-1]
     return (
         f"the decoder explains {last.explained:.1%} of the variance of hidden patches at step "
-        f"{last.step}, and has explained more than nothing since step {tail[0].step}"
+        f"{last.step}, and it has been better than the mean patch since step {tail[0].step}"
     )
 
 

@@ -1,12 +1,13 @@
-"""The verdict on a teacher and a student that chase each other.
+"""Finds runs that swing: teacher and student chase each other.
 
-In: the teacher's points and the limits. Out: a ``Verdict`` on a run that swings, or none. Next:
-``poise.diagnostics.judge.teacher``, which asks where the teacher has not collapsed for good.
+In: the teacher's points and the limits. Out: a ``Verdict`` on a run that swings, or None. Next:
+``poise.diagnostics.judge.teacher``, which calls this function if the teacher has not collapsed for
+good.
 
-How it decides. A student that knows nothing has a cross-entropy of ln K. A student that is often
-above that disagrees with its teacher more than chance would: the teacher has moved on whenever the
-student has learned its last answer. Healthy, collapsed and stuck runs stay below 1.05 ln K at every
-logged step, so a good part of the logged steps above it, and up to the end, is a state of its own.
+How it decides: an untrained student has a cross-entropy of ln K. A student that is often above ln K
+disagrees with its teacher more than chance would. The reason is that the teacher changes whenever
+the student has learned its last answer. Healthy, collapsed and stuck runs stay below 1.05 ln K at
+every logged step. So a run swings if many of its logged steps, up to the end, are above 1.05 ln K.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 def find_swinging(
     points: Sequence[TeacherPoint], planned_steps: int, limits: Limits
 ) -> Verdict | None:
-    """The verdict on a run whose cross-entropy is often above ln K, or none."""
+    """Returns a verdict if the cross-entropy is often above ln K, else None."""
     start = _onset(points, limits)
     if start is None:
         return None
@@ -33,8 +34,8 @@ def find_swinging(
     )
     evidence = (
         f"since step {tail[0].step} the cross-entropy of teacher and student has been above "
-        f"{limits.swinging_loss_share:.0%} of ln K at {above} of {len(tail)} logged steps, where a "
-        f"student that knows nothing has 100%; the highest was {most.cross_entropy:.0%} at step "
+        f"{limits.swinging_loss_share:.0%} of ln K at {above} of {len(tail)} logged steps; an "
+        f"untrained student has 100%; the highest was {most.cross_entropy:.0%} at step "
         f"{most.step}"
     )
     kind = VerdictKind.SWINGING
@@ -43,7 +44,10 @@ def find_swinging(
 
 
 def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
-    """The first point from which on a good part is above ln K, also in the last quarter."""
+    """Returns the first point of a stretch with many points above ln K.
+
+    The last quarter of the stretch must also have many.
+    """
     above = [0, *accumulate(_is_above(point, limits) for point in points)]  # up to each point
     for start in range(len(points)):
         is_above = above[start + 1] > above[start]
@@ -58,5 +62,8 @@ def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
 
 
 def _is_above(point: TeacherPoint, limits: Limits) -> bool:
-    """Whether the student is worse than knowing nothing; false where KL was not logged."""
+    """Returns True if the student is worse than an untrained student.
+
+    It is False if KL was not logged.
+    """
     return limits.swinging_loss_share < point.cross_entropy < float("inf")

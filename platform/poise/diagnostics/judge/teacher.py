@@ -1,31 +1,34 @@
-"""The verdict on a teacher over prototypes, from its answers for a batch of images.
+"""Judges a teacher over prototypes by its answers for batches of images.
 
 In: logged steps, K and the limits. Out: a ``Verdict``. Next: ``poise.diagnostics.judge.judge``.
 
-How it decides. A collapsed teacher gives every image the same answer, *persistently and up to the
-end*. Then the whole batch shares a few prototypes (the marginal entropy is near 0), or the mutual
-information between image and prototype is near 0. Neither the loss nor the teacher's entropy
-decides alone. A healthy run may begin near ln K too, and may lose some of the little information
-of random features before it takes off. Its loss may jump when the last layer is released.
+How it decides: "information" means the mutual information between image and prototype. A collapsed
+teacher gives every image the same answer, *persistently and up to the end*. Then either the whole
+batch shares a few prototypes (the marginal entropy is near 0), or the information is near 0. The
+loss alone or the teacher's entropy alone does not decide. A healthy run may also begin near ln K.
+It may lose some of the little information of random features before it learns. Its loss may jump
+when the last layer is released.
 
-A run that has never left its start gets time, up to half its plan, unless its information fades:
-teacher and student tell images apart less and less, and nothing is left to grow from.
+A run that has never left its start gets time, up to half its planned steps. It gets less if its
+information fades: then teacher and student distinguish images less and less, and learning cannot
+start from nothing.
 
 A loss at ln K can also mean a healthy teacher whose student does not follow: the run is *stuck*. A
-loss that is often above ln K means a student that is worse than knowing nothing: the run *swings*.
-Teacher and student then chase each other, as with a teacher of momentum 0. At single steps such a
-teacher may look like any collapse, or healthy.
+loss that is often above ln K means that the student is worse than an untrained one: the run
+*swings*. Teacher and student then chase each other, as with a teacher of momentum 0. At single
+steps such a teacher may look healthy, or like any collapse.
 
-The *partial* collapse lies between the whole batch on one prototype and on many: it is on a few.
+In a *partial* collapse the whole batch is on a few prototypes. It lies between a single prototype
+and many.
 
 DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 is a
-single prototype. A shared assignment in between goes to the nearer end (the border is √K
-prototypes), because the end says which force won: too little sharpening or too little centering.
-The evidence gives the real numbers.
+single prototype. A shared assignment in between counts as the nearer end (the border is √K
+prototypes), because the end shows the cause: too little sharpening or too little centering. The
+evidence gives the real numbers.
 
-KL does not decide about collapse. It is near 0 in either collapse at rest, but not where the shared
-assignment moves from step to step, nor where logits that are cosines keep the student from a
-one-hot answer.
+KL does not decide about collapse. After either collapse it is near 0, with two exceptions: if the
+shared assignment moves from step to step, or if logits are cosines, so that the student cannot
+reach a one-hot answer.
 """
 
 import math
@@ -58,7 +61,7 @@ from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Limits, Verdict, Ver
 def judge_teacher(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict:
-    """The verdict on a run's teacher. The arguments are those of ``judge``; ``signals`` has K."""
+    """Judges a run's teacher. For the arguments see ``judge``; ``signals`` must contain K."""
     num_prototypes = signals.num_prototypes
     assert num_prototypes is not None
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
@@ -69,7 +72,7 @@ def judge_teacher(
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt and kind is not VerdictKind.HEALTHY:
-        # A teacher that goes from one collapse to another is acquitted of neither.
+        # A teacher that goes from one collapse to another counts as collapsed all the time.
         lost = _stretch_of(_LOST, points, limits)
         if len(lost) > len(tail):
             kind, tail = _middle(lost, limits), lost
@@ -91,7 +94,7 @@ def judge_teacher(
 
 
 def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
-    """The limits for "few prototypes" in a batch that is too small to share many."""
+    """Returns limits for "few prototypes" that suit a batch with few images."""
     if batch_images is None:
         return limits
     batch = math.log(batch_images) / math.log(num_prototypes)
@@ -106,11 +109,11 @@ def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None)
 def _last_stretch(
     points: Sequence[TeacherPoint], limits: Limits
 ) -> tuple[VerdictKind, Sequence[TeacherPoint]]:
-    """The state at the end of the history, and the longest end that is all in this state.
+    """Returns the state at the end of the history, and the longest end that is all in this state.
 
     A partial collapse and a single prototype are two stages of one collapse. A collapse may also
-    swing between its ends, as a teacher without momentum does; then all of it counts, and its
-    median decides the name.
+    swing between its two ends, as a teacher without momentum does. Then both ends count as one
+    stretch, and its median decides the name.
     """
     points = _without_contrary_end(points, limits)
     kind = points[-1].state(limits)
@@ -133,10 +136,10 @@ def _stretch_of(
 
 
 def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Sequence[TeacherPoint]:
-    """The points without a last one or two that look different, after a long collapse.
+    """Removes one or two last points that look different after a long collapse.
 
     They count as single contrary points, like those within the collapse. A dip at the end of a
-    healthy run stays.
+    healthy run is not removed.
     """
     ending = points[-1].state(limits)
     if len(_stretch_of((ending,), points, limits)) >= limits.min_observations:
@@ -152,7 +155,7 @@ def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Seq
 
 
 def _middle(tail: Sequence[TeacherPoint], limits: Limits) -> VerdictKind:
-    """The kind of a collapse that never stays the same for long, from its median."""
+    """Names a collapse that changes its form often, by the median of its points."""
     states = [point.state(limits) for point in tail]
     entropy = median(point.entropy for point in tail)
     information = median(point.information for point in tail)
@@ -170,7 +173,7 @@ def _why_too_early(
     planned_steps: int,
     limits: Limits,
 ) -> str | None:
-    """The reason why the state at the end does not count as lasting; none if it does."""
+    """Returns the reason why the state at the end is too short to count; None if it counts."""
     last_step = tail[-1].step
     unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
     fades = unmoved and _fades(points, tail, limits)
@@ -185,7 +188,7 @@ def _why_too_early(
     if unmoved and last_step < share * planned_steps:
         given = math.ceil(share * planned_steps)
         return (
-            f"the teacher does not tell images apart yet at step {last_step}; it gets until step "
+            f"the teacher does not distinguish images yet at step {last_step}; it gets until step "
             f"{given}"
         )
     if waits and is_rising(
@@ -196,14 +199,17 @@ def _why_too_early(
 
 
 def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Limits) -> bool:
-    """Whether the batch now shares more prototypes than during the time that must have lasted."""
+    """Returns True if the batch now shares more prototypes than in the recent past.
+
+    The recent past is the time for which a partial collapse must last.
+    """
     since = tail[-1].step - limits.min_share_of_plan_partial * planned_steps
     lowest = min(point.marginal for point in tail if point.step >= since)
     return tail[-1].marginal > limits.rebound_factor * lowest
 
 
 def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether the information has become next to nothing and does not rise again."""
+    """Returns True if the information has become almost zero and does not rise again."""
     now, lowest = tail[-1].information, min(point.information for point in tail)
     most = max(point.information for point in points)
     none = limits.fading_information_share
@@ -215,7 +221,7 @@ def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits:
 
 
 def _is_stuck(points: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether the student has never followed a teacher that tells images apart."""
+    """Returns True if the teacher distinguishes images but the student has never followed it."""
     follows = limits.stuck_kl_factor * points[0].kl
     informed = [point.information for point in points]
     return all(
@@ -226,9 +232,10 @@ def _is_stuck(points: Sequence[TeacherPoint], limits: Limits) -> bool:
 
 
 def _has_left_its_start(points: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Whether information has risen at some time, or the run was on a single prototype before.
+    """Returns True if the information has risen at some time, or the run was on a single prototype.
 
-    Either must have lasted. The information of random features does not count.
+    Either must have lasted for some logged steps. The information of random features does not
+    count.
     """
     lowest, risen, single = math.inf, 0, 0
     for point in points:

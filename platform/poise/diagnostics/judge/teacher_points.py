@@ -14,16 +14,18 @@ from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
 @dataclass(frozen=True)
 class TeacherPoint:
-    """The teacher at one logged step; entropies and KL are shares of ln K."""
+    """Teacher at one logged step. Entropies, information and KL are shares of ln K."""
 
     step: int
     entropy: float
     information: float
     kl: float
-    """KL divergence of the student from its teacher; infinite where it was not logged."""
+    """KL divergence of the student from its teacher; infinite if it was not logged."""
 
     ema_gap: float | None
-    """Distance of their weights, relative to the norm of the teacher's."""
+    """Distance between the weights of teacher and student, divided by the norm of the teacher's
+    weights.
+    """
 
     @property
     def marginal(self) -> float:
@@ -32,11 +34,11 @@ class TeacherPoint:
 
     @property
     def cross_entropy(self) -> float:
-        """Cross-entropy of teacher and student; 1 where the student knows nothing."""
+        """Cross-entropy of teacher and student. It is 1 for an untrained student."""
         return self.entropy + self.kl
 
     def state(self, limits: Limits) -> VerdictKind:
-        """The kind of verdict that this step alone would lead to."""
+        """Returns the kind of verdict that this step alone would lead to."""
         if self.marginal < limits.few_prototypes_share:
             return VerdictKind.SINGLE_PROTOTYPE
         if self.information < limits.no_information_share:
@@ -47,22 +49,22 @@ class TeacherPoint:
 
 
 def end_of_scale(entropy: float, limits: Limits) -> VerdictKind:
-    """The collapse in which every image gets the same assignment, by the assignment's entropy.
+    """Names the collapse with equal assignments for all images, by their entropy.
 
-    A flat assignment (uniform) means too little sharpening, a narrow one (single prototype) too
-    little centering.
+    A flat assignment (uniform) means too little sharpening. A narrow assignment (single prototype)
+    means too little centering.
     """
     uniform = entropy >= limits.border_entropy_share
     return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
 
 
 def is_copy(ema_gaps: Iterable[float | None], limits: Limits) -> bool:
-    """Whether teacher and student had the same weights at all these steps."""
+    """Returns True if teacher and student had the same weights at all these steps."""
     return all(gap is not None and gap < limits.copied_gap for gap in ema_gaps)
 
 
 def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
-    """The points of all steps at which a teacher was logged."""
+    """Reads the points of all steps at which a teacher was logged."""
     return [
         TeacherPoint(
             step=step,
@@ -77,27 +79,27 @@ def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
 
 
 def healthy_evidence(tail: Sequence[TeacherPoint]) -> str:
-    """A sentence that says why the teacher is well."""
+    """Makes the sentence that says why the teacher is healthy."""
     last = tail[-1]
     return (
-        f"the teacher tells images apart: its mutual information is {last.information:.1%} of ln K "
-        f"at step {last.step} (entropy {last.entropy:.1%}), and has been there since step "
+        f"the teacher distinguishes images: its mutual information is {last.information:.1%} of "
+        f"ln K at step {last.step} (entropy {last.entropy:.1%}); it has been healthy since step "
         f"{tail[0].step}"
     )
 
 
 def stuck_evidence(points: Sequence[TeacherPoint]) -> str:
-    """A sentence that says that the student does not follow."""
+    """Makes the sentence that says that the student does not follow the teacher."""
     return (
         f"up to step {points[-1].step} the cross-entropy has never been below "
-        f"{min(point.cross_entropy for point in points):.1%} of ln K: the teacher tells images "
-        f"apart (mutual information {points[-1].information:.1%}), but the student does not follow "
-        f"it (KL {points[-1].kl:.1%}, at first {points[0].kl:.1%})"
+        f"{min(point.cross_entropy for point in points):.1%} of ln K: the teacher distinguishes "
+        f"images (mutual information {points[-1].information:.1%}), but the student does not "
+        f"follow it (KL {points[-1].kl:.1%}, at first {points[0].kl:.1%})"
     )
 
 
 def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_prototypes: int) -> str:
-    """A sentence that says what the teacher answers for every image, and since when."""
+    """Makes the sentence that says what the teacher answers for every image, and since when."""
     entropies = [point.entropy for point in tail]
     most = max(point.information for point in tail)
     numbers = (

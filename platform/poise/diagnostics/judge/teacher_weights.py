@@ -1,17 +1,18 @@
-"""The verdict on a teacher's weights: it never moves, or it is the student itself.
+"""Judges a teacher's weights: finds teachers that never move or are copies of the student.
 
-In: logged steps and the limits. Out: a ``Verdict`` on such a teacher, or none. Next:
+In: logged steps and the limits. Out: a ``Verdict`` on such a teacher, or None. Next:
 ``poise.diagnostics.judge.judge``.
 
-How it decides. The teacher is a moving average of the student. With a momentum of 1, or a hair
-below it, it stays where it began while the student learns. Its outputs look healthy, because
-untrained features do tell images apart, but the backbone that a run keeps is the teacher's.
-``teacher/update_size`` is the distance that the teacher moved in a logged step. Summed over the
-steps it is the whole way that the teacher has gone, or more. Its share of the way to the student
-(the way gone plus ``teacher/ema_gap``) must not be next to nothing.
+How it decides: the teacher is a moving average of the student. With a momentum of 1, or slightly
+below 1, it stays at its first weights while the student learns. Its outputs look healthy, because
+even untrained features distinguish images. But the run saves the backbone of the teacher.
+``teacher/update_size`` is the distance that the teacher moved in a logged step. The sum over all
+steps is at least the distance that the teacher has moved. The distance to the student is
+``teacher/ema_gap``. The teacher does not move if the sum is almost zero compared with sum plus gap.
 
-With a momentum of 0 the teacher is the student, and nothing holds the training up (arXiv
-2104.14294, section 5.2). Most such runs collapse or swing; one that does neither is still lost.
+With a momentum of 0 the teacher is the student, and nothing keeps training stable (arXiv
+2104.14294, section 5.2). Most such runs collapse or swing. A run that does neither is still
+useless.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """The teacher's weights at one logged step; both distances are relative to their norm."""
+    """Weights of the teacher at one logged step.
+
+    Both distances are divided by the norm of the weights.
+    """
 
     step: int
     update_size: float
@@ -35,7 +39,7 @@ class _Point:
 def find_unmoved_teacher(
     history: History, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on a teacher that has kept its first weights, or none."""
+    """Returns a verdict if the teacher has kept its first weights, else None."""
     points = _read_points(history)
     if not _is_due(points, planned_steps, limits) or points[-1].ema_gap < limits.moved_distance:
         return None
@@ -46,11 +50,11 @@ def find_unmoved_teacher(
     moved = (
         "the teacher has not moved since step 0"
         if gone == 0
-        else f"the teacher has gone at most {share:.2%} of the way to its student since step 0"
+        else f"the teacher has moved at most {share:.2%} of the way to its student since step 0"
     )
     evidence = (
-        f"{moved}; at step {last.step} its student is {last.ema_gap:.2g} of the norm of the "
-        "teacher's weights away"
+        f"{moved}; at step {last.step} the distance to its student is {last.ema_gap:.2g} of the "
+        "norm of the teacher's weights"
     )
     kind = VerdictKind.UNMOVED_TEACHER
     return Verdict(kind, points[0].step, evidence, advice.UNMOVED_TEACHER)
@@ -59,7 +63,7 @@ def find_unmoved_teacher(
 def find_copied_teacher(
     history: History, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on a teacher that learns but has always had its student's weights, or none."""
+    """Returns a verdict if the teacher learns but always has its student's weights, else None."""
     points = _read_points(history)
     if not _is_due(points, planned_steps, limits) or _way_gone(points) < limits.moved_distance:
         return None
@@ -81,7 +85,7 @@ def _read_points(history: History) -> list[_Point]:
 
 
 def _is_due(points: Sequence[_Point], planned_steps: int | None, limits: Limits) -> bool:
-    """Whether the weights have had time to move, or to part."""
+    """Returns True if the weights have had enough steps to move, or to differ from each other."""
     if len(points) < limits.min_observations:
         return False
     last_step = points[-1].step
@@ -90,7 +94,7 @@ def _is_due(points: Sequence[_Point], planned_steps: int | None, limits: Limits)
 
 
 def _way_gone(points: Sequence[_Point]) -> float:
-    """The sum of all updates, where each logged one stands for the steps since the log before."""
+    """Sums all updates. Each logged update counts for all steps since the previous log."""
     before, gone = 0, 0.0
     for point in points:
         gone += (point.step - before) * point.update_size

@@ -1,4 +1,4 @@
-"""Measurements without training, which compare each image with its neighbours.
+"""Measurements without training. They compare each image with its nearest neighbours.
 
-In: features. Out: figures under a protocol's id. Next: ``poise.tracking``.
+In: features. Out: metrics under a protocol's id. Next: ``poise.tracking``.
 """

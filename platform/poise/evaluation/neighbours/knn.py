@@ -1,13 +1,14 @@
-"""DINO's weighted k-nearest-neighbour classifier: the probe that needs no training.
+"""Weighted k-nearest-neighbour classifier of DINO. It needs no training.
 
 In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log,
 ``poise evaluate knn``.
 
 Protocol ``knn/dino-v1`` (arXiv 2104.14294, appendix; instance discrimination, arXiv 1805.01978):
-features are L2-normalised. Each of a query's k most similar bank images votes for its class with
-weight exp(cosine / T), where T = 0.07. Classes rank by their sum of votes. Top-5 counts a query
-whose class is among the min(5, k) best. The published script needs a certain number of classes and
-of queries; this code takes any. A k above the bank's size means the whole bank.
+features are L2-normalised. For each query, the k most similar bank images vote for their own
+classes. A vote has the weight exp(cosine / T) with T = 0.07. The classes are ranked by the sum of
+their votes. A query is correct in top-5 if its class is among the min(5, k) best. The published
+script works only with certain numbers of classes and queries; this code works with any. If k is
+larger than the bank, the whole bank votes.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ _CHUNK_ELEMENTS = 2**25  # similarities held at once: 128 MiB of float32
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The nearest bank images of each query, most similar first."""
+    """Nearest bank images of each query, most similar first."""
 
     similarities: Tensor  # float32 [n, k], cosine; -inf for a query's own image
     labels: Tensor  # int64 [n, k]
@@ -35,18 +36,18 @@ class Neighbors:
 def knn_probe(
     samples: BankAndQueries, k: int = 20, temperature: float = 0.07
 ) -> Iterator[tuple[str, float]]:
-    """Yields ``knn_top1`` and ``knn_top5``, the share of right answers in percent.
+    """Yields ``knn_top1`` and ``knn_top5``, the share of correct answers in percent.
 
-    Range 0 to 100. Chance is 100/C for C classes; with C ≤ 5 top-5 is always 100.
+    Range: 0 to 100. Chance is 100/C for C classes. With C ≤ 5, top-5 is always 100.
 
-    Healthy: well above the figure of the randomly initialised backbone, which is itself above
-    chance, and rising through training. Broken: at chance, as a collapsed backbone is, or below
-    the untrained backbone's figure.
+    Healthy: the accuracy is well above that of the untrained backbone, which is itself above
+    chance, and it rises during training. Broken: the accuracy is at chance, which a collapsed
+    backbone gives, or below that of the untrained backbone.
 
     Args:
         samples: features and labels.
         k: number of neighbours that vote.
-        temperature: T of the votes' weights.
+        temperature: T in the weight of a vote.
 
     Raises:
         ValueError: the bank or the queries are empty, or a label is not one of the classes.
@@ -66,8 +67,7 @@ def find_neighbors(
 ) -> Neighbors:
     """Finds the k most similar bank images of each query.
 
-    Memory is bounded, because queries are compared in chunks. Shapes are those of
-    ``BankAndQueries``.
+    Queries are compared in chunks, which limits memory. Shapes are as in ``BankAndQueries``.
 
     Raises:
         ValueError: the bank or the queries are empty.
@@ -93,7 +93,7 @@ def find_neighbors(
 def vote(
     neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float = 0.07
 ) -> Iterator[tuple[str, float]]:
-    """Yields the accuracies of the first k neighbours' vote, in percent.
+    """Yields the accuracies in percent if the first k neighbours vote.
 
     Raises:
         ValueError: a label is not one of the classes.
@@ -105,7 +105,7 @@ def vote(
     weights = (neighbors.similarities[:, :k] / temperature).exp()
     scores = weights.new_zeros(len(weights), num_classes)
     scores.scatter_add_(1, neighbors.labels[:, :k], weights)
-    # Stable, so that classes without votes rank the same everywhere.
+    # The sort is stable, so classes without votes have the same order on every machine.
     ranking = scores.sort(dim=1, descending=True, stable=True).indices
     hits = ranking == query_labels[:, None]
     for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):

@@ -1,4 +1,4 @@
-"""The k-NN figures of a finished model, with datasets and confidence intervals.
+"""k-NN accuracies of a finished model, with datasets and confidence intervals.
 
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
@@ -20,7 +20,7 @@ from poise.models.readout import default_feature
 
 @dataclass(frozen=True)
 class KnnRow:
-    """The accuracies of one feature with one k."""
+    """Accuracies of one feature with one k."""
 
     feature: str
     k: int
@@ -30,22 +30,24 @@ class KnnRow:
 
 @dataclass(frozen=True)
 class KnnReport(Measurement):
-    """The k-NN figures of a model, and all that one must know to read them."""
+    """k-NN accuracies of a model, with everything that a reader needs to interpret them."""
 
     bank: str
-    """Folder of the dataset that votes. ``changed`` names it where the model was trained on
-    another."""
+    """Folder of the dataset that votes. ``changed`` names it if the model was trained on a
+    different dataset.
+    """
 
     query_images: int
     bank_images: int
     num_classes: int
     image_px: int
     leave_one_out: bool
-    """Whether queries and bank are one dataset, so that no image votes for itself."""
+    """Whether queries and bank are one dataset. Then an image does not vote for itself."""
 
     default_feature: str
-    """The feature that the protocol reads of this backbone. Figures of other features have the
-    feature in their names."""
+    """Feature that the protocol reads from this backbone. The name of a metric contains the feature
+    only if it is a different feature.
+    """
 
     rows: tuple[KnnRow, ...]
 
@@ -77,12 +79,13 @@ def report_knn(
     """Measures a backbone by its nearest neighbours.
 
     Args:
-        backbone: on the bench's device.
+        backbone: backbone on the bench's device.
         sets: bank and queries.
-        bench: how images are passed through the backbone.
-        ks: numbers of neighbours that vote; each gives a row.
-        features: features to compare, each in a pass of its own; empty means the default one.
-        changed: settings that are not the protocol's, for the report.
+        bench: device and batch size for the pass over images.
+        ks: numbers of neighbours that vote; each number gives a row.
+        features: features to compare; each needs its own pass. If empty, the default feature is
+            used.
+        changed: settings that differ from the protocol, for the report.
 
     Raises:
         PoiseError: the backbone has no such feature.

@@ -1,14 +1,15 @@
-"""A linear probe without training: ridge regression on the classes, in closed form.
+"""Linear probe without training: ridge regression on the classes, solved in closed form.
 
 In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log of a
-run in training, where the probe is one eigenvalue problem on features that are there anyway.
+training run. The features exist already, so the probe costs only one eigenvalue problem there.
 
 Protocol ``ridge/poise-v1``: features are standardised with the bank's mean and standard deviation.
-The indicator of each class is regressed on them with an intercept that is not shrunk. The penalty
-is the one of ``PENALTIES`` (per bank image) with the highest leave-one-out accuracy *on the bank*,
-and the larger one of two that are equal. Queries never choose. The probe orders backbones as a
-trained linear probe does, with figures some points lower. It does not replace the published
-protocols of ``poise evaluate``.
+A regression predicts the indicator of each class from them. The intercept has no penalty. The probe
+tries each penalty of ``PENALTIES`` (per bank image) and takes the penalty with the highest
+leave-one-out accuracy *on the bank*. If two are equal, it takes the larger one. The queries have no
+influence on this choice. The probe ranks backbones as a trained linear probe does, but its
+accuracies are a few points lower. It does not replace the published protocols of ``poise
+evaluate``.
 """
 
 from collections.abc import Iterator
@@ -23,21 +24,23 @@ from poise.evaluation.neighbours.samples import BankAndQueries
 PROTOCOL = "ridge/poise-v1"
 
 PENALTIES = tuple(10.0**power for power in range(-5, 3))
-"""Penalties to try, for standardised features, whose variance is 1."""
+"""Penalties to try. They are for standardised features, whose variance is 1."""
 
 _ROWS = 8192  # held in float64 at once
 
 
 def ridge_probe(samples: BankAndQueries) -> Iterator[tuple[str, float]]:
-    """Yields ``linear_top1``, the share of right answers in percent. Deterministic.
+    """Yields ``linear_top1``, the share of correct answers in percent. The result is deterministic.
 
-    A query that is itself in the bank (``own_rows``) is predicted exactly as if it were not.
+    If a query is also in the bank (``own_rows``), it is predicted exactly as if the bank did not
+    contain it.
 
-    Range 0 to 100; NaN where a feature is not finite. Chance is 100/C for C classes.
+    Range: 0 to 100; NaN if a feature is not finite. Chance is 100/C for C classes.
 
-    Healthy: above the figure of the randomly initialised backbone, and rising through training. It
-    rises ahead of k-NN where a small part of the features separates the classes, as in a masked
-    autoencoder. Broken: the share of the commonest class, as of a collapsed backbone.
+    Healthy: the accuracy is above that of the untrained backbone and rises during training. It can
+    rise earlier than k-NN if only a small part of the features separates the classes, as in a
+    masked autoencoder. Broken: the accuracy equals the share of the most frequent class, which a
+    collapsed backbone gives.
     """
     bank_features, query_features = samples.bank_features, samples.query_features
     if not (bank_features.isfinite().all() and query_features.isfinite().all()):
@@ -96,7 +99,8 @@ def _accuracy(
     ):
         x = ((part.double() - bank.center) / bank.scale) @ bank.axes
         scores = bank.frequencies + x @ coefficients
-        # An image in the bank adds to its own scores; the closed form removes that.
+        # An image of the bank contributes to its own scores. The closed form removes this
+        # contribution.
         leverage = 1 / len(bank.labels) + (x**2 / shrunk).sum(dim=1)
         own = F.one_hot(bank.labels[rows.clamp(min=0)], len(bank.frequencies))
         without = (scores - leverage[:, None] * own) / (1 - leverage[:, None])

@@ -1,8 +1,8 @@
-"""The two labelled sets of a probe without training, checked before any work is done.
+"""The two labelled sets of a probe without training: the bank and the queries.
 
-In: folders of prepared datasets. Out: their images, then their features side by side. Next:
-``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``, by way of
-``poise.evaluation.during_training`` or the command line.
+In: folders of prepared datasets, which are checked before any other work. Out: their images, then
+their features. Next: ``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``.
+``poise.evaluation.during_training`` and the command line call both.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from poise.evaluation.reading.images import EvaluationImages
 
 @dataclass(frozen=True)
 class KnnSets:
-    """The images of the bank and of the queries.
+    """Images of the bank and of the queries.
 
     ``shared`` means that both come from one dataset. Then the image of a query does not vote for
     its own class (leave-one-out).
@@ -42,7 +42,7 @@ class KnnSets:
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
 
     def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
-        """Reads the features of both sets, in one pass where they are the same images.
+        """Computes the features of both sets. If both have the same images, one pass is enough.
 
         Images without a label are left out.
         """
@@ -57,11 +57,11 @@ class KnnSets:
 
 
 def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Manifest]:
-    """Checks that two datasets can serve a k-NN probe, and returns their manifests.
+    """Checks that two datasets are suitable for a k-NN probe, and returns their manifests.
 
     Raises:
-        PoiseError: one is not prepared or has no labels, or their classes or the ranges of their
-            values differ.
+        PoiseError: a dataset is not prepared or has no labels, or the two differ in their classes
+            or in the range of their values.
     """
     manifests = Manifest.read(queries), Manifest.read(bank)
     for folder, manifest in zip((queries, bank), manifests, strict=True):
@@ -76,7 +76,7 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
 
 
 def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
-    """Refuses a dataset without labels.
+    """Raises an error if a dataset has no labels.
 
     Args:
         folder: folder of the dataset.
@@ -84,7 +84,7 @@ def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
         why: reason why labels are needed, for the message.
 
     Raises:
-        PoiseError: it has none.
+        PoiseError: the dataset has no labels.
     """
     if not manifest.classes:
         raise PoiseError(
@@ -101,10 +101,12 @@ def open_knn_sets(
     max_bank: int | None = None,
     seed: int = 0,
 ) -> KnnSets:
-    """Opens and checks both datasets. The limits draw images with ``seed``.
+    """Opens and checks both datasets.
+
+    If a limit is given, images are drawn at random with ``seed``.
 
     Raises:
-        PoiseError: as ``check_knn_sets``.
+        PoiseError: see ``check_knn_sets``.
     """
     query_manifest, bank_manifest = check_knn_sets(queries, bank)
     bank_images = EvaluationImages(ImageDataset.open(bank), image_px, max_bank, seed)

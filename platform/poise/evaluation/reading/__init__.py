@@ -1,4 +1,4 @@
-"""A frozen backbone passed over images.
+"""Passes images through a frozen backbone.
 
 In: a backbone and a dataset. Out: features or tokens, in order. Next: the measurements.
 """

@@ -1,4 +1,4 @@
-"""A backbone at work on batches of images in this process.
+"""Runs a backbone on batches of images in this process.
 
 In: a module and images. Out: its outputs in order. Next: ``poise.evaluation.reading.passes``.
 """
@@ -19,7 +19,7 @@ Normalization = tuple[Sequence[float], Sequence[float]]
 
 
 Outputs = Mapping[str, Tensor]
-"""Outputs of a module for a batch, by name. The first axis of each tensor is the images."""
+"""Outputs of a module for a batch, by name. The first axis of each tensor counts the images."""
 
 Answers = Iterator[tuple[Outputs, Tensor]]
 """Outputs, and labels int64 [b] (or what else the images come with), of one batch after another."""
@@ -28,31 +28,32 @@ _CPU_BATCH, _GPU_BATCH = 64, 256
 
 
 def no_progress(images: int) -> None:
-    """Ignores how many images are done."""
+    """Does nothing with the number of images that are done."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Device, normalisation and batch size with which images are passed through a module."""
+    """Device, normalisation and batch size for passing images through a module."""
 
     normalization: Normalization
     device: torch.device
-    """Device that computes and holds the outputs."""
+    """Device that computes the outputs and holds them."""
 
     spread: "Spread | None" = None
-    """Function that passes the images through the module elsewhere, such as
-    ``poise.evaluation.reading.distributed.pass_over_ray``; None computes in this process. Batches
-    are the same, and so are the outputs on the same kind of device."""
+    """Function that passes the images through the module in other processes, such as
+    ``poise.evaluation.reading.distributed.pass_over_ray``. None computes in this process. Both use
+    the same batches, and on the same kind of device both give the same outputs.
+    """
 
     on_images: Callable[[int], None] = no_progress
     """Function that is called after each batch with its number of images."""
 
     batch_size: int | None = None
-    """Images at once; None means what suits the device: 64 on a CPU, 256 on a GPU."""
+    """Images in a batch. None takes the default of the device: 64 on a CPU, 256 on a GPU."""
 
     @property
     def images_at_once(self) -> int:
-        """``batch_size``, or the number that suits the device."""
+        """``batch_size``, or the default of the device."""
         return self.batch_size or (_GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH)
 
 
@@ -82,7 +83,7 @@ def _prepare_and_read(
 @torch.no_grad()
 def _read(module: nn.Module, bench: Bench, batch: Batch) -> tuple[Outputs, Tensor]:
     images, labels = batch
-    # Figures are of float32, as published, whatever precision is in force around.
+    # The protocols need float32, as published. So the caller's autocast is switched off.
     with torch.autocast(bench.device.type, enabled=False):
         outputs: Outputs = module(normalized(images.to(bench.device), bench.normalization))
     return outputs, labels
@@ -99,7 +100,7 @@ def normalized(images: Tensor, normalization: Normalization) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """Makes PyTorch compute in one thread inside; yields the number it may use outside."""
+    """Makes PyTorch compute in one thread inside. Yields the number of threads it had before."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -110,7 +111,7 @@ def one_thread() -> Iterator[int]:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Puts every submodule in evaluation mode inside, and back in its own mode afterwards."""
+    """Puts every submodule in evaluation mode inside, and restores its mode afterwards."""
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:

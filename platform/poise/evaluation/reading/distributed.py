@@ -1,11 +1,12 @@
-"""One pass over images, spread over the processes of a Ray cluster.
+"""Distributes one pass over images to the processes of a Ray cluster.
 
-In: a module and images. Out: the outputs that one process would give, in the same order. Next:
-``poise.evaluation.reading.passes``, where a ``Bench`` names ``pass_over_ray`` as its ``spread``.
+In: a module and images. Out: the same outputs in the same order as from one process. Next:
+``poise.evaluation.reading.passes``, if ``pass_over_ray`` is the ``spread`` of a ``Bench``.
 
-Slices of sample ids go to actors that hold the module. Only a few slices are under way at once, so
-memory does not grow with the images. An actor opens the dataset where it runs, so every machine
-must reach it. Ray starts a lost actor again, and the actor computes its slices again.
+Actors hold the module and receive slices of sample ids. Only a few slices are in progress at once,
+so memory does not grow with the number of images. Each actor opens the dataset on its own machine,
+so every machine needs access to the dataset. If an actor dies, Ray starts it again, and the actor
+computes its slices again.
 """
 
 import os
@@ -26,19 +27,20 @@ from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_her
 from poise.evaluation.reading.image_sets import ImageSet
 from poise.evaluation.reading.images import num_cpus
 
-_SLICE_BATCHES = 8  # batches of a task, which costs a few milliseconds of its own
-_IN_FLIGHT = 2  # tasks per actor, so that none waits for the driver
-_WORTH_A_CLUSTER = 50_000  # images from which on starting Ray, some seconds, pays
+_SLICE_BATCHES = 8  # batches in a task; each task costs a few milliseconds of its own
+_IN_FLIGHT = 2  # tasks per actor, so that no actor waits for the driver
+_WORTH_A_CLUSTER = 50_000  # with more images, starting Ray saves time although it takes seconds
 
 Slice = list[tuple[dict[str, NDArray[Any]], NDArray[np.int64]]] | str
-"""A slice's batches, or the text of a ``PoiseError``, which Ray would bury in a traceback."""
+"""Batches of a slice, or the text of a ``PoiseError``. Ray would hide the error in a traceback."""
 
 
 def pays(num_images: int) -> bool:
-    """Decides whether a pass of so many images is faster over Ray.
+    """Returns True if a pass over this many images is faster over Ray.
 
-    It is on a cluster and on several GPUs. On one machine the threads of one process use a few
-    CPUs as well as Ray does; more than 4 CPUs and 50,000 images repay Ray's start.
+    Ray is faster on a cluster and on several GPUs. On one machine with few CPUs, the threads of one
+    process are as fast. With more than 4 CPUs and at least 50,000 images, Ray is faster although it
+    takes some seconds to start.
     """
     if os.environ.get("RAY_ADDRESS"):
         return True
@@ -56,7 +58,7 @@ def pass_over_ray(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
     ]
     shared = ray.put(module.cpu())
     module.to(bench.device)
-    # Batches have this bench's size on every device; progress is reported in this process alone.
+    # The batch size of this bench holds on every device. Only this process reports progress.
     travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress, spread=None)
     settings = (shared, images.opener, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
@@ -93,7 +95,7 @@ def _answered(answer: Slice, device: torch.device) -> Answers:
     if isinstance(answer, str):
         raise PoiseError(answer)
     for arrays, labels in answer:
-        # Ray's memory is read-only, so arrays are copied.
+        # Arrays in Ray's memory are read-only, so they are copied.
         outputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         yield (
             {name: tensor.to(device) for name, tensor in outputs.items()},
@@ -102,7 +104,7 @@ def _answered(answer: Slice, device: torch.device) -> Answers:
 
 
 class _PassActor:
-    """A process that holds the module and computes slices."""
+    """Process that holds the module and computes slices."""
 
     def __init__(self, module: nn.Module, opener: Callable[[], ImageSet], bench: Bench) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Computes the features of images that probes read.
+"""Computes the features of images for the probes.
 
 In: a backbone and images. Out: features and labels. Next: ``poise.evaluation.neighbours.knn``.
 """
@@ -19,12 +19,13 @@ def features_of(
     """Computes the features of whole images, with the backbone in evaluation mode.
 
     Args:
-        backbone: on the bench's device; its modules get their modes back afterwards.
-        images: the images.
-        bench: how they are passed through the backbone.
+        backbone: backbone on the bench's device. Afterwards its modules are in their previous
+            modes.
+        images: images to pass through the backbone.
+        bench: device and batch size for the pass.
 
     Returns:
-        features float32 [n, D] on the device and labels int64 [n] (-1 unknown), by sample id.
+        Features float32 [n, D] on the device and labels int64 [n] (-1 means unknown), by sample id.
 
     Raises:
         NotFiniteError: a feature is NaN or infinite.
@@ -37,7 +38,7 @@ def features_of(
 
 
 def one_feature(backbone: nn.Module, name: str, image_px: int) -> nn.Module:
-    """Makes a module that gives one feature [B, D] of images [B, 3, h, w], for ``features_of``.
+    """Makes a module that computes one feature [B, D] of images [B, 3, h, w], for ``features_of``.
 
     Raises:
         PoiseError: the backbone has no such feature, or the feature must be trained first.
@@ -60,7 +61,7 @@ class _OneFeature(nn.Module):
 
 
 class _Features(nn.Module):
-    """A backbone that returns its features under a name."""
+    """Backbone that returns its features under a name."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""The check that a backbone's outputs are numbers at all.
+"""Checks that the outputs of a backbone are finite.
 
-In: outputs of a backbone for some images. Out: nothing, or one error. Next:
-``poise.evaluation.reading.passes``, where every measurement passes.
+In: outputs of a backbone for some images. Out: nothing, or an error. Next:
+``poise.evaluation.reading.passes``, which every measurement uses.
 
-A classifier gives NaN features some accuracy near chance, which looks like a result.
+Without this check, a classifier would give NaN features an accuracy near chance, which looks like a
+valid result.
 """
 
 from collections.abc import Mapping
@@ -15,18 +16,18 @@ from poise.config.errors import PoiseError
 
 
 class NotFiniteError(PoiseError):
-    """A backbone gives NaN or infinite values, so nothing can be measured."""
+    """Error for a backbone with NaN or infinite outputs, which cannot be measured."""
 
 
 def check_finite(outputs: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuses outputs with NaN or infinite values. Integer outputs always pass.
+    """Raises an error if an output has NaN or infinite values. Integer outputs always pass.
 
     Args:
         outputs: tensors of any shape, by name.
         folder: folder of the images, for the message.
 
     Raises:
-        NotFiniteError: the message names the output.
+        NotFiniteError: an output is not finite; the message names it.
     """
     for name, tensor in outputs.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -34,7 +35,7 @@ def check_finite(outputs: Mapping[str, Tensor], folder: Path) -> None:
 
 
 def not_finite(name: str, folder: Path) -> NotFiniteError:
-    """The error about an output that holds NaN or infinite values."""
+    """Makes the error about an output with NaN or infinite values."""
     return NotFiniteError(
         f"{folder}: the backbone's {name} are not finite (NaN or infinite) for some of its images, "
         "so nothing can be measured; the backbone has diverged, or images are not normalised as "

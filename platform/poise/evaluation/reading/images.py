@@ -1,4 +1,4 @@
-"""The images of a probe, prepared as for the published evaluations.
+"""Images of a probe, prepared as in the published evaluations.
 
 In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
 ``poise.evaluation.reading.passes``.
@@ -34,10 +34,10 @@ _BICUBIC_REACH = 3  # source pixels that one output pixel sees on either side, a
 
 
 class EvaluationImages:
-    """A deterministic choice of a dataset's images, prepared as for the published evaluation.
+    """Deterministic choice of a dataset's images, prepared as in the published evaluation.
 
     Small sets are decoded once and kept, because a probe during training reads the same images at
-    every epoch.
+    every evaluation.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class EvaluationImages:
         """Chooses the images and reads none yet.
 
         Args:
-            dataset: the dataset.
-            image_px: side of the prepared images.
-            limit: most images to take; None takes all.
-            seed: seed of the choice.
-            cache_bytes: prepared sets up to this size are kept.
-            sample_ids: the images themselves, ascending, in place of a choice.
+            dataset: dataset to choose from.
+            image_px: side of the prepared images in pixels.
+            limit: largest number of images; None takes all.
+            seed: seed of the random choice.
+            cache_bytes: prepared sets up to this size are kept in memory.
+            sample_ids: ids of the images in ascending order; if given, nothing is drawn.
         """
         self.image_px = image_px
         self.folder = dataset.folder
@@ -76,7 +76,7 @@ class EvaluationImages:
         return partial(_open, self.folder.absolute(), self.image_px)
 
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
-        """Takes the images at some positions, which ascend. They are not kept in memory."""
+        """Returns the images at some positions, in ascending order. They are not kept in memory."""
         return EvaluationImages(
             self._dataset, self.image_px, cache_bytes=0, sample_ids=self.sample_ids[positions]
         )
@@ -86,12 +86,12 @@ class EvaluationImages:
 
         They are decoded ahead in a few threads.
 
-        The first pass decides the batch size of a set that is kept.
+        If the set is kept in memory, the first pass decides its batch size.
         """
         return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields a function for each batch that prepares it. Call it once, in any thread."""
+        """Yields for each batch a function that prepares it. Call each once, in any thread."""
         if self._kept:
             yield from (partial(self._kept.__getitem__, index) for index in range(len(self._kept)))
             return
@@ -140,9 +140,9 @@ def in_threads(
     num_threads: int,
     initializer: Callable[[], None] | None = None,
 ) -> Iterator[ResultT]:
-    """Yields the results of functions in order; threads compute a few of them ahead.
+    """Yields the results of functions in order. Threads compute a few results in advance.
 
-    Functions are taken from their iterator in the calling thread, one at a time.
+    The calling thread takes the functions from their iterator, one at a time.
     """
     waiting: deque[Future[ResultT]] = deque()
     with ThreadPoolExecutor(num_threads, initializer=initializer) as pool:
@@ -160,7 +160,10 @@ def in_threads(
 
 
 def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """Draws at most ``limit`` of the ids 0 … num_samples − 1 without repeats, ascending."""
+    """Draws at most ``limit`` of the ids 0 … num_samples − 1, without repeats.
+
+    The result is in ascending order.
+    """
     if limit is None or limit >= num_samples:
         return np.arange(num_samples, dtype=np.int64)
     drawn = np.random.default_rng(seed).choice(num_samples, limit, replace=False, shuffle=False)
@@ -168,12 +171,12 @@ def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np
 
 
 def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
-    """Makes the published evaluation's view of an image.
+    """Prepares an image as the published evaluation does.
 
-    The shorter side is resized to px·256/224 with bicubic interpolation; the centre of px × px is
-    cut out. An image that would have more than ``_MOST_RESIZED_PIXELS`` is cropped before it is
-    resized. That changes a pixel by one level at most, or by two where Pillow resizes the axes in
-    another order. Shorter images are resized as published, bit for bit.
+    The shorter side is resized to px·256/224 with bicubic interpolation. Then the centre of px × px
+    is cut out. If the resized image would have more than ``_MOST_RESIZED_PIXELS``, it is cropped
+    before it is resized. This changes a pixel by at most one level, or by two if Pillow resizes the
+    axes in another order. All other images are resized exactly as published.
     """
     (width, height), (left, top) = _resized(image.size, image_px)
     if width * height <= _MOST_RESIZED_PIXELS:
@@ -216,12 +219,12 @@ def _resized(size: tuple[int, int], image_px: int) -> tuple[tuple[int, int], tup
 def _middle_column(
     image: Image.Image, size: tuple[int, int], column: tuple[int, int]
 ) -> Image.Image:
-    """A column of the resized image; the rest of the image is never made.
+    """Resizes an image and returns one column of the result, without making the rest.
 
     Args:
-        image: a wide one.
-        size: width and height that the whole would have.
-        column: its left edge and its width in the resized image.
+        image: image that is wider than high.
+        size: width and height of the whole resized image.
+        column: left edge and width of the column in the resized image.
     """
     ratio, (left, width) = image.width / size[0], column
     start, stop = left * ratio, (left + width) * ratio

@@ -1,13 +1,13 @@
-"""One pass over images: a module sees every image once, in this process or over Ray.
+"""Passes every image through a module once, in this process or over Ray.
 
 In: a module that turns normalised images into named tensors, and ``EvaluationImages``. Out: its
 outputs, batch by batch in order, with labels. Next: ``poise.evaluation.reading.features`` and the
 probes.
 
-On a CPU each batch has a thread, and each thread computes alone. Several threads on one batch
-cost small backbones several times the work, because the threads spin while they wait for each
-other. The cost is highest on a machine that others use too; ``docs/decisions/0006-probes.md`` has
-figures.
+On a CPU each batch is computed in one thread. If several threads shared a batch, a small backbone
+would cost several times more, because threads use the CPU while they wait for each other. The cost
+is highest if other programs use the machine too. ``docs/decisions/0006-probes.md`` has
+measurements.
 """
 
 from torch import nn

@@ -1,4 +1,4 @@
-"""Measurements of single tokens: attention, norms, and pictures of both.
+"""Measures single tokens: their attention, their norms, and pictures of both.
 
-In: traces of a backbone. Out: figures and PNG files. Next: ``poise.tracking``.
+In: traces of a backbone. Out: metrics and PNG files. Next: ``poise.tracking``.
 """

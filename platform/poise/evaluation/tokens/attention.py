@@ -1,9 +1,8 @@
-"""The attention statistics of Beyond [cls] (arXiv 2412.03215), computed in one pass.
+"""Computes the attention statistics of Beyond [cls] (arXiv 2412.03215) in one pass.
 
 In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head,
-and the lengths of tokens per block.
-Next: ``poise.evaluation.tokens.files`` and ``attention_pictures``, by way of
-``poise evaluate attention``.
+and the norms of tokens per block. Next: ``poise evaluate attention`` gives the report to
+``poise.evaluation.tokens.files`` and ``attention_pictures``.
 """
 
 import math
@@ -38,36 +37,39 @@ class Statistic:
     """Mean over images and heads, as published."""
 
     standard_error: float | None
-    """Standard error of ``mean`` over images, each averaged over heads; None for one image."""
+    """Standard error of ``mean`` over images, after averaging over heads; None for a single image.
+    """
 
     head_means: tuple[float, ...]
-    """Means over images, one per head; empty for magnitudes, which heads make together."""
+    """Mean over images for each head. It is empty for magnitudes, because they belong to no single
+    head.
+    """
 
     head_standard_errors: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class AttentionReport:
-    """Attention statistics of a backbone, and all that one must know to read them."""
+    """Attention statistics of a backbone, with everything that a reader needs to interpret them."""
 
     protocol: str
     dataset: str
     num_images: int
     image_px: int
     num_patches: int
-    """N, the number of patches; an entropy is at most ln N."""
+    """Number of patches N. An entropy is at most ln N."""
 
     num_registers: int
     num_heads: int
     has_class_token: bool
     blocks: tuple[Mapping[str, Statistic], ...]
-    """Statistics of each block, first to last, by the names of ``attention_statistics``."""
+    """Statistics of each block, first to last, with the names of ``attention_statistics``."""
 
     norms: tuple[Mapping[str, float], ...]
-    """Norms of tokens after each block, by the names of ``norm_statistics``."""
+    """Norms of tokens after each block, with the names of ``norm_statistics``."""
 
     num_norm_images: int
-    """Images whose norms were measured, evenly spread over all."""
+    """Number of images whose norms were measured. They are evenly spaced among all images."""
 
 
 def report_attention(
@@ -77,9 +79,9 @@ def report_attention(
     device: torch.device,
     on_images: Callable[[int], None] = no_progress,
 ) -> AttentionReport:
-    """Measures a backbone's attention, and refuses one that is not finite.
+    """Measures a backbone's attention, and raises an error if it is not finite.
 
-    Arguments and errors are those of ``measure_attention``.
+    For arguments and other errors see ``measure_attention``.
 
     Raises:
         NotFiniteError: a statistic is NaN or infinite.
@@ -99,17 +101,17 @@ def measure_attention(
     device: torch.device,
     on_images: Callable[[int], None] = no_progress,
 ) -> AttentionReport:
-    """Measures a backbone's attention in one pass. Memory does not grow with the images.
+    """Measures a backbone's attention in one pass. Memory does not grow with the number of images.
 
     Args:
-        backbone: a ``VitBackbone`` on ``device``; its modules get their modes back afterwards.
-        images: the images.
-        normalization: channel mean and std that the backbone was trained with.
+        backbone: ``VitBackbone`` on ``device``. Afterwards its modules are in their previous modes.
+        images: images to pass through the backbone.
+        normalization: channel means and standard deviations that the backbone was trained with.
         device: device that computes.
-        on_images: is called after each batch with its number of images.
+        on_images: function that is called after each batch with its number of images.
 
     Raises:
-        UntraceableError: the backbone has no attention that could be measured.
+        UntraceableError: the backbone has no attention that can be measured.
         PoiseError: there are no images.
     """
     if len(images) == 0:
@@ -146,23 +148,25 @@ def attention_statistics(
 ) -> Iterator[tuple[str, Tensor]]:
     """Computes the statistics of one block's attention, per image and head.
 
-    As published: ``cls`` is token 0, ``pos`` the mean over patches, and an entropy is of attention
-    over patches alone, renormalised, in nats. ``…_adj_for_cls`` is relative to the token's mass
-    on patches. Added: a token's mass on all patches and on the registers, and entropies over ln N.
+    As published: ``cls`` is token 0 and ``pos`` is the mean over patches. An entropy uses only the
+    attention on patches, renormalised, in nats. ``…_adj_for_cls`` divides by the token's attention
+    on patches. This code adds three statistics: a token's attention on all patches, its attention
+    on the registers, and entropies divided by ln N.
 
-    Registers are neither [cls] nor patches: they are left out of every mean over patches and of
-    every entropy, and have their own masses. Those of a row, on [cls], registers and patches, add
-    up to 1. The published statistics know no registers and agree where there are none. Without
-    [cls], what concerns it is left out.
+    Registers are neither [cls] nor patches. They are left out of every mean over patches and of
+    every entropy. The attention on registers is a separate statistic. For each token, the attention
+    on [cls], registers and patches adds up to 1. The publication has no registers; without
+    registers all statistics agree with it. A backbone without [cls] has no statistics of [cls].
 
-    Healthy, by method: [cls] of joint-embedding models (DINO) is selective, its entropy well below
-    ln N in late blocks; [cls] of masked models looks mostly at itself and their patches nearly
-    uniformly, entropy over ln N near 1. All tokens uniform in every block: attention is dead.
+    Healthy values depend on the method. In joint-embedding models (DINO) the attention of [cls] is
+    selective: in late blocks its entropy is well below ln N. In masked models [cls] attends mostly
+    to itself and almost equally to all patches, so entropy / ln N is near 1. Broken: in every block
+    all tokens attend equally to all patches; the attention is dead.
 
     Args:
-        attention: after softmax, [B, heads, T, T].
-        num_prefix_tokens: tokens before the patches, [cls] first.
-        with_class_token: token 0 is [cls].
+        attention: attention after softmax, [B, heads, T, T].
+        num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+        with_class_token: whether token 0 is [cls].
 
     Yields:
         Name and values [B, heads].
@@ -185,12 +189,13 @@ def attention_statistics(
 def magnitude_statistics(
     block: BlockTrace, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Computes how much attention adds to a token: its branch's length over its input's length.
+    """Computes how much attention adds to a token.
 
-    Near 0: the block leaves the token as it is. Above 1: it replaces it.
+    The measure is the norm of the attention branch divided by the norm of its input. Near 0: the
+    block does not change the token. Above 1: the block replaces the token.
 
     Yields:
-        ``cls_magnitude`` and ``pos_magnitude`` (mean over patches of each one's ratio), [B].
+        ``cls_magnitude`` and ``pos_magnitude`` (mean of the ratio over patches), [B].
     """
     lengths = block.inputs.float().norm(dim=-1)
     ratio = block.branch.float().norm(dim=-1) / (lengths + EPSILON)  # [B, T]
@@ -206,8 +211,8 @@ class RunningStatistics:
         """Starts without images.
 
         Args:
-            num_prefix_tokens: tokens before the patches, [cls] first.
-            with_class_token: token 0 is [cls].
+            num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+            with_class_token: whether token 0 is [cls].
         """
         self.num_patches = 0
         self.num_heads = 0
@@ -216,16 +221,20 @@ class RunningStatistics:
 
     @property
     def batch_size(self) -> int:
-        """Images whose attention in one block fits the memory; 1 before the first block."""
+        """Number of images whose attention in a block fits into the memory limit.
+
+        It is 1 before the first block.
+        """
         bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
         return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
 
     def add(self, block: BlockTrace) -> None:
-        """Adds what one block did with a batch."""
+        """Adds the statistics of one block for a batch."""
         _, self.num_heads, num_tokens, _ = block.attention.shape
         self.num_patches = num_tokens - self._tokens[0]
         for name, values in attention_statistics(block.attention, *self._tokens):
-            # The first column is the image's own mean over heads: heads of an image vary together.
+            # The first column is the image's mean over heads. Its error cannot be computed from
+            # the columns of the heads, because the heads of an image are correlated.
             self._add(block.index, name, torch.cat([values.mean(1, keepdim=True), values], dim=1))
         for name, values in magnitude_statistics(block, *self._tokens):
             self._add(block.index, name, values.unsqueeze(1))
@@ -259,7 +268,10 @@ def _by_token(
 
 
 def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
-    """Splits images into the sizes that ``running`` asks for, which it knows after the first."""
+    """Splits images into batches of ``running.batch_size``.
+
+    This size is known after the first batch.
+    """
     while len(images):
         size = running.batch_size
         yield images[:size]

@@ -1,9 +1,9 @@
-"""Attention as pictures: statistics over blocks, every head, and maps over images.
+"""Draws attention: statistics over blocks, every head, and maps over images.
 
 In: ``AttentionReport``s; a backbone and chosen images. Out: PNG files. Next: ``poise.tracking``
-keeps them as artifacts.
+keeps the files as artifacts.
 
-No picture needs colour to be read: lines differ in marker and dash, maps in lightness.
+A reader does not need colour: lines differ in markers and dashes, maps in lightness.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from poise.models.backbone import has_class_token
 from poise.models.block_traces import num_blocks, trace
 
 MAX_BLOCKS = 12
-"""Most blocks side by side in a picture of maps; deeper models show some of their blocks."""
+"""Largest number of blocks in a picture of maps. Of deeper models only some blocks are drawn."""
 
 _LINES = (
     ("#0072b2", "o", "-"),
@@ -32,7 +32,7 @@ _LINES = (
     ("#56b4e9", "v", (0, (5, 1))),
     ("#e69f00", "P", (0, (3, 1, 1, 1))),
     ("#000000", "X", (0, (1, 1))),
-)  # Okabe and Ito's colours, told apart by most people who see few
+)  # colours of Okabe and Ito, which most colour-blind people can distinguish
 
 _CLS_PANELS = (
     ("cls_cls_attention", "[cls] → itself"),
@@ -61,14 +61,15 @@ _HEAD_PANELS = (
 
 
 def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) -> None:
-    """Writes every statistic over blocks: a line per model, with a band from head to head.
+    """Draws every statistic over blocks.
 
-    The upper row is of [cls], the lower of patches. Entropies are shares of ln N, so models with
-    other patches compare; the band reaches from the lowest to the highest head.
+    Each model has a line, with a band from its lowest to its highest head. The upper row is about
+    [cls], the lower about patches. Entropies are divided by ln N, so models with different numbers
+    of patches can be compared.
 
     Args:
         path: path of the PNG.
-        reports: by the name for the legend.
+        reports: reports by the model's name in the legend.
     """
     known = {name for report in reports.values() for name in report.blocks[0]}
     pairs = [
@@ -122,18 +123,19 @@ def draw_blocks(
     device: torch.device,
     titles: Sequence[str] = (),
 ) -> None:
-    """Draws the attention of [cls] in each block, as the mean over heads, one image per row.
+    """Draws the attention of [cls] in each block, as the mean over heads, with one image per row.
 
-    Without [cls] it is the attention of the mean patch. Each map is over the patches alone and has
-    its own scale, from 0 to its maximum; the number is the share of attention that patches get.
+    Without [cls] it draws the mean attention of the patches. A map covers only the patches and has
+    its own scale, from 0 to its maximum. The number above a map is the share of attention on
+    patches.
 
     Args:
         path: path of the PNG.
-        backbone: a transformer on ``device``.
-        images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
-        normalization: channel mean and std.
-        device: device to compute on.
-        titles: one per image.
+        backbone: transformer on ``device``.
+        images: uint8 [n, 3, H, W]; 4 to 8 images make a readable picture.
+        normalization: channel means and standard deviations.
+        device: device that computes.
+        titles: one title per image.
 
     Raises:
         PoiseError: the backbone has no attention.
@@ -154,7 +156,7 @@ def draw_blocks(
 
 
 def label_blocks(axis: Axes, title: str, num_blocks: int) -> None:
-    """Titles an axis over blocks and numbers the blocks from 1."""
+    """Sets the title of an axis over blocks and numbers the blocks from 1."""
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("block", fontsize=8)
     axis.set_xlim(0.6, num_blocks + 0.4)
@@ -169,7 +171,8 @@ def _draw_statistic(
     drawn: list[float] = []
     for index, (model, report) in enumerate(reports.items()):
         color, marker, dashes = _LINES[index % len(_LINES)]
-        # Drawn empty where the model has no such statistic: the legend is of one panel.
+        # A model without this statistic gets an empty line, because the legend is taken from one
+        # panel.
         found = {n: block[name] for n, block in enumerate(report.blocks, start=1) if name in block}
         means = [each.mean for each in found.values()]
         line = axis.plot(list(found), means, color=color, marker=marker, linestyle=dashes)
@@ -210,7 +213,10 @@ def _draw_head_map(
 def _block_maps(
     backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
 ) -> Iterator[tuple[int, Tensor, list[float]]]:
-    """Yields each shown block's number from 1, maps [n, rows, columns] and masses on patches."""
+    """Yields number, maps [n, rows, columns] and shares on patches of each drawn block.
+
+    Numbers begin at 1.
+    """
     prefix, depth = int(getattr(backbone, "num_prefix_tokens", 0)), num_blocks(backbone)
     shown = {round(index) for index in np.linspace(depth - 1, 0, min(depth, MAX_BLOCKS))}
     with evaluation_mode(backbone):

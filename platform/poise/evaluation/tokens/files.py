@@ -1,8 +1,8 @@
-"""Attention statistics as files that other programs read.
+"""Writes attention statistics to files for other programs.
 
-In: an ``AttentionReport``. Out: JSON, with everything, and CSV, one row per block, statistic and
-head; the norms of tokens, which have no heads, have a table of their own. Next: a notebook;
-``poise.tracking`` keeps them.
+In: an ``AttentionReport``. Out: a JSON file with everything, and a CSV file with one row per block,
+statistic and head. The norms of tokens have no heads, so they have their own CSV file. Next: a
+notebook; ``poise.tracking`` keeps the files.
 """
 
 import csv
@@ -20,15 +20,17 @@ _NORM_COLUMNS = ("block", "statistic", "value")
 
 
 def write_statistics(folder: str | Path, model: str, report: AttentionReport) -> list[Path]:
-    """Writes ``statistics.json`` and ``.csv``, and ``norms.csv``; blocks and heads count from 1.
+    """Writes ``statistics.json``, ``statistics.csv`` and ``norms.csv``.
+
+    Blocks and heads count from 1.
 
     Args:
-        folder: an existing folder.
+        folder: existing folder.
         model: name of the model.
-        report: the model's report.
+        report: report on the model.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     names = ("statistics.json", "statistics.csv", "norms.csv")
     as_json, as_csv, norms = (Path(folder) / name for name in names)

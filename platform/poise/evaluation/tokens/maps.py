@@ -1,9 +1,10 @@
-"""Pictures of attention over images.
+"""Draws attention over images.
 
-In: a backbone and some images. Out: PNG files. Next: ``poise.tracking``
-keeps them as artifacts.
+In: a backbone and some images. Out: PNG files. Next: ``poise.tracking`` keeps the files as
+artifacts.
 
-Figures are made without pyplot: no global state, no display, safe in any thread.
+Pictures are made without pyplot. So there is no global state, no display is needed, and any thread
+may draw.
 """
 
 from pathlib import Path
@@ -25,19 +26,20 @@ def draw_attention(
     normalization: Normalization,
     device: torch.device,
 ) -> None:
-    """Draws the attention of [cls] in the last block, one image per row.
+    """Draws the attention of [cls] in the last block, with one image per row.
 
-    Without [cls] it is the attention of the mean patch.
+    Without [cls] it draws the mean attention of the patches.
 
-    The columns are the image, each head's map over the patches with the share of attention that
-    patches, [cls] itself and registers get, and the mean over heads; then what each register
-    attends to, mean over heads. Every map has its own scale, from 0 to its maximum.
+    The columns are: the image; for each head its map over the patches, with the shares of attention
+    on patches, on [cls] itself and on registers; the mean over heads; and for each register the
+    patches that it attends to, as the mean over heads. Every map has its own scale, from 0 to its
+    maximum.
 
     Args:
         path: path of the PNG.
-        backbone: a transformer of ``poise.models.backbone``.
-        images: uint8 [n, 3, H, W]; 4 to 8 make a readable picture.
-        normalization: channel mean and std.
+        backbone: transformer of ``poise.models.backbone``.
+        images: uint8 [n, 3, H, W]; 4 to 8 images make a readable picture.
+        normalization: channel means and standard deviations.
         device: device of the backbone.
 
     Raises:
@@ -74,7 +76,7 @@ def _attention(
 def _maps(
     weights: Tensor, num_prefix: int, num_registers: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """Makes titled maps [H, W] of one image's attention [heads, T, T]."""
+    """Makes maps [H, W] with titles from one image's attention [heads, T, T]."""
     first_register = num_prefix - num_registers
     maps = []
     if first_register:  # behind [cls]
@@ -91,7 +93,7 @@ def _maps(
 def _maps_of_heads(
     from_cls: Tensor, num_prefix: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """Makes maps of [cls]'s attention [heads, T], of each head and of their mean."""
+    """Makes maps of [cls]'s attention [heads, T]: one of each head and one of their mean."""
     maps = []
     for head, row in enumerate(from_cls):
         shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"

@@ -1,4 +1,4 @@
-"""Norms of tokens over blocks, as a picture.
+"""Draws the norms of tokens over blocks.
 
 In: an ``AttentionReport``. Out: a PNG file. Next: ``poise.tracking`` keeps it as an artifact.
 """
@@ -17,18 +17,18 @@ _QUANTILES = (("max", ":"), ("q99", "-."), ("q90", "--"), ("q50", "-"))
 
 _ADD_REGISTERS_FROM = 0.01
 _READING = (
-    "Healthy: the largest patch stays within a few times the median, and none is an outlier.\n"
-    "Broken: from some block on the largest are about ten times the median, and 1 % or more are "
-    "outliers: add registers."
+    "Healthy: the largest patch is at most a few times the median, and no patch is an outlier.\n"
+    "Broken: in later blocks the largest patches are about ten times the median, and 1 % or more "
+    "are outliers. Then add registers."
 )
 
 
 def draw_norms(path: str | Path, report: AttentionReport) -> None:
     """Draws the norms of tokens after each block, and the share of outlier patches.
 
-    To the left the quantiles of patches, and the means of [cls] and of each register; to the right
-    ``outlier_share``, with the share from which registers are worth adding. How to read it is
-    written below, and described more fully by ``norm_statistics``.
+    The left panel shows quantiles of the patches, the mean of [cls] and the mean of each register.
+    The right panel shows ``outlier_share`` and the share from which registers are worth adding. A
+    text below says how to read both; ``norm_statistics`` says more.
 
     Args:
         path: path of the PNG.

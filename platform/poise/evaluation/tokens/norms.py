@@ -1,7 +1,7 @@
-"""Norms of tokens after each block, which show in which block patches become outliers.
+"""Norms of tokens after each block. They show in which block patches become outliers.
 
-In: blocks of a backbone at work on images. Out: numbers by block, of
-``poise.diagnostics.patches``, which training logs of the last block alone. Next:
+In: traces of a backbone's blocks. Out: statistics by block. They are those of
+``poise.diagnostics.patches``, which training logs for the last block only. Next:
 ``poise.evaluation.tokens.attention`` reports them.
 """
 
@@ -15,7 +15,9 @@ from poise.diagnostics.patches import mean_norm, norm_bimodality, norm_quantiles
 from poise.models.block_traces import BlockTrace
 
 NORM_IMAGES = 512
-"""Most images of a pass whose norms are kept, because a quantile needs all of them at once."""
+"""Largest number of images whose norms are kept. The limit exists because a quantile needs all
+norms at once.
+"""
 
 
 def norm_statistics(
@@ -24,23 +26,24 @@ def norm_statistics(
     """Summarises the norms of one block's tokens.
 
     ``pos_norm_q50``, ``_q90``, ``_q99`` and ``_max`` are quantiles over the patches of all images
-    together, ``pos_norm_bimodality`` and ``pos_outlier_share`` are of the same; ``cls_norm`` and
-    ``register_norm_1`` … are means over images. Statistics of tokens that a backbone lacks are left
-    out.
+    together. ``pos_norm_bimodality`` and ``pos_outlier_share`` use the same patches. ``cls_norm``
+    and ``register_norm_1`` … are means over images. Statistics of tokens that a backbone does not
+    have are left out.
 
-    Source: registers (arXiv 2309.16588, section 2.1), whose outliers part from the rest around
-    block 15 of 40. Cost: a sort of B·N numbers.
+    Source: registers (arXiv 2309.16588, section 2.1). There the outliers separate from other
+    patches around block 15 of 40. Cost: a sort of B·N numbers.
 
-    Healthy: in every block the largest patch within a few times the median and no outliers; lengths
-    grow slowly from block to block, as a residual stream's do. Broken: from some block in the
-    middle on the 99th percentile or the maximum is about ten times the median and 1 % or more are
-    outliers: patches that hold nothing of their place; add registers (``backbone.num_registers``).
-    Registers in use are longer than the median patch from there on, and outliers are gone.
+    Healthy: in every block the largest patch is at most a few times the median, and there are no
+    outliers. Norms grow slowly from block to block, as in any residual stream. Broken: from some
+    middle block on, the 99th percentile or the maximum is about ten times the median, and 1 % or
+    more of the patches are outliers. Such patches hold no information about their position; add
+    registers (``backbone.num_registers``). If registers work, they are longer than the median patch
+    from that block on, and the outliers disappear.
 
     Args:
         norms: norms of the residual stream, before any norm layer, [B, T].
-        num_prefix_tokens: tokens before the patches, [cls] first.
-        with_class_token: token 0 is [cls].
+        num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+        with_class_token: whether token 0 is [cls].
 
     Yields:
         Name and value, 0-dimensional.
@@ -60,7 +63,7 @@ def norm_statistics(
 class TokenNorms:
     """Norms of some images' tokens after each block, collected during a pass over images.
 
-    512 images of 197 tokens take 5 MB for 12 blocks.
+    For 12 blocks, 512 images of 197 tokens take 5 MB.
     """
 
     def __init__(self, num_images: int, num_prefix_tokens: int, with_class_token: bool) -> None:
@@ -68,8 +71,8 @@ class TokenNorms:
 
         Args:
             num_images: number of images in the pass.
-            num_prefix_tokens: tokens before the patches, [cls] first.
-            with_class_token: token 0 is [cls].
+            num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+            with_class_token: whether token 0 is [cls].
         """
         self.every = -(-num_images // NORM_IMAGES)
         self._tokens = (num_prefix_tokens, with_class_token)

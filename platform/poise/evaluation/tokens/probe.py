@@ -1,31 +1,33 @@
-"""The probe of [cls]'s attention during training, block by block.
+"""Measures the attention of [cls] during training, block by block.
 
 In: a backbone and a few images. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.
 
-``cls-attention/poise-v1`` has two of the statistics of ``poise evaluate attention``
-(arXiv 2412.03215), under the same names: those in which methods differ. It uses 64 images of the
-bank, the same at every step and in every run on a dataset.
+``cls-attention/poise-v1`` has two statistics of ``poise evaluate attention`` (arXiv 2412.03215),
+with the same names. These two differ most between methods. The probe uses 64 images of the bank,
+the same at every step and in every run on a dataset.
 
-``cls_pos_entropy_over_ln_n``: the entropy of [cls]'s attention over the N patches alone, as a share
-of ln N. 0: all on one patch. 1: the same on each.
+``cls_pos_entropy_over_ln_n``: entropy of [cls]'s attention over the N patches, divided by ln N. It
+is 0 if all attention is on one patch, and 1 if every patch gets the same.
 
-``cls_cls_attention``: the share of its attention that [cls] gives to itself, from 0 to 1; 1/T where
+``cls_cls_attention``: share of its attention that [cls] gives to itself, from 0 to 1. It is 1/T if
 all T tokens get the same.
 
-Healthy: late blocks of a joint-embedding model (DINO) become selective, an entropy clearly below 1,
-and their heads differ. Broken: entropy near 1 in all heads of all blocks, attention does nothing; 0
-in every head, it is stuck on one patch. An entropy near 1 together with a high attention to itself
-is no fault but the pattern of masked models (MAE), whose [cls] gathers little from patches.
+Healthy: in a joint-embedding model (DINO) the late blocks become selective. Their entropy is
+clearly below 1, and their heads differ. Broken: the entropy is near 1 in all heads of all blocks,
+so attention has no effect; or it is 0 in every head, so attention is stuck on one patch. In masked
+models (MAE) an entropy near 1 together with high attention to itself is normal, because their [cls]
+gathers little from patches.
 
-Each block has the mean over heads, the lowest head and the highest head, so one head that selects
-or dies is visible. A series for each head would make four times as many for ViT-B, and the order
-of heads means nothing between runs; ``poise evaluate attention`` gives all heads.
+For each block the probe yields the mean over heads, the lowest head and the highest head. So a
+single head that becomes selective or dies is visible. A series for each head would be four times as
+many series for ViT-B, and the order of heads has no meaning across runs. ``poise evaluate
+attention`` reports all heads.
 
-Cost: a forward pass of 64 images without fused attention, and all that ``attention_statistics``
-takes from it. Under 1 % of k-NN's pass over 12,000 images: 0.16 CPU seconds with a 4-block ViT at
-32 px, 12 with ViT-S/16 at 224 px (that pass: 19 and 1,500). It computes in one thread, as k-NN's
-batches do: with two that spin it took 0.85 and 17.
+Cost: a forward pass of 64 images without fused attention, and ``attention_statistics`` of it. This
+is less than 1 % of k-NN's pass over 12,000 images: 0.16 CPU seconds with a 4-block ViT at 32 px
+(k-NN: 19) and 12 with ViT-S/16 at 224 px (k-NN: 1,500). The probe computes in one thread, as k-NN's
+batches do; with two threads it took 0.85 and 17.
 """
 
 from collections.abc import Iterator
@@ -43,7 +45,7 @@ from poise.models.block_traces import UntraceableError
 PROTOCOL: Final = "cls-attention/poise-v1"
 
 ATTENTION_IMAGES: Final = 64
-"""Most images of the bank that the probe reads."""
+"""Largest number of the bank's images that the probe reads."""
 
 _STATISTICS = ("cls_pos_entropy_over_ln_n", "cls_cls_attention")
 
@@ -54,10 +56,10 @@ def attention_probe(
     normalization: Normalization,
     device: torch.device,
 ) -> Iterator[tuple[str, float]]:
-    """Yields each statistic over all blocks and heads, and ``attention/…`` of each block, from 01.
+    """Yields each statistic over all blocks and heads, and ``attention/…`` for each block, from 01.
 
-    Yields nothing for a backbone without [cls], or with attention that is not one softmax per head.
-    The modules keep their modes.
+    Yields nothing if the backbone has no [cls] or its attention is not one softmax per head. The
+    modules keep their modes.
     """
     if not has_class_token(backbone):
         return

@@ -1,7 +1,7 @@
-"""A mean and its standard error over rows that arrive in batches.
+"""Computes a mean and its standard error over rows that arrive in batches.
 
-In: rows, batch by batch. Out: their mean and its standard error, in memory that does not grow.
-Next: ``poise.evaluation.tokens.attention``.
+In: rows, batch by batch. Out: their mean and its standard error. Memory does not grow with the
+number of rows. Next: ``poise.evaluation.tokens.attention``.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass
 class RunningMean:
-    """Running mean and standard error, by the updates of Chan, Golub and LeVeque (1979)."""
+    """Running mean and standard error, updated as in Chan, Golub and LeVeque (1979)."""
 
     count: int = 0
     mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))

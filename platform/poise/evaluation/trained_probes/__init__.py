@@ -1,4 +1,4 @@
 """Measurements that train a small head on a frozen backbone.
 
-In: a backbone and labelled images. Out: figures under a protocol's id. Next: ``poise.tracking``.
+In: a backbone and labelled images. Out: accuracies under a protocol's id. Next: ``poise.tracking``.
 """

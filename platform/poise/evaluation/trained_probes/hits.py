@@ -1,4 +1,4 @@
-"""The number of images that each head of a grid gets right, and the head that is chosen.
+"""Counts the images that each head of a grid classifies correctly, and chooses a head.
 
 In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained_probes.report``.
 """
@@ -14,19 +14,19 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Hits:
-    """Right answers of one feature's heads, in the order of the grid."""
+    """Numbers of correct answers of one feature's heads, in the order of the grid."""
 
     top1: tuple[int, ...]
-    """Number of images whose class is the first answer of each head."""
+    """For each head, the number of images whose best answer is correct."""
 
     top5: tuple[int, ...]
-    """Number of images whose class is among the first five answers of each head."""
+    """For each head, the number of images whose class is among the five best answers."""
 
     num_images: int
 
     @property
     def best(self) -> int:
-        """The head with the most right first answers; the first of equals."""
+        """Index of the head with the most correct best answers; if several are equal, the first."""
         return max(range(len(self.top1)), key=self.top1.__getitem__)
 
 
@@ -37,8 +37,8 @@ def best_answers(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         scores: [B, G, C] by feature, for G heads.
 
     Returns:
-        The five best classes [B, G, 5], fewer where C is smaller. A head that has diverged answers
-        -1, which is never right.
+        The five best classes [B, G, 5], or C classes if C is less than 5. A head that has diverged
+        answers -1, which is never correct.
     """
     return {name: _ranked(score) for name, score in scores.items()}
 
@@ -50,7 +50,7 @@ def _ranked(score: Tensor) -> Tensor:
 
 
 def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:
-    """Counts right answers over batches of ``best_answers`` and labels [B].
+    """Counts correct answers over batches of ``best_answers`` and labels [B].
 
     Images without a label are left out.
     """

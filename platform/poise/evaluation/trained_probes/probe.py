@@ -1,9 +1,9 @@
-"""Probes and fine-tuning, from a recipe to a report.
+"""Carries out probes and fine-tuning, from a recipe to a report.
 
 In: a recipe whose objective learns from labels. Out: a ``ProbeReport``. Next: ``poise evaluate``.
 
-Images held out of the training set choose the learning rates. The chosen heads alone see the test
-images, once.
+Held-out images of the training set choose the learning rates. Only the chosen heads are scored on
+the test images, once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,11 +32,11 @@ from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.objectives.probe import Probe
 
 _CHUNK = 1024  # cached images scored at once
-_SPARE = 0.4  # of the free memory, for cached features: they are held twice while joined
+_SPARE = 0.4  # share of free memory for cached features, which exist twice while they are joined
 
 
 class _Answers(nn.Module):
-    """The best answers of every head to images."""
+    """Computes the best answers of every head for images."""
 
     def __init__(self, objective: LabelledObjective, folder: Path) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _Answers(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         answers = best_answers(self.objective.scores(images))
         for name, answer in answers.items():
-            if bool((answer < 0).all()):  # of every head: it is the feature that is not finite
+            if bool((answer < 0).all()):  # every head failed, so the feature is not finite
                 raise not_finite(f"scores of {name}", self.folder)
         return answers
 
@@ -57,7 +57,7 @@ def _answers(objective: LabelledObjective, images: EvaluationImages, bench: Benc
 
 
 def untrained(recipe: Recipe, device: torch.device) -> LabelledObjective:
-    """Builds the recipe's objective at step 0; the same seed gives the same heads.
+    """Builds the recipe's objective at step 0. The same seed gives the same heads.
 
     Raises:
         PoiseError: the objective does not learn from labels.
@@ -76,10 +76,12 @@ def train_cached(
     bench: Bench,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> tuple[Probe, dict[str, Hits]]:
-    """Reads every training image once, trains the heads on that, and counts held-out hits.
+    """Computes the features of all training images once and trains the heads on them.
+
+    Then it counts the hits on held-out images.
 
     Raises:
-        PoiseError: the features would not fit the memory.
+        PoiseError: the features do not fit into memory.
     """
     objective = untrained(recipe, bench.device)
     assert isinstance(objective, Probe)
@@ -118,15 +120,15 @@ def report_probe(
     protocol: ProtocolUse,
     held_out: Mapping[str, Hits] | None = None,
 ) -> ProbeReport:
-    """Chooses among trained heads and scores the chosen ones on the test images.
+    """Chooses among trained heads and scores the chosen heads on the test images.
 
     Args:
-        objective: trained, on the bench's device.
-        recipe: its own.
-        sets: images.
-        bench: how images are passed through the backbone.
-        protocol: the protocol, and what differs from it.
-        held_out: hits on the held-out images, if they are counted already.
+        objective: trained objective on the bench's device.
+        recipe: recipe of the objective.
+        sets: images to score.
+        bench: device and batch size for the pass over images.
+        protocol: protocol, and settings that differ from it.
+        held_out: hits on the held-out images; None counts them here.
 
     Raises:
         NotFiniteError: the backbone gives NaN or infinite values.

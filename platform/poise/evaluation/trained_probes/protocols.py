@@ -1,11 +1,11 @@
-"""The protocols of probes and fine-tuning. Every figure is stored with its protocol's id.
+"""Protocols of probes and fine-tuning. Every accuracy is stored with its protocol's id.
 
 In: a protocol's id, a model's package, a dataset. Out: a complete recipe. Next:
 ``poise.evaluation.trained_probes.probe``, or the training loop.
 
 ``cached`` protocols read every image once, prepared as for testing, and train heads on the
-features. The others draw a new view of each image in every epoch, as published: a random crop of
-8 to 100 % of its area, resized with antialiased bicubic interpolation, and a flip.
+features. The other protocols cut a new view of each image in every epoch, as published: a random
+crop of 8 to 100 % of its area, resized with antialiased bicubic interpolation, and a random flip.
 ``docs/decisions/0006-probes.md`` lists the differences from the publications.
 """
 
@@ -47,7 +47,7 @@ _ABMILP: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules by which a probe or fine-tuning is carried out."""
+    """Settings of a probe or of fine-tuning."""
 
     id: str
     cached: bool
@@ -59,11 +59,11 @@ class Protocol:
 
 @dataclass(frozen=True)
 class ProtocolUse:
-    """The protocol of a figure, and what differed from it."""
+    """Protocol of an accuracy, and the settings that differ from it."""
 
     id: str
     changed: tuple[str, ...] = ()
-    """Settings that are not the protocol's, as they were typed."""
+    """Settings that differ from the protocol's, as the user typed them."""
 
 
 _ALL = (
@@ -113,7 +113,7 @@ def find_protocol(kind: str, name: str) -> Protocol:
     """Finds the protocol of a kind (``linear``) by its name (``cached-v1``).
 
     Raises:
-        PoiseError: there is none.
+        PoiseError: there is no such protocol.
     """
     names = [each.partition("/")[2] for each in PROTOCOLS if each.startswith(f"{kind}/")]
     if name not in names:
@@ -123,11 +123,11 @@ def find_protocol(kind: str, name: str) -> Protocol:
 
 
 def published_feature(protocol: Protocol, backbone: nn.Module) -> str:
-    """The feature that a linear protocol reads by default.
+    """Returns the name of the feature that a linear protocol reads by default.
 
-    DINO's reads the [cls] tokens of the last four blocks of a ViT up to 384 wide, and [cls] beside
-    the mean patch of a wider one (arXiv 2104.14294). Other protocols read the feature that k-NN
-    reads.
+    The protocol of DINO depends on the width of the ViT (arXiv 2104.14294). Up to a width of 384 it
+    reads the [cls] tokens of the last four blocks. For a wider ViT it reads [cls] and the mean
+    patch, concatenated. Other protocols read the feature that k-NN reads.
     """
     blocks = getattr(backbone.timm_model, "blocks", ())
     default = default_feature(backbone)
@@ -150,12 +150,12 @@ def probe_recipe(
     """Makes the complete recipe of a protocol.
 
     Args:
-        protocol: the protocol.
+        protocol: protocol of the probe.
         model: folder of the backbone's package.
-        package: its config.
-        dataset: labelled images to learn from.
-        features: features to classify, in place of the protocol's.
-        settings: other settings in place of the protocol's, by dotted key.
+        package: config of the package.
+        dataset: folder of the labelled images to learn from.
+        features: features to classify, instead of the protocol's.
+        settings: settings by dotted key that replace the protocol's.
 
     Raises:
         PoiseError: a setting is wrong.
@@ -184,7 +184,7 @@ def probe_recipe(
 
 
 def _views(image_px: int) -> dict[str, Any]:
-    """One crop without colour changes, as in supervised training."""
+    """Settings for one crop without colour changes, as in supervised training."""
     return {
         "global_count": 1,
         "global_px": image_px,

@@ -1,4 +1,4 @@
-"""The figures of a probe, and all that one must know to read them.
+"""Accuracies of a probe, with everything that a reader needs to interpret them.
 
 In: hits on the held-out images and on the test images. Out: a ``ProbeReport``. Next: ``poise
 evaluate``, and the run that made the model.
@@ -13,7 +13,7 @@ from poise.evaluation.trained_probes.hits import Hits
 
 @dataclass(frozen=True)
 class TriedRate:
-    """One learning rate of a grid, and its head's accuracy on the held-out training images."""
+    """One learning rate of a grid, and the accuracy of its head on the held-out training images."""
 
     base_lr: float
     """Learning rate for a batch of 256 images."""
@@ -24,25 +24,31 @@ class TriedRate:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """One feature: the head that held-out images chose, scored once on the test images."""
+    """One feature, and the accuracies of its head on the test images.
+
+    Held-out images chose this head. It is scored only once.
+    """
 
     feature: str
     base_lr: float
     top1: Accuracy
     top5: Accuracy
     grid: tuple[TriedRate, ...]
-    """All rates that were tried; empty where there was one head."""
+    """All learning rates that were tried. It is empty if there was only one head."""
 
     @property
     def at_edge(self) -> bool:
-        """Whether the chosen rate is the lowest or highest, so that a wider grid may do better."""
+        """Whether the chosen rate is the lowest or the highest.
+
+        Then a wider grid may give a better result.
+        """
         rates = [tried.base_lr for tried in self.grid]
         return len(rates) > 2 and self.base_lr in (min(rates), max(rates))
 
 
 @dataclass(frozen=True)
 class ProbeReport(Measurement):
-    """The figures of a probe or of fine-tuning, and all that one must know to read them."""
+    """Accuracies of a probe or of fine-tuning, with all facts that a reader needs."""
 
     train: str
     test_images: int
@@ -72,7 +78,7 @@ def report_row(
     Args:
         feature: name of the feature.
         rates: base learning rate of each head.
-        held_out: hits that choose, by feature; empty where there is one head.
+        held_out: hits by feature that choose the head; empty if there is only one head.
         test: hits of the chosen head alone.
     """
     grid: tuple[TriedRate, ...] = ()

@@ -1,4 +1,4 @@
-"""The images of a probe: for training heads, for choosing among them, and for the test.
+"""Images of a probe: images to train heads, to choose among heads, and to test them.
 
 In: two folders of labelled datasets. Out: ``ProbeSets``. Next:
 ``poise.evaluation.trained_probes.probe``.
@@ -16,15 +16,15 @@ from poise.evaluation.neighbours.sets import check_labelled, describe_classes
 from poise.evaluation.reading.images import EvaluationImages
 from poise.objectives.labelled import is_held_out
 
-_UNKEPT = 0  # bytes: each image is read once or twice only
+_UNKEPT = 0  # bytes of memory for images: each image is read only once or twice
 
 
 @dataclass(frozen=True)
 class ProbeSets:
-    """The images of a probe, prepared as for the published evaluation."""
+    """Images of a probe, prepared as in the published evaluation."""
 
     train: EvaluationImages
-    """All images of the training dataset, the held-out ones included."""
+    """All images of the training dataset, including the held-out images."""
 
     held_out: EvaluationImages
     test: EvaluationImages
@@ -37,13 +37,13 @@ def open_probe_sets(
     """Opens both datasets.
 
     Args:
-        train: folder to learn from.
-        test: folder to score.
-        image_px: side of the images.
-        held_out: share of the training images that chooses among heads.
+        train: folder of the dataset to learn from.
+        test: folder of the dataset to score.
+        image_px: side of the images in pixels.
+        held_out: share of the training images that is held out to choose among heads.
 
     Raises:
-        PoiseError: a dataset is not prepared or has no labels, their classes differ, or nothing
+        PoiseError: a dataset is not prepared or has no labels, their classes differ, or no image
             would be held out.
     """
     manifests = [Manifest.read(folder) for folder in (train, test)]

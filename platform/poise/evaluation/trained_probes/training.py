@@ -1,7 +1,7 @@
-"""Training of heads on features that were read once, which takes seconds.
+"""Trains heads on features that were computed once. This takes seconds.
 
 In: features by name, labels, a recipe whose objective is a probe. Out: trained heads. Next:
-``poise.evaluation.trained_probes.probe`` counts what they get right.
+``poise.evaluation.trained_probes.probe`` counts their correct answers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from poise.objectives.base import RunPosition
 from poise.objectives.probe import grid_groups, grid_loss
 from poise.training.optimizer import build_optimizer, schedules, set_schedules
 
-_WORTH_THREADS = 2**27  # multiply-adds of a step; for fewer, threads wait longer than they work
+_WORTH_THREADS = 2**27  # multiply-adds of a step; with fewer, one thread is faster than several
 
 
 def train_heads(
@@ -28,18 +28,18 @@ def train_heads(
     recipe: Recipe,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
-    """Trains heads in place, by the recipe's optimiser, schedule, batch size and epochs.
+    """Trains heads in place, with the recipe's optimiser, schedule, batch size and epochs.
 
-    Each epoch goes through the features in an order drawn from the recipe's seed. A last batch
-    that is not full is left out, unless it is the only one.
+    Each epoch uses the features in an order that is drawn with the recipe's seed. If the last batch
+    is not full, it is left out, unless it is the only batch.
 
     Args:
-        heads: on the features' device.
+        heads: heads on the features' device.
         features: [n, D] by name, or tokens [n, T, D] for heads that pool.
         labels: int64 [n].
-        rows: int64 [m], the images to learn from; they have labels.
-        recipe: its objective is a ``ProbeConfig``.
-        on_epoch: is called with the number of epochs that are done.
+        rows: int64 [m], the images to learn from; all of them have labels.
+        recipe: recipe whose objective is a ``ProbeConfig``.
+        on_epoch: function that is called with the number of finished epochs.
     """
     config: ProbeConfig = recipe.objective  # type: ignore[assignment]
     groups = grid_groups(heads, config.lr_multipliers)

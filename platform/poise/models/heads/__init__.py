@@ -1,1 +1,1 @@
-"""Small networks on top of a backbone, one file a kind."""
+"""Small networks on top of a backbone, with one file per kind."""

@@ -1,10 +1,10 @@
-"""AbMILP: one learned attention over a frozen backbone's tokens (arXiv 2412.03215, section 5).
+"""AbMILP: learned attention pooling of a frozen backbone's tokens (arXiv 2412.03215, section 5).
 
 In: tokens [B, T, D] of a backbone's last block, before the last norm. Out: one feature per image
-[B, D]. Next: ``poise.models.heads.grid`` puts a linear classifier behind it.
+[B, D]. Next: ``poise.models.heads.grid`` adds a linear classifier after it.
 
-As published, from tokens x: u = self-attention(x) or x, plus positions if conditioned on them;
-s = predictor(u), one number a token; a = softmax(s) over tokens; the feature is Σ a·x. Parameter
+As published, for tokens x: u = self-attention(x) or x, plus positions if the variant uses them; s =
+predictor(u), one number per token; a = softmax(s) over tokens; the feature is Σ a·x. Parameter
 names are those of the published heads.
 """
 
@@ -22,9 +22,9 @@ _LINEAR = ("weight", "bias")
 
 
 class Abmilp(nn.Module):
-    """Pools tokens by an attention that it learns.
+    """Pools tokens by a learned attention.
 
-    The published recipe (depth 1, no self-attention, no positions, patches alone) has D + 1
+    The published recipe (depth 1, no self-attention, no positions, only patches) has D + 1
     parameters.
     """
 
@@ -36,7 +36,7 @@ class Abmilp(nn.Module):
         """Draws the weights.
 
         Args:
-            dim: D, of the tokens.
+            dim: width D of the tokens.
             grid: rows and columns of patches.
             num_prefix_tokens: tokens before the patches: [cls] and registers.
             config: settings of the variant.
@@ -56,11 +56,11 @@ class Abmilp(nn.Module):
         self.attention_predictor = nn.Sequential(*layers, nn.Linear(dim, 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Features [B, D] of tokens [B, prefix + N, D]."""
+        """Computes features [B, D] of tokens [B, prefix + N, D]."""
         return self.pool(tokens)[0]
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, D], and the attention [B, n, 1] over the n tokens that take part."""
+        """Computes features [B, D], and the attention [B, n, 1] over the n pooled tokens."""
         config = self.config
         content = tokens[:, self.num_skipped :]
         mixed = content if config.self_attention == "none" else self.self_attn(content)
@@ -73,10 +73,10 @@ class Abmilp(nn.Module):
 
 
 def pool_together(pools: Sequence[Abmilp], tokens: Tensor) -> Tensor:
-    """Tokens [B, T, D] pooled by G modules of one configuration: [B, G, D].
+    """Pools tokens [B, T, D] with G modules of the same configuration: [B, G, D].
 
-    Where the predictors are one layer on the tokens themselves, as in the paper's recipe, all of
-    them read the tokens together.
+    If the predictors are one layer on the tokens themselves, as in the paper's recipe, one product
+    computes all of them together.
     """
     config = pools[0].config
     if config.depth > 1 or config.self_attention != "none":
@@ -99,7 +99,7 @@ class SelfAttention(nn.Module):
         self._scale = dim**-0.5
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[B, n, D] to [B, n, D]."""
+        """Mixes tokens: [B, n, D] to [B, n, D]."""
         queries, keys, values = self.qkv(tokens).chunk(3, dim=-1)
         weights = (queries * self._scale @ keys.transpose(1, 2)).softmax(dim=-1)
         mixed: Tensor = self.proj(weights @ values)

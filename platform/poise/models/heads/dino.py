@@ -1,4 +1,4 @@
-"""DINO's projection head, under its published parameter names."""
+"""Projection head of DINO, with its published parameter names."""
 
 from itertools import pairwise
 
@@ -12,10 +12,10 @@ _INIT_STD = 0.02
 
 
 class Prototypes(nn.Module):
-    """K prototype directions with a norm each: a weight-normalised linear layer without bias.
+    """K prototypes: a weight-normalised linear layer without bias.
 
-    Keeps the direction ``weight_v`` [K, D] and the norm ``weight_g`` [K, 1] apart, so that
-    published checkpoints load as they are.
+    Stores the direction ``weight_v`` [K, D] and the norm ``weight_g`` [K, 1] separately, so that
+    published checkpoints load without changes.
     """
 
     def __init__(self, in_dim: int, num_prototypes: int, normalized: bool):
@@ -25,8 +25,9 @@ class Prototypes(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(num_prototypes, 1), requires_grad=not normalized)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Computes logits [n, K] of features [n, D]; they are cosines when both norms are 1."""
-        # Fused: at large K, composing it of norm, quotient and product costs like the logits do.
+        """Computes logits [n, K] of features [n, D]. They are cosines if both norms are 1."""
+        # # Fused: with large K, separate norm, quotient and product would cost as much as the
+        # logits.
         return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
 
 

@@ -1,10 +1,10 @@
-"""Classifiers on frozen features, many at once.
+"""Many classifiers on frozen features, trained at the same time.
 
 In: features by name. Out: logits of every head. Next: ``poise.objectives.probe``.
 
-Heads that differ only in how fast they learn start alike and never meet: head g ends where it
-would have ended alone. They share the products that are dear. Shapes: B images, D features, C
-classes, G heads.
+Heads that differ only in their learning rate start with equal weights and do not influence each
+other. So each head learns the same as if it were trained alone. The heads share the expensive
+matrix products. Shapes: B images, D features, C classes, G heads.
 """
 
 import copy
@@ -21,7 +21,7 @@ _NORM_EPSILON = 1e-6  # of the published probes' batch norm
 
 
 class HeadGrid(nn.Module):
-    """G linear classifiers of one feature; each head may pool tokens first."""
+    """G linear classifiers of one feature. Each head may first pool tokens."""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class HeadGrid(nn.Module):
         """Draws one head and copies it.
 
         Args:
-            dim: D.
-            num_classes: C.
-            num_heads: G.
-            weight_std: standard deviation of the initial weights; 0 takes PyTorch's own.
-            batch_norm: standardises what is classified by batch statistics.
-            pool: turns tokens into a feature; each head learns a copy of its own.
+            dim: number of features D.
+            num_classes: number of classes C.
+            num_heads: number of heads G.
+            weight_std: standard deviation of the initial weights; 0 uses PyTorch's initialisation.
+            batch_norm: standardises the classifier's input by batch statistics.
+            pool: module that turns tokens into a feature; each head learns its own copy.
         """
         super().__init__()
         first = nn.Linear(dim, num_classes)
@@ -56,7 +56,7 @@ class HeadGrid(nn.Module):
         self.linears = nn.ModuleList(copy.deepcopy(first) for _ in range(num_heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Computes logits [B, G, C] of features [B, D], or of tokens [B, T, D] where heads pool."""
+        """Computes logits [B, G, C] of features [B, D], or of tokens [B, T, D] if heads pool."""
         linears: list[Any] = list(self.linears)
         pools: list[Any] = list(self.pools)
         weights, biases = [each.weight for each in linears], [each.bias for each in linears]
@@ -69,13 +69,13 @@ class HeadGrid(nn.Module):
         return torch.einsum("bgd,gcd->bgc", pooled, torch.stack(weights)) + torch.stack(biases)
 
     def members(self, head: int) -> list[nn.Parameter]:
-        """The trained parameters of one head."""
+        """Returns the trained parameters of one head."""
         modules = [self.linears[head], *([self.pools[head]] if len(self.pools) else [])]
         return [parameter for module in modules for parameter in module.parameters()]
 
 
 class ProbeHeads(nn.Module):
-    """A grid of heads for each of several features."""
+    """One grid of heads for each of several features."""
 
     def __init__(self, grids: Mapping[str, HeadGrid]):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Backbones that timm's names and arguments describe, instead of the shapes of their weights.
+"""Describes backbones by timm's names and arguments instead of the shapes of their weights.
 
-In: a timm name, or the arguments that a Hugging Face folder keeps. Out: a ``Reading``.
-Next: ``poise.models.published.sources``.
+In: a timm name, or the arguments in a Hugging Face folder. Out: a ``Reading``. Next:
+``poise.models.published.sources``.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _DECIDED = (
     *("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_reg_tokens"),
     "drop_path_rate",
 )
-"""Arguments that follow from the rest of a package's config."""
+"""Arguments that follow from other parts of a package's config."""
 
 
 def describe(model: nn.Module, tensors: Tensors) -> Reading:
@@ -26,10 +26,10 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
 
     Args:
         model: output of ``timm.create_model``.
-        tensors: its weights, which may be those of a file.
+        tensors: weights of the model, for example from a file.
 
     Raises:
-        PoiseError: it is of a family that cannot be a backbone.
+        PoiseError: the model belongs to a family that cannot be a backbone.
     """
     source: Any = model
     name = str(source.pretrained_cfg["architecture"])
@@ -57,7 +57,7 @@ def describe(model: nn.Module, tensors: Tensors) -> Reading:
         options=options,
     )
     image_px = int(source.patch_embed.img_size[0])
-    # DINOv2's positions are for 518 px, its evaluations at 224.
+    # # DINOv2's positions are for 518 px, but its published evaluations use 224.
     return Reading(config, image_px, tensors, min(image_px, 224) if second else image_px)
 
 
@@ -65,12 +65,12 @@ def from_arguments(name: str, arguments: Mapping[str, Any], tensors: Tensors) ->
     """Describes the model of a timm folder's ``config.json``.
 
     Args:
-        name: timm's, without a tag.
-        arguments: its ``model_args``.
-        tensors: its weights.
+        name: timm's name, without a tag.
+        arguments: ``model_args`` of the file.
+        tensors: weights of the model.
 
     Raises:
-        PoiseError: it is of a family that cannot be a backbone.
+        PoiseError: the model belongs to a family that cannot be a backbone.
     """
     import timm
 

@@ -1,6 +1,6 @@
-"""DINOv2's layout (arXiv 2304.07193), with and without registers (arXiv 2309.16588).
+"""Layout of DINOv2 (arXiv 2304.07193), with and without registers (arXiv 2309.16588).
 
-In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with DINOv2's names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from poise.models.published.vit import read_vit
 
 
 def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Renames blocks kept in chunks, SwiGLU and registers.
+    """Converts blocks in chunks, SwiGLU and registers to timm's names.
 
-    DINOv2 adds positions to [cls] and patches, then puts registers between them. timm adds
-    positions to patches alone where there are registers, so the position of [cls] is added to its
+    DINOv2 adds positions to [cls] and patches, and then inserts registers between them. If there
+    are registers, timm adds positions only to patches. So the position of [cls] is added to its
     token here, once.
     """
     tensors = renamed(
@@ -43,7 +43,8 @@ def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
         update={
             "name": f"vit_{size}_patch14{'_reg4' if registers else ''}_dinov2",
             "options": options,
-            # Published models with registers resize antialiased, those without as DINO does.
+            # # Published models with registers resize positions with antialiasing; models without
+            # registers resize as DINO does.
             "position_resampling": "timm" if registers else "dino",
         }
     )
@@ -61,6 +62,9 @@ def _without_class_position(tensors: Tensors) -> Tensors:
 
 
 def _is_gated(tensors: Mapping[str, Tensor]) -> bool:
-    """Decides whether the MLP is a SwiGLU: its first layer is twice as wide as its second reads."""
+    """Returns True if the MLP is a SwiGLU.
+
+    Then its first layer is twice as wide as its second layer's input.
+    """
     inner, outer = (tensors.get(f"blocks.0.mlp.{name}.weight") for name in ("fc1", "fc2"))
     return inner is not None and outer is not None and inner.shape[0] == 2 * outer.shape[1]

@@ -1,6 +1,6 @@
-"""DINOv3's layout (arXiv 2508.10104), for timm's Eva.
+"""Layout of DINOv3 (arXiv 2508.10104), for timm's Eva.
 
-In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with DINOv3's names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 from typing import Any
@@ -19,18 +19,18 @@ _SIZES = {
     1280: Size("huge_plus", 32, 20),
     4096: Size("7b", 40, 32),
 }
-_PATCHES = 16  # along a side: rotary positions fit any grid; timm's models are made for 256 px
+_PATCHES = 16  # per side: rotary positions fit any grid; timm's models are made for 256 px
 _NORM_EPS = 1e-5  # timm's of these models
 _PREPARATION = imagenet(
-    Basis("those of the models trained on web images; satellite ones differ", "--mean and --std")
+    Basis("those of the models trained on web images; satellite models differ", "--mean and --std")
 )
 
 
 def read_dinov3(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Renames storage tokens, LayerScale and SwiGLU, and removes the keys' masked bias.
+    """Renames storage tokens, LayerScale and SwiGLU, and removes the masked bias of the keys.
 
     Raises:
-        PoiseError: a grid is given, which rotary positions do not have, or the keys have a bias.
+        PoiseError: a grid is given although rotary positions have none, or the keys have a bias.
     """
     if wishes.grid is not None and wishes.said_by is None:
         raise PoiseError("--grid: rotary positions fit every grid; leave it out")
@@ -87,7 +87,10 @@ def _name(embed_dim: int, gated: bool) -> str:
 
 
 def _split_biases(tensors: Tensors) -> Tensors:
-    """Splits off the biases of queries and values. Keys have none, which the file's mask says."""
+    """Splits off the biases of queries and values.
+
+    Keys have no bias; a mask in the file says so.
+    """
     result: Tensors = {}
     for name, tensor in tensors.items():
         if name.endswith(".bias_mask"):

@@ -1,7 +1,7 @@
-"""Export of a backbone in the layouts that other programs read.
+"""Exports a backbone in layouts that other programs read.
 
-In: a backbone and its package's config. Out: a file or a folder, with the very same values under
-the names of timm, Hugging Face, DINO or MAE. Nothing comes after it.
+In: a backbone and its package's config. Out: a file or a folder with exactly the same values, with
+the names of timm, Hugging Face, DINO or MAE. Next: nothing.
 """
 
 import json
@@ -35,14 +35,15 @@ def export_backbone(
     Args:
         backbone: output of ``build_backbone``.
         config: config of its package.
-        destination: must not exist. ``timm`` writes a ``.safetensors`` file; ``dino`` and ``mae``
-            one, or a ``.pth`` file with ``teacher`` or ``model`` as published; ``huggingface`` a
-            folder that ``timm.create_model("local-dir:…")`` loads.
+        destination: path that does not exist. ``timm`` writes a ``.safetensors`` file. ``dino`` and
+            ``mae`` write a ``.safetensors`` file, or a ``.pth`` file with ``teacher`` or ``model``
+            as published. ``huggingface`` writes a folder that ``timm.create_model("local-dir:…")``
+            loads.
         layout: one of ``FORMATS``.
 
     Raises:
-        PoiseError: the destination is taken or its name does not suit the format, or the layout
-            cannot say all that the backbone is.
+        PoiseError: the destination exists or its name does not suit the format, or the layout
+            cannot describe this backbone completely.
     """
     if isinstance(backbone, AddedRegister):
         raise PoiseError(
@@ -52,7 +53,7 @@ def export_backbone(
     if layout not in FORMATS:
         raise PoiseError(f"--format {layout}: choose from {', '.join(FORMATS)}")
     if destination.exists():
-        raise PoiseError(f"{destination}: exists already; name another destination")
+        raise PoiseError(f"{destination}: already exists; name another destination")
     tensors = _tensors(backbone)
     if layout in ("dino", "mae"):
         check_fit(backbone, tensors, config, layout)
@@ -121,7 +122,7 @@ def _write_folder(
 
 def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
     model: Any = backbone.timm_model
-    # A clone each: safetensors refuses tensors that share memory.
+    # # Each tensor is cloned, because safetensors refuses tensors that share memory.
     return {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()
@@ -129,7 +130,7 @@ def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
 
 
 def _header(config: Mapping[str, Any]) -> dict[str, str]:
-    """Describes what the weights do not hold, such as the number of heads."""
+    """Describes everything that is not in the weights, such as the number of heads."""
     names = ("backbone", "image_px", "evaluation_px", "normalization", "lineage")
     known = {name: config[name] for name in names if name in config}
     return {"format": "pt", DESCRIPTION: json.dumps(known, allow_nan=False)}
@@ -138,7 +139,7 @@ def _header(config: Mapping[str, Any]) -> dict[str, str]:
 def _normalization(config: Mapping[str, Any]) -> Mapping[str, Any]:
     found = config.get("normalization")
     if not isinstance(found, Mapping) or not {"mean", "std"} <= set(found):
-        raise PoiseError("the model's config lacks its normalization; images could not be prepared")
+        raise PoiseError("the model's config has no normalization, so images cannot be prepared")
     return found
 
 

@@ -1,7 +1,7 @@
-"""Checkpoint files, read without running anybody's code.
+"""Reads checkpoint files without running code from them.
 
-In: a ``.safetensors`` file, a sharded one with its index, or a file of ``torch.save``. Out: its
-tensors by name, and the names of its other entries. Next: ``poise.models.published.prefixes``.
+In: a ``.safetensors`` file, a sharded checkpoint with its index, or a file of ``torch.save``. Out:
+its tensors by name, and the names of its other entries. Next: ``poise.models.published.prefixes``.
 """
 
 import argparse
@@ -23,44 +23,44 @@ DESCRIPTION = "poise"
 """Entry of a safetensors header that describes the backbone, as JSON."""
 
 HUGGING_FACE_WEIGHTS = "model.safetensors"
-"""Weights in a folder of Hugging Face, whether timm or transformers wrote it."""
+"""File of weights in a folder of Hugging Face, written by timm or by transformers."""
 
 INDEX_ENDING = ".index.json"
-"""End of the name of a file that lists the shards of a checkpoint."""
+"""Ending of the name of a file that lists the shards of a checkpoint."""
 
 _PREFERRED = ("teacher", "model", "state_dict")
-"""Entries where published files keep the weights to use, in order of preference."""
+"""Entries in which published files keep the best weights, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors."""
+    """Tensors of a file."""
 
     tensors: dict[str, Tensor]
 
     key: str | None
-    """Entry of the file that held them; None where the file holds tensors directly."""
+    """Entry of the file that held the tensors; None if they were not inside an entry."""
 
     unread: tuple[str, ...] = ()
-    """Other entries, such as an optimiser."""
+    """Other entries of the file, such as an optimiser."""
 
     description: dict[str, Any] | None = None
-    """What the file says about its backbone, if Poise wrote it."""
+    """The file's own description of its backbone, if Poise wrote the file."""
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Reads a file's tensors onto the CPU.
 
-    Tensors in nested entries get dotted names, so that ``{"net": {"norm.bias": …}}`` holds
+    Tensors in nested entries get dotted names. For example, ``{"net": {"norm.bias": …}}`` gives
     ``net.norm.bias``.
 
     Args:
-        path: the file, or the index of a sharded checkpoint.
-        key: entry to take, such as ``student`` or ``model.ema``. None takes ``teacher``, ``model``
-            or ``state_dict``, the first of them that holds a backbone, else the whole file.
+        path: file, or index of a sharded checkpoint.
+        key: entry to take, such as ``student`` or ``model.ema``. None takes the first of
+            ``teacher``, ``model`` and ``state_dict`` that holds a backbone, or else the whole file.
 
     Raises:
-        PoiseError: the file is damaged, wants code to be run, or has no such entry.
+        PoiseError: the file is damaged, would run code, or has no such entry.
     """
     if path.name.endswith(INDEX_ENDING) or path.suffix == ".safetensors":
         if key is not None:
@@ -89,15 +89,16 @@ def shards(index: Path) -> list[Path]:
     """Lists the files of a sharded checkpoint.
 
     Raises:
-        PoiseError: the index cannot be read, points elsewhere, or a shard is missing.
+        PoiseError: the index cannot be read, names a file outside its folder, or a shard is
+            missing.
     """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise PoiseError(f"{index}: is no index of shards (weight_map): {error!r}") from None
+        raise PoiseError(f"{index}: is not an index of shards (weight_map): {error!r}") from None
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise PoiseError(f"{index}: the shard {name!r} is not a file beside it")
+            raise PoiseError(f"{index}: the shard {name!r} is not a file in the same folder")
         if not (index.parent / name).is_file():
             raise PoiseError(f"{index}: the shard {name} is missing; get the whole folder again")
     return [index.parent / name for name in names]
@@ -151,7 +152,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> Any:
-    # Older files keep their command line in a Namespace. Restoring one sets attributes of a plain
+    # # Older files keep their command line in a Namespace. Loading it sets attributes of a plain
     # object and runs no code of a class.
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -161,7 +162,7 @@ def _load(path: Path) -> Any:
         if wanted:
             raise PoiseError(
                 f"{path}: refused: loading it would run {wanted.group(1)} (it is a pickle of more "
-                "than tensors); save its tensors alone, best as safetensors"
+                "than tensors); save only its tensors, best as safetensors"
             ) from None
         raise PoiseError(
             f"{path}: is no checkpoint, or a damaged one: neither PyTorch's file of tensors nor "

@@ -1,11 +1,11 @@
-"""The check that a published layout can express a backbone.
+"""Checks that a published layout can express a backbone.
 
 In: a backbone and its tensors. Out: nothing, or one error that names what would be lost. Next:
 ``poise.models.published.export``.
 
 Programs that read files of DINO or MAE assume a plain vision transformer or torchvision's residual
-network, and take the sizes from the weights. Anything else, such as another activation, would be
-lost, and the features would be wrong without an error.
+network, and they take the sizes from the weights. Any other property, such as another activation,
+would be lost. Then the features would be wrong without an error.
 """
 
 import inspect
@@ -36,16 +36,16 @@ _KNOWN_OR_IDLE = (
 def check_fit(
     backbone: nn.Module, tensors: Mapping[str, Tensor], config: Mapping[str, Any], layout: str
 ) -> None:
-    """Refuses a backbone that the published models of a layout could not be.
+    """Raises an error if a backbone cannot be one of the published models of a layout.
 
     Args:
         backbone: output of ``build_backbone``.
-        tensors: its tensors, under timm's names.
+        tensors: tensors of the backbone, with timm's names.
         config: config of its package.
         layout: ``dino`` or ``mae``.
 
     Raises:
-        PoiseError: the message names what differs and the formats that keep it.
+        PoiseError: the message names the difference and the formats that keep it.
     """
     described = BackboneConfig.model_validate(config["backbone"])
     why = _why_not(backbone, tensors, described, layout)
@@ -61,7 +61,7 @@ def _why_not(
         return f"its published models have no {_some(list(tensors))}"
     twin = _published_resnet(tensors) if residual else _published_vit(backbone, tensors)
     if twin is None:
-        return f"{described.name} is none of its published residual networks"
+        return f"{described.name} is not one of its published residual networks"
     known = twin.state_dict()
     if foreign := [name for name in tensors if name not in known]:
         return f"its published models have no {_some(foreign)}"
@@ -74,7 +74,7 @@ def _why_not(
         if key not in _KNOWN_OR_IDLE and value not in _defaults(twin, key):
             return f"its files cannot say backbone.options.{key}={value}"
     if _parts(backbone.timm_model) != _parts(twin) or not _same_features(backbone, twin, tensors):
-        return f"its published models make other features of the weights of {described.name}"
+        return f"its published models compute other features from the weights of {described.name}"
     return None
 
 
@@ -115,7 +115,7 @@ def _defaults(model: nn.Module, key: str) -> tuple[Any, ...]:
 
 
 def _parts(model: Any) -> list[tuple[type, float | None]]:
-    """Lists activations, norms and all other modules that compute in evaluation."""
+    """Lists activations, norms and all other modules that compute in evaluation mode."""
     from timm.layers import DropPath, PatchDropout
 
     return [
@@ -127,7 +127,7 @@ def _parts(model: Any) -> list[tuple[type, float | None]]:
 
 @torch.no_grad()
 def _same_features(backbone: nn.Module, twin: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
-    """Compares the features that two models give for noise."""
+    """Returns True if two models give the same features for random images."""
     patches: Any = getattr(twin, "patch_embed", None)
     size = (_RESNET_PX, _RESNET_PX) if patches is None else patches.img_size
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))

@@ -1,10 +1,10 @@
-"""The grid of patches that position embeddings are for.
+"""Finds the grid of patches of position embeddings.
 
-In: the number of positions and of tokens before the patches. Out: rows and columns, or a refusal
-that lists the grids that would fit. Next: ``poise.models.published.vit``.
+In: the number of positions and of tokens before the patches. Out: rows and columns, or an error
+that lists possible grids. Next: ``poise.models.published.vit``.
 
-The number alone is ambiguous: 225 positions are [cls] and 14 × 16 patches, or 15 × 15 patches in a
-model whose [cls] has no position.
+The number of positions alone is ambiguous. For example, 225 positions are either [cls] and 14 × 16
+patches, or 15 × 15 patches in a model whose [cls] has no position.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from poise.config.errors import PoiseError
 from poise.models.published.shapes import Basis, Wishes, square_side
 
-_LONGEST = 2.5  # times the shorter side: longer grids are not offered
+_LONGEST = 2.5  # ratio of the sides: longer grids are not suggested
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Patches down and across, and which tokens have a position."""
+    """Rows and columns of patches, and which tokens have a position."""
 
     rows: int
     columns: int
     covers_prefix: bool
-    """Whether the tokens before the patches have positions too."""
+    """Whether the tokens before the patches also have positions."""
 
     basis: Basis
 
@@ -31,19 +31,19 @@ class Grid:
 def read_grid(
     num_positions: int, num_prefix: int, wishes: Wishes, covers_prefix: bool | None = None
 ) -> Grid:
-    """Finds the grid that position embeddings are for.
+    """Finds the grid of position embeddings.
 
-    A square grid is assumed where the usual reading gives one: positions of [cls] and of patches,
-    or, in models with registers, of patches alone.
+    A square grid is assumed if the usual interpretation gives one. Usually [cls] and patches have
+    positions; in models with registers only patches have them.
 
     Args:
         num_positions: length of the position embeddings.
         num_prefix: tokens before the patches: [cls] and registers.
-        wishes: may give the grid.
-        covers_prefix: whether those tokens have positions, where the layout decides it.
+        wishes: may contain the grid.
+        covers_prefix: whether those tokens have positions, if the layout decides it.
 
     Raises:
-        PoiseError: the given grid does not fit, or several grids or none would.
+        PoiseError: the given grid does not fit, or none or several grids fit.
     """
     usual = num_prefix == 1 if covers_prefix is None else covers_prefix
     readings = (usual,) if covers_prefix is not None or not num_prefix else (usual, not usual)
@@ -70,7 +70,7 @@ def _given(wishes: Wishes, patches: dict[bool, int], num_positions: int, num_pre
     rows, columns = wishes.grid
     basis = wishes.basis(f"--grid {rows} {columns}")
     if min(rows, columns) < 1:
-        raise PoiseError(f"{basis.text}: rows and columns are numbers from 1 up")
+        raise PoiseError(f"{basis.text}: rows and columns must be at least 1")
     for covered, num_patches in patches.items():
         if rows * columns == num_patches:
             return Grid(rows, columns, covered and num_prefix > 0, basis)
@@ -82,7 +82,10 @@ def _given(wishes: Wishes, patches: dict[bool, int], num_positions: int, num_pre
 
 
 def _rectangles(num_patches: int) -> Iterator[tuple[int, int]]:
-    """Yields grids of so many patches that are not square, widest first at most 2.5 to 1."""
+    """Yields grids of this many patches that are not square.
+
+    The sides differ by at most 2.5 to 1.
+    """
     for rows in range(2, num_patches):
         columns, rest = divmod(num_patches, rows)
         if not rest and rows != columns and max(rows, columns) <= _LONGEST * min(rows, columns):

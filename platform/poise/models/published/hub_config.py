@@ -1,4 +1,4 @@
-"""Reads what the files beside a Hugging Face checkpoint say about it.
+"""Reads the files that describe a Hugging Face checkpoint.
 
 In: ``config.json`` and ``preprocessor_config.json`` of a folder. Out: heads, sizes, norms and
 preparation of images. Next: ``poise.models.published.sources``.
@@ -33,7 +33,7 @@ _ROPE_THETA = 100.0
 
 @dataclass(frozen=True)
 class HubConfig:
-    """A transformers model as its ``config.json`` describes it."""
+    """Model of transformers as its ``config.json`` describes it."""
 
     path: Path
     kind: str
@@ -57,13 +57,13 @@ class HubConfig:
         return cls(path, kind, values)
 
     def wishes(self, asked: Wishes) -> Wishes:
-        """Turns the config into what the weights cannot say.
+        """Returns the facts of the config that are not in the weights.
 
         Args:
             asked: options of the command line; they may repeat the config but not contradict it.
 
         Raises:
-            PoiseError: a value is missing, is no number, or is contradicted.
+            PoiseError: a value is missing, is not a number, or contradicts an option.
         """
         said = Wishes(
             num_heads=self._int("num_attention_heads"),
@@ -88,7 +88,7 @@ class HubConfig:
         return said
 
     def applied(self, reading: Reading) -> Reading:
-        """Adds what only the config says: the activation and the preparation of images.
+        """Adds facts that only the config has: the activation and the preparation of images.
 
         Raises:
             PoiseError: the config and the weights disagree, or the activation is unknown.
@@ -130,13 +130,13 @@ class HubConfig:
         try:
             rows, columns = (int(side) // patch for side in sides)
         except (TypeError, ValueError, ZeroDivisionError):
-            raise PoiseError(f"{self.path}: image_size={size}: is no size in pixels") from None
+            raise PoiseError(f"{self.path}: image_size={size}: is not a size in pixels") from None
         return rows, columns
 
     def _int(self, name: str) -> int:
         value = self.values.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise PoiseError(f"{self.path}: {name}={value}: needs a whole number from 1 up")
+            raise PoiseError(f"{self.path}: {name}={value}: needs a whole number of at least 1")
         return value
 
     def _float(self, name: str, default: float) -> float:
@@ -171,10 +171,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_preprocessor(folder: Path) -> Preparation | None:
-    """Reads how a folder's model wants its images; None where no file says it.
+    """Reads the preparation of images from a folder; None if it has no such file.
 
     Raises:
-        PoiseError: the file lacks means and deviations.
+        PoiseError: the file has no means and standard deviations.
     """
     path = folder / PREPROCESSOR
     if not path.is_file():
@@ -182,4 +182,4 @@ def read_preprocessor(folder: Path) -> Preparation | None:
     try:
         return from_preprocessor(read_json(path), PREPROCESSOR)
     except (LookupError, TypeError, ValueError) as error:
-        raise PoiseError(f"{path}: lacks image_mean and image_std: {error!r}") from None
+        raise PoiseError(f"{path}: has no image_mean and image_std: {error!r}") from None

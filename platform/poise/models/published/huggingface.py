@@ -1,9 +1,10 @@
-"""The layout of Hugging Face's transformers: ViT, ViT-MAE, DINOv2 and DINOv3.
+"""Layout of Hugging Face's transformers: ViT, ViT-MAE, DINOv2 and DINOv3.
 
-In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with the names of transformers. Out: a ``Reading``. Next:
+``poise.models.published.layouts``.
 
-Names are changed to those of the original publications, whose readers then do the rest. Queries,
-keys and values, which transformers keeps apart, are joined in that order.
+The names are changed to those of the original publications. The readers of these layouts do the
+rest. Transformers stores queries, keys and values separately; here they are joined in this order.
 """
 
 import re
@@ -57,7 +58,7 @@ _PLAIN_MLP = ((r"\.up_proj\.", ".fc1."), (r"\.down_proj\.", ".fc2."))
 
 
 def is_hugging_face(located: Located) -> bool:
-    """Recognises the layout by the name of its patch embedding."""
+    """Returns True if the patch embedding has the name of this layout."""
     return any(name.startswith("embeddings.patch_embeddings.") for name in located.inside)
 
 
@@ -65,8 +66,7 @@ def read_hugging_face(tensors: Tensors, wishes: Wishes) -> Reading:
     """Reads a transformer of one of the four kinds.
 
     Raises:
-        PoiseError: queries, keys and values do not belong together, or the dimensions cannot be
-            read.
+        PoiseError: queries, keys and values do not match, or the dimensions cannot be read.
     """
     if "embeddings.patch_embeddings.weight" in tensors:
         return _with_norm(_read_dinov3(tensors, wishes), wishes, 1e-5)
@@ -82,7 +82,7 @@ def read_hugging_face(tensors: Tensors, wishes: Wishes) -> Reading:
 
 
 def _with_norm(reading: Reading, wishes: Wishes, eps: float) -> Reading:
-    """Says where the norms' epsilon comes from, which differs between kinds."""
+    """Adds the origin of the norms' epsilon, which differs between kinds."""
     if wishes.norm_eps is not None:
         return reading
     basis = Basis(f"transformers' default of this kind is {eps:g}", "--norm-eps")
@@ -113,7 +113,7 @@ def _joined(tensors: Tensors) -> Tensors:
     for name, found in parts.items():
         missing = [part for part in ("query", "key", "value") if part not in found]
         if missing:
-            raise PoiseError(f"{name}: {' and '.join(missing)} missing; the file is cut short")
+            raise PoiseError(f"{name}: {' and '.join(missing)} missing; the file is incomplete")
         if len({tensor.shape for tensor in found.values()}) > 1:
             raise PoiseError(f"{name}: queries, keys and values have different shapes")
         result[name] = torch.cat([found["query"], found["key"], found["value"]])

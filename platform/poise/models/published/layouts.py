@@ -1,4 +1,4 @@
-"""The known layouts, and the one that a file has.
+"""Lists the known layouts, and finds the layout of a file.
 
 In: a file's tensors. Out: its ``Layout``. Next: ``poise.models.published.loading``.
 """
@@ -25,17 +25,17 @@ _SHOWN = 3
 
 
 def recognise(located: Located) -> Layout:
-    """Finds the first layout whose marks a file bears.
+    """Finds the first layout that matches the names in a file.
 
     Raises:
-        PoiseError: it bears none; the message says what the file holds.
+        PoiseError: no layout matches; the message says what the file holds.
     """
     found = next((layout for layout in LAYOUTS if layout.recognises(located)), None)
     if found is None:
         names = [*located.inside, *located.outside]
         known = "; ".join(f"{layout.name} ({layout.description})" for layout in LAYOUTS)
         raise PoiseError(
-            f"{len(names)} tensors such as {', '.join(names[:_SHOWN])} are of no known layout: "
+            f"{len(names)} tensors such as {', '.join(names[:_SHOWN])} have no known layout: "
             f"{known}"
         )
     return found
@@ -46,14 +46,14 @@ def _any(names: Iterable[str], pattern: str) -> bool:
 
 
 def _is_dinov3(located: Located) -> bool:
-    """Recognises its own names, or timm's: registers and LayerScale without positions."""
+    """Recognises DINOv3's own names, or timm's: registers and LayerScale without positions."""
     names = located.inside
     of_timm = _any(names, r"gamma_1$") and "reg_token" in names and "pos_embed" not in names
     return of_timm or _any(names, r"^(storage_tokens$|rope_embed\.periods)")
 
 
 def _is_dinov2(located: Located) -> bool:
-    """Recognises its [mask] token, which is [1, D] where MAE's is [1, 1, D], or its own names."""
+    """Recognises the [mask] token of DINOv2 ([1, D]; MAE's is [1, 1, D]) or its own names."""
     mask = located.inside.get("mask_token")
     flat_mask = mask is not None and mask.dim() == 2
     return flat_mask or _any(located.inside, r"^(register_tokens$|blocks\.\d+\.\d+\.norm1)")
@@ -70,7 +70,7 @@ def _is_mae(located: Located) -> bool:
 
 
 def _is_dino(located: Located) -> bool:
-    """Recognises the projection head of DINO beside a backbone."""
+    """Recognises DINO's projection head together with a backbone."""
     names = (*located.inside, *located.outside)
     return _has_patches(located) and _any(names, r"(^|\.)head\.last_layer\.")
 
@@ -129,4 +129,4 @@ LAYOUTS = (
     ),
     Layout("timm", "timm's vision transformer", _has_patches, HEADS, read_vit),
 )
-"""Layouts in the order in which they are tried, the most particular first."""
+"""Layouts in the order in which they are tried. The most specific layout is first."""

@@ -1,6 +1,6 @@
-"""A translated checkpoint in its model: complete, or refused.
+"""Loads a translated checkpoint into its model. The result is complete or refused.
 
-In: a ``Translation``. Out: an ``Imported``, and where each of its facts comes from. Next:
+In: a ``Translation``. Out: an ``Imported``, and the origin of each of its facts. Next:
 ``poise.models.published.sources``.
 """
 
@@ -21,7 +21,7 @@ _NAMED = 4  # names in a message before the rest is a number
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that must be right for the features to be right."""
+    """Fact that must be correct, or else the features are wrong."""
 
     name: str
     value: str
@@ -30,12 +30,12 @@ class Fact:
 
 @dataclass(frozen=True)
 class Imported:
-    """A complete backbone that was imported."""
+    """Complete backbone that was imported."""
 
     backbone: nn.Module
 
     config: dict[str, Any]
-    """The config of its package, without the lineage."""
+    """Config of its package, without the lineage."""
 
     layout: str
     matched: int
@@ -43,28 +43,28 @@ class Imported:
     dropped: dict[str, int]
     notes: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
-    """What was known and what was assumed."""
+    """Facts that were known and facts that were assumed."""
 
     prefix: str = ""
-    """Start of the backbone's names in the file."""
+    """Beginning of the backbone's tensor names in the file."""
 
 
 def load(translation: Translation, evaluation_px: int | None = None) -> Imported:
-    """Builds the model and gives it the weights.
+    """Builds the model and loads the weights.
 
     Args:
         translation: translation of the checkpoint.
-        evaluation_px: side of the images that it is evaluated on; None takes the published one.
+        evaluation_px: side of the images for evaluation; None uses the published side.
 
     Raises:
-        PoiseError: tensors are missing, have other shapes, are not finite, or have no place in the
-            model, or the model cannot take images of that side.
+        PoiseError: tensors are missing, have other shapes, are not finite, or do not exist in the
+            model; or the model cannot process images of that side.
     """
     reading = translation.reading
     backbone = build_backbone(reading.backbone, reading.image_px).eval()
     model: Any = backbone.timm_model
     _check_complete(model.state_dict(), translation)
-    # Half-precision files become float32, which holds all their values.
+    # # Half-precision weights become float32, which represents all their values exactly.
     state = {name: tensor.to(model.state_dict()[name]) for name, tensor in reading.tensors.items()}
     model.load_state_dict(state)
     px, size_basis = _evaluation_px(backbone, reading, evaluation_px)
@@ -91,7 +91,10 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
 
 
 def _facts(model: Any, reading: Reading, size: Fact) -> tuple[Fact, ...]:
-    """Describes the model that was built, so that what is printed is what computes."""
+    """Describes the model that was built.
+
+    So the printed facts are those of the model that computes.
+    """
     preparation, decided = reading.preparation, Basis("the architecture")
     mean, std = (" ".join(f"{value:.4g}" for value in each)
                  for each in (preparation.mean, preparation.std))  # fmt: skip
@@ -115,13 +118,13 @@ def _facts(model: Any, reading: Reading, size: Fact) -> tuple[Fact, ...]:
 
 
 def _evaluation_px(backbone: Any, reading: Reading, asked: int | None) -> tuple[int, Basis]:
-    """The side of evaluated images, in whole patches."""
+    """Returns the side of evaluated images, as a multiple of the patch size."""
     patch_px = int(backbone.patch_px)
     px = asked or reading.preparation.evaluation_px or reading.evaluation_px
     fixed = hasattr(backbone.timm_model, "rel_pos_bias") and px != reading.image_px
     if asked and fixed:
         raise PoiseError(
-            f"--image-px {asked}: the relative positions are for {reading.image_px} px alone; "
+            f"--image-px {asked}: the relative positions are only for {reading.image_px} px; "
             "leave it out"
         )
     if asked and asked % patch_px:
@@ -143,8 +146,8 @@ def _interpolation_note(interpolation: str) -> tuple[str, ...]:
     if interpolation == "bicubic":
         return ()
     return (
-        f"its published evaluation resizes images with {interpolation} interpolation; Poise's "
-        "resizes with bicubic interpolation, so figures may differ slightly",
+        f"its published evaluation resizes images with {interpolation} interpolation; Poise "
+        "uses bicubic interpolation, so accuracies may differ slightly",
     )
 
 
@@ -154,7 +157,7 @@ def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None
     unknown = [name for name in given if name not in wanted]
     if missing:
         other = (
-            f"; {_some(unknown)} have no place in it: if it is another model, name that with "
+            f"; {_some(unknown)} do not exist in it: if it is another model, name that model with "
             "--architecture"
         )
         raise PoiseError(
@@ -164,14 +167,14 @@ def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None
         )
     if unknown:
         raise PoiseError(
-            f"{len(unknown)} tensors have no place in {translation.reading.backbone.name} "
-            f"({_some(unknown)}): it is not the model that they were trained in; "
-            "name that with --architecture"
+            f"{len(unknown)} tensors do not exist in {translation.reading.backbone.name} "
+            f"({_some(unknown)}), so they were trained in another model; "
+            "name that model with --architecture"
         )
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:
             raise PoiseError(
-                f"{name} is {list(tensor.shape)}, where the model has {list(wanted[name].shape)}"
+                f"{name} is {list(tensor.shape)}, but the model has {list(wanted[name].shape)}"
             )
     if broken := first_not_finite(given):
         raise PoiseError(f"{broken}: holds NaN or infinite values, so the file is damaged")

@@ -1,6 +1,6 @@
-"""MAE's layout (arXiv 2111.06377), with or without its decoder.
+"""Layout of MAE (arXiv 2111.06377), with or without its decoder.
 
-In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with MAE's names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 from dataclasses import replace
@@ -20,5 +20,5 @@ def read_mae(tensors: Tensors, wishes: Wishes) -> Reading:
 
 
 def has_fixed_positions(positions: Tensor | None) -> bool:
-    """Recognises MAE's sine-cosine positions: those of [cls] are 0."""
+    """Recognises MAE's sine-cosine positions: the position of [cls] is 0."""
     return positions is not None and positions.dim() == 3 and not bool(positions[:, 0].any())

@@ -1,11 +1,11 @@
-"""The place of a backbone's tensors in a file that holds more.
+"""Finds a backbone's tensors in a file that also holds other tensors.
 
-In: a file's tensors. Out: the backbone's tensors under their bare names, and the rest. Next:
+In: a file's tensors. Out: the backbone's tensors with names without prefix, and the rest. Next:
 ``poise.models.published.layouts``.
 
-Training frameworks put names of their own before a backbone's: ``module.``, ``model.``,
-``teacher.backbone.``, ``momentum_encoder.net.``. The first layer has a name that no other tensor
-has, so the part before it is the prefix.
+Training frameworks put a prefix before a backbone's names: ``module.``, ``model.``,
+``teacher.backbone.``, ``momentum_encoder.net.``. No other tensor has the name of the first layer,
+so the part before this name is the prefix.
 """
 
 import re
@@ -28,27 +28,27 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Located:
-    """A file's tensors, with the backbone's apart from the rest."""
+    """Tensors of a file: the backbone's and the others."""
 
     prefix: str
-    """Start of the backbone's names, empty or with a dot at its end."""
+    """Beginning of the backbone's names: empty, or with a dot at its end."""
 
     inside: dict[str, Tensor]
-    """The backbone's tensors, under their names without the prefix."""
+    """Tensors of the backbone, with names without prefix."""
 
     outside: dict[str, Tensor]
-    """All other tensors, under their names in the file."""
+    """All other tensors, with their names in the file."""
 
 
 def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:
     """Finds a file's backbone.
 
     Args:
-        tensors: the file's.
-        wanted: prefix that a person gives, with or without its dot; None finds it.
+        tensors: tensors of the file.
+        wanted: prefix that the user gives, with or without its dot; None finds the prefix.
 
     Raises:
-        PoiseError: the file holds several backbones, or none under that prefix.
+        PoiseError: the file holds several backbones, or no backbone with that prefix.
     """
     found = prefixes(tensors)
     prefix = _only(found) if wanted is None else _chosen(found, wanted)
@@ -64,7 +64,7 @@ def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:
 
 
 def prefixes(names: Iterable[str]) -> list[str]:
-    """Lists what stands before each first layer of a backbone."""
+    """Lists the prefix of each backbone's first layer."""
     matches = map(_FIRST_LAYERS.match, names)
     return list(dict.fromkeys(match["prefix"] for match in matches if match))
 

@@ -1,11 +1,11 @@
 """Preparation of images for a published model.
 
 In: a timm name, a ``pretrained_cfg``, or a preprocessor's config. Out: channel means and standard
-deviations, side and interpolation, and where they come from. Next:
-``poise.models.published.loading``.
+deviations, side and interpolation, and their origin. Next: ``poise.models.published.loading``.
 
-Published models differ: DINO and MAE use ImageNet's statistics, timm's augreg models 0.5 for all,
-CLIP statistics of its own. Features of images with other statistics look healthy and are wrong.
+Published models differ: DINO and MAE use ImageNet's statistics, timm's augreg models use 0.5 for
+all channels, and CLIP has its own statistics. With wrong statistics the features look healthy but
+are wrong.
 """
 
 import math
@@ -32,32 +32,32 @@ class Preparation:
     basis: Basis
     interpolation: str = "bicubic"
     evaluation_px: int | None = None
-    """Side of the published evaluation's images; None leaves it to the layout."""
+    """Side of the images in the published evaluation; None means that the layout decides."""
 
 
 def imagenet(basis: Basis) -> Preparation:
-    """ImageNet's means and standard deviations."""
+    """Makes a preparation with ImageNet's means and standard deviations."""
     return Preparation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), basis)
 
 
 UNKNOWN = imagenet(
-    Basis("ImageNet's; the file does not say, and models differ: timm's augreg ones use 0.5",
+    Basis("ImageNet's; the file does not say, and models differ: timm's augreg models use 0.5",
           _OPTIONS)
 )  # fmt: skip
-"""Preparation that is assumed for a file that says nothing."""
+"""Preparation that is assumed if a file does not contain one."""
 
 
 def published(name: str) -> Preparation:
-    """ImageNet's statistics, known because a layout is that of ``name``'s own files."""
+    """Makes a preparation with ImageNet's statistics for files that ``name`` itself published."""
     return imagenet(Basis(f"as {name} was published"))
 
 
 def from_timm(name: str) -> Preparation:
-    """Reads the ``pretrained_cfg`` that timm keeps for a model.
+    """Reads the ``pretrained_cfg`` that timm has for a model.
 
     Args:
-        name: timm's, with or without a tag. Without one timm's default tag decides, which is an
-            assumption where other tags have other statistics.
+        name: timm's name, with or without a tag. Without a tag, timm's default tag is used. If
+            other tags have other statistics, this is an assumption.
 
     Raises:
         PoiseError: timm has no such tag.
@@ -93,7 +93,7 @@ def from_pretrained_cfg(config: Mapping[str, Any], source: str) -> Preparation:
     """Reads a ``pretrained_cfg`` of timm.
 
     Raises:
-        LookupError, TypeError or ValueError: it lacks statistics, or they are no numbers.
+        LookupError, TypeError or ValueError: statistics are missing or are not numbers.
     """
     mean, std = _numbers(config["mean"]), _numbers(config["std"])
     side = int(config["input_size"][-1])
@@ -105,7 +105,7 @@ def from_preprocessor(config: Mapping[str, Any], source: str) -> Preparation:
     """Reads the ``preprocessor_config.json`` of a Hugging Face folder.
 
     Raises:
-        LookupError, TypeError or ValueError: it lacks statistics, or they are no numbers.
+        LookupError, TypeError or ValueError: statistics are missing or are not numbers.
     """
     mean, std = _numbers(config["image_mean"]), _numbers(config["image_std"])
     size = config.get("crop_size") if config.get("do_center_crop") else None
@@ -117,10 +117,10 @@ def from_preprocessor(config: Mapping[str, Any], source: str) -> Preparation:
 def given(
     preparation: Preparation, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Preparation:
-    """Replaces the statistics by those that a person gives.
+    """Replaces the statistics by those that the user gives.
 
     Raises:
-        PoiseError: one is given without the other, or they are not of values in [0, 1].
+        PoiseError: only one of the two is given, or they are not for values in [0, 1].
     """
     if mean is None and std is None:
         return preparation

@@ -1,6 +1,6 @@
-"""Residual networks, as torchvision, DINO and timm name them.
+"""Residual networks, with the names of torchvision, DINO and timm.
 
-In: tensors under those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 import re
@@ -22,7 +22,7 @@ _PX = 224
 
 
 def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Reads one of the published depths; its weights fit images of any size.
+    """Reads one of the published depths. Its weights fit images of any size.
 
     Raises:
         PoiseError: no published network has these stages, or ``wishes`` are about a transformer.

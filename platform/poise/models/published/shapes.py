@@ -1,7 +1,7 @@
-"""The dimensions of a transformer, read from the shapes of its weights.
+"""Reads the dimensions of a transformer from the shapes of its weights.
 
-In: tensors under timm's names, and what a person or a config says of them. Out: the arguments that
-build the model, and where each came from. Next: the layouts.
+In: tensors with timm's names, and facts from the user or a config. Out: the arguments that build
+the model, and the origin of each. Next: the layouts.
 """
 
 import math
@@ -22,12 +22,12 @@ class Basis:
     """Source of the fact, such as ``config.json``."""
 
     option: str | None = None
-    """Option that replaces the fact. Such a fact is an assumption; None where it is known."""
+    """Option that replaces the fact, if the fact is an assumption; None if the fact is known."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A published model size."""
+    """Published model size."""
 
     name: str
     depth: int
@@ -47,24 +47,24 @@ SIZES: Mapping[int, Size] = {
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person or a config says about a checkpoint, because the weights cannot."""
+    """Facts about a checkpoint, from the user or a config, that are not in the weights."""
 
     num_heads: int | None = None
     depth: int | None = None
     architecture: str | None = None
-    """timm's name of the model; None reads the model off the weights."""
+    """Name of the model in timm; None derives the model from the weights."""
 
     grid: tuple[int, int] | None = None
-    """Rows and columns of patches that the position embeddings are for."""
+    """Rows and columns of patches of the position embeddings."""
 
     prefix: str | None = None
-    """Start of the names of the backbone's tensors, where a file holds several backbones."""
+    """Beginning of the backbone's tensor names, if a file holds several backbones."""
 
     norm_eps: float | None = None
     """Epsilon of every LayerNorm."""
 
     said_by: str | None = None
-    """File that says these things, such as ``config.json``; None means the command line."""
+    """File that contains these facts, such as ``config.json``; None means the command line."""
 
     def __post_init__(self) -> None:
         eps = self.norm_eps
@@ -72,7 +72,10 @@ class Wishes:
             raise PoiseError(f"--norm-eps {eps:g}: needs a number between 0 and 1, such as 1e-6")
 
     def basis(self, option: str) -> Basis:
-        """The source of a value of this object that the command line gives with ``option``."""
+        """Returns the origin of a value of this object.
+
+        ``option`` is its option on the command line.
+        """
         return Basis(self.said_by or f"given with {option}")
 
 
@@ -88,7 +91,7 @@ class Dimensions:
 
     @property
     def options(self) -> dict[str, int]:
-        """The dimensions as timm's arguments."""
+        """Dimensions as timm's arguments."""
         return {
             "patch_size": self.patch_px,
             "embed_dim": self.embed_dim,
@@ -100,14 +103,15 @@ class Dimensions:
 def measure(
     tensors: Mapping[str, Tensor], wishes: Wishes, sizes: Mapping[int, Size] = SIZES
 ) -> Dimensions:
-    """Reads the dimensions off the weights.
+    """Reads the dimensions from the weights.
 
-    Weights do not hold the number of heads, except in a few layouts. A missing last block leaves
-    no trace either. Both are assumed for widths in ``sizes`` and must be given for other widths.
+    In most layouts the weights do not contain the number of heads. It is also not visible whether
+    the last block is missing. For widths in ``sizes`` both are assumed. For other widths they must
+    be given.
 
     Raises:
         PoiseError: there is no patch embedding for square RGB patches, the depth is not the
-            published one, or the heads are unknown or contradict the weights.
+            published depth, or the number of heads is unknown or contradicts the weights.
     """
     weight = tensors.get("patch_embed.proj.weight")
     if weight is None or weight.dim() != 4:
@@ -127,8 +131,8 @@ def measure(
     if depth != expected:
         source = wishes.said_by or f"a model {embed_dim} wide"
         raise PoiseError(
-            f"{depth} blocks, but {source} has {expected}: either the file is cut short, or it "
-            f"is another model; if it is, give --depth {depth}"
+            f"{depth} blocks, but {source} has {expected}: either the file is incomplete, or it "
+            f"is another model; if it is another model, give --depth {depth}"
         )
     if num_heads < 1 or embed_dim % num_heads:
         raise PoiseError(
@@ -161,10 +165,10 @@ def _heads(
 
 
 def evident_heads(tensors: Mapping[str, Tensor], embed_dim: int) -> tuple[int, str] | None:
-    """Finds a tensor whose shape holds the number of heads.
+    """Finds a tensor whose shape contains the number of heads.
 
     Returns:
-        The number and the tensor's name; None where no tensor does.
+        The number and the tensor's name; None if there is no such tensor.
     """
     for name, tensor in tensors.items():
         if name.endswith("relative_position_bias_table") and tensor.dim() == 2:
@@ -180,7 +184,7 @@ def evident_heads(tensors: Mapping[str, Tensor], embed_dim: int) -> tuple[int, s
 
 
 def mlp_ratio(tensors: Mapping[str, Tensor], layer: str = "fc1") -> float:
-    """Computes hidden width over width, so that ``int(width × ratio)`` is the hidden width."""
+    """Computes hidden width / width, so that ``int(width × ratio)`` is the hidden width."""
     weight = tensors.get(f"blocks.0.mlp.{layer}.weight")
     if weight is None:
         return 4.0
@@ -190,7 +194,7 @@ def mlp_ratio(tensors: Mapping[str, Tensor], layer: str = "fc1") -> float:
 
 
 def square_side(num_patches: int) -> int | None:
-    """Computes the side of a square grid of so many patches; None where they form no square."""
+    """Computes the side of a square grid of this many patches; None if there is no such square."""
     side = math.isqrt(num_patches) if num_patches > 0 else 0
     return side if side and side * side == num_patches else None
 

@@ -1,6 +1,6 @@
-"""SimMIM's layout (arXiv 2111.09886), for timm's Beit; BEiT's own is the same without prefix.
+"""Layout of SimMIM (arXiv 2111.09886), for timm's Beit. BEiT has the same layout without prefix.
 
-In: tensors under its names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with these names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
     """Reads a transformer with relative position bias and LayerScale.
 
     Raises:
-        PoiseError: dimensions or grid cannot be read.
+        PoiseError: the dimensions or the grid cannot be read.
     """
     size = measure(tensors, wishes)
     options: dict[str, Any] = {
@@ -32,7 +32,7 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
         "use_rel_pos_bias": _OWN in tensors,
         "use_shared_rel_pos_bias": _SHARED in tensors,
         "qkv_bias": "blocks.0.attn.q_bias" in tensors,
-        "init_values": 0.1,  # any value: the file's replace it
+        "init_values": 0.1,  # any value, because the file's values replace it
         "global_pool": "token",
         "use_fc_norm": "norm.weight" not in tensors,
     }
@@ -63,12 +63,15 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
 
 
 def _grid(tensors: Tensors, wishes: Wishes) -> tuple[int, Basis]:
-    """Patches along a side: a table has a row for each of (2·side − 1)² offsets."""
+    """Computes the number of patches per side.
+
+    A table has a row for each of (2·side − 1)² offsets.
+    """
     rows = next(tensors[name].shape[0] for name in (_SHARED, _OWN) if name in tensors)
     side = next((side for side in range(1, 257) if (2 * side - 1) ** 2 + _SPECIAL == rows), None)
     if side is None:
         raise PoiseError(
-            f"a table of {rows} relative positions is that of no square grid, and images are square"
+            f"a table of {rows} relative positions fits no square grid, and images are square"
         )
     if wishes.grid not in (None, (side, side)):
         raise PoiseError(

@@ -1,6 +1,6 @@
 """Finds the source of an imported backbone: a file, a folder or a name.
 
-In: what a person names. Out: an ``Imported`` and its ``ImportSource``. Next:
+In: the source that the user names. Out: an ``Imported`` and its ``ImportSource``. Next:
 ``poise.tracking.registry.imports``.
 """
 
@@ -49,7 +49,7 @@ _OF_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Options of an import, which say what the source does not."""
+    """Options of an import, for facts that are not in the source."""
 
     checkpoint_key: str | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -66,7 +66,7 @@ class ImportSource:
     """Name of the file, the folder or the model."""
 
     sha256: str | None
-    """SHA-256 of the files that hold the weights, in order; None for a timm name."""
+    """SHA-256 of the files with the weights, in order; None for a timm name."""
 
     checkpoint_key: str | None = None
     unread: tuple[str, ...] = ()
@@ -77,12 +77,13 @@ def import_backbone(source: str, options: Options) -> tuple[Imported, ImportSour
     """Imports a backbone that was trained elsewhere.
 
     Args:
-        source: a checkpoint file, a folder of Hugging Face (timm's or transformers'), a package
-            of Poise, or a timm name.
-        options: facts that the source does not state.
+        source: checkpoint file, folder of Hugging Face (from timm or transformers), package of
+            Poise, or timm name.
+        options: facts that are not in the source.
 
     Raises:
-        PoiseError: it is not there, of no known layout, ambiguous, damaged or not complete.
+        PoiseError: the source does not exist, has no known layout, or is ambiguous, damaged or
+            incomplete.
     """
     path = Path(source).expanduser()
     try:
@@ -121,7 +122,7 @@ def _from_file(path: Path, options: Options) -> tuple[Imported, ImportSource]:
 
 
 def _from_description(checkpoint: Checkpoint) -> Translation:
-    """Reads a file that Poise wrote: its header says what the weights cannot."""
+    """Reads a file that Poise wrote. Its header contains the facts that are not in the weights."""
     described = checkpoint.description or {}
     try:
         backbone = BackboneConfig.model_validate(described["backbone"])
@@ -224,7 +225,7 @@ def _load(translation: Translation, options: Options) -> Imported:
 
 
 def _refuse(options: Options, names: Iterable[str], why: str) -> None:
-    """Refuses options that would change nothing, because something else decides."""
+    """Refuses options that would have no effect, because another source decides."""
     wishes = options.wishes
     values = {option: getattr(wishes, name) for option, name in _OF_WEIGHTS.items()} | {
         "--architecture": wishes.architecture,
@@ -240,7 +241,7 @@ def _refuse(options: Options, names: Iterable[str], why: str) -> None:
 
 
 def _sha256(files: Iterable[Path]) -> str:
-    """Hashes the contents of files, one after another."""
+    """Computes the SHA-256 of the contents of files, one after another."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""timm's models by name, with weights that timm publishes.
+"""Models of timm by name, with weights that timm publishes.
 
 In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading``. Next:
 ``poise.models.published.sources``.
@@ -30,7 +30,7 @@ from poise.models.timm_models import family
 
 
 def fetch(name: str) -> Translation:
-    """Fetches a pretrained model through timm's own download and cache.
+    """Fetches a pretrained model with timm's own download and cache.
 
     Raises:
         PoiseError: timm has no such model or no weights for it, or they cannot be fetched.
@@ -46,7 +46,7 @@ def fetch(name: str) -> Translation:
     try:
         with _without_waiting():
             model: Any = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # a download fails in as many ways as there are networks
+    except Exception as error:  # downloads raise many kinds of errors
         raise PoiseError(
             f"{name}: its weights cannot be fetched ({type(error).__name__}); with no network, "
             f"import a file of them with --architecture {base}"
@@ -59,9 +59,9 @@ def fetch(name: str) -> Translation:
 
 @contextmanager
 def _without_waiting() -> Iterator[None]:
-    """Makes timm look in its cache alone where the hub's name cannot be resolved.
+    """Makes timm use only its cache if the hub's name cannot be resolved.
 
-    The hub's client would retry for a minute.
+    Otherwise the hub's client would retry for a minute.
     """
     from huggingface_hub import constants
 
@@ -84,12 +84,12 @@ def _reachable(endpoint: str) -> bool:
 
 
 def read_as(architecture: str, located: Located) -> Translation:
-    """Reads a file whose tensors have timm's names as the model that a person names.
+    """Reads a file with timm's tensor names as the model that the user names.
 
     Args:
         architecture: timm's name, with or without a tag; its ``pretrained_cfg`` decides the
             normalisation.
-        located: the file's tensors.
+        located: tensors of the file.
 
     Raises:
         PoiseError: timm has no such model or tag, or it cannot be a backbone.
@@ -111,7 +111,7 @@ def read_as(architecture: str, located: Located) -> Translation:
 
 
 def timm_named(describe_with: Callable[[Tensors], Reading]) -> Layout:
-    """Builds the layout of timm's own names for a model that its weights do not describe."""
+    """Makes the layout of timm's own names for a model that cannot be derived from its weights."""
 
     def read(kept: Tensors, _: Wishes) -> Reading:
         return describe_with(kept)

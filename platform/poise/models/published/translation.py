@@ -1,4 +1,4 @@
-"""Translates published names to timm's: the steps that all layouts share.
+"""Translates published names to timm's names: the steps that all layouts share.
 
 In: a checkpoint's tensors. Out: a ``Translation``. Next: ``poise.models.published.loading``.
 """
@@ -20,60 +20,61 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Reading:
-    """A backbone's tensors under timm's names, and the model that they belong to."""
+    """Tensors of a backbone with timm's names, and the model that they belong to."""
 
     backbone: BackboneConfig
     image_px: int
-    """Side of the images that its positions are for."""
+    """Side of the images that the positions are for."""
 
     tensors: Tensors
     evaluation_px: int
-    """Side of the images of the published evaluation."""
+    """Side of the images in the published evaluation."""
 
     notes: tuple[str, ...] = ()
-    """Remarks about the conversion, for a person."""
+    """Remarks about the conversion, for the user."""
 
     preparation: Preparation = UNKNOWN
     bases: Mapping[str, Basis] = field(default_factory=dict)
-    """Sources of ``heads``, ``grid`` and ``norm eps``."""
+    """Origins of ``heads``, ``grid`` and ``norm eps``."""
 
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Tensors that were read but are no part of the model, by group."""
+    """Numbers of tensors that were read but do not belong to the model, by group."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to name a backbone's tensors."""
+    """Naming scheme for a backbone's tensors."""
 
     name: str
     description: str
     recognises: Callable[[Located], bool]
-    """Decides whether a file has this layout."""
+    """Function that returns True if a file has this layout."""
 
     dropped: tuple[tuple[str, str], ...]
-    """Pattern of names that are no part of the backbone, and the group that they count in."""
+    """Patterns of names that do not belong to the backbone, each with the group that it counts in.
+    """
 
     read: Callable[[Tensors, Wishes], Reading]
-    """Turns the backbone's tensors into a ``Reading``."""
+    """Function that turns the backbone's tensors into a ``Reading``."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A checkpoint under timm's names, with an account of every name in it."""
+    """Checkpoint with timm's names, and a count of every name in it."""
 
     layout: str
     reading: Reading
     matched: int
-    """Names that timm uses too."""
+    """Number of names that timm also uses."""
 
     mapped: int
-    """Names or contents that were converted."""
+    """Number of names or contents that were converted."""
 
     dropped: dict[str, int]
-    """Names that are no part of the backbone, by group."""
+    """Number of names that do not belong to the backbone, by group."""
 
     prefix: str = ""
-    """Start of the backbone's names in the file."""
+    """Beginning of the backbone's tensor names in the file."""
 
 
 HEADS = (
@@ -90,10 +91,10 @@ _WRAPPERS = re.compile(r"^((module|_orig_mod|model|net|encoder|backbone)\.)+")
 
 
 def translate(layout: Layout, located: Located, wishes: Wishes) -> Translation:
-    """Sorts a file's tensors into the backbone and the rest, and reads the backbone.
+    """Separates a file's tensors into the backbone and the rest, and reads the backbone.
 
     Raises:
-        PoiseError: the shapes are those of no model.
+        PoiseError: the shapes fit no model.
     """
     kept: Tensors = {}
     dropped: dict[str, int] = {}
@@ -124,7 +125,7 @@ def renamed(tensors: Tensors, *replacements: tuple[str, str]) -> Tensors:
     """Renames tensors: replaces each pattern in each name.
 
     Raises:
-        PoiseError: two names become one.
+        PoiseError: two tensors get the same name.
     """
     result: Tensors = {}
     for name, tensor in tensors.items():

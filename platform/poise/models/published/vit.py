@@ -1,6 +1,6 @@
-"""The plain vision transformer, which DINO, MAE and timm name in the same way.
+"""Plain vision transformer, for which DINO, MAE and timm use the same names.
 
-In: tensors under those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from poise.models.published.grids import Grid, read_grid
 from poise.models.published.shapes import SIZES, Basis, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors
 
-_EVALUATED_PX = 224  # also where positions are for 518, as DINOv2's
+_EVALUATED_PX = 224  # even if positions are for 518 px, as in DINOv2
 NORM_EPS = 1e-6
 """Epsilon of the norms of timm's vision transformers."""
 
@@ -22,16 +22,16 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
     Registers, LayerScale, normed queries and keys, and ``fc_norm`` after mean pooling are allowed.
 
     Args:
-        tensors: under timm's names.
-        wishes: statements of a person or a config.
-        covers_prefix: whether the tokens before the patches have positions; None finds it.
+        tensors: tensors with timm's names.
+        wishes: facts from the user or a config.
+        covers_prefix: whether the tokens before the patches have positions; None finds out.
 
     Raises:
-        PoiseError: dimensions or grid cannot be read.
+        PoiseError: the dimensions or the grid cannot be read.
     """
     if "dist_token" in tensors:
         raise PoiseError(
-            "dist_token: the file has a distillation token, for which Poise has no place; use a "
+            "dist_token: the file has a distillation token, which Poise does not support; use a "
             "model without one"
         )
     size = measure(tensors, wishes)
@@ -56,7 +56,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
 
 def norm_basis(wishes: Wishes) -> dict[str, Basis]:
-    """The source of the norms' epsilon, where it is given."""
+    """Returns the origin of the norms' epsilon, if it is given."""
     return {} if wishes.norm_eps is None else {"norm eps": wishes.basis("--norm-eps")}
 
 
@@ -83,7 +83,7 @@ def _parts(tensors: Tensors, wishes: Wishes) -> dict[str, Any]:
 
 
 def _pooling(tensors: Tensors, has_cls: bool) -> dict[str, Any]:
-    """Reads the pooling off the last norm: ``fc_norm`` comes after the mean over patches."""
+    """Reads the pooling from the last norm: ``fc_norm`` comes after the mean over patches."""
     pools = "fc_norm.weight" in tensors and "norm.weight" not in tensors
     if not has_cls:
         return {"class_token": False, "global_pool": "avg", "fc_norm": pools}
@@ -92,7 +92,7 @@ def _pooling(tensors: Tensors, has_cls: bool) -> dict[str, Any]:
 
 def _positions(grid: Grid, registers: int, patch_px: int) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if grid.covers_prefix == bool(registers):  # the rule of new backbones is the other way
+    if grid.covers_prefix == bool(registers):  # new backbones do the opposite
         options["no_embed_class"] = not grid.covers_prefix
     if grid.rows != grid.columns:
         options["img_size"] = [grid.rows * patch_px, grid.columns * patch_px]
@@ -100,7 +100,10 @@ def _positions(grid: Grid, registers: int, patch_px: int) -> dict[str, Any]:
 
 
 def _name(embed_dim: int, patch_px: int) -> str:
-    """Timm's name of the published size, or of the smallest, whose options then say the rest."""
+    """Returns timm's name of the published size, or of the smallest size.
+
+    Options then set the rest.
+    """
     import timm
 
     size = SIZES[embed_dim].name if embed_dim in SIZES else "tiny"

@@ -1,1 +1,1 @@
-"""The kit of every page: templates, colours, tables and charts."""
+"""Parts of every page: templates, colours, tables and charts."""

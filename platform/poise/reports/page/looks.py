@@ -1,10 +1,10 @@
-"""Looks of outcomes and series. Colour never stands alone: a sign or a dash goes with it.
+"""Looks of outcomes and series. A sign or a dash always accompanies a colour.
 
-In: the name of an outcome, the number of a series. Out: colour, glyph, word; colour, dash and
-symbol. Next: the page's sections.
+In: the name of an outcome, or the number of a series. Out: colour, glyph and word; or colour, dash
+and symbol. Next: the page's sections.
 
 The colours are those of Okabe and Ito (Color Universal Design, 2008). People without red or green
-vision can tell them apart.
+vision can distinguish them.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from poise.diagnostics.judge import VerdictKind
 
 @dataclass(frozen=True)
 class Look:
-    """The look of an outcome."""
+    """Look of an outcome."""
 
     color: str
     glyph: str
@@ -23,7 +23,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Stroke:
-    """The look of a series in a chart."""
+    """Look of a series in a chart."""
 
     color: str
     dash: str
@@ -46,7 +46,7 @@ _LOOKS: dict[str, Look] = {
     VerdictKind.UNDECIDED: Look("#d0d0d0", "?", "undecided"),
     "failed": Look("#bdbdbd", "×", "failed"),
 }
-"""Okabe and Ito's colours, lightened so that dark text is readable on all of them."""
+"""Colours of Okabe and Ito, made lighter, so that dark text is readable on all of them."""
 
 _OTHER = Look("#e8e8e8", "·", "")
 
@@ -56,24 +56,24 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
 
 
 def look(outcome: str) -> Look:
-    """The look of an outcome; an unknown kind has a neutral colour and its own name."""
+    """Returns the look of an outcome. An unknown kind has a neutral colour and its own name."""
     kind = outcome.partition(" (")[0]
     known = _LOOKS.get(outcome) or _LOOKS.get(kind, _OTHER)
     return known if known.word else Look(known.color, known.glyph, kind)
 
 
 def marked(outcome: str) -> str:
-    """An outcome with its sign: ``✓ healthy``."""
+    """Writes an outcome with its sign: ``✓ healthy``."""
     return f"{look(outcome).glyph} {outcome}"
 
 
 def stroke(index: int) -> Stroke:
-    """The look of the series with this index; the first 210 differ."""
+    """Returns the look of the series with this index. The first 210 looks are different."""
     colors, dashes, symbols = len(_COLORS), len(_DASHES), len(_SYMBOLS)
     return Stroke(_COLORS[index % colors], _DASHES[index % dashes], _SYMBOLS[index % symbols])
 
 
 def faint(color: str) -> str:
-    """The colour of the band behind a line of this colour."""
+    """Returns the colour of the band behind a line of this colour."""
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.16)"

@@ -1,4 +1,4 @@
-"""Pieces of Markdown that may contain any text.
+"""Parts of Markdown that may contain any text.
 
 In: texts. Out: lines. Next: ``poise.reports.study.markdown``.
 """
@@ -9,19 +9,19 @@ from poise.studies.number_format import NOTHING
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table and an empty line; no cell can break its row."""
+    """Yields a table and an empty line. No text in a cell can break its row."""
     for line in (headers, ["---"] * len(headers), *rows):
         yield f"| {' | '.join(inline(cell).replace('|', chr(92) + '|') for cell in line)} |"
     yield ""
 
 
 def inline(text: str) -> str:
-    """The text in one line, with nothing that begins a tag."""
+    """Puts the text in one line, so that nothing in it begins a tag."""
     return " ".join(text.split()).replace("<", "&lt;")
 
 
 def fenced(text: str, language: str = "") -> Iterator[str]:
-    """A block of code; its fences are longer than any inside."""
+    """Yields a block of code. Its fences are longer than any fence inside."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -29,5 +29,5 @@ def fenced(text: str, language: str = "") -> Iterator[str]:
 
 
 def beside(text: str, aside: str | None) -> str:
-    """The text with the aside in brackets behind it, where both are known."""
+    """Adds a note in brackets after the text, if both are known."""
     return f"{text} ({aside})" if aside and text != NOTHING else text

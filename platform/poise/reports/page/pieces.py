@@ -1,7 +1,6 @@
-"""The parts of a page: cells, tables, charts and sections.
+"""Parts of a page: cells, tables, charts and sections.
 
-In: plain values. Out: parts that the templates write. Next:
-``poise.reports.study.page``.
+In: plain values. Out: parts that the templates write. Next: ``poise.reports.study.page``.
 """
 
 import html
@@ -15,7 +14,7 @@ from plotly.graph_objects import Figure
 
 
 class Cell(NamedTuple):
-    """A cell of a table: its text, and a note in small print, such as an interval."""
+    """Cell of a table: its text, and a note in small print, such as an interval."""
 
     text: str
     note: str = ""
@@ -23,7 +22,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; its first column names the rows."""
+    """Table with a caption. Its first column names the rows."""
 
     caption: str
     headers: tuple[str, ...]
@@ -32,10 +31,10 @@ class Table:
     """Columns that are aligned right."""
 
     emphasized: frozenset[int] = frozenset()
-    """Rows that are set apart, such as the baseline."""
+    """Rows that are emphasized, such as the baseline."""
 
     below: tuple[str, ...] = ()
-    """A sentence under each row, as wide as the table; empty for none."""
+    """Sentence under each row, as wide as the table; empty for no sentence."""
 
 
 def table(
@@ -46,7 +45,7 @@ def table(
     emphasized: Sequence[int] = (),
     below: Sequence[str] = (),
 ) -> Table:
-    """A table from texts and cells; arguments are the fields of ``Table``."""
+    """Makes a table from texts and cells. The arguments are the fields of ``Table``."""
     cells = (tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(
         caption,
@@ -60,32 +59,32 @@ def table(
 
 @dataclass(frozen=True)
 class Chart:
-    """An interactive figure, with a table of its numbers behind it."""
+    """Interactive figure, with a table of its numbers."""
 
     name: str
-    """The id on the page."""
+    """Id on the page."""
 
     figure: Figure
     conclusion: str
-    """What the figure shows, in words, for people who cannot see it."""
+    """Sentence about the content of the figure, for people who cannot see it."""
 
     caption: str
     table: Table
     key: tuple[tuple[str, str, str], ...] = ()
-    """The legend of colours: colour, sign and word."""
+    """Legend of colours: colour, sign and word."""
 
     share: float = 1.0
-    """The share of a printed line's width, from 0 to 1."""
+    """Share of a printed line's width, from 0 to 1."""
 
     @property
     def json(self) -> Markup:
-        """The figure as JSON for the page's script."""
+        """Figure as JSON for the page's script."""
         return embedded(self.figure.to_plotly_json())
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page."""
+    """Section of the page."""
 
     name: str
     title: str
@@ -94,18 +93,21 @@ class Section:
     charts: tuple[Chart, ...] = ()
     notes: tuple[str, ...] = ()
     template: str = "section.html"
-    """The template that writes the section."""
+    """Template that writes the section."""
 
     content: dict[str, Any] = field(default_factory=dict)
-    """More values for a template of its own."""
+    """Further values for a special template."""
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that cannot end the script element around it."""
+    """Writes JSON that cannot end the script element around it."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def literal(text: str) -> str:
-    """Text for a figure's labels, in which Plotly would read some HTML (``<a href=…>``)."""
+    """Escapes text for a figure's labels.
+
+    Plotly reads some HTML in them (``<a href=…>``).
+    """
     return html.escape(text, quote=False)

@@ -1,4 +1,4 @@
-"""The templates of pages, and the files that they carry inside.
+"""Templates of pages, and the files that the pages include.
 
 In: a name. Out: a template or a text. Next: ``poise.reports.study``.
 """
@@ -12,7 +12,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def environment() -> Environment:
-    """Jinja's environment over the assets. It escapes every text and refuses undefined names."""
+    """Makes Jinja's environment. It escapes every text and raises an error for undefined names."""
     return Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -23,5 +23,5 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """The text of an asset, such as a style sheet or a script, without escaping."""
+    """Returns the text of an asset, such as a style sheet or a script, without escaping."""
     return Markup((ASSETS / name).read_text(encoding="utf-8"))

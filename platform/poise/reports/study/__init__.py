@@ -1,1 +1,1 @@
-"""The report of one study: a page, a Markdown file and a CSV file."""
+"""Report of one study: a page, a Markdown file and a CSV file."""

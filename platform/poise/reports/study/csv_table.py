@@ -1,4 +1,4 @@
-"""The report as CSV: a row for each trial, a column for each fact.
+"""Writes the report as CSV: a row for each trial, a column for each fact.
 
 In: findings. Out: CSV. Next: ``report.csv``, which a notebook reads.
 """
@@ -15,10 +15,11 @@ from poise.studies.outcomes import is_condemned, is_decided
 
 
 def render_csv(findings: Findings) -> str:
-    """The table of trials: settings, how each trial ended, and the last value of every metric.
+    """Writes the table of trials, with one row per trial.
 
-    Settings have their dotted keys and the values that the trial began with; ``changes`` has later
-    ones. Values that are unknown or not finite are empty.
+    A row has the settings, how the trial ended, and the last value of every metric. Settings have
+    their dotted keys and the values of the trial's start; ``changes`` has later values. Unknown
+    values and values that are not finite are empty.
     """
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)

@@ -1,4 +1,4 @@
-"""The parts of all figures: the frame, lines with bands, reference lines.
+"""Parts of all figures: the frame, lines with bands, reference lines.
 
 In: numbers. Out: Plotly figures. The page's script adds the colours of text and background from the
 style sheet, light or dark. Next: the page's sections.
@@ -15,20 +15,20 @@ from poise.reports.page.pieces import literal
 REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
 
 FEW_SYMBOLS = 9
-"""Symbols on a line: enough to tell it from others, few enough to see its course."""
+"""Number of symbols on a line. They identify the line but do not hide it."""
 
 
 def frame(height: int) -> Figure:
-    """An empty figure of one panel."""
+    """Makes an empty figure with one panel."""
     return _framed(Figure(), height)
 
 
 def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Figure:
-    """An empty figure of stacked panels over one horizontal axis.
+    """Makes an empty figure of stacked panels over one horizontal axis.
 
     Args:
-        titles: the titles of the panels.
-        heights: the relative heights of the panels.
+        titles: titles of the panels.
+        heights: relative heights of the panels.
         height: height of the figure without its legend, in pixels.
     """
     figure = make_subplots(
@@ -63,7 +63,7 @@ def _framed(figure: Figure, height: int) -> Figure:
 def line(
     name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke, legend: bool
 ) -> Scatter:
-    """A curve with a colour, a dash and a symbol of its own."""
+    """Makes a curve with its own colour, dash and symbol."""
     return Scatter(
         name=literal(name),
         x=list(steps),
@@ -78,7 +78,7 @@ def line(
 
 
 def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke) -> Scatter:
-    """The curve of one seed after the mean has ended."""
+    """Makes the curve of one seed after the end of the mean."""
     return Scatter(
         x=list(steps),
         y=[rounded(value) for value in values],
@@ -93,7 +93,7 @@ def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look:
 def band(
     name: str, steps: Sequence[int], low: Sequence[float], high: Sequence[float], look: Stroke
 ) -> Scatter:
-    """The band between two curves."""
+    """Makes the band between two curves."""
     return Scatter(
         x=[*steps, *reversed(steps)],
         y=[rounded(value) for value in (*high, *reversed(low))],
@@ -110,7 +110,7 @@ def band(
 def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> None:
     """Draws thin lines across a panel, with their meaning at the right end.
 
-    The left end has the rings of early collapses.
+    The left end is free for the rings of early collapses.
     """
     if not references:
         return
@@ -135,5 +135,5 @@ def _row_of(trace: Scatter) -> int:
 
 
 def rounded(value: float | None) -> float | None:
-    """The value with four digits, which is finer than a pixel."""
+    """Rounds the value to four digits, which is finer than a pixel."""
     return None if value is None else float(f"{value:.4g}")

@@ -1,7 +1,7 @@
-"""The files of a study's report. Any process can write them at any time, from what is stored.
+"""Writes the files of a study's report. Any process can write them at any time from stored data.
 
 In: a study and its run in MLflow. Out: ``report.html``, ``report.md`` and ``report.csv``, in the
-study's folder and among the artifacts of its run. Next: a person.
+study's folder and among the artifacts of its run. Next: the reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of a study, and the files that hold them."""
+    """Findings of a study, and the files that contain them."""
 
     findings: Findings
     files: tuple[Path, ...]
-    """The page first, then the same in Markdown and as CSV."""
+    """The page first, then the same content in Markdown and as CSV."""
 
     @property
     def page(self) -> Path:
@@ -48,12 +48,12 @@ class Report:
 
 
 def write_report(study: Study, run: Run, winner: Winner | None) -> Report:
-    """Reads everything that a study has stored, writes the files and logs them to its run.
+    """Reads all stored data of a study, writes the files and logs them to its run.
 
     Args:
-        study: finished, running or interrupted.
-        run: the study's run in MLflow.
-        winner: the best healthy trial; none where there is none.
+        study: finished, running or interrupted study.
+        run: run of the study in MLflow.
+        winner: best healthy trial; None if no trial is healthy.
     """
     tags, is_running = read_tags(run), is_carried_out(run)
     records = as_they_stand(study.records(), is_running)
@@ -63,7 +63,7 @@ def write_report(study: Study, run: Run, winner: Winner | None) -> Report:
 
 
 def report_study(name: str) -> Report:
-    """Writes the report of a stored study as it stands, finished or not.
+    """Writes the report of a stored study in its present state, finished or not.
 
     Raises:
         PoiseError: no study has this name, or it has not begun.
@@ -94,7 +94,7 @@ def _write(study: Study, run: Run, findings: Findings) -> tuple[Path, ...]:
 
 
 def _stored_winner(study: Study, tags: Mapping[str, str]) -> Winner | None:
-    """The trial that was registered, even if a later trial is better; else the best trial."""
+    """Returns the registered trial, even if a later trial is better; otherwise the best trial."""
     registered = tags.get("poise.registered", "")
     if registered.startswith("models:/"):
         return Winner(tags["poise.best_trial"], registered)

@@ -1,4 +1,4 @@
-"""The report as Markdown, for pull requests, terminals and diffs.
+"""Writes the report as Markdown, for pull requests, terminals and diffs.
 
 In: findings. Out: Markdown in the order of the page. Next: ``report.md``.
 """
@@ -22,7 +22,7 @@ from poise.studies.number_format import NOTHING, shown, signed
 
 
 def render_markdown(findings: Findings) -> str:
-    """The whole report."""
+    """Writes the whole report."""
     sections = (
         _opening(findings),
         comparison(findings),
@@ -41,9 +41,9 @@ def render_markdown(findings: Findings) -> str:
 def _opening(findings: Findings) -> Iterator[str]:
     yield from (f"# {findings.study}", "")
     if findings.comparison.standing.sentence:
-        yield from (f"**Not over.** {inline(findings.comparison.standing.sentence)}", "")
+        yield from (f"**Not finished.** {inline(findings.comparison.standing.sentence)}", "")
     if findings.question:
-        yield from (f"**Asked.** {inline(findings.question)}", "")
+        yield from (f"**Question.** {inline(findings.question)}", "")
     first, *others = map(inline, findings.answer)
     yield from (f"**Answer.** {first}", "")
     for paragraph in others:

@@ -1,4 +1,4 @@
-"""The sections on settings, as Markdown.
+"""Writes the sections on settings as Markdown.
 
 In: findings. Out: lines. Next: ``poise.reports.study.markdown``.
 """
@@ -26,7 +26,7 @@ from poise.studies.number_format import NOTHING, certainty, chance, counted, sho
 
 
 def comparison(findings: Findings) -> Iterator[str]:
-    """The table of settings, with notes and advice."""
+    """Writes the table of settings, with notes and advice."""
     columns = setting_columns(findings, _counts)
     yield from ("## Settings compared", "")
     yield from table(
@@ -46,7 +46,7 @@ def comparison(findings: Findings) -> Iterator[str]:
 
 
 def phase(findings: Findings) -> Iterator[str]:
-    """The outcomes over two settings."""
+    """Writes the outcomes over two settings."""
     diagram = findings.phase
     if diagram is None:
         return
@@ -90,7 +90,7 @@ def _cell(cell: PhaseCell | None, decimals: int) -> str:
 
 
 def training(findings: Findings) -> Iterator[str]:
-    """The curves over time, at four points."""
+    """Writes the curves over time, at four points."""
     drawn = [setting for setting in findings.settings if setting.curves]
     metrics = list(dict.fromkeys(curve.metric for each in drawn for curve in each.curves))
     if not metrics:
@@ -120,7 +120,7 @@ def _points(curve: BandCurve) -> str:
 
 
 def doses(findings: Findings) -> Iterator[str]:
-    """The outcome over each setting."""
+    """Writes the outcome over each setting."""
     if findings.doses:
         yield from ("## Effect of each setting", "")
     for response in findings.doses:

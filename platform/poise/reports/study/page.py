@@ -1,7 +1,7 @@
-"""The report as one HTML file that needs nothing else.
+"""Writes the report as one HTML file that needs no other file.
 
-In: findings. Out: a page with its style, its script and Plotly's library inside. Its content policy
-forbids requests to any host. Next: a person's browser, or MLflow's page of artifacts.
+In: findings. Out: a page that contains its style, its script and Plotly's library. Its content
+policy forbids requests to any host. Next: a browser, or MLflow's page of artifacts.
 """
 
 from markupsafe import Markup
@@ -14,10 +14,10 @@ from poise.studies.findings.findings import Findings
 
 
 def render_page(findings: Findings) -> str:
-    """The whole page.
+    """Writes the whole page.
 
-    The template escapes every text, and figures escape theirs again, because Plotly reads some
-    HTML in labels. So names of a study may contain anything.
+    The template escapes every text. Figures escape their texts again, because Plotly reads some
+    HTML in labels. So names in a study may contain any characters.
     """
     made = (section(findings) for section in SECTIONS)
     return (

@@ -15,9 +15,9 @@ from poise.studies.records import TrialRecord
 
 COURSE = (
     "Each value is the mean over seeds: at the first step, at a quarter and at half of the planned "
-    "steps, and where each seed ended. A dash means that some seed ended before."
+    "steps, and where each seed ended. A dash means that some seed ended before this point."
 )
-"""Guide to the table of curves over time."""
+"""Explanation of the table of curves over time."""
 
 GUIDE = "Rank correlations are a guide, not a test: seeds of one setting are similar."
 
@@ -29,43 +29,43 @@ OUTLIERS_ARE = (
 """Guide to the table of outlier patches."""
 
 NAMES_ARE = "Names such as t01 are settings; the first table lists their values."
-"""Sentence for places where settings are named and not described."""
+"""Sentence for places that show names of settings without their values."""
 
 _MOST_ADVISED = 6
-"""Most settings that one advice names."""
+"""Largest number of settings that one advice names."""
 
 
 def how_sure(comparison: Comparison, place: str) -> str:
-    """Explains how to read the table of settings, and only what this table has.
+    """Explains how to read the table of settings, and only the parts that this table has.
 
     Args:
-        comparison: the table of settings.
+        comparison: table of settings.
         place: words for the place of intervals: ``in brackets``.
     """
     sentences = []
     if any(row.mean.low is not None for row in comparison.rows):
-        sentences.append(f"A mean has its 95 % interval over seeds {place}.")
+        sentences.append(f"Each mean has its 95 % confidence interval over seeds {place}.")
     if any(row.difference is not None for row in comparison.rows):
         sentences.append("A difference to the baseline compares the same seeds.")
     if any(row.difference and row.difference.p_holm is not None for row in comparison.rows):
         sentences.append(
             "p is corrected for the number of comparisons (Holm). Intervals are not corrected, so "
-            "one may exclude 0 although p is above 0.05."
+            "an interval may exclude 0 although p is above 0.05."
         )
     if any(chance(row.condemned) for row in comparison.rows):
-        sentences.append(f"A count has the 95 % interval of the true rate {place}.")
+        sentences.append(f"Each count has the 95 % confidence interval of the true rate {place}.")
     return " ".join([*sentences, *failed_means(comparison)])
 
 
 def failed_means(comparison: Comparison) -> tuple[str, ...]:
-    """Explains "failed to learn", where not every such trial collapsed."""
+    """Explains "failed to learn", if not every such trial collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
     return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
 
 
 def advised(advice: Advice) -> str:
-    """Says what to do, in a sentence for each idea, and for which settings."""
+    """Writes advice with one idea per sentence, and the settings that it is for."""
     named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
     names = listed([*named, *([f"{more} more"] if more > 0 else [])])
     first, *rest = re.split(r"; (?![^(]*\))", advice.text)  # not inside of brackets
@@ -79,7 +79,7 @@ def label(findings: Findings, metric: str) -> str:
 
 
 def target_decimals(found: Selection) -> int:
-    """Decimals of the figures from labels."""
+    """Returns the number of decimals for the metric from labels."""
     return decimals_for(found.target, [found.best.metrics[found.target]])
 
 
@@ -95,7 +95,7 @@ def choosing(findings: Findings, found: Selection) -> str:
         f"By labels, the best trial is {best.trial.name} ({best.outcome}), {name} {figure(best)}."
     )
     if healthy is None:
-        return f"{text} No healthy trial has this figure."
+        return f"{text} No healthy trial has a value of this metric."
     if healthy != best:
         text += f" The best healthy trial is {healthy.trial.name}, {figure(healthy)}."
     return f"{text} {_without_labels(findings, found)}"
@@ -106,7 +106,7 @@ def _without_labels(findings: Findings, found: Selection) -> str:
         return "No healthy trial has a metric that needs no labels."
     if found.healthy_settings == 1:
         return (
-            "Only one setting is healthy, so this study cannot tell which metric would choose best "
+            "Only one setting is healthy, so this study cannot show which metric would choose best "
             "without labels."
         )
     closest = found.best_selectors
@@ -122,11 +122,11 @@ def _without_labels(findings: Findings, found: Selection) -> str:
 
 
 def spent(found: Cost) -> str:
-    """Says what all trials together took."""
+    """Says how many steps, images and hours all trials took."""
     trials = "1 trial" if len(found.trials) == 1 else f"{len(found.trials)} trials"
     text = (
         f"{trials} trained for {shown(found.steps, 0)} steps on {shown(found.images, 0)} images, "
-        f"in {shown(found.hours)} hours, added up over trials."
+        f"in {shown(found.hours)} hours in total."
     )
     if not found.images_per_s:
         return text
@@ -135,23 +135,23 @@ def spent(found: Cost) -> str:
 
 
 def saved(found: Cost) -> str:
-    """Says what stopping trials early saved."""
+    """Says what early stopping saved."""
     if not found.stopped:
         return "No trial was stopped early."
     by = listed(f"{count} by {name}" for name, count in found.stopped.items())
     share = (
-        "" if found.saved_share is None else f", {percent(found.saved_share)} of the planned ones"
+        "" if found.saved_share is None else f", {percent(found.saved_share)} of the planned steps"
     )
     hours = f" and about {shown(found.saved_hours)} hours" if found.saved_hours else ""
     return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}{hours}."
 
 
 def as_in_baseline(names: tuple[str, ...]) -> str:
-    """Says that other settings have the baseline's values; empty where there are none."""
+    """Says that other settings have the baseline's values; empty if there are no other settings."""
     have = "has its value" if len(names) == 1 else "have their values"
     return f" {listed(names)} {have} from the baseline." if names else ""
 
 
 def pooled(names: tuple[str, ...], what: str) -> str:
-    """Says that other settings vary within a cell or a point; empty where none does."""
+    """Says that other settings vary within a cell or a point; empty if none varies."""
     return f" {what} averages over all values of {listed(names)}." if names else ""

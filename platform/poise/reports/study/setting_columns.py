@@ -1,6 +1,6 @@
-"""The columns of the table of settings: the same on the page and in Markdown.
+"""Columns of the table of settings, the same on the page and in Markdown.
 
-In: the comparison. Out: columns that hold something. Next: the page's first section and
+In: the comparison. Out: columns that have content. Next: the page's first section and
 ``poise.reports.study.markdown_settings``.
 """
 
@@ -18,7 +18,7 @@ from poise.studies.number_format import NOTHING, certainty, chance, counted, p_v
 
 
 class Column(NamedTuple):
-    """A column: its header, whether it holds numbers, and a cell for each setting."""
+    """Column: its header, whether it holds numbers, and a cell for each setting."""
 
     header: str
     is_number: bool
@@ -26,18 +26,18 @@ class Column(NamedTuple):
 
 
 def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> list[Column]:
-    """Returns every column in which something is known.
+    """Returns every column in which some value is known.
 
     Args:
         findings: findings of the study.
-        verdicts: turns the number of trials with each outcome into text.
+        verdicts: function that turns the number of trials with each outcome into text.
     """
     columns = [*_values(findings), *_figures(findings), *_outcomes(findings, verdicts)]
     return [c for c in columns if any(cell.text not in (NOTHING, "") for cell in c.cells)]
 
 
 def _values(findings: Findings) -> Iterator[Column]:
-    """The short names, and the values that they stand for."""
+    """Yields columns with the short names of settings and with their values."""
     found = findings.comparison
     yield Column("setting", False, tuple(Cell(row.name, row.mark) for row in found.rows))
     if any(row.label == UNCHANGED for row in found.rows):

@@ -1,4 +1,4 @@
-"""The table of settings for the terminal: plain numbers for ``grep`` and ``cut``.
+"""Makes the table of settings for the terminal, with plain numbers for ``grep`` and ``cut``.
 
 In: the comparison. Out: headers and rows of plain values. Next: the command line.
 """
@@ -16,7 +16,7 @@ CellT = TypeVar("CellT")
 
 
 def comparison_table(comparison: Comparison) -> tuple[list[str], list[Row]]:
-    """The headers and a row for each setting; columns without any value are left out."""
+    """Makes the headers and a row for each setting. Columns without any value are left out."""
     metric = comparison.metric
     headers = ["setting", *comparison.names.values(), "seeds"]
     headers += [f"{metric_name(metric)}{unit(metric)}", "95 % interval"]

@@ -1,4 +1,4 @@
-"""Conditions on single settings that split a study's trials in two.
+"""Conditions on single settings that split a study's trials into two groups.
 
 In: the settings of trials. Out: every ``Condition`` that holds for some of them. Next:
 ``poise.studies.analysis.explaining_rule``.
@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 Test = Literal["state", "is", "is not", "at least", "at most"]
 
 _EFFORT: dict[Test, float] = {"state": 0, "is": 1, "at least": 1.1, "at most": 1.1, "is not": 1.2}
-"""Effort of reading a condition; of equally good conditions the easiest is taken."""
+"""Effort of reading a condition. Of equally good conditions, the easiest is used."""
 
 _FEWEST_FOR_THRESHOLD = 3
-"""Distinct numbers of a setting; of only two, each is named by its value."""
+"""Smallest number of distinct numbers for a threshold. With only two, each is named by its value.
+"""
 
 
 class Unit(NamedTuple):
@@ -25,17 +26,17 @@ class Unit(NamedTuple):
     """Value by dotted key."""
 
     states: Mapping[str, str]
-    """For keys whose values have a known meaning, its words: ``without centering``."""
+    """Words for keys whose values have a known meaning: ``without centering``."""
 
     judged: int
-    """Trials whose verdict is healthy or a failure."""
+    """Number of trials whose verdict is healthy or a failure."""
 
     failed: int
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A statement about one setting that is true for some units and false for others."""
+    """Statement about one setting that is true for some units and false for others."""
 
     key: str
     test: Test
@@ -43,13 +44,14 @@ class Condition:
     """Value that the setting is compared with; for a state, its words."""
 
     values: tuple[Any, ...]
-    """The setting's values inside, in order."""
+    """Values of the setting for which the statement is true, in order."""
 
     others: tuple[Any, ...]
-    """The setting's values outside, in order."""
+    """Values of the setting for which the statement is false, in order."""
 
     opposite: str
-    """Words of the only other state; empty for other conditions, or with more states."""
+    """Words of the only other state. It is empty for other conditions, or if there are more states.
+    """
 
     inside: tuple[bool, ...]
     """For each unit, whether the statement is true."""
@@ -61,7 +63,7 @@ class Condition:
 
 
 def conditions_of(units: Sequence[Unit]) -> list[Condition]:
-    """Every condition that splits the units, each with its opposite."""
+    """Makes every condition that splits the units, each with its opposite."""
     found: list[Condition] = []
     for key in dict.fromkeys(key for unit in units for key in unit.values):
         values = [unit.values.get(key) for unit in units]
@@ -119,7 +121,7 @@ def _condition(
 
 
 def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Numbers by size, other values as they come."""
+    """Returns distinct values: numbers in ascending order, other values in their given order."""
     if all(map(_is_number, values)):
         return tuple(sorted(set(values)))
     found: list[Any] = []
@@ -130,7 +132,10 @@ def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _repeats(values: Sequence[Any], distinct: Sequence[Any]) -> bool:
-    """Whether values come again, as listed ones do; a number drawn from a range comes once."""
+    """Returns True if values repeat, as listed values do.
+
+    A number drawn from a range occurs only once.
+    """
     return 2 * len(distinct) <= len(values) or len(distinct) < _FEWEST_FOR_THRESHOLD
 
 

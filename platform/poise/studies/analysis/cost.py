@@ -1,4 +1,4 @@
-"""The cost of a study, and what stopping early saved.
+"""Computes the cost of a study, and what early stopping saved.
 
 In: records. Out: ``Cost``. Next: ``poise.studies.findings.findings``.
 """
@@ -13,50 +13,51 @@ from poise.studies.study import Study, count_trials
 
 @dataclass(frozen=True)
 class TrialCost:
-    """The cost of one trial."""
+    """Cost of one trial."""
 
     trial: str
     state: str
     steps: int
     total_steps: int
-    """Steps that were planned; 0 where the trial ended before it knew."""
+    """Planned steps; 0 if the trial ended before they were known."""
 
     hours: float
     stopped_by: str
-    """What ended the trial early; empty where it ended by itself."""
+    """Name of the stopper that ended the trial early; empty if it ended by itself."""
 
     @property
     def saved_steps(self) -> int:
-        """Planned steps that stopping early saved."""
+        """Planned steps that early stopping saved."""
         return max(self.total_steps - self.steps, 0) if self.stopped_by else 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of all trials together."""
+    """Cost of all trials together."""
 
     steps: int
     total_steps: int
-    """Steps that all trials of the study would train by themselves, begun or not."""
+    """Steps that all trials of the study would take without early stopping, begun or not."""
 
     saved_steps: int
     hours: float
-    """Hours of all trials added up; several run at once, so the clock shows fewer."""
+    """Sum of the hours of all trials. Several trials run at once, so the elapsed time is shorter.
+    """
 
     images: int
-    """Images that were trained on; an image counts each time."""
+    """Number of images in training; an image counts each time it is used."""
 
     images_per_s: float | None
-    """The mean speed of one trial, with its starts and evaluations."""
+    """Mean speed of one trial, including its starts and evaluations."""
 
     stopped: dict[str, int]
-    """The number of trials that each stopper ended."""
+    """Number of trials that each stopper ended."""
 
     trials: tuple[TrialCost, ...]
 
     @property
     def saved_share(self) -> float | None:
-        """The share of all planned steps that stopping early saved, from 0 to 1."""
+        """Share of all planned steps that early stopping saved, from 0 to 1."""
         return self.saved_steps / self.total_steps if self.total_steps else None
 
     @property
@@ -66,10 +67,10 @@ class Cost:
 
 
 def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
-    """The sums over all trials, including those that failed or were interrupted.
+    """Sums the cost over all trials, including failed and interrupted trials.
 
-    Steps are those of each trial's last state. Steps that an interruption made a trial repeat are
-    in the hours, and not in the steps.
+    Steps are those of each trial's last state. If an interruption made a trial repeat steps, the
+    hours include them, but the steps do not.
     """
     trials = tuple(map(_of_trial, records))
     images = sum(record.step * _batch_size(study, record) for record in records)
@@ -87,7 +88,10 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
 
 
 def _planned_steps(study: Study, trials: Sequence[TrialCost]) -> int:
-    """The planned steps of all trials; a trial that does not know its own counts as the mean."""
+    """Returns the planned steps of all trials.
+
+    If they are unknown for a trial, it counts as the mean.
+    """
     known = [trial.total_steps for trial in trials if trial.total_steps]
     num_trials = max(count_trials(study), len(trials))
     return round(sum(known) / len(known) * num_trials) if known else 0
@@ -106,5 +110,5 @@ def _of_trial(record: TrialRecord) -> TrialCost:
 
 
 def _batch_size(study: Study, record: TrialRecord) -> int:
-    """Images per step, which a space may vary."""
+    """Returns the number of images per step, which a space may vary."""
     return int(record.trial.settings.get("training.batch_size", study.recipe.training.batch_size))

@@ -1,4 +1,4 @@
-"""Histories as curves: with fewer points, and averaged over seeds.
+"""Makes curves from histories: with fewer points, and averaged over seeds.
 
 In: histories of metrics. Out: curves of trials and, over seeds, of settings. Next:
 ``poise.studies.findings.findings``.
@@ -18,7 +18,7 @@ from poise.studies.analysis.intervals import is_figure
 PointT = TypeVar("PointT")
 
 LABELS = dict(CURVES)
-"""The name of each metric on an axis."""
+"""Name of each metric on an axis."""
 
 _BALANCE = (
     "teacher/entropy_over_ln_k",
@@ -27,10 +27,10 @@ _BALANCE = (
     "loss/over_mean_patch",
     "prediction/std_over_target",
 )
-"""Metrics that show whether training is in balance; a run logs some of them."""
+"""Metrics that show whether training is in balance. A run logs some of them."""
 
 _MOST_NUMBERS = 120_000
-"""Numbers in all curves of a page together: 500 trials then take a few megabytes."""
+"""Limit for the numbers in all curves of a page. With it, 500 trials take a few megabytes."""
 
 _FEWEST_POINTS, _MOST_POINTS = 16, 200
 _DIGITS = 5
@@ -38,37 +38,37 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric over steps."""
+    """Metric over steps."""
 
     metric: str
     steps: tuple[int, ...]
     values: tuple[float | None, ...]
-    """Rounded to five digits; none where it was not finite."""
+    """Values rounded to five digits; None if not finite."""
 
 
 class Training(NamedTuple):
-    """The metrics that a trial logged, and its planned steps."""
+    """Metrics that a trial logged, and its planned steps."""
 
     history: History
     planned_steps: int
 
 
 class Spread(NamedTuple):
-    """The mean and the range over the seeds of a setting."""
+    """Mean and range over the seeds of a setting."""
 
     mean: float
     low: float
-    """The smallest value of any seed."""
+    """Smallest value of any seed."""
 
     high: float
 
 
 @dataclass(frozen=True)
 class BandCurve:
-    """A metric over steps, with its mean and range over the seeds of a setting.
+    """Metric over steps, with its mean and range over the seeds of a setting.
 
-    The mean ends where the first seed ends. The seeds that train on are the healthy ones: with
-    them alone, a setting whose collapsed seeds were stopped would seem to recover.
+    The mean ends where the first seed ends. Seeds that train longer are often the healthy ones.
+    With only them, a setting whose collapsed seeds were stopped would seem to recover.
     """
 
     metric: str
@@ -77,14 +77,15 @@ class BandCurve:
     low: tuple[float, ...]
     high: tuple[float, ...]
     rest: tuple[Curve, ...]
-    """The curve of each seed that trained on, from where the mean ends."""
+    """Curve of each seed that trained longer, from the end of the mean."""
 
     n: int
     """Number of seeds that logged the metric."""
 
     course: tuple[Spread | None, ...]
-    """Means at the first step, a quarter and half of the planned steps, and each seed's end; none
-    where some seed ended before."""
+    """Means at the first step, at a quarter and at half of the planned steps, and at each seed's
+    end. A mean is None if some seed ended before it.
+    """
 
 
 COURSE = ("first", "¼", "½", "end")
@@ -92,13 +93,13 @@ _SHARES_OF_PLAN = (0.0, 0.25, 0.5)
 
 
 def points_per_curve(num_trials: int) -> int:
-    """The most points of a curve on a page with so many trials."""
+    """Returns the largest number of points per curve on a page with this many trials."""
     fair = _MOST_NUMBERS // max(1, num_trials * len(LABELS))
     return min(max(fair, _FEWEST_POINTS), _MOST_POINTS)
 
 
 def curves_of(history: History, most: int) -> tuple[Curve, ...]:
-    """Every curve that a trial logged, with at most so many points; its ends are kept."""
+    """Makes every curve that a trial logged, with at most ``most`` points, including both ends."""
     curves = []
     for metric in LABELS:
         points = [(step, seen[metric]) for step, seen in history if metric in seen]
@@ -109,7 +110,7 @@ def curves_of(history: History, most: int) -> tuple[Curve, ...]:
 
 
 def bands_of(trainings: Sequence[Training], most: int) -> tuple[BandCurve, ...]:
-    """The mean and the range over seeds of each metric that shows the balance."""
+    """Computes the mean and the range over seeds of each metric that shows the balance."""
     return tuple(
         band for metric in _BALANCE if (band := _band(metric, trainings, most)) is not None
     )
@@ -159,7 +160,10 @@ def _rest(
 
 
 def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
-    """The values at this share of each seed's planned steps, or at the nearest logged step."""
+    """Computes the values at this share of each seed's planned steps.
+
+    If a seed logged nothing there, the nearest logged step is used.
+    """
     targets = [share * planned for _, planned in logged]
     known = all(planned or not share for _, planned in logged)
     if not known or any(max(points) < t for (points, _), t in zip(logged, targets, strict=True)):
@@ -177,7 +181,7 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def _thinned(points: Sequence[PointT], most: int) -> list[PointT]:
-    """At most so many of the points, evenly spaced, with the first and the last."""
+    """Returns at most ``most`` of the points, evenly spaced, including the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[index] for index in np.linspace(0, len(points) - 1, most).round().astype(int)]

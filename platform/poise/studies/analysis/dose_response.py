@@ -1,4 +1,4 @@
-"""The outcome over each setting.
+"""Computes the outcome over the values of each setting.
 
 In: records. Out: a ``DoseResponse`` for every setting that varies. Next:
 ``poise.studies.findings.findings``.
@@ -23,7 +23,7 @@ class Dose:
 
     label: str
     value: Any
-    """The value; for a bin, its median."""
+    """Value; for a bin, its median."""
 
     metric: Estimate
     condemned: Share
@@ -32,36 +32,39 @@ class Dose:
 
 @dataclass(frozen=True)
 class DoseResponse:
-    """The outcome over the values of one setting."""
+    """Outcome over the values of one setting."""
 
     key: str
     name: str
     scale: Scale
-    """``ordered`` where the values are names, or numbers that no axis keeps apart."""
+    """Scale of the axis. It is ``ordered`` if the values are names, or numbers too close for an
+    axis.
+    """
 
     doses: tuple[Dose, ...]
     pooled: tuple[str, ...]
     """Short names of the other settings that vary within each dose."""
 
     held: tuple[str, ...]
-    """Short names of the other settings, where each dose has the baseline's value of them."""
+    """Short names of the other settings, if each dose has their baseline values."""
 
 
 def dose_responses(
     space: Space, records: Sequence[TrialRecord], baseline: Settings | None = None
 ) -> list[DoseResponse]:
-    """The outcome over each setting that varies.
+    """Computes the outcome over each setting that varies.
 
-    Without a baseline, all other settings vary within each dose. With one, only the trials that
-    change this setting alone are used.
+    Without a baseline, all other settings vary within each dose. With a baseline, only the trials
+    that change this setting alone are used.
 
-    The interval of a dose assumes independent trials. Trials of one seed share images and crops,
-    and other settings vary within a dose. So it is a guide; the test is in the table of settings.
+    The interval of a dose assumes independent trials. But trials of one seed share images and
+    crops, and other settings vary within a dose. So the interval is only a guide. The table of
+    settings contains the test.
 
     Args:
-        space: the study's space.
+        space: space of the study.
         records: records of its trials.
-        baseline: the value of every setting that trials must have, except the one in question.
+        baseline: value that trials must have for every setting, except the setting in question.
     """
     keys = varied_keys(space, records)
     names = named(space.parameters)

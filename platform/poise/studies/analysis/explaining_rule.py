@@ -1,8 +1,8 @@
-"""The simplest rule over settings that tells failed trials from healthy ones.
+"""Finds the simplest rule over settings that separates failed trials from healthy trials.
 
 In: the settings of trials, and how many of them failed. Out: a ``Rule``: one condition on one
-setting, or two joined by "and" or "or". Next: ``poise.studies.findings.explanation``, which says
-it in words.
+setting, or two conditions joined by "and" or "or". Next: ``poise.studies.findings.explanation``,
+which writes the rule in words.
 """
 
 import math
@@ -18,21 +18,23 @@ from poise.studies.analysis.conditions import Condition, Unit, conditions_of
 Joined = Literal["", "and", "or"]
 
 _MOST_IN_PAIRS = 120
-"""Conditions that pairs are made of; of more, the best ones, or a large study takes minutes."""
+"""Largest number of conditions for pairs. If there are more, only the best are used, because a
+large study would take minutes.
+"""
 
 _MOST_ARRANGEMENTS = 999
-"""Arrangements of the outcomes that are tried: all of them, or this many random ones."""
+"""Number of arrangements of the outcomes that are tried: all of them, or this many random ones."""
 
 _MOST_ARRANGEMENTS_OF_PAIRS = 199
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One or two conditions that hold for the failed trials and for few others."""
+    """One or two conditions that hold for the failed trials and for few other trials."""
 
     conditions: tuple[Condition, ...]
     joined: Joined
-    """How two conditions are joined; empty for one."""
+    """How two conditions are joined; empty for a single condition."""
 
     failed_inside: int
     judged_inside: int
@@ -42,18 +44,18 @@ class Rule:
     """Conditions on other settings with as few exceptions; empty for a rule of two conditions."""
 
     num_rival_pairs: int
-    """Pairs of other settings with as few exceptions; 0 for a rule of one condition."""
+    """Number of pairs of other settings with as few exceptions; 0 for a rule of one condition."""
 
     by_chance: float | None = None
-    """How often some rule does as well when the outcomes are arranged at random, from 0 to 1.
+    """Share of random arrangements of the outcomes in which some rule is as good, from 0 to 1.
 
-    None where earlier outcomes decided what was tried later: then no arrangement is as likely as
-    any other.
+    It is None if earlier outcomes decided what was tried later. Then arrangements are not equally
+    likely.
     """
 
     @property
     def exceptions(self) -> int:
-        """Trials that the rule gets wrong."""
+        """Number of trials that the rule classifies wrongly."""
         return self.judged_inside - self.failed_inside + self.failed_outside
 
 
@@ -64,30 +66,34 @@ class _Found(NamedTuple):
 
 
 FEWEST_MENDED = 3
-"""Exceptions that a second condition must explain: in most studies some condition explains two."""
+"""Exceptions that a second condition must remove. In most studies some condition removes two by
+chance.
+"""
 
 
 def separate(
     units: Sequence[Unit], exchangeable: bool, fewest_mended: int = FEWEST_MENDED
 ) -> Rule | None:
-    """The rule with the fewest exceptions; of equally good ones the easiest to read.
+    """Finds the rule with the fewest exceptions.
 
-    Two conditions are taken only where they leave at most half the exceptions that one leaves, and
-    at least ``fewest_mended`` fewer. A rule must leave at most half the exceptions of
-    no rule, which takes every trial for the more frequent of the two outcomes.
+    Of equally good rules, it takes the easiest to read. Two conditions are used only if they leave
+    at most half the exceptions of one condition, and at least ``fewest_mended`` fewer. A rule must
+    also leave at most half the exceptions of no rule. Without a rule, every trial counts as the
+    more frequent of the two outcomes.
 
-    ``by_chance`` repeats the same search on the outcomes in other orders, so it is corrected for
-    the number of rules that were tried.
+    ``by_chance`` repeats the same search on randomly arranged outcomes. So it is corrected for the
+    number of rules that were tried.
 
     Source: Westfall and Young, "Resampling-based multiple testing" (1993).
 
     Args:
         units: trials or settings, each with at least one judged trial.
         exchangeable: whether all units were chosen before any outcome was known.
-        fewest_mended: exceptions that a second condition must explain, at least 1.
+        fewest_mended: exceptions that a second condition must remove, at least 1.
 
     Returns:
-        None where all failed or none, where nothing varies, or where no rule is good enough.
+        The rule. It is None if all or no trials failed, if nothing varies, or if no rule is good
+        enough.
     """
     failed, judged = sum(u.failed for u in units), sum(u.judged for u in units)
     conditions = conditions_of(units)
@@ -109,10 +115,10 @@ def separate(
 
 
 def _singles(conditions: Sequence[Condition], weights: np.ndarray, failed: int) -> list[_Found]:
-    """The conditions with the fewest exceptions, the easiest first.
+    """Finds the conditions with the fewest exceptions, the easiest first.
 
-    A condition is wrong about the healthy trials inside and the failed ones outside, which are
-    Σ inside (judged - 2 · failed) + all that failed.
+    The exceptions of a condition are the healthy trials inside and the failed trials outside. Their
+    number is Σ inside (judged - 2 · failed) + all failed trials.
     """
     exceptions = _matrix(conditions) @ weights + failed
     best = [c for c, n in zip(conditions, exceptions, strict=True) if n == exceptions.min()]
@@ -120,7 +126,7 @@ def _singles(conditions: Sequence[Condition], weights: np.ndarray, failed: int) 
 
 
 def _pairs(conditions: Sequence[Condition], weights: np.ndarray, failed: int) -> list[_Found]:
-    """The pairs with the fewest exceptions, the easiest first."""
+    """Finds the pairs with the fewest exceptions, the easiest first."""
     few = _for_pairs(conditions, weights)
     both, either = _exceptions_of_pairs(_matrix(few), weights, failed)
     fewest = min(both.min(), either.min())
@@ -137,7 +143,7 @@ def _pairs(conditions: Sequence[Condition], weights: np.ndarray, failed: int) ->
 def _exceptions_of_pairs(
     matrix: np.ndarray, weights: np.ndarray, failed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each two conditions: trials that both of them, or either of them, get wrong."""
+    """Counts, for each two conditions, the exceptions of "and" and of "or"."""
     both = (matrix * weights) @ matrix.T
     alone = np.diag(both)
     either = alone[:, None] + alone[None, :] - both
@@ -175,7 +181,7 @@ def _counted(units: Sequence[Unit], tied: Sequence[_Found], is_pair: bool) -> Ru
 def _by_chance(
     conditions: Sequence[Condition], weights: np.ndarray, failed: int, best: _Found
 ) -> float:
-    """The share of arrangements of the outcomes that some rule splits as well as ``best``."""
+    """Computes the share of arrangements that some rule splits as well as ``best``."""
     matrix = _matrix(conditions)
     if not best.joined:
         arranged = np.stack([*_arrangements(weights, _MOST_ARRANGEMENTS)], axis=1)
@@ -193,9 +199,10 @@ def _by_chance(
 
 
 def _arrangements(weights: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Returns all distinct orders if one kind of weight is placed and they are few; else random.
+    """Yields arrangements of the weights.
 
-    The first is the order that was seen, so that a share of them is never 0.
+    These are all arrangements if there are two kinds of weights and few arrangements, else random
+    ones. The first is the observed arrangement, so a share of them is never 0.
     """
     values, counts = np.unique(weights, return_counts=True)
     if len(values) == 2 and math.comb(len(weights), int(counts[0])) <= most:
@@ -210,5 +217,5 @@ def _arrangements(weights: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
 
 def _matrix(conditions: Sequence[Condition]) -> np.ndarray:
-    """A row of 0 and 1 for each condition: float32 [conditions, units]."""
+    """Makes a row of 0 and 1 for each condition: float32 [conditions, units]."""
     return np.array([condition.inside for condition in conditions], np.float32)

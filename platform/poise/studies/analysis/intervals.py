@@ -1,7 +1,7 @@
-"""Intervals of small samples: means, shares and correlations.
+"""Confidence intervals of small samples: means, shares and correlations.
 
-In: a few numbers, one per seed. Out: each figure with its interval, or none if so few numbers have
-none. Next: ``poise.studies.findings.comparison`` and its neighbours.
+In: a few numbers, one per seed. Out: each value with its interval, or without one if there are too
+few numbers. Next: ``poise.studies.findings.comparison`` and its neighbours.
 """
 
 import math
@@ -12,18 +12,18 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-"""The confidence of every interval."""
+"""Confidence level of every interval."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval."""
+    """Mean with its 95 % confidence interval."""
 
     value: float | None
-    """The mean; none where nothing was measured."""
+    """Mean; None if nothing was measured."""
 
     low: float | None
-    """The interval's lower end; none, as ``high``, with fewer than two values."""
+    """Lower end of the interval. ``low`` and ``high`` are None with fewer than two values."""
 
     high: float | None
     n: int
@@ -32,9 +32,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Share:
-    """``count`` of ``n``, with the exact 95 % interval of the true rate, from 0 to 1.
+    """``count`` of ``n``, with the exact 95 % confidence interval of the true rate, from 0 to 1.
 
-    It has no interval where the outcomes decided which trials are counted.
+    There is no interval if the outcomes decided which trials are counted.
     """
 
     count: int
@@ -44,44 +44,45 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """The share, from 0 to 1; none where n is 0."""
+        """Share from 0 to 1; None if n is 0."""
         return self.count / self.n if self.n else None
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation, from -1 to 1: a guide, not a test.
+    """Spearman's rank correlation, from -1 to 1. It is a guide and not a test.
 
-    It has no p-value, which would need independent pairs: trials of one setting are similar.
+    It has no p-value, because a p-value needs independent pairs, and trials of one setting are
+    similar.
     """
 
     value: float | None
-    """None with fewer than three pairs, or where all values of one side are equal."""
+    """Correlation; None with fewer than three pairs, or if all values of one side are equal."""
 
     n: int
     """Number of pairs."""
 
 
 def is_figure(value: float | None) -> bool:
-    """Whether a value was measured and is finite."""
+    """Returns True if a value was measured and is finite."""
     return value is not None and math.isfinite(value)
 
 
 def mean_interval(
     values: Iterable[float | None], bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Estimate:
-    """The mean and Student's interval: x̄ ± t(0.975, n - 1) · s / √n.
+    """Computes the mean and Student's interval: x̄ ± t(0.975, n - 1) · s / √n.
 
-    If seeds scatter like a normal distribution, 95 of 100 such intervals contain the mean of
-    infinitely many seeds. One value has no interval. Equal values have an interval of width 0,
-    which says that nothing varied, not that nothing can vary. Values that are none, NaN or
-    infinite are left out, and ``n`` does not count them.
+    If seeds have a normal distribution, 95 of 100 such intervals contain the mean of infinitely
+    many seeds. A single value has no interval. Equal values have an interval of width 0. It means
+    that these values do not vary, not that others could not. Values that are None, NaN or infinite
+    are left out, and ``n`` does not count them.
 
     Source: Student, "The probable error of a mean" (Biometrika, 1908).
 
     Args:
-        values: one per seed or trial.
-        bounds: the smallest and the largest possible value, at which the interval ends.
+        values: one value per seed or trial.
+        bounds: smallest and largest possible value; the interval is cut there.
     """
     known = _known(values)
     n = len(known)
@@ -97,10 +98,10 @@ def mean_interval(
 
 
 def share_interval(count: int, n: int) -> Share:
-    """A share and the exact interval of the true rate.
+    """Computes a share and the exact interval of the true rate.
 
-    Its ends are the rates at which a count this high, or this low, occurs in 2.5 of 100 cases:
-    3 of 3 has 29 % to 100 %. The interval is never too narrow. For n = 0 it is 0 to 1.
+    Its ends are the rates at which a count this high, or this low, occurs in 2.5 of 100 cases. For
+    example, 3 of 3 has 29 % to 100 %. The interval is never too narrow. For n = 0 it is 0 to 1.
 
     Source: Clopper and Pearson, "The use of confidence or fiducial limits" (1934).
     """
@@ -111,16 +112,17 @@ def share_interval(count: int, n: int) -> Share:
 
 
 def rank_correlation(first: Sequence[float | None], second: Sequence[float | None]) -> Correlation:
-    """Spearman's ρ: Pearson's correlation of ranks, where ties share their mean rank.
+    """Computes Spearman's ρ: Pearson's correlation of ranks. Ties share their mean rank.
 
-    1 means the same order, -1 the opposite order, 0 no relation. A pair with a value that was not
-    measured is left out. With fewer than three pairs, or equal figures, it is none.
+    1 means the same order, -1 the opposite order, 0 no relation. A pair with a missing value is
+    left out. With fewer than three pairs, or if all values of one side are equal, the result is
+    None.
 
     Source: Spearman, "The proof and measurement of association between two things" (1904).
 
     Args:
-        first: figures, one per trial.
-        second: the other figures of the same trials.
+        first: values, one per trial.
+        second: other values of the same trials.
     """
     pairs = [pair for pair in zip(first, second, strict=True) if all(map(is_figure, pair))]
     n = len(pairs)
@@ -137,5 +139,5 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def are_equal(values: Sequence[float] | np.ndarray, magnitude: float) -> bool:
-    """Whether values differ by no more than rounding."""
+    """Returns True if values differ by no more than rounding."""
     return bool(np.ptp(values) <= 1e-12 * magnitude)

@@ -1,4 +1,4 @@
-"""Metrics that could choose a backbone without labels, and how well they would have done.
+"""Evaluates metrics that could choose a backbone without labels.
 
 In: records. Out: ``Selection``. Next: ``poise.studies.findings.findings``.
 """
@@ -18,22 +18,22 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("loss/total",), "min"),
     (("teacher/mutual_information",), "max"),
 )
-"""Alternatives with their better direction; the first that was measured is used."""
+"""Alternative metrics with their better direction. The first that was measured is used."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Quality of a metric that orders trials, and the trial that it would choose."""
+    """Quality of a metric for choosing a trial, and the trial that it would choose."""
 
     correlation: Correlation
-    """Rank correlation with the figure from labels; positive where both agree."""
+    """Rank correlation with the metric from labels; positive if both agree."""
 
     trial: str | None
     value: float | None
-    """The chosen trial's figure from labels."""
+    """The chosen trial's value of the metric from labels."""
 
     regret: float | None
-    """How far the chosen trial is from the best one, in the figure's unit; at least 0."""
+    """Difference between the best and the chosen trial in the metric from labels; at least 0."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,37 @@ class Selector:
 
     metric: str
     mode: Mode
-    """The direction that is taken as better."""
+    """Direction that counts as better."""
 
     everything: Choice
-    """The choice among all trials that have both figures."""
+    """Choice among all trials that have both metrics."""
 
     healthy: Choice
-    """The choice among trials with a healthy verdict, which needs no labels either."""
+    """Choice among trials with a healthy verdict, which also needs no labels."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Metrics that need no labels, compared with one that does."""
+    """Metrics that need no labels, compared with a metric that needs them."""
 
     target: str
     mode: Mode
     best: TrialRecord
-    """The trial with the best figure from labels."""
+    """Trial with the best value of the metric from labels."""
 
     best_healthy: TrialRecord | None
-    """The healthy trial with the best figure from labels; none without one."""
+    """Healthy trial with the best value of the metric from labels; None if no trial is healthy."""
 
     healthy_settings: int
-    """Number of settings with healthy trials; a choice among seeds of one setting is luck."""
+    """Number of settings with healthy trials. A choice among seeds of a single setting is luck."""
 
     selectors: tuple[Selector, ...]
 
     @property
     def best_selectors(self) -> tuple[Selector, ...]:
-        """The metrics whose choice among healthy trials loses least.
+        """Metrics whose choice among healthy trials loses least.
 
-        A metric without a positive correlation is left out: it chose well by luck.
+        A metric without a positive correlation is left out, because its choice was good by luck.
         """
         able = [each for each in self.selectors if (each.healthy.correlation.value or 0) > 0]
         losses = [each.healthy.regret for each in able if each.healthy.regret is not None]
@@ -80,14 +80,14 @@ class Selection:
 
 
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
-    """The choices of metrics without labels, and how far they are from the best trial.
+    """Makes the choices of metrics without labels, and compares them with the best trial.
 
-    Only trials that trained to their end or were condemned are used: with fewer steps, any two
-    metrics that rise during training would agree. A loss can only be compared where settings do
-    not change its meaning: a warmer teacher has a higher loss.
+    Only trials that trained to their end or failed are used. With fewer steps, any two metrics that
+    rise during training would agree. Losses can be compared only if settings do not change their
+    meaning; for example, a warmer teacher has a higher loss.
 
     Returns:
-        None where no trial has the figure that labels give.
+        The selection; None if no trial has the metric from labels.
     """
     target = next((m for m in space.metric if m in LABELLED), "eval/knn_top1")
     mode: Mode = next((goal.mode for goal in space.goals if goal.metric == target), "max")

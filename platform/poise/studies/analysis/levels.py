@@ -1,4 +1,4 @@
-"""The values of a setting as a few levels, in order.
+"""Groups the values of a setting into a few levels, in order.
 
 In: records and a setting's key. Out: its levels with the trials at each. Next:
 ``poise.studies.analysis.dose_response``.
@@ -21,7 +21,7 @@ Scale = Literal["linear", "log", "ordered"]
 
 
 _MOST_VALUES = 8
-"""Distinct numbers that are each a level; more are put into bins."""
+"""Largest number of distinct numbers that are each a level. More numbers are put into bins."""
 
 
 _FEWEST_DIGITS, _MOST_DIGITS = 2, 7
@@ -29,7 +29,7 @@ _FEWEST_DIGITS, _MOST_DIGITS = 2, 7
 
 
 _BINS = 6
-"""Levels of a setting with more numbers, with about as many numbers in each."""
+"""Number of bins for a setting with more numbers. Each bin has about as many numbers."""
 
 
 _LOG_FROM = 10
@@ -37,7 +37,7 @@ _LOG_FROM = 10
 
 
 _NARROWEST_GAP = 0.07
-"""The smallest distance of two values on an axis, as a share of its length."""
+"""Smallest distance between two values on an axis, as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Level:
 
     label: str
     value: Any
-    """The value; for a bin, its median."""
+    """Value; for a bin, its median."""
 
     records: tuple[TrialRecord, ...]
 
@@ -61,22 +61,22 @@ class Levels:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the levels, in order."""
+        """Labels of the levels, in order."""
         return tuple(level.label for level in self.levels)
 
     @property
     def by_trial(self) -> dict[str, int]:
-        """The index of each trial's level."""
+        """Index of each trial's level."""
         return {r.trial.name: index for index, lv in enumerate(self.levels) for r in lv.records}
 
 
 def varied_keys(space: Space, records: Sequence[TrialRecord]) -> list[str]:
-    """The settings that have more than one value among the records."""
+    """Returns the settings that have more than one value among the records."""
     return [key for key in space.parameters if len(_distinct(space, key, records)) > 1]
 
 
 def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
-    """A setting's levels: a level for each value, or six bins with about as many values each."""
+    """Makes a setting's levels: one per value, or six bins with about as many values each."""
     distinct = _distinct(space, key, records)
     numeric = all(map(_is_number, distinct))
     if numeric and len(distinct) > _MOST_VALUES:
@@ -96,7 +96,7 @@ def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
 
 
 def _distinct(space: Space, key: str, records: Sequence[TrialRecord]) -> list[Any]:
-    """The distinct values: numbers by size, others in the order of the space."""
+    """Returns the distinct values: numbers in ascending order, others in the order of the space."""
     found: list[Any] = []
     for record in records:
         value = record.trial.settings.get(key)
@@ -113,7 +113,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
-    """A label for each group; the ends of bins have as few digits as keep the bins apart."""
+    """Makes a label for each group.
+
+    The ends of bins have the fewest digits that keep them different.
+    """
     if all(len(group) == 1 for group in groups):
         return [plain(group[0]) for group in groups]
     ends = [end for group in groups for end in (group[0], group[-1])]
@@ -130,7 +133,7 @@ def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _scale(values: Sequence[float]) -> Scale:
-    """The scale of an axis that keeps the values apart; ``ordered`` where none does."""
+    """Returns a scale on which the values are clearly apart; ``ordered`` if there is none."""
     positions = np.array(values, float)
     is_log = positions[0] > 0 and positions[-1] >= _LOG_FROM * positions[0]
     if is_log:
@@ -142,13 +145,13 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def by_importance(space: Space, records: Sequence[TrialRecord]) -> list[tuple[str, float]]:
-    """Settings that vary, each with the share of the outcome that it explains alone; most first.
+    """Orders the settings that vary by the share of the outcome that each explains alone.
 
-    The share is ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels:
-    the variance between levels, less what chance gives to as many levels. It is at most 1, and may
-    be below 0. The outcome is whether a trial was condemned, or the metric where all or none were.
-    A setting that only matters together with another one is not seen. Equal settings keep the
-    space's order.
+    The share is ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels. It
+    is the variance between levels, minus the variance that chance gives to the same number of
+    levels. It is at most 1 and may be below 0. The outcome is whether a trial failed. If all or no
+    trials failed, the outcome is the metric. A setting that only matters together with another
+    setting is not found. Settings with equal shares keep the space's order.
 
     Source: Kelley, "An unbiased correlation ratio measure" (PNAS, 1935).
     """

@@ -1,6 +1,6 @@
 """Differences between two settings, their p-values, and the correction of many p-values.
 
-In: figures of a setting and of the baseline, one per seed. Out: a ``Difference``, and p-values
+In: values of a setting and of the baseline, one per seed. Out: a ``Difference``, and p-values
 corrected by Holm's method. Next: ``poise.studies.findings.comparison``.
 """
 
@@ -15,18 +15,18 @@ from poise.studies.analysis.intervals import CONFIDENCE, are_equal, is_figure
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting minus the baseline, seed by seed."""
+    """Setting minus baseline, seed by seed."""
 
     value: float | None
-    """The mean of the differences; none where the two share no seed."""
+    """Mean of the differences; None if the two have no seed in common."""
 
     low: float | None
     high: float | None
     p: float | None
-    """The two-sided p-value of no difference; none where it is not known."""
+    """Two-sided p-value of no difference; None if it is unknown."""
 
     p_holm: float | None
-    """The p-value, corrected for all comparisons of the study."""
+    """p-value, corrected for all comparisons of the study."""
 
     n: int
     """Number of seeds that both have."""
@@ -35,19 +35,19 @@ class Difference:
 def paired_difference(
     values: Mapping[int, float | None], baseline: Mapping[int, float | None]
 ) -> Difference:
-    """Setting minus baseline over the seeds that both have: mean, interval and paired t-test.
+    """Computes setting minus baseline over their common seeds: mean, interval and paired t-test.
 
     t = d̄ / (s_d / √n) with n - 1 degrees of freedom. Trials of one seed see the same images and
-    crops, so the effect of a seed on both cancels, and a few seeds show what unpaired ones cannot.
-    A seed that only one of the two has is left out.
+    crops. So the effect of a seed on both cancels out, and a paired test needs fewer seeds than an
+    unpaired test. A seed that only one of the two has is left out.
 
-    One common seed has a difference without interval and p. Equal differences have an interval of
-    width 0. If all of them are 0, p is 1. Otherwise t is infinite, and p is none: a few seeds
-    cannot support that.
+    With one common seed there is a difference, but no interval and no p-value. Equal differences
+    have an interval of width 0. If all of them are 0, p is 1. Otherwise t is infinite and p is
+    None, because a few seeds cannot support such a claim.
 
     Args:
-        values: the figure of each seed.
-        baseline: the baseline's figure of each seed.
+        values: value of each seed.
+        baseline: baseline's value of each seed.
     """
     pairs = [(values[seed], baseline.get(seed)) for seed in values]
     both = np.array([pair for pair in pairs if all(map(is_figure, pair))], float).reshape(-1, 2)
@@ -63,16 +63,16 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float | None], comparisons: int = 0) -> list[float | None]:
-    """p-values corrected for their number: p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1) · p₍ⱼ₎).
+    """Corrects p-values for their number: p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1) · p₍ⱼ₎).
 
     p₍₁₎ ≤ … ≤ p₍ₘ₎ are sorted. If every difference with p̃ < 0.05 is called real, at most 5 of 100
-    studies contain a false one.
+    studies contain a false claim.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (1979).
 
     Args:
-        p_values: one per comparison; none where it is not known.
-        comparisons: the number of comparisons, m; at least the number of known p-values.
+        p_values: one per comparison; None if it is unknown.
+        comparisons: number of comparisons m; at least the number of known p-values.
     """
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)

@@ -1,4 +1,4 @@
-"""The outcome over two settings together.
+"""Computes the outcome over two settings together.
 
 In: records. Out: a ``PhaseDiagram``. Next: ``poise.studies.findings.findings``.
 """
@@ -22,17 +22,17 @@ class Axis:
     key: str
     name: str
     labels: tuple[str, ...]
-    """The labels of its levels, in order; cells refer to them by index."""
+    """Labels of its levels, in order. Cells refer to them by index."""
 
 
 @dataclass(frozen=True)
 class PhaseCell:
-    """The trials at one value of both settings."""
+    """Trials at one value of both settings."""
 
     x: int
     y: int
     outcome: str
-    """The most frequent outcome; of equally frequent ones the worse."""
+    """Most frequent outcome; if several are equally frequent, the worst of them."""
 
     outcomes: dict[str, int]
     condemned: Share
@@ -42,24 +42,24 @@ class PhaseCell:
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """Outcomes over two settings; over one setting it is a single row and ``y`` is none."""
+    """Outcomes over two settings. Over a single setting it is one row and ``y`` is None."""
 
     x: Axis
     y: Axis | None
     cells: tuple[PhaseCell, ...]
-    """The cells that hold a trial."""
+    """Cells that contain a trial."""
 
     pooled: tuple[str, ...]
     """Short names of the settings that vary within cells."""
 
     chosen_because: str
-    """Why these settings are shown, where more varied; else empty."""
+    """Reason why these settings are shown, if more settings vary; else empty."""
 
 
 def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
-    """Outcomes over the two settings that explain most; none where nothing varies.
+    """Computes outcomes over the two settings that explain most; None if nothing varies.
 
-    Where more than two vary and one explains everything, that one is shown alone.
+    If more than two settings vary and one explains everything, only this setting is shown.
     """
     ranked = by_importance(space, records)
     num_shown = 1 if len(ranked) > 2 and _explains_all(ranked) else 2
@@ -106,7 +106,7 @@ def _cells(
 
 
 def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
-    """Whether the first setting leaves nothing for the second to explain."""
+    """Returns True if the first setting leaves nothing for the second to explain."""
     return round(ranked[0][1], 2) == 1 and round(ranked[1][1], 2) <= 0
 
 

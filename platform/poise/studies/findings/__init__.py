@@ -1,1 +1,1 @@
-"""What a study's trials show, in sentences and tables."""
+"""Conclusions from a study's trials, in sentences and tables."""

@@ -1,4 +1,4 @@
-"""The answer of a study: what decided whether training collapsed, and which setting did best.
+"""Writes the answer of a study: what decided about collapse, and which setting was best.
 
 In: a study, its records and their comparison. Out: two short paragraphs. Next:
 ``poise.studies.findings.findings``.
@@ -17,19 +17,19 @@ from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
 _MOST_CHANGES = 4
-"""Changes to the baseline that get a sentence each."""
+"""Largest number of changes to the baseline that each get a sentence."""
 
 
 def answer(
     study: Study, records: Sequence[TrialRecord], comparison: Comparison, front: Sequence[str]
 ) -> tuple[str, str]:
-    """Says what explains the collapses, and which healthy setting is best; a paragraph each.
+    """Writes two paragraphs: what explains the collapses, and which healthy setting is best.
 
     Args:
-        study: the study.
+        study: study to describe.
         records: records of its trials, in any state.
         comparison: comparison of its settings.
-        front: trials that no other beats in every metric.
+        front: trials that no other trial dominates in all metrics.
     """
     on_collapse = " ".join((*_on_collapse(study, records, comparison), *_not_judged(records)))
     if not comparison.standing.is_over and any(map(is_decided, records)):
@@ -68,7 +68,7 @@ def _all_healthy(count: int, trial: str, comparison: Comparison) -> tuple[str, .
 
 
 def _by_change(study: Study, comparison: Comparison) -> tuple[str, ...]:
-    """A sentence for each change to the baseline that made training fail."""
+    """Writes a sentence for each change to the baseline that made training fail."""
     judged = [row for row in comparison.rows if row.condemned.n]
     failed = [row for row in judged if row.condemned.count]
     healthy = [row for row in judged if not row.condemned.count]
@@ -106,14 +106,17 @@ def _nothing_judged(records: Sequence[TrialRecord]) -> str:
     if outcomes == {"failed"}:
         return f"{who} ended with an error before a verdict."
     if outcomes == {"undecided"} and not any(record.is_open for record in records):
-        return f"{who} ended undecided: neither surely healthy nor surely lost."
+        return f"{who} ended undecided: neither clearly healthy nor clearly failed."
     if all(record.is_open for record in records):
         return "No trial has ended, and a trial is judged at its end."
     return "No trial has a final verdict."
 
 
 def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """Says how many trials tell nothing about collapse, and why; empty if no trial is judged."""
+    """Says how many trials give no information about collapse, and why.
+
+    It is empty if no trial is judged.
+    """
     if not any(map(is_decided, records)):
         return ()
     reasons = {

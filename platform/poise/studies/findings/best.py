@@ -1,4 +1,4 @@
-"""Sentences that say which setting did best, and how sure that is.
+"""Writes sentences about the best setting, and how certain it is.
 
 In: the comparison of settings. Out: sentences. Next: ``poise.studies.findings.answer``.
 """
@@ -11,15 +11,15 @@ from poise.studies.findings.table import PROOF_NEEDS_SEEDS, Comparison, SettingR
 from poise.studies.number_format import SIGNIFICANT, interval, p_equation, shown, signed
 
 _MOST_ON_FRONT = 5
-"""Trials that one sentence names."""
+"""Largest number of trials that one sentence names."""
 
 
 def on_best(comparison: Comparison, front: Sequence[str] | None) -> tuple[str, ...]:
-    """Sentences on the best healthy setting.
+    """Writes sentences about the best healthy setting.
 
     Args:
         comparison: comparison of all settings.
-        front: trials that no other beats in every metric; none in a study of one metric.
+        front: trials that no other trial dominates in all metrics; None in a study of one metric.
     """
     yet = "" if comparison.standing.is_over else " yet"
     metric = metric_name(comparison.metric)
@@ -28,7 +28,7 @@ def on_best(comparison: Comparison, front: Sequence[str] | None) -> tuple[str, .
     if not any(row.is_healthy for row in comparison.rows):
         return (f"No setting is healthy in all its seeds{yet}, so none is recommended.",)
     if not comparison.healthy:
-        return (f"No healthy setting has a figure for {metric}{yet}, so none is called the best.",)
+        return (f"No healthy setting has a value of {metric}{yet}, so no best one can be named.",)
     best, *others = comparison.healthy
     return (
         _figure(comparison, best),
@@ -49,8 +49,7 @@ def _figure(comparison: Comparison, best: SettingRow) -> str:
         + (f" (95 % interval {ends})" if ends else ""),
     ]
     if gain is not None:
-        side = "over" if gain >= 0 else "against"
-        parts.append(f"{signed(gain, decimals)}{_points(comparison)} {side} its untrained self")
+        parts.append(f"{signed(gain, decimals)}{_points(comparison)} compared with before training")
     return f"{', '.join(parts)}."
 
 
@@ -65,7 +64,7 @@ def _how_sure(
     if best.mean.n < PROOF_NEEDS_SEEDS:
         return (
             *survivors,
-            f"It ran with only {_seeds(best.mean.n)}, so treat this figure as an anecdote.",
+            f"It ran with only {_seeds(best.mean.n)}, so treat this value as an anecdote.",
         )
     if best.is_baseline:
         return (*survivors, _baseline_is_best(comparison, others))
@@ -80,7 +79,9 @@ def _survivors(best: SettingRow) -> tuple[str, ...]:
     if not best.cut_off:
         return ()
     kept = f"{best.mean.n} of its {_seeds(len(best.trials))}"
-    return (f"Only {kept} trained to the end, the better ones, so its mean is too good.",)
+    return (
+        f"Only {kept} trained to the end. These were the better ones, so its mean is too good.",
+    )
 
 
 def _stayed(comparison: Comparison) -> str:
@@ -90,13 +91,13 @@ def _stayed(comparison: Comparison) -> str:
 def _second(
     comparison: Comparison, best: SettingRow, others: Sequence[SettingRow]
 ) -> tuple[str, ...]:
-    """The distance to the second best, which is not tested: the best was chosen by it."""
+    """Describes the distance to the second best. It is not tested, because it chose the best."""
     to_best = paired_difference(others[0].values, best.values)
     told = _against(comparison, to_best, f"The second, {others[0].called},", "it")
     if to_best.value == 0:
         return told
     chosen = (
-        f"The best of {len(others) + 1} looks better than it is, because these figures chose it."
+        f"The best of {len(others) + 1} looks better than it is, because these values chose it."
     )
     return (*told, chosen)
 
@@ -111,7 +112,10 @@ def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> s
         return f"{who} {were} not tested against it, because {comparison.untested}."
     if all(row.difference is None or row.difference.n < PROOF_NEEDS_SEEDS for row in others):
         share = "shares" if one else "share"
-        return f"{who} {share} fewer than {PROOF_NEEDS_SEEDS} seeds with it: too few for a test."
+        return (
+            f"{who} {share} fewer than {PROOF_NEEDS_SEEDS} seeds with it, which is too few for a "
+            "test."
+        )
     worse = sum(row.difference is not None and _is_real(row.difference) for row in others)
     if one:
         return (
@@ -128,7 +132,7 @@ def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> s
 def _against(
     comparison: Comparison, difference: Difference, who: str, reference: str
 ) -> tuple[str, ...]:
-    """Says how far a setting is from another, and whether that may be chance."""
+    """Says how far a setting is from another setting, and whether the difference may be chance."""
     value, decimals = difference.value, comparison.decimals
     if value is None:
         return (f"{who} shares no seed with {reference}, so the two are not compared.",)
@@ -148,13 +152,17 @@ def _against(
 
 
 def _on_goals(front: Sequence[str]) -> tuple[str, ...]:
-    alone = "This ranks by the first metric of the study alone."
+    alone = "This ranking uses only the first metric of the study."
     if not front:
         return (alone,)
     more = len(front) - _MOST_ON_FRONT
     names = listed([*front[:_MOST_ON_FRONT], *([f"{more} more"] if more > 0 else [])])
     are = "the candidate is" if len(front) == 1 else "the candidates are"
-    return (alone, f"Over all metrics {are} {names}: no other trial is better in each of them.")
+    return (
+        alone,
+        f"Over all metrics {are} {names}: no other trial is at least as good in all of them and "
+        "better in one.",
+    )
 
 
 def _is_real(difference: Difference) -> bool:

@@ -1,7 +1,7 @@
-"""Notes that say how far the comparison of settings can be trusted.
+"""Writes notes about how far the comparison of settings can be trusted.
 
-In: a study, its records and their comparison. Out: notes, each of one or a few sentences. Next:
-``poise.studies.findings.findings``; they stand under every table of settings.
+In: a study, its records and their comparison. Out: notes of one or a few sentences. Next:
+``poise.studies.findings.findings``; the notes are below every table of settings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
 _MOST_NAMED = 5
-"""Trials that one note names."""
+"""Largest number of trials that one note names."""
 
 
 def notes_on(
     study: Study, records: Sequence[TrialRecord], comparison: Comparison
 ) -> tuple[str, ...]:
-    """Every note that applies."""
+    """Writes every note that applies."""
     return (
         *_on_baseline(study, comparison),
         *_on_seeds(comparison),
@@ -37,7 +37,7 @@ def notes_on(
 
 
 def _on_baseline(study: Study, comparison: Comparison) -> Iterator[str]:
-    """The baseline's values, where no label has them, or that it has not run."""
+    """Gives the baseline's values if no label has them, or says that it has not run."""
     baseline = comparison.baseline
     if baseline is not None and not baseline.mark:
         yield f"The baseline has {describe(baseline.settings)}."
@@ -49,7 +49,7 @@ def _on_seeds(comparison: Comparison) -> Iterator[str]:
     measured = [row.mean.n for row in comparison.rows]
     shared = [row.difference.n for row in comparison.rows if row.difference is not None]
     for counts, what in (
-        (measured, "settings have figures"),
+        (measured, "settings have values"),
         (shared, "differences to the baseline are"),
     ):
         if min(counts, default=PROOF_NEEDS_SEEDS) < PROOF_NEEDS_SEEDS:
@@ -62,14 +62,14 @@ def _on_seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def _on_choices(comparison: Comparison) -> Iterator[str]:
-    """Trials that ran, or went on, because of their figures."""
+    """Names trials that ran, or continued, because of their values."""
     if comparison.untested and comparison.baseline is not None:
         yield f"Differences have no p-value, because {comparison.untested}."
     survivors = sum(row.mean.n > 0 and row.cut_off > 0 for row in comparison.rows)
     if survivors:
         yield (
             f"In {survivors} of {len(comparison.rows)} settings the scheduler stopped some seeds "
-            "and kept the better ones. The means are of the kept seeds, so they are too good."
+            "and kept the better ones. Means use only the kept seeds, so they are too good."
         )
 
 
@@ -77,14 +77,14 @@ def _on_stopped(records: Sequence[TrialRecord]) -> Iterator[str]:
     early = sum(map(was_cut_off, records))
     if early:
         yield (
-            f"{early} of {len(records)} trials were stopped early with nothing wrong. Their "
-            "figures come from fewer steps, so they are in no mean. They are not in the counts "
-            "of failures either: so these counts are too high, and they have no interval."
+            f"{early} of {len(records)} trials were stopped early although nothing was wrong. "
+            "Their values come from fewer steps, so no mean includes them. The counts of failures "
+            "do not include them either, so these counts are too high and have no interval."
         )
 
 
 def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
-    """Trials that have no figure, or none yet."""
+    """Names trials that have no value, or not yet."""
     parts: list[str] = []
     for state, one, many in (
         ("failed", "failed", "failed"),
@@ -106,20 +106,20 @@ def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
 
 
 def _on_missing(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Trials that have a verdict and no figure."""
+    """Names trials that have a verdict but no value."""
     complete = [record for record in records if is_complete(record)]
     missing = [record.trial.name for record in complete if figure(record, metric) is None]
     if missing:
         one = len(missing) == 1
         yield (
             f"{len(missing)} of {len(complete)} trials that ended {'has' if one else 'have'} no "
-            f"{metric_name(metric)} ({_names(missing)}), so {'it is' if one else 'they are'} in "
-            "no mean."
+            f"{metric_name(metric)} ({_names(missing)}), so no mean includes "
+            f"{'it' if one else 'them'}."
         )
 
 
 def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Trials that are in a mean although they trained for fewer steps than the others."""
+    """Counts trials in a mean that trained for fewer steps than the others."""
     shorter = sum(
         is_condemned(record)
         and figure(record, metric) is not None
@@ -146,7 +146,10 @@ def _on_changes(records: Sequence[TrialRecord]) -> Iterator[str]:
 
 
 def _on_collapsed_best(comparison: Comparison) -> Iterator[str]:
-    """The setting with the best figure, where it failed: the metric alone would mislead."""
+    """Names the setting with the best value if it failed.
+
+    The metric alone would mislead in this case.
+    """
     healthy, metric = comparison.healthy, comparison.metric
     condemned = [row for row in comparison.rows if row.condemned.count]
     best = next(iter(ranked([*healthy[:1], *condemned], comparison.mode)), None)

@@ -1,4 +1,4 @@
-"""The comparison of a study's settings.
+"""Compares a study's settings.
 
 In: a study's records. Out: a ``Comparison``. Next: the terminal, and
 ``poise.studies.findings.findings``.
@@ -27,12 +27,12 @@ from poise.studies.study_progress import standing
 
 
 def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:
-    """Every setting over its seeds, compared with the baseline where the study has one.
+    """Compares every setting over its seeds, and with the baseline if the study has one.
 
     Args:
-        study: the study.
+        study: study to compare.
         records: records of its trials, in any state.
-        is_running: whether a process is at work on the study.
+        is_running: whether a process is working on the study.
     """
     by_setting: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
@@ -50,7 +50,7 @@ def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = Fal
 
 
 def why_untested(study: Study) -> str:
-    """Why differences have no p-value: figures decided which trials ran. Empty where they have."""
+    """Says why differences have no p-value, because values decided which trials ran; else empty."""
     scheduler, searcher = study.space.scheduler, study.space.searcher
     if scheduler.changes_settings:
         return f"scheduler {scheduler.name} copied trials with better figures"
@@ -93,7 +93,8 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
     baseline = next((row for row in rows if row.is_baseline), None)
     if baseline is None:
         return list(rows)
-    # A searcher may suggest the baseline's settings twice: these are not compared with themselves.
+    # # A searcher may suggest the baseline's settings twice. These rows are not compared with
+    # themselves.
     compared = [row for row in rows if not row.is_baseline]
     found = _differences(compared, baseline, tested)
     return [replace(row, difference=found.get(row.setting)) for row in rows]
@@ -102,10 +103,14 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
 def _differences(
     rows: Sequence[SettingRow], baseline: SettingRow, tested: bool
 ) -> dict[int, Difference]:
-    """The paired difference of each setting; its p-value is corrected for all, or none."""
+    """Computes each setting's paired difference to the baseline.
+
+    p-values are corrected for all comparisons. They are None if the study is not tested.
+    """
     each = [paired_difference(row.values, baseline.values) for row in rows]
     if tested:
-        # A constant difference has no p-value and still counts as a comparison; one seed does not.
+        # # A constant difference has no p-value but counts as a comparison. A single seed does not
+        # count.
         compared = sum(difference.n > 1 for difference in each)
         corrected = holm([difference.p for difference in each], compared)
         each = [replace(d, p_holm=p) for d, p in zip(each, corrected, strict=True)]

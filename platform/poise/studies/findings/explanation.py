@@ -1,6 +1,6 @@
-"""Sentences that say which setting explains the failures of a study.
+"""Writes sentences about the setting that explains the failures of a study.
 
-In: a study and its judged trials. Out: sentences that name the explaining setting first and claim
+In: a study and its judged trials. Out: sentences that name the explaining setting first. They claim
 no more than the counts show. Next: ``poise.studies.findings.answer``.
 """
 
@@ -28,36 +28,36 @@ from poise.studies.study import Study
 from poise.studies.trials import Settings, value_of
 
 SURELY = 0.05
-"""A rule that random outcomes give less often than this is more than chance."""
+"""A rule is more than chance if random outcomes give such a rule less often than this."""
 
 _ALMOST_ALWAYS = 0.9
 
 _MOST_RIVALS = 2
-"""Other settings that one sentence names."""
+"""Largest number of other settings that one sentence names."""
 
 _MOST_KINDS = 3
-"""Ways to fail that one sentence names."""
+"""Largest number of failures of different kinds that one sentence names."""
 
 
 def explain(study: Study, judged: Sequence[TrialRecord], trial: str) -> tuple[str, ...]:
-    """Sentences on the rule over settings that tells the failed trials from the healthy ones.
+    """Writes sentences about the rule over settings that separates failed from healthy trials.
 
     Args:
-        study: a study that draws or crosses its settings.
+        study: study that draws or crosses its settings.
         judged: its judged trials; some failed and some stayed healthy.
         trial: word for one of them: ``trial`` or ``judged trial``.
     """
     failed = [record for record in judged if is_condemned(record)]
     did = verb(failed)
     if any(record.changes for record in judged):
-        reason = "Trials exchanged settings on the way, so no single setting explains this."
+        reason = "Trials exchanged settings during training, so no single setting explains this."
         return (f"{len(failed)} of {len(judged)} {trial}s {did}.", reason, *kinds(study, failed))
     units = _units(study, judged, is_condemned)
     fewest = 1 if _counts_trials(study) else FEWEST_MENDED  # whole cells of a grid are no luck
     rule = separate(units, not why_untested(study), fewest)
     if rule is None:
         nothing = (
-            "No simple rule on one or two settings tells them from the healthy ones."
+            "No simple rule on one or two settings separates them from the healthy trials."
             if varied_keys(study.space, judged)
             else "Only the seed differed between them."
         )
@@ -80,7 +80,7 @@ def verb(failed: Sequence[TrialRecord]) -> str:
 
 
 def kinds(study: Study, failed: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """Says how trials failed, where they failed in several ways."""
+    """Says how trials failed, if they failed in several ways."""
     counts = Counter(str(record.verdict.kind) for record in failed if record.verdict)
     if len(counts) < 2:
         return ()
@@ -90,13 +90,13 @@ def kinds(study: Study, failed: Sequence[TrialRecord]) -> tuple[str, ...]:
             return told
     ways = [f"{count} {failure(kind)}" for kind, count in counts.most_common(_MOST_KINDS)]
     rest = len(failed) - sum(count for _, count in counts.most_common(_MOST_KINDS))
-    return (f"In detail, {listed([*ways, *([f'{rest} otherwise'] if rest else [])])}.",)
+    return (f"In detail, {listed([*ways, *([f'{rest} in other ways'] if rest else [])])}.",)
 
 
 def _kinds_by_rule(
     study: Study, failed: Sequence[TrialRecord], first: str, second: str
 ) -> tuple[str, ...]:
-    """Says which setting decided between two ways to fail, where that is beyond chance."""
+    """Says which setting decided between two kinds of failure, if this is more than chance."""
     told = []
     for one, other in ((first, second), (second, first)):
         rule = separate(_units(study, failed, partial(_ended_as, one)), not why_untested(study))
@@ -140,7 +140,10 @@ def _words(conditions: Sequence[Condition], names: dict[str, str], joined: str) 
 
 
 def _opposite(rule: Rule, names: dict[str, str]) -> str:
-    """Says what is true of every trial outside; empty where that is not one thing."""
+    """Says what is true for every trial outside the rule.
+
+    It is empty if this is not a single statement.
+    """
     if rule.joined == "and":
         return ""
     each = [opposite_words(condition, names[condition.key]) for condition in rule.conditions]
@@ -152,7 +155,7 @@ def _opposite(rule: Rule, names: dict[str, str]) -> str:
 
 
 def _rivals(rule: Rule, names: dict[str, str]) -> tuple[str, ...]:
-    """Other rules that the study cannot tell from this one."""
+    """Names other rules that the study cannot distinguish from this one."""
     if rule.num_rival_pairs:
         others = _counted(rule.num_rival_pairs, "other pair")
         return (f"{others} of settings would explain the outcome as well.",)
@@ -160,18 +163,22 @@ def _rivals(rule: Rule, names: dict[str, str]) -> tuple[str, ...]:
         return ()
     shown = rule.rivals[:_MOST_RIVALS]
     if rule.exceptions:
-        return (f"A rule on {listed((names[c.key] for c in shown), 'or')} would do as well.",)
+        return (f"A rule on {listed((names[c.key] for c in shown), 'or')} would be as good.",)
     words = listed(condition_words(each, names[each.key]) for each in shown)
     more = len(rule.rivals) - len(shown)
     also = f" (and {more} more such settings)" if more else ""
-    return (f"The same trials also ran {words}{also}: this study cannot tell which one matters.",)
+    return (
+        f"The same trials also ran {words}{also}: this study cannot show which of them matters.",
+    )
 
 
 def _chance(rule: Rule, unit: str, count: int) -> tuple[str, ...]:
     if rule.by_chance is None or rule.by_chance < SURELY:
         return ()
     if rule.by_chance > _ALMOST_ALWAYS:
-        return (f"With only {count} {unit}, some rule fits almost any outcome: this is a hint.",)
+        return (
+            f"With only {count} {unit}, some rule fits almost any outcome: this is only a hint.",
+        )
     return (
         f"With only {count} {unit}, pure chance gives so clear a rule in "
         f"{percent(rule.by_chance)} of studies: treat it as a hint.",
@@ -181,9 +188,10 @@ def _chance(rule: Rule, unit: str, count: int) -> tuple[str, ...]:
 def _units(
     study: Study, records: Sequence[TrialRecord], is_failure: Callable[[TrialRecord], bool]
 ) -> list[Unit]:
-    """Single trials where settings are crossed on purpose, else settings with all their seeds.
+    """Makes units: single trials, or settings with all their seeds.
 
-    Drawn settings are a sample: only their number says how surely a rule holds for other settings.
+    Single trials are used if settings are crossed on purpose. Drawn settings are a sample. Only
+    their number shows how certain a rule is for other settings.
     """
     if _counts_trials(study):
         groups = [[record] for record in records]

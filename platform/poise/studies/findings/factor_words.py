@@ -1,10 +1,10 @@
-"""Words for what known settings mean: the one place that has them.
+"""Words for the meaning of known settings. No other place has them.
 
 In: a setting's key and value, a condition on it, a kind of verdict. Out: phrases for sentences.
 Next: ``poise.studies.findings.explanation`` and ``poise.studies.findings.answer``.
 
-Sources: DINO (arXiv 2104.14294, section 5.3): centering and sharpening; registers
-(arXiv 2309.16588).
+Sources: DINO (arXiv 2104.14294, section 5.3): centering and sharpening; registers (arXiv
+2309.16588).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,17 +16,19 @@ from poise.studies.analysis.conditions import Condition
 from poise.studies.labels import apart, plain
 
 _MOST_VALUES = 3
-"""Values that one phrase lists; of more, the smallest and the largest are named."""
+"""Largest number of values that one phrase lists. If there are more, it names the smallest and the
+largest.
+"""
 
 
 class _Meaning(NamedTuple):
-    """The words for a setting's value, which may depend on other settings."""
+    """Words for a setting's value. They may depend on other settings."""
 
     keys: tuple[str, ...]
-    """The setting itself first, then those that its meaning depends on."""
+    """The setting itself first, then the settings that its meaning depends on."""
 
     words: Callable[..., str]
-    """Turns the values of ``keys`` into words."""
+    """Function that turns the values of ``keys`` into words."""
 
 
 def _momentum_words(first: float, last: float) -> str:
@@ -81,10 +83,10 @@ _FAILURES: dict[str, str] = {
 
 
 def states_of(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, str]:
-    """The words of every varied setting whose value has a known meaning.
+    """Returns the words of every varied setting whose value has a known meaning.
 
     Args:
-        values: the value of each setting that a meaning may depend on, by dotted key.
+        values: value of each setting that a meaning may depend on, by dotted key.
         varied: dotted keys of the settings that vary.
     """
     varied = set(varied)
@@ -97,7 +99,7 @@ def states_of(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, str
 
 
 def meaning_keys() -> tuple[str, ...]:
-    """Every setting that some meaning depends on."""
+    """Returns every setting that some meaning depends on."""
     return tuple(key for meaning in _MEANINGS for key in meaning.keys)
 
 
@@ -107,11 +109,11 @@ def failure(kind: str) -> str:
 
 
 def condition_words(condition: Condition, name: str) -> str:
-    """A condition after "trials": ``without centering (center_momentum = 1)``.
+    """Writes a condition for use after "trials": ``without centering (center_momentum = 1)``.
 
     Args:
-        condition: on one setting.
-        name: the setting's short name.
+        condition: condition on one setting.
+        name: short name of the setting.
     """
     if condition.test == "state":
         return f"{condition.value} ({name} {_equals(condition.values)})"
@@ -125,7 +127,10 @@ def condition_words(condition: Condition, name: str) -> str:
 
 
 def opposite_words(condition: Condition, name: str) -> str:
-    """Says what is true of all other trials: ``with centering``; empty if not one thing."""
+    """Says what is true of all other trials: ``with centering``.
+
+    It is empty if this is not a single statement.
+    """
     if condition.test == "state":
         return condition.opposite
     if condition.test == "at least":

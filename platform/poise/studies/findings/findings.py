@@ -1,7 +1,7 @@
-"""Everything that a study found, in the order of the report.
+"""Collects all findings of a study, in the order of the report.
 
-In: a study, its records and the histories of their metrics. Out: ``Findings``, plain data.
-Next: ``poise.reports``, which writes it as a page, as Markdown and as CSV.
+In: a study, its records and the histories of their metrics. Out: ``Findings``, plain data. Next:
+``poise.reports``, which writes them as a page, as Markdown and as CSV.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ from poise.studies.study import Study
 
 @dataclass(frozen=True)
 class SettingCurves:
-    """The course of a setting's training: a teacher's entropy and KL, or a decoder's loss."""
+    """Course of a setting's training: a teacher's entropy and KL, or a decoder's loss."""
 
     setting: int
     label: str
-    """Its values where they fit, else its name: ``t03``."""
+    """Values of the setting if they are short enough, else its name: ``t03``."""
 
     outcome: str
-    """The most frequent outcome of its trials."""
+    """Most frequent outcome of its trials."""
 
     is_baseline: bool
     onset_step: float | None
@@ -56,56 +56,56 @@ class TrialFinding:
 
     record: TrialRecord
     label: str
-    """Its setting's values where they fit, else the setting's name: ``t03``."""
+    """Values of its setting if they are short enough, else the setting's name: ``t03``."""
 
     values: str
-    """Its setting's values in full."""
+    """Values of its setting in full."""
 
     onset_step: int | None
     metrics: dict[str, float]
-    """The latest value of each metric, without those that were only measured before training."""
+    """Latest value of each metric, without metrics that were only measured before training."""
 
     curves: tuple[Curve, ...]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """An advice of the verdicts, and the settings that it is for."""
+    """Advice from verdicts, and the settings that it is for."""
 
     text: str
     settings: tuple[str, ...]
-    """Their values where they fit, else their names."""
+    """Values of these settings if they are short enough, else their names."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found, as plain data."""
+    """Findings of a study, as plain data."""
 
     study: str
     question: str
-    """The question of the space; empty without one."""
+    """Question of the space; empty if it has none."""
 
     published: str
-    """What the literature found; empty where the space does not say."""
+    """Result in the literature; empty if the space does not give one."""
 
     answer: tuple[str, ...]
     """Two short paragraphs: what explains the collapses, and which setting is best."""
 
     best: str | None
-    """The best healthy trial; none without one."""
+    """Best healthy trial; None if no trial is healthy."""
 
     registered: str | None
-    """``models:/name/version`` of the best trial; none where nothing was registered."""
+    """``models:/name/version`` of the best trial; None if nothing was registered."""
 
     front: tuple[str, ...]
-    """The healthy trials that no other beats in every metric, the best of the first one first."""
+    """Healthy trials that no other trial dominates in all metrics, ordered by the first metric."""
 
     comparison: Comparison
     notes: tuple[str, ...]
-    """Sentences that say how far the comparison can be trusted."""
+    """Sentences about how far the comparison can be trusted."""
 
     phase: PhaseDiagram | None
-    """The phase diagram; none where nothing varies, or where settings change one at a time."""
+    """Phase diagram; None if nothing varies, or if settings change one at a time."""
 
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
@@ -114,7 +114,7 @@ class Findings:
 
     trials: tuple[TrialFinding, ...]
     selection: Selection | None
-    """The choice without labels; none where no trial has a figure that needs labels."""
+    """Choice without labels; None if no trial has a metric that needs labels."""
 
     cost: Cost
     reproduction: Reproduction
@@ -126,13 +126,13 @@ class Findings:
 
 @dataclass(frozen=True)
 class Winner:
-    """The best healthy trial of a study."""
+    """Best healthy trial of a study."""
 
     trial: str
-    """Its name, such as ``t03-s1``."""
+    """Name of the trial, such as ``t03-s1``."""
 
     registered: str | None = None
-    """``models:/name/version`` of its backbone; none where it was not registered."""
+    """``models:/name/version`` of its backbone; None if it was not registered."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ class RunFacts:
 
     tags: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    """The content of ``environment.json``, as ``describe_environment`` writes it."""
+    """Content of ``environment.json``, as ``describe_environment`` writes it."""
 
     is_running: bool = False
-    """Whether a process is at work on the study."""
+    """Whether a process is working on the study."""
 
 
 _NOTHING_KNOWN = RunFacts()
@@ -157,13 +157,13 @@ def find(
     winner: Winner | None = None,
     run: RunFacts = _NOTHING_KNOWN,
 ) -> Findings:
-    """Everything that a study found.
+    """Collects all findings of a study.
 
     Args:
-        study: the study.
+        study: study to describe.
         records: records of its trials, in any state.
-        histories: the metrics of each trial over its steps, by the trial's name.
-        winner: the best healthy trial; none where there is none.
+        histories: metrics of each trial over its steps, by the trial's name.
+        winner: best healthy trial; None if no trial is healthy.
         run: facts from the study's run in MLflow.
     """
     comparison = compare(study, records, run.is_running)

@@ -1,4 +1,4 @@
-"""Collects what somebody needs to do a study again.
+"""Collects everything that is needed to repeat a study.
 
 In: a study and where it ran. Out: ``Reproduction``. Next: ``poise.studies.findings.findings``.
 """
@@ -20,25 +20,27 @@ from poise.studies.study_progress import standing
 
 @dataclass(frozen=True)
 class UsedDataset:
-    """A dataset that a study's figures depend on."""
+    """Dataset that influences a study's metrics."""
 
     role: str
-    """``dataset``, which trials learn from; ``queries`` and ``bank``, which k-NN compares."""
+    """``dataset`` is the training set; ``queries`` and ``bank`` are the sets that k-NN compares."""
 
     folder: str
     fingerprint: str
-    """Fingerprint of the dataset; empty where it was not stored."""
+    """Fingerprint of the dataset; empty if it was not stored."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Everything that somebody needs to do a study again."""
+    """Everything that is needed to repeat a study."""
 
     command: str
-    """Command that begins the study again, with a comment where it numbers settings differently."""
+    """Command that repeats the study. If the repetition numbers settings differently, a comment
+    says so.
+    """
 
     source: str
-    """The space's file."""
+    """File of the space."""
 
     overrides: tuple[str, ...]
     """Overrides that change the space's file into the space as it is now."""
@@ -48,13 +50,13 @@ class Reproduction:
     versions: dict[str, str]
 
     commit: str
-    """Git commit of the folder that the study ran in; empty where it was not known."""
+    """Git commit of the folder that the study ran in; empty if it is unknown."""
 
     has_changes: bool
-    """Whether files there differed from the commit."""
+    """Whether files in that folder differed from the commit."""
 
     datasets: tuple[UsedDataset, ...]
-    """The training set first. A bank that is not named is the training set."""
+    """Datasets, the training set first. If no bank is named, the training set is the bank."""
 
     seeds: tuple[int, ...]
 
@@ -65,13 +67,13 @@ def reproduction(
     tags: Mapping[str, str],
     environment: Mapping[str, Any],
 ) -> Reproduction:
-    """Collects what somebody needs to do the study again.
+    """Collects everything that is needed to repeat the study.
 
     Args:
-        study: the study to do again.
-        records: the records of its trials.
-        tags: the tags of its MLflow run.
-        environment: the output of ``describe_environment``.
+        study: study to repeat.
+        records: records of its trials.
+        tags: tags of its MLflow run.
+        environment: output of ``describe_environment``.
     """
     overrides = _overrides(study, standing(study, records).is_over)
     versions = {"python": environment["python"]} if "python" in environment else {}
@@ -100,11 +102,11 @@ def _datasets(recipe: Recipe, tags: Mapping[str, str]) -> Iterator[UsedDataset]:
 
 
 def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
-    """The last value of each key, and the budget as it is now.
+    """Returns the last value of each key, and the budget as it is now.
 
-    A study that was extended or resumed has been given keys twice, and a resumption may have
-    changed its budget. Once every trial has ended the budget has stopped none: only what the
-    space's file says against that is named.
+    If a study was extended or resumed, a key may have been given twice, and the budget may have
+    changed. When every trial has ended, the budget has stopped none of them. Then it is named only
+    if the space's file has other limits.
     """
     last: dict[str, str] = {}
     for text in study.overrides:
@@ -123,7 +125,7 @@ def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
 
 
 def _written_budget(study: Study) -> dict[str, Any]:
-    """The limits in the space's file; none where it has gone."""
+    """Returns the limits in the space's file; no limits if the file does not exist any more."""
     with suppress(PoiseError):
         return load_space(study.source).budget.model_dump()
     return Budget().model_dump()
@@ -141,7 +143,7 @@ _RENUMBERED = (
 
 
 def _written(study: Study) -> dict[str, Any]:
-    """The space as a person writes it."""
+    """Returns the space as a user writes it."""
     tree = study.space.model_dump(mode="json", exclude={"parameters"})
     samplers = study.space.parameters.items()
     tree["parameters"] = {
@@ -156,7 +158,7 @@ def _as_yaml(tree: Mapping[str, Any]) -> str:
 
 
 def _portable(value: Any) -> Any:
-    """Paths as seen from the folder that Poise was started in: others have other folders."""
+    """Makes paths relative to the current folder, because other users have other folders."""
     if isinstance(value, dict):
         return {key: _portable(each) for key, each in value.items()}
     if isinstance(value, str) and Path(value).is_relative_to(Path.cwd()):

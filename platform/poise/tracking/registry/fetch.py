@@ -1,6 +1,6 @@
-"""Registered backbones, fetched into a folder or loaded.
+"""Fetches or loads registered backbones.
 
-In: a reference such as ``models:/name@candidate``. Out: its package in a folder, every file
+In: a reference such as ``models:/name@candidate``. Out: its package in a folder, with every file
 verified, or the backbone itself. Next: evaluation.
 """
 
@@ -35,22 +35,22 @@ ORIGIN_FILE = "origin.json"
 
 
 def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
-    """Sizes and SHA-256 of a version's files, without fetching the weights."""
+    """Reads sizes and SHA-256 of a version's files without fetching the weights."""
     with tempfile.TemporaryDirectory() as scratch:
         _download(store, f"{version.source}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
         return read_checksums(scratch)
 
 
 def pull(store: Store, reference: str, folder: str | Path) -> Path:
-    """Fetches a version's package; the folder appears only when every file is verified.
+    """Fetches a version's package. The folder appears only when every file is verified.
 
     Args:
         store: store in which it is registered.
         reference: reference to a model, as in ``find_model``.
-        folder: folder to put it in. A folder that already holds this version is left as it is.
+        folder: folder for the package. If it already holds this version, it is not changed.
 
     Raises:
-        PoiseError: there is no such version, its files are gone or damaged, or the folder holds
+        PoiseError: there is no such version, its files are missing or damaged, or the folder holds
             something else.
     """
     version, folder = find_model(store, reference), Path(folder)
@@ -74,9 +74,9 @@ def pull(store: Store, reference: str, folder: str | Path) -> Path:
 def load_model(
     reference: str | Path, store: Store | None = None
 ) -> tuple["nn.Module", dict[str, Any]]:
-    """A backbone and its config, from a package's folder or from the registry.
+    """Loads a backbone and its config, from a package's folder or from the registry.
 
-    Registered versions are kept under ``POISE_HOME/models`` once fetched.
+    Registered versions are kept under ``POISE_HOME/models`` after they are fetched.
     """
     from poise.models.package import (
         load_backbone,
@@ -86,7 +86,7 @@ def load_model(
 
 
 def find_package(reference: str | Path, store: Store | None = None) -> Path:
-    """The folder of a backbone's package, fetched from the registry where it is not a folder."""
+    """Returns the folder of a backbone's package. A registered model is fetched first."""
     if Path(reference).is_dir():
         return Path(reference)
     store = store or open_store()
@@ -99,7 +99,7 @@ def find_package(reference: str | Path, store: Store | None = None) -> Path:
 
 
 def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
-    # Without a destination MLflow hands out the live folder of a local store.
+    # # Without a destination, MLflow returns the original folder of a local store.
     try:
         return Path(
             download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
@@ -109,7 +109,7 @@ def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
 
 
 def _verify(folder: Path, version: Version) -> None:
-    """MLflow gives an empty folder without an error when a model's files were deleted."""
+    """Checks a fetched package. If a model's files were deleted, MLflow gives an empty folder."""
     if not (folder / CHECKSUMS_FILE).is_file():
         raise PoiseError(f"{version.uri}: its files are gone from {version.source}")
     damaged = damaged_files(folder)

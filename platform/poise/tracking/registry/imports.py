@@ -1,7 +1,7 @@
-"""Backbones that were trained elsewhere, registered beside those of Poise.
+"""Registers backbones that were trained elsewhere.
 
-In: an ``Imported`` and where it came from. Out: its package under ``home()/imports``, a run that
-says how it was read, and a registered version. Next: ``poise evaluate``.
+In: an ``Imported`` and its source. Out: its package under ``home()/imports``, a run that records
+how it was read, and a registered version. Next: ``poise evaluate``.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ EXPERIMENT = "imports"
 
 @dataclass(frozen=True)
 class Registered:
-    """The places of an imported backbone."""
+    """Registered version and package of an imported backbone."""
 
     uri: str
     package: Path
@@ -33,13 +33,13 @@ def register_import(
 ) -> Registered:
     """Packages an imported backbone and registers it as the next version of a model.
 
-    The same weights under the same name are registered once.
+    The same weights with the same name are registered only once.
 
     Args:
-        store: the store with the registry.
-        imported: the backbone.
-        source: where it came from; its file's SHA-256 becomes a tag.
-        name: the registered model's name.
+        store: store with the registry.
+        imported: imported backbone.
+        source: origin of the backbone; the SHA-256 of its file becomes a tag.
+        name: name of the registered model.
 
     Raises:
         PoiseError: the registry refuses it, or the package's folder holds something else.
@@ -57,7 +57,7 @@ def register_import(
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, source)}, "import.json")
-        # The dataset's name is the tag: its folder may be elsewhere by now.
+        # # The tag is the dataset's name, because its folder may have moved.
         tags = {key: value for key, value in lineage.items() if key != "dataset"}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
         set_tags(run, {f"poise.{key}": value for key, value in tags.items()})
@@ -66,7 +66,7 @@ def register_import(
 
 
 def _lineage(imported: Imported, source: ImportSource) -> dict[str, Any]:
-    """The known part of a backbone's history. A package made by Poise keeps its own."""
+    """Returns the known history of a backbone. A package made by Poise keeps its own history."""
     own = dict(imported.config.get("lineage", {}))
     known = {
         **own,

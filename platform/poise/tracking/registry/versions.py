@@ -1,7 +1,7 @@
-"""The model registry: backbones with their whole history.
+"""Model registry: backbones with their whole history.
 
-In: a backbone package and the run that made it. Out: a numbered version whose tags lead back to
-trial, study, recipe and dataset. Next: ``poise.tracking.registry.fetch``.
+In: a backbone package and the run that made it. Out: a numbered version with tags for its trial,
+study, recipe and dataset. Next: ``poise.tracking.registry.fetch``.
 """
 
 import re
@@ -19,11 +19,11 @@ from poise.tracking.address import redacted
 from poise.tracking.store import Store, explained
 
 CANDIDATE = "candidate"
-"""The alias that each new version takes over."""
+"""Alias that always moves to the newest version."""
 
 
 class UnknownModelError(PoiseError):
-    """The error that no model of that name is registered."""
+    """Error for a name that no registered model has."""
 
 
 _RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version")
@@ -39,20 +39,21 @@ class Version:
     created_ms: int
     run_id: str
     source: str
-    """The address of the stored package."""
+    """Address of the stored package."""
 
     tags: dict[str, str]
     """Tags without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
-    recipe, dataset, dataset_fingerprint, trial_run, study_run."""
+    recipe, dataset, dataset_fingerprint, trial_run, study_run.
+    """
 
     @property
     def uri(self) -> str:
-        """``models:/name/3``."""
+        """Reference such as ``models:/name/3``."""
         return f"models:/{self.name}/{self.version}"
 
 
 def model_name(dataset: str, objective: str, backbone: str) -> str:
-    """The name of a registered model, made of dataset, objective and backbone."""
+    """Makes the name of a registered model from dataset, objective and backbone."""
     return re.sub(r"[^\w.-]+", "-", f"{dataset}-{objective}-{backbone}")
 
 
@@ -65,13 +66,14 @@ def register_model(
 ) -> str:
     """Registers a package as the next version and moves the alias ``candidate`` to it.
 
-    The same weights of the same run are registered once, so an interrupted study may try again.
+    The same weights of the same run are registered only once, so an interrupted study may repeat
+    it.
 
     Args:
         store: store of the run.
-        package_folder: the folder that ``save_backbone`` wrote.
-        name: the registered model's name; see ``model_name``.
-        run_id: the trial or run that trained it. Its recipe, dataset and study become tags.
+        package_folder: folder that ``save_backbone`` wrote.
+        name: name of the registered model; see ``model_name``.
+        run_id: trial or run that trained it. Its recipe, dataset and study become tags.
         tags: further tags: ``metric``, ``metric_value``, ``protocol``, ``verdict``.
 
     Returns:
@@ -96,12 +98,12 @@ def register_model(
 
 @explained()
 def list_models(store: Store, name: str | None = None) -> list[Version]:
-    """Every version, newest first."""
+    """Lists all versions, newest first."""
     condition = f"name = '{name}'" if name else None
     found: list[ModelVersion] = []
     token = None
     while token != "":
-        page = store.client.search_model_versions(condition, max_results=1000, page_token=token)
+        page = store.registry.search_model_versions(condition, max_results=1000, page_token=token)
         found += page
         token = page.token or ""
     aliases = {each: _aliases(store, each) for each in {version.name for version in found}}
@@ -110,7 +112,7 @@ def list_models(store: Store, name: str | None = None) -> list[Version]:
 
 
 def find_model(store: Store, reference: str) -> Version:
-    """The version that a reference names.
+    """Finds the version that a reference names.
 
     Args:
         store: store to look in.
@@ -118,7 +120,7 @@ def find_model(store: Store, reference: str) -> Version:
             version); ``models:/`` may be left out.
 
     Raises:
-        PoiseError: there is none; the message names those there are.
+        PoiseError: there is no such version; the message names the existing versions.
     """
     name, version, alias = _parse(reference)
     versions = list_models(store, name)
@@ -183,7 +185,8 @@ def _create(
         raise
     client.finalize_logged_model(model.model_id, "READY")
     _ensure_registered(store, name)
-    # The location, not `models:/<id>`: for that MLflow would look in its default store.
+    # # The version needs the location, because MLflow would look for `models:/<id>` in its default
+    # store.
     version = client.create_model_version(
         name,
         model.artifact_location,
@@ -196,7 +199,10 @@ def _create(
 
 
 def _make_candidate(store: Store, name: str, version: int) -> None:
-    """Moves the alias. Of two processes that give it for the first time MLflow refuses one."""
+    """Moves the alias.
+
+    If two processes set a new alias at once, MLflow refuses one, so it retries.
+    """
     for last_attempt in (False, False, True):
         try:
             store.client.set_registered_model_alias(name, CANDIDATE, str(version))
@@ -215,9 +221,9 @@ def _ensure_registered(store: Store, name: str) -> None:
 
 
 def _aliases(store: Store, name: str) -> dict[int, tuple[str, ...]]:
-    """Aliases by version: a search of versions never reports them."""
+    """Returns aliases by version, because a search for versions does not return them."""
     by_version: dict[int, tuple[str, ...]] = {}
-    for alias, version in sorted(store.client.get_registered_model(name).aliases.items()):
+    for alias, version in sorted(store.registry.get_registered_model(name).aliases.items()):
         by_version[int(version)] = (*by_version.get(int(version), ()), alias)
     return by_version
 

@@ -5,12 +5,13 @@ In: a file. Out: ``CocoFile``. Next: ``poise.data.sources.annotated.coco``.
 The whole file is in memory while it is read.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from poise.config.errors import PoiseError, one_line
 from poise.data.sources.names import LONGEST_ERROR, shown
@@ -41,6 +42,10 @@ class CocoCategory(_Entry):
     name: str
 
 
+def _packed(outline: Any) -> bytes:
+    return json.dumps(outline, separators=(",", ":")).encode() if outline else b""
+
+
 class CocoObject(_Entry):
     """One object, or a crowd of them."""
 
@@ -48,7 +53,10 @@ class CocoObject(_Entry):
     image_id: int
     category_id: int
     bbox: tuple[_Length, _Length, _Length, _Length]  # x, y, width, height
-    segmentation: Any = None
+    segmentation: Annotated[bytes, BeforeValidator(_packed)] = b""
+    """JSON of the outline, empty without one. As objects of Python, the outlines of a large dataset
+    would take gigabytes."""
+
     iscrowd: bool = False
 
 

@@ -79,7 +79,7 @@ def open_annotated(
     if options.masks:
         _add_masks(found, command)
     if options.boxes:
-        _add_boxes(found, options.boxes)
+        _add_boxes(found, _beside(images, command.source, options.boxes))
     return _source(found, command)
 
 
@@ -89,10 +89,10 @@ def _images(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
     root = os.path.realpath(command.source)
     folders = [os.path.realpath(each) for each in (options.masks, options.boxes) if each]
     inside = [os.path.relpath(each, root).replace(os.sep, "/") for each in folders]
-    if "." in inside:
+    if options.masks and inside[0] == ".":
         raise PoiseError(
-            f"--{'masks' if options.masks else 'boxes'} {shown(command.source)}: is the folder of "
-            "the images; give each a folder of its own"
+            f"--masks {shown(options.masks)}: is the folder of the images; give each a folder of "
+            "its own"
         )
     left = [
         file
@@ -116,8 +116,8 @@ def _add_coco(found: _Found, path: str, is_chosen: bool) -> None:
 
 def _add_masks(found: _Found, command: PrepareCommand) -> None:
     folder, names = command.options.masks or "", command.options.mask_classes
-    matched, notes = match_files(found.paths, folder, _MASKS)
-    root = Path(folder).resolve()
+    root = _beside(found.images, command.source, folder).resolve()
+    matched, notes = match_files(found.paths, str(root), _MASKS)
     found.masks = [MaskFile(str(root / file.path), file.stamp) for file in matched]
     found.notes += notes
     if names:
@@ -129,11 +129,21 @@ def _add_masks(found: _Found, command: PrepareCommand) -> None:
             )
 
 
-def _add_boxes(found: _Found, folder: str) -> None:
-    matched, notes = match_files(found.paths, folder, _BOXES)
-    found.boxes, found.box_classes = read_voc([str(Path(folder, file.path)) for file in matched])
-    check_class_names(folder, found.box_classes)
+def _add_boxes(found: _Found, folder: Path) -> None:
+    matched, notes = match_files(found.paths, str(folder), _BOXES)
+    found.boxes, found.box_classes = read_voc([str(folder / file.path) for file in matched])
+    check_class_names(str(folder), found.box_classes)
     found.notes += notes
+
+
+def _beside(images: FilesSource, source: str, folder: str) -> Path:
+    """Returns the place in a folder of annotations that belongs to the folder of the images.
+
+    The images may lie in the only folder of the source: `JPEGImages` may hold `480p` alone. Their
+    annotations lie in `Annotations/480p` then.
+    """
+    inner = Path(folder, os.path.relpath(images.root, os.path.realpath(source)))
+    return inner if inner.is_dir() else Path(folder)
 
 
 def _source(found: _Found, command: PrepareCommand) -> FilesSource | AnnotatedSource:

@@ -1,4 +1,7 @@
-"""The sections of the page: functions from findings to a section, or none without content."""
+"""Sections of the page: functions that turn findings into a section.
+
+They return None if there is no content.
+"""
 
 from collections.abc import Callable
 
@@ -25,6 +28,6 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     cost,
     reproduction,
 )
-"""The functions in the order of the page."""
+"""Functions in the order of the page."""
 
 __all__ = ["SECTIONS"]

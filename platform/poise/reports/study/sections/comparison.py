@@ -1,4 +1,4 @@
-"""The section that compares every setting with the baseline.
+"""Makes the section that compares every setting with the baseline.
 
 In: the comparison. Out: its table and the notes on it. Next: the page.
 """
@@ -11,7 +11,7 @@ from poise.studies.findings.findings import Findings
 
 
 def comparison(findings: Findings) -> Section:
-    """The section; its table is the legend of the settings' short names."""
+    """Makes the section. Its table also explains the settings' short names."""
     columns = setting_columns(findings, _verdicts)
     content = table(
         how_sure(findings.comparison, "in small print") or "Every setting of the study",

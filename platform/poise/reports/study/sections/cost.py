@@ -1,4 +1,4 @@
-"""The section on cost, and on what stopping early saved.
+"""Makes the section on cost, and on what early stopping saved.
 
 In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
 """
@@ -15,7 +15,7 @@ from poise.studies.number_format import NOTHING, shown
 
 
 def cost(findings: Findings) -> Section | None:
-    """The section; none before any trial began."""
+    """Makes the section; None before any trial began."""
     found = findings.cost
     if not found.trials:
         return None

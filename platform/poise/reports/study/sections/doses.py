@@ -1,7 +1,7 @@
-"""The section on the effect of each setting.
+"""Makes the section on the effect of each setting.
 
-In: dose–response curves. Out: a chart for each setting: the metric above, and below the share of
-trials that collapsed. Next: the page.
+In: dose–response curves. Out: a chart for each setting. Its upper panel is the metric, its lower
+panel the share of trials that collapsed. Next: the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from poise.studies.findings.table import Comparison
 from poise.studies.number_format import capitalized, certainty, chance, counted, shown
 
 Ends = tuple[float | None, float | None, float | None]
-"""A figure, and the ends of its interval."""
+"""Value, and the ends of its interval."""
 
 
 def doses(findings: Findings) -> Section | None:
-    """The section; none for a study that varies nothing."""
+    """Makes the section; None if the study varies nothing."""
     if not findings.doses:
         return None
     found, share = findings.comparison, 0.48 if len(findings.doses) > 1 else 1.0
@@ -99,7 +99,7 @@ def _of_share(dose: Dose) -> Ends:
 def _points(
     x: Sequence[Any], response: DoseResponse, ends: Callable[[Dose], Ends], look: Stroke
 ) -> Scatter:
-    """Points with their intervals; a line joins them where the axis has a scale."""
+    """Draws points with their intervals. A line joins them if the axis has a scale."""
     found = [ends(dose) for dose in response.doses]
     return Scatter(
         x=list(x),

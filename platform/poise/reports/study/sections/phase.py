@@ -1,4 +1,4 @@
-"""The section that shows where training collapses: outcomes over two settings.
+"""Makes the section that shows where training collapses: outcomes over two settings.
 
 In: a phase diagram. Out: a chart of coloured cells. Next: the page.
 """
@@ -18,11 +18,11 @@ from poise.studies.number_format import certainty, chance, counted, shown
 
 _INK = "#1a1a1a"  # readable on every colour of a cell, on light and dark pages
 _COLUMNS_WITH_WORDS = 3
-"""The most columns for which a phone's screen has room for a verdict's words."""
+"""Largest number of columns for which a phone's screen can show the words of a verdict."""
 
 
 def phase(findings: Findings) -> Section | None:
-    """The section; none for a study that varies nothing."""
+    """Makes the section; None if the study varies nothing."""
     diagram = findings.phase
     if diagram is None or not diagram.cells:
         return None
@@ -95,7 +95,7 @@ def _label(update: object, labels: tuple[str, ...], title: str) -> None:
 
 
 def _steps(colors: list[str]) -> list[tuple[float, str]]:
-    """A colour scale of flat steps."""
+    """Makes a colour scale of flat steps."""
     edges = [index / len(colors) for index in range(len(colors) + 1)]
     return [
         (edge, color) for color, ends in zip(colors, pairwise(edges), strict=True) for edge in ends

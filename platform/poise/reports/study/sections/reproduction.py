@@ -1,6 +1,6 @@
-"""The section on how to reproduce the study.
+"""Makes the section on how to reproduce the study.
 
-In: what the study was begun with. Out: a section with a template of its own. Next: the page.
+In: the command and settings of the study. Out: a section with its own template. Next: the page.
 """
 
 from poise.reports.page.pieces import Section
@@ -8,7 +8,7 @@ from poise.studies.findings.findings import Findings
 
 
 def reproduction(findings: Findings) -> Section:
-    """The section."""
+    """Makes the section."""
     return Section(
         "reproduce",
         "How to reproduce",

@@ -1,4 +1,4 @@
-"""The section on metrics that could choose a backbone without labels.
+"""Makes the section on metrics that could choose a backbone without labels.
 
 In: the selection. Out: a table and a chart of rank correlations. Next: the page.
 """
@@ -15,7 +15,7 @@ from poise.studies.number_format import NOTHING, shown, signed
 
 
 def selection(findings: Findings) -> Section | None:
-    """The section; none where no trial has a figure that needs labels."""
+    """Makes the section; None if no trial has a metric that needs labels."""
     found = findings.selection
     if found is None or not found.selectors:
         return None
@@ -25,10 +25,10 @@ def selection(findings: Findings) -> Section | None:
         "selection",
         _figure(found, names),
         _conclusion(found, names),
-        f"Spearman's rank correlation of each metric without labels with {target}. At 1 it orders "
-        f"the trials as labels do; at 0 it says nothing about them. {GUIDE}",
+        f"Spearman's rank correlation of each metric without labels with {target}. At 1 both order "
+        f"the trials in the same way; at 0 their orders are unrelated. {GUIDE}",
         table(
-            f"Choosing without labels. The loss is the distance from the metric's choice to the "
+            f"Choosing without labels. The loss is how much worse the metric's choice is than the "
             f"best of the same trials, in {target}.",
             ["metric", "chooses", "correlation", "its choice", "loss",
              "correlation, healthy", "its choice, healthy", "loss, healthy"],

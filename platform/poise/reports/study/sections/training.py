@@ -1,8 +1,9 @@
-"""The section on the course of training: entropy and KL over time, or a decoder's loss.
+"""Makes the section on the course of training: entropy and KL over time, or a decoder's loss.
 
 The two panels of a teacher are those of DINO's Fig. 7 (arXiv 2104.14294).
 
-In: the curves of every setting. Out: a chart with a band over seeds for each. Next: the page.
+In: the curves of every setting. Out: a chart with a band over seeds for each setting. Next: the
+page.
 """
 
 from plotly.graph_objects import Figure, Scatter
@@ -18,7 +19,7 @@ from poise.studies.findings.findings import Findings, SettingCurves
 from poise.studies.number_format import NOTHING, capitalized, shown
 
 MOST_LINES = 8
-"""The most curves that can be distinguished in one chart."""
+"""Largest number of curves that a reader can distinguish in one chart."""
 
 PANELS = (
     "teacher/entropy_over_ln_k",
@@ -26,7 +27,7 @@ PANELS = (
     "loss/over_mean_patch",
     "prediction/std_over_target",
 )
-"""The two of a teacher, or the two of a decoder."""
+"""Metrics of the panels: two of a teacher, two of a decoder."""
 
 REFERENCES = {
     "teacher/entropy_over_ln_k": ((1.0, "ln K: uniform"), (0.0, "0: one prototype")),
@@ -35,11 +36,11 @@ REFERENCES = {
     "loss/over_mean_patch": ((1.0, "predicting the mean patch"),),
     "prediction/std_over_target": ((1.0, "as varied as the patches"), (0.0, "all equal")),
 }
-"""Reference values of each metric, and what they mean."""
+"""Reference values of each metric, and their meaning."""
 
 
 def training(findings: Findings) -> Section | None:
-    """The section; none before anything was logged."""
+    """Makes the section; None before anything was logged."""
     logged = [s for s in findings.settings if any(c.metric in PANELS for c in s.curves)]
     if not logged:
         return None
@@ -63,7 +64,10 @@ def _title(metrics: tuple[str, ...]) -> str:
 
 
 def _chosen(settings: list[SettingCurves]) -> list[SettingCurves]:
-    """Chooses all settings, or of many the baseline and some of each outcome."""
+    """Returns all settings.
+
+    If there are too many, it chooses the baseline and some of each outcome.
+    """
     if len(settings) <= MOST_LINES:
         return settings
     seen: dict[str, int] = {}
@@ -101,7 +105,7 @@ def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) ->
 
 
 def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
-    """A ring around the curve at the step where a collapse began."""
+    """Draws a ring around the curve at the step where a collapse began."""
     assert each.onset_step is not None
     index = min(range(len(curve.steps)), key=lambda i: abs(curve.steps[i] - (each.onset_step or 0)))
     return Scatter(
@@ -124,8 +128,8 @@ def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> 
     sentences = [f"{capitalized(listed(titles))} over steps."]
     if any(len(row.trials) > 1 for row in findings.comparison.rows):
         sentences.append(
-            "A line is the mean over seeds, in a band from the smallest to the largest. "
-            "It ends where the first seed ends; thin dotted lines are the seeds that trained on."
+            "A line is the mean over seeds, in a band from the smallest to the largest value. It "
+            "ends where the first seed ends; thin dotted lines are seeds that trained longer."
         )
     if any(row.onset_step is not None for row in findings.comparison.rows):
         sentences.append("A ring marks the step at which a collapse began.")

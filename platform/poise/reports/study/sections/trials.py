@@ -1,6 +1,6 @@
-"""The section on single trials: a table of all of them, and the curves of the chosen ones.
+"""Makes the section on single trials: a table of all of them, and the curves of chosen trials.
 
-In: trials. Out: a table, and compact curves that the page's script draws when they are chosen.
+In: trials. Out: a table, and compact curves that the page's script draws when a trial is chosen.
 Next: the page.
 """
 
@@ -18,11 +18,11 @@ from poise.studies.records import TrialRecord
 
 PANEL_HEIGHT = 240
 MOST_PRINTED = 100
-"""The most trials whose table is printed, which takes about seven pages."""
+"""Largest number of trials whose table is printed. It takes about seven pages."""
 
 
 def trials(findings: Findings) -> Section | None:
-    """The section; none before any trial began."""
+    """Makes the section; None before any trial began."""
     if not findings.trials:
         return None
     drawable = [trial for trial in findings.trials if trial.curves]
@@ -43,7 +43,7 @@ def trials(findings: Findings) -> Section | None:
 
 
 def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, Any]]:
-    """The trials of each setting, for the list to choose from."""
+    """Groups the trials by setting, for the list to choose from."""
     found = findings.comparison
     return [
         {
@@ -67,7 +67,7 @@ def _figure_of(trial: TrialFinding, metric: str, decimals: int) -> str:
 
 
 def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
-    """The curves of a trial; steps that several metrics share are written once."""
+    """Writes the curves of a trial. Steps that several metrics share are written once."""
     steps = list(dict.fromkeys(curve.steps for curve in trial.curves))
     return {
         "label": f"{trial.record.trial.name} {marked(trial.record.outcome)}",
@@ -81,7 +81,10 @@ def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
 
 
 def _panel(metric: str, findings: Findings) -> dict[str, Any]:
-    """A figure without curves, and the lines of the chosen trial and of the one beside it."""
+    """Makes a figure without curves, and two line styles.
+
+    The styles are for the chosen trial and for the trial that is compared with it.
+    """
     figure = frame(PANEL_HEIGHT)
     figure.update_layout(margin={"t": 10, "b": 34})
     figure.update_yaxes(rangemode="tozero")
