@@ -120,7 +120,7 @@ class NormCounts:
 
 
 def _edge(threshold: Threshold) -> int:
-    """The bin whose upper edge is the limit; the last bin where there is no limit."""
+    """Finds the bin whose upper edge is the limit. Without a limit it is the last bin."""
     return int(bins_of(np.array(threshold.limit))) if threshold.found else NUM_BINS - 1
 
 

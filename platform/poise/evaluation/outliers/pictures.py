@@ -49,8 +49,8 @@ def draw_pictures(
 def draw_norms(path: Path, reading: Reading, rows: Sequence[BlockRow]) -> None:
     """Draws how many patches have which norm, norms over blocks, and outliers over blocks.
 
-    A second hump to the right of the limit is a group of outliers. One hump is none, whatever its
-    tail.
+    A second hump, to the right of the limit, is a group of outliers. With one hump there are no
+    outliers, even if the hump has a long tail.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     counts, lengths, shares = figure.subplots(1, 3, width_ratios=(4, 4, 3))

@@ -61,9 +61,11 @@ def probe_tokens(
             f"{len(sample)} images, and a probe needs {LEAST_TOKENS}. Give more images."
         )
     for kind, tokens in groups.items():
-        if min(map(len, halves.split(tokens))) >= LEAST_TOKENS // 2:
-            figures += [*position_figures(kind, tokens, halves, grid)]
-            figures += [*pixel_figures(kind, tokens, halves)]
+        if min(map(len, halves.split(tokens))) < LEAST_TOKENS // 2:
+            notes.append(f"Place and pixels of {kind} tokens are left out: too few images.")
+            continue
+        figures += [*position_figures(kind, tokens, halves, grid)]
+        figures += [*pixel_figures(kind, tokens, halves)]
     classes = _classes(sample, outliers, ordinary, halves, num_classes)
     return Held((*figures, *classes.figures), (*notes, *classes.notes))
 

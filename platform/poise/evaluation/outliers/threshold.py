@@ -4,8 +4,8 @@ In: norms of raw patch tokens (before the last norm layer), or a histogram of th
 ``Threshold`` and a mask. Next: ``poise.evaluation.outliers.counts`` and ``places``.
 
 The paper on registers (arXiv 2309.16588, section 2.1) sets the limit by hand, to 150 for one model.
-Here the limit is the valley between two groups of logarithms of norms. Norms with one group alone
-have no outliers, however long their tail is.
+Here the limit is the valley between two groups of logarithms of norms. If norms form only one
+group, there are no outliers, even if the group has a long tail.
 """
 
 import math
@@ -92,7 +92,7 @@ def bins_of(norms: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def find_threshold(counts: Counts) -> Threshold:
-    """Finds the valley between ordinary tokens and outliers, or that there is none.
+    """Finds the valley between ordinary tokens and outliers, if there is one.
 
     ln norm is smoothed over 10 % of a norm. Outliers are a second hump, at twice the median or
     more. The valley before it has at most half of the hump's height, and the hump is higher by

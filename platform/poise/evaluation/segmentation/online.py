@@ -1,4 +1,4 @@
-"""The probe of dense features during training: objects told from background, patch by patch.
+"""The probe of dense features during training: is a patch an object or background?
 
 In: a backbone and two sets of masks. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.

@@ -27,7 +27,7 @@ class SettingOutliers:
     """Trials that had outliers at some step, of those that had some or trained to their end."""
 
     onset_step: float | None
-    """Median of the first logged steps with outliers; none where no trial had any."""
+    """Median of the first logged steps with outliers; None if no trial had outliers."""
 
     latest: Estimate
     """Mean over trials of the last share that was logged, from 0 to 1."""
@@ -39,7 +39,7 @@ class OutlierOnset:
 
     settings: tuple[SettingOutliers, ...]
     trials: Mapping[str, int | None]
-    """Trial → first logged step with outliers; none where it had none."""
+    """First logged step with outliers by trial; None for a trial without outliers."""
 
 
 def outlier_onset(
@@ -55,7 +55,7 @@ def outlier_onset(
         goals: metrics that the study compares.
 
     Returns:
-        None where no trial has outliers and the study does not ask for them, or where no trial has
+        None if no trial has outliers and the study does not ask for them, or if no trial has
         patches.
     """
     shares = {

@@ -10,7 +10,7 @@ from poise.studies.number_format import certainty, chance, counted, shown
 
 
 def outliers(findings: Findings) -> Section | None:
-    """The section; none where no trial has outliers and the study does not ask for them."""
+    """Makes the section; None if no trial has outliers and the study does not ask for them."""
     found = findings.outliers
     if found is None:
         return None
