@@ -19,7 +19,10 @@ LABEL_FREE = ("eval/rankme", "eval/lidar")
 ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
 """Metrics of evaluations of transformers with a [cls] token."""
 
-EVALUATION = LABELLED + LABEL_FREE + ATTENTION
+DENSE = ("eval/dense_miou",)
+"""Metrics of evaluations of transformers. They need masks in the bank and in the queries."""
+
+EVALUATION = LABELLED + LABEL_FREE + ATTENTION + DENSE
 """All metrics of evaluations."""
 
 TRAINING = (
@@ -70,6 +73,9 @@ PATCHES = (
 )
 """Metrics of transformers. Residual networks have no patches. Metrics of [cls] need that token."""
 
+COST = ("throughput/backbone_gflops",)
+"""Metrics of transformers."""
+
 REGISTERS = ("tokens/register_norm",)
 """Metrics of transformers with registers."""
 
@@ -110,8 +116,8 @@ RECONSTRUCTION = (
 """Metrics of runs that predict pixels."""
 
 METRICS = frozenset(
-    EVALUATION + TRAINING + PARTS + FEATURES + AGREEMENT + PATCHES + REGISTERS + TEACHER
-    + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
+    EVALUATION + TRAINING + COST + PARTS + FEATURES + AGREEMENT + PATCHES + REGISTERS
+    + TEACHER + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
 )  # fmt: skip
 """Every name in this module."""
 
@@ -120,6 +126,7 @@ Mode = Literal["max", "min"]
 HIGHER_IS_BETTER = (
     *LABELLED,
     *LABEL_FREE,
+    *DENSE,
     "features/rankme",
     "features/lidar",
     "teacher/mutual_information",
@@ -139,6 +146,7 @@ LOWER_IS_BETTER = (
     "prototypes/duplicate_share",
     "throughput/s_per_step",
     "throughput/data_wait_share",
+    *COST,
 )
 
 

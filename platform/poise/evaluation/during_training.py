@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from poise.config.errors import PoiseError
-from poise.config.metrics import LABEL_FREE, LABELLED
+from poise.config.metrics import DENSE, LABEL_FREE, LABELLED
 from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
@@ -28,6 +28,7 @@ from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.segmentation.online import MaskedImages, dense_probe
 from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
 
@@ -48,7 +49,8 @@ class OnlineProbes:
     """Callable object that yields metrics of a backbone.
 
     With labels it yields ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``) and ``linear_top1``
-    (``ridge/poise-v1``), in percent.
+    (``ridge/poise-v1``), in percent. If bank and queries have masks, it yields ``dense_miou``
+    (``segmentation/patches-poise-v1``), in percent.
 
     Without labels it yields ``rankme`` (``rankme/poise-v1``), from the same features of the bank's
     images. It also yields ``lidar`` (``lidar/poise-v1``), from several views of some of these
@@ -87,7 +89,8 @@ class OnlineProbes:
             yield from self._of_features(self._images, backbone, device)
         except NotFiniteError:  # a run that has diverged ends by its verdict, not by an error
             labelled = LABELLED if self._images.labelled is not None else ()
-            for name in (*labelled, *LABEL_FREE):
+            dense = DENSE if self._images.masked is not None else ()
+            for name in (*labelled, *LABEL_FREE, *dense):
                 yield name.removeprefix("eval/"), math.nan
         yield from attention_probe(backbone, self._images.few, self._normalization, device)
 
@@ -101,6 +104,8 @@ class OnlineProbes:
             found = images.labelled.features(backbone, bench)
             bank = found.bank_features
             yield from _labelled_probes(found, self._recipe.evaluation)
+        if images.masked is not None:
+            yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
         yield from lidar_probe(backbone, images.views, self._normalization, device)
 
@@ -117,6 +122,8 @@ class _Images:
     bank: EvaluationImages
     views: TrainingViews
     few: EvaluationImages
+    masked: tuple[MaskedImages, MaskedImages] | None = None
+    """Bank and queries, where both have masks."""
 
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
@@ -129,10 +136,14 @@ class _Images:
         if config.queries is None:
             images = EvaluationImages(ImageDataset.open(bank), image_px, config.max_bank_images)
             return cls(None, images, views, few)
+        masked = [
+            MaskedImages.of(ImageDataset.open(p, 0), image_px) for p in (bank, config.queries)
+        ]
         sets = open_knn_sets(
             config.queries, bank, image_px, config.max_query_images, config.max_bank_images
         )
-        return cls(sets, sets.bank, views, few)
+        both = (masked[0], masked[1]) if masked[0] and masked[1] else None
+        return cls(sets, sets.bank, views, few, both)
 
 
 def _bank(recipe: Recipe) -> str:

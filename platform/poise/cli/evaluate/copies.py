@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 from poise.config.errors import PoiseError
 
@@ -77,12 +77,9 @@ def _make_copies(options: CopiesOptions) -> None:
                 "leave the option out"
             )
     count = options.originals or NUM_ORIGINALS
-    evaluate_models(
-        "copies",
-        options,
-        partial(measure_made_copies, num_originals=count),
-        num_passes=partial(num_passes, num_originals=count),
-    )
+    measure = partial(measure_made_copies, num_originals=count)
+    passes = partial(num_passes, num_originals=count)
+    evaluate_models(Evaluation("copies", measure, num_passes=passes), options)
 
 
 def _find_copies(options: CopiesOptions, copydays: "Copydays") -> None:
@@ -97,10 +94,7 @@ def _find_copies(options: CopiesOptions, copydays: "Copydays") -> None:
     given = (options.distractors, options.whitening)
     others = OtherImages(*(None if each is None else ImageDataset.open(each) for each in given))
     measure = partial(measure_copydays, copydays=copydays, others=others)
-    evaluate_models(
-        "copies",
-        options,
-        measure,
-        dataset=copydays.files,
-        num_passes=lambda num_images: num_images + len(others),
+    evaluation = Evaluation(
+        "copies", measure, num_passes=lambda num_images: num_images + len(others)
     )
+    evaluate_models(evaluation, options, copydays.files)

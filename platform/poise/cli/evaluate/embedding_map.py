@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def embedding_map(options: MapOptions) -> None:
 
     Example: poise evaluate map models:/shapes-vit/1 data/shapes-test
     """
-    evaluate_models("map", options, _measure)
+    evaluate_models(Evaluation("map", _measure), options)
 
 
 def _measure(task: EvaluationTask) -> EvaluationReport:

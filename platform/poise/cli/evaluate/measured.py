@@ -7,7 +7,7 @@ the commands of `poise evaluate` that use this function.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,24 +48,50 @@ class EvaluationOptions:
     as_json: JsonOption = False
 
 
+@dataclass(frozen=True)
+class MeasuredModel:
+    """A model, its report, and the folder of its files."""
+
+    model: NamedModel
+    report: EvaluationReport
+    folder: Path
+
+
+Together = Callable[[Sequence[MeasuredModel], Path], Sequence[Path]]
+"""A function that makes files about all models in the evaluation's folder, and returns them."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One kind of evaluation, such as ``objects``."""
+
+    name: str
+    """Name; it begins the name of the folder of files."""
+
+    measure: Measure
+    """Function that evaluates one model."""
+
+    together: Together | None = None
+    """Function that makes files about all models, when each is measured. They are logged to the run
+    of every model."""
+
+    num_passes: Callable[[int], int] = int
+    """Function that counts the images that pass through the backbone for so many images of the
+    dataset; by default each passes once."""
+
+
 def evaluate_models(
-    name: str,
-    options: EvaluationOptions,
-    measure: Measure,
-    *,
-    dataset: ImageDataset | None = None,
-    num_passes: Callable[[int], int] = int,
-) -> None:
+    evaluation: Evaluation, options: EvaluationOptions, dataset: ImageDataset | None = None
+) -> list[MeasuredModel]:
     """Measures every model, logs each report to the model's run, and prints the reports.
 
     Args:
-        name: name of the evaluation, such as ``objects``; it begins the name of the folder of
-            files.
+        evaluation: what is measured.
         options: arguments and options of the command.
-        measure: function that evaluates one model.
         dataset: the dataset, if ``options.dataset`` does not name a prepared one.
-        num_passes: function that counts the images that pass through the backbone for so many
-            images of the dataset; by default each passes once.
+
+    Returns:
+        The models with their reports, in the order of the options.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
@@ -74,18 +100,25 @@ def evaluate_models(
 
     if dataset is None:
         dataset = ImageDataset.open(options.dataset)
-    out = options.out or Path(f"{name}-{as_name(dataset.manifest.name)}")
-    described = []
+    out = options.out or Path(f"{evaluation.name}-{as_name(dataset.manifest.name)}")
+    measured = []
     for model in open_models(options.models):
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
-        report = _measure(model, dataset, folder, options, measure, num_passes)
+        report = _measure(model, dataset, folder, options, evaluation)
         _keep(model, report, folder)
-        described.append(_described(model, report, folder))
+        measured.append(MeasuredModel(model, report, folder))
         if not options.as_json:
             _print(model, report, folder)
+    files = list(evaluation.together(measured, out)) if evaluation.together else []
+    _keep_together(measured, files)
     if options.as_json:
-        print(json.dumps({"out": str(out), "models": described}, indent=2))
+        models = [_described(each) for each in measured]
+        shown = {"out": str(out), "files": list(map(str, files)), "models": models}
+        print(json.dumps(shown, indent=2))
+    elif files:
+        print(f"together  {', '.join(map(str, files))}")
+    return measured
 
 
 def _measure(
@@ -93,8 +126,7 @@ def _measure(
     dataset: ImageDataset,
     folder: Path,
     options: EvaluationOptions,
-    measure: Measure,
-    num_passes: Callable[[int], int],
+    evaluation: Evaluation,
 ) -> EvaluationReport:
     import torch
 
@@ -102,13 +134,13 @@ def _measure(
     from poise.evaluation.report import EvaluationTask
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    num_images = num_passes(min(len(dataset), options.max_images or len(dataset)))
+    num_images = evaluation.num_passes(min(len(dataset), options.max_images or len(dataset)))
     spread = spread_over_ray(options.ray, num_images)
     with image_progress(num_images, model.label) as on_images:
         bench = Bench(model.normalization, device, spread, on_images)
         backbone = model.backbone.to(device)
         task = EvaluationTask(backbone, dataset, bench, model.image_px, folder, options.max_images)
-        report = measure(task)
+        report = evaluation.measure(task)
     model.backbone.cpu()
     return report
 
@@ -120,18 +152,29 @@ def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
     path = folder / f"{report.file_name}.json"
     path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     if model.run_id:
-        points = {metric: [(0, value)] for metric, value in report.figures.items()}
+        step = model.step or 0
+        points = {metric: [(step, value)] for metric, value in report.figures.items()}
         files = [path, *(folder / picture for picture in report.pictures)]
         log_evaluation(model.run_id, points, files, f"probes/{report.measurement}")
 
 
-def _described(model: NamedModel, report: EvaluationReport, folder: Path) -> dict[str, Any]:
+def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> None:
+    from poise.tracking.evaluation import log_evaluation
+
+    for each in measured:
+        if each.model.run_id and files:
+            log_evaluation(each.model.run_id, {}, files, f"probes/{each.report.measurement}")
+
+
+def _described(measured: MeasuredModel) -> dict[str, Any]:
+    model = measured.model
     return {
         "model": model.reference,
         "label": model.label,
         "run_id": model.run_id,
-        "folder": str(folder),
-        **asdict(report),
+        "step": model.step,
+        "folder": str(measured.folder),
+        **asdict(measured.report),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 from poise.config.errors import PoiseError
 
@@ -78,7 +78,9 @@ def _retrieve_classes(options: RetrievalOptions) -> None:
                 f"{option}: applies to revisited Oxford and Paris, and {options.dataset} holds no "
                 "gnd_*.json; leave the option out"
             )
-    evaluate_models("retrieval", options, partial(measure_retrieval, feature=options.feature))
+    evaluate_models(
+        Evaluation("retrieval", partial(measure_retrieval, feature=options.feature)), options
+    )
 
 
 def _retrieve_landmarks(options: RetrievalOptions, landmarks: "Landmarks") -> None:
@@ -97,4 +99,4 @@ def _retrieve_landmarks(options: RetrievalOptions, landmarks: "Landmarks") -> No
         options.image_px or DEFAULT_PX, options.whole_queries, options.multiscale
     )
     measure = partial(measure_landmarks, landmarks=landmarks, protocol=protocol)
-    evaluate_models("retrieval", options, measure, dataset=landmarks.files)
+    evaluate_models(Evaluation("retrieval", measure), options, landmarks.files)

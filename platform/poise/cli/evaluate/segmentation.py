@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 from poise.config.errors import PoiseError
 
@@ -55,4 +55,4 @@ def segmentation(options: SegmentationOptions) -> None:
     if options.classes not in (None, *MEANINGS):
         raise PoiseError(f"--classes {options.classes}: choose from {', '.join(MEANINGS)}")
     train = TrainingSet(ImageDataset.open(options.train), cast(Meaning | None, options.classes))
-    evaluate_models("segmentation", options, partial(report_segmentation, train=train))
+    evaluate_models(Evaluation("segmentation", partial(report_segmentation, train=train)), options)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 
 
@@ -39,4 +39,6 @@ def video(options: VideoOptions) -> None:
     """
     from poise.evaluation.video.report import report_video
 
-    evaluate_models("video", options, partial(report_video, shorter_px=options.shorter_px))
+    evaluate_models(
+        Evaluation("video", partial(report_video, shorter_px=options.shorter_px)), options
+    )

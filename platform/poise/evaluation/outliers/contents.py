@@ -63,7 +63,7 @@ def equally_many(first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
 def position_figures(
     kind: str, tokens: Tokens, halves: Halves, grid: tuple[int, int]
 ) -> Iterator[Figure]:
-    """Yields how well a token's patch can be told from the token.
+    """Yields how well a linear probe finds a token's patch from the token.
 
     ``position_top1_<kind>``: share of tokens whose place a linear classifier of all N places finds;
     chance is 100/N %. ``position_error_<kind>``: mean distance in patches between the place and a
@@ -92,7 +92,7 @@ def position_figures(
 
 
 def pixel_figures(kind: str, tokens: Tokens, halves: Halves) -> Iterator[Figure]:
-    """Yields how well a token's pixels can be told from the token.
+    """Yields how well a linear probe reconstructs a token's pixels from the token.
 
     ``pixel_error_<kind>``: mean length of the difference between a patch's normalised pixels and a
     linear regression's guess (published for DINOv2-g: ordinary 18.38, outliers 25.23).
@@ -174,5 +174,5 @@ def _share(name: str, hits: int, trials: int) -> Figure:
 def _by_image(name: str, values: NDArray[np.floating], tokens: Tokens, unit: str) -> Figure:
     """The mean over tokens, with an interval over images."""
     images = tokens.images.numpy()
-    sums = np.bincount(images, values)
-    return figure(name, ratio_interval(sums, np.bincount(images).astype(float)), unit)
+    sums, counts = np.bincount(images, values), np.bincount(images)
+    return figure(name, ratio_interval(sums.astype(float), counts.astype(float)), unit)

@@ -1,10 +1,10 @@
 """Norms of all tokens of a dataset, counted while they pass.
 
 In: norms of batches. Out: histograms, shares of outliers with intervals, and a map of their places.
-Next: ``poise.evaluation.outliers.report``.
+Next: ``poise.evaluation.outliers.measure``.
 
-The threshold is known only at the end. So counts are kept for every bin of the norm: memory does not
-grow with the images, and counts above any edge of a bin are exact.
+The threshold is known only at the end. So counts are kept for every bin of the norm: memory does
+not grow with the images, and counts above any edge of a bin are exact.
 """
 
 from dataclasses import dataclass, field
@@ -99,7 +99,8 @@ class NormCounts:
 
     def heat_map(self, threshold: Threshold) -> NDArray[np.float64]:
         """The share of images whose patch at each place is an outlier, [N]."""
-        return self.places[:, _edge(threshold) + 1 :].sum(axis=1) / self.num_images
+        found = self.places[:, _edge(threshold) + 1 :].sum(axis=1)
+        return np.asarray(found / self.num_images, dtype=np.float64)
 
     def mean_norms(self) -> NDArray[np.float64]:
         """The geometric mean of norms after the last block at each place, to 2 %, [N]."""
@@ -119,7 +120,7 @@ class NormCounts:
 
 
 def _edge(threshold: Threshold) -> int:
-    """The bin whose upper edge is the limit; the last bin where there is no limit."""
+    """Finds the bin whose upper edge is the limit. Without a limit it is the last bin."""
     return int(bins_of(np.array(threshold.limit))) if threshold.found else NUM_BINS - 1
 
 

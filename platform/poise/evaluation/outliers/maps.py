@@ -48,7 +48,8 @@ def draw_maps(
     columns = 2 + len(attention)
     figure = Figure(figsize=(1.7 * columns, 1.85 * len(pixels)), layout="constrained")
     axes = figure.subplots(len(pixels), columns, squeeze=False)
-    scale = LogNorm(float(norms.min()), float(norms.max()) * 1.001)
+    low, high = float(norms.min()), float(norms.max()) * 1.001
+    scale = LogNorm(low, high)
     for row, cells in enumerate(axes):
         _show(cells[0], pixels[row].permute(1, 2, 0).numpy(), f"sample {images.sample_ids[row]}")
         drawn = cells[1].imshow(norms[row].numpy(), norm=scale, cmap="cividis")
@@ -57,7 +58,10 @@ def draw_maps(
         for axis, (title, maps) in zip(cells[2:], attention.items(), strict=True):
             axis.imshow(maps[row].numpy(), vmin=0, cmap="viridis")
             _show(axis, None, title)
-    figure.colorbar(drawn, ax=axes[:, 1], location="bottom", fraction=0.02)
+    ticks = np.geomspace(low, high, 3)
+    bar = figure.colorbar(drawn, ax=axes[:, 1], location="bottom", fraction=0.02, ticks=ticks)
+    bar.ax.set_xticklabels([f"{tick:.3g}" for tick in ticks], fontsize=7)
+    bar.minorticks_off()
     figure.savefig(path, dpi=110)
     return notes
 
@@ -68,7 +72,8 @@ def _norms(backbone: Any, images: Tensor) -> Tensor:
     for tokens in backbone.each_block(images):
         last = tokens
     patches = last[:, backbone.num_prefix_tokens :].float().norm(dim=-1)
-    return patches.unflatten(1, (images.shape[2] // backbone.patch_px, -1)).cpu()
+    maps: Tensor = patches.unflatten(1, (images.shape[2] // backbone.patch_px, -1))
+    return maps.cpu()
 
 
 def _attention(backbone: Any, images: Tensor) -> tuple[dict[str, Tensor], tuple[str, ...]]:

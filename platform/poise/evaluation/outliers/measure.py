@@ -11,12 +11,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from poise.diagnostics.patches import outlier_share
+from poise.evaluation.outliers.background import background_of
 from poise.evaluation.outliers.files import BlockRow, block_rows, first_block, write_blocks
 from poise.evaluation.outliers.pictures import draw_pictures
-from poise.evaluation.outliers.places import figure, place_figures, places_concentration
+from poise.evaluation.outliers.places import (
+    background_figures,
+    figure,
+    place_figures,
+    places_concentration,
+)
 from poise.evaluation.outliers.probes import probe_tokens
 from poise.evaluation.outliers.reading import Reading, read_tokens
-from poise.evaluation.outliers.threshold import PUBLISHED_LIMIT, Threshold
+from poise.evaluation.outliers.threshold import PUBLISHED_LIMIT, Threshold, outlier_mask
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 
 PROTOCOL: Final = "registers/poise-v1"
@@ -52,7 +58,7 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
         figures_found=(
             *_shares(reading, threshold),
             *_norms(rows),
-            *_places(reading, threshold),
+            *_places(task, reading, threshold),
             *held.figures,
         ),
         notes=(_finding(rows), *held.notes, *left_out, *_sampled(reading)),
@@ -83,10 +89,15 @@ def _norms(rows: Sequence[BlockRow]) -> Iterator[Figure]:
         yield Figure(f"norm_{name}", norm, "")
 
 
-def _places(reading: Reading, threshold: Threshold) -> Iterator[Figure]:
-    yield from place_figures(reading.sample, threshold)
+def _places(task: EvaluationTask, reading: Reading, threshold: Threshold) -> Iterator[Figure]:
+    sample = reading.sample
+    yield from place_figures(sample, threshold)
     if threshold.found:
         yield places_concentration(reading.norms.counts.heat_map(threshold))
+    patch_px = task.image_px // reading.grid[0]
+    background = background_of(task.dataset, sample.sample_ids, task.image_px, patch_px)
+    if background is not None:
+        yield from background_figures(background, outlier_mask(sample.norms, threshold))
 
 
 def _percent(interval: tuple[float, float, float]) -> tuple[float, float, float]:

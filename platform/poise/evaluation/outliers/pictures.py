@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from poise.evaluation.outliers.files import BlockRow
 from poise.evaluation.outliers.maps import draw_maps
@@ -49,8 +49,8 @@ def draw_pictures(
 def draw_norms(path: Path, reading: Reading, rows: Sequence[BlockRow]) -> None:
     """Draws how many patches have which norm, norms over blocks, and outliers over blocks.
 
-    A second hump to the right of the limit is a group of outliers. One hump is none, whatever its
-    tail.
+    A second hump, to the right of the limit, is a group of outliers. With one hump there are no
+    outliers, even if the hump has a long tail.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     counts, lengths, shares = figure.subplots(1, 3, width_ratios=(4, 4, 3))
@@ -80,6 +80,9 @@ def _draw_counts(axis: Axes, reading: Reading, threshold: Threshold) -> None:
         axis.axvline(PUBLISHED_LIMIT, color="0.4", linestyle=":", label="published limit 150")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=8, loc="upper right")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_title("patches by norm, last block", fontsize=9)
     axis.set_xlabel("norm", fontsize=8)
     axis.tick_params(labelsize=8)
@@ -135,12 +138,12 @@ def _draw_groups(
     """Draws the distribution of a value among outliers and ordinary patches."""
     outliers = outlier_mask(sample.norms, threshold).numpy()
     low = max(limits[0], float(values.min()))
-    bins = np.linspace(low, limits[1], 51)
+    # Few bins: ranks take N values, and many bins would hold now one and now two of them.
+    bins = np.linspace(low, limits[1], 17 if limits[1] > 1 else 51).tolist()
     groups = (("ordinary", ~outliers, _ORDINARY), ("outliers", outliers, _OUTLIER))
     for name, chosen, color in groups:
         if chosen.any():
-            style = {"histtype": "stepfilled", "alpha": 0.45, "color": color}
-            axis.hist(values[chosen], bins, density=True, label=name, **style)
+            axis.hist(values[chosen], bins, density=True, label=name, color=color, alpha=0.45)
     axis.legend(fontsize=8)
     axis.set_yticks([])
     axis.tick_params(labelsize=8)

@@ -55,9 +55,9 @@ def background_figures(background: Tensor, outliers: Tensor) -> Iterator[Figure]
     """
     known = ~background.isnan()
     values = 100 * background.nan_to_num()
-    if (outliers & known).any():
-        yield _mean("background_outlier", values, outliers & known, "%")
-    yield _mean("background_all", values, known, "%")
+    for name, chosen in (("background_outlier", outliers & known), ("background_all", known)):
+        if chosen.any():
+            yield _mean(name, values, chosen, "%")
 
 
 def places_concentration(heat_map: NDArray[np.float64]) -> Figure:
@@ -96,7 +96,7 @@ def _mean(name: str, values: Tensor, chosen: Tensor, unit: str) -> Figure:
 
 
 def figure(name: str, interval: tuple[float, float, float], unit: str = "%") -> Figure:
-    """A figure from a value and the ends of its interval; NaN ends mean that there is none."""
+    """Makes a figure from a value and the ends of its interval. NaN ends mean no interval."""
     value, low, high = interval
     if np.isnan(low):
         return Figure(name, value, unit)

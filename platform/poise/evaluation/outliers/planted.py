@@ -1,7 +1,7 @@
 """Backbones with outliers that are known: the test of the instrument.
 
-In: a backbone and a ``Plant``. Out: the same backbone with outliers of known number, place, norm and
-content. Next: ``poise.evaluation.outliers.recovery``.
+In: a backbone and a ``Plant``. Out: the same backbone with outliers of known number, place, norm
+and content. Next: ``poise.evaluation.outliers.recovery``.
 
 Small models have no outliers by themselves (arXiv 2309.16588, section 2.2). What a report says of
 outliers is worth something only if it says the right thing where the truth is known.

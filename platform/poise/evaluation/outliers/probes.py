@@ -61,9 +61,11 @@ def probe_tokens(
             f"{len(sample)} images, and a probe needs {LEAST_TOKENS}. Give more images."
         )
     for kind, tokens in groups.items():
-        if min(map(len, halves.split(tokens))) >= LEAST_TOKENS // 2:
-            figures += [*position_figures(kind, tokens, halves, grid)]
-            figures += [*pixel_figures(kind, tokens, halves)]
+        if min(map(len, halves.split(tokens))) < LEAST_TOKENS // 2:
+            notes.append(f"Place and pixels of {kind} tokens are left out: too few images.")
+            continue
+        figures += [*position_figures(kind, tokens, halves, grid)]
+        figures += [*pixel_figures(kind, tokens, halves)]
     classes = _classes(sample, outliers, ordinary, halves, num_classes)
     return Held((*figures, *classes.figures), (*notes, *classes.notes))
 
@@ -89,8 +91,8 @@ def _classes(
     figures = [
         class_figure(kind, tokens, labels, learns, num_classes) for kind, tokens in vectors.items()
     ]
-    scored = labels[~learns]
-    chance = 100 * int(scored.bincount().max()) / len(scored)
+    commonest = labels[learns].bincount().argmax()
+    chance = 100 * (labels[~learns] == commonest).float().mean().item()
     return Held((*figures, Figure("class_chance", chance)), (note,))
 
 
@@ -122,6 +124,6 @@ def _is_enough(chosen: Tensor, num_classes: int) -> bool:
 
 def _too_few(chosen: Tensor, num_classes: int) -> str:
     return (
-        f"Classification is left out: {int(chosen.sum())} labelled images of {num_classes} classes, "
-        f"and a probe needs {LEAST_PER_CLASS} per class. Give more images."
+        f"Classification is left out: {int(chosen.sum())} labelled images of {num_classes} "
+        f"classes, and a probe needs {LEAST_PER_CLASS} per class. Give more images."
     )

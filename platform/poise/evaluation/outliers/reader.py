@@ -101,7 +101,8 @@ def neighbour_cosines(patches: Tensor) -> Tensor:
     repeat their neighbours.
 
     Args:
-        patches: tokens directly after the patch embedding, without positions, [B, rows, columns, D].
+        patches: tokens directly after the patch embedding, without positions,
+            [B, rows, columns, D].
 
     Returns:
         [B, rows·columns], from −1 to 1; 1 for an image of a single patch.
@@ -127,12 +128,14 @@ def patch_pixels(images: Tensor, patch_px: int) -> Tensor:
     rows, columns = (side // patch_px for side in images.shape[-2:])
     cut = images[:, :, : rows * patch_px, : columns * patch_px]
     cut = cut.unflatten(2, (rows, patch_px)).unflatten(4, (columns, patch_px))
-    return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    patches: Tensor = cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return patches
 
 
 def roughness(pixels: Tensor) -> Tensor:
     """The contrast of patches: standard deviation of pixels [B, N, 3·p·p], mean of channels."""
-    return pixels.unflatten(2, (3, -1)).std(dim=-1, correction=0).mean(dim=-1)
+    by_channel: Tensor = pixels.unflatten(2, (3, -1))
+    return by_channel.std(dim=-1, correction=0).mean(dim=-1)
 
 
 def draw_places(images: Tensor, num_patches: int, count: int) -> Tensor:
@@ -151,7 +154,8 @@ def draw_places(images: Tensor, num_patches: int, count: int) -> Tensor:
 
 
 def _norms(tokens: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(tokens.float(), dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(tokens.float(), dim=-1)
+    return norms
 
 
 def _take(rows: Tensor, places: Tensor) -> Tensor:

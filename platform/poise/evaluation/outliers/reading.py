@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
 from poise.evaluation.outliers.counts import NormCounts
 from poise.evaluation.outliers.reader import NormReader, TokenReader
 from poise.evaluation.outliers.sample import (
@@ -67,7 +68,9 @@ def read_tokens(task: EvaluationTask) -> Reading:
     Raises:
         PoiseError: there are no images, or the backbone has no blocks.
     """
-    images = EvaluationImages(task.dataset, task.image_px, task.max_images, cache_bytes=0)
+    # Each image is read once, so neither its file nor its pixels are kept.
+    dataset = ImageDataset(task.dataset.folder, task.dataset.manifest, cache_bytes=0)
+    images = EvaluationImages(dataset, task.image_px, task.max_images, cache_bytes=0)
     if len(images) == 0:
         raise PoiseError(f"{images.folder}: has no images, so there are no tokens to measure")
     backbone: Any = task.backbone

@@ -71,12 +71,12 @@ def _contents(plant: Plant, found: Mapping[str, float]) -> Iterator[Recovered]:
         for what in ("position", "pixel"):
             names = (f"{what}_{twin}", f"{what}_error_outlier")
             yield from _same(f"error of {what}", words, *names, found)
-    names = {
+    twins = {
         "image": ("[cls]'s", "class_top1_cls"),
         "patch": ("an ordinary token's", "class_top1_ordinary"),
         "nothing": ("chance", "class_chance"),
     }
-    words, twin = names[plant.holds]
+    words, twin = twins[plant.holds]
     yield from _same("class, top-1 %", words, twin, "class_top1_outlier", found)
 
 

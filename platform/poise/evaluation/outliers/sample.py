@@ -69,7 +69,7 @@ class TokenSample:
 
     @property
     def prefix_names(self) -> tuple[str, ...]:
-        """Names of the tokens before the patches: ``cls``, ``register_1`` …"""
+        """Names of the tokens before the patches, such as ``cls`` and ``register_1``."""
         registers = (f"register_{number + 1}" for number in range(self.num_registers))
         has_class_token = self.num_prefix > self.num_registers
         return (*["cls"] * has_class_token, *registers)

@@ -4,8 +4,8 @@ In: norms of raw patch tokens (before the last norm layer), or a histogram of th
 ``Threshold`` and a mask. Next: ``poise.evaluation.outliers.counts`` and ``places``.
 
 The paper on registers (arXiv 2309.16588, section 2.1) sets the limit by hand, to 150 for one model.
-Here the limit is the valley between two groups of logarithms of norms. Norms with one group alone
-have no outliers, however long their tail is.
+Here the limit is the valley between two groups of logarithms of norms. If norms form only one
+group, there are no outliers, even if the group has a long tail.
 """
 
 import math
@@ -92,13 +92,13 @@ def bins_of(norms: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def find_threshold(counts: Counts) -> Threshold:
-    """Finds the valley between ordinary tokens and outliers, or that there is none.
+    """Finds the valley between ordinary tokens and outliers, if there is one.
 
     ln norm is smoothed over 10 % of a norm. Outliers are a second hump, at twice the median or
     more. The valley before it has at most half of the hump's height, and the hump is higher by
     three standard deviations of a count, so it needs about a dozen tokens of nearly the same
-    length. The limit is the middle of the valley's deepest part. Otsu's method and a mixture of two normal
-    distributions put the limit into the ordinary tokens where outliers are rarer than 1 %.
+    length. The limit is the middle of the valley's deepest part. Otsu's method puts the limit into
+    the ordinary tokens where outliers are rarer than about 1 %.
 
     Source: that norms have two modes is of registers (arXiv 2309.16588, section 2.1, figure 3);
     the rule is ours. Cost: a filter over 1153 bins.
