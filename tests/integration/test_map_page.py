@@ -32,7 +32,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def chosen(browser: Browser) -> str:
-    return browser.find_element(By.CSS_SELECTOR, "#chosen h3").text
+    return str(browser.find_element(By.CSS_SELECTOR, "#chosen h3").text)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -26,4 +26,3 @@ for command in (knn, linear, attentive, finetune, attention, objects, masks, ret
     app.command()(command)
 app.command("attention-video")(attention_video)
 app.command("map")(embedding_map)
-
