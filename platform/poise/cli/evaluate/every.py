@@ -167,4 +167,4 @@ def _content(
                 folders={each.model.label: str(each.folder.relative_to(out)) for each in models},
             )
         )
-    return Content(options.dataset, tuple(sections), dict(left_out))
+    return Content(Path(options.dataset).name, tuple(sections), dict(left_out))
