@@ -8,6 +8,7 @@ Two families are not listed: ``schedule/…``, which are settings, and the point
 number depends on the backbone: ``features/spectrum_…`` and ``eval/attention/…``.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
@@ -19,8 +20,11 @@ LABEL_FREE = ("eval/rankme", "eval/lidar")
 ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
 """Logged at evaluations of transformers with a [cls] token."""
 
+FORGETTING = ("eval/knn_forgotten", "eval/knn_learned", "eval/knn_queries")
+"""Logged at evaluations with labelled queries, by runs that start from a trained model."""
+
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION
-"""All metrics that are logged at evaluations."""
+"""All metrics that are logged at evaluations of every run that can be measured so."""
 
 TRAINING = (
     "loss/total",
@@ -151,3 +155,26 @@ def better(metric: str) -> Mode | None:
     if metric in HIGHER_IS_BETTER:
         return "max"
     return "min" if metric in LOWER_IS_BETTER else None
+
+
+def group_before_training(starts_trained: bool) -> str:
+    """Returns the group under which the first evaluation is logged: ``untrained`` or ``start``.
+
+    Args:
+        starts_trained: whether the run starts from the weights of a trained model.
+    """
+    return "start" if starts_trained else "untrained"
+
+
+def before_training(metrics: Mapping[str, float], metric: str) -> tuple[str, float] | None:
+    """Returns the group and the value of an evaluation's metric before training.
+
+    Args:
+        metrics: the metrics of one run.
+        metric: such as ``eval/knn_top1``. Other groups are not measured before training.
+    """
+    group, _, name = metric.partition("/")
+    for before in map(group_before_training, (True, False)):
+        if group == "eval" and f"{before}/{name}" in metrics:
+            return before, metrics[f"{before}/{name}"]
+    return None

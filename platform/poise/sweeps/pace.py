@@ -55,7 +55,7 @@ def kind_of(recipe: Recipe) -> Kind:
     """The settings that decide how long a step takes. Recipes that share them are of one kind."""
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
-        str(recipe.backbone.model_dump(mode="json")),
+        str(recipe.backbone.described),
         str(recipe.data.views.model_dump(mode="json")),
         recipe.data.dataset,
         recipe.training.batch_size,

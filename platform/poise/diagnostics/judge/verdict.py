@@ -21,6 +21,7 @@ class VerdictKind(StrEnum):
     SWINGING = "swings above ln K"
     UNMOVED_TEACHER = "teacher does not move"
     COPIED_TEACHER = "teacher is the student"
+    FORGETTING = "forgetting"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
@@ -104,10 +105,11 @@ class Limits:
     rebound_factor: float = 1.25
     """Information above this multiple of its lowest value no longer fades. In the same way, a
     partial collapse heals when the batch shares more prototypes than this multiple of their
-    recent lowest number."""
+    recent lowest number, and forgetting heals when the largest loss is above this multiple of the
+    latest loss."""
 
     lost_rank_share: float = 0.25
-    """RankMe below this share of the untrained network's is dimensional collapse."""
+    """RankMe below this share of its first value is dimensional collapse."""
 
     exploded_factor: float = 2.0
     """A loss has exploded when it is above this multiple of both its first value and the loss of
@@ -194,6 +196,16 @@ class Limits:
 
     noise_share: float = 0.1
     """… and is above this share of the limit below which it counts as none."""
+
+    forgotten_share: float = 0.1
+    """A run forgets when the lower 95 % bound of what it lost is at least this share of its start's
+    k-NN accuracy …"""
+
+    min_evaluations_forgetting: int = 2
+    """… at so many evaluations, up to the last one …"""
+
+    min_share_of_plan_forgetting: float = 0.1
+    """… which span this share of the planned steps. At the end of the plan one is enough."""
 
     copied_gap: float = 1.0e-9
     """A teacher that is no further than this from its student, relative to the norm of its

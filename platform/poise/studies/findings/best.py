@@ -13,6 +13,9 @@ from poise.studies.number_format import SIGNIFICANT, interval, p_equation, shown
 _MOST_ON_FRONT = 5
 """Trials that one sentence names."""
 
+_BEGINNINGS = {"untrained": "untrained self", "start": "start"}
+"""Words for what a trial began with."""
+
 
 def on_best(comparison: Comparison, front: Sequence[str] | None) -> tuple[str, ...]:
     """Sentences on the best healthy setting.
@@ -50,7 +53,9 @@ def _figure(comparison: Comparison, best: SettingRow) -> str:
     ]
     if gain is not None:
         side = "over" if gain >= 0 else "against"
-        parts.append(f"{signed(gain, decimals)}{_points(comparison)} {side} its untrained self")
+        parts.append(
+            f"{signed(gain, decimals)}{_points(comparison)} {side} its {_BEGINNINGS[best.began]}"
+        )
     return f"{', '.join(parts)}."
 
 

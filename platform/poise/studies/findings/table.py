@@ -48,8 +48,11 @@ class SettingRow:
     """The first metric of each seed; none where it was not measured."""
 
     mean: Estimate
-    untrained: Estimate
+    before: Estimate
     """The first metric before training; n is 0 where it was not measured."""
+
+    began: str
+    """What was measured before training: ``untrained``, or the trained ``start`` of the run."""
 
     gain: Difference
     """The first metric after training minus before, seed by seed."""
@@ -109,7 +112,7 @@ class Comparison:
 
     standing: Standing
     condemned_as: str
-    """What condemned trials did: ``collapsed``, or ``failed to learn`` where not all did."""
+    """What condemned trials did: all ``collapsed``, all ``forgot``, or ``failed to learn``."""
 
     untested: str
     """Why differences to the baseline have no p-value; empty where they have one."""
@@ -125,9 +128,9 @@ class Comparison:
         return next((row for row in self.rows if row.is_baseline), None)
 
     @property
-    def untrained(self) -> tuple[float, ...]:
+    def before(self) -> tuple[float, ...]:
         """The metric before training, for each setting where it was measured."""
-        return tuple(row.untrained.value for row in self.rows if row.untrained.value is not None)
+        return tuple(row.before.value for row in self.rows if row.before.value is not None)
 
     def is_worse(self, difference: float | None) -> bool:
         """Whether a difference of the first metric is for the worse."""
