@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, field_validator
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator
 
 from poise.config.base import AreaRange, NonNegative, Pixels, PositiveRange, Probability, Strict
 
@@ -41,7 +41,9 @@ def _channels(row: Any) -> Channels | None:
 
 
 Normalization = Annotated[
-    Literal["imagenet", "dataset"] | tuple[Channels, Channels], PlainValidator(_normalization)
+    Literal["imagenet", "dataset"] | tuple[Channels, Channels],
+    PlainValidator(_normalization),
+    PlainSerializer(lambda value: value, return_type=Any),  # as it is: pydantic would warn of rows
 ]
 
 

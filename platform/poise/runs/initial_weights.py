@@ -119,7 +119,7 @@ def kept_or_found(recipe: Recipe, folder: Path) -> InitialWeights | None:
     """The model that a run starts from, found at its first start and read at every later one."""
     if recipe.backbone.initial_weights is None:
         return None
-    kept = read(folder)
+    kept = read(folder) or read(folder.parent)  # or of the trial, after its settings changed
     if kept is not None:
         return kept
     start = find(recipe)
