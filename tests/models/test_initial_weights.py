@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
@@ -22,7 +21,7 @@ def described(image_px: int = 16, called: str = "the recipe", **changes: Any) ->
     return Described(BackboneConfig(**fields | changes), image_px, called)
 
 
-def built(seed: int, of: Described) -> nn.Module:
+def built(seed: int, of: Described) -> Any:
     """A backbone whose every tensor has values of its own, those that begin at 0 as well."""
     torch.manual_seed(seed)
     backbone = build_backbone(of.config, of.image_px).eval()
@@ -32,7 +31,7 @@ def built(seed: int, of: Described) -> nn.Module:
     return backbone
 
 
-def started(source: Described, recipe: Described) -> tuple[nn.Module, nn.Module]:
+def started(source: Described, recipe: Described) -> tuple[Any, Any]:
     trained, new = built(0, source), built(1, recipe)
     check_same_architecture(source, recipe)
     take_over(trained, new)
@@ -44,7 +43,7 @@ def images(px: int = 16) -> torch.Tensor:
 
 
 @torch.no_grad()
-def largest_difference(trained: nn.Module, new: nn.Module, px: int) -> float:
+def largest_difference(trained: Any, new: Any, px: int) -> float:
     return float((trained(images(px)) - new(images(px))).abs().max())
 
 
@@ -55,7 +54,7 @@ def test_a_start_computes_the_features_that_the_trained_backbone_has_at_that_siz
 ) -> None:
     source = described(16, position_resampling=resampling)
     trained, new = started(source, described(px, position_resampling=resampling))
-    assert new.timm_model.pos_embed.shape[1] == 1 + (px // 4) ** 2  # type: ignore[union-attr]
+    assert new.timm_model.pos_embed.shape[1] == 1 + (px // 4) ** 2
     assert largest_difference(trained, new, px) < 1e-5
 
 
@@ -65,11 +64,11 @@ def test_the_position_of_cls_moves_into_its_token_where_registers_are_added(
 ) -> None:
     source, recipe = described(options=options), described(num_registers=2)
     trained, new = built(0, source), built(1, recipe)
-    random = new.timm_model.reg_token.detach().clone()  # type: ignore[union-attr]
+    random = new.timm_model.reg_token.detach().clone()
     take_over(trained, new)
-    assert torch.equal(new.timm_model.reg_token, random), "they are new"  # type: ignore[union-attr]
-    old_prefix, old_positions = trained.prefix_and_positions()  # type: ignore[operator]
-    prefix, positions = new.prefix_and_positions()  # type: ignore[operator]
+    assert torch.equal(new.timm_model.reg_token, random), "they are new"
+    old_prefix, old_positions = trained.prefix_and_positions()
+    prefix, positions = new.prefix_and_positions()
     torch.testing.assert_close(prefix[:, :1], old_prefix)
     torch.testing.assert_close(positions, old_positions)
 
@@ -78,7 +77,7 @@ def test_registers_that_are_there_are_taken_over_and_only_the_others_are_new() -
     trained, new = built(0, described(num_registers=2)), built(1, described(num_registers=5))
     ours, theirs = (model.timm_model.reg_token.detach().clone() for model in (new, trained))
     take_over(trained, new)
-    found = new.timm_model.reg_token  # type: ignore[union-attr]
+    found = new.timm_model.reg_token
     assert torch.equal(found[:, :2], theirs) and torch.equal(found[:, 2:], ours[:, 2:])
     said = list(adaptations(trained, new))
     assert said == ["3 of 5 registers are new and begin at random"]

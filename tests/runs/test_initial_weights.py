@@ -15,7 +15,16 @@ from poise.config import PoiseError, Recipe, load_recipe
 from poise.models.checksums import read_checksums
 from poise.models.package import load_backbone, save_backbone
 from poise.runs.folder import begin
-from poise.runs.initial_weights import FILE, check_start, find, lineage_of, read, tags_of
+from poise.runs.initial_weights import (
+    FILE,
+    check_same_start,
+    check_start,
+    find,
+    kept_or_found,
+    lineage_of,
+    read,
+    tags_of,
+)
 from poise.runs.resumption import find_run
 from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run
@@ -215,3 +224,20 @@ def test_a_probe_names_its_model_elsewhere(package: Path) -> None:
             objective={"name": "probe", "model": "package"},
             backbone__initial_weights="package",
         )
+
+
+def test_trials_of_a_study_start_from_one_model_that_is_not_replaced(
+    package: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(data__dataset="scenes", backbone__initial_weights=str(package))
+    for trial in ("t01-s0", "t01-s1", "t01-s0"):
+        check_same_start(recipe, tmp_path / "study" / trial)
+        assert kept_or_found(recipe, tmp_path / "study" / trial) is not None
+    check_same_start(tiny_recipe(data__dataset="scenes"), tmp_path / "study" / "t02-s0")
+    backbone, config = load_backbone(package)
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    save_backbone(package, backbone, config)
+    with pytest.raises(PoiseError, match=r"are not those that trial t01-s\d started from"):
+        check_same_start(recipe, tmp_path / "study" / "t01-s2")
+    check_same_start(recipe, tmp_path / "study" / "t01-s1")  # it has its start already

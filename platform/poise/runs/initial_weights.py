@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 KEY = "backbone.initial_weights"
 FILE = "initial_weights.json"
 
-_SAME_NORMALIZATION = 0.01
-"""Means and deviations of values in [0, 1] that differ by less are the same: 2.5 of 256 levels."""
-
 
 def find(recipe: Recipe) -> InitialWeights | None:
     """Finds the model that a recipe starts from, and checks that its backbone goes on from it.
@@ -40,6 +37,7 @@ def find(recipe: Recipe) -> InitialWeights | None:
     if reference is None:
         return None
     from poise.models.checksums import WEIGHTS_FILE, read_config, verify_package
+    from poise.runs.start_checks import checked
     from poise.training.spec import InitialWeights
 
     resolved, folder = _located(reference)
@@ -50,7 +48,7 @@ def find(recipe: Recipe) -> InitialWeights | None:
         resolved=resolved,
         package=str(folder),
         weights_sha256=str(files[WEIGHTS_FILE]["sha256"]),
-        adapted=tuple(_checked(recipe, config, resolved)),
+        adapted=tuple(checked(recipe, config, resolved)),
         lineage=dict(config.get("lineage", {})),
     )
 
@@ -128,6 +126,29 @@ def kept_or_found(recipe: Recipe, folder: Path) -> InitialWeights | None:
     return start
 
 
+def check_same_start(recipe: Recipe, folder: Path) -> None:
+    """Refuses a trial whose model was replaced since another trial of its study started from it.
+
+    Args:
+        recipe: the trial's recipe.
+        folder: the trial's folder, beside those of the other trials.
+
+    Raises:
+        PoiseError: the message names both checksums; or see ``find``.
+    """
+    start = read(folder) or find(recipe)
+    for other in folder.parent.glob(f"*/{FILE}") if start is not None else ():
+        known = read(other.parent)
+        assert start is not None and known is not None
+        if known.resolved == start.resolved and known.weights_sha256 != start.weights_sha256:
+            there, here = (each.weights_sha256[:12] for each in (known, start))
+            raise PoiseError(
+                f"{start.resolved}: its weights (SHA-256 {here}…) are not those that trial "
+                f"{other.parent.name} started from ({there}…); put that package back, or begin "
+                "another study"
+            )
+
+
 def described(start: InitialWeights) -> Iterator[str]:
     """Yields lines for a person: the model, what is known of it, and what was adapted."""
     known = start.lineage.get("imported_from") or start.lineage.get("recipe")
@@ -164,55 +185,3 @@ def _located(reference: str) -> tuple[str, Path]:
         return locate(reference)
     except PoiseError as error:
         raise PoiseError(f"{KEY}={error}") from None
-
-
-def _checked(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str]:
-    """Refuses a model that the recipe cannot go on from; yields what is adapted, in words."""
-    from pydantic import ValidationError
-
-    from poise.config.recipe import BackboneConfig
-    from poise.models.same_architecture import Described, check_same_architecture
-
-    try:
-        trained = BackboneConfig.model_validate(config["backbone"])
-        source = Described(trained, config["image_px"], called)
-    except (KeyError, ValidationError):
-        raise PoiseError(
-            f"{KEY}={called}: its config.json does not describe a backbone; get the package again"
-        ) from None
-    new = Described(recipe.backbone, recipe.data.views.global_px, "the recipe")
-    yield from check_same_architecture(source, new)
-    yield from _on_normalization(recipe, config, called)
-    if recipe.objective.name == "mae":
-        yield "positions stay fixed, because MAE never trains them"
-        yield "the decoder is new and begins at random"
-    else:
-        yield "the head is new and begins at random"
-
-
-def _on_normalization(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str]:
-    """Refuses images that are normalised in another way than the model was trained with."""
-    from poise.data.manifest import Manifest
-    from poise.data.views.normalization import normalization
-
-    wanted = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
-    known = config.get("normalization")
-    if not known:
-        yield "its normalisation is not known; data.views.normalization is used"
-        return
-    trained = known["mean"], known["std"]
-    pairs = [pair for rows in zip(trained, wanted, strict=True) for pair in zip(*rows, strict=True)]
-    if all(abs(there - here) < _SAME_NORMALIZATION for there, here in pairs):
-        return
-    there, here = (
-        f"mean {_numbers(mean)} and std {_numbers(std)}" for mean, std in (trained, wanted)
-    )
-    setting = f"data.views.normalization=[{_numbers(trained[0])}, {_numbers(trained[1])}]"
-    raise PoiseError(
-        f"{KEY}={called}: was trained with {there}, and data.views.normalization gives {here}; set "
-        f"'{setting}'"
-    )
-
-
-def _numbers(row: Any) -> str:
-    return f"[{', '.join(f'{value:.4g}' for value in row)}]"
