@@ -86,9 +86,13 @@ def test_a_run_that_may_still_learn_forgets_all_the_same() -> None:
     assert verdict.kind is VerdictKind.FORGETTING
 
 
-def test_a_collapse_says_more_and_goes_first() -> None:
-    run = warm({400: 30.0, 1000: 11.0}, uniform())
-    assert judge(run, SIGNALS, 1000).kind is VerdictKind.UNIFORM
+def test_forgetting_goes_before_a_collapse_and_names_it_and_divergence_goes_before_both() -> None:
+    verdict = judge(warm({400: 30.0, 1000: 11.0}, uniform()), SIGNALS, 1000)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
+    assert "; it is also collapsed: uniform: since step 20 the teacher spreads" in verdict.evidence
+    assert "base_lr" in verdict.advice and "if that does not help, sharpen more" in verdict.advice
+    kept = judge(warm({400: 60.0, 1000: 58.0}, uniform()), SIGNALS, 1000)
+    assert kept.kind is VerdictKind.UNIFORM, "a collapsed head need not destroy the features"
     lost = [*warm({400: 30.0, 980: 11.0}), (1020, {"loss/total": math.nan})]
     assert judge(lost, SIGNALS, 1000).kind is VerdictKind.DIVERGED
 

@@ -1,7 +1,7 @@
 """The verdict on a run that loses what its trained start knew, from k-NN on the same queries.
 
 In: logged evaluations and the limits. Out: a ``Verdict`` of forgetting, or none. Next:
-``poise.diagnostics.judge.judge``, which asks where nothing else condemns the run.
+``poise.diagnostics.judge.judge``, which asks unless the run diverged or its teacher never moved.
 
 How it decides. At every evaluation, a run that starts from trained weights logs the share of
 queries that its start classified right and that it no longer does, and the reverse. The loss is
@@ -15,7 +15,7 @@ A run that starts from random weights logs none of this, so it never forgets.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
@@ -79,6 +79,17 @@ def find_forgetting(
     teaches = signals.num_prototypes is not None
     evidence = _evidence(tail, start, limits)
     return Verdict(VerdictKind.FORGETTING, tail[0].step, evidence, advice.forgetting(teaches))
+
+
+def with_cause(forgetting: Verdict, other: Verdict) -> Verdict:
+    """The verdict of forgetting, with how it was lost if another verdict condemns the run too."""
+    if not other.condemned:
+        return forgetting
+    return replace(
+        forgetting,
+        evidence=f"{forgetting.evidence}; it is also {other.kind}: {other.evidence}",
+        advice=f"{forgetting.advice}; if that does not help, {other.advice}",
+    )
 
 
 def _read_points(history: History, start: float) -> list[_Point]:
