@@ -9,8 +9,8 @@ prototypes (``judge.teacher``), or pixels that it predicts (``judge.reconstructi
 look well, the features may still be lost (``judge.features``), or the teacher may be the student.
 
 A run that starts from trained weights may forget them (``judge.forgetting``). This goes before
-every collapse, because the start was good and its loss is what a person must know. The evidence then
-names the collapse, as the way in which it was lost.
+every collapse, because the start was good and its loss is what a person must know. The evidence
+then names the collapse, as the way in which it was lost.
 """
 
 from poise.config.objectives import Signals
