@@ -26,6 +26,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("output", "complaint"),
@@ -47,6 +48,7 @@ def test_a_stderr_that_goes_nowhere_changes_no_exit_status(output: str, tmp_path
     assert shell(f"{POISE} --version {output}", tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_without_a_current_folder_what_needs_none_works_and_the_rest_is_one_line(
     tmp_path: Path,
 ) -> None:
