@@ -35,7 +35,7 @@ def test_the_summary_counts_masks_and_boxes(
     assert "masks: 2 images, values 1 to 3 (sky, tree, sea), some pixels ignored" in text
     assert "boxes: 2 in 1 image, 1 image without any (cat, dog)" in text
     again = said(capsys, photos, tmp_path / "out", *options)
-    assert "was finished before" in again
+    assert "already finished" in again
     assert "boxes: 2 in 1 image" in again
 
 

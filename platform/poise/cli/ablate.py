@@ -11,7 +11,9 @@ command = study_command(
     the recipe's own setting, or the space's `baseline`. Trials with the same seed see the same
     images and the same crops, so their differences are paired. All settings run with the first
     seed, then with the next, so an interrupted study can still be compared. With fewer than three
-    seeds, results are anecdotes, not evidence.
+    seeds, the results are not evidence.
+
+    The best healthy backbone is registered. You may interrupt the study at any time. The same
     command with --resume continues it. The exit status is 3 if a trial failed.
 
     Example: poise ablate search_spaces/dino_sharpening_centering.yaml seeds=[0,1,2]

@@ -31,9 +31,9 @@ def prepare(request: PrepareRequest) -> None:
     Masks, boxes and videos are prepared with --masks, --boxes, --coco and --sequences; evaluations
     compare models with them. docs/datasets.md has an example of each.
 
-    Nothing is guessed. Some sources can be read in two ways: train and test folders, images beside
-    Parquet files, a column that may contain labels. They are refused, and the error gives a
-    command for each way. Names that begin with a dot are left out.
+    Nothing is guessed. Some sources can be read in two ways: train and test folders, images next to
+    Parquet files, a column that may contain labels. They are refused, and the error gives a command
+    for each way. Names that begin with a dot are left out.
 
     Example: poise data prepare photos/ datasets/photos
     """

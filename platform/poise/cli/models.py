@@ -1,11 +1,13 @@
 """`poise models`: shows the registered backbones and their history."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poise.cli.console import print_table
+from poise.cli.models_add_register import add_register_command
 from poise.cli.models_import import export_command, import_command
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ app = typer.Typer(
 )
 app.command("import")(import_command)
 app.command("export")(export_command)
+app.command("add-register")(add_register_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -30,7 +33,7 @@ def list_command(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_describe(version) for version in versions], indent=2))
     elif versions:
-        headers = ("model", "aliases", "figure", "verdict", "backbone", "dataset", "created")
+        headers = ("model", "aliases", "metric", "verdict", "backbone", "dataset", "created")
         print_table(headers, [_row(version) for version in versions])
     else:
         print(
@@ -95,14 +98,25 @@ def _story(version: "Version") -> list[tuple[str, str]]:
         origin += [("trained by", tags["trained_by"])] if "trained_by" in tags else []
     return [
         *origin,
+        *_start(tags),
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
-        ("figure", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
+        ("metric", f"{_figure(version)}  ({tags.get('protocol', 'no protocol')})"),
         ("verdict", tags.get("verdict", "-")),
         ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
         ("stored in", version.source),
     ]
+
+
+def _start(tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The trained model that the version's run started from; empty for random weights."""
+    if "initial_weights" not in tags:
+        return []
+    origin = tags.get("initial_weights_origin", "")
+    sha256 = f"SHA-256 {tags.get('initial_weights_sha256', '')[:12]}…"
+    rows = [("start", f"{tags['initial_weights']}  ({sha256})")]
+    return [*rows, ("", origin)] if origin else rows
 
 
 def _describe(version: "Version") -> dict[str, Any]:

@@ -18,7 +18,7 @@ RangeOption = Annotated[
         "--range",
         metavar="LOW HIGH",
         help="Values that become black and white in images of more than 8 bits per channel "
-        "(default: the range that the images use, measured).",
+        "(default: the measured range of the images).",
     ),
 ]
 
@@ -126,7 +126,7 @@ class PrepareRequest:
     ] = None
 
     def options(self) -> "PrepareOptions":
-        """Returns which images to take and how to read them."""
+        """Returns the options: images to take, and how to read them."""
         from poise.data.sources.options import PrepareOptions
 
         paths = ("list_file", "masks", "mask_classes", "boxes", "coco")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from poise.config.base import NonNegative, PositiveInt, Probability, Strict
 from poise.config.metrics import (
     AGREEMENT,
+    COST,
     EVALUATION,
     FEATURES,
     GLOBAL_PAIRS,
@@ -53,11 +54,12 @@ class Signals:
         """Returns the names of the metrics that a run on such views logs.
 
         Some of them depend on more: those in ``EVALUATION`` on the recipe's evaluation, and those
-        in ``PATCHES``, ``REGISTERS`` and ``ATTENTION`` on a transformer backbone with these tokens.
+        in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE`` on a transformer
+        backbone with these tokens.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
-            EVALUATION + TRAINING: True,
+            EVALUATION + TRAINING + COST: True,
             PARTS + VIEWS + FEATURES + PATCHES + REGISTERS: has_teacher or self.reconstructs,
             TEACHER: has_teacher,
             GLOBAL_PAIRS + AGREEMENT: has_teacher and views.global_count > 1,

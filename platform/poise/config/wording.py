@@ -112,6 +112,10 @@ NAMES = {
     "features/lidar": "LiDAR",
     "teacher/mutual_information": "mutual information",
     "loss/total": "loss",
+    "eval/dense_miou": "dense mIoU",
+    "patches/outlier_share": "share of outlier patches",
+    "throughput/s_per_step": "seconds per step",
+    "throughput/backbone_gflops": "GFLOP per image",
 }
 """Words for metrics in sentences."""
 
@@ -143,4 +147,4 @@ def metric_name(metric: str) -> str:
 
 def unit(metric: str) -> str:
     """Returns the unit that follows the metric's values."""
-    return " %" if metric.endswith(("_top1", "_top5")) else ""
+    return " %" if metric.endswith(("_top1", "_top5", "_miou")) else ""

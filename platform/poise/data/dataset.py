@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -140,6 +140,10 @@ class ImageDataset:
                     "copy the dataset again or run `poise data prepare` again"
                 )
         return cls(folder, manifest, cache_bytes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sends the address to another process, which opens its own files."""
+        return type(self), (self.folder.absolute(), self.manifest, self._cache_bytes)
 
     def __len__(self) -> int:
         return self.manifest.num_samples

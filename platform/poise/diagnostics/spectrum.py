@@ -88,7 +88,7 @@ def eigenvalues(symmetric: Tensor) -> Tensor:
 def rankme(singular: Tensor) -> Tensor:
     """RankMe: exp(−Σ p ln p), p_i = σ_i / Σσ + 1e-7; without centring.
 
-    Source: RankMe (arXiv 2210.02885, equation 1). Cost: none in addition to ``singular_values``.
+    Source: RankMe (arXiv 2210.02885, equation 1). Cost: only that of ``singular_values``.
 
     Healthy: a large part of m, its upper limit. Broken: 1, so all features are on one line, of any
     lengths. A fall during training is dimensional collapse.
@@ -111,7 +111,7 @@ def participation_ratio(variances: Tensor) -> Tensor:
     """Participation ratio (Σλ)² / Σλ²: the number of equal eigenvalues with the same spread.
 
     Source: Jing et al. (arXiv 2110.09348) for the spectrum as a sign of dimensional collapse; the
-    ratio is the inverse of Herfindahl's index of λ. Cost: none in addition to
+    ratio is the inverse of Herfindahl's index of λ. Cost: only that of
     ``covariance_eigenvalues``.
 
     Healthy: well above 1, but far below RankMe, because squares give the first few directions more
@@ -124,7 +124,7 @@ def nesum(variances: Tensor) -> Tensor:
     """NESum: Σλ / λ_1, the variance divided by that of the largest direction.
 
     Source: He & Ozay (ICML 2022, "Exploring the gap between collapsed & whitened features"). Cost:
-    none in addition to ``covariance_eigenvalues``.
+    only that of ``covariance_eigenvalues``.
 
     Healthy: well above 1; D for whitened features. Broken: 1, so images differ along one line; or
     0, so they do not differ.
@@ -135,7 +135,7 @@ def nesum(variances: Tensor) -> Tensor:
 def stable_rank(singular: Tensor) -> Tensor:
     """Stable rank Σσ² / σ_1²: NESum without centring, so a common part of all images also counts.
 
-    Source: Tsitsulin et al. (arXiv 2305.16562). Cost: none in addition to ``singular_values``.
+    Source: Tsitsulin et al. (arXiv 2305.16562). Cost: only that of ``singular_values``.
 
     Healthy: it rises from near 1, because untrained features have a large common part. Broken: it
     stays at 1 or returns to 1. It is 0 if all features are 0.
@@ -147,7 +147,7 @@ def stable_rank(singular: Tensor) -> Tensor:
 def condition(singular: Tensor) -> Tensor:
     """Inverse condition number σ_m / σ_1, from 0 to 1.
 
-    Source: Tsitsulin et al. (arXiv 2305.16562). Cost: none in addition to ``singular_values``.
+    Source: Tsitsulin et al. (arXiv 2305.16562). Cost: only that of ``singular_values``.
 
     Healthy: steady and above about 1e-4, if n is several times D. Broken: 1e-8, the smallest value
     that differs from 0; then at least one direction is not used.
@@ -160,7 +160,7 @@ def spectrum(variances: Tensor) -> dict[int, Tensor]:
 
     Values are from 0 down to ``FLOOR``, which means zero. If features are equal, all values are
     ``FLOOR``. Source: the curve of Jing et al. (arXiv 2110.09348, figure 2), with λ instead of σ.
-    Cost: none in addition to ``covariance_eigenvalues``.
+    Cost: only that of ``covariance_eigenvalues``.
 
     Healthy: a slow fall. Broken: a sudden fall to ``FLOOR``, at the number of directions that are
     left.
@@ -175,7 +175,7 @@ def alpha_req(variances: Tensor) -> Tensor:
     The fit uses i = 5 … 100, as far as there are eigenvalues. It begins at i = 1 if there are fewer
     than ten, or if the fifth is already 0. Otherwise the fit would only see ``FLOOR`` and be flat.
 
-    Source: Agrawal et al. (NeurIPS 2022, "α-ReQ"). Cost: none in addition to
+    Source: Agrawal et al. (NeurIPS 2022, "α-ReQ"). Cost: only that of
     ``covariance_eigenvalues``.
 
     Args:

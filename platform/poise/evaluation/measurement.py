@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -28,13 +31,14 @@ def accuracy(hits: int, trials: int) -> Accuracy:
     return Accuracy(100.0 * hits / trials, 100 * low, 100 * high)
 
 
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
     """Computes the confidence interval of a proportion (E. B. Wilson, 1927).
 
     It is also valid near 0 and 1.
 
     Args:
-        successes: number of successes.
+        successes: number of successes. It need not be whole, as trials that depend on each other
+            count for less than one each.
         trials: number of trials, at least 1.
         z: quantile of the normal distribution; the default gives 95 %.
     """
@@ -42,6 +46,31 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     middle = (share + z**2 / (2 * trials)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def ratio_interval(
+    sums: NDArray[np.floating], counts: NDArray[np.floating], z: float = 1.959964
+) -> tuple[float, float, float]:
+    """Computes a mean over the parts of images, and its 95 % interval over images.
+
+    The mean is Σ sums / Σ counts. Its variance is that of a ratio estimator with images as units
+    (W. G. Cochran, Sampling Techniques, 1977, section 6.4), because parts of one image are alike.
+
+    Args:
+        sums: sum over the parts of each image, [n].
+        counts: number of parts of each image, [n]; at least one is above 0.
+        z: quantile of the normal distribution; the default gives 95 %.
+
+    Returns:
+        The mean and both ends of its interval; the ends are NaN for a single image.
+    """
+    mean = sums.sum() / counts.sum()
+    num = int((counts > 0).sum())
+    if num < 2:
+        return float(mean), math.nan, math.nan
+    squares = ((sums - mean * counts) ** 2).sum() * num / (num - 1)
+    half = z * math.sqrt(squares) / counts.sum()
+    return float(mean), float(mean - half), float(mean + half)
 
 
 def as_name(text: str) -> str:

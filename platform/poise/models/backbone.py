@@ -4,7 +4,8 @@ timm is imported only when the first backbone is built. Its import takes seconds
 of a run build no backbone: they control, track or read.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,12 +109,14 @@ class VitBackbone(nn.Module):
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
         """Computes the tokens after each of the last blocks, without norm, earliest block first."""
+        return list(deque(self.each_block(images), maxlen=num_blocks))
+
+    def each_block(self, images: Tensor) -> Iterator[Tensor]:
+        """Yields the tokens that leave each block, without norm: [B, prefix + N, D]."""
         x = self._embed(images)
-        kept: list[Tensor] = []
         for block in self.timm_model.blocks:
             x = block(x)
-            kept = [*kept[-(num_blocks - 1) :], x] if num_blocks > 1 else [x]
-        return kept
+            yield x
 
     def _embed(self, images: Tensor) -> Tensor:
         """Computes prefix tokens and patches with their positions: [B, prefix + N, D]."""
@@ -133,7 +136,7 @@ class VitBackbone(nn.Module):
     def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
         """Splits [cls] and registers with positions [1, P, D] from patches' positions [1, N, D]."""
         vit = self.timm_model
-        covered = 0 if vit.no_embed_class else self.num_prefix_tokens  # tokens with a position
+        covered = 0 if vit.no_embed_class else vit.num_prefix_tokens  # tokens with a position
         prefix_positions, positions = vit.pos_embed.split(
             [covered, vit.pos_embed.shape[1] - covered], dim=1
         )

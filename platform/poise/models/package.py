@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
+from poise.models.added_register import with_added_register
 from poise.models.backbone import build_backbone
 from poise.models.checksums import (
     CHECKSUMS_FILE,
@@ -41,7 +42,8 @@ def save_backbone(folder: str | Path, backbone: nn.Module, config: Mapping[str, 
         folder: folder that does not exist, or a package to replace.
         backbone: trained output of ``build_backbone``.
         config: at least ``backbone`` (a ``BackboneConfig`` as JSON) and ``image_px``; usually also
-            ``normalization`` (``mean`` and ``std``) and ``lineage``.
+            ``normalization`` (``mean`` and ``std``) and ``lineage``. An added
+            register is kept as ``added_register``, as ``describe_added_register`` makes it.
 
     Raises:
         PoiseError: the folder holds something else.
@@ -100,7 +102,7 @@ def load_backbone(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{folder}: {broken} in {WEIGHTS_FILE} holds NaN or infinite values, so the backbone "
             "gives no features; use the package of another run, or of an earlier checkpoint"
         )
-    return backbone.eval(), config
+    return with_added_register(backbone, config, folder).eval(), config
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

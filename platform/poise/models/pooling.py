@@ -57,9 +57,8 @@ def pool(
     Registers are never used.
 
     As published, the central square of a grid of side g is from g // 2 − ⌈k / 2⌉ to g // 2 + ⌊k /
-    2⌋ (exclusive), in both directions. So the square is not always exactly in the middle: it is too
-    far to the top left if k and g differ in parity, and also if both are odd. It is always inside
-    the grid.
+    2⌋ (exclusive), in both directions. The square is not in the middle but too far to the top left
+    if k and g differ in parity, or both are odd.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the last norm.

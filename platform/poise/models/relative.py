@@ -5,6 +5,8 @@ Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backb
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,14 +57,14 @@ class RelativeBackbone(nn.Module, ABC):
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
         """Computes the tokens after each of the last blocks, without norm, earliest block first."""
+        return list(deque(self.each_block(images), maxlen=num_blocks))
+
+    def each_block(self, images: Tensor) -> Iterator[Tensor]:
+        """Yields the tokens that leave each block, without norm: [B, prefix + N, D]."""
         x, arguments = self.embed(images)
-        blocks = self.timm_model.blocks
-        kept: list[Tensor] = []
-        for index, (block, where) in enumerate(zip(blocks, arguments, strict=True)):
+        for block, where in zip(self.timm_model.blocks, arguments, strict=True):
             x = block(x, **where)
-            if index >= len(blocks) - num_blocks:
-                kept.append(x)
-        return kept
+            yield x
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:

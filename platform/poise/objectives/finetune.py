@@ -20,6 +20,7 @@ from poise.config.probes import FinetuneConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
+from poise.models.added_register import AddedRegister
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
 from poise.objectives.base import RunPosition, StepResult
@@ -128,11 +129,16 @@ class Finetune(LabelledObjective):
 
 
 def check_tunable(backbone: nn.Module, model: str) -> None:
-    """Raises an error for a backbone without tokens.
+    """Raises an error for a backbone without tokens, or with an added register.
 
     Raises:
-        PoiseError: the backbone is a residual network.
+        PoiseError: the backbone is a residual network or has an added register.
     """
+    if isinstance(backbone, AddedRegister):
+        raise PoiseError(
+            f"{model}: has a register that was added without training, which training would "
+            "change; fine-tune the package that it was added to"
+        )
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         raise PoiseError(
             f"{model}: is a residual network, and finetune/mae-v1 is a recipe for transformers; "

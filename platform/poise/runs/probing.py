@@ -48,7 +48,7 @@ class ProbePlan:
 
     @property
     def kind(self) -> str:
-        """Command that carries it out: linear, attentive or finetune."""
+        """Command that carries the probe out: linear, attentive or finetune."""
         return self.protocol.partition("/")[0]
 
 

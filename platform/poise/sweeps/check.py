@@ -11,7 +11,7 @@ from typing import Any
 from poise.config import PoiseError, Recipe, Space, override
 from poise.config.keys import check_key, nearest
 from poise.config.loading import check_value
-from poise.config.metrics import EVALUATION, LABELLED
+from poise.config.metrics import DENSE, EVALUATION, LABELLED
 from poise.config.samplers import Sampler, written
 from poise.config.wording import shown
 from poise.studies.trials import ablation_settings, baseline_of, sweep_command, value_of
@@ -107,11 +107,26 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
                 "evaluation.every_epochs=null switches the probes off"
             )
-        if metric in LABELLED and recipe.evaluation.queries is None:
+        if metric in LABELLED + DENSE and recipe.evaluation.queries is None:
             raise PoiseError(
                 f"{source}: metric: '{metric}' is never measured, because the recipe's "
                 "evaluation.queries names no labelled dataset"
             )
+        if metric in DENSE:
+            _check_masks(metric, recipe, source)
+
+
+def _check_masks(metric: str, recipe: Recipe, source: str) -> None:
+    """Refuses a metric of masks where bank or queries have none."""
+    from poise.data.annotations import check_annotations
+    from poise.data.dataset import ImageDataset
+
+    bank = recipe.evaluation.bank or recipe.data.dataset
+    for folder in filter(None, (bank, recipe.evaluation.queries)):
+        try:
+            check_annotations(ImageDataset.open(folder), "mask")
+        except PoiseError as error:
+            raise PoiseError(f"{source}: metric: '{metric}' needs masks: {error}") from None
 
 
 def _check_goal(space: Space, recipe: Recipe, source: str) -> None:

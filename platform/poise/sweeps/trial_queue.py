@@ -31,7 +31,7 @@ class TrialQueue(Protocol):
 
 
 class PlannedTrials:
-    """Trials that were known before the first began."""
+    """Trials that were known before the first trial began."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self._waiting = deque(trials)

@@ -142,6 +142,24 @@ def read_run(folder: Path) -> dict[str, Any]:
     return content
 
 
+def step_of_package(folder: str | Path) -> int | None:
+    """The step of the checkpoint that a backbone's package belongs to.
+
+    Args:
+        folder: the package's folder, or any other reference to a model.
+
+    Returns:
+        None where the package is in no checkpoint, or its checkpoint cannot be read.
+    """
+    checkpoint = Path(folder).parent
+    if not (checkpoint / STATE_FILE).is_file():
+        return None
+    try:
+        return int(read_run(checkpoint)["step"])
+    except (PoiseError, KeyError):
+        return None
+
+
 _PLACEMENT: Any = {
     "data": {"placement", "cut_processes", "prefetch_batches"},
     "training": {

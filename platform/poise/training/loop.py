@@ -18,6 +18,7 @@ from poise.data.views.photometry import Photometry
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
 from poise.diagnostics.prototypes import AssignmentWindow
+from poise.models.flops import forward_flops
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition, StepResult
 from poise.training.observer import FinishedStep
@@ -74,7 +75,7 @@ def train_steps(
             metrics = meter.read() | curves
             if state.step > 1:  # the first step includes start-up times
                 metrics |= meter.read_speed()
-            metrics |= _diagnose(state, scalars)
+            metrics |= _diagnose(state, scalars, recipe)
         yield FinishedStep(
             step=state.step,
             epoch=state.step / position.steps_per_epoch,
@@ -138,13 +139,19 @@ def _seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(hash((seed, step, rank)) % 2**63)  # hashes of ints are always the same
 
 
-def _diagnose(state: TrainingState, scalars: dict[str, Tensor]) -> dict[str, float]:
+def _diagnose(state: TrainingState, scalars: dict[str, Tensor], recipe: Recipe) -> dict[str, float]:
     objective, scalars = state.objective, dict(scalars)
     if objective.reference is not None:
         scalars["teacher/ema_gap"] = ema_gap(
             objective.trainable.parameters(), objective.reference.parameters()
         )
-    return dict(diagnose(objective.observe(), scalars, state.window))
+    return dict(diagnose(objective.observe(), scalars, state.window)) | _cost(state, recipe)
+
+
+def _cost(state: TrainingState, recipe: Recipe) -> dict[str, float]:
+    """The operations of the backbone for one global view, where it is a transformer."""
+    flops = forward_flops(state.objective.backbone, recipe.data.views.global_px)
+    return {} if flops is None else {"throughput/backbone_gflops": flops / 1e9}
 
 
 @dataclass

@@ -91,7 +91,7 @@ def test_survivors_of_a_scheduler_are_no_evidence() -> None:
         in best
     )
     assert best.endswith(
-        "This is not tested, because scheduler asha used these figures to stop trials."
+        "This is not tested, because scheduler asha used these values to stop trials."
     )
     for changes in ({"scheduler": {"name": "pbt"}}, {"searcher": {"name": "optuna"}}):
         best = swept(**changes)
@@ -104,7 +104,7 @@ def test_a_baseline_is_not_tested_against_survivors_either() -> None:
     records = seeded(0, [20.0, 21.0, 22.0]) + seeded(1, [10.0, 11.1, 12.0])
     assert answered(make_study(space), records)[1].endswith(
         "The other healthy setting was not tested against it, because scheduler median used these "
-        "figures to stop trials."
+        "values to stop trials."
     )
 
 
@@ -130,3 +130,11 @@ def test_a_smaller_loss_is_better_where_the_study_says_so() -> None:
     assert answered(make_study(space), records)[1].startswith(
         "Best: setting t01 (teacher_temp=0.04), the baseline, loss 1.10 ("
     )
+
+
+def test_a_run_from_trained_weights_is_compared_with_its_start() -> None:
+    records = [
+        trial_record(0, seed, metrics={METRIC: 45.0 + seed, "start/knn_top1": 43.0 + seed})
+        for seed in range(3)
+    ]
+    assert ", +2.0 points over its start. No other" in answered(NO_BASELINE, records)[1]

@@ -51,7 +51,7 @@ def test_a_scheduler_that_chose_by_the_figures_is_named() -> None:
     records.append(trial_record(1, 3, 9.0, state="stopped", stopped_by="asha"))
     why, survivors, stopped = notes(make_study(space), records)
     assert why == (
-        "Differences have no p-value, because scheduler asha used these figures to stop trials."
+        "Differences have no p-value, because scheduler asha used these values to stop trials."
     )
     assert survivors.startswith("In 1 of 2 settings the scheduler stopped some seeds")
     assert stopped.startswith("1 of 7 trials were stopped early although nothing was wrong.")

@@ -35,6 +35,12 @@ class NamedModel:
     run_id: str | None
     """Id of the run that made the model; None if this store does not hold the run."""
 
+    made_by: str | None = None
+    """Id of the run that made it, whatever store has it; None where the package does not say."""
+
+    step: int | None = None
+    """Step of the checkpoint that it belongs to; None for other packages."""
+
 
 def open_models(references: Sequence[str]) -> list[NamedModel]:
     """Opens models, in the order of their references.
@@ -69,6 +75,7 @@ def _open(reference: str, label: str) -> NamedModel:
     from poise.models.block_traces import num_blocks
     from poise.tracking.evaluation import find_maker
     from poise.tracking.registry.fetch import load_model
+    from poise.training.checkpoint import step_of_package
 
     backbone, config = load_model(reference)
     try:
@@ -82,4 +89,6 @@ def _open(reference: str, label: str) -> NamedModel:
         normalization=normalization_of(config, reference),
         image_px=config.get("evaluation_px") or config["image_px"],
         run_id=find_maker(config),
+        made_by=config.get("lineage", {}).get("run_id"),
+        step=step_of_package(reference),
     )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from poise.cli.evaluate.measured import EvaluationOptions, evaluate_models
+from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 
 ShorterOption = Annotated[
@@ -92,7 +92,7 @@ def objects(request: ObjectsRequest) -> None:
         max_patches=request.max_patches,
         shorter_px=request.shorter_px,
     )
-    evaluate_models("objects", request, partial(measure_objects, settings=settings))
+    evaluate_models(Evaluation("objects", partial(measure_objects, settings=settings)), request)
 
 
 @options_of(MasksRequest)
@@ -110,4 +110,4 @@ def masks(request: MasksRequest) -> None:
     from poise.evaluation.objects.overlap import MaskSettings
 
     settings = MaskSettings(request.kept_mass, request.shorter_px, request.max_patches)
-    evaluate_models("masks", request, partial(measure_masks, settings=settings))
+    evaluate_models(Evaluation("masks", partial(measure_masks, settings=settings)), request)

@@ -8,8 +8,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -73,13 +73,18 @@ class EvaluationImages:
     @property
     def opener(self) -> Callable[[], "EvaluationImages"]:
         """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
-        return partial(_open, self.folder.absolute(), self.image_px)
+        return partial(copy, self._taking(np.arange(len(self._dataset), dtype=np.int64)))
 
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
         """Returns the images at some positions, in ascending order. They are not kept in memory."""
-        return EvaluationImages(
-            self._dataset, self.image_px, cache_bytes=0, sample_ids=self.sample_ids[positions]
-        )
+        return self._taking(self.sample_ids[positions])
+
+    def _taking(self, sample_ids: NDArray[np.int64]) -> "EvaluationImages":
+        """Returns other images that are prepared in the same way, by a subclass too."""
+        other = copy(self)
+        other.sample_ids = sample_ids
+        other._keeps, other._kept = False, []
+        return other
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yields images [b, 3, px, px] and labels int64 [b] (-1 means unknown), by sample id.
@@ -115,7 +120,7 @@ class EvaluationImages:
         for index, data in enumerate(encoded.images):
             try:
                 image = decode_rgb(data, encoded.ranges)
-                out[index] = np.asarray(resize_and_crop(image, self.image_px))
+                out[index] = np.asarray(self._view(image, int(encoded.sample_ids[index])))
             except BadImageError as error:
                 raise PoiseError(
                     f"{self.folder}: sample {encoded.sample_ids[index]} cannot be decoded: "
@@ -123,9 +128,9 @@ class EvaluationImages:
                 ) from None
         return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
 
-
-def _open(folder: Path, image_px: int) -> EvaluationImages:
-    return EvaluationImages(ImageDataset.open(folder), image_px)
+    def _view(self, image: Image.Image, sample_id: int) -> Image.Image:
+        """Makes the picture of image_px × image_px that the backbone sees."""
+        return resize_and_crop(image, self.image_px)
 
 
 def num_cpus() -> int:
@@ -178,13 +183,7 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
     before it is resized. This changes a pixel by at most one level, or by two if Pillow resizes the
     axes in another order. All other images are resized exactly as published.
     """
-    shorter = round(image_px * _SHORTER_SIDE)
-    # As in torchvision: the size is truncated, and the crop below rounds halves to even.
-    width, height = (
-        shorter if side == min(image.size) else int(shorter * side / min(image.size))
-        for side in image.size
-    )
-    left, top = round((width - image_px) / 2), round((height - image_px) / 2)
+    (width, height), (left, top) = _resized(image.size, image_px)
     if width * height <= _MOST_RESIZED_PIXELS:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     elif width > height:
@@ -194,6 +193,32 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
         turned = _middle_column(turned, (height, width), (top, image_px))
         image, top = turned.transpose(Image.Transpose.TRANSPOSE), 0
     return image.crop((left, top, left + image_px, top + image_px))
+
+
+def crop_mask(mask: NDArray[np.uint8], image_px: int) -> NDArray[np.uint8]:
+    """Cuts out of a mask [h, w] what ``resize_and_crop`` keeps of its image.
+
+    Each pixel takes the nearest value, so no value arises that the mask does not have.
+
+    Returns:
+        uint8 [px, px].
+    """
+    height, width = mask.shape
+    resized, (left, top) = _resized((width, height), image_px)
+    across, down = width / resized[0], height / resized[1]
+    box = (left * across, top * down, (left + image_px) * across, (top + image_px) * down)
+    cut = Image.fromarray(mask).resize((image_px, image_px), Image.Resampling.NEAREST, box=box)
+    return np.asarray(cut)
+
+
+def _resized(size: tuple[int, int], image_px: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Computes the size of a resized image, and the left and top edges of its central square."""
+    shorter = round(image_px * _SHORTER_SIDE)
+    # As in torchvision: the size is truncated, and the crop below rounds halves to even.
+    width, height = (
+        shorter if side == min(size) else int(shorter * side / min(size)) for side in size
+    )
+    return (width, height), (round((width - image_px) / 2), round((height - image_px) / 2))
 
 
 def _middle_column(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
+from poise.models.added_register import AddedRegister
 from poise.models.package import write_tensors
 from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
 from poise.models.published.fit import check_fit
@@ -44,6 +45,11 @@ def export_backbone(
         PoiseError: the destination exists or its name does not suit the format, or the layout
             cannot describe this backbone completely.
     """
+    if isinstance(backbone, AddedRegister):
+        raise PoiseError(
+            f"{destination}: no published layout can say which neurons an added register takes "
+            "over; export the package that the register was added to"
+        )
     if layout not in FORMATS:
         raise PoiseError(f"--format {layout}: choose from {', '.join(FORMATS)}")
     if destination.exists():

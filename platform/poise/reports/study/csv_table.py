@@ -24,7 +24,12 @@ def render_csv(findings: Findings) -> str:
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)
     metrics = sorted({name for record in records for name in record.metrics})
-    rows = [_row(trial, list(keys), metrics) for trial in findings.trials]
+    onsets = findings.outliers.trials if findings.outliers else None
+    rows = [
+        _row(trial, list(keys), metrics)
+        | ({} if onsets is None else {"outlier_onset_step": onsets.get(trial.record.trial.name)})
+        for trial in findings.trials
+    ]
     columns = list(rows[0]) if rows else ["trial"]
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, lineterminator="\n")

@@ -1,7 +1,6 @@
-"""Parts of all figures: the frame, lines with bands, reference lines.
+"""Parts of a study's figures: stacked panels, lines with bands, reference lines.
 
-In: numbers. Out: Plotly figures. The page's script adds the colours of text and background from the
-style sheet, light or dark. Next: the page's sections.
+In: numbers. Out: Plotly figures. Next: the page's sections.
 """
 
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
+from poise.reports.page.frames import framed, rounded
 from poise.reports.page.looks import Stroke, faint
 from poise.reports.page.pieces import literal
 
@@ -16,11 +16,6 @@ REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
 
 FEW_SYMBOLS = 9
 """Number of symbols on a line. They identify the line but do not hide it."""
-
-
-def frame(height: int) -> Figure:
-    """Makes an empty figure with one panel."""
-    return _framed(Figure(), height)
 
 
 def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Figure:
@@ -39,25 +34,7 @@ def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Fig
         subplot_titles=[literal(title) for title in titles],
     )
     figure.update_annotations(x=0, xanchor="left", font={"size": 13}, yshift=4)
-    return _framed(figure, height)
-
-
-def _framed(figure: Figure, height: int) -> Figure:
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 56, "r": 14, "t": 28, "b": 48},
-        font={"size": 13},
-        hovermode="closest",
-        showlegend=False,
-        legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "bottom", "yref": "container"},
-    )
-    title = {"font": {"size": 13}, "standoff": 8}
-    figure.update_xaxes(
-        showline=True, ticks="outside", zeroline=False, showgrid=False, automargin=True, title=title
-    )
-    figure.update_yaxes(zeroline=False, automargin=True, ticks="", nticks=6, title=title)
-    return figure
+    return framed(figure, height)
 
 
 def line(
@@ -132,8 +109,3 @@ def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> 
 
 def _row_of(trace: Scatter) -> int:
     return int((trace.yaxis or "y").removeprefix("y") or 1)
-
-
-def rounded(value: float | None) -> float | None:
-    """Rounds the value to four digits, which is finer than a pixel."""
-    return None if value is None else float(f"{value:.4g}")

@@ -6,7 +6,7 @@ In: findings. Out: Markdown in the order of the page. Next: ``report.md``.
 from collections.abc import Iterator
 
 from poise.reports.page.markup import beside, fenced, inline, table
-from poise.reports.study.markdown_settings import comparison, doses, phase, training
+from poise.reports.study.markdown_settings import comparison, doses, outliers, phase, training
 from poise.reports.study.sentences import (
     GUIDE,
     choosing,
@@ -29,6 +29,7 @@ def render_markdown(findings: Findings) -> str:
         phase(findings),
         training(findings),
         doses(findings),
+        outliers(findings),
         _trials(findings),
         _selection(findings),
         _cost(findings),

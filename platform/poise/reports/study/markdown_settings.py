@@ -9,6 +9,7 @@ from poise.reports.page.markup import beside, inline, table
 from poise.reports.study.sentences import (
     COURSE,
     NAMES_ARE,
+    OUTLIERS_ARE,
     advised,
     as_in_baseline,
     how_sure,
@@ -124,6 +125,27 @@ def doses(findings: Findings) -> Iterator[str]:
         yield from ("## Effect of each setting", "")
     for response in findings.doses:
         yield from _dose_table(findings, response)
+
+
+def outliers(findings: Findings) -> Iterator[str]:
+    """When patches become outliers, and in how many seeds."""
+    found = findings.outliers
+    if found is None:
+        return
+    labels = {each.setting: each.label for each in findings.settings}
+    yield from ("## Outlier patches", "", OUTLIERS_ARE, "")
+    yield from table(
+        ["setting", "trials with outliers", "first step, median", "share at the end"],
+        (
+            [
+                labels[each.setting],
+                beside(counted(each.appeared), chance(each.appeared)),
+                shown(each.onset_step, 0),
+                _sure(each.latest, each.latest.n, 4),
+            ]
+            for each in found.settings
+        ),
+    )
 
 
 def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:

@@ -21,6 +21,13 @@ COURSE = (
 
 GUIDE = "Rank correlations are a guide, not a test: seeds of one setting are similar."
 
+OUTLIERS_ARE = (
+    "A trial has outliers from the first logged step at which 1 % of its patches have a norm far "
+    "above the others' (patches/outlier_share, last block). A trial that ended early without them "
+    "is not counted."
+)
+"""Guide to the table of outlier patches."""
+
 NAMES_ARE = "Names such as t01 are settings; the first table lists their values."
 """Sentence for places that show names of settings without their values."""
 
@@ -54,6 +61,8 @@ def failed_means(comparison: Comparison) -> tuple[str, ...]:
     """Explains "failed to learn", if not every such trial collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
+    if comparison.condemned_as == "forgot":
+        return ("“Forgot” means that k-NN lost much of what the trained start knew.",)
     return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
 
 

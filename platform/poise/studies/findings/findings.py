@@ -22,6 +22,7 @@ from poise.studies.analysis.curves import (
 )
 from poise.studies.analysis.dose_response import DoseResponse, dose_responses
 from poise.studies.analysis.label_free_choice import Selection, select
+from poise.studies.analysis.outlier_onset import OutlierOnset, outlier_onset
 from poise.studies.analysis.phase_diagram import PhaseDiagram, phase_diagram
 from poise.studies.findings.answer import answer
 from poise.studies.findings.caveats import notes_on
@@ -108,6 +109,9 @@ class Findings:
 
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
+    outliers: OutlierOnset | None
+    """When patches become outliers; none where none do and the study does not ask for them."""
+
     trials: tuple[TrialFinding, ...]
     selection: Selection | None
     """Choice without labels; None if no trial has a metric that needs labels."""
@@ -180,6 +184,7 @@ def find(
         phase=None if held else phase_diagram(study.space, records),
         settings=settings,
         doses=tuple(doses),
+        outliers=outlier_onset(records, histories, study.space.metric),
         trials=_trials(comparison, records, histories),
         selection=select(study.space, records),
         cost=cost(study, records),

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poise.data.annotations import encode_mask
+from poise.data.masks import encode_mask
 from poise.data.sources.annotated.boxes import ImageBoxes
 from poise.data.sources.annotated.upright import StoredImage, turn_of, turned_mask
 from poise.data.sources.base import Indices, Part, Sample, SourceAnnotations, hash_of

@@ -9,6 +9,7 @@ from poise.reports.page.pieces import Section
 from poise.reports.study.sections.comparison import comparison
 from poise.reports.study.sections.cost import cost
 from poise.reports.study.sections.doses import doses
+from poise.reports.study.sections.outliers import outliers
 from poise.reports.study.sections.phase import phase
 from poise.reports.study.sections.reproduction import reproduction
 from poise.reports.study.sections.selection import selection
@@ -21,6 +22,7 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     phase,
     training,
     doses,
+    outliers,
     trials,
     selection,
     cost,

@@ -5,9 +5,9 @@ In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
 
 from plotly.graph_objects import Bar, Figure
 
+from poise.reports.page.frames import frame
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import Chart, Section, literal, table
-from poise.reports.study.figures import frame
 from poise.reports.study.sentences import saved, spent
 from poise.studies.analysis.cost import Cost
 from poise.studies.findings.findings import Findings

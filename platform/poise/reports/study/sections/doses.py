@@ -9,9 +9,10 @@ from typing import Any
 
 from plotly.graph_objects import Figure, Scatter
 
+from poise.reports.page.frames import rounded
 from poise.reports.page.looks import Stroke, stroke
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
-from poise.reports.study.figures import rounded, stacked
+from poise.reports.study.figures import stacked
 from poise.reports.study.sentences import as_in_baseline, label, pooled
 from poise.studies.analysis.dose_response import Dose, DoseResponse
 from poise.studies.findings.findings import Findings

@@ -8,9 +8,9 @@ from itertools import pairwise
 from plotly.graph_objects import Figure, Heatmap
 
 from poise.config.wording import listed
+from poise.reports.page.frames import frame
 from poise.reports.page.looks import look
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
-from poise.reports.study.figures import frame
 from poise.reports.study.sentences import label, pooled
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
 from poise.studies.findings.findings import Findings

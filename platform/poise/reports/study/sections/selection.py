@@ -5,9 +5,9 @@ In: the selection. Out: a table and a chart of rank correlations. Next: the page
 
 from plotly.graph_objects import Figure, Scatter
 
+from poise.reports.page.frames import frame, rounded
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
-from poise.reports.study.figures import frame, rounded
 from poise.reports.study.sentences import GUIDE, choosing, label, target_decimals
 from poise.studies.analysis.label_free_choice import Choice, Selection, Selector
 from poise.studies.findings.findings import Findings

@@ -7,9 +7,10 @@ Next: the page.
 from itertools import groupby
 from typing import Any
 
+from poise.reports.page.frames import frame, rounded
 from poise.reports.page.looks import marked, stroke
 from poise.reports.page.pieces import Cell, Section, Table, embedded, table
-from poise.reports.study.figures import REFERENCE_LINE, frame, rounded
+from poise.reports.study.figures import REFERENCE_LINE
 from poise.reports.study.sections.training import REFERENCES
 from poise.reports.study.sentences import label
 from poise.studies.findings.findings import Findings, TrialFinding

@@ -1,0 +1,53 @@
+"""The test of `poise evaluate registers`: outliers are planted into a backbone and recovered.
+
+    python pipelines/planted_outliers.py MODEL DATASET
+
+Prints, for three plants, the truth beside what the report says. ``docs/results/registers.md`` has
+the table of a pretrained backbone.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from poise.cli.evaluate.models import open_models
+from poise.cli.main import exit_status
+from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
+from poise.evaluation.outliers.planted import Plant
+from poise.evaluation.outliers.recovery import recover
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.report import EvaluationTask
+
+PLANTS = (
+    Plant(norm=400, count=6, first_block=9, where="flat", holds="image"),
+    Plant(norm=400, count=6, first_block=5, where="anywhere", holds="patch"),
+    Plant(norm=400, count=6, first_block=12, where="fixed", holds="nothing"),
+)
+"""2.3 % of 256 patches, as published for DINOv2's ViT-g."""
+
+
+def main() -> None:
+    """Plants, measures and prints a table in Markdown."""
+    if len(sys.argv) != 3:
+        raise PoiseError(f"usage: python {sys.argv[0]} MODEL DATASET")
+    (model,) = open_models([sys.argv[1]])
+    dataset = ImageDataset.open(sys.argv[2])
+    bench = Bench(model.normalization, torch.device("cpu"))
+    for plant in PLANTS:
+        with TemporaryDirectory() as folder:
+            task = EvaluationTask(model.backbone, dataset, bench, model.image_px, Path(folder))
+            rows = list(recover(task, plant))
+        print(
+            f"\n{plant.count} tokens of norm {plant.norm:g} per image, from block "
+            f"{plant.first_block} on; place: {plant.where}; content: {plant.holds}\n"
+        )
+        print("| fact | truth | found |\n|---|---|---|")
+        for row in rows:
+            print(f"| {row.fact} | {row.truth} | {row.found} |")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

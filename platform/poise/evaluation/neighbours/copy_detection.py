@@ -1,0 +1,122 @@
+"""Copy detection on any dataset: copies of some images are made and looked up among all.
+
+In: a backbone and a dataset; labels are not needed. Out: an ``EvaluationReport`` and a picture of
+copies with their nearest images. Next: ``poise evaluate copies``.
+
+Protocol ``copies/made-v1``: the copies are those of ``KINDS``, with seed 0, of images that are
+drawn with seed 0. Images are resized to squares and described by [cls] beside GeM, as on Copydays
+(``poise.evaluation.neighbours.copydays_detection``). Every image of the dataset is in the database.
+Whitening is learned on the images that have no copies. ``pixels_`` figures are of the images
+themselves, shrunk to 16 × 16, less the mean image.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.evaluation.neighbours.copy_reading import describe, some_of
+from poise.evaluation.neighbours.copy_scores import (
+    BlockResult,
+    CopyBlock,
+    CopySearch,
+    Described,
+    all_results,
+    figures_of,
+)
+from poise.evaluation.neighbours.made_copies import KINDS, MadeCopies
+from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, draw_rankings
+from poise.evaluation.reading.images import choose_samples
+from poise.evaluation.reading.thumbnails import thumbnails
+from poise.evaluation.report import EvaluationReport, EvaluationTask
+
+PROTOCOL = "copies/made-v1"
+PICTURE = "copies.png"
+NUM_ORIGINALS = 250
+"""Images of which copies are made; the protocol's number."""
+
+_DRAWN_NEAREST = 7
+_THUMBNAIL_PX = 96
+_IMAGES_PER_AXIS = 2  # images per dimension of the descriptor that whitening needs at least
+
+
+def measure_made_copies(
+    task: EvaluationTask, num_originals: int = NUM_ORIGINALS
+) -> EvaluationReport:
+    """Measures how well a backbone finds the original of a copy.
+
+    Healthy: near 100 % for mild copies (``jpeg_30``), and ``map`` above ``pixels_map``: pixels
+    find compressed and blurred copies, but neither cut nor turned ones. Broken: below the figure
+    of pixels.
+
+    Args:
+        task: the model and a dataset.
+        num_originals: number of images of which every kind of copy is made.
+
+    Raises:
+        PoiseError: the backbone has no patch tokens.
+    """
+    sample_ids = some_of(task.dataset, task.max_images)
+    rows = choose_samples(len(sample_ids), num_originals, 0)
+    database = describe(task, task.dataset, sample_ids)
+    blocks = [
+        CopyBlock(kind, describe(task, task.dataset, sample_ids[rows], MadeCopies(kind)), rows)
+        for kind in KINDS
+    ]
+    others = np.delete(np.arange(len(sample_ids)), rows)
+    suffice = len(others) >= _IMAGES_PER_AXIS * database["descriptors"].shape[1]
+    whitening_set = database["descriptors"][others] if suffice else None
+    results = all_results(CopySearch(database, blocks, whitening_set))
+    draw_rankings(task.folder / PICTURE, list(_rankings(task, sample_ids, results[""])))
+    changed = () if num_originals == NUM_ORIGINALS else (f"--originals={num_originals}",)
+    return EvaluationReport(
+        protocol=PROTOCOL,
+        changed=changed,
+        dataset=str(task.dataset.folder),
+        dataset_name=task.dataset.manifest.name,
+        image_px=task.image_px,
+        num_images=len(sample_ids),
+        figures_found=tuple(figures_of(results)),
+        notes=tuple(_notes(database, len(rows), len(others), suffice)),
+        pictures=(PICTURE,),
+    )
+
+
+def num_passes(num_images: int, num_originals: int = NUM_ORIGINALS) -> int:
+    """Counts the images that pass through the backbone, copies included."""
+    return num_images + min(num_images, num_originals) * len(KINDS)
+
+
+def _notes(
+    database: Described, num_originals: int, num_others: int, is_whitened: bool
+) -> Iterator[str]:
+    total = num_originals + num_others
+    yield (
+        f"{num_originals} images have {len(KINDS)} copies each, looked up among {total} images; "
+        f"a random order has a map below {100 * 2 / total:.2g} %."
+    )
+    if not is_whitened:
+        axes = database["descriptors"].shape[1]
+        yield (
+            f"No whitened figures: whitening of {axes} axes is learned on images without copies, "
+            f"and {num_others} are fewer than {_IMAGES_PER_AXIS * axes}."
+        )
+
+
+def _rankings(
+    task: EvaluationTask, sample_ids: NDArray[np.int64], results: list[BlockResult]
+) -> Iterator[Ranking]:
+    """Shows one copy of each kind, of originals that are evenly spread; none is selected."""
+    for number, result in enumerate(results):
+        originals = result.block.originals
+        copy = number * len(originals) // len(results)
+        kind, original = result.block.name, int(originals[copy])
+        nearest = result.candidates.nearest[copy, :_DRAWN_NEAREST].numpy()
+        (query,) = thumbnails(task.dataset, sample_ids[[original]], _THUMBNAIL_PX, MadeCopies(kind))
+        images = thumbnails(task.dataset, sample_ids[nearest], _THUMBNAIL_PX)
+        cosines = result.candidates.similarities[copy].tolist()
+        ranked = [
+            Ranked(image, f"{cosine:.2f}", Mark.of(row == original))
+            for image, row, cosine in zip(images, nearest.tolist(), cosines, strict=False)
+        ]
+        yield Ranking(query, f"{kind}\nAP {100 * result.average_precision[copy]:.0f} %", ranked)

@@ -1,0 +1,172 @@
+"""Copies looked up in a database: how early their originals come.
+
+In: descriptors of a database and of copies. Out: places, scores and figures. Next:
+``poise.evaluation.neighbours.copy_detection`` and
+``poise.evaluation.neighbours.copydays_detection``.
+
+As published, a copy looks at its 20 most similar images. Copies are compared with the database in
+blocks, so memory holds a few rows of the matrix of similarities.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poise.evaluation.bootstrap import resampled_interval
+from poise.evaluation.neighbours.average_precision import average_precision
+from poise.evaluation.neighbours.descriptors import Whitening, unit
+from poise.evaluation.neighbours.mean_figure import mean_figure
+from poise.evaluation.report import Figure
+
+NUM_CANDIDATES = 20
+_BLOCK_ELEMENTS = 2**24  # similarities held at once: 64 MiB
+_RESAMPLES = 200  # each sorts all candidates
+
+Described = dict[str, Tensor]
+"""``descriptors`` and ``pixels`` of some images: float32 [n, D] each."""
+
+
+@dataclass(frozen=True)
+class CopyBlock:
+    """Copies of one kind."""
+
+    name: str
+    described: Described
+    originals: NDArray[np.int64]
+    """Row of each copy's original in the database: [q]."""
+
+
+@dataclass(frozen=True)
+class CopySearch:
+    """A database, the copies that are looked up in it, and images to learn whitening on."""
+
+    database: Described
+    blocks: Sequence[CopyBlock]
+    others: Tensor | None = None
+    """Descriptors of images that are neither copies nor originals; None skips whitening."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The most similar database images of q copies."""
+
+    nearest: Tensor
+    """Rows, most similar first: int64 [q, k]."""
+
+    similarities: Tensor
+    """Cosines: float32 [q, k]."""
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """The candidates of one block's copies."""
+
+    block: CopyBlock
+    candidates: Candidates
+
+    @property
+    def is_original(self) -> NDArray[np.bool_]:
+        """Whether a candidate is the copy's original: [q, k]."""
+        nearest: NDArray[np.int64] = self.candidates.nearest.numpy()
+        found: NDArray[np.bool_] = nearest == self.block.originals[:, None]
+        return found
+
+    @property
+    def average_precision(self) -> NDArray[np.float64]:
+        """Average precision of each copy, 0 to 1: [q]. 0 if the original is no candidate."""
+        places = (np.flatnonzero(row) for row in self.is_original)
+        return np.array([average_precision(place, 1) for place in places], dtype=np.float64)
+
+
+def find_candidates(database: Tensor, queries: Tensor) -> Candidates:
+    """Finds the most similar images of a database [m, D] for queries [q, D], by cosine."""
+    found, bank = [], unit(database)
+    count = min(NUM_CANDIDATES, len(bank))
+    for part in unit(queries).split(max(1, _BLOCK_ELEMENTS // len(bank))):
+        best = (part @ bank.T).topk(count, dim=1)
+        found.append((best.indices.cpu(), best.values.cpu()))
+    return Candidates(*map(torch.cat, zip(*found, strict=True)))
+
+
+def micro_average_precision(
+    similarities: NDArray[np.float32], is_original: NDArray[np.bool_]
+) -> float:
+    """Computes µAP, the precision over all copies' candidates in one list (arXiv 2106.09672).
+
+    The list is sorted by similarity, so µAP asks for one threshold that suits every copy.
+
+    Args:
+        similarities: [q, k].
+        is_original: whether a candidate is right, at most one for each copy: [q, k].
+
+    Returns:
+        0 (no original is a candidate) to 1 (every original comes before every other image).
+    """
+    order = np.argsort(-similarities.ravel(), kind="stable")
+    right = is_original.ravel()[order]
+    precision = right.cumsum() / np.arange(1, len(right) + 1)
+    return float(precision[right].sum() / len(is_original))
+
+
+def all_results(search: CopySearch) -> dict[str, list[BlockResult]]:
+    """Looks all copies up by descriptors, by whitened ones and by raw pixels.
+
+    Returns:
+        Results of every block, by a prefix for the names of figures: ``""``, ``whitened_`` and
+        ``pixels_``.
+    """
+    ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"": ("descriptors", unit)}
+    if search.others is not None:
+        ways["whitened_"] = ("descriptors", Whitening.learned_on(search.others))
+    mean = search.database["pixels"].mean(dim=0)
+    ways["pixels_"] = ("pixels", lambda pixels: pixels - mean)
+    return {prefix: list(_results(search, *way)) for prefix, way in ways.items()}
+
+
+def _results(
+    search: CopySearch, name: str, change: Callable[[Tensor], Tensor]
+) -> Iterator[BlockResult]:
+    database = change(search.database[name])
+    for block in search.blocks:
+        yield BlockResult(block, find_candidates(database, change(block.described[name])))
+
+
+def figures_of(results: dict[str, list[BlockResult]]) -> Iterator[Figure]:
+    """Yields each way's figures over all copies, then those of each block, in percent."""
+    for prefix, blocks in results.items():
+        yield _overall(f"{prefix}map", blocks)
+        yield _micro(f"{prefix}micro_ap", blocks)
+    for prefix, blocks in results.items():
+        for each in blocks:
+            yield mean_figure(f"{prefix}map_{each.block.name}", each.average_precision)
+
+
+def _overall(name: str, blocks: Sequence[BlockResult]) -> Figure:
+    """Copies of one original are not independent, so an original's mean is one value."""
+    originals = np.concatenate([each.block.originals for each in blocks])
+    precision = np.concatenate([each.average_precision for each in blocks])
+    _, groups = np.unique(originals, return_inverse=True)
+    per_original = np.bincount(groups, precision) / np.bincount(groups)
+    found = mean_figure(name, per_original)
+    return Figure(name, float(100 * precision.mean()), low=found.low, high=found.high)
+
+
+def _micro(name: str, blocks: Sequence[BlockResult]) -> Figure:
+    similarities: NDArray[np.float32] = np.concatenate(
+        [each.candidates.similarities.numpy() for each in blocks]
+    )
+    right = np.concatenate([each.is_original for each in blocks])
+    originals = np.concatenate([each.block.originals for each in blocks])
+    rows = {key: np.flatnonzero(originals == key) for key in np.unique(originals)}
+
+    def of(chosen: NDArray[np.int64]) -> float:
+        copies = np.concatenate([rows[key] for key in chosen])
+        return 100 * micro_average_precision(similarities[copies], right[copies])
+
+    every = np.array(list(rows), dtype=np.int64)
+    low, high = resampled_interval([every], of, _RESAMPLES) if len(every) > 1 else (None, None)
+    return Figure(name, of(every), low=low, high=high)

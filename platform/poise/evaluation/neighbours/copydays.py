@@ -1,0 +1,90 @@
+"""Copydays in its published layout.
+
+In: a folder with ``original/``, and ``strong/``, ``jpegqual/<quality>/`` or ``crops/<percent>/``.
+Out: ``Copydays``. Next: ``poise.evaluation.neighbours.copy_detection``.
+
+The first four characters of a file's name say of which original it is a copy (INRIA Copydays,
+Douze et al. 2009).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from poise.config.errors import PoiseError
+from poise.config.paths import given_path
+from poise.data.sources.files import is_image_name
+from poise.evaluation.reading.image_files import ImageFiles
+
+ORIGINALS = "original"
+_KEY_LENGTH = 4
+_FOLDERS_OF_STRENGTHS = ("jpegqual", "crops")
+
+
+@dataclass(frozen=True)
+class Copydays:
+    """A benchmark whose files are all there."""
+
+    files: ImageFiles
+    """Originals first, then every block of copies."""
+
+    num_originals: int
+    blocks: dict[str, tuple[tuple[int, int], ...]]
+    """Pairs of a copy's and its original's sample id, by block: ``strong``, ``jpegqual_3``, …"""
+
+
+def find_copydays(folder: str | Path) -> Copydays | None:
+    """Opens the benchmark in a folder; None where the folder holds nothing of the kind.
+
+    Raises:
+        PoiseError: there are no copies, two originals share their number, or a copy has no
+            original.
+    """
+    root = given_path(folder)
+    if not (root / ORIGINALS).is_dir():
+        return None
+    names = _images(root, ORIGINALS)
+    originals = {Path(name).name[:_KEY_LENGTH]: number for number, name in enumerate(names)}
+    if len(originals) < len(names):
+        raise PoiseError(
+            f"{root / ORIGINALS}: {len(names)} images have {len(originals)} different numbers (the "
+            f"first {_KEY_LENGTH} characters of a name); keep one original of each"
+        )
+    num_originals, blocks = len(names), {}
+    for block in _blocks(root):
+        copies = _images(root, block)
+        blocks[block.replace("/", "_")] = tuple(
+            (len(names) + number, _original(root, name, originals))
+            for number, name in enumerate(copies)
+        )
+        names += copies
+    if not any(blocks.values()):
+        raise PoiseError(
+            f"{root}: has {ORIGINALS}/ but no copies in strong/, jpegqual/ or crops/; unpack "
+            "these parts of Copydays beside it"
+        )
+    return Copydays(ImageFiles(root, names), num_originals, blocks)
+
+
+def _blocks(root: Path) -> list[str]:
+    strengths = [
+        f"{name}/{inner.name}"
+        for name in _FOLDERS_OF_STRENGTHS
+        for inner in sorted((root / name).glob("[0-9]*"), key=lambda path: path.name.zfill(3))
+        if inner.is_dir()
+    ]
+    return [*(["strong"] if (root / "strong").is_dir() else []), *strengths]
+
+
+def _images(root: Path, folder: str) -> list[str]:
+    files = sorted((root / folder).iterdir())
+    return [f"{folder}/{path.name}" for path in files if is_image_name(path.name)]
+
+
+def _original(root: Path, name: str, originals: dict[str, int]) -> int:
+    key = Path(name).name[:_KEY_LENGTH]
+    if key not in originals:
+        raise PoiseError(
+            f"{root / name}: no image in {ORIGINALS}/ begins with {key}, so its original is "
+            "unknown; unpack the whole benchmark"
+        )
+    return originals[key]

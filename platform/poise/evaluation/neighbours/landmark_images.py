@@ -1,0 +1,96 @@
+"""Photographs of landmarks at their own proportions, as a retrieval benchmark shows them.
+
+In: a benchmark. Out: one uint8 image at a time. Next:
+``poise.evaluation.neighbours.landmark_retrieval``.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.views.decode import BadImageError, decode_rgb
+from poise.evaluation.neighbours.landmarks import Box
+from poise.evaluation.reading.image_sets import Batch
+from poise.evaluation.reading.images import EvaluationImages
+
+_SCALES = (1.0, 2**-0.5, 0.5)
+
+
+class OwnShapeImages(EvaluationImages):
+    """Images whose longer side is at most ``image_px``. They come alone: no two share a shape."""
+
+    def __init__(self, dataset: ImageDataset, image_px: int, boxes: Mapping[int, Box]) -> None:
+        """Reads none yet.
+
+        Args:
+            dataset: all its images are taken.
+            image_px: longest side; a larger image is shrunk with Lanczos interpolation.
+            boxes: parts that are cut out first, by sample id.
+        """
+        super().__init__(dataset, image_px, cache_bytes=0)
+        self._boxes = dict(boxes)
+
+    def _prepare(self, encoded: EncodedBatch) -> Batch:
+        if len(encoded) != 1:
+            raise ValueError("images of their own shapes need a batch size of 1")
+        sample_id = int(encoded.sample_ids[0])
+        try:
+            image = decode_rgb(encoded.images[0], encoded.ranges)
+        except BadImageError as error:
+            raise PoiseError(
+                f"{self.folder}: image {sample_id} cannot be decoded: {error}; unpack the "
+                "benchmark again"
+            ) from None
+        pixels: NDArray[np.uint8] = np.array(self._view(image, sample_id))
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None], torch.from_numpy(encoded.labels)
+
+    def _view(self, image: Image.Image, sample_id: int) -> Image.Image:
+        if sample_id in self._boxes:
+            left, top, right, bottom = (round(edge) for edge in self._boxes[sample_id])
+            image = image.crop((left, top, right, bottom))
+        else:
+            image = image.copy()
+        image.thumbnail((self.image_px, self.image_px), Image.Resampling.LANCZOS)
+        return image
+
+
+class WholePatches(nn.Module):
+    """A backbone for images of any shape: rows and columns beyond the last patch are cut off."""
+
+    def __init__(self, backbone: nn.Module, multiscale: bool = False) -> None:
+        """Wraps a backbone.
+
+        Args:
+            backbone: gives features [B, D].
+            multiscale: the features at scales 1, 1/√2 and 1/2 are averaged, as published; the
+                smaller images are made by bilinear interpolation.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self._patch_px = int(getattr(backbone, "patch_px", 1))
+        self._scales = _SCALES if multiscale else _SCALES[:1]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Computes the features [B, D] of normalised images [B, 3, h, w], unit length."""
+        found = [self.backbone(self._whole(self._scaled(images, each))) for each in self._scales]
+        mean = torch.stack(found).mean(dim=0)
+        return {"features": nn.functional.normalize(mean.float(), dim=1)}
+
+    def _scaled(self, images: Tensor, scale: float) -> Tensor:
+        if scale == 1:
+            return images
+        return interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+
+    def _whole(self, images: Tensor) -> Tensor:
+        rows, columns = (side // self._patch_px * self._patch_px for side in images.shape[-2:])
+        if not rows or not columns:  # narrower than a patch
+            larger = [max(side, self._patch_px) for side in images.shape[-2:]]
+            return self._whole(interpolate(images, size=larger, mode="bilinear"))
+        return images[..., :rows, :columns]

@@ -1,0 +1,150 @@
+"""Revisited Oxford and Paris in their published layout: files, queries and ground truth.
+
+In: a folder with ``jpg/`` and ``gnd_<name>.json``. Out: ``Landmarks``. Next:
+``poise.evaluation.neighbours.landmark_retrieval``.
+
+The published ground truth is a Python pickle, and whoever loads a pickle runs the code in it. So
+Poise reads the same content as JSON. ``docs/retrieval.md`` has the line that converts the file.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from poise.config.base import Strict
+from poise.config.errors import PoiseError, one_line
+from poise.config.paths import given_path
+from poise.evaluation.reading.image_files import ImageFiles
+
+IMAGES = "jpg"
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom edge in pixels."""
+
+
+class Query(Strict):
+    """The ground truth of one query, by numbers of database images."""
+
+    bbx: Box
+    """The part of the query's image that shows the landmark."""
+
+    easy: tuple[int, ...]
+    """Images that clearly show the landmark."""
+
+    hard: tuple[int, ...]
+    """Images that show it under difficult conditions."""
+
+    junk: tuple[int, ...]
+    """Images that show hardly any of it; they never count."""
+
+
+class GroundTruth(Strict):
+    """The content of ``gnd_roxford5k.pkl`` and ``gnd_rparis6k.pkl``."""
+
+    imlist: tuple[str, ...] = Field(min_length=1)
+    """Names of the database images, without suffix."""
+
+    qimlist: tuple[str, ...] = Field(min_length=1)
+    """Names of the queries' images, without suffix."""
+
+    gnd: tuple[Query, ...]
+    """Ground truth of each query, in the order of ``qimlist``."""
+
+
+class Lists(NamedTuple):
+    """What counts for one query in one of the benchmark's settings."""
+
+    relevant: tuple[int, ...]
+    junk: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """A benchmark whose files are all there."""
+
+    truth: GroundTruth
+    files: ImageFiles
+    """Files of the database images, then those of the queries."""
+
+    @property
+    def num_database(self) -> int:
+        """Number of database images; the id of query q is this number + q."""
+        return len(self.truth.imlist)
+
+    def lists(self, setting: str) -> list[Lists]:
+        """Lists what counts for each query.
+
+        Args:
+            setting: ``medium`` (easy and hard images are relevant) or ``hard`` (hard images are
+                relevant, easy ones are junk).
+        """
+        if setting == "medium":
+            return [Lists(query.easy + query.hard, query.junk) for query in self.truth.gnd]
+        return [Lists(query.hard, query.junk + query.easy) for query in self.truth.gnd]
+
+
+def find_landmarks(folder: str | Path) -> Landmarks | None:
+    """Opens the benchmark in a folder; None where the folder holds nothing of the kind.
+
+    Raises:
+        PoiseError: the ground truth is a pickle or has another form, there are two of them, or
+            an image is missing.
+    """
+    root = given_path(folder)
+    found, pickles = sorted(root.glob("gnd_*.json")), sorted(root.glob("gnd_*.pkl"))
+    if not found and not pickles:
+        return None
+    if not found:
+        raise PoiseError(
+            f"{pickles[0]}: is a pickle, which can run code when it is read, so Poise reads none; "
+            f"convert it to {pickles[0].with_suffix('.json').name} with the line in "
+            "docs/retrieval.md"
+        )
+    if len(found) > 1:
+        raise PoiseError(
+            f"{folder}: holds {' and '.join(path.name for path in found)}; keep one of them here"
+        )
+    truth = _read_truth(found[0])
+    names = [f"{IMAGES}/{name}.jpg" for name in (*truth.imlist, *truth.qimlist)]
+    for name in names:
+        if not (root / name).is_file():
+            raise PoiseError(
+                f"{root / name}: is missing, and {found[0].name} names it; unpack the benchmark's "
+                f"images into {root / IMAGES}"
+            )
+    return Landmarks(truth, ImageFiles(root, names))
+
+
+def _read_truth(path: Path) -> GroundTruth:
+    try:
+        # A list of JSON stands for a tuple.
+        truth = GroundTruth.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise PoiseError(
+            f"{path}: {place}: {one_line(first['msg'])}; convert the published file again with "
+            "the line in docs/retrieval.md"
+        ) from None
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PoiseError(f"{path}: cannot be read ({one_line(error)})") from None
+    _check_numbers(path, truth)
+    return truth
+
+
+def _check_numbers(path: Path, truth: GroundTruth) -> None:
+    if len(truth.gnd) != len(truth.qimlist):
+        raise PoiseError(
+            f"{path}: qimlist names {len(truth.qimlist)} queries, and gnd has {len(truth.gnd)}; "
+            "convert the published file again"
+        )
+    for name, query in zip(truth.qimlist, truth.gnd, strict=True):
+        for number in (*query.easy, *query.hard, *query.junk):
+            if not 0 <= number < len(truth.imlist):
+                raise PoiseError(
+                    f"{path}: query {name} lists image {number}, and imlist has images 0 to "
+                    f"{len(truth.imlist) - 1}; convert the published file again"
+                )

@@ -1,0 +1,91 @@
+"""Each image as a query for the other images of its class.
+
+In: features and labels of a dataset. Out: average precision and nearest images of each query.
+Next: ``poise.evaluation.neighbours.retrieval``.
+
+Queries are compared with the database in blocks, so memory holds a few rows of the matrix of
+similarities, and never all of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from poise.evaluation.reading.bench import no_progress
+
+_BLOCK_ELEMENTS = 2**21  # similarities ranked at once; their order and sums take 60 bytes each
+
+
+@dataclass(frozen=True)
+class ClassRetrieval:
+    """Results of n queries, in the order of their images."""
+
+    average_precision: Tensor
+    """float64 [n], from 0 to 1; NaN for an image that is alone in its class."""
+
+    first_place: Tensor
+    """int64 [n]: place of the nearest image of the same class, from 0; n for an image that is
+    alone in its class."""
+
+    chance: Tensor
+    """float64 [n]: share of the class among the other images, which a random order reaches."""
+
+    nearest: Tensor
+    """int64 [n, top]: rows of the nearest images, most similar first."""
+
+    similarities: Tensor
+    """float32 [n, top]: their cosines."""
+
+    @property
+    def has_answer(self) -> Tensor:
+        """Bool [n]: whether the class has another image."""
+        return ~self.average_precision.isnan()
+
+
+def retrieve_classes(
+    features: Tensor, labels: Tensor, top: int = 10, on_queries: Callable[[int], None] = no_progress
+) -> ClassRetrieval:
+    """Ranks all other images for each image, by cosine.
+
+    Images of equal similarity are in a random order that is always the same. Otherwise a collapsed
+    backbone would find them in the order of the dataset, which is often sorted by class.
+
+    Args:
+        features: [n, D], of any length per row; n is at least 2.
+        labels: int64 [n].
+        top: number of nearest images to keep.
+        on_queries: called after each block with its number of queries.
+    """
+    database = normalize(features.float(), dim=1)
+    count, device = len(database), database.device
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(device)
+    shuffled, labels = database[order], labels.to(device)
+    own_columns = torch.empty_like(order)
+    own_columns[order] = torch.arange(count, device=device)
+    blocks = []
+    for rows in torch.arange(count, device=device).split(max(1, _BLOCK_ELEMENTS // count)):
+        cosines = database[rows] @ shuffled.T  # [b, n]
+        cosines[torch.arange(len(rows), device=device), own_columns[rows]] = -torch.inf
+        ranked = cosines.sort(dim=1, descending=True, stable=True)
+        columns, values = ranked.indices[:, :-1], ranked.values[:, :-1]  # without the query itself
+        relevant = labels[order[columns]] == labels[rows, None]
+        precision, first, chance = _scores(relevant)
+        kept = (order[columns[:, :top]].cpu(), values[:, :top].cpu())
+        blocks.append((precision.cpu(), first.cpu(), chance.cpu(), *kept))
+        on_queries(len(rows))
+    return ClassRetrieval(*map(torch.cat, zip(*blocks, strict=True)))
+
+
+def _scores(relevant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores rankings [b, n − 1]: average precision by trapezoids, first place and chance."""
+    found = relevant.cumsum(dim=1)
+    place = torch.arange(relevant.shape[1], device=relevant.device, dtype=torch.float64)
+    after = found / (place + 1)
+    before = torch.where(place == 0, 1.0, (found - 1) / place.clamp(min=1))
+    totals = relevant.sum(dim=1)
+    precision = ((before + after) * relevant).sum(dim=1) / (2 * totals)  # 0 / 0 where alone
+    first = torch.where(totals > 0, relevant.int().argmax(dim=1), relevant.shape[1] + 1)
+    return precision, first, totals.double() / relevant.shape[1]

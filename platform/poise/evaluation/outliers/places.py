@@ -1,0 +1,103 @@
+"""Where outliers sit: beside patches like themselves, on flat ground, at certain places.
+
+In: a ``TokenSample`` and a threshold. Out: figures. Next: ``poise.evaluation.outliers.measure``.
+
+Source: registers (arXiv 2309.16588, section 2.1, figure 5): outliers are patches that repeat their
+neighbours, directly after the patch embedding. A model that stores global information in patches
+takes those that hold little of their own.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poise.evaluation.measurement import ratio_interval
+from poise.evaluation.outliers.sample import TokenSample
+from poise.evaluation.outliers.threshold import Threshold, outlier_mask
+from poise.evaluation.report import Figure
+
+TOP_PLACES = 10
+"""Places that ``places_concentration`` counts."""
+
+
+def place_figures(sample: TokenSample, threshold: Threshold) -> Iterator[Figure]:
+    """Yields how outliers' surroundings differ from those of ordinary patches.
+
+    ``neighbour_cosine_outlier`` and ``_ordinary``: mean cosine with the direct neighbours after the
+    patch embedding. Healthy: there are no outliers. Published for outliers: near 1, far above the
+    ordinary patches.
+
+    ``similarity_rank_outlier`` and ``flatness_rank_outlier``: the mean rank of outliers among the
+    patches of their own image, from 0 to 100; 100 is the patch most like its neighbours, or the one
+    with the least contrast. 50: outliers sit anywhere. Near 100: they sit on low-information
+    background, as published.
+    """
+    cosines, flatness = sample.outputs["cosines"], -sample.outputs["roughness"]
+    outliers = outlier_mask(sample.norms, threshold)
+    if outliers.any():
+        yield _mean("neighbour_cosine_outlier", cosines, outliers, "")
+    yield _mean("neighbour_cosine_ordinary", cosines, ~outliers, "")
+    if outliers.any():
+        yield _mean("similarity_rank_outlier", ranks(cosines), outliers, "%")
+        yield _mean("flatness_rank_outlier", ranks(flatness), outliers, "%")
+
+
+def background_figures(background: Tensor, outliers: Tensor) -> Iterator[Figure]:
+    """Yields the share of outliers that lie on background, beside the share of all patches there.
+
+    Args:
+        background: share of each patch that masks call background, from 0 to 1, [n, N]; NaN where
+            masks say nothing.
+        outliers: which patches are outliers, bool [n, N].
+    """
+    known = ~background.isnan()
+    values = 100 * background.nan_to_num()
+    for name, chosen in (("background_outlier", outliers & known), ("background_all", known)):
+        if chosen.any():
+            yield _mean(name, values, chosen, "%")
+
+
+def places_concentration(heat_map: NDArray[np.float64]) -> Figure:
+    """The share of outliers at the ten commonest places, in percent.
+
+    10/N where outliers sit anywhere; 100 where they keep to at most ten places, as a fault of the
+    position embedding makes them do (published: vertical stripes).
+
+    Args:
+        heat_map: share of images with an outlier at each place, [N], with a sum above 0.
+    """
+    top = np.sort(heat_map)[-TOP_PLACES:].sum() / heat_map.sum()
+    return Figure("places_concentration", 100 * float(top))
+
+
+def ranks(values: Tensor) -> Tensor:
+    """Ranks each image's patches by values [n, N]: 0 for the smallest to 100 for the largest.
+
+    Equal values share their mean rank.
+    """
+    ordered = values.sort(dim=1).values
+    below = _count(ordered, values, right=False)
+    up_to = _count(ordered, values, right=True)
+    return 100 * (below + up_to - 1) / 2 / max(1, values.shape[1] - 1)
+
+
+def _count(ordered: Tensor, values: Tensor, right: bool) -> Tensor:
+    return torch.searchsorted(ordered, values.contiguous(), right=right).double()
+
+
+def _mean(name: str, values: Tensor, chosen: Tensor, unit: str) -> Figure:
+    """The mean over chosen patches, with an interval over images."""
+    sums = (values.double() * chosen).sum(dim=1).numpy()
+    mean, low, high = ratio_interval(sums, chosen.sum(dim=1).double().numpy())
+    return figure(name, (mean, low, high), unit)
+
+
+def figure(name: str, interval: tuple[float, float, float], unit: str = "%") -> Figure:
+    """Makes a figure from a value and the ends of its interval. NaN ends mean no interval."""
+    value, low, high = interval
+    if np.isnan(low):
+        return Figure(name, value, unit)
+    return Figure(name, value, unit, low, high)

@@ -1,0 +1,99 @@
+"""One pass that counts the norms of all images and keeps the tokens of some.
+
+In: an ``EvaluationTask``. Out: a ``Reading``. Next: ``poise.evaluation.outliers.measure``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from poise.config.errors import PoiseError
+from poise.data.dataset import ImageDataset
+from poise.evaluation.outliers.counts import NormCounts
+from poise.evaluation.outliers.reader import NormReader, TokenReader
+from poise.evaluation.outliers.sample import (
+    TokenSample,
+    gather,
+    sampled_positions,
+    tokens_per_image,
+)
+from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.report import EvaluationTask
+from poise.evaluation.tokens.running_mean import RunningMean
+from poise.models.backbone import has_class_token
+
+Batches = Iterator[tuple[Mapping[str, Tensor], Tensor]]
+
+
+@dataclass
+class Norms:
+    """Norms of all images so far."""
+
+    num_prefix: int
+    """[cls] and registers."""
+
+    counts: NormCounts = field(default_factory=NormCounts)
+    """Norms of patches."""
+
+    prefix: RunningMean = field(default_factory=RunningMean)
+    """Norms of [cls] and registers after each block, [blocks, P]."""
+
+    def add(self, norms: Tensor) -> None:
+        """Adds norms of all tokens after each block, [B, blocks, T]."""
+        self.counts.add(norms[..., self.num_prefix :].numpy())
+        self.prefix.add(norms[..., : self.num_prefix])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pass over a dataset read."""
+
+    norms: Norms
+    """Norms of all images."""
+
+    sample: TokenSample
+    """Tokens of some images."""
+
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+
+
+def read_tokens(task: EvaluationTask) -> Reading:
+    """Passes every image through the backbone once.
+
+    Raises:
+        PoiseError: there are no images, or the backbone has no blocks.
+    """
+    # Each image is read once, so neither its file nor its pixels are kept.
+    dataset = ImageDataset(task.dataset.folder, task.dataset.manifest, cache_bytes=0)
+    images = EvaluationImages(dataset, task.image_px, task.max_images, cache_bytes=0)
+    if len(images) == 0:
+        raise PoiseError(f"{images.folder}: has no images, so there are no tokens to measure")
+    backbone: Any = task.backbone
+    side = task.image_px // backbone.patch_px
+    chosen = sampled_positions(len(images))
+    token_bytes = 4 * backbone.feature_dim + 2 * 3 * backbone.patch_px**2
+    reader = TokenReader(backbone, tokens_per_image(len(chosen), side**2, token_bytes))
+    norms = Norms(backbone.num_prefix_tokens)
+    kept = images.only(chosen)
+    outputs, labels = gather(_counted(image_pass(reader, kept, task.bench), norms))
+    rest = np.setdiff1d(np.arange(len(images)), chosen)
+    if len(rest):
+        for found, _ in image_pass(NormReader(backbone), images.only(rest), task.bench):
+            norms.add(found["norms"].cpu())
+    registers = norms.num_prefix - int(has_class_token(backbone))
+    sample = TokenSample(outputs, labels, kept.sample_ids, norms.num_prefix, registers)
+    return Reading(norms, sample, (side, side))
+
+
+def _counted(batches: Batches, norms: Norms) -> Batches:
+    """Counts the norms on their way, and passes on those of the last block alone."""
+    for outputs, labels in batches:
+        of_all = outputs["norms"].cpu()
+        norms.add(of_all)
+        # A clone: a slice would keep the norms of all blocks in memory.
+        yield {**outputs, "norms": of_all[:, -1].clone()}, labels

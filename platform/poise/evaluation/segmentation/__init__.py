@@ -1,0 +1,5 @@
+"""Dense linear segmentation by frozen patch tokens.
+
+In: a backbone and two datasets with masks. Out: intersection over union by class. Next:
+``poise evaluate segmentation``.
+"""

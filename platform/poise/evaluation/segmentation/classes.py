@@ -1,0 +1,109 @@
+"""The class of each pixel, from a mask and perhaps the image's label.
+
+In: manifests of the training and the test set, and masks. Out: class indices of pixels. Next:
+``poise.evaluation.segmentation.patches`` and ``scores``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poise.config.errors import PoiseError
+from poise.data.annotations import IGNORED
+from poise.data.manifest import Manifest
+
+Meaning = Literal["mask", "object", "label"]
+"""What a pixel's class is: the mask's value; object or background; or the image's label for pixels
+of the object."""
+
+MEANINGS: Final = get_args(Meaning)
+
+BACKGROUND: Final = "background"
+
+ClassMap = NDArray[np.uint8]
+"""Class indices of pixels [h, w]; ``IGNORED`` where no class may be counted."""
+
+
+@dataclass(frozen=True)
+class PixelClasses:
+    """Names of the classes of pixels, and the rule that gives them."""
+
+    meaning: Meaning
+    names: tuple[str, ...]
+    """Names by class index; 0 is the background."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of(self, mask: NDArray[np.uint8], label: int) -> ClassMap:
+        """Computes the class of each pixel of a mask [h, w]; ``label`` is that of the image.
+
+        Pixels of an object whose image has no label are ignored if the label is the class.
+        """
+        if self.meaning == "mask":
+            return mask
+        of_objects = 1 if self.meaning == "object" else label + 1 if label >= 0 else IGNORED
+        marked = (mask > 0) & (mask != IGNORED)
+        return np.where(marked, np.uint8(of_objects), mask)
+
+
+def pixel_classes(train: Manifest, test: Manifest, meaning: Meaning | None) -> PixelClasses:
+    """Decides what the classes of pixels are.
+
+    Args:
+        train: manifest of the training set.
+        test: manifest of the test set.
+        meaning: what was asked for; None takes the masks' values, if they have names.
+
+    Raises:
+        PoiseError: the masks' values have no names and nothing was asked for, the two datasets
+            have different classes, or there are more than 254 classes.
+    """
+    if meaning is None and not (train.mask_classes and test.mask_classes):
+        raise PoiseError(
+            f"{test.name}: its masks' values have no names, so they may be classes or numbers of "
+            "objects; say which with --classes mask (values are classes) or --classes object "
+            "(each value is an object)"
+        )
+    asked = meaning or "mask"
+    of_train, of_test = (_NAMES[asked](manifest) for manifest in (train, test))
+    if of_train != of_test and not (asked == "mask" and not test.mask_classes):
+        raise PoiseError(
+            f"{train.name} and {test.name}: have different classes of pixels "
+            f"({_some(of_train)}; {_some(of_test)}); prepare both with the same classes"
+        )
+    names = max(of_train, of_test, key=len)
+    if len(names) >= IGNORED:
+        raise PoiseError(f"{test.name}: {len(names)} classes of pixels; masks have at most 254")
+    return PixelClasses(asked, (BACKGROUND, *names))
+
+
+def _values(manifest: Manifest) -> tuple[str, ...]:
+    """Names of the mask values 1, 2, …; numbers where they have none."""
+    highest = max([0, *(value for value in manifest.mask_values if value != IGNORED)])
+    unnamed = range(len(manifest.mask_classes) + 1, highest + 1)
+    return (*manifest.mask_classes, *(f"class {number}" for number in unnamed))
+
+
+def _labels(manifest: Manifest) -> tuple[str, ...]:
+    if not manifest.classes:
+        raise PoiseError(
+            f"{manifest.name}: its images have no labels, so objects have no classes; "
+            "use --classes object"
+        )
+    return manifest.classes
+
+
+_NAMES: dict[Meaning, Callable[[Manifest], tuple[str, ...]]] = {
+    "mask": _values,
+    "object": lambda manifest: ("object",),
+    "label": _labels,
+}
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(names[:3]) or "none") + more

@@ -1,0 +1,91 @@
+"""Frames of videos at the size of the published protocol, and their patch features.
+
+In: a backbone and a dataset of sequences. Out: features of each frame, in order. Next:
+``poise.evaluation.video.report``.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from poise.data.dataset import ImageDataset
+from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.native import NativeImages, NativeSize, Size
+from poise.evaluation.reading.passes import image_pass
+
+PUBLISHED_PX: Final = 480
+"""Shorter side of frames in the published protocol, in pixels."""
+
+_LONGER_UNIT = 64  # the longer side of a published frame is a multiple of this
+
+
+@dataclass(frozen=True)
+class FrameSize(NativeSize):
+    """The size at which a frame is read: whole patches, nothing padded.
+
+    As published, a frame whose shorter side has at least 480 px is shrunk to 480 px on that side,
+    and its longer side is cut down to a multiple of 64 px. Smaller frames keep their size. Then
+    both sides are cut down to whole patches. "Cut down" means resized: nothing is cropped.
+    """
+
+    def of(self, size: Size) -> Size:
+        """Computes the width and height at which a frame of some width and height is read."""
+        shorter = self.shorter_px or min(PUBLISHED_PX, min(size))
+        scale = shorter / min(size)
+        fitted = self._whole(size, scale)
+        while self.num_patches(fitted) > self.max_patches and max(fitted) > self.patch_px:
+            scale *= min(0.99, math.sqrt(self.max_patches / self.num_patches(fitted)))
+            fitted = self._whole(size, scale)
+        return fitted
+
+    def _whole(self, size: Size, scale: float) -> Size:
+        sides = [max(1, round(side * scale)) for side in size]
+        longer = sides.index(max(sides))
+        if min(sides) >= PUBLISHED_PX:
+            sides[longer] = max(min(sides), sides[longer] // _LONGER_UNIT * _LONGER_UNIT)
+        width, height = (
+            max(self.patch_px, side // self.patch_px * self.patch_px) for side in sides
+        )
+        return width, height
+
+
+class PatchFeatures(nn.Module):
+    """A backbone that returns its patches after the last norm as a grid, at length 1."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Computes ``features`` [b, h, w, D] of images [b, 3, H, W]."""
+        backbone: Any = self.backbone
+        patches = backbone.tokens(images)[:, backbone.num_prefix_tokens :]
+        columns = images.shape[3] // backbone.patch_px
+        return {"features": F.normalize(patches, dim=2).unflatten(1, (-1, columns))}
+
+
+def frame_features(
+    backbone: nn.Module,
+    dataset: ImageDataset,
+    sample_ids: NDArray[np.int64],
+    bench: Bench,
+    frame_size: FrameSize,
+) -> Iterator[Tensor]:
+    """Yields the features [h, w, D] of frames, in the order of their sample ids.
+
+    Args:
+        backbone: a transformer on the bench's device.
+        dataset: the dataset.
+        sample_ids: int64 [n], in any order.
+        bench: how frames are passed through the backbone.
+        frame_size: the size at which each frame is read.
+    """
+    frames = NativeImages(dataset, frame_size, sample_ids=sample_ids)
+    for outputs, _ in image_pass(PatchFeatures(backbone), frames, bench):
+        yield from outputs["features"]

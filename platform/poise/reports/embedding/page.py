@@ -1,0 +1,81 @@
+"""An embedding map as one HTML file, with its images inside.
+
+In: an ``EmbeddingMap``. Out: the page: a map to hover over and to click, and the tree of classes.
+Next: ``poise evaluate map`` writes it beside the report.
+"""
+
+import base64
+from typing import Any
+
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from poise.evaluation.embedding.content import EmbeddingMap
+from poise.reports.embedding.tree import tree_section
+from poise.reports.page.frames import rounded
+from poise.reports.page.looks import stroke
+from poise.reports.page.pieces import embedded, literal
+from poise.reports.page.templates import asset, environment
+
+_UNKNOWN = "no label"
+
+
+def render_map(content: EmbeddingMap) -> str:
+    """The whole page. The template escapes every text; its content policy forbids requests."""
+    return (
+        environment()
+        .get_template("map.html")
+        .render(
+            content=content,
+            data=embedded(_data(content)),
+            sections=[tree_section(content.tree)] if content.tree else [],
+            style=Markup("\n").join(asset(f"{name}.css") for name in ("page", "map")),
+            scripts=[
+                Markup(get_plotlyjs()),
+                *(asset(f"{name}.js") for name in ("charts", "map", "printing")),
+            ],
+        )
+    )
+
+
+def _data(content: EmbeddingMap) -> dict[str, Any]:
+    """The values that the page's script reads."""
+    sheets = [base64.b64encode(sheet).decode() for sheet in content.sprites.sheets]
+    return {
+        "ids": content.sample_ids.tolist(),
+        "labels": content.labels.tolist(),
+        "classes": _classes(content),
+        "projections": [
+            {
+                "name": each.name,
+                "x": [rounded(value) for value in each.points[:, 0].tolist()],
+                "y": [rounded(value) for value in each.points[:, 1].tolist()],
+                "caption": each.caption,
+                "trust": f"{each.trustworthiness:.2f}",
+            }
+            for each in content.projections
+        ],
+        "nearest": content.nearest.tolist(),
+        "cosines": [[round(value, 3) for value in row] for row in content.similarities.tolist()],
+        "sheets": [f"data:image/jpeg;base64,{sheet}" for sheet in sheets],
+        "tile": content.sprites.tile_px,
+        "across": content.sprites.tiles_across,
+    }
+
+
+def _classes(content: EmbeddingMap) -> list[dict[str, Any]]:
+    """Names and looks of the classes that have an image; a class without a name is ``-1``."""
+    looks = []
+    for index, label in enumerate(sorted(set(content.labels.tolist()))):
+        look = stroke(index)
+        name = content.classes[label] if label >= 0 else _UNKNOWN
+        looks.append(
+            {
+                "label": label,
+                "name": name,
+                "literal": literal(name),
+                "color": look.color if label >= 0 else "#888888",
+                "symbol": look.symbol,
+            }
+        )
+    return looks
