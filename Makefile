@@ -9,7 +9,7 @@ INSTALL_ATTEMPTS ?= 5
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check bench format clean
+.PHONY: help install demo test test-fast test-heavy check bench format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## The main job on the embedded dataset: a sweep, the collapse explained, a registered backbone
 	$(BIN)/python pipelines/demo.py
 
-test: $(INSTALLED) static  ## Format check, lint, strict types and every test
-	$(PYTEST)
+test: $(INSTALLED) static  ## Format check, lint, strict types and the tests, without the heavy ones
+	$(PYTEST) -m "not heavy"
+
+test-heavy: $(INSTALLED)  ## The tests that train for many minutes, one after another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy
 
 test-fast: $(INSTALLED)  ## The tests that need neither Ray nor patience
 	$(PYTEST) -m "not slow and not ray"

@@ -26,6 +26,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("output", "complaint"),
@@ -47,6 +48,7 @@ def test_a_stderr_that_goes_nowhere_changes_no_exit_status(output: str, tmp_path
     assert shell(f"{POISE} --version {output}", tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_without_a_current_folder_what_needs_none_works_and_the_rest_is_one_line(
     tmp_path: Path,
 ) -> None:
@@ -92,7 +94,7 @@ def test_a_quoted_tilde_in_any_argument_is_the_home_folder(
 )
 def test_every_way_to_say_that_the_disk_is_full_becomes_one_line(error: Exception) -> None:
     assert disk_complaint(error)
-    expected = pytest.raises(PoiseError, match=r"/runs/a cannot be written: .*; go on with")
+    expected = pytest.raises(PoiseError, match=r"/runs/a cannot be written: .*; continue with")
     with expected, room_on_disk("/runs/a", "continue with --resume"):
         raise error
     with pytest.raises(RuntimeError, match="a bug"), room_on_disk("/runs/a", "go on"):

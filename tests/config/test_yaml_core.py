@@ -92,6 +92,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(TREES)
 def test_what_is_written_is_read_back_as_it_was(tree: Any) -> None:
     # PyYAML writes the texts `1e-3` and `08` without quotes: YAML 1.1 has them for texts.

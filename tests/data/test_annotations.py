@@ -116,6 +116,7 @@ def test_a_mask_that_was_damaged_on_disk_is_one_line(tmp_path: Path) -> None:
             found.masks[place]
 
 
+@pytest.mark.slow
 def test_masks_are_decoded_when_they_are_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "large"
     prepare("scenes", folder, PrepareOptions(num_images=40, image_px=512))

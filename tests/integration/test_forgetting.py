@@ -23,6 +23,7 @@ from tests.conftest import REPOSITORY
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
+    pytest.mark.heavy,
     pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:ray.data.context"),
 ]
 

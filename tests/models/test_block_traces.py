@@ -100,6 +100,7 @@ def test_a_trace_does_not_depend_on_the_attention_kernel_and_leaves_it_as_it_was
     assert all(block.attn.fused_attn for block in blocks)
 
 
+@pytest.mark.slow
 def test_only_the_block_in_view_is_in_memory() -> None:
     alive: list[weakref.ref[torch.Tensor]] = []
     for step in trace(tiny_vit(depth=4), torch.randn(2, 3, 16, 16)):

@@ -126,6 +126,7 @@ def test_a_given_grid_that_is_not_square_keeps_the_features(import_file: Import)
         import_file(tensors, wishes=Wishes(num_heads=HEADS, grid=(9, 9)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "wanted", "option"),
     [

@@ -40,6 +40,7 @@ def test_of_two_studies_of_one_name_one_gets_the_folder_before_anything_starts(
         second.claim()
 
 
+@pytest.mark.slow
 def test_two_studies_that_begin_in_one_second_have_names_of_their_own(space_file: Path) -> None:
     names = {request_study(str(space_file)).name for _ in range(8)}
     assert len(names) == 8

@@ -78,6 +78,7 @@ def test_a_gpu_that_trials_are_to_use_is_not_tried(
     assert pace.seconds_per_step is None and "the GPU is left to the trials" in pace.source
 
 
+@pytest.mark.slow
 def test_what_each_kind_of_trial_takes_is_measured_for_itself(space_file: Path) -> None:
     local_views = "parameters.data.views.local_count={choice: [0, 2]}"
     assert len(forecast(ablation(space_file, local_views)).paces) == 2
@@ -98,6 +99,7 @@ def test_what_decides_how_long_a_step_takes_tells_kinds_of_trials_apart() -> Non
         assert kind_of(tiny_recipe(**other)) != kind
 
 
+@pytest.mark.slow
 def test_what_the_budget_has_no_room_for_is_told_and_nothing_is_written(space_file: Path) -> None:
     for budget, fitting in (
         ("budget.trials=3", 3),

@@ -65,6 +65,7 @@ def train(study: Study, parent: Run, name: str, steps: int) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_stopped_while_the_store_is_out_of_reach_ends_without_it(
     study: Study, parent: Run, unreachable: _Unreachable
 ) -> None:

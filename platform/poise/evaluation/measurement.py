@@ -5,15 +5,18 @@ reports ``KnnReport``, ``ProbeReport`` and ``EvaluationReport``, which are subcl
 ``Measurement``.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def wilson_interval(successes: float, trials: float, z: float = 1.959964) -> tup
     share, shrink = successes / trials, 1 + z**2 / trials
     middle = (share + z**2 / (2 * trials)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the share outside its own interval.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def ratio_interval(

@@ -46,6 +46,7 @@ def scenes() -> list[Scene]:
     return [draw_scene(5, index, 32) for index in range(800)]
 
 
+@pytest.mark.slow
 def test_every_class_comes_equally_often(scenes: list[Scene]) -> None:
     counts = np.bincount([scene.label for scene in scenes], minlength=len(CLASSES))
     assert len(CLASSES) == 8
@@ -69,6 +70,7 @@ def test_light_and_size_do_not_tell_the_class(scenes: list[Scene]) -> None:
     assert accuracy_of_neighbours(facts, labels) < 0.2
 
 
+@pytest.mark.slow
 def test_hue_tells_the_class_though_light_and_haze_hide_it_from_pixels(
     scenes: list[Scene],
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_stream_may_start_at_any_step(recipe: Recipe, start: int) -> None:
     assert all(map(same, resumed, local(recipe)[start:]))
 
 
+@pytest.mark.slow
 def test_where_views_are_cut_changes_nothing_and_draws_nothing(recipe: Recipe) -> None:
     in_a_process = override(recipe, {"data.cut_processes": 1}, "test")
     torch.manual_seed(0)
@@ -93,6 +94,7 @@ def test_where_views_are_cut_changes_nothing_and_draws_nothing(recipe: Recipe) -
     assert torch.equal(state, torch.get_rng_state())  # else a resumed run would drop other paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 1])
 def test_closing_the_stream_ends_what_it_started(recipe: Recipe, processes: int) -> None:
     long = override(recipe, {"training.epochs": 500, "data.cut_processes": processes}, "test")

@@ -89,7 +89,9 @@ def test_a_run_that_may_still_learn_forgets_all_the_same() -> None:
 def test_forgetting_goes_before_a_collapse_and_names_it_and_divergence_goes_before_both() -> None:
     verdict = judge(warm({400: 30.0, 1000: 11.0}, uniform()), SIGNALS, 1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
-    assert "; it is also collapsed: uniform: since step 20 the teacher spreads" in verdict.evidence
+    assert (
+        "; its other verdict is “collapsed: uniform”: since step 20 the teacher" in verdict.evidence
+    )
     assert "base_lr" in verdict.advice and "if that does not help, sharpen more" in verdict.advice
     kept = judge(warm({400: 60.0, 1000: 58.0}, uniform()), SIGNALS, 1000)
     assert kept.kind is VerdictKind.UNIFORM, "a collapsed head need not destroy the features"

@@ -2,16 +2,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from poise.data.dataset import ImageDataset
+from poise.evaluation.neighbours.made_copies import MadeCopies
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.distributed import pass_over_ray
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.square_images import SquareImages
 from poise.models.package import load_backbone
 from tests.evaluation.conftest import MakeDataset
 from tests.packages import save_package
@@ -76,3 +79,20 @@ def test_a_pass_over_ray_gives_the_same_features_in_the_same_order(
     assert sum(told) == 2 * 51  # by this process, wherever the images are read
     assert torch.equal(here[0], over_ray[0])
     assert torch.equal(here[1], over_ray[1])
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_copies_that_are_made_on_the_way_are_the_same_over_ray(
+    make_dataset: MakeDataset, tmp_path: Path, ray_cluster: None
+) -> None:
+    backbone, _ = load_backbone(save_package(tmp_path / "vit"))
+    dataset = ImageDataset.open(make_dataset("colours", [0, 1, 2] * 9))
+    images = SquareImages(dataset, 16, np.arange(3, 24), MadeCopies("strong"))
+    bench = Bench(NORMALIZATION, CPU, batch_size=2)
+    here, over_ray = (
+        features_of(backbone, images, each)
+        for each in (bench, replace(bench, spread=pass_over_ray))
+    )
+    assert torch.equal(here[0], over_ray[0])
+    assert here[1].tolist() == over_ray[1].tolist() == [0, 1, 2] * 7

@@ -16,6 +16,7 @@ from poise.tracking.store import open_store
 from tests.studies.builders import make_record
 
 
+@pytest.mark.slow
 def test_a_store_that_has_no_run_of_a_study_is_named(space_file: Path, tmp_path: Path) -> None:
     begin_study(str(space_file), name="a")
     with pytest.raises(PoiseError, match=f"report a: MLflow at sqlite:.*{tmp_path.name}.* has no "):
@@ -49,6 +50,7 @@ def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_
     assert states == ["finished", "interrupted"]
 
 
+@pytest.mark.slow
 def test_a_report_names_the_trial_that_was_registered_though_another_is_better_since(
     space_file: Path, migrated_file: Path
 ) -> None:

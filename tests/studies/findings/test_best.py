@@ -137,4 +137,4 @@ def test_a_run_from_trained_weights_is_compared_with_its_start() -> None:
         trial_record(0, seed, metrics={METRIC: 45.0 + seed, "start/knn_top1": 43.0 + seed})
         for seed in range(3)
     ]
-    assert ", +2.0 points over its start. No other" in answered(NO_BASELINE, records)[1]
+    assert ", +2.0 points compared with its start. No other" in answered(NO_BASELINE, records)[1]

@@ -120,6 +120,7 @@ def test_curves_are_thinned_out_but_keep_their_ends() -> None:
     assert points_per_curve(1) == 200 and 16 <= points_per_curve(500) < 50
 
 
+@pytest.mark.slow
 def test_500_trials_are_looked_at_in_full() -> None:
     space = make_space({TEMPERATURE: {"uniform": [0, 1]}, CENTER: {"uniform": [0, 1]}}, trials=500)
     metrics = (ENTROPY, "teacher/kl_over_ln_k", "features/rankme", "loss/over_ln_k", METRIC)

@@ -87,7 +87,7 @@ def with_cause(forgetting: Verdict, other: Verdict) -> Verdict:
         return forgetting
     return replace(
         forgetting,
-        evidence=f"{forgetting.evidence}; it is also {other.kind}: {other.evidence}",
+        evidence=f"{forgetting.evidence}; its other verdict is “{other.kind}”: {other.evidence}",
         advice=f"{forgetting.advice}; if that does not help, {other.advice}",
     )
 

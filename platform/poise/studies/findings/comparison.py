@@ -54,11 +54,11 @@ def why_untested(study: Study) -> str:
     """Says why differences have no p-value, because values decided which trials ran; else empty."""
     scheduler, searcher = study.space.scheduler, study.space.searcher
     if scheduler.changes_settings:
-        return f"scheduler {scheduler.name} copied trials with better figures"
+        return f"scheduler {scheduler.name} copied trials with better values"
     if scheduler.stops_trials:
-        return f"scheduler {scheduler.name} used these figures to stop trials"
+        return f"scheduler {scheduler.name} used these values to stop trials"
     if study.decides_as_it_goes:
-        return f"searcher {searcher.name} used these figures to choose settings"
+        return f"searcher {searcher.name} used these values to choose settings"
     return ""
 
 

@@ -1,0 +1,51 @@
+"""`poise evaluate all`, from the command line to one table and one page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from poise.cli.main import run
+from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
+from tests.packages import save_package
+
+
+@pytest.mark.slow
+def test_every_evaluation_that_the_dataset_allows_is_in_one_table_and_on_one_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("test", 1), ("train", 0)):
+        prepare("scenes", tmp_path / name, PrepareOptions(num_images=48, seed=seed))
+    models = [str(save_package(tmp_path / name)) for name in ("one", "two")]
+    out = tmp_path / "out"
+    words = ["evaluate", "all", *models, str(tmp_path / "test"), "--out", str(out)]
+    assert run([*words, "--train", str(tmp_path / "train"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {*found["measured"]} == {
+        *("knn", "retrieval", "copies", "registers", "objects", "masks", "segmentation", "map")
+    }
+    assert found["left_out"] == {"video": "its images have no sequences"}
+    page, table = (out / "all.html").read_text(), (out / "all.md").read_text()
+    for name, described in found["measured"].items():
+        assert [each["label"] for each in described] == ["one", "two"]
+        for each in described:
+            assert each["protocol"] in page and each["protocol"] in table
+            assert all((Path(each["folder"]) / picture).is_file() for picture in each["pictures"])
+        assert f"## {name}" in table
+    assert "data:image/png;base64," in page and "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.slow
+def test_one_evaluation_that_fails_does_not_cost_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare("scenes", tmp_path / "test", PrepareOptions(num_images=40, seed=1))
+    prepare("scenes-video", tmp_path / "train", PrepareOptions(num_images=24, image_px=32))
+    words = ["evaluate", "all", str(save_package(tmp_path / "one")), str(tmp_path / "test")]
+    out = tmp_path / "out"
+    assert run([*words, "--train", str(tmp_path / "test"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "left out  segmentation: " in printed  # it may not learn from the images that it scores
+    assert "left out  video: its images have no sequences" in printed
+    assert "k20_top1" in printed and f"{out / 'all.html'}" in printed
