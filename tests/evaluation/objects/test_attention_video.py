@@ -75,3 +75,11 @@ def test_an_animation_lasts_as_long_as_its_frames_and_skips_some_of_many(
         animation.seek(1)
         animation.load()
         assert animation.info["duration"] == 80
+
+
+def test_frames_of_other_sizes_fit_into_the_first_one_s(tmp_path: Path) -> None:
+    shapes = [(40, 30), (30, 40), (80, 60)]
+    paths = write_frames(tmp_path, (Image.new("RGB", size, (255, 0, 0)) for size in shapes))
+    assert write_animation(tmp_path / "all.webp", paths, frame_ms=40) == 3
+    with Image.open(tmp_path / "all.webp") as animation:
+        assert (animation.n_frames, animation.size) == (3, (40, 30))  # type: ignore[attr-defined]

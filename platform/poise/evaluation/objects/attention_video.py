@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from poise.config.errors import PoiseError
@@ -99,7 +99,8 @@ def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
     """Writes an animation, as WebP or GIF by its suffix, that repeats for ever.
 
     A video of more than ``ANIMATED_FRAMES`` frames shows every second, third … of them for longer,
-    so that the animation lasts as long as the video. Frames are shrunk to 640 px.
+    so that the animation lasts as long as the video. Frames are shrunk to 640 px. Frames of
+    another size than the first one get a black border.
 
     Args:
         path: path of the file.
@@ -110,7 +111,9 @@ def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
         The number of frames that the animation shows.
     """
     step = -(-len(frames) // ANIMATED_FRAMES)
-    first, *rest = [_small(frame) for frame in frames[::step]]
+    first, *rest = map(_small, frames[::step])
+    # All frames of an animation have one size; those of a folder may differ.
+    rest = [each if each.size == first.size else ImageOps.pad(each, first.size) for each in rest]
     duration = round(frame_ms * step)
     first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
     return 1 + len(rest)
