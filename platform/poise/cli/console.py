@@ -34,7 +34,10 @@ def mark(state: State, stream: TextIO | None = None) -> str:
 
 
 def print_marked(state: State, text: str) -> None:
-    """Prints one line that starts with the state's mark. On a terminal the mark has a colour."""
+    """Prints one line that starts with a symbol for the state, such as a tick for a success.
+
+    On a terminal the symbol has a colour.
+    """
     symbol = mark(state)
     if is_terminal():
         from rich.console import Console

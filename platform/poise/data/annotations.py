@@ -201,7 +201,7 @@ def read_annotations(
 
     Args:
         dataset: the dataset.
-        sample_ids: int64 [n], ascending; each may come twice.
+        sample_ids: int64 [n], in ascending order. An id may be repeated.
         kinds: ``"mask"``, ``"boxes"`` or ``"sequence"``.
 
     Raises:

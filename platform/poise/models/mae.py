@@ -27,7 +27,8 @@ _LONGEST_WAVE = 10_000.0  # patches, over 2π
 def sincos_positions(dim: int, grid: tuple[int, int]) -> Tensor:
     """Computes fixed position embeddings: sines and cosines of the column, then of the row.
 
-    Each coordinate has D/2 channels: D/4 sines and D/4 cosines at frequencies 10000^(−4k/D).
+    Each coordinate has D/2 channels: D/4 sines, then D/4 cosines. The frequencies are 10000^(−4k/D)
+    for k = 0 … D/4 − 1.
 
     Args:
         dim: width D, a multiple of 4.

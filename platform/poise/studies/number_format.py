@@ -74,7 +74,10 @@ def certainty(
 
 
 def p_value(p: float | None) -> str:
-    """Writes a p-value with two or three decimals, or more if it would round to 0.05."""
+    """Writes a p-value: three decimals below 0.1, two above.
+
+    A value near 0.05 gets more decimals, so that a reader sees on which side of 0.05 it lies.
+    """
     if p is None:
         return NOTHING
     if p < 0.001:

@@ -62,7 +62,7 @@ class Study:
 
     @property
     def baseline(self) -> Settings:
-        """Settings that others are compared with. In a sweep, perhaps no trial has them."""
+        """Settings that others are compared with. A sweep may have no trial with these settings."""
         return baseline_of(self.space, self.recipe)
 
     @property

@@ -58,7 +58,10 @@ class Purse:
         self._steps[trial.name] = self._total_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Returns to the budget what a trial did not need. Without a record, it needed nothing."""
+        """Gives the unused part of a trial's steps back to the budget.
+
+        A trial without a record gives all of its steps back.
+        """
         self._running.discard(name)
         self._clock.keep()
         if record is None:
