@@ -5,11 +5,11 @@ In: a model and datasets. Out: values with their protocol, as tables or as JSON.
 
 import typer
 
+from poise.cli.evaluate.all_evaluations import evaluate_all
 from poise.cli.evaluate.attention import attention
 from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.copies import copies
 from poise.cli.evaluate.embedding_map import embedding_map
-from poise.cli.evaluate.every import evaluate_all
 from poise.cli.evaluate.knn import knn
 from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
