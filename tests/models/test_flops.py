@@ -36,6 +36,17 @@ def test_a_forward_pass_costs_what_pytorch_counts(
     assert forward_flops(backbone, 32) == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
+def test_blocks_with_relative_positions_are_counted_too() -> None:
+    # A run that logs its first step counts them: timm keeps no width of a head in BEiT's blocks.
+    config = BackboneConfig(name="beit_base_patch16_224", options={**TINY, "patch_size": 16})
+    backbone = build_backbone(config, image_px=224).eval()
+    for block in backbone.timm_model.blocks:
+        block.attn.fused_attn = False
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        backbone.tokens(torch.zeros(1, 3, 224, 224))  # type: ignore[operator]
+    assert forward_flops(backbone, 224) == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
 def test_registers_cost_about_what_was_published() -> None:
     flops = []
     for num_registers in (0, 4, 16):

@@ -206,6 +206,16 @@ def test_another_normalisation_is_refused_with_the_setting_that_fits(
     assert load_recipe(poise_home / "r" / "recipe.yaml") == recipe
 
 
+def test_a_model_with_a_register_that_was_added_without_training_is_refused(
+    package: Path, tmp_path: Path
+) -> None:
+    # The run would train the model without its register, and its lineage would not say so.
+    added = {"added_register": {"neurons": [[0, 1]]}}
+    save_package(tmp_path / "added", normalization=IMAGENET, **added)
+    with pytest.raises(PoiseError, match="has a register that was added without training"):
+        begin("a.yaml", ["backbone.initial_weights=added"], "r")
+
+
 def test_a_study_refuses_a_name_that_may_move(package: Path) -> None:
     register(package, "vit")
     for moving in ("models:/vit@candidate", "models:/vit", "vit"):

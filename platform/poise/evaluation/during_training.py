@@ -154,7 +154,7 @@ class _Images:
     views: TrainingViews
     few: EvaluationImages
     masked: tuple[MaskedImages, MaskedImages] | None = None
-    """Bank and queries, where both have masks."""
+    """Bank and queries, if both have masks and they are different datasets."""
 
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
@@ -173,7 +173,9 @@ class _Images:
         sets = open_knn_sets(
             config.queries, bank, image_px, config.max_query_images, config.max_bank_images
         )
-        both = (masked[0], masked[1]) if masked[0] and masked[1] else None
+        # A classifier may not be scored on the images that it learned from.
+        apart = not sets.shared
+        both = (masked[0], masked[1]) if masked[0] and masked[1] and apart else None
         return cls(sets, sets.bank, views, few, both)
 
 

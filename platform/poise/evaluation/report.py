@@ -80,6 +80,15 @@ class EvaluationTask:
     max_images: int | None = None
     """Largest number of images, drawn with seed 0; None takes all."""
 
+    @property
+    def changed_by_limit(self) -> tuple[str, ...]:
+        """The setting ``--max-images``, if it leaves images out: figures of fewer images differ.
+
+        Retrieval among fewer images is easier, for example.
+        """
+        limit = self.max_images
+        return () if limit is None or limit >= len(self.dataset) else (f"--max-images={limit}",)
+
 
 Measure = Callable[[EvaluationTask], EvaluationReport]
 """Evaluation function. It raises ``PoiseError`` if the dataset or the backbone is not suitable."""

@@ -58,6 +58,7 @@ class RememberedProbe:
 
 def _measurement_of(recipe: Recipe) -> str:
     sets = (recipe.data.dataset, recipe.evaluation.bank, recipe.evaluation.queries)
-    fingerprints = [Manifest.read(folder).fingerprint for folder in sets if folder]
+    manifests = [Manifest.read(folder) for folder in sets if folder]
+    fingerprints = [each.fingerprint + each.annotation_fingerprint for each in manifests]
     settings = (recipe.evaluation.model_dump_json(), recipe.data.views.model_dump_json())
     return " ".join([*settings, str(recipe.evaluation_px), *fingerprints])

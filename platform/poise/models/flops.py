@@ -33,7 +33,7 @@ def forward_flops(backbone: nn.Module, image_px: int) -> float | None:
     num_tokens = num_patches + backbone.num_prefix_tokens
     flops = 2.0 * num_patches * _num_weights(model.patch_embed, nn.Conv2d)
     for block in model.blocks:
-        width = block.attn.num_heads * block.attn.head_dim
+        width = block.attn.proj.in_features  # heads × width of a head, in every kind of block
         flops += 2 * num_tokens * _num_weights(block, nn.Linear) + 4 * num_tokens**2 * width
     return flops
 

@@ -15,6 +15,7 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
+from poise.models.added_register import CONFIG_KEY as ADDED_REGISTER
 from poise.models.same_architecture import Described, check_same_architecture
 
 if TYPE_CHECKING:
@@ -33,8 +34,14 @@ def checked(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str
         called: the model's exact name, for messages.
 
     Raises:
-        PoiseError: the architecture or the normalisation differs.
+        PoiseError: the architecture or the normalisation differs, or the model has a register that
+            was added without training.
     """
+    if ADDED_REGISTER in config:
+        raise PoiseError(
+            f"backbone.initial_weights={called}: has a register that was added without training, "
+            "and training would drop it; start from the model that it was added to"
+        )
     try:
         trained = BackboneConfig.model_validate(config["backbone"])
         source = Described(trained, config["image_px"], called)

@@ -120,8 +120,14 @@ def _check_masks(metric: str, recipe: Recipe, source: str) -> None:
     """Refuses a metric of masks where bank or queries have none."""
     from poise.data.annotations import check_annotations
     from poise.data.dataset import ImageDataset
+    from poise.data.manifest import Manifest
 
-    bank = recipe.evaluation.bank or recipe.data.dataset
+    bank, queries = recipe.evaluation.bank or recipe.data.dataset, recipe.evaluation.queries
+    if queries and Manifest.read(bank).fingerprint == Manifest.read(queries).fingerprint:
+        raise PoiseError(
+            f"{source}: metric: '{metric}' learns from the bank and is scored on the queries, but "
+            f"both are {queries}; name other images as evaluation.queries"
+        )
     for folder in filter(None, (bank, recipe.evaluation.queries)):
         try:
             check_annotations(ImageDataset.open(folder), "mask")

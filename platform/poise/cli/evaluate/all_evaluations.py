@@ -7,6 +7,7 @@ pictures over all of them. Next: nothing.
 from __future__ import annotations
 
 import json
+import operator
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -70,7 +71,7 @@ def evaluate_all(options: AllOptions) -> None:
     out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
     left_out = dict(_lacking(dataset, train))
     measured = {}
-    for evaluation in _evaluations(train):
+    for evaluation in _evaluations(train, options.max_images):
         if evaluation.name in left_out:
             continue
         print(f"{evaluation.name} …", file=sys.stderr, flush=True)
@@ -84,7 +85,7 @@ def evaluate_all(options: AllOptions) -> None:
     _conclude(options, out, measured, left_out)
 
 
-def _evaluations(train: ImageDataset | None) -> Iterator[Evaluation]:
+def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator[Evaluation]:
     """Yields every evaluation, in the order of the table."""
     from poise.evaluation.neighbours.copy_detection import measure_made_copies, num_passes
     from poise.evaluation.neighbours.knn_evaluation import measure_knn
@@ -94,14 +95,17 @@ def _evaluations(train: ImageDataset | None) -> Iterator[Evaluation]:
     from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
     from poise.evaluation.video.report import report_video
 
-    yield Evaluation("knn", partial(measure_knn, bank=train))
+    learned = 0 if train is None else min(len(train), max_images or len(train))
+    with_train = partial(operator.add, learned)
+    yield Evaluation("knn", partial(measure_knn, bank=train), num_passes=with_train)
     yield Evaluation("retrieval", measure_retrieval)
     yield Evaluation("copies", measure_made_copies, num_passes=num_passes)
     yield REGISTERS
     yield Evaluation("objects", measure_objects)
     yield Evaluation("masks", measure_masks)
     if train is not None:
-        yield Evaluation("segmentation", partial(report_segmentation, train=TrainingSet(train)))
+        measure = partial(report_segmentation, train=TrainingSet(train))
+        yield Evaluation("segmentation", measure, num_passes=with_train)
     yield Evaluation("video", report_video)
     yield MAP
 

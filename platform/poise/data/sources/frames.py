@@ -135,8 +135,10 @@ def _by_pyav(path: Path, container: Any) -> Iterator[Image.Image]:
 
 def _by_ffmpeg(program: str, path: Path) -> Iterator[Image.Image]:
     """Yields the frames that ffmpeg writes one behind the other, as PPM images."""
-    command = [program, "-v", "fatal", "-i", str(path), "-f", "image2pipe", "-c:v", "ppm", "-"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    command = [program, "-nostdin", "-v", "fatal", "-i", str(path)]
+    command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as running:
         assert running.stdout is not None and running.stderr is not None
         try:
             while image := _next_ppm(running.stdout):
@@ -154,7 +156,10 @@ def _next_ppm(stream: IO[bytes]) -> Image.Image | None:
         return None
     width, height = map(int, stream.readline().split())
     stream.readline()
-    return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+    data = stream.read(3 * width * height)
+    if len(data) < 3 * width * height:  # ffmpeg ended within a frame, and says why
+        return None
+    return Image.frombytes("RGB", (width, height), data)
 
 
 def _unreadable(path: Path, error: Exception) -> PoiseError:

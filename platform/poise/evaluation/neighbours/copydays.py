@@ -52,12 +52,14 @@ def find_copydays(folder: str | Path) -> Copydays | None:
     num_originals, blocks = len(names), {}
     for block in _blocks(root):
         copies = _images(root, block)
+        if not copies:
+            continue
         blocks[block.replace("/", "_")] = tuple(
             (len(names) + number, _original(root, name, originals))
             for number, name in enumerate(copies)
         )
         names += copies
-    if not any(blocks.values()):
+    if not blocks:
         raise PoiseError(
             f"{root}: has {ORIGINALS}/ but no copies in strong/, jpegqual/ or crops/; unpack "
             "these parts of Copydays beside it"

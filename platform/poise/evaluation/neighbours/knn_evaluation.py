@@ -39,7 +39,7 @@ def measure_knn(task: EvaluationTask, bank: ImageDataset | None = None) -> Evalu
     own = "Each image is classified by the others (leave-one-out)."
     return EvaluationReport(
         protocol=PROTOCOL,
-        changed=(),
+        changed=(f"--bank={(bank or task.dataset).manifest.name}", *task.changed_by_limit),
         dataset=str(folder),
         dataset_name=task.dataset.manifest.name,
         image_px=task.image_px,

@@ -79,7 +79,10 @@ def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> Evalu
     draw_rankings(task.folder / PICTURE, list(_rankings(task.dataset, read, found)))
     return EvaluationReport(
         protocol=PROTOCOL,
-        changed=() if feature in (None, default) else (f"--feature={feature}",),
+        changed=(
+            *(() if feature in (None, default) else (f"--feature={feature}",)),
+            *task.changed_by_limit,
+        ),
         dataset=str(task.dataset.folder),
         dataset_name=task.dataset.manifest.name,
         image_px=task.image_px,

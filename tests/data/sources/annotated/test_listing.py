@@ -39,6 +39,7 @@ def test_a_line_names_an_image_or_a_folder(tmp_path: Path, text: str, places: li
     ("text", "fault"),
     [
         ("00000", "'00000' may be 'bear/00000.jpg' or 'cat/00000.jpg'; write its path"),
+        ("cat/00001.jpg", "'cat/00001.jpg' is no image"),  # bear/00001.jpg is another image
         ("dog", "'dog' is no image of the folder (there is 'bear/00000.jpg')"),
         ("bear/00001 -1", "'bear/00001 -1' is no image"),  # VOC's list of one class
         ("/", "'/' is no image"),

@@ -78,6 +78,12 @@ def _named(file: str, line: str, by_name: dict[str, list[int]], images: Sequence
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             places = by_name.get(name, [])
+            if start and start == len(parts) - 1:  # a bare name: its folder must agree
+                places = [
+                    place
+                    for place in places
+                    if images[place].split("/")[-2:-1] in ([], [parts[-2]])
+                ]
             if len(places) > 1:
                 raise PoiseError(
                     f"--list {shown(file)}: '{shown(line)}' may be '{shown(images[places[0]])}' or "

@@ -64,6 +64,8 @@ def _read(file: str) -> tuple[Size | None, list[_Object]]:
         data = Path(file).read_bytes()
         if len(data) > _LARGEST_BYTES:
             raise PoiseError(f"{shown(file)}: over {_LARGEST_BYTES / 1e6:.0f} MB; not XML of VOC")
+        if b"<!ENTITY" in data:  # they can make a small file fill the memory
+            raise PoiseError(f"{shown(file)}: defines entities, which XML of VOC does not need")
         root = ElementTree.fromstring(data)
     except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise PoiseError(
