@@ -1,7 +1,7 @@
-"""The interval of a mean over images or queries, by resampling them.
+"""Intervals of figures over images or queries: by drawing them anew, or by leaving some out.
 
-In: one value for each image or query. Out: the ends of a 95 % interval. Next: the ``Figure``s of a
-report.
+In: one value for each image or query, or a function of rows. Out: the ends of a 95 % interval.
+Next: the ``Figure``s of a report.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ Statistic = Callable[[NDArray[np.int64]], float]
 """A figure of some rows. A row may come several times."""
 
 _AT_ONCE = 50  # resamples in memory at once
+_Z = 1.959964  # quantile of the normal distribution for 95 %
 
 
 def mean_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float] | None:
@@ -64,3 +65,40 @@ def resampled_interval(
     ]
     low, high = np.quantile(found, (0.025, 0.975))
     return float(low), float(high)
+
+
+def jackknife_interval(
+    groups: Sequence[NDArray[np.int64]], statistic: Statistic, num_blocks: int = 20
+) -> tuple[float, float]:
+    """Computes the 95 % interval of any figure from leaving one block of rows out after another.
+
+    It suits figures that noise shifts, such as distances of means. Rows that are drawn several
+    times would make the means noisier than they are (M. H. Quenouille, 1956; J. W. Tukey, 1958).
+
+    Args:
+        groups: rows of each group, such as the images of each class. A block holds a part of each
+            group; a group with a single row stays whole.
+        statistic: the figure of some rows, which come group after group.
+        num_blocks: number of blocks, at least 2.
+
+    Returns:
+        Both ends in the unit of the figure.
+    """
+    draws = np.random.default_rng(0)
+    blocks = [draws.permutation(len(rows)) % num_blocks for rows in groups]
+    found = np.array(
+        [
+            statistic(
+                np.concatenate(
+                    [
+                        rows[own != left_out] if len(rows) > 1 else rows
+                        for rows, own in zip(groups, blocks, strict=True)
+                    ]
+                )
+            )
+            for left_out in range(num_blocks)
+        ]
+    )
+    middle = statistic(np.concatenate(groups))
+    error = float(np.sqrt((num_blocks - 1) * found.var()))
+    return middle - _Z * error, middle + _Z * error

@@ -9,6 +9,7 @@ from poise.cli.evaluate.attention import attention
 from poise.cli.evaluate.attention_video import attention_video
 from poise.cli.evaluate.copies import copies
 from poise.cli.evaluate.embedding_map import embedding_map
+from poise.cli.evaluate.every import evaluate_all
 from poise.cli.evaluate.knn import knn
 from poise.cli.evaluate.objects import masks, objects
 from poise.cli.evaluate.probes import attentive, finetune, linear
@@ -32,3 +33,4 @@ for command in (
     app.command()(command)
 app.command("attention-video")(attention_video)
 app.command("map")(embedding_map)
+app.command("all")(evaluate_all)

@@ -40,7 +40,7 @@ def embedding_map(options: MapOptions) -> None:
 
     Example: poise evaluate map models:/shapes-vit/1 data/shapes-test
     """
-    evaluate_models(Evaluation("map", _measure), options)
+    evaluate_models(MAP, options)
 
 
 def _measure(task: EvaluationTask) -> EvaluationReport:
@@ -50,3 +50,7 @@ def _measure(task: EvaluationTask) -> EvaluationReport:
     report, content = embed(task)
     (task.folder / PAGE).write_text(render_map(content), encoding="utf-8")
     return report
+
+
+MAP = Evaluation("map", _measure)
+"""The evaluation, for `poise evaluate all` too."""

@@ -82,16 +82,43 @@ class Evaluation:
 
 def evaluate_models(
     evaluation: Evaluation, options: EvaluationOptions, dataset: ImageDataset | None = None
-) -> list[MeasuredModel]:
+) -> None:
     """Measures every model, logs each report to the model's run, and prints the reports.
+
+    Arguments and errors are those of ``measure_models``.
+    """
+    measured, files = measure_models(
+        evaluation, options, dataset, on_model=_ignore if options.as_json else _print
+    )
+    if options.as_json:
+        models = [described(each) for each in measured]
+        out = str(measured[0].folder.parent)
+        print(json.dumps({"out": out, "files": list(map(str, files)), "models": models}, indent=2))
+        return
+    if files:
+        print(f"together  {', '.join(map(str, files))}")
+
+
+def _ignore(measured: MeasuredModel) -> None:
+    """Prints nothing."""
+
+
+def measure_models(
+    evaluation: Evaluation,
+    options: EvaluationOptions,
+    dataset: ImageDataset | None = None,
+    on_model: Callable[[MeasuredModel], None] = _ignore,
+) -> tuple[list[MeasuredModel], list[Path]]:
+    """Measures every model and logs each report to the model's run.
 
     Args:
         evaluation: what is measured.
         options: arguments and options of the command.
         dataset: the dataset, if ``options.dataset`` does not name a prepared one.
+        on_model: function that is called with each model when it is measured.
 
     Returns:
-        The models with their reports, in the order of the options.
+        The models with their reports, in the order of the options, and the files about all models.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
@@ -108,17 +135,10 @@ def evaluate_models(
         report = _measure(model, dataset, folder, options, evaluation)
         _keep(model, report, folder)
         measured.append(MeasuredModel(model, report, folder))
-        if not options.as_json:
-            _print(model, report, folder)
+        on_model(measured[-1])
     files = list(evaluation.together(measured, out)) if evaluation.together else []
     _keep_together(measured, files)
-    if options.as_json:
-        models = [_described(each) for each in measured]
-        shown = {"out": str(out), "files": list(map(str, files)), "models": models}
-        print(json.dumps(shown, indent=2))
-    elif files:
-        print(f"together  {', '.join(map(str, files))}")
-    return measured
+    return measured, files
 
 
 def _measure(
@@ -166,7 +186,8 @@ def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> 
             log_evaluation(each.model.run_id, {}, files, f"probes/{each.report.measurement}")
 
 
-def _described(measured: MeasuredModel) -> dict[str, Any]:
+def described(measured: MeasuredModel) -> dict[str, Any]:
+    """Describes a model and its report, for JSON."""
     model = measured.model
     return {
         "model": model.reference,
@@ -178,7 +199,8 @@ def _described(measured: MeasuredModel) -> dict[str, Any]:
     }
 
 
-def _print(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
+def _print(measured: MeasuredModel) -> None:
+    model, report, folder = measured.model, measured.report, measured.folder
     print_origin(model.reference, model.run_id, report, report.changed)
     print(f"images    {report.num_images} of {report.dataset}\n")
     print_table(("metric", "value", "95 % interval"), [_row(each) for each in report.figures_found])

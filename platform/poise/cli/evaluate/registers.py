@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from poise.cli.evaluate.measured import (
     Evaluation,
@@ -16,6 +17,9 @@ from poise.cli.evaluate.measured import (
     evaluate_models,
 )
 from poise.cli.option_groups import options_of
+
+if TYPE_CHECKING:
+    from poise.evaluation.report import EvaluationReport, EvaluationTask
 
 
 @options_of(EvaluationOptions)
@@ -29,9 +33,13 @@ def registers(options: EvaluationOptions) -> None:
 
     Example: poise evaluate registers models:/no-registers/1 models:/registers/1 data/shapes-test
     """
+    evaluate_models(REGISTERS, options)
+
+
+def _measure(task: EvaluationTask) -> EvaluationReport:
     from poise.evaluation.outliers.measure import measure_registers
 
-    evaluate_models(Evaluation("registers", measure_registers, _together), options)
+    return measure_registers(task)
 
 
 def _together(measured: Sequence[MeasuredModel], out: Path) -> list[Path]:
@@ -78,3 +86,7 @@ def _trainings(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
             path = out / f"training-{label}.png"
             draw_training(path, curves)
             yield path
+
+
+REGISTERS = Evaluation("registers", _measure, _together)
+"""The evaluation, for `poise evaluate all` too."""

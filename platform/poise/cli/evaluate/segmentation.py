@@ -45,6 +45,7 @@ def segmentation(options: SegmentationOptions) -> None:
 
     from poise.data.dataset import ImageDataset
     from poise.evaluation.segmentation.classes import MEANINGS, Meaning
+    from poise.evaluation.segmentation.patches import NUM_PATCHES
     from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
 
     if options.train is None:
@@ -54,5 +55,10 @@ def segmentation(options: SegmentationOptions) -> None:
         )
     if options.classes not in (None, *MEANINGS):
         raise PoiseError(f"--classes {options.classes}: choose from {', '.join(MEANINGS)}")
-    train = TrainingSet(ImageDataset.open(options.train), cast(Meaning | None, options.classes))
-    evaluate_models(Evaluation("segmentation", partial(report_segmentation, train=train)), options)
+    dataset = ImageDataset.open(options.train)
+    train = TrainingSet(dataset, cast(Meaning | None, options.classes))
+    learned = min(len(dataset), options.max_images or NUM_PATCHES, NUM_PATCHES)
+    measure = partial(report_segmentation, train=train)
+    evaluate_models(
+        Evaluation("segmentation", measure, num_passes=lambda tested: learned + tested), options
+    )

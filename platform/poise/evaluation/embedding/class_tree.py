@@ -3,15 +3,16 @@
 In: features and labels. Out: a ``ClassTree``. Next: ``poise.evaluation.embedding.tree_sentences``.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 
-from poise.evaluation.bootstrap import resampled_interval
+from poise.evaluation.bootstrap import jackknife_interval
 from poise.evaluation.embedding.content import ClassTree, Floats, Integers
 
-_RESAMPLES = 200
 _FEWEST_CLASSES = 3
 
 
@@ -32,19 +33,14 @@ def class_tree(features: Floats, labels: Integers, classes: tuple[str, ...]) -> 
     groups = [np.flatnonzero(labels == label) for label in present]
     found = class_distances(features, groups)
     links = linkage(found, "average")
-
-    def correlation(rows: Integers) -> float:
-        # Rows come group after group, with as many as the group has.
-        ends = np.cumsum([len(group) for group in groups])[:-1]
-        return _cophenetic(class_distances(features, np.split(rows, ends)))
-
+    low, high = jackknife_interval(groups, partial(_correlation, features, labels))
     return ClassTree(
         tuple(classes[int(label)] for label in present),
         np.array([len(group) for group in groups], dtype=np.int64),
         squareform(found),
         links,
         _cophenetic(found),
-        resampled_interval(groups, correlation, _RESAMPLES),
+        (max(-1.0, low), min(1.0, high)),
         _reliability(features, groups),
     )
 
@@ -64,6 +60,12 @@ def agreement(first: Floats, second: Floats) -> float:
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
+
+
+def _correlation(features: Floats, labels: Integers, rows: Integers) -> float:
+    """Computes the cophenetic correlation from some images, at least one of each class."""
+    groups = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
+    return _cophenetic(class_distances(features, groups))
 
 
 def _cophenetic(distances: Floats) -> float:

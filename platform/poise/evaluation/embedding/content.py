@@ -53,7 +53,7 @@ class ClassTree:
     """Correlation of distances with heights in the tree, −1 to 1."""
 
     interval: tuple[float, float]
-    """Its 95 % interval, from resampling the images of each class."""
+    """Its 95 % interval, from leaving a twentieth of each class out after another (jackknife)."""
 
     reliability: float
     """Rank correlation of the distances from one half of the images with those from the other

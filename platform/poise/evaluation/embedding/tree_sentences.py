@@ -19,11 +19,10 @@ def tree_sentences(tree: ClassTree) -> Iterator[str]:
     order = np.argsort(squareform(tree.distances), kind="stable")
     firsts, seconds = np.triu_indices(len(tree.names), 1)
     near, far = order[0], order[-1]
-    nearest = f"{tree.names[firsts[near]]} and {tree.names[seconds[near]]}"
-    farthest = f"{tree.names[firsts[far]]} and {tree.names[seconds[far]]}"
     yield (
-        f"{nearest} are the nearest classes (cosine distance "
-        f"{tree.distances[firsts[near], seconds[near]]:.3f}), {farthest} the farthest "
+        f"The nearest classes are {tree.names[firsts[near]]} and {tree.names[seconds[near]]} "
+        f"(cosine distance {tree.distances[firsts[near], seconds[near]]:.3f}), the farthest "
+        f"{tree.names[firsts[far]]} and {tree.names[seconds[far]]} "
         f"({tree.distances[firsts[far], seconds[far]]:.3f})."
     )
     low, high = tree.interval

@@ -50,6 +50,7 @@ def _figure(tree: ClassTree) -> Figure:
             )
         )
     figure.update_yaxes(
+        showgrid=False,
         tickmode="array",
         tickvals=[_LEAF_STEP * (number + 0.5) for number in range(len(tree.names))],
         ticktext=[literal(name) for name in found["ivl"]],

@@ -60,7 +60,7 @@
   }
 
   function layout() {
-    const axis = { showticklabels: false, showgrid: false, zeroline: false, ticks: "" };
+    const axis = { showticklabels: false, showgrid: false, visible: false, showline: false, zeroline: false, ticks: "" };
     const scatter = data.projections[projection];
     return {
       height: HEIGHT_PX, margin: { l: 10, r: 10, t: 10, b: 10 }, font: { size: 13 },

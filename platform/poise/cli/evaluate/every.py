@@ -1,0 +1,170 @@
+"""`poise evaluate all`: every evaluation that a dataset allows, of several models.
+
+In: models and a prepared dataset. Out: the files of each evaluation, and one table and one page of
+pictures over all of them. Next: nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poise.cli.console import print_table
+from poise.cli.evaluate.embedding_map import MAP
+from poise.cli.evaluate.measured import (
+    Evaluation,
+    EvaluationOptions,
+    MeasuredModel,
+    described,
+    measure_models,
+)
+from poise.cli.evaluate.registers import REGISTERS
+from poise.cli.option_groups import options_of
+from poise.config.errors import PoiseError
+from poise.evaluation.measurement import as_name
+
+if TYPE_CHECKING:
+    from poise.data.dataset import ImageDataset
+    from poise.reports.evaluations import Content
+
+PAGE, TABLE = "all.html", "all.md"
+
+_LABELS = "its images have no labels"
+_NO_TRAINING_SET = "it learns from a second dataset with masks: name it with --train"
+
+
+@dataclass(frozen=True)
+class AllOptions(EvaluationOptions):
+    """Arguments and options of `poise evaluate all`."""
+
+    train: Annotated[
+        str | None,
+        typer.Option(
+            help="Prepared dataset that votes in k-NN and that linear segmentation learns from."
+        ),
+    ] = None
+
+
+@options_of(AllOptions)
+def evaluate_all(options: AllOptions) -> None:
+    """Measure models with every evaluation that a dataset allows.
+
+    The evaluations are k-NN, retrieval, copies, registers, objects, masks, segmentation, video and
+    map. What the dataset lacks is said and left out. Probes that train for long (linear, attentive,
+    finetune) have their own commands. Each evaluation has its folder; all.md has one table of all
+    values, and all.html also the pictures.
+
+    Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
+    """
+    from poise.data.dataset import ImageDataset
+
+    dataset = ImageDataset.open(options.dataset)
+    train = ImageDataset.open(options.train) if options.train is not None else None
+    out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
+    left_out = dict(_lacking(dataset, train))
+    measured = {}
+    for evaluation in _evaluations(train):
+        if evaluation.name in left_out:
+            continue
+        print(f"{evaluation.name} …", file=sys.stderr, flush=True)
+        try:
+            wanted = replace(options, out=out / evaluation.name)
+            measured[evaluation.name], _ = measure_models(evaluation, wanted, dataset)
+        except PoiseError as error:  # one evaluation must not cost the others
+            left_out[evaluation.name] = str(error)
+    if not measured:
+        raise PoiseError(f"{options.dataset}: nothing was measured: {'; '.join(left_out.values())}")
+    _conclude(options, out, measured, left_out)
+
+
+def _evaluations(train: ImageDataset | None) -> Iterator[Evaluation]:
+    """Yields every evaluation, in the order of the table."""
+    from poise.evaluation.neighbours.copy_detection import measure_made_copies, num_passes
+    from poise.evaluation.neighbours.knn_evaluation import measure_knn
+    from poise.evaluation.neighbours.retrieval import measure_retrieval
+    from poise.evaluation.objects.mask_report import measure_masks
+    from poise.evaluation.objects.report import measure_objects
+    from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
+    from poise.evaluation.video.report import report_video
+
+    yield Evaluation("knn", partial(measure_knn, bank=train))
+    yield Evaluation("retrieval", measure_retrieval)
+    yield Evaluation("copies", measure_made_copies, num_passes=num_passes)
+    yield REGISTERS
+    yield Evaluation("objects", measure_objects)
+    yield Evaluation("masks", measure_masks)
+    if train is not None:
+        yield Evaluation("segmentation", partial(report_segmentation, train=TrainingSet(train)))
+    yield Evaluation("video", report_video)
+    yield MAP
+
+
+def _lacking(dataset: ImageDataset, train: ImageDataset | None) -> Iterator[tuple[str, str]]:
+    """Yields evaluations that the dataset does not allow, each with the reason."""
+    from poise.data.annotations import annotation_kinds
+
+    kinds = annotation_kinds(dataset)
+    if not dataset.manifest.classes:
+        yield from (("knn", _LABELS), ("retrieval", _LABELS))
+    needs: Mapping[str, tuple[str, ...]] = {
+        "objects": ("boxes",),
+        "masks": ("mask",),
+        "segmentation": ("mask",),
+        "video": ("mask", "sequence"),
+    }
+    for name, wanted in needs.items():
+        missing = [kind for kind in wanted if kind not in kinds]
+        if missing:
+            words = {"mask": "masks", "boxes": "boxes", "sequence": "sequences"}
+            yield name, f"its images have no {' and no '.join(words[kind] for kind in missing)}"
+        elif name == "segmentation" and train is None:
+            yield name, _NO_TRAINING_SET
+
+
+def _conclude(
+    options: AllOptions,
+    out: Path,
+    measured: Mapping[str, list[MeasuredModel]],
+    left_out: Mapping[str, str],
+) -> None:
+    """Writes the table and the page, and prints where they are."""
+    from poise.reports.evaluations import render_markdown, render_page
+
+    content = _content(options, out, measured, left_out)
+    (out / TABLE).write_text(render_markdown(content), encoding="utf-8")
+    (out / PAGE).write_text(render_page(content, out), encoding="utf-8")
+    if options.as_json:
+        found = {name: [described(each) for each in models] for name, models in measured.items()}
+        print(json.dumps({"out": str(out), "measured": found, "left_out": left_out}, indent=2))
+        return
+    print_table(("evaluation", "metric", *content.models), content.rows)
+    for name, reason in left_out.items():
+        print(f"\nleft out  {name}: {reason}")
+    print(f"\nfiles     {out / TABLE}, {out / PAGE}")
+
+
+def _content(
+    options: AllOptions,
+    out: Path,
+    measured: Mapping[str, list[MeasuredModel]],
+    left_out: Mapping[str, str],
+) -> Content:
+    from poise.reports.evaluations import Content, Section
+
+    sections = []
+    for name, models in measured.items():
+        sections.append(
+            Section(
+                name=name,
+                reports={each.model.label: each.report for each in models},
+                folders={each.model.label: str(each.folder.relative_to(out)) for each in models},
+            )
+        )
+    return Content(Path(options.dataset).name, tuple(sections), dict(left_out))
