@@ -92,7 +92,7 @@ def test_a_quoted_tilde_in_any_argument_is_the_home_folder(
 )
 def test_every_way_to_say_that_the_disk_is_full_becomes_one_line(error: Exception) -> None:
     assert disk_complaint(error)
-    expected = pytest.raises(PoiseError, match=r"/runs/a cannot be written: .*; go on with")
+    expected = pytest.raises(PoiseError, match=r"/runs/a cannot be written: .*; continue with")
     with expected, room_on_disk("/runs/a", "continue with --resume"):
         raise error
     with pytest.raises(RuntimeError, match="a bug"), room_on_disk("/runs/a", "go on"):

@@ -65,6 +65,14 @@ def test_of_runs_of_four_times_the_length_half_are_condemned_in_their_first_tent
     assert median(each.condemned_share or 1.0 for each in long) <= 0.1
 
 
+def test_no_run_from_random_weights_is_called_forgetting(scores: list[Score]) -> None:
+    verdicts = [each.final for each in scores] + [
+        each.condemned for each in scores if each.condemned
+    ]
+    assert len(verdicts) > len(RUNS)
+    assert not [each for each in verdicts if each.kind is VerdictKind.FORGETTING]
+
+
 def test_a_run_that_was_condemned_ends_condemned(scores: list[Score]) -> None:
     condemned = [each for each in scores if each.condemned_step is not None]
     assert [each.run.name for each in condemned if not each.final.condemned] == []

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poise.config import Recipe
-from poise.config.metrics import EVALUATION, PATCHES, REGISTERS
+from poise.config.metrics import COST, EVALUATION, PATCHES, REGISTERS
 from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
@@ -65,4 +65,4 @@ def test_registers_are_told_of_where_there_are_some(build: Callable[..., Recipe]
 
 def test_a_residual_network_logs_all_but_patches() -> None:
     recipe = tiny_recipe(backbone={"name": "resnet18", "drop_path": 0})
-    assert logged(recipe) == promised(recipe) - {*PATCHES, *REGISTERS}
+    assert logged(recipe) == promised(recipe) - {*PATCHES, *REGISTERS, *COST}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from poise.config import PoiseError
-from poise.config.metrics import EVALUATION, LABEL_FREE, LABELLED
+from poise.config.metrics import ATTENTION, LABEL_FREE, LABELLED
 from poise.config.recipe import BackboneConfig, DataConfig, EvaluationConfig, Recipe
 from poise.config.views import ViewsConfig
 from poise.evaluation.during_training import online_probes
@@ -19,6 +19,7 @@ from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset
 
 CPU = torch.device("cpu")
+MEASURED = LABELLED + LABEL_FREE + ATTENTION  # the images have no masks
 BENCH = Bench(([0.5] * 3, [0.25] * 3), CPU)
 
 
@@ -81,8 +82,8 @@ def test_of_a_transformer_where_its_class_token_looks_is_watched_too(
     probe = online_probes(recipe(bank, bank))
     assert probe is not None
     found = {f"eval/{name}": value for name, value in probe(backbone, CPU)}
-    assert {name for name in found if "/attention/" not in name} == {*EVALUATION}
-    assert len(found) == len(EVALUATION) + 2 * 3 * TINY_VIT["depth"]
+    assert {name for name in found if "/attention/" not in name} == {*MEASURED}
+    assert len(found) == len(MEASURED) + 2 * 3 * TINY_VIT["depth"]
     assert probe._images is not None and len(probe._images.few) == 64
     again = online_probes(recipe(bank, None))
     assert again is not None

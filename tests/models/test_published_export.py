@@ -51,7 +51,7 @@ def made(kind: str) -> tuple[Any, dict[str, Any]]:
     with torch.no_grad():
         for parameter in backbone.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    described = BACKBONES[kind].model_dump(mode="json")
+    described = BACKBONES[kind].described
     px = 64 if kind == "beit" else 48
     sizes = {"image_px": 64, "evaluation_px": px}
     return backbone, {"backbone": described, **sizes, "normalization": NORMALIZATION}

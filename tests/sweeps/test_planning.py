@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
+from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
 from poise.studies.study import load_study
 from poise.sweeps.planning import begin_study, request_study
+from tests.packages import save_package
 from tests.studies.builders import TEMPERATURE
 
 
@@ -161,3 +163,21 @@ def test_a_channel_that_does_not_vary_refuses_the_study_and_any_setting_that_div
         with pytest.raises(PoiseError, match="the green channel of dataset 'train' does not vary"):
             begin_study(str(space_file), [wrong])
     begin_study(str(space_file), ["data.views.normalization=imagenet"])
+
+
+def test_a_space_may_compare_random_weights_with_those_of_models(space_file: Path) -> None:
+    key, imagenet = "backbone.initial_weights", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    for name, registers in (("fits", 0), ("holds_registers", 2)):
+        save_package(space_file.parent / name, num_registers=registers, normalization=imagenet)
+
+    def settings(*models: str | None) -> list[object]:
+        values = json.dumps(models)
+        study = request_study(
+            str(space_file), [f"parameters.{key}={{grid_search: {values}}}"], command="ablate"
+        )
+        return [trial.recipe(study.recipe, "s").backbone.initial_weights for trial in study.trials]
+
+    fits = str(space_file.parent / "fits")
+    assert settings(None, "fits") == [None, fits] * 2
+    with pytest.raises(PoiseError, match="has 2 registers and the recipe 0"):
+        settings(None, "fits", "holds_registers")

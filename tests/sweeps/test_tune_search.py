@@ -137,5 +137,5 @@ def test_every_bracket_of_a_scheduler_has_a_decision(brackets: int) -> None:
 def test_a_median_of_more_trials_than_there_are_is_refused() -> None:
     space = make_space(scheduler={"name": "median"})
     check_compared(space, 4, "a.yaml")
-    with pytest.raises(PoiseError, match=r"min_samples_required=3: .* the study has 3 in all"):
+    with pytest.raises(PoiseError, match=r"min_samples_required=3: .* the study has only 3 trials"):
         check_compared(space, 3, "a.yaml")

@@ -57,7 +57,7 @@ def num_bytes(tree: object) -> int:
         ("drop_path_rate", 0.5, "drop_path_rate: set backbone.drop_path, which only the student"),
         ("reg_tokens", 3, "reg_tokens: set backbone.num_registers; leave the option out"),
         ("img_size", 48, "img_size: data.views.global_px decides"),
-        ("pretrained", True, "pretrained: a run begins with random weights"),
+        ("pretrained", True, "pretrained: backbone.initial_weights starts a run"),
     ],
 )
 def test_an_option_that_timm_would_misread_or_that_others_decide_is_refused(

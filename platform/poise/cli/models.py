@@ -1,6 +1,7 @@
 """`poise models`: shows the registered backbones and their history."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -97,6 +98,7 @@ def _story(version: "Version") -> list[tuple[str, str]]:
         origin += [("trained by", tags["trained_by"])] if "trained_by" in tags else []
     return [
         *origin,
+        *_start(tags),
         ("recipe", tags.get("recipe", "-")),
         ("backbone", tags.get("backbone", "-")),
         ("dataset", f"{tags.get('dataset', '-')}  {tags.get('dataset_fingerprint', '')}".rstrip()),
@@ -105,6 +107,16 @@ def _story(version: "Version") -> list[tuple[str, str]]:
         ("created", f"{_created(version)} by Poise {tags.get('version', '-')}"),
         ("stored in", version.source),
     ]
+
+
+def _start(tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The trained model that the version's run started from; empty for random weights."""
+    if "initial_weights" not in tags:
+        return []
+    origin = tags.get("initial_weights_origin", "")
+    sha256 = f"SHA-256 {tags.get('initial_weights_sha256', '')[:12]}…"
+    rows = [("start", f"{tags['initial_weights']}  ({sha256})")]
+    return [*rows, ("", origin)] if origin else rows
 
 
 def _describe(version: "Version") -> dict[str, Any]:

@@ -91,7 +91,7 @@ def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """Returns the recipe with absolute paths of datasets, which are valid in any folder."""
+    """The recipe with its datasets, and the package that it starts from, found from any folder."""
     paths = {
         "data.dataset": recipe.data.dataset,
         "evaluation.queries": recipe.evaluation.queries,
@@ -102,6 +102,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         for key, path in paths.items()
         if path and "://" not in path
     }
+    start = recipe.backbone.initial_weights
+    if start and given_path(start).is_dir():  # else it is the name of a registered model
+        absolute["backbone.initial_weights"] = str(given_path(start).absolute())
     return override(recipe, absolute, recipe.name)
 
 

@@ -8,6 +8,7 @@ Two families are not listed. ``schedule/…`` are settings. The points of curves
 (``features/spectrum_…`` and ``eval/attention/…``) depend in number on the backbone.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
@@ -22,8 +23,11 @@ ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
 DENSE = ("eval/dense_miou",)
 """Metrics of evaluations of transformers. They need masks in the bank and in the queries."""
 
+FORGETTING = ("eval/knn_forgotten", "eval/knn_learned", "eval/knn_queries")
+"""Metrics of evaluations of runs that start from a trained model. They need labelled queries."""
+
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION + DENSE
-"""All metrics of evaluations."""
+"""All metrics of evaluations that every run can log."""
 
 TRAINING = (
     "loss/total",
@@ -159,3 +163,26 @@ def better(metric: str) -> Mode | None:
     if metric in HIGHER_IS_BETTER:
         return "max"
     return "min" if metric in LOWER_IS_BETTER else None
+
+
+def group_before_training(starts_trained: bool) -> str:
+    """Returns the group under which the first evaluation is logged: ``untrained`` or ``start``.
+
+    Args:
+        starts_trained: whether the run starts from the weights of a trained model.
+    """
+    return "start" if starts_trained else "untrained"
+
+
+def before_training(metrics: Mapping[str, float], metric: str) -> tuple[str, float] | None:
+    """Returns the group and the value of an evaluation's metric before training.
+
+    Args:
+        metrics: the metrics of one run.
+        metric: such as ``eval/knn_top1``. Other groups are not measured before training.
+    """
+    group, _, name = metric.partition("/")
+    for before in map(group_before_training, (True, False)):
+        if group == "eval" and f"{before}/{name}" in metrics:
+            return before, metrics[f"{before}/{name}"]
+    return None

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from poise.config.base import NAME_PATTERN, NonNegative, Pixels, PositiveInt, Probability, Strict
 from poise.config.objectives import DinoConfig, MaeConfig, Signals
-from poise.config.probes import FinetuneConfig, ProbeConfig
+from poise.config.probes import FinetuneConfig, LabelledSettings, ProbeConfig
 from poise.config.views import ViewsConfig
 
 _FIRST_OBJECTIVE = "dino"  # of recipes that do not name their objective
@@ -74,6 +74,10 @@ class BackboneConfig(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments for timm, for backbones of other sizes: `{embed_dim: 192, depth: 6}`."""
 
+    initial_weights: str | None = None
+    """Model whose weights the run starts from: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, or the
+    folder of a package. None starts from random weights."""
+
     @field_validator("options")
     @classmethod
     def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +85,11 @@ class BackboneConfig(Strict):
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"backbone.options.{name}={value} must be a finite number")
         return options
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Returns the architecture alone, as plain values for a backbone's package."""
+        return self.model_dump(mode="json", exclude={"initial_weights"})
 
 
 class OptimizerConfig(Strict):
@@ -197,6 +206,11 @@ class Recipe(Strict):
                 f"training.epochs={epochs}"
             )
         self.objective.check_epochs(epochs)
+        if self.backbone.initial_weights and isinstance(self.objective, LabelledSettings):
+            raise ValueError(
+                f"objective {self.objective.name} begins with the model in objective.model: leave "
+                "backbone.initial_weights out"
+            )
         self.objective.check_views(self.data.views)
         return self
 

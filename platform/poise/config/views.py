@@ -1,10 +1,50 @@
 """Settings of views: how they are cut from an image, and how their colours change."""
 
-from typing import Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator
 
 from poise.config.base import AreaRange, NonNegative, Pixels, PositiveRange, Probability, Strict
+
+Channels = tuple[float, float, float]
+"""A number for each of red, green and blue."""
+
+MIN_STD = 1e-3
+"""Least standard deviation to divide by: a quarter of one of 256 levels."""
+
+_NORMALIZATION = (
+    "must be 'imagenet', 'dataset', or the means and the standard deviations of red, green and "
+    "blue in [0, 1]: [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]"
+)
+
+
+def _normalization(value: Any) -> Any:
+    """Checks a word or two rows of three numbers; rows become tuples."""
+    if value in ("imagenet", "dataset"):
+        return value
+    rows = [_channels(row) for row in value] if isinstance(value, list | tuple) else []
+    if len(rows) != 2 or None in rows or min(rows[1] or (0,)) < MIN_STD:
+        raise ValueError(_NORMALIZATION)
+    return tuple(rows)
+
+
+def _channels(row: Any) -> Channels | None:
+    """Three numbers from 0 to 1; none where the row holds something else."""
+    if not isinstance(row, list | tuple) or len(row) != 3:
+        return None
+    numbers = [each for each in row if isinstance(each, int | float) and each is not True]
+    if len(numbers) != 3 or not all(math.isfinite(each) and 0 <= each <= 1 for each in numbers):
+        return None
+    red, green, blue = map(float, numbers)
+    return red, green, blue
+
+
+Normalization = Annotated[
+    Literal["imagenet", "dataset"] | tuple[Channels, Channels],
+    PlainValidator(_normalization),
+    PlainSerializer(lambda value: value, return_type=Any),  # as it is: pydantic would warn of rows
+]
 
 
 class ViewsConfig(Strict):
@@ -41,10 +81,9 @@ class ViewsConfig(Strict):
     local_solarize_probability: Probability = 0.0
     solarize_threshold: int = Field(128, ge=0, le=256)
 
-    normalization: Literal["imagenet", "dataset"] = "imagenet"
-    """Channel means and standard deviations: ImageNet's constants, or the values in the dataset's
-    manifest.
-    """
+    normalization: Normalization = "imagenet"
+    """Channel mean and std: ImageNet's constants, those in the dataset's manifest (`dataset`), or
+    two lists of three numbers in [0, 1], such as `[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]`."""
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod

@@ -6,12 +6,13 @@ prefix ``eval/``.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.metrics import DENSE, LABEL_FREE, LABELLED
@@ -20,7 +21,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
-from poise.evaluation.neighbours.knn import knn_probe
+from poise.evaluation.neighbours.knn import accuracies, knn_hits
 from poise.evaluation.neighbours.ridge import ridge_probe
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.neighbours.sets import KnnSets, check_knn_sets, open_knn_sets
@@ -29,11 +30,20 @@ from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.segmentation.online import MaskedImages, dense_probe
+from poise.evaluation.start_answers import StartAnswers
 from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
 
+_Asked = Callable[[Tensor], Iterator[tuple[str, float]]]
+"""Takes whether each query was classified right, bool [n], and yields figures."""
 
-def online_probes(recipe: Recipe) -> "OnlineProbes | None":
+
+def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlineProbes | None":
     """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
+
+    Args:
+        recipe: the run's recipe.
+        answers_file: file beside the run that keeps the answers of its start (``at_start``), which
+            later answers are compared with; None compares nothing.
 
     Raises:
         PoiseError: a dataset does not exist, the queries or the bank have no labels, or the classes
@@ -42,7 +52,10 @@ def online_probes(recipe: Recipe) -> "OnlineProbes | None":
     if recipe.evaluation.every_epochs is None:
         return None
     mean_and_std = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
-    return OnlineProbes(recipe, mean_and_std)
+    answers = None
+    if answers_file is not None and recipe.evaluation.queries is not None:
+        answers = StartAnswers(answers_file, _question_of(recipe))
+    return OnlineProbes(recipe, mean_and_std, answers)
 
 
 class OnlineProbes:
@@ -63,10 +76,13 @@ class OnlineProbes:
     same images.
     """
 
-    def __init__(self, recipe: Recipe, normalization: Normalization) -> None:
+    def __init__(
+        self, recipe: Recipe, normalization: Normalization, answers: StartAnswers | None = None
+    ) -> None:
         """Checks the datasets' manifests before training begins."""
         self._recipe = recipe
         self._normalization = normalization
+        self._answers = answers
         self._images: _Images | None = None
         bank, queries = _bank(recipe), recipe.evaluation.queries
         if queries is None:
@@ -84,9 +100,20 @@ class OnlineProbes:
 
         If the backbone has diverged, each metric is NaN.
         """
+        yield from self._measured(
+            backbone, device, self._answers.compare if self._answers else None
+        )
+
+    def at_start(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+        """Evaluates the trained backbone that a run starts from, and keeps its answers."""
+        yield from self._measured(backbone, device, self._answers.keep if self._answers else None)
+
+    def _measured(
+        self, backbone: nn.Module, device: torch.device, asked: "_Asked | None"
+    ) -> Iterator[tuple[str, float]]:
         self._images = self._images or _Images.open(self._recipe)
         try:
-            yield from self._of_features(self._images, backbone, device)
+            yield from self._of_features(self._images, backbone, device, asked)
         except NotFiniteError:  # a run that has diverged ends by its verdict, not by an error
             labelled = LABELLED if self._images.labelled is not None else ()
             dense = DENSE if self._images.masked is not None else ()
@@ -95,7 +122,11 @@ class OnlineProbes:
         yield from attention_probe(backbone, self._images.few, self._normalization, device)
 
     def _of_features(
-        self, images: "_Images", backbone: nn.Module, device: torch.device
+        self,
+        images: "_Images",
+        backbone: nn.Module,
+        device: torch.device,
+        asked: "_Asked | None",
     ) -> Iterator[tuple[str, float]]:
         bench = Bench(self._normalization, device)
         if images.labelled is None:
@@ -103,7 +134,7 @@ class OnlineProbes:
         else:
             found = images.labelled.features(backbone, bench)
             bank = found.bank_features
-            yield from _labelled_probes(found, self._recipe.evaluation)
+            yield from _labelled_probes(found, self._recipe.evaluation, asked)
         if images.masked is not None:
             yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
@@ -146,12 +177,25 @@ class _Images:
         return cls(sets, sets.bank, views, few, both)
 
 
+def _question_of(recipe: Recipe) -> str:
+    """The images and the settings of k-NN, which its answers depend on beside the backbone."""
+    config = recipe.evaluation
+    folders = [_bank(recipe), *([config.queries] if config.queries else [])]
+    fingerprints = [Manifest.read(folder).fingerprint for folder in folders]
+    settings = (config.knn_k, config.knn_temperature, recipe.evaluation_px)
+    limits = (config.max_bank_images, config.max_query_images)
+    return " ".join(map(str, (*settings, *limits, *fingerprints)))
+
+
 def _bank(recipe: Recipe) -> str:
     return recipe.evaluation.bank or recipe.data.dataset
 
 
 def _labelled_probes(
-    samples: BankAndQueries, config: EvaluationConfig
+    samples: BankAndQueries, config: EvaluationConfig, asked: "_Asked | None"
 ) -> Iterator[tuple[str, float]]:
-    yield from knn_probe(samples, config.knn_k, config.knn_temperature)
+    hits = knn_hits(samples, config.knn_k, config.knn_temperature)
+    yield from accuracies(hits, config.knn_k)
+    if asked is not None:
+        yield from asked(hits[:, 0])
     yield from ridge_probe(samples)

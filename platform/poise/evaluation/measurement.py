@@ -5,15 +5,18 @@ reports ``KnnReport``, ``ProbeReport`` and ``EvaluationReport``, which are subcl
 ``Measurement``.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

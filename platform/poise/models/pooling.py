@@ -56,9 +56,8 @@ def pool(
     is chosen for each image: the head whose [cls] attention over patches has the lowest entropy.
     Registers are never used.
 
-    As published, the central square of a grid of side g is from g // 2 − ⌈k / 2⌉ to g // 2 + ⌊k /
-    2⌋ (exclusive), in both directions. The square is not in the middle but too far to the top left
-    if k and g differ in parity, or both are odd.
+    The central square of a grid of side g is from g // 2 − ⌈k / 2⌉ to g // 2 + ⌊k / 2⌋ (exclusive),
+    as published: too far to the top left if k and g differ in parity, or both are odd.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the last norm.

@@ -16,7 +16,7 @@ from poise.config.recipe import BackboneConfig
 from poise.config.wording import shown
 from poise.models.timm_models import NORM_EPS, family
 
-_UNTRAINED = "a run begins with random weights; `poise models import` takes trained ones"
+_UNTRAINED = "backbone.initial_weights starts a run from trained weights (`poise models import`)"
 _DECIDED = {
     "img_size": "data.views.global_px decides the size of the images",
     "num_classes": "a backbone has no classifier",

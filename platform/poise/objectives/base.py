@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from poise.data.batch import ViewBatch
+from poise.models.initial_weights import take_over
 from poise.models.last_tokens import LastTokens
 
 
@@ -124,6 +125,14 @@ class Objective(nn.Module, ABC):
         (factor of the learning rate).
         """
         return None
+
+    def begin_with(self, backbone: nn.Module) -> None:
+        """Takes over the weights of a trained backbone. Heads and decoders stay as they are.
+
+        Raises:
+            PoiseError: the backbone is of another architecture.
+        """
+        take_over(backbone, self.backbone)
 
     def compile_backbones(self) -> None:
         """Compiles the modules that run on every view. The names of parameters do not change."""

@@ -16,6 +16,7 @@ from poise.data.batch import ViewBatch
 from poise.data.views.photometry import Photometry
 from poise.models.backbone import build_backbone
 from poise.models.heads.dino import DinoHead
+from poise.models.initial_weights import take_over
 from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
 from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 from poise.objectives.loss import dino_loss
@@ -74,6 +75,11 @@ class Dino(Objective):
         self.teacher.requires_grad_(False)
         self.register_buffer("center", torch.zeros(self.config.num_prototypes))
         self._latest: dict[str, Tensor] = {}
+
+    def begin_with(self, backbone: nn.Module) -> None:
+        """Takes over the weights of a trained backbone, in student and teacher. The head stays."""
+        take_over(backbone, self.student.backbone)
+        self.teacher.load_state_dict(self.student.state_dict())
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """Computes the loss on one batch of uint8 views."""

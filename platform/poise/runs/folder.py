@@ -1,7 +1,8 @@
 """Creates and describes the folder of a new run under ``home()``.
 
-In: a recipe. Out: ``recipe.yaml`` (the recipe of the run's start) and ``run.json`` (the
-fingerprints of its datasets). Next: ``poise.runs.pretraining`` and ``poise.runs.probing``.
+In: a recipe. Out: ``recipe.yaml`` (what the run begins with), ``run.json`` (the fingerprints of its
+datasets) and ``initial_weights.json`` (the model that it starts from, if any). Next:
+``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from poise.config.files import write_json, write_whole
 from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name, taken
+from poise.runs.initial_weights import find, keep, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from poise.config import Recipe
     from poise.training.datasets import Fingerprints
+    from poise.training.spec import InitialWeights
 
 RUN_FILE = "run.json"
 
@@ -37,7 +40,8 @@ def begin(
             checks. It may start slow work in another thread.
 
     Raises:
-        PoiseError: the recipe cannot run, or the name is taken.
+        PoiseError: the recipe cannot run, it cannot start from the model that it names, or the
+            name is taken.
     """
     from poise.config import load_recipe
     from poise.config.loading import with_absolute_paths
@@ -55,7 +59,10 @@ def begin(
         raise taken(home() / run_name, resume)
     meanwhile()
     _check_runs(recipe)
-    claim(run_name, recipe, fingerprints(recipe), resume)  # fails if another process was faster
+    start = find(recipe)
+    recipe = pinned(recipe, start)
+    datasets = fingerprints(recipe)
+    claim(run_name, recipe, datasets, resume, start)  # another process may have been faster
     return recipe, run_name
 
 
@@ -68,16 +75,21 @@ def _check_runs(recipe: Recipe) -> None:
     check_builds(recipe)
 
 
-def claim(name: str, recipe: Recipe, datasets: Fingerprints, resume: str) -> Path:
-    """Creates the run's folder, which reserves its name, and describes the run in it.
-
-    It writes the recipe and the fingerprints of the datasets.
+def claim(
+    name: str,
+    recipe: Recipe,
+    datasets: Fingerprints,
+    resume: str,
+    start: InitialWeights | None = None,
+) -> Path:
+    """Makes the run's folder, which claims its name, and writes what the run begins with.
 
     Args:
-        name: name of the run.
-        recipe: recipe of the run.
-        datasets: fingerprints of the datasets that it reads.
-        resume: command that resumes a run of this name, for the error.
+        name: the run's name.
+        recipe: the run's recipe.
+        datasets: the fingerprints of the datasets that it reads.
+        resume: the command that finishes a run of this name, for the error.
+        start: the model that the run starts from; none for random weights.
 
     Raises:
         PoiseError: there is a run of this name, or the folder is not writable.
@@ -86,6 +98,7 @@ def claim(name: str, recipe: Recipe, datasets: Fingerprints, resume: str) -> Pat
 
     folder = claim_folder(name, resume)
     write_json(folder / RUN_FILE, {"datasets": dict(datasets)})
+    keep(folder, start)
     content = dump_yaml(recipe.model_dump(mode="json"))
     write_whole(folder / RECIPE_FILE, content)  # last: a folder with a recipe is complete
     return folder

@@ -14,22 +14,26 @@ from poise.config import Recipe
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
-from poise.evaluation.during_training import online_probes
+from poise.evaluation.during_training import OnlineProbes, online_probes
 from poise.evaluation.untrained_cache import RememberedProbe
 from poise.models.package import save_backbone
 from poise.runs.ending import how_it_ended, over_line, steps_kept
+from poise.runs.initial_weights import described, kept_or_found, lineage_of, read, tags_of
 from poise.runs.outcome import Finished, judged, log_finished, register_finished
 from poise.runs.session import opened, session
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
-from poise.tracking.run import Run, create_run, log_environment, log_recipe
+from poise.tracking.run import Run, create_run, log_environment, log_recipe, set_tags
 from poise.tracking.store import open_store
 from poise.training.datasets import fingerprints
 from poise.training.in_process import fit_in_process
 from poise.training.observer import RunObserver
 from poise.training.schedule import timetable_of
-from poise.training.spec import RunSpec, StartingPoint
+from poise.training.spec import Probe, RunSpec, StartingPoint
 from poise.training.worker import fit
+
+ANSWERS_FILE = "start_answers.json"
+"""File beside a run that keeps what the model that it starts from answers."""
 
 
 def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished:
@@ -56,6 +60,9 @@ def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished
         experiment = Manifest.read(recipe.data.dataset).name
         with session(recipe, name, lambda: create_run(store, experiment, name, folder)) as now:
             say(_first_line(recipe, name))
+            start = read(folder)
+            for line in described(start) if start is not None and not steps_kept(name) else ():
+                say(line)
             return pretrain(recipe, now.run, name, Extras(observers=[now.progress]))
 
 
@@ -105,8 +112,13 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
     log_recipe(run, recipe, dataset_tags(recipe))
     log_environment(run)
     config = package_config(recipe, Manifest.read(recipe.data.dataset), run.run_id)
+    start = kept_or_found(recipe, home() / name)
+    if start is not None:
+        config["lineage"] |= lineage_of(start)
+        set_tags(run, tags_of(start))
     config["lineage"] |= extras.lineage
-    probe, known = online_probes(recipe), extras.untrained_figures
+    answers = home() / name / ANSWERS_FILE if start is not None else None
+    probe = online_probes(recipe, answers)
     carry = fit_in_process if extras.in_process else fit
     outcome = carry(
         RunSpec(
@@ -116,7 +128,8 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
             datasets=fingerprints(recipe),
             observers=[run.open_writer, *extras.observers],
             probe=probe,
-            untrained_probe=RememberedProbe(probe, known, recipe) if probe and known else None,
+            first_probe=_first_probe(recipe, probe, extras.untrained_figures),
+            initial_weights=start,
             export=partial(save_backbone, config=config),
             callbacks=extras.callbacks,
             start_from=extras.start_from,
@@ -128,11 +141,20 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
     return finished
 
 
+def _first_probe(recipe: Recipe, probe: OnlineProbes | None, known: Path | None) -> Probe | None:
+    """The probe of the network before its first step; none where ``probe`` itself will do."""
+    if probe is None:
+        return None
+    if recipe.backbone.initial_weights is not None:
+        return probe.at_start
+    return RememberedProbe(probe, known, recipe) if known else None
+
+
 def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str, Any]:
     """Makes the config of a backbone's package: architecture, normalisation and lineage."""
     mean, std = normalization(recipe.data.views, manifest)
     return {
-        "backbone": recipe.backbone.model_dump(mode="json"),
+        "backbone": recipe.backbone.described,
         "image_px": recipe.data.views.global_px,
         "evaluation_px": recipe.evaluation_px,
         "normalization": {"mean": list(mean), "std": list(std)},

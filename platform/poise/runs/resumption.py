@@ -16,6 +16,7 @@ from poise.config.files import read_json
 from poise.config.paths import RECIPE_FILE, home, unknown
 from poise.runs.ending import how_it_ended
 from poise.runs.folder import RUN_FILE
+from poise.runs.initial_weights import as_begun
 
 if TYPE_CHECKING:
     from poise.config import Recipe
@@ -62,7 +63,7 @@ def _described(name: str | None, path: str, overrides: Sequence[str]) -> tuple[R
 
     recipe = with_absolute_paths(load_recipe(path, overrides))
     name = name or latest_unfinished(recipe)
-    there = begun(name)
+    there, recipe = begun(name), as_begun(recipe, home() / name)
     moved = {"data.dataset"} if trains_on_the_same(kept_datasets(name), there, recipe) else set()
     changed = difference(there, recipe, moved)
     if changed:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from poise.config.metrics import Mode
+from poise.config.metrics import Mode, before_training
 from poise.config.space import Goal
 from poise.config.wording import unit
 from poise.diagnostics.history import History
@@ -116,20 +116,15 @@ def mean_of(metric: str, values: Iterable[float | None]) -> Estimate:
 def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
     """Returns a trial's metrics without those that were only measured before training.
 
-    The evaluation before the first step is logged both under ``eval/`` and under ``untrained/``. A
-    trial that ended before its next evaluation has no value from training.
+    The evaluation before the first step is logged under both ``eval/`` and ``untrained/`` (or
+    ``start/``). A trial that ended before its next evaluation has no figure of its own.
     """
     return {
         name: value
         for name, value in record.metrics.items()
-        if (twin := _untrained_twin(record, name)) is None
-        or _is_of_training(record, history, name, value != twin)
+        if (before := before_training(record.metrics, name)) is None
+        or _is_of_training(record, history, name, value != before[1])
     }
-
-
-def _untrained_twin(record: TrialRecord, metric: str) -> float | None:
-    group, _, name = metric.partition("/")
-    return record.metrics.get(f"untrained/{name}") if group == "eval" else None
 
 
 def _is_of_training(record: TrialRecord, history: History, metric: str, has_changed: bool) -> bool:
@@ -138,13 +133,12 @@ def _is_of_training(record: TrialRecord, history: History, metric: str, has_chan
 
 
 def condemned_as(records: Sequence[TrialRecord]) -> str:
-    """Says what the failed trials did: ``collapsed``, or ``failed to learn``.
-
-    It is the latter if not all of them collapsed.
-    """
+    """What the condemned trials did: all ``collapsed``, all ``forgot``, or ``failed to learn``."""
     verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
-    only_collapses = all(verdict.collapsed for verdict in verdicts)
-    return "collapsed" if only_collapses else "failed to learn"
+    if all(verdict.collapsed for verdict in verdicts):
+        return "collapsed"
+    only_forgot = all(verdict.kind is VerdictKind.FORGETTING for verdict in verdicts)
+    return "forgot" if only_forgot else "failed to learn"
 
 
 def _badness(word: str) -> int:

@@ -58,7 +58,7 @@ def kind_of(recipe: Recipe) -> Kind:
     """
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
-        str(recipe.backbone.model_dump(mode="json")),
+        str(recipe.backbone.described),
         str(recipe.data.views.model_dump(mode="json")),
         recipe.data.dataset,
         recipe.training.batch_size,

@@ -14,6 +14,7 @@ from poise.config.keys import field_names, nearest, overlap
 from poise.config.loading import parse_overrides, with_absolute_paths
 from poise.config.paths import check_run_name, given_path, new_name, taken
 from poise.evaluation.during_training import online_probes
+from poise.runs.initial_weights import check_start
 from poise.studies.study import Command, Study
 from poise.studies.trials import Settings, ablation_settings
 from poise.sweeps.check import check_ablation, check_space
@@ -169,7 +170,7 @@ def datasets_of(study: Study) -> dict[str, str]:
 
 
 def check_trials(study: Study) -> None:
-    """Checks each trial's recipe, and that its datasets exist and are large enough."""
+    """Checks each trial's recipe, its datasets, and the model that it starts from."""
     source = told_source(study.source, study.overrides)
     scheduler(study.space, total_steps_of(study.recipe), source)
     check_compared(study.space, len(study.trials), source)
@@ -178,7 +179,12 @@ def check_trials(study: Study) -> None:
     online_probes(study.recipe)
     if study.decides_as_it_goes:
         trial_queue(study, [])
+    started: set[str] = set()
     for trial in study.trials:
         recipe = trial.recipe(study.recipe, study.name)
         total_steps_of(recipe)
         check_builds(recipe)
+        start = recipe.model_dump_json(include={"backbone", "data"})  # what its start depends on
+        if start not in started:
+            check_start(recipe, source)
+            started.add(start)

@@ -20,6 +20,7 @@ from ray import tune
 
 from poise.config import PoiseError, Recipe
 from poise.config.errors import one_line
+from poise.runs.initial_weights import check_same_start
 from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
 from poise.runs.progress import BoardObserver
@@ -100,6 +101,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         recipe = trial.recipe(study.recipe, study.name)
         if study.datasets:  # a dataset may have been replaced after the last trial
             check_unchanged(f"study {study.name}", study.datasets, fingerprints(recipe))
+        check_same_start(recipe, study.trial_folder(trial.name))
         timetable = timetable_of(recipe)
         total_steps, planned_steps = timetable.total_steps, timetable.planned_steps
         record = replace(record, total_steps=total_steps, planned_steps=planned_steps)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 
 from poise.config.disk import room_on_disk
+from poise.config.metrics import group_before_training
 from poise.diagnostics.history import Entry, History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.training.checkpoint import save_checkpoint
@@ -68,12 +69,13 @@ class Watch:
         judges = self.history and self.is_first
         return self.stopper.ends(self._verdict(self.history) if judges else None)
 
-    def log_untrained(self) -> None:
-        """Logs the probe's metrics before any training, as a reference for later values."""
+    def log_start(self) -> None:
+        """Logs the probe's figures before any training, which later figures are compared with."""
         if self.state.step == 0 and self.is_first and self.spec.probe is not None:
-            metrics = self._measured(self.spec.untrained_probe or self.spec.probe)
-            untrained = {key.replace("eval/", "untrained/"): v for key, v in metrics.items()}
-            self._log(0, metrics | untrained)
+            metrics = self._measured(self.spec.first_probe or self.spec.probe)
+            group = group_before_training(self.spec.initial_weights is not None)
+            first = {key.replace("eval", group, 1): value for key, value in metrics.items()}
+            self._log(0, metrics | first)
 
     def at_boundary(self, report: FinishedStep) -> bool:
         """Judges, evaluates, logs and saves by the timetable. Returns True if the run ends."""

@@ -16,6 +16,7 @@ from poise.data.batch import ViewBatch
 from poise.data.stream.ahead import Started
 from poise.data.stream.stream import view_stream
 from poise.training.checkpoint import load_checkpoint, read_run
+from poise.training.initial_weights import begin_with
 from poise.training.logging_and_checkpoints import ToController, Watch
 from poise.training.loop import new_state, train_steps
 from poise.training.parallel import spread
@@ -53,6 +54,8 @@ def train_on_worker(spec: RunSpec, place: Place, newest: Path | None) -> None:
         state = new_state(recipe, device)
         changed = spec.start_from.changed if spec.start_from is not None else ()
         history = load_checkpoint(begun_from, state, recipe, changed) if begun_from else []
+        if begun_from is None and spec.initial_weights is not None:
+            begin_with(state.objective, spec.initial_weights)
         is_first = place.rank == 0
         watch = Watch(spec, state, timetable_of(recipe), history, device, is_first, place.report)
         # The history may come from another run that this run started from. It is judged only
@@ -68,7 +71,7 @@ def _train(watch: Watch, batches: Iterable[ViewBatch], place: Place) -> None:
     model = spread(state.objective, place.world_size)
     reports = train_steps(watch.timetable, state, batches, model, place.rank)
     with watch, closing(reports):
-        watch.log_untrained()
+        watch.log_start()
         for report in reports:
             if report.metrics and watch.at_boundary(report):
                 break

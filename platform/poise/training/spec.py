@@ -4,7 +4,7 @@ In: a recipe, and the observers of the run. Out: a ``RunSpec``, plain data that 
 workers, and its ``Outcome``. Next: ``poise.training.worker``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,27 @@ class StartingPoint:
 
 
 @dataclass(frozen=True)
+class InitialWeights:
+    """The trained backbone that a run starts from."""
+
+    reference: str
+    """The model, as the recipe names it."""
+
+    resolved: str
+    """``models:/NAME/VERSION``, or the absolute path of a package's folder."""
+
+    package: str
+    """Folder of its package; every machine reaches it."""
+
+    weights_sha256: str
+    adapted: tuple[str, ...] = ()
+    """What is changed or added, in words."""
+
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """The history of these weights, as their package knows it."""
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One run, ready to be carried out. Everything in it can be sent to another machine."""
 
@@ -50,10 +71,8 @@ class RunSpec:
     """Functions that each make an observer of the run, on worker rank 0."""
 
     probe: Probe | None = None
-    untrained_probe: Probe | None = None
-    """Probe for the network before the first step. It replaces ``probe`` and yields the same
-    metrics.
-    """
+    first_probe: Probe | None = None
+    """Measures the network before the first step, in place of ``probe``, with the same figures."""
 
     export: Callable[[Path, nn.Module], None] | None = None
     """Function that writes the backbone into a folder of each checkpoint."""
@@ -62,7 +81,11 @@ class RunSpec:
     """Callbacks of Ray Train. The process that controls the run calls them."""
 
     start_from: StartingPoint | None = None
-    """Weights, step and history to start with; None starts with new weights."""
+    """Another run's weights, step and history to go on from; none begins at step 0."""
+
+    initial_weights: InitialWeights | None = None
+    """The backbone to start from at step 0; none starts with random weights. A run that goes on
+    from a checkpoint does not read it."""
 
     datasets: Fingerprints = field(default_factory=dict)
     """Fingerprints of the datasets. Each checkpoint contains them."""

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from poise.config import PoiseError
-from poise.config.views import ViewsConfig
+from poise.config.views import MIN_STD, ViewsConfig
 from poise.data.preparation.ingest import prepare
-from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD, MIN_STD, normalization
+from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD, normalization
 from poise.training.schedule import steps_per_epoch
 from tests.builders import tiny_recipe
 from tests.data.builders import write_blobs

@@ -130,3 +130,11 @@ def test_a_smaller_loss_is_better_where_the_study_says_so() -> None:
     assert answered(make_study(space), records)[1].startswith(
         "Best: setting t01 (teacher_temp=0.04), the baseline, loss 1.10 ("
     )
+
+
+def test_a_run_from_trained_weights_is_compared_with_its_start() -> None:
+    records = [
+        trial_record(0, seed, metrics={METRIC: 45.0 + seed, "start/knn_top1": 43.0 + seed})
+        for seed in range(3)
+    ]
+    assert ", +2.0 points compared with its start. No other" in answered(NO_BASELINE, records)[1]

@@ -112,7 +112,7 @@ def test_a_setting_that_always_differs_alike_still_counts_as_a_comparison() -> N
 def test_the_figure_before_training_is_told() -> None:
     metrics = {METRIC: 30.0, "untrained/knn_top1": 26.2}
     comparison = compare(make_study(), [trial_record(0, 0, metrics=metrics)])
-    assert comparison.untrained == (26.2,)
+    assert comparison.before == (26.2,)
 
 
 def test_a_sweep_for_the_smallest_of_several_metrics_needs_no_baseline() -> None:

@@ -188,15 +188,16 @@ def print_result(result: StudyResult) -> None:
 
 
 def _loss(result: StudyResult, comparison: Comparison) -> str:
-    """Returns the best trial's value before training, if training made it worse; else empty."""
+    """The best trial's figure before training, where training made it worse; else empty."""
+    from poise.config.metrics import before_training
     from poise.studies.number_format import bare
 
     assert result.best is not None
     metrics, metric = result.best.metrics, comparison.metric
-    untrained = metrics.get(f"untrained/{metric.partition('/')[2]}")
-    if untrained is None or not comparison.is_worse(metrics[metric] - untrained):
+    before = before_training(metrics, metric)
+    if before is None or not comparison.is_worse(metrics[metric] - before[1]):
         return ""
-    return f", worse than {bare(untrained, comparison.decimals)} before training"
+    return f", worse than {bare(before[1], comparison.decimals)} before training"
 
 
 def _nothing_best(result: StudyResult) -> str:

@@ -8,18 +8,13 @@ views. Nothing here needs PyTorch, so a recipe can be checked before PyTorch is 
 import math
 
 from poise.config.errors import PoiseError
-from poise.config.views import ViewsConfig
+from poise.config.views import MIN_STD, Channels, ViewsConfig
 from poise.data.manifest import Manifest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-MIN_STD = 1e-3
-"""Smallest standard deviation that may be divided by: a quarter of one of 256 levels."""
-
 _CHANNELS = ("red", "green", "blue")
-
-Channels = tuple[float, float, float]
 
 
 def normalization(config: ViewsConfig, manifest: Manifest) -> tuple[Channels, Channels]:
@@ -29,6 +24,8 @@ def normalization(config: ViewsConfig, manifest: Manifest) -> tuple[Channels, Ch
         PoiseError: the recipe uses the dataset's values, and a channel of the dataset does not
             vary.
     """
+    if isinstance(config.normalization, tuple):
+        return config.normalization
     if config.normalization == "imagenet":
         return IMAGENET_MEAN, IMAGENET_STD
     mean, std = manifest.channel_mean, manifest.channel_std

@@ -26,7 +26,7 @@ COPIED_TEACHER = (
 
 UNMOVED_TEACHER = (
     "lower objective.teacher_momentum (published: 0.996): with a momentum of 1 the teacher never "
-    "changes, so the teacher's backbone, which the run saves, stays untrained"
+    "changes, and the backbone that is kept is the one that the run began with"
 )
 
 _SWINGING = (
@@ -78,3 +78,26 @@ def collapsed(kind: str, copied_teacher: bool) -> str:
         copied_teacher: whether teacher and student had the same weights all the time.
     """
     return COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]
+
+
+_GENTLER = (
+    "train more gently: lower optimizer.base_lr (try a tenth of it), lengthen "
+    "optimizer.warmup_epochs, or train for fewer epochs"
+)
+
+
+def forgetting(has_teacher: bool) -> str:
+    """Returns what to change when a run forgets what its trained start knew.
+
+    Args:
+        has_teacher: whether the objective has a teacher, whose momentum slows the kept backbone.
+    """
+    if has_teacher:
+        return (
+            f"{_GENTLER}; raise objective.teacher_momentum (published: 0.996), so that the kept "
+            "backbone changes more slowly than the student"
+        )
+    return (
+        f"{_GENTLER}; masked autoencoders often have a lower k-NN accuracy than other models, so "
+        "compare with poise evaluate finetune before you give this run up"
+    )

@@ -4,12 +4,12 @@ In: logged steps and the limits. Out: a ``Verdict`` of dimensional collapse, or 
 ``poise.diagnostics.judge.judge``, which calls this function if teacher and decoder are not at
 fault.
 
-How it decides: features that lie on a few lines contain little information, even if the head above
-them keeps its prototypes apart (arXiv 2110.09348). RankMe depends on the backbone's width and on
-the number of images. So it is compared with its own value in the untrained network. This value
-comes from the first logged step, whose features are computed before the first update. A healthy run
-keeps about half of this value, and never less than a third. It does not keep all, because untrained
-features have a large common part that disappears.
+How it decides. Features that lie on a few lines say little, however well the head above them keeps
+its prototypes apart (arXiv 2110.09348). RankMe depends on the backbone's width and on the number
+of images, so it is compared with its own value in the network that the run began with. That is the
+first logged step: its features are computed before the first update. A healthy run that begins with
+random weights keeps about half of this value, and at the lowest a third, because untrained features
+have a large common part that disappears.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,8 @@ def find_lost_dimensions(
     ]
     if not points:
         return None
-    untrained = max(point.rank for point in points[: limits.min_observations])
-    tail = stretch_at_end(
-        points, lambda point: point.rank < limits.lost_rank_share * untrained, limits
-    )
+    first = max(point.rank for point in points[: limits.min_observations])
+    tail = stretch_at_end(points, lambda point: point.rank < limits.lost_rank_share * first, limits)
     if not tail:
         return None
     kind, steps = VerdictKind.DIMENSIONAL, [point.step for point in tail]
@@ -55,7 +53,7 @@ def find_lost_dimensions(
     most = max(point.rank for point in tail)
     evidence = (
         f"since step {tail[0].step} RankMe of the features is at most {most:.3g}, "
-        f"{most / untrained:.0%} of the {untrained:.3g} at the beginning"
+        f"{most / first:.0%} of the {first:.3g} at the beginning"
     )
     copied = is_copy((point.ema_gap for point in tail), limits)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))

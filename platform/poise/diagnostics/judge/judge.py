@@ -3,17 +3,21 @@
 In: the metrics of one run by step, and the metrics that are expected. Out: a ``Verdict``. Next: all
 code that shows the verdict or acts on it.
 
-The order of the checks: divergence is the same for every run. A teacher that never moves is found
-from its weights (``judge.teacher_weights``). Collapse depends on the objective: either on a teacher
-over prototypes (``judge.teacher``) or on predicted pixels (``judge.reconstruction``). If these are
-healthy, two faults remain possible: features with too few dimensions (``judge.features``), and a
-teacher that is a copy of the student.
+Divergence is the same for every run. A teacher that never moves is seen from its weights
+(``judge.teacher_weights``). Collapse is judged by what the run's objective shows: a teacher over
+prototypes (``judge.teacher``), or pixels that it predicts (``judge.reconstruction``). Where these
+look well, the features may still be lost (``judge.features``), or the teacher may be the student.
+
+A run that starts from trained weights may forget them (``judge.forgetting``). This goes before
+every collapse, because the start was good and its loss is what a person must know. The evidence
+then names the collapse, as the way in which it was lost.
 """
 
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge.divergence import find_divergence
 from poise.diagnostics.judge.features import find_lost_dimensions
+from poise.diagnostics.judge.forgetting import find_forgetting, with_cause
 from poise.diagnostics.judge.persistence import undecided
 from poise.diagnostics.judge.reconstruction import judge_reconstruction
 from poise.diagnostics.judge.teacher import judge_teacher
@@ -56,6 +60,9 @@ def judge(
             or find_copied_teacher(history, planned_steps, limits)
             or verdict
         )
+    forgetting = find_forgetting(history, signals, planned_steps, limits)
+    if forgetting:
+        verdict = with_cause(forgetting, verdict)
     step = history[-1][0] if history else 0
     settled = _settling_steps(verdict.kind, signals, planned_steps or step, limits)
     if verdict.kind is not VerdictKind.UNDECIDED and step < settled:

@@ -21,6 +21,7 @@ class VerdictKind(StrEnum):
     SWINGING = "swings above ln K"
     UNMOVED_TEACHER = "teacher does not move"
     COPIED_TEACHER = "teacher is the student"
+    FORGETTING = "forgetting"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
 
@@ -108,13 +109,13 @@ class Limits:
     """Information also fades if it is below this multiple of its highest value in the run."""
 
     rebound_factor: float = 1.25
-    """Information above this multiple of its lowest value does not fade any more. In the same way,
-    a partial collapse heals if the batch shares more prototypes than this multiple of their recent
-    lowest number.
-    """
+    """Information above this multiple of its lowest value no longer fades. In the same way, a
+    partial collapse heals when the batch shares more prototypes than this multiple of their
+    recent lowest number, and forgetting heals when the largest loss is above this multiple of the
+    latest loss."""
 
     lost_rank_share: float = 0.25
-    """If RankMe is below this share of its untrained value, there is dimensional collapse."""
+    """RankMe below this share of its first value is dimensional collapse."""
 
     exploded_factor: float = 2.0
     """A loss has exploded if it is above this multiple of both its first value and the loss of an
@@ -212,6 +213,16 @@ class Limits:
 
     noise_share: float = 0.1
     """A rising value must also be above this share of the limit below which it counts as zero."""
+
+    forgotten_share: float = 0.1
+    """A run forgets when the lower 95 % bound of what it lost is at least this share of its start's
+    k-NN accuracy …"""
+
+    min_evaluations_forgetting: int = 2
+    """… at so many evaluations, up to the last one …"""
+
+    min_share_of_plan_forgetting: float = 0.1
+    """… which span this share of the planned steps. At the end of the plan one is enough."""
 
     copied_gap: float = 1.0e-9
     """A teacher is a copy of its student if their distance, divided by the norm of its weights, is

@@ -52,10 +52,24 @@ def knn_probe(
     Raises:
         ValueError: the bank or the queries are empty, or a label is not one of the classes.
     """
+    yield from accuracies(knn_hits(samples, k, temperature), k)
+
+
+def knn_hits(samples: BankAndQueries, k: int = 20, temperature: float = 0.07) -> Tensor:
+    """Computes whether the true class of each query has each rank: bool [n, C], best rank first.
+
+    Arguments and errors are those of ``knn_probe``.
+    """
     neighbors = find_neighbors(
         samples.bank_features, samples.bank_labels, samples.query_features, k, samples.own_rows
     )
-    yield from vote(neighbors, samples.query_labels, samples.num_classes, k, temperature)
+    return _ranked(neighbors, samples.query_labels, samples.num_classes, k, temperature)
+
+
+def accuracies(hits: Tensor, k: int) -> Iterator[tuple[str, float]]:
+    """Yields ``knn_top1`` and ``knn_top5`` of such hits, in percent."""
+    for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):
+        yield name, int(hits[:, :best].sum()) * 100.0 / len(hits)
 
 
 def find_neighbors(
@@ -98,6 +112,12 @@ def vote(
     Raises:
         ValueError: a label is not one of the classes.
     """
+    yield from accuracies(_ranked(neighbors, query_labels, num_classes, k, temperature), k)
+
+
+def _ranked(
+    neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float
+) -> Tensor:
     query_labels = query_labels.to(neighbors.labels.device)
     for labels in (neighbors.labels, query_labels):
         if labels.min() < 0 or labels.max() >= num_classes:
@@ -107,9 +127,7 @@ def vote(
     scores.scatter_add_(1, neighbors.labels[:, :k], weights)
     # The sort is stable, so classes without votes have the same order on every machine.
     ranking = scores.sort(dim=1, descending=True, stable=True).indices
-    hits = ranking == query_labels[:, None]
-    for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):
-        yield name, int(hits[:, :best].sum()) * 100.0 / len(hits)
+    return ranking == query_labels[:, None]
 
 
 def _leave_out(cosines: Tensor, own_rows: Tensor) -> None:

@@ -70,7 +70,7 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
     px, size_basis = _evaluation_px(backbone, reading, evaluation_px)
     preparation = reading.preparation
     config = {
-        "backbone": reading.backbone.model_dump(mode="json"),
+        "backbone": reading.backbone.described,
         "image_px": reading.image_px,
         "evaluation_px": px,
         "normalization": {"mean": list(preparation.mean), "std": list(preparation.std)},

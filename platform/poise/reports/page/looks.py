@@ -42,6 +42,7 @@ _LOOKS: dict[str, Look] = {
     VerdictKind.SWINGING: Look("#d9b38c", "↕", "swings above ln K"),
     VerdictKind.UNMOVED_TEACHER: Look("#c9c3e6", "⊥", "teacher does not move"),
     VerdictKind.COPIED_TEACHER: Look("#b8d8a8", "⧉", "teacher is the student"),
+    VerdictKind.FORGETTING: Look("#d4a5a5", "↘", "forgetting"),
     VerdictKind.DIVERGED: Look("#8c8c8c", "△", "diverged"),
     VerdictKind.UNDECIDED: Look("#d0d0d0", "?", "undecided"),
     "failed": Look("#bdbdbd", "×", "failed"),

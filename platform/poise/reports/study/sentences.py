@@ -61,6 +61,8 @@ def failed_means(comparison: Comparison) -> tuple[str, ...]:
     """Explains "failed to learn", if not every such trial collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
+    if comparison.condemned_as == "forgot":
+        return ("“Forgot” means that k-NN lost much of what the trained start knew.",)
     return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
 
 

@@ -13,6 +13,9 @@ from poise.studies.number_format import SIGNIFICANT, interval, p_equation, shown
 _MOST_ON_FRONT = 5
 """Largest number of trials that one sentence names."""
 
+_BEGINNINGS = {"untrained": "before training", "start": "its start"}
+"""Words for the backbone that a trial began with."""
+
 
 def on_best(comparison: Comparison, front: Sequence[str] | None) -> tuple[str, ...]:
     """Writes sentences about the best healthy setting.
@@ -49,7 +52,8 @@ def _figure(comparison: Comparison, best: SettingRow) -> str:
         + (f" (95 % interval {ends})" if ends else ""),
     ]
     if gain is not None:
-        parts.append(f"{signed(gain, decimals)}{_points(comparison)} compared with before training")
+        before = _BEGINNINGS[best.began]
+        parts.append(f"{signed(gain, decimals)}{_points(comparison)} compared with {before}")
     return f"{', '.join(parts)}."
 
 

@@ -32,7 +32,7 @@ def notes_on(
         *_on_durations(records, comparison.metric),
         *_on_changes(records),
         *_on_collapsed_best(comparison),
-        *_on_untrained(comparison),
+        *_before_training(comparison),
     )
 
 
@@ -161,9 +161,9 @@ def _on_collapsed_best(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _on_untrained(comparison: Comparison) -> Iterator[str]:
-    if comparison.untrained:
-        ends = (min(comparison.untrained), max(comparison.untrained))
+def _before_training(comparison: Comparison) -> Iterator[str]:
+    if comparison.before:
+        ends = (min(comparison.before), max(comparison.before))
         figures = dict.fromkeys(shown(end, comparison.decimals) for end in ends)
         by = ", depending on the setting" if len(figures) > 1 else ""
         name = metric_name(comparison.metric)

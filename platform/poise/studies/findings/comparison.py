@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from poise.config.metrics import before_training
 from poise.config.wording import named
 from poise.studies.analysis.p_values import Difference, holm, paired_difference
 from poise.studies.findings.table import Comparison, SettingRow
@@ -53,11 +54,11 @@ def why_untested(study: Study) -> str:
     """Says why differences have no p-value, because values decided which trials ran; else empty."""
     scheduler, searcher = study.space.scheduler, study.space.searcher
     if scheduler.changes_settings:
-        return f"scheduler {scheduler.name} copied trials with better figures"
+        return f"scheduler {scheduler.name} copied trials with better values"
     if scheduler.stops_trials:
-        return f"scheduler {scheduler.name} used these figures to stop trials"
+        return f"scheduler {scheduler.name} used these values to stop trials"
     if study.decides_as_it_goes:
-        return f"searcher {searcher.name} used these figures to choose settings"
+        return f"searcher {searcher.name} used these values to choose settings"
     return ""
 
 
@@ -65,8 +66,8 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     metric, *others = (goal.metric for goal in study.space.goals)
     settings = trials[0].trial.settings
     values = {record.trial.seed: figure(record, metric) for record in trials}
-    twin = f"untrained/{metric.partition('/')[2]}"
-    untrained = {record.trial.seed: record.metrics.get(twin) for record in trials}
+    found = {record.trial.seed: before_training(record.metrics, metric) for record in trials}
+    before = {seed: each and each[1] for seed, each in found.items()}
     onsets = [r.verdict.onset_step for r in trials if r.verdict is not None and is_condemned(r)]
     known = [onset for onset in onsets if onset is not None]
     return SettingRow(
@@ -79,8 +80,9 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
         unended=sum(record.is_open for record in trials),
         values=values,
         mean=mean_of(metric, values.values()),
-        untrained=mean_of(metric, untrained.values()),
-        gain=paired_difference(values, untrained),
+        before=mean_of(metric, before.values()),
+        began=next((each[0] for each in found.values() if each), "untrained"),
+        gain=paired_difference(values, before),
         difference=None,
         condemned=condemned_share(trials),
         verdicts=tally(trials),

@@ -78,6 +78,7 @@ _FAILURES: dict[str, str] = {
     VerdictKind.SWINGING: "swung above ln K",
     VerdictKind.UNMOVED_TEACHER: "kept an unmoved teacher",
     VerdictKind.COPIED_TEACHER: "had its student as its teacher",
+    VerdictKind.FORGETTING: "forgot what the start knew",
     VerdictKind.DIVERGED: "diverged",
 }
 

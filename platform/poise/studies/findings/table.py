@@ -52,8 +52,11 @@ class SettingRow:
     """First metric of each seed; None if it was not measured."""
 
     mean: Estimate
-    untrained: Estimate
-    """First metric before training; n is 0 if it was not measured."""
+    before: Estimate
+    """The first metric before training; n is 0 where it was not measured."""
+
+    began: str
+    """What was measured before training: ``untrained``, or the trained ``start`` of the run."""
 
     gain: Difference
     """First metric after training minus before, seed by seed."""
@@ -113,7 +116,7 @@ class Comparison:
 
     standing: Standing
     condemned_as: str
-    """What failed trials did: ``collapsed``, or ``failed to learn`` if not all collapsed."""
+    """What condemned trials did: all ``collapsed``, all ``forgot``, or ``failed to learn``."""
 
     untested: str
     """Reason why differences to the baseline have no p-value; empty if they have p-values."""
@@ -132,9 +135,9 @@ class Comparison:
         return next((row for row in self.rows if row.is_baseline), None)
 
     @property
-    def untrained(self) -> tuple[float, ...]:
-        """Metric before training, for each setting for which it was measured."""
-        return tuple(row.untrained.value for row in self.rows if row.untrained.value is not None)
+    def before(self) -> tuple[float, ...]:
+        """The metric before training, for each setting where it was measured."""
+        return tuple(row.before.value for row in self.rows if row.before.value is not None)
 
     def is_worse(self, difference: float | None) -> bool:
         """Returns True if a difference of the first metric is for the worse."""

@@ -86,16 +86,34 @@ def load_model(
 
 
 def find_package(reference: str | Path, store: Store | None = None) -> Path:
-    """Returns the folder of a backbone's package. A registered model is fetched first."""
+    """The folder of a backbone's package, fetched from the registry where it is not a folder."""
+    return Path(reference) if Path(reference).is_dir() else locate(reference, store)[1]
+
+
+def locate(reference: str | Path, store: Store | None = None) -> tuple[str, Path]:
+    """The exact name of a model, and the folder of its package.
+
+    Args:
+        reference: the folder of a package, or a reference as in ``find_model``.
+        store: none opens the default one, and only if the reference is no folder.
+
+    Returns:
+        ``models:/NAME/VERSION`` or the folder's absolute path, and the folder.
+
+    Raises:
+        PoiseError: there is no such model, or its files are gone or damaged.
+    """
     if Path(reference).is_dir():
-        return Path(reference)
+        folder = Path(reference).absolute()
+        return str(folder), folder
     store = store or open_store()
     reconcile(store)
     try:
         version = find_model(store, str(reference))
     except UnknownModelError as error:
         raise PoiseError(f"{error}; nor is it a folder; see `poise models list`") from None
-    return pull(store, version.uri, home() / "models" / version.name / str(version.version))
+    kept = home() / "models" / version.name / str(version.version)
+    return version.uri, pull(store, version.uri, kept)
 
 
 def _download(store: Store, source: str, folder: Path, uri: str) -> Path:

@@ -13,6 +13,7 @@ from poise.models.package import save_backbone
 from poise.models.published.loading import Fact, Imported
 from poise.models.published.sources import ImportSource
 from poise.tracking.ending import controlled
+from poise.tracking.initial_weights import ENTRY, start_tags
 from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, log_environment, log_json, set_tags
 from poise.tracking.store import Store
@@ -57,8 +58,9 @@ def register_import(
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, source)}, "import.json")
-        # The tag is the dataset's name, because its folder may have moved.
-        tags = {key: value for key, value in lineage.items() if key != "dataset"}
+        # The dataset's name is the tag: its folder may be elsewhere by now.
+        tags = {key: value for key, value in lineage.items() if key not in ("dataset", ENTRY)}
+        tags |= start_tags(lineage[ENTRY]) if ENTRY in lineage else {}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
         set_tags(run, {f"poise.{key}": value for key, value in tags.items()})
         uri = register_model(store, package, name, run.run_id, tags)

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from poise.config.errors import PoiseError
 from poise.models.checksums import WEIGHTS_FILE, read_config, verify_package
 from poise.tracking.address import redacted
+from poise.tracking.initial_weights import TAGS
 from poise.tracking.store import Store, explained
 
 CANDIDATE = "candidate"
@@ -26,7 +27,7 @@ class UnknownModelError(PoiseError):
     """Error for a name that no registered model has."""
 
 
-_RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version")
+_RUN_TAGS = ("recipe", "dataset", "dataset_fingerprint", "version", *TAGS)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Version:
 
     tags: dict[str, str]
     """Tags without their prefix ``poise.``: metric, metric_value, protocol, verdict, backbone,
-    recipe, dataset, dataset_fingerprint, trial_run, study_run.
-    """
+    recipe, dataset, dataset_fingerprint, trial_run, study_run, and for a run that started from a
+    trained model initial_weights, initial_weights_sha256 and initial_weights_origin."""
 
     @property
     def uri(self) -> str:
