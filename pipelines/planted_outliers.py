@@ -1,6 +1,6 @@
 """The test of `poise evaluate registers`: outliers are planted into a backbone and recovered.
 
-    python pipelines/planted_outliers.py MODEL DATASET
+    python pipelines/planted_outliers.py MODEL DATASET [IMAGES]
 
 Prints, for three plants, the truth beside what the report says. ``docs/results/registers.md`` has
 the table of a pretrained backbone.
@@ -30,23 +30,21 @@ PLANTS = (
 
 
 def main() -> None:
-    """Plants, measures and prints a table in Markdown."""
-    if len(sys.argv) != 3:
-        raise PoiseError(f"usage: python {sys.argv[0]} MODEL DATASET")
+    """Plants, measures and prints a table in Markdown for each plant."""
+    if len(sys.argv) not in (3, 4):
+        raise PoiseError(f"write `python {sys.argv[0]} MODEL DATASET [IMAGES]`")
     (model,) = open_models([sys.argv[1]])
     dataset = ImageDataset.open(sys.argv[2])
+    max_images = int(sys.argv[3]) if sys.argv[3:] else None
     bench = Bench(model.normalization, torch.device("cpu"))
     for plant in PLANTS:
         with TemporaryDirectory() as folder:
-            task = EvaluationTask(model.backbone, dataset, bench, model.image_px, Path(folder))
-            rows = list(recover(task, plant))
-        print(
-            f"\n{plant.count} tokens of norm {plant.norm:g} per image, from block "
-            f"{plant.first_block} on; place: {plant.where}; content: {plant.holds}\n"
-        )
-        print("| fact | truth | found |\n|---|---|---|")
-        for row in rows:
-            print(f"| {row.fact} | {row.truth} | {row.found} |")
+            task = EvaluationTask(
+                model.backbone, dataset, bench, model.image_px, Path(folder), max_images
+            )
+            print(f"\n{plant}\n\n| fact | truth | found |\n|---|---|---|")
+            for row in recover(task, plant):
+                print(f"| {row.fact} | {row.truth} | {row.found} |", flush=True)
 
 
 if __name__ == "__main__":
