@@ -235,7 +235,7 @@ def test_a_batch_on_a_few_prototypes_that_tell_images_apart_is_a_partial_collaps
     run = history(constant(0.15), constant(0.15), constant(0.05))
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PARTIAL_PROTOTYPES, 20)
-    assert "all images together use 12.1 of 4096" in verdict.evidence
+    assert "their effective number is 12.1 of 4096" in verdict.evidence
 
 
 def test_a_partial_collapse_is_where_a_single_prototype_began() -> None:

@@ -214,7 +214,9 @@ def test_a_decoders_gain_takes_the_place_of_a_teachers_entropy() -> None:
 
 def test_the_table_behind_curves_holds_how_they_went(page: Page) -> None:
     (header,) = (
-        place for place, word in enumerate(page.words) if word.startswith("Each value is the mean")
+        place
+        for place, word in enumerate(page.words)
+        if word.startswith("Each cell shows four means")
     )
     assert [word for word in page.words[header:] if word in COURSE][:8] == [*COURSE, *COURSE]
 

@@ -107,7 +107,8 @@ def test_of_three_settings_the_two_that_explain_most_are_shown() -> None:
     diagram = phase_diagram(space, records)
     assert diagram is not None and diagram.pooled == ("num_registers",)
     assert diagram.chosen_because == (
-        "Each taken alone, these settings explain most of the outcome's variance: center_momentum "
+        "These settings explain most of the variance of the outcome (failed or not): "
+        "center_momentum "
         "22 % and teacher_temp 22 %."
     )
     by_center = [
@@ -119,7 +120,7 @@ def test_of_three_settings_the_two_that_explain_most_are_shown() -> None:
     assert alone is not None and alone.y is None and alone.x.name == "center_momentum"
     assert alone.pooled == ("num_registers", "teacher_temp")
     assert alone.chosen_because == (
-        "This setting alone explains the outcome: center_momentum 100 % of its variance."
+        "center_momentum alone explains 100 % of the variance of the outcome (failed or not)."
     )
 
 

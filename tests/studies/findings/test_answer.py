@@ -87,7 +87,10 @@ def test_few_settings_are_called_a_hint_and_a_setting_that_changed_along_is_name
         "The same trials also ran with registers (num_registers = 4): this study cannot show "
         in (collapse)
     )
-    assert "With only 4 settings, pure chance gives so clear a rule in " in collapse
+    assert (
+        "There are only 4 settings. Random outcomes would give an equally clear rule in "
+        in collapse
+    )
 
 
 def test_collapses_that_nothing_explains_are_only_counted() -> None:
@@ -230,5 +233,5 @@ def test_collapses_among_what_a_scheduler_left_have_no_chance() -> None:
         records.append(trial_record(number, 3, 30.0, **{**held, "state": "finished"}))
     collapse, _ = answered(make_study(space), records)
     assert collapse.startswith("6 of 12 judged trials collapsed to a single prototype. No simple")
-    assert "pure chance" not in collapse and "Not judged: 12 stopped early." in collapse
+    assert "Random outcomes" not in collapse and "Not judged: 12 stopped early." in collapse
     assert all(row.condemned.low is None for row in compare(make_study(space), records).rows)

@@ -66,7 +66,7 @@ def test_failed_trials_that_ended_early_measure_time_as_well() -> None:
     early: dict[str, Any] = {"step": 40, "stopped_by": "CollapseStopper", "state": "stopped"}
     records = seeded(0, [30.0, 31.0, 32.0]) + seeded(1, [10.0, 11.0, 12.0], SINGLE, **early)
     diverged = trial_record(1, 3, 9.0, VerdictKind.DIVERGED, step=30)  # ended by itself
-    expected = "4 trials that did not learn ended early, with fewer steps than planned."
+    expected = "4 failed trials ended early, with fewer steps than planned."
     assert any(note.startswith(expected) for note in notes(make_study(), [*records, diverged]))
     lasting = seeded(1, [10.0, 11.0, 12.0], SINGLE)
     unmeasured = trial_record(1, 3, None, SINGLE, **early)

@@ -42,11 +42,11 @@ _COLLAPSED = {
         "start, use fewer prototypes or more steps"
     ),
     "collapsed: single prototype": (
-        "centre more: lower objective.center_momentum (published: 0.9; with 1 there is no "
-        "centering) or raise objective.teacher_temp"
+        "lower objective.center_momentum, which strengthens centering (published: 0.9; with 1 "
+        "there is no centering), or raise objective.teacher_temp, which weakens sharpening"
     ),
     "collapsed: partial prototypes": (
-        "centre more: lower objective.center_momentum (published: 0.9), raise "
+        "lower objective.center_momentum, which strengthens centering (published: 0.9), raise "
         "objective.teacher_temp, or use fewer prototypes (objective.num_prototypes)"
     ),
     "collapsed: dimensional": (

@@ -82,9 +82,9 @@ def healthy_evidence(tail: Sequence[TeacherPoint]) -> str:
     """Makes the sentence that says why the teacher is healthy."""
     last = tail[-1]
     return (
-        f"the teacher distinguishes images: its mutual information is {last.information:.1%} of "
-        f"ln K at step {last.step} (entropy {last.entropy:.1%}); it has been healthy since step "
-        f"{tail[0].step}"
+        f"the teacher distinguishes images: at step {last.step} its mutual information is "
+        f"{last.information:.1%} of ln K (entropy {last.entropy:.1%}, over all images together "
+        f"{last.marginal:.1%}); it has been healthy since step {tail[0].step}"
     )
 
 
@@ -111,6 +111,6 @@ def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_proto
         return f"{since} the teacher spreads every image evenly over the prototypes: {numbers}"
     shared = math.exp(tail[-1].marginal * math.log(num_prototypes))
     return (
-        f"{since} few prototypes win: at step {tail[-1].step} all images together use {shared:.3g} "
-        f"of {num_prototypes} ({numbers})"
+        f"{since} the teacher uses few prototypes: at step {tail[-1].step} their effective number "
+        f"is {shared:.3g} of {num_prototypes} ({numbers})"
     )

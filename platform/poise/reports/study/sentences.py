@@ -7,6 +7,7 @@ import re
 
 from poise.config.wording import listed, metric_name, unit
 from poise.studies.analysis.cost import Cost
+from poise.studies.analysis.intervals import FEWEST_PAIRS
 from poise.studies.analysis.label_free_choice import Selection
 from poise.studies.findings.findings import Advice, Findings
 from poise.studies.findings.table import Comparison
@@ -14,12 +15,16 @@ from poise.studies.number_format import chance, decimals_for, percent, shown
 from poise.studies.records import TrialRecord
 
 COURSE = (
-    "Each value is the mean over seeds: at the first step, at a quarter and at half of the planned "
-    "steps, and where each seed ended. A dash means that some seed ended before this point."
+    "Each cell shows four means over seeds: at the first step, at a quarter and at half of the "
+    "planned steps, and at the last step of each seed. A dash means that some seed ended before "
+    "this point."
 )
 """Explanation of the table of curves over time."""
 
-GUIDE = "Rank correlations are a guide, not a test: seeds of one setting are similar."
+GUIDE = (
+    "Rank correlations are a guide. They have no p-value, because trials of one setting are not "
+    "independent."
+)
 
 OUTLIERS_ARE = (
     "A trial has outliers from the first logged step at which 1 % of its patches have a norm far "
@@ -113,6 +118,12 @@ def _without_labels(findings: Findings, found: Selection) -> str:
         )
     closest = found.best_selectors
     if not closest:
+        counts = [each.healthy.correlation.n for each in found.selectors]
+        if max(counts) < FEWEST_PAIRS:
+            return (
+                f"Only {max(counts)} healthy trials have such a metric: too few to compare its "
+                "order with that of labels."
+            )
         return "No metric without labels orders the healthy trials as labels do."
     names = listed(label(findings, each.metric) for each in closest)
     of = max(each.healthy.correlation.n for each in closest)
@@ -127,13 +138,17 @@ def spent(found: Cost) -> str:
     """Says how many steps, images and hours all trials took."""
     trials = "1 trial" if len(found.trials) == 1 else f"{len(found.trials)} trials"
     text = (
-        f"{trials} trained for {shown(found.steps, 0)} steps on {shown(found.images, 0)} images, "
-        f"in {shown(found.hours)} hours in total."
+        f"{trials} trained for {shown(found.steps, 0)} steps and processed "
+        f"{shown(found.images, 0)} images (repeats counted), in {shown(found.hours)} hours in "
+        "total."
     )
     if not found.images_per_s:
         return text
     speed = shown(found.images_per_s, 0 if found.images_per_s >= 10 else None)
-    return f"{text} One trial processed {speed} images/s, including starts and evaluations."
+    return (
+        f"{text} On average, a trial processed {speed} images/s, including its start and "
+        "evaluations."
+    )
 
 
 def saved(found: Cost) -> str:

@@ -14,6 +14,9 @@ from scipy import stats
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
 
+FEWEST_PAIRS = 3
+"""Smallest number of pairs that have a rank correlation."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -126,7 +129,7 @@ def rank_correlation(first: Sequence[float | None], second: Sequence[float | Non
     """
     pairs = [pair for pair in zip(first, second, strict=True) if all(map(is_figure, pair))]
     n = len(pairs)
-    if n < 3:
+    if n < FEWEST_PAIRS:
         return Correlation(None, n)
     x, y = stats.rankdata(np.array(pairs, float), axis=0).T
     if np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -113,5 +113,9 @@ def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
 def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
     shares = " and ".join(f"{names[key]} {percent(max(score, 0))}" for key, score in shown)
     if len(shown) == 1:
-        return f"This setting alone explains the outcome: {shares} of its variance."
-    return f"Each taken alone, these settings explain most of the outcome's variance: {shares}."
+        key, score = shown[0]
+        return (
+            f"{names[key]} alone explains {percent(max(score, 0))} of the variance of the outcome "
+            "(failed or not)."
+        )
+    return f"These settings explain most of the variance of the outcome (failed or not): {shares}."

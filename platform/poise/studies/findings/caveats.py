@@ -127,12 +127,10 @@ def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
         for record in records
     )
     if shorter:
-        who = "1 trial that did not learn" if shorter == 1 else (
-            f"{shorter} trials that did not learn"
-        )  # fmt: skip
+        who = "1 failed trial" if shorter == 1 else f"{shorter} failed trials"
         yield (
-            f"{who} ended early, with fewer steps than planned. A difference to such a trial "
-            "measures training time as well as the setting."
+            f"{who} ended early, with fewer steps than planned. Part of a difference to such a "
+            "trial comes from the shorter training."
         )
 
 

@@ -177,11 +177,12 @@ def _chance(rule: Rule, unit: str, count: int) -> tuple[str, ...]:
         return ()
     if rule.by_chance > _ALMOST_ALWAYS:
         return (
-            f"With only {count} {unit}, some rule fits almost any outcome: this is only a hint.",
+            f"There are only {count} {unit}. Some rule fits almost any outcome, so this is only a "
+            "hint.",
         )
     return (
-        f"With only {count} {unit}, pure chance gives so clear a rule in "
-        f"{percent(rule.by_chance)} of studies: treat it as a hint.",
+        f"There are only {count} {unit}. Random outcomes would give an equally clear rule in "
+        f"{percent(rule.by_chance)} of such studies, so this is only a hint.",
     )
 
 
