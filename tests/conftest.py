@@ -25,12 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("ray" if shared else "own-ray"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _hears_ctrl_c() -> Iterator[None]:
-    """Ctrl-C interrupts, here and in commands: a shell tells what it runs behind to ignore it."""
+    """Ctrl-C interrupts, here and in commands.
+
+    A shell tells a command in the background to ignore it. Libraries that a test used may have
+    installed a handler of their own and left it.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 @pytest.fixture(scope="session", autouse=True)
