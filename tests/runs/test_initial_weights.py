@@ -210,8 +210,8 @@ def test_a_model_with_a_register_that_was_added_without_training_is_refused(
     package: Path, tmp_path: Path
 ) -> None:
     # The run would train the model without its register, and its lineage would not say so.
-    added = {"added_register": {"neurons": [[0, 1]]}}
-    save_package(tmp_path / "added", normalization=IMAGENET, **added)
+    neurons = {"neurons": [[0, 1]]}
+    save_package(tmp_path / "added", normalization=IMAGENET, added_register=neurons)
     with pytest.raises(PoiseError, match="has a register that was added without training"):
         begin("a.yaml", ["backbone.initial_weights=added"], "r")
 
