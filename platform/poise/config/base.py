@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """Frozen model that accepts no unknown keys, no values of another type and none out of range.
+    """Frozen model that refuses unknown keys, values of a wrong type and values out of range.
 
     Text is never read as a number, and a number is never read as a boolean. A whole number may
     stand for a float. A field that holds a tuple has ``strict=False``, so that it accepts a list.

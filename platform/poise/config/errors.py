@@ -1,4 +1,4 @@
-"""The error class for users, and helpers for its messages."""
+"""Error class for users, and helpers for its messages."""
 
 import difflib
 from collections.abc import Iterable, Sequence

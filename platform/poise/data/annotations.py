@@ -1,4 +1,4 @@
-"""The masks, boxes and sequences of a prepared dataset, read beside its images.
+"""Masks, boxes and sequences of a prepared dataset, read separately from its images.
 
 In: a prepared dataset and sample ids. Out: ``Annotations``, one row group at a time. Next: the
 evaluations that compare a model with the truth about objects.
@@ -21,10 +21,10 @@ from poise.data.manifest import AnnotationKind
 from poise.data.masks import Masks
 
 IGNORED = 255
-"""The value of mask pixels that no evaluation may count: outlines, crowds, unlabelled regions."""
+"""Value of mask pixels that no evaluation may count: outlines, crowds, unlabelled regions."""
 
 NO_CLASS = -1
-"""The label of a box whose class is unknown."""
+"""Label of a box whose class is unknown."""
 
 COLUMNS: dict[AnnotationKind, dict[str, pa.DataType]] = {
     "mask": {"mask": pa.binary()},
@@ -52,7 +52,7 @@ _DRAWN: dict[AnnotationKind, str] = {
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotations of some images. Kinds that were not asked for are empty."""
+    """Annotations of some images. Kinds that were not requested are empty."""
 
     sample_ids: NDArray[np.int64]
     """int64 [n], row numbers in the dataset."""
@@ -62,11 +62,12 @@ class Annotations:
     objects (``Manifest.mask_classes`` names them), 255 is ``IGNORED``."""
 
     boxes: Sequence[NDArray[np.int32]] = ()
-    """n arrays int32 [k, 4] of x0, y0, x1, y1 in pixels of the upright image. The far edges are
-    outside, so that a width is x1 − x0. An image may have no box (k = 0)."""
+    """n arrays int32 [k, 4] of x0, y0, x1, y1 in pixels of the upright image. x1 and y1 are the
+    first pixels outside, so the width is x1 − x0. An image may have no box (k = 0).
+    """
 
     box_labels: Sequence[NDArray[np.int32]] = ()
-    """n arrays int32 [k]: places in ``Manifest.box_classes``, or ``NO_CLASS``."""
+    """n arrays int32 [k]: indices into ``Manifest.box_classes``, or ``NO_CLASS``."""
 
     box_difficult: Sequence[NDArray[np.bool_]] = ()
     """n arrays bool [k]: whether the object is marked as difficult to recognise."""
@@ -88,8 +89,8 @@ class Annotations:
 def annotation_kinds(dataset: ImageDataset) -> tuple[AnnotationKind, ...]:
     """Returns the kinds of annotations of a dataset.
 
-    The manifest lists them. A dataset that an older version prepared has no list, so its first
-    shard's columns say it.
+    The manifest lists them. If an older version prepared the dataset, there is no list. Then they
+    are read from the columns of the first shard.
     """
     if dataset.manifest.annotations or not dataset.manifest.shards:
         return dataset.manifest.annotations
@@ -116,17 +117,18 @@ def check_annotations(dataset: ImageDataset, *kinds: AnnotationKind) -> None:
 
 
 class AnnotationReader:
-    """Random access to annotations; the row group that was read last stays in memory.
+    """Random access to annotations. The row group that was read last stays in memory.
 
-    Batches of ascending sample ids read each row group once. Not safe to share between threads.
+    If sample ids are in ascending order, each row group is read only once. Threads must not share a
+    reader.
     """
 
     def __init__(self, dataset: ImageDataset, *kinds: AnnotationKind) -> None:
-        """Opens the annotations and reads none yet.
+        """Opens the annotations without reading any.
 
         Args:
-            dataset: the dataset.
-            kinds: what is read; nothing else is.
+            dataset: dataset with annotations.
+            kinds: kinds to read; no other kind is read.
 
         Raises:
             PoiseError: the dataset lacks a kind.
@@ -197,15 +199,15 @@ def read_annotations(
 ) -> Iterator[Annotations]:
     """Yields the annotations of some images, one row group at a time.
 
-    Memory holds one row group of encoded masks and boxes, however many images there are.
+    Memory holds only one row group of encoded masks and boxes.
 
     Args:
-        dataset: the dataset.
-        sample_ids: int64 [n], in ascending order. An id may be repeated.
+        dataset: dataset with annotations.
+        sample_ids: int64 [n], in ascending order; an id may occur twice.
         kinds: ``"mask"``, ``"boxes"`` or ``"sequence"``.
 
     Raises:
-        ValueError: the sample ids do not ascend.
+        ValueError: the sample ids are not in ascending order.
         PoiseError: the dataset lacks a kind, or a shard cannot be read.
     """
     ids = np.asarray(sample_ids, dtype=np.int64)

@@ -55,7 +55,8 @@ def diagnose(
     """Yields every metric of the global batch that the observation allows.
 
     Under torch.distributed every worker must call this function at the same steps and read it to
-    its end, because it gathers. All values are copied from the device at once.
+    its end, because it exchanges data with the other workers. All values are copied from the device
+    at once.
 
     Args:
         observation: this worker's share of the batch.

@@ -4,8 +4,8 @@ In: the last tokens of B images with N patches each, and the norms of all tokens
 block. Out: 0-dimensional tensors on the same device. Next: ``poise.diagnostics.observe``.
 
 Norms must be measured before the last norm layer. This layer makes all norms equal, and the
-outliers of the published models disappear. If tokens are not finite, the metrics are NaN, except
-quantiles below them.
+outliers of the published models disappear. If tokens are not finite, the metrics are NaN. Only
+quantiles that are smaller than the infinite norms keep their value.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Intervals of figures over images or queries: by drawing them anew, or by leaving some out.
+"""Intervals of metrics over images or queries, by resampling or by the jackknife.
 
 In: one value for each image or query, or a function of rows. Out: the ends of a 95 % interval.
 Next: the ``Figure``s of a report.
@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap
 
 NUM_RESAMPLES = 1000
-"""Resamples of a bootstrap: its ends then differ between seeds by a few percent of its width."""
+"""Number of resamples of a bootstrap. With this number, the ends of an interval differ between
+seeds by a few percent of its width."""
 
 Statistic = Callable[[NDArray[np.int64]], float]
-"""A figure of some rows. A row may come several times."""
+"""Metric of some rows. A row may come several times."""
 
 _AT_ONCE = 50  # resamples in memory at once
 _Z = 1.959964  # quantile of the normal distribution for 95 %
@@ -47,16 +48,16 @@ def mean_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float] | Non
 def resampled_interval(
     groups: Sequence[NDArray[np.int64]], statistic: Statistic, num_resamples: int, seed: int = 0
 ) -> tuple[float, float]:
-    """Computes the 95 % percentile interval of any figure; rows are drawn anew within each group.
+    """Computes the 95 % percentile interval of any metric; rows are resampled within each group.
 
     Args:
         groups: rows of each group, such as the images of each class.
-        statistic: the figure of some rows.
+        statistic: metric of some rows.
         num_resamples: number of times that it is computed.
         seed: seed of the resamples.
 
     Returns:
-        Both ends in the unit of the figure.
+        Both ends in the unit of the metric.
     """
     draws = np.random.default_rng(seed)
     found = [
@@ -70,19 +71,19 @@ def resampled_interval(
 def jackknife_interval(
     groups: Sequence[NDArray[np.int64]], statistic: Statistic, num_blocks: int = 20
 ) -> tuple[float, float]:
-    """Computes the 95 % interval of any figure from leaving one block of rows out after another.
+    """Computes the 95 % interval of any metric by the jackknife: each block is left out once.
 
-    It suits figures that noise shifts, such as distances of means. Rows that are drawn several
-    times would make the means noisier than they are (M. H. Quenouille, 1956; J. W. Tukey, 1958).
+    It suits metrics that are biased by noise, such as distances of means. A bootstrap draws rows
+    several times, which makes means noisier (M. H. Quenouille, 1956; J. W. Tukey, 1958).
 
     Args:
         groups: rows of each group, such as the images of each class. A block holds a part of each
             group; a group with a single row stays whole.
-        statistic: the figure of some rows, which come group after group.
+        statistic: metric of some rows, which come group after group.
         num_blocks: number of blocks, at least 2.
 
     Returns:
-        Both ends in the unit of the figure.
+        Both ends in the unit of the metric.
     """
     draws = np.random.default_rng(0)
     blocks = [draws.permutation(len(rows)) % num_blocks for rows in groups]

@@ -1,11 +1,11 @@
-"""Bootstrap intervals of figures that are made from sums over independent units.
+"""Bootstrap intervals of metrics that are computed from sums over independent units.
 
 In: a row of numbers for each unit, such as an image or a video sequence. Out: the sums of many
 resamples, and intervals. Next: ``poise.evaluation.video.scores`` and
 ``poise.evaluation.segmentation.scores``.
 
-A figure such as a mean over objects or an intersection over union is a function of sums. So a
-resample needs the sums of its units' rows and nothing else, and memory holds one row per unit.
+A metric such as a mean over objects or an intersection over union is a function of sums. So a
+resample needs only the sums of its units' rows, and memory holds one row per unit.
 """
 
 from typing import Any

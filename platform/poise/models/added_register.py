@@ -1,4 +1,4 @@
-"""A register that is added to a trained transformer, without training.
+"""Register that is added to a trained transformer, without training.
 
 In: a vision transformer and its register neurons. Out: the same transformer with one more token,
 which takes over what these neurons would write into patches. Next:
@@ -34,8 +34,8 @@ def with_test_time_registers(backbone: nn.Module, neurons: Sequence[Neuron]) -> 
     """Makes a copy of a backbone with one added register that takes over some neurons.
 
     Args:
-        backbone: a vision transformer (``VitBackbone``), with or without registers. It stays as
-            it is.
+        backbone: a vision transformer (``VitBackbone``), with or without registers. It stays as it
+            is.
         neurons: the register neurons, as
             ``poise.evaluation.outliers.register_neurons.find_register_neurons`` finds them.
 
@@ -102,7 +102,7 @@ def output_layer(backbone: VitBackbone, block: int) -> nn.Linear:
 
 
 class AddedRegister(VitBackbone):
-    """A vision transformer with a register that was added without training.
+    """Vision transformer with a register that was added without training.
 
     Tokens are in the order [cls], trained registers, the added register, patches. Weights and their
     names are those of the original.

@@ -1,6 +1,6 @@
 """Floating-point operations of a transformer, counted from its layers.
 
-In: a backbone and an image size. Out: a number. Next: ``poise.training.loop``, which logs it beside
+In: a backbone and an image size. Out: a number. Next: ``poise.training.loop``, which logs it with
 the measured time of a step.
 """
 

@@ -1,9 +1,9 @@
-"""The inputs of the last block's attention: queries, keys and values, and where [cls] looks.
+"""Inputs of the last block's attention: queries, keys and values, and the attention of [cls].
 
 In: a transformer and images. Out: a ``LastBlock``. Next: ``poise.evaluation.objects``, which finds
 objects by keys or by attention.
 
-The last block itself is never computed: LOST needs its keys alone, and an attention map needs one
+The last block itself is never computed. LOST needs only its keys, and an attention map needs one
 row of its softmax. Both together cost less than the block.
 """
 
@@ -19,20 +19,20 @@ from poise.models.backbone import has_class_token
 from poise.models.block_traces import TRACING, UntraceableError, prepare_blocks, run_block
 
 Projection = Literal["q", "k", "v"]
-"""What a token asks for (query), what it offers to others (key), and what it gives (value)."""
+"""Query (``q``), key (``k``) or value (``v``) of a token."""
 
 _PLACES: Final = {"q": 0, "k": 1, "v": 2}
 
 
 class LastBlock:
-    """The state of a transformer before its last block, for B images of T tokens.
+    """State of a transformer before its last block, for B images of T tokens.
 
     Tokens are in the order [cls], registers, patches (row-major).
     """
 
     @torch.no_grad()
     def __init__(self, backbone: nn.Module, images: Tensor) -> None:
-        """Runs images through all blocks but the last.
+        """Passes images through all blocks except the last.
 
         Args:
             backbone: a transformer of ``poise.models.backbone``, in evaluation mode.
@@ -56,10 +56,10 @@ class LastBlock:
 
     @torch.no_grad()
     def patches(self, projection: Projection) -> Tensor:
-        """Computes one projection of the N patches, heads side by side: [B, N, D].
+        """Computes one projection of the N patches, with concatenated heads: [B, N, D].
 
-        It is the output of the linear layer, before a norm of queries and keys and before a
-        rotation by position. [cls] and registers are left out.
+        It is the output of the linear layer. Norms of queries and keys and rotary positions come
+        later and are not applied. [cls] and registers are left out.
         """
         return self._projected(projection, slice(self._num_prefix, None))
 
@@ -67,8 +67,8 @@ class LastBlock:
     def attention(self) -> Tensor:
         """Computes the attention of [cls] to the N patches, after softmax: [B, heads, N].
 
-        Without [cls] it is the attention of the mean patch. The rest of a row is on [cls] and
-        registers, so a row sums to less than 1 where there are some.
+        Without [cls] it is the attention of the mean patch. The rest of the attention is on [cls]
+        and registers. So a row sums to less than 1 if there are such tokens.
 
         Raises:
             UntraceableError: the block's attention is not one softmax per head.
@@ -98,7 +98,7 @@ class LastBlock:
         return scores.softmax(dim=-1)
 
     def _traced(self) -> Tensor:
-        """All rows, from the block itself: for attention with positions of its own."""
+        """All rows, computed by the block itself. It is used if attention has its own positions."""
         with TRACING:
             return run_block(self._index, self._block, self._inputs, self._arguments).attention
 
@@ -116,7 +116,7 @@ def _check(block: nn.Module) -> None:
 
 
 def _is_plain(block: Any) -> bool:
-    """Whether attention is one softmax per head without positions or bias of its own."""
+    """Whether attention is one softmax per head, without own positions or bias."""
     from timm.layers import Attention
 
     return type(block.attn) is Attention

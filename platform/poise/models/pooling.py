@@ -51,13 +51,13 @@ def pool(
     """Pools a block's tokens to one feature per image (arXiv 2412.03215, section on aggregation).
 
     ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, concatenated. ``cp1`` … ``cp4``:
-    the mean of the central k × k patches. ``attn_mn``: the mean of patches, weighted by the
-    attention of [cls], which is averaged over heads. ``attn_lcte``: the same with a single head. It
-    is chosen for each image: the head whose [cls] attention over patches has the lowest entropy.
-    Registers are never used.
+    the mean of the central k × k patches. ``attn_mn``: the mean of patches, weighted by the mean
+    attention of [cls] over heads. ``attn_lcte``: the same with one head per image, whose attention
+    of [cls] over patches has the lowest entropy. Registers are never used.
 
-    The central square of a grid of side g is from g // 2 − ⌈k / 2⌉ to g // 2 + ⌊k / 2⌋ (exclusive),
-    as published: too far to the top left if k and g differ in parity, or both are odd.
+    As published, the central square of a grid of side g begins at g // 2 − ⌈k / 2⌉ and ends before
+    g // 2 + ⌊k / 2⌋, in both directions. It is exactly in the middle only if g and k are even.
+    Otherwise it is shifted to the top left. It is always inside the grid.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the last norm.

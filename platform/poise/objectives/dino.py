@@ -171,7 +171,7 @@ class Dino(Objective):
 
     @property
     def trainable(self) -> nn.Module:
-        """The student."""
+        """Student."""
         return self.student
 
     @property
@@ -181,5 +181,5 @@ class Dino(Objective):
 
     @property
     def reference(self) -> nn.Module:
-        """The teacher."""
+        """Teacher."""
         return self.teacher

@@ -85,7 +85,7 @@ class LabelledObjective(Objective):
 
     @property
     def backbone(self) -> nn.Module:
-        """The loaded backbone."""
+        """Loaded backbone."""
         return self.loaded
 
 

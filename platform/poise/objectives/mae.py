@@ -168,7 +168,7 @@ class Mae(Objective):
 
     @property
     def backbone(self) -> VitBackbone:
-        """The encoder."""
+        """Encoder."""
         return self.autoencoder.backbone
 
 

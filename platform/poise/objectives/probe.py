@@ -75,7 +75,7 @@ class Probe(LabelledObjective):
 
     @property
     def trainable(self) -> nn.Module:
-        """The heads."""
+        """Heads."""
         return self.heads
 
 

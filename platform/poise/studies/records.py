@@ -76,7 +76,7 @@ class TrialRecord:
 
     @property
     def current(self) -> Trial:
-        """The trial with its newest settings."""
+        """Trial with its newest settings."""
         settings = self.changes[-1].settings if self.changes else self.trial.settings
         return replace(self.trial, settings=settings)
 

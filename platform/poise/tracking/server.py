@@ -67,6 +67,11 @@ def _why_insecure(uri: str, reason: str) -> str:
     if "alert" in reason:
         return "asks for your certificate; set MLFLOW_TRACKING_CLIENT_CERT_PATH to its file"
     plain = redacted(uri).replace("https://", "http://", 1)
+    if "EOF" in reason:  # it may hang up before its alert is read
+        return (
+            "hangs up while the connection is secured: it may ask for your certificate (set "
+            f"MLFLOW_TRACKING_CLIENT_CERT_PATH to its file), or not speak https (write {plain})"
+        )
     return f"does not speak https ({reason[-120:]}); did you mean {plain}?"
 
 

@@ -52,7 +52,7 @@ class Store:
 
     @property
     def registry(self) -> Any:
-        """A reader of registered models and versions, with the methods of MLflow's client.
+        """Reader of registered models and versions, with the methods of MLflow's client.
 
         On a database it leaves the store of runs closed: to open that takes half a second.
         """

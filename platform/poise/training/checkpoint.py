@@ -149,7 +149,7 @@ def step_of_package(folder: str | Path) -> int | None:
         folder: the package's folder, or any other reference to a model.
 
     Returns:
-        None where the package is in no checkpoint, or its checkpoint cannot be read.
+        None if the package is in no checkpoint, or its checkpoint cannot be read.
     """
     checkpoint = Path(folder).parent
     if not (checkpoint / STATE_FILE).is_file():
@@ -176,7 +176,7 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
 
 
 def difference(there: Recipe, here: Recipe, apart_from: Collection[str] = ()) -> str | None:
-    """Describes the first setting of what is learned that differs; None if all are the same."""
+    """Describes the first differing setting that changes what is learned; None if there is none."""
     left, right = (dict(leaves(_what_is_learned(recipe))) for recipe in (there, here))
     for key in left | right:
         if key not in apart_from and left.get(key) != right.get(key):

@@ -141,7 +141,7 @@ class Watch:
             self.to_controller(metrics, scratch)
 
     def _room(self) -> AbstractContextManager[None]:
-        """Names, in the error about a full disk, the lost checkpoint and the one that is kept."""
+        """Adds to an error about a full disk which checkpoint is lost and which one is kept."""
         place = self.spec.storage / self.spec.name
         return room_on_disk(
             f"{place}: the checkpoint of step {self.state.step}",

@@ -149,7 +149,7 @@ def _diagnose(state: TrainingState, scalars: dict[str, Tensor], recipe: Recipe) 
 
 
 def _cost(state: TrainingState, recipe: Recipe) -> dict[str, float]:
-    """The operations of the backbone for one global view, where it is a transformer."""
+    """The operations of the backbone for one global view, if it is a transformer."""
     flops = forward_flops(state.objective.backbone, recipe.data.views.global_px)
     return {} if flops is None else {"throughput/backbone_gflops": flops / 1e9}
 

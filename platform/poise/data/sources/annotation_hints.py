@@ -1,4 +1,4 @@
-"""Commands for folders that hold images beside their masks, XML or JSON.
+"""Makes commands for folders that contain images next to their masks, XML or JSON.
 
 In: the parts of a folder, and the files in it. Out: commands that an error or a note names. Next:
 ``poise.data.sources.folders``.
@@ -20,11 +20,11 @@ _WORDS = re.compile(r"[a-z]+")
 def annotated_commands(
     command: PrepareCommand, folder: str, parts: Sequence[str], paths: Sequence[str]
 ) -> Iterator[PrepareCommand]:
-    """Yields a command for each part that may hold images whose annotations are known.
+    """Yields a command for each part that may contain images with annotations.
 
     Args:
-        command: what was typed.
-        folder: the folder that holds the parts.
+        command: command that the user typed.
+        folder: folder that contains the parts.
         parts: paths of the parts in the folder.
         paths: all files of the source, relative to it.
     """
@@ -59,12 +59,12 @@ def annotated_commands(
 def boxes_command(
     command: PrepareCommand, source: str, paths: Sequence[str]
 ) -> PrepareCommand | None:
-    """Returns a command that also reads XML as boxes, if there is XML and it is not read yet.
+    """Returns a command that also reads XML files as boxes; None if there is nothing more to read.
 
     Args:
-        command: prepares the images.
-        source: the folder that holds the XML.
-        paths: files in it.
+        command: command that prepares the images.
+        source: folder that contains the XML.
+        paths: files in this folder.
     """
     folder = next((str(Path(path).parent) for path in paths if suffix(path) == ".xml"), None)
     if folder is None or command.options.boxes or command.options.coco:
@@ -77,7 +77,7 @@ def _last(part: str) -> str:
 
 
 def _key(part: str, roles: frozenset[str]) -> str | None:
-    """Returns the path with a star in place of the word that says what is in the folder."""
+    """Returns the path with a star in place of the word that names the folder's content."""
     path = part.casefold()
     word = next((word for word in _WORDS.findall(path) if word in roles), None)
     return path.replace(word, "*", 1) if word else None

@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SourceAnnotations:
-    """The annotations that every sample of a source has; the fields are those of a manifest."""
+    """Annotations that every sample of a source has; the fields are those of a manifest."""
 
     kinds: tuple[AnnotationKind, ...] = ()
     mask_classes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The frames of a video: a folder of images, an animated picture, or a video file.
+"""Frames of a video: a folder of images, an animated picture, or a video file.
 
 In: a path. Out: ``Frames``, decoded one at a time. Next:
 ``poise.evaluation.objects.attention_video``.
@@ -28,25 +28,25 @@ _DEFAULT_MS = 40.0  # of a frame that names no duration: 25 frames a second
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of a video."""
+    """Frames of a video."""
 
     images: Iterator[Image.Image]
     """RGB images in order, which can be read once."""
 
     frame_ms: float | None
-    """Duration of a frame in milliseconds; None where the source does not say it."""
+    """Duration of a frame in milliseconds; None if the source does not contain it."""
 
 
 def open_frames(path: str | Path) -> Frames:
     """Opens a video.
 
     Args:
-        path: a folder of images (in the order of their names, with numbers by value), an animated
-            GIF, WebP or PNG file, or a video file.
+        path: folder of images (ordered by name, with numbers by value), animated GIF, WebP or PNG
+            file, or video file.
 
     Raises:
-        PoiseError: there is nothing there, it cannot be read, or reading it needs a program that
-            is not installed. Damaged frames raise it while they are read.
+        PoiseError: the path does not exist, it cannot be read, or the program that reads it is not
+            installed. A damaged frame raises this error when it is read.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +83,7 @@ def _of_animation(path: Path) -> Frames:
 
 
 def _opened(path: Path) -> Image.Image:
-    """Opens a picture with its first frame, which knows the duration."""
+    """Opens a picture and decodes its first frame, which contains the duration."""
     try:
         image = Image.open(path)
         image.load()
@@ -134,7 +134,7 @@ def _by_pyav(path: Path, container: Any) -> Iterator[Image.Image]:
 
 
 def _by_ffmpeg(program: str, path: Path) -> Iterator[Image.Image]:
-    """Yields the frames that ffmpeg writes one behind the other, as PPM images."""
+    """Yields the frames that ffmpeg writes one after another, as PPM images."""
     command = [program, "-nostdin", "-v", "fatal", "-i", str(path)]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
     pipe = subprocess.PIPE

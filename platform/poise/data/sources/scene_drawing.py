@@ -1,4 +1,4 @@
-"""The embedded dataset: images with labels, boxes and masks that are drawn from a seed.
+"""Embedded dataset: images with labels, boxes and masks that are drawn from a seed.
 
 In: a seed and an index. Out: a ``Scene``, which is one textured object on a textured background.
 Next: ``poise.data.preparation.ingest`` stores the scenes like any other dataset.
@@ -50,7 +50,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Pose:
-    """The place, size and shape of an object, and the place of its texture.
+    """Place, size and shape of an object, and the place of its texture.
 
     Lengths are shares of the image's side, angles are radians.
     """

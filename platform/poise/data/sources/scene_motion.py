@@ -3,9 +3,9 @@
 In: a seed, a video's number and a frame's number. Out: a ``Scene``. Next:
 ``poise.data.sources.scenes``.
 
-Video number i shows the object of scene number i. The object is half as large, wanders on a smooth
-path, turns and changes its size, while the camera pans over the clutter. Light and haze stay; the
-haze is thinner than in scenes, so that the object can be followed.
+Video number i shows the object of scene number i, but half as large. The object moves on a smooth
+path, turns, and changes its size. The camera moves slowly over the clutter. Light and haze do not
+change. The haze is thinner than in scenes, so the object stays visible.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ NUM_FRAMES = 24
 """Frames of one video."""
 
 DEFAULT_PX = 64
-"""Side of a frame: at this size the object covers as many pixels as in a scene of 32 pixels."""
+"""Side of a frame. With 64 pixels the object covers as many pixels as in a scene of 32 pixels."""
 
 OBJECT_SCALE = 0.5
 SWING = (0.10, 0.24)  # how far the object leaves its middle, in sides of the image
@@ -42,7 +42,7 @@ PAN = 0.2  # how much longer the clutter's side is than the image's
 
 @dataclass(frozen=True)
 class _Motion:
-    """The motions of one video. Each pair holds x and y."""
+    """Motions of one video. Each pair holds x and y."""
 
     swing: NDArray[np.float64]
     swings: NDArray[np.float64]
@@ -64,7 +64,7 @@ class _Motion:
         )
 
     def moved(self, pose: Pose, time: float) -> Pose:
-        """Returns the object's pose at a time, which runs from 0 to 1."""
+        """Returns the object's pose at a time from 0 to 1."""
         wave = np.sin(2 * np.pi * (self.swings * time + self.phase))
         scale = OBJECT_SCALE * (1 + self.zoom * np.sin(np.pi * time))
         return replace(

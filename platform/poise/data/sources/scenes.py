@@ -1,4 +1,4 @@
-"""The embedded ``scenes`` and ``scenes-video`` as sources of images.
+"""Embedded ``scenes`` and ``scenes-video`` as sources of images.
 
 In: a number of images or of frames. Out: drawn images with labels, boxes and masks. Next:
 ``poise.data.preparation``.
@@ -72,7 +72,7 @@ class ScenesPart:
 
 @dataclass(frozen=True)
 class SceneVideosSource:
-    """The embedded procedural videos, frame by frame; the last one may be shorter."""
+    """Embedded procedural videos, frame by frame; the last one may be shorter."""
 
     num_images: int
     seed: int
@@ -96,7 +96,7 @@ class SceneVideosSource:
 
     @property
     def key(self) -> str:
-        """A hash of the arguments and of one frame, which changes with the generator."""
+        """Hash of the arguments and of one frame, which changes with the generator."""
         probe = scene_motion.draw_frame(self.seed, 0, 1, self.px).png()
         return hash_of(f"scenes-video {self.seed} {self.px}".encode(), probe)
 

@@ -1,4 +1,4 @@
-"""An image with its mask and boxes drawn over it, for a person to check.
+"""Image with its mask and boxes drawn over it, for users to check.
 
 In: a decoded image and its annotations. Out: an RGB image. Next: ``poise.data.views.preview``.
 """
@@ -29,10 +29,10 @@ def overlay(image: Image.Image, annotations: Annotations, place: int, side: int)
     """Draws an image's mask and boxes over it.
 
     Args:
-        image: the upright RGB image at its full size.
-        annotations: annotations of some images; kinds that are missing are not drawn.
-        place: the image's place among them.
-        side: the longest side of the picture; smaller images keep their size.
+        image: upright RGB image in full size.
+        annotations: annotations of some images; missing kinds are not drawn.
+        place: index of the image among these images.
+        side: longest side of the picture; smaller images keep their size.
 
     Returns:
         An RGB picture. A value of a mask has the same colour in every picture; a box has the colour

@@ -151,7 +151,7 @@ class Limits:
     """A run swings if at least this share of its logged steps is above ``swinging_loss_share``."""
 
     min_share_of_plan_swinging: float = 0.25
-    """Share of the planned steps for which a run must have swung."""
+    """A run must swing for at least this share of its planned steps to be called swinging."""
 
     unmoved_teacher_share: float = 0.01
     """A teacher does not move if it has moved less than this share of the way to its student."""

@@ -1,4 +1,4 @@
-"""The tree of a dataset's classes: do similar classes lie near each other?
+"""Tree of a dataset's classes: do similar classes lie near each other?
 
 In: features and labels. Out: a ``ClassTree``. Next: ``poise.evaluation.embedding.tree_sentences``.
 """
@@ -17,7 +17,7 @@ _FEWEST_CLASSES = 3
 
 
 def class_tree(features: Floats, labels: Integers, classes: tuple[str, ...]) -> ClassTree | None:
-    """Joins classes whose mean features are near, nearest first, by average distance.
+    """Joins classes with similar mean features, the nearest first, by average distance.
 
     Args:
         features: [n, D], of unit length.
@@ -56,7 +56,7 @@ def class_distances(features: Floats, groups: list[Integers]) -> Floats:
 
 
 def agreement(first: Floats, second: Floats) -> float:
-    """Computes the rank correlation of two sets of distances; 0 where one set is constant."""
+    """Computes the rank correlation of two sets of distances; 0 if one set is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)

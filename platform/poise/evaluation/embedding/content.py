@@ -1,4 +1,4 @@
-"""The content of an embedding map, in plain arrays.
+"""Content of an embedding map, in plain arrays.
 
 In: what ``poise.evaluation.embedding.embed`` computes. Out: frozen objects. Next:
 ``poise.reports.embedding``, which loads without PyTorch, and so does this module.
@@ -25,11 +25,11 @@ class Projection:
     """[n, 2]; the unit has no meaning."""
 
     trustworthiness: float
-    """How far neighbours in the map are neighbours among the features (J. Venna and S. Kaski,
-    2001), from 0 to 1. Above 0.9 a cluster in the map can be believed; below 0.8 it cannot."""
+    """Agreement of neighbours in the map with neighbours by features, from 0 to 1 (J. Venna and S.
+    Kaski, 2001). Above 0.9, clusters in the map are real; below 0.8, they may not be."""
 
     caption: str
-    """A sentence: what distances in this map mean."""
+    """Sentence: what distances in this map mean."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ClassTree:
     """Cosine distance of the classes' mean features, 0 to 2: [C, C]."""
 
     links: Floats
-    """The merges as ``scipy.cluster.hierarchy.linkage`` writes them, by average distance:
+    """Merges as ``scipy.cluster.hierarchy.linkage`` writes them, by average distance:
     [C − 1, 4]."""
 
     cophenetic: float
@@ -56,8 +56,8 @@ class ClassTree:
     """Its 95 % interval, from leaving a twentieth of each class out after another (jackknife)."""
 
     reliability: float
-    """Rank correlation of the distances from one half of the images with those from the other
-    half, −1 to 1. Below 0.5 the order of distances is mostly noise."""
+    """Rank correlation of distances from two halves of the images, −1 to 1. Below 0.5 the order of
+    distances is mostly noise."""
 
     def nearest(self, row: int) -> list[int]:
         """Lists the other classes, nearest first."""
@@ -79,7 +79,7 @@ class Sprites:
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """A map of n images, and everything that its page shows."""
+    """Map of n images, and everything that its page shows."""
 
     model: str
     """Short name of the model."""
@@ -87,7 +87,7 @@ class EmbeddingMap:
     dataset: str
     protocol: str
     classes: tuple[str, ...]
-    """Class names in label order; empty where the dataset has none."""
+    """Class names in label order; empty if the dataset has none."""
 
     sample_ids: Integers
     """[n]."""
@@ -107,6 +107,6 @@ class EmbeddingMap:
     """None for fewer than three classes."""
 
     sentences: tuple[str, ...]
-    """The answer, in words."""
+    """Sentences that answer whether similar classes are near each other."""
 
     notes: tuple[str, ...]

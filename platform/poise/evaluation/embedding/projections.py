@@ -1,9 +1,9 @@
-"""Features in two dimensions: PCA, t-SNE and, where it is installed, UMAP.
+"""Features in two dimensions: PCA, t-SNE and, if it is installed, UMAP.
 
 In: features. Out: ``Projection``s. Next: ``poise.evaluation.embedding.embed``.
 
-Each answers another question. PCA keeps large distances and shows two of many directions; t-SNE
-(L. van der Maaten and G. Hinton, 2008) keeps neighbours and gives up distances between groups. So
+Each answers a different question. PCA keeps large distances, but shows only two of many directions.
+t-SNE (L. van der Maaten and G. Hinton, 2008) keeps neighbours, but not distances between groups. So
 every map states its trustworthiness.
 """
 

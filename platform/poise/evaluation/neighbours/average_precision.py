@@ -24,11 +24,12 @@ Places = NDArray[np.int64]
 class RankingScores:
     """Scores of q queries, from 0 (worst) to 1.
 
-    Healthy: far above the share of relevant images, which a random ranking reaches. Broken: at it.
+    A random ranking reaches the share of relevant images. Healthy: far above this share. Broken:
+    equal to it.
     """
 
     average_precision: NDArray[np.float64]
-    """Area under precision over recall of each query: [q]. NaN where nothing is relevant."""
+    """Area under precision over recall of each query: [q]. NaN if nothing is relevant."""
 
     precision: NDArray[np.float64]
     """Share of relevant images among the first 1, 5 and 10 of each query: [q, 3]. NaN as above.

@@ -1,4 +1,4 @@
-"""Copies looked up in a database: how early their originals come.
+"""Searches a database for copies, and scores how early their originals are found.
 
 In: descriptors of a database and of copies. Out: places, scores and figures. Next:
 ``poise.evaluation.neighbours.copy_detection`` and
@@ -42,7 +42,7 @@ class CopyBlock:
 
 @dataclass(frozen=True)
 class CopySearch:
-    """A database, the copies that are looked up in it, and images to learn whitening on."""
+    """Database, the copies that are looked up in it, and images to learn whitening on."""
 
     database: Described
     blocks: Sequence[CopyBlock]
@@ -52,7 +52,7 @@ class CopySearch:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The most similar database images of q copies."""
+    """Most similar database images of q copies."""
 
     nearest: Tensor
     """Rows, most similar first: int64 [q, k]."""
@@ -63,7 +63,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """The candidates of one block's copies."""
+    """Candidates of one block's copies."""
 
     block: CopyBlock
     candidates: Candidates

@@ -22,7 +22,7 @@ _FOLDERS_OF_STRENGTHS = ("jpegqual", "crops")
 
 @dataclass(frozen=True)
 class Copydays:
-    """A benchmark whose files are all there."""
+    """Benchmark whose files are all there."""
 
     files: ImageFiles
     """Originals first, then every block of copies."""
@@ -33,7 +33,7 @@ class Copydays:
 
 
 def find_copydays(folder: str | Path) -> Copydays | None:
-    """Opens the benchmark in a folder; None where the folder holds nothing of the kind.
+    """Opens the benchmark in a folder; None if the folder holds nothing of the kind.
 
     Raises:
         PoiseError: there are no copies, two originals share their number, or a copy has no

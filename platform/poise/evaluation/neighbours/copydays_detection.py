@@ -51,7 +51,7 @@ class OtherImages:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The options that named them."""
+        """Options that named them."""
         named = {"--distractors": self.distractors, "--whitening": self.whitening}
         return tuple(
             f"{option}={dataset.manifest.name}" for option, dataset in named.items() if dataset
@@ -70,8 +70,9 @@ def measure_copydays(
     Broken: below ``pixels_map_strong``.
 
     Args:
-        task: the model; its dataset is ``copydays.files`` and its ``image_px`` the square's side.
-        copydays: the benchmark.
+        task: task with the model; its dataset is ``copydays.files`` and its ``image_px`` the
+            square's side.
+        copydays: benchmark to measure.
         others: distractors and images to learn whitening on.
 
     Raises:

@@ -1,11 +1,11 @@
-"""The descriptor of copy detection, and its whitening.
+"""Descriptor of copy detection, and its whitening.
 
 In: tokens of images. Out: descriptors, whitened or not. Next:
 ``poise.evaluation.neighbours.copy_detection``.
 
 DINO (arXiv 2104.14294, section 4.2) describes an image by its [cls] token beside the generalised
-mean of its patches (GeM, arXiv 1711.02512). Whitening follows the published evaluation: the mean of
-other images is taken off, but their covariance is of features that were not centred.
+mean of its patches (GeM, arXiv 1711.02512). Whitening follows the published evaluation: it
+subtracts the mean of other images, but computes their covariance without centring.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def descriptor(tokens: Tensor, num_prefix_tokens: int = 1, has_cls: bool = True)
 
 
 class Descriptors(nn.Module):
-    """A transformer that gives ``descriptors`` [B, 2·D] and ``pixels`` [B, 768] of images."""
+    """Transformer that gives ``descriptors`` [B, 2·D] and ``pixels`` [B, 768] of images."""
 
     def __init__(self, backbone: nn.Module) -> None:
         """Wraps a backbone.
@@ -69,7 +69,7 @@ class Descriptors(nn.Module):
 
 @dataclass(frozen=True)
 class Whitening:
-    """A change of axes that gives features the same spread in every direction."""
+    """Change of axes that gives features the same spread in every direction."""
 
     mean: Tensor
     """[D]."""
@@ -81,8 +81,8 @@ class Whitening:
     def learned_on(cls, features: Tensor) -> "Whitening":
         """Learns it on features [n, D] of other images than those that are searched.
 
-        n should be well above D: axes of less than 1e-5 of the largest variance count as if they
-        had as much.
+        n should be well above D. A variance below 1e-5 of the largest variance is replaced by this
+        limit.
         """
         given = features.double()
         variances, axes = torch.linalg.eigh(given.T @ given / len(given))

@@ -1,4 +1,4 @@
-"""The k-NN figures of a model as an evaluation like the others.
+"""Metrics of k-NN for a model, as an evaluation like the others.
 
 In: an ``EvaluationTask`` and the dataset that votes. Out: an ``EvaluationReport``. Next:
 ``poise evaluate all``.
@@ -21,11 +21,11 @@ K: Final = 20
 def measure_knn(task: EvaluationTask, bank: ImageDataset | None = None) -> EvaluationReport:
     """Measures how often the nearest neighbours of an image know its class.
 
-    Healthy: far above chance, above raw pixels and above the untrained backbone. Broken: at the
-    untrained backbone's figure or below.
+    Healthy: far above chance, above raw pixels and above the untrained backbone. Broken: not above
+    the untrained backbone.
 
     Args:
-        task: the model and a labelled dataset. ``max_images`` limits both sets.
+        task: task with the model and a labelled dataset. ``max_images`` limits both sets.
         bank: labelled dataset that votes. None takes the dataset of the task: each image is
             classified by the others.
 

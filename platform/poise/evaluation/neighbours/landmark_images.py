@@ -24,10 +24,13 @@ _SCALES = (1.0, 2**-0.5, 0.5)
 
 
 class OwnShapeImages(EvaluationImages):
-    """Images whose longer side is at most ``image_px``. They come alone: no two share a shape."""
+    """Images whose longer side is at most ``image_px``.
+
+    Each is a batch of its own, because their shapes differ.
+    """
 
     def __init__(self, dataset: ImageDataset, image_px: int, boxes: Mapping[int, Box]) -> None:
-        """Reads none yet.
+        """Reads no image yet.
 
         Args:
             dataset: all its images are taken.
@@ -62,7 +65,7 @@ class OwnShapeImages(EvaluationImages):
 
 
 class WholePatches(nn.Module):
-    """A backbone for images of any shape: rows and columns beyond the last patch are cut off."""
+    """Backbone for images of any shape: rows and columns beyond the last patch are cut off."""
 
     def __init__(self, backbone: nn.Module, multiscale: bool = False) -> None:
         """Wraps a backbone.

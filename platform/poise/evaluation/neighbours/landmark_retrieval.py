@@ -4,9 +4,9 @@ In: a backbone and a benchmark in its published layout. Out: an ``EvaluationRepo
 of queries with their nearest images. Next: ``poise evaluate retrieval``.
 
 Protocol ``retrieval/revisited-v1``: features at the images' own proportions, L2-normalised and
-ranked by cosine over the whole database. Each query is cut to its box, as the benchmark asks.
-DINO's published evaluation shows whole query images at 224 px (Oxford), or at 512 px with three
-scales (Paris): ``--whole-queries``, ``--image-px`` and ``--multiscale`` repeat that.
+ranked by cosine over the whole database. Each query is cropped to its box, by the rules of the
+benchmark. DINO's published evaluation shows whole query images at 224 px (Oxford), or at 512 px
+with three scales (Paris): ``--whole-queries``, ``--image-px`` and ``--multiscale`` repeat that.
 """
 
 from collections.abc import Iterator
@@ -66,8 +66,8 @@ def measure_landmarks(
     Oxford and 63.1 on Paris. Broken: a few percent, as of an untrained backbone.
 
     Args:
-        task: the model; its dataset is ``landmarks.files``.
-        landmarks: the benchmark.
+        task: task with the model; its dataset is ``landmarks.files``.
+        landmarks: benchmark to measure.
         protocol: how images are shown.
 
     Raises:

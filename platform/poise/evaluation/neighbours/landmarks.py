@@ -3,8 +3,8 @@
 In: a folder with ``jpg/`` and ``gnd_<name>.json``. Out: ``Landmarks``. Next:
 ``poise.evaluation.neighbours.landmark_retrieval``.
 
-The published ground truth is a Python pickle, and whoever loads a pickle runs the code in it. So
-Poise reads the same content as JSON. ``docs/retrieval.md`` has the line that converts the file.
+The published ground truth is a Python pickle. Loading a pickle runs the code in it, so Poise reads
+the same content as JSON. ``docs/retrieval.md`` has the line that converts the file.
 """
 
 import json
@@ -26,10 +26,10 @@ Box = tuple[float, float, float, float]
 
 
 class Query(Strict):
-    """The ground truth of one query, by numbers of database images."""
+    """Ground truth of one query, by numbers of database images."""
 
     bbx: Box
-    """The part of the query's image that shows the landmark."""
+    """Part of the query's image that shows the landmark."""
 
     easy: tuple[int, ...]
     """Images that clearly show the landmark."""
@@ -42,7 +42,7 @@ class Query(Strict):
 
 
 class GroundTruth(Strict):
-    """The content of ``gnd_roxford5k.pkl`` and ``gnd_rparis6k.pkl``."""
+    """Content of ``gnd_roxford5k.pkl`` and ``gnd_rparis6k.pkl``."""
 
     imlist: tuple[str, ...] = Field(min_length=1)
     """Names of the database images, without suffix."""
@@ -63,7 +63,7 @@ class Lists(NamedTuple):
 
 @dataclass(frozen=True)
 class Landmarks:
-    """A benchmark whose files are all there."""
+    """Benchmark whose files are all there."""
 
     truth: GroundTruth
     files: ImageFiles
@@ -87,11 +87,11 @@ class Landmarks:
 
 
 def find_landmarks(folder: str | Path) -> Landmarks | None:
-    """Opens the benchmark in a folder; None where the folder holds nothing of the kind.
+    """Opens the benchmark in a folder; None if the folder holds nothing of the kind.
 
     Raises:
-        PoiseError: the ground truth is a pickle or has another form, there are two of them, or
-            an image is missing.
+        PoiseError: the ground truth is a pickle or has another form, there are two of them, or an
+            image is missing.
     """
     root = given_path(folder)
     found, pickles = sorted(root.glob("gnd_*.json")), sorted(root.glob("gnd_*.pkl"))

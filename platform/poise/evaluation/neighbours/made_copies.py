@@ -1,4 +1,4 @@
-"""Copies of an image, as people make them: compressed, cut, blurred, drawn over, turned.
+"""Makes copies of an image, as people do: compresses, crops, blurs, rotates, draws over.
 
 In: an image and its sample id. Out: its copy. Next: ``poise.evaluation.neighbours.copy_detection``.
 

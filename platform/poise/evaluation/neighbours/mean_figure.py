@@ -1,4 +1,4 @@
-"""A mean over queries as a figure of a report.
+"""Mean over queries, for a report.
 
 In: one share for each query. Out: a ``Figure`` in percent. Next: reports on retrieval and copies.
 """

@@ -1,4 +1,4 @@
-"""The nearest images of each image in one set.
+"""Nearest images of each image in one set.
 
 In: features. Out: rows and cosines. Next: ``poise.evaluation.embedding.embed``.
 """
@@ -13,7 +13,7 @@ _BLOCK_ELEMENTS = 2**24  # similarities held at once: 64 MiB
 
 
 class Nearest(NamedTuple):
-    """The k nearest other images of n images, most similar first."""
+    """K nearest other images of n images, most similar first."""
 
     rows: Tensor
     """int64 [n, k]."""

@@ -1,4 +1,4 @@
-"""A picture of rankings: a query in each row, then its nearest images.
+"""Picture of rankings: a query in each row, then its nearest images.
 
 In: thumbnails, and whether each nearest image is right. Out: a PNG. Next: a report's pictures.
 
@@ -42,7 +42,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A query and its nearest images, most similar first."""
+    """Query and its nearest images, most similar first."""
 
     query: Image.Image
     title: str

@@ -1,4 +1,4 @@
-"""The two labelled sets of a probe without training: the bank and the queries.
+"""Two labelled sets of a probe without training: the bank and the queries.
 
 In: folders of prepared datasets, which are checked before any other work. Out: their images, then
 their features. Next: ``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``.

@@ -16,13 +16,13 @@ KEPT_MASS: Final = 0.6
 
 
 def mass_masks(attention: Tensor, kept: float = KEPT_MASS) -> Tensor:
-    """Marks the patches that get the most attention, down to a share of it.
+    """Marks the patches that get the most attention, until their share of it is ``kept``.
 
-    As published, patches are added up from the least attended one. Those whose running sum is at
-    most 1 − ``kept`` are left out.
+    As published, patches are added up, beginning with the smallest attention. Patches are left out
+    while their sum is at most 1 − ``kept``.
 
     Args:
-        attention: attention to patches [..., N], not negative. It need not sum to 1.
+        attention: attention to patches [..., N], not negative; its sum may differ from 1.
         kept: share of the attention on patches, from 0 to 1.
 
     Returns:

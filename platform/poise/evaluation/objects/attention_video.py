@@ -27,7 +27,8 @@ Show = Literal["overlay", "mask", "both"]
 """Attention in colours over the frame, the frame faded outside the mask, or both beside it."""
 
 ANIMATED_FRAMES: Final = 300
-"""Most frames of an animation, which is encoded in memory. Longer videos skip frames."""
+"""Largest number of frames in an animation, which is encoded in memory. Longer videos skip frames.
+"""
 
 _ANIMATED_SIDE = 640  # longest side of an animation in pixels
 _OPACITY = 0.6
@@ -36,7 +37,7 @@ _COLORS = (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """What is drawn of each frame."""
+    """Settings of the pictures of each frame."""
 
     native_size: NativeSize
     head: int | None = None
@@ -52,16 +53,16 @@ def draw_frames(
     device: torch.device,
     settings: VideoSettings,
 ) -> Iterator[Image.Image]:
-    """Draws the attention of [cls] over each frame; one frame is in memory at a time.
+    """Draws the attention of [cls] over each frame. Only one frame is in memory at a time.
 
     Each frame has its own scale, from 0 to its maximum.
 
     Args:
-        model: on ``device``.
-        frames: RGB images, of any sizes.
+        model: model on ``device``.
+        frames: RGB images of any size.
         normalization: channel means and standard deviations.
         device: device that computes.
-        settings: what is drawn.
+        settings: settings of the pictures.
 
     Raises:
         PoiseError: the model has no such head.
@@ -96,11 +97,11 @@ def write_frames(folder: Path, images: Iterator[Image.Image]) -> list[Path]:
 
 
 def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
-    """Writes an animation, as WebP or GIF by its suffix, that repeats for ever.
+    """Writes an animation that repeats for ever, as WebP or GIF according to its suffix.
 
-    A video of more than ``ANIMATED_FRAMES`` frames shows every second, third … of them for longer,
-    so that the animation lasts as long as the video. Frames are shrunk to 640 px. Frames of
-    another size than the first one get a black border.
+    If a video has more than ``ANIMATED_FRAMES`` frames, only every second, third … frame is shown,
+    for longer. So the animation lasts as long as the video. Frames are shrunk to 640 px. Frames of
+    another size than the first frame get a black border.
 
     Args:
         path: path of the file.
@@ -108,7 +109,7 @@ def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
         frame_ms: duration of a frame in milliseconds.
 
     Returns:
-        The number of frames that the animation shows.
+        Number of frames in the animation.
     """
     step = -(-len(frames) // ANIMATED_FRAMES)
     first, *rest = map(_small, frames[::step])

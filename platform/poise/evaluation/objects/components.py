@@ -3,7 +3,7 @@
 In: masks [h, w]. Out: masks and boxes. Next: ``poise.evaluation.objects.lost`` and
 ``poise.evaluation.objects.discovery``.
 
-Patches are connected where they share an edge.
+Two patches are connected if they share an edge.
 """
 
 import numpy as np
@@ -18,9 +18,10 @@ Box = tuple[int, int, int, int]
 
 
 def component_at(mask: NDArray[np.bool_], place: tuple[int, int]) -> NDArray[np.bool_]:
-    """Finds the connected part of a mask [h, w] that holds a patch (row, column).
+    """Finds the connected part of a mask [h, w] that contains a patch (row, column).
 
-    A patch outside the mask is a part of its own. For LOST's seed that needs a feature of zeros.
+    A patch outside the mask is a part of its own. LOST's seed is outside the mask only if its
+    feature is 0.
     """
     parts, _ = ndimage.label(mask)
     if not mask[place]:
@@ -32,7 +33,7 @@ def component_at(mask: NDArray[np.bool_], place: tuple[int, int]) -> NDArray[np.
 
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Finds the connected part of a mask [h, w] with the most patches; the first of equal ones."""
+    """Finds the connected part of a mask [h, w] with the most patches; the first if equal."""
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask

@@ -1,4 +1,4 @@
-"""CorLoc: the share of images in which a box meets an object.
+"""CorLoc: the share of images in which a box overlaps an object.
 
 In: boxes and the true boxes. Out: hits, overlaps and reference boxes. Next:
 ``poise.evaluation.objects.report``.
@@ -16,8 +16,8 @@ Boxes = NDArray[np.float64]
 def best_overlaps(boxes: Boxes, truths: Boxes) -> NDArray[np.float64]:
     """Computes the largest overlap (intersection over union) of each box with a true box.
 
-    1: the box is the object's. At least 0.5: found, as CorLoc counts. 0: beside every object.
-    Boxes in whole pixels give the exact ratio, so 0.5 is a hit.
+    At 1 the box is equal to an object's box. From 0.5 on, CorLoc counts the object as found. At 0
+    the box overlaps no object. Boxes in whole pixels give the exact ratio, so 0.5 is a hit.
 
     Args:
         boxes: [k, 4].
@@ -37,11 +37,11 @@ def best_overlaps(boxes: Boxes, truths: Boxes) -> NDArray[np.float64]:
 def reference_boxes(
     sizes: Sequence[NDArray[np.int64]], truths: Sequence[Boxes]
 ) -> NDArray[np.float64]:
-    """Makes the boxes of two guesses that look at no image.
+    """Makes the boxes of two guesses that do not use the image.
 
-    The first is as large as the mean true box, in shares of the image, and lies in the centre: the
-    best that one fixed box can hope for, because its size is taken from the truth. The second is
-    the whole image.
+    The first guess is a box in the centre, as large as the mean true box (as a share of the image).
+    No fixed box can do much better, because its size comes from the truth. The second guess is the
+    whole image.
 
     Args:
         sizes: width and height of each of n images.

@@ -1,10 +1,10 @@
-"""One pass that finds an object in every image, by LOST and by the attention of each head.
+"""Finds an object in every image, by LOST and by the attention of each head, in one pass.
 
 In: a backbone and ``NativeImages``. Out: boxes in pixels of the images as they are in the dataset.
 Next: ``poise.evaluation.objects.report``, which compares them with the truth.
 
-Both ways share one pass through all blocks but the last. Boxes are found where the pass runs, so
-that only they travel.
+Both methods share one pass through all blocks except the last. Boxes are computed by the process
+that runs the pass, so only boxes are sent.
 """
 
 from collections.abc import Iterator
@@ -34,13 +34,13 @@ from poise.models.last_block import LastBlock, Projection
 
 @dataclass(frozen=True)
 class DiscoverySettings:
-    """How objects are found. The defaults are the published ones."""
+    """Settings of object discovery. The defaults are the published values."""
 
     features: Projection = "k"
     """Projection of the last block that LOST compares."""
 
     k_patches: int = K_PATCHES
-    """Patches that may join the seed's group."""
+    """Largest number of patches that may join the group of the seed."""
 
     bias: float = 0.0
     """Number that is added to every similarity of LOST."""
@@ -49,17 +49,20 @@ class DiscoverySettings:
     """Share of attention that the attention baseline keeps."""
 
     with_hard: bool = True
-    """Whether boxes that are marked as difficult or truncated count. Without them, images with no
-    other box are left out."""
+    """Whether boxes that are marked as difficult or truncated count. If not, images without other
+    boxes are left out.
+    """
 
     max_patches: int = MAX_PATCHES
-    """Most patches of an image; larger images are shrunk, and their boxes scaled back."""
+    """Largest number of patches of an image. Larger images are shrunk, and their boxes are scaled
+    back.
+    """
 
     shorter_px: int | None = None
     """Length to which the shorter side is resized; None keeps the image's own size."""
 
     def native_size(self, patch_px: int) -> NativeSize:
-        """The size at which images are read, for patches of some side in pixels."""
+        """Size at which images are read, for patches of some side in pixels."""
         return NativeSize(patch_px, self.max_patches, self.shorter_px)
 
 
@@ -68,7 +71,7 @@ PUBLISHED: Final = DiscoverySettings()
 
 @dataclass(frozen=True)
 class FoundBoxes:
-    """The boxes that were found in b images."""
+    """Boxes that were found in b images."""
 
     sample_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -79,7 +82,9 @@ class FoundBoxes:
     features, then those of the rows of ``head_attention``. The far edges are outside."""
 
     resembling: NDArray[np.float64]
-    """Share of the other patches with a positive similarity, mean over the patches, [b]."""
+    """Mean over the patches of an image: share of the other patches with a positive similarity,
+    [b].
+    """
 
 
 def find_boxes(
@@ -89,9 +94,9 @@ def find_boxes(
 
     Args:
         backbone: a transformer of ``poise.models.backbone``, on the bench's device.
-        images: the images.
-        bench: how they are passed.
-        settings: how objects are found.
+        images: images to search.
+        bench: bench that passes the images through the backbone.
+        settings: settings of object discovery.
 
     Raises:
         UntraceableError: the backbone has no blocks with keys or with attention.
@@ -110,7 +115,7 @@ def find_boxes(
 
 
 class ObjectFinder(nn.Module):
-    """A backbone that gives boxes of objects in place of features."""
+    """Backbone that gives boxes of objects in place of features."""
 
     def __init__(self, backbone: nn.Module, settings: DiscoverySettings) -> None:
         super().__init__()
@@ -121,7 +126,7 @@ class ObjectFinder(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Finds boxes int64 [B, 3 + heads, 4] in normalised images [B, 3, h, w].
 
-        The means of keys and of attention show whether they are finite.
+        It also returns the means of keys and of attention, which show whether these are finite.
         """
         last, features = self.last_block(images)
         attention = head_attention(last)
@@ -136,7 +141,10 @@ class ObjectFinder(nn.Module):
         }
 
     def last_block(self, images: Tensor) -> tuple[LastBlock, Tensor]:
-        """Runs images up to the last block; gives it with the features that LOST compares."""
+        """Passes images through all blocks before the last.
+
+        Returns the last block and LOST's features.
+        """
         last = LastBlock(self.backbone, pad_to_patches(images, self.patch_px))
         return last, last.patches(self.settings.features)
 
@@ -152,7 +160,7 @@ class ObjectFinder(nn.Module):
         return -(-height // self.patch_px), -(-width // self.patch_px)
 
     def _attention_boxes(self, attention: Tensor, images: Tensor) -> Tensor:
-        """Boxes of the largest part of what each head keeps: int64 [B, heads + 1, 4]."""
+        """Boxes of the largest connected part each head attends to: int64 [B, heads + 1, 4]."""
         height, width = images.shape[2:]
         masks = mass_masks(attention, self.settings.kept_mass).unflatten(2, self.grid(images))
         return torch.tensor(

@@ -1,4 +1,4 @@
-"""Figures over images, with their 95 % intervals.
+"""Metrics over images, with their 95 % confidence intervals.
 
 In: one value per image. Out: ``Figure``s. Next: the reports on objects and masks.
 """
@@ -13,13 +13,13 @@ from poise.evaluation.report import Figure
 
 
 def share_figure(name: str, hits: NDArray[np.bool_]) -> Figure:
-    """The share of hits in n images in percent, with Wilson's interval."""
+    """Share of hits in n images in percent, with Wilson's interval."""
     found = accuracy(int(hits.sum()), len(hits))
     return Figure(name, found.percent, "%", found.low, found.high)
 
 
 def mean_figure(name: str, shares: NDArray[np.float64]) -> Figure:
-    """The mean of n shares from 0 to 1 in percent, with the normal interval over images.
+    """Mean of n shares from 0 to 1 in percent, with the normal interval over images.
 
     A single image has no interval.
     """

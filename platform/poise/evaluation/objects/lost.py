@@ -1,19 +1,22 @@
-"""LOST: the object of an image, found by how its patches resemble each other (arXiv 2109.14279).
+"""LOST: finds the object of an image by similarities of patches (arXiv 2109.14279).
 
 In: features of patches. Out: a ``Discovery``. Next: ``poise.evaluation.objects.discovery``.
 
-The idea: a patch of an object resembles few other patches, a patch of the background many. The
-patch that resembles the fewest is the seed. Patches that resemble the seed and themselves resemble
-few form its group. The object is what resembles this group and hangs together with the seed.
+The idea: a patch of an object is similar to few other patches, and a patch of the background to
+many. Two patches are similar if the product of their features is positive. The patch with the
+fewest similar patches is the seed. The group of the seed consists of patches that are similar to it
+and that also have few similar patches. The object consists of the patches that are similar to this
+group and connected with the seed.
 
-As in the published code, the group's similarities are added with their signs; the paper counts
-positive ones. The published order of patches with equal degrees depends on the processor. Here they
-are ordered by their place, unless ``stable`` is off.
+As in the published code, the similarities with the group are added with their signs. The paper
+counts the positive ones instead. In the published code, the order of patches with the same number
+of similar patches depends on the processor. Here they are ordered by their position, unless
+``stable`` is False.
 
-All similarities of some models are positive, those of DINOv2 among them. LOST then finds the whole
-image. *Vision Transformers Need Registers* (arXiv 2309.16588) adds a bias to every similarity, and
-does not publish its value: ``LostSettings.bias``. Features minus their mean over the image
-(``centred``) need no value.
+In some models, such as DINOv2, all similarities are positive. Then LOST finds the whole image.
+*Vision Transformers Need Registers* (arXiv 2309.16588) adds a bias to every similarity,
+``LostSettings.bias``, but does not publish its value. ``centred`` needs no such value: it subtracts
+the mean over the image from the features.
 """
 
 from dataclasses import dataclass
@@ -32,16 +35,18 @@ K_PATCHES: Final = 100
 
 @dataclass(frozen=True)
 class LostSettings:
-    """How LOST compares patches. The defaults are the published ones."""
+    """Settings of LOST. The defaults are the published values."""
 
     k_patches: int = K_PATCHES
-    """Patches that may join the seed's group."""
+    """Largest number of patches that may join the group of the seed."""
 
     bias: float = 0.0
     """Number that is added to every similarity."""
 
     stable: bool = True
-    """Order equal degrees by place. False gives the published order, that of an unstable sort."""
+    """Whether patches with equal degrees are ordered by position. False gives the published order,
+    which is that of an unstable sort.
+    """
 
 
 PUBLISHED: Final = LostSettings()
@@ -75,12 +80,12 @@ def discover(
     """Finds one object in each image.
 
     Args:
-        features: float [B, N, D], such as the keys of the last block, heads side by side. Their
-            lengths count, as published. Patches are row-major.
+        features: float [B, N, D], such as the keys of the last block with concatenated heads. They
+            are not normalised, as published. Patches are row-major.
         grid: rows h and columns w of patches.
         patch_px: side of a patch in pixels.
         size: width and height of the images in pixels, without padding. Boxes end there.
-        settings: how patches are compared.
+        settings: settings of LOST.
 
     Raises:
         ValueError: the features do not fill the grid.

@@ -29,16 +29,16 @@ def draw_masks(
 ) -> None:
     """Draws attention and the masks that it gives, one image per row.
 
-    The columns are the image, then the attention of the best head and of the mean head, each with
-    the image, faded outside its mask. A line marks the true mask. Each map of attention has its own
-    scale, from 0 to its maximum.
+    The columns are: the image; the attention of the best head, and the image faded outside its
+    mask; the same for the mean of all heads. A line shows the true mask. Each map of attention has
+    its own scale, from 0 to its maximum.
 
     Args:
         task: the model, the dataset and the folder of the picture.
-        model: the same model, as the pass used it.
-        images: the images that were measured.
+        model: the same model, in the form that the pass used.
+        images: images that were measured.
         best_head: index of the head to draw.
-        name: name of the PNG in the folder.
+        name: name of the PNG file in the folder.
     """
     ids = drawn_ids(images)
     truths = AnnotationReader(task.dataset, "mask").read(ids).masks
@@ -59,7 +59,7 @@ def draw_masks(
 
 
 class _Panel:
-    """The pictures of one image."""
+    """Pictures of one image."""
 
     def __init__(
         self, image: NDArray[np.uint8], truth: NDArray[np.uint8], model: AttentionMasks
@@ -80,7 +80,7 @@ class _Panel:
         axis.set_axis_off()
 
     def draw_head(self, left: Axes, right: Axes, attention: Tensor, title: str) -> None:
-        """Draws a head's attention [N], and the image where its mask keeps it."""
+        """Draws a head's attention [N], and the image faded outside its mask."""
         patch_px, kept_mass = self._model.patch_px, self._model.kept_mass
         attended, mask = (
             enlarged(each.cpu().numpy(), patch_px, self._size)

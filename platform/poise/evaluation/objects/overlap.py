@@ -1,10 +1,11 @@
-"""Attention masks against true masks: their overlap (Jaccard), by head.
+"""Compares attention masks with true masks: their overlap (Jaccard index), for each head.
 
-In: a model and a dataset with masks. Out: an ``EvaluationReport`` and pictures. Next:
-``poise evaluate masks``.
+In: a model and a dataset with masks. Out: an ``EvaluationReport`` and pictures. Next: ``poise
+evaluate masks``.
 
-The true mask keeps its own size. Each of its pixels belongs to the patch that covers its centre,
-so an overlap is a sum over patches: no mask is enlarged, and all heads share one product.
+The true mask keeps its own size. Each of its pixels belongs to the patch that covers the pixel's
+centre. So an overlap is a sum over patches, no mask is enlarged, and one matrix product serves all
+heads.
 """
 
 from dataclasses import dataclass
@@ -24,29 +25,31 @@ from poise.evaluation.reading.passes import image_pass
 from poise.models.last_block import LastBlock
 
 CENTRE_SHARE: Final = 0.5
-"""Share of the image's area that the box in the centre has, a guess that looks at no image."""
+"""Share of the image's area in the box in the centre. This box is a guess that does not use the
+image.
+"""
 
 
 @dataclass(frozen=True)
 class MaskSettings:
-    """How attention masks are made."""
+    """Settings of attention masks."""
 
     kept_mass: float = KEPT_MASS
     """Share of attention that a mask keeps."""
 
     shorter_px: int | None = None
-    """Length to which the shorter side is resized; None takes the size that the model is for."""
+    """Length to which the shorter side is resized; None uses the model's image size."""
 
     max_patches: int = MAX_PATCHES
-    """Most patches of an image; larger images are shrunk."""
+    """Largest number of patches of an image. Larger images are shrunk."""
 
     def native_size(self, patch_px: int, image_px: int) -> NativeSize:
-        """The size at which images are read, for a model with such patches and images."""
+        """Size at which images are read, for a model with such patches and images."""
         return NativeSize(patch_px, self.max_patches, self.shorter_px or image_px)
 
 
 class AttentionMasks(nn.Module):
-    """A backbone that gives attention masks in place of features."""
+    """Backbone that gives attention masks in place of features."""
 
     def __init__(self, backbone: nn.Module, kept_mass: float) -> None:
         super().__init__()
@@ -57,7 +60,7 @@ class AttentionMasks(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Makes masks bool [B, heads + 1, N] of normalised images [B, 3, h, w].
 
-        The mean of attention shows whether it is finite.
+        It also returns the mean of attention, which shows whether attention is finite.
         """
         attention = self.attention(images)
         masks = mass_masks(attention, self.kept_mass)
@@ -73,16 +76,16 @@ class Overlaps:
     """Overlaps (intersection over union) with the true masks of n images."""
 
     heads: NDArray[np.float64]
-    """Of the masks of ``head_attention``, [n, heads + 1]."""
+    """Overlaps of the masks of ``head_attention``, [n, heads + 1]."""
 
     centre: NDArray[np.float64]
-    """Of the box in the centre, [n]."""
+    """Overlap of the box in the centre, [n]."""
 
     whole: NDArray[np.float64]
-    """Of the whole image, [n]: the object's share of it."""
+    """Overlap of the whole image, [n]: the object's share of the image."""
 
     num_empty: int
-    """Images without an object in their mask, which are left out."""
+    """Number of images that were left out because their mask has no object."""
 
     num_shrunk: int
 
@@ -93,10 +96,10 @@ def measure_overlaps(
     """Compares the attention masks of all images with their true masks.
 
     Args:
-        model: on the bench's device.
-        images: the images.
-        reader: their masks.
-        bench: how images are passed.
+        model: model on the bench's device.
+        images: images to measure.
+        reader: reader of their masks.
+        bench: bench that passes the images through the model.
 
     Raises:
         UntraceableError: the backbone has no blocks with attention.
@@ -167,7 +170,7 @@ def _size(truth: NDArray[np.uint8]) -> Size:
 def _patches_of_pixels(
     size: Size, native_size: NativeSize
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
-    """The row of patches of each row of pixels, the same for columns, and the grid."""
+    """Row of patches of each row of pixels, the same for columns, and the grid."""
     read_at = native_size.of(size)
     columns, rows = (
         ((np.arange(side) + 0.5) * (read / side) / native_size.patch_px).astype(np.int64)

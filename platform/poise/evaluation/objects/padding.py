@@ -1,4 +1,4 @@
-"""Images filled up to whole patches, and maps over patches as large as their image.
+"""Pads images to whole patches, and enlarges maps over patches to the size of their image.
 
 In: normalised images, or one value per patch. Out: images of whole patches, or maps of pixels.
 Next: a backbone; pictures.
@@ -15,7 +15,7 @@ _FADED = 5  # times less contrast
 def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
     """Adds zeros at the right and at the bottom of images [B, 3, h, w], as LOST does.
 
-    Images are normalised before, so the padding has the colour of the channel means.
+    The images are already normalised, so the padding has the colour of the channel means.
     """
     height, width = images.shape[2:]
     return F.pad(images, (0, -width % patch_px, 0, -height % patch_px))
@@ -32,7 +32,7 @@ def enlarged(
 ) -> NDArray[np.generic]:
     """Enlarges one value per patch [N] to an image of some width and height, without smoothing.
 
-    What covers the padding is cut off.
+    The part that covers the padding is cut off.
     """
     width, height = size
     grid = patches.reshape(-1, -(-width // patch_px))

@@ -1,6 +1,6 @@
-"""A backbone with an added register, measured against itself as it was.
+"""Backbone with an added register, measured against itself as it was.
 
-In: both backbones and images. Out: figures from before and after. Next:
+In: both backbones and images. Out: metrics from before and after. Next:
 ``poise.cli.models_add_register``.
 
 Protocol ``added-register/poise-v1``: outliers are patches whose norm after the last block is above
@@ -31,8 +31,8 @@ class BeforeAndAfter:
     """Share of outlier patches in the original, 0 to 1."""
 
     outliers_after: float
-    """Share of patches above the same limit. Healthy: 0. Broken: hardly below the share before;
-    other neurons write the norms."""
+    """Share of patches above the same limit. Healthy: 0. Broken: almost the share before, so other
+    neurons write the norms."""
 
     longest_before: float
     """Largest norm of a patch in the original."""
@@ -47,7 +47,7 @@ class BeforeAndAfter:
     """Mean cosine of an image's feature before and after, over all images. Healthy: near 1."""
 
     clean_feature_cosine: float | None
-    """The same over images without outliers; None if there are none. Healthy: nearly 1, because
+    """Same over images without outliers; None if there are none. Healthy: nearly 1, because
     there is nothing to move. The added token still takes a small share of attention."""
 
     clean_images: int
@@ -65,7 +65,7 @@ def compare_with_original(
     Args:
         original: the backbone as it was, on the bench's device.
         changed: the backbone with its added register, on the same device.
-        images: the images.
+        images: images to read.
         limits: threshold of the original.
         bench: how images are passed.
     """
@@ -96,7 +96,7 @@ def _summaries(
 
 
 class _Summaries(nn.Module):
-    """A backbone that returns a few numbers of each image's tokens."""
+    """Backbone that returns a few numbers of each image's tokens."""
 
     def __init__(self, backbone: nn.Module, limits: Threshold) -> None:
         super().__init__()

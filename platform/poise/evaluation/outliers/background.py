@@ -22,13 +22,13 @@ def background_of(
     """Computes the share of each patch's pixels that masks call background.
 
     Args:
-        dataset: the dataset.
+        dataset: dataset to read.
         sample_ids: ids of n images, ascending.
         image_px: side of the prepared images.
         patch_px: side of a patch.
 
     Returns:
-        float32 [n, N] from 0 to 1; NaN where a mask ignores the whole patch. None where the dataset
+        float32 [n, N] from 0 to 1; NaN if a mask ignores the whole patch. None if the dataset
         has no masks.
     """
     if "mask" not in annotation_kinds(dataset):
@@ -43,7 +43,7 @@ def background_of(
 
 
 def _shares(mask: NDArray[np.uint8], patch_px: int) -> NDArray[np.float32]:
-    """The share of background among the counted pixels of each patch, [N]."""
+    """Share of background among the counted pixels of each patch, [N]."""
     side = len(mask) // patch_px
     cut = mask[: side * patch_px, : side * patch_px]
     patches = cut.reshape(side, patch_px, side, patch_px).swapaxes(1, 2).reshape(side**2, -1)

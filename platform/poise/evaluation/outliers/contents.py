@@ -1,6 +1,6 @@
 """What outlier tokens hold: their place, their pixels, the class of their image.
 
-In: a ``TokenSample`` and a threshold. Out: figures. Next: ``poise.evaluation.outliers.measure``.
+In: a ``TokenSample`` and a threshold. Out: metrics. Next: ``poise.evaluation.outliers.measure``.
 
 Every probe is linear and in closed form. It learns from the tokens of one half of the images, drawn
 with seed 0, and is scored on the other half. Outliers and ordinary tokens get probes of their own
@@ -69,12 +69,12 @@ def position_figures(
     chance is 100/N %. ``position_error_<kind>``: mean distance in patches between the place and a
     linear regression's guess. ``position_guess_<kind>``: the distance of the best constant guess.
 
-    Healthy, for ordinary tokens: an error far below the guess's. Outliers have lost their place:
-    their error is closer to the guess's.
+    Healthy, for ordinary tokens: the error is far below that of the guess. Outliers have lost their
+    position: their error is closer to that of the guess.
 
     Args:
         kind: ``outlier`` or ``ordinary``.
-        tokens: the tokens.
+        tokens: tokens to probe.
         halves: images to learn from and to score on.
         grid: rows and columns of patches.
     """
@@ -98,7 +98,8 @@ def pixel_figures(kind: str, tokens: Tokens, halves: Halves) -> Iterator[Figure]
     linear regression's guess (published for DINOv2-g: ordinary 18.38, outliers 25.23).
     ``pixel_guess_<kind>``: the same of the best constant guess.
 
-    Healthy, for ordinary tokens: an error far below the guess's. Outliers have lost their pixels.
+    Healthy, for ordinary tokens: the error is far below that of the guess. Outliers have lost their
+    pixels.
     """
     train, test = (_thinned(half, _MOST_PIXEL_TOKENS) for half in halves.split(tokens))
     pixels, wanted = train.pixels.numpy(), test.pixels.numpy()
@@ -111,10 +112,10 @@ def pixel_figures(kind: str, tokens: Tokens, halves: Halves) -> Iterator[Figure]
 def class_figure(
     kind: str, vectors: Tensor, labels: Tensor, learns: Tensor, num_classes: int
 ) -> Figure:
-    """Measures how well one token of an image tells the image's class (``class_top1_<kind>``).
+    """Measures how well one token of an image predicts its class (``class_top1_<kind>``).
 
-    Healthy: [cls] is far above chance. One outlier near [cls] and far above one ordinary token has
-    become scratch paper; so has a register.
+    Healthy: [cls] is far above chance. If one outlier is near [cls] and far above one ordinary
+    token, it stores information about the whole image, as registers do.
 
     Args:
         kind: kind of the token, such as ``cls`` or ``register_1``.
@@ -172,7 +173,7 @@ def _share(name: str, hits: int, trials: int) -> Figure:
 
 
 def _by_image(name: str, values: NDArray[np.floating], tokens: Tokens, unit: str) -> Figure:
-    """The mean over tokens, with an interval over images."""
+    """Mean over tokens, with an interval over images."""
     images = tokens.images.numpy()
     sums, counts = np.bincount(images, values), np.bincount(images)
     return figure(name, ratio_interval(sums.astype(float), counts.astype(float)), unit)

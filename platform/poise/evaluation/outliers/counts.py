@@ -25,7 +25,7 @@ from poise.evaluation.outliers.threshold import (
 )
 
 Interval = tuple[float, float, float]
-"""A value, and the ends of its 95 % interval."""
+"""Value, and the ends of its 95 % interval."""
 
 
 @dataclass
@@ -70,10 +70,10 @@ class NormCounts:
         self._images_with += (longer > 0).sum(axis=0)
 
     def share(self, threshold: Threshold) -> Interval:
-        """The share of patches that are outliers after the last block, from 0 to 1.
+        """Share of patches that are outliers after the last block, from 0 to 1.
 
-        The interval is Wilson's, of as many independent patches as the variation between images
-        leaves: outliers of one image come together. Without any outlier each image counts once.
+        The interval is Wilson's. Outliers of one image are not independent, so the number of
+        patches is reduced accordingly. If there is no outlier, each image counts once.
         """
         edge = _edge(threshold)
         found = int(self.blocks[-1][edge + 1 :].sum())
@@ -84,32 +84,32 @@ class NormCounts:
 
     @property
     def share_above_published(self) -> float:
-        """The share of patches of the last block above ``PUBLISHED_LIMIT``, from 0 to 1."""
+        """Share of patches of the last block above ``PUBLISHED_LIMIT``, from 0 to 1."""
         return self.above_published / (self.num_images * self.num_patches)
 
     def share_in_block(self, index: int, threshold: Threshold) -> float:
-        """The share of patches above a threshold after one block, from 0 to 1."""
+        """Share of patches above a threshold after one block, from 0 to 1."""
         counts = self.blocks[index]
         return int(counts[_edge(threshold) + 1 :].sum()) / int(counts.sum())
 
     def share_of_images(self, threshold: Threshold) -> Interval:
-        """The share of images with at least one outlier, from 0 to 1 (Wilson)."""
+        """Share of images with at least one outlier, from 0 to 1 (Wilson)."""
         found = int(self._images_with[_edge(threshold)])
         return found / self.num_images, *wilson_interval(found, self.num_images)
 
     def heat_map(self, threshold: Threshold) -> NDArray[np.float64]:
-        """The share of images whose patch at each place is an outlier, [N]."""
+        """Share of images whose patch at each place is an outlier, [N]."""
         found = self.places[:, _edge(threshold) + 1 :].sum(axis=1)
         return np.asarray(found / self.num_images, dtype=np.float64)
 
     def mean_norms(self) -> NDArray[np.float64]:
-        """The geometric mean of norms after the last block at each place, to 2 %, [N]."""
+        """Geometric mean of norms after the last block at each place, to 2 %, [N]."""
         logs = np.log(EDGES[0]) + np.arange(NUM_BINS) * BIN
         means = (self.places * logs).sum(axis=1) / self.places.sum(axis=1)
         return np.asarray(np.exp(means - BIN / 2))
 
     def _design_effect(self, found: int, squares: int) -> float:
-        """How many patches of one image tell as much as one independent patch, from 1 to N."""
+        """Number of patches of one image that count as one independent patch, from 1 to N."""
         share = found / (self.num_images * self.num_patches)
         if not 0 < share < 1 or self.num_images < 2:
             return float(self.num_patches)

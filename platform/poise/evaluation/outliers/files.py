@@ -1,4 +1,4 @@
-"""The table of blocks: norms of tokens and the share of outliers after each block.
+"""Table of blocks: norms of tokens and the share of outliers after each block.
 
 In: a ``Reading``. Out: rows, and a CSV file. Next: ``poise.evaluation.outliers.measure`` and
 ``pictures``.
@@ -17,7 +17,7 @@ QUANTILES = {"q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1.0}
 
 @dataclass(frozen=True)
 class BlockRow:
-    """The tokens of all images after one block."""
+    """Tokens of all images after one block."""
 
     number: int
     """Number of the block, from 1."""
@@ -54,7 +54,7 @@ def block_rows(reading: Reading) -> list[BlockRow]:
 
 
 def first_block(rows: Sequence[BlockRow]) -> int:
-    """The first block, from 1, from which on every block has outliers; the last one has them."""
+    """First block, from 1, from which on every block has outliers; the last one has them."""
     without = [row.number for row in rows if not row.threshold.found]
     return max(without, default=0) + 1
 

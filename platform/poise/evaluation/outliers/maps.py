@@ -35,7 +35,7 @@ def draw_maps(
     block, mean over heads, each on its own scale from 0 to its maximum.
 
     Returns:
-        Notes: why there is no attention to show, if so.
+        Notes with the reason if there is no attention to show.
     """
     count = min(SHOWN_IMAGES, len(sample_ids))
     ids = sample_ids[np.linspace(0, len(sample_ids) - 1, count).round().astype(int)]

@@ -1,4 +1,4 @@
-"""The evaluation of outlier patches and registers of one model.
+"""Evaluation of outlier patches and registers of one model.
 
 In: an ``EvaluationTask``. Out: an ``EvaluationReport``, pictures and a table of blocks. Next:
 ``poise evaluate registers``.
@@ -33,10 +33,10 @@ BLOCKS_FILE: Final = "blocks.csv"
 def measure_registers(task: EvaluationTask) -> EvaluationReport:
     """Measures how many patches are outliers, from which block on, where, and what they hold.
 
-    Healthy: norms form one group, and there are no outliers; or outliers are registers, which have
-    long norms and tell the class, while patches keep their place and pixels. Broken: one patch in a
-    hundred or more is an outlier on flat background, which has lost its place and pixels and tells
-    the class of the image: add registers (``backbone.num_registers``).
+    Healthy: norms form one group, so there are no outliers. Or only registers have large norms and
+    predict the class, while patches keep their position and pixels. Broken: 1 % or more of the
+    patches are outliers on flat background. They have lost their position and pixels and predict
+    the class of the image. Then add registers (``backbone.num_registers``).
 
     Raises:
         PoiseError: the dataset has no images, or the backbone no blocks.

@@ -108,10 +108,10 @@ def _draw_lengths(axis: Axes, rows: Sequence[BlockRow]) -> None:
 
 
 def draw_places(path: Path, reading: Reading, threshold: Threshold) -> None:
-    """Draws where outliers sit: beside what, on what ground, at which places.
+    """Draws where outliers are: their neighbours, their background, their positions.
 
-    Published: outliers are like their neighbours, so their curve is to the right, and they sit on
-    flat ground. Without outliers the map shows the mean norm at each place.
+    Published: outliers are similar to their neighbours, so their curve is to the right, and they
+    are on flat background. Without outliers the map shows the mean norm at each position.
     """
     sample, counts = reading.sample, reading.norms.counts
     figure = Figure(figsize=(11, 3.4), layout="constrained")

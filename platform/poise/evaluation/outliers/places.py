@@ -1,10 +1,10 @@
-"""Where outliers sit: beside patches like themselves, on flat ground, at certain places.
+"""Finds where outliers are: next to similar patches, on flat background, at certain positions.
 
-In: a ``TokenSample`` and a threshold. Out: figures. Next: ``poise.evaluation.outliers.measure``.
+In: a ``TokenSample`` and a threshold. Out: metrics. Next: ``poise.evaluation.outliers.measure``.
 
 Source: registers (arXiv 2309.16588, section 2.1, figure 5): outliers are patches that repeat their
 neighbours, directly after the patch embedding. A model that stores global information in patches
-takes those that hold little of their own.
+uses patches with little information of their own.
 """
 
 from collections.abc import Iterator
@@ -61,9 +61,9 @@ def background_figures(background: Tensor, outliers: Tensor) -> Iterator[Figure]
 
 
 def places_concentration(heat_map: NDArray[np.float64]) -> Figure:
-    """The share of outliers at the ten commonest places, in percent.
+    """Share of outliers at the ten most frequent places, in percent.
 
-    10/N where outliers sit anywhere; 100 where they keep to at most ten places, as a fault of the
+    10/N if outliers are anywhere; 100 if they are at no more than ten places, as a fault of the
     position embedding makes them do (published: vertical stripes).
 
     Args:
@@ -89,7 +89,7 @@ def _count(ordered: Tensor, values: Tensor, right: bool) -> Tensor:
 
 
 def _mean(name: str, values: Tensor, chosen: Tensor, unit: str) -> Figure:
-    """The mean over chosen patches, with an interval over images."""
+    """Mean over chosen patches, with an interval over images."""
     sums = (values.double() * chosen).sum(dim=1).numpy()
     mean, low, high = ratio_interval(sums, chosen.sum(dim=1).double().numpy())
     return figure(name, (mean, low, high), unit)

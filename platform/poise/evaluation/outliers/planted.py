@@ -1,10 +1,10 @@
-"""Backbones with outliers that are known: the test of the instrument.
+"""Backbones with known outliers, which test the evaluation of outliers.
 
 In: a backbone and a ``Plant``. Out: the same backbone with outliers of known number, place, norm
 and content. Next: ``poise.evaluation.outliers.recovery``.
 
-Small models have no outliers by themselves (arXiv 2309.16588, section 2.2). What a report says of
-outliers is worth something only if it says the right thing where the truth is known.
+Small models have no outliers by themselves (arXiv 2309.16588, section 2.2). A report on outliers
+can be trusted only if it is right in cases whose truth is known.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Plant:
 
 
 class PlantedBackbone(VitBackbone):
-    """A vision transformer whose patch tokens contain planted outliers.
+    """Vision transformer whose patch tokens contain planted outliers.
 
     They replace the tokens that leave each block, and the blocks themselves compute as before: so
     ordinary tokens, [cls] and features stay exactly what they were.

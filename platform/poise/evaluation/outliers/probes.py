@@ -1,6 +1,6 @@
-"""All probes of what tokens hold, run as far as a sample allows.
+"""Runs all probes of the content of tokens that a sample allows.
 
-In: a ``TokenSample`` and a threshold. Out: figures, and notes on what was left out. Next:
+In: a ``TokenSample`` and a threshold. Out: metrics, and notes on what was left out. Next:
 ``poise.evaluation.outliers.measure``.
 """
 
@@ -114,7 +114,7 @@ def _has(tokens: Tokens, num_images: int) -> Tensor:
 
 
 def _first(tokens: Tokens, images: Tensor) -> Tensor:
-    """The first token of each image; tokens are in the order of images, and each has one."""
+    """First token of each image; tokens are in the order of images, and each has one."""
     return torch.searchsorted(tokens.images.contiguous(), images)
 
 

@@ -95,14 +95,14 @@ class TokenReader(nn.Module):
 
 
 def neighbour_cosines(patches: Tensor) -> Tensor:
-    """The mean cosine of each patch with its 2 to 4 direct neighbours.
+    """Mean cosine of each patch with its 2 to 4 direct neighbours.
 
     Source: registers (arXiv 2309.16588, section 2.1, figure 5), whose outliers lie where patches
     repeat their neighbours.
 
     Args:
-        patches: tokens directly after the patch embedding, without positions,
-            [B, rows, columns, D].
+        patches: tokens directly after the patch embedding, without positions, [B, rows, columns,
+            D].
 
     Returns:
         [B, rows·columns], from −1 to 1; 1 for an image of a single patch.
@@ -133,7 +133,7 @@ def patch_pixels(images: Tensor, patch_px: int) -> Tensor:
 
 
 def roughness(pixels: Tensor) -> Tensor:
-    """The contrast of patches: standard deviation of pixels [B, N, 3·p·p], mean of channels."""
+    """Contrast of patches: standard deviation of pixels [B, N, 3·p·p], mean of channels."""
     by_channel: Tensor = pixels.unflatten(2, (3, -1))
     return by_channel.std(dim=-1, correction=0).mean(dim=-1)
 

@@ -1,13 +1,14 @@
-"""The neurons that write the large norms of outlier patches.
+"""Neurons that write the large norms of outlier patches.
 
 In: a vision transformer and images. Out: its register neurons, or that there are none. Next:
 ``poise.models.added_register``, which moves what they write.
 
 Source: arXiv 2506.08010, section 3: neurons are ranked by their mean absolute activation at
-outliers, among the blocks up to the one in which outliers appear. Two things are ours. The mean at
-other patches is subtracted, and the difference is multiplied by the length of what the neuron
-writes, so that a neuron that is large everywhere or writes nothing has a low rank. And
-only neurons with a tenth of the strongest score count, so that no number has to be known before.
+outliers, among the blocks up to the one in which outliers appear. Two rules are our own. First, the
+mean at other patches is subtracted, and the difference is multiplied by the length of the vector
+that the neuron writes. So a neuron that is large everywhere or writes nothing has a low rank.
+Second, only neurons with at least a tenth of the strongest score count, so their number need not be
+known in advance.
 """
 
 import math
@@ -57,7 +58,7 @@ class RegisterNeurons:
     """What was found in a sample of images."""
 
     found: tuple[RegisterNeuron, ...]
-    """The strongest first; empty if there are no outliers."""
+    """Strongest first; empty if there are no outliers."""
 
     threshold: Threshold
     """Limit of the norms after the last block."""
@@ -84,7 +85,7 @@ def find_register_neurons(
 
     Args:
         backbone: a vision transformer on the bench's device, without an added register.
-        images: the images.
+        images: images to read.
         bench: normalisation and device.
         most: most neurons to return.
 
@@ -163,10 +164,10 @@ class _Sums:
         return output_layer(self._backbone, block).register_forward_pre_hook(note)
 
     def first_block(self) -> int | None:
-        """The first block after which outliers stand apart.
+        """First block after which outliers stand apart.
 
-        That is where the ratio of their mean norm to that of other patches has covered half of its
-        way to the last block's, in logarithms.
+        There the logarithm of the ratio of mean norms (outliers to other patches) reaches half of
+        its value after the last block.
         """
         if not self._counts[True]:
             return None

@@ -16,7 +16,7 @@ from poise.evaluation.outliers.reader import Drawn
 from poise.evaluation.outliers.threshold import Threshold, outlier_mask
 
 SAMPLE_IMAGES = 2048
-"""Most images whose tokens are kept, evenly spread over the dataset."""
+"""Largest number of images whose tokens are kept, evenly spread over the dataset."""
 
 _TOKENS = 8192  # of a kind, enough for a linear probe of 384 numbers
 _TOKEN_BYTES = 2**25  # of a kind, which holds for wide models
@@ -80,7 +80,7 @@ class TokenSample:
         return self.outputs["norms"][:, self.num_prefix :]
 
     def outliers(self, threshold: Threshold) -> Tokens:
-        """The longest outliers of each image, in a row; few images have more than are kept."""
+        """Longest outliers of each image, in a row; few images have more than are kept."""
         return self._tokens("longest", outlier_mask(self.norms, threshold))
 
     def ordinary(self, threshold: Threshold) -> Tokens:

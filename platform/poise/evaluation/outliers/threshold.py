@@ -1,4 +1,4 @@
-"""The norm above which a patch token is an outlier, found from the norms themselves.
+"""Norm above which a patch token is an outlier, found from the norms themselves.
 
 In: norms of raw patch tokens (before the last norm layer), or a histogram of them. Out: a
 ``Threshold`` and a mask. Next: ``poise.evaluation.outliers.counts`` and ``places``.
@@ -20,7 +20,7 @@ from scipy.signal import find_peaks
 from torch import Tensor
 
 PUBLISHED_LIMIT: Final = 150.0
-"""The limit of arXiv 2309.16588, set by hand for DINOv2's ViT-g/14. Other models have other
+"""Limit of arXiv 2309.16588, set by hand for DINOv2's ViT-g/14. Other models have other
 scales, so a share above it compares with the publication alone."""
 
 BIN: Final = 0.02
@@ -43,10 +43,10 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Threshold:
-    """The groups of some norms."""
+    """Groups of some norms."""
 
     limit: float
-    """A norm above it is an outlier. Infinite where the norms form one group."""
+    """Norm above it is an outlier. Infinite if the norms form one group."""
 
     median: float
     """Median of all norms, to 2 %."""
@@ -55,8 +55,8 @@ class Threshold:
     """Median norm of the outliers, to 2 %; None without outliers."""
 
     separation: float | None = None
-    """Ashman's D of the two groups' logarithms: √2·|μ₁ − μ₂| / √(σ₁² + σ₂²). Above 2: two groups
-    that hardly overlap. None without outliers."""
+    """Ashman's D of the two groups' logarithms: √2·|μ₁ − μ₂| / √(σ₁² + σ₂²). Above 2 the groups
+    hardly overlap. None without outliers."""
 
     @property
     def found(self) -> bool:
@@ -74,7 +74,7 @@ def outlier_mask(norms: Tensor, threshold: Threshold | None = None) -> Tensor:
             the norms of many images, and use it for all batches.
 
     Returns:
-        bool of the same shape on the same device; all False where norms form one group.
+        bool of the same shape on the same device; all False if norms form one group.
     """
     threshold = threshold or find_threshold(count_norms(norms))
     return norms.double() > threshold.limit
@@ -87,27 +87,27 @@ def count_norms(norms: Tensor | NDArray[np.floating]) -> Counts:
 
 
 def bins_of(norms: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The bin of each norm. A norm is above ``EDGES[i]`` exactly if its bin is above i."""
+    """Bin of each norm. A norm is above ``EDGES[i]`` exactly if its bin is above i."""
     return np.searchsorted(EDGES, norms.astype(np.float64), side="left").astype(np.int64)
 
 
 def find_threshold(counts: Counts) -> Threshold:
     """Finds the valley between ordinary tokens and outliers, if there is one.
 
-    ln norm is smoothed over 10 % of a norm. Outliers are a second hump, at twice the median or
-    more. The valley before it has at most half of the hump's height, and the hump is higher by
-    three standard deviations of a count, so it needs about a dozen tokens of nearly the same
-    length. The limit is the middle of the valley's deepest part. Otsu's method puts the limit into
-    the ordinary tokens where outliers are rarer than about 1 %.
+    The histogram of ln norm is smoothed over 10 % of a norm. Outliers form a second peak, at twice
+    the median or more. The valley before this peak has at most half of its height. The peak is also
+    higher than the valley by three standard deviations of a count, so it needs about a dozen tokens
+    with similar norms. The limit is the middle of the deepest part of the valley. If outliers are
+    very rare (below about 1 %), Otsu's method would put the limit among the ordinary tokens.
 
-    Source: that norms have two modes is of registers (arXiv 2309.16588, section 2.1, figure 3);
-    the rule is ours. Cost: a filter over 1153 bins.
+    Source: registers (arXiv 2309.16588, section 2.1, figure 3) for the two groups of norms; the
+    rule is our own. Cost: a filter over 1153 bins.
 
     Args:
         counts: counts of norms, at least one token.
 
     Returns:
-        The limit, infinite where there is one group.
+        The limit, infinite if there is one group.
     """
     median = quantile_of(counts, 0.5)
     heights = gaussian_filter1d(counts.astype(np.float64), _REACH, mode="constant")
@@ -128,7 +128,7 @@ def _is_apart(hump: float, valley: float) -> bool:
 
 
 def _deepest(heights: NDArray[np.float64]) -> int:
-    """The middle of the lowest stretch, which is long where no token has such norms."""
+    """Middle of the lowest stretch, which is long if no token has such norms."""
     lowest = np.flatnonzero(heights <= heights.min() + 1e-9)
     return int(lowest[len(lowest) // 2])
 
@@ -155,7 +155,7 @@ def _moments(counts: Counts) -> tuple[float, float]:
 
 
 def quantile_of(counts: Counts, level: float) -> float:
-    """A quantile of norms from their counts, to 2 %; ``level`` is from 0 to 1."""
+    """Quantile of norms from their counts, to 2 %; ``level`` is from 0 to 1."""
     sums = counts.cumsum()
     index = int(np.searchsorted(sums, level * sums[-1]))
     return float(EDGES[min(index, NUM_BINS - 2)] * math.exp(-BIN / 2))

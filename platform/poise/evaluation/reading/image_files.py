@@ -25,7 +25,7 @@ class ImageFiles(ImageDataset):
     """Image files by name. A sample's id is the position of its name."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        """Lists the files and reads none yet.
+        """Lists the files without reading any.
 
         Args:
             folder: folder of the benchmark, whose name is the dataset's.

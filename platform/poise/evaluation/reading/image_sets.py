@@ -1,6 +1,6 @@
-"""The interface of sets of images that a pass reads.
+"""Interface of sets of images that a pass reads.
 
-In: nothing. Out: ``ImageSet``, which ``EvaluationImages`` and ``NativeImages`` have. Next:
+In: nothing. Out: ``ImageSet``, which ``EvaluationImages`` and ``NativeImages`` implement. Next:
 ``poise.evaluation.reading.bench``.
 """
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]
-"""Images uint8 [b, 3, h, w] of one size, and what is known of each [b, …]: its label, or its size
-in the dataset."""
+"""Images uint8 [b, 3, h, w] of one size, and a value for each [b, …]: its label, or its size in the
+dataset.
+"""
 
 
 class ImageSet(Protocol):
@@ -29,15 +30,15 @@ class ImageSet(Protocol):
 
     @property
     def opener(self) -> "Callable[[], ImageSet]":
-        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        """Function that opens the whole dataset in another process, prepared in the same way."""
 
     def __len__(self) -> int: ...
 
     def only(self, positions: NDArray[np.int64]) -> "ImageSet":
-        """Takes the images at some positions, which ascend."""
+        """Returns only the images at some positions, which are in ascending order."""
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields the images in order, decoded ahead in a few threads."""
+        """Yields the images in order. A few threads decode the next images in advance."""
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
         """Yields a function for each batch that prepares it. Call it once, in any thread."""

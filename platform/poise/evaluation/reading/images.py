@@ -72,7 +72,7 @@ class EvaluationImages:
 
     @property
     def opener(self) -> Callable[[], "EvaluationImages"]:
-        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        """Function that opens the whole dataset in another process, prepared in the same way."""
         return partial(copy, self._taking(np.arange(len(self._dataset), dtype=np.int64)))
 
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":

@@ -1,10 +1,10 @@
-"""Whole images at their own size, as object discovery reads them.
+"""Whole images in their own size, as object discovery reads them.
 
 In: a prepared dataset. Out: batches of uint8 images, each batch of one size, with the sizes that
 the images have in the dataset. Next: ``poise.evaluation.reading.passes``.
 
-Neighbours of one size share a batch. An image is not padded here: zeros belong behind the
-normalisation, so the module pads (``poise.evaluation.objects.padding``).
+Consecutive images of one size form a batch. Images are not padded here. The padding must be zero
+after normalisation, so the module pads (``poise.evaluation.objects.padding``).
 """
 
 import math
@@ -27,7 +27,9 @@ from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import choose_samples, in_threads, num_cpus
 
 MAX_PATCHES: Final = 6400
-"""Most patches of an image by default: 640 × 640 px with patches of 8 px, COCO's largest image."""
+"""Default of the largest number of patches of an image: 640 × 640 px with patches of 8 px, the
+largest image in COCO.
+"""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -38,13 +40,15 @@ _SMALL = 256  # patches of an image of which a whole batch fits, as for any othe
 
 @dataclass(frozen=True)
 class NativeSize:
-    """The size at which a whole image is read: its own, or one in the same proportions."""
+    """Size at which a whole image is read: its own, or one in the same proportions."""
 
     patch_px: int
     """Side of a patch in pixels."""
 
     max_patches: int = MAX_PATCHES
-    """Most patches of an image. A larger image is shrunk: attention costs the square of them."""
+    """Largest number of patches of an image. A larger image is shrunk, because the cost of
+    attention grows with their square.
+    """
 
     shorter_px: int | None = None
     """Length to which the shorter side is resized; None keeps the image's own size."""
@@ -92,10 +96,10 @@ class _Encoded:
 
 
 class NativeImages:
-    """A deterministic choice of a dataset's images, whole and at ``NativeSize``.
+    """Deterministic choice of a dataset's images, whole and at ``NativeSize``.
 
-    Batches come with int64 [b, 2], the width and height of each image in the dataset, in place of
-    labels. Nothing is kept in memory.
+    Instead of labels, batches come with int64 [b, 2]: width and height of each image in the
+    dataset. Nothing is kept in memory.
     """
 
     def __init__(
@@ -105,13 +109,13 @@ class NativeImages:
         limit: int | None = None,
         sample_ids: NDArray[np.int64] | None = None,
     ) -> None:
-        """Chooses the images and reads none yet.
+        """Chooses the images without reading any.
 
         Args:
-            dataset: the dataset.
-            native_size: the size at which each image is read.
-            limit: most images to take, drawn with seed 0; None takes all.
-            sample_ids: the images themselves, ascending, in place of a choice.
+            dataset: dataset to choose from.
+            native_size: size at which each image is read.
+            limit: largest number of images, drawn with seed 0; None takes all.
+            sample_ids: ids of the images, in ascending order, instead of a random choice.
         """
         self.folder = dataset.folder
         self.native_size = native_size
@@ -124,23 +128,26 @@ class NativeImages:
 
     @property
     def opener(self) -> Callable[[], "NativeImages"]:
-        """A picklable function that opens the whole dataset, prepared as here, elsewhere."""
+        """Function that opens the whole dataset in another process, prepared in the same way."""
         return partial(_open, self.folder.absolute(), self.native_size)
 
     def only(self, positions: NDArray[np.int64]) -> "NativeImages":
-        """Takes the images at some positions, which ascend."""
+        """Returns only the images at some positions, which are in ascending order."""
         ids = self.sample_ids[positions]
         return NativeImages(self._dataset, self.native_size, sample_ids=ids)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images [b, 3, h, w] and their sizes in the dataset, decoded ahead in threads."""
+        """Yields images [b, 3, h, w] and their sizes in the dataset.
+
+        Threads decode them in advance.
+        """
         return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields a function for each batch that prepares it. Call it once, in any thread.
+        """Yields a function for each batch that prepares the batch. Call it once, in any thread.
 
         Args:
-            batch_size: most images at once. Large images come in smaller batches.
+            batch_size: largest number of images in a batch. Batches of large images are smaller.
         """
         for start in range(0, len(self), batch_size):
             encoded = self._dataset.read(self.sample_ids[start : start + batch_size])
@@ -158,7 +165,10 @@ class NativeImages:
             yield _Encoded(sample_id, data, size, self.native_size.of(size))
 
     def _at_once(self, size: Size, batch_size: int) -> int:
-        """Most images in a batch. Similarities of patches take the square of their number."""
+        """Largest number of images in a batch.
+
+        Memory for similarities grows with the square of the number of patches.
+        """
         return max(
             1, int(batch_size * min(1.0, (_SMALL / self.native_size.num_patches(size)) ** 2))
         )

@@ -1,10 +1,10 @@
-"""Raw pixels as features: the floor under every figure of a backbone.
+"""Raw pixels as features: the baseline for every metric of a backbone.
 
 In: the batches that a backbone sees. Out: its features and the shrunk images. Next:
 ``poise.evaluation.neighbours.retrieval`` and ``poise.evaluation.embedding.embed``.
 
 Raw pixels solve a part of any simple dataset: on CIFAR-10 they classify better than a backbone that
-has trained briefly. A figure without this floor beside it cannot be judged.
+has trained briefly. A metric cannot be judged without this baseline.
 """
 
 import torch
@@ -16,7 +16,7 @@ GRID = 16
 
 
 class WithPixels(nn.Module):
-    """A backbone that returns its ``features`` [B, D] and the ``pixels`` [B, 3 · 16 · 16]."""
+    """Backbone that returns its ``features`` [B, D] and the ``pixels`` [B, 3 · 16 · 16]."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -33,5 +33,8 @@ def shrunk(images: Tensor) -> Tensor:
 
 
 def centred(features: Tensor) -> Tensor:
-    """Takes the mean off features [n, D]; cosines of raw pixels mostly compare brightness."""
+    """Subtracts the mean from features [n, D].
+
+    Otherwise cosines of raw pixels would mostly compare brightness.
+    """
     return features - torch.mean(features, dim=0)

@@ -14,7 +14,7 @@ from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.images import EvaluationImages
 
 Change = Callable[[Image.Image, int], Image.Image]
-"""A picklable function that changes an RGB image before it is resized; it gets the sample's id."""
+"""Picklable function that changes an RGB image before it is resized; it gets the sample's id."""
 
 
 class SquareImages(EvaluationImages):
@@ -27,10 +27,10 @@ class SquareImages(EvaluationImages):
         sample_ids: NDArray[np.int64],
         change: Change | None = None,
     ) -> None:
-        """Chooses the images and reads none yet.
+        """Chooses the images without reading any.
 
         Args:
-            dataset: the dataset.
+            dataset: dataset to read.
             image_px: side of the square.
             sample_ids: ids of the images, ascending.
             change: applied to each image at its full size; None leaves images as they are.

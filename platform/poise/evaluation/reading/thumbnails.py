@@ -22,7 +22,7 @@ def thumbnails(
     """Yields a square thumbnail of each image, the centre of the image where it is not square.
 
     Args:
-        dataset: the dataset.
+        dataset: dataset to read.
         sample_ids: ids in any order; an id may come twice.
         side_px: side of a thumbnail.
         change: applied to each image at its full size; None leaves images as they are.

@@ -1,4 +1,4 @@
-"""The class of each pixel, from a mask and perhaps the image's label.
+"""Class of each pixel, from a mask and perhaps the image's label.
 
 In: manifests of the training and the test set, and masks. Out: class indices of pixels. Next:
 ``poise.evaluation.segmentation.patches`` and ``scores``.
@@ -16,7 +16,7 @@ from poise.data.annotations import IGNORED
 from poise.data.manifest import Manifest
 
 Meaning = Literal["mask", "object", "label"]
-"""What a pixel's class is: the mask's value; object or background; or the image's label for pixels
+"""Rule for a pixel's class: the mask's value; object or background; or the image's label for pixels
 of the object."""
 
 MEANINGS: Final = get_args(Meaning)
@@ -24,7 +24,7 @@ MEANINGS: Final = get_args(Meaning)
 BACKGROUND: Final = "background"
 
 ClassMap = NDArray[np.uint8]
-"""Class indices of pixels [h, w]; ``IGNORED`` where no class may be counted."""
+"""Class indices of pixels [h, w]; ``IGNORED`` if no class may be counted."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def pixel_classes(train: Manifest, test: Manifest, meaning: Meaning | None) -> P
         meaning: what was asked for; None takes the masks' values, if they have names.
 
     Raises:
-        PoiseError: the masks' values have no names and nothing was asked for, the two datasets
-            have different classes, or there are more than 254 classes.
+        PoiseError: the masks' values have no names and nothing was asked for, the two datasets have
+            different classes, or there are more than 254 classes.
     """
     if meaning is None and not (train.mask_classes and test.mask_classes):
         raise PoiseError(
@@ -82,7 +82,7 @@ def pixel_classes(train: Manifest, test: Manifest, meaning: Meaning | None) -> P
 
 
 def _values(manifest: Manifest) -> tuple[str, ...]:
-    """Names of the mask values 1, 2, …; numbers where they have none."""
+    """Names of the mask values 1, 2, …; numbers if they have none."""
     highest = max([0, *(value for value in manifest.mask_values if value != IGNORED)])
     unnamed = range(len(manifest.mask_classes) + 1, highest + 1)
     return (*manifest.mask_classes, *(f"class {number}" for number in unnamed))

@@ -1,4 +1,4 @@
-"""A linear classifier of patches, fitted without a learning rate.
+"""Linear classifier of patches, fitted without a learning rate.
 
 In: features of patches and the classes of their pixels. Out: one linear layer. Next:
 ``poise.evaluation.segmentation.report``.

@@ -1,4 +1,4 @@
-"""The probe of dense features during training: is a patch an object or background?
+"""Probe of dense features during training: is a patch an object or background?
 
 In: a backbone and two sets of masks. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.
@@ -9,8 +9,8 @@ the same at every step and in every run on these datasets. A patch counts as obj
 pixels are marked.
 
 ``dense_miou``: the mean over object and background of the intersection over union of patches, in
-percent. Healthy: above the figure of the untrained backbone. Broken: below it, patches have lost
-their place or their content, as in a long training without registers.
+percent. Healthy: above the value of the untrained backbone. Broken: below it. Then patches have
+lost their position or their content, as in a long training without registers.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from poise.evaluation.segmentation.patches import PatchReader, class_shares
 PROTOCOL: Final = "segmentation/patches-poise-v1"
 
 DENSE_IMAGES: Final = 256
-"""Most images of each set that the probe reads."""
+"""Largest number of images of each set that the probe reads."""
 
 _CLASSES = PixelClasses("object", ("background", "object"))
 
@@ -47,13 +47,13 @@ class MaskedImages:
 
     @classmethod
     def of(cls, dataset: ImageDataset, image_px: int) -> "MaskedImages | None":
-        """Chooses images with seed 0; None where the dataset has no masks."""
+        """Chooses images with seed 0; None if the dataset has no masks."""
         if "mask" not in annotation_kinds(dataset):
             return None
         return cls(dataset, EvaluationImages(dataset, image_px, DENSE_IMAGES))
 
     def shares(self, patch_px: int) -> Tensor:
-        """Shares of background and object in every patch, [n, N, 2]; zeros where not counted."""
+        """Shares of background and object in every patch, [n, N, 2]; zeros if not counted."""
         reader = AnnotationReader(self.dataset, "mask")
         return torch.stack(
             [

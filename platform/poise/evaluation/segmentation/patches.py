@@ -20,19 +20,20 @@ from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.segmentation.classes import ClassMap
 
 NUM_PATCHES: Final = 2**15
-"""Most patches that a classifier learns from. More images give fewer patches each."""
+"""Largest number of patches that a classifier learns from. More images give fewer patches each."""
 
 _SEED = 0
 
 KINDS: Final = ("model", "pixels")
-"""Whose features are classified: the backbone's, and as a baseline the pixels of each patch."""
+"""Features that are classified: those of the backbone and, as a baseline, the pixels of each
+patch."""
 
 ClassMaps = Callable[[NDArray[np.int64]], list[ClassMap]]
 """Reads the class maps [px, px] of some samples, by ascending id."""
 
 
 class PatchReader(nn.Module):
-    """A frozen backbone that returns its patch tokens and the pixels of the same patches."""
+    """Frozen backbone that returns its patch tokens and the pixels of the same patches."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ def read_patches(
 
     Args:
         backbone: a transformer on the bench's device.
-        images: the images.
+        images: images to read.
         class_maps: reads their class maps.
         num_classes: number of classes C.
         bench: how images are passed through the backbone.

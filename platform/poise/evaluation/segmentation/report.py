@@ -162,7 +162,7 @@ def _enlarged(answer: tuple[object, Tensor], image_px: int) -> dict[str, NDArray
 
 
 class _Segmenter(nn.Module):
-    """A backbone that returns logits of its patches, and of their pixels, as maps."""
+    """Backbone that returns logits of its patches, and of their pixels, as maps."""
 
     def __init__(self, backbone: nn.Module, layers: dict[str, nn.Linear]) -> None:
         super().__init__()

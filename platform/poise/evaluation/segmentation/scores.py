@@ -1,6 +1,6 @@
 """Figures of segmentation: intersection over union by class, with intervals.
 
-In: counts of pixels by class, one table for each image. Out: figures. Next:
+In: counts of pixels by class, one table for each image. Out: metrics. Next:
 ``poise.evaluation.segmentation.report``.
 """
 
@@ -51,7 +51,7 @@ def intersection_over_union(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Computes the intersection over union by class from sums of counts [..., 3, C]: [..., C].
 
     0 to 1. NaN for a class that is neither there nor predicted. Healthy: well above the figures of
-    the pixels and of the commonest class. Broken: the class is 0, it is never found.
+    the pixels and of the most frequent class. Broken: the class is 0, it is never found.
     """
     hits, predicted, truths = np.moveaxis(sums, -2, 0)
     with np.errstate(invalid="ignore"):

@@ -69,7 +69,7 @@ def train_heads(
 
 @contextmanager
 def _threads_for(heads: ProbeHeads, batch_size: int) -> Iterator[None]:
-    """Makes PyTorch compute in one thread inside, if a step is small."""
+    """Makes PyTorch compute in one thread during the block, if a step is small."""
     num_threads = torch.get_num_threads()
     num_parameters = sum(parameter.numel() for parameter in heads.parameters())
     if batch_size * num_parameters < _WORTH_THREADS:

@@ -27,7 +27,7 @@ _LONGER_UNIT = 64  # the longer side of a published frame is a multiple of this
 
 @dataclass(frozen=True)
 class FrameSize(NativeSize):
-    """The size at which a frame is read: whole patches, nothing padded.
+    """Size at which a frame is read: whole patches, nothing padded.
 
     As published, a frame whose shorter side has at least 480 px is shrunk to 480 px on that side,
     and its longer side is cut down to a multiple of 64 px. Smaller frames keep their size. Then
@@ -56,7 +56,7 @@ class FrameSize(NativeSize):
 
 
 class PatchFeatures(nn.Module):
-    """A backbone that returns its patches after the last norm as a grid, at length 1."""
+    """Backbone that returns its patches after the last norm as a grid, at length 1."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def frame_features(
 
     Args:
         backbone: a transformer on the bench's device.
-        dataset: the dataset.
+        dataset: dataset to read.
         sample_ids: int64 [n], in any order.
         bench: how frames are passed through the backbone.
         frame_size: the size at which each frame is read.

@@ -62,12 +62,12 @@ def outline(region: Region) -> Region:
 
 
 def _box_around(pixels: Region) -> tuple[slice, slice]:
-    """The rows and columns that have marked pixels, of which there is one at least."""
+    """Rows and columns that have marked pixels, of which there is one at least."""
     rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _share_near(pixels: Region, others: Region, reach: int) -> float:
-    """The share of some pixels that have one of the others within reach."""
+    """Share of some pixels that have one of the others within reach."""
     distances = distance_transform_edt(~others)
     return float((distances[pixels] <= reach).mean())

@@ -28,7 +28,7 @@ class SequencePictures:
         """Chooses the frames that are drawn and reads none yet.
 
         Args:
-            dataset: the dataset.
+            dataset: dataset to read.
             sample_ids: ids of the sequence's frames, in order.
         """
         self._dataset = dataset

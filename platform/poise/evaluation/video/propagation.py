@@ -29,7 +29,7 @@ class Propagation:
     """Settings of label propagation. The defaults are the published ones."""
 
     last_frames: int = 7
-    """Number of earlier frames that give labels, beside the first frame."""
+    """Number of earlier frames that give labels, in addition to the first frame."""
 
     neighbours: int = 5
     """Number of patches that a patch takes its label from, over all these frames."""

@@ -62,8 +62,8 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
     Args:
         task: its backbone is a transformer; its dataset has masks and sequences. ``max_images``
             takes whole sequences, at least one.
-        shorter_px: length to which the shorter side of each frame is resized; None is the
-            published protocol.
+        shorter_px: length to which the shorter side of each frame is resized; None is the published
+            protocol.
 
     Raises:
         PoiseError: the dataset lacks masks or sequences, or no sequence can be scored.

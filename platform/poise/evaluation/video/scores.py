@@ -1,6 +1,6 @@
 """Figures of video object segmentation: means, recall and decay, with intervals.
 
-In: J and F of every object in every frame. Out: figures. Next: ``poise.evaluation.video.report``.
+In: J and F of every object in every frame. Out: metrics. Next: ``poise.evaluation.video.report``.
 
 Source: the DAVIS benchmark (F. Perazzi et al., CVPR 2016; J. Pont-Tuset et al.,
 arXiv 1704.00675).
@@ -29,7 +29,7 @@ class ObjectScore:
 
     sequence: str
     number: int
-    """The object's number in the masks."""
+    """Object's number in the masks."""
 
     regions: tuple[float, ...]
     """J of each frame, 0 to 1."""
@@ -39,7 +39,7 @@ class ObjectScore:
 
     @property
     def statistics(self) -> tuple[float, ...]:
-        """The object's figures by ``NAMES``, in percent."""
+        """Object's figures by ``NAMES``, in percent."""
         region, boundary = frame_statistics(self.regions), frame_statistics(self.boundaries)
         both = (region[0] + boundary[0]) / 2
         return tuple(100 * value for value in (both, *region, *boundary))

@@ -55,7 +55,7 @@ class SequenceTracker:
         return found
 
     def scores(self) -> tuple[list[ObjectScore], list[ObjectScore]]:
-        """The scores of each object, and those of the first mask kept in every frame.
+        """Scores of each object, and those of the first mask kept in every frame.
 
         The first frame is given and the last is left out, as in the benchmark. So a sequence of
         fewer than three frames has no scores.

@@ -1,4 +1,4 @@
-"""The page of an embedding map.
+"""Page of an embedding map.
 
 In: an ``EmbeddingMap``. Out: one HTML file that needs nothing else. Next: a person's browser.
 """

@@ -1,4 +1,4 @@
-"""An embedding map as one HTML file, with its images inside.
+"""Embedding map as one HTML file, with its images inside.
 
 In: an ``EmbeddingMap``. Out: the page: a map to hover over and to click, and the tree of classes.
 Next: ``poise evaluate map`` writes it beside the report.
@@ -21,7 +21,7 @@ _UNKNOWN = "no label"
 
 
 def render_map(content: EmbeddingMap) -> str:
-    """The whole page. The template escapes every text; its content policy forbids requests."""
+    """Whole page. The template escapes every text; its content policy forbids requests."""
     return (
         environment()
         .get_template("map.html")
@@ -39,7 +39,7 @@ def render_map(content: EmbeddingMap) -> str:
 
 
 def _data(content: EmbeddingMap) -> dict[str, Any]:
-    """The values that the page's script reads."""
+    """Values that the page's script reads."""
     sheets = [base64.b64encode(sheet).decode() for sheet in content.sprites.sheets]
     return {
         "ids": content.sample_ids.tolist(),

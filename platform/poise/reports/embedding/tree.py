@@ -1,4 +1,4 @@
-"""The tree of classes, as a section of the page.
+"""Tree of classes, as a section of the page.
 
 In: a ``ClassTree``. Out: a ``Section`` with a dendrogram and a table. Next:
 ``poise.reports.embedding.page``.
@@ -19,7 +19,7 @@ _LEAF_STEP = 10  # scipy's distance between leaves: they lie at 5, 15, 25, …
 
 
 def tree_section(tree: ClassTree) -> Section:
-    """The section: the answer, the dendrogram, and each class with its nearest classes."""
+    """Section: the answer, the dendrogram, and each class with its nearest classes."""
     chart = Chart(
         "tree",
         _figure(tree),

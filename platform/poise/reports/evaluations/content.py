@@ -1,4 +1,4 @@
-"""The content of one page about several evaluations.
+"""Content of one page about several evaluations.
 
 In: reports by model. Out: rows of a table. Next: ``poise.reports.evaluations.page``.
 """
@@ -22,12 +22,12 @@ class Section:
 
     @property
     def protocol(self) -> str:
-        """Protocol of the figures."""
+        """Protocol of the metrics."""
         return next(iter(self.reports.values())).protocol
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of all figures, in the order of the first report that has them."""
+        """Names of all metrics, in the order of the first report that has them."""
         names = (found.name for report in self.reports.values() for found in report.figures_found)
         return tuple(dict.fromkeys(names))
 

@@ -16,7 +16,7 @@ from poise.reports.page.templates import asset, environment
 
 
 def render_page(content: Content, folder: Path) -> str:
-    """Draws the page. It needs no script and asks no host for anything.
+    """Draws the page. It contains no script and loads nothing from other hosts.
 
     Args:
         content: what the page shows.

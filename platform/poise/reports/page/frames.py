@@ -1,4 +1,4 @@
-"""The frame of every figure: margins, axes and text.
+"""Frame of every figure: margins, axes and text.
 
 In: a height. Out: an empty Plotly figure. The page's script adds the colours of text and background
 from the style sheet, light or dark. Next: figures of studies and of embedding maps.

@@ -67,7 +67,7 @@ class Spread(NamedTuple):
 class BandCurve:
     """Metric over steps, with its mean and range over the seeds of a setting.
 
-    The mean ends where the first seed ends. Seeds that train longer are often the healthy ones.
+    The mean ends when the first seed ends. Seeds that train longer are often the healthy ones.
     With only them, a setting whose collapsed seeds were stopped would seem to recover.
     """
 

@@ -47,7 +47,7 @@ class Rule:
     """Number of pairs of other settings with as few exceptions; 0 for a rule of one condition."""
 
     by_chance: float | None = None
-    """Share of random arrangements of the outcomes in which some rule is as good, from 0 to 1.
+    """Share of random orders of the outcomes for which some rule is as good, from 0 to 1.
 
     It is None if earlier outcomes decided what was tried later. Then arrangements are not equally
     likely.

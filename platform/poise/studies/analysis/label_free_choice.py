@@ -30,7 +30,7 @@ class Choice:
 
     trial: str | None
     value: float | None
-    """The chosen trial's value of the metric from labels."""
+    """Value of the metric from labels, for the chosen trial."""
 
     regret: float | None
     """Difference between the best and the chosen trial in the metric from labels; at least 0."""

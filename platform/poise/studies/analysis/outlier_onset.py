@@ -15,12 +15,12 @@ from poise.studies.records import TrialRecord
 METRIC = "patches/outlier_share"
 
 OUTLIERS_FROM = 0.01
-"""The share of outlier patches from which on a trial has outliers. Published: 0.024."""
+"""Share of outlier patches from which on a trial has outliers. Published: 0.024."""
 
 
 @dataclass(frozen=True)
 class SettingOutliers:
-    """The outlier patches of one setting's trials."""
+    """Outlier patches of one setting's trials."""
 
     setting: int
     appeared: Share
@@ -35,7 +35,7 @@ class SettingOutliers:
 
 @dataclass(frozen=True)
 class OutlierOnset:
-    """The outlier patches of every setting."""
+    """Outlier patches of every setting."""
 
     settings: tuple[SettingOutliers, ...]
     trials: Mapping[str, int | None]

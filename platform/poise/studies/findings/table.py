@@ -140,7 +140,7 @@ class Comparison:
         return tuple(row.before.value for row in self.rows if row.before.value is not None)
 
     def is_worse(self, difference: float | None) -> bool:
-        """Returns True if a difference of the first metric is for the worse."""
+        """Returns True if a difference of the first metric makes the result worse."""
         return difference is not None and (difference < 0 if self.mode == "max" else difference > 0)
 
     @property

@@ -1,4 +1,4 @@
-"""Masks, boxes and videos that people bring with their images.
+"""Reads masks, boxes and videos that users provide with their images.
 
 Next: ``poise.data.sources.annotated.opening``.
 """

@@ -1,4 +1,4 @@
-"""The boxes of one image: whole pixels inside the image.
+"""Boxes of one image: whole pixels inside the image.
 
 In: corners as a file has them. Out: ``ImageBoxes`` on the upright image. Next:
 ``poise.data.sources.annotated.source``.
@@ -12,12 +12,14 @@ from poise.data.sources.annotated.upright import Box, Size, StoredImage, turn_of
 from poise.data.sources.options import PrepareCommand
 
 _SLACK_PX = 1
-"""Pixels that a box may reach outside its image: programs count from 0 or 1, and round."""
+"""Number of pixels that a box may extend outside its image. Programs count from 0 or from 1, and
+round differently.
+"""
 
 
 @dataclass(frozen=True)
 class ImageBoxes:
-    """The boxes of one image, as a file describes them."""
+    """Boxes of one image, as a file describes them."""
 
     origin: str  # the file, for errors
     size: Size | None  # of the image, as the file says it
@@ -27,10 +29,10 @@ class ImageBoxes:
     truncated: tuple[bool, ...]
 
     def inside(self, size: Size, image: str) -> "ImageBoxes":
-        """Cuts off what reaches outside an image of this size by one pixel.
+        """Cuts boxes at the image's edges, if they extend at most one pixel outside.
 
         Raises:
-            PoiseError: a box reaches farther outside, or holds no pixel.
+            PoiseError: a box extends farther outside, or contains no pixel.
         """
         return replace(self, boxes=tuple(_inside(b, size, self.origin, image) for b in self.boxes))
 

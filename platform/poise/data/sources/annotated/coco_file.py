@@ -1,8 +1,8 @@
-"""The JSON of COCO, checked.
+"""JSON file of COCO, checked.
 
 In: a file. Out: ``CocoFile``. Next: ``poise.data.sources.annotated.coco``.
 
-The whole file is in memory while it is read.
+While it is read, the whole file is in memory.
 """
 
 import json
@@ -21,7 +21,7 @@ _Length = Annotated[float, Field(ge=-MAX_SIDE_PX, le=MAX_SIDE_PX)]
 
 
 class _Entry(BaseModel):
-    """Part of the file; it takes fields that nobody knows."""
+    """Part of the file. Unknown fields are accepted."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -54,14 +54,15 @@ class CocoObject(_Entry):
     category_id: int
     bbox: tuple[_Length, _Length, _Length, _Length]  # x, y, width, height
     segmentation: Annotated[bytes, BeforeValidator(_packed)] = b""
-    """JSON of the outline, empty without one. As objects of Python, the outlines of a large dataset
-    would take gigabytes."""
+    """JSON of the outline; empty if there is no outline. As Python objects, the outlines of a large
+    dataset would take gigabytes.
+    """
 
     iscrowd: bool = False
 
 
 class CocoFile(_Entry):
-    """The part of the file that Poise reads."""
+    """Part of the file that Poise reads."""
 
     images: list[CocoImage]
     categories: list[CocoCategory]
@@ -72,7 +73,7 @@ def read_coco_file(path: str) -> CocoFile:
     """Reads and checks the file.
 
     Raises:
-        PoiseError: it cannot be read, is no JSON or not COCO's, or its ids contradict each other.
+        PoiseError: it cannot be read, is not COCO's JSON, or its ids contradict each other.
     """
     try:
         found = CocoFile.model_validate_json(Path(path).read_bytes())

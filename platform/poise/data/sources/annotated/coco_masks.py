@@ -1,10 +1,11 @@
-"""The mask of one image, drawn from COCO's outlines of objects.
+"""Mask of one image, drawn from COCO's outlines of objects.
 
 In: the outlines of an image's objects. Out: a mask uint8 [h, w] of classes. Next:
 ``poise.data.sources.annotated.source``.
 
-A pixel of one class has its value. A pixel that objects of different classes share is ignored
-(255), and so is a pixel that only a crowd covers: nobody drew the single objects there.
+A pixel of one class has the value of this class. A pixel in objects of different classes is ignored
+(255). A pixel that only a crowd covers is also ignored, because nobody drew the single objects
+there.
 """
 
 import json
@@ -25,7 +26,7 @@ MOST_CLASSES = IGNORED - 1
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """A mask that is drawn by the process that reads its image."""
+    """Mask that is drawn by the process that reads its image."""
 
     origin: str
     size: Size
@@ -34,13 +35,13 @@ class DrawnMask:
 
     @classmethod
     def of(cls, origin: str, size: Size, shapes: Iterable[tuple[int, bytes, int]]) -> "DrawnMask":
-        """Joins the outlines of an image's objects, each of them JSON."""
+        """Joins the outlines of an image's objects. Each outline is JSON."""
         pieces = (b"[%d,%s,%d]" % shape for shape in shapes)
         return cls(origin, size, b"[" + b",".join(pieces) + b"]")
 
     @property
     def key(self) -> str:
-        """Returns text that changes when the outlines do."""
+        """Returns text that changes when the outlines change."""
         return f"{self.size} {self.shapes!r}"
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
@@ -48,10 +49,10 @@ class DrawnMask:
 
         Args:
             image: path of the image, for errors.
-            command: not needed, but mask files need it.
+            command: not used here; only mask files need it.
 
         Raises:
-            PoiseError: an outline is none.
+            PoiseError: an outline is not valid.
         """
         found = np.zeros(self.size[::-1], dtype=np.uint8)
         crowd = np.zeros(found.shape, dtype=np.bool_)

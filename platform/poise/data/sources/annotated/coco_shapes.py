@@ -22,7 +22,7 @@ _ABSOLUTE_RUNS = 3  # later runs are written as differences to the run two befor
 
 
 class BadShapeError(ValueError):
-    """An outline that is neither polygons nor run lengths; the message is the reason."""
+    """Outline that is neither polygons nor run lengths; the message is the reason."""
 
 
 def draw_shape(segmentation: Any, size: Size) -> NDArray[np.bool_]:
@@ -50,7 +50,7 @@ def draw_shape(segmentation: Any, size: Size) -> NDArray[np.bool_]:
 
 
 def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
-    """Fills a polygon row by row, between its 1st and 2nd edge, its 3rd and 4th, and so on."""
+    """Fills a polygon row by row: between its 1st and 2nd edge, its 3rd and 4th edge, and so on."""
     try:
         points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
@@ -73,7 +73,7 @@ def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
 
 
 def _from_runs(segmentation: dict[str, Any], size: Size) -> NDArray[np.bool_]:
-    """Decodes run lengths: zeros and ones in turn, down the columns."""
+    """Decodes run lengths: zeros and ones alternate, along the columns."""
     height_width, counts = segmentation.get("size"), segmentation.get("counts")
     if height_width != [size[1], size[0]]:
         raise BadShapeError(
@@ -92,10 +92,10 @@ def _from_runs(segmentation: dict[str, Any], size: Size) -> NDArray[np.bool_]:
 def decode_counts(text: str) -> list[int]:
     """Decodes COCO's compressed run lengths.
 
-    A number is written in chunks of five bits, the lowest first. Each is one character from code 48
-    on, whose sixth bit says that more follow. From the fourth number on, the difference to the
-    number two before it is written. So numbers may be negative; the fifth bit of the last chunk is
-    the sign.
+    A number is written in groups of five bits, the lowest group first. Each group is one character,
+    from code 48 on. Its sixth bit says that more groups follow. From the fourth number on, the file
+    contains the difference to the number two places before. So numbers may be negative; the fifth
+    bit of the last group is the sign.
 
     Raises:
         BadShapeError: a character is outside the code, or the last number is cut off.

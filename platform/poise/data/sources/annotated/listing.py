@@ -1,11 +1,11 @@
-"""A text file that names the images to take, such as those in `ImageSets` of Pascal VOC and DAVIS.
+"""Text file that names the images to take, such as those in `ImageSets` of Pascal VOC and DAVIS.
 
 In: the images of a folder, and the file. Out: the images that it names. Next:
 ``poise.data.sources.annotated.opening``.
 
-A line names an image by its path or its name, with or without a suffix, or all images below a
-folder. The path may begin above the folder of the images. A second path on the line is left out:
-DAVIS 2016 writes each frame's mask there.
+A line names one image, by its path or its name, with or without a suffix; or it names all images
+below a folder. The path may begin above the folder of the images. A second path on the line is
+ignored: DAVIS 2016 writes each frame's mask there.
 """
 
 from collections import defaultdict
@@ -18,15 +18,15 @@ from poise.data.sources.names import shown
 
 
 def listed_places(file: str, images: Sequence[str]) -> list[int]:
-    """Returns the places of the images that a text file names, ascending.
+    """Returns the indices of the images that a text file names, in ascending order.
 
     Args:
-        file: the text file.
+        file: text file to read.
         images: paths relative to their folder, with forward slashes.
 
     Raises:
-        PoiseError: the file cannot be read or is empty, or a line names no image, or may name
-            several that are not in one folder.
+        PoiseError: the file cannot be read or is empty, a line names no image, or a line may name
+            several images in different folders.
     """
     lines = read_lines(file, "--list")
     by_name = _names(images)
@@ -57,7 +57,7 @@ def read_lines(file: str, option: str) -> list[str]:
 
 
 def _names(images: Sequence[str]) -> dict[str, list[int]]:
-    """Returns every name that an image goes by, with the places of the images called so."""
+    """Returns every name that an image may have in the file, with the indices of its images."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, path in enumerate(images):
         name = path.rpartition("/")[2]

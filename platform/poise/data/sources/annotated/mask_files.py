@@ -38,7 +38,7 @@ class MaskFile:
 
     @property
     def key(self) -> str:
-        """Returns text that changes when the file does."""
+        """Returns text that changes when the file changes."""
         return f"{Path(self.path).name} {self.stamp}"
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
@@ -46,11 +46,11 @@ class MaskFile:
 
         Args:
             image: path of the image, for errors.
-            command: its option ``white`` says what 255 stands for.
+            command: its option ``white`` gives the meaning of 255.
 
         Raises:
-            PoiseError: the file is damaged, has colours or values above 255, or nothing tells
-                whether white is an object.
+            PoiseError: the file is damaged, has colours or values above 255, or the meaning of
+                white is unknown.
         """
         values = self._values(image)
         white = command.options.white

@@ -1,4 +1,4 @@
-"""The file of annotations that belongs to each image: the same path, but for the suffix.
+"""Finds the annotation file of each image. It has the same path with another suffix.
 
 In: images, and a folder of masks or of XML. Out: one file for each image. Next:
 ``poise.data.sources.annotated.opening``.
@@ -33,15 +33,15 @@ def match_files(
 
     Args:
         images: paths of the images, relative to their folder.
-        folder: the folder of annotation files.
-        kind: which files to look for.
+        folder: folder of annotation files.
+        kind: kind of files to look for.
 
     Returns:
         A file for each image, relative to ``folder``, and notes.
 
     Raises:
-        PoiseError: an image has none or several, two images share one, or the folder cannot be
-            read.
+        PoiseError: an image has no file or several files, two images have the same file, or the
+            folder cannot be read.
     """
     found = walk(folder).files
     by_stem: dict[str, FoundFile] = {}
@@ -102,7 +102,7 @@ def _refuse_missing(
 
 
 def _list_of(folder: str) -> str:
-    """Returns the list that Pascal VOC has beside its masks, if it is there."""
+    """Returns the list that Pascal VOC has next to its masks, if it exists."""
     found = Path(folder).parent / "ImageSets" / "Segmentation" / "trainval.txt"
     return shown(str(found)) if found.is_file() else "FILE"
 

@@ -1,4 +1,4 @@
-"""Opens a folder of images together with what is known of them.
+"""Opens a folder of images together with their annotations.
 
 In: a command with one of the options for annotations, and the files found in its folder. Out: a
 source of images, with or without annotations. Next: ``poise.data.preparation.ingest``.
@@ -33,7 +33,7 @@ _BOXES = Kind("XML file", "--boxes", (".xml",), ".xml")
 
 @dataclass
 class _Found:
-    """What was found for the images, which it shortens to those that have it."""
+    """Images of a folder and their annotations so far. Images without annotations are removed."""
 
     images: FilesSource
     masks: Sequence[MaskOrigin] = ()
@@ -60,7 +60,7 @@ def open_annotated(
     """Opens the images of a folder with their annotations.
 
     Args:
-        command: what was typed.
+        command: command that the user typed.
         files: all files of the folder.
 
     Raises:
@@ -84,7 +84,7 @@ def open_annotated(
 
 
 def _images(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
-    """Opens the files that may be images, those in the folders of annotations left out."""
+    """Opens the files that may be images. Folders of annotations are left out."""
     options = command.options
     root = os.path.realpath(command.source)
     folders = [os.path.realpath(each) for each in (options.masks, options.boxes) if each]
@@ -137,10 +137,10 @@ def _add_boxes(found: _Found, folder: Path) -> None:
 
 
 def _beside(images: FilesSource, source: str, folder: str) -> Path:
-    """Returns the place in a folder of annotations that belongs to the folder of the images.
+    """Returns the subfolder of annotations that belongs to the folder of the images.
 
-    The images may lie in the only folder of the source: `JPEGImages` may hold `480p` alone. Their
-    annotations lie in `Annotations/480p` then.
+    All images may be in a single subfolder of the source, such as `JPEGImages/480p`. Then their
+    annotations are in `Annotations/480p`.
     """
     inner = Path(folder, os.path.relpath(images.root, os.path.realpath(source)))
     return inner if inner.is_dir() else Path(folder)

@@ -1,10 +1,10 @@
-"""Videos as folders of frames.
+"""Reads videos that are folders of frames.
 
 In: the files of a folder. Out: images in the order of their videos and frames, and the name of each
 image's video. Next: ``poise.data.sources.annotated.opening``.
 
-Each folder that holds images is a video. Its frames are in the order of their names; numbers in
-names count as numbers, so `frame10` comes after `frame9`.
+Each folder with images is a video. Its frames are ordered by name. Numbers in names are compared as
+numbers, so `frame10` comes after `frame9`.
 """
 
 import re
@@ -25,8 +25,8 @@ def open_sequences(command: PrepareCommand, files: Sequence[FoundFile]) -> Files
     """Opens a folder of videos, or of the frames of one video.
 
     Raises:
-        PoiseError: frames lie beside folders of frames, a video's name is not UTF-8, or labels are
-            asked for.
+        PoiseError: there are frames next to folders of frames, a video's name is not UTF-8, or
+            labels are requested.
     """
     if command.options.label is not None:
         raise PoiseError(

@@ -21,15 +21,15 @@ from poise.data.views.decode import BadImageError, read_header
 
 
 class MaskOrigin(Protocol):
-    """Anything that a mask is made from."""
+    """Source of a mask: a file or outlines."""
 
     @property
     def origin(self) -> str:
-        """The file, for errors."""
+        """File, for errors."""
 
     @property
     def key(self) -> str:
-        """Text that changes when the mask does."""
+        """Text that changes when the mask changes."""
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
         """Returns the mask uint8 [h, w]."""
@@ -46,7 +46,7 @@ class ImageNote:
 
     @property
     def key(self) -> str:
-        """Text that changes when the note does, wherever its files are."""
+        """Text that changes when the note changes. It does not depend on the place of its files."""
         mask = self.mask.key if self.mask else None
         boxes = replace(self.boxes, origin="") if self.boxes else None
         return repr((mask, boxes, self.sequence, self.frame))
@@ -69,12 +69,12 @@ class AnnotatedSource:
 
     @property
     def named_labels(self) -> bool:
-        """Whether the labels came as names."""
+        """Whether the labels were given as names."""
         return self.images.named_labels
 
     @property
     def key(self) -> str:
-        """A hash that changes with the images, the annotations and the way they are read."""
+        """Hash that changes with the images, the annotations and the way they are read."""
         options = self.command.options
         said = repr((self.annotations, options.white, options.annotated))
         notes = "\n".join(note.key for note in self.image_notes)
@@ -86,7 +86,7 @@ class AnnotatedSource:
         return len(self.images)
 
     def part(self, indices: Indices) -> Part:
-        """Returns paths and notes; images and masks are read where the part is read."""
+        """Returns paths and notes. The process that reads the part also reads images and masks."""
         notes = tuple(self.image_notes[index] for index in indices)
         return AnnotatedPart(self.images.part(indices), notes, self.command)
 
@@ -102,7 +102,7 @@ class AnnotatedPart:
     def samples(self) -> Iterator[Sample]:
         """Reads each image and its annotations.
 
-        An image that cannot be read is a sample without annotations, which is set aside.
+        An image that cannot be read becomes a sample without annotations, which is set aside.
 
         Raises:
             PoiseError: an annotation cannot be read, or does not fit its image.

@@ -1,11 +1,11 @@
-"""Masks and boxes on the upright image, for images that their EXIF block turns.
+"""Masks and boxes on the upright image, for images that their EXIF data turn.
 
 In: masks and boxes as they were written. Out: the same on the upright image. Next:
 ``poise.data.sources.annotated.source``.
 
-Most programs show an image upright; some show the pixels as they are stored. A mask or a box
-refers to what its author saw. If the image is turned by 90 degrees, the size that comes with the
-annotation tells which it was. Otherwise nothing tells it, and a person must say it.
+Most programs show an image upright; some show the pixels as they are stored. A mask or a box refers
+to the image that its author saw. If the image is turned by 90 degrees, the size in the annotation
+shows which image this was. Otherwise the user must say it.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; the far edges are outside."""
+"""x0, y0, x1, y1 in pixels; x1 and y1 are the first pixels outside."""
 
 _SWAPPING = {
     Image.Transpose.TRANSPOSE,
@@ -45,7 +45,7 @@ _TURNED_POINT: dict[Image.Transpose, Callable[[int, int, Size], tuple[int, int]]
 
 @dataclass(frozen=True)
 class StoredImage:
-    """The size of an image as stored, and how it is turned."""
+    """Size of an image as stored, and how it is turned."""
 
     path: str
     size: Size
@@ -60,16 +60,16 @@ class StoredImage:
 def turn_of(
     image: StoredImage, size: Size | None, origin: str, command: PrepareCommand
 ) -> Image.Transpose | None:
-    """Returns the transposition that brings annotations to the upright image.
+    """Returns the transposition that moves annotations to the upright image.
 
     Args:
-        image: the image.
-        size: size of the image that the annotations are for, as they say it; None if they do not.
-        origin: the file of the annotations.
+        image: image with its size.
+        size: size of the image in the annotations; None if they do not contain it.
+        origin: file of the annotations.
         command: its option ``annotated`` is ``"upright"``, ``"stored"`` or None.
 
     Raises:
-        PoiseError: the size is another image's, or nothing tells which pixels are meant.
+        PoiseError: the size is that of another image, or it is unknown which pixels are meant.
     """
     reference = command.options.annotated
     fits_upright = size in (None, image.upright_size)

@@ -3,9 +3,9 @@
 In: XML files. Out: ``ImageBoxes`` for each, and the names of the classes. Next:
 ``poise.data.sources.annotated.opening``.
 
-VOC counts pixels from 1 and includes the last one: xmin = 1 and xmax = width span the whole image.
-So xmin and ymin become smaller by 1, and xmax and ymax stay. Corners may be fractions; they are
-rounded.
+VOC counts pixels from 1 and includes the last pixel: a box of the whole image has xmin = 1 and xmax
+= width. So 1 is subtracted from xmin and ymin, while xmax and ymax do not change. Corners may be
+fractions; they are rounded.
 """
 
 import math
@@ -37,11 +37,10 @@ def read_voc(files: Sequence[str]) -> tuple[list[ImageBoxes], tuple[str, ...]]:
     """Reads one XML file for each image.
 
     Returns:
-        The boxes of each file, and the names of all classes in alphabetical order, as VOC numbers
-        its own.
+        The boxes of each file, and the names of all classes in alphabetical order, as in VOC.
 
     Raises:
-        PoiseError: a file is no XML of VOC, or one of its boxes is wrong.
+        PoiseError: a file is not XML of VOC, or one of its boxes is wrong.
     """
     found = [_read(file) for file in files]
     classes = tuple(sorted({each.name for _, objects in found for each in objects}))
@@ -81,7 +80,7 @@ def _read(file: str) -> tuple[Size | None, list[_Object]]:
 
 
 def _size(root: ElementTree.Element) -> Size | None:
-    """Returns width and height; none if the file has none, or 0 as some programs write."""
+    """Returns width and height; None if the file does not contain them, or contains 0."""
     texts = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
     if not all(text.isdecimal() and int(text) for text in texts):
         return None

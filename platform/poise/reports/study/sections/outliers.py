@@ -1,4 +1,4 @@
-"""The section on outlier patches: in how many seeds they appear, and when.
+"""Section on outlier patches: in how many seeds they appear, and when.
 
 In: the onset of outliers. Out: a table. Next: the page.
 """
