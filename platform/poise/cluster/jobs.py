@@ -7,9 +7,11 @@ In: a ``Job`` and a cluster's address. Out: log lines as they arrive, and an exi
 import asyncio
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import aiohttp
 import requests
@@ -77,11 +79,11 @@ def follow(
         KeyboardInterrupt: on Ctrl-C; the job continues.
     """
     try:
-        asyncio.run(_tail(client, name, write))
+        with _ctrl_c_cancels() as ctrl_c, suppress(asyncio.CancelledError):
+            asyncio.run(_tail(client, name, write, ctrl_c))
+        if ctrl_c.asked:
+            raise KeyboardInterrupt
         return _exit_status(client, name)
-    except asyncio.CancelledError:
-        # What asyncio makes of Ctrl-C if the connection was being cancelled for a second reason.
-        raise KeyboardInterrupt from None
     except (AuthenticationError, RuntimeError, aiohttp.ClientError, requests.RequestException) as e:
         raise PoiseError(
             f"lost the connection to job {name} at {cluster.url} ({e}); if the cluster is up, the "
@@ -99,9 +101,44 @@ def stop_command(cluster: ClusterAddress, name: str) -> str:
     return f"ray job stop --address {cluster.url} {name}"
 
 
-async def _tail(client: JobSubmissionClient, name: str, write: Callable[[str], object]) -> None:
+async def _tail(
+    client: JobSubmissionClient, name: str, write: Callable[[str], object], ctrl_c: "_CtrlC"
+) -> None:
+    ctrl_c.task = asyncio.current_task()
+    if ctrl_c.asked:
+        return
     async for lines in client.tail_job_logs(name):
         write(lines)
+
+
+class _CtrlC:
+    """Handler of SIGINT that cancels a task and remembers that it was asked."""
+
+    asked = False
+    task: "asyncio.Task[None] | None" = None
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.asked = True
+        if self.task is not None and not self.task.done():
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+
+
+@contextmanager
+def _ctrl_c_cancels() -> Iterator[_CtrlC]:
+    """Lets Ctrl-C cancel the task inside.
+
+    A KeyboardInterrupt could come while asyncio makes or closes its loop, which then leaves
+    tracebacks behind. Outside of the main thread there are no signals.
+    """
+    ctrl_c = _CtrlC()
+    if threading.current_thread() is not threading.main_thread():
+        yield ctrl_c
+        return
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        yield ctrl_c
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _exit_status(client: JobSubmissionClient, name: str) -> int:
