@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap
 
-NUM_RESAMPLES = 1000
-"""Number of resamples of a bootstrap. With this number, the ends of an interval differ between
-seeds by a few percent of its width."""
+from poise.evaluation.resampling import NUM_RESAMPLES, middle_95
 
 Statistic = Callable[[NDArray[np.int64]], float]
 """Metric of some rows. A row may come several times."""
@@ -64,8 +62,7 @@ def resampled_interval(
         statistic(np.concatenate([draws.choice(rows, len(rows)) for rows in groups]))
         for _ in range(num_resamples)
     ]
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
+    return middle_95(np.array(found))
 
 
 def jackknife_interval(

@@ -26,6 +26,7 @@ from poise.cli.evaluate.measured import (
     described,
     measure_models,
 )
+from poise.cli.evaluate.models import open_models
 from poise.cli.evaluate.registers import REGISTERS
 from poise.cli.option_groups import options_of
 from poise.config.errors import PoiseError
@@ -33,7 +34,7 @@ from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
     from poise.data.dataset import ImageDataset
-    from poise.reports.evaluations import Content
+    from poise.reports.evaluations import Section
 
 PAGE, TABLE = "all.html", "all.md"
 
@@ -70,14 +71,16 @@ def evaluate_all(options: AllOptions) -> None:
     train = ImageDataset.open(options.train) if options.train is not None else None
     out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
     left_out = dict(_lacking(dataset, train))
-    measured = {}
+    models, measured = open_models(options.models), {}
     for evaluation in _evaluations(train, options.max_images):
         if evaluation.name in left_out:
             continue
         print(f"{evaluation.name} …", file=sys.stderr, flush=True)
         try:
             wanted = replace(options, out=out / evaluation.name)
-            measured[evaluation.name], _ = measure_models(evaluation, wanted, dataset)
+            measured[evaluation.name], _ = measure_models(
+                evaluation, wanted, dataset, models=models
+            )
         except PoiseError as error:  # one evaluation must not cost the others
             left_out[evaluation.name] = str(error)
     if not measured:
@@ -139,9 +142,9 @@ def _conclude(
     left_out: Mapping[str, str],
 ) -> None:
     """Writes the table and the page, and prints where they are."""
-    from poise.reports.evaluations import render_markdown, render_page
+    from poise.reports.evaluations import Content, render_markdown, render_page
 
-    content = _content(options, out, measured, left_out)
+    content = Content(Path(options.dataset).name, tuple(_sections(out, measured)), left_out)
     (out / TABLE).write_text(render_markdown(content), encoding="utf-8")
     (out / PAGE).write_text(render_page(content, out), encoding="utf-8")
     if options.as_json:
@@ -154,21 +157,12 @@ def _conclude(
     print(f"\nfiles     {out / TABLE}, {out / PAGE}")
 
 
-def _content(
-    options: AllOptions,
-    out: Path,
-    measured: Mapping[str, list[MeasuredModel]],
-    left_out: Mapping[str, str],
-) -> Content:
-    from poise.reports.evaluations import Content, Section
+def _sections(out: Path, measured: Mapping[str, list[MeasuredModel]]) -> Iterator[Section]:
+    from poise.reports.evaluations import Section
 
-    sections = []
     for name, models in measured.items():
-        sections.append(
-            Section(
-                name=name,
-                reports={each.model.label: each.report for each in models},
-                folders={each.model.label: str(each.folder.relative_to(out)) for each in models},
-            )
+        yield Section(
+            name=name,
+            reports={each.model.label: each.report for each in models},
+            folders={each.model.label: str(each.folder.relative_to(out)) for each in models},
         )
-    return Content(Path(options.dataset).name, tuple(sections), dict(left_out))

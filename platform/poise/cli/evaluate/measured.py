@@ -108,6 +108,7 @@ def measure_models(
     options: EvaluationOptions,
     dataset: ImageDataset | None = None,
     on_model: Callable[[MeasuredModel], None] = _ignore,
+    models: Sequence[NamedModel] | None = None,
 ) -> tuple[list[MeasuredModel], list[Path]]:
     """Measures every model and logs each report to the model's run.
 
@@ -116,6 +117,7 @@ def measure_models(
         options: arguments and options of the command.
         dataset: the dataset, if ``options.dataset`` does not name a prepared one.
         on_model: function that is called with each model when it is measured.
+        models: the opened models of the options; None opens them.
 
     Returns:
         The models with their reports, in the order of the options, and the files about all models.
@@ -129,7 +131,7 @@ def measure_models(
         dataset = ImageDataset.open(options.dataset)
     out = options.out or Path(f"{evaluation.name}-{as_name(dataset.manifest.name)}")
     measured = []
-    for model in open_models(options.models):
+    for model in open_models(options.models) if models is None else models:
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
         report = _measure(model, dataset, folder, options, evaluation)

@@ -6,7 +6,6 @@ In: a path. Out: ``Frames``, decoded one at a time. Next:
 Pillow reads animated GIF, WebP and PNG files. Video files need PyAV or the program ffmpeg.
 """
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import IO, Any
 from PIL import Image
 
 from poise.config.errors import PoiseError, one_line
+from poise.data.sources.annotated.sequences import frame_order
 from poise.data.sources.files import IMAGE_SUFFIXES
 from poise.data.views.decode import BadImageError, decode_rgb
 
@@ -60,13 +60,7 @@ def _of_folder(folder: Path) -> Iterator[Image.Image]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
         raise PoiseError(f"{folder}: holds no images; name a folder of frames such as 00001.jpg")
-    return map(_decoded, sorted(found, key=_by_number))
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame9 before frame10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return map(_decoded, sorted(found, key=lambda path: frame_order(path.name)))
 
 
 def _decoded(path: Path) -> Image.Image:

@@ -1,7 +1,7 @@
 """Copydays in its published layout.
 
 In: a folder with ``original/``, and ``strong/``, ``jpegqual/<quality>/`` or ``crops/<percent>/``.
-Out: ``Copydays``. Next: ``poise.evaluation.neighbours.copy_detection``.
+Out: ``Copydays``. Next: ``poise.evaluation.neighbours.copydays_detection``.
 
 The first four characters of a file's name say of which original it is a copy (INRIA Copydays,
 Douze et al. 2009).

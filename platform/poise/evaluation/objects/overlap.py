@@ -1,7 +1,7 @@
 """Compares attention masks with true masks: their overlap (Jaccard index), for each head.
 
-In: a model and a dataset with masks. Out: an ``EvaluationReport`` and pictures. Next: ``poise
-evaluate masks``.
+In: attention over patches, and true masks. Out: ``Overlaps``. Next:
+``poise.evaluation.objects.mask_report``.
 
 The true mask keeps its own size. Each of its pixels belongs to the patch that covers the pixel's
 centre. So an overlap is a sum over patches, no mask is enlarged, and one matrix product serves all

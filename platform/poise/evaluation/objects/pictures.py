@@ -1,4 +1,4 @@
-"""Pictures of object discovery and of attention masks over images.
+"""Draws pictures of object discovery.
 
 In: a model and some images. Out: PNG files. Next: ``poise.cli.evaluate.measured`` logs them.
 

@@ -154,9 +154,16 @@ def _predictions(
 
 
 def _enlarged(answer: tuple[object, Tensor], image_px: int) -> dict[str, NDArray[np.int64]]:
+    """Enlarges one image at a time: logits of a batch at full size would fill the memory."""
     outputs: dict[str, Tensor] = answer[0]  # type: ignore[assignment]
+    size = (image_px, image_px)
     return {
-        kind: F.interpolate(logits, (image_px, image_px), mode="bilinear").argmax(1).cpu().numpy()
+        kind: np.concatenate(
+            [
+                F.interpolate(each[None], size, mode="bilinear").argmax(1).cpu().numpy()
+                for each in logits
+            ]
+        )
         for kind, logits in outputs.items()
     }
 
