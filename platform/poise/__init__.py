@@ -2,8 +2,8 @@
 
 The package is one line of stages, and each imports only stages to its left:
 
-    config → cluster → data → models → objectives → diagnostics → training → evaluation
-    → tracking → runs → studies → reports → sweeps → cli
+    config, cluster, data, models, objectives, diagnostics, training, evaluation,
+    tracking, runs, studies, reports, sweeps, cli
 """
 
 import os

@@ -20,13 +20,13 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "overrides", "expected"),
     [
-        ("objective: {teacher_tmp: 0.1}", [], "{path}: no setting is called 'objective.teacher_tmp'"
+        ("objective: {teacher_tmp: 0.1}", [], "{path}: no option is called 'objective.teacher_tmp'"
          "; did you mean 'objective.teacher_temp'?"),
         ("objective: {teacher_momentum: 1.2}", [], "{path}: "
          "objective.teacher_momentum=1.2 must be at most 1"),
         ("training: {epochs: 5}", [], "{path}: optimizer.warmup_epochs=10.0 is longer than "
          "training.epochs=5"),
-        ("", ["objective.teacher_tmp=1"], "command line: no setting is called "
+        ("", ["objective.teacher_tmp=1"], "command line: no option is called "
          "'objective.teacher_tmp'; did you mean 'objective.teacher_temp'?"),
         ("", ["objective.teacher_momentum=1.2"], "command line: "
          "objective.teacher_momentum=1.2 must be at most 1"),
@@ -40,7 +40,7 @@ def write(folder: Path, text: str) -> Path:
          "false"),
         ("", ["optimizer.betas=[0.9]"], "command line: optimizer.betas=[0.9] must be at least 2 "
          "values"),
-        ("", ["training=3"], "command line: training=3 must be a group of settings"),
+        ("", ["training=3"], "command line: training=3 must be a group of options"),
         ("", ["data.dataset=null"], "command line: data.dataset=null must be text"),
         ("", ["name=a/b"], "command line: name='a/b' must be at most 100 letters, digits "
          "and '.', '_', '-', beginning with a letter or a digit"),
@@ -92,8 +92,8 @@ def test_a_wrong_setting_is_one_line_with_source_key_value_and_fix(
     [
         (None, "no such file"),
         ("a: [1", "not valid YAML"),
-        ("- a", "expected a mapping of settings, found a list"),
-        ("", "expected a mapping of settings, found nothing"),
+        ("- a", "expected a mapping of options, found a list"),
+        ("", "expected a mapping of options, found nothing"),
         ("[" * 2000, "line 1: more than 40 lists and groups inside each other"),
     ],
 )
@@ -130,9 +130,9 @@ MAE = "objective: {name: mae}\ndata: {dataset: here, views: {global_count: 1, lo
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["objective.mask_ration=0.5"], "command line: no setting is called "
+        (["objective.mask_ration=0.5"], "command line: no option is called "
          "'objective.mask_ration'; did you mean 'objective.mask_ratio'?"),
-        (["objective.teacher_temp=0.1"], "command line: no setting is called "
+        (["objective.teacher_temp=0.1"], "command line: no option is called "
          "'objective.teacher_temp'; did you mean "),
         (["objective.mask_ratio=1"], "command line: objective.mask_ratio=1 must be below 1"),
         (["objective.decoder_heads=3"], "command line: objective.decoder_dim=512 must be a "
@@ -190,7 +190,7 @@ def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> Non
     assert override(load_recipe(path), {"training.batch_size": 64}, "here").training.epochs == 20
 
 
-def test_an_override_of_a_recipe_names_the_nearest_setting() -> None:
+def test_an_override_of_a_recipe_names_the_nearest_option() -> None:
     with pytest.raises(PoiseError, match=r"did you mean 'backbone\.num_registers'"):
         override(tiny_recipe(), {"backbone.num_register": 4}, "here")
 
@@ -215,7 +215,7 @@ def test_an_override_fills_a_group_that_was_left_empty(tmp_path: Path) -> None:
     path = write(tmp_path, "name: a\ndata: {dataset: here}\ntraining:\n")
     assert load_recipe(path, ["training.epochs=20"]).training.epochs == 20
     path = write(tmp_path, "name: a\nrecipe: b\nparameters: 3\n")
-    with pytest.raises(PoiseError, match="'parameters' is a value, not a group of settings"):
+    with pytest.raises(PoiseError, match="'parameters' is a value, not a group of options"):
         load_space(path, ["parameters.training.epochs={choice: [20]}"])
 
 

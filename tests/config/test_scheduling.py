@@ -49,7 +49,7 @@ def space(**changes: Any) -> Space:
         ("searcher", "optuna", {"storage": "sqlite:///a"}, "the study's own records hold what was"),
         ("searcher", "optuna", {"n_startup_trials": 3}, "has no option 'n_startup_trials'"),
         ("searcher", "optuna", {"points_to_evaluate": 3}, "points_to_evaluate=3 must be a list"),
-        ("searcher", "optuna", {"points_to_evaluate": [3]}, "=3 must be a group of settings"),
+        ("searcher", "optuna", {"points_to_evaluate": [3]}, "=3 must be a group of options"),
     ],
 )  # fmt: skip
 def test_an_option_that_would_do_nothing_or_is_poises_own_is_refused_with_the_reason(
@@ -68,7 +68,10 @@ def test_an_option_that_would_do_nothing_or_is_poises_own_is_refused_with_the_re
         ([{TEMPERATURE: "0.04", REGISTERS: 0}], f"{TEMPERATURE}='0.04' is not in"),
         ([{TEMPERATURE: 0.04, REGISTERS: 2}], f"{REGISTERS}=2 is not in {{choice: [0, 4]}}"),
         ([{TEMPERATURE: 0.04, REGISTERS: False}], f"{REGISTERS}=False is not in"),
-        ([{TEMPERATURE: 0.04}], f"setting 1: leaves out {REGISTERS}; name every varied setting"),
+        (
+            [{TEMPERATURE: 0.04}],
+            f"setting 1: leaves out {REGISTERS}; name every varied hyperparameter",
+        ),
         ([{}], f"setting 1: leaves out {TEMPERATURE}"),
         ([{TEMPERATURE: 0.04, REGISTERS: 0}] * 2, "setting 2: comes twice; a setting is run once"),
         ([{TEMPERATURE: 0.04, REGISTERS: 0}] * 4, "has 4 settings and trials=3 runs fewer; set"),

@@ -48,7 +48,7 @@ def train(folder: Path, until: int, last: dict[str, float] | None = None, **chan
         history.append((step, {**teacher, "teacher/kl": 0.1, "loss/total": 1.0}))
     history[-1][1].update(last or {})
     (folder / "checkpoint_1").mkdir()
-    kept = {"step": until, "history": history}
+    kept = {"step": until, "recipe": recipe.model_dump(mode="json"), "history": history}
     (folder / "checkpoint_1" / RUN_FILE).write_text(json.dumps(kept))
     (folder / "checkpoint_1" / STATE_FILE).touch()  # written last: with it, a checkpoint is whole
     return recipe

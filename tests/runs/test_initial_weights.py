@@ -103,6 +103,7 @@ def test_a_run_from_random_weights_writes_down_nothing(package: Path, poise_home
     assert not (poise_home / "r" / FILE).exists() and read(poise_home / "r") is None
 
 
+@pytest.mark.slow
 def test_an_alias_is_resolved_once_and_the_run_goes_on_with_that_version(package: Path) -> None:
     assert register(package, "vit") == "models:/vit/1"
     recipe, _ = begin("a.yaml", ["backbone.initial_weights=models:/vit@candidate"], "r")
@@ -118,6 +119,7 @@ def test_an_alias_is_resolved_once_and_the_run_goes_on_with_that_version(package
         find_run("r", "a.yaml")
 
 
+@pytest.mark.slow
 def test_a_run_is_found_again_without_the_model_that_it_started_from(package: Path) -> None:
     recipe, _ = begin("a.yaml", ["backbone.initial_weights=package"], "r")
     shutil.rmtree(package)
@@ -125,6 +127,7 @@ def test_a_run_is_found_again_without_the_model_that_it_started_from(package: Pa
     assert find_run("r", None)[0] == recipe
 
 
+@pytest.mark.slow
 def test_a_package_that_was_replaced_before_the_first_checkpoint_is_refused(
     package: Path, poise_home: Path
 ) -> None:
@@ -165,6 +168,7 @@ def test_what_is_kept_and_what_is_trained_start_from_the_same_weights(
     assert changed and all("backbone.timm_model" in name for name in changed)
 
 
+@pytest.mark.slow
 def test_the_option_is_short_for_the_setting(
     package: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +220,7 @@ def test_a_model_with_a_register_that_was_added_without_training_is_refused(
         begin("a.yaml", ["backbone.initial_weights=added"], "r")
 
 
+@pytest.mark.slow
 def test_a_study_refuses_a_name_that_may_move(package: Path) -> None:
     register(package, "vit")
     for moving in ("models:/vit@candidate", "models:/vit", "vit"):

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import yaml
 
 from poise.cli.main import run
 from poise.config import PoiseError
+from poise.config.paths import RECIPE_FILE, home
+from poise.data.manifest import MANIFEST_FILE
 from poise.runs.folder import RUN_FILE, begin
 from poise.runs.probing import ProbePlan, keep_plan, read_plan
 from poise.runs.resumption import find_run
@@ -40,6 +44,62 @@ def test_a_run_whose_dataset_was_replaced_is_not_resumed(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {Path(replaced).absolute()}: its images or labels are not")
     assert "that run r began with (fingerprint " in line
+
+
+@pytest.mark.parametrize("edited", ["train", "bank", "queries"])
+def test_a_run_with_a_shard_that_was_edited_is_neither_begun_nor_resumed(
+    recipe_file: str, edited: str
+) -> None:
+    # The manifest kept the fingerprint of the images before the change.
+    shard = Path(edited).absolute() / "shard-00000.parquet"
+    content = shard.read_bytes()
+    begin(recipe_file, [], "r")
+    later = (shard.parent / MANIFEST_FILE).stat().st_mtime + 5
+    shard.write_bytes(content)
+    os.utime(shard, (later, later))
+    find_run("r", None)  # a copy of the folder may be newer too
+    shard.write_bytes(content + b"x")
+    os.utime(shard, (later, later))
+    resumptions: list[Callable[[], object]] = [
+        lambda: find_run("r", None),
+        lambda: begin(recipe_file, [], "another"),
+    ]
+    for resume in resumptions:
+        with pytest.raises(PoiseError, match=r"shard-00000.parquet: was changed since .* now\)"):
+            resume()
+
+
+DAMAGED = (b"", b'{"datas', b"\xff\x00", b"null", b"[1]", b"{}", b'{"datasets": 3}', b"[" * 5000)
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_record_of_a_run_is_one_line_with_the_way_on(
+    recipe_file: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A truncated file named no way on, and another JSON was a traceback.
+    begin(recipe_file, [], "r")
+    path = home() / "r" / RUN_FILE
+    path.write_bytes(content)
+    assert run(["pretrain", "--resume", "r"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: is damaged") and f"`rm {path}` lets the run go" in line
+    path.unlink()
+    find_run("r", None)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"\xff\x00", b"name: [", b""])
+def test_a_damaged_recipe_of_another_run_does_not_hide_the_latest(
+    recipe_file: str, content: bytes
+) -> None:
+    begin(recipe_file, [], "r")
+    begin(recipe_file, [], "damaged")
+    (home() / "damaged" / RECIPE_FILE).write_bytes(content)
+    assert find_run(None, recipe_file)[1] == "r"
+    (home() / "r" / RECIPE_FILE).write_bytes(content)
+    with pytest.raises(
+        PoiseError, match=r"no unfinished run of tiny: there is none \(cannot be re"
+    ):
+        find_run(None, recipe_file)
 
 
 def test_a_run_whose_training_set_was_moved_is_resumed_from_its_new_place(

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 class Strict(BaseModel):
     """Frozen model that refuses unknown keys, values of a wrong type and values out of range.
 
-    Text is never read as a number, and a number is never read as a boolean. A whole number may
-    stand for a float. A field that holds a tuple has ``strict=False``, so that it accepts a list.
-    The values in the list are checked as strictly as all others.
+    Text is never read as a number, and a number is never read as a boolean. A whole number is
+    accepted for a float. A field that holds a tuple has ``strict=False``, so that it accepts a
+    list. The values in the list are checked as strictly as all other values.
     """
 
     model_config = ConfigDict(
@@ -29,9 +29,10 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""Form of the names of recipes, spaces and runs. They are also names of folders and parts of URLs.
+"""Pattern of the names of recipes, spaces and runs.
 
-A folder's name may have at most 255 bytes. The name of a run is its recipe's name and the time.
+These names are also names of folders and parts of URLs. A folder's name may have at most 255 bytes.
+A run's name consists of its recipe's name and the start time.
 """
 
 Probability = Annotated[float, Field(ge=0, le=1)]

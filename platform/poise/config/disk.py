@@ -1,7 +1,7 @@
 """Recognises errors that a full disk caused.
 
-In: an exception. Out: one line if a full or failing disk caused it. Next: all code that writes
-files.
+In: an exception. Out: one line about the disk, if a full or failing disk caused the exception.
+Next: all code that writes files.
 """
 
 import errno
@@ -23,11 +23,11 @@ _MESSAGES = re.compile(
     r"|PytorchStreamWriter failed",
     re.IGNORECASE,
 )
-"""Messages about a full disk from libraries whose exceptions have no error code."""
+"""Messages about a full disk, from libraries whose exceptions have no error code."""
 
 
 def disk_complaint(error: BaseException) -> str | None:
-    """Returns a line about the full disk; None if the error has another cause.
+    """Returns a line about the disk if a full or failing disk caused the error, else None.
 
     Example: ``/data/run.json: No space left on device``.
     """
@@ -42,10 +42,10 @@ def disk_complaint(error: BaseException) -> str | None:
 
 @contextmanager
 def room_on_disk(what: str, consequence: str) -> Iterator[None]:
-    """Turns the error of a full disk inside the block into one line.
+    """Turns an error inside the block into one line, if a full disk caused the error.
 
     Args:
-        what: name of the file and its path, for example ``/runs/a: the checkpoint of step 40``.
+        what: path and content of the file, for example ``/runs/a: the checkpoint of step 40``.
         consequence: effect of the failure, and what to do.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Error class for users, and helpers for its messages."""
+"""Defines the class of errors that users see, and functions for their messages."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -6,10 +6,11 @@ from typing import ClassVar
 
 
 class PoiseError(Exception):
-    """Expected failure: wrong input, a missing file, a store that does not answer.
+    """Expected failure, such as wrong input, a missing file, or a server that does not answer.
 
-    Its message is one line with the value, its origin and the fix. The command line prints it and
-    exits with ``exit_status``. Every other exception is a bug and shows a traceback.
+    The message is one line with the wrong value, its origin and the fix. The command line prints
+    the message and exits with ``exit_status``. Every other exception is a bug and shows a
+    traceback.
     """
 
     exit_status: ClassVar[int] = 2
@@ -38,6 +39,9 @@ def closest_name(typed: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(typed: str, known: Sequence[str], otherwise: str) -> str:
-    """Ends a message about an unknown name: ``did you mean 'x'?``, or ``otherwise``."""
+    """Returns the end of an error about an unknown name: ``did you mean 'x'?``, or ``otherwise``.
+
+    The question is returned if a known name is similar.
+    """
     close = closest_name(typed, known)
     return f"did you mean '{close}'?" if close else otherwise

@@ -29,10 +29,10 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is either complete or absent. On return it is safely on the disk.
+    """Writes a file that is either complete or absent.
 
-    If several processes write it at the same time, even on several machines, the last content
-    stays.
+    When the function returns, the file is on the disk. Several processes, even on several machines,
+    may write the same file at the same time. Then the content that was written last stays.
 
     Raises:
         PoiseError: the disk is full, or the folder is not writable.
@@ -69,11 +69,11 @@ _SIGNS_OF_A_FULL_DISK = (
 
 
 def full_disk(error: BaseException, folder: Path) -> PoiseError | None:
-    """Makes a one-line error if a full disk caused the error; else returns None.
+    """Returns a one-line error if a full disk caused ``error``, else None.
 
     Args:
         error: error that a library raised.
-        folder: folder that is written to, for errors that name no file.
+        folder: folder that the library wrote to; the message names it if the error names no file.
     """
     if not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
         return None
@@ -90,7 +90,7 @@ def _sync(descriptor: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Writes the new name of a renamed file to the disk."""
+    """Writes the folder's list of names to the disk, so that a crash cannot undo a renaming."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -103,8 +103,8 @@ def _sync_folder(folder: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock on a file during the block.
 
-    On a file system without locks it does nothing. The risk is small, because the locked work is
-    short.
+    If the file system has no locks, the block runs without a lock. The risk is small, because the
+    locked work is short.
     """
     try:
         file = path.open("w", encoding="utf-8")
@@ -117,7 +117,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class DamagedFileError(PoiseError):
-    """Error for a file of ``write_json`` that is not JSON, because it was truncated or changed."""
+    """Error for a file of ``write_json`` that is not valid, because it was truncated or changed."""
 
 
 def read_json(path: Path) -> Any:
@@ -135,8 +135,37 @@ def read_json(path: Path) -> Any:
         raise DamagedFileError(f"{path}: is damaged: {error}") from None
 
 
+def read_fields(path: Path, fix: str, **types: Any) -> dict[str, Any]:
+    """Reads a JSON object that must have certain fields.
+
+    Args:
+        path: file that ``write_json`` wrote.
+        fix: what the user can do if the file is damaged.
+        types: required fields: name of the field, and its type or union of types.
+
+    Raises:
+        DamagedFileError: the file is not JSON, or a field is missing or has a wrong type; the
+            message ends with ``fix``.
+        PoiseError: the file cannot be read.
+    """
+    try:
+        content = read_json(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error}; {fix}") from None
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path}: is damaged: it holds no record; {fix}")
+    for name, kind in types.items():
+        if not isinstance(content.get(name), kind):
+            raise DamagedFileError(f"{path}: is damaged: it has no '{name}' of its kind; {fix}")
+    return content
+
+
 def set_aside(path: Path) -> Path:
-    """Renames a file within its folder, so that no code reads it again. Returns the new path."""
+    """Renames a damaged file within its folder, so that no code reads it again.
+
+    Returns:
+        The new path.
+    """
     aside = path.with_name(f"{path.name}.damaged-{uuid4().hex[:6]}")
     with suppress(FileNotFoundError):  # another process was faster
         path.replace(aside)
@@ -144,7 +173,7 @@ def set_aside(path: Path) -> Path:
 
 
 def lacking(error: Exception, kind: str) -> str:
-    """Describes in a few words what is wrong with a file of this kind."""
+    """Describes in a few words what is wrong with a file. Reading the file raised ``error``."""
     if isinstance(error, KeyError):
         return f"it has no '{error.args[0]}'"
     if isinstance(error, ValidationError):
@@ -163,8 +192,8 @@ def _finite(content: Any) -> Any:
 
 
 def to_json(value: float) -> float | str:
-    """Returns the number, or ``"nan"``, ``"inf"`` or ``"-inf"``.
+    """Returns a finite number unchanged, and other numbers as ``"nan"``, ``"inf"`` or ``"-inf"``.
 
-    ``float`` can read all of these.
+    ``float`` can convert these texts back to numbers.
     """
     return value if math.isfinite(value) else str(float(value))

@@ -1,7 +1,7 @@
-"""Dotted keys of settings: lists them, and finds the key that an error is about.
+"""Lists the dotted keys of settings, and finds the key that an error is about.
 
-In: a model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: the messages of
-``poise.config.loading`` and of sweeps.
+In: a pydantic model of settings. Out: keys such as ``objective.head.hidden_dim``. Next: error
+messages of ``poise.config.loading`` and of sweeps.
 """
 
 import difflib
@@ -15,13 +15,16 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 
 _SHORTEST_PIECE = 3
-"""Smallest number of characters for a match inside names. Shorter texts occur in too many names."""
+"""Smallest length of an unknown name that is searched inside the known names. Shorter names occur
+in too many known names.
+"""
 
 
 def groups(annotation: Any) -> tuple[type[BaseModel], ...]:
-    """Returns the models that a field may hold.
+    """Returns the models of settings that a field may contain.
 
-    A group has one model, a choice has several, and a plain value has none.
+    A field for a group of options has one model. A field with a choice of groups has several
+    models. A field for a plain value has none.
     """
     alternatives = (
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
@@ -38,9 +41,9 @@ def field_names(
 
     Args:
         model: model of the settings.
-        chosen: names of chosen alternatives, such as ``mae``. For a choice without a name in this
-            list, the keys of all its alternatives are yielded.
-        prefix: prefix of the keys.
+        chosen: names of chosen alternatives, such as ``mae``. If none of the alternatives of a
+            field is chosen, the keys of all alternatives are yielded.
+        prefix: text before each key.
     """
     for name, field in model.model_fields.items():
         alternatives = groups(field.annotation)
@@ -53,7 +56,7 @@ def field_names(
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the values of nested settings with their dotted keys.
+    """Yields the dotted key and the value of every setting in nested settings.
 
     An empty group counts as a value.
     """
@@ -65,7 +68,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
-    """Returns the first two keys of which the second is inside the first; None if no keys overlap.
+    """Finds a key that lies inside another key. Returns the outer and the inner key, or None.
 
     For example, ``backbone.options`` also sets ``backbone.options.depth``. If both are given, their
     order would decide which value is used.
@@ -79,15 +82,18 @@ def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
 
 
 def check_key(key: str, source: str, chosen: Collection[Any] = ()) -> None:
-    """Raises PoiseError with the nearest valid name if a recipe has no such key."""
+    """Raises PoiseError if a recipe has no such key. The message names the most similar key."""
     names = list(field_names(chosen=chosen))
     free_form = key.startswith("backbone.options.")
     if key not in names and not free_form:
-        raise PoiseError(f"{source}: no setting is called '{key}'{nearest(key, names)}")
+        raise PoiseError(f"{source}: no option is called '{key}'{nearest(key, names)}")
 
 
 def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
-    """Returns the dotted key of a pydantic error location, without the names of alternatives."""
+    """Converts the location of a pydantic error to a dotted key.
+
+    Leaves out the names of alternatives, such as ``mae``, which pydantic inserts.
+    """
     parts: list[str] = []
     alternatives: tuple[type[BaseModel], ...] = (model,)
     for part in location:
@@ -101,7 +107,7 @@ def located(model: type[BaseModel], location: Sequence[int | str]) -> str:
 
 
 def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
-    """Makes the end of a message about an unknown name: ``; did you mean 'x' or 'y'?``, or nothing.
+    """Returns the end of a message about an unknown name: ``; did you mean 'x'?``, or nothing.
 
     Args:
         key: unknown name.
@@ -114,7 +120,12 @@ def nearest(key: str, names: Sequence[str], most: int = 1) -> str:
 
 
 def _alike(key: str, names: Sequence[str], most: int) -> list[str]:
-    """Finds names with the same last part, else similar names, else names that contain the key."""
+    """Finds known names that resemble an unknown key.
+
+    The function searches in three ways and returns the first names that it finds. It searches for
+    names with the same last part, for similar names, and for names whose last part contains that of
+    the key.
+    """
     leaf = _leaf(key)
     same_leaf = [name for name in names if _leaf(name) == leaf]
     close = difflib.get_close_matches(key, names, n=most, cutoff=0.4)
@@ -134,6 +145,6 @@ def _narrowed(
 
 
 def _names(group: type[BaseModel]) -> tuple[Any, ...]:
-    """Returns the values of ``name`` that choose this group among alternatives."""
+    """Returns the allowed values of a group's field ``name``, such as ``dino`` for an objective."""
     field = group.model_fields.get("name")
     return get_args(field.annotation) if field else ()

@@ -1,7 +1,7 @@
 """Turns YAML and ``key=value`` into a checked object, with clear errors.
 
-In: files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Next:
-``poise.config``, which offers these functions.
+In: YAML files, and words from the command line. Out: a ``Recipe`` or a ``Space``. Next: the package
+``poise.config``, which exports these functions.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from poise.config.base import Strict
 from poise.config.errors import PoiseError, closest_name
 from poise.config.keys import check_key, located, overlap
+from poise.config.locations import Location
 from poise.config.paths import given_path
 from poise.config.recipe import Recipe, objective_name
 from poise.config.space import Space
@@ -23,17 +24,18 @@ from poise.config.yaml_core import parse_yaml, reason
 ModelT = TypeVar("ModelT", bound=Strict)
 
 _BY_DOTTED_KEY = ("parameters", "baseline")
-"""Groups of a space whose keys are dotted keys of its recipe."""
+"""Groups of a space in which every key is a dotted key of the recipe."""
 
 _USUAL_FOLDERS: dict[type[Strict], str] = {Recipe: "pipelines/recipes", Space: "search_spaces"}
-"""Folder of the files of each kind, relative to the project's folder."""
+"""Maps each class of settings to the usual folder of its files, relative to the project's folder.
+"""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and applies ``dotted.key=value`` overrides.
 
     Raises:
-        PoiseError: the file, a key or a value is wrong; the message names it and the fix.
+        PoiseError: the file, a key or a value is wrong; the message names the mistake and the fix.
     """
     return _load(Recipe, path, overrides)
 
@@ -41,11 +43,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
     """Reads a search space. Its ``recipe`` path is relative to the folder of the space's own file.
 
-    A parameter is overridden by its whole key: ``parameters.objective.teacher_temp={choice: [0.04,
-    0.07]}``.
+    To override a hyperparameter's values, give its whole key:
+    ``parameters.objective.teacher_temp={choice: [0.04, 0.07]}``.
 
     Raises:
-        PoiseError: the file, a key or a value is wrong; the message names it and the fix.
+        PoiseError: the file, a key or a value is wrong; the message names the mistake and the fix.
     """
     return _load(Space, path, overrides)
 
@@ -53,17 +55,17 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
 def override_space(space: Space, overrides: Sequence[str], source: str) -> Space:
     """Returns a copy of the space with ``dotted.key=value`` overrides.
 
-    They are applied as in ``load_space``.
+    The overrides are applied as in ``load_space``.
 
     Raises:
-        PoiseError: a key or a value is wrong; the message names it and the fix.
+        PoiseError: a key or a value is wrong; the message names the mistake and the fix.
     """
     tree = space.model_dump(mode="json")
     return _overridden(Space, tree, parse_overrides(overrides), source)
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any], source: str) -> Recipe:
-    """Returns a copy of the recipe with new values: ``{"objective.teacher_temp": 0.07}``.
+    """Returns a copy of the recipe with new values, such as ``{"objective.teacher_temp": 0.07}``.
 
     Raises:
         PoiseError: a key does not exist, or its value is out of range.
@@ -91,17 +93,13 @@ def check_value(recipe: Recipe, key: str, value: Any, source: str) -> None:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with its datasets, and the package that it starts from, found from any folder."""
+    """Returns a copy of the recipe with absolute paths of datasets and of initial weights."""
     paths = {
         "data.dataset": recipe.data.dataset,
         "evaluation.queries": recipe.evaluation.queries,
         "evaluation.bank": recipe.evaluation.bank,
     }
-    absolute = {
-        key: str(given_path(path).absolute())
-        for key, path in paths.items()
-        if path and "://" not in path
-    }
+    absolute = {key: str(Location.of(path).absolute()) for key, path in paths.items() if path}
     start = recipe.backbone.initial_weights
     if start and given_path(start).is_dir():  # else it is the name of a registered model
         absolute["backbone.initial_weights"] = str(given_path(start).absolute())
@@ -109,10 +107,10 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Reads the mapping in a YAML file.
+    """Reads a YAML file that contains a mapping.
 
     Raises:
-        PoiseError: the file does not exist, cannot be read, or does not hold a mapping.
+        PoiseError: the file does not exist, cannot be read, or contains no mapping.
     """
     try:
         content = parse_yaml(given_path(path).read_text(encoding="utf-8"))
@@ -123,7 +121,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise PoiseError(f"{path}: not valid YAML: {reason(error)}") from None
     if not isinstance(content, dict):
-        raise PoiseError(f"{path}: expected a mapping of settings, found {_kind(content)}")
+        raise PoiseError(f"{path}: expected a mapping of options, found {_kind(content)}")
     return content
 
 
@@ -134,7 +132,7 @@ def _kind(content: Any) -> str:
 def build(
     model: type[ModelT], tree: Mapping[str, Any], source: str, overridden: Collection[str] = ()
 ) -> ModelT:
-    """Validates ``tree`` and turns pydantic's errors into one line that names the fix.
+    """Builds an object from its settings, and turns pydantic's errors into one line with the fix.
 
     Args:
         model: class of the object to build.
@@ -183,10 +181,10 @@ def _overridden(
 
 
 def _files_like(path: str | Path, folder: str) -> str:
-    """Makes the end of a message about a missing file.
+    """Returns the end of a message about a missing file.
 
-    It is the nearest name, or all names of the folder. Names are compared without their folder and
-    ending, because often only these are wrong.
+    The text names the most similar file, or all files of the folder if none is similar. Names are
+    compared without their folder and suffix, because often only these are wrong.
     """
     found = [*Path(path).parent.glob("*.yaml"), *Path(folder).rglob("*.yaml")]
     by_name = {each.stem: str(each) for each in sorted(found)}
@@ -198,7 +196,9 @@ def _files_like(path: str | Path, folder: str) -> str:
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """Reads ``["training.epochs=2"]`` as ``{"training.epochs": 2}``. Values are YAML.
+    """Parses overrides: ``["training.epochs=2"]`` becomes ``{"training.epochs": 2}``.
+
+    Values are YAML.
 
     Raises:
         PoiseError: a word is not ``key=value``, or two words set the same key.
@@ -241,23 +241,23 @@ def _set(tree: dict[str, Any], dotted: str, value: Any, source: str) -> None:
 
 
 def _group(tree: dict[str, Any], name: str, dotted: str, source: str) -> dict[str, Any]:
-    """Returns a group of settings.
+    """Returns a group of the settings in ``tree``.
 
-    If the group is missing or empty (``name:``), a new group is made.
+    If the group is missing or empty (``name:``), an empty group is added.
     """
     if tree.get(name) is None:
         tree[name] = {}
     child = tree[name]
     if not isinstance(child, dict):
-        raise PoiseError(f"{source}: '{dotted}': '{name}' is a value, not a group of settings")
+        raise PoiseError(f"{source}: '{dotted}': '{name}' is a value, not a group of options")
     return child
 
 
 def _concerns(at: str, details: Any, key: str) -> bool:
     """Returns True if an error is about an overridden key.
 
-    Either the error's location is the key or lies within it, or it is the key's group and the
-    message names the key.
+    There are two cases. The location of the error is the key, or lies inside the key. Or the
+    location is a group that contains the key, and the message of the error names the key.
     """
     if f"{at}.".startswith(f"{key}."):
         return True

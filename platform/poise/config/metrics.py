@@ -1,48 +1,58 @@
 """Names of all logged metrics. No other place lists them.
 
-In: nothing. Out: names, grouped by what a run needs to log them, and for each metric whether high
-or low values are better. Next: ``poise.config.objectives``, whose ``Signals.metrics`` says which
-metrics a run logs. The functions of ``poise.diagnostics`` explain each metric.
+In: nothing. Out: names in groups, one group for each kind of run, and for each metric whether high
+or low values are better. Next: ``poise.config.objectives``, whose ``Signals.metrics`` returns the
+metrics that a run logs. The functions of ``poise.diagnostics`` explain each metric.
 
-Two families are not listed. ``schedule/…`` are settings. The points of curves
-(``features/spectrum_…`` and ``eval/attention/…``) depend in number on the backbone.
+Two families of names are not listed. Names that begin with ``schedule/`` are settings. Points of
+curves (``features/spectrum_…`` and ``eval/attention/…``) are not listed, because their number
+depends on the backbone.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 LABELLED = ("eval/knn_top1", "eval/knn_top5", "eval/linear_top1")
-"""Metrics of evaluations. They need labelled queries in the recipe."""
+"""Evaluation metrics that need a labelled dataset of queries in the recipe."""
 
 LABEL_FREE = ("eval/rankme", "eval/lidar")
-"""Metrics of evaluations, with or without labels."""
+"""Evaluation metrics that need no labels."""
 
 ATTENTION = ("eval/cls_pos_entropy_over_ln_n", "eval/cls_cls_attention")
-"""Metrics of evaluations of transformers with a [cls] token."""
+"""Evaluation metrics of transformers with a [cls] token."""
 
 DENSE = ("eval/dense_miou",)
-"""Metrics of evaluations of transformers. They need masks in the bank and in the queries."""
+"""Evaluation metrics of transformers. The datasets of the bank and the queries must have masks."""
 
 FORGETTING = ("eval/knn_forgotten", "eval/knn_learned", "eval/knn_queries")
-"""Metrics of evaluations of runs that start from a trained model. They need labelled queries."""
+"""Evaluation metrics of runs that start from a trained model and have labelled queries."""
 
 EVALUATION = LABELLED + LABEL_FREE + ATTENTION + DENSE
-"""All metrics of evaluations that every run can log."""
+"""Evaluation metrics that do not depend on whether the run started from a trained model."""
 
 TRAINING = (
     "loss/total",
     "gradient/norm",
     "throughput/images_per_s",
     "throughput/s_per_step",
+    "throughput/train_images_per_s",
     "throughput/data_wait_share",
+    "throughput/workers",
 )
-"""Metrics of every run."""
+"""Metrics that every run logs."""
+
+STAGES = (
+    "throughput/read_images_per_s",
+    "throughput/cut_images_per_s",
+    "throughput/read_wait_share",
+)
+"""Metrics of the stages before training (reading and cutting images), if these are timed."""
 
 PARTS = ("gradient/norm_backbone", "gradient/norm_head")
 """Metrics of runs in which backbone and head are trained together."""
 
 VIEWS = ("views/largest_value",)
-"""Statistics of the normalised views."""
+"""Metrics of the pixel values of normalised views."""
 
 FEATURES = (
     "features/std",
@@ -75,10 +85,10 @@ PATCHES = (
     "patches/outlier_share",
     "tokens/cls_norm",
 )
-"""Metrics of transformers. Residual networks have no patches. Metrics of [cls] need that token."""
+"""Metrics of transformers, which have patches. The names with ``cls`` need a [cls] token."""
 
 COST = ("throughput/backbone_gflops",)
-"""Metrics of transformers."""
+"""Metrics of the computing cost of transformers."""
 
 REGISTERS = ("tokens/register_norm",)
 """Metrics of transformers with registers."""
@@ -103,13 +113,23 @@ TEACHER = (
     "prototypes/dead_share",
     "prototypes/duplicate_share",
 )
-"""Metrics of runs with a teacher over prototypes."""
+"""Metrics of runs whose teacher predicts a distribution over prototypes."""
+
+OVER_LN_K = {
+    "teacher/entropy": "teacher/entropy_over_ln_k",
+    "teacher/kl": "teacher/kl_over_ln_k",
+    "teacher/marginal_entropy": "teacher/marginal_entropy_over_ln_k",
+    "teacher/mutual_information": "teacher/mutual_information_over_ln_k",
+}
+"""Maps each metric in nats to the name of the same metric divided by ln K. Only metrics divided by
+ln K can be compared between runs with different K.
+"""
 
 GLOBAL_PAIRS = ("teacher/cross_entropy_global", "teacher/kl_global")
-"""Metrics of such a teacher if it compares global views with each other."""
+"""Metrics of pairs of global views, in runs with a teacher over prototypes."""
 
 LOCAL_PAIRS = ("teacher/cross_entropy_local", "teacher/kl_local", "student/entropy_local")
-"""Metrics of such a teacher if its student sees local views."""
+"""Metrics of pairs with a local view, in runs with a teacher over prototypes."""
 
 RECONSTRUCTION = (
     "loss/over_mean_patch",
@@ -120,10 +140,10 @@ RECONSTRUCTION = (
 """Metrics of runs that predict pixels."""
 
 METRICS = frozenset(
-    EVALUATION + FORGETTING + TRAINING + COST + PARTS + FEATURES + AGREEMENT + PATCHES + REGISTERS
-    + TEACHER + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
+    EVALUATION + FORGETTING + TRAINING + STAGES + VIEWS + COST + PARTS + FEATURES + AGREEMENT
+    + PATCHES + REGISTERS + TEACHER + GLOBAL_PAIRS + LOCAL_PAIRS + RECONSTRUCTION
 )  # fmt: skip
-"""Every name in this module."""
+"""Names of all metrics that runs log."""
 
 Mode = Literal["max", "min"]
 
@@ -155,10 +175,10 @@ LOWER_IS_BETTER = (
 
 
 def better(metric: str) -> Mode | None:
-    """Returns the better end of a metric, ``max`` or ``min``; None if neither is better.
+    """Returns ``max`` if high values of a metric are better, ``min`` if low ones are, else None.
 
-    An entropy, a norm or a similarity has its healthy values in the middle. For example, the
-    teacher's entropy is 0 in one collapse and ln K in the other.
+    Entropies, norms and similarities have their healthy values in the middle, so neither end is
+    better. For example, the teacher's entropy is 0 in one kind of collapse and ln K in the other.
     """
     if metric in HIGHER_IS_BETTER:
         return "max"
@@ -166,7 +186,7 @@ def better(metric: str) -> Mode | None:
 
 
 def group_before_training(starts_trained: bool) -> str:
-    """Returns the group under which the first evaluation is logged: ``untrained`` or ``start``.
+    """Returns the group of the metrics before training: ``untrained`` or ``start``.
 
     Args:
         starts_trained: whether the run starts from the weights of a trained model.
@@ -175,11 +195,12 @@ def group_before_training(starts_trained: bool) -> str:
 
 
 def before_training(metrics: Mapping[str, float], metric: str) -> tuple[str, float] | None:
-    """Returns the group and the value of an evaluation's metric before training.
+    """Returns the group and the value of a metric before training; None if it was not measured.
 
     Args:
-        metrics: the metrics of one run.
-        metric: such as ``eval/knn_top1``. Other groups are not measured before training.
+        metrics: all metrics of one run.
+        metric: name, such as ``eval/knn_top1``. Only the group ``eval`` is measured before
+            training.
     """
     group, _, name = metric.partition("/")
     for before in map(group_before_training, (True, False)):

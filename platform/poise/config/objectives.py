@@ -26,36 +26,41 @@ from poise.config.views import ViewsConfig
 
 @dataclass(frozen=True)
 class Signals:
-    """Metrics by which a run is judged, in addition to a loss that must stay finite."""
+    """Properties of a run that decide which metrics it logs and how it is judged."""
 
     num_prototypes: int | None = None
-    """K of a teacher over prototypes; None if there is no such teacher."""
+    """Number of prototypes K of the teacher; None if the objective has no teacher over prototypes.
+    """
 
     center_memory_steps: float = 0
     """Number of steps over which a teacher's centre averages; 0 if the centre does not move."""
 
     batch_images: int | None = None
-    """Images of a batch over all workers. A batch cannot use more prototypes than it has images."""
+    """Number of images in a batch over all workers. A batch cannot use more prototypes than it has
+    images.
+    """
 
     warmup_share: float = 0
-    """Share of the planned steps in which the learning rate rises to its peak."""
+    """Length of the learning rate's warm-up, as a share of the planned steps."""
 
     reconstructs: bool = False
-    """Whether pixels are predicted. Then the loss can be compared with predicting their mean."""
+    """Whether the objective predicts pixels. Then the loss is compared with the loss of a decoder
+    that predicts the mean value of the pixels.
+    """
 
     @property
     def relative_loss(self) -> tuple[str, str] | None:
-        """Metric that compares the loss with that of an untrained model, and its label."""
+        """Name and label of the metric that compares the loss with an untrained model's loss."""
         if self.num_prototypes is not None:
             return "loss/over_ln_k", "loss / ln K"
         return ("loss/over_mean_patch", "loss / mean patch") if self.reconstructs else None
 
     def metrics(self, views: ViewsConfig) -> tuple[str, ...]:
-        """Returns the names of the metrics that a run on such views logs.
+        """Returns the names of the metrics that a run with these views logs.
 
-        Some of them depend on more: those in ``EVALUATION`` on the recipe's evaluation, and those
-        in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE`` on a transformer
-        backbone with these tokens.
+        Some metrics have more conditions. Metrics in ``EVALUATION`` depend on the recipe's
+        evaluation. Metrics in ``COST``, ``PATCHES``, ``REGISTERS``, ``ATTENTION`` and ``DENSE``
+        need a transformer backbone that has the tokens in question.
         """
         has_teacher = self.num_prototypes is not None
         groups = {
@@ -70,17 +75,17 @@ class Signals:
 
 
 class ObjectiveSettings(Strict):
-    """Base of the settings of every objective."""
+    """Base class of the settings of every objective."""
 
     name: str
 
     @property
     def signals(self) -> Signals:
-        """Metrics that diagnostics will find for a run."""
+        """Properties of the objective by which its runs are judged."""
         return Signals()
 
     def check_epochs(self, epochs: int) -> None:
-        """Raises ValueError if the settings need a longer run."""
+        """Raises ValueError if the settings need more than ``epochs`` epochs."""
 
     def check_views(self, views: ViewsConfig) -> None:
         """Raises ValueError if the views are not suitable for this objective."""
@@ -90,27 +95,43 @@ class HeadConfig(Strict):
     """Projection head of DINO: an MLP, a bottleneck on the unit sphere, and K prototypes."""
 
     num_layers: int = Field(3, ge=1, le=8)
+    """Number of linear layers before the prototypes."""
+
     hidden_dim: PositiveInt = 2048
+    """Width of the hidden layers."""
+
     bottleneck_dim: PositiveInt = 256
+    """Width of the layer before the prototypes."""
+
     batch_norm: bool = False
+    """Whether batch normalisation follows each hidden layer."""
+
     normalize_last_layer: bool = True
-    """Keeps the norm of every prototype at 1, so that logits are cosines."""
+    """Whether the norm of every prototype is kept at 1, so that logits are cosines."""
 
 
 class DinoConfig(ObjectiveSettings):
     """Self-distillation without labels (arXiv 2104.14294). The defaults are the published values.
 
-    Epochs count from the start of training. The training loop converts them to steps.
+    Epochs count from the start of training. The training loop converts epochs to steps.
     """
 
     name: Literal["dino"] = "dino"
     num_prototypes: int = Field(65536, ge=2)
-    """Number of prototypes K, the published `out_dim`."""
+    """Number of prototypes K, which the published code calls `out_dim`."""
 
     student_temp: float = Field(0.1, gt=0, le=10)
+    """Temperature of the student's softmax."""
+
     teacher_temp: float = Field(0.04, gt=0, le=10)
+    """Temperature of the teacher's softmax. Lower values give sharper targets."""
+
     warmup_teacher_temp: float = Field(0.04, gt=0, le=10)
+    """Temperature of the teacher at the start of its warm-up."""
+
     warmup_teacher_temp_epochs: int = Field(0, ge=0)
+    """Number of epochs in which the temperature rises from `warmup_teacher_temp` to `teacher_temp`.
+    """
 
     teacher_momentum: Probability = 0.996
     """Momentum of the teacher's moving average at the start. With 0 the teacher is a copy of the
@@ -118,6 +139,9 @@ class DinoConfig(ObjectiveSettings):
     """
 
     final_teacher_momentum: Probability = 1.0
+    """Momentum of the teacher's moving average at the end of the run. The momentum follows a
+    cosine.
+    """
 
     center_momentum: Probability = 0.9
     """Momentum of the centre; the centering rate is 1 minus this value. With 1 the centre stays at
@@ -125,11 +149,13 @@ class DinoConfig(ObjectiveSettings):
     """
 
     freeze_last_layer_epochs: NonNegative = 1
+    """Number of epochs at the start of training in which the prototypes do not change."""
+
     head: HeadConfig = HeadConfig()
 
     @property
     def signals(self) -> Signals:
-        """Signals of a teacher over prototypes."""
+        """Properties by which a DINO run is judged: its prototypes and the memory of its centre."""
         moves = self.center_momentum < 1
         memory_steps = 1 / (1 - self.center_momentum) if moves else 0
         return Signals(num_prototypes=self.num_prototypes, center_memory_steps=memory_steps)
@@ -154,20 +180,25 @@ class MaeConfig(ObjectiveSettings):
     name: Literal["mae"] = "mae"
 
     mask_ratio: float = Field(0.75, gt=0, lt=1)
-    """Share of an image's patches that the encoder does not see and the decoder predicts."""
+    """Share of an image's patches that are masked. The encoder does not see masked patches, and the
+    decoder predicts them.
+    """
 
     norm_pix_loss: bool = False
-    """Normalises the target of each patch: its pixels minus their mean, divided by their standard
-    deviation.
+    """Whether the target of each patch is normalised: its pixels minus their mean, divided by their
+    standard deviation.
     """
 
     decoder_depth: int = Field(8, ge=1, le=64)
+    """Number of blocks of the decoder."""
+
     decoder_dim: int = Field(512, ge=4, multiple_of=4)
     """Width of the decoder. It is a multiple of 4, because positions use the sine and cosine of two
     coordinates.
     """
 
     decoder_heads: PositiveInt = 16
+    """Number of the decoder's attention heads."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
@@ -180,7 +211,7 @@ class MaeConfig(ObjectiveSettings):
 
     @property
     def signals(self) -> Signals:
-        """Signals of predicted pixels."""
+        """Properties by which an MAE run is judged: the objective predicts pixels."""
         return Signals(reconstructs=True)
 
     def check_views(self, views: ViewsConfig) -> None:

@@ -1,4 +1,4 @@
-"""Folders of runs, names that runs may have, and paths that users write."""
+"""Finds the folders of runs, and checks the names and paths that users write."""
 
 import os
 import re
@@ -10,17 +10,23 @@ from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError, did_you_mean, first_few
 
 RECIPE_FILE = "recipe.yaml"
-"""File in a run's folder with the recipe of the run's start."""
+"""File in a run's folder. It contains the recipe that the run started with."""
+
+STUDY_FILE = "study.json"
+"""File in a study's folder. It contains the plan of the study."""
+
+UNTRAINED = "untrained:"
+"""First part of the name of a model with random weights. The name of an architecture follows."""
 
 _TAKEN = ("artifacts", "models", "imports", "downloads", "mlflow.db")
-"""Names in ``home()`` that no run may have, because other things use them."""
+"""Names in ``home()`` that no run may have, because Poise and MLflow store other things there."""
 
 
 def given_path(text: str | Path, source: str = "") -> Path:
     """Reads a path that a user wrote, and replaces a leading ``~`` by the home folder.
 
-    A shell replaces ``~`` only outside quotes and at the start of a word. So paths in quotes, in
-    files and after ``=`` still contain it.
+    A shell replaces ``~`` only outside quotes and at the start of a word. So ``~`` remains in
+    quoted paths, in files and after ``=``.
 
     Args:
         text: path.
@@ -53,15 +59,28 @@ def current_folder() -> Path:
 def home() -> Path:
     """Returns the folder of runs, checkpoints and the default MLflow store.
 
-    It is ``POISE_HOME``, or ``runs`` in the current folder if that is not set. The path is always
-    absolute, because workers have other current folders. On several machines it must be shared
-    storage.
+    The folder is ``POISE_HOME``, or ``runs`` in the current folder if the variable is not set. The
+    path is always absolute, because workers have other current folders. If a run uses several
+    machines, the folder must be on shared storage.
 
     Raises:
-        PoiseError: the path is relative and the current folder was deleted.
+        PoiseError: ``POISE_HOME`` is a URI or not UTF-8. Or it is relative, and the current folder
+            was deleted.
     """
     written = os.environ.get("POISE_HOME") or "runs"
+    if "://" in written:  # the error does not show it: it may contain a password
+        raise PoiseError(
+            "POISE_HOME: is a URI, and runs are kept in a folder; set it to a path that every "
+            "machine reaches, and set POISE_STORAGE to the URI, where checkpoints are then kept"
+        )
     path = given_path(written, f"POISE_HOME={written}")
+    try:
+        written.encode("utf-8")
+    except UnicodeEncodeError:
+        raise PoiseError(
+            "POISE_HOME: is not UTF-8, which MLflow's store and the records of runs need; set it "
+            "to another folder"
+        ) from None
     return path if path.is_absolute() else current_folder() / path
 
 
@@ -73,7 +92,7 @@ def new_name(stem: str) -> str:
 def claim_folder(name: str, resume: str) -> Path:
     """Creates the folder of a new run or study.
 
-    Only one process can create it, so it reserves the name.
+    Only one process can create the folder. So the folder reserves the name.
 
     Args:
         name: name of the run or study.
@@ -95,13 +114,24 @@ def claim_folder(name: str, resume: str) -> Path:
     return folder
 
 
+def has_begun(folder: Path) -> bool:
+    """Returns True if a folder contains the file that resuming its run or study needs."""
+    return any((folder / name).exists() for name in (RECIPE_FILE, STUDY_FILE))
+
+
 def taken(folder: Path, resume: str) -> PoiseError:
-    """Makes the error about a name that another run or study has.
+    """Makes the error about a name that is in use.
 
     Args:
         folder: folder of that name.
-        resume: command that resumes that run or study.
+        resume: command that resumes the run or study of that name.
     """
+    if not has_begun(folder):
+        return PoiseError(
+            f"{folder}: exists, but has no recipe and no study to resume. Another process is just "
+            "beginning it, or was killed while it began. If none is, delete the folder, or choose "
+            "another --name"
+        )
     return PoiseError(
         f"{folder}: there is a run or study of this name; finish it with `{resume}`, or choose "
         "another --name"
@@ -113,7 +143,7 @@ def unknown(asking: str, kind: str, marker: str) -> PoiseError:
 
     Args:
         asking: option and name, such as ``--resume lost``.
-        kind: kind of thing that was looked for: ``run``, ``study``.
+        kind: ``run`` or ``study``.
         marker: file that every folder of this kind contains.
     """
     known = sorted(path.parent.name for path in home().glob(f"*/{marker}"))
@@ -122,12 +152,26 @@ def unknown(asking: str, kind: str, marker: str) -> PoiseError:
     return PoiseError(f"{asking}: {home()} holds no such {kind}; {holds}")
 
 
+def check_on_this_machine(path: Path) -> None:
+    """Refuses a URI where a path on this machine is needed.
+
+    ``Path`` has already changed the two slashes of the URI to one. Without this check, Poise would
+    create a folder with the name ``s3:``.
+
+    Raises:
+        PoiseError: the path begins like a URI.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):
+        raise PoiseError(
+            f"{path}: is written to this machine; name a path here, and copy it to the storage then"
+        )
+
+
 def check_run_name(name: str) -> None:
     """Refuses a name of a run or study that cannot be the name of its folder in ``home()``.
 
     Raises:
-        PoiseError: the name has characters that a recipe's name may not have, or other things use
-            it.
+        PoiseError: the name has characters that names may not have, or Poise uses the name itself.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(

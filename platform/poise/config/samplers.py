@@ -1,7 +1,7 @@
 """Samplers: the ways in which a space draws the values of a setting.
 
-In: a sampler as it is written, ``{uniform: [0.04, 0.07]}``. Out: a checked ``Sampler``. Next:
-``poise.config.space``.
+In: a sampler from a YAML file, such as ``{uniform: [0.04, 0.07]}``. Out: a checked ``Sampler``.
+Next: ``poise.config.space``.
 """
 
 import itertools
@@ -26,9 +26,11 @@ SAMPLERS = {
     "lograndint": 2,
     "randn": 2,
 }
-"""Ray Tune's samplers, and the number of arguments of each. `randint` excludes its high end."""
+"""Maps the name of each of Ray Tune's samplers to its number of arguments. `randint` excludes its
+high end.
+"""
 
-_LARGEST_WHOLE = 2**63 - 1  # NumPy draws no larger ones
+_LARGEST_WHOLE = 2**63 - 1  # NumPy draws no larger numbers
 _MANY = 10_000
 
 
@@ -40,17 +42,17 @@ class Sampler(Strict):
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """Listed values; None for a range."""
+        """Values of a list; None if the sampler draws from a range."""
         return tuple(self.arguments[0]) if SAMPLERS[self.name] == 1 else None
 
     @property
     def draws_whole(self) -> bool:
-        """Whether every value is a whole number."""
+        """Whether the sampler draws only whole numbers from a range."""
         return self.name in ("randint", "lograndint")
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """Lowest and highest value of a range; None if there are no such values."""
+        """Lowest and highest value of a range; None for a list and for the unlimited ``randn``."""
         if self.values is not None or self.name == "randn":
             return None
         low, high = self.arguments[:2]
@@ -58,7 +60,7 @@ class Sampler(Strict):
 
     @property
     def count(self) -> float:
-        """Number of values; infinite for a range of real numbers."""
+        """Number of different values; infinite for a range of real numbers."""
         if self.values is not None:
             return len(self.values)
         if self.ends is None or (SAMPLERS[self.name] < 3 and not self.draws_whole):
@@ -75,7 +77,7 @@ class Sampler(Strict):
         return (low + step * number for number in range(int(self.count)))
 
     def gives(self, value: Any) -> bool:
-        """Returns True if this value can be drawn."""
+        """Returns True if the sampler can draw this value."""
         if self.values is not None:
             return any(same(value, each) for each in self.values)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -95,7 +97,7 @@ class Sampler(Strict):
 
 
 def written(sampler: Sampler) -> str:
-    """Writes the sampler as in a file: ``{uniform: [0.04, 0.07]}``."""
+    """Writes the sampler as in a YAML file: ``{uniform: [0.04, 0.07]}``."""
     values = sampler.arguments if sampler.values is None else sampler.values
     return f"{{{sampler.name}: {[*values]}}}"
 
@@ -113,10 +115,10 @@ def every_setting(samplers: dict[str, Sampler]) -> Iterable[dict[str, Any]]:
 
 
 def read_sampler(key: str, content: Any) -> Any:
-    """Checks a sampler, as it is written in a file or as it was stored.
+    """Checks a sampler that comes from a YAML file or from a stored space.
 
     Raises:
-        ValueError: Ray Tune has no such sampler, or it does not accept these values.
+        ValueError: Ray Tune has no such sampler, or the sampler does not accept these values.
     """
     if isinstance(content, Sampler):
         return content
@@ -138,7 +140,7 @@ def read_sampler(key: str, content: Any) -> Any:
 
 
 def _taken_apart(key: str, content: Any) -> tuple[Any, Any]:
-    if isinstance(content, dict) and content.keys() == {"name", "arguments"}:  # as it is stored
+    if isinstance(content, dict) and content.keys() == {"name", "arguments"}:  # of a stored space
         name, arguments = content["name"], content["arguments"]
         is_list = SAMPLERS.get(str(name)) == 1 and isinstance(arguments, list | tuple)
         return name, arguments[0] if is_list and len(arguments) == 1 else arguments
@@ -160,7 +162,7 @@ def _check_list(which: str, values: Sequence[Any]) -> None:
 
 
 def _problem(name: str, values: Sequence[Any]) -> str:
-    """Describes the error in the arguments of a numeric sampler; empty if there is none."""
+    """Describes what is wrong with the arguments of a numeric sampler; empty if they are valid."""
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in values):
         return "takes numbers"
     if not all(math.isfinite(each) for each in values):

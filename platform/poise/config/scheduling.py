@@ -1,6 +1,8 @@
-"""Settings that decide which settings a study tries, and which trials end early.
+"""Settings of the searcher and the scheduler of a study.
 
-In: names and options as they are written. Out: checked ``SchedulerConfig`` and ``SearcherConfig``.
+The searcher decides which settings a study tries. The scheduler decides which trials end early.
+
+In: names and options from a YAML file. Out: checked ``SchedulerConfig`` and ``SearcherConfig``.
 Next: ``poise.config.space``.
 """
 
@@ -14,7 +16,7 @@ from poise.config.wording import requirement, shown
 
 
 class _HalvingOptions(Strict):
-    """Options of ``asha`` and ``hyperband``. Times are steps."""
+    """Options of ``asha`` and ``hyperband``. Times are numbers of steps."""
 
     grace_period: PositiveInt = 1
     max_t: PositiveInt = 1
@@ -24,7 +26,7 @@ class _HalvingOptions(Strict):
 
 
 class _MedianOptions(Strict):
-    """Options of ``median``. Times are steps."""
+    """Options of ``median``. Times are numbers of steps."""
 
     grace_period: PositiveInt = 1
     min_samples_required: PositiveInt = 1
@@ -32,7 +34,7 @@ class _MedianOptions(Strict):
 
 
 class _PopulationOptions(Strict):
-    """Options of ``pbt``. Times are steps."""
+    """Options of ``pbt``. Times are numbers of steps."""
 
     perturbation_interval: PositiveInt = 1
     burn_in_period: NonNegative = 0
@@ -78,14 +80,17 @@ _DECIDED = {
     "require_attrs": "Poise sees to it that every report has the metric and the step",
     "log_config": "the records of the trials say what changed",
 }
-"""Options of Ray Tune and Optuna that Poise sets itself, and the reason."""
+"""Maps each option of Ray Tune or Optuna that the user may not set to the reason."""
 
 
 class _Chosen(Strict):
     """Scheduler or searcher, chosen by its name, with its options."""
 
     name: str
+    """Name of the scheduler or searcher."""
+
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of Ray Tune's scheduler or searcher. Unknown options are refused."""
 
     @model_validator(mode="after")
     def _known_options(self) -> Self:
@@ -114,16 +119,16 @@ class _Chosen(Strict):
 
 
 class SchedulerConfig(_Chosen):
-    """Chooses which trials end early or continue from another trial.
+    """Decides which trials end early or continue from another trial.
 
-    `options` go to Ray Tune's scheduler.
+    `options` are options of Ray Tune's scheduler.
     """
 
     name: Literal["fifo", "asha", "median", "hyperband", "pbt"] = "fifo"
 
     @property
     def stops_trials(self) -> bool:
-        """Whether a trial may be stopped before it ends by itself."""
+        """Whether the scheduler may stop a trial before its last step."""
         return self.name != "fifo"
 
     @property
@@ -133,7 +138,7 @@ class SchedulerConfig(_Chosen):
 
 
 class SearcherConfig(_Chosen):
-    """Chooses which settings are tried next. `options` go to Ray Tune's searcher."""
+    """Decides which settings are tried next. `options` are options of Ray Tune's searcher."""
 
     name: Literal["random", "optuna"] = "random"
 

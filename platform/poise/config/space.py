@@ -1,6 +1,6 @@
-"""Space: the recipes that a study tries.
+"""Space of a study: a recipe, and the settings that vary between its trials.
 
-In: a space as it is written. Out: a checked ``Space``. Next: ``poise.studies.trials``.
+In: the content of a space's YAML file. Out: a checked ``Space``. Next: ``poise.studies.trials``.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -16,14 +16,19 @@ from poise.config.values import canonical
 
 
 class Budget(Strict):
-    """Limits of a study's cost. No trial starts that would exceed a limit. None means no limit."""
+    """Limits of a study's cost. A trial that would exceed a limit is not started.
+
+    None means no limit.
+    """
 
     trials: PositiveInt | None = None
+    """Largest number of trials in the study."""
+
     steps: PositiveInt | None = None
-    """Steps of all trials together."""
+    """Largest number of steps of all trials together."""
 
     hours: Positive | None = None
-    """Hours of running time, including all resumptions."""
+    """Largest running time in hours, including all resumptions."""
 
 
 class Goal(NamedTuple):
@@ -41,56 +46,66 @@ class Space(Strict):
     """Recipe, and the settings that vary from trial to trial."""
 
     name: str = Field(pattern=NAME_PATTERN)
+    """Name of the space. A study's name is this name and the time."""
+
     recipe: str
     """Path of the recipe, relative to the folder of the space's own file."""
 
     question: str = ""
-    """Question of the study, in one or two sentences. It begins the report."""
+    """Question that the study answers, in one or two sentences. The report begins with the
+    question.
+    """
 
     published: str = ""
-    """Result in the literature, with its source. The report compares it with the answer."""
+    """Published result, with its source. The report compares it with the result of the study."""
 
     metric: Annotated[
         tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("eval/knn_top1",)
-    """Metric or metrics. The first decides the winner; Optuna uses all. See ``goals``."""
+    """One metric or several. The first metric decides the winner; Optuna uses all of them."""
 
     mode: Annotated[
         Annotated[tuple[Mode, ...], Field(min_length=1, strict=False)] | None,
         BeforeValidator(_listed),
     ] = None
-    """Better end of the metric, `max` or `min`: one for all metrics or one for each. None takes the
-    known better end of each metric.
+    """Whether high (`max`) or low (`min`) values of the metric are better: one word for all
+    metrics, or one for each. None uses the known better end of each metric.
     """
 
     baseline: dict[str, Any] | None = None
-    """Setting that others are compared with. Keys that it does not name have the recipe's values.
-    None means the recipe's values for all keys.
+    """Setting with which all other settings are compared. Keys that the baseline does not name have
+    the recipe's values. None means the recipe's values for all keys.
     """
 
     design: Literal["crossed", "one_at_a_time"] = "crossed"
-    """Combinations that an ablation runs: all combinations of values, or the baseline and changes
-    of one value at a time.
+    """Combinations that an ablation runs. `crossed` runs all combinations of values.
+    `one_at_a_time` runs the baseline, and every change of a single value.
     """
 
     parameters: dict[str, Sampler] = Field(min_length=1)
-    """Dotted key of a recipe's setting → sampler of its values."""
+    """Maps the dotted key of each setting that varies to the sampler of its values."""
 
     seeds: tuple[int, ...] = Field((0,), min_length=1, strict=False)
-    """Seeds. Every setting runs once with each seed. Trials with the same seed see the same images
-    and crops.
+    """Seeds of the trials. Every setting runs once with each seed. Trials with the same seed see
+    the same images and crops.
     """
 
     trials: PositiveInt = 1
-    """Number of draws of the sampled parameters. Every draw runs the whole grid."""
+    """Number of draws of the sampled parameters. Each draw is combined with every value of the
+    grid.
+    """
 
     sampling_seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the draws. The same space always draws the same settings."""
+    """Seed of the draws. Equal seeds in equal spaces draw the same settings."""
 
     budget: Budget = Budget()
     concurrency: PositiveInt = 2
+    """Number of trials that run at the same time."""
+
     stop_collapsed: bool = True
-    """Whether a trial ends early if the judge says that it failed, under any scheduler."""
+    """Whether a trial ends early if the judge says that the trial failed. This works with every
+    scheduler.
+    """
 
     scheduler: SchedulerConfig = SchedulerConfig()
     searcher: SearcherConfig = SearcherConfig()
@@ -119,7 +134,7 @@ class Space(Strict):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """Every metric with its mode."""
+        """Every metric of the study, with its better end: the highest or the lowest value."""
         return tuple(Goal(*each) for each in zip(self.metric, self._modes, strict=True))
 
     @property
@@ -135,7 +150,7 @@ class Space(Strict):
 
     @property
     def num_searched(self) -> int:
-        """Number of settings that a searcher tries, at most the number of settings that exist."""
+        """Number of settings that a searcher tries: `trials`, or fewer if fewer settings exist."""
         return int(min(self.trials, num_settings(self.parameters.values())))
 
 
@@ -176,7 +191,7 @@ def _check_baseline(baseline: dict[str, Any], parameters: dict[str, Sampler]) ->
 
 
 def _check_points(space: Space) -> None:
-    """Raises ValueError if a setting to try first is not in the space."""
+    """Raises ValueError if one of the settings that are tried first is not in the space."""
     points, where = space.searcher.points, "searcher.options.points_to_evaluate"
     if len(points) > space.trials:
         raise ValueError(
@@ -194,6 +209,6 @@ def _check_points(space: Space) -> None:
                 raise ValueError(f"{which}: {key}={value!r} is not in {written(sampler)}")
         missing = [key for key in space.parameters if key not in point]
         if missing:
-            raise ValueError(f"{which}: leaves out {missing[0]}; name every varied setting")
+            raise ValueError(f"{which}: leaves out {missing[0]}; name every varied hyperparameter")
         if canonical(point) in map(canonical, points[: number - 1]):
             raise ValueError(f"{which}: comes twice; a setting is run once")

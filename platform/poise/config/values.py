@@ -1,7 +1,7 @@
-"""Compares written values by their meaning.
+"""Compares the values of settings by their meaning.
 
-In: values of settings. Out: whether they are the same. Next: ``poise.config.samplers`` and
-``poise.studies.trial_choice``.
+In: two or more values of settings. Out: whether the values are the same. Next:
+``poise.config.samplers`` and ``poise.studies.trial_choice``.
 """
 
 from collections.abc import Hashable
@@ -15,13 +15,13 @@ from poise.config.yaml_core import parse_yaml
 def same(left: Any, right: Any) -> bool:
     """Returns True if two values are equal and of the same kind.
 
-    1 equals 1.0, but neither true nor ``"1"``.
+    1 equals 1.0, but it equals neither true nor the text ``"1"``.
     """
     return _form(left, reads_text=False) == _form(right, reads_text=False)
 
 
 def canonical(value: Any) -> Hashable:
-    """Returns the same form for all spellings of a value: 0.04, 4e-2 and the text ``"0.040"``."""
+    """Returns an equal result for all spellings of a value: 0.04, 4e-2 and the text ``"0.040"``."""
     return _form(value, reads_text=True)
 
 
@@ -37,7 +37,7 @@ def _form(value: Any, reads_text: bool) -> Hashable:
 
 
 def _meant(text: str) -> Any:
-    """Returns the value that a text has without quotes: a number, a boolean, null or text."""
+    """Returns what YAML reads from a text: a number, a boolean, null or the text itself."""
     try:
         meant = parse_yaml(text) if text.strip() else text
     except yaml.YAMLError:

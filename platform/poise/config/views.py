@@ -8,10 +8,12 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator
 from poise.config.base import AreaRange, NonNegative, Pixels, PositiveRange, Probability, Strict
 
 Channels = tuple[float, float, float]
-"""A number for each of red, green and blue."""
+"""One number for each of red, green and blue."""
 
 MIN_STD = 1e-3
-"""Least standard deviation to divide by: a quarter of one of 256 levels."""
+"""Smallest standard deviation for normalisation, for pixel values in [0, 1]. It is a quarter of the
+distance between two of 256 levels.
+"""
 
 _NORMALIZATION = (
     "must be 'imagenet', 'dataset', or the means and the standard deviations of red, green and "
@@ -20,17 +22,34 @@ _NORMALIZATION = (
 
 
 def _normalization(value: Any) -> Any:
-    """Checks a word or two rows of three numbers; rows become tuples."""
+    """Checks the setting ``normalization``: one of two words, or two lists of three numbers.
+
+    Returns:
+        The word, or the lists as tuples.
+    """
     if value in ("imagenet", "dataset"):
         return value
-    rows = [_channels(row) for row in value] if isinstance(value, list | tuple) else []
-    if len(rows) != 2 or None in rows or min(rows[1] or (0,)) < MIN_STD:
+    rows = read_means_and_stds(value)
+    if rows is None:
         raise ValueError(_NORMALIZATION)
-    return tuple(rows)
+    return rows
+
+
+def read_means_and_stds(value: Any) -> tuple[Channels, Channels] | None:
+    """Reads the means and standard deviations of the channels; None if they are not valid.
+
+    A standard deviation must be at least ``MIN_STD``, because images are divided by it.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    means, stds = map(_channels, value)
+    if means is None or stds is None or min(stds) < MIN_STD:
+        return None
+    return means, stds
 
 
 def _channels(row: Any) -> Channels | None:
-    """Three numbers from 0 to 1; none where the row holds something else."""
+    """Returns a list of three numbers from 0 to 1 as a tuple; None if the list is anything else."""
     if not isinstance(row, list | tuple) or len(row) != 3:
         return None
     numbers = [each for each in row if isinstance(each, int | float) and each is not True]
@@ -50,40 +69,85 @@ Normalization = Annotated[
 class ViewsConfig(Strict):
     """Multi-crop views. The defaults are DINO's published augmentation (arXiv 2104.14294).
 
-    Every view is an independently drawn crop. Its share of the area is drawn from ``*_scale`` and
-    its aspect ratio log-uniformly from ``aspect_ratio``. It is resized to a square of ``*_px``
-    pixels with bicubic interpolation and randomly flipped. Then its colours change in this order:
-    jitter, grayscale, blur, solarize.
+    Every view is an independently drawn crop. Its share of the image's area is drawn from
+    ``*_scale``, and its aspect ratio log-uniformly from ``aspect_ratio``. The crop is resized to a
+    square of ``*_px`` pixels with bicubic interpolation and randomly flipped. Then its colours
+    change in this order: jitter, grayscale, blur, solarize.
     """
 
     global_count: int = Field(2, ge=1, le=16)
+    """Number of global views of each image."""
+
     global_px: Pixels = 224
+    """Side of global views, in pixels."""
+
     global_scale: AreaRange = (0.4, 1.0)
+    """Range of the share of the image's area that a global view covers."""
+
     local_count: int = Field(8, ge=0, le=64)
+    """Number of local views of each image."""
+
     local_px: Pixels = 96
+    """Side of local views, in pixels."""
+
     local_scale: AreaRange = (0.05, 0.4)
+    """Range of the share of the image's area that a local view covers."""
+
     aspect_ratio: PositiveRange = (3 / 4, 4 / 3)
+    """Range of a crop's aspect ratio (width over height)."""
+
     flip_probability: Probability = 0.5
+    """Probability of a horizontal flip."""
 
     jitter_probability: Probability = 0.8
+    """Probability that brightness, contrast, saturation and hue change."""
+
     brightness: NonNegative = 0.4
+    """Largest change of brightness. For 0.4, the factor is drawn from 0.6 to 1.4."""
+
     contrast: NonNegative = 0.4
+    """Largest change of contrast, in the same form as `brightness`."""
+
     saturation: NonNegative = 0.2
+    """Largest change of saturation, in the same form as `brightness`."""
+
     hue: float = Field(0.1, ge=0, le=0.5)
+    """Largest change of hue, as a share of the colour circle."""
+
     grayscale_probability: Probability = 0.2
+    """Probability that a view loses its colours."""
 
     blur_radius_px: PositiveRange = (0.1, 2.0)
+    """Range of the standard deviation of the Gaussian blur, in pixels."""
+
     first_global_blur_probability: Probability = 1.0
+    """Probability that the first global view is blurred."""
+
     other_global_blur_probability: Probability = 0.1
+    """Probability that each other global view is blurred."""
+
     local_blur_probability: Probability = 0.5
+    """Probability that a local view is blurred."""
+
     first_global_solarize_probability: Probability = 0.0
+    """Probability that the first global view is solarized."""
+
     other_global_solarize_probability: Probability = 0.2
+    """Probability that each other global view is solarized."""
+
     local_solarize_probability: Probability = 0.0
+    """Probability that a local view is solarized."""
+
     solarize_threshold: int = Field(128, ge=0, le=256)
+    """Threshold of solarization, from 0 to 255. Solarization inverts pixel values from this value
+    on.
+    """
 
     normalization: Normalization = "imagenet"
-    """Channel mean and std: ImageNet's constants, those in the dataset's manifest (`dataset`), or
-    two lists of three numbers in [0, 1], such as `[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]`."""
+    """Mean and standard deviation of the channels: ImageNet's constants (`imagenet`), the values in
+    the dataset's manifest (`dataset`), or two lists of three numbers in [0, 1], such as `[[0.5,
+    0.5, 0.5], [0.5, 0.5, 0.5]]`.
+    """
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod
@@ -94,7 +158,7 @@ class ViewsConfig(Strict):
 
     @property
     def changes_colors(self) -> bool:
-        """Whether the colours of any view may differ from the colours of its image."""
+        """Whether the colours of any view may differ from those of its image."""
         return any(
             getattr(self, name) > 0
             for name in type(self).model_fields
@@ -103,5 +167,5 @@ class ViewsConfig(Strict):
 
     @property
     def count(self) -> int:
-        """Views per image."""
+        """Number of views of each image."""
         return self.global_count + self.local_count

@@ -1,7 +1,7 @@
-"""Explains in words what is wrong with a setting.
+"""Explains in words what is wrong with an option.
 
-In: pydantic's details of one error. Out: the rest of an error line, such as ``training.epochs='x'
-must be a whole number``. The line begins with the origin of the setting. Next:
+In: pydantic's details of one error. Out: the second part of an error line, such as
+``training.epochs='x' must be a whole number``. The first part is the origin of the option. Next:
 ``poise.config.loading``.
 """
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from poise.config.keys import field_names, nearest
 
 LONGEST_VALUE = 60
-"""Largest number of characters of a wrong value that an error shows."""
+"""Largest number of characters of a value that an error shows."""
 
 
 _KINDS = {
@@ -23,9 +23,9 @@ _KINDS = {
     "bool": "true or false",
     "tuple": "a list",
     "list": "a list",
-    "dict": "a group of settings",
-    "model": "a group of settings",
-    "model_attributes": "a group of settings",
+    "dict": "a group of options",
+    "model": "a group of options",
+    "model_attributes": "a group of options",
     "path": "a path",
 }
 
@@ -51,17 +51,19 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def explain(
     model: type[BaseModel], key: str, details: Mapping[str, Any], chosen: Collection[str] = ()
 ) -> str:
-    """Explains what is wrong, and which values are allowed or which name is nearest.
+    """Explains what is wrong with an option.
+
+    The explanation names the allowed values, or the most similar name.
 
     Args:
-        model: model that holds the setting.
-        key: dotted key of the setting.
+        model: model that contains the option.
+        key: dotted key of the option.
         details: details of pydantic's error.
-        chosen: as in ``field_names``.
+        chosen: names of chosen alternatives, as in ``field_names``.
     """
     kind, wrong = details["type"], details["input"]
     if kind == "extra_forbidden":
-        return f"no setting is called '{key}'{nearest(key, list(field_names(model, chosen)))}"
+        return f"no option is called '{key}'{nearest(key, list(field_names(model, chosen)))}"
     if kind == "missing":
         return _explain_missing(key, wrong)
     if kind == "union_tag_invalid":
@@ -71,12 +73,12 @@ def explain(
         return f"{key}={shown(wrong)} must be {requirement(details)}"
     reason = str(details["msg"]).removeprefix("Value error, ")
     if isinstance(wrong, dict | BaseModel):
-        return reason  # it names the key and the value itself
+        return reason  # the reason itself names the key and the value
     return f"'{key}': {reason}, got {shown(wrong)}"
 
 
 def requirement(details: Mapping[str, Any]) -> str:
-    """Describes valid values: ``at least 1``, ``a whole number``."""
+    """Describes which values are valid, such as ``at least 1`` or ``a whole number``."""
     kind = str(details["type"])
     if kind in _LIMITS:
         return _LIMITS[kind](details.get("ctx", {}))
@@ -87,7 +89,7 @@ def requirement(details: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Writes a value as in YAML, and shortens it."""
+    """Writes a value as in YAML, with at most ``LONGEST_VALUE`` characters."""
     text = {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
@@ -98,7 +100,7 @@ def _is_word(value: Any) -> bool:
 
 def _explain_missing(key: str, wrong: Any) -> str:
     group, _, last = key.rpartition(".")
-    if last.isdecimal():  # of a list that is too short
+    if last.isdecimal():  # place in a list that is too short
         return f"{group}={shown(list(wrong))} must be at least {int(last) + 1} values"
     return f"'{key}' is missing"
 
@@ -117,11 +119,14 @@ NAMES = {
     "throughput/s_per_step": "seconds per step",
     "throughput/backbone_gflops": "GFLOP per image",
 }
-"""Words for metrics in sentences."""
+"""Maps the logged name of a metric to its name in sentences."""
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """Returns the last part of each dotted key, or the whole key if two last parts are the same."""
+    """Returns the last part of each dotted key.
+
+    If two keys have the same last part, their short names are the whole keys.
+    """
     leaves = [key.rpartition(".")[2] for key in keys]
     return [
         leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
@@ -141,10 +146,28 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 
 
 def metric_name(metric: str) -> str:
-    """Returns a metric's name for sentences, or its logged name if it has no other."""
+    """Returns the name of a metric in sentences, or its logged name if it has no other name."""
     return NAMES.get(metric, metric)
 
 
+def in_percent(share: float, decimals: int = 1) -> str:
+    """Writes a share from 0 to 1 as a percentage: ``12.3 %``."""
+    return f"{100 * share:.{decimals}f} %"
+
+
 def unit(metric: str) -> str:
-    """Returns the unit that follows the metric's values."""
+    """Returns the text after a metric's values: a percent sign or nothing."""
     return " %" if metric.endswith(("_top1", "_top5", "_miou")) else ""
+
+
+def metric_phrase(metric: str) -> str:
+    """Returns a metric's name for use in a sentence, such as ``k-NN accuracy``."""
+    name = metric_name(metric)
+    return f"{name} accuracy" if metric in NAMES and metric.endswith("_top1") else name
+
+
+def everyone(count: int, noun: str) -> str:
+    """Begins a sentence about all of several things: ``both trials``, ``all 3 trials``."""
+    if count == 1:
+        return f"the only {noun}"
+    return f"both {noun}s" if count == 2 else f"all {count} {noun}s"

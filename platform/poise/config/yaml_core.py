@@ -1,7 +1,7 @@
-"""Reads and writes YAML with the core schema of YAML 1.2. Poise has no other way to read YAML.
+"""Reads and writes YAML with the core schema of YAML 1.2. All code of Poise reads YAML here.
 
-In: text. Out: mappings, lists, text, numbers, booleans and null; and back. Next:
-``poise.config.loading``.
+In: YAML text. Out: mappings, lists, text, numbers, booleans and null. The module also writes such
+values as text. Next: ``poise.config.loading``.
 
 PyYAML reads YAML 1.1, in which ``1:30`` is 90, ``0100`` is 64, ``yes`` is true and ``1e-4`` is
 text. The core schema (yaml.org/spec/1.2.2, section 10.3.2) has only these forms:
@@ -24,7 +24,7 @@ import yaml
 from poise.config.errors import one_line
 
 MAX_DEPTH = 40
-"""Largest depth of groups and lists inside each other."""
+"""Largest depth of nested groups and lists."""
 
 MAX_NODES = 100_000
 """Largest number of values in a text. An alias counts as all values that it stands for."""
@@ -45,7 +45,9 @@ _FORMS = (
     ),
     ("merge", r"<<", ["<"]),
 )
-"""Kind of a plain value, its form, and the characters that it may begin with."""
+"""Plain values of the core schema, as triples: the kind of value, the pattern of its text, and the
+characters with which the text may begin.
+"""
 
 
 def parse_yaml(text: str) -> Any:
@@ -82,7 +84,7 @@ class _CoreLoader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Counts the depth of a value and the number of values that it contains."""
+        """Reads a value. Refuses values that are nested too deeply or contain too many values."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -99,7 +101,7 @@ class _CoreLoader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Refuses a key that occurs twice. Keys that ``<<`` adds later may occur again."""
+        """Refuses a key that occurs twice. A merge (``<<``) may repeat keys."""
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -144,7 +146,7 @@ class _CoreLoader(yaml.SafeLoader):
     def _has_form(self, node: yaml.ScalarNode) -> bool:
         """Checks that a scalar has the form of its kind.
 
-        An explicit tag may claim a wrong kind.
+        The form can be wrong if a tag in the text gives the kind, as in ``!!int abc``.
         """
         kind = node.tag.removeprefix(_TAG)
         if not re.fullmatch(next(form for name, form, _ in _FORMS if name == kind), node.value):
@@ -166,7 +168,7 @@ def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=text, problem_mark=mark)
 
 
-_CoreLoader.yaml_implicit_resolvers = {}  # those of YAML 1.1
+_CoreLoader.yaml_implicit_resolvers = {}  # removes the forms of YAML 1.1
 _CoreLoader.yaml_constructors = {}
 for _kind, _form, _first in _FORMS:
     for _class in (_CoreLoader, _CoreDumper):

@@ -1,6 +1,7 @@
 """Draws curves of a run's metrics as PNG files.
 
-In: a history. Out: files. Next: ``poise.tracking`` stores them.
+In: histories, each with the metrics of one run by step. Out: PNG files. Next: ``poise.tracking``
+stores the files in MLflow.
 """
 
 from collections.abc import Mapping
@@ -13,30 +14,31 @@ from poise.diagnostics.history import History
 
 CURVES = (
     ("loss/over_ln_k", "loss / ln K"),
-    ("teacher/entropy_over_ln_k", "teacher entropy / ln K"),
+    ("teacher/entropy_over_ln_k", "teacher's entropy / ln K"),
     ("teacher/kl_over_ln_k", "KL(teacher‖student) / ln K"),
     ("teacher/mutual_information_over_ln_k", "mutual information / ln K"),
-    ("loss/over_mean_patch", "loss / predicting the mean patch"),
-    ("prediction/std_over_target", "spread of predictions / of patches"),
+    ("loss/over_mean_patch", "loss / loss of the mean patch"),
+    ("prediction/std_over_target", "spread of predictions / spread of patches"),
     ("features/rankme", "RankMe of the features"),
-    ("eval/knn_top1", "k-NN top-1, %"),
-    ("eval/linear_top1", "linear top-1, %"),
+    ("eval/knn_top1", "k-NN accuracy in percent"),
+    ("eval/linear_top1", "linear probe accuracy in percent"),
 )
-"""Metrics that show how a run went, each with its title."""
+"""Names of the metrics that the picture of curves shows, each with the title of its plot."""
 
 
 def draw_curves(
     path: str | Path, runs: Mapping[str, History], onsets: Mapping[str, int | None] | None = None
 ) -> None:
-    """Draws the curves that decide a verdict, over steps, with one line per run.
+    """Draws the metrics that decide a verdict over training steps, with one curve for each run.
 
     Args:
         path: path of the PNG file.
-        runs: history by the run's name. Metrics that no run has are left out.
-        onsets: step at which a run's collapse began, drawn as a dotted line.
+        runs: history of each run, by the run's name. A metric that no run recorded gets no plot.
+        onsets: step at which each run's collapse began, by the run's name. A dotted line marks the
+            step.
 
     Raises:
-        ValueError: no run has any of the metrics.
+        ValueError: no run has any of the metrics in ``CURVES``.
     """
     known = {name for history in runs.values() for _, metrics in history for name in metrics}
     curves = [(metric, title) for metric, title in CURVES if metric in known]

@@ -1,7 +1,7 @@
-"""Reads from a run's folder whether the run is over, and how it ended. Starts nothing.
+"""Reads from a run's folder whether the run is over, and how it ended. Starts no training.
 
-In: a run's folder, and the recipe to continue with. Out: how the run ended, or None if there is
-more to train. Next: ``poise.runs.pretraining``.
+In: a run's folder, and the recipe to continue with. Out: the result of the run, or None if the
+recipe has more steps to train. Next: ``poise.runs.pretraining``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from poise.config.checkpoint_storage import checkpoints_of
 from poise.config.paths import RECIPE_FILE, home
 
 if TYPE_CHECKING:
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
 
 
 def steps_kept(run_name: str) -> int:
-    """Returns the number of steps of the run's last checkpoint; 0 if there is none."""
+    """Returns the training step of the run's last checkpoint, or 0 if it has no checkpoint."""
     from poise.training.checkpoint import newest_checkpoint, read_run
 
-    newest = newest_checkpoint(home() / run_name)
+    newest = newest_checkpoint(checkpoints_of(run_name))
     return int(read_run(newest)["step"]) if newest else 0
 
 
 def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | None:
-    """Returns how a run ended; None if this recipe has more to train.
+    """Returns the result of a run, or None if the recipe has more steps to train.
+
+    A run is over after its last step, after divergence, or after a collapse that stops it.
 
     Args:
-        recipe: recipe to continue with; it decides at which step the run ends.
+        recipe: recipe to continue with. It decides at which step the run ends.
         run_name: name of the run.
         run_id: id of the run in MLflow.
     """
@@ -39,7 +42,7 @@ def how_it_ended(recipe: Recipe, run_name: str, run_id: str = "") -> Finished | 
     from poise.training.schedule import timetable_of
     from poise.training.spec import Outcome
 
-    newest, timetable = newest_checkpoint(home() / run_name), timetable_of(recipe)
+    newest, timetable = newest_checkpoint(checkpoints_of(run_name)), timetable_of(recipe)
     if newest is None:
         return None
     kept = read_run(newest)
@@ -63,9 +66,9 @@ def over_line(recipe: Recipe, run_name: str, ended: Finished) -> str:
 
 
 def _to_train_on(recipe: Recipe, ended: Finished, timetable: Timetable) -> list[str]:
-    """Returns changes that let the run continue.
+    """Returns the ``key=value`` changes to the recipe that let the run continue.
 
-    There are none if it finished its plan or diverged.
+    The list is empty if the run finished its planned steps or diverged.
     """
     from poise.training.loop import is_lost
 

@@ -1,7 +1,7 @@
-"""Creates and describes the folder of a new run under ``home()``.
+"""Creates the folder of a new run under ``home()`` and describes the run there.
 
-In: a recipe. Out: ``recipe.yaml`` (what the run begins with), ``run.json`` (the fingerprints of its
-datasets) and ``initial_weights.json`` (the model that it starts from, if any). Next:
+In: a recipe. Out: ``recipe.yaml`` (the recipe of the run), ``run.json`` (the fingerprints of its
+datasets) and ``initial_weights.json`` (the model that the run starts from, if any). Next:
 ``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from poise.config.checkpoint_storage import keep_storage
 from poise.config.files import write_json, write_whole
 from poise.config.paths import RECIPE_FILE, check_run_name, claim_folder, home, new_name, taken
 from poise.runs.initial_weights import find, keep, pinned
@@ -33,26 +34,22 @@ def begin(
     """Checks a recipe and creates the run's folder.
 
     Args:
-        path: file of the recipe.
+        path: path of the recipe's file.
         settings: ``key=value`` changes to the recipe.
-        name: name of the run; by default the recipe's name, the time and random characters.
-        meanwhile: function that is called when recipe and dataset are checked, before the slow
-            checks. It may start slow work in another thread.
+        name: name of the run. By default it consists of the recipe's name, the time and random
+            characters.
+        meanwhile: function that may start slow work in another thread. It is called after the
+            recipe and the dataset are checked, and before the slow checks.
 
     Raises:
-        PoiseError: the recipe cannot run, it cannot start from the model that it names, or the
-            name is taken.
+        PoiseError: the recipe cannot run, the recipe cannot start from the model that it names, or
+            the name of the run is taken.
     """
-    from poise.config import load_recipe
-    from poise.config.loading import with_absolute_paths
     from poise.training.datasets import fingerprints
-    from poise.training.schedule import steps_per_epoch
 
     if name is not None:
         check_run_name(name)
-    # Workers, and a process that resumes the run, may have another current folder.
-    recipe = with_absolute_paths(load_recipe(path, settings))
-    steps_per_epoch(recipe)  # raises an error if the dataset is missing or too small
+    recipe = _read(path, settings)
     run_name = name or new_name(recipe.name)
     resume = f"poise pretrain --resume {run_name}"
     if (home() / run_name).exists():
@@ -62,12 +59,34 @@ def begin(
     start = find(recipe)
     recipe = pinned(recipe, start)
     datasets = fingerprints(recipe)
-    claim(run_name, recipe, datasets, resume, start)  # another process may have been faster
+    claim(run_name, recipe, datasets, resume, start)  # fails if another process was faster
     return recipe, run_name
 
 
+def checked_recipe(path: str, settings: list[str]) -> Recipe:
+    """Reads a recipe and checks it as ``begin`` does, without creating a run.
+
+    Raises:
+        PoiseError: the recipe cannot run, or it cannot start from the model that it names.
+    """
+    recipe = _read(path, settings)
+    _check_runs(recipe)
+    return pinned(recipe, find(recipe))
+
+
+def _read(path: str, settings: list[str]) -> Recipe:
+    from poise.config import load_recipe
+    from poise.config.loading import with_absolute_paths
+    from poise.training.schedule import steps_per_epoch
+
+    # Workers, and a process that resumes the run, may have another current folder.
+    recipe = with_absolute_paths(load_recipe(path, settings))
+    steps_per_epoch(recipe)  # raises an error if the dataset is missing or too small
+    return recipe
+
+
 def _check_runs(recipe: Recipe) -> None:
-    """Raises an error if the recipe cannot be carried out here."""
+    """Raises an error if a probe's dataset is missing or the recipe's model cannot be built."""
     from poise.evaluation.during_training import online_probes
     from poise.training.capacity import check_builds
 
@@ -82,23 +101,26 @@ def claim(
     resume: str,
     start: InitialWeights | None = None,
 ) -> Path:
-    """Makes the run's folder, which claims its name, and writes what the run begins with.
+    """Creates the run's folder and writes the files that describe the run.
+
+    The folder reserves the name, because no other run can create it.
 
     Args:
-        name: the run's name.
-        recipe: the run's recipe.
-        datasets: the fingerprints of the datasets that it reads.
-        resume: the command that finishes a run of this name, for the error.
-        start: the model that the run starts from; none for random weights.
+        name: name of the run.
+        recipe: recipe of the run.
+        datasets: fingerprints of the datasets that the run reads.
+        resume: command that finishes an existing run of this name. The error message shows it.
+        start: trained model that the run starts from. None means random weights.
 
     Raises:
-        PoiseError: there is a run of this name, or the folder is not writable.
+        PoiseError: a run of this name exists, or the folder is not writable.
     """
     from poise.config.yaml_core import dump_yaml
 
     folder = claim_folder(name, resume)
+    keep_storage(folder)
     write_json(folder / RUN_FILE, {"datasets": dict(datasets)})
     keep(folder, start)
     content = dump_yaml(recipe.model_dump(mode="json"))
-    write_whole(folder / RECIPE_FILE, content)  # last: a folder with a recipe is complete
+    write_whole(folder / RECIPE_FILE, content)  # last, so a folder with a recipe is complete
     return folder

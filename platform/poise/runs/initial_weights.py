@@ -1,10 +1,11 @@
-"""The trained backbone that a run starts from: found, checked, and written beside the run.
+"""Finds and checks the trained backbone that a run starts from, and records it in the run's folder.
 
-In: a recipe whose ``backbone.initial_weights`` names a model. Out: an ``InitialWeights``, kept in
-the run's folder. Next: ``poise.runs.pretraining``, which hands it to workers and lineage.
+In: a recipe whose ``backbone.initial_weights`` names a model. Out: an ``InitialWeights``, written
+to the run's folder. Next: ``poise.runs.pretraining`` passes it to the workers and to the lineage of
+the new backbone.
 
-A run that is resumed reads the file in its folder and its checkpoint. It never looks for the model
-again, which may have been deleted or may have a newer version by then.
+A resumed run reads the file in its folder and its last checkpoint. A resumed run does not look for
+the model again, because the model may have been deleted or replaced by a newer version.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poise.config.errors import PoiseError
-from poise.config.files import read_json, write_json
+from poise.config.files import lacking, read_fields, write_json
 from poise.config.paths import given_path
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ FILE = "initial_weights.json"
 
 
 def find(recipe: Recipe) -> InitialWeights | None:
-    """Finds the model that a recipe starts from, and checks that its backbone goes on from it.
+    """Finds the model that a recipe starts from, and checks that the recipe can train it further.
 
     Raises:
-        PoiseError: there is no such model, its package is damaged, its backbone is another one than
-            the recipe's, or it was trained on images with another normalisation.
+        PoiseError: the model does not exist, its package is damaged, its architecture differs from
+            the recipe's backbone, or it was trained on images with another normalisation.
     """
     reference = recipe.backbone.initial_weights
     if reference is None:
@@ -54,15 +55,15 @@ def find(recipe: Recipe) -> InitialWeights | None:
 
 
 def check_start(recipe: Recipe, source: str) -> None:
-    """Refuses a trial that could not start from the model that its recipe names.
+    """Raises an error if a trial cannot start from the model that its recipe names.
 
     Args:
-        recipe: the trial's recipe.
-        source: the space's file, for messages.
+        recipe: recipe of the trial.
+        source: file of the search space. Error messages name it.
 
     Raises:
-        PoiseError: see ``find``; or the name may point to another version before the last trial
-            starts.
+        PoiseError: ``find`` fails. Or the recipe names an alias, which may point to another version
+            before the last trial starts.
     """
     start = find(recipe)
     if start is not None and start.resolved not in (start.reference, f"models:/{start.reference}"):
@@ -73,17 +74,22 @@ def check_start(recipe: Recipe, source: str) -> None:
 
 
 def pinned(recipe: Recipe, start: InitialWeights | None) -> Recipe:
-    """The recipe with the exact version or folder in place of an alias or a relative path."""
+    """Replaces the model's alias or relative path in the recipe by its exact version or folder."""
     from poise.config.loading import override
 
     return recipe if start is None else override(recipe, {KEY: start.resolved}, recipe.name)
 
 
 def as_begun(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the model as the run in ``folder`` keeps it, if it names the same one.
+    """Replaces the model in a resumed recipe by the exact version that the run began with.
 
-    An alias may point to a newer version by now. The run goes on with the version that it began
-    with.
+    An alias in the recipe may point to a newer version by now. The run still continues with its
+    first version. If the recipe names a different model, that name stays, so that a later check
+    finds the difference.
+
+    Args:
+        recipe: recipe to continue with.
+        folder: folder of the run.
     """
     from poise.config.loading import override
 
@@ -97,27 +103,39 @@ def as_begun(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def keep(folder: Path, start: InitialWeights | None) -> None:
-    """Writes the model that a run starts from into the run's folder."""
+    """Writes the description of the model that a run starts from into the run's folder."""
     if start is not None:
         write_json(folder / FILE, asdict(start))
 
 
 def read(folder: Path) -> InitialWeights | None:
-    """Reads the model that a run started from; none for a run with random weights."""
+    """Reads the description of the model that a run started from, or None for random weights."""
     from poise.training.spec import InitialWeights
 
     path = folder / FILE
     if not path.exists():
         return None
-    written = read_json(path)
-    return InitialWeights(**written | {"adapted": tuple(written["adapted"])})
+    fix = "restore it from a backup, or begin another run"
+    written = read_fields(path, fix, adapted=list)
+    try:
+        return InitialWeights(**written | {"adapted": tuple(written["adapted"])})
+    except TypeError as error:
+        raise PoiseError(f"{path}: {lacking(error, 'start of a run')}; {fix}") from None
 
 
 def kept_or_found(recipe: Recipe, folder: Path) -> InitialWeights | None:
-    """The model that a run starts from, found at its first start and read at every later one."""
+    """Returns the model that a run starts from.
+
+    The first start of a run finds the model and records it. Later starts read this record.
+
+    Args:
+        recipe: recipe of the run.
+        folder: folder of the run.
+    """
     if recipe.backbone.initial_weights is None:
         return None
-    kept = read(folder) or read(folder.parent)  # or of the trial, after its settings changed
+    # A trial whose settings changed trains in a subfolder of its own folder.
+    kept = read(folder) or read(folder.parent)
     if kept is not None:
         return kept
     start = find(recipe)
@@ -127,14 +145,16 @@ def kept_or_found(recipe: Recipe, folder: Path) -> InitialWeights | None:
 
 
 def check_same_start(recipe: Recipe, folder: Path) -> None:
-    """Refuses a trial whose model was replaced since another trial of its study started from it.
+    """Raises an error if two trials of a study would start from different weights of the same name.
+
+    This happens if the model's package was replaced after the first of these trials started.
 
     Args:
-        recipe: the trial's recipe.
-        folder: the trial's folder, beside those of the other trials.
+        recipe: recipe of the trial.
+        folder: folder of the trial. The folders of the other trials are beside it.
 
     Raises:
-        PoiseError: the message names both checksums; or see ``find``.
+        PoiseError: the weights differ, and the message names both checksums. Or ``find`` fails.
     """
     start = read(folder) or find(recipe)
     for other in folder.parent.glob(f"*/{FILE}") if start is not None else ():
@@ -150,7 +170,7 @@ def check_same_start(recipe: Recipe, folder: Path) -> None:
 
 
 def described(start: InitialWeights) -> Iterator[str]:
-    """Yields lines for a person: the model, what is known of it, and what was adapted."""
+    """Yields lines to print: the model's name, its origin and checksum, and each adaptation."""
     known = start.lineage.get("imported_from") or start.lineage.get("recipe")
     origin = f", {known}" if known else ""
     yield f"starts from {start.resolved}{origin} (SHA-256 {start.weights_sha256[:12]}…)"
@@ -159,21 +179,21 @@ def described(start: InitialWeights) -> Iterator[str]:
 
 
 def lineage_of(start: InitialWeights) -> dict[str, Any]:
-    """The entries for the lineage in the package of the trained backbone."""
+    """Returns entries about the initial weights for the lineage in the new backbone's package."""
     entries = asdict(start)
-    del entries["package"]  # a folder of one machine
+    del entries["package"]  # a path that other machines do not have
     return {"initial_weights": entries}
 
 
 def tags_of(start: InitialWeights) -> dict[str, str]:
-    """The tags of the run in MLflow, which its registered version gets too."""
+    """Returns MLflow tags that name the initial weights, for the run and its registered version."""
     from poise.tracking.initial_weights import start_tags
 
     return {f"poise.{key}": value for key, value in start_tags(asdict(start)).items()}
 
 
 def _located(reference: str) -> tuple[str, Path]:
-    """The exact name of a model, and the folder of its package."""
+    """Returns the exact name of a model, and the folder of its package."""
     from poise.tracking.registry.fetch import locate
 
     if given_path(reference).is_file():

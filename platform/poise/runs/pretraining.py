@@ -1,7 +1,7 @@
-"""Carries out one tracked pretraining, from recipe to verdict: training, probes and MLflow.
+"""Carries out one pretraining run: training, probes, the verdict, and all records in MLflow.
 
-In: a recipe and its run's name. Out: a ``Finished``; everything is also in MLflow. Next:
-``poise.sweeps``, which carries out many, and ``poise pretrain``, which prints one.
+In: a recipe and the name of its run. Out: a ``Finished``, whose content is also in MLflow. Next:
+``poise.sweeps`` carries out many runs, and ``poise pretrain`` prints one run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from poise.config import Recipe
+from poise.config.checkpoint_storage import checkpoint_storage
+from poise.config.locations import Location
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
@@ -19,12 +21,11 @@ from poise.evaluation.untrained_cache import RememberedProbe
 from poise.models.package import save_backbone
 from poise.runs.ending import how_it_ended, over_line, steps_kept
 from poise.runs.initial_weights import described, kept_or_found, lineage_of, read, tags_of
-from poise.runs.outcome import Finished, judged, log_finished, register_finished
-from poise.runs.session import opened, session
+from poise.runs.outcome import Finished, judged, log_finished
+from poise.runs.session import opened, session, session_here
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
 from poise.tracking.run import Run, create_run, log_environment, log_recipe, set_tags
-from poise.tracking.store import open_store
 from poise.training.datasets import fingerprints
 from poise.training.in_process import fit_in_process
 from poise.training.observer import RunObserver
@@ -33,22 +34,27 @@ from poise.training.spec import Probe, RunSpec, StartingPoint
 from poise.training.worker import fit
 
 ANSWERS_FILE = "start_answers.json"
-"""File beside a run that keeps what the model that it starts from answers."""
+"""Name of the file in a run's folder with the k-NN answers of the model that the run starts from.
+"""
 
 
-def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished:
-    """Carries out a run in the folder that ``folder.begin`` created, or the rest of such a run.
+def carry_out(
+    recipe: Recipe, name: str, say: Callable[[str], None], in_process: bool = False
+) -> Finished:
+    """Carries out a run in the folder that ``folder.begin`` created, or continues it.
 
-    If the run is over, it is only judged again; neither Ray nor training starts.
+    If the run is over, it is only judged again. Then neither Ray nor training starts.
 
     Args:
         recipe: recipe of the run.
-        name: name of the run, which is its folder under ``home()``.
+        name: name of the run. Its folder under ``home()`` has the same name.
         say: function that shows one line to the user.
+        in_process: whether this process trains with one worker and without Ray. This suits
+            notebooks and debuggers, and gives the same weights.
 
     Raises:
-        PoiseError: another process works on the run, the store or Ray does not answer, the machine
-            is too small, or training found an error that the user can fix.
+        PoiseError: another process works on the run, the MLflow store or Ray does not answer, the
+            machine is too small, or training found an error that the user can fix.
     """
     folder = home() / name
     with opened(folder) as store:
@@ -58,12 +64,14 @@ def carry_out(recipe: Recipe, name: str, say: Callable[[str], None]) -> Finished
             say(over_line(recipe, name, ended))
             return ended
         experiment = Manifest.read(recipe.data.dataset).name
-        with session(recipe, name, lambda: create_run(store, experiment, name, folder)) as now:
+        prepared = partial(session_here, say) if in_process else session
+        with prepared(recipe, name, lambda: create_run(store, experiment, name, folder)) as now:
             say(_first_line(recipe, name))
             start = read(folder)
             for line in described(start) if start is not None and not steps_kept(name) else ():
                 say(line)
-            return pretrain(recipe, now.run, name, Extras(observers=[now.progress]))
+            extras = Extras([now.progress], in_process=in_process, say=now.say)
+            return pretrain(recipe, now.run, name, extras)
 
 
 def _first_line(recipe: Recipe, name: str) -> str:
@@ -74,39 +82,43 @@ def _first_line(recipe: Recipe, name: str) -> str:
 
 @dataclass(frozen=True)
 class Extras:
-    """Parts of a run in addition to its recipe."""
+    """Optional arguments of a run that are not in its recipe."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
-    """Observers in addition to the metric writer."""
+    """Functions that each make an observer, in addition to the observer that writes metrics."""
 
     callbacks: Sequence[Any] = ()
-    """Callbacks of Ray Train."""
+    """Callbacks that are passed to Ray Train."""
 
     start_from: StartingPoint | None = None
     """Checkpoint of another run to start from."""
 
     in_process: bool = False
-    """Whether this process trains by itself, without a worker on Ray Train."""
+    """Whether this process trains by itself, without a worker of Ray Train."""
 
     untrained_figures: Path | None = None
-    """Folder with the metrics of untrained networks. Runs that may begin with the same network
-    share it.
+    """Folder that caches the metrics of untrained networks.
+
+    Runs that may begin with the same random network share this folder.
     """
+
+    say: Callable[[str], None] | None = None
+    """Function that shows one line to the user, from any process. None shows nothing."""
 
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """Entries to add to the lineage in the backbone's package."""
 
 
 def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) -> Finished:
-    """Trains, tracks and judges one run.
+    """Trains and judges one run, and records it in MLflow.
 
-    If the name belongs to an interrupted run, it continues that run.
+    If the name belongs to an interrupted run, that run continues.
 
     Args:
         recipe: recipe of the run.
-        run: run in MLflow; the caller sets its status.
-        name: folder of the run under ``home()``.
-        extras: observers and other parts in addition to the recipe.
+        run: MLflow run. The caller sets its status.
+        name: name of the run's folder under ``home()``.
+        extras: observers and other options in addition to the recipe.
     """
     extras = extras or Extras()
     log_recipe(run, recipe, dataset_tags(recipe))
@@ -124,14 +136,18 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
         RunSpec(
             recipe=recipe,
             name=name,
-            storage=home(),
+            storage=checkpoint_storage(name),
             datasets=fingerprints(recipe),
-            observers=[run.open_writer, *extras.observers],
+            observers=[
+                partial(run.open_writer, again=extras.start_from is not None),
+                *extras.observers,
+            ],
             probe=probe,
             first_probe=_first_probe(recipe, probe, extras.untrained_figures),
             initial_weights=start,
             export=partial(save_backbone, config=config),
             callbacks=extras.callbacks,
+            say=extras.say,
             start_from=extras.start_from,
         )
     )
@@ -142,7 +158,7 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
 
 
 def _first_probe(recipe: Recipe, probe: OnlineProbes | None, known: Path | None) -> Probe | None:
-    """The probe of the network before its first step; none where ``probe`` itself will do."""
+    """Makes the probe for the step before training, or None if the usual probe also runs there."""
     if probe is None:
         return None
     if recipe.backbone.initial_weights is not None:
@@ -162,13 +178,8 @@ def package_config(recipe: Recipe, manifest: Manifest, run_id: str) -> dict[str,
             "run_id": run_id,
             "recipe": recipe.name,
             "objective": recipe.objective.name,
-            "dataset": str(Path(recipe.data.dataset).absolute()),
+            "dataset": str(Location.of(recipe.data.dataset).absolute()),
             "dataset_name": manifest.name,
             "dataset_fingerprint": manifest.fingerprint,
         },
     }
-
-
-def register_if_healthy(recipe: Recipe, finished: Finished) -> str | None:
-    """Registers the backbone of a healthy run. Returns ``models:/name/version``, or None."""
-    return register_finished(open_store(), recipe, finished) if finished.is_healthy else None

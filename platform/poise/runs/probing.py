@@ -1,8 +1,9 @@
-"""Probes and fine-tuning on streamed images. They are runs like any other and can be resumed.
+"""Runs probes and fine-tuning on streamed images, as MLflow runs that can be resumed.
 
 In: a ``ProbePlan`` and its recipe. Out: a trained objective, and its run in MLflow. If the run that
-made the model is known, the probe's run is its child. Next:
-``poise.evaluation.trained_probes.probe`` makes the report, ``poise evaluate`` prints it.
+trained the model is known, the probe's run becomes its child run. Next:
+``poise.evaluation.trained_probes.probe`` makes the report, and ``poise evaluate`` prints the
+report.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from typing import Any
 import torch
 
 from poise.config import Recipe
-from poise.config.files import read_json, write_json
+from poise.config.checkpoint_storage import checkpoint_storage
+from poise.config.errors import PoiseError
+from poise.config.files import lacking, read_fields, write_json
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.objectives.labelled import LabelledObjective
@@ -34,21 +37,21 @@ PLAN_FILE = "probe.json"
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """Request of a probe, in addition to its recipe."""
+    """Model, test dataset and changed settings of a probe. Other settings are in its recipe."""
 
     protocol: str
     model: str
-    """Model as the user named it on the command line."""
+    """Name or path of the model, as typed on the command line."""
 
     test: str
-    """Folder of the dataset to classify."""
+    """Folder of the test dataset, whose images are classified."""
 
     changed: tuple[str, ...] = ()
-    """Settings that differ from the protocol's."""
+    """Settings that differ from the protocol, as the user typed them."""
 
     @property
     def kind(self) -> str:
-        """Command that carries the probe out: linear, attentive or finetune."""
+        """Subcommand of ``poise evaluate`` that runs the probe: linear, attentive or finetune."""
         return self.protocol.partition("/")[0]
 
 
@@ -58,10 +61,10 @@ def resume_command(plan: ProbePlan, name: str) -> str:
 
 
 def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
-    """Creates the probe's folder and writes its request there.
+    """Creates the probe's folder and writes the request into it.
 
     Raises:
-        PoiseError: there is a run of this name.
+        PoiseError: a run of this name exists.
     """
     datasets = {**fingerprints(recipe), plan.test: Manifest.read(plan.test).fingerprint}
     folder = claim(name, recipe, datasets, resume_command(plan, name))
@@ -69,14 +72,19 @@ def keep_plan(name: str, plan: ProbePlan, recipe: Recipe) -> None:
 
 
 def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
-    """Reads the request of an interrupted probe.
+    """Reads the request of an interrupted probe from its folder.
 
     Raises:
-        PoiseError: there is no such probe, or the content of a dataset has changed since its start.
+        PoiseError: the probe does not exist, or the content of a dataset has changed since its
+            start.
     """
     recipe = begun(name, PLAN_FILE, "probe")
-    written = read_json(home() / name / PLAN_FILE)
-    plan = ProbePlan(**written | {"changed": tuple(written["changed"])})
+    path, fix = home() / name / PLAN_FILE, "restore it from a backup, or begin another probe"
+    written = read_fields(path, fix, changed=list)
+    try:
+        plan = ProbePlan(**written | {"changed": tuple(written["changed"])})
+    except TypeError as error:
+        raise PoiseError(f"{path}: {lacking(error, 'probe')}; {fix}") from None
     check_datasets(name, recipe, also=(plan.test,))
     return plan, recipe
 
@@ -84,17 +92,20 @@ def read_plan(name: str) -> tuple[ProbePlan, Recipe]:
 def carry_out(
     recipe: Recipe, name: str, package: Mapping[str, Any], device: torch.device
 ) -> LabelledObjective:
-    """Trains on the stream of views, or continues an interrupted probe.
+    """Trains a probe on the stream of views, or continues an interrupted probe.
 
     Args:
         recipe: recipe whose objective learns from labels.
-        name: name of the probe; ``keep_plan`` created its folder.
+        name: name of the probe, whose folder ``keep_plan`` created.
         package: config of the probed model's package.
         device: device of the trained objective.
 
+    Returns:
+        The objective with the weights of the last checkpoint.
+
     Raises:
-        PoiseError: another process works on the probe, the store or Ray does not answer, or the
-            machine is too small.
+        PoiseError: another process works on the probe, the MLflow store or Ray does not answer, or
+            the machine is too small.
     """
     with (
         opened(home() / name) as store,
@@ -103,7 +114,8 @@ def carry_out(
         log_recipe(now.run, recipe, dataset_tags(recipe))
         log_environment(now.run)
         observers = [now.run.open_writer, now.progress]
-        spec = RunSpec(recipe, name, home(), observers, datasets=fingerprints(recipe))
+        storage = checkpoint_storage(name)
+        spec = RunSpec(recipe, name, storage, observers, datasets=fingerprints(recipe))
         outcome = fit(spec)
     state = new_state(recipe, device)
     load_checkpoint(outcome.checkpoint, state, recipe)
@@ -112,7 +124,7 @@ def carry_out(
 
 
 def _open_run(store: Store, recipe: Recipe, name: str, package: Mapping[str, Any]) -> Run:
-    """Creates the probe's run in MLflow, or finds it again by its name."""
+    """Creates the probe's run in MLflow, or finds the existing run by its name."""
     maker, folder = find_maker(package, store), home() / name
     if maker is None:
         return create_run(store, Manifest.read(recipe.data.dataset).name, name, folder)

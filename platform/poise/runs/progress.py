@@ -1,4 +1,8 @@
-"""Shows the progress of runs, from any machine that they train on."""
+"""Prints the progress of runs that train on any machine of the cluster.
+
+In: metrics and verdicts from the workers. Out: progress bars and lines on standard error. Next: the
+person who started the run.
+"""
 
 import math
 import sys
@@ -22,7 +26,7 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """Metrics of one run at one step, for one line."""
+    """Metrics of one run at one step, which are printed as one line, or a sentence instead."""
 
     run: str
     step: int
@@ -31,9 +35,12 @@ class Line:
     verdict: str = ""
     """Latest verdict in a few words. It is empty before the first verdict."""
 
+    note: str = ""
+    """Sentence to print instead of the metrics. It is empty if there are metrics to print."""
+
 
 class _Board:
-    """Ray actor that collects the lines of all workers."""
+    """Ray actor that collects the progress lines of all workers, until the display takes them."""
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -48,7 +55,7 @@ class _Board:
 
 @dataclass
 class BoardObserver:
-    """Observer of a run that posts its metrics and verdict to the board."""
+    """Observer of a run that sends metrics and verdicts to the Ray actor ``_Board``."""
 
     board: Any
     run: str
@@ -56,27 +63,43 @@ class BoardObserver:
     verdict: str = ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Sends the metrics and returns at once."""
-        line = Line(self.run, step, self.total_steps, dict(metrics), self.verdict)
+        """Sends the metrics without waiting for an answer."""
+        self.send(Line(self.run, step, self.total_steps, dict(metrics), self.verdict))
+
+    def send(self, line: Line) -> None:
+        """Sends one line without waiting for an answer."""
         self.board.post.remote(line)
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Adds the verdict to every later line."""
+        """Stores the verdict, which is shown on every later line."""
         onset = verdict.onset_step
         self.verdict = verdict.kind + ("" if onset is None else f" since step {onset}")
 
+    def note(self, step: int, topic: str, text: str) -> None:
+        """Sends a sentence about the run without waiting for an answer."""
+        self.send(Line(self.run, step, self.total_steps, {}, note=text))
+
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Does nothing, because lines cannot contain pictures."""
+        """Does nothing, because a line of text cannot contain a picture."""
 
     def flush(self) -> None:
-        """Does nothing, because every line was sent at once."""
+        """Does nothing, because every line was already sent."""
 
     def close(self) -> None:
-        """Does nothing, because nothing is open."""
+        """Does nothing, because the observer has no open file or connection."""
+
+
+@dataclass
+class HereObserver(BoardObserver):
+    """Observer of a run in this process. Its ``board`` is a function that shows a line."""
+
+    def send(self, line: Line) -> None:
+        """Shows one line."""
+        self.board(describe(line))
 
 
 class ProgressDisplay:
-    """Prints lines as they arrive: with bars on a terminal, as plain text in a pipe."""
+    """Prints progress lines as they arrive, with progress bars if standard error is a terminal."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr)
@@ -90,8 +113,12 @@ class ProgressDisplay:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def observer(self, run: str, total_steps: int) -> Callable[[], BoardObserver]:
-        """Returns a function that makes a run's observer, on its worker."""
+        """Returns a function that a worker calls to make the observer of a run."""
         return partial(BoardObserver, self.board, run, total_steps)
+
+    def sayer(self, run: str) -> Callable[[str], None]:
+        """Returns a function that shows one line about a run, from any process."""
+        return partial(_say, self.board, run)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -116,17 +143,27 @@ class ProgressDisplay:
     def _show_new(self) -> None:
         try:
             lines = ray.get(self.board.take.remote(), timeout=5)
-        except Exception:  # the cluster is ending, and the run reports that itself
+        except Exception:  # the cluster is shutting down, which the run itself reports
             return
         for line in lines:
-            if line.run not in self._tasks:
-                self._tasks[line.run] = self._bars.add_task(line.run, total=line.total_steps)
-            self._bars.update(self._tasks[line.run], completed=line.step)
+            if not line.note:
+                self._move_bar(line)
             self.console.print(describe(line), highlight=False, markup=False, soft_wrap=True)
+
+    def _move_bar(self, line: Line) -> None:
+        if line.run not in self._tasks:
+            self._tasks[line.run] = self._bars.add_task(line.run, total=line.total_steps)
+        self._bars.update(self._tasks[line.run], completed=line.step)
+
+
+def _say(board: Any, run: str, text: str) -> None:
+    board.post.remote(Line(run, 0, 0, {}, note=text))
 
 
 def describe(line: Line) -> str:
-    """Returns one line: step, loss, probes, speed, waiting for data, time left and verdict."""
+    """Returns a line with step, loss, probes, speed, waiting for data, time left and verdict."""
+    if line.note:
+        return f"{time.strftime('%H:%M:%S')} {line.run}  {line.note}"
     metrics = line.metrics
     parts = [f"{time.strftime('%H:%M:%S')} {line.run}  step {line.step}/{line.total_steps}"]
     for name, label, form in _SHOWN:
@@ -146,6 +183,7 @@ _SHOWN = (
     ("eval/lidar", "LiDAR", "{:.1f}"),
     ("throughput/images_per_s", "speed", "{:.0f} images/s"),
     ("throughput/data_wait_share", "data wait", "{:.0%}"),
+    ("throughput/read_wait_share", "read wait", "{:.0%}"),
 )
 
 

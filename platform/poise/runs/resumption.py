@@ -1,18 +1,19 @@
-"""Finds an interrupted run, to continue it.
+"""Finds an interrupted run to continue.
 
-In: its name, or the file of its recipe. Out: its recipe and name. The settings of what is learned,
-and the images, are the same as at its start. Next: ``poise.runs.pretraining`` and
-``poise.runs.probing``.
+In: the name of the run, or the file of its recipe. Out: the recipe and name of the run. Its dataset
+and the settings that change the learned weights are the same as at the start of the run. Next:
+``poise.runs.pretraining`` and ``poise.runs.probing``.
 """
 
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from poise.config.errors import PoiseError
-from poise.config.files import read_json
+from poise.config.errors import PoiseError, first_few
+from poise.config.files import read_fields
 from poise.config.paths import RECIPE_FILE, home, unknown
 from poise.runs.ending import how_it_ended
 from poise.runs.folder import RUN_FILE
@@ -28,19 +29,19 @@ logger = logging.getLogger(__name__)
 def find_run(
     name: str | None, path: str | None, overrides: Sequence[str] = ()
 ) -> tuple[Recipe, str]:
-    """Finds the interrupted run to continue: by its name, or the latest run of a recipe.
+    """Finds the interrupted run to continue: by its name, or the newest run of a recipe.
 
-    A recipe's file may differ from the recipe of the run's start only in settings that do not
-    change what is learned.
+    A given recipe may differ from the run's first recipe only in settings that do not change the
+    learned weights.
 
     Args:
-        name: name of the run.
-        path: file of the recipe.
-        overrides: ``key=value`` changes to the file.
+        name: name of the run. If it is None, ``path`` is required.
+        path: path of the recipe's file.
+        overrides: ``key=value`` changes to the recipe in the file.
 
     Raises:
-        PoiseError: there is no such run, it began with another recipe, or the content of a dataset
-            has changed.
+        PoiseError: the run does not exist, it began with another recipe, or the content of a
+            dataset has changed.
     """
     if path is None:
         assert name is not None
@@ -78,17 +79,26 @@ def latest_unfinished(recipe: Recipe) -> str:
     """Returns the name of the newest run of this recipe that has not ended.
 
     Raises:
-        PoiseError: there is no such run.
+        PoiseError: no run of this recipe is unfinished.
     """
     from poise.config.loading import read_yaml
 
     begun = sorted(home().glob(f"*/{RECIPE_FILE}"), key=lambda path: -path.stat().st_mtime)
-    of_recipe = [path.parent for path in begun if read_yaml(path).get("name") == recipe.name]
+    of_recipe, unread = [], []
+    for path in begun:
+        try:
+            if read_yaml(path).get("name") == recipe.name:
+                of_recipe.append(path.parent)
+        except PoiseError:
+            unread.append(path.parent.name)
     for folder in of_recipe:
         if how_it_ended(recipe, folder.name) is None:
             return folder.name
     seen = f"all {len(of_recipe)} are finished" if of_recipe else "there is none"
-    raise PoiseError(f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}")
+    skipped = f" (cannot be read: {first_few(unread)})" if unread else ""
+    raise PoiseError(
+        f"--resume: {home()} holds no unfinished run of {recipe.name}: {seen}{skipped}"
+    )
 
 
 def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
@@ -96,8 +106,8 @@ def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
 
     Args:
         name: name of the run.
-        marker: file that every run of this kind has in its folder.
-        kind: word for such a run, for the error.
+        marker: name of a file that every run of this kind has in its folder.
+        kind: word for this kind of run, such as ``probe``. The error message uses it.
 
     Raises:
         PoiseError: there is no such run.
@@ -111,12 +121,15 @@ def begun(name: str, marker: str = RECIPE_FILE, kind: str = "run") -> Recipe:
 
 
 def kept_datasets(name: str) -> Fingerprints:
-    """Returns the fingerprints of a run's datasets at its start.
+    """Maps the folder of each of a run's datasets to its fingerprint at the start of the run.
 
-    It is empty for runs of older versions.
+    The mapping is empty for a run that began with an older version of Poise.
     """
     path = home() / name / RUN_FILE
-    return dict(read_json(path)["datasets"]) if path.exists() else {}
+    if not path.exists():
+        return {}
+    fix = f"`rm {shlex.quote(str(path))}` lets the run go on without comparing its datasets"
+    return dict(read_fields(path, fix, datasets=dict)["datasets"])
 
 
 def check_datasets(name: str, recipe: Recipe, also: Sequence[str] = ()) -> None:
@@ -125,10 +138,11 @@ def check_datasets(name: str, recipe: Recipe, also: Sequence[str] = ()) -> None:
     Args:
         name: name of the run.
         recipe: recipe to continue with.
-        also: folders of datasets that the recipe does not name.
+        also: folders of more datasets, which the recipe does not name.
 
     Raises:
-        PoiseError: the message names both fingerprints and the possible fixes.
+        PoiseError: a dataset has changed. The message names both fingerprints and the possible
+            fixes.
     """
     from poise.training.datasets import check_unchanged, fingerprints, fingerprints_of
 

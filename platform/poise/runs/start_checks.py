@@ -1,7 +1,7 @@
-"""Checks that a recipe can go on from a trained backbone.
+"""Checks that a recipe can start from a trained backbone.
 
-In: a recipe, and the config of the backbone's package. Out: what is adapted or new, in words, or a
-refusal with the setting that fits. Next: ``poise.runs.initial_weights``.
+In: a recipe, and the config of the backbone's package. Out: sentences that say which parts are
+adapted or new, or an error that names the setting to change. Next: ``poise.runs.initial_weights``.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from poise.config import Recipe
 
 _SAME_NORMALIZATION = 0.01
-"""Means and deviations of values in [0, 1] that differ by less are the same: 2.5 of 256 levels."""
+"""Largest difference between two means, or two standard deviations, that count as equal. Pixel
+values are in [0, 1], so 0.01 is about 2.5 of 256 grey levels.
+"""
 
 
 def checked(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str]:
-    """Refuses a model that the recipe cannot go on from; yields what is adapted or new, in words.
+    """Checks that a model fits the recipe, and yields sentences that say what is adapted or new.
 
     Args:
-        recipe: the run's recipe.
-        config: the config in the model's package.
-        called: the model's exact name, for messages.
+        recipe: recipe of the run.
+        config: config in the model's package.
+        called: exact name of the model, for messages.
 
     Raises:
-        PoiseError: the architecture or the normalisation differs, or the model has a register that
-            was added without training.
+        PoiseError: the architecture or the normalisation differs, or the model has a register token
+            that was added without training.
     """
     if ADDED_REGISTER in config:
         raise PoiseError(
@@ -61,7 +63,10 @@ def checked(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str
 
 
 def _on_normalization(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str]:
-    """Refuses images that are normalised in another way than the model was trained with."""
+    """Raises an error if the recipe normalises images differently than the model's training did.
+
+    Yields a sentence instead if the model's normalisation is not known.
+    """
     wanted = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
     known = config.get("normalization")
     if not known:
