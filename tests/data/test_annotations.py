@@ -35,6 +35,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ImageDataset:
     return ImageDataset.open(folder)
 
 
+@pytest.mark.slow
 def test_a_request_comes_back_in_its_own_order(scenes: ImageDataset) -> None:
     ids = np.array([299, 0, 130, 0])
     found = AnnotationReader(scenes, "mask", "boxes").read(ids)

@@ -1,27 +1,27 @@
-"""Sentences that say which annotations a prepared dataset has, and how many.
+"""Writes sentences about the annotations of a prepared dataset: their kinds and numbers.
 
-In: a dataset's folder. Out: one sentence for each kind of annotations. Next: the summary of
-`poise data prepare`.
+In: a dataset's folder. Out: one sentence for each kind of annotations. Next: the summary of `poise
+data prepare`.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from poise.config.errors import first_few
+from poise.config.locations import AnyLocation, Location
 from poise.data.annotations import IGNORED
 from poise.data.manifest import Manifest
+from poise.data.parquet_file import parquet_file
 from poise.data.sources.names import counted, shown
 
 _CLASSES_SHOWN = 4
 
 
-def annotation_sentences(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Describes a dataset's annotations."""
+def annotation_sentences(folder: AnyLocation, manifest: Manifest) -> Iterator[str]:
+    """Yields one sentence for each kind of annotations in a dataset."""
     if "mask" in manifest.annotations:
         yield f"masks: {counted(manifest.num_samples, 'image')}, {_values(manifest)}"
     if "boxes" in manifest.annotations:
@@ -46,14 +46,14 @@ def annotation_sentences(folder: Path, manifest: Manifest) -> Iterator[str]:
         yield f"videos: {len(frames):,} of {span} frames"
 
 
-def _columns(folder: Path, manifest: Manifest, name: str) -> Iterator[pa.Table]:
+def _columns(folder: AnyLocation, manifest: Manifest, name: str) -> Iterator[pa.Table]:
     for shard in manifest.shards:
-        with pq.ParquetFile(folder / shard.file) as opened:
+        with parquet_file(Location.of(folder) / shard.file) as opened:
             yield opened.read(columns=[name])
 
 
 def _values(manifest: Manifest) -> str:
-    """Says which values masks hold."""
+    """Describes in words the values that occur in the dataset's masks."""
     inside = [value for value in manifest.mask_values if 0 < value < IGNORED]
     if not inside:
         return "nothing but background"

@@ -1,7 +1,7 @@
-"""Masks, boxes and sequences of a prepared dataset, read separately from its images.
+"""Reads masks, boxes and sequences of a prepared dataset, without its images.
 
 In: a prepared dataset and sample ids. Out: ``Annotations``, one row group at a time. Next: the
-evaluations that compare a model with the truth about objects.
+evaluations that compare a model's output with annotated objects.
 
 A dataset has up to three kinds of annotations: ``mask``, ``boxes`` and ``sequence``. All of them
 refer to the upright image, as ``poise.data.views.decode.decode_rgb`` returns it.
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from poise.config.errors import PoiseError, one_line
+from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset, group_sizes
 from poise.data.manifest import AnnotationKind
 from poise.data.masks import Masks
+from poise.data.parquet_file import parquet_file, unreadable
 
 IGNORED = 255
-"""Value of mask pixels that no evaluation may count: outlines, crowds, unlabelled regions."""
+"""Value of mask pixels that evaluations must ignore: outlines, crowds, unlabelled regions."""
 
 NO_CLASS = -1
-"""Label of a box whose class is unknown."""
+"""Label of a box if the class of its object is unknown."""
 
 COLUMNS: dict[AnnotationKind, dict[str, pa.DataType]] = {
     "mask": {"mask": pa.binary()},
@@ -36,7 +36,7 @@ COLUMNS: dict[AnnotationKind, dict[str, pa.DataType]] = {
     },
     "sequence": {"sequence": pa.string(), "frame": pa.int32()},
 }
-"""Kind of annotation → its columns in a shard."""
+"""Maps each kind of annotation to its columns in a shard, with their types."""
 
 _PREPARED_BY: dict[AnnotationKind, tuple[str, str]] = {
     "mask": ("masks", "`poise data prepare IMAGES NEW_FOLDER --masks FOLDER` (or --coco FILE)"),
@@ -52,50 +52,54 @@ _DRAWN: dict[AnnotationKind, str] = {
 
 @dataclass(frozen=True)
 class Annotations:
-    """Annotations of some images. Kinds that were not requested are empty."""
+    """Annotations of some images. Fields of kinds that were not requested are empty."""
 
     sample_ids: NDArray[np.int64]
-    """int64 [n], row numbers in the dataset."""
+    """Row numbers of the images in the dataset: int64 [n]."""
 
     masks: Sequence[NDArray[np.uint8]] = ()
-    """n masks uint8 [h, w], of the upright image's size. 0 is background, 1 to 254 are classes or
-    objects (``Manifest.mask_classes`` names them), 255 is ``IGNORED``."""
+    """n masks uint8 [h, w] with the size of the upright image. 0 is background, 1 to 254 are
+    classes or objects (``Manifest.mask_classes`` names them), 255 is ``IGNORED``.
+    """
 
     boxes: Sequence[NDArray[np.int32]] = ()
-    """n arrays int32 [k, 4] of x0, y0, x1, y1 in pixels of the upright image. x1 and y1 are the
-    first pixels outside, so the width is x1 − x0. An image may have no box (k = 0).
+    """n arrays int32 [k, 4] of x0, y0, x1, y1 in pixels of the upright image. x1 and y1 are
+    exclusive, so the width is x1 − x0. An image may have no box (k = 0).
     """
 
     box_labels: Sequence[NDArray[np.int32]] = ()
-    """n arrays int32 [k]: indices into ``Manifest.box_classes``, or ``NO_CLASS``."""
+    """n arrays int32 [k]: the class of each box, as an index into ``Manifest.box_classes`` or as
+    ``NO_CLASS``.
+    """
 
     box_difficult: Sequence[NDArray[np.bool_]] = ()
-    """n arrays bool [k]: whether the object is marked as difficult to recognise."""
+    """n arrays bool [k]: whether the annotation says that the object is difficult to recognise."""
 
     box_truncated: Sequence[NDArray[np.bool_]] = ()
-    """n arrays bool [k]: whether the object is marked as reaching beyond its box."""
+    """n arrays bool [k]: whether the annotation says that the object extends beyond its box."""
 
     sequences: Sequence[str] = ()
-    """n names of videos."""
+    """n names: the name of the video to which each image belongs."""
 
     frames: Sequence[int] = ()
-    """n numbers of frames within their sequence, from 0. A frame that could not be decoded leaves a
-    gap."""
+    """n numbers: the place of each image in its video, from 0. Numbers are missing where a frame
+    could not be decoded.
+    """
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
 
 def annotation_kinds(dataset: ImageDataset) -> tuple[AnnotationKind, ...]:
-    """Returns the kinds of annotations of a dataset.
+    """Returns the kinds of annotations that a dataset has.
 
-    The manifest lists them. If an older version prepared the dataset, there is no list. Then they
-    are read from the columns of the first shard.
+    The manifest lists these kinds. A manifest of an older version of Poise has no list. Then the
+    columns of the first shard show the kinds.
     """
     if dataset.manifest.annotations or not dataset.manifest.shards:
         return dataset.manifest.annotations
     path = dataset.folder / dataset.manifest.shards[0].file
-    with pq.ParquetFile(path) as opened:
+    with parquet_file(path) as opened:
         names = set(opened.schema_arrow.names)
     return tuple(kind for kind, columns in COLUMNS.items() if next(iter(columns)) in names)
 
@@ -104,7 +108,7 @@ def check_annotations(dataset: ImageDataset, *kinds: AnnotationKind) -> None:
     """Checks that a dataset has these kinds of annotations.
 
     Raises:
-        PoiseError: the dataset lacks one; the error names the command that prepares it.
+        PoiseError: a kind is missing; the error names the command that prepares such a dataset.
     """
     found = annotation_kinds(dataset)
     for kind in kinds:
@@ -117,21 +121,21 @@ def check_annotations(dataset: ImageDataset, *kinds: AnnotationKind) -> None:
 
 
 class AnnotationReader:
-    """Random access to annotations. The row group that was read last stays in memory.
+    """Reads annotations in any order. Memory contains only the row group that was read last.
 
     If sample ids are in ascending order, each row group is read only once. Threads must not share a
     reader.
     """
 
     def __init__(self, dataset: ImageDataset, *kinds: AnnotationKind) -> None:
-        """Opens the annotations without reading any.
+        """Checks the dataset, but does not read annotations yet.
 
         Args:
             dataset: dataset with annotations.
-            kinds: kinds to read; no other kind is read.
+            kinds: kinds to read.
 
         Raises:
-            PoiseError: the dataset lacks a kind.
+            PoiseError: the dataset has no annotations of one of these kinds.
         """
         check_annotations(dataset, *kinds)
         self._dataset, self._kinds = dataset, kinds
@@ -140,7 +144,7 @@ class AnnotationReader:
         self._read: tuple[int, pa.Table] | None = None
 
     def read(self, sample_ids: NDArray[np.int64]) -> Annotations:
-        """Reads the annotations of these images, in this order.
+        """Reads the annotations of the images with these ids, in the order of the ids.
 
         Raises:
             IndexError: an id is not one of 0 … number of images − 1.
@@ -163,7 +167,7 @@ class AnnotationReader:
         return _annotations(table, ids, str(self._dataset.folder))
 
     def by_group(self, sample_ids: NDArray[np.int64]) -> Iterator[Annotations]:
-        """Yields the annotations of ascending sample ids, those of one row group at a time."""
+        """Yields annotations one row group at a time. The sample ids must be in ascending order."""
         groups = np.searchsorted(self._ends, sample_ids, side="right")
         for group in np.unique(groups):
             yield self.read(sample_ids[groups == group])
@@ -183,15 +187,12 @@ class AnnotationReader:
             index -= count
         path = self._dataset.folder / shard.file
         try:
-            with pq.ParquetFile(path) as opened:
+            with parquet_file(path) as opened:
                 names = set(opened.schema_arrow.names)
                 wanted = [name for kind in self._kinds for name in COLUMNS[kind] if name in names]
                 return opened.read_row_group(index, columns=wanted, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise PoiseError(
-                f"{path}: its annotations cannot be read ({one_line(error)}); copy the dataset "
-                "again or run `poise data prepare` again"
-            ) from None
+            raise unreadable(path, error, "its annotations") from None
 
 
 def read_annotations(
@@ -199,7 +200,7 @@ def read_annotations(
 ) -> Iterator[Annotations]:
     """Yields the annotations of some images, one row group at a time.
 
-    Memory holds only one row group of encoded masks and boxes.
+    Memory contains only one row group of encoded masks and boxes.
 
     Args:
         dataset: dataset with annotations.
@@ -208,7 +209,7 @@ def read_annotations(
 
     Raises:
         ValueError: the sample ids are not in ascending order.
-        PoiseError: the dataset lacks a kind, or a shard cannot be read.
+        PoiseError: the dataset has no annotations of one of these kinds, or a shard cannot be read.
     """
     ids = np.asarray(sample_ids, dtype=np.int64)
     if (np.diff(ids) < 0).any():
@@ -217,7 +218,7 @@ def read_annotations(
 
 
 def sequences_of(dataset: ImageDataset) -> dict[str, NDArray[np.int64]]:
-    """Returns each video's sample ids in the order of its frames, by the video's name.
+    """Maps the name of each video to the sample ids of its frames, in frame order.
 
     Raises:
         PoiseError: the dataset has no sequences, or a shard cannot be read.
@@ -238,7 +239,7 @@ def sequences_of(dataset: ImageDataset) -> dict[str, NDArray[np.int64]]:
 def _annotations(table: pa.Table, ids: NDArray[np.int64], folder: str) -> Annotations:
     columns = {name: table[name].to_pylist() for name in table.column_names}
     boxes = [np.array(each, np.int32).reshape(-1, 4) for each in columns.get("boxes", ())]
-    # Datasets of older versions have boxes alone.
+    # Datasets of older versions have boxes without labels and flags.
     labels = columns.get("box_labels") or [[NO_CLASS] * len(each) for each in boxes]
     no_flags = [[False] * len(each) for each in boxes]
     difficult = columns.get("box_difficult") or no_flags

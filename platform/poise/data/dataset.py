@@ -1,31 +1,32 @@
-"""Reads a prepared dataset from disk by sample id.
+"""Reads a prepared dataset by sample id, from a folder or from object storage.
 
-In: a folder of Parquet shards and its manifest. Out: ``EncodedBatch``, which holds images as their
-original bytes. Next: ``poise.data.views`` decodes and crops them; ``poise.evaluation`` reads whole
+In: a folder with Parquet shards and a manifest. Out: ``EncodedBatch``, which contains the images'
+original bytes. Next: ``poise.data.views`` decodes and crops images; ``poise.evaluation`` uses whole
 images.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property, lru_cache
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from poise.config.errors import PoiseError, one_line
-from poise.config.paths import given_path
+from poise.config.errors import PoiseError
+from poise.config.locations import AnyLocation, Location
 from poise.data.manifest import Bounds, Manifest, Shard
+from poise.data.parquet_file import parquet_file, unreadable
 
 CACHE_BYTES = 2 * 2**30
+_OPEN_FILES = 64
 
 
 @dataclass(frozen=True)
 class PackedImages(Sequence[bytes]):
-    """Encoded images in one buffer, one after the other, so that they can be sent as one array."""
+    """Encoded images in one buffer, so that all of them can be sent to a process as one array."""
 
     data: NDArray[np.uint8]  # [Σ bytes]
     ends: NDArray[np.int64]  # [B], end of each image in ``data``
@@ -57,7 +58,7 @@ class PackedImages(Sequence[bytes]):
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Images that are not decoded yet, in the order of the request."""
+    """Encoded images, in the order in which they were requested."""
 
     images: Sequence[bytes]  # [B] JPEG, PNG, …
     labels: NDArray[np.int64]  # [B], -1 if unknown
@@ -78,7 +79,7 @@ def group_sizes(manifest: Manifest) -> NDArray[np.int64]:
     return np.array(sizes, dtype=np.int64)
 
 
-def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
+def class_counts(folder: AnyLocation, manifest: Manifest) -> NDArray[np.int64]:
     """Counts the images of every class in label order, then the images without a label: [C + 1].
 
     Raises:
@@ -86,73 +87,73 @@ def class_counts(folder: str | Path, manifest: Manifest) -> NDArray[np.int64]:
     """
     counts = np.zeros(len(manifest.classes) + 1, dtype=np.int64)
     for shard in manifest.shards:
-        path = Path(folder) / shard.file
+        path = Location.of(folder) / shard.file
         try:
-            with pq.ParquetFile(path) as opened:
+            with parquet_file(path) as opened:
                 labels = opened.read(columns=["label"])["label"].to_numpy()
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         known = (labels >= 0) & (labels < len(manifest.classes))
         counts += np.bincount(np.where(known, labels, len(counts) - 1), minlength=len(counts))
     return counts
 
 
-def _unreadable(path: Path, error: Exception) -> PoiseError:
-    return PoiseError(
-        f"{path}: cannot be read ({one_line(error)}); "
-        "copy the dataset again or run `poise data prepare` again"
-    )
-
-
 class ImageDataset:
-    """Prepared dataset with random access. It reads one row group at a time.
+    """Prepared dataset whose images can be read in any order, one row group at a time.
 
-    Row groups stay in memory up to ``cache_bytes``; the least recently used are dropped first.
-    Threads must not share an object. Open one for each thread.
+    Row groups stay in memory up to ``cache_bytes`` in total. The row groups that were used least
+    recently are dropped first. Threads must not share a dataset object; each thread opens its own.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int = CACHE_BYTES) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: AnyLocation, manifest: Manifest, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.folder = Location.of(folder)
         self.manifest = manifest
         self._ends = np.cumsum(group_sizes(manifest))
-        self._addresses = [
-            (shard, group)
-            for shard in manifest.shards
-            for group in range(-(-shard.num_samples // manifest.rows_per_group))
-        ]
-        self._files: dict[str, pq.ParquetFile] = {}
+        rows = manifest.rows_per_group
+        self._group_ends = np.cumsum([-(-each.num_samples // rows) for each in manifest.shards])
+        # A large dataset has more shards than a process may open.
+        self._file = lru_cache(maxsize=_OPEN_FILES)(parquet_file)
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
     @classmethod
-    def open(cls, folder: str | Path, cache_bytes: int = CACHE_BYTES) -> "ImageDataset":
+    def open(cls, folder: AnyLocation, cache_bytes: int = CACHE_BYTES) -> "ImageDataset":
         """Opens the dataset in ``folder``.
 
         Raises:
-            PoiseError: the folder holds no prepared dataset, or one of its shards is missing.
+            PoiseError: the folder contains no prepared dataset, or one of its shards is missing.
         """
-        folder, manifest = given_path(folder), Manifest.read(folder)
-        for shard in manifest.shards:
-            if not (folder / shard.file).is_file():
+        dataset = cls(folder, Manifest.read(folder), cache_bytes)
+        for shard in dataset.manifest.shards:
+            if shard.file not in dataset.shard_bytes:
                 raise PoiseError(
                     f"{folder}: shard {shard.file}, listed in its manifest, is missing; "
                     "copy the dataset again or run `poise data prepare` again"
                 )
-        return cls(folder, manifest, cache_bytes)
+        return dataset
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Sends the address to another process, which opens its own files."""
+        """Pickles only the folder and the manifest. The other process opens the files itself."""
         return type(self), (self.folder.absolute(), self.manifest, self._cache_bytes)
 
     def __len__(self) -> int:
         return self.manifest.num_samples
 
+    @cached_property
+    def shard_bytes(self) -> dict[str, int]:
+        """Maps the name of each file in the dataset's folder to its size in bytes.
+
+        The folder is listed once.
+        """
+        return {name: int(file.size) for name, file in self.folder.files().items()}
+
     @property
     def mean_bytes(self) -> float:
-        """Average size of a sample on disk, in bytes."""
-        files = (self.folder / shard.file for shard in self.manifest.shards)
-        return sum(file.stat().st_size for file in files) / len(self)
+        """Average size of a sample in the shards, in bytes."""
+        return sum(self.shard_bytes[shard.file] for shard in self.manifest.shards) / len(self)
 
     def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:
         """Reads the encoded images with these ids, in this order. An id may occur several times.
@@ -179,11 +180,16 @@ class ImageDataset:
         packed = np.concatenate(found) if found else _NOTHING
         return EncodedBatch(PackedImages(packed, ends), labels, ids, self.manifest.ranges)
 
+    def keep_only(self, groups: NDArray[np.int64]) -> None:
+        """Removes all row groups from memory except ``groups``."""
+        for index in self._cache.keys() - set(groups.tolist()):
+            self._cached_bytes -= self._cache.pop(index).nbytes
+
     def _group(self, index: int) -> pa.Table:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        table = self._load(*self._addresses[index])
+        table = self._load(*self._address(index))
         self._cache[index] = table
         self._cached_bytes += table.nbytes
         while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
@@ -191,16 +197,20 @@ class ImageDataset:
             self._cached_bytes -= oldest.nbytes
         return table
 
+    def _address(self, index: int) -> tuple[Shard, int]:
+        """Returns the shard of a row group, and the row group's number in the shard."""
+        number = int(np.searchsorted(self._group_ends, index, side="right"))
+        before = int(self._group_ends[number - 1]) if number else 0
+        return self.manifest.shards[number], index - before
+
     def _load(self, shard: Shard, group: int) -> pa.Table:
         path = self.folder / shard.file
         try:
-            if shard.file not in self._files:
-                self._files[shard.file] = pq.ParquetFile(path, memory_map=True)
-            table = self._files[shard.file].read_row_group(
+            table = self._file(path).read_row_group(
                 group, columns=["image", "label"], use_threads=False
             )
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         rows = self.manifest.rows_per_group
         if len(table) != min(rows, shard.num_samples - group * rows):
             raise PoiseError(
@@ -214,9 +224,9 @@ _NOTHING = np.empty(0, dtype=np.uint8)
 
 
 def _buffers(images: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the bytes of an Arrow array of images, and their offsets.
+    """Returns the bytes of an Arrow array of images, and the offset of each image in these bytes.
 
-    The offsets are the start of each image and the end of the last.
+    The last offset is the end of the last image.
     """
     _, offsets, values = images.buffers()
     kind = np.int64 if pa.types.is_large_binary(images.type) else np.int32

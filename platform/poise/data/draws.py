@@ -1,18 +1,18 @@
-"""Random numbers that depend only on an address, and not on numbers that were drawn before.
+"""Draws random numbers that depend only on an address, and not on earlier draws.
 
 In: an address (seed, epoch, sample, view). Out: uniform numbers. Next: ``poise.data.views.crops``
-turns them into boxes, ``poise.data.views.photometry`` into colour changes, and
+turns the numbers into boxes, ``poise.data.views.photometry`` into colour changes, and
 ``poise.data.stream.plan`` into an order.
 
 There is no generator and no state. So any worker can draw the numbers of any sample at any time.
-One worker or eight, a new run or a resumed run: all get the same views.
+The views are the same with one worker or eight, and in a new run or a resumed run.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 STRIDE = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 / golden ratio: the odd step of a Weyl sequence."""
+"""Step of a Weyl sequence: 2**64 divided by the golden ratio, rounded to an odd number."""
 
 FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 """Multipliers of the finaliser of SplitMix64 (Stafford's variant 13)."""
@@ -51,7 +51,7 @@ def word(number: ArrayLike) -> NDArray[np.uint64]:
 
 
 def mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hashes words with the finaliser of SplitMix64, after one step of its sequence."""
+    """Adds one step of the SplitMix64 sequence to words, and hashes the sums with its finaliser."""
     with np.errstate(over="ignore"):
         state = state + STRIDE  # without this step, 0 would stay 0
         state = (state ^ (state >> np.uint64(30))) * FACTORS[0]

@@ -1,4 +1,4 @@
-"""Encoded masks, decoded one at a time.
+"""List of encoded masks, which are decoded one at a time.
 
 In: PNG files in memory. Out: masks uint8 [h, w]. Next: ``poise.data.annotations``.
 """
@@ -15,13 +15,13 @@ from poise.config.errors import PoiseError, one_line
 
 
 class Masks(Sequence[NDArray[np.uint8]]):
-    """Masks that are decoded when they are asked for, so that only their files are in memory.
+    """Sequence of masks. Memory contains their PNG files; access to a mask decodes it.
 
-    Each is uint8 [h, w]: 0 is background, 1 to 254 are classes or objects, 255 is to be ignored.
+    Each mask is uint8 [h, w]: 0 is background, 1 to 254 are classes or objects, 255 is ignored.
     """
 
     def __init__(self, files: Sequence[bytes], origins: Sequence[str]) -> None:
-        """Takes encoded masks and, for errors, the place of each."""
+        """Stores encoded masks, and the origin of each mask for error messages."""
         self._files, self._origins = files, origins
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class Masks(Sequence[NDArray[np.uint8]]):
 
 
 def encode_mask(mask: NDArray[np.uint8]) -> bytes:
-    """Encodes a mask uint8 [h, w] as PNG of one channel."""
+    """Encodes a mask uint8 [h, w] as a PNG file of one channel."""
     buffer = io.BytesIO()
     Image.fromarray(mask).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

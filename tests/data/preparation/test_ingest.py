@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from poise.config import PoiseError
+from poise.config.locations import Location
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import AnnotationKind, Manifest
 from poise.data.preparation import ingest
@@ -88,6 +89,7 @@ def test_row_groups_are_as_large_as_the_manifest_says(tmp_path: Path) -> None:
     assert rows == [manifest.rows_per_group, 200 - manifest.rows_per_group]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_bad_files_are_set_aside_with_their_reason_and_never_stop_the_run(
     photos: Path, tmp_path: Path
@@ -145,7 +147,7 @@ def test_an_interrupted_run_leaves_no_manifest_and_goes_on_where_it_stopped(
     whole = prepare(str(photos), tmp_path / "whole")
     written: list[str] = []
 
-    def counted(part: Part, path: Path, kinds: Sequence[AnnotationKind]) -> ShardReport:
+    def counted(part: Part, path: Location, kinds: Sequence[AnnotationKind]) -> ShardReport:
         if interrupted and len(written) == 2:
             raise KeyboardInterrupt
         written.append(path.name)
@@ -235,6 +237,31 @@ def test_scenes_bring_boxes_and_masks(tmp_path: Path) -> None:
     mask = np.asarray(Image.open(io.BytesIO(table.column("mask")[0].as_py())))
     rows, columns = np.nonzero(mask == 1)
     assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_a_second_process_that_prepares_the_same_folder_is_refused_and_changes_nothing(
+    photos: Path, tmp_path: Path
+) -> None:
+    # The one that ended first deleted the other's files; with other options both wrote shards.
+    folder = tmp_path / "dataset"
+    refused: list[str] = []
+
+    def try_another(progress: PrepareProgress) -> None:
+        for options in (PrepareOptions(), PrepareOptions(num_images=2)):
+            with pytest.raises(PoiseError) as raised:
+                prepare(str(photos), folder, options)
+            refused.append(str(raised.value))
+
+    manifest = prepare(str(photos), folder, parallel=False, on_progress=try_another)
+    assert refused and all("another process is preparing" in each for each in refused)
+    assert prepare(str(photos), folder) == manifest
+    assert ".prepare.lock" not in {path.name for path in folder.iterdir()}
+
+
+def test_a_lock_that_a_killed_process_left_stops_nothing(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / ".prepare.lock").touch()
+    assert prepare(str(photos), tmp_path / "dataset").num_samples
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(photos: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from poise.data.preparation.value_ranges import (
     decide_ranges,
     extent_of,
     range_sentences,
+    range_warnings,
 )
 from poise.data.sources.options import PrepareOptions
 from poise.data.views.decode import decode_rgb
@@ -83,10 +84,11 @@ def test_one_odd_image_among_many_does_not_change_the_range_and_is_counted() -> 
     decided = decide_ranges([*usual, *odd], None)["uint16"]
     assert (decided.low, decided.high) == (0, 4095)
     assert (decided.num_images, decided.num_dark, decided.num_clipped) == (303, 1, 1)
-    said = list(range_sentences({"uint16": decided}))
-    assert said[0] == "12-bit values in 16-bit files: scaled by 4095 (303 images)"
-    assert "nearly black: 1 image " in said[1] and "--range LOW HIGH" in said[1]
-    assert "clipped: 1 image " in said[2] and "--range LOW HIGH" in said[2]
+    (said,) = range_sentences({"uint16": decided})
+    assert said == "12-bit values in 16-bit files: scaled by 4095 (303 images)"
+    dark, clipped = range_warnings({"uint16": decided})
+    assert "nearly black: 1 image " in dark and "--range LOW HIGH" in dark
+    assert "clipped: 1 image " in clipped and "--range LOW HIGH" in clipped
 
 
 @pytest.mark.parametrize("fill", [-9999.0, -3.4028235e38, 1e20, 9.969209968386869e36, np.inf])
@@ -152,9 +154,10 @@ def test_a_range_that_is_given_overrules_what_is_measured(tmp_path: Path) -> Non
     manifest = prepared(tmp_path, *files, given=(0.0, 2000.0))
     assert manifest.ranges == {"uint16": (0, 2000)}
     assert manifest.source.endswith("--range 0 2000")
-    said = list(range_sentences(manifest.value_ranges))
-    assert said[0] == ("values in 16-bit files: scaled from 0 to 2000, as --range says (2 images)")
-    assert "clipped: 2 images" in said[1]
+    (said,) = range_sentences(manifest.value_ranges)
+    assert said == "values in 16-bit files: scaled from 0 to 2000, as --range says (2 images)"
+    (warning,) = range_warnings(manifest.value_ranges)
+    assert "clipped: 2 images" in warning
     other = prepare(str(tmp_path / "source"), tmp_path / "other")
     assert other.fingerprint != manifest.fingerprint
     with pytest.raises(PoiseError, match="holds a different dataset"):

@@ -53,6 +53,7 @@ def test_every_class_comes_equally_often(scenes: list[Scene]) -> None:
     assert counts.min() > 60 and counts.max() < 145  # 100 expected, 4.4 standard deviations
 
 
+@pytest.mark.slow
 def test_light_and_size_do_not_tell_the_class(scenes: list[Scene]) -> None:
     """Nearest neighbours on brightness, contrast and object size stay near chance (12.5 %)."""
     labels = np.array([scene.label for scene in scenes])

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from poise.config import PoiseError, Recipe, override
-from poise.config.recipe import DataConfig, OptimizerConfig, TrainingConfig
+from poise.config.recipe import DataConfig, OptimizerConfig
+from poise.config.training import TrainingConfig
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch
 from poise.data.preparation.ingest import prepare
+from poise.data.stream import plan as plans
 from poise.data.stream.image_rows import encoded_row, read_encoded
 from poise.data.stream.stream import view_stream
 from poise.data.stream.view_rows import read_views, views_row
@@ -78,6 +80,18 @@ def test_two_workers_share_the_batches_of_one(recipe: Recipe) -> None:
             assert torch.equal(getattr(whole, name), torch.cat(parts, dim=1))
 
 
+def test_the_number_of_workers_may_change_during_a_run(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "MAX_WINDOW_SAMPLES", 16)  # so that there are lanes
+    batches = local(recipe)
+    for start, world_size in ((2, 4), (3, 2), (5, 8)):
+        streams = [local(recipe, rank, world_size, start) for rank in range(world_size)]
+        for whole, *shares in zip(batches[start:], *streams, strict=True):
+            ids = torch.cat([share.sample_ids for share in shares])
+            assert torch.equal(whole.sample_ids, ids)
+
+
 @pytest.mark.parametrize("start", [1, 3, 4, 6])
 def test_a_stream_may_start_at_any_step(recipe: Recipe, start: int) -> None:
     resumed = local(recipe, start=start)
@@ -107,6 +121,7 @@ def test_closing_the_stream_ends_what_it_started(recipe: Recipe, processes: int)
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 1])
 def test_an_image_that_cannot_be_decoded_is_one_clear_line(
     tmp_path: Path, recipe: Recipe, processes: int
@@ -126,6 +141,7 @@ def test_wrong_input_is_told_before_the_first_step(recipe: Recipe) -> None:
         view_stream(override(recipe, {"data.dataset": "nowhere"}, "test"), 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 2])
 def test_views_of_twelve_bit_images_are_scaled_by_the_manifest_on_every_way(
     recipe: Recipe, tmp_path: Path, processes: int

@@ -21,6 +21,7 @@ def draw(count: int, width: int, height: int, scale: tuple[float, float]) -> NDA
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "height", "scale"),
     [(500, 375, (0.4, 1.0)), (500, 375, (0.05, 0.4)), (200, 420, (0.4, 1.0)), (32, 32, (0.4, 1))],

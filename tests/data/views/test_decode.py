@@ -140,6 +140,7 @@ def test_an_image_too_small_to_cut_is_refused(size: tuple[int, int]) -> None:
     decode_rgb(encode(solid(size=(MIN_SIDE_PX, MIN_SIDE_PX)), "PNG"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20_000, 10_000), (10_000, 10_000)])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_gigantic_image_is_refused_before_it_is_decoded(

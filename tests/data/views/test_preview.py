@@ -24,6 +24,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_picture_grows_with_images_and_views_and_is_the_same_twice(
     dataset: Path, tmp_path: Path
 ) -> None:

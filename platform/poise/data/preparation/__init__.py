@@ -1,4 +1,4 @@
-"""Writes images from any source once, as a Poise dataset.
+"""Copies images from any source into a Poise dataset.
 
 In: a source. Out: Parquet shards and a manifest. Next: ``poise.data.stream.stream``.
 """

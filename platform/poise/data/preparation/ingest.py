@@ -1,11 +1,11 @@
 """Makes a Poise dataset from any source of images.
 
 In: the arguments of ``poise data prepare``. Out: a folder with Parquet shards of the original
-encoded bytes and ``quarantine.jsonl``. The manifest is written last. Next: ``poise.data.dataset``
+encoded bytes, ``quarantine.jsonl`` and, written last, the manifest. Next: ``poise.data.dataset``
 reads the folder.
 
-Only the inputs decide how images are split into shards. So one process and many processes write the
-same files. ``poise.data.preparation.ledger`` records which shards are finished.
+The division of images into shards depends only on the inputs. So one process and many processes
+write the same files. ``poise.data.preparation.ledger`` records which shards are finished.
 """
 
 import hashlib
@@ -14,23 +14,26 @@ import logging
 import math
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from poise.config.errors import PoiseError
+from poise.config.locations import AnyLocation, Location
+from poise.config.storage import MissingFileError
 from poise.data.manifest import MANIFEST_FILE, Manifest, ValueRange
 from poise.data.preparation.ledger import (
     REPORTS_FOLDER,
     Preparation,
     PrepareProgress,
     Request,
+    alone_in,
     claim,
-    write_text,
 )
 from poise.data.preparation.shards import (
     ROWS_PER_GROUP,
@@ -50,33 +53,34 @@ from poise.data.sources.walk import is_folder
 _log = logging.getLogger(__name__)
 
 SAMPLES_PER_SHARD = 1024
-"""Images in one shard. One task writes one shard, so an interruption loses at most one shard per
-task.
+"""Number of images in one shard. One task writes one shard, so an interruption loses at most one
+shard per task.
 """
 
 QUARANTINE_FILE = "quarantine.jsonl"
 
 _LAYOUT = "2"
-"""Part of every request's key. Raise it when a change in the code makes different shards of the
-same inputs.
+"""Version of the shards' layout. The key of every ``Request`` contains this version. Increase the
+version when a change in the code makes different shards from the same inputs.
 """
 
 
 def prepare(
     source: str,
-    destination: str | Path,
+    destination: AnyLocation,
     options: PrepareOptions | None = None,
     parallel: bool | None = None,
     on_progress: Callable[[PrepareProgress], None] = lambda progress: None,
 ) -> Manifest:
     """Makes a dataset from a source.
 
-    Continues an unfinished dataset and returns a finished one at once.
+    If the folder contains an unfinished dataset of the same inputs, this function continues the
+    preparation. If the dataset is finished, it returns at once.
 
     Args:
         source: see ``poise.data.sources.opening.open_source``.
-        destination: folder of the dataset; on a cluster, all machines must share it.
-        options: images to take and how to read them; None means ``PrepareOptions()``.
+        destination: folder of the dataset, or its URI; on a cluster, all machines must reach it.
+        options: which images to take and how to read them; None means ``PrepareOptions()``.
         parallel: True uses Ray, False uses this process; None decides by the number of shards.
         on_progress: function that is called after each shard.
 
@@ -84,13 +88,14 @@ def prepare(
         The manifest. Its channel statistics are exact, and every image has the same weight.
 
     Raises:
-        PoiseError: the source or an option is wrong, the folder holds another dataset, the disk
-            cannot be written to, or no image is usable.
+        PoiseError: the source or an option is wrong, the folder contains another dataset, another
+            process prepares a dataset in this folder, the disk cannot be written to, or no image is
+            usable.
     """
-    folder = Path(destination).absolute()
+    folder = Location.of(destination).absolute()
     if not is_utf8(str(folder)):
         raise PoiseError(f"{shown(str(folder))}: this path is not UTF-8; give another folder")
-    if is_folder(source) and Path(os.path.realpath(folder)).is_relative_to(Path(source).resolve()):
+    if _lies_in(folder, source):
         raise PoiseError(f"{destination}: lies in the source '{source}'; give a folder outside it")
     options = options or PrepareOptions()
     opened = open_source(source, options, str(destination))
@@ -105,23 +110,41 @@ def prepare(
         key = hash_of(key.encode(), json.dumps(value_range).encode())
     request = Request(source=asked, seed=options.seed, key=key, value_range=value_range)
     try:
-        finished = claim(folder, request)
-        return finished or _make(folder, request, opened, indices, parallel, on_progress)
+        with alone_in(folder):
+            finished = claim(folder, request)
+            return finished or _make(folder, request, opened, indices, parallel, on_progress)
     except OSError as error:
         raise PoiseError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 
 
-def quarantine_reasons(folder: Path) -> list[tuple[str, int]]:
-    """Counts the reasons why images were set aside, with the most frequent first."""
-    lines = (folder / QUARANTINE_FILE).read_text(encoding="utf-8").splitlines()
-    reasons = (Quarantined.model_validate_json(line).reason for line in lines)
-    return Counter(re.split(r": | \(", reason)[0] for reason in reasons).most_common()
+def quarantine_reasons(folder: AnyLocation) -> list[tuple[str, int]]:
+    """Returns each reason with its number of unusable images, the most frequent reason first."""
+    reasons: Counter[str] = Counter()
+    try:
+        lines = (Location.of(folder) / QUARANTINE_FILE).read_text().splitlines()
+    except (OSError, UnicodeDecodeError, MissingFileError):
+        lines = []  # the manifest has the number of unusable images
+    for line in lines:
+        with suppress(ValidationError):  # somebody changed the line
+            reasons[re.split(r": | \(", Quarantined.model_validate_json(line).reason)[0]] += 1
+    return reasons.most_common()
+
+
+def _lies_in(folder: Location, source: str) -> bool:
+    """Returns True if the new dataset's folder lies in the folder of its source."""
+    if not is_folder(source):
+        return False
+    there = Location.of(source)
+    if folder.is_local and there.is_local:
+        return Path(os.path.realpath(folder)).is_relative_to(there.local.resolve())
+    above = f"{there.path}/" if there.path else ""  # the path of a whole bucket is empty
+    return folder.storage == there.storage and f"{folder.path}/".startswith(above)
 
 
 def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
     """Returns the sorted positions of the samples to take.
 
-    These are all samples, or a random subset drawn with the seed.
+    These are all samples, or a random subset that the seed decides.
     """
     total, num_images = len(source), options.num_images
     if not total:
@@ -135,7 +158,7 @@ def _chosen(source: ImageSource, text: str, options: PrepareOptions) -> Indices:
 
 
 def _make(
-    folder: Path,
+    folder: Location,
     request: Request,
     source: ImageSource,
     indices: Indices,
@@ -164,7 +187,7 @@ def _make(
 def _measured(
     work: Preparation, ranges: Mapping[str, ValueRange], parallel: bool | None
 ) -> Iterator[ShardReport]:
-    """Yields the shards' reports in order. Their sums now include images of more than eight bits.
+    """Yields the shards' reports in order, after adding images of more than eight bits to the sums.
 
     These images are decoded a second time, because their range is known only after all shards.
     """
@@ -181,20 +204,22 @@ def _measured(
 
 
 def _complete(
-    folder: Path,
+    folder: Location,
     request: Request,
     source: ImageSource,
     reports: list[ShardReport],
     ranges: dict[str, ValueRange],
 ) -> Manifest:
-    """Writes the quarantine list and then the manifest, which comes last."""
+    """Writes the list of unusable images and, as the last file, the manifest."""
     quarantined = [entry for report in reports for entry in report.quarantined]
-    write_text(folder / QUARANTINE_FILE, "".join(f"{e.model_dump_json()}\n" for e in quarantined))
+    lines = "".join(f"{entry.model_dump_json()}\n" for entry in quarantined)
+    (folder / QUARANTINE_FILE).write_text(lines)
     manifest = _manifest(folder.name, request, source, reports, ranges)
-    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2))
-    shutil.rmtree(folder / REPORTS_FOLDER)
-    for leftover in folder.glob(".*.tmp"):  # of runs that were killed
-        leftover.unlink(missing_ok=True)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
+    (folder / REPORTS_FOLDER).delete_folder()
+    if folder.is_local:
+        for leftover in folder.local.glob(".*.tmp"):  # of runs that were killed
+            leftover.unlink(missing_ok=True)
     return manifest
 
 
@@ -218,7 +243,7 @@ def _manifest(
     square = [math.fsum(r.channel_square_sums[c] for r in reports) / count for c in range(3)]
     std = [math.sqrt(max(square[c] - mean[c] ** 2, 0.0)) for c in range(3)]
     digests = bytes.fromhex("".join(report.digests for report in reports))
-    if source.named_labels and source.classes:  # a label is a place among the names
+    if source.named_labels and source.classes:  # a label is an index into the names
         digests += hash_of(*(name.encode() for name in source.classes)).encode()
     annotations = source.annotations
     return Manifest(
@@ -243,7 +268,7 @@ def _manifest(
 
 
 def _bounds_digest(ranges: Mapping[str, ValueRange]) -> bytes:
-    """Returns bytes that change with the ranges. They are empty if every image has eight bits."""
+    """Returns bytes that change if the value ranges change; empty if all images have eight bits."""
     bounds = [(name, each.low, each.high) for name, each in sorted(ranges.items())]
     return json.dumps(bounds).encode() if bounds else b""
 

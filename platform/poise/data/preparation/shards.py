@@ -1,19 +1,18 @@
 """Checks, measures and writes one shard of a dataset.
 
 In: a ``Part`` of a source. Out: a Parquet file of the images that can be decoded, and a
-``ShardReport`` on all images. Next: ``poise.data.preparation.ingest`` joins the reports into a
-manifest.
+``ShardReport`` on all images. Next: ``poise.data.preparation.ingest`` makes a manifest from the
+reports.
 """
 
 import hashlib
 import io
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +20,19 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from poise.config.base import Strict
+from poise.config.locations import Location
 from poise.data.annotations import COLUMNS
 from poise.data.manifest import AnnotationKind, Bounds, Shard
+from poise.data.parquet_file import parquet_file
 from poise.data.preparation.value_ranges import Extent, extent_of
 from poise.data.sources.base import Part, Sample, hash_of
 from poise.data.views.decode import BadImageError, decode_rgb, read_image
 from poise.data.views.depth import DeepImage
 
 ROWS_PER_GROUP = 128
-"""Images in one read. They take 14 MB for ImageNet's photographs and 300 kB for CIFAR-10."""
+"""Number of images in one row group, which readers load as a whole. These images take 14 MB for
+ImageNet's photographs and 300 kB for CIFAR-10.
+"""
 
 _LEVELS = np.arange(256) / 255.0
 _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())]
@@ -37,46 +40,49 @@ _COLUMNS = [("image", pa.binary()), ("label", pa.int64()), ("path", pa.string())
 
 Sums = tuple[float, float, float]
 Moments = tuple[Sums, Sums]
-"""Sums over images: of each channel's mean, and of each channel's mean square."""
+"""Sum over images of each channel's mean, and sum of each channel's mean square."""
 
 
 class Quarantined(Strict):
-    """Image that was set aside, with the reason."""
+    """Unusable image, which the dataset leaves out, with the reason."""
 
     path: str
     reason: str
 
 
 class ShardReport(Strict):
-    """Result of writing one part."""
+    """Report on one part of a source, made after the part's shard was written."""
 
     shard: Shard | None
-    """Shard that was written; None if no image of the part was usable."""
+    """Shard that was written; None if no image was usable."""
 
     num_bytes: int
     digests: str
-    """SHA-256 of each sample's label and bytes, in order, in hexadecimal."""
+    """SHA-256 of each sample's label and bytes, in order, in hexadecimal form."""
 
     channel_sums: Sums
     channel_square_sums: Sums
-    """Sums over images of the mean RGB value and of the mean square, in [0, 1]. All images have the
-    same weight.
+    """Sums over images of each channel's mean and mean square, for values in [0, 1]. All images
+    have the same weight.
     """
 
     extents: tuple[Extent, ...]
-    """Extents of the images of more than eight bits. The channel sums do not include these images.
+    """Lowest and highest values of the images of more than eight bits. The channel sums do not
+    include these images.
     """
 
     mask_values: tuple[int, ...]
-    """Values that occur in the masks, ascending."""
+    """Values that occur in the masks, in ascending order."""
 
     annotation_digests: str
-    """SHA-256 of each sample's annotations, in order, as hexadecimal. It is empty without any."""
+    """SHA-256 of each sample's annotations, in order, in hexadecimal form. The text is empty if the
+    source has no annotations.
+    """
 
     quarantined: tuple[Quarantined, ...]
 
     def with_moments(self, moments: Moments) -> "ShardReport":
-        """Returns this report with more images in its channel sums."""
+        """Returns a copy of this report with the sums of more images added to its channel sums."""
         sums, squares = _as_tuples(
             np.array([self.channel_sums, self.channel_square_sums]) + np.array(moments)
         )
@@ -84,7 +90,7 @@ class ShardReport(Strict):
 
 
 class _Tally:
-    """Collects a shard's report, sample by sample."""
+    """Collects the report on a shard while its samples are read."""
 
     def __init__(self, kinds: Sequence[AnnotationKind]) -> None:
         self.columns = [name for kind in kinds for name in COLUMNS[kind]]
@@ -96,7 +102,7 @@ class _Tally:
         self.quarantined: list[Quarantined] = []
 
     def usable(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        """Measures the samples that can be decoded, and yields them."""
+        """Yields the samples that can be decoded, after adding them to the report."""
         for sample in samples:
             try:
                 if sample.fault:
@@ -124,14 +130,17 @@ class _Tally:
         pieces = (json.dumps(rest, sort_keys=True).encode(), sample.mask or b"")
         self.annotation_digests.append(hash_of(*pieces))
 
-    def report(self, path: Path) -> ShardReport:
-        """Returns the report on the written file. If no sample was usable, there is no file."""
+    def report(self, name: str, written: "_Hashed | None") -> ShardReport:
+        """Returns the report on the shard.
+
+        ``written`` is the shard's file, or None if no sample was usable.
+        """
         count = len(self.digests)
-        shard = Shard(file=path.name, num_samples=count, sha256=_sha256(path)) if count else None
+        shard = Shard(file=name, num_samples=count, sha256=written.sha256) if written else None
         sums, squares = _as_tuples(self.moments)
         return ShardReport(
             shard=shard,
-            num_bytes=path.stat().st_size if count else 0,
+            num_bytes=written.num_bytes if written else 0,
             digests="".join(self.digests),
             channel_sums=sums,
             channel_square_sums=squares,
@@ -142,34 +151,35 @@ class _Tally:
         )
 
 
-def write_shard(part: Part, path: Path, kinds: Sequence[AnnotationKind] = ()) -> ShardReport:
-    """Writes the part's usable images to ``path``. The file appears only when it is complete.
+def write_shard(part: Part, place: Location, kinds: Sequence[AnnotationKind] = ()) -> ShardReport:
+    """Writes the part's usable images to a file, which appears only when it is complete.
 
     Args:
-        part: the images.
-        path: the shard.
-        kinds: annotations that every sample has.
+        part: images to write.
+        place: location of the shard.
+        kinds: kinds of annotations that every sample has.
 
     Raises:
-        PoiseError: the part's own file is damaged, or an annotation does not fit its image.
+        PoiseError: the source's own file is damaged, or an annotation does not fit its image.
         OSError: the disk is full or not writable.
     """
-    tally = _Tally(kinds)
+    tally, written = _Tally(kinds), None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about damage that changes no pixel
         groups = _groups(tally.usable(part.samples()))
         first = next(groups, None)
         if first:
-            with replacing(path) as temporary:
-                _write_groups(temporary, _schema(kinds), first, groups)
-    return tally.report(path)
+            with place.writing() as file:
+                written = _Hashed(file)
+                _write_groups(written, _schema(kinds), first, groups)
+    return tally.report(place.name, written)
 
 
-def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) -> Moments:
-    """Computes channel sums over some images of a shard, decoded with the dataset's ranges.
+def deep_moments(place: Location, rows: Sequence[int], ranges: Mapping[str, Bounds]) -> Moments:
+    """Computes the channel sums of some images in a shard, decoded with the dataset's ranges.
 
     Args:
-        path: path of the shard.
+        place: location of the shard.
         rows: rows of the images in the shard, in ascending order.
         ranges: see ``poise.data.views.decode.decode_rgb``.
 
@@ -178,8 +188,8 @@ def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) 
     """
     moments = np.zeros((2, 3))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as above
-        with pq.ParquetFile(path) as file:
+        warnings.simplefilter("ignore")  # see ``write_shard``
+        with parquet_file(place) as file:
             for group, places in groupby(rows, lambda row: row // ROWS_PER_GROUP):
                 images = file.read_row_group(group, columns=["image"])["image"]
                 for row in places:
@@ -188,15 +198,34 @@ def deep_moments(path: Path, rows: Sequence[int], ranges: Mapping[str, Bounds]) 
     return _as_tuples(moments)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file. If the block ends without an error, the file replaces ``path``."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@dataclass
+class _Hashed:
+    """File that computes the SHA-256 while it is written, so that it need not be read again."""
+
+    file: IO[bytes]
+    num_bytes: int = 0
+    closed: bool = False
+    _digest: Any = field(default_factory=hashlib.sha256)
+
+    def write(self, data: Any) -> int:
+        """Appends bytes to the file."""
+        count = memoryview(data).nbytes
+        self._digest.update(data)
+        self.file.write(data)
+        self.num_bytes += count
+        return count
+
+    def flush(self) -> None:
+        """Does nothing, because closing the underlying file also flushes it."""
+
+    def close(self) -> None:
+        """Marks this object as closed. The caller closes the underlying file."""
+        self.closed = True
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes that were written, in hexadecimal form."""
+        return str(self._digest.hexdigest())
 
 
 def _schema(kinds: Sequence[AnnotationKind]) -> pa.Schema:
@@ -204,10 +233,10 @@ def _schema(kinds: Sequence[AnnotationKind]) -> pa.Schema:
 
 
 def _write_groups(
-    path: Path, schema: pa.Schema, first: list[Sample], rest: Iterator[list[Sample]]
+    file: "_Hashed", schema: pa.Schema, first: list[Sample], rest: Iterator[list[Sample]]
 ) -> None:
     with pq.ParquetWriter(
-        path,
+        file,
         schema,
         compression="none",  # images are compressed already
         use_dictionary=["label"],
@@ -219,7 +248,10 @@ def _write_groups(
 
 
 def _groups(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    """Yields the samples of each row group. Every group is full, except possibly the last."""
+    """Yields samples in lists, one for each row group.
+
+    Every list is full, except perhaps the last.
+    """
     group: list[Sample] = []
     for sample in samples:
         group.append(sample)
@@ -246,8 +278,3 @@ def _moments(image: Image.Image) -> np.ndarray:
 def _as_tuples(moments: np.ndarray) -> Moments:
     (a, b, c), (d, e, f) = moments.tolist()
     return (a, b, c), (d, e, f)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

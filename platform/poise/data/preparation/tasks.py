@@ -13,8 +13,8 @@ from poise.config.errors import PoiseError
 ResultT = TypeVar("ResultT")
 
 SERIAL_SHARDS = 10
-"""Up to this number of shards, this process does the work. Starting Ray (4 to 9 s) would take
-longer.
+"""Largest number of shards that this process writes alone. For so few shards, starting Ray (4 to 9
+s) would take longer.
 """
 
 
@@ -29,7 +29,7 @@ def carry_out(
         parallel: whether to use Ray; None decides by the number of shards.
 
     Raises:
-        PoiseError: a task raised an error, or a Ray worker died.
+        PoiseError: a task raised this error, or a Ray worker died.
     """
     on_ray = len(arguments) > SERIAL_SHARDS if parallel is None else parallel
     return (_on_ray if on_ray else _in_process)(task, arguments)
@@ -45,8 +45,11 @@ def _in_process(
 def _on_ray(
     task: Callable[..., ResultT], arguments: Mapping[int, tuple[Any, ...]]
 ) -> Iterator[tuple[int, ResultT]]:
-    """Runs one Ray task for each shard. At most two tasks per CPU are in progress."""
-    import ray  # half a second that a small dataset need not pay
+    """Runs one Ray task for each shard.
+
+    At most two tasks per CPU are submitted at the same time.
+    """
+    import ray  # the import takes half a second, which small datasets save
 
     from poise.cluster.connection import start_ray
 

@@ -1,14 +1,15 @@
 """Finds the range of values that a dataset's images of more than eight bits really use.
 
-In: the pixel values of each such image. Out: one ``ValueRange`` for each container (number format),
-and sentences that explain each decision. Next: ``poise.data.preparation.ingest`` writes the ranges
-into the manifest. Every image is decoded with them.
+In: the pixel values of each such image. Out: one ``ValueRange`` for each number type of the files
+(called container), and sentences that explain the ranges. Next: ``poise.data.preparation.ingest``
+writes the ranges into the manifest. Every image is decoded with these ranges.
 
-The extent of an image leaves out pixels without a value, fill values, and the lowest and highest
-thousandth of its pixels. The range of the dataset leaves out the lowest and highest hundredth of
-the images. If the images fill at least a quarter of a usual depth, the range is widened to this
-depth. Usual depths are 8, 10, 12, 14 or 16 bits for integers, and 0 to 1 or 0 to 255 for floats. So
-images of one camera keep their relative brightness.
+The lowest and highest value of an image are measured without pixels that have no value, without
+fill values (numbers that mean "no data"), and without the lowest and highest thousandth of the
+pixels. The range of the dataset is measured without the lowest and highest hundredth of the images.
+If the images use at least a quarter of a usual range, the dataset gets this usual range. Usual
+ranges are 8, 10, 12, 14 or 16 bits for integers, and 0 to 1 or 0 to 255 for floats. Because all
+images have the same range, images of one camera keep their relative brightness.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Extent(Strict):
 def extent_of(row: int, image: DeepImage) -> Extent:
     """Measures the lowest and highest value of an image.
 
-    Fill values, and the lowest and highest thousandth of its pixels, are left out.
+    Fill values are left out, and so are the lowest and highest thousandth of the pixels.
     """
     values = _without_fill(image.measurable())
     if not len(values):
@@ -58,10 +59,10 @@ def extent_of(row: int, image: DeepImage) -> Extent:
 
 
 def decide_ranges(extents: Iterable[Extent], given: Bounds | None) -> dict[str, ValueRange]:
-    """Decides one range for each container that occurs.
+    """Chooses one range for each container (number type) that occurs.
 
     Args:
-        extents: extents of all images of more than eight bits.
+        extents: lowest and highest values of all images of more than eight bits.
         given: range that the user gave; it replaces the measured range.
     """
     by_container: dict[str, list[Extent]] = {}
@@ -85,27 +86,35 @@ def check_range(given: Bounds | None) -> Bounds | None:
 
 
 def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
-    """Yields sentences about the ranges and their effect on images, one sentence per line."""
+    """Yields a line for each value range: its bounds, its origin and the number of its images."""
     for container, decided in ranges.items():
         yield f"{_decision(container, decided)} ({_counted(decided.num_images, 'image')})"
+
+
+def range_warnings(ranges: dict[str, ValueRange]) -> Iterator[str]:
+    """Yields a warning, with the fix, for each value range that may be wrong."""
+    for container, decided in ranges.items():
         if decided.num_dark:
             yield (
-                f"  nearly black: {_counted(decided.num_dark, 'image')} below a sixteenth of that "
-                "range; if that is wrong, give the range with --range LOW HIGH, or prepare them as "
-                "a dataset of their own"
+                f"nearly black: {_counted(decided.num_dark, 'image')} below a sixteenth of the "
+                f"range of {container}; if that is wrong, give the range with --range LOW HIGH, or "
+                "prepare them as a dataset of their own"
             )
         if decided.num_clipped:
             yield (
-                f"  clipped: {_counted(decided.num_clipped, 'image')} with values outside that "
-                "range; if that is wrong, give a wider one with --range LOW HIGH"
+                f"clipped: {_counted(decided.num_clipped, 'image')} with values outside the range "
+                f"of {container}; if that is wrong, give a wider one with --range LOW HIGH"
             )
 
 
 def _without_fill(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Returns the values without fill values, which mean "no data" and lie far from all others."""
+    """Returns the values without fill values.
+
+    A fill value means "no data" and is far from all other values.
+    """
     if values.dtype.kind == "f":
         values = values[np.abs(values) < _LARGEST_VALUE]
-    for is_lower in (True, False, True):  # behind one fill value there may be another
+    for is_lower in (True, False, True):  # after one fill value is removed, another may be the end
         if not len(values):
             break
         end = values.min() if is_lower else values.max()
@@ -138,7 +147,7 @@ def _range(container: str, extents: Sequence[Extent], given: Bounds | None) -> V
 
 
 def _measured(container: str, ends: NDArray[np.float64]) -> Bounds:
-    """Computes the range that images with these ends [N, 2] use."""
+    """Computes the range of a dataset from its images' lowest and highest values [N, 2]."""
     if not len(ends):
         return 0.0, 1.0  # nothing but fill values
     low = float(np.quantile(ends[:, 0], _IMAGES_LEFT_OUT, method="lower"))

@@ -1,4 +1,5 @@
 """Sources of images: folders, Parquet files and named datasets.
 
-In: a path or a name. Out: an ``ImageSource`` of samples. Next: ``poise.data.preparation``.
+In: a path or the name of a dataset. Out: an ``ImageSource``, which yields samples. Next:
+``poise.data.preparation``.
 """

@@ -1,7 +1,7 @@
-"""Makes commands for folders that contain images next to their masks, XML or JSON.
+"""Suggests commands for folders that contain images next to masks, XML files or JSON files.
 
-In: the parts of a folder, and the files in it. Out: commands that an error or a note names. Next:
-``poise.data.sources.folders``.
+In: the subfolders of a folder, and the files in it. Out: commands that an error or a note shows to
+the user. Next: ``poise.data.sources.folders``.
 """
 
 import re
@@ -20,13 +20,13 @@ _WORDS = re.compile(r"[a-z]+")
 def annotated_commands(
     command: PrepareCommand, folder: str, parts: Sequence[str], paths: Sequence[str]
 ) -> Iterator[PrepareCommand]:
-    """Yields a command for each part that may contain images with annotations.
+    """Yields commands that prepare the images of a subfolder with their annotations.
 
     Args:
         command: command that the user typed.
-        folder: folder that contains the parts.
-        parts: paths of the parts in the folder.
-        paths: all files of the source, relative to it.
+        folder: folder that contains the subfolders.
+        parts: paths of the subfolders, relative to the folder.
+        paths: all files of the source, relative to the source.
     """
     options = command.options
     if options.masks or options.boxes or options.coco:
@@ -45,7 +45,7 @@ def annotated_commands(
         for mask in masks.get(key or "", []):
             yield images.using(
                 masks=str(Path(folder, mask)),
-                # As in DAVIS: in Pascal VOC's folder of this name are no images.
+                # DAVIS has masks in `Annotations`. Pascal VOC has XML files there.
                 sequences=_last(part) == "jpegimages" and _last(mask) == "annotations",
             )
         boxes = boxes_command(images, command.source, paths) if key else None
@@ -59,11 +59,13 @@ def annotated_commands(
 def boxes_command(
     command: PrepareCommand, source: str, paths: Sequence[str]
 ) -> PrepareCommand | None:
-    """Returns a command that also reads XML files as boxes; None if there is nothing more to read.
+    """Returns a command that also reads XML files as boxes.
+
+    The result is None if there is no XML file, or the command already reads boxes.
 
     Args:
         command: command that prepares the images.
-        source: folder that contains the XML.
+        source: folder that contains the XML files.
         paths: files in this folder.
     """
     folder = next((str(Path(path).parent) for path in paths if suffix(path) == ".xml"), None)
@@ -77,7 +79,10 @@ def _last(part: str) -> str:
 
 
 def _key(part: str, roles: frozenset[str]) -> str | None:
-    """Returns the path with a star in place of the word that names the folder's content."""
+    """Replaces the first of the words ``roles`` in a path by a star; None if there is no such word.
+
+    ``train/images`` and ``train/masks`` both become ``train/*``, so they belong together.
+    """
     path = part.casefold()
     word = next((word for word in _WORDS.findall(path) if word in roles), None)
     return path.replace(word, "*", 1) if word else None

@@ -1,4 +1,4 @@
-"""Explains how to unpack archives, because Poise does not read them.
+"""Explains how to unpack archives, because Poise does not read archives.
 
 In: a command whose source is an archive, or a folder of archives. Out: advice with a command that
 the user can run. Next: the user prepares the unpacked files.
@@ -19,11 +19,11 @@ def is_archive(path: str) -> bool:
 
 
 def advice(command: PrepareCommand, archives: Sequence[str]) -> str:
-    """Returns advice about an archive, or about a folder that holds only archives.
+    """Returns advice about an archive, or about a folder that contains only archives.
 
     Args:
         command: command whose source is the archive or the folder.
-        archives: paths in the folder; empty if the source is the archive itself.
+        archives: paths of the archives in the folder; empty if the source is itself an archive.
     """
     source = command.source.rstrip("/")
     if not archives:

@@ -1,7 +1,7 @@
-"""Types that all sources of images share.
+"""Defines the types that all sources of images share.
 
-In: nothing. Out: ``Sample``, ``Part`` and ``ImageSource``, which every kind of source provides.
-Next: ``poise.data.preparation``.
+In: nothing. Out: ``Sample``, ``Part`` and ``ImageSource``. Next: ``poise.data.preparation`` and the
+modules of each kind of source.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from poise.data.manifest import AnnotationKind
 Indices = NDArray[np.int64]
 
 NO_LABEL = -1
-"""Label of an image whose class is unknown."""
+"""Label of an image if its class is unknown."""
 
 Boxes = tuple[tuple[int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as it was found, not yet checked."""
+    """One image as the source contains it, before it is checked."""
 
     image: bytes  # encoded
     label: int  # ``NO_LABEL`` if unknown
@@ -36,12 +36,12 @@ class Sample:
     box_difficult: tuple[bool, ...] | None = None
     box_truncated: tuple[bool, ...] | None = None
     sequence: str | None = None  # the video that the image is a frame of
-    frame: int | None = None  # its place there, from 0
+    frame: int | None = None  # number of the frame in the video, from 0
 
 
 @dataclass(frozen=True)
 class SourceAnnotations:
-    """Annotations that every sample of a source has; the fields are those of a manifest."""
+    """Kinds and class names of a source's annotations, with the same fields as in ``Manifest``."""
 
     kinds: tuple[AnnotationKind, ...] = ()
     mask_classes: tuple[str, ...] = ()
@@ -54,15 +54,15 @@ NO_ANNOTATIONS = SourceAnnotations()
 class Part(Protocol):
     """Some of a source's samples, in order.
 
-    A part is small and picklable, and any process can read it.
+    A part is small and can be pickled, so that any process can read its samples.
     """
 
     def samples(self) -> Iterator[Sample]:
-        """Yields the samples. If a file cannot be read, its sample has a fault."""
+        """Yields the samples. If a file cannot be read, ``fault`` of its sample says why."""
 
 
 class ImageSource(Protocol):
-    """Ordered collection of images."""
+    """Sequence of images from which a dataset is made."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class ImageSource(Protocol):
     def named_labels(self) -> bool:
         """Whether the source gives labels as names.
 
-        Then the names are part of the dataset's fingerprint.
+        If so, the names are included in the dataset's fingerprint.
         """
 
     @property
@@ -81,22 +81,23 @@ class ImageSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Assumptions that were made when the source was opened, one line each."""
+        """Assumptions about the source for the user to check, one line each."""
 
     @property
     def key(self) -> str:
-        """Hash that changes whenever the inputs change (their names, sizes or times)."""
+        """Hash that changes if the inputs change (their names, sizes or times)."""
 
     def __len__(self) -> int: ...
 
     def part(self, indices: Indices) -> Part:
-        """Returns the samples at these positions, which must be sorted."""
+        """Returns a ``Part`` with only the samples at these positions, which must be sorted."""
 
 
 def hash_of(*pieces: bytes) -> str:
-    """Returns the SHA-256 of the pieces in hexadecimal.
+    """Returns the SHA-256 of several pieces in hexadecimal form.
 
-    Each piece is hashed with its length before it.
+    The length of each piece is hashed too. So the same bytes, cut at other places, give a different
+    hash.
     """
     digest = hashlib.sha256()
     for piece in pieces:

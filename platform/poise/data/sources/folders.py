@@ -1,11 +1,11 @@
 """Opens a folder of images: decides which folders are classes, and refuses unclear layouts.
 
-In: a command and the files found in its folder. Out: a ``FilesSource``. Next:
+In: a command and the files in its folder. Out: a ``FilesSource``. Next:
 ``poise.data.preparation.ingest``.
 
-The classes are the folders directly in the root. If the root holds only one folder, and this folder
-holds the images, its contents are used instead. Folders that look like splits, and images next to
-masks, are refused.
+The classes are the folders directly in the root. If all images are in one folder of the root, this
+folder is used as the root. Folders that seem to be splits are refused, and so are folders of images
+next to folders of masks.
 """
 
 from collections import defaultdict
@@ -19,11 +19,12 @@ from poise.data.sources.base import NO_LABEL
 from poise.data.sources.files import FilesSource, ImageFile, is_image_name, is_other_name
 from poise.data.sources.names import check_class_names, counted, shown
 from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
+from poise.data.sources.places import is_remote, joined, resolved
 from poise.data.sources.splits import mixed_parts, part_name
 from poise.data.sources.walk import FoundFile
 
 METADATA = frozenset(("metadata.csv", "metadata.jsonl", "metadata.parquet"))
-"""Tables with the labels of the images in the same folder, as in Hugging Face's `imagefolder`
+"""Names of tables with the labels of the images next to them, in Hugging Face's `imagefolder`
 format.
 """
 
@@ -32,17 +33,19 @@ _COMMANDS_SHOWN = 4
 
 @dataclass(frozen=True)
 class _Level:
-    """Contents directly in one folder."""
+    """Content of one folder: its subfolders and its own files."""
 
     folders: dict[str, list[str]]
-    """Folder → paths below it that may be images. Folders without such paths are left out."""
+    """Maps each subfolder to the paths in it that may be images. Subfolders without such paths are
+    left out.
+    """
 
     loose: list[str]
-    """Files next to the folders that may be images."""
+    """Files directly in the folder that may be images."""
 
     @classmethod
     def of(cls, paths: Sequence[str]) -> "_Level":
-        """Groups paths, relative to the folder, by their first name."""
+        """Groups paths, relative to the folder, by their first part."""
         folders: dict[str, list[str]] = defaultdict(list)
         loose = []
         for path in paths:
@@ -56,13 +59,16 @@ class _Level:
         return cls(dict(folders), loose)
 
     def holds_parts(self) -> bool:
-        """Returns True if the folders are splits, or images next to masks."""
+        """Returns True if the subfolders are parts of a dataset: splits, or images and masks."""
         nested = {name: any("/" in path for path in paths) for name, paths in self.folders.items()}
         images = any(map(is_image_name, self.loose))
         return mixed_parts(nested, images)
 
     def parts(self, prefix: str = "") -> Iterator[str]:
-        """Yields the path of every part. If a part has parts itself, yields those instead."""
+        """Yields the path of every subfolder that is a part of a dataset, such as a split.
+
+        If a part consists of parts, yields those parts instead.
+        """
         for name, below in self.folders.items():
             inner = _Level.of(below)
             if inner.holds_parts():
@@ -75,7 +81,7 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
     """Opens a folder of class folders, or a folder of images without classes.
 
     Raises:
-        PoiseError: the layout can be read in two ways, or a class name is not UTF-8.
+        PoiseError: the layout has two possible meanings, or a class name is not UTF-8.
     """
     label = command.options.label
     if label not in (None, NO_LABELS, FOLDER_LABELS):
@@ -104,20 +110,20 @@ def open_folder(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSou
     )
     outside = [path for path in paths if not path.startswith(prefix) or is_metadata(path)]
     notes = _notes(command, prefix, level, outside)
-    root = str(Path(command.source, prefix).resolve())
+    root = resolved(joined(command.source, prefix))
     return FilesSource(root, classes, images, named_labels=True, notes=tuple(notes))
 
 
 def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> tuple[str, _Level]:
-    """Finds the folder whose folders are the classes.
+    """Finds the folder whose subfolders are the classes.
 
     Returns:
-        The prefix of its path (``""`` for the root, else such as ``"images/"``), and its contents.
+        The prefix of its path (``""`` for the root, or for example ``"images/"``), and its content.
     """
     prefix = ""
     while True:
         level = _Level.of([path[len(prefix) :] for path in paths if path.startswith(prefix)])
-        folder = str(Path(command.source, prefix))
+        folder = joined(command.source, prefix)
         if level.holds_parts():
             raise _parts_refused(command, folder, list(level.parts()), paths)
         for name, below in level.folders.items():
@@ -132,20 +138,21 @@ def _refuse_parts_or_look_through(command: PrepareCommand, paths: list[str]) -> 
 def _parts_refused(
     command: PrepareCommand, folder: str, parts: list[str], paths: Sequence[str]
 ) -> PoiseError:
-    """Makes the error that names a command for every part, and for images with annotations.
+    """Makes the error for a folder whose subfolders are parts of a dataset.
+
+    The error shows a command for each part, and for images with annotations.
 
     Args:
-        command: what was typed.
-        folder: the folder that holds the parts.
-        parts: their paths in the folder.
+        command: command that the user typed.
+        folder: folder that contains the parts.
+        parts: paths of the parts, relative to the folder.
         paths: all files of the source.
     """
     parts = sorted(parts, key=lambda path: (part_name(Path(path).name) is None, path))
-    commands = [
-        f"`{command.of(str(Path(folder, path)), path.replace('/', '-'))}`" for path in parts
-    ]
+    commands = [f"`{command.of(joined(folder, path), path.replace('/', '-'))}`" for path in parts]
     more = f" (and {len(commands) - _COMMANDS_SHOWN} more)" * (len(commands) > _COMMANDS_SHOWN)
-    known = [f"`{each}`" for each in annotated_commands(command, folder, sorted(parts), paths)]
+    hints = () if is_remote(folder) else annotated_commands(command, folder, sorted(parts), paths)
+    known = [f"`{each}`" for each in hints]
     annotated = f"images with their annotations: {' or '.join(known[:_COMMANDS_SHOWN])}; "
     classes = command.of(folder).using(label=FOLDER_LABELS)
     return PoiseError(
@@ -177,7 +184,10 @@ def _refuse_metadata(command: PrepareCommand, files: Sequence[FoundFile], level:
 def _notes(
     command: PrepareCommand, prefix: str, level: _Level, outside: Sequence[str]
 ) -> list[str]:
-    """Returns notes on what was assumed about the layout. ``outside`` are files left out."""
+    """Returns notes on assumptions about the layout.
+
+    ``outside`` are the files that are left out.
+    """
     source, notes = shown(command.source), []
     if prefix:
         notes.append(f"{source}: looked through '{shown(prefix[:-1])}', its only folder of images")
@@ -185,7 +195,8 @@ def _notes(
             own = command.using(label=FOLDER_LABELS)
             notes.append(f"one folder is no class, so the images have no labels (else: `{own}`)")
     if outside:
-        boxes = boxes_command(command, command.source, outside)
+        is_here = not is_remote(command.source)
+        boxes = boxes_command(command, command.source, outside) if is_here else None
         note = f"left out {counted(len(outside), 'other file')} of {source}"
         notes.append(f"{note} (with boxes from XML: `{boxes}`)" if boxes else note)
     if command.options.label == NO_LABELS or not level.folders:

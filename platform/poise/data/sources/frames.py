@@ -1,6 +1,6 @@
-"""Frames of a video: a folder of images, an animated picture, or a video file.
+"""Reads the frames of a video from a folder of images, an animated image, or a video file.
 
-In: a path. Out: ``Frames``, decoded one at a time. Next:
+In: a path. Out: ``Frames``, which are decoded one at a time. Next:
 ``poise.evaluation.objects.attention_video``.
 
 Pillow reads animated GIF, WebP and PNG files. Video files need PyAV or the program ffmpeg.
@@ -21,9 +21,9 @@ from poise.data.sources.files import IMAGE_SUFFIXES
 from poise.data.views.decode import BadImageError, decode_rgb
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
-"""Suffixes of files that Pillow cannot read."""
+"""Suffixes of video files, which Pillow cannot read."""
 
-_DEFAULT_MS = 40.0  # of a frame that names no duration: 25 frames a second
+_DEFAULT_MS = 40.0  # duration of a frame without one: 25 frames a second
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Frames:
     """Frames of a video."""
 
     images: Iterator[Image.Image]
-    """RGB images in order, which can be read once."""
+    """RGB images in order. The iterator can be read only once."""
 
     frame_ms: float | None
     """Duration of a frame in milliseconds; None if the source does not contain it."""
@@ -41,12 +41,12 @@ def open_frames(path: str | Path) -> Frames:
     """Opens a video.
 
     Args:
-        path: folder of images (ordered by name, with numbers by value), animated GIF, WebP or PNG
-            file, or video file.
+        path: folder of images, animated GIF, WebP or PNG file, or video file. The images of a
+            folder are sorted by name, with numbers in names by value.
 
     Raises:
-        PoiseError: the path does not exist, it cannot be read, or the program that reads it is not
-            installed. A damaged frame raises this error when it is read.
+        PoiseError: the path does not exist or cannot be read, or no program to read it is
+            installed. A damaged frame raises this error when the frame is read.
     """
     path = Path(path)
     if path.is_dir():
@@ -77,7 +77,7 @@ def _of_animation(path: Path) -> Frames:
 
 
 def _opened(path: Path) -> Image.Image:
-    """Opens a picture and decodes its first frame, which contains the duration."""
+    """Opens an image and decodes its first frame, which contains the duration."""
     try:
         image = Image.open(path)
         image.load()
@@ -128,7 +128,7 @@ def _by_pyav(path: Path, container: Any) -> Iterator[Image.Image]:
 
 
 def _by_ffmpeg(program: str, path: Path) -> Iterator[Image.Image]:
-    """Yields the frames that ffmpeg writes one after another, as PPM images."""
+    """Yields the frames that the program ffmpeg writes as PPM images, one after the other."""
     command = [program, "-nostdin", "-v", "fatal", "-i", str(path)]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
     pipe = subprocess.PIPE
@@ -145,7 +145,7 @@ def _by_ffmpeg(program: str, path: Path) -> Iterator[Image.Image]:
 
 
 def _next_ppm(stream: IO[bytes]) -> Image.Image | None:
-    """Reads one PPM image: three lines of header, then RGB bytes. None at the end."""
+    """Reads one PPM image: three lines of header, then RGB bytes. Returns None at the end."""
     if not stream.readline():
         return None
     width, height = map(int, stream.readline().split())

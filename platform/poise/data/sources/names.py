@@ -1,6 +1,6 @@
-"""Makes names of files and classes safe for people, terminals and JSON files.
+"""Makes names of files and classes safe for messages, terminals and JSON files.
 
-In: any text. Out: one printable line, or an error that names the fix. Next: every module of
+In: any text. Out: one printable line, or an error with the fix. Next: all modules of
 ``poise.data.sources``.
 """
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from poise.config.errors import PoiseError
 
 LONGEST_ERROR = 200
-"""Largest number of characters that are quoted from a library's error."""
+"""Largest number of characters of a library's error that a message shows."""
 
 
 def shown(text: str) -> str:
-    """Returns the text in printable UTF-8. Every other character becomes an escape or �."""
+    """Returns the text with printable characters only. Other characters become escapes or �."""
     clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean
@@ -21,12 +21,12 @@ def shown(text: str) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Returns a number with its noun: ``1 image``, ``1,200 images``."""
+    """Returns a number with its noun, such as ``1 image`` or ``1,200 images``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def is_utf8(text: str) -> bool:
-    """Returns True if the text can be written as UTF-8."""
+    """Returns True if the text can be encoded as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -35,7 +35,7 @@ def is_utf8(text: str) -> bool:
 
 
 def check_class_names(where: str, names: Iterable[str]) -> None:
-    """Checks that a manifest can hold these class names.
+    """Checks that the class names can be written to a manifest.
 
     Raises:
         PoiseError: a name is not UTF-8.

@@ -3,8 +3,8 @@
 In: the source argument of ``poise data prepare``. Out: a source that counts its samples and splits
 them into ``Part``s. Next: ``poise.data.preparation.ingest``.
 
-If the argument can be read in two ways, Poise does not guess. It refuses, and the error names a
-command for each way.
+If the argument has two possible meanings, Poise does not guess. It raises an error that shows a
+command for each meaning.
 """
 
 import glob
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
 from poise.data.sources import scene_drawing, scene_motion
 from poise.data.sources.annotated.opening import open_annotated
 from poise.data.sources.annotated.source import AnnotatedSource
@@ -21,6 +22,7 @@ from poise.data.sources.files import FilesSource, is_image_name, is_other_name, 
 from poise.data.sources.folders import is_metadata, open_folder
 from poise.data.sources.names import counted, is_utf8, shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand, PrepareOptions
+from poise.data.sources.places import is_remote, joined, plain_path
 from poise.data.sources.scenes import (
     DEFAULT_NUM_FRAMES,
     DEFAULT_NUM_SCENES,
@@ -41,12 +43,12 @@ def open_source(
     Args:
         text: ``scenes``, ``scenes-video``, ``torchvision:<Name>[/<split>]``, a Parquet file, a
             folder or a glob of Parquet files, or a folder of images with or without class folders.
-        options: images to take; None means ``PrepareOptions()``.
+        options: which images to take; None means ``PrepareOptions()``.
         destination: folder of the dataset, for the commands in error messages.
 
     Raises:
-        PoiseError: the source does not exist, it holds no images, an option does not apply, or the
-            source can be read in two ways.
+        PoiseError: the source does not exist, it contains no images, an option does not apply, or
+            the source has two possible meanings.
     """
     command = PrepareCommand(text, destination, options or PrepareOptions())
     if not text:
@@ -65,7 +67,7 @@ def open_source(
             f"a size; '{text}' keeps its files as they are"
         )
     if text.startswith("torchvision:"):
-        from poise.data.sources.torchvision import open_torchvision  # imports torch: seconds
+        from poise.data.sources.torchvision import open_torchvision  # importing torch takes seconds
 
         return _with_own_labels(command, open_torchvision(text))
     if is_folder(text):
@@ -88,6 +90,10 @@ def _check_format(command: PrepareCommand) -> None:
 
 def _check_file_options(command: PrepareCommand) -> None:
     given = command.options.file_options()
+    if given and is_remote(command.source):
+        raise PoiseError(
+            f"{given[0]}: applies to a folder of this machine; copy {shown(command.source)} to one"
+        )
     if given and not is_folder(command.source):
         raise PoiseError(
             f"{given[0]}: applies to a folder of image files, and '{shown(command.source)}' is "
@@ -98,7 +104,7 @@ def _check_file_options(command: PrepareCommand) -> None:
 
 
 def _with_own_labels(command: PrepareCommand, source: ImageSource) -> ImageSource:
-    """Applies ``--label`` to a source that has its own labels."""
+    """Applies the option ``--label`` to a source that already has labels."""
     label = command.options.label
     if label == NO_LABELS:
         return UnlabelledSource(source)
@@ -124,7 +130,7 @@ def _open_scenes(command: PrepareCommand) -> ImageSource:
 
 
 def _open_folder(command: PrepareCommand) -> ImageSource:
-    """Opens a folder as images or as Parquet files. Raises an error if the folder holds both."""
+    """Opens a folder of images or of Parquet files. Raises an error if the folder contains both."""
     found = walk(command.source)
     _refuse_what_is_no_source(command, found)
     if command.options.file_options():
@@ -138,7 +144,7 @@ def _open_folder(command: PrepareCommand) -> ImageSource:
     if not chosen:
         raise PoiseError(f"--format {wanted}: there are no such files in {shown(command.source)}")
     if wanted == "parquet":
-        return _open_parquet(command, [str(Path(command.source, file.path)) for file in chosen])
+        return _open_parquet(command, [joined(command.source, file.path) for file in chosen])
     metadata = [file for file in found.files if is_metadata(file.path)]
     return _with_link_note(command, found, open_folder(command, sorted({*chosen, *metadata})))
 
@@ -194,7 +200,7 @@ def _only_format(
 
 
 def _open_files(command: PrepareCommand) -> ImageSource:
-    """Opens a Parquet file or a glob of Parquet files."""
+    """Opens a Parquet file, or the files that match a glob."""
     text = command.source
     if is_file(text) and suffix(text) == ".parquet":
         return _open_parquet(command, [text])
@@ -210,6 +216,8 @@ def _open_files(command: PrepareCommand) -> ImageSource:
 
 
 def _why_no_source(text: str) -> str:
+    if is_remote(text):
+        Location.of(text).read_bytes()  # raises an error that names what is missing
     try:
         Path(text).stat()
     except FileNotFoundError:
@@ -222,4 +230,4 @@ def _why_no_source(text: str) -> str:
 def _open_parquet(command: PrepareCommand, files: list[str]) -> ImageSource:
     from poise.data.sources.parquet import open_parquet  # imports pyarrow
 
-    return open_parquet(command, [str(Path(file)) for file in files])  # without './' and '//'
+    return open_parquet(command, [plain_path(file) for file in files])

@@ -1,20 +1,19 @@
-"""Parquet files with a column of image bytes, for example Hugging Face datasets.
+"""Source of Parquet files with a column of image bytes, for example Hugging Face datasets.
 
-In: a command and the files that it names. Out: a ``ParquetSource`` over their rows. Next:
-``poise.data.preparation.ingest``.
+In: a command and the Parquet files that it names. Out: a ``ParquetSource`` of the files' rows.
+Next: ``poise.data.preparation.ingest``.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from poise.config.errors import PoiseError, one_line
+from poise.config.locations import Location
+from poise.data.parquet_file import parquet_file
 from poise.data.sources.base import (
     NO_ANNOTATIONS,
     NO_LABEL,
@@ -27,18 +26,18 @@ from poise.data.sources.base import (
 from poise.data.sources.names import LONGEST_ERROR, counted, shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_classes import Numbering
-from poise.data.sources.parquet_files import check_one_split, read_header, root_of
+from poise.data.sources.parquet_files import check_one_split, read_header
 from poise.data.sources.parquet_images import bytes_of, find_image_column, path_of
 from poise.data.sources.parquet_labels import find_labels
 from poise.data.sources.parquet_values import plain, split_columns
-from poise.data.sources.walk import stamp
+from poise.data.sources.places import common_folder, joined, relative, resolved
 
 _ROWS_PER_READ = 256
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of images and labels, and how labels are numbered."""
+    """Names of the columns of images and labels, and the numbering of the classes."""
 
     image: str
     label: str | None
@@ -63,13 +62,15 @@ class ParquetSource:
 
     @property
     def named_labels(self) -> bool:
-        """Whether the label column holds names."""
+        """Whether the label column contains names."""
         return self.columns.numbering.named
 
     @property
     def key(self) -> str:
         """Hash of every file's name, size and time, and of the chosen columns."""
-        stamps = (f"{file}\t{stamp(Path(self.root, file).stat())}" for file in self.files)
+        stamps = (
+            f"{file}\t{Location.of(joined(self.root, file)).status().stamp}" for file in self.files
+        )
         text = "\n".join((*stamps, repr(self.columns)))
         return hash_of(text.encode("utf-8", "surrogateescape"))
 
@@ -77,9 +78,9 @@ class ParquetSource:
         return sum(self.num_rows)
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these file names and row numbers.
+        """Returns a ``Part`` of the source that contains only these rows.
 
-        Rows are read only when the part is read.
+        The rows are read only when this ``Part`` is read.
         """
         ends = np.cumsum(self.num_rows)
         owners = np.searchsorted(ends, indices, side="right")
@@ -97,7 +98,7 @@ class ParquetSource:
 
 @dataclass(frozen=True)
 class FileRows:
-    """Some rows of one file."""
+    """Some rows of one Parquet file."""
 
     file: str
     numbers: Indices
@@ -113,13 +114,13 @@ class ParquetPart:
     rows: tuple[FileRows, ...]
 
     def samples(self) -> Iterator[Sample]:
-        """Reads the row groups that hold the rows, a few rows at a time.
+        """Reads the row groups that contain the part's rows, a few rows at a time.
 
         Raises:
             PoiseError: a file is damaged.
         """
         for rows in self.rows:
-            path = Path(self.root, rows.file)
+            path = Location.of(joined(self.root, rows.file))
             try:
                 for batch, first_row in _read_rows(path, self.columns, rows.numbers):
                     yield from self._batch_samples(rows, batch, first_row)
@@ -144,11 +145,11 @@ class ParquetPart:
 
 
 def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource:
-    """Finds the columns of images and labels, and the class names.
+    """Opens Parquet files: finds the columns of images and labels, and the class names.
 
     Raises:
         PoiseError: the files belong to several splits, a file is damaged, there are no rows, or it
-            is not clear which column holds the images or the labels.
+            is unclear which column contains the images or the labels.
     """
     check_one_split(command, files)
     headers = [read_header(file) for file in files]
@@ -165,20 +166,22 @@ def open_parquet(command: PrepareCommand, files: Sequence[str]) -> ParquetSource
         empty = counted(len(headers) - len(full), "file")
         notes.append(f"left out {empty} of {shown(command.source)} without any row")
     notes += split_columns(full)
-    root = root_of(files)
+    root = common_folder(files)
     return ParquetSource(
-        root=str(Path(root).resolve()),
-        files=tuple(os.path.relpath(header.path, root) for header in full),
+        root=resolved(root),
+        files=tuple(relative(header.path, root) for header in full),
         num_rows=tuple(header.num_rows for header in full),
         columns=Columns(image, labels.column, labels.numbering),
         notes=tuple(notes),
     )
 
 
-def _read_rows(path: Path, columns: Columns, rows: Indices) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Yields the batches that hold some of the rows, each with the number of its first row."""
+def _read_rows(
+    path: Location, columns: Columns, rows: Indices
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Yields the batches that contain some of the rows, each with the number of its first row."""
     wanted = [columns.image] + ([columns.label] if columns.label else [])
-    with pq.ParquetFile(path) as opened:
+    with parquet_file(path) as opened:
         start = 0
         for group in range(opened.num_row_groups):
             end = start + opened.metadata.row_group(group).num_rows
@@ -194,7 +197,7 @@ def _read_rows(path: Path, columns: Columns, rows: Indices) -> Iterator[tuple[pa
 
 
 def _labels_of(batch: pa.RecordBatch, columns: Columns, places: tuple[int, ...]) -> Indices:
-    """Returns int64 labels; an unknown label is ``NO_LABEL``."""
+    """Returns the labels of a batch as int64. Unknown labels are ``NO_LABEL``."""
     if columns.label is None:
         return np.full(batch.num_rows, NO_LABEL, dtype=np.int64)
     column = plain(batch.column(columns.label))

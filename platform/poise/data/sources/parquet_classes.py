@@ -1,4 +1,4 @@
-"""Finds the names of numbered classes in Parquet files, the same numbering for every file.
+"""Finds the names of numbered classes in Parquet files, with the same numbers in all files.
 
 In: label values, and names from the metadata or from a second column. Out: a ``Numbering``. Next:
 ``poise.data.sources.parquet_labels``.
@@ -19,27 +19,27 @@ from poise.data.sources.parquet_files import ParquetHeader, read_columns
 from poise.data.sources.parquet_values import ColumnValues, UnusableColumnError, plain
 
 MOST_CLASSES = 1_000_000
-"""Labels are below this number. Columns with larger numbers are taken for identifiers."""
+"""Labels must be below this number. Larger numbers are identifiers and not labels."""
 
 
 @dataclass(frozen=True)
 class Numbering:
-    """Class names in label order, and how each file's numbers become labels."""
+    """Class names in label order, and the conversion of each file's numbers to labels."""
 
     classes: tuple[str, ...]
     named: bool
-    """Whether the column holds names. Then the label is the position of the name in ``classes``."""
+    """Whether the column contains names. If so, a label is the index of the name in ``classes``."""
 
     renumbered: tuple[tuple[int, ...], ...] = ()
-    """For each file, the label of each of its numbers. It is empty if every number is already a
-    label.
+    """For each file, the label of each number in its label column. The tuple is empty if the
+    numbers are already labels.
     """
 
 
 def declared_names(headers: Sequence[ParquetHeader]) -> dict[str, tuple[str, ...]]:
-    """Returns the columns that Hugging Face's metadata declare as class labels, with their names.
+    """Maps columns that Hugging Face's metadata declare as class labels to their class names.
 
-    If files differ, the names of the first file with names are used.
+    If the names differ between files, the first file that has names decides.
     """
     found: dict[str, tuple[str, ...]] = {}
     for header in headers:
@@ -55,20 +55,20 @@ def number_classes(
     values: Sequence[ColumnValues],
     beside: Sequence[str],
 ) -> tuple[Numbering, str]:
-    """Numbers the classes of a column that holds numbers or names.
+    """Numbers the classes of a column that contains numbers or names.
 
     Args:
         command: command that the user typed, for errors.
         headers: headers of all files.
-        column: column that holds the labels.
+        column: column with the labels.
         values: values of the column in every file.
-        beside: at most one column with the classes' names.
+        beside: column with the names of the classes, or empty.
 
     Returns:
         The numbering, and words that say where the class names come from.
 
     Raises:
-        PoiseError: a number has no name, or the files' names cannot be matched.
+        PoiseError: a number has no name, or the names in different files cannot be matched.
     """
     if any(each.kind == "names" for each in values):
         names = sorted({str(name) for each in values for name in each.counts})
@@ -94,7 +94,7 @@ def number_classes(
 def one_to_one(headers: Sequence[ParquetHeader], one: str, other: str) -> bool:
     """Returns True if two columns match one to one in each file.
 
-    Then a value of one column always occurs with the same value of the other.
+    If so, every value of one column always occurs with the same value of the other column.
     """
     for header in headers:
         pairs = _pairs(header.path, one, other)
@@ -106,7 +106,7 @@ def one_to_one(headers: Sequence[ParquetHeader], one: str, other: str) -> bool:
 
 
 def _pairs(file: str, one: str, other: str) -> set[tuple[Any, Any]]:
-    """Returns the pairs of values that occur together. Pairs with a missing value are left out."""
+    """Returns the pairs of values that occur in the same row, without missing values."""
     if one == other:
         return set()
     try:
@@ -114,7 +114,7 @@ def _pairs(file: str, one: str, other: str) -> set[tuple[Any, Any]]:
         table = pa.table({"one": plain(table[one]), "other": plain(table[other])})
         rows = table.group_by(["one", "other"]).aggregate([]).to_pylist()
     except (KeyError, UnusableColumnError, UnicodeDecodeError):
-        return {(0, 0), (0, 1)}  # not to be compared: not one to one
+        return {(0, 0), (0, 1)}  # columns that cannot be compared are not one to one
     missing = (None, NO_LABEL)
     pairs = ((row["one"], row["other"]) for row in rows)
     return {(one, other) for one, other in pairs if one not in missing and other not in missing}
@@ -127,9 +127,9 @@ def _named_beside(file: str, column: str, beside: str) -> dict[int, str]:
 def _complete(
     values: Sequence[ColumnValues], tables: Sequence[dict[int, str]]
 ) -> list[dict[int, str]]:
-    """Names each number that a file does not name.
+    """Gives a name to each number that has no name in its file.
 
-    The name comes from another file; if no file names the number, the name is the number.
+    The name comes from another file. If no file has a name for the number, the number is the name.
     """
     known = {number: name for table in tables for number, name in table.items()}
     return [
@@ -143,7 +143,7 @@ def _declared(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     try:
         features: Any = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         items = list(features.items())
-    except (KeyError, TypeError, ValueError, AttributeError):  # another writer's file
+    except (KeyError, TypeError, ValueError, AttributeError):  # file of another library
         return {}
     return {
         column: tuple(map(str, feature["names"]))
@@ -166,7 +166,10 @@ def _check_range(
     values: Sequence[ColumnValues],
     tables: Sequence[Mapping[int, str]],
 ) -> None:
-    """Checks that every number has a name. A file without names uses those of the first file."""
+    """Checks that every number in the label column has a class name.
+
+    Files without class names use the names of the first file that has names.
+    """
     first = next(table for table in tables if table)
     for header, each, table in zip(headers, values, tables, strict=True):
         known = len(table or first)
@@ -184,7 +187,7 @@ def _joined(
     tables: Sequence[Mapping[int, str]],
     most: int,
 ) -> tuple[Numbering, str]:
-    """Joins the files' tables of number → name.
+    """Merges the files' tables, which map the numbers in the label column to class names.
 
     If the tables differ, classes are matched by name.
     """
@@ -214,7 +217,7 @@ def _matched(
     tables: Sequence[Mapping[int, str]],
     differing: Sequence[tuple[str, Mapping[int, str]]],
 ) -> tuple[Numbering, str]:
-    """Numbers the classes by name: first those of the first file, then those of the others."""
+    """Numbers the classes by name, in the order in which the files first use these names."""
     order: dict[str, int] = {}
     for table in tables:
         for number in sorted(table):
@@ -229,5 +232,5 @@ def _matched(
 
 
 def _places(table: Mapping[int, str], order: Mapping[str, int]) -> tuple[int, ...]:
-    """Returns the label of each number from 0. For a number without a name it is ``NO_LABEL``."""
+    """Returns the label of each number 0, 1, 2, …, or ``NO_LABEL`` for a number without a name."""
     return tuple(order.get(table.get(number, ""), NO_LABEL) for number in range(max(table) + 1))

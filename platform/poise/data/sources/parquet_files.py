@@ -1,7 +1,7 @@
-"""Decides by their names which Parquet files belong together.
+"""Decides which Parquet files belong together, by the names of the files.
 
-In: a command whose source is a file, a folder or a glob. Out: the files of one split in one folder,
-with their headers. Next: ``poise.data.sources.parquet``.
+In: a command whose source is a file, a folder or a glob. Out: the Parquet files of one split in one
+folder, and their headers. Next: ``poise.data.sources.parquet``.
 """
 
 import glob
@@ -9,15 +9,23 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from poise.config.errors import PoiseError, one_line
+from poise.config.locations import Location
+from poise.data.parquet_file import parquet_file
 from poise.data.sources.files import suffix
 from poise.data.sources.names import LONGEST_ERROR, is_utf8, shown
 from poise.data.sources.options import PrepareCommand
+from poise.data.sources.places import (
+    common_folder,
+    is_remote,
+    matching_files,
+    parent_of,
+    relative,
+)
 from poise.data.sources.splits import file_split
 from poise.data.sources.walk import is_file, is_folder
 
@@ -28,45 +36,39 @@ _COMMANDS_SHOWN = 4
 
 @dataclass(frozen=True)
 class ParquetHeader:
-    """Information about a Parquet file that is known before its rows are read."""
+    """Information about a Parquet file that can be read without its rows."""
 
     path: str
     schema: pa.Schema
     num_rows: int
     empty_columns: frozenset[str]
-    """Leaf columns without any value, such as ``image.bytes``. They are known from the file's
-    statistics.
+    """Leaf columns without any value, such as ``image.bytes``, according to the file's statistics.
     """
 
 
 def glob_files(text: str) -> list[str]:
-    """Returns the Parquet files that match a glob, sorted and without hidden files."""
-    found = glob.glob(text, recursive=True)  # noqa: PTH207  Path.glob finds hidden files too
-    return sorted(str(Path(path)) for path in found if suffix(path) == SUFFIX and is_file(path))
-
-
-def root_of(files: Sequence[str]) -> str:
-    """Returns the folder that holds all files."""
-    return os.path.commonpath([str(Path(path).parent) for path in files]) or "."
+    """Returns the Parquet files that match a glob, in sorted order and without hidden files."""
+    found = [path for path in matching_files(text) if suffix(path) == SUFFIX]
+    return found if is_remote(text) else [path for path in found if is_file(path)]
 
 
 def check_one_split(command: PrepareCommand, files: Sequence[str]) -> None:
     """Checks that all files belong to one split.
 
-    If the source is a folder, they must be in one folder.
+    If the source is a folder, all files must also be in one folder.
 
     Raises:
-        PoiseError: there are several splits or folders; the error names a command for each.
+        PoiseError: there are several splits or folders; the error shows a command for each of them.
     """
-    root = root_of(files)
-    splits = {path: file_split(os.path.relpath(path, root)) for path in files}
+    root = common_folder(files)
+    splits = {path: file_split(relative(path, root)) for path in files}
     if len(set(splits.values())) > 1:
         groups = _grouped({path: split or "other" for path, split in splits.items()})
         raise PoiseError(
             f"{shown(command.source)}: holds several splits ({', '.join(groups)}); "
             f"prepare one: {_commands(command, root, groups)}"
         )
-    groups = _grouped({path: os.path.relpath(Path(path).parent, root) for path in files})
+    groups = _grouped({path: relative(parent_of(path), root) for path in files})
     if len(groups) > 1 and is_folder(command.source):
         every = command.of(f"{glob.escape(root)}/**/*{SUFFIX}")
         raise PoiseError(
@@ -86,7 +88,7 @@ def read_header(path: str) -> ParquetHeader:
     if not is_utf8(path):
         raise PoiseError(f"{shown(path)}: this file's name is not UTF-8; rename it")
     try:
-        with pq.ParquetFile(path) as opened:
+        with parquet_file(Location.of(path)) as opened:
             schema, metadata = opened.schema_arrow, opened.metadata
             empty = _empty_columns(metadata)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -100,13 +102,13 @@ def read_header(path: str) -> ParquetHeader:
 
 
 def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
-    """Reads whole columns of a file. A column that the file does not have is left out.
+    """Reads whole columns of a file. Columns that do not exist are left out.
 
     Raises:
         PoiseError: the file is damaged.
     """
     try:
-        with pq.ParquetFile(path) as opened:
+        with parquet_file(Location.of(path)) as opened:
             return opened.read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise PoiseError(
@@ -115,7 +117,7 @@ def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
 
 
 def _empty_columns(metadata: pq.FileMetaData) -> frozenset[str]:
-    """Finds the leaf columns in which every value of every row group is missing."""
+    """Finds the leaf columns in which all values are missing."""
     empty: set[str] | None = None
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         here = set()
@@ -135,7 +137,7 @@ def _grouped(names: dict[str, str]) -> dict[str, list[str]]:
 
 
 def _commands(command: PrepareCommand, root: str, groups: dict[str, list[str]]) -> str:
-    """Joins one command for each group, at most four."""
+    """Joins the commands that prepare each group of files alone, for an error; at most four."""
     commands = []
     for name, files in list(groups.items())[:_COMMANDS_SHOWN]:
         source = _naming(root, name, files)
@@ -150,8 +152,8 @@ def _commands(command: PrepareCommand, root: str, groups: dict[str, list[str]]) 
 
 
 def _naming(root: str, name: str, files: list[str]) -> str | None:
-    """Returns a path or glob that names these files and no others."""
-    folder, top = root_of(files), glob.escape(root)
+    """Returns a path or glob that matches exactly these files; None if no such glob is found."""
+    folder, top = common_folder(files), glob.escape(root)
     if len(files) == 1:
         return files[0]
     inside = glob.escape(folder)

@@ -1,35 +1,37 @@
-"""Finds the column of Parquet files that holds the images' bytes.
+"""Finds the column of Parquet files that contains the images' bytes.
 
-In: the files' headers. Out: the column's name, or an error that says what the files hold instead.
-Next: ``poise.data.sources.parquet``.
+In: the files' headers. Out: the name of the column, or an error that says what the files contain
+instead. Next: ``poise.data.sources.parquet``.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
 from poise.config.wording import listed
+from poise.data.parquet_file import parquet_file
 from poise.data.sources.files import is_image_name
 from poise.data.sources.names import shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_files import ParquetHeader
+from poise.data.sources.places import joined, parent_of
 from poise.data.sources.walk import is_file, is_folder
 
 IMAGE_NAMES = ("image", "img", "images", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
-"""Names of image columns, in upper or lower case. ``image`` has priority over all others."""
+"""Usual names of image columns, in upper or lower case. ``image`` has priority over all others."""
 
 _LONGEST_VALUE = 60
 
 
 def find_image_column(command: PrepareCommand, headers: Sequence[ParquetHeader]) -> str:
-    """Finds the column of image bytes, which must be the same in every file.
+    """Finds the column of image bytes, which must have the same name in every file.
 
     Raises:
-        PoiseError: no column or several columns may hold the bytes, or a file holds paths instead.
+        PoiseError: no column or several columns may contain the bytes, or a file contains paths
+            instead of bytes.
     """
     first = headers[0]
     found = [field.name for field in first.schema if holds_bytes(field.type)]
@@ -50,7 +52,7 @@ def find_image_column(command: PrepareCommand, headers: Sequence[ParquetHeader])
 
 
 def holds_bytes(type_: pa.DataType) -> bool:
-    """Returns True if a column of this type holds bytes, alone or next to a path."""
+    """Returns True if a column of this type contains bytes, alone or next to a path."""
     if pa.types.is_dictionary(type_):
         return holds_bytes(type_.value_type)
     if pa.types.is_struct(type_):
@@ -60,7 +62,7 @@ def holds_bytes(type_: pa.DataType) -> bool:
 
 
 def bytes_of(column: pa.Array) -> pa.Array:
-    """Returns a column's bytes as large_binary. Rows without bytes are null."""
+    """Returns a column's bytes as Arrow's large_binary. Rows without bytes are null."""
     if pa.types.is_struct(column.type):
         return bytes_of(pc.struct_field(column, "bytes"))
     if pa.types.is_dictionary(column.type):
@@ -71,7 +73,7 @@ def bytes_of(column: pa.Array) -> pa.Array:
 
 
 def path_of(column: pa.Array, row: int) -> str | None:
-    """Returns the path that a row holds with or without bytes; None if it has no path."""
+    """Returns the path in a row, which may have bytes too; None if the row has no path."""
     try:
         value = column[row].as_py()
     except UnicodeDecodeError:
@@ -81,7 +83,7 @@ def path_of(column: pa.Array, row: int) -> str | None:
 
 
 def _one_of(command: PrepareCommand, found: list[str]) -> str:
-    """Chooses among columns of bytes: `image`, else the only column with a known name."""
+    """Chooses a column of bytes: `image`, or else the only column with a usual name."""
     named = [name for name in found if name.casefold() in IMAGE_NAMES] or found
     exact = [name for name in found if name.casefold() == "image"] or named
     if len(exact) > 1:
@@ -95,7 +97,7 @@ def _one_of(command: PrepareCommand, found: list[str]) -> str:
 def _no_bytes(
     command: PrepareCommand, header: ParquetHeader, column: str | None = None
 ) -> PoiseError:
-    """Makes the error that says what a file holds instead of image bytes, and what to do."""
+    """Makes the error for a file without image bytes: what it contains instead, and the fix."""
     likely = [column] if column else [*_likely(header.schema), *header.schema.names]
     for name in likely:
         text = _first_text(header, name)
@@ -120,9 +122,9 @@ def _likely(schema: pa.Schema) -> list[str]:
 
 
 def _first_text(header: ParquetHeader, column: str) -> str | None:
-    """Returns the first text in a column, or in the ``path`` next to its bytes."""
+    """Returns the first text of a column, or the first ``path`` next to its bytes."""
     try:
-        with pq.ParquetFile(header.path) as opened:
+        with parquet_file(Location.of(header.path)) as opened:
             batch = next(opened.iter_batches(1, columns=[column]), None)
         return path_of(batch.column(column), 0) if batch and batch.num_rows else None
     except (pa.ArrowException, OSError, KeyError):
@@ -132,9 +134,9 @@ def _first_text(header: ParquetHeader, column: str) -> str | None:
 def _advice(command: PrepareCommand, text: str) -> str:
     if text.startswith(("http://", "https://", "s3://", "gs://")):
         return "download the images, and prepare the folder that holds them"
-    base = command.source if is_folder(command.source) else str(Path(command.source).parent)
-    if is_file(str(Path(base, text))):
-        folder = str(Path(base, text).parent)
+    base = command.source if is_folder(command.source) else parent_of(command.source)
+    if is_file(joined(base, text)):
+        folder = parent_of(joined(base, text))
         images = command.of(folder).using(format="images", label=None)
         return f"if these are paths, prepare the image files: `{images}`"
     return (

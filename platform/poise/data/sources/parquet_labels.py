@@ -1,11 +1,11 @@
 """Finds the label column of Parquet files, and the names of its classes.
 
-In: the files' headers and ``--label``. Out: ``Labels``, the same numbering for every file. Next:
-``poise.data.sources.parquet`` reads the rows.
+In: the files' headers and the option ``--label``. Out: ``Labels``, with the same numbers in all
+files. Next: ``poise.data.sources.parquet`` reads the rows.
 
-A column is chosen if Hugging Face's metadata declare it as class labels. It is also chosen if its
-name is in ``LABEL_NAMES`` and its values look like classes. In all other cases the user must give
-``--label COLUMN``.
+A column is chosen if Hugging Face's metadata declare it as class labels. A column is also chosen if
+its name is in ``LABEL_NAMES`` and its values look like classes. In all other cases the user must
+give ``--label COLUMN``.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,12 @@ LABEL_NAMES = (
     *("label", "labels", "fine_label", "coarse_label", "class_id", "class_label", "class"),
     *("target", "cls", "y", "class_name", "label_name", "category"),
 )
-"""Names of label columns, in order of preference, in upper or lower case."""
+"""Usual names of label columns, in order of preference, in upper or lower case."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Label column of a source."""
+    """Label column of a source, and the numbering of its classes."""
 
     column: str | None
     numbering: Numbering
@@ -52,16 +52,16 @@ class Labels:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Column that may hold the labels."""
+    """Column that may contain the labels."""
 
     column: str
     values: list[ColumnValues]
     fault: str | None = None  # reason why it cannot hold labels
-    doubt: str | None = None  # reason why it is perhaps not the labels
+    doubt: str | None = None  # reason why it may not be the label column
 
     @property
     def kinds(self) -> set[Kind]:
-        """Kinds of values in its files: numbers, names or both."""
+        """Kinds of values in the column over all files: numbers, names or both."""
         return {each.kind for each in self.values if each.kind != "nothing"}
 
 
@@ -69,15 +69,15 @@ _NO_LABELS = Numbering((), named=False)
 
 
 def find_labels(command: PrepareCommand, headers: Sequence[ParquetHeader], image: str) -> Labels:
-    """Finds the label column, and numbers its classes the same in every file.
+    """Finds the label column, and gives its classes the same numbers in every file.
 
     Args:
         command: command that the user typed, for ``--label`` and for errors.
         headers: headers of all files that have rows.
-        image: column of the images, which holds no labels.
+        image: column of the images, which cannot contain the labels.
 
     Raises:
-        PoiseError: no column or several columns may hold the labels, or files contradict each
+        PoiseError: no column or several columns may contain the labels, or files contradict each
             other.
     """
     asked = command.options.label
@@ -127,7 +127,7 @@ def _labelled(
 
 
 def _name_columns(column: str, headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns other columns that may hold the class names of a label column."""
+    """Returns other columns that may contain the names of a label column's classes."""
     schema = headers[0].schema
     likely = [name for name in _named_like_labels(headers) if name in schema.names]
     texts = [name for name in likely if kind_of(schema.field(name).type) == "names"]
@@ -189,7 +189,7 @@ def _check_column(
 def _check_same_kind(
     command: PrepareCommand, headers: Sequence[ParquetHeader], candidate: _Candidate
 ) -> None:
-    """Checks that no file has numbers if another file has names."""
+    """Checks that the column does not contain numbers in one file and names in another."""
     first: dict[str, str] = {}
     for header, values in zip(headers, candidate.values, strict=False):
         first.setdefault(values.kind, f"{values.kind} ({values.type}) in {shown(header.path)}")

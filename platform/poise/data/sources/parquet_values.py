@@ -1,7 +1,7 @@
 """Converts the values of a label column to whole numbers or names.
 
-In: an Arrow column of any type. Out: int64 numbers or strings, or the reason why the column holds
-neither. Next: ``poise.data.sources.parquet_labels``.
+In: an Arrow column of any type. Out: int64 numbers or strings, or the reason why the column
+contains neither. Next: ``poise.data.sources.parquet_labels``.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ IMAGES_PER_CLASS = 5
 
 @dataclass(frozen=True)
 class ColumnValues:
-    """Counts of the values in one file's column. Missing values are left out."""
+    """Values of one file's column with their counts. Missing values are left out."""
 
     kind: Kind
     counts: Counter[int] | Counter[str]
@@ -35,7 +35,7 @@ class ColumnValues:
 
     @property
     def most(self) -> int:
-        """Largest number, or −1 if there is no number."""
+        """Largest number in the column; −1 if there is no number."""
         numbers = [value for value in self.counts if isinstance(value, int)]
         return max(numbers, default=NO_LABEL)
 
@@ -48,16 +48,13 @@ _NAME_TYPES = (
 
 
 class UnusableColumnError(Exception):
-    """Error for a column that holds neither numbers nor names.
-
-    Its message says what the column holds.
-    """
+    """Error for a column without numbers or names. Its message says what the column contains."""
 
 
 def kind_of(type_: pa.DataType) -> Kind | None:
     """Returns the kind of values in a column of this type.
 
-    It is None for floats, lists, dates and others.
+    The kind is None for floats, lists, dates and other types.
     """
     if pa.types.is_dictionary(type_):
         return kind_of(type_.value_type)
@@ -75,7 +72,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     numbers if all of them are whole; NaN is a missing value.
 
     Raises:
-        UnusableColumnError: the column holds something else.
+        UnusableColumnError: the column contains values of another kind.
     """
     type_ = column.type
     try:
@@ -98,10 +95,10 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def read_values(file: str, column: str) -> ColumnValues:
-    """Counts the values of one file's column.
+    """Counts the values in one file's column.
 
     Raises:
-        UnusableColumnError: the column holds neither numbers nor names.
+        UnusableColumnError: the column contains neither numbers nor names.
         PoiseError: the file is damaged.
     """
     raw = read_columns(file, [column]).column(column)
@@ -121,12 +118,12 @@ def read_values(file: str, column: str) -> ColumnValues:
 
 
 def doubt(values: list[ColumnValues]) -> str | None:
-    """Returns the reason why a column does not look like class labels; None if it looks like them.
+    """Returns the reason why a column does not look like class labels; None if it does.
 
-    A column looks like class labels in two cases. Either it has at most ten classes, and some
-    values occur again or the values are the numbers from 0 on. Or it has at least five images per
-    class on average. For numbers, the number of classes is the largest number plus 1: the label 700
-    needs 701.
+    A column looks like class labels in two cases. First: it has at most ten classes, and some
+    values repeat or the values are all numbers from 0 on. Second: it has at least five images per
+    class on average. For numbers, the number of classes is the largest number plus 1. So a column
+    with the label 700 has 701 classes.
     """
     counts: Counter[int | str] = Counter()
     for each in values:
@@ -142,9 +139,9 @@ def doubt(values: list[ColumnValues]) -> str | None:
 
 
 def split_columns(headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns a note for each text column that says that the files hold several splits.
+    """Returns a note for each text column that shows that the files contain several splits.
 
-    Such columns are recognised by their name and values.
+    Such columns are recognised by their names and values.
     """
     notes = []
     for name in headers[0].schema.names:

@@ -1,13 +1,13 @@
-"""Embedded dataset: images with labels, boxes and masks that are drawn from a seed.
+"""Draws the images of ``scenes``, a dataset that needs no download, with labels, boxes and masks.
 
 In: a seed and an index. Out: a ``Scene``, which is one textured object on a textured background.
-Next: ``poise.data.preparation.ingest`` stores the scenes like any other dataset.
+Next: ``poise.data.preparation.ingest`` stores scenes like images of any other source.
 
-Each class has its own texture and its own pair of hues. Everything else is drawn independently of
-the class: light, haze and background; the object's place, size, outline and orientation; and the
-texture's scale, contrast and brighter hue. These differences dominate the distance between raw
-pixels. So a model must learn what the images of a class have in common. Views that change light and
-contrast are enough to learn it.
+Each class has its own texture and its own pair of hues. Everything else is independent of the
+class: light, haze and background; the object's place, size, outline and orientation; and the
+texture's scale, contrast and brighter hue. In raw pixels, these differences are larger than the
+differences between classes. So a model must learn what the images of a class have in common. Views
+that change light and contrast are enough to learn this.
 """
 
 import io
@@ -37,7 +37,7 @@ CLUTTER_CELLS = (3, 9)  # bumps along a side of the coarse and of the fine backg
 CLUTTER_PATCHES = 10
 PATCH_RADIUS = (0.06, 0.18)
 HUE_STEP = 0.4  # in turns, between an object's two colours
-HUE_SPREAD = 0.03  # in turns, within a kind
+HUE_SPREAD = 0.03  # in turns, between objects of one class
 SATURATION = (0.45, 0.8)
 CLUTTER_SATURATION = 0.5
 EXPOSURE = (0.1, 1.2)  # its logarithm is drawn uniformly
@@ -52,7 +52,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 class Pose:
     """Place, size and shape of an object, and the place of its texture.
 
-    Lengths are shares of the image's side, angles are radians.
+    Lengths are shares of the image's side. Angles are in radians.
     """
 
     center: NDArray[np.float32]  # x and y, from the image's centre
@@ -60,7 +60,7 @@ class Pose:
     radius: float
     exponent: float
     aspect: float
-    turn: float  # of the texture, from the object's own direction
+    turn: float  # angle between the texture and the object
     period: float
 
 
@@ -83,7 +83,7 @@ class Scene:
 
 
 def draw_scene(seed: int, index: int, px: int = DEFAULT_PX) -> Scene:
-    """Draws scene number ``index`` of a seed. Only the arguments decide the pixels."""
+    """Draws scene number ``index`` of a seed. The pixels depend only on the arguments."""
     canvas = paint_clutter(seed, index, px)
     label, mask = paint_object(canvas, seed, index)
     return Scene(develop(canvas, seed, index), label, mask, (smallest_box(mask),))
@@ -97,13 +97,13 @@ def draw_clutter(seed: int, index: int, px: int = DEFAULT_PX) -> NDArray[np.uint
 def paint_object(
     canvas: Plane, seed: int, index: int, move: Callable[[Pose], Pose] = lambda pose: pose
 ) -> tuple[int, NDArray[np.uint8]]:
-    """Paints the object of scene number ``index`` on a canvas.
+    """Paints the object of scene number ``index`` on a canvas, in place.
 
     Args:
-        canvas: float32 [side, side, 3], ``SUPERSAMPLING`` times the image's pixels; changed.
+        canvas: float32 [side, side, 3]; ``side`` is ``SUPERSAMPLING`` times the image's side.
         seed: seed of the scenes.
         index: number of the scene.
-        move: takes the pose that was drawn for the object and returns the pose that is painted.
+        move: function from the pose that was drawn for the object to the pose that is painted.
 
     Returns:
         The object's class, and its mask uint8 [px, px] of 0 and 1.
@@ -120,7 +120,7 @@ def paint_object(
 
 
 def _coordinates(side: int) -> tuple[Plane, Plane]:
-    """Returns the pixel centres of the supersampled canvas, from −0.5 to 0.5."""
+    """Returns the coordinates x and y of the canvas's pixel centres, from −0.5 to 0.5."""
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     x: Plane = np.tile(axis, (side, 1))
     return x, x.T
@@ -140,7 +140,7 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
 
 
 def _outline(x: Plane, y: Plane, pose: Pose) -> tuple[Plane, Plane, Plane]:
-    """Returns the object's coverage (0 or 1), and texture coordinates in periods."""
+    """Computes where the object covers the canvas (0 or 1), and texture coordinates in periods."""
     along, across = _turned(x, y, pose.center, pose.angle)
     inside = _superellipse(along, across, pose.radius, pose.radius * pose.aspect, pose.exponent)
     turn, period = pose.turn, pose.period
@@ -150,7 +150,7 @@ def _outline(x: Plane, y: Plane, pose: Pose) -> tuple[Plane, Plane, Plane]:
 
 
 def _turned(x: Plane, y: Plane, center: NDArray[np.float32], angle: float) -> tuple[Plane, Plane]:
-    """Returns coordinates along and across a direction, around a centre."""
+    """Returns the distances from a centre along a direction and across the direction."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - center[0], y - center[1]
     return cosine * dx + sine * dy, cosine * dy - sine * dx
@@ -169,7 +169,7 @@ def _superellipse(
 def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
     """Draws an object's two RGB colours.
 
-    They have the hues of its class, and a random saturation and contrast.
+    The colours have the hues of the class, and a random saturation and contrast.
     """
     hues = label / len(CLASSES) + HUE_STEP * np.arange(2) + HUE_SPREAD * rng.standard_normal(2)
     first, second = (_rgb(hue, rng.uniform(*SATURATION)) for hue in hues)
@@ -181,7 +181,7 @@ def _colors(label: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
 
 
 def _rgb(hue: float, saturation: float) -> Plane:
-    """Computes the brightest colour of a hue (in turns) and a saturation."""
+    """Computes the brightest RGB colour with a hue (in turns) and a saturation."""
     distance = np.abs((hue * 6 - np.array([0, 2, 4])) % 6 - 3) - 1
     color: Plane = (1 - saturation * (1 - np.clip(distance, 0, 1))).astype(np.float32)
     return color
@@ -202,7 +202,7 @@ def paint_clutter(seed: int, index: int, px: int) -> Plane:
 
 
 def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> None:
-    """Paints one patch of one colour. Only the window around the patch is computed."""
+    """Paints one patch of one colour. Only pixels near the patch are computed."""
     center = rng.uniform(-0.5, 0.5, 2).astype(np.float32)
     a, b = rng.uniform(*PATCH_RADIUS, 2)
     reach = np.float32(1.5 * max(a, b))  # a turned box's corner is √2 radii away
@@ -216,7 +216,7 @@ def _scatter_patch(canvas: Plane, x: Plane, y: Plane, rng: np.random.Generator) 
 
 
 def _clutter_color(rgb: Plane) -> Plane:
-    """Makes a colour pale. So the background has less intense hues than the object."""
+    """Makes a colour pale, so that the background has less intense hues than the object."""
     gray: Plane = (rgb @ _LUMINANCE)[..., None]
     muted: Plane = gray + CLUTTER_SATURATION * (rgb - gray)
     return muted
@@ -225,10 +225,10 @@ def _clutter_color(rgb: Plane) -> Plane:
 def develop(
     canvas: Plane, seed: int, index: int, frame: int = 0, most_haze: float = HAZE[1]
 ) -> NDArray[np.uint8]:
-    """Adds light from one side, haze and noise.
+    """Adds light from one side, haze and noise, and makes the final image.
 
-    Then reduces the canvas to the image's size and to uint8. The frames of a video share their
-    light and haze. Each frame has its own noise.
+    The canvas is reduced to the image's size and converted to uint8. All frames of a video have the
+    same light and haze. Each frame has its own noise.
     """
     x, y = _coordinates(canvas.shape[0])
     rng = np.random.default_rng((seed, index, 2))
@@ -245,7 +245,7 @@ def develop(
 
 
 def _shrink(canvas: Plane) -> Plane:
-    """Averages the supersampled canvas to the image's pixels."""
+    """Averages blocks of the supersampled canvas to the image's pixels."""
     px = canvas.shape[0] // SUPERSAMPLING
     blocks = canvas.reshape(px, SUPERSAMPLING, px, SUPERSAMPLING, *canvas.shape[2:])
     averaged: Plane = blocks.mean(axis=(1, 3))

@@ -1,7 +1,7 @@
-"""Texture families, which are the classes of the embedded scenes.
+"""Draws textures, which are the classes of ``scenes``.
 
-In: coordinates in texture periods. Out: for each pixel the share of the second colour, in [0, 1].
-Next: ``poise.data.sources.scene_drawing``, which paints objects with them.
+In: coordinates in texture periods. Out: the share of the second colour in each pixel, in [0, 1].
+Next: ``poise.data.sources.scene_drawing``, which paints objects with textures.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ Plane = NDArray[np.float32]
 Texture = Callable[[Plane, Plane, np.random.Generator], Plane]
 
 _EDGE_SHARPNESS = 2.5
-"""Slope of a texture's edges: 0.5 gives a sine wave, large values give square waves."""
+"""Slope of a texture's edges: 0.5 gives a sine wave, large values give a square wave."""
 
 _DOT_RADIUS_PERIODS = 0.32
 _RAYS = (5, 9)
-"""Smallest and largest number of sector pairs of a pinwheel."""
+"""Smallest and largest number of pairs of sectors in a pinwheel."""
 
 _CENTER_OFFSET_PERIODS = 0.5
 """Largest distance between the centre of rings or rays and the centre of the object."""
 
 
 def value_noise(cells: tuple[int, int], px: int, rng: np.random.Generator) -> Plane:
-    """Draws smooth noise in [0, 1] over ``px × px``, with ``cells`` bumps along each axis."""
+    """Draws smooth noise in [0, 1] of size ``px × px``, with ``cells`` bumps along each axis."""
     rows, columns = cells
     knots = rng.random((rows + 1, columns + 1), dtype=np.float32)
     return _blend(_blend(knots, rows, px, axis=0), columns, px, axis=1)
 
 
 def _blend(knots: Plane, cells: int, px: int, axis: int) -> Plane:
-    """Interpolates between knots along one axis with a cosine."""
+    """Interpolates between knots along one axis, with a cosine curve."""
     position = (np.arange(px, dtype=np.float32) + 0.5) * (cells / px)
     cell = np.minimum(position.astype(np.intp), cells - 1)
     share = 0.5 - 0.5 * np.cos(np.pi * (position - cell).astype(np.float32))
@@ -57,7 +57,7 @@ def _phase(rng: np.random.Generator) -> np.float32:
 
 
 def _plain(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
-    """Draws a slow change between the colours, without a pattern."""
+    """Draws a slow change between the two colours, without a pattern."""
     ramp: Plane = np.clip(0.5 + 0.12 * u, 0, 1)
     return ramp
 
@@ -96,7 +96,7 @@ def _rays(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 def _blobs(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     """Draws smooth blobs.
 
-    A sum of waves in random directions is cut at its middle value.
+    The blobs are the places where a sum of waves in random directions is positive.
     """
     angles = rng.uniform(0, np.pi, 6).astype(np.float32)
     phases = rng.uniform(0, 2 * np.pi, 6).astype(np.float32)
@@ -114,4 +114,4 @@ FAMILIES: dict[str, Texture] = {
     "rays": _rays,
     "blobs": _blobs,
 }
-"""Class name → texture, in label order."""
+"""Maps each class name to its texture, in label order."""

@@ -1,4 +1,4 @@
-"""Embedded ``scenes`` and ``scenes-video`` as sources of images.
+"""Sources of the images ``scenes`` and the videos ``scenes-video``, which Poise draws itself.
 
 In: a number of images or of frames. Out: drawn images with labels, boxes and masks. Next:
 ``poise.data.preparation``.
@@ -22,7 +22,7 @@ ANNOTATIONS = SourceAnnotations(
 
 @dataclass(frozen=True)
 class ScenesSource:
-    """Source of the embedded drawn images."""
+    """Source of ``scenes``: images that Poise draws."""
 
     num_images: int
     seed: int
@@ -37,10 +37,7 @@ class ScenesSource:
 
     @property
     def key(self) -> str:
-        """Hash of the arguments and of one drawn image.
-
-        The image changes if the drawing code changes.
-        """
+        """Hash of the arguments and one image. It changes if the code that draws images changes."""
         probe = scene_drawing.draw_scene(self.seed, 0, self.px).png()
         return hash_of(f"scenes {self.seed} {self.px}".encode(), probe)
 
@@ -48,16 +45,16 @@ class ScenesSource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these scene numbers.
+        """Returns a ``Part`` of the source that contains only the scenes with these numbers.
 
-        Scenes are drawn only when the part is read.
+        The scenes are drawn only when this ``Part`` is read.
         """
         return ScenesPart(self.seed, self.px, indices)
 
 
 @dataclass(frozen=True)
 class ScenesPart:
-    """Scenes by number."""
+    """Some scenes, by their numbers."""
 
     seed: int
     px: int
@@ -72,7 +69,7 @@ class ScenesPart:
 
 @dataclass(frozen=True)
 class SceneVideosSource:
-    """Embedded procedural videos, frame by frame; the last one may be shorter."""
+    """Source of the frames of ``scenes-video``. The last video may be shorter."""
 
     num_images: int
     seed: int
@@ -85,18 +82,18 @@ class SceneVideosSource:
 
     @property
     def annotations(self) -> SourceAnnotations:
-        """Those of the scenes, and sequences."""
+        """Kinds of annotations: those of scenes, and sequences."""
         return replace(ANNOTATIONS, kinds=(*ANNOTATIONS.kinds, "sequence"))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says how the frames make up videos."""
+        """Line with the number of frames and videos."""
         count = -(-self.num_images // scene_motion.NUM_FRAMES)
         return (f"{self.num_images:,} frames in videos of {scene_motion.NUM_FRAMES}: {count:,}",)
 
     @property
     def key(self) -> str:
-        """Hash of the arguments and of one frame, which changes with the generator."""
+        """Hash of the arguments and one frame. It changes if the code that draws frames changes."""
         probe = scene_motion.draw_frame(self.seed, 0, 1, self.px).png()
         return hash_of(f"scenes-video {self.seed} {self.px}".encode(), probe)
 
@@ -104,13 +101,16 @@ class SceneVideosSource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the frames' numbers; they are drawn when the part is read."""
+        """Returns a ``Part`` of the source that contains only these frames.
+
+        The frames are drawn only when this ``Part`` is read.
+        """
         return SceneVideosPart(self.seed, self.px, indices)
 
 
 @dataclass(frozen=True)
 class SceneVideosPart:
-    """Frames of scene videos, by their number over all videos."""
+    """Some frames of ``scenes-video``, numbered over all videos."""
 
     seed: int
     px: int

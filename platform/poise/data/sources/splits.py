@@ -1,6 +1,6 @@
 """Recognises names of folders and files that mean a part of a dataset and not a class.
 
-In: names of folders and files. Out: the split that a name means, or None. Next:
+In: names of folders and files. Out: the split or role that a name means, or None. Next:
 ``poise.data.sources.folders`` and ``poise.data.sources.parquet_files``, which decide about layouts.
 """
 
@@ -20,23 +20,23 @@ _ROLES = """
 SPLITS = frozenset(_SPLITS.split())
 
 _NUMBERED = {"fold", "split"}
-"""Splits of folders alone: in a file's name these words rather announce the split's name."""
+"""Words that mean a split only in names of folders. In names of files, the split's name often
+follows such a word.
+"""
 
 IMAGE_ROLES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
 ROLES = frozenset(_ROLES.split())
-"""Folders of one dataset that hold different things about the same images."""
+"""Names of folders with different data about the same images, such as images and masks."""
 
 _WITH_ENDING = re.compile(f"({'|'.join(SPLITS)})(set|data|images|imgs|a|b)")
-"""Splits with an ending for their contents: ``trainset``, ``testImages``, and ``trainA`` of two
-domains.
-"""
+"""Names of splits with an ending: ``trainset``, ``testImages``, and ``trainA`` (image domain A)."""
 
 _WORDS = re.compile(r"[a-z]+")
 _NO_LETTERS = re.compile(r"[\d\W_]+")
 
 
 def part_name(folder: str) -> str | None:
-    """Returns the split or role that a folder's whole name means (``Val``, ``train2017``)."""
+    """Returns the split or role that the name of a folder means (``Val``, ``train2017``)."""
     word = _NO_LETTERS.sub("", folder.casefold())
     with_ending = _WITH_ENDING.fullmatch(word)
     if with_ending:
@@ -45,13 +45,13 @@ def part_name(folder: str) -> str | None:
 
 
 def loose_split(name: str) -> str | None:
-    """Returns the split that occurs in a longer name (``partial-train``, ``test_images``)."""
+    """Returns the split that is a part of a longer name (``partial-train``, ``test_images``)."""
     found = [word for word in _WORDS.findall(name.casefold()) if word in SPLITS - _NUMBERED]
     return "-".join(found) or None
 
 
 def file_split(path: str) -> str | None:
-    """Returns the split of a Parquet file from its name, else from its nearest folder."""
+    """Returns the split of a Parquet file from its name, or else from its nearest folder."""
     names = (PurePosixPath(path).stem, *reversed(PurePosixPath(path).parts[:-1]))
     return next((split for name in names if (split := loose_split(name))), None)
 
@@ -59,16 +59,16 @@ def file_split(path: str) -> str | None:
 def mixed_parts(folders: dict[str, bool], has_loose_images: bool) -> bool:
     """Returns True if the folders in one place are parts of a dataset and not classes.
 
-    They are parts in each of these cases. Two of them have names of parts (``train`` and ``val``,
-    ``images`` and ``masks``, ``train2014`` and ``train2017``). One is a split and there is
-    something else next to it. Or every name contains words of parts, and these words differ
-    (``train_images`` and ``test_images``, or ``train_masks``).
+    There are three cases. First: two folders have names of parts (``train`` and ``val``, ``images``
+    and ``masks``, ``train2014`` and ``train2017``). Second: one folder is a split, and there is
+    another folder or an image next to it. Third: every name contains words for parts, and these
+    words differ (``train_images`` and ``test_images``, or ``train_masks``).
 
     The name ``train`` may be a class of vehicles. A single folder with this name counts as a split
-    only if it holds folders.
+    only if it contains folders.
 
     Args:
-        folders: name → whether the folder itself holds folders of images.
+        folders: dict from folder names to whether the folder contains folders of images.
         has_loose_images: whether there are images next to the folders.
     """
     parts = {word: name for name in folders if (word := part_name(name))}

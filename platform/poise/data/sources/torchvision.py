@@ -1,7 +1,7 @@
-"""Named datasets that torchvision downloads.
+"""Source of named datasets, which torchvision downloads.
 
 In: ``torchvision:<Name>`` or ``torchvision:<Name>/<split>``. Out: a ``FilesSource`` if the dataset
-has image files, else an ``ArraySource`` that encodes its arrays as PNG. Next:
+has image files, else an ``ArraySource`` that encodes the dataset's arrays as PNG. Next:
 ``poise.data.preparation.ingest``.
 """
 
@@ -34,7 +34,7 @@ from poise.data.sources.walk import stamp
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Source of the arrays of a torchvision dataset."""
+    """Source of a torchvision dataset whose images are arrays and not files."""
 
     text: str
     classes: tuple[str, ...]
@@ -47,7 +47,8 @@ class ArraySource:
     def key(self) -> str:
         """Hash of the dataset's name and size.
 
-        Torchvision checks each download with a known hash.
+        The images themselves need no hash, because torchvision compares each download with a known
+        hash.
         """
         return hash_of(self.text.encode(), str(self.num_images).encode())
 
@@ -55,16 +56,16 @@ class ArraySource:
         return self.num_images
 
     def part(self, indices: Indices) -> Part:
-        """Returns the part with these row numbers.
+        """Returns a ``Part`` of the source that contains only these rows.
 
-        The dataset is opened again when the part is read.
+        The process that reads this ``Part`` opens the dataset again.
         """
         return ArrayPart(self.text, str(_downloads()), indices)
 
 
 @dataclass(frozen=True)
 class ArrayPart:
-    """Some rows of a torchvision dataset that holds arrays."""
+    """Some rows of a torchvision dataset whose images are arrays."""
 
     text: str
     root: str
@@ -81,10 +82,10 @@ class ArrayPart:
 
 
 def open_torchvision(text: str) -> ImageSource:
-    """Downloads the dataset if it is not there, and opens it.
+    """Opens a dataset of torchvision. Downloads the dataset if it is not on this machine.
 
     Raises:
-        PoiseError: the dataset or the split does not exist, or it cannot be downloaded.
+        PoiseError: the dataset or the split does not exist, or the dataset cannot be downloaded.
     """
     dataset = _open(text, str(_downloads()))
     classes = tuple(_class_name(entry) for entry in _first(dataset, "classes", "categories") or ())
@@ -116,7 +117,7 @@ def _open(text: str, root: str) -> Any:
     options = _options(text, split, root, inspect.signature(make).parameters)
     try:
         return make(**options)
-    except (ValueError, TypeError) as error:  # an unknown split, an argument Poise cannot guess
+    except (ValueError, TypeError) as error:  # unknown split, or an argument is missing
         raise PoiseError(
             f"{text}: torchvision does not open it: {one_line(error, LONGEST_ERROR)}"
         ) from None
@@ -142,7 +143,7 @@ def _options(text: str, split: str, root: str, parameters: Any) -> dict[str, Any
 
 
 def _split_taken(text: str) -> tuple[str, ...]:
-    """Returns a note on the split that torchvision opens if the user names no split."""
+    """Returns a note on torchvision's default split, if the user did not name a split."""
     from torchvision import datasets
 
     name, _, split = text.removeprefix("torchvision:").partition("/")
@@ -154,7 +155,7 @@ def _split_taken(text: str) -> tuple[str, ...]:
 
 
 def _files(dataset: Any) -> list[tuple[str, Any]] | None:
-    """Returns (path, target) of every image, if the dataset keeps a list of its files."""
+    """Returns the path and label of every image; None if the dataset has no list of image files."""
     pairs = _first(dataset, "samples", "_samples")
     if pairs is None:
         images, labels = _first(dataset, "_images", "_image_files"), _first(dataset, "_labels")

@@ -1,6 +1,6 @@
-"""Any source without its labels, for ``--label none``.
+"""Removes the labels from any source, for ``--label none``.
 
-In: an ``ImageSource``. Out: the same images, each without a label. Next:
+In: an ``ImageSource``. Out: a source of the same images without labels. Next:
 ``poise.data.preparation.ingest``.
 """
 
@@ -20,7 +20,7 @@ from poise.data.sources.base import (
 
 @dataclass(frozen=True)
 class UnlabelledSource:
-    """Source with the images of another source."""
+    """Source with the images of another source, but without labels."""
 
     source: ImageSource
     classes: tuple[str, ...] = ()
@@ -28,12 +28,12 @@ class UnlabelledSource:
 
     @property
     def annotations(self) -> SourceAnnotations:
-        """The other source's annotations, which are no labels of images."""
+        """Annotations of the other source, which are kept because they are no image labels."""
         return self.source.annotations
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Assumptions that were made when the source was opened."""
+        """Assumptions about the other source for the user to check."""
         return (*self.source.notes, "no labels, as asked")
 
     @property
@@ -45,13 +45,13 @@ class UnlabelledSource:
         return len(self.source)
 
     def part(self, indices: Indices) -> Part:
-        """Returns the other source's part, without its labels."""
+        """Returns a ``Part`` of the other source, without labels."""
         return UnlabelledPart(self.source.part(indices))
 
 
 @dataclass(frozen=True)
 class UnlabelledPart:
-    """Some images of another source."""
+    """Some images of another source, without their labels."""
 
     part: Part
 

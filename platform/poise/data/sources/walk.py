@@ -1,7 +1,7 @@
-"""Finds the files under a folder, without hidden files and without following links in circles.
+"""Finds the files under a folder. Skips hidden files and links that lead back to the folder.
 
-In: a folder. Out: ``FoundFile``s in sorted order. Next: ``poise.data.sources.opening`` decides what
-they are.
+In: a folder. Out: ``FoundFile``s in sorted order. Next: ``poise.data.sources.opening`` decides how
+to read these files.
 """
 
 import os
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.config.local_files import FileStatus
+from poise.config.locations import Location
 from poise.data.sources.names import shown
 
 LEFT_OUT = "__MACOSX"  # macOS adds this folder to its archives; it holds no images
@@ -30,21 +32,27 @@ class Walk:
     root: str
     files: list[FoundFile] = field(default_factory=list)
     inner_links: list[str] = field(default_factory=list)
-    """Links to folders that contain, or lie in, a folder that is read anyway. Following them could
-    be a circle.
+    """Links that are not followed, because they could lead in a circle. Each leads to a folder that
+    contains, or lies in, a folder that is read anyway.
     """
 
 
 def walk(folder: str) -> Walk:
     """Finds every file under a folder.
 
-    Names that begin with a dot are left out, with everything below them. Links to files and to
-    folders elsewhere are followed. If a link cannot be followed, its file counts as unreadable.
+    Files and folders whose names begin with a dot are left out. Links to files and to folders
+    elsewhere are followed. If the target of a link cannot be found, the link counts as an
+    unreadable file.
 
     Raises:
         PoiseError: a folder cannot be read.
     """
     found = Walk(folder)
+    place = _in_storage(folder)
+    if place is not None:
+        listed = place.files(recursive=True).items()
+        found.files = sorted(FoundFile(name, s.stamp) for name, s in listed if not is_hidden(name))
+        return found
     first: tuple[str, ...] = (os.path.realpath(folder),)
     waiting = [(folder, "", first)]
     while waiting:
@@ -70,14 +78,14 @@ def walk(folder: str) -> Walk:
 
 
 def stamp(status: os.stat_result) -> str:
-    """Returns a text that changes if the file changes."""
-    return f"{status.st_size} {status.st_mtime_ns}"
+    """Returns text that changes if the file changes."""
+    return FileStatus(status.st_size, status.st_mtime_ns).stamp
 
 
 def is_folder(path: str) -> bool:
     """Returns True if the path is a folder, and False if it cannot be accessed."""
     try:
-        return Path(path).is_dir()
+        return place.is_folder() if (place := _in_storage(path)) else Path(path).is_dir()
     except OSError:
         return False
 
@@ -85,13 +93,18 @@ def is_folder(path: str) -> bool:
 def is_file(path: str) -> bool:
     """Returns True if the path is a file, and False if it cannot be accessed."""
     try:
-        return Path(path).is_file()
+        return place.is_file() if (place := _in_storage(path)) else Path(path).is_file()
     except OSError:
         return False
 
 
+def _in_storage(path: str) -> Location | None:
+    """Returns the location if the path is a URI; None for a path on this machine."""
+    return Location.of(path) if "://" in path else None
+
+
 def is_hidden(path: str) -> bool:
-    """Returns True if a name on a relative path begins with a dot."""
+    """Returns True if a part of a relative path begins with a dot, or is macOS's archive folder."""
     return any(name.startswith(".") or name == LEFT_OUT for name in Path(path).parts)
 
 
@@ -114,5 +127,5 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Returns True if one folder is the other, or lies in it."""
+    """Returns True if one folder is the other folder, or lies in it."""
     return os.path.commonpath([one, other]) in (one, other)

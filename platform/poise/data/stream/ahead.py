@@ -1,7 +1,7 @@
-"""Starts a stream before it is needed: a thread fetches its first item in advance.
+"""Starts a stream before it is needed, by a thread that fetches the first item.
 
-In: an iterator that starts slowly. Out: the same items. Next: the training worker, which builds its
-model and evaluates it in the meantime.
+In: an iterator that starts slowly. Out: the same items. Next: the training worker, which builds and
+evaluates its model while the thread works.
 """
 
 from collections.abc import Generator, Iterator
@@ -14,15 +14,15 @@ _END: Any = object()
 
 
 class Started(Iterator[ItemT], Generic[ItemT]):
-    """Items of a generator. A thread fetches the first item at once.
+    """Iterator over a generator whose first item a thread fetches at once.
 
-    If the generator raises an error for its first item, the error is raised when this item is
-    requested. Call ``close`` when the items are not needed any more. It waits for the thread and
-    ends everything that the generator started.
+    If the generator raises an error for its first item, ``next`` raises this error. Call ``close``
+    when no more items are needed. ``close`` waits for the thread and ends everything that the
+    generator started.
     """
 
     def __init__(self, items: Generator[ItemT]) -> None:
-        """Starts the thread."""
+        """Starts the thread that fetches the first item of the generator."""
         self._items = items
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-item")
         self._first: Future[ItemT] | None = executor.submit(next, items, _END)
@@ -38,7 +38,7 @@ class Started(Iterator[ItemT], Generic[ItemT]):
         return item
 
     def close(self) -> None:
-        """Ends the generator."""
+        """Closes the generator, after the thread has ended."""
         if self._first is not None:
             wait([self._first])
         self._items.close()

@@ -3,16 +3,17 @@
 In: batches of encoded images with their epochs. Out: ``ViewBatch``es in the same order. Next: the
 training loop.
 
-Images and views move between processes in shared memory, one buffer each. Every buffer needs some
-messages between the processes, so small arrays are part of the message instead. Creating shared
-memory costs most, so the buffers of the images are reused.
+Images and views are passed between processes in shared memory, in one buffer for each array.
+Passing a buffer needs several messages between the processes, so small arrays are sent in a message
+instead. Creating shared memory takes most of the time, so the buffers of the images are reused.
 """
 
 import math
 import multiprocessing
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,33 +28,40 @@ from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch, PackedImages
 from poise.data.manifest import Bounds
 from poise.data.stream.reader import Work
+from poise.data.stream.stage_times import StageTimes
 from poise.data.views.cutter import ViewCutter
 
 
-def cut_ahead(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Generator[ViewBatch]:
+def cut_ahead(
+    recipe: Recipe, work: Iterable[Work], pin_memory: bool, times: StageTimes
+) -> Generator[ViewBatch]:
     """Cuts batches in order and in advance, in ``recipe.data.cut_processes`` processes.
 
     Closing the iterator ends the processes. If their number is 0, this process cuts views on
-    request. A thread would not help there: it would share the core with training, and both together
-    were slower than one after the other.
+    request. A thread would not help in that case. It would share the core with training, and was
+    slower than cutting and training in turn. ``times`` receives the cutting time of every batch.
 
     Raises:
         PoiseError: an image cannot be decoded.
     """
     if recipe.data.cut_processes:
-        yield from _in_processes(recipe, work, pin_memory)
-    else:
-        cutter = ViewCutter(recipe.data.views, recipe.seed)
-        batches = (cutter(encoded, epoch) for epoch, encoded in work)
-        yield from (batch.pin_memory() for batch in batches) if pin_memory else batches
+        yield from _in_processes(recipe, work, pin_memory, times)
+        return
+    cuts = _Cuts(ViewCutter(recipe.data.views, recipe.seed))
+    for epoch, encoded in work:
+        cut = cuts.cut(encoded, epoch)
+        times.cut(len(cut.batch), cut.seconds)
+        yield cut.batch.pin_memory() if pin_memory else cut.batch
 
 
-def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Iterator[ViewBatch]:
+def _in_processes(
+    recipe: Recipe, work: Iterable[Work], pin_memory: bool, times: StageTimes
+) -> Iterator[ViewBatch]:
     processes = recipe.data.cut_processes
     context = multiprocessing.get_context("forkserver")  # fork would copy threads of Ray and torch
     context.set_forkserver_preload([__name__])  # imports torch once, not once per process
     buffers = _Buffers()
-    loader: DataLoader[ViewBatch | _Failure] = DataLoader(
+    loader: DataLoader[_Cut | _Failure] = DataLoader(
         _Cuts(ViewCutter(recipe.data.views, recipe.seed, allocate=_shared)),
         sampler=map(buffers.errand, work),
         batch_size=None,
@@ -68,14 +76,26 @@ def _in_processes(recipe: Recipe, work: Iterable[Work], pin_memory: bool) -> Ite
         if isinstance(cut, _Failure):
             raise PoiseError(cut.message)
         buffers.release_oldest()
-        yield cut
+        times.cut(len(cut.batch), cut.seconds)
+        yield cut.batch
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Views of a batch, and the time in seconds that cutting them took."""
+
+    batch: ViewBatch
+    seconds: float
+
+    def pin_memory(self) -> "_Cut":
+        return replace(self, batch=self.batch.pin_memory())
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """Expected error, sent as text.
+    """Expected error in a cutting process, returned as text.
 
-    If it were raised in the process, its message would have a traceback.
+    If the process raised the error, ``DataLoader`` would add a traceback to its message.
     """
 
     message: str
@@ -83,7 +103,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Errand:
-    """Batch of encoded images that is sent to the process that cuts it."""
+    """Batch of encoded images on its way to the process that cuts its views."""
 
     epoch: int
     data: Tensor  # in shared memory
@@ -99,9 +119,9 @@ class _Errand:
 
 
 class _Buffers:
-    """Shared memory for the batches that are being cut.
+    """Pool of shared memory for the images of the batches that are being cut.
 
-    Batches come back in the order they were sent.
+    Batches come back in the order in which they were sent.
     """
 
     def __init__(self) -> None:
@@ -131,41 +151,43 @@ class _Buffers:
 
 
 def _shared(shape: Sequence[int]) -> Tensor:
-    """Creates uint8 memory that other processes can map.
+    """Allocates uint8 memory that other processes can map.
 
-    It is shared from the start and never copied.
+    The memory is shared from the start, so that it need not be copied.
     """
     storage = torch.UntypedStorage._new_shared(math.prod(shape))
     return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
 
 
 class _Parcel:
-    """Views that are sent back. Unpickling gives the ``ViewBatch`` itself."""
+    """Views on their way back from a cutting process. Unpickling a parcel gives the ``_Cut``."""
 
-    def __init__(self, batch: ViewBatch) -> None:
-        self._batch = batch
+    def __init__(self, cut: _Cut) -> None:
+        self._cut = cut
 
     def __reduce__(self) -> tuple[Any, ...]:
         large, small = {}, {}
-        for name, value in vars(self._batch).items():
+        for name, value in vars(self._cut.batch).items():
             if name.endswith("_views"):
                 large[name] = value
             else:
                 small[name] = None if value is None else value.numpy()
-        return _unpacked, (large, small)
+        return _unpacked, (large, small, self._cut.seconds)
 
 
-def _unpacked(large: dict[str, Tensor], small: dict[str, NDArray[Any] | None]) -> ViewBatch:
+def _unpacked(
+    large: dict[str, Tensor], small: dict[str, NDArray[Any] | None], seconds: float
+) -> _Cut:
     tensors = {
         name: None if value is None else torch.from_numpy(value) for name, value in small.items()
     }
-    return ViewBatch(**large, **tensors)  # type: ignore[arg-type]
+    return _Cut(ViewBatch(**large, **tensors), seconds)  # type: ignore[arg-type]
 
 
 class _Cuts(Dataset[Any]):
     """Dataset for ``DataLoader`` that cuts views.
 
-    The index is a batch of encoded images, and the item is its views.
+    The index of an item is a batch of encoded images, and the item is the views of this batch.
     """
 
     def __init__(self, cutter: ViewCutter) -> None:
@@ -173,9 +195,13 @@ class _Cuts(Dataset[Any]):
 
     def __getitem__(self, errand: _Errand) -> "_Parcel | _Failure":
         try:
-            return _Parcel(self._cutter(errand.encoded, errand.epoch))
+            return _Parcel(self.cut(errand.encoded, errand.epoch))
         except PoiseError as error:
             return _Failure(str(error))
+
+    def cut(self, encoded: EncodedBatch, epoch: int) -> _Cut:
+        began_s = time.perf_counter()
+        return _Cut(self._cutter(encoded, epoch), time.perf_counter() - began_s)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Turns a step's encoded images into one Arrow row for Ray Data, and back.
+"""Converts a step's encoded images to one Arrow row for Ray Data, and back.
 
-In: a step's encoded images, or the reason why there are none. Out: a table of one row, or the
-images of such a row. Next: ``poise.data.stream.stream``, which gives them to the training worker.
-Nothing here needs PyTorch, because its import takes seconds and many tasks read images.
+In: a step's encoded images, or an error message. Out: a table of one row, or the images of such a
+row. Next: ``poise.data.stream.stream``, which gives the images to the training worker. This module
+does not import PyTorch, because the import takes seconds and many tasks read images.
 """
 
 import json
@@ -16,18 +16,22 @@ from poise.data.dataset import EncodedBatch, PackedImages
 
 _FAILURE = "failure"
 
+READ_S, CUT_S = "read_s", "cut_s"
+"""Names of the columns with the times for reading images and for cutting views, in seconds."""
+
 
 def failure_row(message: str) -> pa.Table:
-    """Makes the row of a step that ended with an expected error."""
+    """Makes the Arrow row for a step that failed with an expected error."""
     return pa.table({_FAILURE: [message]})
 
 
-def encoded_row(epoch: int, encoded: EncodedBatch) -> pa.Table:
-    """Makes the row of a step's encoded images."""
+def encoded_row(epoch: int, encoded: EncodedBatch, read_s: float = 0.0) -> pa.Table:
+    """Makes the Arrow row of a step's encoded images, with the time in seconds for reading them."""
     images = PackedImages.of(encoded.images)
     return pa.table(
         {
             "epoch": [epoch],
+            READ_S: [read_s],
             "images": one_binary(images.data),
             "ends": pa.array([images.ends]),
             "labels": pa.array([encoded.labels]),
@@ -52,6 +56,11 @@ def read_encoded(row: pa.Table) -> tuple[int, EncodedBatch]:
     return row["epoch"][0].as_py(), EncodedBatch(PackedImages(data, ends), labels, ids, ranges)
 
 
+def seconds_of(row: pa.Table, column: str) -> float:
+    """Returns the time in seconds that is stored in a column of a row."""
+    return float(row[column][0].as_py())
+
+
 def one_binary(array: NDArray[np.generic]) -> pa.Array:
     """Makes a column of one row from an array's memory, without a copy."""
     ends = pa.py_buffer(np.array([0, array.nbytes], dtype=np.int64))
@@ -60,6 +69,6 @@ def one_binary(array: NDArray[np.generic]) -> pa.Array:
 
 
 def raise_failure(row: pa.Table) -> None:
-    """Raises the error of a row that ``failure_row`` made. For any other row it does nothing."""
+    """Raises the error of a row that ``failure_row`` made. Does nothing for other rows."""
     if _FAILURE in row.column_names and row[_FAILURE][0].is_valid:
         raise PoiseError(row[_FAILURE][0].as_py())

@@ -1,10 +1,12 @@
-"""Computes the samples of every step. The order is never stored.
+"""Computes which samples a step has. The order of samples is computed and never stored.
 
-In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without computing the
-steps before it. Next: ``poise.data.stream.stream`` reads the samples.
+In: a dataset's layout, a batch size, a seed. Out: the sample ids of any step, without computing
+earlier steps. Next: ``poise.data.stream.reader`` reads the samples.
 """
 
-from functools import lru_cache
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +14,54 @@ from numpy.typing import NDArray
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.dataset import ImageDataset, group_sizes
-from poise.data.draws import uniforms
+from poise.data.stream.lanes import EpochLanes, layout_of
 
 WINDOW_BYTES = 2**30
 MAX_WINDOW_SAMPLES = 2**16
-_GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # take the place of a view in addresses of random numbers
+
+
+@dataclass(frozen=True)
+class Share:
+    """Samples of one step that one worker reads."""
+
+    sample_ids: NDArray[np.int64]
+    """Sample ids in the order of the step: ``[batch_size / workers]``."""
+
+    groups: NDArray[np.int64]
+    """Row groups of the windows that this step uses. A reader needs no other row groups for this
+    step.
+    """
 
 
 class Plan:
-    """Order of samples over a whole run. Only seed, epoch and layout decide it.
+    """Order of samples over a whole run.
 
-    Every epoch puts the row groups in a new order, divides this order into windows, and shuffles
-    the samples of each window. A reader keeps the row groups of one window in memory, so it reads
-    each group only once. If the dataset fits into one window, it is shuffled as a whole. Samples
-    that do not fill the last batch are left out; these differ between epochs.
+    The order depends on seed, epoch, batch size and the dataset's row groups. It does not depend on
+    the number of workers. So the global batch of every step is the same on one worker as on many,
+    and the number of workers may change between steps.
+
+    **Lanes.** Every epoch is divided into ``num_lanes`` lanes. Each lane has its own row groups,
+    its own window and its own shuffle. A step takes the same number of samples from each lane. The
+    batch is cut into equal shares in the order of the lanes, one for each worker.
+
+    - If the number of workers W divides the number of lanes L, each worker has its own lanes.
+      Together the workers read every row group once per epoch. A row group at the border of two
+      workers' lanes is read by both.
+    - Any other W that divides the batch size also works, but workers share lanes. On average they
+      read every row group (L + W − gcd(L, W)) / L times.
+
+    **Shuffle.** Every epoch draws a new order of the row groups. Each lane shuffles the samples of
+    one window after the other. The windows of all lanes together contain at most ``window_samples``
+    samples, and a step takes its samples from all of these windows. If the dataset has at most
+    ``window_samples`` samples, there is one lane. Then the whole dataset is shuffled, and every
+    worker keeps all of it in memory.
+
+    **Rest.** An epoch contains every sample at most once. Samples that do not fill a batch are left
+    out. The left-out samples differ between epochs.
+
+    **Memory.** The plan stores some numbers for each row group, and the ids of the current windows.
+    A reader stores the row groups of its own lanes' windows. In a step that ends a window and
+    begins the next one, the reader stores the row groups of both windows.
     """
 
     def __init__(
@@ -40,10 +76,10 @@ class Plan:
 
         Args:
             sizes: number of samples in each row group.
-            batch_size: samples of a step, over all workers.
+            batch_size: number of samples in a step, over all workers.
             epochs: number of passes over the dataset.
             seed: seed of the run.
-            window_samples: largest number of samples that are shuffled together.
+            window_samples: largest number of samples in the windows of all lanes together.
 
         Raises:
             PoiseError: a batch is larger than the dataset.
@@ -55,16 +91,12 @@ class Plan:
                 f"training.batch_size={batch_size} is more than the dataset's {self.num_samples} "
                 "images; lower it or prepare more images"
             )
-        self._sizes, self._seed = sizes, seed
-        self._starts = np.cumsum(sizes) - sizes
-        self._groups_per_window = max(1, window_samples // int(sizes.max()))
-        # Neighbouring steps need the same window, and a step may need two windows.
-        self._window = lru_cache(maxsize=3)(self._shuffled_window)
-        self._layout = lru_cache(maxsize=2)(self._epoch_layout)
+        self._layout = layout_of(sizes, batch_size, window_samples)
+        self._lanes = lru_cache(maxsize=1)(partial(EpochLanes, self._layout, seed))
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: ImageDataset) -> "Plan":
-        """Makes the plan of a recipe's run over its dataset."""
+        """Makes the plan of a run from its recipe and dataset."""
         training = recipe.training
         return cls(
             group_sizes(dataset.manifest),
@@ -75,8 +107,23 @@ class Plan:
         )
 
     @property
+    def num_lanes(self) -> int:
+        """Number of lanes (parts of an epoch), which is a divisor of the batch size."""
+        return self._layout.num_lanes
+
+    @property
+    def described(self) -> str:
+        """Description of the order of samples. Checkpoints store it to detect a changed order.
+
+        If seeds, batch sizes and images are equal, equal descriptions mean equal orders.
+        """
+        layout = self._layout
+        sizes = hashlib.sha256(layout.sizes.astype("<i8").tobytes()).hexdigest()[:12]
+        return f"{self.num_lanes} lanes of {layout.window_groups} row groups, layout {sizes}"
+
+    @property
     def steps_per_epoch(self) -> int:
-        """Number of full batches in the dataset."""
+        """Number of steps in an epoch: the full batches in the dataset."""
         return self.num_samples // self.batch_size
 
     @property
@@ -89,7 +136,29 @@ class Plan:
         return step // self.steps_per_epoch
 
     def sample_ids(self, step: int) -> NDArray[np.int64]:
-        """Returns the global batch of a step: int64 ``[batch_size]``.
+        """Returns the sample ids of a step's global batch: int64 ``[batch_size]``.
+
+        Raises:
+            IndexError: the run has no such step.
+        """
+        return self.share(step, 0, 1).sample_ids
+
+    def check_workers(self, num_workers: int) -> None:
+        """Checks that the workers can have equal shares of a batch.
+
+        Raises:
+            PoiseError: the number of workers does not divide the batch size.
+        """
+        if self.batch_size % num_workers:
+            raise PoiseError(
+                f"training.batch_size={self.batch_size} is no multiple of {num_workers} workers, "
+                "which need equal shares; set training.num_workers to a divisor of it"
+            )
+
+    def share(self, step: int, rank: int, num_workers: int) -> Share:
+        """Returns one worker's share of a step.
+
+        The shares of all ranks, in order, make up the global batch.
 
         Raises:
             IndexError: the run has no such step.
@@ -97,49 +166,23 @@ class Plan:
         if not 0 <= step < self.total_steps:
             raise IndexError(f"step {step} is not one of 0 … {self.total_steps - 1}")
         epoch, position = divmod(step, self.steps_per_epoch)
-        start = position * self.batch_size
-        return self._order(epoch, start, start + self.batch_size)
-
-    def worker_ids(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
-        """Returns one worker's share of a step.
-
-        The shares of all ranks, in order, are the global batch.
-        """
-        share = self.batch_size // world_size
-        return self.sample_ids(step)[rank * share : (rank + 1) * share]
-
-    def _order(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Returns the sample ids at the positions ``start`` to ``stop`` of an epoch's order."""
-        _, ends = self._layout(epoch)
-        first, last = np.searchsorted(ends, [start, stop - 1], side="right")
-        samples = np.concatenate([self._window(epoch, w) for w in range(first, last + 1)])
-        offset = start - (int(ends[first - 1]) if first else 0)
-        return samples[offset : offset + stop - start]
-
-    def _epoch_layout(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns the epoch's order of row groups, and the end of each window in samples."""
-        keys = uniforms(self._seed, epoch, np.arange(len(self._sizes)), _GROUP_ORDER, 1)[:, 0]
-        order = np.argsort(keys, kind="stable")
-        firsts = np.arange(0, len(order), self._groups_per_window)
-        return order, np.cumsum(np.add.reduceat(self._sizes[order], firsts))
-
-    def _shuffled_window(self, epoch: int, window: int) -> NDArray[np.int64]:
-        """Returns the shuffled sample ids of a window."""
-        order, _ = self._layout(epoch)
-        first = window * self._groups_per_window
-        groups = np.sort(order[first : first + self._groups_per_window])
-        samples = np.concatenate(
-            [np.arange(self._sizes[group]) + self._starts[group] for group in groups]
-        )
-        keys = uniforms(self._seed, epoch, samples, _SAMPLE_ORDER, 1)[:, 0]
-        return samples[np.argsort(keys, kind="stable")]
+        size, per_lane = self.batch_size // num_workers, self.batch_size // self.num_lanes
+        first, stop = position * per_lane, (position + 1) * per_lane
+        lanes = range(rank * size // per_lane, -(-(rank + 1) * size // per_lane))
+        ids, groups = [], []
+        for lane in lanes:
+            for window in self._lanes(epoch).windows(lane, first, stop):
+                ids.append(window.samples[max(0, first - window.start) : stop - window.start])
+                groups.append(window.groups)
+        offset = rank * size - lanes.start * per_lane
+        return Share(np.concatenate(ids)[offset : offset + size], np.unique(np.concatenate(groups)))
 
 
 def window_samples(mean_bytes: float) -> int:
     """Computes the number of samples in a window.
 
-    It is the number that fits into 1 GiB, rounded down to a power of two, and at most 65,536.
-    Because of the rounding, a few more or fewer bytes in a file do not change the order.
+    This is the number of samples in 1 GiB, rounded down to a power of two, and at most 65,536.
+    Because of the rounding, small changes in the size of files do not change the order.
     """
     held = max(1.0, WINDOW_BYTES / mean_bytes)
     return int(min(MAX_WINDOW_SAMPLES, 2 ** int(np.log2(held))))

@@ -1,11 +1,12 @@
 """Reads a training worker's images of each step, in its own process or in a Ray Data task.
 
 In: a recipe, a rank and the number of workers. Out: the encoded images of any step. Next:
-``poise.data.stream.stream`` cuts views from them. Nothing here needs PyTorch, because its import
-takes seconds and many tasks read images.
+``poise.data.stream.stream`` cuts views from the images. This module does not import PyTorch,
+because the import takes seconds and many tasks read images.
 """
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from functools import lru_cache
 
 import pyarrow as pa
@@ -17,28 +18,33 @@ from poise.data.stream.image_rows import encoded_row, failure_row
 from poise.data.stream.plan import Plan
 
 Work = tuple[int, EncodedBatch]
-"""Epoch of a step, and the step's encoded images."""
+"""Epoch and encoded images of one step."""
 
 Address = tuple[str, int, int]
-"""Recipe as JSON, rank and world size. A Ray task opens a reader with them."""
+"""Arguments with which a Ray task opens a reader: recipe as JSON, rank and world size."""
 
 
 class Reader:
-    """Reads one worker's images of any step."""
+    """Reads one worker's images of any step.
+
+    Between steps, the reader keeps only the row groups that ``Plan.share`` names.
+    """
 
     def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
         self.recipe, self.rank, self.world_size = recipe, rank, world_size
         self._dataset = ImageDataset.open(recipe.data.dataset)
         self.plan = Plan.of(recipe, self._dataset)
+        self.plan.check_workers(world_size)
 
     def read(self, step: int) -> Work:
-        """Returns the epoch of a step, and this worker's encoded images of the step."""
-        ids = self.plan.worker_ids(step, self.rank, self.world_size)
-        return self.plan.epoch(step), self._dataset.read(ids)
+        """Returns the epoch of a step, and the encoded images that this worker has in the step."""
+        share = self.plan.share(step, self.rank, self.world_size)
+        self._dataset.keep_only(share.groups)
+        return self.plan.epoch(step), self._dataset.read(share.sample_ids)
 
     @property
     def mean_bytes(self) -> float:
-        """Average number of bytes of an encoded image."""
+        """Average size of an encoded image in bytes."""
         return self._dataset.mean_bytes
 
     @property
@@ -53,29 +59,17 @@ def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
 
 
 def encoded_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """Ray Data map from pieces of the plan to encoded images, with one row per step."""
-    return rows_of(pieces, address, lambda reader, step: encoded_row(*reader.read(step)))
+    """Converts pieces of the plan to encoded images, with one row per step.
 
-
-def rows_of(
-    pieces: pa.Table, address: Address, row: Callable[[Reader, int], pa.Table]
-) -> Iterator[pa.Table]:
-    """Yields a row for each step of the pieces, or one row with an error that the user can fix."""
+    Ray Data calls this function. An expected error becomes a row, because Ray would hide its
+    message in a traceback.
+    """
     try:
         reader = _opened(*address)
-        for step in steps_of(pieces):
-            yield row(reader, step)
-    except PoiseError as error:  # Ray would hide the line in a traceback
+        for piece in pieces.to_pylist():
+            for step in range(piece["start"], piece["stop"]):
+                began_s = time.perf_counter()
+                epoch, encoded = reader.read(step)
+                yield encoded_row(epoch, encoded, time.perf_counter() - began_s)
+    except PoiseError as error:
         yield failure_row(str(error))
-
-
-def one_by_one(pieces: pa.Table) -> Iterator[pa.Table]:
-    """Ray Data map from pieces of the plan to pieces of one step."""
-    for step in steps_of(pieces):
-        yield pa.table({"start": [step], "stop": [step + 1]})
-
-
-def steps_of(pieces: pa.Table) -> Iterator[int]:
-    """Yields the steps of pieces of the plan."""
-    for piece in pieces.to_pylist():
-        yield from range(piece["start"], piece["stop"])

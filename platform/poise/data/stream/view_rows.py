@@ -1,11 +1,13 @@
-"""Turns a step's views into one Arrow row for Ray Data, and back.
+"""Converts a step's views to one Arrow row for Ray Data, and back.
 
 In: a step's views. Out: a table of one row, or the views of such a row. Next:
 ``poise.data.stream.stream``, which gives the views to the training worker. The row uses the memory
 of the views without a copy.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +25,14 @@ _DTYPES = {field.name: np.int64 for field in fields(ViewBatch)} | {
 }
 
 
-def views_row(batch: ViewBatch) -> pa.Table:
-    """Makes a row of a step's views. If the batch has no labels, the row has no column for them."""
-    columns = {}
+def views_row(batch: ViewBatch, seconds: Mapping[str, float] = MappingProxyType({})) -> pa.Table:
+    """Makes a row of a step's views. If the batch has no labels, the row has no label column.
+
+    Args:
+        batch: views of the step.
+        seconds: time in seconds that each stage took, by the name of its column.
+    """
+    columns: dict[str, pa.Array] = {name: pa.array([took]) for name, took in seconds.items()}
     for name, value in vars(batch).items():
         if value is None:
             continue

@@ -1,4 +1,4 @@
-"""Image with its mask and boxes drawn over it, for users to check.
+"""Draws an image's mask and boxes over the image, so that users can check them.
 
 In: a decoded image and its annotations. Out: an RGB image. Next: ``poise.data.views.preview``.
 """
@@ -17,7 +17,7 @@ _IGNORED_COLOR = (128, 128, 128)
 
 
 def palette() -> NDArray[np.uint8]:
-    """Returns a colour for every value of a mask: uint8 [256, 3]; ignored pixels are grey."""
+    """Returns a colour for every mask value: uint8 [256, 3]. Ignored pixels are grey."""
     hues = (np.arange(256) * _GOLDEN_RATIO) % 1
     colors = [colorsys.hsv_to_rgb(hue, 1.0, 1.0) for hue in hues.tolist()]
     found: NDArray[np.uint8] = np.rint(np.array(colors) * 255).astype(np.uint8)
@@ -26,17 +26,17 @@ def palette() -> NDArray[np.uint8]:
 
 
 def overlay(image: Image.Image, annotations: Annotations, place: int, side: int) -> Image.Image:
-    """Draws an image's mask and boxes over it.
+    """Draws an image's mask and boxes over the image.
 
     Args:
         image: upright RGB image in full size.
-        annotations: annotations of some images; missing kinds are not drawn.
+        annotations: annotations of some images; kinds that are missing are not drawn.
         place: index of the image among these images.
-        side: longest side of the picture; smaller images keep their size.
+        side: largest side of the picture in pixels; smaller images keep their size.
 
     Returns:
-        An RGB picture. A value of a mask has the same colour in every picture; a box has the colour
-        of its label.
+        An RGB picture. A mask value has the same colour in all pictures. A box has the colour of
+        its label.
     """
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

@@ -1,13 +1,13 @@
 """Blurs images as Pillow does, each with its own radius, by products with banded matrices.
 
-In: float images and a radius for each. Out: blurred images. Next: ``poise.data.views.photometry``
-solarizes and normalises them.
+In: float images, and a radius for each image. Out: blurred images. Next:
+``poise.data.views.photometry`` solarizes and normalises them.
 
 Pillow approximates a Gaussian by three box filters of fractional width (Gwosdek et al. 2011,
-"Theoretical foundations of Gaussian convolution by extended box filtering"). Their variances add up
-to the radius squared. Each filter repeats the pixels at the edge. A box filter of a line of pixels
-is a banded matrix, so three filters are its third power. Each image needs one matrix and one
-product per axis.
+"Theoretical foundations of Gaussian convolution by extended box filtering"). The variances of the
+three filters add up to the radius squared. Outside the image, each filter repeats the pixels at the
+edge. A box filter on a line of pixels is a banded matrix, so three filters are the third power of
+this matrix. Each image needs one matrix and one product per axis.
 """
 
 import math
@@ -19,7 +19,7 @@ PASSES = 3
 
 
 def box_reach(radius: float) -> int:
-    """Returns the number of pixels that one box filter reaches to either side, for this radius."""
+    """Returns the number of pixels on each side that a box filter of this blur radius covers."""
     return math.floor((math.sqrt(12 * radius**2 / PASSES + 1) - 1) / 2) + 1
 
 
@@ -43,7 +43,7 @@ def blur(images: Tensor, radii: Tensor, reach: int) -> Tensor:
 def _boxes(radii: Tensor, reach: int) -> Tensor:
     """Computes the weights [N, 2·reach + 1] of each radius's box filter.
 
-    Its two ends have partial weight.
+    The two outer weights are smaller than the others, because the width is fractional.
     """
     variance = radii**2 / PASSES
     whole = (((12 * variance + 1).sqrt() - 1) / 2).floor()
@@ -55,7 +55,7 @@ def _boxes(radii: Tensor, reach: int) -> Tensor:
 
 
 def _matrices(boxes: Tensor, size: int) -> Tensor:
-    """Makes matrices [N, size, size]. Each matrix blurs a line of pixels."""
+    """Makes a matrix for each image [N, size, size] that blurs a line of pixels."""
     reach = boxes.shape[1] // 2
     positions = torch.arange(size, device=boxes.device)
     taps = torch.arange(-reach, reach + 1, device=boxes.device)

@@ -1,10 +1,10 @@
 """Draws the crop box of each view.
 
 In: uniform numbers and image sizes. Out: integer boxes. Next: ``poise.data.views.cutter`` cuts
-them.
+crops along these boxes.
 
-The distribution is that of torchvision's ``RandomResizedCrop``. All views of all samples are drawn
-at once.
+The distribution is that of torchvision's ``RandomResizedCrop``. The boxes of all views of all
+samples are drawn at once.
 """
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 TRIES = 10
 DRAWS_PER_BOX = 2 * TRIES + 2
-"""Number of uniform numbers for one box: an area and an aspect ratio per try, then a corner."""
+"""Number of uniform numbers for one box: an area and an aspect ratio for each candidate box, then
+the position.
+"""
 
 
 def random_boxes(
@@ -25,13 +27,14 @@ def random_boxes(
     """Draws boxes of random area, shape and position.
 
     Up to ten times, an area is drawn uniformly from ``scale`` (a share of the image) and an aspect
-    ratio log-uniformly from ``aspect_ratio``. The first box that fits gets a uniformly drawn
-    position. If no box fits, the result is the largest central box with an allowed aspect ratio.
+    ratio log-uniformly from ``aspect_ratio``. The first box that fits into the image gets a
+    uniformly drawn position. If no box fits, the result is the largest box in the centre with an
+    allowed aspect ratio.
 
     Args:
         uniform: numbers in [0, 1), ``[..., DRAWS_PER_BOX]``.
-        widths: image widths in pixels, broadcasting against ``uniform.shape[:-1]``.
-        heights: image heights in pixels, broadcasting in the same way.
+        widths: image widths in pixels; their shape broadcasts against ``uniform.shape[:-1]``.
+        heights: image heights in pixels, in the same shape.
         scale: lowest and highest share of the image's area.
         aspect_ratio: lowest and highest width / height.
 
@@ -54,7 +57,7 @@ def _sizes(
     scale: tuple[float, float],
     aspect_ratio: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Computes width and height of the first try that fits, and whether any try fits."""
+    """Computes width and height of the first candidate box that fits, and whether any box fits."""
     low, high = np.log(aspect_ratio)
     area = (widths * heights)[..., None] * _between(uniform[..., :TRIES], *scale)
     ratio = np.exp(_between(uniform[..., TRIES : 2 * TRIES], low, high))

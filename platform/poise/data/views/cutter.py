@@ -1,10 +1,10 @@
-"""Cuts an image's views: decodes it once, then crops, resizes and flips.
+"""Cuts an image's views: decodes the image once, then crops, resizes and flips.
 
-In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views with the photometric parameters that were
-drawn for them. Next: ``poise.data.stream.stream`` sends it to the training worker, where
-``poise.data.views.photometry`` changes the colours.
+In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views, and the photometric parameters that were
+drawn for these views. Next: ``poise.data.stream.stream`` sends the batch to the training worker,
+where ``poise.data.views.photometry`` changes the colours.
 
-A view is cropped before it is resized, so even very long images need little memory. Resizing is
+A view is cropped before it is resized, so even very long images need little memory. Resizing uses
 torch's antialiased bicubic filter on interleaved uint8. Pillow has the same filter (results differ
 by at most one level) but needs four times as long. Decoding takes most of the time;
 ``docs/decisions/0002-views-and-stream.md`` has measurements.
@@ -32,13 +32,13 @@ _DECODED_AT_ONCE = 8  # enough to draw boxes together; few enough if photographs
 
 
 def empty(shape: Sequence[int]) -> Tensor:
-    """Allocates uint8 memory of this process, with undefined values."""
+    """Allocates uint8 memory in this process, without setting its values."""
     return torch.empty(tuple(shape), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Views of one size: their crops, and for each view the probabilities of blur and solarize."""
+    """Settings of the views of one size: scale of the crops, and each view's probabilities."""
 
     first: int  # number of the first of these views among the image's views
     px: int
@@ -54,18 +54,18 @@ class _Kind:
 class ViewCutter:
     """Cuts the views of a batch of encoded images.
 
-    Only (seed, epoch, sample id) and the image decide the views of a sample.
+    The views of a sample depend only on seed, epoch, sample id and image.
     """
 
     def __init__(
         self, views: ViewsConfig, seed: int, allocate: Callable[[Sequence[int]], Tensor] = empty
     ) -> None:
-        """Keeps the settings; nothing is drawn yet.
+        """Stores the settings, and draws nothing yet.
 
         Args:
             views: number and sizes of the views, and the distribution of their crops and colours.
             seed: seed of the run.
-            allocate: function that makes uint8 memory of a given shape for the views.
+            allocate: function that returns uint8 memory of a given shape for the views.
         """
         self._config = views
         self._seed = seed
@@ -96,7 +96,7 @@ class ViewCutter:
     def __call__(self, encoded: EncodedBatch, epoch: int) -> ViewBatch:
         """Cuts the views of one batch in one epoch, on the CPU.
 
-        Their shape is ``[V, B, 3, H, W]``. In memory their channels are last.
+        Views have the shape ``[V, B, 3, H, W]``. In memory the channels are the last axis.
 
         Raises:
             PoiseError: an image cannot be decoded; the message names its sample.
@@ -129,7 +129,7 @@ class ViewCutter:
     def _cut(
         self, images: list[Tensor], kind: _Kind, uniform: NDArray[np.float64], out: Tensor
     ) -> None:
-        """Writes the views of some images to ``out``, uint8 [V, B, px, px, 3]."""
+        """Cuts the views of some images into ``out``, uint8 [V, B, px, px, 3]."""
         heights, widths = np.array([image.shape[-2:] for image in images]).T
         boxes = random_boxes(
             uniform[..., :DRAWS_PER_BOX], widths, heights, kind.scale, self._config.aspect_ratio
@@ -151,7 +151,7 @@ def _first_and_others(count: int, first: float, other: float) -> NDArray[np.floa
 
 
 def _decode(encoded: EncodedBatch, index: int) -> Tensor:
-    """Decodes one image as uint8 [1, 3, H, W]. In memory its channels are last."""
+    """Decodes one image as uint8 [1, 3, H, W]. In memory the channels are the last axis."""
     try:
         image = decode_rgb(encoded.images[index], encoded.ranges)
     except BadImageError as error:
@@ -163,7 +163,7 @@ def _decode(encoded: EncodedBatch, index: int) -> Tensor:
 
 
 def _resized(image: Tensor, box: list[int], px: int) -> Tensor:
-    """Cuts a box out of an image and resizes it to ``px`` squared: uint8 [px, px, 3]."""
+    """Cuts a box out of an image and resizes it to px × px pixels: uint8 [px, px, 3]."""
     left, top, width, height = box
     crop = image[:, :, top : top + height, left : left + width]
     resized = F.interpolate(crop, size=(px, px), mode="bicubic", antialias=True)

@@ -25,7 +25,9 @@ MIN_SIDE_PX = 8
 """Shortest allowed side of an image, so that views can be cut from it."""
 
 MAX_PIXELS = 89_478_485
-"""Largest number of pixels that are decoded. Above it, Pillow warns about decompression bombs."""
+"""Largest number of pixels of an image that is decoded. Above this number, Pillow warns about
+decompression bombs, which are small files that fill the memory.
+"""
 
 _BACKGROUND = (255, 255, 255)
 _TURNS = {  # EXIF orientation → the transposition that makes the image upright
@@ -41,14 +43,14 @@ _QUARTER_TURNS = {_TURNS[number] for number in (5, 6, 7, 8)}
 
 
 class BadImageError(ValueError):
-    """Error for bytes that are not an image for training. Its message is the reason."""
+    """Error for an image that cannot be used for training. Its message is the reason."""
 
 
 def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image.Image:
-    """Decodes an image as RGB: first frame, upright as its EXIF data say, in full size.
+    """Decodes an image as RGB: first frame, upright according to its EXIF data, in full size.
 
-    Transparent pixels are blended with white, as in most viewers. Dropping the alpha channel
-    instead would show colours that were meant to be invisible.
+    Transparent pixels are blended with white, as in most viewers. Without its alpha channel, an
+    image would show colours that should be invisible.
 
     Args:
         data: bytes of the file.
@@ -56,7 +58,7 @@ def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image
 
     Raises:
         BadImageError: see ``read_image``; or the image has more than eight bits and ``ranges`` has
-            no range for its container.
+            no range for its container (number type).
     """
     pixels, turn = read_image(data)
     if isinstance(pixels, DeepImage):
@@ -70,15 +72,16 @@ def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image
 
 
 def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | None]:
-    """Reads the pixels of an encoded image, and the transposition that makes them upright.
+    """Reads the pixels of an encoded image, and the transposition that makes the image upright.
 
     Returns:
-        An RGB image if it has eight bits per channel, or a ``DeepImage`` if it has more.
+        An RGB image if it has eight bits per channel, or a ``DeepImage`` if it has more. The
+        transposition is None if the image is already upright.
 
     Raises:
         BadImageError: the bytes are empty, not an image, truncated or damaged; no pixel has a
-            value; a side is shorter than ``MIN_SIDE_PX``; or the header says, before decoding, that
-            the image is larger than ``MAX_PIXELS``.
+            value; a side is shorter than ``MIN_SIDE_PX``; or according to the header the image is
+            larger than ``MAX_PIXELS``. In the last case no pixel is decoded.
     """
     image = _open(data)
     try:
@@ -91,20 +94,20 @@ def read_image(data: bytes) -> tuple[Image.Image | DeepImage, Image.Transpose | 
 
 
 def read_header(data: bytes) -> tuple[tuple[int, int], Image.Transpose | None]:
-    """Width and height of an image as stored, and the transposition that makes it upright.
+    """Returns an image's width and height as stored, and the transposition that makes it upright.
 
     Raises:
-        BadImageError: as ``read_image``, but no pixel is decoded.
+        BadImageError: see ``read_image``; damage that only decoding shows is not found.
     """
     image = _open(data)
     return image.size, _turn(image)
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
-    """Width and height of the upright image, from its header alone.
+    """Returns width and height of the upright image, from its header alone.
 
     Raises:
-        BadImageError: as ``read_header``.
+        BadImageError: see ``read_header``.
     """
     (width, height), turn = read_header(data)
     return (height, width) if turn in _QUARTER_TURNS else (width, height)
@@ -121,7 +124,7 @@ def _open(data: bytes) -> Image.Image:
         raise BadImageError(too_large) from None
     except UnidentifiedImageError:
         raise BadImageError("not an image that Pillow reads") from None
-    except Exception as error:  # as above
+    except Exception as error:  # Pillow's decoders raise many kinds of errors
         raise BadImageError(f"damaged header: {_one_line(error)}") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -134,7 +137,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _loaded(image: Image.Image) -> Image.Image | DeepImage:
-    """Decodes an opened image."""
+    """Decodes an opened image into its pixels."""
     image.load()
     if image.mode in GREY_MODES:
         return read_grey(image)
@@ -158,7 +161,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Returns the transposition that makes the image upright; None if its EXIF data are damaged."""
+    """Returns the transposition that makes an image upright; None if its EXIF data are damaged."""
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # the pixels are valid even if the metadata are not

@@ -1,12 +1,12 @@
 """Reads images of more than eight bits per channel, and scales them to eight bits.
 
-In: an opened file. Out: a ``DeepImage``, which holds the numbers of the file. With a range of
-values it becomes an RGB image. Next: ``poise.data.views.decode`` returns this image;
-``poise.data.preparation`` measures the range that a dataset uses.
+In: an opened file. Out: a ``DeepImage``, which contains the numbers of the file and can be scaled
+to an RGB image. Next: ``poise.data.views.decode`` returns the RGB image; ``poise.data.preparation``
+measures the range of values that a dataset uses.
 
-A file says how many bits a number occupies, but not how many bits are used. Cameras and scanners
-store 10, 12 or 14 bits in containers of 16 bits. So the range is a property of the dataset and is
-in its manifest.
+A file says how many bits are stored for a number, but not how many of them are used. Cameras and
+scanners store 10, 12 or 14 bits in numbers of 16 bits. So the range is a property of the dataset,
+and the dataset's manifest contains it.
 """
 
 import io
@@ -22,7 +22,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, TiffImageFile
 from poise.data.manifest import Bounds
 
 GREY_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of one channel with more than eight bits."""
+"""Pillow's modes for images of one channel with more than eight bits."""
 
 _COLOUR_LAYOUTS = ("RGB", "RGBX", "RGBA", "RGBa", "LA")  # before ";16" in Pillow's raw modes
 _GDAL_NODATA = 42113  # TIFF tag: one number as text
@@ -38,10 +38,10 @@ class DeepImage:
     """One image with the numbers of its file."""
 
     container: str
-    """Type of the file's numbers: ``uint16``, ``int16``, ``uint32``, ``int32``, ``float32``."""
+    """Number type in the file: ``uint16``, ``int16``, ``uint32``, ``int32`` or ``float32``."""
 
     values: NDArray[Any]
-    """[H, W] grey or [H, W, 3] RGB."""
+    """Values [H, W] if the image is grey, [H, W, 3] if it is RGB."""
 
     opacity: NDArray[np.float32] | None = None
     """Opacity [H, W] from 0 to 1; None if the image is opaque."""
@@ -101,14 +101,14 @@ def read_grey(image: Image.Image) -> DeepImage:
 def is_deep_colour(image: Image.Image) -> bool:
     """Returns True if an opened image has several channels of 16 bits.
 
-    Pillow keeps only 8 of them.
+    Pillow's own decoding keeps only 8 of the 16 bits.
     """
     layout, is_deep, _ = _raw_mode(image).partition(";16")
     return image.format in ("PNG", "TIFF") and bool(is_deep) and layout in _COLOUR_LAYOUTS
 
 
 def read_colour(data: bytes) -> DeepImage:
-    """Reads the numbers of a file if ``is_deep_colour`` is true for its image.
+    """Reads the numbers of a file whose image has several channels of 16 bits.
 
     Pillow unpacks only one byte of each number. A second pass in the opposite byte order unpacks
     the other byte.
@@ -135,7 +135,7 @@ def read_colour(data: bytes) -> DeepImage:
 
 
 def _in_container(image: Image.Image) -> NDArray[Any]:
-    """Converts the pixels to the type in the file. Pillow reads some types as wider types."""
+    """Converts the pixels to the number type in the file, because Pillow widens some types."""
     values = np.asarray(image)
     if values.dtype.itemsize == 2 or image.format == "PPM":  # Pillow scales PPM to 16 bits
         return values.astype(np.uint16)
@@ -173,12 +173,12 @@ def _levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
 
 
 def _opacity(alpha: NDArray[Any]) -> NDArray[np.float32] | None:
-    """Converts alpha to a share; None if every pixel is opaque."""
+    """Converts alpha to opacity from 0 to 1; None if every pixel is opaque."""
     return None if (alpha == 2**16 - 1).all() else (alpha / (2.0**16 - 1)).astype(np.float32)
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Returns Pillow's name for the layout of the file's bytes."""
+    """Returns Pillow's name (raw mode) for the layout of the file's bytes."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return ""
@@ -187,7 +187,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _unpacked(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
-    """Unpacks the pixels of a file with another raw mode of the same size: uint8 [H, W, C]."""
+    """Unpacks the file's pixels in another raw mode with the same size: uint8 [H, W, C]."""
     with Image.open(io.BytesIO(data)) as image:
         image.tile = [
             tile._replace(
@@ -199,6 +199,6 @@ def _unpacked(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
 
 
 def _opposite(order: str) -> str:
-    """Returns the other byte order, as a letter of Pillow's raw modes."""
+    """Returns the opposite byte order, as a letter of Pillow's raw modes."""
     native = "L" if sys.byteorder == "little" else "B"
     return {"L": "B", "B": "L"}[native if order == "N" else order]

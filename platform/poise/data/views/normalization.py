@@ -1,8 +1,8 @@
-"""Mean and standard deviation for normalising views.
+"""Finds the mean and standard deviation by which views are normalised.
 
 In: the setting of a recipe, and the manifest of its dataset. Out: mean and standard deviation of
 each channel, or an error with the reason. Next: ``poise.data.views.photometry`` normalises the
-views. Nothing here needs PyTorch, so a recipe can be checked before PyTorch is loaded.
+views. This module does not import PyTorch, so a recipe can be checked before PyTorch is loaded.
 """
 
 import math
@@ -21,8 +21,7 @@ def normalization(config: ViewsConfig, manifest: Manifest) -> tuple[Channels, Ch
     """Returns the mean and standard deviation of each channel, for values in [0, 1].
 
     Raises:
-        PoiseError: the recipe uses the dataset's values, and a channel of the dataset does not
-            vary.
+        PoiseError: the recipe uses the dataset's values, and a channel of the dataset is constant.
     """
     if isinstance(config.normalization, tuple):
         return config.normalization

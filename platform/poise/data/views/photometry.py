@@ -1,16 +1,16 @@
-"""Changes the colours of views, for the whole batch at once and on its device.
+"""Changes the colours of views, for the whole batch at once and on the batch's device.
 
-In: uint8 views and the parameters drawn for each. Out: normalised float32 views. Next: the
-objective.
+In: uint8 views, and the parameters that were drawn for each view. Out: normalised float32 views.
+Next: the objective.
 
-The changes are those of torchvision's ``ColorJitter``: four changes in an order that is drawn for
-each view, with clamping after each. Then follow grayscale, Pillow's Gaussian blur, solarize and
-normalisation.
+The first changes are those of torchvision's ``ColorJitter``: four changes in an order that is drawn
+for each view, with clamping after each change. Then grayscale, Pillow's Gaussian blur, solarize and
+normalisation follow.
 
 Each view has its own parameters, but there is no Python loop over views. Brightness, contrast,
 saturation and grayscale all have the same form ``f·x + (1 − f)·(s·gray + c·mean)``, called a blend,
-with coefficients for each view. Up to three blends come before the hue and three after it. No value
-is read back from the device.
+with coefficients for each view. Up to three blends come before the hue and three after it. The CPU
+reads no value back from the device.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 _ORDERS = np.array(list(permutations(range(4))))  # [24, 4]: the first change, the second, …
 _SLOTS = 3  # blends before the hue, and as many after it
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's "L"
-_CPU_ELEMENTS = 2**17  # processed at once: as many as fit into a core's cache
+_CPU_ELEMENTS = 2**17  # number of values processed at once, so that a core's cache holds them
 _GPU_ELEMENTS = 2**27
 
 
@@ -41,13 +41,13 @@ def draw_parameters(
     blur_probability: NDArray[np.float64],
     solarize_probability: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Turns uniform numbers into photometric parameters.
+    """Converts uniform numbers to photometric parameters.
 
     Args:
         uniform: ``[V, B, DRAWS_PER_PHOTOMETRY]`` in [0, 1).
-        config: strengths and probabilities.
-        blur_probability: probability of each view, ``[V, 1]``.
-        solarize_probability: probability of each view, ``[V, 1]``.
+        config: strengths and probabilities of the changes.
+        blur_probability: probability of blur for each view, ``[V, 1]``.
+        solarize_probability: probability of solarization for each view, ``[V, 1]``.
 
     Returns:
         ``[V, B, P]`` with the columns of ``PHOTOMETRY_COLUMNS``.
@@ -80,7 +80,7 @@ class Photometry:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
-        """Keeps the settings.
+        """Stores the settings.
 
         Args:
             config: strengths and probabilities of the changes.
@@ -116,7 +116,7 @@ class Photometry:
         return out
 
     def _apply(self, views: Tensor, parameters: Tensor) -> Tensor:
-        """Changes and normalises views: uint8 [N, 3, H, W] to float32."""
+        """Changes and normalises some views: uint8 [N, 3, H, W] to float32."""
         column = dict(zip(PHOTOMETRY_COLUMNS, parameters.unbind(1), strict=True))
         images = self._jitter(_unit(views), parameters, column)
         images = blend(images, 1 - column["grayscale"], column["grayscale"], None)
@@ -128,13 +128,13 @@ class Photometry:
         return self._normalize(images)
 
     def colors(self, images: Tensor) -> Tensor:
-        """Undoes the normalisation of views [..., 3, H, W] for pictures: uint8, same shape."""
+        """Undoes the normalisation of views [..., 3, H, W], to show them: uint8, same shape."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         colors: Tensor = (images * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
         return colors
 
     def _normalize(self, images: Tensor) -> Tensor:
-        """Normalises values in [0, 1], [..., 3, H, W], in place."""
+        """Normalises values in [0, 1] of shape [..., 3, H, W], in place."""
         mean, std = images.new_tensor([self._mean, self._std]).view(2, 3, 1, 1)
         return images.sub_(mean).div_(std)
 
@@ -148,7 +148,7 @@ class Photometry:
         return images
 
     def _coefficients(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Computes coefficients [slot, N] for the image, its gray and its mean gray."""
+        """Computes each blend's factors [slot, N] of an image, its gray and its mean gray."""
         order = parameters[:, PHOTOMETRY_COLUMNS.index("jitter_order")].long()
         present = self._placement[order]  # [N, slot, change]; order -1 is the last row, all zero
         change = present * (parameters[:, None, :_HUE] - 1)  # f − 1, or 0 without the change
@@ -178,7 +178,10 @@ def blend(images: Tensor, factor: Tensor, gray: Tensor, mean: Tensor | None) -> 
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Shifts the hue of [N, 3, H, W] in [0, 1] by ``turns`` [N], and keeps HSV value and chroma."""
+    """Shifts the hue of [N, 3, H, W] in [0, 1] by ``turns`` [N].
+
+    HSV value and chroma stay the same.
+    """
     if _idle(turns):
         return images
     value, chroma, sextant = _hue_of(images)
@@ -192,7 +195,7 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def _hue_of(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes HSV value, chroma, and hue in sextants from red, each [N, H, W]."""
+    """Computes HSV value, chroma and hue, each [N, H, W]. Hue counts sixths of a turn from red."""
     red, green, blue = images.unbind(1)
     value = images.amax(1)
     chroma = value - images.amin(1)
@@ -204,7 +207,7 @@ def _hue_of(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def solarize(images: Tensor, chosen: Tensor, threshold: float) -> Tensor:
-    """Inverts values from ``threshold`` upwards in the images where ``chosen`` [N] is 1."""
+    """Inverts values of at least ``threshold`` in the images for which ``chosen`` [N] is 1."""
     if _idle(chosen):
         return images
     inverted = (images >= threshold) & (chosen[:, None, None, None] > 0)
@@ -212,9 +215,9 @@ def solarize(images: Tensor, chosen: Tensor, threshold: float) -> Tensor:
 
 
 def _idle(*coefficients: Tensor | None) -> bool:
-    """Returns True if changes have no effect.
+    """Returns True if all coefficients are 0, so that changing the views with them has no effect.
 
-    On a GPU it returns False, because a check would wait.
+    On a GPU it returns False, because the check would wait for the GPU.
     """
     return all(
         each is None or (each.device.type == "cpu" and not bool(each.any()))
@@ -223,9 +226,10 @@ def _idle(*coefficients: Tensor | None) -> bool:
 
 
 def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
-    """Yields the views to process together. On the CPU they have similar parameters.
+    """Yields the indices of views that are processed together.
 
-    Then more changes have no effect on a whole part and can be left out.
+    On the CPU, views with similar parameters are processed together. So a change often has no
+    effect on any view of a part, and can be skipped.
     """
     elements = views[0].numel() if len(views) else 1
     if views.device.type != "cpu":
@@ -239,9 +243,10 @@ def _parts(views: Tensor, parameters: Tensor) -> Iterator[Tensor | slice]:
 
 
 def _placement() -> NDArray[np.float32]:
-    """Makes a table [25, slot, change]: 1 if an order has a change in a slot.
+    """Makes a table [25, slot, change] that is 1 where an order of changes has a change in a slot.
 
-    The last row stands for no jitter.
+    Rows 0 to 23 stand for the orders of the four changes (brightness, contrast, saturation, hue).
+    The last row is 0 and stands for no jitter.
     """
     placement = np.zeros((len(_ORDERS) + 1, 2 * _SLOTS, _HUE), dtype=np.float32)
     for number, order in enumerate(_ORDERS.tolist()):

@@ -1,8 +1,8 @@
 """Draws images next to the views that training cuts from them.
 
-In: a prepared dataset and a ``ViewsConfig``. Out: a PNG with a row for each image. If the dataset
-has masks or boxes, a second column shows them over the image. The views come from the same cutter
-and photometry as in training. Only their normalisation is undone for the picture.
+In: a prepared dataset and a ``ViewsConfig``. Out: a PNG file with a row for each image. If the
+dataset has masks or boxes, a second column shows them over the image. Views are cut and coloured by
+the same code as in training. Only their normalisation is undone for the picture.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.config.locations import AnyLocation
 from poise.config.views import ViewsConfig
 from poise.data.annotations import AnnotationReader, annotation_kinds
 from poise.data.dataset import EncodedBatch, ImageDataset
@@ -37,16 +38,17 @@ Picture = NDArray[np.float32] | NDArray[np.uint8]  # [H, W, 3]; floats are in [0
 
 
 def draw_preview(
-    dataset: str | Path, views: ViewsConfig, output: str | Path, num_images: int = 8, seed: int = 0
+    dataset: AnyLocation, views: ViewsConfig, output: str | Path, num_images: int = 8, seed: int = 0
 ) -> Path:
     """Draws random images of a dataset with their views of the first epoch.
 
     Args:
         dataset: folder of a prepared dataset.
         views: number, sizes and distribution of the views.
-        output: path of the PNG.
-        num_images: number of rows; there are fewer if the dataset is smaller.
-        seed: decides the images and their views. A run with this seed sees these views.
+        output: path of the PNG file.
+        num_images: number of rows; a smaller dataset gives fewer rows.
+        seed: seed of the choice of images and of their views. A run with this seed has the same
+            views.
 
     Returns:
         The path of the picture.
@@ -76,7 +78,7 @@ def draw_preview(
 def _views(
     encoded: EncodedBatch, config: ViewsConfig, manifest: Manifest, seed: int
 ) -> dict[str, Tensor]:
-    """Makes views by the title of their column, float32 [B, 3, H, W] in [0, 1]."""
+    """Maps the title of each column of the preview to its views, float32 [B, 3, H, W] in [0, 1]."""
     mean, std = normalization(config, manifest)
     photometry = Photometry(config, mean, std)
     batch = ViewCutter(config, seed)(encoded, epoch=0)
@@ -102,7 +104,7 @@ def _images(encoded: EncodedBatch) -> Iterator[Image.Image]:
 
 
 def _annotated(dataset: ImageDataset, encoded: EncodedBatch) -> dict[str, list[Picture]]:
-    """Returns the column of images with their masks and boxes; none if there are no such."""
+    """Maps a column's title to the images with their masks and boxes; empty without annotations."""
     found = annotation_kinds(dataset)
     kinds = [kind for kind in ("mask", "boxes") if kind in found]
     if not kinds:

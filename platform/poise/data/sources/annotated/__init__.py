@@ -1,4 +1,4 @@
-"""Reads masks, boxes and videos that users provide with their images.
+"""Reads the masks, boxes and videos that users have for their images.
 
 Next: ``poise.data.sources.annotated.opening``.
 """

@@ -1,6 +1,6 @@
-"""Boxes of one image: whole pixels inside the image.
+"""Boxes of one image, in whole pixels and inside the image.
 
-In: corners as a file has them. Out: ``ImageBoxes`` on the upright image. Next:
+In: corners of boxes, as a file contains them. Out: ``ImageBoxes`` on the upright image. Next:
 ``poise.data.sources.annotated.source``.
 """
 
@@ -12,32 +12,32 @@ from poise.data.sources.annotated.upright import Box, Size, StoredImage, turn_of
 from poise.data.sources.options import PrepareCommand
 
 _SLACK_PX = 1
-"""Number of pixels that a box may extend outside its image. Programs count from 0 or from 1, and
-round differently.
+"""Number of pixels that a box may extend outside its image. Boxes extend outside because programs
+count pixels from 0 or from 1, and round differently.
 """
 
 
 @dataclass(frozen=True)
 class ImageBoxes:
-    """Boxes of one image, as a file describes them."""
+    """Boxes of one image, as an annotation file describes them."""
 
     origin: str  # the file, for errors
-    size: Size | None  # of the image, as the file says it
+    size: Size | None  # size of the image according to the file
     boxes: tuple[Box, ...]
     labels: tuple[int, ...]
     difficult: tuple[bool, ...]
     truncated: tuple[bool, ...]
 
     def inside(self, size: Size, image: str) -> "ImageBoxes":
-        """Cuts boxes at the image's edges, if they extend at most one pixel outside.
+        """Cuts boxes at the edges of the image. A box may extend one pixel outside.
 
         Raises:
-            PoiseError: a box extends farther outside, or contains no pixel.
+            PoiseError: a box extends more than one pixel outside, or contains no pixel.
         """
         return replace(self, boxes=tuple(_inside(b, size, self.origin, image) for b in self.boxes))
 
     def on(self, image: StoredImage, command: PrepareCommand) -> "ImageBoxes":
-        """Returns the boxes on the upright image.
+        """Converts the boxes to coordinates of the upright image.
 
         Raises:
             PoiseError: see ``inside`` and ``turn_of``.
@@ -51,13 +51,13 @@ class ImageBoxes:
 
 
 def rounded(corners: Sequence[float]) -> Box:
-    """Rounds x0, y0, x1, y1 to whole pixels, halves to even."""
+    """Rounds x0, y0, x1, y1 to whole pixels. A half is rounded to the even number."""
     x0, y0, x1, y1 = (round(corner) for corner in corners)
     return x0, y0, x1, y1
 
 
 def is_empty(box: Box) -> bool:
-    """Says whether a box holds no pixel."""
+    """Returns True if a box contains no pixel."""
     return box[0] >= box[2] or box[1] >= box[3]
 
 

@@ -1,11 +1,11 @@
-"""Boxes and masks in the JSON of COCO, one file for all images.
+"""Reads boxes and masks from a JSON file of COCO, which describes many images.
 
-In: the file, and the images of a folder. Out: ``ImageBoxes`` and ``DrawnMask``s. Next:
+In: the JSON file, and the images of a folder. Out: ``ImageBoxes`` and ``DrawnMask``s. Next:
 ``poise.data.sources.annotated.opening``.
 
-Corners are rounded to whole pixels. A crowd (`iscrowd`) is no box; in the mask it is ignored. The
-classes are the categories in the order of their ids: category number i has box label i − 1 and mask
-value i.
+Corners are rounded to whole pixels. A crowd (`iscrowd`) gives no box, and its pixels in the mask
+are ignored. The classes are the categories in the order of their ids. Category number i, counted
+from 1, has box label i − 1 and mask value i.
 """
 
 from collections import defaultdict
@@ -23,30 +23,32 @@ from poise.data.sources.names import counted, shown
 
 @dataclass(frozen=True)
 class CocoAnnotations:
-    """What a file says about some images."""
+    """Annotations that a COCO file contains for some of a folder's images."""
 
     places: tuple[int, ...]
-    """Places of the images among those given, in the order of the next two fields."""
+    """Indices of the annotated images in the list of images, in the order of ``boxes`` and
+    ``masks``.
+    """
 
     boxes: tuple[ImageBoxes, ...]
     masks: tuple[DrawnMask, ...]
-    """Empty if the file has no outlines."""
+    """Masks of the images; empty if the file has no outlines."""
 
     classes: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def read_coco(path: str, images: Sequence[str], is_chosen: bool) -> CocoAnnotations:
-    """Reads the annotations of images.
+    """Reads the annotations of some images.
 
     Args:
-        path: the JSON file.
-        images: paths in the folder, with forward slashes.
-        is_chosen: whether a person chose these among the folder's images. If not, every image of
-            the file must be there.
+        path: path of the JSON file.
+        images: paths of the images in their folder, with forward slashes.
+        is_chosen: whether the user chose these images from the folder. Otherwise every image in the
+            file must be among ``images``.
 
     Raises:
-        PoiseError: the file is wrong, or an image of it is not among those given.
+        PoiseError: the file is wrong, or one of its images is not among ``images``.
     """
     found = read_coco_file(path)
     places = _places(path, found.images, images, is_chosen)
@@ -76,7 +78,11 @@ def read_coco(path: str, images: Sequence[str], is_chosen: bool) -> CocoAnnotati
 def _places(
     path: str, entries: Sequence[CocoImage], images: Sequence[str], is_chosen: bool
 ) -> dict[int, int]:
-    """Finds each entry's image by its path, else by its name alone. Returns id → place."""
+    """Finds the image of each entry by its path, or else by its file name alone.
+
+    Returns:
+        Dict from image ids to indices of the images.
+    """
     by_path = {image: place for place, image in enumerate(images)}
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
@@ -147,7 +153,7 @@ def _mask(
 
 
 def _why_no_masks(found: CocoFile) -> str | None:
-    """Says why no masks can be drawn; None if they can."""
+    """Returns the reason why no masks can be drawn; None if they can be drawn."""
     without = sum(not each.segmentation for each in found.annotations)
     if without:
         return f"{without:,} of {counted(len(found.annotations), 'object')} have no outline"

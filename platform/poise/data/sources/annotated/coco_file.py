@@ -1,8 +1,7 @@
-"""JSON file of COCO, checked.
+"""Reads and checks a JSON file of COCO.
 
-In: a file. Out: ``CocoFile``. Next: ``poise.data.sources.annotated.coco``.
-
-While it is read, the whole file is in memory.
+In: a JSON file. Out: ``CocoFile``. Next: ``poise.data.sources.annotated.coco``. Reading needs
+memory for the whole file.
 """
 
 import json
@@ -21,13 +20,13 @@ _Length = Annotated[float, Field(ge=-MAX_SIDE_PX, le=MAX_SIDE_PX)]
 
 
 class _Entry(BaseModel):
-    """Part of the file. Unknown fields are accepted."""
+    """Base class of the parts of the JSON file. Fields that Poise does not use are ignored."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class CocoImage(_Entry):
-    """One image."""
+    """One image that the file describes."""
 
     id: int
     file_name: str
@@ -36,7 +35,7 @@ class CocoImage(_Entry):
 
 
 class CocoCategory(_Entry):
-    """One class."""
+    """One class of objects, which COCO calls a category."""
 
     id: int
     name: str
@@ -47,22 +46,22 @@ def _packed(outline: Any) -> bytes:
 
 
 class CocoObject(_Entry):
-    """One object, or a crowd of them."""
+    """Entry of one object, or of a crowd of objects, with its box and outline."""
 
     id: int = -1
     image_id: int
     category_id: int
     bbox: tuple[_Length, _Length, _Length, _Length]  # x, y, width, height
     segmentation: Annotated[bytes, BeforeValidator(_packed)] = b""
-    """JSON of the outline; empty if there is no outline. As Python objects, the outlines of a large
-    dataset would take gigabytes.
+    """Outline as JSON text; empty if there is no outline. As Python objects, the outlines of a
+    large dataset would need gigabytes.
     """
 
     iscrowd: bool = False
 
 
 class CocoFile(_Entry):
-    """Part of the file that Poise reads."""
+    """Those parts of the JSON file that Poise reads."""
 
     images: list[CocoImage]
     categories: list[CocoCategory]
@@ -73,7 +72,7 @@ def read_coco_file(path: str) -> CocoFile:
     """Reads and checks the file.
 
     Raises:
-        PoiseError: it cannot be read, is not COCO's JSON, or its ids contradict each other.
+        PoiseError: the file cannot be read, is not COCO's JSON, or its ids contradict each other.
     """
     try:
         found = CocoFile.model_validate_json(Path(path).read_bytes())

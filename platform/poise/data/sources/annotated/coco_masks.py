@@ -1,11 +1,11 @@
-"""Mask of one image, drawn from COCO's outlines of objects.
+"""Draws the mask of an image from COCO's outlines of objects.
 
 In: the outlines of an image's objects. Out: a mask uint8 [h, w] of classes. Next:
 ``poise.data.sources.annotated.source``.
 
-A pixel of one class has the value of this class. A pixel in objects of different classes is ignored
-(255). A pixel that only a crowd covers is also ignored, because nobody drew the single objects
-there.
+A pixel of one class has the value of this class. A pixel in objects of different classes has the
+value 255: evaluations ignore it. A pixel that only a crowd covers also has the value 255, because
+the file does not outline the single objects of a crowd.
 """
 
 import json
@@ -26,22 +26,22 @@ MOST_CLASSES = IGNORED - 1
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """Mask that is drawn by the process that reads its image."""
+    """Mask that is drawn only when its image is read, by the process that reads the image."""
 
     origin: str
     size: Size
     shapes: bytes
-    """JSON of [value, outline, id] for each object, value ``IGNORED`` for a crowd."""
+    """JSON of [value, outline, id] for each object. The value of a crowd is ``IGNORED``."""
 
     @classmethod
     def of(cls, origin: str, size: Size, shapes: Iterable[tuple[int, bytes, int]]) -> "DrawnMask":
-        """Joins the outlines of an image's objects. Each outline is JSON."""
+        """Makes a mask from the outlines of an image's objects. Each outline is JSON text."""
         pieces = (b"[%d,%s,%d]" % shape for shape in shapes)
         return cls(origin, size, b"[" + b",".join(pieces) + b"]")
 
     @property
     def key(self) -> str:
-        """Returns text that changes when the outlines change."""
+        """Returns text that changes if the outlines change."""
         return f"{self.size} {self.shapes!r}"
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
@@ -49,7 +49,7 @@ class DrawnMask:
 
         Args:
             image: path of the image, for errors.
-            command: not used here; only mask files need it.
+            command: not used; ``MaskFile.read`` has the same arguments.
 
         Raises:
             PoiseError: an outline is not valid.

@@ -1,10 +1,10 @@
-"""Outlines of objects in COCO's two forms, drawn as pixels.
+"""Draws the outlines of objects as pixels. COCO has two forms of outlines.
 
-In: polygons or run lengths of one object. Out: bool [h, w]. Next:
+In: polygons or run lengths of one object. Out: bool [h, w], true inside the object. Next:
 ``poise.data.sources.annotated.coco_masks``.
 
 COCO's coordinates are continuous: pixel i reaches from i to i + 1. A pixel belongs to a polygon if
-its centre lies inside.
+the centre of the pixel lies inside.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _ABSOLUTE_RUNS = 3  # later runs are written as differences to the run two befor
 
 
 class BadShapeError(ValueError):
-    """Outline that is neither polygons nor run lengths; the message is the reason."""
+    """Error for an outline that is neither polygons nor run lengths. Its message is the reason."""
 
 
 def draw_shape(segmentation: Any, size: Size) -> NDArray[np.bool_]:
@@ -34,10 +34,10 @@ def draw_shape(segmentation: Any, size: Size) -> NDArray[np.bool_]:
         size: width and height of the image.
 
     Returns:
-        bool [h, w].
+        bool [h, w], true inside the object.
 
     Raises:
-        BadShapeError: the field holds neither, or run lengths of another size.
+        BadShapeError: the field contains neither form, or run lengths of another size.
     """
     if isinstance(segmentation, dict):
         return _from_runs(segmentation, size)
@@ -50,7 +50,11 @@ def draw_shape(segmentation: Any, size: Size) -> NDArray[np.bool_]:
 
 
 def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
-    """Fills a polygon row by row: between its 1st and 2nd edge, its 3rd and 4th edge, and so on."""
+    """Fills a polygon row by row.
+
+    In each row, pixels between the first and second crossing edge are inside, then those between
+    the third and fourth, and so on.
+    """
     try:
         points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
@@ -73,7 +77,7 @@ def _add_polygon(found: NDArray[np.bool_], polygon: Any) -> None:
 
 
 def _from_runs(segmentation: dict[str, Any], size: Size) -> NDArray[np.bool_]:
-    """Decodes run lengths: zeros and ones alternate, along the columns."""
+    """Decodes run lengths. Runs of 0 and runs of 1 alternate, column after column."""
     height_width, counts = segmentation.get("size"), segmentation.get("counts")
     if height_width != [size[1], size[0]]:
         raise BadShapeError(
@@ -93,12 +97,12 @@ def decode_counts(text: str) -> list[int]:
     """Decodes COCO's compressed run lengths.
 
     A number is written in groups of five bits, the lowest group first. Each group is one character,
-    from code 48 on. Its sixth bit says that more groups follow. From the fourth number on, the file
-    contains the difference to the number two places before. So numbers may be negative; the fifth
-    bit of the last group is the sign.
+    from code 48 on. A sixth bit in the character says that more groups follow. From the fourth
+    number on, the file contains the difference to the number two places before. So written numbers
+    may be negative; the fifth bit of the last group is the sign.
 
     Raises:
-        BadShapeError: a character is outside the code, or the last number is cut off.
+        BadShapeError: a character is not in the code, or the last number is incomplete.
     """
     runs: list[int] = []
     value = shift = 0

@@ -1,11 +1,11 @@
-"""Text file that names the images to take, such as those in `ImageSets` of Pascal VOC and DAVIS.
+"""Reads the names of the images to take from a text file, as in Pascal VOC's `ImageSets`.
 
-In: the images of a folder, and the file. Out: the images that it names. Next:
+In: the images of a folder, and the text file. Out: the images that the file names. Next:
 ``poise.data.sources.annotated.opening``.
 
-A line names one image, by its path or its name, with or without a suffix; or it names all images
-below a folder. The path may begin above the folder of the images. A second path on the line is
-ignored: DAVIS 2016 writes each frame's mask there.
+A line names one image by its path or file name, with or without a suffix. A line may also name a
+folder; then all images below the folder are taken. The path may begin with folders above the folder
+of the images. A second path on the line is ignored: DAVIS 2016 writes each frame's mask there.
 """
 
 from collections import defaultdict
@@ -37,10 +37,10 @@ def listed_places(file: str, images: Sequence[str]) -> list[int]:
 
 
 def read_lines(file: str, option: str) -> list[str]:
-    """Returns the lines of a text file without empty ones.
+    """Returns the lines of a text file, without empty lines.
 
     Raises:
-        PoiseError: it cannot be read, or has no line.
+        PoiseError: the file cannot be read, or contains only empty lines.
     """
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
@@ -57,7 +57,7 @@ def read_lines(file: str, option: str) -> list[str]:
 
 
 def _names(images: Sequence[str]) -> dict[str, list[int]]:
-    """Returns every name that an image may have in the file, with the indices of its images."""
+    """Maps each name that a line of the list may contain to the indices of the images it names."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, path in enumerate(images):
         name = path.rpartition("/")[2]
@@ -78,7 +78,7 @@ def _named(file: str, line: str, by_name: dict[str, list[int]], images: Sequence
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             places = by_name.get(name, [])
-            if start and start == len(parts) - 1:  # a bare name: its folder must agree
+            if start and start == len(parts) - 1:  # only a name: its folder must agree
                 places = [
                     place
                     for place in places

@@ -1,4 +1,4 @@
-"""Mask files: one channel of whole numbers for every pixel of an image.
+"""Reads mask files, which contain one whole number for every pixel of an image.
 
 In: an image file with a palette or in grey. Out: a mask uint8 [h, w]. Next:
 ``poise.data.sources.annotated.source``.
@@ -17,7 +17,7 @@ from poise.data.sources.options import PrepareCommand
 from poise.data.views.decode import MAX_PIXELS
 
 MASK_SUFFIXES = frozenset([".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"])
-"""Suffixes of formats that keep every value."""
+"""Suffixes of image formats that store every value without loss."""
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 _WHITE = 255
@@ -26,19 +26,19 @@ _MIDDLE = 128
 
 @dataclass(frozen=True)
 class MaskFile:
-    """One mask file."""
+    """File with the mask of one image."""
 
     path: str
-    stamp: str  # its size and time of change
+    stamp: str  # size and time of change of the file
 
     @property
     def origin(self) -> str:
-        """Returns the file, for errors."""
+        """Returns the path of the file, for errors."""
         return shown(self.path)
 
     @property
     def key(self) -> str:
-        """Returns text that changes when the file changes."""
+        """Returns text that changes if the file changes."""
         return f"{Path(self.path).name} {self.stamp}"
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
@@ -49,12 +49,12 @@ class MaskFile:
             command: its option ``white`` gives the meaning of 255.
 
         Raises:
-            PoiseError: the file is damaged, has colours or values above 255, or the meaning of
-                white is unknown.
+            PoiseError: the file is damaged, has colours or values above 255, or the meaning of 255
+                is unknown.
         """
         values = self._values(image)
         white = command.options.white
-        if white == "object" and values.max() > 1:  # 0 and 1 say it themselves
+        if white == "object" and values.max() > 1:  # values 0 and 1 need no conversion
             return (values >= _MIDDLE).astype(np.uint8)
         if (
             white is None

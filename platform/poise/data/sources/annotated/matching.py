@@ -1,6 +1,6 @@
-"""Finds the annotation file of each image. It has the same path with another suffix.
+"""Finds the annotation file of each image. The two files have the same path without suffix.
 
-In: images, and a folder of masks or of XML. Out: one file for each image. Next:
+In: paths of images, and a folder of masks or of XML files. Out: one file for each image. Next:
 ``poise.data.sources.annotated.opening``.
 """
 
@@ -18,18 +18,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of annotation files."""
+    """Kind of annotation files: masks or XML files."""
 
     word: str  # "mask"
     option: str  # "--masks"
     suffixes: Collection[str]
-    usual: str  # the suffix that an error writes
+    usual: str  # suffix for error messages
 
 
 def match_files(
     images: Sequence[str], folder: str, kind: Kind
 ) -> tuple[list[FoundFile], tuple[str, ...]]:
-    """Finds the file of every image.
+    """Finds the annotation file of every image.
 
     Args:
         images: paths of the images, relative to their folder.
@@ -37,7 +37,7 @@ def match_files(
         kind: kind of files to look for.
 
     Returns:
-        A file for each image, relative to ``folder``, and notes.
+        A file for each image, with its path relative to ``folder``, and notes for the user.
 
     Raises:
         PoiseError: an image has no file or several files, two images have the same file, or the
@@ -102,7 +102,7 @@ def _refuse_missing(
 
 
 def _list_of(folder: str) -> str:
-    """Returns the list that Pascal VOC has next to its masks, if it exists."""
+    """Returns the path of Pascal VOC's list of images with masks, or ``FILE`` if there is none."""
     found = Path(folder).parent / "ImageSets" / "Segmentation" / "trainval.txt"
     return shown(str(found)) if found.is_file() else "FILE"
 

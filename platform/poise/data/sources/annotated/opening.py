@@ -1,6 +1,6 @@
 """Opens a folder of images together with their annotations.
 
-In: a command with one of the options for annotations, and the files found in its folder. Out: a
+In: a `poise data prepare` command with annotation options, and the files in its folder. Out: a
 source of images, with or without annotations. Next: ``poise.data.preparation.ingest``.
 """
 
@@ -33,7 +33,7 @@ _BOXES = Kind("XML file", "--boxes", (".xml",), ".xml")
 
 @dataclass
 class _Found:
-    """Images of a folder and their annotations so far. Images without annotations are removed."""
+    """Images of a folder, and the annotations that were found so far."""
 
     images: FilesSource
     masks: Sequence[MaskOrigin] = ()
@@ -44,11 +44,11 @@ class _Found:
 
     @property
     def paths(self) -> list[str]:
-        """Paths of the images in their folder."""
+        """Paths of the images, relative to their folder."""
         return [file.path for file in self.images.files]
 
     def take(self, places: Iterable[int]) -> None:
-        """Keeps the images at these places, in this order."""
+        """Keeps only the images with these indices, in this order."""
         self.images = replace(
             self.images, files=tuple(self.images.files[place] for place in places)
         )
@@ -64,8 +64,8 @@ def open_annotated(
         files: all files of the folder.
 
     Raises:
-        PoiseError: options contradict each other, the layout can be read in two ways, or a file of
-            annotations is missing or wrong.
+        PoiseError: options contradict each other, the layout has two possible meanings, or an
+            annotation file is missing or wrong.
     """
     _check_options(command)
     options = command.options
@@ -84,7 +84,7 @@ def open_annotated(
 
 
 def _images(command: PrepareCommand, files: Sequence[FoundFile]) -> FilesSource:
-    """Opens the files that may be images. Folders of annotations are left out."""
+    """Opens the files that may be images, without those in the annotation folders."""
     options = command.options
     root = os.path.realpath(command.source)
     folders = [os.path.realpath(each) for each in (options.masks, options.boxes) if each]

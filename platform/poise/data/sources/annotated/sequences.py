@@ -3,8 +3,8 @@
 In: the files of a folder. Out: images in the order of their videos and frames, and the name of each
 image's video. Next: ``poise.data.sources.annotated.opening``.
 
-Each folder with images is a video. Its frames are ordered by name. Numbers in names are compared as
-numbers, so `frame10` comes after `frame9`.
+Each folder with images is a video. Its frames are sorted by name. Numbers in names are sorted by
+value, so `frame10` comes after `frame9`.
 """
 
 import re
@@ -25,8 +25,8 @@ def open_sequences(command: PrepareCommand, files: Sequence[FoundFile]) -> Files
     """Opens a folder of videos, or of the frames of one video.
 
     Raises:
-        PoiseError: there are frames next to folders of frames, a video's name is not UTF-8, or
-            labels are requested.
+        PoiseError: a folder contains both frames and folders of frames, a video's name is not
+            UTF-8, or the user requests labels.
     """
     if command.options.label is not None:
         raise PoiseError(
@@ -48,13 +48,16 @@ def open_sequences(command: PrepareCommand, files: Sequence[FoundFile]) -> Files
 
 
 def sequence_of(path: str, source: str) -> str:
-    """Returns the name of a frame's video: its folder, or the source itself."""
+    """Returns the name of a frame's video: the name of the folder that contains the frame.
+
+    If the frame is directly in the source, the source's name is the video's name.
+    """
     folder = path.rpartition("/")[0]
     return folder or Path(source).resolve().name
 
 
 def frame_order(path: str) -> tuple[str, list[tuple[int, str]], str]:
-    """Returns the key by which frames are sorted."""
+    """Returns the key that sorts frames by name, with numbers in names by value."""
     folder, _, name = path.rpartition("/")
     pieces = [
         (int(piece), "") if piece.isdecimal() else (-1, piece) for piece in _NUMBERS.split(name)

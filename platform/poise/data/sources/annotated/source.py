@@ -1,7 +1,7 @@
-"""Images of a folder with their masks, boxes and videos.
+"""Adds masks, boxes and videos to the images of a folder.
 
-In: a ``FilesSource`` and an ``ImageNote`` for each of its images. Out: samples with annotations on
-the upright image. Next: ``poise.data.preparation``.
+In: a ``FilesSource``, and the annotations of each image as an ``ImageNote``. Out: samples with
+annotations on the upright image. Next: ``poise.data.preparation``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,23 +21,23 @@ from poise.data.views.decode import BadImageError, read_header
 
 
 class MaskOrigin(Protocol):
-    """Source of a mask: a file or outlines."""
+    """Origin of a mask: a mask file, or outlines in a JSON file."""
 
     @property
     def origin(self) -> str:
-        """File, for errors."""
+        """Path of the file, for errors."""
 
     @property
     def key(self) -> str:
-        """Text that changes when the mask changes."""
+        """Text that changes if the mask changes."""
 
     def read(self, image: str, command: PrepareCommand) -> NDArray[np.uint8]:
-        """Returns the mask uint8 [h, w]."""
+        """Reads or draws the mask: uint8 [h, w]."""
 
 
 @dataclass(frozen=True)
 class ImageNote:
-    """Annotations of one image. A kind that its source lacks is None."""
+    """Annotations of one image. Kinds that the source does not have are None."""
 
     mask: MaskOrigin | None = None
     boxes: ImageBoxes | None = None
@@ -46,7 +46,7 @@ class ImageNote:
 
     @property
     def key(self) -> str:
-        """Text that changes when the note changes. It does not depend on the place of its files."""
+        """Text that changes if the annotations change, but not if their files are moved."""
         mask = self.mask.key if self.mask else None
         boxes = replace(self.boxes, origin="") if self.boxes else None
         return repr((mask, boxes, self.sequence, self.frame))
@@ -54,7 +54,7 @@ class ImageNote:
 
 @dataclass(frozen=True)
 class AnnotatedSource:
-    """Files under one folder, each with a note."""
+    """Source of the files under one folder, each with its annotations."""
 
     images: FilesSource
     image_notes: tuple[ImageNote, ...]
@@ -74,7 +74,7 @@ class AnnotatedSource:
 
     @property
     def key(self) -> str:
-        """Hash that changes with the images, the annotations and the way they are read."""
+        """Hash that changes if the images, the annotations or their options change."""
         options = self.command.options
         said = repr((self.annotations, options.white, options.annotated))
         notes = "\n".join(note.key for note in self.image_notes)
@@ -86,14 +86,17 @@ class AnnotatedSource:
         return len(self.images)
 
     def part(self, indices: Indices) -> Part:
-        """Returns paths and notes. The process that reads the part also reads images and masks."""
+        """Returns a ``Part`` of the source that contains only these images.
+
+        The process that uses this ``Part`` reads images and masks.
+        """
         notes = tuple(self.image_notes[index] for index in indices)
         return AnnotatedPart(self.images.part(indices), notes, self.command)
 
 
 @dataclass(frozen=True)
 class AnnotatedPart:
-    """Some files under one folder, each with a note."""
+    """Some files under one folder, each with its annotations."""
 
     images: Part
     notes: Sequence[ImageNote]
@@ -102,7 +105,8 @@ class AnnotatedPart:
     def samples(self) -> Iterator[Sample]:
         """Reads each image and its annotations.
 
-        An image that cannot be read becomes a sample without annotations, which is set aside.
+        An image that cannot be read becomes a sample without annotations. The dataset leaves this
+        sample out.
 
         Raises:
             PoiseError: an annotation cannot be read, or does not fit its image.

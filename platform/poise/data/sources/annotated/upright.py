@@ -1,11 +1,12 @@
-"""Masks and boxes on the upright image, for images that their EXIF data turn.
+"""Turns masks and boxes to the upright image, if EXIF data turn the image.
 
-In: masks and boxes as they were written. Out: the same on the upright image. Next:
+In: masks and boxes as their files contain them. Out: masks and boxes of the upright image. Next:
 ``poise.data.sources.annotated.source``.
 
-Most programs show an image upright; some show the pixels as they are stored. A mask or a box refers
-to the image that its author saw. If the image is turned by 90 degrees, the size in the annotation
-shows which image this was. Otherwise the user must say it.
+Most programs show an image upright, but some show the pixels as they are stored. A mask or a box
+refers to the image that its author saw. If EXIF data turn the image by 90 degrees, the size in the
+annotation shows which image this was. Otherwise the user must say which image this was
+(``--annotated``).
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are the first pixels outside."""
+"""Box (x0, y0, x1, y1) in pixels; x1 and y1 are exclusive."""
 
 _SWAPPING = {
     Image.Transpose.TRANSPOSE,
@@ -40,12 +41,14 @@ _TURNED_POINT: dict[Image.Transpose, Callable[[int, int, Size], tuple[int, int]]
     Image.Transpose.ROTATE_270: lambda x, y, size: (size[1] - y, x),
     Image.Transpose.TRANSVERSE: lambda x, y, size: (size[1] - y, size[0] - x),
 }
-"""Transposition → the new place of a corner of pixels, in an image of the old size."""
+"""Maps each transposition to a function that moves a pixel corner (x, y) in an image of the given
+size.
+"""
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """Size of an image as stored, and how it is turned."""
+    """Size of an image as stored, and the transposition that makes it upright."""
 
     path: str
     size: Size
@@ -63,13 +66,14 @@ def turn_of(
     """Returns the transposition that moves annotations to the upright image.
 
     Args:
-        image: image with its size.
-        size: size of the image in the annotations; None if they do not contain it.
+        image: image with its size as stored.
+        size: size of the image according to the annotations; None if they do not contain it.
         origin: file of the annotations.
         command: its option ``annotated`` is ``"upright"``, ``"stored"`` or None.
 
     Raises:
-        PoiseError: the size is that of another image, or it is unknown which pixels are meant.
+        PoiseError: the size does not fit the image, or the annotations may refer to the stored or
+            to the upright image.
     """
     reference = command.options.annotated
     fits_upright = size in (None, image.upright_size)
@@ -88,12 +92,12 @@ def turn_of(
 
 
 def turned_mask(mask: NDArray[np.uint8], turn: Image.Transpose | None) -> NDArray[np.uint8]:
-    """Transposes a mask [h, w]."""
+    """Applies a transposition to a mask [h, w]."""
     return mask if turn is None else np.asarray(Image.fromarray(mask).transpose(turn))
 
 
 def turned_box(box: Box, size: Size, turn: Image.Transpose | None) -> Box:
-    """Transposes a box on an image of this size."""
+    """Applies a transposition to a box in an image of this size."""
     if turn is None:
         return box
     place = _TURNED_POINT[turn]

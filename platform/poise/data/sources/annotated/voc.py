@@ -1,11 +1,11 @@
-"""Boxes in the XML of Pascal VOC, one file for each image.
+"""Reads boxes from Pascal VOC's XML files, one file for each image.
 
-In: XML files. Out: ``ImageBoxes`` for each, and the names of the classes. Next:
+In: XML files. Out: ``ImageBoxes`` of each file, and the names of the classes. Next:
 ``poise.data.sources.annotated.opening``.
 
-VOC counts pixels from 1 and includes the last pixel: a box of the whole image has xmin = 1 and xmax
-= width. So 1 is subtracted from xmin and ymin, while xmax and ymax do not change. Corners may be
-fractions; they are rounded.
+VOC counts pixels from 1, and xmax and ymax are the last pixels inside. For example, a box of the
+whole image has xmin = 1 and xmax = width. So 1 is subtracted from xmin and ymin, and xmax and ymax
+stay the same. Corners may be fractions; Poise rounds them.
 """
 
 import math
@@ -25,7 +25,7 @@ _LARGEST_CORNER = 2**24
 
 @dataclass(frozen=True)
 class _Object:
-    """One object of an XML file."""
+    """One object in an XML file."""
 
     name: str
     box: Box
@@ -40,7 +40,7 @@ def read_voc(files: Sequence[str]) -> tuple[list[ImageBoxes], tuple[str, ...]]:
         The boxes of each file, and the names of all classes in alphabetical order, as in VOC.
 
     Raises:
-        PoiseError: a file is not XML of VOC, or one of its boxes is wrong.
+        PoiseError: a file is not an XML file of VOC, or one of its boxes is wrong.
     """
     found = [_read(file) for file in files]
     classes = tuple(sorted({each.name for _, objects in found for each in objects}))
@@ -63,7 +63,7 @@ def _read(file: str) -> tuple[Size | None, list[_Object]]:
         data = Path(file).read_bytes()
         if len(data) > _LARGEST_BYTES:
             raise PoiseError(f"{shown(file)}: over {_LARGEST_BYTES / 1e6:.0f} MB; not XML of VOC")
-        if b"<!ENTITY" in data:  # they can make a small file fill the memory
+        if b"<!ENTITY" in data:  # entities can make a small file fill the memory
             raise PoiseError(f"{shown(file)}: defines entities, which XML of VOC does not need")
         root = ElementTree.fromstring(data)
     except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
@@ -80,7 +80,7 @@ def _read(file: str) -> tuple[Size | None, list[_Object]]:
 
 
 def _size(root: ElementTree.Element) -> Size | None:
-    """Returns width and height; None if the file does not contain them, or contains 0."""
+    """Returns the image's width and height; None if the file does not contain them, or one is 0."""
     texts = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
     if not all(text.isdecimal() and int(text) for text in texts):
         return None
@@ -114,6 +114,6 @@ def _corner(element: ElementTree.Element, side: str, where: str) -> float:
         corner = float(text)
     except ValueError:
         corner = math.nan
-    if not abs(corner) < _LARGEST_CORNER:  # not a number either
+    if not abs(corner) < _LARGEST_CORNER:  # also true for NaN
         raise PoiseError(f"{where} is '{shown(text.strip()[:40])}', not a number of pixels")
     return corner
