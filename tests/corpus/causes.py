@@ -31,9 +31,16 @@ RECIPES = {
     ("dino", "cifar10"): ("pipelines/recipes/dino_vit_cifar10_cpu.yaml", 5),
     ("mae", "scenes"): ("pipelines/recipes/mae_scenes.yaml", 10),
     ("mae", "cifar10"): ("pipelines/recipes/mae_vit_cifar10_cpu.yaml", 8),
+    ("mae", "few scenes"): ("pipelines/recipes/mae_scenes.yaml", 12),
     ("dino", "photographs"): ("tests/corpus/dino_photographs.yaml", 18),
 }
-"""The recipe and its epochs: about 390 steps of DINO, 270 of photographs, 630 of MAE."""
+"""The recipe and its epochs: about 390 steps of DINO, 270 of photographs, 630 of MAE, 192 of MAE on
+few scenes."""
+
+IMAGES = {"few scenes": ("data.dataset=data/scenes-1024",)}
+"""Images that the recipe does not name:
+``poise data prepare scenes data/scenes-1024 --num-images 1024 --seed 0``.
+"""
 
 BACKBONES = {
     "vit": (),
@@ -69,7 +76,8 @@ class LabelledRun:
         """The recipe's file, and each changed setting once: a cause may change its length too."""
         path, epochs = RECIPES[self.objective, self.dataset]
         length = f"training.epochs={epochs * self.length}"
-        changes = (length, *BACKBONES[self.backbone], *self.changes)
+        images = IMAGES.get(self.dataset, ())
+        changes = (length, *images, *BACKBONES[self.backbone], *self.changes)
         return path, tuple({each.partition("=")[0]: each for each in changes}.values())
 
 
@@ -143,6 +151,21 @@ MASKED_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
 }
 """The same of MAE, which takes no residual network."""
 
+FEW_IMAGES_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
+    **MASKED_CAUSES,
+    "masked third seed": (HEALTHY, ("seed=2",)),
+    "masked by a quarter": (HEALTHY, ("seed=3", "objective.mask_ratio=0.25")),
+    "masked nearly all": (HEALTHY, ("seed=1", "objective.mask_ratio=0.9")),
+    "masked small patches": (
+        HEALTHY,
+        (
+            "seed=1",
+            "backbone.options={patch_size: 4, embed_dim: 128, depth: 3, num_heads: 4}",
+        ),
+    ),
+}
+"""The same of MAE on 1,024 images. RankMe falls below a quarter before it learns."""
+
 STILL_CAUSES: dict[str, tuple[tuple[VerdictKind, ...], tuple[str, ...]]] = {
     "teacher stays": (STAYS, ("seed=8", *_momentum(1.0))),
 }
@@ -178,6 +201,7 @@ RUNS = [
         ("dino", COSTLY_CAUSES, DATASETS, ("vit",), 1),
         ("dino", LONG_CAUSES, DATASETS, ("vit",), 4),
         ("mae", MASKED_CAUSES, DATASETS, ("vit",), 1),
+        ("mae", FEW_IMAGES_CAUSES, ("few scenes",), ("vit",), 1),
         ("dino", STILL_CAUSES, ("photographs",), ("vit",), 1),
         ("dino", PHOTOGRAPH_CAUSES, ("photographs",), ("vit",), 1),
     )

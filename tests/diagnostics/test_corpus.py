@@ -4,12 +4,16 @@ from statistics import median
 
 import pytest
 
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
 from tests.conftest import REPOSITORY
 from tests.corpus.causes import RUNS
+from tests.corpus.histories import read_histories
 from tests.corpus.score import Score, score_all, sentences
 
 pytestmark = pytest.mark.slow  # a verdict at every interval of every run
+
+DESTROYED = "few-scenes-vit-masked-learning-rate-too-high"
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +21,11 @@ def scores() -> list[Score]:
     return score_all()
 
 
-def test_every_labelled_run_is_recorded_on_three_datasets_and_two_backbones(
+def test_every_labelled_run_is_recorded_on_four_datasets_and_two_backbones(
     scores: list[Score],
 ) -> None:
     assert len(scores) == len(RUNS) >= 110
-    assert len({each.run.dataset for each in scores}) == 3
+    assert len({each.run.dataset for each in scores}) == 4
     assert len({each.run.backbone for each in scores}) == 2
 
 
@@ -29,6 +33,31 @@ def test_no_healthy_run_is_condemned_at_any_interval(scores: list[Score]) -> Non
     healthy = [each for each in scores if each.is_healthy]
     assert len(healthy) >= 20
     assert [each.run.name for each in healthy if each.condemned_step is not None] == []
+
+
+def test_masked_runs_on_few_images_lose_dimensions_before_they_learn_and_are_spared(
+    scores: list[Score],
+) -> None:
+    histories = read_histories()
+    few = [each for each in scores if each.is_healthy and each.run.dataset == "few scenes"]
+    shrunk = [each for each in few if _lowest_rank(histories[each.run.name]) < 0.25]
+    assert len(shrunk) >= 5
+    assert {each.condemned_step for each in shrunk} == {None}
+    assert {each.final.kind for each in shrunk} == {VerdictKind.HEALTHY}
+
+
+def test_features_that_a_learning_rate_destroys_are_condemned_in_the_first_fifth(
+    scores: list[Score],
+) -> None:
+    lost = [each for each in scores if each.run.name == DESTROYED]
+    assert [each.condemned.kind for each in lost if each.condemned] == [VerdictKind.DIMENSIONAL]
+    assert max(each.condemned_share or 1.0 for each in lost) < 0.2
+
+
+def _lowest_rank(history: History) -> float:
+    """The lowest RankMe, as a share of its value in the untrained network."""
+    ranks = [metrics["features/rankme"] for _, metrics in history if "features/rankme" in metrics]
+    return min(ranks) / ranks[0]
 
 
 def test_a_teacher_that_never_moves_is_named_by_its_weights(scores: list[Score]) -> None:

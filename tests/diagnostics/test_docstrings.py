@@ -41,7 +41,7 @@ ON_THE_WAY_TO_METRICS = {
     *("singular_values", "covariance_eigenvalues", "is_rounding", "eigenvalues", "effective_rank"),
 }
 
-FORMULA = re.compile(r"Formula:|[=‖Σλσγ√·−]|h\(")
+FORMULA = re.compile(r"Formula:\s\S")
 PARTS = ("Source:", "Cost:", "Healthy:", "Broken:")
 PUBLISHED = re.compile(r"none, (?:but|the)\s|arXiv\s\d{4}\.\d{5}|\b(19|20)\d\d\b")
 

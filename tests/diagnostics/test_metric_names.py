@@ -63,6 +63,7 @@ def test_registers_are_told_of_where_there_are_some(build: Callable[..., Recipe]
     assert logged(recipe) == promised(recipe)
 
 
+@pytest.mark.slow
 def test_a_residual_network_logs_all_but_patches() -> None:
     recipe = tiny_recipe(backbone={"name": "resnet18", "drop_path": 0})
     assert logged(recipe) == promised(recipe) - {*PATCHES, *REGISTERS, *COST}

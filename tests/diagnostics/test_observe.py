@@ -4,15 +4,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap
 from poise.diagnostics.self_distillation import batch_averages
 from poise.objectives.base import Observation
 
 
+def numbers_of(observation: Observation, **scalars: Tensor) -> dict[str, float]:
+    return dict(diagnose(BatchStatistics.of(observation), scalars))
+
+
 def observe(teacher_logits: Tensor, student_logits: Tensor | None = None) -> dict[str, float]:
     probs = teacher_logits.softmax(-1)
-    return dict(diagnose(Observation(teacher_probs=probs, student_logits=student_logits)))
+    return numbers_of(Observation(teacher_probs=probs, student_logits=student_logits))
 
 
 @pytest.mark.parametrize(("num_teacher", "num_views"), [(2, 2), (2, 6), (1, 3), (3, 5)])
@@ -61,16 +66,16 @@ def test_one_prototype_per_image_is_all_information() -> None:
 
 
 def test_only_what_the_observation_allows_is_yielded() -> None:
-    assert dict(diagnose(Observation())) == {}
-    assert set(dict(diagnose(Observation(center=torch.ones(4))))) == {"center/norm"}
-    of_one_view = set(dict(diagnose(Observation(features=torch.randn(1, 4, 3)))))
-    of_two_views = set(dict(diagnose(Observation(features=torch.randn(2, 4, 3)))))
+    assert numbers_of(Observation()) == {}
+    assert set(numbers_of(Observation(center=torch.ones(4)))) == {"center/norm"}
+    of_one_view = set(numbers_of(Observation(features=torch.randn(1, 4, 3))))
+    of_two_views = set(numbers_of(Observation(features=torch.randn(2, 4, 3))))
     assert {name.split("/")[0] for name in of_two_views} == {"features"}
     assert of_two_views - of_one_view == {"features/alignment", "features/lidar"}
 
 
 def test_the_loops_own_scalars_ride_along() -> None:
-    numbers = dict(diagnose(Observation(), {"gradient/norm": torch.tensor(2.5)}))
+    numbers = numbers_of(Observation(), **{"gradient/norm": torch.tensor(2.5)})
     assert numbers == {"gradient/norm": 2.5}
 
 
@@ -79,7 +84,7 @@ def test_a_broken_step_is_reported_not_raised() -> None:
     observation = Observation(
         features=broken, teacher_probs=broken, student_logits=broken, center=broken[0, 0]
     )
-    assert all(math.isnan(value) for _, value in diagnose(observation))
+    assert all(math.isnan(value) for value in numbers_of(observation).values())
 
 
 def test_ema_gap_is_the_relative_distance_and_zero_for_a_copy() -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.prototypes import (
     COMPARED_PROTOTYPES,
@@ -27,7 +28,7 @@ def one_prototype_each(chosen: Tensor) -> Observation:
 
 
 def usage(observation: Observation, window: AssignmentWindow | None = None) -> dict[str, float]:
-    numbers = dict(diagnose(observation, window=window))
+    numbers = dict(diagnose(BatchStatistics.of(observation), window=window))
     return {
         name.removeprefix("prototypes/"): value
         for name, value in numbers.items()

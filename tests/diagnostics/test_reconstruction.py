@@ -3,13 +3,14 @@ import torch
 from torch import Tensor
 
 from poise.config.objectives import Signals
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.judge import VerdictKind, judge
 from poise.diagnostics.observe import diagnose
 from poise.objectives.base import Observation
 
 
 def observe(predictions: Tensor, targets: Tensor) -> dict[str, float]:
-    return dict(diagnose(Observation(predictions=predictions, targets=targets)))
+    return dict(diagnose(BatchStatistics.of(Observation(predictions=predictions, targets=targets))))
 
 
 def patches(count: int = 400, pixels: int = 48) -> Tensor:

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.views import largest_value
 from poise.objectives.base import Observation
@@ -13,7 +14,8 @@ def test_the_largest_magnitude_counts_whatever_its_sign() -> None:
     views = torch.zeros(2, 3, 4, 4)
     views[1, 2, 0, 0] = -2.5
     assert largest_value(views).item() == 2.5
-    assert dict(diagnose(Observation(views=views))) == {"views/largest_value": 2.5}
+    seen = BatchStatistics.of(Observation(views=views))
+    assert dict(diagnose(seen)) == {"views/largest_value": 2.5}
 
 
 def test_one_pixel_that_is_not_a_number_is_seen() -> None:

@@ -1,19 +1,21 @@
-"""Metrics of a run over its steps.
+"""History of a run's metrics.
 
-In: the metrics of logged steps. Out: ``History``. Next: ``poise.diagnostics.judge``.
+In: the metrics of logged steps. Out: a ``History``. Next: ``poise.diagnostics.judge``.
 """
 
 from collections.abc import Mapping, Sequence
 
 Entry = tuple[int, Mapping[str, float]]
-"""Logged step (number of finished optimiser steps) and its metrics."""
+"""Pair of a logged step (number of finished optimiser steps) and the metrics of this step."""
 
 History = Sequence[Entry]
-"""Entries of a run, with rising steps. An entry holds only the metrics of its own step."""
+"""Entries of a run, in ascending order of steps. An entry contains only the metrics of its own
+step.
+"""
 
 
 def newest_metrics(history: History) -> dict[str, float]:
-    """Returns the newest value of every metric in the history."""
+    """Maps each metric in the history to its newest value."""
     newest: dict[str, float] = {}
     for _, metrics in history:
         newest |= metrics

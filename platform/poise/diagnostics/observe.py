@@ -1,11 +1,11 @@
-"""Computes all metrics of one step.
+"""Computes the diagnostic metrics of one step.
 
-In: the objective's observation (this worker's share), and scalars that the loop already has. Out:
-``(name, value)`` pairs of the global batch. Next: the run's log, and
-``poise.diagnostics.judge.verdict`` on their history.
+In: statistics of this worker's share of a batch, and scalars that the training loop has computed.
+Out: pairs ``(name, value)`` for the global batch. Next: the run's log, and
+``poise.diagnostics.judge.verdict``, which reads the history of these metrics.
 
-The fields of an observation decide the order of collectives; the values do not. So all workers call
-the same collectives.
+The order of collective operations depends on which statistics exist, but not on their values. So
+all workers call the same collective operations in the same order.
 """
 
 import math
@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from poise.cluster.collectives import mean_over_workers, rows_of_all_workers
+from poise.cluster.sharded_tensors import whole
+from poise.config.metrics import OVER_LN_K
 from poise.diagnostics import prototypes, reconstruction
 from poise.diagnostics import self_distillation as distillation
+from poise.diagnostics.batch_statistics import MAX_FEATURES, BatchStatistics
 from poise.diagnostics.patches import patch_metrics
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.diagnostics.spectrum import spectrum_metrics
@@ -25,54 +28,35 @@ from poise.diagnostics.spread import spread_metrics
 from poise.diagnostics.view_agreement import view_metrics
 from poise.diagnostics.views import largest_value
 from poise.models.last_tokens import OBSERVED_IMAGES, LastTokens
-from poise.objectives.base import Observation
 
 NO_SCALARS: Mapping[str, Tensor] = {}
 
-MAX_FEATURES = 1024
-"""Largest number of features that are used, over all views and workers. The cost grows with their
-square.
-
-Every worker gives all views of its first images.
-"""
-
-OVER_LN_K = {
-    "teacher/entropy": "teacher/entropy_over_ln_k",
-    "teacher/kl": "teacher/kl_over_ln_k",
-    "teacher/marginal_entropy": "teacher/marginal_entropy_over_ln_k",
-    "teacher/mutual_information": "teacher/mutual_information_over_ln_k",
-}
-"""Metrics in nats, and the names of the same metrics divided by ln K. The latter can be compared
-across K.
-"""
-
 
 def diagnose(
-    observation: Observation,
+    batch: BatchStatistics,
     scalars: Mapping[str, Tensor] = NO_SCALARS,
     window: AssignmentWindow | None = None,
 ) -> Iterator[tuple[str, float]]:
-    """Yields every metric of the global batch that the observation allows.
+    """Yields every metric of the global batch that can be computed from the statistics.
 
-    Under torch.distributed every worker must call this function at the same steps and read it to
-    its end, because it exchanges data with the other workers. All values are copied from the device
-    at once.
+    With torch.distributed, every worker must call this function at the same steps and read all
+    values, because workers exchange data here. All values are copied from the GPU together.
 
     Args:
-        observation: this worker's share of the batch.
-        scalars: 0-dimensional tensors of the loop on the observation's device, by name
-            (``gradient/norm``). They are averaged over workers.
-        window: earlier observations of the run; this observation is added. None uses only this
-            observation.
+        batch: statistics of this worker's share of the batch.
+        scalars: dict from names (such as ``gradient/norm``) to 0-dimensional tensors on the same
+            device. These values are averaged over workers.
+        window: assignments of earlier logged batches, to which this batch is added. None uses only
+            this batch.
     """
-    numbers = _measure(observation, scalars, window or AssignmentWindow())
+    numbers = _measure(batch, scalars, window or AssignmentWindow())
     if not numbers:
         return
     fetched = torch.stack([number.double() for number in numbers.values()]).tolist()
     values = reconstruction.defined(dict(zip(numbers, fetched, strict=True)))
     yield from values.items()
-    if observation.teacher_probs is not None:
-        ln_k = math.log(observation.teacher_probs.shape[-1])
+    if batch.mean_probs is not None:
+        ln_k = math.log(len(batch.mean_probs))
         yield from (
             (OVER_LN_K[name], value / ln_k) for name, value in values.items() if name in OVER_LN_K
         )
@@ -80,41 +64,36 @@ def diagnose(
 
 @torch.no_grad()
 def _measure(
-    observation: Observation, scalars: Mapping[str, Tensor], window: AssignmentWindow
+    batch: BatchStatistics, scalars: Mapping[str, Tensor], window: AssignmentWindow
 ) -> dict[str, Tensor]:
-    averaged = {name: value.detach().float() for name, value in scalars.items()}
+    averaged = {name: value.detach().float() for name, value in scalars.items()} | batch.averages
     numbers: dict[str, Tensor] = {}
-    if observation.teacher_probs is not None:
-        averaged |= distillation.batch_averages(
-            observation.teacher_probs, observation.student_logits
-        )
     if averaged:
         mean = mean_over_workers(torch.stack(list(averaged.values())))
         numbers |= zip(averaged, mean.unbind(), strict=True)
-    if observation.teacher_probs is not None:
-        numbers |= _assignments(observation.teacher_probs, numbers["teacher/entropy"], window)
-    if observation.features is not None:
-        numbers |= _features(observation.features)
-    if observation.tokens is not None:
-        numbers |= _tokens(observation.tokens)
-    if observation.predictions is not None and observation.targets is not None:
-        own = reconstruction.moments(observation.predictions.float(), observation.targets.float())
-        numbers |= reconstruction.shares(mean_over_workers(own))
-    if observation.views is not None:
-        numbers["views/largest_value"] = largest_value(observation.views)
-    if observation.prototypes is not None:
-        numbers["prototypes/duplicate_share"] = prototypes.duplicate_share(observation.prototypes)
-    if observation.center is not None:
-        numbers["center/norm"] = distillation.center_norm(observation.center)
+    if batch.mean_probs is not None:
+        numbers |= _assignments(batch.mean_probs, batch.chosen, numbers["teacher/entropy"], window)
+    if batch.features is not None:
+        numbers |= _features(batch.features)
+    if batch.tokens is not None:
+        numbers |= _tokens(batch.tokens)
+    if batch.moments is not None:
+        numbers |= reconstruction.shares(mean_over_workers(batch.moments))
+    if batch.views is not None:
+        numbers["views/largest_value"] = largest_value(batch.views)
+    if batch.prototypes is not None:
+        numbers["prototypes/duplicate_share"] = prototypes.duplicate_share(whole(batch.prototypes))
+    if batch.center is not None:
+        numbers["center/norm"] = distillation.center_norm(batch.center)
     return numbers
 
 
 def _assignments(
-    teacher_probs: Tensor, entropy: Tensor, window: AssignmentWindow
+    mean_probs: Tensor, chosen: Tensor, entropy: Tensor, window: AssignmentWindow
 ) -> dict[str, Tensor]:
-    """Computes metrics of the targets [G, B, K] of all workers together."""
-    mean_probs = mean_over_workers(teacher_probs.float().mean(dim=(0, 1)))
-    window.add(rows_of_all_workers(teacher_probs.argmax(dim=-1).flatten()), mean_probs)
+    """Computes metrics of the teacher's assignments, over all workers."""
+    mean_probs = mean_over_workers(mean_probs)
+    window.add(rows_of_all_workers(chosen), mean_probs)
     marginal = distillation.marginal_entropy(mean_probs)
     return {
         "teacher/marginal_entropy": marginal,
@@ -123,12 +102,12 @@ def _assignments(
     }
 
 
-def _features(features: Tensor) -> dict[str, Tensor]:
-    """Computes metrics of the features [V, B, D] of V views of the same images."""
-    by_image = features.float().transpose(0, 1)  # [B, V, D]
-    views = rows_of_all_workers(by_image, MAX_FEATURES // len(features)).transpose(0, 1)
+def _features(by_image: Tensor) -> dict[str, Tensor]:
+    """Computes metrics of features [B, V, D], with V views of each image."""
+    num_views = by_image.shape[1]
+    views = rows_of_all_workers(by_image, MAX_FEATURES // num_views).transpose(0, 1)
     numbers = spectrum_metrics(views.flatten(0, 1)) | spread_metrics(views[0])
-    return numbers | view_metrics(views) if len(views) > 1 else numbers
+    return numbers | view_metrics(views) if num_views > 1 else numbers
 
 
 def _tokens(tokens: LastTokens) -> dict[str, Tensor]:

@@ -1,11 +1,12 @@
 """Metrics of the prototypes: how many are used, and how many are different.
 
-In: the teacher's assignments of the latest observations, and the prototypes. Out: 0-dimensional
-tensors by name. Next: ``poise.diagnostics.observe``.
+In: the teacher's assignments in the latest logged batches, and the prototypes. Out: a dict from
+names to 0-dimensional tensors. Next: ``poise.diagnostics.observe``.
 
 A teacher may distinguish images and still not use most of its prototypes. This is the *partial*
-collapse. Entropy and mutual information do not show it (arXiv 2410.14060, 2510.20108). One batch
-has fewer targets than prototypes, so the use is counted over a window of observations.
+collapse. Entropy and mutual information do not show this collapse (arXiv 2410.14060, 2510.20108).
+One batch has fewer targets than prototypes. So the use of prototypes is counted over a window of
+several logged batches (observations).
 
 Letters: K prototypes of d dimensions; n targets in an observation (G·B over all workers).
 """
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 WINDOW = 16
-"""Number of observations in the window."""
+"""Number of logged steps whose assignments are counted together."""
 
 DEAD_SHARE_OF_EVEN = 0.01
 """A prototype is dead if it gets less than this share of 1/K. With equal use each prototype gets
@@ -25,21 +26,21 @@ DEAD_SHARE_OF_EVEN = 0.01
 """
 
 SAME_COSINE = 0.975
-"""Two prototypes with a cosine above this count as the same."""
+"""Two prototypes count as the same if their cosine is above this number."""
 
 COMPARED_PROTOTYPES = 512
-"""Number of prototypes, evenly spaced, that are compared with all K. For K = 65536 the share of
-duplicates then has a standard deviation of 2 %, at a cost of 17 GFLOP with d = 256.
+"""Number of prototypes, evenly spaced in order, that are compared with all K. For K = 65536 the
+share of duplicates then has a standard deviation of 2 %. The cost is 17 GFLOP with d = 256.
 """
 
 _BLOCK = 8192  # prototypes compared at once
 
 
 class AssignmentWindow:
-    """Teacher's assignments in the latest observations, the same on every worker.
+    """Teacher's assignments in the latest observations. The window is the same on every worker.
 
     The window is part of a run's state and of its checkpoint, so that a resumed run logs the same
-    values. 16 observations with K = 65536 take 4 MiB.
+    values. 16 observations with K = 65536 need 4 MiB.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class AssignmentWindow:
 
         Args:
             chosen: most probable prototype of each target of all workers, integers [n].
-            mean_probs: mean of these targets, [K].
+            mean_probs: mean of the targets of all workers, [K].
         """
         self._chosen.append(chosen.int())
         self._mean_probs.append(mean_probs.float())
@@ -64,7 +65,7 @@ class AssignmentWindow:
 
     @property
     def mean_probs(self) -> Tensor:
-        """Mean assignment [K]."""
+        """Mean of all targets in the window, [K]."""
         device = self._mean_probs[-1].device
         return torch.stack([probs.to(device) for probs in self._mean_probs]).mean(dim=0)
 
@@ -79,7 +80,7 @@ class AssignmentWindow:
 
 
 def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
-    """Computes metrics of the use of prototypes in a window; NaN if an assignment is not finite."""
+    """Computes how many prototypes are used in a window; NaN if a target is not finite."""
     mean_probs = window.mean_probs
     numbers = {
         "prototypes/used_share": used_share(window.chosen, len(mean_probs)),
@@ -91,13 +92,14 @@ def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
 
 
 def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
-    """Share of prototypes that are the most probable prototype of some target, from 0 to 1.
+    """Share of prototypes that are the most probable prototype of at least one target, from 0 to 1.
 
     Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage in arXiv 2510.20108. Cost:
     O(K + targets), and O(K · targets) for the arg max.
 
-    Healthy: a large share; with a large K it rises slowly. Broken: 1 / min(K, targets) in both
-    collapses. A share that stays low while mutual information is good means partial collapse.
+    Healthy: a large share, which rises slowly if K is large. Broken: 1 / min(K, targets) in the
+    uniform collapse and in the collapse to a single prototype. If the share stays low while mutual
+    information is high, this is the partial collapse.
 
     Args:
         chosen: most probable prototype of each target, integers [targets].
@@ -108,37 +110,37 @@ def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
 
 
 def perplexity(mean_probs: Tensor) -> Tensor:
-    """Number of prototypes that the targets are spread over: exp(h(mean assignment)), from 1 to K.
+    """Effective number of used prototypes: exp(h(mean assignment)), from 1 to K.
 
     Formula: exp(−Σ_k p̄_k ln p̄_k). Source: none for this use, as a sign of the partial collapse
     (arXiv 2410.14060); the metric is common for codebooks. Cost: O(K).
 
-    Healthy: a large part of K, if the window has several times K targets. Broken: 1, so one
-    prototype gets everything. A small value that does not rise is the partial collapse. Exactly K,
-    with targets without information, is the uniform collapse.
+    Healthy: a large part of K, if the window has several times K targets. Broken: 1, so all targets
+    are assigned to one prototype. A small value that does not rise means partial collapse. Exactly
+    K, together with a mutual information of 0, means uniform collapse.
 
     Args:
-        mean_probs: [K].
+        mean_probs: mean of the targets, [K].
     """
     spread: Tensor = torch.special.entr(mean_probs.float()).sum().exp()
     return spread
 
 
 def dead_share(mean_probs: Tensor) -> Tensor:
-    """Share of prototypes that get less than 1 % of an equal part, from 0 to 1.
+    """Share of prototypes with a mean probability below 1 % of 1/K, from 0 to 1.
 
-    Unlike ``used_share`` it works with fewer targets than prototypes, because each target gives a
-    small probability to all prototypes near it.
+    Unlike ``used_share``, this metric also works with fewer targets than prototypes. The reason is
+    that each target gives some probability to all similar prototypes.
 
     Formula: |{k : p̄_k < 0.01 / K}| / K. Source: none, metric and limit are our own; the partial
     collapse is from arXiv 2410.14060 and 2510.20108. Cost: O(K).
 
-    Healthy: the share falls as the teacher uses more prototypes. Broken: 1 − 1/K, so one prototype
-    gets everything. A share that stays high while mutual information is good means partial
-    collapse. In the uniform collapse it is 0.
+    Healthy: the share falls as the teacher uses more prototypes. Broken: 1 − 1/K, so all targets
+    are assigned to one prototype. If the share stays high while mutual information is high, this is
+    the partial collapse. In the uniform collapse the share is 0.
 
     Args:
-        mean_probs: [K].
+        mean_probs: mean of the targets, [K].
     """
     return (mean_probs < DEAD_SHARE_OF_EVEN / len(mean_probs)).float().mean()
 
@@ -149,11 +151,11 @@ def duplicate_share(prototypes: Tensor) -> Tensor:
     Formula: |{k : max_l≠k cos(c_k, c_l) > 0.975}| / K, for the prototypes c.
 
     Source: unique prototypes in arXiv 2410.14060; the limit is our own. At most 512 prototypes,
-    evenly spaced, are compared with all K, block by block. This estimate has no bias, because the
-    order of prototypes has no meaning. Cost: O(512·K·d).
+    evenly spaced in order, are compared with all K. This estimate has no bias, because the order of
+    prototypes has no meaning. Cost: O(512·K·d).
 
     Healthy: 0, because random directions in d ≥ 64 dimensions are never so close. Broken: the share
-    rises; this is the partial collapse, in which many prototypes are the same.
+    rises. This is the partial collapse, in which many prototypes are the same.
 
     Args:
         prototypes: [K, d], of any norms.
@@ -171,9 +173,9 @@ def duplicate_share(prototypes: Tensor) -> Tensor:
 
 
 def _others(cosines: Tensor, own: Tensor) -> Tensor:
-    """Returns cosines [n, block] without each row's cosine with itself.
+    """Excludes each row's cosine with itself from cosines [n, block].
 
-    That cosine is in column ``own``, if the column is in the block.
+    ``own`` contains the column of this cosine for each row. The column may be outside of the block.
     """
     columns = torch.arange(cosines.shape[1], device=cosines.device)
     return cosines.masked_fill_(columns == own[:, None], -1.0)

@@ -1,12 +1,12 @@
-"""Metrics of predicted pixels: how much of the image they explain.
+"""Metrics of predicted pixels: how much of the image's variance they explain.
 
 In: predictions and targets of hidden patches, [n, C] with C numbers per patch. Out: 0-dimensional
 tensors on the same device. Next: ``poise.diagnostics.observe``.
 
-A decoder that has learned nothing, or sees nothing, predicts the mean: the same patch everywhere,
-in every image. The loss alone does not show this, because it has the scale of the pixels. Shares of
-variance show it. Sources: the two kinds of targets are MAE's (arXiv 2111.06377). The shares split a
-squared error into explained and unexplained variance.
+A decoder that has learned nothing predicts the mean patch everywhere, in every image. The loss
+alone does not show this failure, because its scale depends on the pixels. The metrics here divide
+the loss by a variance, so a value of 1 shows this failure. Source: both kinds of targets (raw and
+normalised pixels) are MAE's (arXiv 2111.06377).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _OVER = {
     "prediction/std_over_target": _TARGET_VARIANCE,
     "loss/over_flat_patch": _VARIANCE_WITHIN,
 }
-"""Metrics that are shares, and the variance that each share is divided by."""
+"""Maps each metric that is a ratio to the name of the variance in its denominator."""
 
 _ROUNDING = 1e-6  # share of the mean square: a smaller variance is float32 rounding
 
@@ -29,7 +29,8 @@ _ROUNDING = 1e-6  # share of the mean square: a smaller variance is float32 roun
 def moments(predictions: Tensor, targets: Tensor) -> Tensor:
     """Computes the means over this worker's patches that ``shares`` needs: [5·C + 1].
 
-    Means of equal numbers of patches can be averaged over workers. Variances cannot.
+    These means can be averaged over workers with equal numbers of patches. Variances could not be
+    averaged.
     """
     means = torch.stack(
         [targets, targets**2, predictions, predictions**2, (predictions - targets) ** 2]
@@ -38,10 +39,12 @@ def moments(predictions: Tensor, targets: Tensor) -> Tensor:
 
 
 def shares(moments: Tensor) -> dict[str, Tensor]:
-    """Computes every metric of this module from ``moments``, of one worker or averaged over all.
+    """Computes every metric of this module from ``moments``.
 
-    The result also has the two variances that ``defined`` needs, so that all values are copied from
-    the device at once.
+    ``moments`` are the moments of one worker, or their mean over all workers.
+
+    The result also contains the two variances that ``defined`` needs. So all values can be copied
+    from the GPU together.
     """
     target, target_square, predicted, predicted_square, error = (
         moments[:-1].double().unflatten(0, (5, -1))
@@ -61,9 +64,9 @@ def shares(moments: Tensor) -> dict[str, Tensor]:
 
 
 def defined(values: Mapping[str, float]) -> dict[str, float]:
-    """Removes the two variances, and shares whose variance is 0.
+    """Removes from the result of ``shares`` the two variances, and ratios whose variance is 0.
 
-    Images without texture leave nothing to explain, so they give no information about the decoder.
+    Images without texture have a variance of 0, so they give no information about the decoder.
     """
     undefined = {share for share, whole in _OVER.items() if values.get(whole) == 0}
     left_out = undefined | set(_OVER.values())
@@ -79,15 +82,15 @@ def over_mean_patch(error: Tensor, target_variance: Tensor) -> Tensor:
 
     Formula: Σ (ŷ − y)² / Σ (y − ȳ)², with ȳ [C] the mean over patches. This is 1 minus the
     explained share of variance. With normalised targets the denominator is near 1, so the value is
-    near the loss. An exception are images in which most patches share a pattern, such as light from
-    above.
+    near the loss. The value differs from the loss if most patches have the same pattern, such as
+    light from above.
 
     Source: none, the metric is our own; the targets are MAE's (arXiv 2111.06377, section 3). Cost:
     O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: the value falls below 1 during the warm-up and continues to fall. Broken: it stays at
-    1, because the decoder predicts the mean. At the start it is above 1, because untrained
-    predictions are noise.
+    Healthy: the value falls below 1 during the warm-up and continues to fall. Broken: the value
+    stays at 1, because the decoder predicts the mean. At the start of training the value is above
+    1, because untrained predictions are noise.
     """
     return (error / target_variance).float()
 
@@ -101,9 +104,9 @@ def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
     Source: none, the metric is our own; the targets are MAE's (arXiv 2111.06377, section 3). Cost:
     O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: with raw pixels it is far above 1 at first, because mean colours must be learned too.
-    It falls below 1 once textures are learned. Broken: it stays above 1 to the end, because no
-    detail smaller than a patch is predicted.
+    Healthy: with raw pixels, the value is far above 1 at first, because mean colours must be
+    learned too. The value falls below 1 when textures are learned. Broken: the value stays above 1
+    to the end. Then the decoder predicts no detail smaller than a patch.
     """
     return (error / variance_within).float()
 
@@ -111,12 +114,13 @@ def over_flat_patch(error: Tensor, variance_within: Tensor) -> Tensor:
 def prediction_std(predicted_variance: Tensor) -> Tensor:
     """Standard deviation of predictions across patches, in the units of the targets; 0 or above.
 
-    Formula: √(mean of (ŷ − mean ŷ)²); the inner mean is over patches. Divided by that of the
-    targets (``prediction/std_over_target``) it is about the square root of the explained share. The
-    reason is that a squared error pulls predictions towards the mean.
+    Formula: √(mean of (ŷ − mean ŷ)²); the inner mean is over patches. The metric
+    ``prediction/std_over_target`` is this value divided by the standard deviation of the targets.
+    It is about the square root of the explained share of variance, because training with a squared
+    error moves predictions towards the mean.
 
     Source: none, the metric is our own. Cost: O(1) in addition to ``moments``, which is O(n·C).
 
-    Healthy: the value grows as the loss falls. Broken: 0, so every patch gets the same prediction.
+    Healthy: the value rises as the loss falls. Broken: 0, so all patches have the same prediction.
     """
     return predicted_variance.sqrt().float()

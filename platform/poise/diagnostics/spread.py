@@ -3,9 +3,9 @@
 In: features [n, D] of the global batch, with n at most about a thousand. Out: 0-dimensional tensors
 on the same device. Next: ``poise.diagnostics.observe``.
 
-All metrics use only directions x = z/‖z‖, and all except ``feature_std`` use their cosines [n, n].
-A feature that is 0 has no direction and stays 0, so its cosines are 0. If a feature is not finite,
-every metric is NaN.
+All metrics use only the directions x = z/‖z‖ of features z. All except ``feature_std`` are computed
+from the cosines [n, n] of these directions. A feature of 0 has no direction, so its cosines are 0.
+If a feature is not finite, every metric is NaN.
 """
 
 import math
@@ -18,9 +18,9 @@ _SHARPNESS = 2  # t of the uniformity, as published
 
 
 def spread_metrics(features: Tensor) -> dict[str, Tensor]:
-    """Computes every metric of this module, in float32, by its logged name.
+    """Computes every metric of this module in float32. Keys are the names in the log.
 
-    A single image cannot be compared, so it has only ``features/std``.
+    With a single image there is only ``features/std``, because other metrics compare images.
     """
     numbers = {"features/std": feature_std(features)}
     if len(features) < 2:
@@ -43,7 +43,7 @@ def feature_std(features: Tensor) -> Tensor:
 
     Healthy: near 1/√D, the value of directions that are evenly spread over the sphere. Broken: 0,
     so all images have the same feature. At initialisation a value well below 1/√D is normal,
-    because features have a large common part.
+    because the features have a large mean.
     """
     return normalize(features.float(), dim=-1).std(0, correction=0).mean()
 
@@ -54,8 +54,8 @@ def cosine_mean(cosines: Tensor) -> Tensor:
     Formula: Σ_i≠j cos(z_i, z_j) / (n² − n). Source: none, but the metric is common. Cost: O(n²·D)
     for the cosines, which the whole module shares, and O(n²) for the mean.
 
-    Healthy: it falls towards 0 from near 1 at the start, when features have a common part. Broken:
-    1, so all images have the same direction.
+    Healthy: the mean falls from near 1 towards 0. It is near 1 at the start, because untrained
+    features have a large mean. Broken: 1, so all images have the same direction.
     """
     return _pairs(cosines).mean()
 
@@ -66,19 +66,21 @@ def cosine_max(cosines: Tensor) -> Tensor:
     Formula: max_i≠j cos(z_i, z_j). Source: none, but the metric is common. Cost: O(n²).
 
     Healthy: clearly below 1, unless the batch contains an image twice. Broken: 1 while the mean is
-    still low. Then some images have begun to share a feature.
+    still low. Then some images already have the same feature.
     """
     return _pairs(cosines).max()
 
 
 def uniformity(cosines: Tensor) -> Tensor:
-    """Uniformity: ln E exp(−2‖x_i − x_j‖²) over pairs of different images.
+    """Uniformity: how evenly directions are spread over the sphere. Low values mean even.
+
+    Formula: ln E exp(−2‖x_i − x_j‖²), over pairs of different images.
 
     Source: Wang & Isola (arXiv 2005.10242, equation 3, t = 2). Range: −8 to 0. For directions that
     are evenly spread over a sphere of many dimensions it is −4 + 8/D. Cost: O(n²).
 
-    Healthy: it falls towards −4 and stays between −2 and −4. Broken: 0, so all images have the same
-    direction.
+    Healthy: the value falls towards −4 and stays between −2 and −4. Broken: 0, so all images have
+    the same direction.
     """
     squares = cosines.diagonal()
     distances = squares[:, None] + squares - 2 * cosines
@@ -87,31 +89,33 @@ def uniformity(cosines: Tensor) -> Tensor:
 
 
 def self_clustering(cosines: Tensor, dim: int) -> Tensor:
-    """Self-clustering (‖XXᵀ‖² − E) / (n² − E); random directions give E = n + n(n − 1)/D.
+    """Self-clustering: the mean squared cosine, scaled from 0 (random directions) to 1 (one line).
 
-    In other words: the position of the mean squared cosine between 1/D (random) and 1.
+    Formula: (‖XXᵀ‖² − E) / (n² − E), with E = n + n(n − 1)/D for random directions.
 
     Source: Tsitsulin et al. (arXiv 2305.16562). Cost: O(n²).
 
     Args:
         cosines: [n, n], n ≥ 2.
-        dim: D. With one dimension all squared cosines are 1, and the result is 0.
+        dim: dimension D of the features. If D is 1, all squared cosines are 1 and the result is 0.
 
-    Healthy: near 0, or slightly below 0 for directions that avoid each other. Broken: 1, so all
-    features lie on one line.
+    Healthy: near 0. Directions that are more even than random give values slightly below 0. Broken:
+    1, so all features lie on one line.
     """
     random = 1 / dim
     return (_pairs(cosines).square().mean() - random) / max(1 - random, random)
 
 
 def nn_distance(directions: Tensor, cosines: Tensor) -> Tensor:
-    """Mean distance ‖x_i − x_nn(i)‖ from each image to its nearest neighbour in the batch.
+    """Mean distance from each image to its nearest neighbour in the batch.
 
-    KoLeo maximises the logarithm of this distance. Source: Sablayrolles et al. (arXiv 1806.03198);
-    DINOv2 (arXiv 2304.07193). Range: 0 to √2 for evenly spread directions. Cost: O(n²).
+    Formula: mean_i ‖x_i − x_nn(i)‖, with nn(i) the nearest other image. KoLeo maximises the
+    logarithm of this distance. Source: Sablayrolles et al. (arXiv 1806.03198); DINOv2 (arXiv
+    2304.07193). Range: 0 to √2 for evenly spread directions. Cost: O(n²).
 
-    Healthy: steady. It falls with n, so compare it only for the same n. Broken: 0, so every image
-    has a copy. Then features form clusters, even if the clusters are far apart.
+    Healthy: steady. The distance is smaller for larger n, so compare values only for the same n.
+    Broken: 0, so every image has the same feature as another image. Then features form clusters,
+    even if the clusters are far apart.
     """
     others = cosines.masked_fill(_same(cosines), -torch.inf)
     # The vectors are subtracted. Distances from cosines would have rounding errors for equal
@@ -121,7 +125,7 @@ def nn_distance(directions: Tensor, cosines: Tensor) -> Tensor:
 
 
 def _pairs(matrix: Tensor) -> Tensor:
-    """Returns the entries of [n, n] off the diagonal, in the order of memory: [n · (n − 1)]."""
+    """Returns the entries of a matrix [n, n] without its diagonal, row by row: [n · (n − 1)]."""
     num_rows = len(matrix)
     return matrix.flatten()[1:].view(num_rows - 1, num_rows + 1)[:, :-1].flatten()
 

@@ -1,8 +1,8 @@
 """Metrics of the network's input: the size of the pixels after normalisation.
 
 In: normalised views [n, 3, H, W] of a few images. Out: a 0-dimensional tensor on the same device.
-Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which uses it if a
-run has diverged.
+Next: ``poise.diagnostics.observe``, and ``poise.diagnostics.judge.divergence``, which explains why
+a run has diverged.
 """
 
 import torch
@@ -19,9 +19,9 @@ def largest_value(views: Tensor) -> Tensor:
 
     Source: none, the metric is our own. Cost: one pass over the views of a few images.
 
-    Healthy: from 1 to about 5, the same at every step. Broken: NaN or infinite, so a channel was
-    divided by a standard deviation of 0. Far above 100, so mean and standard deviation are from
-    other images.
+    Healthy: from 1 to about 5, and similar at every step. Broken: NaN or infinite, so a channel was
+    divided by a standard deviation of 0. Or far above 100, so the mean and standard deviation are
+    wrong for these images.
 
     Args:
         views: views of this worker, [n, 3, H, W].

@@ -39,9 +39,9 @@ def test_a_run_that_has_lost_half_of_what_its_start_knew_forgets() -> None:
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
     assert verdict.condemned and not verdict.collapsed
     assert verdict.evidence == (
-        "since step 400 the run has lost more than 10% of its start's k-NN accuracy: at step 1000 "
-        "it has 30.0 % and its start had 60.0 % on the same 1000 images, so 50% is lost (95 % "
-        "interval 44% to 55%)"
+        "Since step 400 the run has lost more than 10 % of the k-NN accuracy of its starting "
+        "weights. At step 1000 the accuracy is 30.0 %. The starting weights had 60.0 % on the same "
+        "1000 images. So 50 % of it is lost (95 % interval 44 % to 55 %)."
     )
     assert "lower optimizer.base_lr" in verdict.advice and "teacher_momentum" in verdict.advice
 
@@ -89,10 +89,11 @@ def test_a_run_that_may_still_learn_forgets_all_the_same() -> None:
 def test_forgetting_goes_before_a_collapse_and_names_it_and_divergence_goes_before_both() -> None:
     verdict = judge(warm({400: 30.0, 1000: 11.0}, uniform()), SIGNALS, 1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
+    assert "The run is also “collapsed: uniform”. Since step 20 the teacher" in verdict.evidence
     assert (
-        "; its other verdict is “collapsed: uniform”: since step 20 the teacher" in verdict.evidence
+        "base_lr" in verdict.advice
+        and "If this does not help, try the following. To sharpen more" in verdict.advice
     )
-    assert "base_lr" in verdict.advice and "if that does not help, sharpen more" in verdict.advice
     kept = judge(warm({400: 60.0, 1000: 58.0}, uniform()), SIGNALS, 1000)
     assert kept.kind is VerdictKind.UNIFORM, "a collapsed head need not destroy the features"
     lost = [*warm({400: 30.0, 980: 11.0}), (1020, {"loss/total": math.nan})]

@@ -84,7 +84,7 @@ def test_a_run_that_stays_at_ln_k_for_its_whole_plan_is_uniform_from_its_first_s
 
 def test_a_loss_that_never_leaves_ln_k_is_told_from_one_that_comes_back_to_it() -> None:
     came_back = [*healthy(), *((step + 1000, metrics) for step, metrics in uniform())]
-    assert "never moved it from ln K" in judge(uniform(), SIGNALS).evidence
+    assert "never learned to distinguish images" in judge(uniform(), SIGNALS).evidence
     verdict = judge(came_back, SIGNALS)
     assert verdict.kind is VerdictKind.UNIFORM and "never" not in verdict.evidence
 
@@ -127,7 +127,7 @@ def test_without_centering_everything_goes_to_one_prototype() -> None:
     run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
     verdict = judge(run, SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
-    assert "since step 340" in verdict.evidence and "0.0% to" in verdict.evidence
+    assert "Since step 340" in verdict.evidence and "0.0 % to" in verdict.evidence
     assert "center_momentum" in verdict.advice
 
 
@@ -146,7 +146,7 @@ def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
     run = history(constant(entropy), constant(1e-5), constant(0.001))
     verdict = judge(run, SIGNALS)
     assert verdict.kind is kind
-    assert f"{entropy:.1%} to {entropy:.1%} of ln K" in verdict.evidence
+    assert f"{100 * entropy:.1f} % to {100 * entropy:.1f} % of ln K" in verdict.evidence
 
 
 def test_a_collapse_that_recovers_is_healthy() -> None:
@@ -207,7 +207,7 @@ def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
     ]
     verdict = judge(with_ratio, SIGNALS)
     assert verdict.kind is VerdictKind.DIVERGED and 440 <= (verdict.onset_step or 0) <= 460
-    assert "loss / ln K is above 2, where a model that knows nothing has 1" in verdict.evidence
+    assert "loss / ln K is above 2. A model that has learned nothing has 1." in verdict.evidence
     assert "base_lr" in verdict.advice
     back = [*with_ratio, (1020, with_ratio[0][1])]
     assert judge(back, SIGNALS).kind is not VerdictKind.DIVERGED
@@ -221,7 +221,8 @@ def test_too_little_to_go_on_is_undecided() -> None:
     short = judge(healthy()[-2:], SIGNALS)
     assert short.kind is VerdictKind.UNDECIDED
     assert (
-        "looks healthy at the last 2" in short.evidence and "needs 3 that agree" in short.evidence
+        "looks “healthy” at the last 2" in short.evidence
+        and "needs 3 logged steps that agree" in short.evidence
     )
     assert "training.log_every_steps" in short.advice
 
@@ -235,7 +236,7 @@ def test_a_batch_on_a_few_prototypes_that_tell_images_apart_is_a_partial_collaps
     run = history(constant(0.15), constant(0.15), constant(0.05))
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PARTIAL_PROTOTYPES, 20)
-    assert "their effective number is 12.1 of 4096" in verdict.evidence
+    assert "the effective number of prototypes in use is about 12.1 of 4096." in verdict.evidence
 
 
 def test_a_partial_collapse_is_where_a_single_prototype_began() -> None:
@@ -323,9 +324,7 @@ def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
     for run in (well, stuck):
         verdict = judge(run, SIGNALS, planned_steps=16)
         assert verdict.kind is VerdictKind.UNDECIDED
-    assert (
-        "it looks healthy at step 16, but a run gets until step 24" in judge(well, SIGNALS).evidence
-    )
+    assert "looks “healthy”. It has time until step 24" in judge(well, SIGNALS).evidence
 
 
 def test_a_slow_centre_delays_no_verdict_that_has_nothing_to_do_with_centering() -> None:
@@ -395,7 +394,7 @@ def test_features_that_lost_their_dimensions_are_collapse_though_prototypes_diff
     ]
     verdict = judge(run, SIGNALS)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIMENSIONAL, 400)
-    assert "at most 6, 10% of the 60 at the beginning" in verdict.evidence
+    assert "at most 6. This is 10 % of its value at the beginning (60)." in verdict.evidence
     assert judge(run[:20], SIGNALS).kind is VerdictKind.HEALTHY
 
 

@@ -12,7 +12,7 @@ def test_a_teacher_and_a_student_that_disagree_by_more_than_ln_k_are_not_healthy
     run = history(constant(0.56), constant(0.14), lambda step: 0.57 if step % 60 == 0 else 0.3)
     verdict = judge(run, SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SWINGING, 60)
-    assert "at 16 of 48 logged steps" in verdict.evidence and "113%" in verdict.evidence
+    assert "at 16 of 48 logged steps" in verdict.evidence and "113 %" in verdict.evidence
     assert "teacher_momentum" in verdict.advice and verdict.condemned and not verdict.collapsed
 
 

@@ -21,15 +21,15 @@ def test_a_teacher_that_never_moved_is_not_healthy_however_well_it_tells_images_
     verdict = judge(moving(well(), 0.0), SIGNALS, planned_steps=1000)
     assert verdict.kind is VerdictKind.UNMOVED_TEACHER
     assert verdict.condemned and not verdict.collapsed
-    assert "the teacher has not moved since step 0" in verdict.evidence
+    assert "The teacher has not moved since step 0" in verdict.evidence
     assert "0.3 of the norm" in verdict.evidence
-    assert "lower objective.teacher_momentum" in verdict.advice
+    assert "Lower objective.teacher_momentum" in verdict.advice
 
 
 def test_a_teacher_that_hardly_moved_is_not_healthy_either() -> None:
     verdict = judge(moving(well(), 1e-6), SIGNALS)
     assert verdict.kind is VerdictKind.UNMOVED_TEACHER
-    assert "at most 0.33% of the way to its student" in verdict.evidence
+    assert "at most 0.33 % of the way to its student" in verdict.evidence
 
 
 @pytest.mark.parametrize("update_size", [1e-5, 1e-3])
@@ -63,8 +63,8 @@ def test_a_teacher_that_is_its_student_is_not_healthy_however_well_it_tells_imag
     kinds = [judge(run[:end], SIGNALS, planned_steps=1000).kind for end in (12, 13)]
     assert kinds == [VerdictKind.HEALTHY, VerdictKind.COPIED_TEACHER]
     verdict = judge(run, SIGNALS)
-    assert "at all 50 logged steps up to step 1000" in verdict.evidence
-    assert "raise objective.teacher_momentum" in verdict.advice
+    assert "At all 50 logged steps up to step 1000" in verdict.evidence
+    assert "Raise objective.teacher_momentum" in verdict.advice
 
 
 def test_a_teacher_that_parts_from_its_student_later_is_judged_by_its_outputs() -> None:

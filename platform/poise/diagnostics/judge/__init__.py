@@ -7,6 +7,6 @@ This package works on plain numbers and loads without torch.
 """
 
 from poise.diagnostics.judge.judge import judge
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import NOT_CONDEMNED, Limits, Verdict, VerdictKind
 
-__all__ = ["Limits", "Verdict", "VerdictKind", "judge"]
+__all__ = ["NOT_CONDEMNED", "Limits", "Verdict", "VerdictKind", "judge"]

@@ -1,72 +1,93 @@
 """Advice for each verdict that is not healthy.
 
-In: the kind of verdict. Out: a sentence. Next: ``poise.diagnostics.judge.verdict``. Sources: the
-ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE (arXiv
-2111.06377, section 4.1).
+In: the kind of verdict. Out: a few sentences. Next: ``poise.diagnostics.judge.verdict``.
+Sources: the ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
+(arXiv 2111.06377, section 4.1).
 """
 
-UNDECIDED = "train longer, or log more often (lower training.log_every_steps)"
+UNDECIDED = "Train for longer, or log more often (lower training.log_every_steps)."
+
+CANNOT_TELL = "Log more metrics. docs/judge.md lists what to log, and what each metric shows."
 
 DIVERGED = (
-    "lower optimizer.base_lr, clip gradients harder (optimizer.clip_grad), lengthen "
-    "optimizer.warmup_epochs, or train in fp32 (training.precision)"
+    "Lower optimizer.base_lr, clip gradients more strongly (lower optimizer.clip_grad), lengthen "
+    "optimizer.warmup_epochs, or train in fp32 (training.precision=fp32)."
 )
 
 INPUTS = (
-    "check the images before you change the optimiser: run poise data preview on the dataset; with "
-    "data.views.normalization=dataset, a colour channel that is equal in all images is divided by "
-    "zero (use data.views.normalization=imagenet)"
+    "Check the images before you change the optimiser: run poise data preview on the dataset. If a "
+    "colour channel has the same value in all images, data.views.normalization=dataset divides it "
+    "by zero. In this case, use data.views.normalization=imagenet."
 )
 
-INPUTS_OR_OPTIMIZER = f"{INPUTS}; if the images are fine, {DIVERGED}"
+INPUTS_OR_OPTIMIZER = f"{INPUTS} If the images are fine, change the optimiser. {DIVERGED}"
 
 COPIED_TEACHER = (
-    "teacher and student have the same weights: raise objective.teacher_momentum (published: 0.996)"
+    "Teacher and student have the same weights. Raise objective.teacher_momentum (published value "
+    "0.996)."
 )
 
 UNMOVED_TEACHER = (
-    "lower objective.teacher_momentum (published: 0.996): with a momentum of 1 the teacher never "
-    "changes, and the backbone that is kept is the one that the run began with"
+    "Lower objective.teacher_momentum (published value 0.996). With a momentum of 1 the teacher "
+    "never changes, so its backbone is still the one that the run began with."
 )
 
 _SWINGING = (
-    "let the teacher change more slowly: raise objective.teacher_momentum (published: 0.996); if "
-    "it is already that high, lower optimizer.base_lr"
+    "Let the teacher change more slowly: raise objective.teacher_momentum (published value 0.996). "
+    "If it is already that high, lower optimizer.base_lr."
 )
 
 _COLLAPSED = {
     "collapsed: uniform": (
-        "sharpen more: lower objective.teacher_temp (published: 0.04 to 0.07) or warm it up from a "
-        "lower value; if it is in that range, lower optimizer.base_lr, because a learning rate "
-        "that is too high has the same effect; if the cross-entropy has been at ln K since the "
-        "start, use fewer prototypes or more steps"
+        "To sharpen more, lower objective.teacher_temp (published values 0.04 to 0.07), or begin "
+        "with a lower temperature (objective.warmup_teacher_temp). If the temperature is already "
+        "in this range, lower optimizer.base_lr: a learning rate that is too high has the same "
+        "effect. If the cross-entropy has been near ln K since the start, use fewer prototypes "
+        "(objective.num_prototypes) or more steps."
     ),
     "collapsed: single prototype": (
-        "lower objective.center_momentum, which strengthens centering (published: 0.9; with 1 "
-        "there is no centering), or raise objective.teacher_temp, which weakens sharpening"
+        "To strengthen centering, lower objective.center_momentum (published value 0.9; the value "
+        "1 switches centering off). Or, to weaken sharpening, raise objective.teacher_temp "
+        "(published values 0.04 to 0.07)."
     ),
     "collapsed: partial prototypes": (
-        "lower objective.center_momentum, which strengthens centering (published: 0.9), raise "
-        "objective.teacher_temp, or use fewer prototypes (objective.num_prototypes)"
+        "To strengthen centering, lower objective.center_momentum (published value 0.9). Or, to "
+        "weaken sharpening, raise objective.teacher_temp (published values 0.04 to 0.07). Or use "
+        "fewer prototypes (objective.num_prototypes)."
     ),
     "collapsed: dimensional": (
-        "lower optimizer.base_lr or optimizer.weight_decay, make the task harder (more prototypes "
-        "in objective.num_prototypes, more and smaller local views), or train in fp32"
+        "Lower optimizer.base_lr or optimizer.weight_decay. Or make the task harder: use more "
+        "prototypes (objective.num_prototypes), or more and smaller local views. Or train in fp32 "
+        "(training.precision=fp32)."
     ),
     "swings above ln K": _SWINGING,
 }
 
+AT_LN_K = (
+    "Log the teacher's entropy to find the cause. If it is near ln K, the teacher is uniform: "
+    "lower objective.teacher_temp (published values 0.04 to 0.07). If it is below ln K, the "
+    "student does not learn: raise optimizer.base_lr or shorten optimizer.warmup_epochs."
+)
+
+NEAR_ZERO = (
+    "Log the entropy of the teacher's mean output over a batch (teacher/marginal_entropy) to find "
+    "the cause. If it is near 0, all images share one prototype: lower objective.center_momentum "
+    "(published value 0.9) or raise objective.teacher_temp (published values 0.04 to 0.07). If it "
+    "is near ln K, or near the logarithm of the batch size, the task is too easy."
+)
+
 STUCK = (
-    "the student does not learn: raise optimizer.base_lr (it is scaled by batch size / 256), "
-    "shorten optimizer.warmup_epochs, or freeze the last layer for a shorter time "
-    "(objective.freeze_last_layer_epochs)"
+    "The student does not learn. Raise optimizer.base_lr (Poise multiplies it by batch size / "
+    "256), shorten optimizer.warmup_epochs, or freeze the last layer for a shorter time "
+    "(objective.freeze_last_layer_epochs)."
 )
 
 
 PREDICTS_MEAN = (
-    "if optimizer.base_lr is tiny or has a long warm-up, raise it or train longer; if the loss "
-    "jumped to this level, lower it; hide less (objective.mask_ratio, published: 0.75) or enlarge "
-    "the decoder (objective.decoder_depth, objective.decoder_dim)"
+    "If optimizer.base_lr is tiny or its warm-up is long, raise it or train for longer. If the "
+    "loss jumped to this level, lower optimizer.base_lr. Or hide fewer patches (lower "
+    "objective.mask_ratio, published value 0.75), or use a larger decoder "
+    "(objective.decoder_depth, objective.decoder_dim)."
 )
 
 
@@ -81,23 +102,24 @@ def collapsed(kind: str, copied_teacher: bool) -> str:
 
 
 _GENTLER = (
-    "train more gently: lower optimizer.base_lr (try a tenth of it), lengthen "
-    "optimizer.warmup_epochs, or train for fewer epochs"
+    "Train more gently: lower optimizer.base_lr (try a tenth of it), lengthen "
+    "optimizer.warmup_epochs, or train for fewer epochs."
 )
 
 
 def forgetting(has_teacher: bool) -> str:
-    """Returns what to change when a run forgets what its trained start knew.
+    """Returns advice for a run that forgets what its trained start knew.
 
     Args:
-        has_teacher: whether the objective has a teacher, whose momentum slows the kept backbone.
+        has_teacher: whether the objective has a teacher. A higher momentum makes a teacher
+            change more slowly, and Poise saves the teacher's backbone.
     """
     if has_teacher:
         return (
-            f"{_GENTLER}; raise objective.teacher_momentum (published: 0.996), so that the kept "
-            "backbone changes more slowly than the student"
+            f"{_GENTLER} Or raise objective.teacher_momentum (published value 0.996), so that the "
+            "teacher changes more slowly than the student. Poise saves the teacher's backbone."
         )
     return (
-        f"{_GENTLER}; masked autoencoders often have a lower k-NN accuracy than other models, so "
-        "compare with poise evaluate finetune before you give this run up"
+        f"{_GENTLER} Masked autoencoders often have a lower k-NN accuracy than other models. So "
+        "compare both backbones with poise evaluate finetune before you give up this run."
     )

@@ -31,7 +31,10 @@ _VIEWS = "views/largest_value"
 def find_divergence(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """Returns a verdict if metrics exploded, else None. For the arguments see ``judge``."""
+    """Returns a verdict if a metric is not finite or the loss exploded, else None.
+
+    For the arguments see ``judge``.
+    """
     return _find_not_finite(history, limits) or _find_explosion(
         history, signals, planned_steps, limits
     )
@@ -46,18 +49,18 @@ def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
         if len(latest) == needed and not any(math.isfinite(value) for _, value in latest):
             step, value = _onset(history, name)
             what_to_try, views = _look_at_views(history, step, limits)
-            evidence = f"{name} is {value} at step {step}{views}"
+            evidence = f"At step {step} {name} is {value}.{views}"
             return Verdict(VerdictKind.DIVERGED, step, evidence, what_to_try)
     return None
 
 
 def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[str, str]:
-    """Returns advice for a run that diverged at this step, and evidence from the views."""
+    """Returns advice for a run that diverged at this step, and a sentence about wrong pixels."""
     values = [metrics[_VIEWS] for _, metrics in history if _VIEWS in metrics]
     wrong = next((v for v in values if not abs(v) <= limits.wild_view_value), None)
     if wrong is not None:
         size = f"reach {wrong:.3g}" if math.isfinite(wrong) else "are not all finite"
-        return advice.INPUTS, f"; the normalised pixels of the views {size}"
+        return advice.INPUTS, f" The normalised pixels of the views {size}."
     is_early = onset_step <= limits.settling_steps
     return advice.INPUTS_OR_OPTIMIZER if is_early and not values else advice.DIVERGED, ""
 
@@ -65,7 +68,8 @@ def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[s
 def _values_from_end(history: History, name: str) -> Iterator[tuple[int, float]]:
     """Yields the metric's values, newest first.
 
-    Only the end is read, because a run is judged often.
+    The function reads only as much of the history as the caller needs, because a run is judged
+    often.
     """
     return ((step, m[name]) for step, m in reversed(history) if name in m)
 
@@ -102,7 +106,7 @@ def _find_explosion(
         return None
     what_to_try, views = _look_at_views(history, steps[0], limits)
     evidence = (
-        f"since step {steps[0]} {label} is above {most:.3g}, where a model that knows nothing has "
-        f"1; at step {steps[-1]} it is {tail[-1][1]:.3g}{views}"
+        f"Since step {steps[0]} {label} is above {most:.3g}. A model that has learned nothing has "
+        f"1. At step {steps[-1]} {label} is {tail[-1][1]:.3g}.{views}"
     )
     return Verdict(kind, steps[0], evidence, what_to_try)

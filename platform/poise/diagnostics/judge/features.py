@@ -10,41 +10,53 @@ of images, so it is compared with its own value in the network that the run bega
 first logged step: its features are computed before the first update. A healthy run that begins with
 random weights keeps about half of this value, and at the lowest a third, because untrained features
 have a large common part that disappears.
+
+A decoder of hidden patches first learns the mean patch. Until it explains more than the mean,
+little asks the encoder to distinguish images. RankMe of a healthy encoder then falls, even below a
+fifth of its first value, and rises again when the decoder begins to explain patches. So RankMe
+counts from the step at which the decoder begins. Before that, it counts only where the predictions
+are constant as well: those of a healthy run differ between patches at every step.
 """
 
 from dataclasses import dataclass
 
+from poise.config.objectives import Signals
+from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
+from poise.diagnostics.judge.reconstruction import steps_before_learning
 from poise.diagnostics.judge.teacher_points import is_copy
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Features of one logged step."""
+    """Metrics of the features at one logged step."""
 
     step: int
     rank: float
-    """RankMe, from 1 to the smaller of the numbers of feature dimensions and images."""
+    """RankMe (effective rank of the features). It is from 1 to the number of feature dimensions or
+    of images, whichever is smaller.
+    """
 
     ema_gap: float | None
 
 
 def find_lost_dimensions(
-    history: History, planned_steps: int | None, limits: Limits
+    history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
     """Returns a verdict if the features lost dimensions and did not regain them, else None."""
-    points = [
-        _Point(step, metrics["features/rankme"], metrics.get("teacher/ema_gap"))
-        for step, metrics in history
-        if "features/rankme" in metrics
-    ]
+    points = _read_points(history)
     if not points:
         return None
     first = max(point.rank for point in points[: limits.min_observations])
-    tail = stretch_at_end(points, lambda point: point.rank < limits.lost_rank_share * first, limits)
+    spared = steps_before_learning(history, limits) if signals.reconstructs else ()
+
+    def is_lost(point: _Point) -> bool:
+        return point.rank < limits.lost_rank_share * first and point.step not in spared
+
+    tail = stretch_at_end(points, is_lost, limits)
     if not tail:
         return None
     kind, steps = VerdictKind.DIMENSIONAL, [point.step for point in tail]
@@ -52,8 +64,16 @@ def find_lost_dimensions(
         return None
     most = max(point.rank for point in tail)
     evidence = (
-        f"since step {tail[0].step} RankMe of the features is at most {most:.3g}, "
-        f"{most / first:.0%} of the {first:.3g} at the beginning"
+        f"Since step {tail[0].step} RankMe of the features is at most {most:.3g}. This is "
+        f"{in_percent(most / first, 0)} of its value at the beginning ({first:.3g})."
     )
     copied = is_copy((point.ema_gap for point in tail), limits)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
+
+
+def _read_points(history: History) -> list[_Point]:
+    return [
+        _Point(step, metrics["features/rankme"], metrics.get("teacher/ema_gap"))
+        for step, metrics in history
+        if "features/rankme" in metrics
+    ]

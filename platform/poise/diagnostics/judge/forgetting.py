@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from poise.config.objectives import Signals
+from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import stretch_at_end
@@ -30,24 +31,26 @@ _Z = 1.959964  # 95 % of a normal distribution
 
 @dataclass(frozen=True)
 class _Point:
-    """One evaluation, compared with the start on the same queries."""
+    """One evaluation, compared with the starting weights on the same query images."""
 
     step: int
     knn: float
     """k-NN accuracy in percent."""
 
     lost: float
-    """Share of the start's accuracy that is lost, at most 1; below 0 where k-NN is better."""
+    """Lost share of the starting weights' k-NN accuracy, at most 1. It is below 0 if the accuracy
+    is better now.
+    """
 
     low: float
-    """Lower end of its 95 % interval."""
+    """Lower end of the 95 % interval of ``lost``."""
 
     high: float
     queries: int
 
 
 def paired_loss(forgotten: float, learned: float, queries: int) -> tuple[float, float, float]:
-    """The difference of two accuracies on the same queries, with its 95 % interval.
+    """Computes the difference of two accuracies on the same queries, with its 95 % interval.
 
     Half a query is added to each of the four outcomes, so that the interval is valid for few
     queries too (A. Agresti and Y. Min, Statistics in Medicine 24:729, 2005).
@@ -70,7 +73,7 @@ def paired_loss(forgotten: float, learned: float, queries: int) -> tuple[float, 
 def find_forgetting(
     history: History, signals: Signals, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """The verdict on a run that lost much of what its start knew, or none."""
+    """Returns a verdict if the run lost much of its starting weights' k-NN accuracy, else None."""
     start = next((metrics[_START] for _, metrics in history if _START in metrics), None)
     points = _read_points(history, start) if start else []
     tail = stretch_at_end(points, lambda point: point.low >= limits.forgotten_share, limits)
@@ -82,13 +85,16 @@ def find_forgetting(
 
 
 def with_cause(forgetting: Verdict, other: Verdict) -> Verdict:
-    """The verdict of forgetting, with how it was lost if another verdict condemns the run too."""
+    """Adds another verdict on the same run to the verdict of forgetting.
+
+    A verdict that does not condemn the run is not added.
+    """
     if not other.condemned:
         return forgetting
     return replace(
         forgetting,
-        evidence=f"{forgetting.evidence}; its other verdict is “{other.kind}”: {other.evidence}",
-        advice=f"{forgetting.advice}; if that does not help, {other.advice}",
+        evidence=f"{forgetting.evidence} The run is also “{other.kind}”. {other.evidence}",
+        advice=f"{forgetting.advice} If this does not help, try the following. {other.advice}",
     )
 
 
@@ -104,7 +110,7 @@ def _read_points(history: History, start: float) -> list[_Point]:
 
 
 def _is_lasting(tail: Sequence[_Point], planned_steps: int | None, limits: Limits) -> bool:
-    """Whether the loss stays: it has lasted and does not heal, or the plan is over."""
+    """Returns True if the loss of accuracy lasts and does not heal, or if no step is left."""
     last = tail[-1]
     if last.step >= (planned_steps or last.step):
         return True
@@ -118,10 +124,11 @@ def _is_lasting(tail: Sequence[_Point], planned_steps: int | None, limits: Limit
 
 def _evidence(tail: Sequence[_Point], start: float, limits: Limits) -> str:
     last = tail[-1]
-    since = f"since step {tail[0].step} " if len(tail) > 1 else ""
+    since = f"Since step {tail[0].step} the" if len(tail) > 1 else "The"
     return (
-        f"{since}the run has lost more than {limits.forgotten_share:.0%} of its start's k-NN "
-        f"accuracy: at step {last.step} it has {last.knn:.1f} % and its start had {start:.1f} % on "
-        f"the same {last.queries} images, so {last.lost:.0%} is lost (95 % interval "
-        f"{last.low:.0%} to {last.high:.0%})"
+        f"{since} run has lost more than {in_percent(limits.forgotten_share, 0)} of the k-NN "
+        f"accuracy of its starting weights. At step {last.step} the accuracy is {last.knn:.1f} %. "
+        f"The starting weights had {start:.1f} % on the same {last.queries} images. So "
+        f"{in_percent(last.lost, 0)} of it is lost (95 % interval {in_percent(last.low, 0)} to "
+        f"{in_percent(last.high, 0)})."
     )

@@ -56,7 +56,7 @@ def judge(
     verdict = _judge_objective(history, signals, planned_steps, limits)
     if not verdict.condemned:
         verdict = (
-            find_lost_dimensions(history, planned_steps, limits)
+            find_lost_dimensions(history, signals, planned_steps, limits)
             or find_copied_teacher(history, planned_steps, limits)
             or verdict
         )
@@ -65,12 +65,14 @@ def judge(
         verdict = with_cause(forgetting, verdict)
     step = history[-1][0] if history else 0
     settled = _settling_steps(verdict.kind, signals, planned_steps or step, limits)
-    if verdict.kind is not VerdictKind.UNDECIDED and step < settled:
-        return undecided(
-            f"it looks {verdict.kind} at step {step}, but a run gets until step {settled:.0f} to "
-            "settle"
-        )
-    return verdict
+    if step >= settled or verdict.kind is VerdictKind.UNDECIDED:
+        return verdict
+    if verdict.kind is VerdictKind.CANNOT_TELL:
+        return undecided(verdict.evidence)
+    return undecided(
+        f"At step {step} the run looks “{verdict.kind}”. It has time until step {settled:.0f} to "
+        "settle."
+    )
 
 
 def _judge_objective(
@@ -80,7 +82,7 @@ def _judge_objective(
         return judge_teacher(history, signals, planned_steps, limits)
     if signals.reconstructs:
         return judge_reconstruction(history, planned_steps, limits)
-    return undecided("its metrics can show only divergence")
+    return undecided("The metrics of this run can show divergence and nothing else.")
 
 
 def _settling_steps(

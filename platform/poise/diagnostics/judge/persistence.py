@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from statistics import mean, pvariance
 from typing import TypeVar
 
+from poise.config.wording import in_percent
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
@@ -18,7 +20,10 @@ PointT = TypeVar("PointT")
 def stretch_at_end(
     points: Sequence[PointT], holds: Callable[[PointT], bool], limits: Limits
 ) -> Sequence[PointT]:
-    """Returns the longest end of ``points`` in which ``holds`` is true, except at single points."""
+    """Returns the longest stretch of last points for which ``holds`` is true.
+
+    At single points ``holds`` may be false (``limits.contrary_share``).
+    """
     start, contrary = len(points), 0
     for index in reversed(range(len(points))):
         length = len(points) - index
@@ -35,32 +40,37 @@ def stretch_at_end(
 def why_too_short(
     kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Limits
 ) -> str | None:
-    """Returns the reason why a state at these last steps is too short to count; None if it counts.
+    """Returns the reason why a state has not lasted long enough for a verdict; None if it has.
 
     Args:
         kind: verdict that the state would lead to.
-        steps: logged steps at which the state was seen, in order.
+        steps: last logged steps of the run, in order. The run was in the state at these steps.
         needed: number of logged steps that must show the state.
         planned_steps: number of steps that the run was planned for.
         limits: limits of all conditions.
     """
     if len(steps) < needed:
+        last = (
+            "logged step"
+            if len(steps) == 1
+            else f"{len(steps)} logged steps (since step {steps[0]})"
+        )
         return (
-            f"too few logged steps: it looks {kind} at the last {len(steps)} (from step "
-            f"{steps[0]} on), and a verdict needs {needed} that agree"
+            f"The run looks “{kind}” at the last {last}. "
+            f"A verdict needs {needed} logged steps that agree."
         )
     asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
     if steps[-1] - steps[0] < asked:
         return (
-            f"it looks {kind} only since step {steps[0]} of {steps[-1]}, and a verdict needs "
-            f"{asked:.0f} such steps"
+            f"Up to step {steps[-1]} the run looks “{kind}” only since step {steps[0]}. A verdict "
+            f"needs {asked:.0f} such steps."
         )
     partial = kind is VerdictKind.PARTIAL_PROTOTYPES
     share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
     if kind is not VerdictKind.HEALTHY and steps[-1] - steps[0] < share * planned_steps:
         return (
-            f"it looks {kind} since step {steps[0]}, and a verdict needs {share:.0%} of the "
-            f"{planned_steps} planned steps"
+            f"The run looks “{kind}” since step {steps[0]}. A verdict needs {in_percent(share, 0)} "
+            f"of the {planned_steps} planned steps."
         )
     return None
 
@@ -78,7 +88,7 @@ def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:
 
 
 def sure_gain(values: Sequence[float]) -> float:
-    """Returns a lower bound of the rise from the first to the last third.
+    """Returns a lower bound of the rise of the mean from the first to the last third of the values.
 
     The bound is two standard errors below the measured rise.
     """
@@ -94,5 +104,15 @@ def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
 
 
 def undecided(evidence: str) -> Verdict:
-    """Makes an undecided verdict with its reason."""
+    """Makes a verdict of the kind "undecided", with this reason."""
     return Verdict(VerdictKind.UNDECIDED, None, evidence, advice.UNDECIDED)
+
+
+def cannot_tell(history: History, evidence: str) -> Verdict:
+    """Makes the verdict on a run whose logged metrics are not enough to judge it.
+
+    If no loss was logged yet, the verdict is "undecided" instead.
+    """
+    if not any("loss/total" in metrics or "loss/over_ln_k" in metrics for _, metrics in history):
+        return undecided(evidence)
+    return Verdict(VerdictKind.CANNOT_TELL, None, evidence, advice.CANNOT_TELL)

@@ -7,15 +7,23 @@ end*. Then it explains none of the variance of hidden patches. Every run begins 
 run that has never explained anything gets half its planned steps. It gets more time if its share
 still rises, even far below 0: untrained predictions are worse than the mean, and after a slow start
 they stay worse for a long time.
+
+A healthy decoder may also rest at the mean for most of a short run before it begins. Its share
+shows nothing then, but its predictions show that it is alive: they still differ between patches.
+The predictions of a collapsed decoder are nearly constant. So a decoder at the mean whose
+predictions differ gets the whole plan.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import (
+    cannot_tell,
     is_rising,
     stretch_at_end,
     sure_gain,
@@ -27,23 +35,30 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """Decoder at one logged step."""
+    """Metrics of the decoder at one logged step."""
 
     step: int
     explained: float
-    """Explained share of the variance of hidden patches, at most 1. It is below 0 if predictions
-    are worse than the mean.
+    """Share of the variance of hidden patches that the decoder explains, at most 1. It is below 0
+    if the predictions are worse than the mean patch.
     """
 
-    spread: float
-    """Standard deviation of predictions across patches, divided by that of the targets."""
+    spread: float | None
+    """Standard deviation of predictions across patches, divided by that of the targets; None if it
+    was not logged.
+    """
 
 
 def judge_reconstruction(history: History, planned_steps: int | None, limits: Limits) -> Verdict:
     """Judges a run's decoder. For the arguments see ``judge``."""
     points = _read_points(history)
     if not points:
-        return undecided("no loss relative to the mean patch was logged (loss/over_mean_patch)")
+        return cannot_tell(
+            history,
+            "loss/over_mean_patch was not logged: the loss, divided by the loss of a decoder that "
+            "always predicts the mean patch. The loss alone has the scale of the pixels, so it "
+            "cannot be judged.",
+        )
 
     def explains(point: _Point) -> bool:
         return point.explained >= limits.nothing_explained_share
@@ -64,17 +79,53 @@ def judge_reconstruction(history: History, planned_steps: int | None, limits: Li
     return Verdict(kind, tail[0].step, _mean_evidence(tail), advice.PREDICTS_MEAN)
 
 
+def steps_before_learning(history: History, limits: Limits) -> set[int]:
+    """Returns steps at which the features of a healthy encoder may have lost dimensions.
+
+    At these steps the decoder has not begun to explain patches, but it is not constant either. It
+    has begun with the first of ``min_observations`` logged steps at which it explains something.
+    """
+    points = _read_points(history)
+    explains = [point.step for point in points if point.explained >= limits.nothing_explained_share]
+    begun = explains[0] if len(explains) >= limits.min_observations else math.inf
+    return {
+        point.step
+        for point in points
+        if point.step < begun
+        and (point.spread is None or point.spread >= limits.constant_prediction_share)
+    }
+
+
 def _why_it_may_begin(tail: Sequence[_Point], planned_steps: int, limits: Limits) -> str | None:
     step = tail[-1].step
     given = math.ceil(limits.min_share_of_plan * planned_steps)
     if step < given:
-        return f"the decoder explains nothing yet at step {step}; it gets until step {given}"
+        return f"At step {step} the decoder explains nothing yet. It has time until step {given}."
     # The first third is left out, because untrained predictions are worse than the mean.
     late = [point.explained for point in tail[len(tail) // 3 :]]
     rising = is_rising(late, limits.nothing_explained_share, limits)
     if rising or sure_gain(late) > limits.nothing_explained_share:
-        return f"the share that the decoder explains is still rising at step {step}"
+        return f"At step {step} the share of variance that the decoder explains still rises."
+    if step < planned_steps and _rests_alive(tail, limits):
+        return (
+            f"At step {step} the decoder is about as good as a prediction of the mean patch, but "
+            f"its predictions still differ between patches. It has time until step {planned_steps}."
+        )
     return None
+
+
+def _rests_alive(tail: Sequence[_Point], limits: Limits) -> bool:
+    """Returns True if the decoder is as good as the mean patch, but its predictions still vary.
+
+    Medians over the last logged steps decide, because single steps vary.
+    """
+    last = tail[-limits.min_observations :]
+    spreads = [point.spread for point in last if point.spread is not None]
+    return (
+        bool(spreads)
+        and median(spreads) >= limits.constant_prediction_share
+        and median(point.explained for point in last) >= -limits.nothing_explained_share
+    )
 
 
 def _read_points(history: History) -> list[_Point]:
@@ -82,25 +133,33 @@ def _read_points(history: History) -> list[_Point]:
         _Point(
             step=step,
             explained=1 - metrics["loss/over_mean_patch"],
-            spread=metrics["prediction/std_over_target"],
+            spread=metrics.get("prediction/std_over_target"),
         )
         for step, metrics in history
-        if "loss/over_mean_patch" in metrics and "prediction/std_over_target" in metrics
+        if "loss/over_mean_patch" in metrics
     ]
 
 
 def _healthy_evidence(tail: Sequence[_Point]) -> str:
     last = tail[-1]
     return (
-        f"the decoder explains {last.explained:.1%} of the variance of hidden patches at step "
-        f"{last.step}, and it has been better than the mean patch since step {tail[0].step}"
+        f"At step {last.step} the decoder explains {in_percent(last.explained)} of the variance of "
+        "hidden patches. It has been better than a prediction of the mean patch since step "
+        f"{tail[0].step}."
     )
 
 
 def _mean_evidence(tail: Sequence[_Point]) -> str:
-    most, widest = max(p.explained for p in tail), max(p.spread for p in tail)
+    most = max(point.explained for point in tail)
+    spreads = [point.spread for point in tail if point.spread is not None]
+    spread = (
+        f" The standard deviation of its predictions is at most {in_percent(max(spreads))} of the "
+        "standard deviation of the patches."
+        if spreads
+        else ""
+    )
     return (
-        f"since step {tail[0].step} the decoder is no better than the mean patch: it explains at "
-        f"most {max(most, 0):.2%} of the variance of hidden patches, and the standard deviation of "
-        f"its predictions is at most {widest:.1%} of that of the patches"
+        f"Since step {tail[0].step} the decoder is no better than a prediction of the mean patch. "
+        f"It explains at most {in_percent(max(most, 0), 2)} of the variance of hidden patches."
+        f"{spread}"
     )

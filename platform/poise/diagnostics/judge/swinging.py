@@ -12,14 +12,32 @@ every logged step. So a run swings if many of its logged steps, up to the end, a
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Protocol
 
+from poise.config.wording import in_percent
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.teacher_points import TeacherPoint, is_copy
+from poise.diagnostics.judge.teacher_points import is_copy
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 
+class Disagreement(Protocol):
+    """Metrics that show how far teacher and student disagree at one logged step."""
+
+    @property
+    def step(self) -> int:
+        """Number of finished optimiser steps."""
+
+    @property
+    def cross_entropy(self) -> float:
+        """Cross-entropy as a share of ln K; infinite if it was not logged."""
+
+    @property
+    def ema_gap(self) -> float | None:
+        """Distance between the weights of teacher and student; None if it was not logged."""
+
+
 def find_swinging(
-    points: Sequence[TeacherPoint], planned_steps: int, limits: Limits
+    points: Sequence[Disagreement], planned_steps: int, limits: Limits
 ) -> Verdict | None:
     """Returns a verdict if the cross-entropy is often above ln K, else None."""
     start = _onset(points, limits)
@@ -33,20 +51,20 @@ def find_swinging(
         (point for point in tail if _is_above(point, limits)), key=lambda point: point.cross_entropy
     )
     evidence = (
-        f"since step {tail[0].step} the cross-entropy of teacher and student has been above "
-        f"{limits.swinging_loss_share:.0%} of ln K at {above} of {len(tail)} logged steps; an "
-        f"untrained student has 100%; the highest was {most.cross_entropy:.0%} at step "
-        f"{most.step}"
+        f"Since step {tail[0].step} the cross-entropy of teacher and student was above "
+        f"{in_percent(limits.swinging_loss_share, 0)} of ln K at {above} of {len(tail)} logged "
+        f"steps. A student that has learned nothing has 100 %. The highest value was "
+        f"{in_percent(most.cross_entropy, 0)} at step {most.step}."
     )
     kind = VerdictKind.SWINGING
     copied = is_copy((point.ema_gap for point in tail), limits)
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
-def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
-    """Returns the first point of a stretch with many points above ln K.
+def _onset(points: Sequence[Disagreement], limits: Limits) -> int | None:
+    """Returns the index of the point from which the cross-entropy is often above ln K, else None.
 
-    The last quarter of the stretch must also have many.
+    The cross-entropy must also be often above ln K in the last quarter of the points since then.
     """
     above = [0, *accumulate(_is_above(point, limits) for point in points)]  # up to each point
     for start in range(len(points)):
@@ -61,9 +79,9 @@ def _onset(points: Sequence[TeacherPoint], limits: Limits) -> int | None:
     return None
 
 
-def _is_above(point: TeacherPoint, limits: Limits) -> bool:
-    """Returns True if the student is worse than an untrained student.
+def _is_above(point: Disagreement, limits: Limits) -> bool:
+    """Returns True if the student predicts its teacher worse than an untrained student would.
 
-    It is False if KL was not logged.
+    Returns False if KL was not logged.
     """
     return limits.swinging_loss_share < point.cross_entropy < float("inf")

@@ -21,6 +21,8 @@ steps such a teacher may look healthy, or like any collapse.
 In a *partial* collapse the whole batch is on a few prototypes. It lies between a single prototype
 and many.
 
+Without entropies the loss is judged (``judge.loss_alone``), which shows much less.
+
 DINO's two collapses are the ends of one scale, the teacher's entropy: ln K is uniform, 0 is a
 single prototype. A shared assignment in between counts as the nearer end (the border is √K
 prototypes), because the end shows the cause: too little sharpening or too little centering. The
@@ -39,6 +41,7 @@ from statistics import median
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.loss_alone import judge_loss
 from poise.diagnostics.judge.persistence import (
     is_rising,
     stretch_at_end,
@@ -67,7 +70,7 @@ def judge_teacher(
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
     points = read_points(history, math.log(num_prototypes))
     if not points:
-        return undecided("the teacher's entropy and mutual information were not logged")
+        return judge_loss(history, signals, planned_steps, limits)
     planned_steps = planned_steps or points[-1].step
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
@@ -89,12 +92,12 @@ def judge_teacher(
     copied = is_copy((point.ema_gap for point in tail), limits)
     evidence = collapse_evidence(kind, tail, num_prototypes)
     if kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits):
-        evidence += "; training has never moved it from ln K"
+        evidence += " In this run the teacher has never learned to distinguish images."
     return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
 
 
 def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
-    """Returns limits for "few prototypes" that suit a batch with few images."""
+    """Returns the limits with lower limits for "few prototypes" if a batch has few images."""
     if batch_images is None:
         return limits
     batch = math.log(batch_images) / math.log(num_prototypes)
@@ -155,7 +158,7 @@ def _without_contrary_end(points: Sequence[TeacherPoint], limits: Limits) -> Seq
 
 
 def _middle(tail: Sequence[TeacherPoint], limits: Limits) -> VerdictKind:
-    """Names a collapse that changes its form often, by the median of its points."""
+    """Chooses the verdict of a collapse that alternates between kinds, by its median metrics."""
     states = [point.state(limits) for point in tail]
     entropy = median(point.entropy for point in tail)
     information = median(point.information for point in tail)
@@ -173,7 +176,7 @@ def _why_too_early(
     planned_steps: int,
     limits: Limits,
 ) -> str | None:
-    """Returns the reason why the state at the end is too short to count; None if it counts."""
+    """Returns the reason why the run's latest state is not reported yet; None if it is reported."""
     last_step = tail[-1].step
     unmoved = kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits)
     fades = unmoved and _fades(points, tail, limits)
@@ -183,25 +186,26 @@ def _why_too_early(
     if doubt:
         return doubt
     if kind is VerdictKind.PARTIAL_PROTOTYPES and _spreads(tail, planned_steps, limits):
-        return f"few prototypes win, but at step {last_step} there are more than before"
+        return f"The teacher uses few prototypes, but at step {last_step} it uses more than before."
     share = limits.min_share_of_plan_fading if fades else limits.min_share_of_plan
     if unmoved and last_step < share * planned_steps:
         given = math.ceil(share * planned_steps)
         return (
-            f"the teacher does not distinguish images yet at step {last_step}; it gets until step "
-            f"{given}"
+            f"At step {last_step} the teacher does not distinguish images yet. It has time until "
+            f"step {given}."
         )
     if waits and is_rising(
         [point.information for point in tail], limits.no_information_share, limits
     ):
-        return f"the teacher's information is still rising at step {last_step}"
+        return f"At step {last_step} the mutual information of image and prototype still rises."
     return None
 
 
 def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Limits) -> bool:
-    """Returns True if the batch now shares more prototypes than in the recent past.
+    """Returns True if a partial collapse heals, because the batch uses more prototypes than before.
 
-    The recent past is the time for which a partial collapse must last.
+    "Before" is the lowest value within the time for which a partial collapse must last
+    (``min_share_of_plan_partial``).
     """
     since = tail[-1].step - limits.min_share_of_plan_partial * planned_steps
     lowest = min(point.marginal for point in tail if point.step >= since)
@@ -209,7 +213,7 @@ def _spreads(tail: Sequence[TeacherPoint], planned_steps: int, limits: Limits) -
 
 
 def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Returns True if the information has become almost zero and does not rise again."""
+    """Returns True if the mutual information has become almost zero and does not rise again."""
     now, lowest = tail[-1].information, min(point.information for point in tail)
     most = max(point.information for point in points)
     none = limits.fading_information_share

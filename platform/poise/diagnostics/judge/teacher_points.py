@@ -8,13 +8,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
 
 @dataclass(frozen=True)
 class TeacherPoint:
-    """Teacher at one logged step. Entropies, information and KL are shares of ln K."""
+    """Metrics of the teacher at one logged step.
+
+    Entropies, information and KL are shares of ln K.
+    """
 
     step: int
     entropy: float
@@ -29,16 +33,16 @@ class TeacherPoint:
 
     @property
     def marginal(self) -> float:
-        """Entropy of the batch's mean assignment."""
+        """Entropy of the batch's mean assignment, as a share of ln K."""
         return self.entropy + self.information
 
     @property
     def cross_entropy(self) -> float:
-        """Cross-entropy of teacher and student. It is 1 for an untrained student."""
+        """Cross-entropy of teacher and student, as a share of ln K; 1 for an untrained student."""
         return self.entropy + self.kl
 
     def state(self, limits: Limits) -> VerdictKind:
-        """Returns the kind of verdict that this step alone would lead to."""
+        """Returns the kind of verdict that fits the metrics of this step alone."""
         if self.marginal < limits.few_prototypes_share:
             return VerdictKind.SINGLE_PROTOTYPE
         if self.information < limits.no_information_share:
@@ -64,7 +68,7 @@ def is_copy(ema_gaps: Iterable[float | None], limits: Limits) -> bool:
 
 
 def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
-    """Reads the points of all steps at which a teacher was logged."""
+    """Reads a point for each logged step with metrics of the teacher."""
     return [
         TeacherPoint(
             step=step,
@@ -79,38 +83,46 @@ def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
 
 
 def healthy_evidence(tail: Sequence[TeacherPoint]) -> str:
-    """Makes the sentence that says why the teacher is healthy."""
+    """Makes the sentences that say why the teacher is healthy."""
     last = tail[-1]
     return (
-        f"the teacher distinguishes images: at step {last.step} its mutual information is "
-        f"{last.information:.1%} of ln K (entropy {last.entropy:.1%}, over all images together "
-        f"{last.marginal:.1%}); it has been healthy since step {tail[0].step}"
+        f"The teacher distinguishes images. At step {last.step} the mutual information of image "
+        f"and prototype is {in_percent(last.information)} of ln K: {in_percent(last.marginal)} "
+        f"(entropy of the mean output) minus {in_percent(last.entropy)} (the teacher's entropy, a "
+        f"mean over images). The run has been healthy since step {tail[0].step}."
     )
 
 
 def stuck_evidence(points: Sequence[TeacherPoint]) -> str:
-    """Makes the sentence that says that the student does not follow the teacher."""
+    """Makes the sentences that say that the student does not follow the teacher."""
+    first, last = points[0], points[-1]
+    lowest = min(point.cross_entropy for point in points)
     return (
-        f"up to step {points[-1].step} the cross-entropy has never been below "
-        f"{min(point.cross_entropy for point in points):.1%} of ln K: the teacher distinguishes "
-        f"images (mutual information {points[-1].information:.1%}), but the student does not "
-        f"follow it (KL {points[-1].kl:.1%}, at first {points[0].kl:.1%})"
+        f"Up to step {last.step} the cross-entropy of teacher and student has never been below "
+        f"{in_percent(lowest)} of ln K. The teacher distinguishes images: the mutual information "
+        f"of image and prototype is {in_percent(last.information)} of ln K. But the student does "
+        f"not follow the teacher: the KL divergence between them is {in_percent(last.kl)} of "
+        f"ln K, and at first it was {in_percent(first.kl)}."
     )
 
 
 def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_prototypes: int) -> str:
-    """Makes the sentence that says what the teacher answers for every image, and since when."""
+    """Makes the sentences that say how the teacher assigns images to prototypes, and since when."""
     entropies = [point.entropy for point in tail]
     most = max(point.information for point in tail)
     numbers = (
-        f"teacher entropy {min(entropies):.1%} to {max(entropies):.1%} of ln K, mutual "
-        f"information at most {most:.2%}"
+        f"the teacher's entropy was {in_percent(min(entropies))} to {in_percent(max(entropies))} "
+        f"of ln K, and the mutual information of image and prototype was at most "
+        f"{in_percent(most, 2)} of ln K."
     )
-    since = f"since step {tail[0].step}"
+    since = f"Since step {tail[0].step}"
     if kind is VerdictKind.UNIFORM:
-        return f"{since} the teacher spreads every image evenly over the prototypes: {numbers}"
+        return (
+            f"{since} the teacher spreads every image evenly over the prototypes. In these steps "
+            f"{numbers}"
+        )
     shared = math.exp(tail[-1].marginal * math.log(num_prototypes))
     return (
-        f"{since} the teacher uses few prototypes: at step {tail[-1].step} their effective number "
-        f"is {shared:.3g} of {num_prototypes} ({numbers})"
+        f"{since} the teacher uses few prototypes. At step {tail[-1].step} the effective "
+        f"number of prototypes in use is about {shared:.3g} of {num_prototypes}. {since} {numbers}"
     )

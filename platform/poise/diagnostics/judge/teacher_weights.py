@@ -18,6 +18,7 @@ useless.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.teacher_points import is_copy
@@ -26,9 +27,9 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 @dataclass(frozen=True)
 class _Point:
-    """Weights of the teacher at one logged step.
+    """Movement of the teacher's weights at one logged step, and their distance from the student's.
 
-    Both distances are divided by the norm of the weights.
+    Both values are divided by the norm of the teacher's weights.
     """
 
     step: int
@@ -39,7 +40,7 @@ class _Point:
 def find_unmoved_teacher(
     history: History, planned_steps: int | None, limits: Limits
 ) -> Verdict | None:
-    """Returns a verdict if the teacher has kept its first weights, else None."""
+    """Returns a verdict if the teacher has almost kept its initial weights, else None."""
     points = _read_points(history)
     if not _is_due(points, planned_steps, limits) or points[-1].ema_gap < limits.moved_distance:
         return None
@@ -48,13 +49,14 @@ def find_unmoved_teacher(
     if not share < limits.unmoved_teacher_share:
         return None
     moved = (
-        "the teacher has not moved since step 0"
+        "The teacher has not moved since step 0."
         if gone == 0
-        else f"the teacher has moved at most {share:.2%} of the way to its student since step 0"
+        else f"Since step 0 the teacher has moved at most {in_percent(share, 2)} of the way to its "
+        "student."
     )
     evidence = (
-        f"{moved}; at step {last.step} the distance to its student is {last.ema_gap:.2g} of the "
-        "norm of the teacher's weights"
+        f"{moved} At step {last.step} the distance between the weights of teacher and student is "
+        f"{last.ema_gap:.2g} of the norm of the teacher's weights."
     )
     kind = VerdictKind.UNMOVED_TEACHER
     return Verdict(kind, points[0].step, evidence, advice.UNMOVED_TEACHER)
@@ -70,8 +72,8 @@ def find_copied_teacher(
     if not is_copy((point.ema_gap for point in points), limits):
         return None
     evidence = (
-        f"at all {len(points)} logged steps up to step {points[-1].step} the teacher has had the "
-        "weights of its student"
+        f"At all {len(points)} logged steps up to step {points[-1].step}, teacher and student had "
+        "the same weights."
     )
     return Verdict(VerdictKind.COPIED_TEACHER, points[0].step, evidence, advice.COPIED_TEACHER)
 
@@ -85,7 +87,7 @@ def _read_points(history: History) -> list[_Point]:
 
 
 def _is_due(points: Sequence[_Point], planned_steps: int | None, limits: Limits) -> bool:
-    """Returns True if the weights have had enough steps to move, or to differ from each other."""
+    """Returns True if enough steps were trained to judge the teacher's weights."""
     if len(points) < limits.min_observations:
         return False
     last_step = points[-1].step
@@ -94,7 +96,10 @@ def _is_due(points: Sequence[_Point], planned_steps: int | None, limits: Limits)
 
 
 def _way_gone(points: Sequence[_Point]) -> float:
-    """Sums all updates. Each logged update counts for all steps since the previous log."""
+    """Sums the sizes of the teacher's updates, as an upper bound of its distance from its start.
+
+    Each logged size counts for all steps since the previous logged step.
+    """
     before, gone = 0, 0.0
     for point in points:
         gone += (point.step - before) * point.update_size

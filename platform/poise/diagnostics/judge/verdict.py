@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class VerdictKind(StrEnum):
-    """Kind of verdict on a run."""
+    """Kind of verdict on a run. The values are the words in logs and reports."""
 
     HEALTHY = "healthy"
     UNIFORM = "collapsed: uniform"
@@ -18,41 +18,50 @@ class VerdictKind(StrEnum):
     DIMENSIONAL = "collapsed: dimensional"
     PREDICTS_MEAN = "collapsed: predicts the mean"
     STUCK = "stuck at ln K"
+    AT_LN_K = "loss rests at ln K"
+    NEAR_ZERO = "loss fell to 0"
     SWINGING = "swings above ln K"
     UNMOVED_TEACHER = "teacher does not move"
     COPIED_TEACHER = "teacher is the student"
     FORGETTING = "forgetting"
     DIVERGED = "diverged"
     UNDECIDED = "undecided"
+    CANNOT_TELL = "cannot tell"
 
 
 FEW_PROTOTYPES = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
-"""Two stages of the collapse that centering prevents."""
+"""Collapses in which the whole batch uses few prototypes. Centering prevents both."""
+
+NOT_CONDEMNED = (VerdictKind.HEALTHY, VerdictKind.UNDECIDED, VerdictKind.CANNOT_TELL)
+"""Kinds of verdict on runs that may continue, because more training may be useful."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Judgement of a run, with its reason."""
+    """Judgement of a run, with the reason and advice."""
 
     kind: VerdictKind
     onset_step: int | None
-    """First step from which the condition holds to the end; None if healthy or undecided."""
+    """First step from which the run is in the condemned state until its last logged step. None if
+    the run is not condemned.
+    """
 
     evidence: str
-    """One sentence with the numbers."""
+    """Reason for the verdict: full sentences with the values of the metrics, in one line."""
 
     advice: str
-    """What to try next. It is empty for a healthy run."""
+    """Full sentences that say which settings to change next. The text is empty for a healthy run.
+    """
 
     @property
     def collapsed(self) -> bool:
-        """Whether the run collapsed, in any way."""
+        """Whether the verdict is one of the collapses."""
         return self.kind.startswith("collapsed")
 
     @property
     def condemned(self) -> bool:
-        """Whether more training would be wasted."""
-        return self.kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
+        """Whether more training of this run would be useless."""
+        return self.kind not in NOT_CONDEMNED
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Limits:
     """
 
     no_information_share: float = 0.01
-    """Mutual information below this share of ln K counts as zero."""
+    """Mutual information of image and prototype below this share of ln K counts as zero."""
 
     few_prototypes_share: float = 0.2
     """A marginal entropy below this share of ln K is the single-prototype collapse. The whole batch
@@ -73,8 +82,9 @@ class Limits:
     """
 
     partial_prototypes_share: float = 0.4
-    """A marginal entropy below this share of ln K, but above ``few_prototypes_share``, is a partial
-    collapse. The batch then shares K^0.4 prototypes (16 of 1024, 84 of 65536).
+    """A marginal entropy (entropy of the batch's mean assignment) below this share of ln K, but
+    above ``few_prototypes_share``, is a partial collapse. The batch then shares K^0.4 prototypes
+    (16 of 1024, 84 of 65536).
     """
 
     few_prototypes_share_of_batch: float = 0.33
@@ -84,11 +94,14 @@ class Limits:
     """
 
     partial_prototypes_share_of_batch: float = 0.5
-    """Replaces ``partial_prototypes_share`` in a small batch: √B prototypes for B images."""
+    """Replaces ``partial_prototypes_share`` in a small batch, if it gives the lower limit. It is a
+    share of ln B for B images in a batch, so 0.5 means √B prototypes.
+    """
 
     border_entropy_share: float = 0.5
-    """Border between the two collapses without information. Entropy above this share of ln K (√K
-    prototypes) is uniform; entropy below it is a single prototype.
+    """Border between the two collapses in which all images get the same assignment. If the entropy
+    of an assignment is above this share of ln K (√K prototypes), the collapse is uniform. Below
+    this share, it is a single prototype.
     """
 
     fading_information_share: float = 0.005
@@ -98,24 +111,31 @@ class Limits:
     """
 
     no_divergence_share: float = 0.01
-    """If KL between teacher and student is below this share of ln K, they agree."""
+    """Teacher and student count as equal if the KL divergence between them is below this share of
+    ln K.
+    """
 
     fading_factor: float = 0.6
-    """Information fades if it is below this multiple of the value that it had when it first counted
-    as zero.
+    """The mutual information fades if it is below this multiple of an earlier value: its value at
+    the first logged step of the collapse.
     """
 
     vanished_factor: float = 0.01
-    """Information also fades if it is below this multiple of its highest value in the run."""
+    """The mutual information also fades if it is below this multiple of its highest value in the
+    run.
+    """
 
     rebound_factor: float = 1.25
-    """Information above this multiple of its lowest value no longer fades. In the same way, a
-    partial collapse heals when the batch shares more prototypes than this multiple of their
-    recent lowest number, and forgetting heals when the largest loss is above this multiple of the
-    latest loss."""
+    """Mutual information no longer fades if it is above this multiple of its lowest value. A
+    partial collapse heals if the marginal entropy is above this multiple of its recent lowest
+    value. Forgetting heals if the largest loss of accuracy is above this multiple of the latest
+    loss.
+    """
 
     lost_rank_share: float = 0.25
-    """RankMe below this share of its first value is dimensional collapse."""
+    """A dimensional collapse is a RankMe (effective rank of the features) below this share of its
+    first value.
+    """
 
     exploded_factor: float = 2.0
     """A loss has exploded if it is above this multiple of both its first value and the loss of an
@@ -123,13 +143,23 @@ class Limits:
     """
 
     stuck_loss_share: float = 0.9
-    """Lower end of "at ln K": a run is stuck if its cross-entropy is above this share of ln K at
-    every step.
+    """Lower end of the range that counts as "at ln K". A run can be stuck only if its cross-entropy
+    is above this share of ln K at every logged step.
     """
 
     stuck_loss_most: float = 1.1
-    """Upper end of "at ln K". If the cross-entropy is above this share, the student is wrong and
-    not stuck.
+    """Upper end of the range that counts as "at ln K". If the cross-entropy is above this share of
+    ln K, the student predicts wrong prototypes and is not stuck.
+    """
+
+    resting_share: float = 0.002
+    """A loss rests at ln K if it is at least ln K minus this share of ln K, and at most the share
+    ``stuck_loss_most`` of ln K. The judge uses this limit if the teacher's metrics were not logged.
+    """
+
+    near_zero_share: float = 0.1
+    """A loss below this share of ln K counts as 0. The judge uses this limit if the teacher's
+    metrics were not logged.
     """
 
     stuck_kl_factor: float = 0.8
@@ -138,8 +168,9 @@ class Limits:
     """
 
     min_share_of_plan_stuck: float = 0.25
-    """Share of the planned steps that a student gets to follow its teacher. If the warm-up is
-    longer, it gets the warm-up.
+    """Share of the planned steps in which no run is called stuck, because the student may still
+    begin to follow its teacher. If the learning rate's warm-up is longer, the warm-up counts
+    instead.
     """
 
     swinging_loss_share: float = 1.05
@@ -148,89 +179,117 @@ class Limits:
     """
 
     swinging_share: float = 0.2
-    """A run swings if at least this share of its logged steps is above ``swinging_loss_share``."""
+    """A run swings if its cross-entropy is above ``swinging_loss_share`` of ln K at this share of
+    its logged steps or more.
+    """
 
     min_share_of_plan_swinging: float = 0.25
     """A run must swing for at least this share of its planned steps to be called swinging."""
 
     unmoved_teacher_share: float = 0.01
-    """A teacher does not move if it has moved less than this share of the way to its student."""
+    """A teacher counts as unmoved if its weights have moved less than this share of the way from
+    their start to the student's weights.
+    """
 
     moved_distance: float = 0.001
-    """Weights have moved if their distance from the start is larger than this, divided by the norm
-    of the teacher's weights. If the student has not moved, a teacher cannot follow it.
+    """Weights count as moved if their distance from their start is larger than this value. The
+    distance is divided by the norm of the teacher's weights. A teacher cannot follow a student that
+    has not moved.
     """
 
     min_share_of_plan_weights: float = 0.25
-    """Share of the planned steps that a teacher gets to move and to differ from its student."""
+    """Share of the planned steps, at the start of a run, in which the teacher's weights are not
+    judged. In these steps the teacher may not have moved yet, or may still equal its student.
+    """
 
     nothing_explained_share: float = 0.01
     """A decoder predicts the mean if it explains less than this share of the variance of hidden
     patches.
     """
 
+    constant_prediction_share: float = 0.01
+    """Predictions are constant if their standard deviation across patches is below this share of
+    the standard deviation of the patches.
+    """
+
     min_observations: int = 3
-    """Number of logged steps, at the end of the history, at which a condition must hold."""
+    """Smallest number of logged steps for which a verdict's condition must hold. They are the run's
+    last logged steps.
+    """
 
     min_share_of_steps: float = 0.1
-    """Share of the steps so far for which a condition must hold."""
+    """Share of the run's steps so far for which a verdict's condition must have held."""
 
     most_share_of_plan: float = 0.05
-    """Largest share of the planned steps that ``min_share_of_steps`` may require."""
+    """Largest duration that ``min_share_of_steps`` may require, as a share of the planned steps."""
 
     contrary_share: float = 0.05
-    """Share of the logged steps that may contradict a condition. Single steps of long runs do."""
+    """Share of the logged steps at which a verdict's condition need not hold, because in long runs
+    single steps are exceptions.
+    """
 
     min_share_of_plan_lasting: float = 0.02
-    """Share of the planned steps for which a collapse must have lasted."""
+    """Share of the planned steps for which a collapse must have lasted before it is reported."""
 
     min_share_of_plan_partial: float = 0.1
-    """The same for a partial collapse, which may heal if K is small."""
+    """Replaces ``min_share_of_plan_lasting`` for a partial collapse, which may heal if K is small.
+    """
 
     settling_steps: int = 24
     """Number of first steps without verdicts. In these steps only divergence is reported."""
 
     settling_memories: float = 3
-    """The same for collapses on few prototypes, as a multiple of the number of steps over which the
-    centre averages. The centre begins at 0; after three such times this 0 has a weight of 5 %.
-    Before the centre has reached the teacher's mean, few prototypes may win.
+    """Number of first steps without verdicts on few prototypes, as a multiple of the number of
+    steps over which the centre averages. The centre begins at 0. After three such numbers of steps,
+    this 0 has a weight of 5 % in the average. Before the centre has reached the teacher's mean, few
+    prototypes may win.
     """
 
     min_observations_from_start: int = 10
-    """Replaces ``min_observations`` for a run that may not have begun to learn: its information has
-    never risen, or its decoder has never explained anything.
+    """Replaces ``min_observations`` for a run that may not have begun to learn. In such a run the
+    teacher's mutual information has never risen, or the decoder has never explained any variance.
     """
 
     min_share_of_plan: float = 0.5
-    """Share of the planned steps that such a run gets before it is called collapsed."""
+    """Share of the planned steps in which a run that has not begun to learn is not called collapsed
+    yet.
+    """
 
     min_share_of_plan_fading: float = 0.08
-    """The same for a teacher whose information fades from the start."""
+    """Replaces ``min_share_of_plan`` if the teacher's mutual information fades from the start."""
 
     rising_factor: float = 2.0
-    """Information, or the share that a decoder explains, rises if it grows by at least this factor.
+    """A value rises if it grows by at least this factor. Such values are the mutual information,
+    and the share of variance that a decoder explains.
     """
 
     noise_share: float = 0.1
-    """A rising value must also be above this share of the limit below which it counts as zero."""
+    """A value rises only if it is also above this share of another limit: the limit below which the
+    value counts as zero.
+    """
 
     forgotten_share: float = 0.1
-    """A run forgets when the lower 95 % bound of what it lost is at least this share of its start's
-    k-NN accuracy …"""
+    """A run forgets if it has lost at least this share of the k-NN accuracy of its starting
+    weights. The lower end of the loss's 95 % interval decides.
+    """
 
     min_evaluations_forgetting: int = 2
-    """… at so many evaluations, up to the last one …"""
+    """Smallest number of evaluations, including the last one, at which the accuracy must be lost.
+    """
 
     min_share_of_plan_forgetting: float = 0.1
-    """… which span this share of the planned steps. At the end of the plan one is enough."""
+    """Share of the planned steps for which the accuracy must have been lost. At the last planned
+    step, one evaluation is enough.
+    """
 
     copied_gap: float = 1.0e-9
-    """A teacher is a copy of its student if their distance, divided by the norm of its weights, is
-    below this.
+    """A teacher is a copy of its student if the distance between their weights is below this value.
+    The distance is divided by the norm of the teacher's weights.
     """
 
     wild_view_value: float = 100.0
-    """Normalised pixels above this magnitude are wrong. Usual values are below 10."""
+    """Normalised pixels with a larger absolute value are wrong. Usual absolute values are below 10.
+    """
 
 
 DEFAULT_LIMITS = Limits()

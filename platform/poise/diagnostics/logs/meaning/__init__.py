@@ -1,0 +1,1 @@
+"""Converts a log's columns to metrics of Poise, and derives further metrics."""

@@ -1,0 +1,1 @@
+"""Readers of log files: text lines, JSON lines, CSV and TensorBoard's event files."""
