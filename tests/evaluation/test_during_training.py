@@ -73,6 +73,7 @@ def test_a_recipe_without_queries_needs_no_labels(make_dataset: MakeDataset) -> 
     assert set(dict(probe(MeanColour(), CPU))) == {"rankme", "lidar"}
 
 
+@pytest.mark.slow
 def test_of_a_transformer_where_its_class_token_looks_is_watched_too(
     make_dataset: MakeDataset,
 ) -> None:
@@ -142,7 +143,7 @@ def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) 
 def test_unlabelled_images_neither_vote_nor_ask(make_dataset: MakeDataset) -> None:
     folder = make_dataset("partly", [0, -1, 1, 2, -1, 0, 1])
     sets = open_knn_sets(folder, folder, image_px=16)
-    report = report_knn(MeanColour(), sets, BENCH, ks=(1, 2))
+    report, _ = report_knn(MeanColour(), sets, BENCH, ks=(1, 2))
     assert (report.bank_images, report.query_images, report.leave_one_out) == (5, 5, True)
     assert [row.top1.percent for row in report.rows] == [80, 80]  # the one blue image is alone
 

@@ -1,7 +1,7 @@
-"""Intervals of metrics over images or queries, by resampling or by the jackknife.
+"""Confidence intervals of metrics over images or queries, by the bootstrap or the jackknife.
 
-In: one value for each image or query, or a function of rows. Out: the ends of a 95 % interval.
-Next: the ``Figure``s of a report.
+In: one value for each image or query, or a function that computes a metric from row numbers. Out:
+the ends of a 95 % interval. Next: the ``Figure``s of a report.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,21 +13,23 @@ from scipy.stats import bootstrap
 from poise.evaluation.resampling import NUM_RESAMPLES, middle_95
 
 Statistic = Callable[[NDArray[np.int64]], float]
-"""Metric of some rows. A row may come several times."""
+"""Function that computes a metric of a resample from the numbers of the drawn rows. A row may be
+drawn several times.
+"""
 
 _AT_ONCE = 50  # resamples in memory at once
 _Z = 1.959964  # quantile of the normal distribution for 95 %
 
 
 def mean_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float] | None:
-    """Computes the 95 % percentile interval of a mean (B. Efron, 1979).
+    """Computes the 95 % percentile interval of a mean by the bootstrap (B. Efron, 1979).
 
     Args:
-        values: one value for each image or query, which are taken as independent: [n].
+        values: one value for each image or query, [n]. The values are assumed to be independent.
         seed: seed of the resamples.
 
     Returns:
-        Both ends in the unit of the values; None for fewer than two values.
+        Both ends in the unit of the values, or None for fewer than two values.
     """
     given = np.asarray(values, dtype=np.float64)
     if len(given) < 2:
@@ -46,12 +48,12 @@ def mean_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float] | Non
 def resampled_interval(
     groups: Sequence[NDArray[np.int64]], statistic: Statistic, num_resamples: int, seed: int = 0
 ) -> tuple[float, float]:
-    """Computes the 95 % percentile interval of any metric; rows are resampled within each group.
+    """Computes the 95 % percentile interval of any metric, with rows resampled within each group.
 
     Args:
-        groups: rows of each group, such as the images of each class.
-        statistic: metric of some rows.
-        num_resamples: number of times that it is computed.
+        groups: row numbers of each group, such as the images of each class.
+        statistic: function that computes the metric from row numbers.
+        num_resamples: number of resamples. The metric is computed once for each.
         seed: seed of the resamples.
 
     Returns:
@@ -68,15 +70,16 @@ def resampled_interval(
 def jackknife_interval(
     groups: Sequence[NDArray[np.int64]], statistic: Statistic, num_blocks: int = 20
 ) -> tuple[float, float]:
-    """Computes the 95 % interval of any metric by the jackknife: each block is left out once.
+    """Computes the 95 % interval of any metric by the jackknife: it leaves out each block once.
 
-    It suits metrics that are biased by noise, such as distances of means. A bootstrap draws rows
-    several times, which makes means noisier (M. H. Quenouille, 1956; J. W. Tukey, 1958).
+    The jackknife suits metrics with a bias from noise, such as distances of means. A bootstrap
+    draws some rows several times, which makes means noisier (M. H. Quenouille, 1956; J. W. Tukey,
+    1958).
 
     Args:
-        groups: rows of each group, such as the images of each class. A block holds a part of each
-            group; a group with a single row stays whole.
-        statistic: metric of some rows, which come group after group.
+        groups: row numbers of each group, such as the images of each class. Each block contains a
+            part of each group. A group of one row is never left out.
+        statistic: function that computes the metric from row numbers, which are ordered by group.
         num_blocks: number of blocks, at least 2.
 
     Returns:

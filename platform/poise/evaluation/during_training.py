@@ -1,8 +1,8 @@
-"""Probes that run during training: two need labels, three do not.
+"""Probes that run during training. Some need labels or masks, the others need only images.
 
 In: a recipe. Out: an object that worker rank 0 receives and that turns the backbone into ``(name,
-value)`` pairs. Next: the training loop, which calls the object at each evaluation and adds the
-prefix ``eval/``.
+value)`` pairs. Next: the training loop calls the object at each evaluation and adds the prefix
+``eval/`` to the names.
 """
 
 import math
@@ -31,19 +31,21 @@ from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.segmentation.online import MaskedImages, dense_probe
 from poise.evaluation.start_answers import StartAnswers
-from poise.evaluation.tokens.probe import ATTENTION_IMAGES, attention_probe
+from poise.evaluation.tokens.online import ATTENTION_IMAGES, attention_probe
 
 _Asked = Callable[[Tensor], Iterator[tuple[str, float]]]
-"""Takes whether each query was classified right, bool [n], and yields figures."""
+"""Function that computes metrics from bool [n]: whether k-NN classified each query correctly."""
 
 
 def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlineProbes | None":
     """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
 
+    k-NN classifies each query image by its neighbours in the bank, a set of labelled images.
+
     Args:
-        recipe: the run's recipe.
-        answers_file: file beside the run that keeps the answers of its start (``at_start``), which
-            later answers are compared with; None compares nothing.
+        recipe: recipe of the run.
+        answers_file: file in the run's folder for the k-NN answers of the trained model that the
+            run starts from. Later answers are compared with these. None compares nothing.
 
     Raises:
         PoiseError: a dataset does not exist, the queries or the bank have no labels, or the classes
@@ -59,17 +61,17 @@ def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlinePr
 
 
 class OnlineProbes:
-    """Callable object that yields metrics of a backbone.
+    """Callable object that evaluates a backbone and yields metrics.
 
-    With labels it yields ``knn_top1`` and ``knn_top5`` (``knn/dino-v1``) and ``linear_top1``
-    (``ridge/poise-v1``), in percent. If bank and queries have masks, it yields ``dense_miou``
-    (``segmentation/patches-poise-v1``), in percent.
+    The names in parentheses are the ids of the protocols. With labels it yields ``knn_top1`` and
+    ``knn_top5`` (``knn/dino-v1``) and ``linear_top1`` (``ridge/poise-v1``), in percent. If bank and
+    queries have masks, it yields ``dense_miou`` (``segmentation/patches-poise-v1``), in percent.
 
     Without labels it yields ``rankme`` (``rankme/poise-v1``), from the same features of the bank's
     images. It also yields ``lidar`` (``lidar/poise-v1``), from several views of some of these
     images. For a transformer it yields metrics of the attention of [cls]
-    (``cls-attention/poise-v1``) on a few of them. The docstring of each probe's function says how
-    healthy and broken values look.
+    (``cls-attention/poise-v1``) on a few of these images. The docstring of each probe's function
+    says how healthy and broken values look.
 
     The first call opens the datasets, in the process that calls. Small datasets stay in memory,
     decoded. Images are chosen with a fixed seed, so runs with different seeds are measured on the
@@ -96,7 +98,7 @@ class OnlineProbes:
             ) from None
 
     def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Evaluates a backbone on a device. Afterwards each module is in its previous mode again.
+        """Evaluates a backbone on a device, and leaves each module in its train or eval mode.
 
         If the backbone has diverged, each metric is NaN.
         """
@@ -105,7 +107,7 @@ class OnlineProbes:
         )
 
     def at_start(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Evaluates the trained backbone that a run starts from, and keeps its answers."""
+        """Evaluates the trained backbone that a run starts from, and stores its k-NN answers."""
         yield from self._measured(backbone, device, self._answers.keep if self._answers else None)
 
     def _measured(
@@ -141,26 +143,27 @@ class OnlineProbes:
         yield from lidar_probe(backbone, images.views, self._normalization, device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Drops the open datasets, which belong to one process."""
+        """Returns the state without open datasets, because another process cannot use them."""
         return self.__dict__ | {"_images": None}
 
 
 @dataclass(frozen=True)
 class _Images:
-    """Images that the probes read."""
+    """Images that the probes during training evaluate, opened at the first evaluation only."""
 
     labelled: KnnSets | None
     bank: EvaluationImages
     views: TrainingViews
     few: EvaluationImages
     masked: tuple[MaskedImages, MaskedImages] | None = None
-    """Bank and queries, if both have masks and they are different datasets."""
+    """Bank and queries of the segmentation probe. It is None if one of these datasets has no masks,
+    or if both are the same dataset.
+    """
 
     @classmethod
     def open(cls, recipe: Recipe) -> Self:
         config, image_px, bank = recipe.evaluation, recipe.evaluation_px, _bank(recipe)
-        # The dataset keeps prepared images in memory if they fit. So its file need not be cached
-        # as well.
+        # Prepared images stay in memory if they fit. So the encoded images need no cache.
         uncached = ImageDataset.open(bank, cache_bytes=0)
         views = TrainingViews(uncached, recipe.data.views)
         few = EvaluationImages(uncached, image_px, ATTENTION_IMAGES)
@@ -180,7 +183,10 @@ class _Images:
 
 
 def _question_of(recipe: Recipe) -> str:
-    """The images and the settings of k-NN, which its answers depend on beside the backbone."""
+    """Returns a text that names the images and the settings of k-NN.
+
+    Answers of two evaluations may be compared only if their texts are equal.
+    """
     config = recipe.evaluation
     folders = [_bank(recipe), *([config.queries] if config.queries else [])]
     fingerprints = [Manifest.read(folder).fingerprint for folder in folders]

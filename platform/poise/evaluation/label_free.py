@@ -1,11 +1,12 @@
 """Probes without labels. They measure in how many directions the features of images differ.
 
-In: features of a bank, or a dataset and the views that a recipe trains on. Out: ``(name, value)``
-pairs. Next: ``poise.evaluation.during_training``.
+In: features of the bank (the reference images of k-NN), or a dataset and the recipe's settings for
+views. Out: ``(name, value)`` pairs. Next: ``poise.evaluation.during_training``.
 
 ``rankme`` (``rankme/poise-v1``) is RankMe (arXiv 2210.02885) of whole images. It uses the features
-of k-NN's bank. So its only extra cost is one matrix product and one spectrum. The paper says that
-25,600 images are enough. From a larger bank the probe takes 25,600 images, evenly spaced.
+of the bank, which k-NN needs as well. So its only extra cost is one matrix product and the singular
+values. The paper says that 25,600 images are enough. From a larger bank the probe takes 25,600
+images, evenly spaced.
 
 ``lidar`` (``lidar/poise-v1``) is LiDAR (arXiv 2312.04000) of 256 images with 8 views each. The
 views are the global views, with colour changes, that training cuts from these images in its first
@@ -14,16 +15,16 @@ only the backbone changes the metric.
 
 The paper uses 1000 images and 50 views. Here the cost must be small compared with k-NN on 12,000
 images, so the probe uses 2048 views. Several splits of 2048 views were compared with 48,000 views
-(CIFAR-10, MAE, DINO, a collapsed DINO and an untrained ViT). 256 × 8 ranks the backbones most like
-48,000 views. With 128 × 16 there are too few images; with 512 × 4 the noise among views is too
-strong.
+(CIFAR-10, MAE, DINO, a collapsed DINO and an untrained ViT). With 256 images of 8 views, the
+ranking of the backbones is nearest to that of 48,000 views. With 128 images of 16 views, the images
+are too few. With 512 images of 4 views, the noise among views is too strong.
 
-Cost in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features of 128 numbers takes
+Cost in CPU seconds with a 4-block ViT at 32 px: RankMe of 10,000 features with 128 dimensions takes
 0.02. LiDAR takes 1.0, and 1.9 at the first evaluation, which also cuts the views. For comparison,
-k-NN's features of 2048 images take 0.9, and of 12,000 images 5.
+computing k-NN's features takes 0.9 for 2048 images and 5 for 12,000 images.
 
-A high value of either metric does not prove that features are good. Compare it only between runs
-with the same objective, backbone and dataset.
+A high value of either metric does not prove that features are good. Compare values only between
+runs with the same objective, backbone and dataset.
 """
 
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ def lidar_probe(
     """Yields ``lidar``, the effective rank of the differences between images.
 
     Differences between views of the same image do not count. Range: 1 to min(images − 1, D).
-    Healthy: the value rises from its untrained value. Broken: the value is near 1; views of
-    different images then differ no more than views of one image. The modules keep their modes.
+    Healthy: the value rises from its untrained value. Broken: the value is near 1, because views of
+    different images differ no more than views of one image. The modules keep their train or eval
+    mode.
     """
     bench = Bench(normalization, device, batch_size=max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS))
     features, _ = features_of(backbone, views, bench)
@@ -83,12 +85,12 @@ def lidar_probe(
 class TrainingViews(EvaluationImages):
     """Views of some of a dataset's images, cut as in training.
 
-    The views of one image are consecutive rows. Small sets are kept in memory, so that a run cuts
-    its views once.
+    Rows with the views of one image follow each other. The views of a small dataset stay in memory,
+    so a run cuts them only once.
     """
 
     def __init__(self, dataset: ImageDataset, config: ViewsConfig) -> None:
-        """Chooses images of a dataset and reads none yet. Uses global views only."""
+        """Chooses images of a dataset and reads none yet. The views are global views only."""
         super().__init__(
             dataset, config.global_px, _LIDAR_IMAGES, _SEED, CACHE_BYTES // _LIDAR_VIEWS
         )

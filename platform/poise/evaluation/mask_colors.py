@@ -1,7 +1,7 @@
-"""Masks over images, in colours that stay apart.
+"""Draws masks over images, in colours that are easy to tell apart.
 
-In: images and masks of object or class numbers. Out: pictures. Next: the pictures of
-``poise.evaluation.video`` and ``poise.evaluation.segmentation``.
+In: images, and masks whose values are numbers of objects or classes. Out: pictures. Next: the
+pictures of ``poise.evaluation.video`` and ``poise.evaluation.segmentation``.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from poise.data.annotations import IGNORED
 _COLORS = (
     *((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167)),
     *((240, 228, 66), (86, 180, 233), (230, 159, 0), (128, 0, 0)),
-)  # of Okabe and Ito, and one more
+)  # colours of Okabe and Ito, and dark red
 _GREY = (128, 128, 128)
 _OPACITY = 0.35
 _CAPTION_PX = 12
@@ -24,9 +24,10 @@ _GAP_PX = 2
 
 
 def paint(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
-    """Paints numbered regions over an RGB image of the same size; 0 stays bare, 255 becomes grey.
+    """Paints the regions of a mask over an RGB image of the same size.
 
-    A region's edge has its full colour, its inside a tint. Colours repeat after eight numbers.
+    The edge of a region has its full colour, and its inside has a light tint. Value 0 is not
+    painted and value 255 (ignored) is grey. Colours repeat after eight values.
     """
     pixels = np.asarray(image, dtype=np.float32)
     colors = np.array([_color(number) for number in range(256)], dtype=np.float32)
@@ -40,11 +41,11 @@ def paint(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
 
 
 def thumbnail_size(size: tuple[int, int], least_px: int, most_px: int) -> tuple[int, int]:
-    """Computes the size of a thumbnail in the proportions of an image.
+    """Computes the size of a thumbnail with the proportions of an image.
 
     Args:
         size: width and height of the image.
-        least_px: least length of the longer side; smaller images are enlarged by whole numbers.
+        least_px: smallest length of the longer side. Smaller images are enlarged by a whole factor.
         most_px: largest length of the longer side.
     """
     longer = max(size)
@@ -53,7 +54,7 @@ def thumbnail_size(size: tuple[int, int], least_px: int, most_px: int) -> tuple[
 
 
 def grid(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
-    """Puts pictures of one size in rows, each row with its caption above it."""
+    """Arranges pictures of one size in rows, each row with its caption above it."""
     width, height = rows[0][1][0].size
     columns = max(len(pictures) for _, pictures in rows)
     row_px = height + _CAPTION_PX + _GAP_PX

@@ -1,8 +1,8 @@
 """Report of an evaluation of a finished model, and the inputs of such an evaluation.
 
-In: a backbone, a prepared dataset, and how images are passed. Out: an ``EvaluationReport``: values
-with confidence intervals, notes and pictures. Next: ``poise.cli.evaluate.measured``, which prints
-and logs the report.
+In: a backbone, a prepared dataset, and settings for reading its images. Out: an
+``EvaluationReport`` with values, confidence intervals, notes and pictures. Next:
+``poise.cli.evaluate.measured``, which prints and logs the report.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from poise.data.dataset import ImageDataset
-from poise.evaluation.measurement import Measurement, as_name
+from poise.evaluation.measurement import Measured, Measurement, as_name
 from poise.evaluation.reading.bench import Bench
 
 
@@ -25,7 +25,7 @@ class Figure:
 
     value: float
     unit: str = "%"
-    """Unit. It is empty for a number without a unit."""
+    """Unit of the value. It is empty for a number without a unit."""
 
     low: float | None = None
     """Lower end of the 95 % confidence interval. ``low`` and ``high`` are None if there is no
@@ -37,7 +37,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class EvaluationReport(Measurement):
-    """Values of one evaluation of one model, with all facts that a reader needs."""
+    """Results of one evaluation of one model: values, notes, and names of files."""
 
     image_px: int
     """Side of the images in pixels, or 0 if images keep their own size."""
@@ -45,10 +45,13 @@ class EvaluationReport(Measurement):
     num_images: int
     figures_found: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
-    """Sentences for the reader about what was assumed, left out or chosen."""
+    """Sentences for the reader about assumptions, choices and omitted images."""
 
     pictures: tuple[str, ...] = ()
     """Names of picture files in the evaluation's folder."""
+
+    data_files: tuple[str, ...] = ()
+    """Names of other files in the evaluation's folder, for use by programs."""
 
     @property
     def file_name(self) -> str:
@@ -56,18 +59,23 @@ class EvaluationReport(Measurement):
         return as_name(self.dataset_name)
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Values by name, for the log: ``probe/<dataset>/<measurement>/<name>``."""
-        prefix = f"probe/{as_name(self.dataset_name)}/{self.measurement}"
-        return {f"{prefix}/{found.name}": found.value for found in self.figures_found}
+    def measured(self) -> dict[str, Measured]:
+        """Maps the name of each metric in the log to its value.
+
+        A name is ``probe/<dataset>/<measurement>/<name>``.
+        """
+        return {
+            f"{self.prefix}/{found.name}": Measured(found.value, found.unit, found.low, found.high)
+            for found in self.figures_found
+        }
 
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """One model and the dataset to measure it on."""
+    """Model and dataset of one evaluation, with its settings and its folder."""
 
     backbone: nn.Module
-    """Backbone on the bench's device."""
+    """Backbone on the device of ``bench``."""
 
     dataset: ImageDataset
     bench: Bench
@@ -75,16 +83,16 @@ class EvaluationTask:
     """Side of the images that the model was trained with, in pixels."""
 
     folder: Path
-    """Existing folder for pictures and other files."""
+    """Existing folder that receives pictures and other files."""
 
     max_images: int | None = None
-    """Largest number of images, drawn with seed 0; None takes all."""
+    """Largest number of images, which are drawn with seed 0. None takes all images."""
 
     @property
     def changed_by_limit(self) -> tuple[str, ...]:
-        """The setting ``--max-images``, if it leaves images out: figures of fewer images differ.
+        """Setting ``--max-images`` if it leaves images out, because this changes the metrics.
 
-        Retrieval among fewer images is easier, for example.
+        For example, retrieval among fewer images is easier.
         """
         limit = self.max_images
         return () if limit is None or limit >= len(self.dataset) else (f"--max-images={limit}",)

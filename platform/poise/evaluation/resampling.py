@@ -4,8 +4,8 @@ In: a row of numbers for each unit, such as an image or a video sequence. Out: t
 resamples, and intervals. Next: ``poise.evaluation.video.scores`` and
 ``poise.evaluation.segmentation.scores``.
 
-A metric such as a mean over objects or an intersection over union is a function of sums. So a
-resample needs only the sums of its units' rows, and memory holds one row per unit.
+A mean over objects or an intersection over union is a function of such sums. So a resample only
+adds up the rows of its units, and memory contains one row per unit.
 """
 
 from typing import Any
@@ -23,12 +23,13 @@ _DRAWS_AT_ONCE = 2**20
 def resampled_sums(
     rows: NDArray[Any], num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Draws as many units as there are, with replacement, many times, and adds up their rows.
+    """Draws resamples of the units with replacement, and adds up the rows of each resample.
 
-    Source: the nonparametric bootstrap (B. Efron, 1979). Deterministic for a seed.
+    A resample has as many units as there are rows. Source: the nonparametric bootstrap (B. Efron,
+    1979). The same seed gives the same result.
 
     Args:
-        rows: [n, m], one row per unit, n at least 1.
+        rows: one row of m numbers per unit, [n, m], with n at least 1.
         num_resamples: number of resamples R.
         seed: seed of the draws.
 
@@ -50,9 +51,9 @@ def resampled_sums(
 
 
 def middle_95(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Computes the percentile interval of a resampled figure [R]: its 2.5 % and 97.5 % quantiles.
+    """Computes the percentile interval of a resampled metric [R]: its 2.5 % and 97.5 % quantiles.
 
-    Resamples whose figure is NaN are left out.
+    Resamples whose metric is NaN are left out.
     """
     low, high = np.nanquantile(resampled, (0.025, 0.975))
     return float(low), float(high)

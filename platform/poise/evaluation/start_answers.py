@@ -1,52 +1,60 @@
-"""Answers of a trained start, kept so that a run's later answers are compared image by image.
+"""k-NN answers of the trained model that a run starts from, to compare later answers with them.
 
-In: for each query, whether k-NN was right at the start and whether it is right now. Out: the shares
-of queries that were forgotten and learned. Next: ``poise.diagnostics.judge.forgetting``.
+In: for each query image, whether k-NN was right at the start of the run and whether it is right
+now. Out: the shares of queries that were forgotten and learned. Next:
+``poise.diagnostics.judge.forgetting``.
 
-A difference of two accuracies on the same images is known better than each of them, because most
-images are answered the same way. So the first evaluation of a run that starts from trained weights
-keeps its answers in a file beside the run. Later evaluations read it, also after an interruption.
+Most images are answered the same way at both times. So a difference of two accuracies on the same
+images has a smaller error than each accuracy. The first evaluation of a run that starts from a
+trained model writes its answers to a file in the run's folder. Later evaluations read this file,
+also after an interruption.
 """
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from poise.config.errors import PoiseError
 from poise.config.files import read_json, write_json
+from poise.evaluation.answers import packed, unpacked
 
 
 @dataclass(frozen=True)
 class StartAnswers:
-    """The file with a start's answers. Every process of the run may read it."""
+    """File that stores which queries k-NN classified correctly at the start of a run.
+
+    Every process of the run may read the file.
+    """
 
     path: Path
     measured_by: str
-    """Settings and images of the evaluation. Answers to other questions are not compared."""
+    """Text that names the settings and images. Answers are compared only if this text is the same.
+    """
 
     def keep(self, hits: Tensor) -> Iterator[tuple[str, float]]:
-        """Writes the answers of the start, bool [n]; yields their number as ``knn_queries``."""
+        """Writes whether each query was classified correctly, bool [n].
+
+        Yields n as ``knn_queries``.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        packed = np.packbits(hits.cpu().numpy())
         content = {
             "measured_by": self.measured_by,
             "queries": len(hits),
-            "right": base64.b64encode(packed.tobytes()).decode(),
+            "right": packed(hits.cpu().numpy()),
         }
         write_json(self.path, content)
         yield "knn_queries", float(len(hits))
 
     def compare(self, hits: Tensor) -> Iterator[tuple[str, float]]:
-        """Compares answers, bool [n], with those of the start.
+        """Compares answers, bool [n], with the answers at the start of the run.
 
-        Yields in percent of the queries ``knn_forgotten`` (right at the start, wrong now) and
-        ``knn_learned`` (wrong at the start, right now), and ``knn_queries``, their number. Yields
-        nothing where the start was asked about other images, or was never asked.
+        Yields the number of answers as ``knn_queries``. Yields in percent of the queries
+        ``knn_forgotten`` (right at the start, wrong now) and ``knn_learned`` (wrong at the start,
+        right now). Yields nothing if there are no answers of the start to the same images and
+        settings.
 
         Healthy: more is learned than forgotten. Broken: much is forgotten and little is learned.
         """
@@ -63,7 +71,8 @@ class StartAnswers:
             content = read_json(self.path)
         except PoiseError:
             return None
-        if (content["measured_by"], content["queries"]) != (self.measured_by, queries):
+        if not isinstance(content, dict) or "right" not in content:
             return None
-        packed = np.frombuffer(base64.b64decode(content["right"]), dtype=np.uint8)
-        return torch.from_numpy(np.unpackbits(packed, count=queries).astype(bool))
+        if (content.get("measured_by"), content.get("queries")) != (self.measured_by, queries):
+            return None
+        return torch.from_numpy(unpacked(content["right"], queries))

@@ -1,6 +1,6 @@
-"""Keeps the metrics of an untrained network, so that runs that share a folder measure it once.
+"""Caches the metrics of an untrained network in a folder, so that several runs measure it once.
 
-In: a probe and a folder. Out: a probe with the same metrics. Next: the training loop, which calls
+In: a probe and a folder. Out: a probe that yields the same metrics. Next: the training loop calls
 the probe before the first step. Many trials of a study begin with the same untrained network.
 """
 
@@ -20,17 +20,20 @@ from poise.training.spec import Probe
 
 
 class RememberedProbe:
-    """Yields the (name, value) pairs of a probe, or reads them from an earlier measurement.
+    """Probe that reads its (name, value) pairs from a file if the network was measured before.
 
-    The file is used only for the same network: the same weights, bit for bit, measured with the
-    same settings on the same images and the same kind of device. If the file cannot be read, the
-    network is measured again.
+    A file is used only for the same network and measurement. The weights must be the same bit for
+    bit, and the settings, images and kind of device must be the same. If the file cannot be read,
+    the network is measured again.
     """
 
     def __init__(self, probe: Probe, folder: Path, recipe: Recipe) -> None:
-        """Keeps files in ``folder``.
+        """Stores the probe and the folder, and opens no file.
 
-        The recipe decides the settings and the images of the measurement.
+        Args:
+            probe: probe whose metrics are cached.
+            folder: folder of the cache.
+            recipe: recipe of the run. It decides the settings and images of the measurement.
         """
         self._probe = probe
         self._folder = folder
@@ -40,7 +43,7 @@ class RememberedProbe:
         """Reads the metrics of the backbone from its file, or measures them and writes the file."""
         path = self._folder / f"{self._digest(backbone, device)}.json"
         if path.exists():
-            with suppress(PoiseError):
+            with suppress(PoiseError, TypeError, ValueError):  # a damaged file: measure again
                 yield from [(name, float(value)) for name, value in read_json(path)]
                 return
         found = list(self._probe(backbone, device))

@@ -20,6 +20,7 @@ def pixels(box: tuple[int, ...]) -> np.ndarray:
     return marked
 
 
+@pytest.mark.slow
 @given(found=boxes, truths=st.lists(boxes, min_size=1, max_size=3))
 def test_overlaps_are_those_of_counted_pixels(
     found: tuple[int, ...], truths: list[tuple[int, ...]]

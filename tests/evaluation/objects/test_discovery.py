@@ -40,6 +40,7 @@ def by_name(report: EvaluationReport) -> dict[str, Figure]:
     return {figure.name: figure for figure in report.figures_found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_registers", [0, 3])
 def test_lost_and_the_head_that_sees_objects_find_every_object(
     make_objects: MakeObjects, tmp_path: Path, num_registers: int
@@ -60,6 +61,7 @@ def test_lost_and_the_head_that_sees_objects_find_every_object(
     assert (tmp_path / "objects.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_largest_image_is_shrunk_and_its_box_scaled_back(
     make_objects: MakeObjects, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_the_largest_image_is_shrunk_and_its_box_scaled_back(
     assert any("1 images of more than 192 patches were shrunk" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_small_images_can_be_enlarged(make_objects: MakeObjects, tmp_path: Path) -> None:
     small = RedObject((16, 12), [(4, 4, 8, 8)])
     asked = task(tmp_path, make_objects(small, small))
@@ -78,6 +81,7 @@ def test_small_images_can_be_enlarged(make_objects: MakeObjects, tmp_path: Path)
     assert report.image_px == 48 and report.changed == ("shorter_px=48",)
 
 
+@pytest.mark.slow
 def test_difficult_boxes_count_as_published_unless_they_are_left_out(
     make_objects: MakeObjects, tmp_path: Path
 ) -> None:
@@ -89,6 +93,7 @@ def test_difficult_boxes_count_as_published_unless_they_are_left_out(
     assert any("1 images have no box that counts" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_keys_that_all_resemble_each_other_need_centring_and_the_report_says_so(
     make_objects: MakeObjects, tmp_path: Path
 ) -> None:
@@ -114,6 +119,7 @@ def test_images_without_boxes_are_left_out_and_alone_they_are_refused(
         measure_objects(task(tmp_path, make_objects(empty)))
 
 
+@pytest.mark.slow
 def test_masks_of_the_head_that_sees_objects_cover_them(
     make_objects: MakeObjects, tmp_path: Path
 ) -> None:

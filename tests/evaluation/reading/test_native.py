@@ -97,6 +97,7 @@ def test_a_damaged_image_is_one_line_that_names_it(tmp_path: Path) -> None:
             list(images.batches(2))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         dataset = dataset_of(tmp_path / str(count), [picture((64, 64))] * count)

@@ -97,6 +97,7 @@ def test_tokens_that_know_the_object_beat_pixels_and_the_commonest_class(
         assert picture.width == 6 * (128 + 2)
 
 
+@pytest.mark.slow
 def test_tokens_that_know_nothing_have_the_commonest_class(
     scenes: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_tokens_that_know_nothing_have_the_commonest_class(
     assert found["miou"] == pytest.approx(found["majority_miou"], abs=3)
 
 
+@pytest.mark.slow
 def test_fewer_patches_of_each_image_and_other_batches_change_little(
     scenes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_fewer_patches_of_each_image_and_other_batches_change_little(
     assert values(report)["miou"] == pytest.approx(every["miou"], abs=5)
 
 
+@pytest.mark.slow
 def test_the_label_of_an_image_may_be_the_class_of_its_object(
     scenes: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_points_run_over_blocks_from_one() -> None:
     assert len(found) == 3 + 6
 
 
+@pytest.mark.slow
 def test_models_of_other_depths_with_and_without_class_token_share_a_picture(
     tmp_path: Path,
 ) -> None:
@@ -126,6 +127,7 @@ def test_lengths_are_drawn_of_every_kind_of_token_that_there_is(
     assert np.asarray(of_outliers.get_lines()[0].get_ydata()).tolist() == [0, 1, 2], "in percent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "columns"), [(2, 3), (MAX_BLOCKS + 2, MAX_BLOCKS + 1)])
 def test_maps_of_blocks_are_drawn_up_to_a_readable_number(
     tmp_path: Path, depth: int, columns: int

@@ -92,6 +92,7 @@ def test_other_images_or_settings_are_never_logged_as_the_same_measurement(
     assert report.file_name == "test-cls-mean"
 
 
+@pytest.mark.slow
 def test_the_test_images_have_no_say_in_the_choice(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +135,7 @@ def test_datasets_that_cannot_serve_are_refused_in_one_line(
         (sets.test.folder, 1e-6, "none of its 120 images is held out"),
     ):
         with pytest.raises(PoiseError, match=message):
-            open_probe_sets(train, test, 16, held_out)
+            open_probe_sets(str(train), str(test), 16, held_out)
     with pytest.raises(PoiseError, match="there are cached-v1, dino-v1, mae-v1"):
         find_protocol("linear", "xxxxxxxxx")
     monkeypatch.setattr(probe, "_SPARE", 1e-9)

@@ -79,6 +79,7 @@ def test_features_that_know_nothing_do_not(make_videos: MakeVideos, tmp_path: Pa
     assert gain < 0
 
 
+@pytest.mark.slow
 def test_batches_that_span_two_videos_change_nothing(
     make_videos: MakeVideos, tmp_path: Path
 ) -> None:

@@ -3,8 +3,9 @@
 In: places of relevant images in a ranking. Out: average precision per query, and means. Next:
 ``poise.evaluation.neighbours.retrieval`` and ``poise.evaluation.neighbours.copy_detection``.
 
-Revisited Oxford and Paris (arXiv 1803.11285) take the area under the curve of precision over recall
-by trapezoids. A junk image is taken out of the ranking before places are counted.
+Average precision is the area under the curve of precision over recall, computed with trapezoids as
+in revisited Oxford and Paris (arXiv 1803.11285). Junk images, which the benchmark ignores, are
+removed from a ranking before places are counted.
 """
 
 from collections.abc import Sequence
@@ -14,47 +15,57 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CUTOFFS = (1, 5, 10)
-"""Numbers of first images whose precision the benchmark states."""
+"""Numbers k of the metric "precision at k" that the benchmark reports."""
 
 Places = NDArray[np.int64]
-"""Places of relevant images in a ranking, ascending from 0, junk not counted."""
+"""Positions of a query's relevant images in its ranking, ascending, from 0. Images that the
+benchmark ignores (junk) are removed from the ranking first.
+"""
 
 
 @dataclass(frozen=True)
 class RankingScores:
     """Scores of q queries, from 0 (worst) to 1.
 
-    A random ranking reaches the share of relevant images. Healthy: far above this share. Broken:
-    equal to it.
+    The precision of a random ranking equals the share of relevant images. Healthy: far above this
+    share. Broken: equal to it.
     """
 
     average_precision: NDArray[np.float64]
-    """Area under precision over recall of each query: [q]. NaN if nothing is relevant."""
+    """Area under the precision-recall curve of each query, [q]. It is NaN for a query without
+    relevant images.
+    """
 
     precision: NDArray[np.float64]
-    """Share of relevant images among the first 1, 5 and 10 of each query: [q, 3]. NaN as above.
-    As published, a query whose last relevant image is found earlier stops there."""
+    """Share of relevant images among the first 1, 5 and 10 images of each query, [q, 3].
+
+    NaN if a query has no relevant image. As in the published code, if the last relevant image has a
+    smaller place than k, the images after it are not counted.
+    """
 
     @property
     def map(self) -> float:
-        """Mean average precision over queries that have a relevant image; NaN without one."""
+        """Mean average precision of the queries with a relevant image.
+
+        NaN if there is no such query.
+        """
         return _mean(self.average_precision)
 
     @property
     def mean_precision(self) -> tuple[float, ...]:
-        """Mean precision at 1, 5 and 10 over the same queries."""
+        """Mean precision at 1, 5 and 10 of the queries with a relevant image."""
         return tuple(_mean(column) for column in self.precision.T)
 
 
 def average_precision(places: ArrayLike, num_relevant: int) -> float:
-    """Computes the area under one ranking's precision over recall, by trapezoids.
+    """Computes the area under the precision over the recall of one ranking, with trapezoids.
 
     Args:
         places: ``Places`` of the relevant images that were found.
-        num_relevant: number of relevant images, found or not; at least 1.
+        num_relevant: number of all relevant images, found or not, at least 1.
 
     Returns:
-        0 (nothing was found) to 1 (relevant images come first).
+        0 (no relevant image was found) to 1 (all relevant images come first).
     """
     ranks = np.asarray(places, dtype=np.float64)
     found = np.arange(len(ranks), dtype=np.float64)
@@ -66,12 +77,13 @@ def average_precision(places: ArrayLike, num_relevant: int) -> float:
 def score_rankings(
     ranks: NDArray[np.int64], relevant: Sequence[ArrayLike], junk: Sequence[ArrayLike]
 ) -> RankingScores:
-    """Scores rankings of a database, as revisited Oxford and Paris do.
+    """Scores rankings of a database like the benchmarks revisited Oxford and Paris.
 
     Args:
-        ranks: numbers of database images, most similar first, a column for each query: [m, q].
-        relevant: numbers of the relevant images of each query.
-        junk: numbers of the images that do not count, of each query.
+        ranks: indices of database images, [m, q]. Each query has a column, the most similar image
+            first.
+        relevant: indices of the relevant images of each query.
+        junk: indices of the ignored images of each query.
     """
     scores = [_score(ranks[:, query], relevant[query], junk[query]) for query in range(len(junk))]
     return RankingScores(
@@ -81,7 +93,7 @@ def score_rankings(
 
 
 def places_of(ranking: NDArray[np.int64], relevant: ArrayLike, junk: ArrayLike) -> Places:
-    """Finds the places of relevant images in a ranking [m] without its junk images."""
+    """Finds the places of relevant images in a ranking [m] after junk images are removed."""
     kept = ranking[~np.isin(ranking, junk)]
     return np.flatnonzero(np.isin(kept, relevant))
 

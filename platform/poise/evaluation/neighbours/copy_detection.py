@@ -1,13 +1,14 @@
-"""Copy detection on any dataset: copies of some images are made and looked up among all.
+"""Copy detection on any dataset: makes copies of some images and searches for the originals.
 
-In: a backbone and a dataset; labels are not needed. Out: an ``EvaluationReport`` and a picture of
+In: a backbone and a dataset, with or without labels. Out: an ``EvaluationReport`` and a picture of
 copies with their nearest images. Next: ``poise evaluate copies``.
 
-Protocol ``copies/made-v1``: the copies are those of ``KINDS``, with seed 0, of images that are
-drawn with seed 0. Images are resized to squares and described by [cls] beside GeM, as on Copydays
-(``poise.evaluation.neighbours.copydays_detection``). Every image of the dataset is in the database.
-Whitening is learned on the images that have no copies. ``pixels_`` figures are of the images
-themselves, shrunk to 16 × 16, less the mean image.
+Protocol ``copies/made-v1``: originals are drawn with seed 0. Each original gets one copy of every
+kind in ``KINDS``, also with seed 0. All images of the dataset form the database. Images are resized
+to squares. A descriptor is [cls] concatenated with GeM, as for Copydays
+(``poise.evaluation.neighbours.copydays_detection``). Whitening is learned on the images without
+copies. Metrics that begin with ``pixels_`` use the pixels in place of features: images are shrunk
+to 16 × 16, and the mean image is subtracted.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from poise.evaluation.neighbours.copy_scores import (
 )
 from poise.evaluation.neighbours.made_copies import KINDS, MadeCopies
 from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, draw_rankings
+from poise.evaluation.reading.finite import warn_if_equal
 from poise.evaluation.reading.images import choose_samples
 from poise.evaluation.reading.thumbnails import thumbnails
 from poise.evaluation.report import EvaluationReport, EvaluationTask
@@ -33,11 +35,11 @@ from poise.evaluation.report import EvaluationReport, EvaluationTask
 PROTOCOL = "copies/made-v1"
 PICTURE = "copies.png"
 NUM_ORIGINALS = 250
-"""Images of which copies are made; the protocol's number."""
+"""Number of images of which the protocol makes copies."""
 
 _DRAWN_NEAREST = 7
 _THUMBNAIL_PX = 96
-_IMAGES_PER_AXIS = 2  # images per dimension of the descriptor that whitening needs at least
+_IMAGES_PER_AXIS = 2  # whitening needs this many images per dimension of the descriptor
 
 
 def measure_made_copies(
@@ -45,9 +47,9 @@ def measure_made_copies(
 ) -> EvaluationReport:
     """Measures how well a backbone finds the original of a copy.
 
-    Healthy: near 100 % for mild copies (``jpeg_30``), and ``map`` above ``pixels_map``: pixels
-    find compressed and blurred copies, but neither cut nor turned ones. Broken: below the figure
-    of pixels.
+    Healthy: near 100 % for mild copies (``jpeg_30``), and ``map`` above ``pixels_map``. Pixels find
+    compressed and blurred copies, but not cropped or rotated ones. Broken: ``map`` below
+    ``pixels_map``.
 
     Args:
         task: the model and a dataset.
@@ -59,6 +61,7 @@ def measure_made_copies(
     sample_ids = some_of(task.dataset, task.max_images)
     rows = choose_samples(len(sample_ids), num_originals, 0)
     database = describe(task, task.dataset, sample_ids)
+    warn_if_equal(database["descriptors"], task.dataset.folder)
     blocks = [
         CopyBlock(kind, describe(task, task.dataset, sample_ids[rows], MadeCopies(kind)), rows)
         for kind in KINDS
@@ -83,7 +86,7 @@ def measure_made_copies(
 
 
 def num_passes(num_images: int, num_originals: int = NUM_ORIGINALS) -> int:
-    """Counts the images that pass through the backbone, copies included."""
+    """Counts the images that pass through the backbone, including copies."""
     return num_images + min(num_images, num_originals) * len(KINDS)
 
 
@@ -106,7 +109,10 @@ def _notes(
 def _rankings(
     task: EvaluationTask, sample_ids: NDArray[np.int64], results: list[BlockResult]
 ) -> Iterator[Ranking]:
-    """Shows one copy of each kind, of originals that are evenly spread; none is selected."""
+    """Yields one copy of each kind with its most similar images, for the picture.
+
+    The originals of these copies are evenly spaced in the dataset.
+    """
     for number, result in enumerate(results):
         originals = result.block.originals
         copy = number * len(originals) // len(results)

@@ -1,4 +1,4 @@
-"""Descriptors of whole images, read in one pass.
+"""Computes descriptors of whole images in one pass.
 
 In: images. Out: ``Described``, in the order of the images. Next:
 ``poise.evaluation.neighbours.copy_detection`` and
@@ -27,10 +27,10 @@ def describe(
     """Computes descriptors and pixels of images, resized to squares of ``task.image_px``.
 
     Args:
-        task: the model.
-        dataset: the images' dataset, which may be another one than the task's.
+        task: task with the model.
+        dataset: dataset of the images, which may differ from the task's dataset.
         sample_ids: ids of the images, ascending.
-        change: applied to each image before it is resized.
+        change: function that is applied to each image before it is resized.
 
     Raises:
         PoiseError: the backbone has no patch tokens.
@@ -41,5 +41,5 @@ def describe(
 
 
 def some_of(dataset: ImageDataset, limit: int | None) -> NDArray[np.int64]:
-    """Draws at most so many of a dataset's sample ids with seed 0, ascending."""
+    """Draws at most ``limit`` of a dataset's sample ids with seed 0, and sorts them."""
     return choose_samples(len(dataset), limit, 0)

@@ -1,11 +1,11 @@
-"""Searches a database for copies, and scores how early their originals are found.
+"""Searches a database for the originals of copies, and scores the places of the originals.
 
-In: descriptors of a database and of copies. Out: places, scores and figures. Next:
+In: descriptors of a database and of copies. Out: places, scores and metrics. Next:
 ``poise.evaluation.neighbours.copy_detection`` and
 ``poise.evaluation.neighbours.copydays_detection``.
 
-As published, a copy looks at its 20 most similar images. Copies are compared with the database in
-blocks, so memory holds a few rows of the matrix of similarities.
+As in the published evaluation, only the 20 most similar images of a copy count. Copies are compared
+with the database in blocks, so memory contains only a few rows of the similarity matrix.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,61 +23,66 @@ from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.report import Figure
 
 NUM_CANDIDATES = 20
-_BLOCK_ELEMENTS = 2**24  # similarities held at once: 64 MiB
-_RESAMPLES = 200  # each sorts all candidates
+_BLOCK_ELEMENTS = 2**24  # similarities in memory at once: 64 MiB
+_RESAMPLES = 200  # few, because each resample sorts all candidates
 
 Described = dict[str, Tensor]
-"""``descriptors`` and ``pixels`` of some images: float32 [n, D] each."""
+"""Maps ``descriptors`` (of the backbone) and ``pixels`` (the baseline) to the vectors of n images,
+float32 [n, D].
+"""
 
 
 @dataclass(frozen=True)
 class CopyBlock:
-    """Copies of one kind."""
+    """Copies of one kind, such as JPEG compression of one quality. The block has q copies."""
 
     name: str
     described: Described
     originals: NDArray[np.int64]
-    """Row of each copy's original in the database: [q]."""
+    """Row of each copy's original in the database, [q]."""
 
 
 @dataclass(frozen=True)
 class CopySearch:
-    """Database, the copies that are looked up in it, and images to learn whitening on."""
+    """Database, copies whose originals are searched in it, and images to learn a whitening."""
 
     database: Described
     blocks: Sequence[CopyBlock]
     others: Tensor | None = None
-    """Descriptors of images that are neither copies nor originals; None skips whitening."""
+    """Descriptors of images that are neither copies nor originals. None skips whitening."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Most similar database images of q copies."""
+    """Most similar database images of q copies, k for each copy."""
 
     nearest: Tensor
-    """Rows, most similar first: int64 [q, k]."""
+    """Rows of the images in the database, int64 [q, k], the most similar first."""
 
     similarities: Tensor
-    """Cosines: float32 [q, k]."""
+    """Cosine similarities of the copies and their candidates, float32 [q, k]."""
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """Candidates of one block's copies."""
+    """Copies of one kind, and the most similar database images of each copy."""
 
     block: CopyBlock
     candidates: Candidates
 
     @property
     def is_original(self) -> NDArray[np.bool_]:
-        """Whether a candidate is the copy's original: [q, k]."""
+        """Whether each candidate is the original of its copy, [q, k]."""
         nearest: NDArray[np.int64] = self.candidates.nearest.numpy()
         found: NDArray[np.bool_] = nearest == self.block.originals[:, None]
         return found
 
     @property
     def average_precision(self) -> NDArray[np.float64]:
-        """Average precision of each copy, 0 to 1: [q]. 0 if the original is no candidate."""
+        """Average precision of each copy, 0 to 1: [q].
+
+        It is 0 if the original is not a candidate.
+        """
         places = (np.flatnonzero(row) for row in self.is_original)
         return np.array([average_precision(place, 1) for place in places], dtype=np.float64)
 
@@ -95,16 +100,16 @@ def find_candidates(database: Tensor, queries: Tensor) -> Candidates:
 def micro_average_precision(
     similarities: NDArray[np.float32], is_original: NDArray[np.bool_]
 ) -> float:
-    """Computes µAP, the precision over all copies' candidates in one list (arXiv 2106.09672).
+    """Computes µAP, the average precision of all copies' candidates in one list (arXiv 2106.09672).
 
-    The list is sorted by similarity, so µAP asks for one threshold that suits every copy.
+    The list is sorted by similarity. So µAP is high only if one threshold suits every copy.
 
     Args:
-        similarities: [q, k].
-        is_original: whether a candidate is right, at most one for each copy: [q, k].
+        similarities: similarity of each candidate, [q, k].
+        is_original: whether each candidate is the original, [q, k]. Each row has at most one True.
 
     Returns:
-        0 (no original is a candidate) to 1 (every original comes before every other image).
+        0 (no original is a candidate) to 1 (all originals come before all other images).
     """
     order = np.argsort(-similarities.ravel(), kind="stable")
     right = is_original.ravel()[order]
@@ -113,11 +118,12 @@ def micro_average_precision(
 
 
 def all_results(search: CopySearch) -> dict[str, list[BlockResult]]:
-    """Looks all copies up by descriptors, by whitened ones and by raw pixels.
+    """Searches for the original of every copy by descriptors, whitened descriptors and pixels.
 
     Returns:
-        Results of every block, by a prefix for the names of figures: ``""``, ``whitened_`` and
-        ``pixels_``.
+        Results of each search, by the prefix of its metrics' names. Each search has one result per
+        block of copies. The prefixes are ``""``, ``whitened_`` (only if there are images to learn
+        the whitening) and ``pixels_``.
     """
     ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"": ("descriptors", unit)}
     if search.others is not None:
@@ -136,7 +142,7 @@ def _results(
 
 
 def figures_of(results: dict[str, list[BlockResult]]) -> Iterator[Figure]:
-    """Yields each way's figures over all copies, then those of each block, in percent."""
+    """Yields metrics in percent: for all copies together, then for each kind of copy."""
     for prefix, blocks in results.items():
         yield _overall(f"{prefix}map", blocks)
         yield _micro(f"{prefix}micro_ap", blocks)
@@ -146,7 +152,10 @@ def figures_of(results: dict[str, list[BlockResult]]) -> Iterator[Figure]:
 
 
 def _overall(name: str, blocks: Sequence[BlockResult]) -> Figure:
-    """Copies of one original are not independent, so an original's mean is one value."""
+    """Computes the mean average precision of all copies, with its interval over originals.
+
+    Copies of one original depend on each other. So the interval uses one mean per original.
+    """
     originals = np.concatenate([each.block.originals for each in blocks])
     precision = np.concatenate([each.average_precision for each in blocks])
     _, groups = np.unique(originals, return_inverse=True)

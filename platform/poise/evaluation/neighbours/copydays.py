@@ -1,10 +1,10 @@
-"""Copydays in its published layout.
+"""Opens the benchmark Copydays in its published folder layout.
 
 In: a folder with ``original/``, and ``strong/``, ``jpegqual/<quality>/`` or ``crops/<percent>/``.
 Out: ``Copydays``. Next: ``poise.evaluation.neighbours.copydays_detection``.
 
-The first four characters of a file's name say of which original it is a copy (INRIA Copydays,
-Douze et al. 2009).
+The first four characters of a file's name are the number of its original (INRIA Copydays, Douze et
+al. 2009).
 """
 
 from dataclasses import dataclass
@@ -22,21 +22,23 @@ _FOLDERS_OF_STRENGTHS = ("jpegqual", "crops")
 
 @dataclass(frozen=True)
 class Copydays:
-    """Benchmark whose files are all there."""
+    """Files of the benchmark, with the original of each copy."""
 
     files: ImageFiles
-    """Originals first, then every block of copies."""
+    """Image files of all originals, followed by those of all copies."""
 
     num_originals: int
     blocks: dict[str, tuple[tuple[int, int], ...]]
-    """Pairs of a copy's and its original's sample id, by block: ``strong``, ``jpegqual_3``, …"""
+    """Pairs of sample ids (copy, original) by the block's name, such as ``strong`` or
+    ``jpegqual_3``.
+    """
 
 
 def find_copydays(folder: str | Path) -> Copydays | None:
-    """Opens the benchmark in a folder; None if the folder holds nothing of the kind.
+    """Opens the benchmark in a folder. Returns None if the folder has no folder ``original``.
 
     Raises:
-        PoiseError: there are no copies, two originals share their number, or a copy has no
+        PoiseError: there are no copies, two originals have the same number, or a copy has no
             original.
     """
     root = given_path(folder)

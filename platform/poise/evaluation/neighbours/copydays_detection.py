@@ -3,10 +3,10 @@
 In: a backbone and Copydays in its published layout. Out: an ``EvaluationReport`` and a picture of
 copies with their nearest images. Next: ``poise evaluate copies``.
 
-Protocol ``copies/copydays-v1``: images are resized to squares of 320 px (or the nearest size in
-whole patches) and described by [cls] beside GeM with exponent 4, L2-normalised. The database is the
-157 originals; published figures add 10,000 photographs as distractors, and learn whitening on
-20,000 others.
+Protocol ``copies/copydays-v1``: images are resized to squares of 320 px (or the nearest multiple of
+the patch size). A descriptor is [cls] concatenated with GeM of exponent 4, L2-normalised. The
+database consists of the 157 originals. Published values add 10,000 photographs as distractors, and
+learn the whitening on 20,000 other photographs.
 """
 
 from collections.abc import Iterator
@@ -41,17 +41,17 @@ _THUMBNAIL_PX = 96
 
 @dataclass(frozen=True)
 class OtherImages:
-    """Images of other datasets that take part."""
+    """Images of other datasets that the evaluation uses."""
 
     distractors: ImageDataset | None = None
-    """Images that are added to the database."""
+    """Images that are added to the database. They are originals of no copy."""
 
     whitening: ImageDataset | None = None
-    """Images that whitening is learned on; None leaves it out."""
+    """Images for learning the whitening. None skips whitening."""
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Options that named them."""
+        """Options that change the protocol, such as ``--distractors`` with the dataset's name."""
         named = {"--distractors": self.distractors, "--whitening": self.whitening}
         return tuple(
             f"{option}={dataset.manifest.name}" for option, dataset in named.items() if dataset
@@ -64,20 +64,19 @@ class OtherImages:
 def measure_copydays(
     task: EvaluationTask, copydays: Copydays, others: OtherImages
 ) -> EvaluationReport:
-    """Measures how well a backbone finds the originals of Copydays' copies.
+    """Measures how well a backbone finds the originals of the copies in Copydays.
 
-    Healthy: ``map_strong`` of 80 % and more with distractors; published DINO ViT-B/8 has 85.5.
-    Broken: below ``pixels_map_strong``.
+    Healthy: ``map_strong`` is at least 80 % with distractors. The published DINO ViT-B/8 reaches
+    85.5 %. Broken: below ``pixels_map_strong``.
 
     Args:
-        task: task with the model; its dataset is ``copydays.files`` and its ``image_px`` the
-            square's side.
+        task: task with the model. Its dataset is ``copydays.files``.
         copydays: benchmark to measure.
-        others: distractors and images to learn whitening on.
+        others: distractors, and images for learning the whitening.
 
     Raises:
-        PoiseError: images are limited (the benchmark is its whole list), or the backbone has no
-            patch tokens.
+        PoiseError: ``max_images`` is set, although the benchmark has a fixed list of images, or the
+            backbone has no patch tokens.
     """
     if task.max_images is not None:
         raise PoiseError(
@@ -101,7 +100,7 @@ def measure_copydays(
 
 
 def published_px(patch_px: int) -> int:
-    """Finds the side nearest to 320 px that is a whole number of patches."""
+    """Returns the multiple of the patch size that is nearest to 320 px."""
     return max(1, round(PUBLISHED_PX / patch_px)) * patch_px
 
 
@@ -139,7 +138,10 @@ def _notes(copydays: Copydays, others: OtherImages) -> Iterator[str]:
 def _rankings(
     copydays: Copydays, others: OtherImages, results: list[BlockResult]
 ) -> Iterator[Ranking]:
-    """Shows one copy of each block, of originals that are evenly spread; none is selected."""
+    """Yields one copy of each block with its most similar images, for the picture.
+
+    These copies are evenly spaced in their blocks.
+    """
     for number, (name, pairs) in enumerate(_pairs(copydays)):
         result = results[number]
         copy = number * len(pairs) // len(results)

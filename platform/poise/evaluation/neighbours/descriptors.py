@@ -1,11 +1,11 @@
-"""Descriptor of copy detection, and its whitening.
+"""Computes the descriptors of copy detection, and whitens them.
 
 In: tokens of images. Out: descriptors, whitened or not. Next:
 ``poise.evaluation.neighbours.copy_detection``.
 
-DINO (arXiv 2104.14294, section 4.2) describes an image by its [cls] token beside the generalised
-mean of its patches (GeM, arXiv 1711.02512). Whitening follows the published evaluation: it
-subtracts the mean of other images, but computes their covariance without centring.
+DINO (arXiv 2104.14294, section 4.2) describes an image by its [cls] token concatenated with the
+generalised mean of its patch tokens (GeM, arXiv 1711.02512). Whitening follows the published
+evaluation: it subtracts the mean of other images, but computes their covariance without centring.
 """
 
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 GEM_EXPONENT = 4.0
-_LEAST = 1e-6  # patches are clamped to it, since a power of a negative number has no meaning here
+_LEAST = 1e-6  # smallest value of patches, because powers need positive numbers
 _EIGENVALUE_FLOOR = 1e-5  # share of the largest eigenvalue
 
 
 def gem(patches: Tensor, exponent: float = GEM_EXPONENT) -> Tensor:
-    """Computes the generalised mean of patches [B, N, D] over N: [B, D], each at least 1e-6.
+    """Computes the generalised mean of patches [B, N, D] over N: [B, D], each value at least 1e-6.
 
-    Exponent 1 is the mean of the positive parts; a large exponent comes near their maximum.
+    Exponent 1 gives the mean of the positive parts. A large exponent approaches the maximum.
     """
     return patches.clamp(min=_LEAST).pow(exponent).mean(dim=1).pow(1 / exponent)
 
 
 def descriptor(tokens: Tensor, num_prefix_tokens: int = 1, has_cls: bool = True) -> Tensor:
-    """Computes descriptors [B, 2·D] of normed tokens [B, prefix + N, D], [cls] first.
+    """Computes descriptors [B, 2·D] from normed tokens [B, prefix + N, D]: [cls], then GeM.
 
-    Registers do not take part. Without a [cls] token the mean patch is in its place.
+    Register tokens are not used. Without a [cls] token, the mean of the patches takes its place.
     """
     patches = tokens[:, num_prefix_tokens:]
     whole = tokens[:, 0] if has_cls else patches.mean(dim=1)
@@ -43,13 +43,13 @@ def descriptor(tokens: Tensor, num_prefix_tokens: int = 1, has_cls: bool = True)
 
 
 class Descriptors(nn.Module):
-    """Transformer that gives ``descriptors`` [B, 2·D] and ``pixels`` [B, 768] of images."""
+    """Transformer that computes ``descriptors`` [B, 2·D] and ``pixels`` [B, 768] of images."""
 
     def __init__(self, backbone: nn.Module) -> None:
         """Wraps a backbone.
 
         Raises:
-            PoiseError: it has no patch tokens.
+            PoiseError: the backbone has no patch tokens.
         """
         super().__init__()
         if not isinstance(backbone, VitBackbone | RelativeBackbone):
@@ -60,7 +60,7 @@ class Descriptors(nn.Module):
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes both of normalised images [B, 3, h, w]."""
+        """Computes descriptors and pixels of normalised images [B, 3, h, w]."""
         tokens = self.backbone.tokens(images).float()
         prefix, has_cls = self.backbone.num_prefix_tokens, has_class_token(self.backbone)
         found = descriptor(tokens, prefix, has_cls)
@@ -69,20 +69,21 @@ class Descriptors(nn.Module):
 
 @dataclass(frozen=True)
 class Whitening:
-    """Change of axes that gives features the same spread in every direction."""
+    """Whitening: a linear map after which features vary equally in every direction."""
 
     mean: Tensor
-    """[D]."""
+    """Mean of the features, [D]."""
 
     axes: Tensor
-    """Columns are principal axes, each divided by its spread: [D, D]."""
+    """Principal axes as columns, [D, D]. Each axis is divided by the standard deviation along it.
+    """
 
     @classmethod
     def learned_on(cls, features: Tensor) -> "Whitening":
-        """Learns it on features [n, D] of other images than those that are searched.
+        """Learns a whitening from features [n, D] of images that are not searched.
 
-        n should be well above D. A variance below 1e-5 of the largest variance is replaced by this
-        limit.
+        The number n should be well above D. A variance below 1e-5 of the largest variance is raised
+        to this limit.
         """
         given = features.double()
         variances, axes = torch.linalg.eigh(given.T @ given / len(given))

@@ -1,14 +1,14 @@
 """Weighted k-nearest-neighbour classifier of DINO. It needs no training.
 
-In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log,
-``poise evaluate knn``.
+In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log of a
+training run, and ``poise evaluate knn``.
 
 Protocol ``knn/dino-v1`` (arXiv 2104.14294, appendix; instance discrimination, arXiv 1805.01978):
 features are L2-normalised. For each query, the k most similar bank images vote for their own
 classes. A vote has the weight exp(cosine / T) with T = 0.07. The classes are ranked by the sum of
 their votes. A query is correct in top-5 if its class is among the min(5, k) best. The published
-script works only with certain numbers of classes and queries; this code works with any. If k is
-larger than the bank, the whole bank votes.
+script works only with certain numbers of classes and queries. This code works with any numbers. If
+k is larger than the bank, the whole bank votes.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from poise.evaluation.neighbours.samples import BankAndQueries
 
 PROTOCOL = "knn/dino-v1"
 
-_CHUNK_ELEMENTS = 2**25  # similarities held at once: 128 MiB of float32
+_CHUNK_ELEMENTS = 2**25  # similarities in memory at once: 128 MiB of float32
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Nearest bank images of each query, most similar first."""
+    """Nearest bank images of each query, the most similar first."""
 
     similarities: Tensor  # float32 [n, k], cosine; -inf for a query's own image
     labels: Tensor  # int64 [n, k]
@@ -40,9 +40,9 @@ def knn_probe(
 
     Range: 0 to 100. Chance is 100/C for C classes. With C ≤ 5, top-5 is always 100.
 
-    Healthy: the accuracy is well above that of the untrained backbone, which is itself above
-    chance, and it rises during training. Broken: the accuracy is at chance, which a collapsed
-    backbone gives, or below that of the untrained backbone.
+    Healthy: the accuracy is well above that of the untrained backbone, and it rises during
+    training. The untrained backbone is itself above chance. Broken: the accuracy is below that of
+    the untrained backbone, or at chance as for a collapsed backbone.
 
     Args:
         samples: features and labels.
@@ -56,18 +56,21 @@ def knn_probe(
 
 
 def knn_hits(samples: BankAndQueries, k: int = 20, temperature: float = 0.07) -> Tensor:
-    """Computes whether the true class of each query has each rank: bool [n, C], best rank first.
+    """Ranks the classes for each query, and marks the rank of the true class.
 
     Arguments and errors are those of ``knn_probe``.
+
+    Returns:
+        bool [n, C], best rank first: whether the class with this rank is the true class.
     """
     neighbors = find_neighbors(
         samples.bank_features, samples.bank_labels, samples.query_features, k, samples.own_rows
     )
-    return _ranked(neighbors, samples.query_labels, samples.num_classes, k, temperature)
+    return vote_hits(neighbors, samples.query_labels, samples.num_classes, k, temperature)
 
 
 def accuracies(hits: Tensor, k: int) -> Iterator[tuple[str, float]]:
-    """Yields ``knn_top1`` and ``knn_top5`` of such hits, in percent."""
+    """Yields ``knn_top1`` and ``knn_top5`` in percent, from the result of ``knn_hits``."""
     for name, best in (("knn_top1", 1), ("knn_top5", min(5, k))):
         yield name, int(hits[:, :best].sum()) * 100.0 / len(hits)
 
@@ -81,7 +84,7 @@ def find_neighbors(
 ) -> Neighbors:
     """Finds the k most similar bank images of each query.
 
-    Queries are compared in chunks, which limits memory. Shapes are as in ``BankAndQueries``.
+    Queries are compared in chunks, so that memory is limited. Shapes are as in ``BankAndQueries``.
 
     Raises:
         ValueError: the bank or the queries are empty.
@@ -104,20 +107,17 @@ def find_neighbors(
     return Neighbors(torch.cat(similarities), torch.cat(labels))
 
 
-def vote(
+def vote_hits(
     neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float = 0.07
-) -> Iterator[tuple[str, float]]:
-    """Yields the accuracies in percent if the first k neighbours vote.
+) -> Tensor:
+    """Lets the first k neighbours vote, and marks the rank of the true class of each query.
+
+    Returns:
+        bool [n, C], best rank first: whether the class with this rank is the true class.
 
     Raises:
         ValueError: a label is not one of the classes.
     """
-    yield from accuracies(_ranked(neighbors, query_labels, num_classes, k, temperature), k)
-
-
-def _ranked(
-    neighbors: Neighbors, query_labels: Tensor, num_classes: int, k: int, temperature: float
-) -> Tensor:
     query_labels = query_labels.to(neighbors.labels.device)
     for labels in (neighbors.labels, query_labels):
         if labels.min() < 0 or labels.max() >= num_classes:

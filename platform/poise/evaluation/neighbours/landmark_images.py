@@ -1,6 +1,6 @@
-"""Photographs of landmarks at their own proportions, as a retrieval benchmark shows them.
+"""Reads photographs of landmarks at their own proportions, one by one.
 
-In: a benchmark. Out: one uint8 image at a time. Next:
+In: a retrieval benchmark. Out: one uint8 image at a time. Next:
 ``poise.evaluation.neighbours.landmark_retrieval``.
 """
 
@@ -24,18 +24,19 @@ _SCALES = (1.0, 2**-0.5, 0.5)
 
 
 class OwnShapeImages(EvaluationImages):
-    """Images whose longer side is at most ``image_px``.
+    """Images whose longer side is at most ``image_px``, at their own proportions.
 
-    Each is a batch of its own, because their shapes differ.
+    Each image is a separate batch, because the shapes differ.
     """
 
     def __init__(self, dataset: ImageDataset, image_px: int, boxes: Mapping[int, Box]) -> None:
-        """Reads no image yet.
+        """Stores the settings and reads no image yet.
 
         Args:
-            dataset: all its images are taken.
-            image_px: longest side; a larger image is shrunk with Lanczos interpolation.
-            boxes: parts that are cut out first, by sample id.
+            dataset: dataset whose images are all used.
+            image_px: largest length of the longer side. A larger image is shrunk by Lanczos
+                resampling.
+            boxes: parts of images that are cropped before resizing, by sample id.
         """
         super().__init__(dataset, image_px, cache_bytes=0)
         self._boxes = dict(boxes)
@@ -65,15 +66,18 @@ class OwnShapeImages(EvaluationImages):
 
 
 class WholePatches(nn.Module):
-    """Backbone for images of any shape: rows and columns beyond the last patch are cut off."""
+    """Backbone for images of any shape.
+
+    Rows and columns beyond the last whole patch are cut off.
+    """
 
     def __init__(self, backbone: nn.Module, multiscale: bool = False) -> None:
         """Wraps a backbone.
 
         Args:
-            backbone: gives features [B, D].
-            multiscale: the features at scales 1, 1/√2 and 1/2 are averaged, as published; the
-                smaller images are made by bilinear interpolation.
+            backbone: module that computes features [B, D].
+            multiscale: whether features at scales 1, 1/√2 and 1/2 are averaged, as published.
+                Smaller images are made by bilinear interpolation.
         """
         super().__init__()
         self.backbone = backbone
@@ -81,7 +85,7 @@ class WholePatches(nn.Module):
         self._scales = _SCALES if multiscale else _SCALES[:1]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes the features [B, D] of normalised images [B, 3, h, w], unit length."""
+        """Computes features [B, D] of unit length from normalised images [B, 3, h, w]."""
         found = [self.backbone(self._whole(self._scaled(images, each))) for each in self._scales]
         mean = torch.stack(found).mean(dim=0)
         return {"features": nn.functional.normalize(mean.float(), dim=1)}

@@ -1,12 +1,13 @@
-"""Image retrieval on revisited Oxford and Paris (arXiv 1803.11285), Medium and Hard.
+"""Image retrieval on revisited Oxford and Paris (arXiv 1803.11285), settings Medium and Hard.
 
 In: a backbone and a benchmark in its published layout. Out: an ``EvaluationReport`` and a picture
 of queries with their nearest images. Next: ``poise evaluate retrieval``.
 
-Protocol ``retrieval/revisited-v1``: features at the images' own proportions, L2-normalised and
-ranked by cosine over the whole database. Each query is cropped to its box, by the rules of the
-benchmark. DINO's published evaluation shows whole query images at 224 px (Oxford), or at 512 px
-with three scales (Paris): ``--whole-queries``, ``--image-px`` and ``--multiscale`` repeat that.
+Protocol ``retrieval/revisited-v1``: images keep their own proportions. Features are L2-normalised.
+The whole database is ranked by cosine. Each query is cropped to its box, by the rules of the
+benchmark. DINO's published evaluation uses whole query images instead: at 224 px for Oxford, and at
+512 px with three scales for Paris. The options ``--whole-queries``, ``--image-px`` and
+``--multiscale`` reproduce that evaluation.
 """
 
 from collections.abc import Iterator
@@ -38,20 +39,20 @@ _THUMBNAIL_PX = 96
 
 @dataclass(frozen=True)
 class LandmarkProtocol:
-    """What may differ between evaluations; the defaults are the protocol's."""
+    """Settings that may differ between evaluations. The defaults are those of the protocol."""
 
     image_px: int = DEFAULT_PX
-    """Longest side of an image in pixels."""
+    """Largest length of an image's longer side in pixels."""
 
     whole_queries: bool = False
-    """Whether queries are shown whole, and not cut to their boxes."""
+    """Whether whole query images are used, and not only the boxes with the landmark."""
 
     multiscale: bool = False
     """Whether features of three scales are averaged."""
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Settings that differ from the protocol's, as they are typed."""
+        """Settings that differ from the protocol, as command-line options."""
         flags = {"--whole-queries": self.whole_queries, "--multiscale": self.multiscale}
         size = () if self.image_px == DEFAULT_PX else (f"--image-px={self.image_px}",)
         return (*size, *(flag for flag, is_set in flags.items() if is_set))
@@ -62,17 +63,18 @@ def measure_landmarks(
 ) -> EvaluationReport:
     """Measures how well a backbone finds photographs of the same building.
 
-    Healthy: ``map_medium`` of tens of percent; a published DINO ViT-S/16 of ImageNet has 41.8 on
-    Oxford and 63.1 on Paris. Broken: a few percent, as of an untrained backbone.
+    Healthy: ``map_medium`` is several tens of percent. The published DINO ViT-S/16, trained on
+    ImageNet, reaches 41.8 % on Oxford and 63.1 % on Paris. Broken: ``map_medium`` is a few percent,
+    as for an untrained backbone.
 
     Args:
-        task: task with the model; its dataset is ``landmarks.files``.
+        task: task with the model. Its dataset is ``landmarks.files``.
         landmarks: benchmark to measure.
-        protocol: how images are shown.
+        protocol: settings for the images.
 
     Raises:
-        PoiseError: images are limited (the benchmark is its whole list), or the backbone takes
-            images of one size only.
+        PoiseError: ``max_images`` is set, although the benchmark has a fixed list of images, or the
+            backbone accepts images of one size only.
     """
     if task.max_images is not None:
         raise PoiseError(
@@ -100,7 +102,7 @@ def measure_landmarks(
 
 
 def rank(database: Tensor, queries: Tensor) -> NDArray[np.int64]:
-    """Ranks database images [m, D] for queries [q, D], most similar first: [m, q]."""
+    """Ranks database images [m, D] for queries [q, D], the most similar first: indices [m, q]."""
     cosines = queries @ database.T
     order: NDArray[np.int64] = cosines.argsort(dim=1, descending=True, stable=True).T.cpu().numpy()
     return order
@@ -129,7 +131,10 @@ def _figures(setting: str, scores: RankingScores) -> Iterator[Figure]:
 def _rankings(
     landmarks: Landmarks, ranks: NDArray[np.int64], scores: RankingScores
 ) -> Iterator[Ranking]:
-    """Chooses queries from the best to the worst, in equal steps of rank."""
+    """Yields some queries with their nearest images, for the picture.
+
+    The queries are evenly spaced in the order from the best to the worst result.
+    """
     ordered = np.argsort(-scores.average_precision, kind="stable")  # NaN comes last
     ordered = ordered[: int((~np.isnan(scores.average_precision)).sum())]
     steps = np.linspace(0, len(ordered) - 1, min(_DRAWN_QUERIES, len(ordered)))

@@ -1,10 +1,10 @@
-"""Revisited Oxford and Paris in their published layout: files, queries and ground truth.
+"""Opens revisited Oxford or Paris in its published layout: image files, queries and ground truth.
 
 In: a folder with ``jpg/`` and ``gnd_<name>.json``. Out: ``Landmarks``. Next:
 ``poise.evaluation.neighbours.landmark_retrieval``.
 
-The published ground truth is a Python pickle. Loading a pickle runs the code in it, so Poise reads
-the same content as JSON. ``docs/retrieval.md`` has the line that converts the file.
+The published ground truth is a Python pickle. Loading a pickle can run any code inside it, so Poise
+reads the same content as JSON. ``docs/retrieval.md`` shows how to convert the file.
 """
 
 import json
@@ -22,40 +22,40 @@ from poise.evaluation.reading.image_files import ImageFiles
 IMAGES = "jpg"
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom edge in pixels."""
+"""Left, top, right and bottom edge of a box in pixels."""
 
 
 class Query(Strict):
-    """Ground truth of one query, by numbers of database images."""
+    """Ground truth of one query. Integers are indices of database images."""
 
     bbx: Box
-    """Part of the query's image that shows the landmark."""
+    """Part of the query image that shows the landmark."""
 
     easy: tuple[int, ...]
     """Images that clearly show the landmark."""
 
     hard: tuple[int, ...]
-    """Images that show it under difficult conditions."""
+    """Images that show the landmark under difficult conditions."""
 
     junk: tuple[int, ...]
-    """Images that show hardly any of it; they never count."""
+    """Images that hardly show the landmark. They are removed from rankings."""
 
 
 class GroundTruth(Strict):
-    """Content of ``gnd_roxford5k.pkl`` and ``gnd_rparis6k.pkl``."""
+    """Content of ``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``."""
 
     imlist: tuple[str, ...] = Field(min_length=1)
     """Names of the database images, without suffix."""
 
     qimlist: tuple[str, ...] = Field(min_length=1)
-    """Names of the queries' images, without suffix."""
+    """Names of the query images, without suffix."""
 
     gnd: tuple[Query, ...]
     """Ground truth of each query, in the order of ``qimlist``."""
 
 
 class Lists(NamedTuple):
-    """What counts for one query in one of the benchmark's settings."""
+    """Relevant and ignored images of one query in one setting of the benchmark."""
 
     relevant: tuple[int, ...]
     junk: tuple[int, ...]
@@ -63,23 +63,23 @@ class Lists(NamedTuple):
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Benchmark whose files are all there."""
+    """Benchmark whose ground truth was read and whose image files all exist."""
 
     truth: GroundTruth
     files: ImageFiles
-    """Files of the database images, then those of the queries."""
+    """Files of the database images, then those of the query images."""
 
     @property
     def num_database(self) -> int:
-        """Number of database images; the id of query q is this number + q."""
+        """Number of database images. The sample id of query q is this number + q."""
         return len(self.truth.imlist)
 
     def lists(self, setting: str) -> list[Lists]:
-        """Lists what counts for each query.
+        """Returns the relevant and the ignored images of each query.
 
         Args:
-            setting: ``medium`` (easy and hard images are relevant) or ``hard`` (hard images are
-                relevant, easy ones are junk).
+            setting: ``medium`` or ``hard``. In ``medium``, easy and hard images are relevant. In
+                ``hard``, only hard images are relevant, and easy images are ignored.
         """
         if setting == "medium":
             return [Lists(query.easy + query.hard, query.junk) for query in self.truth.gnd]
@@ -87,11 +87,11 @@ class Landmarks:
 
 
 def find_landmarks(folder: str | Path) -> Landmarks | None:
-    """Opens the benchmark in a folder; None if the folder holds nothing of the kind.
+    """Opens the benchmark in a folder. Returns None if the folder has no ground truth.
 
     Raises:
-        PoiseError: the ground truth is a pickle or has another form, there are two of them, or an
-            image is missing.
+        PoiseError: the ground truth is a pickle or has another form, there are two such files, or
+            an image is missing.
     """
     root = given_path(folder)
     found, pickles = sorted(root.glob("gnd_*.json")), sorted(root.glob("gnd_*.pkl"))
@@ -120,7 +120,7 @@ def find_landmarks(folder: str | Path) -> Landmarks | None:
 
 def _read_truth(path: Path) -> GroundTruth:
     try:
-        # A list of JSON stands for a tuple.
+        # A list in JSON becomes a tuple.
         truth = GroundTruth.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first: Any = error.errors()[0]

@@ -1,9 +1,9 @@
-"""Makes copies of an image, as people do: compresses, crops, blurs, rotates, draws over.
+"""Makes altered copies of an image: compressed, cropped, blurred, rotated or drawn over.
 
 In: an image and its sample id. Out: its copy. Next: ``poise.evaluation.neighbours.copy_detection``.
 
-What is drawn at random (a crop's place, an angle, a colour) depends on the seed, the kind of copy
-and the sample's id alone, so the copies of an image are the same in every process and every run.
+Random choices (place of a crop, angle, colour) depend only on the seed, the kind of copy and the
+sample id. So an image has the same copies in every process and every run.
 """
 
 import io
@@ -17,24 +17,24 @@ from PIL import Image, ImageDraw, ImageFilter
 from poise.data.draws import uniforms
 
 Draws = NDArray[np.float64]
-"""Eight uniform numbers from 0 to below 1, of one image and one kind of copy."""
+"""Eight uniform random numbers in [0, 1) for one image and one kind of copy."""
 
 _NUM_DRAWS = 8
-_GROUND = (124, 116, 104)  # mean colour of photographs, behind a turned image
+_GROUND = (124, 116, 104)  # mean colour of photographs, fills the corners of a rotated image
 _MIN_SIDE_PX = 8
 
 
 @dataclass(frozen=True)
 class MadeCopies:
-    """One kind of copy, for ``SquareImages``."""
+    """Function that makes one kind of copy, for ``SquareImages``."""
 
     kind: str
-    """Name in ``KINDS``."""
+    """Name of the kind in ``KINDS``."""
 
     seed: int = 0
 
     def __call__(self, image: Image.Image, sample_id: int) -> Image.Image:
-        """Makes the copy of one RGB image. Its size may differ."""
+        """Makes the copy of one RGB image. The copy may have another size."""
         address = list(KINDS).index(self.kind)
         return KINDS[self.kind](image, uniforms(self.seed, 0, sample_id, address, _NUM_DRAWS))
 
@@ -69,7 +69,7 @@ def _rotate(image: Image.Image, draws: Draws) -> Image.Image:
 
 
 def _overlay(image: Image.Image, draws: Draws) -> Image.Image:
-    """Draws a bar along an edge, over a fifth of the image, and a disc: a caption and a logo."""
+    """Draws a bar over a fifth of the image, like a caption, and a disc, like a logo."""
     drawn = image.copy()
     width, height = image.size
     red, green, blue = (int(256 * draw) for draw in draws[:3])
@@ -100,5 +100,8 @@ KINDS: dict[str, Callable[[Image.Image, Draws], Image.Image]] = {
     "rotation": _rotate,
     "strong": _strong,
 }
-"""Kinds of copies by name. Numbers are JPEG's quality, or the percentage of the area that is cut
-away, as in Copydays. A new kind goes to the end: the position addresses the random numbers."""
+"""Functions that make copies, by the name of the kind.
+
+The number in a name is the JPEG quality, or the percentage of the area that is cut away, as in
+Copydays. A new kind must be added at the end, because the position selects the random numbers.
+"""

@@ -1,6 +1,7 @@
-"""Nearest images of each image in one set.
+"""Finds the nearest other images of each image in a set.
 
-In: features. Out: rows and cosines. Next: ``poise.evaluation.embedding.embed``.
+In: features. Out: row numbers and cosine similarities. Next:
+``poise.evaluation.embedding_map.embed``.
 """
 
 from typing import NamedTuple
@@ -9,25 +10,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-_BLOCK_ELEMENTS = 2**24  # similarities held at once: 64 MiB
+_BLOCK_ELEMENTS = 2**24  # similarities in memory at once: 64 MiB
 
 
 class Nearest(NamedTuple):
-    """K nearest other images of n images, most similar first."""
+    """The k nearest other images of each of n images, the most similar first."""
 
     rows: Tensor
-    """int64 [n, k]."""
+    """Row numbers of the nearest images, int64 [n, k]."""
 
     similarities: Tensor
-    """Cosines: float32 [n, k]."""
+    """Cosine similarities of the nearest images, float32 [n, k]."""
 
 
 def find_nearest(features: Tensor, count: int) -> Nearest:
-    """Finds the nearest other images by cosine, in blocks, so that memory is bounded.
+    """Finds the nearest other images by cosine, in blocks, so that memory is limited.
 
     Args:
-        features: [n, D], of any length per row; n is at least 2.
-        count: k; at most n − 1 are found.
+        features: features [n, D] with n at least 2. They need not be normalised.
+        count: number k of images to find. At most n − 1 are found.
     """
     bank = normalize(features.float(), dim=1)
     found = []

@@ -1,8 +1,10 @@
-"""Picture of rankings: a query in each row, then its nearest images.
+"""Draws rankings: each row shows a query and then its nearest images.
 
-In: thumbnails, and whether each nearest image is right. Out: a PNG. Next: a report's pictures.
+In: thumbnails, and whether each nearest image is right. Out: a PNG file. Next: the pictures of a
+report.
 
-No picture needs colour to be read: the frame of a miss is dashed and its caption has a cross.
+The picture can be read without colours. A wrong image has a dashed frame and a cross in its
+caption.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ _TITLE_INCHES = 0.34
 
 
 class Mark(Enum):
-    """What a nearest image is to its query: the sign, the frame's colour and its dashes."""
+    """Sign, frame colour and frame style that show whether a nearest image is right or wrong."""
 
     HIT = ("✓", "#009e73", "solid")
     MISS = ("✗", "#d55e00", (0, (3, 2)))
@@ -27,13 +29,13 @@ class Mark(Enum):
 
     @classmethod
     def of(cls, is_right: bool) -> "Mark":
-        """Marks a right image as a hit and every other as a miss."""
+        """Returns ``HIT`` for a right image and ``MISS`` for a wrong image."""
         return cls.HIT if is_right else cls.MISS
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One of a query's nearest images."""
+    """One of the nearest images of a query."""
 
     image: Image.Image
     caption: str
@@ -42,7 +44,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Query and its nearest images, most similar first."""
+    """Query and its nearest images, the most similar first."""
 
     query: Image.Image
     title: str
@@ -52,12 +54,12 @@ class Ranking:
 
 
 def draw_rankings(path: str | Path, rankings: Sequence[Ranking], title: str = "") -> None:
-    """Draws a row for each query: the query without a frame, then its nearest images with one.
+    """Draws one row per query: the query without a frame, then its nearest images with frames.
 
     Args:
-        path: path of the PNG.
-        rankings: at least one; rows may have different lengths.
-        title: one line above all rows.
+        path: path of the PNG file.
+        rankings: rankings, at least one. Rows may have different lengths.
+        title: line above all rows.
     """
     columns = 1 + max(len(ranking.nearest) for ranking in rankings)
     size = (_CELL_INCHES * columns, (_CELL_INCHES + _TITLE_INCHES) * len(rankings) + 0.4)

@@ -3,24 +3,28 @@
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from poise.data.manifest import Manifest
-from poise.evaluation.measurement import Accuracy, Measurement, accuracy, as_name
-from poise.evaluation.neighbours.knn import PROTOCOL, find_neighbors, vote
+from poise.evaluation.answers import Answers, digest_of, packed
+from poise.evaluation.measurement import Accuracy, Measured, Measurement, accuracy, as_name
+from poise.evaluation.neighbours.knn import PROTOCOL, accuracies, find_neighbors, vote_hits
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.neighbours.sets import KnnSets
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import one_feature
+from poise.evaluation.reading.finite import warn_if_equal
 from poise.models.readout import default_feature
 
 
 @dataclass(frozen=True)
 class KnnRow:
-    """Accuracies of one feature with one k."""
+    """Accuracies for one kind of feature and one number of neighbours k."""
 
     feature: str
     k: int
@@ -30,11 +34,11 @@ class KnnRow:
 
 @dataclass(frozen=True)
 class KnnReport(Measurement):
-    """k-NN accuracies of a model, with everything that a reader needs to interpret them."""
+    """k-NN accuracies of a model, with the facts that a reader needs to interpret them."""
 
     bank: str
-    """Folder of the dataset that votes. ``changed`` names it if the model was trained on a
-    different dataset.
+    """Folder of the dataset whose images vote. If the model was trained on a different dataset,
+    ``changed`` contains the name of the voting dataset.
     """
 
     query_images: int
@@ -42,11 +46,11 @@ class KnnReport(Measurement):
     num_classes: int
     image_px: int
     leave_one_out: bool
-    """Whether queries and bank are one dataset. Then an image does not vote for itself."""
+    """Whether queries and bank are the same dataset. Then an image does not vote for itself."""
 
     default_feature: str
-    """Feature that the protocol reads from this backbone. The name of a metric contains the feature
-    only if it is a different feature.
+    """Kind of feature that the protocol uses for this backbone. Metrics of other kinds of features
+    contain the kind in their names.
     """
 
     rows: tuple[KnnRow, ...]
@@ -60,12 +64,20 @@ class KnnReport(Measurement):
         return "-".join([as_name(self.dataset_name), *named, *ks])
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Percentages by name, for the log: ``probe/<dataset>/<measurement>/k20_top1``."""
-        return self.percentages((f"{self._prefix(row)}k{row.k}", row) for row in self.rows)
+    def measured(self) -> dict[str, Measured]:
+        """Maps the name of each metric in the log to its percentage.
 
-    def _prefix(self, row: KnnRow) -> str:
-        return "" if row.feature == self.default_feature else f"{row.feature}_"
+        A name is ``probe/<dataset>/<measurement>/k20_top1``, for example.
+        """
+        return self.percentages((self._name(row), row) for row in self.rows)
+
+    def metric(self, row: KnnRow) -> str:
+        """Returns the name under which a row's top-1 accuracy is logged."""
+        return f"{self.prefix}/{self._name(row)}_top1"
+
+    def _name(self, row: KnnRow) -> str:
+        feature = "" if row.feature == self.default_feature else f"{row.feature}_"
+        return f"{feature}k{row.k}"
 
 
 def report_knn(
@@ -75,17 +87,20 @@ def report_knn(
     ks: Sequence[int],
     features: Sequence[str] = (),
     changed: tuple[str, ...] = (),
-) -> KnnReport:
-    """Measures a backbone by its nearest neighbours.
+) -> tuple[KnnReport, Answers]:
+    """Measures the k-NN accuracies of a backbone.
 
     Args:
-        backbone: backbone on the bench's device.
+        backbone: backbone on the device of the bench.
         sets: bank and queries.
-        bench: device and batch size for the pass over images.
-        ks: numbers of neighbours that vote; each number gives a row.
-        features: features to compare; each needs its own pass. If empty, the default feature is
-            used.
+        bench: device, batch size and other settings for the pass over images.
+        ks: numbers of neighbours that vote. Each number gives a row.
+        features: kinds of features to compare. Each kind needs a pass over the images. If empty,
+            the default feature is used.
         changed: settings that differ from the protocol, for the report.
+
+    Returns:
+        The report, and whether each row's answer to each query is right.
 
     Raises:
         PoiseError: the backbone has no such feature.
@@ -93,11 +108,12 @@ def report_knn(
     default = default_feature(backbone)
     names = tuple(dict.fromkeys(features)) or (default,)
     readers = [one_feature(backbone, name, sets.bank.image_px) for name in names]
-    rows: list[KnnRow] = []
+    rows: dict[KnnRow, NDArray[np.bool_]] = {}
     for name, reader in zip(names, readers, strict=True):
         found = sets.features(reader, bench)
-        rows.extend(_rows(name, found, ks))
-    return KnnReport(
+        warn_if_equal(found.bank_features, sets.bank.folder)
+        rows |= _rows(name, found, ks)
+    report = KnnReport(
         protocol=PROTOCOL,
         changed=changed,
         dataset=str(sets.queries.folder),
@@ -111,17 +127,32 @@ def report_knn(
         default_feature=default,
         rows=tuple(rows),
     )
+    return report, _answers(report, sets, rows)
 
 
-def _rows(feature: str, found: BankAndQueries, ks: Sequence[int]) -> Iterator[KnnRow]:
+def _rows(
+    feature: str, found: BankAndQueries, ks: Sequence[int]
+) -> dict[KnnRow, NDArray[np.bool_]]:
+    """Computes a row of the report for each k, and whether each query's top-1 class is right."""
     neighbors = find_neighbors(
         found.bank_features, found.bank_labels, found.query_features, max(ks), found.own_rows
     )
-    num_queries = len(found.query_labels)
+    num_queries, rows = len(found.query_labels), {}
     for k in ks:
-        percents = dict(vote(neighbors, found.query_labels, found.num_classes, k))
+        hits = vote_hits(neighbors, found.query_labels, found.num_classes, k)
+        percents = dict(accuracies(hits, k))
         top1, top5 = (
             accuracy(round(percents[name] * num_queries / 100), num_queries)
             for name in ("knn_top1", "knn_top5")
         )
-        yield KnnRow(feature, k, top1, top5)
+        rows[KnnRow(feature, k, top1, top5)] = hits[:, 0].cpu().numpy()
+    return rows
+
+
+def _answers(report: KnnReport, sets: KnnSets, rows: Mapping[KnnRow, NDArray[np.bool_]]) -> Answers:
+    fingerprint = Manifest.read(sets.queries.folder).fingerprint
+    return Answers(
+        images=report.query_images,
+        asked=digest_of(fingerprint, sets.queries.sample_ids),
+        right={report.metric(row): packed(right) for row, right in rows.items()},
+    )

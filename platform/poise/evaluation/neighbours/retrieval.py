@@ -1,13 +1,14 @@
-"""Image retrieval on any labelled dataset: each image looks for the others of its class.
+"""Image retrieval on any labelled dataset: each image is a query for the others of its class.
 
 In: a backbone and a labelled dataset. Out: an ``EvaluationReport`` and a picture of queries with
 their nearest images. Next: ``poise evaluate retrieval``.
 
 Protocol ``retrieval/same-class-v1``: features are those of k-NN, L2-normalised and compared by
-cosine. An image of the same class is relevant. Average precision is the trapezoidal area of
-revisited Oxford and Paris (arXiv 1803.11285); recall at k is the share of queries with a relevant
-image among the first k, as in metric learning (arXiv 1511.06452). ``pixels_map`` is the figure of
-the same images without a backbone: shrunk to 16 × 16, less the mean image.
+cosine. Images of the same class are relevant. Average precision is the trapezoidal area of
+revisited Oxford and Paris (arXiv 1803.11285). Recall at k is the share of queries with a relevant
+image among the first k, as in metric learning (arXiv 1511.06452). ``pixels_map`` is the mean
+average precision without a backbone: images are shrunk to 16 × 16, and the mean image is
+subtracted.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, 
 from poise.evaluation.neighbours.same_class import ClassRetrieval, retrieve_classes
 from poise.evaluation.neighbours.sets import check_labelled
 from poise.evaluation.reading.features import one_feature
+from poise.evaluation.reading.finite import warn_if_equal
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.reading.pixels import WithPixels, centred
@@ -42,7 +44,7 @@ _THUMBNAIL_PX = 96
 
 
 class _Read(NamedTuple):
-    """Features and labels of the images that have a label."""
+    """Features, pixels and labels of the images that have a label."""
 
     features: Tensor
     pixels: Tensor
@@ -53,17 +55,17 @@ class _Read(NamedTuple):
 def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> EvaluationReport:
     """Measures how well a backbone finds images of the same class.
 
-    Healthy: ``map`` well above ``pixels_map``, which is itself above chance, and above the figure
-    of the untrained backbone. Broken: at the pixels' figure or below; at chance, the backbone gives
-    every image the same feature.
+    Healthy: ``map`` is well above ``pixels_map`` and above ``map`` of the untrained backbone.
+    ``pixels_map`` is itself above chance. Broken: ``map`` is not above ``pixels_map``. If ``map``
+    is at chance, the backbone may give every image the same feature.
 
     Args:
         task: the model and a labelled dataset.
-        feature: feature to compare; None takes what k-NN reads.
+        feature: kind of feature to compare. None takes the default feature of k-NN.
 
     Raises:
         PoiseError: the dataset has no labels, fewer than two labelled images, or no class with two
-            images; or the backbone has no such feature.
+            images. Or the backbone has no such feature.
     """
     check_labelled(task.dataset.folder, task.dataset.manifest, "retrieval compares labels")
     default = default_feature(task.backbone)
@@ -108,6 +110,7 @@ def _read(task: EvaluationTask, feature: str) -> _Read:
             f"{task.dataset.folder}: {int(known.sum())} of the images have a label, and retrieval "
             "needs two; choose another dataset"
         )
+    warn_if_equal(torch.cat(features), task.dataset.folder)
     return _Read(
         torch.cat(features)[known.to(task.bench.device)],
         torch.cat(pixels)[known.to(task.bench.device)],
@@ -139,7 +142,10 @@ def _notes(found: ClassRetrieval) -> Iterator[str]:
 
 
 def _rankings(dataset: ImageDataset, read: _Read, found: ClassRetrieval) -> Iterator[Ranking]:
-    """Chooses queries from the best to the worst, in equal steps of rank."""
+    """Yields some queries with their nearest images, for the picture.
+
+    The queries are evenly spaced in the order from the best to the worst result.
+    """
     rows = found.has_answer.nonzero().squeeze(1)
     ordered = rows[found.average_precision[rows].argsort(descending=True, stable=True)]
     steps = torch.linspace(0, len(ordered) - 1, min(_DRAWN_QUERIES, len(ordered))).round().long()

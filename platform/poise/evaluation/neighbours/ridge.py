@@ -1,15 +1,16 @@
 """Linear probe without training: ridge regression on the classes, solved in closed form.
 
-In: features and labels of a bank and of queries. Out: ``(name, value)`` pairs. Next: the log of a
-training run. The features exist already, so the probe costs only one eigenvalue problem there.
+In: features and labels of a bank (reference images) and of queries. Out: ``(name, value)`` pairs.
+Next: the log of a training run. k-NN computes the features as well, so the probe adds only the cost
+of one eigenvalue problem.
 
 Protocol ``ridge/poise-v1``: features are standardised with the bank's mean and standard deviation.
-A regression predicts the indicator of each class from them. The intercept has no penalty. The probe
-tries each penalty of ``PENALTIES`` (per bank image) and takes the penalty with the highest
-leave-one-out accuracy *on the bank*. If two are equal, it takes the larger one. The queries have no
-influence on this choice. The probe ranks backbones as a trained linear probe does, but its
-accuracies are a few points lower. It does not replace the published protocols of ``poise
-evaluate``.
+A regression predicts the indicator of each class from the features. The intercept has no penalty.
+The probe tries each penalty of ``PENALTIES`` (per bank image) and takes the penalty with the
+highest leave-one-out accuracy *on the bank*. If two are equal, it takes the larger one. The queries
+have no influence on this choice. The probe ranks backbones as a trained linear probe does, but its
+accuracies are a few points lower. It does not replace the published protocols of
+``poise evaluate``.
 """
 
 from collections.abc import Iterator
@@ -24,9 +25,11 @@ from poise.evaluation.neighbours.samples import BankAndQueries
 PROTOCOL = "ridge/poise-v1"
 
 PENALTIES = tuple(10.0**power for power in range(-5, 3))
-"""Penalties to try. They are for standardised features, whose variance is 1."""
+"""Strengths of the L2 penalty that the regression tries. Features are standardised, so their
+variance is 1.
+"""
 
-_ROWS = 8192  # held in float64 at once
+_ROWS = 8192  # rows in float64 in memory at once
 
 
 def ridge_probe(samples: BankAndQueries) -> Iterator[tuple[str, float]]:
@@ -35,12 +38,12 @@ def ridge_probe(samples: BankAndQueries) -> Iterator[tuple[str, float]]:
     If a query is also in the bank (``own_rows``), it is predicted exactly as if the bank did not
     contain it.
 
-    Range: 0 to 100; NaN if a feature is not finite. Chance is 100/C for C classes.
+    Range: 0 to 100. The value is NaN if a feature is not finite. Chance is 100/C for C classes.
 
     Healthy: the accuracy is above that of the untrained backbone and rises during training. It can
     rise earlier than k-NN if only a small part of the features separates the classes, as in a
-    masked autoencoder. Broken: the accuracy equals the share of the most frequent class, which a
-    collapsed backbone gives.
+    masked autoencoder. Broken: the accuracy equals the share of the most frequent class, as for a
+    collapsed backbone.
     """
     bank_features, query_features = samples.bank_features, samples.query_features
     if not (bank_features.isfinite().all() and query_features.isfinite().all()):
@@ -61,7 +64,7 @@ def ridge_probe(samples: BankAndQueries) -> Iterator[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class _Bank:
-    """The bank's part of the regression: m images, D features, C classes, in float64."""
+    """Statistics of the bank for the regression: m images, D features, C classes, in float64."""
 
     labels: Tensor  # [m]
     center: Tensor  # [D]

@@ -1,10 +1,10 @@
-"""Each image as a query for the other images of its class.
+"""Uses each image as a query for the other images of its class.
 
-In: features and labels of a dataset. Out: average precision and nearest images of each query.
-Next: ``poise.evaluation.neighbours.retrieval``.
+In: features and labels of a dataset. Out: average precision and nearest images of each query. Next:
+``poise.evaluation.neighbours.retrieval``.
 
-Queries are compared with the database in blocks, so memory holds a few rows of the matrix of
-similarities, and never all of it.
+Queries are compared with the database in blocks, so memory never contains the whole similarity
+matrix.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from poise.evaluation.reading.bench import no_progress
 
-_BLOCK_ELEMENTS = 2**21  # similarities ranked at once; their order and sums take 60 bytes each
+_BLOCK_ELEMENTS = 2**21  # similarities ranked at once; each takes 60 bytes with its order and sums
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,32 @@ class ClassRetrieval:
     """Results of n queries, in the order of their images."""
 
     average_precision: Tensor
-    """float64 [n], from 0 to 1; NaN for an image that is alone in its class."""
+    """Average precision of each query, float64 [n], 0 to 1.
+
+    It is NaN if the query's class has no other image.
+    """
 
     first_place: Tensor
-    """int64 [n]: place of the nearest image of the same class, from 0; n for an image that is
-    alone in its class."""
+    """Place of the nearest image of the same class, from 0, int64 [n].
+
+    The place is n if the class has no other image.
+    """
 
     chance: Tensor
-    """float64 [n]: share of the class among the other images, which a random order reaches."""
+    """Share of the query's class among the other images, float64 [n].
+
+    This is the mean precision of a random order.
+    """
 
     nearest: Tensor
-    """int64 [n, top]: rows of the nearest images, most similar first."""
+    """Row numbers of the nearest images, int64 [n, top], the most similar first."""
 
     similarities: Tensor
-    """float32 [n, top]: their cosines."""
+    """Cosine similarities of the nearest images, float32 [n, top]."""
 
     @property
     def has_answer(self) -> Tensor:
-        """Bool [n]: whether the class has another image."""
+        """Whether each query has another image of its class, bool [n]."""
         return ~self.average_precision.isnan()
 
 
@@ -50,14 +58,14 @@ def retrieve_classes(
 ) -> ClassRetrieval:
     """Ranks all other images for each image, by cosine.
 
-    Images of equal similarity are in a random order that is always the same. Otherwise a collapsed
-    backbone would find them in the order of the dataset, which is often sorted by class.
+    Images of equal similarity are ordered at random with a fixed seed. In the order of the dataset,
+    which is often sorted by class, a collapsed backbone would seem to find its class.
 
     Args:
-        features: [n, D], of any length per row; n is at least 2.
-        labels: int64 [n].
+        features: features [n, D] with n at least 2. They need not be normalised.
+        labels: class of each image, int64 [n].
         top: number of nearest images to keep.
-        on_queries: called after each block with its number of queries.
+        on_queries: function that is called after each block with its number of queries.
     """
     database = normalize(features.float(), dim=1)
     count, device = len(database), database.device
@@ -80,12 +88,12 @@ def retrieve_classes(
 
 
 def _scores(relevant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores rankings [b, n − 1]: average precision by trapezoids, first place and chance."""
+    """Computes average precision, first place and chance of rankings, bool [b, n − 1]."""
     found = relevant.cumsum(dim=1)
     place = torch.arange(relevant.shape[1], device=relevant.device, dtype=torch.float64)
     after = found / (place + 1)
     before = torch.where(place == 0, 1.0, (found - 1) / place.clamp(min=1))
     totals = relevant.sum(dim=1)
-    precision = ((before + after) * relevant).sum(dim=1) / (2 * totals)  # 0 / 0 where alone
+    precision = ((before + after) * relevant).sum(dim=1) / (2 * totals)  # 0 / 0 = NaN if alone
     first = torch.where(totals > 0, relevant.int().argmax(dim=1), relevant.shape[1] + 1)
     return precision, first, totals.double() / relevant.shape[1]

@@ -1,7 +1,8 @@
 """Features and labels of a bank and of queries.
 
-In: a pass over two labelled sets. Out: one object. Next: ``poise.evaluation.neighbours.knn`` and
-``poise.evaluation.neighbours.ridge``, which use the bank to classify the queries.
+In: outputs of a backbone for two labelled datasets. Out: one object. Next:
+``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``, which use the labels
+of the bank to classify the queries.
 """
 
 from dataclasses import dataclass
@@ -11,27 +12,30 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BankAndQueries:
-    """Features of m bank images, whose labels are used, and of n queries to classify.
+    """Features and labels of m bank images and of n queries.
 
-    All have labels.
+    Probes classify the queries with the help of the bank. The labels of the queries show whether
+    the answers are right.
     """
 
     bank_features: Tensor
-    """float [m, D]. The rows need not be normalised."""
+    """Features of the bank, float [m, D]. The rows need not be normalised."""
 
     bank_labels: Tensor
-    """int64 [m], from 0 to C − 1."""
+    """Labels of the bank, int64 [m], from 0 to C − 1."""
 
     query_features: Tensor
-    """float [n, D], on the bank's device. The rows need not be normalised."""
+    """Features of the queries, float [n, D], on the bank's device. The rows need not be normalised.
+    """
 
     query_labels: Tensor
-    """int64 [n], from 0 to C − 1."""
+    """Labels of the queries, int64 [n], from 0 to C − 1."""
 
     num_classes: int
     """Number of classes C."""
 
     own_rows: Tensor | None = None
-    """int64 [n]: the bank row that holds the query's own image, or -1 if the bank does not contain
-    it. An image has no vote in its own classification.
+    """Row of each query's own image in the bank, int64 [n], or −1 if the bank does not contain it.
+
+    An image is never used to classify itself.
     """

@@ -1,12 +1,10 @@
-"""Two labelled sets of a probe without training: the bank and the queries.
+"""Opens the two labelled datasets of k-NN and of the ridge probe: the bank and the queries.
 
 In: folders of prepared datasets, which are checked before any other work. Out: their images, then
 their features. Next: ``poise.evaluation.neighbours.knn`` and ``poise.evaluation.neighbours.ridge``.
-``poise.evaluation.during_training`` and the command line call both.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.config.locations import AnyLocation
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.samples import BankAndQueries
@@ -25,7 +24,7 @@ from poise.evaluation.reading.images import EvaluationImages
 
 @dataclass(frozen=True)
 class KnnSets:
-    """Images of the bank and of the queries.
+    """Images of the bank, which vote, and of the queries, which are classified.
 
     ``shared`` means that both come from one dataset. Then the image of a query does not vote for
     its own class (leave-one-out).
@@ -38,11 +37,13 @@ class KnnSets:
 
     @property
     def num_images(self) -> int:
-        """Number of images that ``features`` reads."""
+        """Number of images that ``features`` passes through the backbone."""
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
 
     def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
-        """Computes the features of both sets. If both have the same images, one pass is enough.
+        """Computes the features of bank and queries.
+
+        If both have the same images, one pass is enough.
 
         Images without a label are left out.
         """
@@ -56,12 +57,12 @@ class KnnSets:
         )
 
 
-def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Manifest]:
+def check_knn_sets(queries: AnyLocation, bank: AnyLocation) -> tuple[Manifest, Manifest]:
     """Checks that two datasets are suitable for a k-NN probe, and returns their manifests.
 
     Raises:
-        PoiseError: a dataset is not prepared or has no labels, or the two differ in their classes
-            or in the range of their values.
+        PoiseError: a dataset is not prepared or has no labels, or the two datasets differ in their
+            classes or in the range of their values.
     """
     manifests = Manifest.read(queries), Manifest.read(bank)
     for folder, manifest in zip((queries, bank), manifests, strict=True):
@@ -75,7 +76,7 @@ def check_knn_sets(queries: str | Path, bank: str | Path) -> tuple[Manifest, Man
     return manifests
 
 
-def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
+def check_labelled(folder: AnyLocation, manifest: Manifest, why: str) -> None:
     """Raises an error if a dataset has no labels.
 
     Args:
@@ -94,8 +95,8 @@ def check_labelled(folder: str | Path, manifest: Manifest, why: str) -> None:
 
 
 def open_knn_sets(
-    queries: str | Path,
-    bank: str | Path,
+    queries: AnyLocation,
+    bank: AnyLocation,
     image_px: int,
     max_queries: int | None = None,
     max_bank: int | None = None,
@@ -137,7 +138,7 @@ def _rows_of(sample_ids: NDArray[np.int64], bank_ids: NDArray[np.int64]) -> Tens
 
 
 def describe_classes(manifest: Manifest) -> str:
-    """Describes a dataset's classes: their number and the first three."""
+    """Returns a text with the number of a dataset's classes and the names of the first three."""
     shown = ", ".join(manifest.classes[:3])
     more = ", …" if len(manifest.classes) > 3 else ""
     return f"{len(manifest.classes)} classes ({shown}{more})"

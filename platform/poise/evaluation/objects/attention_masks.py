@@ -1,4 +1,4 @@
-"""Masks that keep a share of attention, as DINO shows its attention (arXiv 2104.14294).
+"""Turns attention into masks of the most attended patches, like DINO (arXiv 2104.14294).
 
 In: the attention of [cls] to patches. Out: masks. Next: ``poise.evaluation.objects.discovery`` and
 ``poise.evaluation.objects.overlap``.
@@ -12,21 +12,21 @@ from torch import Tensor
 from poise.models.last_block import LastBlock
 
 KEPT_MASS: Final = 0.6
-"""Share of attention that a mask keeps, as published."""
+"""Share of a head's attention that the patches of its mask receive together, as published."""
 
 
 def mass_masks(attention: Tensor, kept: float = KEPT_MASS) -> Tensor:
-    """Marks the patches that get the most attention, until their share of it is ``kept``.
+    """Marks the most attended patches, whose attention adds up to at least the share ``kept``.
 
-    As published, patches are added up, beginning with the smallest attention. Patches are left out
-    while their sum is at most 1 − ``kept``.
+    As published, patches are added up from the smallest attention. Patches are left out as long as
+    their sum is at most 1 − ``kept``.
 
     Args:
-        attention: attention to patches [..., N], not negative; its sum may differ from 1.
-        kept: share of the attention on patches, from 0 to 1.
+        attention: attention to patches, [..., N], at least 0. Its sum may differ from 1.
+        kept: share of the attention to patches that the mask contains, 0 to 1.
 
     Returns:
-        bool [..., N].
+        Masks bool [..., N].
     """
     values, order = attention.sort(dim=-1, stable=True)
     running = (values / values.sum(dim=-1, keepdim=True)).cumsum(dim=-1)
@@ -35,7 +35,7 @@ def mass_masks(attention: Tensor, kept: float = KEPT_MASS) -> Tensor:
 
 
 def head_attention(last: LastBlock) -> Tensor:
-    """Attention of [cls] to the N patches by each head, then their mean: [B, heads + 1, N]."""
+    """Computes the attention of [cls] to N patches: each head, then the mean [B, heads + 1, N]."""
     heads = last.attention()
     return torch.cat([heads, heads.mean(dim=1, keepdim=True)], dim=1)
 

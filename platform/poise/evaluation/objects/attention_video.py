@@ -1,4 +1,4 @@
-"""Attention over the frames of a video, as pictures and as an animation.
+"""Draws attention over the frames of a video, as pictures and as an animation.
 
 In: a model and frames. Out: a PNG file for each frame, and an animated WebP or GIF. Next:
 ``poise evaluate attention-video``.
@@ -24,7 +24,11 @@ from poise.evaluation.reading.bench import Normalization, evaluation_mode, norma
 from poise.evaluation.reading.native import NativeSize
 
 Show = Literal["overlay", "mask", "both"]
-"""Attention in colours over the frame, the frame faded outside the mask, or both beside it."""
+"""Kind of picture.
+
+``overlay``: colours over the frame show the attention. ``mask``: the frame is faded outside the
+attention mask. ``both``: the frame, the overlay and the mask side by side.
+"""
 
 ANIMATED_FRAMES: Final = 300
 """Largest number of frames in an animation, which is encoded in memory. Longer videos skip frames.
@@ -41,7 +45,7 @@ class VideoSettings:
 
     native_size: NativeSize
     head: int | None = None
-    """Number of the head from 1; None takes the mean of all heads, as published."""
+    """Number of the drawn head, from 1. None takes the mean of all heads, as published."""
 
     show: Show = "overlay"
 
@@ -55,7 +59,7 @@ def draw_frames(
 ) -> Iterator[Image.Image]:
     """Draws the attention of [cls] over each frame. Only one frame is in memory at a time.
 
-    Each frame has its own scale, from 0 to its maximum.
+    The colours of each frame range from 0 to the frame's largest attention.
 
     Args:
         model: model on ``device``.
@@ -65,7 +69,7 @@ def draw_frames(
         settings: settings of the pictures.
 
     Raises:
-        PoiseError: the model has no such head.
+        PoiseError: the model has no head with the given number.
     """
     row = -1 if settings.head is None else settings.head - 1
     with evaluation_mode(model):
@@ -97,11 +101,11 @@ def write_frames(folder: Path, images: Iterator[Image.Image]) -> list[Path]:
 
 
 def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
-    """Writes an animation that repeats for ever, as WebP or GIF according to its suffix.
+    """Writes an animation that repeats forever, as WebP or GIF according to its suffix.
 
     If a video has more than ``ANIMATED_FRAMES`` frames, only every second, third … frame is shown,
-    for longer. So the animation lasts as long as the video. Frames are shrunk to 640 px. Frames of
-    another size than the first frame get a black border.
+    for a longer time. So the animation lasts as long as the video. Frames are shrunk to 640 px.
+    Frames of another size than the first frame get a black border.
 
     Args:
         path: path of the file.
@@ -113,7 +117,7 @@ def write_animation(path: Path, frames: list[Path], frame_ms: float) -> int:
     """
     step = -(-len(frames) // ANIMATED_FRAMES)
     first, *rest = map(_small, frames[::step])
-    # All frames of an animation have one size; those of a folder may differ.
+    # All frames of an animation need one size, but files of a folder may have several.
     rest = [each if each.size == first.size else ImageOps.pad(each, first.size) for each in rest]
     duration = round(frame_ms * step)
     first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
@@ -135,7 +139,7 @@ def _check_head(head: int | None, num_heads: int) -> None:
 def _drawn(
     pixels: NDArray[np.uint8], attention: Tensor, model: AttentionMasks, show: Show
 ) -> NDArray[np.uint8]:
-    """Draws attention [N] over a frame [h, w, 3]."""
+    """Draws the attention to the patches of a frame, [N], over the frame [h, w, 3]."""
     size = (pixels.shape[1], pixels.shape[0])
     pictures = [pixels] if show == "both" else []
     if show != "mask":

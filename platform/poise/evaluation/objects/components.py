@@ -1,4 +1,4 @@
-"""Connected parts of a mask over patches, and their boxes in pixels.
+"""Finds connected parts of a mask over patches, and their boxes in pixels.
 
 In: masks [h, w]. Out: masks and boxes. Next: ``poise.evaluation.objects.lost`` and
 ``poise.evaluation.objects.discovery``.
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Grid = tuple[int, int]
-"""Rows and columns of patches."""
+"""Numbers of rows and columns of patches."""
 
 Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels. The far edges are outside."""
+"""Box x0, y0, x1, y1 in pixels. x1 and y1 are exclusive."""
 
 
 def component_at(mask: NDArray[np.bool_], place: tuple[int, int]) -> NDArray[np.bool_]:
     """Finds the connected part of a mask [h, w] that contains a patch (row, column).
 
-    A patch outside the mask is a part of its own. LOST's seed is outside the mask only if its
-    feature is 0.
+    If the patch is not in the mask, the part consists of this patch alone. For the seed patch of
+    LOST this happens only if its feature is 0.
     """
     parts, _ = ndimage.label(mask)
     if not mask[place]:
@@ -33,7 +33,10 @@ def component_at(mask: NDArray[np.bool_], place: tuple[int, int]) -> NDArray[np.
 
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Finds the connected part of a mask [h, w] with the most patches; the first if equal."""
+    """Finds the connected part of a mask [h, w] with the most patches.
+
+    If several parts have the most patches, the first of them in row-major order is returned.
+    """
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask
@@ -42,9 +45,14 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def patch_box(mask: NDArray[np.bool_], patch_px: int, size: tuple[int, int]) -> Box:
-    """Computes the smallest box around patches, cut at the image's width and height in pixels.
+    """Computes the smallest box around the patches of a mask, cut at the image's edges.
 
-    An empty mask has the empty box at the origin.
+    An empty mask has the box (0, 0, 0, 0).
+
+    Args:
+        mask: mask over patches, [h, w].
+        patch_px: side of a patch in pixels.
+        size: width and height of the image in pixels.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

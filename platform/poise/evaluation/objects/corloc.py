@@ -1,7 +1,9 @@
-"""CorLoc: the share of images in which a box overlaps an object.
+"""Computes overlaps of boxes for CorLoc, the share of images whose found box overlaps an object.
 
-In: boxes and the true boxes. Out: hits, overlaps and reference boxes. Next:
+In: found boxes and true boxes. Out: overlaps and reference boxes. Next:
 ``poise.evaluation.objects.report``.
+
+A box overlaps an object if their intersection over union is at least 0.5.
 """
 
 from collections.abc import Sequence
@@ -10,21 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
-"""Boxes [k, 4]: x0, y0, x1, y1 in pixels. The far edges are outside."""
+"""Boxes x0, y0, x1, y1 in pixels, [k, 4]. x1 and y1 are exclusive."""
 
 
 def best_overlaps(boxes: Boxes, truths: Boxes) -> NDArray[np.float64]:
-    """Computes the largest overlap (intersection over union) of each box with a true box.
+    """Computes the largest overlap (intersection over union) of each box with any true box.
 
-    At 1 the box is equal to an object's box. From 0.5 on, CorLoc counts the object as found. At 0
-    the box overlaps no object. Boxes in whole pixels give the exact ratio, so 0.5 is a hit.
+    Range: 0 (no overlap with an object) to 1 (equal to an object's box). From 0.5 on, CorLoc counts
+    an object as found. For boxes in whole pixels the ratio is exact, so exactly 0.5 is also
+    counted.
 
     Args:
-        boxes: [k, 4].
-        truths: [m, 4] with m at least 1.
+        boxes: boxes [k, 4].
+        truths: true boxes [m, 4] with m at least 1.
 
     Returns:
-        float64 [k].
+        Overlaps float64 [k].
     """
     low = np.maximum(boxes[:, None, :2], truths[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], truths[None, :, 2:])
@@ -37,18 +40,18 @@ def best_overlaps(boxes: Boxes, truths: Boxes) -> NDArray[np.float64]:
 def reference_boxes(
     sizes: Sequence[NDArray[np.int64]], truths: Sequence[Boxes]
 ) -> NDArray[np.float64]:
-    """Makes the boxes of two guesses that do not use the image.
+    """Computes the boxes of two guesses that do not look at the image.
 
-    The first guess is a box in the centre, as large as the mean true box (as a share of the image).
-    No fixed box can do much better, because its size comes from the truth. The second guess is the
-    whole image.
+    The first guess is a box in the centre. Its sides are the mean sides of the true boxes, as
+    shares of the image. Its size comes from the truth, so no fixed box can be much better. The
+    second guess is the whole image.
 
     Args:
         sizes: width and height of each of n images.
         truths: true boxes of each image.
 
     Returns:
-        float64 [n, 2, 4].
+        Boxes float64 [n, 2, 4].
     """
     shares = [(each[:, 2:] - each[:, :2]) / size for size, each in zip(sizes, truths, strict=True)]
     half = np.concatenate(shares).mean(axis=0) / 2

@@ -1,10 +1,10 @@
 """Finds an object in every image, by LOST and by the attention of each head, in one pass.
 
-In: a backbone and ``NativeImages``. Out: boxes in pixels of the images as they are in the dataset.
-Next: ``poise.evaluation.objects.report``, which compares them with the truth.
+In: a backbone and ``NativeImages``. Out: boxes in pixels of the original images of the dataset.
+Next: ``poise.evaluation.objects.report`` compares the boxes with the truth.
 
-Both methods share one pass through all blocks except the last. Boxes are computed by the process
-that runs the pass, so only boxes are sent.
+Both methods share one pass through all blocks except the last. The process that runs the pass also
+computes the boxes. So only boxes are sent to the main process, and no features.
 """
 
 from collections.abc import Iterator
@@ -37,20 +37,20 @@ class DiscoverySettings:
     """Settings of object discovery. The defaults are the published values."""
 
     features: Projection = "k"
-    """Projection of the last block that LOST compares."""
+    """Projection of the last block (such as the keys) that LOST compares."""
 
     k_patches: int = K_PATCHES
-    """Largest number of patches that may join the group of the seed."""
+    """Number of patches with the lowest degrees that LOST may add to the seed's group."""
 
     bias: float = 0.0
-    """Number that is added to every similarity of LOST."""
+    """Number that LOST adds to every similarity of two patches."""
 
     kept_mass: float = KEPT_MASS
-    """Share of attention that the attention baseline keeps."""
+    """Share of a head's attention that the patches of its mask receive together."""
 
     with_hard: bool = True
-    """Whether boxes that are marked as difficult or truncated count. If not, images without other
-    boxes are left out.
+    """Whether true boxes that are marked as difficult or truncated count. If False, images without
+    other boxes are left out.
     """
 
     max_patches: int = MAX_PATCHES
@@ -59,10 +59,10 @@ class DiscoverySettings:
     """
 
     shorter_px: int | None = None
-    """Length to which the shorter side is resized; None keeps the image's own size."""
+    """Length to which the shorter side is resized. None keeps the image's own size."""
 
     def native_size(self, patch_px: int) -> NativeSize:
-        """Size at which images are read, for patches of some side in pixels."""
+        """Returns the rule for the size at which images are read, for a patch side in pixels."""
         return NativeSize(patch_px, self.max_patches, self.shorter_px)
 
 
@@ -78,24 +78,25 @@ class FoundBoxes:
     """Width and height of each image in the dataset, [b, 2]."""
 
     boxes: NDArray[np.float64]
-    """Boxes [b, 3 + heads, 4] in pixels of the image in the dataset: LOST's, LOST's of centred
-    features, then those of the rows of ``head_attention``. The far edges are outside."""
+    """Boxes x0, y0, x1, y1 in pixels of the original images, [b, 3 + heads, 4].
+
+    The rows are LOST, LOST with centred features, each head of ``head_attention``, and the mean
+    head.
+    """
 
     resembling: NDArray[np.float64]
-    """Mean over the patches of an image: share of the other patches with a positive similarity,
-    [b].
-    """
+    """Share of the pairs of different patches in an image that have a positive similarity, [b]."""
 
 
 def find_boxes(
     backbone: nn.Module, images: NativeImages, bench: Bench, settings: DiscoverySettings
 ) -> Iterator[FoundBoxes]:
-    """Finds the objects of all images, batch by batch.
+    """Finds an object in each image, and yields the boxes of each batch.
 
     Args:
-        backbone: a transformer of ``poise.models.backbone``, on the bench's device.
+        backbone: transformer of ``poise.models.backbone``, on the device of the bench.
         images: images to search.
-        bench: bench that passes the images through the backbone.
+        bench: settings for passing the images through the backbone.
         settings: settings of object discovery.
 
     Raises:
@@ -115,7 +116,7 @@ def find_boxes(
 
 
 class ObjectFinder(nn.Module):
-    """Backbone that gives boxes of objects in place of features."""
+    """Backbone that returns boxes of objects in place of features."""
 
     def __init__(self, backbone: nn.Module, settings: DiscoverySettings) -> None:
         super().__init__()
@@ -126,7 +127,8 @@ class ObjectFinder(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Finds boxes int64 [B, 3 + heads, 4] in normalised images [B, 3, h, w].
 
-        It also returns the means of keys and of attention, which show whether these are finite.
+        The outputs also contain the means of keys and of attention. A mean that is not finite shows
+        that some of the values are not finite.
         """
         last, features = self.last_block(images)
         attention = head_attention(last)
@@ -143,7 +145,8 @@ class ObjectFinder(nn.Module):
     def last_block(self, images: Tensor) -> tuple[LastBlock, Tensor]:
         """Passes images through all blocks before the last.
 
-        Returns the last block and LOST's features.
+        Returns:
+            The last block with its inputs, and the features that LOST compares.
         """
         last = LastBlock(self.backbone, pad_to_patches(images, self.patch_px))
         return last, last.patches(self.settings.features)
@@ -155,12 +158,12 @@ class ObjectFinder(nn.Module):
         return discover(features, self.grid(images), self.patch_px, (width, height), settings)
 
     def grid(self, images: Tensor) -> Grid:
-        """Rows and columns of the patches of images [B, 3, h, w], padded to whole patches."""
+        """Returns the numbers of patch rows and columns of padded images [B, 3, h, w]."""
         height, width = images.shape[2:]
         return -(-height // self.patch_px), -(-width // self.patch_px)
 
     def _attention_boxes(self, attention: Tensor, images: Tensor) -> Tensor:
-        """Boxes of the largest connected part each head attends to: int64 [B, heads + 1, 4]."""
+        """Computes the box around the largest part of each head's mask: int64 [B, heads + 1, 4]."""
         height, width = images.shape[2:]
         masks = mass_masks(attention, self.settings.kept_mass).unflatten(2, self.grid(images))
         return torch.tensor(

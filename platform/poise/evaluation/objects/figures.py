@@ -13,13 +13,13 @@ from poise.evaluation.report import Figure
 
 
 def share_figure(name: str, hits: NDArray[np.bool_]) -> Figure:
-    """Share of hits in n images in percent, with Wilson's interval."""
+    """Computes the share of hits in n images in percent, with the Wilson interval."""
     found = accuracy(int(hits.sum()), len(hits))
     return Figure(name, found.percent, "%", found.low, found.high)
 
 
 def mean_figure(name: str, shares: NDArray[np.float64]) -> Figure:
-    """Mean of n shares from 0 to 1 in percent, with the normal interval over images.
+    """Computes the mean of n shares (0 to 1) in percent, with the normal interval over images.
 
     A single image has no interval.
     """

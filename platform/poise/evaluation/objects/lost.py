@@ -2,16 +2,16 @@
 
 In: features of patches. Out: a ``Discovery``. Next: ``poise.evaluation.objects.discovery``.
 
-The idea: a patch of an object is similar to few other patches, and a patch of the background to
-many. Two patches are similar if the product of their features is positive. The patch with the
-fewest similar patches is the seed. The group of the seed consists of patches that are similar to it
-and that also have few similar patches. The object consists of the patches that are similar to this
-group and connected with the seed.
+Idea: a patch of an object is similar to few other patches, and a patch of the background to many.
+Two patches are similar if the product of their features is positive. The degree of a patch is its
+number of similar patches. The patch with the lowest degree is the seed. The group of the seed
+contains the patches that are similar to the seed and also have a low degree. The object consists of
+the patches that are similar to this group and connected with the seed.
 
 As in the published code, the similarities with the group are added with their signs. The paper
-counts the positive ones instead. In the published code, the order of patches with the same number
-of similar patches depends on the processor. Here they are ordered by their position, unless
-``stable`` is False.
+counts the positive similarities instead. In the published code, the order of patches with equal
+degrees depends on the processor. Here their order is that of their positions, unless ``stable`` is
+False.
 
 In some models, such as DINOv2, all similarities are positive. Then LOST finds the whole image.
 *Vision Transformers Need Registers* (arXiv 2309.16588) adds a bias to every similarity,
@@ -30,7 +30,7 @@ from torch import Tensor
 from poise.evaluation.objects.components import Grid, component_at, patch_box
 
 K_PATCHES: Final = 100
-"""Patches that may join the seed's group, as published."""
+"""Number of patches with the lowest degrees that may join the seed's group, as published."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,15 @@ class LostSettings:
     """Settings of LOST. The defaults are the published values."""
 
     k_patches: int = K_PATCHES
-    """Largest number of patches that may join the group of the seed."""
+    """Number of patches with the lowest degrees that may join the group of the seed."""
 
     bias: float = 0.0
     """Number that is added to every similarity."""
 
     stable: bool = True
-    """Whether patches with equal degrees are ordered by position. False gives the published order,
-    which is that of an unstable sort.
+    """Whether patches with equal degrees are ordered by position.
+
+    False uses an unstable sort as in the published code.
     """
 
 
@@ -54,19 +55,20 @@ PUBLISHED: Final = LostSettings()
 
 @dataclass(frozen=True)
 class Discovery:
-    """What LOST found in B images of one size, each with h × w = N patches."""
+    """Results of LOST for B images of one size, each with h × w = N patches."""
 
     degrees: Tensor
-    """Number of other patches with a positive similarity, int64 [B, N]."""
+    """Degree of each patch, the number of other patches with a positive similarity: int64 [B, N].
+    """
 
     seeds: Tensor
-    """Index of the seed, int64 [B]."""
+    """Index of the seed patch of each image, int64 [B]."""
 
     masks: NDArray[np.bool_]
-    """Patches of the object, [B, h, w]."""
+    """Patches of the object in each image, bool [B, h, w]."""
 
     boxes: NDArray[np.int64]
-    """Its box [B, 4]: x0, y0, x1, y1 in pixels. The far edges are outside."""
+    """Box of the object x0, y0, x1, y1 in pixels, [B, 4]. x1 and y1 are exclusive."""
 
 
 @torch.no_grad()
@@ -80,15 +82,15 @@ def discover(
     """Finds one object in each image.
 
     Args:
-        features: float [B, N, D], such as the keys of the last block with concatenated heads. They
-            are not normalised, as published. Patches are row-major.
-        grid: rows h and columns w of patches.
+        features: features of patches in row-major order, float [B, N, D], such as the keys of the
+            last block with concatenated heads. They are not normalised, as published.
+        grid: numbers of rows h and columns w of patches.
         patch_px: side of a patch in pixels.
-        size: width and height of the images in pixels, without padding. Boxes end there.
+        size: width and height of the images in pixels, without padding. Boxes end at these edges.
         settings: settings of LOST.
 
     Raises:
-        ValueError: the features do not fill the grid.
+        ValueError: the number of patches is not h × w.
     """
     if features.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"{features.shape[1]} patches do not fill a grid of {grid}")
@@ -106,7 +108,7 @@ def discover(
 
 
 def _resembling(similarity: Tensor, seeds: Tensor, candidates: Tensor) -> Tensor:
-    """Patches whose similarities to the seed's group add up to more than 0: bool [B, N]."""
+    """Marks patches whose similarities to the seed's group add up to more than 0: bool [B, N]."""
     of_seed = similarity[torch.arange(len(seeds), device=seeds.device), seeds]  # [B, N]
     joins = of_seed.gather(1, candidates) > 0  # [B, k]
     index = candidates.unsqueeze(2).expand(-1, -1, similarity.shape[2])
@@ -114,5 +116,5 @@ def _resembling(similarity: Tensor, seeds: Tensor, candidates: Tensor) -> Tensor
 
 
 def centred(features: Tensor) -> Tensor:
-    """Subtracts from features [B, N, D] their mean over the patches of each image."""
+    """Subtracts the mean over the patches of each image from features [B, N, D]."""
     return features - features.mean(dim=1, keepdim=True)

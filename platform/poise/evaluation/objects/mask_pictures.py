@@ -1,4 +1,4 @@
-"""Pictures of attention masks over images.
+"""Draws attention masks over images.
 
 In: a model and some images. Out: a PNG file. Next: ``poise.cli.evaluate.measured`` logs it.
 """
@@ -27,15 +27,15 @@ _OUTLINE = "#f0e442"
 def draw_masks(
     task: EvaluationTask, model: AttentionMasks, images: NativeImages, best_head: int, name: str
 ) -> None:
-    """Draws attention and the masks that it gives, one image per row.
+    """Draws attention and attention masks, one image per row.
 
-    The columns are: the image; the attention of the best head, and the image faded outside its
-    mask; the same for the mean of all heads. A line shows the true mask. Each map of attention has
-    its own scale, from 0 to its maximum.
+    The first column is the image. Then the best head has two columns: its attention, and the image
+    faded outside its mask. The mean of all heads has the same two columns. A line shows the edge of
+    the true mask. The colours of each attention map range from 0 to its maximum.
 
     Args:
         task: the model, the dataset and the folder of the picture.
-        model: the same model, in the form that the pass used.
+        model: same model, wrapped to return attention masks.
         images: images that were measured.
         best_head: index of the head to draw.
         name: name of the PNG file in the folder.
@@ -59,12 +59,12 @@ def draw_masks(
 
 
 class _Panel:
-    """Pictures of one image."""
+    """Draws the pictures of one image."""
 
     def __init__(
         self, image: NDArray[np.uint8], truth: NDArray[np.uint8], model: AttentionMasks
     ) -> None:
-        """Takes an image [h, w, 3] and its true mask of any size."""
+        """Stores an image [h, w, 3] and its true mask of any size."""
         self.image = image
         self._size = (image.shape[1], image.shape[0])
         is_object = Image.fromarray((truth != 0) & (truth != IGNORED))
@@ -80,7 +80,7 @@ class _Panel:
         axis.set_axis_off()
 
     def draw_head(self, left: Axes, right: Axes, attention: Tensor, title: str) -> None:
-        """Draws a head's attention [N], and the image faded outside its mask."""
+        """Draws the attention [N] of a head, and the image faded outside the head's mask."""
         patch_px, kept_mass = self._model.patch_px, self._model.kept_mass
         attended, mask = (
             enlarged(each.cpu().numpy(), patch_px, self._size)

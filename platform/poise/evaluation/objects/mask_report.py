@@ -1,4 +1,4 @@
-"""The report on attention masks: how well what [cls] attends to covers the objects.
+"""Reports how well the attention of [cls] covers the objects of images.
 
 In: a model, a dataset with masks, and ``MaskSettings``. Out: an ``EvaluationReport`` and pictures.
 Next: ``poise evaluate masks``.
@@ -35,15 +35,16 @@ _READING = (
 def measure_masks(task: EvaluationTask, settings: MaskSettings = PUBLISHED) -> EvaluationReport:
     """Measures how well a model's attention covers the objects of images.
 
-    ``jaccard_best_head_per_image`` takes the best head of each image, as published; it looks at the
-    truth. ``jaccard_best_head`` is the one head that is best over all images. ``jaccard_mean_head``
-    is the attention averaged over heads, which needs no truth.
+    ``jaccard_best_head_per_image`` uses the best head of each image, as published. This choice
+    needs the true mask. ``jaccard_best_head`` uses the head with the best mean over all images.
+    ``jaccard_mean_head`` uses the mean attention of all heads and needs no true mask.
 
-    Healthy: DINO is far above the guesses and above an untrained model (ViT-S/16 on VOC 2012:
-    45.9 % against 22.0 %). Broken: heads agree with the centre box or with the untrained model.
+    Healthy: DINO is far above the two guesses (a box in the centre, the whole image) and above an
+    untrained model. ViT-S/16 on VOC 2012 has 45.9 % against 22.0 %. Broken: heads agree with the
+    guess in the centre, or are not better than the untrained model.
 
     Raises:
-        PoiseError: the dataset has no masks, or the backbone no attention.
+        PoiseError: the dataset has no masks, or the backbone has no attention.
     """
     reader = AnnotationReader(task.dataset, "mask")
     patch_px = int(getattr(task.backbone, "patch_px", 1))
@@ -77,7 +78,7 @@ def _figures(overlaps: Overlaps) -> Iterator[Figure]:
 
 
 def _best(overlaps: Overlaps) -> int:
-    """Index of the head with the largest mean overlap."""
+    """Returns the index of the head whose masks overlap most with the true masks, on average."""
     return int(overlaps.heads[:, :-1].mean(axis=0).argmax())
 
 
@@ -93,7 +94,7 @@ def _notes(overlaps: Overlaps, max_patches: int) -> Iterator[str]:
 
 
 def _changed(settings: MaskSettings) -> Iterator[str]:
-    """Settings that are not the protocol's."""
+    """Yields the settings that differ from the protocol."""
     for name in ("kept_mass", "shorter_px", "max_patches"):
         value = getattr(settings, name)
         if value != getattr(PUBLISHED, name):

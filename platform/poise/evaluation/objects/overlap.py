@@ -4,8 +4,8 @@ In: attention over patches, and true masks. Out: ``Overlaps``. Next:
 ``poise.evaluation.objects.mask_report``.
 
 The true mask keeps its own size. Each of its pixels belongs to the patch that covers the pixel's
-centre. So an overlap is a sum over patches, no mask is enlarged, and one matrix product serves all
-heads.
+centre. So an overlap is a sum over patches. No mask must be enlarged, and one matrix product gives
+the overlaps of all heads.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ from poise.evaluation.reading.passes import image_pass
 from poise.models.last_block import LastBlock
 
 CENTRE_SHARE: Final = 0.5
-"""Share of the image's area in the box in the centre. This box is a guess that does not use the
-image.
+"""Area of the box in the centre, as a share of the image's area.
+
+This box is a guess that does not look at the image.
 """
 
 
@@ -35,21 +36,26 @@ class MaskSettings:
     """Settings of attention masks."""
 
     kept_mass: float = KEPT_MASS
-    """Share of attention that a mask keeps."""
+    """Share of a head's attention that the patches of its mask receive together."""
 
     shorter_px: int | None = None
-    """Length to which the shorter side is resized; None uses the model's image size."""
+    """Length to which the shorter side is resized. None uses the model's image size."""
 
     max_patches: int = MAX_PATCHES
     """Largest number of patches of an image. Larger images are shrunk."""
 
     def native_size(self, patch_px: int, image_px: int) -> NativeSize:
-        """Size at which images are read, for a model with such patches and images."""
+        """Returns the rule for the size at which images are read.
+
+        Args:
+            patch_px: side of a patch in pixels.
+            image_px: image size of the model in pixels.
+        """
         return NativeSize(patch_px, self.max_patches, self.shorter_px or image_px)
 
 
 class AttentionMasks(nn.Module):
-    """Backbone that gives attention masks in place of features."""
+    """Backbone that returns attention masks in place of features."""
 
     def __init__(self, backbone: nn.Module, kept_mass: float) -> None:
         super().__init__()
@@ -58,9 +64,10 @@ class AttentionMasks(nn.Module):
         self.patch_px = int(getattr(backbone, "patch_px", 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Makes masks bool [B, heads + 1, N] of normalised images [B, 3, h, w].
+        """Computes masks bool [B, heads + 1, N] of normalised images [B, 3, h, w].
 
-        It also returns the mean of attention, which shows whether attention is finite.
+        The outputs also contain the mean attention, which is not finite if any attention is not
+        finite.
         """
         attention = self.attention(images)
         masks = mass_masks(attention, self.kept_mass)
@@ -76,13 +83,13 @@ class Overlaps:
     """Overlaps (intersection over union) with the true masks of n images."""
 
     heads: NDArray[np.float64]
-    """Overlaps of the masks of ``head_attention``, [n, heads + 1]."""
+    """Overlaps of the masks of each head and of the mean head, [n, heads + 1]."""
 
     centre: NDArray[np.float64]
     """Overlap of the box in the centre, [n]."""
 
     whole: NDArray[np.float64]
-    """Overlap of the whole image, [n]: the object's share of the image."""
+    """Overlap of the whole image, [n]. This is the object's share of the image."""
 
     num_empty: int
     """Number of images that were left out because their mask has no object."""
@@ -96,14 +103,14 @@ def measure_overlaps(
     """Compares the attention masks of all images with their true masks.
 
     Args:
-        model: model on the bench's device.
+        model: model on the device of the bench.
         images: images to measure.
-        reader: reader of their masks.
-        bench: bench that passes the images through the model.
+        reader: reader of the true masks.
+        bench: settings for passing the images through the model.
 
     Raises:
         UntraceableError: the backbone has no blocks with attention.
-        NotFiniteError: its attention is NaN or infinite.
+        NotFiniteError: the attention is NaN or infinite.
         PoiseError: no image has an object in its mask.
     """
     rows: list[NDArray[np.float64]] = []
@@ -126,24 +133,25 @@ def measure_overlaps(
 
 @dataclass(frozen=True)
 class PatchCounts:
-    """Pixels of a true mask in each patch of the image, each [N], row-major."""
+    """Numbers of pixels of a true mask in each patch of the image, [N] each, in row-major order."""
 
     object: NDArray[np.float64]
-    """Pixels of objects."""
+    """Number of pixels of objects in each patch."""
 
     valid: NDArray[np.float64]
-    """Pixels that count: all but the ignored ones."""
+    """Number of pixels in each patch that the mask does not mark as ignored."""
 
     centre: NDArray[np.bool_]
-    """Patches whose centre is in the box in the centre."""
+    """Whether the centre of each patch is inside the box in the image's centre."""
 
 
 def patch_counts(truth: NDArray[np.uint8], native_size: NativeSize) -> PatchCounts:
     """Counts the pixels of a true mask [h, w] that each patch covers.
 
     Args:
-        truth: 0 is background, ``IGNORED`` does not count, every other value is an object.
-        native_size: the size at which the image is read.
+        truth: true mask. 0 is background, ``IGNORED`` is not counted, every other value is an
+            object.
+        native_size: rule for the size at which the image is read.
     """
     rows, columns, grid = _patches_of_pixels(_size(truth), native_size)
     places = (rows[:, None] * grid[1] + columns).ravel()
@@ -170,7 +178,7 @@ def _size(truth: NDArray[np.uint8]) -> Size:
 def _patches_of_pixels(
     size: Size, native_size: NativeSize
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
-    """Row of patches of each row of pixels, the same for columns, and the grid."""
+    """Returns the patch row of each pixel row, each pixel column's patch column, and the grid."""
     read_at = native_size.of(size)
     columns, rows = (
         ((np.arange(side) + 0.5) * (read / side) / native_size.patch_px).astype(np.int64)
@@ -189,7 +197,10 @@ def _centre(size: Size, native_size: NativeSize, grid: tuple[int, int]) -> NDArr
 
 
 def _overlaps(masks: NDArray[np.bool_], counts: PatchCounts) -> NDArray[np.float64]:
-    """Overlaps of masks [heads + 1, N], the centre and the whole image; NaN without an object."""
+    """Computes overlaps of the masks [heads + 1, N], the centre box and the whole image.
+
+    All overlaps are NaN if the true mask has no object.
+    """
     total = counts.object.sum()
     guesses = np.stack([counts.centre, np.ones_like(counts.centre)])
     tried = np.concatenate([masks, guesses]).astype(np.float64)

@@ -1,7 +1,7 @@
 """Pads images to whole patches, and enlarges maps over patches to the size of their image.
 
 In: normalised images, or one value per patch. Out: images of whole patches, or maps of pixels.
-Next: a backbone; pictures.
+Next: a backbone reads the images, and pictures show the maps.
 """
 
 import numpy as np
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-_FADED = 5  # times less contrast
+_FADED = 5  # the contrast is divided by this number
 
 
 def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
-    """Adds zeros at the right and at the bottom of images [B, 3, h, w], as LOST does.
+    """Adds zeros to the right and the bottom of images [B, 3, h, w], like LOST.
 
     The images are already normalised, so the padding has the colour of the channel means.
     """
@@ -22,7 +22,7 @@ def pad_to_patches(images: Tensor, patch_px: int) -> Tensor:
 
 
 def faded(pixels: NDArray[np.uint8], mask: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Fades an image [h, w, 3] to white outside a mask [h, w]. Dark images stay readable."""
+    """Fades an image [h, w, 3] to white outside a mask [h, w]. Dark images stay recognisable."""
     pale = (pixels // _FADED + (255 - 255 // _FADED)).astype(np.uint8)
     return np.where(mask[..., None], pixels, pale)
 
@@ -30,9 +30,14 @@ def faded(pixels: NDArray[np.uint8], mask: NDArray[np.generic]) -> NDArray[np.ui
 def enlarged(
     patches: NDArray[np.generic], patch_px: int, size: tuple[int, int]
 ) -> NDArray[np.generic]:
-    """Enlarges one value per patch [N] to an image of some width and height, without smoothing.
+    """Enlarges one value per patch [N] to the pixels of an image, without smoothing.
 
-    The part that covers the padding is cut off.
+    The part that covers padding is cut off.
+
+    Args:
+        patches: value of each patch in row-major order, [N].
+        patch_px: side of a patch in pixels.
+        size: width and height of the image in pixels.
     """
     width, height = size
     grid = patches.reshape(-1, -(-width // patch_px))

@@ -2,7 +2,7 @@
 
 In: a model and some images. Out: PNG files. Next: ``poise.cli.evaluate.measured`` logs them.
 
-Lines differ in dash as well as in colour, and maps in lightness, so no picture needs colour.
+The pictures can be read without colours: lines also differ in their dashes, and maps in lightness.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,9 @@ from poise.evaluation.reading.native import NativeImages
 from poise.evaluation.report import EvaluationTask
 
 DRAWN_IMAGES = 6
-"""Most images in a picture, evenly spread over the dataset, because neighbours often look alike."""
+"""Largest number of images in a picture. They are evenly spaced, because neighbours are often
+alike.
+"""
 
 _TRUTH, _LOST = ("#f0e442", "-"), ("#d55e00", "--")
 _CENTRED, _ATTENTION = ("#009e73", "-."), ("#56b4e9", ":")
@@ -34,7 +36,7 @@ _CENTRED, _ATTENTION = ("#009e73", "-."), ("#56b4e9", ":")
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """One image and what was found in it, with boxes in pixels of ``pixels``."""
+    """One image with its true boxes and the found boxes, in pixels of ``pixels``."""
 
     sample_id: int
     pixels: NDArray[np.uint8]  # [h, w, 3]
@@ -45,13 +47,13 @@ class DrawnImage:
 
     @property
     def degrees(self) -> NDArray[np.int64]:
-        """How many patches each patch resembles: [rows, columns]."""
+        """Degree of each patch: its number of similar patches, [rows, columns]."""
         degrees: NDArray[np.int64] = self.lost.degrees[0].cpu().numpy()
         return degrees.reshape(self.lost.masks[0].shape)
 
 
 def drawn_ids(images: NativeImages) -> NDArray[np.int64]:
-    """Chooses the images of a picture."""
+    """Returns the sample ids of the images to draw."""
     places = np.linspace(0, len(images) - 1, min(DRAWN_IMAGES, len(images)))
     return images.sample_ids[np.unique(places.round().astype(np.int64))]
 
@@ -59,17 +61,18 @@ def drawn_ids(images: NativeImages) -> NDArray[np.int64]:
 def draw_objects(
     task: EvaluationTask, finder: ObjectFinder, images: NativeImages, name: str
 ) -> None:
-    """Draws what LOST found, one image per row.
+    """Draws the results of LOST, one image per row.
 
-    The columns are the image with the true boxes and those that were found; how few patches each
-    patch resembles, on a scale of the image's own, with the seed; the patches of LOST's object, and
-    of its object with centred features.
+    The first column is the image with the true boxes and the found boxes. The second column shows
+    the degree of each patch, its number of similar patches. Patches with a low degree are bright,
+    on a scale from this image's lowest to its highest degree. A cross marks the seed. The third
+    column shows the patches of LOST's object, and the fourth the object with centred features.
 
     Args:
         task: the model and the folder of the picture.
-        finder: the same model, as the pass used it.
-        images: the images that were measured.
-        name: name of the PNG in the folder.
+        finder: same model, wrapped to find objects.
+        images: images that were measured.
+        name: name of the PNG file in the folder.
     """
     rows = list(_found(task, finder, images))
     figure = Figure(figsize=(9, 2.3 * len(rows) + 0.4), layout="constrained")
@@ -81,7 +84,7 @@ def draw_objects(
         places[2].set_title("LOST's object", fontsize=8)
         places[3].imshow(row.centred.masks[0], cmap="gray", vmin=0, vmax=1)
         places[3].set_title("with centred features", fontsize=8)
-        for axis in places:  # with their frames, because an object may fill the image in white
+        for axis in places:  # keeps the frames, because an object may make the whole map white
             axis.set(xticks=[], yticks=[])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, handlelength=4)
@@ -111,7 +114,7 @@ def _found(
 
 
 def _attended(finder: ObjectFinder, attention: Tensor, batch: Tensor) -> Box:
-    """The box of the mean head's attention."""
+    """Finds the box around the largest part of the attention mask of the mean head."""
     mask = mass_masks(attention[0, -1], finder.settings.kept_mass).reshape(finder.grid(batch))
     height, width = batch.shape[2:]
     return patch_box(largest_component(mask.cpu().numpy()), finder.patch_px, (width, height))

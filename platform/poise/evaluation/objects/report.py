@@ -1,4 +1,4 @@
-"""The report on object discovery: CorLoc of LOST, of attention, and of guesses.
+"""Reports object discovery: CorLoc of LOST, of attention masks, and of guesses.
 
 In: a model, a dataset with boxes, and ``DiscoverySettings``. Out: an ``EvaluationReport`` and
 pictures. Next: ``poise evaluate objects``.
@@ -29,7 +29,7 @@ from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 PROTOCOL: Final = "objects/lost-corloc-v1"
 
 _FOUND = 0.5
-_ALIKE = 0.9  # share of positive similarities above which LOST has nothing to go by
+_ALIKE = 0.9  # share of positive similarities above which LOST finds nothing
 _PICTURE = "objects.png"
 _READING = (
     "CorLoc is the share of images in which the box overlaps an object by half (IoU ≥ 0.5). "
@@ -44,16 +44,17 @@ def measure_objects(
 ) -> EvaluationReport:
     """Measures how well a model's features find objects without training.
 
-    ``corloc``: LOST on the last block's keys. ``corloc_centred``: the same on keys minus their mean
-    over the image. ``corloc_attention_…``: the largest connected part of what a head's attention
-    keeps. ``iou``: mean overlap of LOST's box with the best true box. ``resembling_patches``: share
-    of patches with a positive similarity.
+    ``corloc`` is the CorLoc of LOST on the keys of the last block. ``corloc_centred`` subtracts the
+    image's mean from the keys first. ``corloc_attention_…`` uses the largest connected part of a
+    head's attention mask. ``iou`` is the mean overlap of LOST's box with the best true box.
+    ``resembling_patches`` is the share of pairs of patches with a positive similarity.
 
-    Healthy: DINO's keys are far above the guesses (ViT-S/16 on VOC 2007: 61.9 %). Broken: almost
-    all patches resemble each other and LOST's box is the whole image.
+    Healthy: DINO's keys are far above the two guesses, a box in the centre and the whole image
+    (ViT-S/16 on VOC 2007: 61.9 %). Broken: almost all patches are similar to each other, and LOST's
+    box is the whole image.
 
     Raises:
-        PoiseError: the dataset has no boxes, or the backbone no blocks with keys and attention.
+        PoiseError: the dataset has no boxes, or the backbone has no blocks with keys and attention.
     """
     size = settings.native_size(int(getattr(task.backbone, "patch_px", 1)))
     images = NativeImages(task.dataset, size, task.max_images)
@@ -77,7 +78,7 @@ def measure_objects(
 
 
 class _Tally:
-    """Overlaps of the boxes that were found, image by image."""
+    """Collects the overlaps of the found boxes with the true boxes, image by image."""
 
     def __init__(self, reader: AnnotationReader, with_hard: bool) -> None:
         self.overlaps: list[NDArray[np.float64]] = []  # [3 + heads] each
@@ -88,7 +89,7 @@ class _Tally:
         self._num_empty = 0
 
     def add(self, found: FoundBoxes) -> None:
-        """Compares the boxes of some images with the truth."""
+        """Compares the found boxes of some images with the true boxes."""
         truths = self._truths_of(self._reader.read(found.sample_ids))
         rows = zip(found.sizes, found.boxes, found.resembling, truths, strict=True)
         for size, boxes, resembling, truth in rows:
@@ -101,12 +102,12 @@ class _Tally:
             self._resembling.append(float(resembling))
 
     def figures(self) -> list[Figure]:
-        """The figures over all images with boxes."""
+        """Computes the metrics over all images that have true boxes."""
         overlaps = np.stack(self.overlaps)
         names = ["corloc", "corloc_centred"]
         names += [f"corloc_attention_{each}" for each in head_names(overlaps.shape[1] - 2)]
         shares = [share_figure(name, overlaps[:, row] >= _FOUND) for row, name in enumerate(names)]
-        best = 1 + self.best_head  # behind LOST's two
+        best = 1 + self.best_head  # columns 0 and 1 are LOST's
         guesses = zip(reference_boxes(self._sizes, self._truths), self._truths, strict=True)
         blind = np.stack([best_overlaps(guess, truth) for guess, truth in guesses])
         return [
@@ -123,11 +124,11 @@ class _Tally:
 
     @property
     def best_head(self) -> int:
-        """Number of the head whose boxes hit most often, from 1."""
+        """Number (from 1) of the head whose boxes find an object in the most images."""
         return 1 + int((np.stack(self.overlaps)[:, 2:-1] >= _FOUND).sum(axis=0).argmax())
 
     def notes(self, images: NativeImages) -> list[str]:
-        """Says what was chosen and what was left out."""
+        """Returns sentences about the chosen head, omitted images and shrunk images."""
         notes = [
             f"The best head is number {self.best_head}. It was chosen by these images, so its "
             "figure is too high by the choice."
@@ -157,7 +158,7 @@ class _Tally:
 
 
 def _changed(settings: DiscoverySettings) -> tuple[str, ...]:
-    """Settings that are not the protocol's."""
+    """Returns the settings that differ from the protocol."""
     values = {each.name: getattr(settings, each.name) for each in fields(settings)}
     return tuple(
         f"{name}={value}" for name, value in values.items() if value != getattr(PUBLISHED, name)

@@ -1,10 +1,9 @@
-"""Backbone with an added register, measured against itself as it was.
+"""Compares a backbone before and after a register token was added.
 
-In: both backbones and images. Out: metrics from before and after. Next:
-``poise.cli.models_add_register``.
+In: both backbones and images. Out: metrics of both. Next: ``poise.cli.models.add_register``.
 
 Protocol ``added-register/poise-v1``: outliers are patches whose norm after the last block is above
-the limit that was found in the original. The same limit counts them afterwards.
+a limit. The limit is found in the original backbone and used for both.
 """
 
 from dataclasses import dataclass
@@ -25,30 +24,42 @@ PROTOCOL: Final = "added-register/poise-v1"
 
 @dataclass(frozen=True)
 class BeforeAndAfter:
-    """What an added register changed. Norms are of raw tokens after the last block."""
+    """Measurements before and after a register was added to a model.
+
+    Norms are those of tokens before the last norm layer.
+    """
 
     outliers_before: float
     """Share of outlier patches in the original, 0 to 1."""
 
     outliers_after: float
-    """Share of patches above the same limit. Healthy: 0. Broken: almost the share before, so other
-    neurons write the norms."""
+    """Share of patches above the same limit with the register, 0 to 1.
+
+    Healthy: 0. Broken: almost the share before, so other neurons write the large norms.
+    """
 
     longest_before: float
     """Largest norm of a patch in the original."""
 
     longest_after: float
-    """Largest norm of a patch afterwards. Healthy: a few times the median norm."""
+    """Largest norm of a patch with the register. Healthy: a few times the median norm."""
 
     register_norm: float
-    """Mean norm of the added register. Healthy: of the order of the former outliers."""
+    """Mean norm of the added register. Healthy: similar to the norms of the former outliers."""
 
     feature_cosine: float
-    """Mean cosine of an image's feature before and after, over all images. Healthy: near 1."""
+    """Mean cosine between an image's feature with the register and the original feature, over all
+    images.
+
+    Healthy: near 1.
+    """
 
     clean_feature_cosine: float | None
-    """Same over images without outliers; None if there are none. Healthy: nearly 1, because
-    there is nothing to move. The added token still takes a small share of attention."""
+    """Mean cosine as in ``feature_cosine``, but over images without outliers only.
+
+    Healthy: nearly 1, because these images have no outliers to move. The added token still takes a
+    small share of attention. The value is None if every image has outliers.
+    """
 
     clean_images: int
 
@@ -60,14 +71,16 @@ def compare_with_original(
     limits: Threshold,
     bench: Bench,
 ) -> BeforeAndAfter:
-    """Passes images through both backbones, once each. Memory holds a few numbers per image.
+    """Compares both backbones on the same images.
+
+    Each backbone reads each image once. Memory contains a few numbers per image.
 
     Args:
-        original: the backbone as it was, on the bench's device.
-        changed: the backbone with its added register, on the same device.
+        original: backbone before the change, on the device of the bench.
+        changed: backbone with its added register, on the same device.
         images: images to read.
         limits: threshold of the original.
-        bench: how images are passed.
+        bench: settings for passing the images through the backbones.
     """
     before = _summaries(original, images, limits, bench)
     after = _summaries(changed, images, limits, bench)
@@ -96,7 +109,7 @@ def _summaries(
 
 
 class _Summaries(nn.Module):
-    """Backbone that returns a few numbers of each image's tokens."""
+    """Backbone that returns the feature, outlier share and norms of each image."""
 
     def __init__(self, backbone: nn.Module, limits: Threshold) -> None:
         super().__init__()

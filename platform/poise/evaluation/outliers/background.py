@@ -1,6 +1,6 @@
-"""How much of each patch is background, by the masks of a dataset.
+"""Computes how much of each patch is background, from the masks of a dataset.
 
-In: a dataset with masks and sample ids. Out: shares of patches. Next:
+In: a dataset with masks, and sample ids. Out: shares of background. Next:
 ``poise.evaluation.outliers.places``.
 """
 
@@ -19,17 +19,17 @@ _BACKGROUND = 0
 def background_of(
     dataset: ImageDataset, sample_ids: NDArray[np.int64], image_px: int, patch_px: int
 ) -> Tensor | None:
-    """Computes the share of each patch's pixels that masks call background.
+    """Computes the share of each patch's pixels that the masks mark as background.
 
     Args:
         dataset: dataset to read.
         sample_ids: ids of n images, ascending.
-        image_px: side of the prepared images.
-        patch_px: side of a patch.
+        image_px: side of the prepared images in pixels.
+        patch_px: side of a patch in pixels.
 
     Returns:
-        float32 [n, N] from 0 to 1; NaN if a mask ignores the whole patch. None if the dataset
-        has no masks.
+        Shares float32 [n, N], 0 to 1. A patch has NaN if all its pixels are ignored. None if the
+        dataset has no masks.
     """
     if "mask" not in annotation_kinds(dataset):
         return None
@@ -43,7 +43,10 @@ def background_of(
 
 
 def _shares(mask: NDArray[np.uint8], patch_px: int) -> NDArray[np.float32]:
-    """Share of background among the counted pixels of each patch, [N]."""
+    """Computes the share of background among the pixels of each patch, [N].
+
+    Ignored pixels do not count.
+    """
     side = len(mask) // patch_px
     cut = mask[: side * patch_px, : side * patch_px]
     patches = cut.reshape(side, patch_px, side, patch_px).swapaxes(1, 2).reshape(side**2, -1)

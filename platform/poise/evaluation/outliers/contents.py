@@ -1,15 +1,15 @@
-"""What outlier tokens hold: their place, their pixels, the class of their image.
+"""Measures the content of outlier tokens: do they predict their place, pixels and image's class?
 
 In: a ``TokenSample`` and a threshold. Out: metrics. Next: ``poise.evaluation.outliers.measure``.
 
-Every probe is linear and in closed form. It learns from the tokens of one half of the images, drawn
-with seed 0, and is scored on the other half. Outliers and ordinary tokens get probes of their own
-that learn from equally many tokens.
+Every probe is linear and solved in closed form. It learns from the tokens of one half of the
+images, drawn with seed 0, and is scored on the other half. Outliers and ordinary tokens have
+separate probes, which learn from equally many tokens.
 
-Source: registers (arXiv 2309.16588, section 2.1, figure 5 and table 1). There: position top-1 of
-ordinary tokens 41.7 %, of outliers 22.8 %; classification from one outlier close to [cls] and far
-above one ordinary token. The probes there are trained by gradients, so figures compare between
-models here and not with the paper.
+Source: registers (arXiv 2309.16588, section 2.1, figure 5 and table 1). In the paper, a probe finds
+the position of 41.7 % of ordinary tokens, but of 22.8 % of outliers (top-1). One outlier classifies
+images almost as well as [cls], and far better than one ordinary token. The probes of the paper are
+trained by gradients. So compare these metrics between models, and not with the paper.
 """
 
 from collections.abc import Iterator
@@ -28,34 +28,36 @@ from poise.evaluation.outliers.sample import Tokens
 from poise.evaluation.report import Figure
 
 LEAST_TOKENS = 50
-"""Fewest tokens of a kind, in both halves together, that a probe learns from and is scored on."""
+"""Smallest number of tokens of one kind, in training and test half together, for which a probe is
+trained.
+"""
 
-_MOST_PIXEL_TOKENS = 4096  # bounds the memory of a regression on hundreds of pixels
+_MOST_PIXEL_TOKENS = 4096  # limits the memory of a regression on hundreds of pixels
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Images of a sample: those to learn from and those to score on."""
+    """Split of a sample's images into a training half and a test half."""
 
     learns: Tensor
-    """bool [n]."""
+    """Whether each image is in the training half, bool [n]."""
 
     @classmethod
     def of(cls, num_images: int) -> "Halves":
-        """Draws one half with seed 0."""
+        """Draws the training half with seed 0."""
         learns = torch.zeros(num_images, dtype=torch.bool)
         drawn = np.random.default_rng(0).permutation(num_images)[: num_images // 2]
         learns[torch.from_numpy(drawn)] = True
         return cls(learns)
 
     def split(self, tokens: Tokens) -> tuple[Tokens, Tokens]:
-        """Splits tokens by their images."""
+        """Splits tokens into those of training images and those of test images."""
         learns = self.learns[tokens.images]
         return tokens.only(learns), tokens.only(~learns)
 
 
 def equally_many(first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
-    """Thins the larger of two groups evenly, so that both have equally many tokens."""
+    """Reduces the larger of two groups, evenly, so that both have equally many tokens."""
     count = min(len(first), len(second))
     return _thinned(first, count), _thinned(second, count)
 
@@ -63,20 +65,21 @@ def equally_many(first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
 def position_figures(
     kind: str, tokens: Tokens, halves: Halves, grid: tuple[int, int]
 ) -> Iterator[Figure]:
-    """Yields how well a linear probe finds a token's patch from the token.
+    """Yields how well a linear probe finds the position of a token's patch from the token.
 
-    ``position_top1_<kind>``: share of tokens whose place a linear classifier of all N places finds;
-    chance is 100/N %. ``position_error_<kind>``: mean distance in patches between the place and a
-    linear regression's guess. ``position_guess_<kind>``: the distance of the best constant guess.
+    ``position_top1_<kind>`` is the share of tokens whose place a linear classifier of all N places
+    finds. Chance is 100/N %. ``position_error_<kind>`` is the mean distance in patches between the
+    place and the prediction of a linear regression. ``position_guess_<kind>`` is this distance for
+    the best constant prediction.
 
-    Healthy, for ordinary tokens: the error is far below that of the guess. Outliers have lost their
-    position: their error is closer to that of the guess.
+    Healthy: for ordinary tokens, the error is far below the guess. Outliers have lost their
+    position, so their error is closer to the guess.
 
     Args:
         kind: ``outlier`` or ``ordinary``.
         tokens: tokens to probe.
-        halves: images to learn from and to score on.
-        grid: rows and columns of patches.
+        halves: training and test images.
+        grid: numbers of rows and columns of patches.
     """
     train, test = halves.split(tokens)
     samples = BankAndQueries(
@@ -92,14 +95,14 @@ def position_figures(
 
 
 def pixel_figures(kind: str, tokens: Tokens, halves: Halves) -> Iterator[Figure]:
-    """Yields how well a linear probe reconstructs a token's pixels from the token.
+    """Yields how well a linear probe reconstructs the pixels of a token's patch from the token.
 
-    ``pixel_error_<kind>``: mean length of the difference between a patch's normalised pixels and a
-    linear regression's guess (published for DINOv2-g: ordinary 18.38, outliers 25.23).
-    ``pixel_guess_<kind>``: the same of the best constant guess.
+    ``pixel_error_<kind>`` is the mean norm of the difference between the patch's normalised pixels
+    and the prediction of a linear regression. Published for DINOv2-g: 18.38 for ordinary tokens,
+    25.23 for outliers. ``pixel_guess_<kind>`` is this norm for the best constant prediction.
 
-    Healthy, for ordinary tokens: the error is far below that of the guess. Outliers have lost their
-    pixels.
+    Healthy: for ordinary tokens, the error is far below the guess. Outliers have lost their pixels,
+    so their error is closer to the guess.
     """
     train, test = (_thinned(half, _MOST_PIXEL_TOKENS) for half in halves.split(tokens))
     pixels, wanted = train.pixels.numpy(), test.pixels.numpy()
@@ -112,17 +115,17 @@ def pixel_figures(kind: str, tokens: Tokens, halves: Halves) -> Iterator[Figure]
 def class_figure(
     kind: str, vectors: Tensor, labels: Tensor, learns: Tensor, num_classes: int
 ) -> Figure:
-    """Measures how well one token of an image predicts its class (``class_top1_<kind>``).
+    """Measures how well one token of an image predicts the image's class (``class_top1_<kind>``).
 
     Healthy: [cls] is far above chance. If one outlier is near [cls] and far above one ordinary
-    token, it stores information about the whole image, as registers do.
+    token, the outlier stores information about the whole image, as registers do.
 
     Args:
         kind: kind of the token, such as ``cls`` or ``register_1``.
         vectors: one token per image, [n, D].
-        labels: the images' labels from 0 to C − 1, [n].
-        learns: which images are learned from, bool [n].
-        num_classes: C.
+        labels: labels of the images, from 0 to C − 1, [n].
+        learns: whether each image is in the training half, bool [n].
+        num_classes: number of classes C.
     """
     samples = BankAndQueries(
         vectors[learns], labels[learns], vectors[~learns], labels[~learns], num_classes
@@ -135,15 +138,16 @@ def class_figure(
 def regress(inputs: Tensor, targets: NDArray[np.floating], queries: Tensor) -> NDArray[np.floating]:
     """Predicts targets by ridge regression on standardised inputs.
 
-    The penalty is that of ``poise.evaluation.neighbours.ridge`` with the least leave-one-out error.
+    Of the penalties in ``poise.evaluation.neighbours.ridge``, the one with the smallest
+    leave-one-out error is used.
 
     Args:
-        inputs: tokens to learn from, [m, D].
-        targets: their targets, [m, K].
+        inputs: training tokens, [m, D].
+        targets: targets of the training tokens, [m, K].
         queries: tokens to predict for, [q, D].
 
     Returns:
-        [q, K].
+        Predictions [q, K].
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
@@ -156,12 +160,12 @@ def regress(inputs: Tensor, targets: NDArray[np.floating], queries: Tensor) -> N
 
 
 def _coordinates(places: Tensor, num_columns: int) -> NDArray[np.float64]:
-    """Row and column of each place, [m, 2]."""
+    """Computes the row and the column of each place, [m, 2]."""
     return np.stack([places.numpy() // num_columns, places.numpy() % num_columns], 1).astype(float)
 
 
 def _thinned(tokens: Tokens, count: int) -> Tokens:
-    """Takes at most ``count`` tokens, evenly spread."""
+    """Takes at most ``count`` tokens, evenly spaced."""
     if len(tokens) <= count:
         return tokens
     return tokens.only(torch.linspace(0, len(tokens) - 1, count).round().long())
@@ -173,7 +177,7 @@ def _share(name: str, hits: int, trials: int) -> Figure:
 
 
 def _by_image(name: str, values: NDArray[np.floating], tokens: Tokens, unit: str) -> Figure:
-    """Mean over tokens, with an interval over images."""
+    """Computes the mean of a value over tokens, with a confidence interval over images."""
     images = tokens.images.numpy()
     sums, counts = np.bincount(images, values), np.bincount(images)
     return figure(name, ratio_interval(sums.astype(float), counts.astype(float)), unit)

@@ -1,10 +1,10 @@
-"""Norms of all tokens of a dataset, counted while they pass.
+"""Counts the norms of all tokens of a dataset, batch by batch.
 
 In: norms of batches. Out: histograms, shares of outliers with intervals, and a map of their places.
 Next: ``poise.evaluation.outliers.measure``.
 
-The threshold is known only at the end. So counts are kept for every bin of the norm: memory does
-not grow with the images, and counts above any edge of a bin are exact.
+The threshold is known only at the end. So a count is kept for every bin of a histogram of norms.
+Memory does not grow with the number of images. Counts above the edge of a bin are exact.
 """
 
 from dataclasses import dataclass, field
@@ -25,31 +25,31 @@ from poise.evaluation.outliers.threshold import (
 )
 
 Interval = tuple[float, float, float]
-"""Value, and the ends of its 95 % interval."""
+"""Value, and the lower and upper end of its 95 % confidence interval."""
 
 
 @dataclass
 class NormCounts:
-    """Running counts of the norms of patches in every block, and of their places in the last."""
+    """Histograms of patch norms: after every block, and by patch position after the last block."""
 
     num_images: int = 0
     num_patches: int = 0
-    """N, of one image."""
+    """Number of patches N of one image."""
 
     blocks: list[Counts] = field(default_factory=list)
-    """Counts of norms after each block, first to last."""
+    """Histograms of norms after each block, from first to last."""
 
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, NUM_BINS), np.int64))
-    """Counts of norms after the last block at each place, [N, NUM_BINS]."""
+    """Histogram of norms after the last block for each patch position, [N, NUM_BINS]."""
 
     above_published: int = 0
-    """Patches of the last block above ``PUBLISHED_LIMIT``."""
+    """Number of patches after the last block with a norm above ``PUBLISHED_LIMIT``."""
 
     _squares: NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
     _images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
 
     def add(self, norms: NDArray[np.floating]) -> None:
-        """Adds norms of patches after each block, [B, blocks, N]."""
+        """Adds the norms of patches after each block, [B, blocks, N]."""
         batch, num_blocks, self.num_patches = norms.shape
         self.num_images += batch
         if not self.blocks:
@@ -65,15 +65,16 @@ class NormCounts:
         self.above_published += int((norms > PUBLISHED_LIMIT).sum())
         by_image = np.zeros((len(norms), NUM_BINS), np.int64)
         np.add.at(by_image, (np.arange(len(norms))[:, None], bins), 1)
-        longer = by_image[:, ::-1].cumsum(axis=1)[:, ::-1] - by_image  # above each bin
+        longer = by_image[:, ::-1].cumsum(axis=1)[:, ::-1] - by_image  # patches above each bin
         self._squares += (longer**2).sum(axis=0)
         self._images_with += (longer > 0).sum(axis=0)
 
     def share(self, threshold: Threshold) -> Interval:
-        """Share of patches that are outliers after the last block, from 0 to 1.
+        """Computes the share of patches that are outliers after the last block, 0 to 1.
 
-        The interval is Wilson's. Outliers of one image are not independent, so the number of
-        patches is reduced accordingly. If there is no outlier, each image counts once.
+        The interval is a Wilson interval. Outliers of one image depend on each other, so the
+        interval uses a reduced number of patches. If there is no outlier, each image counts as one
+        patch.
         """
         edge = _edge(threshold)
         found = int(self.blocks[-1][edge + 1 :].sum())
@@ -84,32 +85,35 @@ class NormCounts:
 
     @property
     def share_above_published(self) -> float:
-        """Share of patches of the last block above ``PUBLISHED_LIMIT``, from 0 to 1."""
+        """Share of patches after the last block with a norm above ``PUBLISHED_LIMIT``, 0 to 1."""
         return self.above_published / (self.num_images * self.num_patches)
 
     def share_in_block(self, index: int, threshold: Threshold) -> float:
-        """Share of patches above a threshold after one block, from 0 to 1."""
+        """Computes the share of patches above a threshold after one block, 0 to 1."""
         counts = self.blocks[index]
         return int(counts[_edge(threshold) + 1 :].sum()) / int(counts.sum())
 
     def share_of_images(self, threshold: Threshold) -> Interval:
-        """Share of images with at least one outlier, from 0 to 1 (Wilson)."""
+        """Computes the share of images with an outlier, 0 to 1, with its Wilson interval."""
         found = int(self._images_with[_edge(threshold)])
         return found / self.num_images, *wilson_interval(found, self.num_images)
 
     def heat_map(self, threshold: Threshold) -> NDArray[np.float64]:
-        """Share of images whose patch at each place is an outlier, [N]."""
+        """Computes the share of images with an outlier at each patch position, [N]."""
         found = self.places[:, _edge(threshold) + 1 :].sum(axis=1)
         return np.asarray(found / self.num_images, dtype=np.float64)
 
     def mean_norms(self) -> NDArray[np.float64]:
-        """Geometric mean of norms after the last block at each place, to 2 %, [N]."""
+        """Computes the geometric mean of norms after the last block at each patch position, [N].
+
+        The norms have a precision of 2 %.
+        """
         logs = np.log(EDGES[0]) + np.arange(NUM_BINS) * BIN
         means = (self.places * logs).sum(axis=1) / self.places.sum(axis=1)
         return np.asarray(np.exp(means - BIN / 2))
 
     def _design_effect(self, found: int, squares: int) -> float:
-        """Number of patches of one image that count as one independent patch, from 1 to N."""
+        """Computes how many patches of one image count as one independent patch, from 1 to N."""
         share = found / (self.num_images * self.num_patches)
         if not 0 < share < 1 or self.num_images < 2:
             return float(self.num_patches)
@@ -120,10 +124,10 @@ class NormCounts:
 
 
 def _edge(threshold: Threshold) -> int:
-    """Finds the bin whose upper edge is the limit. Without a limit it is the last bin."""
+    """Returns the bin whose upper edge is the limit. Without a limit this is the last bin."""
     return int(bins_of(np.array(threshold.limit))) if threshold.found else NUM_BINS - 1
 
 
 def _wilson(share: float, trials: float) -> tuple[float, float]:
-    """Wilson's interval of a share among a number of trials that need not be whole."""
+    """Computes the Wilson interval of a share. The number of trials need not be whole."""
     return wilson_interval(share * trials, trials)

@@ -1,7 +1,7 @@
-"""Table of blocks: norms of tokens and the share of outliers after each block.
+"""Makes a table of blocks: norms of tokens and the share of outliers after each block.
 
 In: a ``Reading``. Out: rows, and a CSV file. Next: ``poise.evaluation.outliers.measure`` and
-``pictures``.
+``poise.evaluation.outliers.pictures``.
 """
 
 import csv
@@ -17,24 +17,25 @@ QUANTILES = {"q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1.0}
 
 @dataclass(frozen=True)
 class BlockRow:
-    """Tokens of all images after one block."""
+    """Statistics of the norms of all images' tokens after one block."""
 
     number: int
     """Number of the block, from 1."""
 
     threshold: Threshold
     outlier_share: float
-    """Share of patches that are outliers, from 0 to 1."""
+    """Share of patches that are outliers, 0 to 1."""
 
     quantiles: dict[str, float]
-    """Quantiles of the norms of patches to 2 %, by the names of ``QUANTILES``."""
+    """Maps each name in ``QUANTILES`` to this quantile of the patches' norms, with 2 % precision.
+    """
 
     prefix: dict[str, float]
-    """Mean norms of ``cls`` and of ``register_1`` …"""
+    """Maps ``cls``, ``register_1`` … to the mean norm of this token over all images."""
 
 
 def block_rows(reading: Reading) -> list[BlockRow]:
-    """Describes every block, first to last."""
+    """Computes the statistics of norms after each block, from the first block to the last."""
     counts, sample = reading.norms.counts, reading.sample
     rows = []
     for index, of_block in enumerate(counts.blocks):
@@ -54,13 +55,19 @@ def block_rows(reading: Reading) -> list[BlockRow]:
 
 
 def first_block(rows: Sequence[BlockRow]) -> int:
-    """First block, from 1, from which on every block has outliers; the last one has them."""
+    """Returns the smallest number b (from 1) such that all blocks from b on have outliers.
+
+    The last block must have outliers.
+    """
     without = [row.number for row in rows if not row.threshold.found]
     return max(without, default=0) + 1
 
 
 def write_blocks(path: Path, rows: Sequence[BlockRow]) -> None:
-    """Writes rows as CSV; a limit that does not exist is empty."""
+    """Writes a CSV line for each block.
+
+    The column of the limit is empty for a block without outliers.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         names = [*rows[0].quantiles, "limit", *rows[0].prefix]

@@ -1,4 +1,4 @@
-"""Maps of some images: the image, the norms of its patches, and what [cls] and registers look at.
+"""Draws some images with the norms of their patches and the attention of [cls] and registers.
 
 In: an ``EvaluationTask`` and ids of images. Out: a PNG file. Next:
 ``poise.evaluation.outliers.pictures``.
@@ -28,11 +28,12 @@ SHOWN_IMAGES = 4
 def draw_maps(
     path: Path, task: EvaluationTask, sample_ids: NDArray[np.int64], threshold: Threshold
 ) -> tuple[str, ...]:
-    """Draws a row for each of four images, evenly spread.
+    """Draws four images, which are evenly spaced in the dataset, with a row for each.
 
-    The columns are the image, the norms of its patches after the last block (one scale for all
-    images, outliers ringed), and the attention of [cls] and of each register to patches in the last
-    block, mean over heads, each on its own scale from 0 to its maximum.
+    The first column is the image. The second column shows the norms of its patches after the last
+    block, with rings around outliers. All images have the same scale of norms. The other columns
+    show the attention of [cls] and of each register to the patches in the last block, as the mean
+    over heads. The colours of each attention map range from 0 to its maximum.
 
     Returns:
         Notes with the reason if there is no attention to show.
@@ -68,7 +69,7 @@ def draw_maps(
 
 @torch.no_grad()
 def _norms(backbone: Any, images: Tensor) -> Tensor:
-    """Norms of patches after the last block, [n, rows, columns]."""
+    """Computes the norms of patches after the last block, [n, rows, columns]."""
     for tokens in backbone.each_block(images):
         last = tokens
     patches = last[:, backbone.num_prefix_tokens :].float().norm(dim=-1)
@@ -77,7 +78,7 @@ def _norms(backbone: Any, images: Tensor) -> Tensor:
 
 
 def _attention(backbone: Any, images: Tensor) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Attention of [cls] and each register to patches, [n, rows, columns] by title."""
+    """Computes attention of [cls] and each register to patches, [n, rows, columns], by title."""
     prefix = backbone.num_prefix_tokens
     try:
         (block,) = trace(backbone, images, first=-1)
@@ -93,7 +94,7 @@ def _attention(backbone: Any, images: Tensor) -> tuple[dict[str, Tensor], tuple[
 
 
 def _ring(axis: Axes, outliers: Tensor) -> None:
-    """Marks outliers [rows, columns] with a ring."""
+    """Draws a ring around each outlier of [rows, columns]."""
     rows, columns = np.nonzero(outliers.numpy())
     axis.scatter(columns, rows, s=14, facecolors="none", edgecolors="#d55e00", linewidths=0.9)
 

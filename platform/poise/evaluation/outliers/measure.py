@@ -1,10 +1,10 @@
-"""Evaluation of outlier patches and registers of one model.
+"""Evaluates the outlier patches and registers of one model.
 
 In: an ``EvaluationTask``. Out: an ``EvaluationReport``, pictures and a table of blocks. Next:
 ``poise evaluate registers``.
 
-Source: registers (arXiv 2309.16588). Memory does not grow with the images: norms are counted, and
-tokens are kept of at most 2048 images.
+Source: registers (arXiv 2309.16588). Memory does not grow with the number of images: norms are
+counted in histograms, and tokens are kept for at most 2048 images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ BLOCKS_FILE: Final = "blocks.csv"
 
 
 def measure_registers(task: EvaluationTask) -> EvaluationReport:
-    """Measures how many patches are outliers, from which block on, where, and what they hold.
+    """Measures how many patches are outliers, after which blocks, where, and what they contain.
 
     Healthy: norms form one group, so there are no outliers. Or only registers have large norms and
     predict the class, while patches keep their position and pixels. Broken: 1 % or more of the
@@ -39,7 +39,7 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
     the class of the image. Then add registers (``backbone.num_registers``).
 
     Raises:
-        PoiseError: the dataset has no images, or the backbone no blocks.
+        PoiseError: the dataset has no images, or the backbone has no blocks.
         NotFiniteError: a norm or a token is NaN or infinite.
     """
     reading = read_tokens(task)
@@ -67,7 +67,7 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
 
 
 def _shares(reading: Reading, threshold: Threshold) -> Iterator[Figure]:
-    """Yields shares of outliers by the rule of two groups, the published limit and training's."""
+    """Yields outlier shares by three limits: as measured, as published, as during training."""
     counts = reading.norms.counts
     yield figure("outlier_share", _percent(counts.share(threshold)))
     yield figure("outlier_images", _percent(counts.share_of_images(threshold)))
@@ -76,7 +76,7 @@ def _shares(reading: Reading, threshold: Threshold) -> Iterator[Figure]:
 
 
 def _norms(rows: Sequence[BlockRow]) -> Iterator[Figure]:
-    """Yields norms after the last block, and the block from which on there are outliers."""
+    """Yields norms after the last block, and the block from which on all blocks have outliers."""
     threshold = rows[-1].threshold
     yield Figure("norm_median", threshold.median, "")
     yield Figure("norm_largest", rows[-1].quantiles["max"], "")
@@ -106,7 +106,7 @@ def _percent(interval: tuple[float, float, float]) -> tuple[float, float, float]
 
 
 def _finding(rows: Sequence[BlockRow]) -> str:
-    """Says in one or two sentences whether there are outliers."""
+    """Returns one or two sentences that say whether there are outliers."""
     threshold = rows[-1].threshold
     if not threshold.found:
         return (

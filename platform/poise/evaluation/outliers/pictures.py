@@ -1,6 +1,7 @@
-"""Pictures of outliers: norms, places, and maps of some images.
+"""Draws pictures of outliers: norms, places, and maps of some images.
 
-In: a ``Reading`` and its blocks. Out: PNG files. Next: ``poise.evaluation.outliers.measure``.
+In: a ``Reading`` and its rows of blocks. Out: PNG files. Next:
+``poise.evaluation.outliers.measure``.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def draw_pictures(
     """Draws norms, places and maps into the task's folder.
 
     Returns:
-        Names of the files, and notes on what could not be drawn.
+        Names of the files, and notes about parts that could not be drawn.
     """
     threshold = rows[-1].threshold
     draw_norms(task.folder / NORMS_FILE, reading, rows)
@@ -47,10 +48,10 @@ def draw_pictures(
 
 
 def draw_norms(path: Path, reading: Reading, rows: Sequence[BlockRow]) -> None:
-    """Draws how many patches have which norm, norms over blocks, and outliers over blocks.
+    """Draws a histogram of patch norms, and the norms and outlier shares of all blocks.
 
-    A second hump, to the right of the limit, is a group of outliers. With one hump there are no
-    outliers, even if the hump has a long tail.
+    A second peak in the histogram, to the right of the limit, is a group of outliers. With only one
+    peak there are no outliers, even if the peak has a long tail.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     counts, lengths, shares = figure.subplots(1, 3, width_ratios=(4, 4, 3))
@@ -108,10 +109,10 @@ def _draw_lengths(axis: Axes, rows: Sequence[BlockRow]) -> None:
 
 
 def draw_places(path: Path, reading: Reading, threshold: Threshold) -> None:
-    """Draws where outliers are: their neighbours, their background, their positions.
+    """Draws where outliers are: similarity to neighbours, flat background, and positions.
 
     Published: outliers are similar to their neighbours, so their curve is to the right, and they
-    are on flat background. Without outliers the map shows the mean norm at each position.
+    are on flat background. Without outliers, the map shows the mean norm at each position.
     """
     sample, counts = reading.sample, reading.norms.counts
     figure = Figure(figsize=(11, 3.4), layout="constrained")
@@ -135,10 +136,10 @@ def _draw_groups(
     axis: Axes, sample: TokenSample, values: np.ndarray, threshold: Threshold,
     limits: tuple[float, float],
 ) -> None:  # fmt: skip
-    """Draws the distribution of a value among outliers and ordinary patches."""
+    """Draws histograms of a value for outliers and for ordinary patches."""
     outliers = outlier_mask(sample.norms, threshold).numpy()
     low = max(limits[0], float(values.min()))
-    # Few bins: ranks take N values, and many bins would hold now one and now two of them.
+    # Few bins, because ranks have only N values. Of many bins, some would get two values.
     bins = np.linspace(low, limits[1], 17 if limits[1] > 1 else 51).tolist()
     groups = (("ordinary", ~outliers, _ORDINARY), ("outliers", outliers, _OUTLIER))
     for name, chosen, color in groups:

@@ -1,10 +1,10 @@
-"""Finds where outliers are: next to similar patches, on flat background, at certain positions.
+"""Measures where outliers are: next to similar patches, on flat background, at certain positions.
 
 In: a ``TokenSample`` and a threshold. Out: metrics. Next: ``poise.evaluation.outliers.measure``.
 
-Source: registers (arXiv 2309.16588, section 2.1, figure 5): outliers are patches that repeat their
-neighbours, directly after the patch embedding. A model that stores global information in patches
-uses patches with little information of their own.
+Source: registers (arXiv 2309.16588, section 2.1, figure 5): outliers are patches that are similar
+to their neighbours directly after the patch embedding. A model that stores global information in
+patches uses patches with little information of their own.
 """
 
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from poise.evaluation.outliers.threshold import Threshold, outlier_mask
 from poise.evaluation.report import Figure
 
 TOP_PLACES = 10
-"""Places that ``places_concentration`` counts."""
+"""Number of positions with the most outliers, whose share ``places_concentration`` computes."""
 
 
 def place_figures(sample: TokenSample, threshold: Threshold) -> Iterator[Figure]:
-    """Yields how outliers' surroundings differ from those of ordinary patches.
+    """Yields how the surroundings of outliers differ from those of ordinary patches.
 
-    ``neighbour_cosine_outlier`` and ``_ordinary``: mean cosine with the direct neighbours after the
-    patch embedding. Healthy: there are no outliers. Published for outliers: near 1, far above the
-    ordinary patches.
+    ``neighbour_cosine_outlier`` and ``_ordinary`` are the mean cosine with the direct neighbours
+    after the patch embedding. Healthy: there are no outliers. Published for outliers: near 1, far
+    above the ordinary patches.
 
-    ``similarity_rank_outlier`` and ``flatness_rank_outlier``: the mean rank of outliers among the
-    patches of their own image, from 0 to 100; 100 is the patch most like its neighbours, or the one
-    with the least contrast. 50: outliers sit anywhere. Near 100: they sit on low-information
-    background, as published.
+    ``similarity_rank_outlier`` and ``flatness_rank_outlier`` are the mean rank of outliers among
+    the patches of their own image, from 0 to 100. Rank 100 is the patch that is most similar to its
+    neighbours, or the patch with the least contrast. At 50, outliers are anywhere. Near 100, they
+    are on background with little information, as published.
     """
     cosines, flatness = sample.outputs["cosines"], -sample.outputs["roughness"]
     outliers = outlier_mask(sample.norms, threshold)
@@ -46,12 +46,11 @@ def place_figures(sample: TokenSample, threshold: Threshold) -> Iterator[Figure]
 
 
 def background_figures(background: Tensor, outliers: Tensor) -> Iterator[Figure]:
-    """Yields the share of outliers that lie on background, beside the share of all patches there.
+    """Yields the share of outliers on background, and the same share of all patches.
 
     Args:
-        background: share of each patch that masks call background, from 0 to 1, [n, N]; NaN where
-            masks say nothing.
-        outliers: which patches are outliers, bool [n, N].
+        background: share of background in each patch, 0 to 1, [n, N]. NaN marks unknown shares.
+        outliers: whether each patch is an outlier, bool [n, N].
     """
     known = ~background.isnan()
     values = 100 * background.nan_to_num()
@@ -61,10 +60,11 @@ def background_figures(background: Tensor, outliers: Tensor) -> Iterator[Figure]
 
 
 def places_concentration(heat_map: NDArray[np.float64]) -> Figure:
-    """Share of outliers at the ten most frequent places, in percent.
+    """Computes the share of outliers at the ten most frequent places, in percent.
 
-    10/N if outliers are anywhere; 100 if they are at no more than ten places, as a fault of the
-    position embedding makes them do (published: vertical stripes).
+    The share is 1000/N % if outliers are anywhere, and 100 % if they are at no more than ten
+    places. Outliers at few places can come from a fault of the position embedding (published:
+    vertical stripes).
 
     Args:
         heat_map: share of images with an outlier at each place, [N], with a sum above 0.
@@ -89,7 +89,7 @@ def _count(ordered: Tensor, values: Tensor, right: bool) -> Tensor:
 
 
 def _mean(name: str, values: Tensor, chosen: Tensor, unit: str) -> Figure:
-    """Mean over chosen patches, with an interval over images."""
+    """Computes the mean over the chosen patches, with an interval over images."""
     sums = (values.double() * chosen).sum(dim=1).numpy()
     mean, low, high = ratio_interval(sums, chosen.sum(dim=1).double().numpy())
     return figure(name, (mean, low, high), unit)

@@ -1,4 +1,4 @@
-"""Backbones with known outliers, which test the evaluation of outliers.
+"""Makes backbones with artificial outliers, which test the evaluation of outliers.
 
 In: a backbone and a ``Plant``. Out: the same backbone with outliers of known number, place, norm
 and content. Next: ``poise.evaluation.outliers.recovery``.
@@ -21,53 +21,61 @@ from poise.models.backbone import VitBackbone, has_class_token
 
 @dataclass(frozen=True)
 class Plant:
-    """Outliers to plant into every image."""
+    """Artificial outliers that are put into the tokens of every image."""
 
     norm: float
-    """Norm of each planted token."""
+    """Norm of each artificial outlier."""
 
     count: int
-    """Planted tokens per image, at least 1."""
+    """Number of artificial outliers per image, at least 1."""
 
     first_block: int = 1
-    """Block from 1 after which, and after all later ones, the tokens are planted."""
+    """Number (from 1) of the first block after which the outliers appear. They stay in all later
+    blocks.
+    """
 
     where: Literal["flat", "fixed", "anywhere"] = "flat"
-    """``flat``: the patches of the image with the least contrast. ``fixed``: the first ``count``
-    patches of the image's left column and then of the next one, in every image. ``anywhere``:
-    patches drawn at random for each image."""
+    """Patches that become outliers.
+
+    ``flat``: the patches of the image with the least contrast. ``fixed``: the same patches in every
+    image, column by column from the top left. ``anywhere``: patches drawn at random for each image.
+    """
 
     holds: Literal["image", "patch", "nothing"] = "image"
-    """``image``: the direction of the image's [cls] token, or of the mean patch, so it tells the
-    class as that token does. ``patch``: its own direction, so it knows all that it knew before.
-    ``nothing``: one direction for all tokens, so it knows neither place nor pixels nor class."""
+    """Direction of the outlier's vector.
+
+    ``image``: the direction of the image's [cls] token, or of the mean patch, so the outlier
+    predicts the class. ``patch``: the direction of the replaced token, so the outlier keeps all
+    information. ``nothing``: the same direction for all outliers, so an outlier contains no
+    information.
+    """
 
 
 class PlantedBackbone(VitBackbone):
-    """Vision transformer whose patch tokens contain planted outliers.
+    """Vision transformer whose patch tokens contain artificial outliers.
 
-    They replace the tokens that leave each block, and the blocks themselves compute as before: so
-    ordinary tokens, [cls] and features stay exactly what they were.
+    Outliers replace tokens only in the output of each block. The blocks compute with the original
+    tokens. So ordinary tokens, [cls] and features stay exactly the same.
     """
 
     def __init__(self, backbone: VitBackbone, plant: Plant) -> None:
         """Shares the weights of a backbone.
 
         Args:
-            backbone: a vision transformer.
-            plant: the outliers.
+            backbone: vision transformer.
+            plant: number, place, norm and content of the outliers.
         """
         super().__init__(backbone.timm_model, backbone.position_resampling)
         self.plant = plant
 
     def each_block(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields the tokens that leave each block, planted: [B, prefix + N, D]."""
+        """Yields the tokens after each block, with outliers: [B, prefix + N, D]."""
         places = self.places(images)
         for number, tokens in enumerate(super().each_block(images), start=1):
             yield self._planted(tokens, places) if number >= self.plant.first_block else tokens
 
     def places(self, images: Tensor) -> Tensor:
-        """Patches of normalised images [B, 3, h, w] that are planted: int64 [B, count]."""
+        """Returns the patches of images [B, 3, h, w] that become outliers: int64 [B, count]."""
         rows, columns = (side // self.patch_px for side in images.shape[-2:])
         if self.plant.where == "anywhere":
             return draw_places(images.flip(3), rows * columns, self.plant.count)
@@ -83,7 +91,7 @@ class PlantedBackbone(VitBackbone):
         return tokens.scatter(1, rows, self.plant.norm * normalize(held, dim=-1))
 
     def _held(self, tokens: Tensor) -> Tensor:
-        """What planted tokens hold, [B, 1 or T, D]."""
+        """Computes vectors with the direction of the artificial outliers, [B, 1 or T, D]."""
         if self.plant.holds == "patch":
             return tokens
         if self.plant.holds == "nothing":

@@ -1,6 +1,6 @@
-"""Runs all probes of the content of tokens that a sample allows.
+"""Runs the probes of token content for which a sample has enough tokens.
 
-In: a ``TokenSample`` and a threshold. Out: metrics, and notes on what was left out. Next:
+In: a ``TokenSample`` and a threshold. Out: metrics, and notes about omitted probes. Next:
 ``poise.evaluation.outliers.measure``.
 """
 
@@ -23,12 +23,12 @@ from poise.evaluation.outliers.threshold import Threshold
 from poise.evaluation.report import Figure
 
 LEAST_PER_CLASS = 10
-"""Fewest labelled images per class for the classification of one token."""
+"""Smallest number of labelled images per class for classification from one token."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What tokens hold."""
+    """Metrics that show which information tokens contain, and notes about omitted probes."""
 
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
@@ -37,13 +37,13 @@ class Held:
 def probe_tokens(
     sample: TokenSample, threshold: Threshold, grid: tuple[int, int], num_classes: int
 ) -> Held:
-    """Probes outliers, ordinary tokens, [cls] and registers.
+    """Probes the content of outliers, ordinary tokens, [cls] and registers.
 
     Args:
         sample: tokens of some images.
-        threshold: what makes an outlier.
-        grid: rows and columns of patches.
-        num_classes: classes of the dataset; 0 without labels.
+        threshold: limit of the norm above which a token is an outlier.
+        grid: numbers of rows and columns of patches.
+        num_classes: number of classes of the dataset, or 0 without labels.
     """
     outliers, ordinary = sample.outliers(threshold), sample.ordinary(threshold)
     halves, notes, figures = Halves.of(len(sample)), [], []
@@ -73,7 +73,7 @@ def probe_tokens(
 def _classes(
     sample: TokenSample, outliers: Tokens, ordinary: Tokens, halves: Halves, num_classes: int
 ) -> Held:
-    """Classifies images from one token each, all kinds of tokens on the same images."""
+    """Classifies images from one token each. All kinds of tokens use the same images."""
     known = sample.labels >= 0
     if not num_classes:
         return Held((), ("Classification is left out: the dataset has no labels.",))
@@ -99,7 +99,10 @@ def _classes(
 def _vectors(
     sample: TokenSample, outliers: Tokens, ordinary: Tokens, chosen: Tensor
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yields one token of each chosen image, by kind; kinds that some image lacks are left out."""
+    """Yields one token of each chosen image, by kind.
+
+    Omits a kind that is missing in some image.
+    """
     rows = chosen.nonzero()[:, 0]
     for kind, tokens in (("outlier", outliers), ("ordinary", ordinary)):
         if bool(_has(tokens, len(sample))[chosen].all()):
@@ -109,12 +112,15 @@ def _vectors(
 
 
 def _has(tokens: Tokens, num_images: int) -> Tensor:
-    """Which images have at least one of these tokens, bool [n]."""
+    """Returns whether each image has at least one of these tokens, bool [n]."""
     return torch.bincount(tokens.images, minlength=num_images) > 0
 
 
 def _first(tokens: Tokens, images: Tensor) -> Tensor:
-    """First token of each image; tokens are in the order of images, and each has one."""
+    """Returns the first token of each image.
+
+    Tokens must be ordered by image, and no image may lack one.
+    """
     return torch.searchsorted(tokens.images.contiguous(), images)
 
 

@@ -1,7 +1,7 @@
-"""Modules that read norms and tokens of images, for a pass over a dataset.
+"""Modules that compute norms and tokens of images, in a pass over a dataset.
 
 In: a backbone and normalised images. Out: small tensors for each image. Next:
-``poise.evaluation.outliers.measure``, by way of ``poise.evaluation.reading.passes``.
+``poise.evaluation.reading.passes`` runs them for ``poise.evaluation.outliers.measure``.
 """
 
 from dataclasses import dataclass
@@ -11,54 +11,59 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-_SHADES = 100  # steps of a normalised value, fine enough to tell images apart
+_SHADES = 100  # steps per unit of a normalised value, enough to distinguish images
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """How many patches of an image give their tokens."""
+    """Numbers of patches per image whose tokens are returned, by how the patches are chosen."""
 
     longest: int
-    """Patches with the largest norms: outliers are among them, if the image has any."""
+    """Number of patches with the largest norms. Outliers are among them, if the image has any."""
 
     drawn: int
-    """Patches drawn at random."""
+    """Number of patches that are drawn at random."""
 
 
 class NormReader(nn.Module):
-    """Reads the norms of all tokens after each block."""
+    """Backbone that returns the norms of all tokens after each block."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        """Takes a transformer of ``poise.models.backbone``."""
+        """Wraps a transformer of ``poise.models.backbone``."""
         super().__init__()
         self.backbone = backbone
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Reads ``norms`` [B, blocks, T] of images [B, 3, h, w]."""
+        """Computes the norms of all tokens after each block, ``norms`` [B, blocks, T]."""
         backbone: Any = self.backbone
         return {"norms": torch.stack([_norms(x) for x in backbone.each_block(images)], dim=1)}
 
 
 class TokenReader(nn.Module):
-    """Reads norms, places and contents of some tokens."""
+    """Backbone that returns all tokens' norms, and the positions and vectors of some tokens."""
 
     def __init__(self, backbone: nn.Module, drawn: Drawn) -> None:
-        """Takes a transformer of ``poise.models.backbone``, and how many tokens to read."""
+        """Wraps a transformer of ``poise.models.backbone``.
+
+        Args:
+            backbone: transformer.
+            drawn: numbers of patches per image whose tokens are returned.
+        """
         super().__init__()
         self.backbone = backbone
         self.drawn = drawn
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Reads what the measurements need of images [B, 3, h, w].
+        """Computes all values that the evaluation needs of images [B, 3, h, w].
 
         Returns:
-            norms: of all tokens after each block, [B, blocks, T].
-            cosines: of each patch with its neighbours after the patch embedding, [B, N].
+            norms: norms of all tokens after each block, [B, blocks, T].
+            cosines: cosine of each patch with its neighbours after the patch embedding, [B, N].
             roughness: standard deviation of each patch's normalised pixels, [B, N].
             prefix: [cls] and registers after the last norm, [B, P, D].
-            longest_places, drawn_places: patches whose tokens are read, [B, k].
+            longest_places, drawn_places: patches whose tokens are returned, [B, k].
             longest_tokens, drawn_tokens: these tokens after the last norm, [B, k, D].
             longest_pixels, drawn_pixels: these patches' normalised pixels, float16 [B, k, 3·p·p].
         """
@@ -87,7 +92,7 @@ class TokenReader(nn.Module):
         return found
 
     def _embedded(self, images: Tensor) -> Tensor:
-        """Patches directly after the patch embedding, without positions: [B, rows, columns, D]."""
+        """Computes the patch embedding without positions: [B, rows, columns, D]."""
         backbone: Any = self.backbone
         embedded: Tensor = backbone.timm_model.patch_embed(images)
         rows = images.shape[2] // backbone.patch_px
@@ -95,17 +100,17 @@ class TokenReader(nn.Module):
 
 
 def neighbour_cosines(patches: Tensor) -> Tensor:
-    """Mean cosine of each patch with its 2 to 4 direct neighbours.
+    """Computes the mean cosine of each patch with its 2 to 4 direct neighbours.
 
-    Source: registers (arXiv 2309.16588, section 2.1, figure 5), whose outliers lie where patches
-    repeat their neighbours.
+    Source: registers (arXiv 2309.16588, section 2.1, figure 5). There, outliers are patches that
+    are similar to their neighbours.
 
     Args:
         patches: tokens directly after the patch embedding, without positions, [B, rows, columns,
             D].
 
     Returns:
-        [B, rows·columns], from −1 to 1; 1 for an image of a single patch.
+        Cosines [B, rows·columns], −1 to 1. An image of a single patch has the value 1.
     """
     patches = patches.float()
     batch, rows, columns, _ = patches.shape
@@ -133,7 +138,10 @@ def patch_pixels(images: Tensor, patch_px: int) -> Tensor:
 
 
 def roughness(pixels: Tensor) -> Tensor:
-    """Contrast of patches: standard deviation of pixels [B, N, 3·p·p], mean of channels."""
+    """Computes the contrast of patches, [B, N], from their pixels [B, N, 3·p·p].
+
+    Contrast is the standard deviation of the pixels, averaged over the channels.
+    """
     by_channel: Tensor = pixels.unflatten(2, (3, -1))
     return by_channel.std(dim=-1, correction=0).mean(dim=-1)
 
@@ -141,8 +149,8 @@ def roughness(pixels: Tensor) -> Tensor:
 def draw_places(images: Tensor, num_patches: int, count: int) -> Tensor:
     """Draws patches of each image without repeats: int64 [B, count].
 
-    An image's pixels decide which, so an image draws the same patches in every batch and on every
-    machine.
+    The seed is computed from the image's pixels. So an image draws the same patches in every batch
+    and on every machine.
     """
     shades = (images[..., ::3, ::3] * _SHADES).round().long().flatten(1)
     seeds = (shades * torch.arange(1, shades.shape[1] + 1, device=images.device)).sum(dim=1)
@@ -159,5 +167,5 @@ def _norms(tokens: Tensor) -> Tensor:
 
 
 def _take(rows: Tensor, places: Tensor) -> Tensor:
-    """Takes some rows [B, k, D] of each image's [B, N, D]."""
+    """Takes the rows of each image at ``places``: [B, k, D] of [B, N, D]."""
     return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))

@@ -1,4 +1,4 @@
-"""One pass that counts the norms of all images and keeps the tokens of some.
+"""Counts the norms of all images and keeps the tokens of some images, in one pass.
 
 In: an ``EvaluationTask``. Out: a ``Reading``. Next: ``poise.evaluation.outliers.measure``.
 """
@@ -31,35 +31,35 @@ Batches = Iterator[tuple[Mapping[str, Tensor], Tensor]]
 
 @dataclass
 class Norms:
-    """Norms of all images so far."""
+    """Norms of the tokens of all images that were read so far."""
 
     num_prefix: int
-    """[cls] and registers."""
+    """Number of tokens before the patches: [cls] and registers."""
 
     counts: NormCounts = field(default_factory=NormCounts)
-    """Norms of patches."""
+    """Histograms of the norms of patches."""
 
     prefix: RunningMean = field(default_factory=RunningMean)
-    """Norms of [cls] and registers after each block, [blocks, P]."""
+    """Mean norms of [cls] and registers after each block, [blocks, P]."""
 
     def add(self, norms: Tensor) -> None:
-        """Adds norms of all tokens after each block, [B, blocks, T]."""
+        """Adds the norms of all tokens after each block, [B, blocks, T]."""
         self.counts.add(norms[..., self.num_prefix :].numpy())
         self.prefix.add(norms[..., : self.num_prefix])
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over a dataset read."""
+    """Results of one pass over a dataset: norms of all images, and tokens of some images."""
 
     norms: Norms
-    """Norms of all images."""
+    """Norms of the tokens of all images."""
 
     sample: TokenSample
-    """Tokens of some images."""
+    """Tokens of some images, with their positions and pixels."""
 
     grid: tuple[int, int]
-    """Rows and columns of patches."""
+    """Numbers of rows and columns of patches."""
 
 
 def read_tokens(task: EvaluationTask) -> Reading:
@@ -91,9 +91,12 @@ def read_tokens(task: EvaluationTask) -> Reading:
 
 
 def _counted(batches: Batches, norms: Norms) -> Batches:
-    """Counts the norms on their way, and passes on those of the last block alone."""
+    """Adds the norms of each batch to the counts, and yields the batch.
+
+    Of the norms, only those after the last block are yielded.
+    """
     for outputs, labels in batches:
         of_all = outputs["norms"].cpu()
         norms.add(of_all)
-        # A clone: a slice would keep the norms of all blocks in memory.
+        # Cloned, because a slice would keep the norms of all blocks in memory.
         yield {**outputs, "norms": of_all[:, -1].clone()}, labels

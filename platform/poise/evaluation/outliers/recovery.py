@@ -1,7 +1,7 @@
-"""What a report says of planted outliers, beside the truth.
+"""Compares the report on artificial outliers with the truth.
 
-In: an ``EvaluationTask`` and ``Plant``s. Out: rows of a table. Next: a person who asks whether the
-figures of `poise evaluate registers` can be trusted.
+In: an ``EvaluationTask`` and ``Plant``s. Out: rows of a table. Next: a reader who asks whether the
+metrics of ``poise evaluate registers`` can be trusted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,21 +17,21 @@ from poise.models.backbone import VitBackbone
 
 @dataclass(frozen=True)
 class Recovered:
-    """One fact about planted outliers."""
+    """One property of the artificial outliers: its true value and its value in the report."""
 
     fact: str
     truth: str
-    """The truth, in words or as a number with its unit."""
+    """True value, as a number with its unit or in words."""
 
     found: str
-    """What the report says; ``-`` where it says nothing."""
+    """Value in the report, or ``-`` if the report has no value."""
 
 
 def recover(task: EvaluationTask, plant: Plant) -> Iterator[Recovered]:
-    """Plants outliers into the task's backbone, measures it, and compares.
+    """Puts artificial outliers into the task's backbone, measures it, and compares.
 
     Raises:
-        PoiseError: the backbone is no vision transformer of one stream of tokens.
+        PoiseError: the backbone is not a ``VitBackbone``.
     """
     backbone = task.backbone
     if not isinstance(backbone, VitBackbone):
@@ -62,10 +62,9 @@ def _places(plant: Plant, num_patches: int, found: Mapping[str, float]) -> Itera
 
 
 def _contents(plant: Plant, found: Mapping[str, float]) -> Iterator[Recovered]:
-    """Compares what probes say of planted tokens with tokens that know the same."""
-    if (
-        plant.holds != "image"
-    ):  # [cls] knows something of where its image is flat, and of its colour
+    """Compares the probes' results for artificial outliers with tokens of the same content."""
+    # [cls] predicts some of the flat places and of the colours of its image, so it is left out.
+    if plant.holds != "image":
         twin = "error_ordinary" if plant.holds == "patch" else "guess_outlier"
         words = "an ordinary token's" if plant.holds == "patch" else "the best constant guess's"
         for what in ("position", "pixel"):

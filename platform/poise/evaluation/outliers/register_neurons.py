@@ -1,14 +1,14 @@
-"""Neurons that write the large norms of outlier patches.
+"""Finds neurons that write the large norms of outlier patches.
 
-In: a vision transformer and images. Out: its register neurons, or that there are none. Next:
-``poise.models.added_register``, which moves what they write.
+In: a vision transformer and images. Out: its register neurons, if it has any. Next:
+``poise.models.added_register``, which moves their output to an added register.
 
-Source: arXiv 2506.08010, section 3: neurons are ranked by their mean absolute activation at
-outliers, among the blocks up to the one in which outliers appear. Two rules are our own. First, the
-mean at other patches is subtracted, and the difference is multiplied by the length of the vector
-that the neuron writes. So a neuron that is large everywhere or writes nothing has a low rank.
-Second, only neurons with at least a tenth of the strongest score count, so their number need not be
-known in advance.
+Source: arXiv 2506.08010, section 3. Neurons are ranked by their mean absolute activation at
+outliers, in all blocks up to the block in which outliers appear. Poise adds two rules. First, the
+mean at other patches is subtracted, and the difference is multiplied by the norm of the vector that
+the neuron writes. So a neuron that is large everywhere or writes nothing has a low rank. Second,
+only neurons with at least a tenth of the highest score count. So their number need not be known in
+advance.
 """
 
 import math
@@ -27,18 +27,18 @@ from poise.models.added_register import Neuron, output_layer
 from poise.models.backbone import VitBackbone
 
 MOST_NEURONS: Final = 50
-"""Most register neurons, as published for DINOv2 ViT-L/14."""
+"""Largest number of register neurons, as published for DINOv2 ViT-L/14."""
 
-_LEAST_SHARE = 0.1  # of the strongest neuron's score
-_AT_ONCE = 16  # images
+_LEAST_SHARE = 0.1  # smallest score, as a share of the highest score
+_AT_ONCE = 16  # images in memory at once
 
 
 @dataclass(frozen=True)
 class RegisterNeuron:
-    """One neuron that fires at outliers."""
+    """One neuron that has large activations at outliers."""
 
     block: int
-    """Index of its block, from 0."""
+    """Index of the block, from 0."""
 
     neuron: int
     """Index among the hidden units of the block's MLP, from 0."""
@@ -50,24 +50,24 @@ class RegisterNeuron:
     """Mean absolute activation at other patches."""
 
     written: float
-    """Length that the difference adds to an outlier in the residual stream."""
+    """Norm of what the neuron adds to an outlier beyond what it adds to other patches."""
 
 
 @dataclass(frozen=True)
 class RegisterNeurons:
-    """What was found in a sample of images."""
+    """Register neurons that were found with a sample of images."""
 
     found: tuple[RegisterNeuron, ...]
-    """Strongest first; empty if there are no outliers."""
+    """Neurons, the strongest first. The tuple is empty if there are no outliers."""
 
     threshold: Threshold
-    """Limit of the norms after the last block."""
+    """Limit of the norms after the last block, above which a patch is an outlier."""
 
     num_images: int
     num_outliers: int
     num_patches: int
     first_block: int | None
-    """Index of the block after which outliers stand apart; None without outliers."""
+    """Index of the block after which outliers are clearly separate, or None without outliers."""
 
     @property
     def neurons(self) -> tuple[Neuron, ...]:
@@ -80,17 +80,17 @@ def find_register_neurons(
 ) -> RegisterNeurons:
     """Finds the register neurons of a backbone. 500 images are enough in the publication.
 
-    The backbone runs twice over the images, in this process: once for norms, once for activations.
-    Memory grows with the images by one number for each patch.
+    The backbone reads the images twice, in this process: once for norms, once for activations.
+    Memory grows by one number per patch.
 
     Args:
-        backbone: a vision transformer on the bench's device, without an added register.
+        backbone: vision transformer on the device of the bench, without an added register.
         images: images to read.
         bench: normalisation and device.
-        most: most neurons to return.
+        most: largest number of neurons to return.
 
     Raises:
-        PoiseError: the backbone is of another kind.
+        PoiseError: the backbone is not a ``VitBackbone``.
     """
     if not isinstance(backbone, VitBackbone):
         raise PoiseError(
@@ -120,7 +120,7 @@ def _batches(images: EvaluationImages, bench: Bench) -> Iterator[Tensor]:
 
 
 def _norms_by_block(backbone: VitBackbone, images: Tensor) -> list[Tensor]:
-    """Norms [b, N] of patches after each block."""
+    """Computes the norms [b, N] of patches after each block."""
     start = backbone.num_prefix_tokens
     return [
         torch.linalg.vector_norm(tokens[:, start:].float(), dim=-1)
@@ -129,7 +129,7 @@ def _norms_by_block(backbone: VitBackbone, images: Tensor) -> list[Tensor]:
 
 
 class _Sums:
-    """Sums of activations and norms at outliers and elsewhere, by block."""
+    """Sums of activations and of norms at outliers and at other patches, by block."""
 
     def __init__(self, backbone: VitBackbone, most: int) -> None:
         self._backbone, self._most = backbone, most
@@ -139,7 +139,7 @@ class _Sums:
         self._counts = {True: 0, False: 0}
 
     def add(self, images: Tensor, marked: Tensor) -> None:
-        """Adds a batch with its outliers [b, N]."""
+        """Adds a batch of images whose outliers are marked, bool [b, N]."""
         hooks = [self._watch(block, marked) for block in range(self._depth)]
         try:
             norms = _norms_by_block(self._backbone, images)
@@ -164,10 +164,10 @@ class _Sums:
         return output_layer(self._backbone, block).register_forward_pre_hook(note)
 
     def first_block(self) -> int | None:
-        """First block after which outliers stand apart.
+        """Returns the first block after which outliers are clearly separate.
 
-        There the logarithm of the ratio of mean norms (outliers to other patches) reaches half of
-        its value after the last block.
+        After this block, the logarithm of the ratio of mean norms (outliers to other patches)
+        reaches half of its value after the last block.
         """
         if not self._counts[True]:
             return None
@@ -181,7 +181,7 @@ class _Sums:
         return math.log(outlier / other)
 
     def ranked(self, last_block: int) -> tuple[RegisterNeuron, ...]:
-        """Neurons of the blocks up to one, the strongest first."""
+        """Returns the register neurons of the blocks up to ``last_block``, the strongest first."""
         every = [each for block in range(last_block + 1) for each in self._of_block(block)]
         every.sort(key=lambda each: -each.written)
         limit = _LEAST_SHARE * every[0].written
@@ -199,7 +199,7 @@ class _Sums:
 
 
 def written_lengths(backbone: VitBackbone, block: int) -> Tensor:
-    """Computes the length of what each neuron of a block writes at activation 1: [hidden]."""
+    """Computes the norm of the vector that each neuron adds at activation 1: [hidden]."""
     weight = output_layer(backbone, block).weight.detach()
     scale = getattr(getattr(backbone.timm_model.blocks[block], "ls2", None), "gamma", None)
     if isinstance(scale, Tensor):

@@ -1,7 +1,7 @@
-"""Tokens of some images, kept for the questions where outliers are and what they hold.
+"""Stores tokens of some images, to measure where outliers are and what they contain.
 
 In: outputs of ``TokenReader``. Out: a ``TokenSample`` of bounded size. Next:
-``poise.evaluation.outliers.places`` and ``contents``.
+``poise.evaluation.outliers.places`` and ``poise.evaluation.outliers.contents``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,51 +16,51 @@ from poise.evaluation.outliers.reader import Drawn
 from poise.evaluation.outliers.threshold import Threshold, outlier_mask
 
 SAMPLE_IMAGES = 2048
-"""Largest number of images whose tokens are kept, evenly spread over the dataset."""
+"""Largest number of images whose tokens are stored. They are evenly spaced in the dataset."""
 
-_TOKENS = 8192  # of a kind, enough for a linear probe of 384 numbers
-_TOKEN_BYTES = 2**25  # of a kind, which holds for wide models
+_TOKENS = 8192  # of each kind, enough for a linear probe of 384 features
+_TOKEN_BYTES = 2**25  # of each kind, which limits the tokens of wide models
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """m tokens of one kind, with what they should hold."""
+    """The m tokens of one kind, with their images, places and pixels."""
 
     vectors: Tensor
-    """After the last norm, float32 [m, D]."""
+    """Tokens after the last norm, float32 [m, D]."""
 
     images: Tensor
     """Row of each token's image in the sample, int64 [m]."""
 
     places: Tensor
-    """Patch of each token, row-major, int64 [m]."""
+    """Index of each token's patch in row-major order, int64 [m]."""
 
     pixels: Tensor
-    """Normalised pixels of the patch, float32 [m, 3·p·p]."""
+    """Normalised pixels of each token's patch, float32 [m, 3·p·p]."""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def only(self, rows: Tensor) -> "Tokens":
-        """Takes some of the tokens, by a mask or by indices."""
+        """Returns some of the tokens, chosen by a mask or by indices."""
         return Tokens(self.vectors[rows], self.images[rows], self.places[rows], self.pixels[rows])
 
 
 @dataclass(frozen=True)
 class TokenSample:
-    """What ``TokenReader`` read of n images, on the CPU."""
+    """Outputs of ``TokenReader`` for n images, on the CPU."""
 
     outputs: Mapping[str, Tensor]
-    """By the names of its outputs; ``norms`` are those after the last block alone, [n, T]."""
+    """Maps each output's name to its values. ``norms`` are those after the last block, [n, T]."""
 
     labels: Tensor
-    """int64 [n], −1 where unknown."""
+    """Labels of the images, int64 [n], or −1 if a label is unknown."""
 
     sample_ids: NDArray[np.int64]
     """Ids of the images in the dataset, ascending, [n]."""
 
     num_prefix: int
-    """[cls] and registers."""
+    """Number of tokens before the patches: [cls] and registers."""
 
     num_registers: int
 
@@ -80,11 +80,14 @@ class TokenSample:
         return self.outputs["norms"][:, self.num_prefix :]
 
     def outliers(self, threshold: Threshold) -> Tokens:
-        """Longest outliers of each image, in a row; few images have more than are kept."""
+        """Returns the outliers among the tokens that were stored for their large norms.
+
+        Few images have more outliers than such stored tokens.
+        """
         return self._tokens("longest", outlier_mask(self.norms, threshold))
 
     def ordinary(self, threshold: Threshold) -> Tokens:
-        """Tokens of each image that were drawn at random, without outliers."""
+        """Returns the tokens that were drawn at random from each image, without outliers."""
         return self._tokens("drawn", ~outlier_mask(self.norms, threshold))
 
     def _tokens(self, name: str, wanted: Tensor) -> Tokens:
@@ -100,17 +103,17 @@ class TokenSample:
 
 
 def sampled_positions(num_images: int) -> NDArray[np.int64]:
-    """Positions of the images whose tokens are kept, evenly spread and ascending."""
+    """Returns the positions of the images whose tokens are stored, evenly spaced and ascending."""
     count = min(num_images, SAMPLE_IMAGES)
     return np.unique(np.linspace(0, num_images - 1, count).round().astype(np.int64))
 
 
 def tokens_per_image(num_images: int, num_patches: int, token_bytes: int) -> Drawn:
-    """How many tokens of an image to keep, so that the sample's memory is bounded.
+    """Computes how many tokens of an image to keep, so that memory is limited.
 
     Args:
-        num_images: images of the sample.
-        num_patches: N.
+        num_images: number of images in the sample.
+        num_patches: number of patches N of an image.
         token_bytes: bytes of a token with its pixels.
     """
     tokens = min(_TOKENS, _TOKEN_BYTES // token_bytes)
@@ -121,7 +124,7 @@ def tokens_per_image(num_images: int, num_patches: int, token_bytes: int) -> Dra
 def gather(
     batches: Iterator[tuple[Mapping[str, Tensor], Tensor]],
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Puts the outputs and the labels of batches one behind the other, on the CPU."""
+    """Concatenates the outputs and the labels of batches, on the CPU."""
     outputs: dict[str, list[Tensor]] = {}
     labels = []
     for found, of_batch in batches:

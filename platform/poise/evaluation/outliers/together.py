@@ -1,6 +1,6 @@
-"""Pictures of several models: maps side by side, and outliers over the steps of training.
+"""Draws pictures of several models: maps side by side, and outliers over the steps of training.
 
-In: files and figures of several models. Out: PNG files. Next: ``poise evaluate registers``.
+In: pictures and metrics of several models. Out: PNG files. Next: ``poise evaluate registers``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ TRAINING_METRICS = {
     "tokens/cls_norm": "[cls]",
     "tokens/register_norm": "registers",
 }
-"""Norms that training logs, with their names in the legend."""
+"""Maps the metrics that training logs about norms to their labels in the legend."""
 
 TRAINING_SHARE = "patches/outlier_share"
 
@@ -32,8 +32,8 @@ def place_side_by_side(path: Path, pictures: Mapping[str, Path]) -> None:
     """Places pictures of the same images side by side, each below the name of its model.
 
     Args:
-        path: path of the PNG.
-        pictures: PNG files by name, left to right: for example before and after registers.
+        path: path of the PNG file.
+        pictures: PNG files by the name of the model, in the order from left to right.
     """
     opened = []
     for picture in pictures.values():
@@ -51,13 +51,13 @@ def place_side_by_side(path: Path, pictures: Mapping[str, Path]) -> None:
 
 
 def draw_training(path: Path, curves: Mapping[str, Curve]) -> None:
-    """Draws norms and the share of outliers over the steps of one training.
+    """Draws norms and the share of outliers over the steps of one training run.
 
     Published: outliers appear after the first third of training, and only in large models.
 
     Args:
-        path: path of the PNG.
-        curves: curves by the names of ``TRAINING_METRICS`` and ``TRAINING_SHARE``.
+        path: path of the PNG file.
+        curves: curves by the names in ``TRAINING_METRICS`` and ``TRAINING_SHARE``.
     """
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     norms, shares = figure.subplots(1, 2)
@@ -80,11 +80,11 @@ def draw_training(path: Path, curves: Mapping[str, Curve]) -> None:
 
 
 def draw_steps(path: Path, figures: Mapping[int, Mapping[str, float]]) -> None:
-    """Draws the figures of a run's checkpoints over their steps.
+    """Draws the metrics of a run's checkpoints over their training steps.
 
     Args:
-        path: path of the PNG.
-        figures: by step: figures of ``measure_registers`` by name.
+        path: path of the PNG file.
+        figures: metrics of ``measure_registers`` by training step.
     """
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     shares, norms = figure.subplots(1, 2)

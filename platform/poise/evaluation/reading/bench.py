@@ -19,42 +19,47 @@ Normalization = tuple[Sequence[float], Sequence[float]]
 
 
 Outputs = Mapping[str, Tensor]
-"""Outputs of a module for a batch, by name. The first axis of each tensor counts the images."""
+"""Maps each name of a module's outputs to the values for a batch. The first axis is the image."""
 
 Answers = Iterator[tuple[Outputs, Tensor]]
-"""Outputs of each batch, and its labels int64 [b] or what else comes with the images. Batches are
-ordered by sample id."""
+"""Iterator over batches in the order of sample ids.
+
+Each item contains the outputs of a batch and one value per image: labels int64 [b], or other values
+that the set of images provides.
+"""
 
 _CPU_BATCH, _GPU_BATCH = 64, 256
 
 
 def no_progress(images: int) -> None:
-    """Does nothing with the number of images that are done."""
+    """Does nothing with the number of finished images."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Device, normalisation and batch size for passing images through a module."""
+    """Settings for passing images through a module: device, normalisation and batch size."""
 
     normalization: Normalization
     device: torch.device
-    """Device that computes the outputs and holds them."""
+    """Device that computes the outputs and stores them."""
 
     spread: "Spread | None" = None
-    """Function that passes the images through the module in other processes, such as
-    ``poise.evaluation.reading.distributed.pass_over_ray``. None computes in this process. Both use
-    the same batches, and on the same kind of device both give the same outputs.
+    """Function that passes the images through the module in other processes.
+
+    An example is ``poise.evaluation.reading.distributed.pass_over_ray``. None computes in this
+    process. Both ways use the same batches, and give the same outputs on the same kind of device.
     """
 
     on_images: Callable[[int], None] = no_progress
     """Function that is called after each batch with its number of images."""
 
     batch_size: int | None = None
-    """Images in a batch. None takes the default of the device: 64 on a CPU, 256 on a GPU."""
+    """Number of images in a batch. None takes the default of the device: 64 on a CPU, 256 on a GPU.
+    """
 
     @property
     def images_at_once(self) -> int:
-        """``batch_size``, or the default of the device."""
+        """Number of images in a batch: ``batch_size``, or the default of the device."""
         return self.batch_size or (_GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH)
 
 
@@ -63,7 +68,7 @@ Spread = Callable[[nn.Module, ImageSet, Bench], Answers]
 
 
 def pass_here(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
-    """Runs ``image_pass`` in this process, with as many threads as PyTorch may use here."""
+    """Passes images through a module in this process, with as many threads as PyTorch may use."""
     read = partial(_read, module, bench)
     if bench.device.type != "cpu":
         yield from map(read, images.batches(bench.images_at_once))
@@ -101,7 +106,10 @@ def normalized(images: Tensor, normalization: Normalization) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """Makes PyTorch compute in one thread inside. Yields the number of threads it had before."""
+    """Makes PyTorch use one thread during the ``with`` block.
+
+    Yields the previous number of threads.
+    """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -112,7 +120,7 @@ def one_thread() -> Iterator[int]:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Puts every submodule in evaluation mode inside, and restores its mode afterwards."""
+    """Sets every submodule to evaluation mode during the ``with`` block, then restores its mode."""
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:

@@ -3,10 +3,10 @@
 In: a module and images. Out: the same outputs in the same order as from one process. Next:
 ``poise.evaluation.reading.passes``, if ``pass_over_ray`` is the ``spread`` of a ``Bench``.
 
-Actors hold the module and receive slices of sample ids. Only a few slices are in progress at once,
-so memory does not grow with the number of images. Each actor opens the dataset on its own machine,
-so every machine needs access to the dataset. If an actor dies, Ray starts it again, and the actor
-computes its slices again.
+Ray actors store the module and receive slices of sample ids. Only a few slices are processed at
+once, so memory does not grow with the number of images. Each actor opens the dataset on its own
+machine, so every machine needs access to the dataset. If an actor dies, Ray restarts it, and the
+actor computes its slices again.
 """
 
 import os
@@ -27,12 +27,14 @@ from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_her
 from poise.evaluation.reading.image_sets import ImageSet
 from poise.evaluation.reading.images import num_cpus
 
-_SLICE_BATCHES = 8  # batches in a task; each task costs a few milliseconds of its own
+_SLICE_BATCHES = 8  # batches per task, because each task costs a few milliseconds
 _IN_FLIGHT = 2  # tasks per actor, so that no actor waits for the driver
 _WORTH_A_CLUSTER = 50_000  # with more images, starting Ray saves time although it takes seconds
 
 Slice = list[tuple[dict[str, NDArray[Any]], NDArray[np.int64]]] | str
-"""Batches of a slice, or the text of a ``PoiseError``. Ray would hide the error in a traceback."""
+"""Outputs and labels of a slice (some consecutive batches of images), or the text of a
+``PoiseError``. The error is sent as text, because Ray would hide an exception in a traceback.
+"""
 
 
 def pays(num_images: int) -> bool:
@@ -50,7 +52,10 @@ def pays(num_images: int) -> bool:
 
 
 def pass_over_ray(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
-    """Runs ``image_pass`` on every GPU of the cluster. Without a GPU it uses every CPU."""
+    """Passes images through a module on every GPU of the cluster.
+
+    Without a GPU it uses every CPU.
+    """
     start_ray()
     slice_size = _SLICE_BATCHES * bench.images_at_once
     slices = [
@@ -58,7 +63,7 @@ def pass_over_ray(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
     ]
     shared = ray.put(module.cpu())
     module.to(bench.device)
-    # The batch size of this bench holds on every device. Only this process reports progress.
+    # All devices use the batch size of this bench. Only this process reports progress.
     travelling = replace(bench, batch_size=bench.images_at_once, on_images=no_progress, spread=None)
     settings = (shared, images.opener, travelling)
     actors = [_actor(*settings) for _ in range(_num_actors(len(slices)))]
@@ -104,19 +109,22 @@ def _answered(answer: Slice, device: torch.device) -> Answers:
 
 
 class _PassActor:
-    """Process that holds the module and computes slices."""
+    """Ray actor with a copy of the module.
+
+    It computes the module's outputs for slices of the images.
+    """
 
     def __init__(self, module: nn.Module, opener: Callable[[], ImageSet], bench: Bench) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
-            torch.set_num_threads(1)  # the actor claimed one CPU
+            torch.set_num_threads(1)  # the actor reserved one CPU
         self._module = module.to(device)
         self._open = opener
         self._bench = replace(bench, device=device)
         self._images: ImageSet | None = None
 
     def outputs_of(self, sample_ids: NDArray[np.int64]) -> Slice:
-        """Computes the outputs of a slice, batch by batch."""
+        """Computes the module's outputs for the images with these ids, batch by batch."""
         try:
             images = self._slice(sample_ids)
             return [

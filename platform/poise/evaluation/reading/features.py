@@ -19,26 +19,32 @@ def features_of(
     """Computes the features of whole images, with the backbone in evaluation mode.
 
     Args:
-        backbone: backbone on the bench's device. Afterwards its modules are in their previous
-            modes.
+        backbone: backbone on the device of the bench. Its modules get their train or eval mode
+            back.
         images: images to pass through the backbone.
         bench: device and batch size for the pass.
 
     Returns:
-        Features float32 [n, D] on the device and labels int64 [n] (-1 means unknown), by sample id.
+        Features float32 [n, D] on the device and labels int64 [n], by sample id. −1 means that the
+        label is unknown.
 
     Raises:
         NotFiniteError: a feature is NaN or infinite.
     """
     found, all_labels = [], []
-    for outputs, labels in image_pass(_Features(backbone), images, bench):
+    for outputs, labels in image_pass(NamedFeatures(backbone), images, bench):
         found.append(outputs["features"].float())
         all_labels.append(labels)
     return torch.cat(found), torch.cat(all_labels)
 
 
 def one_feature(backbone: nn.Module, name: str, image_px: int) -> nn.Module:
-    """Makes a module that computes one feature [B, D] of images [B, 3, h, w], for ``features_of``.
+    """Makes a module that computes one kind of feature [B, D] of images [B, 3, h, w].
+
+    Args:
+        backbone: backbone that computes the tokens.
+        name: name of the feature.
+        image_px: side of the images in pixels.
 
     Raises:
         PoiseError: the backbone has no such feature, or the feature must be trained first.
@@ -60,12 +66,13 @@ class _OneFeature(nn.Module):
         return feature
 
 
-class _Features(nn.Module):
-    """Backbone that returns its features under a name."""
+class NamedFeatures(nn.Module):
+    """Backbone that returns its features [B, D] under the name ``features``."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Computes features of normalised images [B, 3, h, w]."""
         return {"features": self.backbone(images)}

@@ -1,6 +1,7 @@
-"""Image files in the folders of a published benchmark, read as if they were a prepared dataset.
+"""Reads the image files of a published benchmark like a prepared dataset.
 
-In: a folder and the names of files in it. Out: an ``ImageDataset``. Next: passes over images.
+In: a folder and the names of files in it. Out: an ``ImageDataset``. Next:
+``poise.evaluation.reading.passes``.
 
 Oxford, Paris and Copydays are test sets of a few thousand images with a fixed list of files. They
 need neither shards nor labels.
@@ -18,18 +19,21 @@ from poise.data.dataset import EncodedBatch, ImageDataset, PackedImages
 from poise.data.manifest import Manifest
 from poise.data.sources.base import NO_LABEL, hash_of
 
-_UNKNOWN = (0.0, 0.0, 0.0)  # colours of a benchmark are not measured; models bring their own
+_UNKNOWN = (0.0, 0.0, 0.0)  # not measured: packages of models contain the normalisation
 
 
 class ImageFiles(ImageDataset):
-    """Image files by name. A sample's id is the position of its name."""
+    """Dataset of image files.
+
+    The sample id of an image is the position of its name in ``names``.
+    """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        """Lists the files without reading any.
+        """Stores the names of the files and reads no file.
 
         Args:
-            folder: folder of the benchmark, whose name is the dataset's.
-            names: paths of the files in the folder, with forward slashes.
+            folder: folder of the benchmark. Its name is also the name of the dataset.
+            names: paths of the files relative to the folder, with forward slashes.
         """
         self.names = tuple(names)
         manifest = Manifest(
@@ -48,13 +52,13 @@ class ImageFiles(ImageDataset):
         super().__init__(folder, manifest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Sends folder and names to another process."""
+        """Pickles the folder and the names, so that another process can open the same files."""
         return type(self), (self.folder.absolute(), self.names)
 
     @property
     def mean_bytes(self) -> float:
-        """Returns the average size of a file in bytes."""
-        sizes = [(self.folder / name).stat().st_size for name in self.names]
+        """Average size of a file in bytes."""
+        sizes = [(self.folder / name).status().size for name in self.names]
         return sum(sizes) / len(sizes)
 
     def read(self, sample_ids: NDArray[np.int64]) -> EncodedBatch:

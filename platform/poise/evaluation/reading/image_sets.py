@@ -1,20 +1,22 @@
-"""Interface of sets of images that a pass reads.
+"""Defines the interface of image sets that are passed through a backbone.
 
 In: nothing. Out: ``ImageSet``, which ``EvaluationImages`` and ``NativeImages`` implement. Next:
 ``poise.evaluation.reading.bench``.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from poise.config.locations import Location
+
 Batch = tuple[Tensor, Tensor]
-"""Images uint8 [b, 3, h, w] of one size, and a value for each [b, …]: its label, or its size in the
-dataset.
+"""Images uint8 [b, 3, h, w] of one size, and one value per image, [b, …].
+
+The value is the image's label or its size in the dataset.
 """
 
 
@@ -25,20 +27,23 @@ class ImageSet(Protocol):
     """Ids of the images, ascending."""
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         """Folder of the dataset."""
 
     @property
     def opener(self) -> "Callable[[], ImageSet]":
-        """Function that opens the whole dataset in another process, prepared in the same way."""
+        """Function that opens the whole dataset in another process, with the same settings."""
 
     def __len__(self) -> int: ...
 
     def only(self, positions: NDArray[np.int64]) -> "ImageSet":
-        """Returns only the images at some positions, which are in ascending order."""
+        """Returns the images at some positions, which are in ascending order."""
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields the images in order. A few threads decode the next images in advance."""
+        """Yields the batches in order. A few threads decode the next batches in advance."""
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields a function for each batch that prepares it. Call it once, in any thread."""
+        """Yields one function per batch that prepares the batch.
+
+        Call each function once, in any thread.
+        """

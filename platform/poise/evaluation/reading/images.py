@@ -1,4 +1,4 @@
-"""Images of a probe, prepared as in the published evaluations.
+"""Prepares images of a dataset as in the published evaluations.
 
 In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
 ``poise.evaluation.reading.passes``.
@@ -23,21 +23,21 @@ from poise.data.views.decode import BadImageError, decode_rgb
 from poise.evaluation.reading.image_sets import Batch
 
 CACHE_BYTES = 2**30
-"""Prepared sets up to this size stay in memory."""
+"""Largest size in bytes of prepared image sets that stay in memory."""
 
 ResultT = TypeVar("ResultT")
 
-_SHORTER_SIDE = 256 / 224  # of the published evaluation: resize to 256, crop 224
+_SHORTER_SIDE = 256 / 224  # as published: resize to 256, crop to 224
 _MAX_DECODING_THREADS = 8
-_MOST_RESIZED_PIXELS = 2**24  # 64 MB in Pillow; 224 px reach it where a side is 256 times the other
-_BICUBIC_REACH = 3  # source pixels that one output pixel sees on either side, and one to spare
+_MOST_RESIZED_PIXELS = 2**24  # 64 MB in Pillow, at 224 px only for sides of ratio 256 : 1
+_BICUBIC_REACH = 3  # source pixels on each side of an output pixel, with one pixel of margin
 
 
 class EvaluationImages:
-    """Deterministic choice of a dataset's images, prepared as in the published evaluation.
+    """Images of a dataset, chosen with a fixed seed and prepared as in the evaluation of DINO.
 
-    Small sets are decoded once and kept, because a probe during training reads the same images at
-    every evaluation.
+    A probe during training reads the same images at every evaluation. So small sets are decoded
+    once and kept in memory.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class EvaluationImages:
         Args:
             dataset: dataset to choose from.
             image_px: side of the prepared images in pixels.
-            limit: largest number of images; None takes all.
+            limit: largest number of images. None takes all images.
             seed: seed of the random choice.
-            cache_bytes: prepared sets up to this size are kept in memory.
-            sample_ids: ids of the images in ascending order; if given, nothing is drawn.
+            cache_bytes: largest size of a prepared set that stays in memory.
+            sample_ids: ascending ids of the images. They replace the random choice.
         """
         self.image_px = image_px
         self.folder = dataset.folder
@@ -72,31 +72,39 @@ class EvaluationImages:
 
     @property
     def opener(self) -> Callable[[], "EvaluationImages"]:
-        """Function that opens the whole dataset in another process, prepared in the same way."""
+        """Function that opens the whole dataset in another process, with the same settings."""
         return partial(copy, self._taking(np.arange(len(self._dataset), dtype=np.int64)))
 
     def only(self, positions: NDArray[np.int64]) -> "EvaluationImages":
-        """Returns the images at some positions, in ascending order. They are not kept in memory."""
+        """Returns the images at some positions, which are in ascending order.
+
+        They are not cached.
+        """
         return self._taking(self.sample_ids[positions])
 
     def _taking(self, sample_ids: NDArray[np.int64]) -> "EvaluationImages":
-        """Returns other images that are prepared in the same way, by a subclass too."""
+        """Returns a copy of this image set with other images.
+
+        A subclass prepares them in its own way.
+        """
         other = copy(self)
         other.sample_ids = sample_ids
         other._keeps, other._kept = False, []
         return other
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images [b, 3, px, px] and labels int64 [b] (-1 means unknown), by sample id.
+        """Yields images [b, 3, px, px] and labels int64 [b], by sample id. −1 is an unknown label.
 
-        A few threads decode the next batches in advance.
-
-        If the set is kept in memory, the first pass decides its batch size.
+        A few threads decode the next batches in advance. If the set is kept in memory, its first
+        pass decides the batch size of later passes.
         """
         return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields for each batch a function that prepares it. Call each once, in any thread."""
+        """Yields one function per batch that prepares the batch.
+
+        Call each function once, in any thread.
+        """
         if self._kept:
             yield from (partial(self._kept.__getitem__, index) for index in range(len(self._kept)))
             return
@@ -129,7 +137,7 @@ class EvaluationImages:
         return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(encoded.labels)
 
     def _view(self, image: Image.Image, sample_id: int) -> Image.Image:
-        """Makes the picture of image_px × image_px that the backbone sees."""
+        """Returns the picture of image_px × image_px that the backbone gets."""
         return resize_and_crop(image, self.image_px)
 
 
@@ -165,10 +173,7 @@ def in_threads(
 
 
 def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """Draws at most ``limit`` of the ids 0 … num_samples − 1, without repeats.
-
-    The result is in ascending order.
-    """
+    """Draws at most ``limit`` of the ids 0 … num_samples − 1, without repeats, and sorts them."""
     if limit is None or limit >= num_samples:
         return np.arange(num_samples, dtype=np.int64)
     drawn = np.random.default_rng(seed).choice(num_samples, limit, replace=False, shuffle=False)
@@ -176,7 +181,7 @@ def choose_samples(num_samples: int, limit: int | None, seed: int) -> NDArray[np
 
 
 def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
-    """Prepares an image as the published evaluation does.
+    """Prepares an image as in the published evaluation of DINO.
 
     The shorter side is resized to px·256/224 with bicubic interpolation. Then the centre of px × px
     is cut out. If the resized image would have more than ``_MOST_RESIZED_PIXELS``, it is cropped
@@ -196,12 +201,12 @@ def resize_and_crop(image: Image.Image, image_px: int) -> Image.Image:
 
 
 def crop_mask(mask: NDArray[np.uint8], image_px: int) -> NDArray[np.uint8]:
-    """Cuts out of a mask [h, w] what ``resize_and_crop`` keeps of its image.
+    """Cuts the part of a mask [h, w] that ``resize_and_crop`` keeps of its image.
 
-    Each pixel takes the nearest value, so no value arises that the mask does not have.
+    Each pixel takes the nearest value, so the result has only values of the mask.
 
     Returns:
-        uint8 [px, px].
+        Mask uint8 [px, px].
     """
     height, width = mask.shape
     resized, (left, top) = _resized((width, height), image_px)
@@ -224,7 +229,7 @@ def _resized(size: tuple[int, int], image_px: int) -> tuple[tuple[int, int], tup
 def _middle_column(
     image: Image.Image, size: tuple[int, int], column: tuple[int, int]
 ) -> Image.Image:
-    """Resizes an image and returns one column of the result, without making the rest.
+    """Resizes an image and returns one column of the result, without computing the rest.
 
     Args:
         image: image that is wider than high.

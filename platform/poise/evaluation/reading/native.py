@@ -1,7 +1,7 @@
-"""Whole images in their own size, as object discovery reads them.
+"""Reads whole images at their own size, for object discovery and video.
 
-In: a prepared dataset. Out: batches of uint8 images, each batch of one size, with the sizes that
-the images have in the dataset. Next: ``poise.evaluation.reading.passes``.
+In: a prepared dataset. Out: batches of uint8 images, each batch of one size, with the sizes of the
+original images. Next: ``poise.evaluation.reading.passes``.
 
 Consecutive images of one size form a batch. Images are not padded here. The padding must be zero
 after normalisation, so the module pads (``poise.evaluation.objects.padding``).
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,49 +20,51 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb, upright_size
 from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import choose_samples, in_threads, num_cpus
 
 MAX_PATCHES: Final = 6400
-"""Default of the largest number of patches of an image: 640 × 640 px with patches of 8 px, the
-largest image in COCO.
+"""Default for the largest number of patches of an image.
+
+This is 640 × 640 px with patches of 8 px, the size of the largest images in COCO.
 """
 
 Size = tuple[int, int]
 """Width and height in pixels."""
 
 _MAX_DECODING_THREADS = 8
-_SMALL = 256  # patches of an image of which a whole batch fits, as for any other measurement
+_SMALL = 256  # images with at most this many patches fit into memory as a full batch
 
 
 @dataclass(frozen=True)
 class NativeSize:
-    """Size at which a whole image is read: its own, or one in the same proportions."""
+    """Rule for the size at which a whole image is read: its own size, or scaled in proportion."""
 
     patch_px: int
     """Side of a patch in pixels."""
 
     max_patches: int = MAX_PATCHES
     """Largest number of patches of an image. A larger image is shrunk, because the cost of
-    attention grows with their square.
+    attention grows with the square of this number.
     """
 
     shorter_px: int | None = None
-    """Length to which the shorter side is resized; None keeps the image's own size."""
+    """Length to which the shorter side is resized. None keeps the image's own size."""
 
     def of(self, size: Size) -> Size:
-        """Computes the width and height at which an image of some width and height is read."""
+        """Computes the width and height at which an image of this size is read."""
         scale, fitted = self._wanted(size)
         while self.num_patches(fitted) > self.max_patches:
-            # Rounding up to whole patches may cost a row and a column, so one step may not do.
+            # Rounding up to whole patches may add a row and a column, so it may need several steps.
             scale *= min(0.99, math.sqrt(self.max_patches / self.num_patches(fitted)))
             fitted = _scaled(size, scale)
         return fitted
 
     def is_shrunk(self, size: Size) -> bool:
-        """Whether an image of some width and height would have too many patches."""
+        """Returns True if an image of this width and height would have too many patches."""
         return self.num_patches(self._wanted(size)[1]) > self.max_patches
 
     def num_patches(self, size: Size) -> int:
@@ -72,7 +73,7 @@ class NativeSize:
         return rows * columns
 
     def grid(self, size: Size) -> tuple[int, int]:
-        """Rows and columns of patches of an image of some size, padded to whole patches."""
+        """Computes the rows and columns of patches of an image that is padded to whole patches."""
         return -(-size[1] // self.patch_px), -(-size[0] // self.patch_px)
 
     def _wanted(self, size: Size) -> tuple[float, Size]:
@@ -91,15 +92,15 @@ class _Encoded:
 
     sample_id: int
     data: bytes
-    size: Size  # in the dataset
+    size: Size  # of the original image
     read_at: Size
 
 
 class NativeImages:
-    """Deterministic choice of a dataset's images, whole and at ``NativeSize``.
+    """Whole images of a dataset, chosen with a fixed seed and read at ``NativeSize``.
 
-    Instead of labels, batches come with int64 [b, 2]: width and height of each image in the
-    dataset. Nothing is kept in memory.
+    Batches have the width and height of each original image, int64 [b, 2], in place of labels. No
+    image stays in memory.
     """
 
     def __init__(
@@ -109,13 +110,13 @@ class NativeImages:
         limit: int | None = None,
         sample_ids: NDArray[np.int64] | None = None,
     ) -> None:
-        """Chooses the images without reading any.
+        """Chooses the images and reads none yet.
 
         Args:
             dataset: dataset to choose from.
-            native_size: size at which each image is read.
-            limit: largest number of images, drawn with seed 0; None takes all.
-            sample_ids: ids of the images, in ascending order, instead of a random choice.
+            native_size: rule for the size at which each image is read.
+            limit: largest number of images, which are drawn with seed 0. None takes all images.
+            sample_ids: ascending ids of the images. They replace the random choice.
         """
         self.folder = dataset.folder
         self.native_size = native_size
@@ -128,23 +129,25 @@ class NativeImages:
 
     @property
     def opener(self) -> Callable[[], "NativeImages"]:
-        """Function that opens the whole dataset in another process, prepared in the same way."""
+        """Function that opens the whole dataset in another process, with the same settings."""
         return partial(_open, self.folder.absolute(), self.native_size)
 
     def only(self, positions: NDArray[np.int64]) -> "NativeImages":
-        """Returns only the images at some positions, which are in ascending order."""
+        """Returns the images at some positions, which are in ascending order."""
         ids = self.sample_ids[positions]
         return NativeImages(self._dataset, self.native_size, sample_ids=ids)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields images [b, 3, h, w] and their sizes in the dataset.
+        """Yields images [b, 3, h, w] and the sizes of the original images.
 
-        Threads decode them in advance.
+        A few threads decode the next batches in advance.
         """
         return in_threads(self.pieces(batch_size), min(_MAX_DECODING_THREADS, num_cpus()))
 
     def pieces(self, batch_size: int) -> Iterator[Callable[[], Batch]]:
-        """Yields a function for each batch that prepares the batch. Call it once, in any thread.
+        """Yields one function per batch that prepares the batch.
+
+        Call each function once, in any thread.
 
         Args:
             batch_size: largest number of images in a batch. Batches of large images are smaller.
@@ -165,9 +168,9 @@ class NativeImages:
             yield _Encoded(sample_id, data, size, self.native_size.of(size))
 
     def _at_once(self, size: Size, batch_size: int) -> int:
-        """Largest number of images in a batch.
+        """Computes the largest number of images in a batch.
 
-        Memory for similarities grows with the square of the number of patches.
+        The memory for attention grows with the square of the number of patches.
         """
         return max(
             1, int(batch_size * min(1.0, (_SMALL / self.native_size.num_patches(size)) ** 2))
@@ -192,5 +195,5 @@ class NativeImages:
         )
 
 
-def _open(folder: Path, native_size: NativeSize) -> NativeImages:
+def _open(folder: Location, native_size: NativeSize) -> NativeImages:
     return NativeImages(ImageDataset.open(folder), native_size)

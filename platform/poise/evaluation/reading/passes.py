@@ -1,8 +1,7 @@
 """Passes every image through a module once, in this process or over Ray.
 
-In: a module that turns normalised images into named tensors, and an ``ImageSet``. Out: its outputs,
-batch by batch in order, with labels. Next: ``poise.evaluation.reading.features`` and the
-probes.
+In: a module that turns normalised images into named tensors, and an ``ImageSet``. Out: the outputs
+of each batch, in order, with labels. Next: ``poise.evaluation.reading.features`` and the probes.
 
 On a CPU each batch is computed in one thread. If several threads shared a batch, a small backbone
 would cost several times more, because threads use the CPU while they wait for each other. The cost
@@ -18,14 +17,14 @@ from poise.evaluation.reading.image_sets import ImageSet
 
 
 def image_pass(module: nn.Module, images: ImageSet, bench: Bench) -> Answers:
-    """Yields the module's outputs for each batch, and what comes with its images, by sample id.
+    """Yields the module's outputs for each batch, and one value per image, by sample id.
 
     Args:
-        module: module on the bench's device that turns images [b, 3, h, w] into ``Outputs``. It
-            runs in evaluation mode. Afterwards its submodules are in their previous modes.
-        images: images to pass through the module. ``EvaluationImages`` come with labels int64 [b],
-            ``NativeImages`` with sizes int64 [b, 2].
-        bench: device and batch size; ``bench.spread`` chooses the processes.
+        module: module on the device of the bench that turns images [b, 3, h, w] into ``Outputs``.
+            It runs in evaluation mode. Then its submodules get their train or eval mode back.
+        images: images to pass through the module. The values of ``EvaluationImages`` are labels
+            int64 [b], those of ``NativeImages`` are sizes int64 [b, 2].
+        bench: device and batch size. ``bench.spread`` chooses the processes.
 
     Raises:
         NotFiniteError: an output is NaN or infinite.

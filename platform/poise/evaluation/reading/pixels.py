@@ -1,10 +1,10 @@
-"""Raw pixels as features: the baseline for every metric of a backbone.
+"""Uses raw pixels as features, a baseline for every metric of a backbone.
 
-In: the batches that a backbone sees. Out: its features and the shrunk images. Next:
-``poise.evaluation.neighbours.retrieval`` and ``poise.evaluation.embedding.embed``.
+In: the batches that a backbone gets. Out: its features and the shrunk images. Next:
+``poise.evaluation.neighbours.retrieval`` and ``poise.evaluation.embedding_map.embed``.
 
-Raw pixels solve a part of any simple dataset: on CIFAR-10 they classify better than a backbone that
-has trained briefly. A metric cannot be judged without this baseline.
+Raw pixels are enough to classify many images of a simple dataset. On CIFAR-10 they classify better
+than a backbone after a short training. So no metric can be judged without this baseline.
 """
 
 import torch
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 GRID = 16
-"""Side of the shrunk images."""
+"""Side of the shrunk images in pixels."""
 
 
 class WithPixels(nn.Module):
-    """Backbone that returns its ``features`` [B, D] and the ``pixels`` [B, 3 · 16 · 16]."""
+    """Backbone that returns its ``features`` [B, D] and the shrunk ``pixels`` [B, 3 · 16 · 16]."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes both of normalised images [B, 3, h, w]."""
+        """Computes features and pixels of normalised images [B, 3, h, w]."""
         return {"features": self.backbone(images), "pixels": shrunk(images)}
 
 
@@ -33,8 +33,8 @@ def shrunk(images: Tensor) -> Tensor:
 
 
 def centred(features: Tensor) -> Tensor:
-    """Subtracts the mean from features [n, D].
+    """Subtracts the mean over all images from features [n, D].
 
-    Otherwise cosines of raw pixels would mostly compare brightness.
+    Without this, cosines of raw pixels would mostly compare brightness.
     """
     return features - torch.mean(features, dim=0)

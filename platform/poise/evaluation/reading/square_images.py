@@ -1,4 +1,4 @@
-"""Whole images, resized to a square, as copy detection reads them.
+"""Resizes whole images to a square, for copy detection.
 
 In: a prepared dataset. Out: batches of uint8 images of one size. Next:
 ``poise.evaluation.neighbours.copy_detection``.
@@ -14,11 +14,13 @@ from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.images import EvaluationImages
 
 Change = Callable[[Image.Image, int], Image.Image]
-"""Picklable function that changes an RGB image before it is resized; it gets the sample's id."""
+"""Function that changes an RGB image before resizing. It also gets the sample id. It can be
+pickled.
+"""
 
 
 class SquareImages(EvaluationImages):
-    """Some of a dataset's images. Nothing is cut off, so their proportions change."""
+    """Images of a dataset, resized to squares. Nothing is cut off, so their proportions change."""
 
     def __init__(
         self,
@@ -27,13 +29,13 @@ class SquareImages(EvaluationImages):
         sample_ids: NDArray[np.int64],
         change: Change | None = None,
     ) -> None:
-        """Chooses the images without reading any.
+        """Chooses the images and reads none yet.
 
         Args:
             dataset: dataset to read.
-            image_px: side of the square.
+            image_px: side of the square in pixels.
             sample_ids: ids of the images, ascending.
-            change: applied to each image at its full size; None leaves images as they are.
+            change: function that is applied to each image at its full size. None changes nothing.
         """
         super().__init__(dataset, image_px, cache_bytes=0, sample_ids=sample_ids)
         self._change = change

@@ -1,6 +1,6 @@
-"""Small pictures of a dataset's images, for people.
+"""Makes small pictures of a dataset's images, for people to look at.
 
-In: sample ids. Out: small RGB images. Next: pictures and pages.
+In: sample ids. Out: small RGB images. Next: the modules that draw pictures and pages.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,15 @@ _AT_ONCE = 64  # encoded images in memory at once
 def thumbnails(
     dataset: ImageDataset, sample_ids: ArrayLike, side_px: int, change: Change | None = None
 ) -> Iterator[Image.Image]:
-    """Yields a square thumbnail of each image, the centre of the image where it is not square.
+    """Yields a square thumbnail of each image.
+
+    If an image is not square, the thumbnail is its centre.
 
     Args:
         dataset: dataset to read.
-        sample_ids: ids in any order; an id may come twice.
-        side_px: side of a thumbnail.
-        change: applied to each image at its full size; None leaves images as they are.
+        sample_ids: ids in any order. An id may occur twice.
+        side_px: side of a thumbnail in pixels.
+        change: function that is applied to each image at its full size. None changes nothing.
 
     Raises:
         PoiseError: a shard cannot be read.

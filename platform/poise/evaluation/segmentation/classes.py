@@ -1,7 +1,7 @@
-"""Class of each pixel, from a mask and perhaps the image's label.
+"""Decides the class of each pixel from a mask and, if needed, from the image's label.
 
 In: manifests of the training and the test set, and masks. Out: class indices of pixels. Next:
-``poise.evaluation.segmentation.patches`` and ``scores``.
+``poise.evaluation.segmentation.patches`` and ``poise.evaluation.segmentation.scores``.
 """
 
 from collections.abc import Callable
@@ -16,32 +16,39 @@ from poise.data.annotations import IGNORED
 from poise.data.manifest import Manifest
 
 Meaning = Literal["mask", "object", "label"]
-"""Rule for a pixel's class: the mask's value; object or background; or the image's label for pixels
-of the object."""
+"""Rule for the class of a pixel.
+
+``mask``: the mask's value. ``object``: object or background. ``label``: the image's label for
+pixels of an object, and background for the others.
+"""
 
 MEANINGS: Final = get_args(Meaning)
 
 BACKGROUND: Final = "background"
 
 ClassMap = NDArray[np.uint8]
-"""Class indices of pixels [h, w]; ``IGNORED`` if no class may be counted."""
+"""Class indices of pixels, uint8 [h, w]. ``IGNORED`` marks pixels that are not counted."""
 
 
 @dataclass(frozen=True)
 class PixelClasses:
-    """Names of the classes of pixels, and the rule that gives them."""
+    """Names of the classes of pixels, and the rule for the class of a pixel."""
 
     meaning: Meaning
     names: tuple[str, ...]
-    """Names by class index; 0 is the background."""
+    """Names by class index. Index 0 is the background."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def of(self, mask: NDArray[np.uint8], label: int) -> ClassMap:
-        """Computes the class of each pixel of a mask [h, w]; ``label`` is that of the image.
+        """Computes the class of each pixel of a mask.
 
-        Pixels of an object whose image has no label are ignored if the label is the class.
+        With the rule ``label``, an object's pixels are ignored if the image's label is unknown.
+
+        Args:
+            mask: values of the mask, uint8 [h, w].
+            label: label of the image, or −1 if it is unknown.
         """
         if self.meaning == "mask":
             return mask
@@ -51,16 +58,16 @@ class PixelClasses:
 
 
 def pixel_classes(train: Manifest, test: Manifest, meaning: Meaning | None) -> PixelClasses:
-    """Decides what the classes of pixels are.
+    """Chooses the classes of pixels and the rule for the class of a pixel.
 
     Args:
         train: manifest of the training set.
         test: manifest of the test set.
-        meaning: what was asked for; None takes the masks' values, if they have names.
+        meaning: rule that the user chose. None uses the masks' values, if the values have names.
 
     Raises:
-        PoiseError: the masks' values have no names and nothing was asked for, the two datasets have
-            different classes, or there are more than 254 classes.
+        PoiseError: the values have no names and no rule was chosen, the two datasets have different
+            classes, or there are more than 254 classes.
     """
     if meaning is None and not (train.mask_classes and test.mask_classes):
         raise PoiseError(
@@ -82,7 +89,10 @@ def pixel_classes(train: Manifest, test: Manifest, meaning: Meaning | None) -> P
 
 
 def _values(manifest: Manifest) -> tuple[str, ...]:
-    """Names of the mask values 1, 2, …; numbers if they have none."""
+    """Returns the names of the mask values 1, 2, ….
+
+    A value without a name becomes ``class <value>``.
+    """
     highest = max([0, *(value for value in manifest.mask_values if value != IGNORED)])
     unnamed = range(len(manifest.mask_classes) + 1, highest + 1)
     return (*manifest.mask_classes, *(f"class {number}" for number in unnamed))

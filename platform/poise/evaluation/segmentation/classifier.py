@@ -1,10 +1,11 @@
-"""Linear classifier of patches, fitted without a learning rate.
+"""Fits a linear classifier of patches, without a learning rate.
 
 In: features of patches and the classes of their pixels. Out: one linear layer. Next:
 ``poise.evaluation.segmentation.report``.
 
 The loss is the cross-entropy of every counted pixel of the patches, plus a penalty on the squared
-weights. It is convex, so the result does not depend on a start, an order or a learning rate.
+weights. The loss is convex. So the result does not depend on initial weights, order or learning
+rate.
 """
 
 from typing import Final
@@ -13,21 +14,23 @@ import torch
 from torch import Tensor, nn
 
 PENALTIES: Final = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""Penalties to try, for standardised features; the strongest first."""
+"""Strengths of the L2 penalty that are tried on standardised features, the strongest first."""
 
-_WITHOUT_CHOICE = 1e-3  # where there are too few images to choose
-_HELD_OUT = 5  # one image in so many chooses the penalty
-_STEPS = 100  # of L-BFGS
+_WITHOUT_CHOICE = 1e-3  # penalty if there are too few images to choose
+_HELD_OUT = 5  # every fifth image is held out to choose the penalty
+_STEPS = 100  # largest number of L-BFGS iterations
 
 
 def fit_classifier(features: Tensor, shares: Tensor, images: Tensor) -> tuple[nn.Linear, float]:
-    """Fits a classifier. One image in five chooses the penalty; then all are used.
+    """Fits a linear classifier, and chooses its penalty.
 
-    Deterministic. Cost: about 500 products of the features with the weights.
+    A fifth of the images is held out to choose the penalty with the lowest cross-entropy. Then the
+    classifier is fitted to all images with this penalty. The result is deterministic. Cost: about
+    500 products of the features with the weights.
 
     Args:
-        features: float32 [m, D].
-        shares: share of each class in a patch, [m, C]; rows sum to 1.
+        features: features of m patches, float32 [m, D].
+        shares: share of each class among the pixels of a patch, [m, C]. Rows sum to 1.
         images: number of the image that each patch is from, int64 [m].
 
     Returns:
@@ -46,7 +49,7 @@ def fit_classifier(features: Tensor, shares: Tensor, images: Tensor) -> tuple[nn
 
 
 def _choose(x: Tensor, shares: Tensor, held_out: Tensor) -> float:
-    """Finds the penalty with the lowest cross-entropy on images that were held out."""
+    """Finds the penalty with the lowest cross-entropy on the held-out images."""
     if held_out.all() or not held_out.any():
         return _WITHOUT_CHOICE
     known, losses = _zeros(x, shares), []
@@ -59,7 +62,7 @@ def _choose(x: Tensor, shares: Tensor, held_out: Tensor) -> float:
 def _minimise(
     x: Tensor, shares: Tensor, penalty: float, start: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Minimises the penalised loss: weights [D, C] and biases [C]."""
+    """Minimises the loss with its penalty, and returns weights [D, C] and biases [C]."""
     weight, bias = (each.clone().requires_grad_() for each in start)
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe"

@@ -1,16 +1,16 @@
-"""Probe of dense features during training: is a patch an object or background?
+"""Probe of patch tokens during training: does a linear classifier separate object and background?
 
-In: a backbone and two sets of masks. Out: ``(name, value)`` pairs. Next:
+In: a backbone and two datasets with masks. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.
 
-``segmentation/patches-poise-v1`` is a small twin of ``poise evaluate segmentation``. A linear
-classifier learns from patches of 256 images of the bank and is scored on patches of 256 queries,
-the same at every step and in every run on these datasets. A patch counts as object if half of its
-pixels are marked.
+``segmentation/patches-poise-v1`` is a small version of ``poise evaluate segmentation``. A linear
+classifier learns from patches of 256 images of the bank (the reference images of k-NN). Its score
+is measured on patches of 256 query images. These images are the same at every step and in every run
+on these datasets. A patch is an object if more than half of its counted pixels are marked.
 
-``dense_miou``: the mean over object and background of the intersection over union of patches, in
-percent. Healthy: above the value of the untrained backbone. Broken: below it. Then patches have
-lost their position or their content, as in a long training without registers.
+``dense_miou`` is the mean intersection over union of the classes object and background, in percent,
+counted in patches. Healthy: above the value of the untrained backbone. Broken: below this value.
+Then patches have lost their position or their content, as in a long training without registers.
 """
 
 from collections.abc import Iterator
@@ -33,27 +33,30 @@ from poise.evaluation.segmentation.patches import PatchReader, class_shares
 PROTOCOL: Final = "segmentation/patches-poise-v1"
 
 DENSE_IMAGES: Final = 256
-"""Largest number of images of each set that the probe reads."""
+"""Largest number of images that the probe reads from each dataset."""
 
 _CLASSES = PixelClasses("object", ("background", "object"))
 
 
 @dataclass(frozen=True)
 class MaskedImages:
-    """Images with masks."""
+    """Images of a dataset that has masks."""
 
     dataset: ImageDataset
     images: EvaluationImages
 
     @classmethod
     def of(cls, dataset: ImageDataset, image_px: int) -> "MaskedImages | None":
-        """Chooses images with seed 0; None if the dataset has no masks."""
+        """Chooses images with seed 0. Returns None if the dataset has no masks."""
         if "mask" not in annotation_kinds(dataset):
             return None
         return cls(dataset, EvaluationImages(dataset, image_px, DENSE_IMAGES))
 
     def shares(self, patch_px: int) -> Tensor:
-        """Shares of background and object in every patch, [n, N, 2]; zeros if not counted."""
+        """Computes the shares of background and object in every patch, [n, N, 2].
+
+        A patch has two zeros if none of its pixels is counted.
+        """
         reader = AnnotationReader(self.dataset, "mask")
         return torch.stack(
             [
@@ -71,9 +74,10 @@ class MaskedImages:
 def dense_probe(
     backbone: nn.Module, bank: MaskedImages, queries: MaskedImages, bench: Bench
 ) -> Iterator[tuple[str, float]]:
-    """Yields ``dense_miou``; nothing for a backbone without whole patches.
+    """Yields ``dense_miou``.
 
-    The modules keep their modes.
+    Yields nothing if the backbone cannot cut the images into whole patches. The modules keep their
+    train or eval mode.
 
     Raises:
         NotFiniteError: a token is NaN or infinite.
@@ -97,12 +101,12 @@ def dense_probe(
 def _patches(
     backbone: nn.Module, masked: MaskedImages, patch_px: int, bench: Bench
 ) -> tuple[Tensor, Tensor]:
-    """Patch tokens after the last norm [n, N, D] and their shares of each class [n, N, 2]."""
+    """Returns patch tokens after the last norm [n, N, D] and their class shares [n, N, 2]."""
     passed = image_pass(PatchReader(backbone), masked.images, bench)
     tokens = torch.cat([outputs["model"].float() for outputs, _ in passed])
     return tokens, masked.shares(patch_px).to(tokens.device)
 
 
 def _numbers(tokens: Tensor) -> Tensor:
-    """Number of the image that each patch is from, [n·N]."""
+    """Returns the number of the image that each patch is from, [n·N]."""
     return torch.arange(len(tokens)).repeat_interleave(tokens.shape[1])

@@ -1,6 +1,6 @@
-"""Patches of images as a linear classifier of pixels reads them, and their classes.
+"""Reads features and classes of patches, for a linear classifier.
 
-In: a backbone, images and class maps. Out: features and class shares of some patches. Next:
+In: a backbone, images and their class maps. Out: features and class shares of some patches. Next:
 ``poise.evaluation.segmentation.classifier``.
 """
 
@@ -20,16 +20,17 @@ from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.segmentation.classes import ClassMap
 
 NUM_PATCHES: Final = 2**15
-"""Largest number of patches that a classifier learns from. More images give fewer patches each."""
+"""Largest number of patches that a classifier learns from. More images mean fewer patches per
+image.
+"""
 
 _SEED = 0
 
 KINDS: Final = ("model", "pixels")
-"""Features that are classified: those of the backbone and, as a baseline, the pixels of each
-patch."""
+"""Kinds of features: patch tokens of the backbone and, as a baseline, the pixels of each patch."""
 
 ClassMaps = Callable[[NDArray[np.int64]], list[ClassMap]]
-"""Reads the class maps [px, px] of some samples, by ascending id."""
+"""Function that takes ascending ids of images and returns their class maps, [px, px] each."""
 
 
 class PatchReader(nn.Module):
@@ -49,13 +50,13 @@ class PatchReader(nn.Module):
 
 @dataclass(frozen=True)
 class TrainingPatches:
-    """Patches to learn from: m patches of some images, with C classes."""
+    """Features and class shares of the m patches that a classifier with C classes learns from."""
 
     features: dict[str, Tensor]
-    """float32 [m, D], by ``KINDS``."""
+    """Maps each kind of features (see ``KINDS``) to the features, float32 [m, D]."""
 
     shares: Tensor
-    """Share of each class among the counted pixels of the patch, float32 [m, C]; rows sum to 1."""
+    """Share of each class among the counted pixels of a patch, float32 [m, C]. Rows sum to 1."""
 
     images: Tensor
     """Number of the image that each patch is from, int64 [m]."""
@@ -70,14 +71,15 @@ def read_patches(
 ) -> TrainingPatches:
     """Reads the same number of patches of every image, at places drawn from the image's id.
 
-    Patches without a counted pixel are left out. Memory does not grow with the images.
+    Patches without a counted pixel are left out. The memory does not grow with the number of
+    images.
 
     Args:
-        backbone: a transformer on the bench's device.
+        backbone: transformer on the device of the bench.
         images: images to read.
-        class_maps: reads their class maps.
+        class_maps: function that reads the class maps of the images.
         num_classes: number of classes C.
-        bench: how images are passed through the backbone.
+        bench: settings for passing the images through the backbone.
     """
     per_image = max(1, NUM_PATCHES // len(images))
     found: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
@@ -101,12 +103,13 @@ def class_shares(classes: ClassMap, patch_px: int, num_classes: int) -> Tensor:
     """Computes the share of each class among the counted pixels of every patch.
 
     Args:
-        classes: class indices [px, px]; larger ones than C − 1 are not counted.
-        patch_px: side of a patch; px is a multiple of it.
+        classes: class indices [px, px]. Pixels with an index above C − 1 are not counted.
+        patch_px: side of a patch in pixels. It divides px.
         num_classes: number of classes C.
 
     Returns:
-        float32 [N, C], row-major; a patch without counted pixels has zeros.
+        Shares float32 [N, C] of the patches in row-major order. A patch without counted pixels has
+        zeros.
     """
     side = len(classes) // patch_px
     blocks = classes.reshape(side, patch_px, side, patch_px).swapaxes(1, 2)
@@ -118,7 +121,7 @@ def class_shares(classes: ClassMap, patch_px: int, num_classes: int) -> Tensor:
 
 
 def _places(sample_id: int, num_patches: int, most: int) -> Tensor:
-    """Draws places of an image's patches, the same ones whatever else is read."""
+    """Draws places of an image's patches. The same arguments always give the same places."""
     if num_patches <= most:
         return torch.arange(num_patches)
     draws = np.random.default_rng((_SEED, sample_id))

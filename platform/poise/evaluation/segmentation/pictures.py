@@ -1,7 +1,7 @@
-"""Images with their true and predicted classes, as one picture.
+"""Draws images with their true and predicted classes into one picture.
 
-In: a few images of the test set and their class maps. Out: a PNG. Next:
-``poise.evaluation.segmentation.report`` names it in the report.
+In: a few images of the test set, with their true and predicted classes. Out: a PNG file. Next:
+``poise.evaluation.segmentation.report`` adds its name to the report.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ _LEAST_PX, _MOST_PX = 128, 224
 _CAPTIONS = {"model": "predicted by patch tokens", "pixels": "predicted by the pixels of patches"}
 
 Drawn = tuple[int, ClassMap, dict[str, NDArray[np.int64]]]
-"""Sample id, true classes [px, px], and predicted classes [px, px] by kind."""
+"""Sample id, true classes [px, px], and predicted classes [px, px] by the kind of features."""
 
 
 def draw_segmentation(
     path: Path, dataset: ImageDataset, image_px: int, drawn: Sequence[Drawn]
 ) -> None:
-    """Draws images in columns: the image, the truth, and what each classifier predicts.
+    """Draws one column per image: the image, its true classes, and each classifier's prediction.
 
     Args:
-        path: path of the PNG.
-        dataset: the dataset of the images.
-        image_px: side of the images as they were read.
-        drawn: the images, at least one.
+        path: path of the PNG file.
+        dataset: dataset of the images.
+        image_px: side of the prepared images in pixels.
+        drawn: images with their classes, at least one.
     """
     encoded = dataset.read(np.array([sample_id for sample_id, _, _ in drawn]))
     images = [

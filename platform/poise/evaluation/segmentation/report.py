@@ -1,14 +1,15 @@
-"""Dense linear segmentation of a backbone, from two sets of masks to a report.
+"""Evaluates semantic segmentation with a backbone's patch tokens.
 
 In: an ``EvaluationTask`` whose dataset has masks, and a training set. Out: an ``EvaluationReport``
 with mIoU, and pictures. Next: ``poise evaluate segmentation``.
 
-Protocol ``segmentation/linear-poise-v1``: images are cut as for k-NN, at the size that the model
-was made for. A linear classifier learns from the patch tokens after the last norm of at most
-32,768 patches of the training set, the backbone frozen; one training image in five chooses its
-penalty. On the test set its logits are enlarged bilinearly to pixels. The linear protocol of
-DINOv2 (arXiv 2304.07193, section 7.4) trains a layer by SGD on larger crops, so its figures are
-not these.
+Protocol ``segmentation/linear-poise-v1``: images are resized and cropped as for k-NN, to the size
+that the model was trained with. The backbone is frozen. A linear classifier learns from the patch
+tokens after the last norm, of at most 32,768 patches of the training set. One training image in
+five chooses the penalty. On the test set, the logits are enlarged bilinearly to pixels.
+
+The linear protocol of DINOv2 (arXiv 2304.07193, section 7.4) trains a layer by SGD on larger crops.
+So its published values cannot be compared with these values.
 """
 
 from dataclasses import dataclass
@@ -52,26 +53,26 @@ _DRAWN_IMAGES = 6
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the classifier learns from."""
+    """Dataset that the classifier learns from, and the rule for the class of a pixel."""
 
     dataset: ImageDataset
     meaning: Meaning | None = None
-    """What the class of a pixel is; None takes the masks' values, if they have names."""
+    """Rule for the class of a pixel. None uses the masks' values, if the values have names."""
 
 
 def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationReport:
-    """Measures how well patch tokens tell the classes of pixels apart, by a linear classifier.
+    """Measures how well a linear classifier of patch tokens predicts the classes of pixels.
 
-    Memory does not grow with the images but for the counts of pixels by class.
+    For each image, memory keeps only the counts of pixels per class.
 
     Args:
-        task: its backbone is a transformer and its dataset, the test set, has masks. ``max_images``
-            limits both sets.
-        train: the training set.
+        task: task with a transformer and a test set with masks. ``max_images`` limits the training
+            set and the test set.
+        train: training set.
 
     Raises:
-        PoiseError: a dataset lacks masks, both are the same, their classes differ, or the image
-            size is no multiple of the patch size.
+        PoiseError: a dataset lacks masks, both datasets are the same, their classes differ, or the
+            patch size does not divide the image size.
     """
     for dataset in (train.dataset, task.dataset):
         check_annotations(dataset, "mask")
@@ -110,7 +111,7 @@ def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationR
 def _learn(
     task: EvaluationTask, dataset: ImageDataset, classes: PixelClasses
 ) -> tuple[TrainingPatches, dict[str, nn.Linear], dict[str, float]]:
-    """Fits a classifier for the model's patches and one for their pixels."""
+    """Fits a classifier to the model's patch tokens and one to the patches' pixels."""
     _check_whole_patches(task)
     most = min(task.max_images or NUM_PATCHES, NUM_PATCHES)
     images = EvaluationImages(dataset, task.image_px, most)
@@ -125,7 +126,7 @@ def _learn(
 def _test(
     task: EvaluationTask, layers: dict[str, nn.Linear], classes: PixelClasses
 ) -> dict[str, NDArray[np.int64]]:
-    """Counts pixels of every test image, and draws a few images."""
+    """Counts the pixels of every test image by class, and draws a few images."""
     images = EvaluationImages(task.dataset, task.image_px, task.max_images)
     maps = _ClassMapReader(task.dataset, classes, task.image_px)
     counts: dict[str, list[NDArray[np.int64]]] = {kind: [] for kind in KINDS}
@@ -147,14 +148,14 @@ def _test(
 def _predictions(
     backbone: nn.Module, layers: dict[str, nn.Linear], images: EvaluationImages, bench: Bench
 ) -> "map[dict[str, NDArray[np.int64]]]":
-    """Yields predicted class indices [b, px, px] of each batch, by kind."""
+    """Yields predicted class indices [b, px, px] of each batch, by the kind of features."""
     module = _Segmenter(backbone, layers).to(bench.device)
     enlarge = partial(_enlarged, image_px=images.image_px)
     return map(enlarge, image_pass(module, images, bench))
 
 
 def _enlarged(answer: tuple[object, Tensor], image_px: int) -> dict[str, NDArray[np.int64]]:
-    """Enlarges one image at a time: logits of a batch at full size would fill the memory."""
+    """Enlarges logits to pixels, one image at a time, because a batch would fill the memory."""
     outputs: dict[str, Tensor] = answer[0]  # type: ignore[assignment]
     size = (image_px, image_px)
     return {
@@ -169,7 +170,7 @@ def _enlarged(answer: tuple[object, Tensor], image_px: int) -> dict[str, NDArray
 
 
 class _Segmenter(nn.Module):
-    """Backbone that returns logits of its patches, and of their pixels, as maps."""
+    """Backbone that returns class logits of its patches as maps, for each kind of features."""
 
     def __init__(self, backbone: nn.Module, layers: dict[str, nn.Linear]) -> None:
         super().__init__()
@@ -185,7 +186,7 @@ class _Segmenter(nn.Module):
 
 
 class _ClassMapReader:
-    """Reads the class maps of samples, cut as their images are."""
+    """Reads the class maps of images. The maps are resized and cropped like the images."""
 
     def __init__(self, dataset: ImageDataset, classes: PixelClasses, image_px: int) -> None:
         self._dataset, self._classes, self._image_px = dataset, classes, image_px

@@ -1,6 +1,6 @@
-"""Figures of segmentation: intersection over union by class, with intervals.
+"""Metrics of segmentation: intersection over union by class, with intervals.
 
-In: counts of pixels by class, one table for each image. Out: metrics. Next:
+In: for each image, a table of pixel counts by class. Out: metrics. Next:
 ``poise.evaluation.segmentation.report``.
 """
 
@@ -16,14 +16,14 @@ from poise.evaluation.resampling import middle_95, resampled_sums
 from poise.evaluation.segmentation.classes import ClassMap
 
 Counts = NDArray[np.int64]
-"""Pixels of one image by class, [3, C]: right ones, predicted ones and true ones."""
+"""Numbers of pixels of one image by class, [3, C]: correct, predicted and true pixels."""
 
 
 def count_pixels(truth: ClassMap, found: NDArray[np.int64], num_classes: int) -> Counts:
-    """Counts the pixels of one image. Pixels without a true class are left out.
+    """Counts the pixels of one image by class. Pixels without a true class are left out.
 
     Args:
-        truth: class indices [px, px]; larger ones than C − 1 are not counted.
+        truth: true class indices [px, px]. Pixels with an index above C − 1 are not counted.
         found: predicted class indices [px, px], below C.
         num_classes: number of classes C.
     """
@@ -38,7 +38,12 @@ def count_pixels(truth: ClassMap, found: NDArray[np.int64], num_classes: int) ->
 
 
 def constant_counts(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Makes the counts [n, 3, C] that a constant prediction would have on the same images."""
+    """Computes the counts [n, 3, C] of a predictor that always predicts the class ``number``.
+
+    Args:
+        counts: counts of any predictor on the same images, [n, 3, C].
+        number: index of the predicted class.
+    """
     truths = counts[:, 2]
     constant = np.zeros_like(counts)
     constant[:, 0, number] = truths[:, number]
@@ -48,10 +53,16 @@ def constant_counts(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]
 
 
 def intersection_over_union(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Computes the intersection over union by class from sums of counts [..., 3, C]: [..., C].
+    """Computes the intersection over union by class.
 
-    0 to 1. NaN for a class that is neither there nor predicted. Healthy: well above the figures of
-    the pixels and of the most frequent class. Broken: the class is 0, it is never found.
+    Range: 0 to 1. Healthy: well above the values of the pixels and of the most frequent class.
+    Broken: 0, so the class is never predicted correctly.
+
+    Args:
+        sums: sums of counts over images, [..., 3, C].
+
+    Returns:
+        Values [..., C]. A class that is neither true nor predicted for any pixel has NaN.
     """
     hits, predicted, truths = np.moveaxis(sums, -2, 0)
     with np.errstate(invalid="ignore"):
@@ -61,11 +72,11 @@ def intersection_over_union(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 def segmentation_figures(
     tables: dict[str, NDArray[np.int64]], names: Sequence[str]
 ) -> tuple[Figure, ...]:
-    """Makes the figures of the model and of its baselines on the same images.
+    """Computes the metrics of the model and of its baselines on the same images.
 
-    ``miou`` is the mean over classes of the intersection over union of all pixels together.
-    Intervals are a bootstrap over images. ``gain_over_pixels`` is the difference between the mIoU
-    of the model and that of the pixels, in the same resamples.
+    ``miou`` is the mean over classes of the intersection over union. The pixels of all images are
+    counted together. Intervals are bootstrap intervals over images. ``gain_over_pixels`` is the
+    mIoU of the model minus that of the pixels, computed in the same resamples.
 
     Args:
         tables: counts of each image, [n, 3, C], for ``model``, ``pixels`` and ``majority``.
@@ -85,10 +96,10 @@ def segmentation_figures(
 def _values(
     sums: NDArray[np.float64], names: Sequence[str], kinds: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Figures by name in percent, from sums [..., k, 3, C]."""
+    """Computes metrics in percent by name, from sums of counts [..., k, 3, C] of k predictors."""
     unions = 100 * intersection_over_union(sums)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a resample without any class
+        warnings.simplefilter("ignore", RuntimeWarning)  # for a resample without any class
         means = np.nanmean(unions, axis=-1)
     with np.errstate(invalid="ignore"):
         right = 100 * sums[..., 0, :].sum(axis=-1) / sums[..., 2, :].sum(axis=-1)

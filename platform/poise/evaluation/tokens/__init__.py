@@ -1,4 +1,5 @@
-"""Measures single tokens: their attention, their norms, and pictures of both.
+"""Measures attention and norms of tokens, and draws pictures of both.
 
-In: traces of a backbone. Out: metrics and PNG files. Next: ``poise.tracking``.
+In: traces of a backbone, which contain the attention and the tokens of each block. Out: metrics and
+PNG files. Next: ``poise.tracking``.
 """

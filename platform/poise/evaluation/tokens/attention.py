@@ -1,8 +1,8 @@
 """Computes the attention statistics of Beyond [cls] (arXiv 2412.03215) in one pass.
 
 In: a backbone and images. Out: an ``AttentionReport`` with every statistic per block and per head,
-and the norms of tokens per block. Next: ``poise evaluate attention`` gives the report to
-``poise.evaluation.tokens.files`` and ``attention_pictures``.
+and the norms of tokens per block. Next: ``poise evaluate attention`` passes the report to
+``poise.evaluation.tokens.files`` and ``poise.evaluation.tokens.attention_pictures``.
 """
 
 import math
@@ -25,32 +25,32 @@ from poise.models.pooling import EPSILON, patch_entropy
 
 PROTOCOL: Final = "attention/beyond-cls-v1"
 
-_READ_IMAGES = 64  # decoded at once
-_ATTENTION_BYTES = 2**26  # of one block's attention in memory; more is no faster
+_READ_IMAGES = 64  # images that are decoded at once
+_ATTENTION_BYTES = 2**26  # memory for one block's attention; more memory is not faster
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """One statistic of one block, over images."""
+    """Value of one statistic in one block, with its errors over images."""
 
     mean: float
     """Mean over images and heads, as published."""
 
     standard_error: float | None
-    """Standard error of ``mean`` over images, after averaging over heads; None for a single image.
+    """Standard error of ``mean`` over images, after averaging over heads.
+
+    It is None for a single image.
     """
 
     head_means: tuple[float, ...]
-    """Mean over images for each head. It is empty for magnitudes, because they belong to no single
-    head.
-    """
+    """Mean over images for each head. It is empty for magnitudes, because they have no heads."""
 
     head_standard_errors: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class AttentionReport:
-    """Attention statistics of a backbone, with everything that a reader needs to interpret them."""
+    """Attention statistics of a backbone, with the facts that a reader needs to interpret them."""
 
     protocol: str
     dataset: str
@@ -63,10 +63,10 @@ class AttentionReport:
     num_heads: int
     has_class_token: bool
     blocks: tuple[Mapping[str, Statistic], ...]
-    """Statistics of each block, first to last, with the names of ``attention_statistics``."""
+    """Statistics of each block, from first to last, by the names of ``attention_statistics``."""
 
     norms: tuple[Mapping[str, float], ...]
-    """Norms of tokens after each block, with the names of ``norm_statistics``."""
+    """Norms of tokens after each block, by the names of ``norm_statistics``."""
 
     num_norm_images: int
     """Number of images whose norms were measured. They are evenly spaced among all images."""
@@ -81,7 +81,7 @@ def report_attention(
 ) -> AttentionReport:
     """Measures a backbone's attention, and raises an error if it is not finite.
 
-    For arguments and other errors see ``measure_attention``.
+    Arguments and other errors are those of ``measure_attention``.
 
     Raises:
         NotFiniteError: a statistic is NaN or infinite.
@@ -104,7 +104,7 @@ def measure_attention(
     """Measures a backbone's attention in one pass. Memory does not grow with the number of images.
 
     Args:
-        backbone: ``VitBackbone`` on ``device``. Afterwards its modules are in their previous modes.
+        backbone: ``VitBackbone`` on ``device``. Its modules get their train or eval mode back.
         images: images to pass through the backbone.
         normalization: channel means and standard deviations that the backbone was trained with.
         device: device that computes.
@@ -126,7 +126,7 @@ def measure_attention(
                 for block in trace(backbone, normalized(part.to(device), normalization)):
                     running.add(block)
                     norms.add(block)
-                    del block  # frees its attention before the next block's is made
+                    del block  # frees this attention before the next block is computed
                 on_images(len(part))
     return AttentionReport(
         protocol=PROTOCOL,
@@ -148,24 +148,24 @@ def attention_statistics(
 ) -> Iterator[tuple[str, Tensor]]:
     """Computes the statistics of one block's attention, per image and head.
 
-    As published: ``cls`` is token 0 and ``pos`` is the mean over patches. An entropy uses only the
-    attention on patches, renormalised, in nats. ``…_adj_for_cls`` divides by the token's attention
-    on patches. This code adds three statistics: a token's attention on all patches, its attention
-    on the registers, and entropies divided by ln N.
+    As published, ``cls`` is token 0 and ``pos`` is the mean over patches. An entropy uses only the
+    attention to patches, renormalised, in nats. The ending ``_adj_for_cls`` means: divided by the
+    token's attention to patches. Poise adds three statistics: a token's attention to all patches,
+    its attention to the registers, and entropies divided by ln N.
 
     Registers are neither [cls] nor patches. They are left out of every mean over patches and of
-    every entropy. The attention on registers is a separate statistic. For each token, the attention
-    on [cls], registers and patches adds up to 1. The publication has no registers; without
+    every entropy. The attention to registers is a separate statistic. For each token, the attention
+    to [cls], registers and patches adds up to 1. The publication has no registers. Without
     registers all statistics agree with it. A backbone without [cls] has no statistics of [cls].
 
     Healthy values depend on the method. In joint-embedding models (DINO) the attention of [cls] is
-    selective: in late blocks its entropy is well below ln N. In masked models [cls] attends mostly
-    to itself and almost equally to all patches, so entropy / ln N is near 1. Broken: in every block
-    all tokens attend equally to all patches; the attention is dead.
+    selective: in late blocks its entropy is well below ln N. In masked models (MAE) [cls] attends
+    mostly to itself and almost equally to all patches, so entropy / ln N is near 1. Broken: in
+    every block all tokens attend equally to all patches, so attention has no effect.
 
     Args:
         attention: attention after softmax, [B, heads, T, T].
-        num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+        num_prefix_tokens: number of tokens before the patches. [cls] is the first of them.
         with_class_token: whether token 0 is [cls].
 
     Yields:
@@ -191,8 +191,8 @@ def magnitude_statistics(
 ) -> Iterator[tuple[str, Tensor]]:
     """Computes how much attention adds to a token.
 
-    The measure is the norm of the attention branch divided by the norm of its input. Near 0: the
-    block does not change the token. Above 1: the block replaces the token.
+    The measure is the norm of the attention branch divided by the norm of its input. Near 0, the
+    block hardly changes the token. Above 1, the block mostly replaces the token.
 
     Yields:
         ``cls_magnitude`` and ``pos_magnitude`` (mean of the ratio over patches), [B].
@@ -211,7 +211,7 @@ class RunningStatistics:
         """Starts without images.
 
         Args:
-            num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+            num_prefix_tokens: number of tokens before the patches. [cls] is the first of them.
             with_class_token: whether token 0 is [cls].
         """
         self.num_patches = 0
@@ -221,9 +221,9 @@ class RunningStatistics:
 
     @property
     def batch_size(self) -> int:
-        """Number of images whose attention in a block fits into the memory limit.
+        """Number of images whose attention in one block fits into the memory limit.
 
-        It is 1 before the first block.
+        It is 1 before the first block, because the number of heads is not known yet.
         """
         bytes_per_image = 4 * self.num_heads * (self._tokens[0] + self.num_patches) ** 2
         return max(1, _ATTENTION_BYTES // bytes_per_image) if bytes_per_image else 1
@@ -240,7 +240,7 @@ class RunningStatistics:
             self._add(block.index, name, values.unsqueeze(1))
 
     def blocks(self) -> tuple[dict[str, Statistic], ...]:
-        """Statistics so far, by block."""
+        """Returns the statistics of the images so far, for each block."""
         found: dict[int, dict[str, Statistic]] = {}
         for (index, name), running in self.means.items():
             found.setdefault(index, {})[name] = _statistic(running)
@@ -253,7 +253,7 @@ class RunningStatistics:
 def _by_token(
     attention: Tensor, mass: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yields statistics of [cls] and patches: name and values of all tokens [B, heads, T]."""
+    """Yields name and values [B, heads, T] of each statistic that is computed for every token."""
     if with_class_token:
         yield "cls_attention", attention[..., 0]
     registers = slice(int(with_class_token), num_prefix_tokens)
@@ -270,7 +270,7 @@ def _by_token(
 def _parts(images: Tensor, running: RunningStatistics) -> Iterator[Tensor]:
     """Splits images into batches of ``running.batch_size``.
 
-    This size is known after the first batch.
+    The first batch has one image. It shows how much memory an image needs.
     """
     while len(images):
         size = running.batch_size

@@ -1,9 +1,9 @@
 """Draws attention: statistics over blocks, every head, and maps over images.
 
-In: ``AttentionReport``s; a backbone and chosen images. Out: PNG files. Next: ``poise.tracking``
-keeps the files as artifacts.
+In: ``AttentionReport``s, or a backbone and chosen images. Out: PNG files. Next: ``poise.tracking``
+stores the files as artifacts of MLflow.
 
-A reader does not need colour: lines differ in markers and dashes, maps in lightness.
+The pictures can be read without colours: lines differ in markers and dashes, maps in lightness.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,9 @@ from poise.models.backbone import has_class_token
 from poise.models.block_traces import num_blocks, trace
 
 MAX_BLOCKS = 12
-"""Largest number of blocks in a picture of maps. Of deeper models only some blocks are drawn."""
+"""Largest number of blocks in a picture of maps. Pictures of deeper models show evenly spaced
+blocks.
+"""
 
 _LINES = (
     ("#0072b2", "o", "-"),
@@ -63,12 +65,12 @@ _HEAD_PANELS = (
 def draw_statistics(path: str | Path, reports: Mapping[str, AttentionReport]) -> None:
     """Draws every statistic over blocks.
 
-    Each model has a line, with a band from its lowest to its highest head. The upper row is about
-    [cls], the lower about patches. Entropies are divided by ln N, so models with different numbers
-    of patches can be compared.
+    Each model has a line, with a band from its lowest to its highest head. The upper row shows
+    [cls], the lower row shows patches. Entropies are divided by ln N, so models with different
+    numbers of patches can be compared.
 
     Args:
-        path: path of the PNG.
+        path: path of the PNG file.
         reports: reports by the model's name in the legend.
     """
     known = {name for report in reports.values() for name in report.blocks[0]}
@@ -96,7 +98,7 @@ def draw_heads(path: str | Path, report: AttentionReport) -> None:
     """Draws a map of blocks × heads for each statistic in which heads differ.
 
     Args:
-        path: path of the PNG.
+        path: path of the PNG file.
         report: report on one model.
     """
     panels = [(name, title) for name, title in _HEAD_PANELS if name in report.blocks[0]]
@@ -125,14 +127,14 @@ def draw_blocks(
 ) -> None:
     """Draws the attention of [cls] in each block, as the mean over heads, with one image per row.
 
-    Without [cls] it draws the mean attention of the patches. A map covers only the patches and has
-    its own scale, from 0 to its maximum. The number above a map is the share of attention on
-    patches.
+    Without [cls] the picture shows the mean attention of the patches. A map covers only the
+    patches. Its colours range from 0 to its maximum. The number above a map is the share of
+    attention to patches.
 
     Args:
-        path: path of the PNG.
+        path: path of the PNG file.
         backbone: transformer on ``device``.
-        images: uint8 [n, 3, H, W]; 4 to 8 images make a readable picture.
+        images: uint8 [n, 3, H, W]. A readable picture has 4 to 8 images.
         normalization: channel means and standard deviations.
         device: device that computes.
         titles: one title per image.
@@ -156,7 +158,7 @@ def draw_blocks(
 
 
 def label_blocks(axis: Axes, title: str, num_blocks: int) -> None:
-    """Sets the title of an axis over blocks and numbers the blocks from 1."""
+    """Sets the title of a plot over blocks, and numbers the blocks from 1."""
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("block", fontsize=8)
     axis.set_xlim(0.6, num_blocks + 0.4)
@@ -213,9 +215,9 @@ def _draw_head_map(
 def _block_maps(
     backbone: nn.Module, images: Tensor, normalization: Normalization, device: torch.device
 ) -> Iterator[tuple[int, Tensor, list[float]]]:
-    """Yields number, maps [n, rows, columns] and shares on patches of each drawn block.
+    """Yields for each drawn block its number, maps [n, rows, columns] and shares on patches.
 
-    Numbers begin at 1.
+    Numbers start at 1. A share is the part of the attention that goes to patches.
     """
     prefix, depth = int(getattr(backbone, "num_prefix_tokens", 0)), num_blocks(backbone)
     shown = {round(index) for index in np.linspace(depth - 1, 0, min(depth, MAX_BLOCKS))}

@@ -1,8 +1,8 @@
 """Writes attention statistics to files for other programs.
 
-In: an ``AttentionReport``. Out: a JSON file with everything, and a CSV file with one row per block,
-statistic and head. The norms of tokens have no heads, so they have their own CSV file. Next: a
-notebook; ``poise.tracking`` keeps the files.
+In: an ``AttentionReport``. Out: a JSON file with all statistics, and a CSV file with one row per
+block, statistic and head. The norms of tokens have no heads, so they have a separate CSV file.
+Next: the user's notebook. ``poise.tracking`` stores the files in MLflow.
 """
 
 import csv
@@ -22,7 +22,7 @@ _NORM_COLUMNS = ("block", "statistic", "value")
 def write_statistics(folder: str | Path, model: str, report: AttentionReport) -> list[Path]:
     """Writes ``statistics.json``, ``statistics.csv`` and ``norms.csv``.
 
-    Blocks and heads count from 1.
+    Blocks and heads are numbered from 1.
 
     Args:
         folder: existing folder.
@@ -42,9 +42,9 @@ def write_statistics(folder: str | Path, model: str, report: AttentionReport) ->
 
 
 def points(report: AttentionReport, prefix: str) -> dict[str, list[tuple[int, float]]]:
-    """Collects each statistic's mean over heads, and each norm, as ``(block, value)`` pairs.
+    """Returns ``(block, value)`` pairs of each statistic, averaged over heads, and of each norm.
 
-    Their names are ``prefix/statistic``.
+    The keys are ``prefix/statistic``.
     """
     found: dict[str, list[tuple[int, float]]] = {}
     for number, (block, norms) in enumerate(zip(report.blocks, report.norms, strict=True), start=1):

@@ -1,7 +1,7 @@
 """Draws attention over images.
 
-In: a backbone and some images. Out: PNG files. Next: ``poise.tracking`` keeps the files as
-artifacts.
+In: a backbone and some images. Out: PNG files. Next: ``poise.tracking`` stores the files as
+artifacts of MLflow.
 
 Pictures are made without pyplot. So there is no global state, no display is needed, and any thread
 may draw.
@@ -26,19 +26,18 @@ def draw_attention(
     normalization: Normalization,
     device: torch.device,
 ) -> None:
-    """Draws the attention of [cls] in the last block, with one image per row.
+    """Draws the attention in the last block, with one image per row.
 
-    Without [cls] it draws the mean attention of the patches.
-
-    The columns are: the image; for each head its map over the patches, with the shares of attention
-    on patches, on [cls] itself and on registers; the mean over heads; and for each register the
-    patches that it attends to, as the mean over heads. Every map has its own scale, from 0 to its
-    maximum.
+    The first column is the image. The next columns show the attention of [cls] over the patches,
+    for each head and for the mean over heads. Above each head are its shares of attention to
+    patches, to [cls] itself and to registers. Without [cls], one column shows the mean attention of
+    the patches. The last columns show the attention of each register, as the mean over heads. The
+    colours of each map range from 0 to its maximum.
 
     Args:
-        path: path of the PNG.
+        path: path of the PNG file.
         backbone: transformer of ``poise.models.backbone``.
-        images: uint8 [n, 3, H, W]; 4 to 8 images make a readable picture.
+        images: uint8 [n, 3, H, W]. A readable picture has 4 to 8 images.
         normalization: channel means and standard deviations.
         device: device of the backbone.
 
@@ -76,10 +75,10 @@ def _attention(
 def _maps(
     weights: Tensor, num_prefix: int, num_registers: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """Makes maps [H, W] with titles from one image's attention [heads, T, T]."""
+    """Makes maps [H, W] with titles from the attention [heads, T, T] of one image."""
     first_register = num_prefix - num_registers
     maps = []
-    if first_register:  # behind [cls]
+    if first_register:  # a [cls] token is before the registers
         maps += _maps_of_heads(weights[:, 0], num_prefix, size)
     else:
         mean = weights[:, num_prefix:].mean(dim=(0, 1))
@@ -93,7 +92,7 @@ def _maps(
 def _maps_of_heads(
     from_cls: Tensor, num_prefix: int, size: tuple[int, ...]
 ) -> list[tuple[str, Tensor]]:
-    """Makes maps of [cls]'s attention [heads, T]: one of each head and one of their mean."""
+    """Makes maps of the attention of [cls], [heads, T]: one for each head and one for the mean."""
     maps = []
     for head, row in enumerate(from_cls):
         shares = f"patch {row[num_prefix:].sum():.0%} cls {row[0]:.0%}"

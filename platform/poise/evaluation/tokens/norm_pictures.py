@@ -1,6 +1,7 @@
 """Draws the norms of tokens over blocks.
 
-In: an ``AttentionReport``. Out: a PNG file. Next: ``poise.tracking`` keeps it as an artifact.
+In: an ``AttentionReport``. Out: a PNG file. Next: ``poise.tracking`` stores the file as an artifact
+of MLflow.
 """
 
 from pathlib import Path
@@ -27,11 +28,11 @@ def draw_norms(path: str | Path, report: AttentionReport) -> None:
     """Draws the norms of tokens after each block, and the share of outlier patches.
 
     The left panel shows quantiles of the patches, the mean of [cls] and the mean of each register.
-    The right panel shows ``outlier_share`` and the share from which registers are worth adding. A
-    text below says how to read both; ``norm_statistics`` says more.
+    The right panel shows ``outlier_share`` and a line at 1 %. Above this line, registers should be
+    added. A text below the panels explains healthy and broken values.
 
     Args:
-        path: path of the PNG.
+        path: path of the PNG file.
         report: report on one model.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")

@@ -1,8 +1,8 @@
-"""Norms of tokens after each block. They show in which block patches become outliers.
+"""Measures the norms of tokens after each block. They show where patches become outliers.
 
-In: traces of a backbone's blocks. Out: statistics by block. They are those of
+In: traces of a backbone's blocks. Out: statistics by block, defined as in
 ``poise.diagnostics.patches``, which training logs for the last block only. Next:
-``poise.evaluation.tokens.attention`` reports them.
+``poise.evaluation.tokens.attention`` reports the statistics.
 """
 
 from collections import defaultdict
@@ -15,20 +15,20 @@ from poise.diagnostics.patches import mean_norm, norm_bimodality, norm_quantiles
 from poise.models.block_traces import BlockTrace
 
 NORM_IMAGES = 512
-"""Largest number of images whose norms are kept. The limit exists because a quantile needs all
-norms at once.
+"""Largest number of images whose token norms are stored. The limit exists because a quantile needs
+all norms at once.
 """
 
 
 def norm_statistics(
     norms: Tensor, num_prefix_tokens: int, with_class_token: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Summarises the norms of one block's tokens.
+    """Computes statistics of the norms of one block's tokens.
 
     ``pos_norm_q50``, ``_q90``, ``_q99`` and ``_max`` are quantiles over the patches of all images
     together. ``pos_norm_bimodality`` and ``pos_outlier_share`` use the same patches. ``cls_norm``
-    and ``register_norm_1`` … are means over images. Statistics of tokens that a backbone does not
-    have are left out.
+    and ``register_norm_1`` … are means over images. If a backbone has no [cls] or no registers,
+    their statistics are left out.
 
     Source: registers (arXiv 2309.16588, section 2.1). There the outliers separate from other
     patches around block 15 of 40. Cost: a sort of B·N numbers.
@@ -36,13 +36,13 @@ def norm_statistics(
     Healthy: in every block the largest patch is at most a few times the median, and there are no
     outliers. Norms grow slowly from block to block, as in any residual stream. Broken: from some
     middle block on, the 99th percentile or the maximum is about ten times the median, and 1 % or
-    more of the patches are outliers. Such patches hold no information about their position; add
-    registers (``backbone.num_registers``). If registers work, they are longer than the median patch
-    from that block on, and the outliers disappear.
+    more of the patches are outliers. Such patches contain no information about their position. Then
+    add registers (``backbone.num_registers``). If registers work, their norms are larger than the
+    median patch from that block on, and the outliers disappear.
 
     Args:
         norms: norms of the residual stream, before any norm layer, [B, T].
-        num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+        num_prefix_tokens: number of tokens before the patches. [cls] is the first of them.
         with_class_token: whether token 0 is [cls].
 
     Yields:
@@ -61,7 +61,7 @@ def norm_statistics(
 
 
 class TokenNorms:
-    """Norms of some images' tokens after each block, collected during a pass over images.
+    """Collects the norms of tokens after each block, for some images of a pass.
 
     For 12 blocks, 512 images of 197 tokens take 5 MB.
     """
@@ -71,7 +71,7 @@ class TokenNorms:
 
         Args:
             num_images: number of images in the pass.
-            num_prefix_tokens: number of tokens before the patches; [cls] is the first.
+            num_prefix_tokens: number of tokens before the patches. [cls] is the first of them.
             with_class_token: whether token 0 is [cls].
         """
         self.every = -(-num_images // NORM_IMAGES)
@@ -81,7 +81,7 @@ class TokenNorms:
 
     @property
     def num_images(self) -> int:
-        """Number of images so far."""
+        """Number of images whose norms were collected so far."""
         return sum(len(norms) for norms in self._norms[0])
 
     def add(self, block: BlockTrace) -> None:
@@ -91,7 +91,7 @@ class TokenNorms:
         self._norms[block.index].append(torch.linalg.vector_norm(chosen.float(), dim=-1).cpu())
 
     def blocks(self) -> tuple[dict[str, float], ...]:
-        """Summaries so far, by block."""
+        """Returns the statistics of the norms so far, for each block."""
         return tuple(
             {
                 name: value.item()

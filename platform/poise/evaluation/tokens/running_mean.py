@@ -1,7 +1,9 @@
 """Computes a mean and its standard error over rows that arrive in batches.
 
-In: rows, batch by batch. Out: their mean and its standard error. Memory does not grow with the
-number of rows. Next: ``poise.evaluation.tokens.attention``.
+In: rows, batch by batch. Out: their mean and its standard error. Next:
+``poise.evaluation.tokens.attention``.
+
+Memory does not grow with the number of rows.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +36,7 @@ class RunningMean:
         self.count = total
 
     def standard_error(self) -> Tensor | None:
-        """Computes the standard error of the mean; None for a single row."""
+        """Computes the standard error of the mean, or None for fewer than two rows."""
         if self.count < 2:
             return None
         return (self.squares / (self.count - 1) / self.count).sqrt()

@@ -1,5 +1,7 @@
 """Counts the images that each head of a grid classifies correctly, and chooses a head.
 
+A grid contains one head for each learning rate.
+
 In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained_probes.report``.
 """
 
@@ -14,19 +16,25 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Hits:
-    """Numbers of correct answers of one feature's heads, in the order of the grid."""
+    """Numbers of images that each head of one feature classifies correctly.
+
+    There is one head per learning rate.
+    """
 
     top1: tuple[int, ...]
-    """For each head, the number of images whose best answer is correct."""
+    """Number of images whose class gets the highest score, for each head."""
 
     top5: tuple[int, ...]
-    """For each head, the number of images whose class is among the five best answers."""
+    """Number of images whose class gets one of the five highest scores, for each head."""
 
     num_images: int
 
     @property
     def best(self) -> int:
-        """Index of the head with the most correct best answers; if several are equal, the first."""
+        """Index of the head with the most correct top-1 answers.
+
+        If several heads have equally many, it is the first of these.
+        """
         return max(range(len(self.top1)), key=self.top1.__getitem__)
 
 
@@ -34,11 +42,11 @@ def best_answers(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Ranks the classes of each head by score.
 
     Args:
-        scores: [B, G, C] by feature, for G heads.
+        scores: scores by feature, [B, G, C] for G heads and C classes.
 
     Returns:
-        The five best classes [B, G, 5], or C classes if C is less than 5. A head that has diverged
-        answers -1, which is never correct.
+        The five best classes by feature, [B, G, 5], or [B, G, C] if C is below 5. A head that has
+        diverged answers −1, which is never correct.
     """
     return {name: _ranked(score) for name, score in scores.items()}
 
@@ -50,7 +58,7 @@ def _ranked(score: Tensor) -> Tensor:
 
 
 def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:
-    """Counts correct answers over batches of ``best_answers`` and labels [B].
+    """Counts each head's correct answers, from batches of ``best_answers`` and labels [B].
 
     Images without a label are left out.
     """

@@ -2,18 +2,18 @@
 
 In: a recipe whose objective learns from labels. Out: a ``ProbeReport``. Next: ``poise evaluate``.
 
-Held-out images of the training set choose the learning rates. Only the chosen heads are scored on
-the test images, once.
+For each feature, one head is trained for each learning rate. The accuracy on held-out training
+images chooses one of these heads. Only the chosen heads are scored on the test images, once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import psutil
 import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
@@ -31,14 +31,14 @@ from poise.objectives import build_objective
 from poise.objectives.labelled import LabelledObjective, is_held_out
 from poise.objectives.probe import Probe
 
-_CHUNK = 1024  # cached images scored at once
+_CHUNK = 1024  # cached images that are scored at once
 _SPARE = 0.4  # share of free memory for cached features, which exist twice while they are joined
 
 
 class _Answers(nn.Module):
-    """Computes the best answers of every head for images."""
+    """Module that returns the classes with the highest scores of every head for images."""
 
-    def __init__(self, objective: LabelledObjective, folder: Path) -> None:
+    def __init__(self, objective: LabelledObjective, folder: Location) -> None:
         super().__init__()
         self.objective = objective
         self.folder = folder
@@ -52,7 +52,7 @@ class _Answers(nn.Module):
 
 
 def _answers(objective: LabelledObjective, images: EvaluationImages, bench: Bench) -> Answers:
-    """Yields the best answers of every head, and the labels, batch by batch."""
+    """Yields every head's classes with the highest scores, and the labels, batch by batch."""
     return image_pass(_Answers(objective, images.folder), images, bench)
 
 
@@ -78,7 +78,8 @@ def train_cached(
 ) -> tuple[Probe, dict[str, Hits]]:
     """Computes the features of all training images once and trains the heads on them.
 
-    Then it counts the hits on held-out images.
+    Returns:
+        The trained objective, and its hits on the held-out images by feature.
 
     Raises:
         PoiseError: the features do not fit into memory.
@@ -123,12 +124,12 @@ def report_probe(
     """Chooses among trained heads and scores the chosen heads on the test images.
 
     Args:
-        objective: trained objective on the bench's device.
+        objective: trained objective on the device of the bench.
         recipe: recipe of the objective.
         sets: images to score.
         bench: device and batch size for the pass over images.
         protocol: protocol, and settings that differ from it.
-        held_out: hits on the held-out images; None counts them here.
+        held_out: hits on the held-out images. None counts them here.
 
     Raises:
         NotFiniteError: the backbone gives NaN or infinite values.

@@ -1,12 +1,12 @@
-"""Protocols of probes and fine-tuning. Every accuracy is stored with its protocol's id.
+"""Protocols of probes and fine-tuning. Every accuracy is stored with the id of its protocol.
 
 In: a protocol's id, a model's package, a dataset. Out: a complete recipe. Next:
 ``poise.evaluation.trained_probes.probe``, or the training loop.
 
-``cached`` protocols read every image once, prepared as for testing, and train heads on the
-features. The other protocols cut a new view of each image in every epoch, as published: a random
-crop of 8 to 100 % of its area, resized with antialiased bicubic interpolation, and a random flip.
-``docs/decisions/0006-probes.md`` lists the differences from the publications.
+``cached`` protocols read every image once, resized and cropped as for testing, and train heads on
+the features. The other protocols cut a new view of each image in every epoch, as published. A view
+is a random crop of 8 to 100 % of the area, resized with antialiased bicubic interpolation, and
+randomly flipped. ``docs/decisions/0006-probes.md`` lists the differences from the publications.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from poise.config import Recipe, override
 from poise.config.errors import PoiseError
 from poise.config.keys import nearest
 from poise.config.loading import build
+from poise.config.locations import AnyLocation, Location
 from poise.models.backbone import has_class_token, norms_after_pooling
 from poise.models.readout import default_feature
 
@@ -59,11 +60,11 @@ class Protocol:
 
 @dataclass(frozen=True)
 class ProtocolUse:
-    """Protocol of an accuracy, and the settings that differ from it."""
+    """Protocol by which an accuracy was measured, and the settings that differ from it."""
 
     id: str
     changed: tuple[str, ...] = ()
-    """Settings that differ from the protocol's, as the user typed them."""
+    """Settings that differ from the protocol, as the user typed them."""
 
 
 _ALL = (
@@ -110,7 +111,7 @@ PROTOCOLS: Mapping[str, Protocol] = {protocol.id: protocol for protocol in _ALL}
 
 
 def find_protocol(kind: str, name: str) -> Protocol:
-    """Finds the protocol of a kind (``linear``) by its name (``cached-v1``).
+    """Finds a protocol by its kind (such as ``linear``) and its name (such as ``cached-v1``).
 
     Raises:
         PoiseError: there is no such protocol.
@@ -123,11 +124,11 @@ def find_protocol(kind: str, name: str) -> Protocol:
 
 
 def published_feature(protocol: Protocol, backbone: nn.Module) -> str:
-    """Returns the name of the feature that a linear protocol reads by default.
+    """Returns the name of the feature that a linear protocol uses by default.
 
     The protocol of DINO depends on the width of the ViT (arXiv 2104.14294). Up to a width of 384 it
-    reads the [cls] tokens of the last four blocks. For a wider ViT it reads [cls] and the mean
-    patch, concatenated. Other protocols read the feature that k-NN reads.
+    uses the [cls] tokens of the last four blocks. For a wider ViT it uses [cls] and the mean patch
+    token, concatenated. Other protocols use the same feature as k-NN.
     """
     blocks = getattr(backbone.timm_model, "blocks", ())
     default = default_feature(backbone)
@@ -143,7 +144,7 @@ def probe_recipe(
     protocol: Protocol,
     model: str | Path,
     package: Mapping[str, Any],
-    dataset: str | Path,
+    dataset: AnyLocation,
     features: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Recipe:
@@ -153,9 +154,9 @@ def probe_recipe(
         protocol: protocol of the probe.
         model: folder of the backbone's package.
         package: config of the package.
-        dataset: folder of the labelled images to learn from.
-        features: features to classify, instead of the protocol's.
-        settings: settings by dotted key that replace the protocol's.
+        dataset: folder of the labelled training images.
+        features: features to classify, which replace those of the protocol.
+        settings: settings by dotted key, which replace those of the protocol.
 
     Raises:
         PoiseError: a setting is wrong.
@@ -164,7 +165,7 @@ def probe_recipe(
     tree = {
         "name": protocol.id.replace("/", "-"),
         "data": {
-            "dataset": str(Path(dataset).absolute()),
+            "dataset": str(Location.of(dataset).absolute()),
             "views": _views(package.get("evaluation_px") or package["image_px"]),
             "cut_processes": 4 if torch.cuda.is_available() else 0,
         },
@@ -184,7 +185,7 @@ def probe_recipe(
 
 
 def _views(image_px: int) -> dict[str, Any]:
-    """Settings for one crop without colour changes, as in supervised training."""
+    """Returns settings for one crop without colour changes, as in supervised training."""
     return {
         "global_count": 1,
         "global_px": image_px,

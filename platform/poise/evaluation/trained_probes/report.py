@@ -1,13 +1,13 @@
-"""Accuracies of a probe, with everything that a reader needs to interpret them.
+"""Accuracies of a probe, with the facts that a reader needs to interpret them.
 
-In: hits on the held-out images and on the test images. Out: a ``ProbeReport``. Next: ``poise
-evaluate``, and the run that made the model.
+In: hits on the held-out images and on the test images. Out: a ``ProbeReport``. Next:
+``poise evaluate`` prints the report, and logs its metrics to the MLflow run of the model.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from poise.evaluation.measurement import Accuracy, Measurement, accuracy, as_name
+from poise.evaluation.measurement import Accuracy, Measured, Measurement, accuracy, as_name
 from poise.evaluation.trained_probes.hits import Hits
 
 
@@ -24,9 +24,9 @@ class TriedRate:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """One feature, and the accuracies of its head on the test images.
+    """One feature, and the accuracies of its chosen head on the test images.
 
-    Held-out images chose this head. It is scored only once.
+    The chosen head has the best accuracy on held-out images. Only this head was scored, once.
     """
 
     feature: str
@@ -34,11 +34,13 @@ class ProbeRow:
     top1: Accuracy
     top5: Accuracy
     grid: tuple[TriedRate, ...]
-    """All learning rates that were tried. It is empty if there was only one head."""
+    """Learning rates that were tried, one for each head. It is empty if only one head was trained,
+    because then no learning rate was chosen.
+    """
 
     @property
     def at_edge(self) -> bool:
-        """Whether the chosen rate is the lowest or the highest.
+        """Whether the chosen rate is the lowest or the highest of at least three rates.
 
         Then a wider grid may give a better result.
         """
@@ -48,7 +50,7 @@ class ProbeRow:
 
 @dataclass(frozen=True)
 class ProbeReport(Measurement):
-    """Accuracies of a probe or of fine-tuning, with all facts that a reader needs."""
+    """Accuracies of a probe or of fine-tuning, with the facts that a reader needs."""
 
     train: str
     test_images: int
@@ -65,8 +67,11 @@ class ProbeReport(Measurement):
         return "-".join([as_name(self.dataset_name), *(row.feature for row in self.rows)])
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Percentages by name, for the log: ``probe/<dataset>/<measurement>/<feature>_top1``."""
+    def measured(self) -> dict[str, Measured]:
+        """Maps the name of each metric in the log to its percentage.
+
+        A name is ``probe/<dataset>/<measurement>/<feature>_top1``, for example.
+        """
         return self.percentages((row.feature, row) for row in self.rows)
 
 
@@ -78,8 +83,9 @@ def report_row(
     Args:
         feature: name of the feature.
         rates: base learning rate of each head.
-        held_out: hits by feature that choose the head; empty if there is only one head.
-        test: hits of the chosen head alone.
+        held_out: hits on held-out images by feature, which choose the head. Empty if there is only
+            one head.
+        test: hits of the chosen head on the test images.
     """
     grid: tuple[TriedRate, ...] = ()
     chosen = 0

@@ -1,4 +1,4 @@
-"""Images of a probe: images to train heads, to choose among heads, and to test them.
+"""Opens the images of a probe: to train heads, to choose among heads, and to test the chosen heads.
 
 In: two folders of labelled datasets. Out: ``ProbeSets``. Next:
 ``poise.evaluation.trained_probes.probe``.
@@ -21,7 +21,7 @@ _UNKEPT = 0  # bytes of memory for images: each image is read only once or twice
 
 @dataclass(frozen=True)
 class ProbeSets:
-    """Images of a probe, prepared as in the published evaluation."""
+    """Images of a probe, resized and cropped as in the published evaluation."""
 
     train: EvaluationImages
     """All images of the training dataset, including the held-out images."""
@@ -34,17 +34,17 @@ class ProbeSets:
 def open_probe_sets(
     train: str | Path, test: str | Path, image_px: int, held_out: float
 ) -> ProbeSets:
-    """Opens both datasets.
+    """Opens the training and the test dataset, and holds out a share of the training images.
 
     Args:
-        train: folder of the dataset to learn from.
-        test: folder of the dataset to score.
+        train: folder of the training dataset.
+        test: folder of the test dataset.
         image_px: side of the images in pixels.
         held_out: share of the training images that is held out to choose among heads.
 
     Raises:
-        PoiseError: a dataset is not prepared or has no labels, their classes differ, or no image
-            would be held out.
+        PoiseError: a dataset is not prepared or has no labels, the two datasets have different
+            classes, both are the same dataset, or no image would be held out.
     """
     manifests = [Manifest.read(folder) for folder in (train, test)]
     for folder, manifest in zip((train, test), manifests, strict=True):

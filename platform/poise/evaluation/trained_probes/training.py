@@ -1,6 +1,6 @@
 """Trains heads on features that were computed once. This takes seconds.
 
-In: features by name, labels, a recipe whose objective is a probe. Out: trained heads. Next:
+In: features and labels of images, and the recipe of a probe. Out: trained heads. Next:
 ``poise.evaluation.trained_probes.probe`` counts their correct answers.
 """
 
@@ -17,7 +17,7 @@ from poise.objectives.base import RunPosition
 from poise.objectives.probe import grid_groups, grid_loss
 from poise.training.optimizer import build_optimizer, schedules, set_schedules
 
-_WORTH_THREADS = 2**27  # multiply-adds of a step; with fewer, one thread is faster than several
+_WORTH_THREADS = 2**27  # multiply-adds of a step from which on several threads are faster
 
 
 def train_heads(
@@ -30,16 +30,17 @@ def train_heads(
 ) -> None:
     """Trains heads in place, with the recipe's optimiser, schedule, batch size and epochs.
 
-    Each epoch uses the features in an order that is drawn with the recipe's seed. If the last batch
-    is not full, it is left out, unless it is the only batch.
+    Each epoch reads the images in a random order, which depends on the recipe's seed. If there are
+    fewer images than a batch, all images form one batch. Otherwise, a last batch that is not full
+    is left out.
 
     Args:
-        heads: heads on the features' device.
-        features: [n, D] by name, or tokens [n, T, D] for heads that pool.
-        labels: int64 [n].
-        rows: int64 [m], the images to learn from; all of them have labels.
-        recipe: recipe whose objective is a ``ProbeConfig``.
-        on_epoch: function that is called with the number of finished epochs.
+        heads: heads on the device of the features.
+        features: values of each feature by name, [n, D]. Heads that pool need tokens [n, T, D].
+        labels: labels of the images, int64 [n].
+        rows: row numbers of the m training images, int64 [m]. All of them have labels.
+        recipe: recipe of the probe. Its objective is a ``ProbeConfig``.
+        on_epoch: function that is called after every epoch, with the number of finished epochs.
     """
     config: ProbeConfig = recipe.objective  # type: ignore[assignment]
     groups = grid_groups(heads, config.lr_multipliers)
@@ -69,7 +70,7 @@ def train_heads(
 
 @contextmanager
 def _threads_for(heads: ProbeHeads, batch_size: int) -> Iterator[None]:
-    """Makes PyTorch compute in one thread during the block, if a step is small."""
+    """Makes PyTorch use one thread during the ``with`` block, if a training step is small."""
     num_threads = torch.get_num_threads()
     num_parameters = sum(parameter.numel() for parameter in heads.parameters())
     if batch_size * num_parameters < _WORTH_THREADS:

@@ -1,5 +1,5 @@
-"""Video object segmentation by frozen features.
+"""Measures video object segmentation with frozen patch features.
 
-In: a backbone and a dataset of video sequences with masks. Out: region and boundary accuracy.
-Next: ``poise evaluate video``.
+In: a backbone and a dataset of video sequences with masks. Out: accuracies of regions and
+boundaries. Next: ``poise evaluate video``.
 """

@@ -1,7 +1,7 @@
-"""Figures of every object as a table that other programs read.
+"""Writes the metrics of every object into a table for other programs.
 
-In: scores of objects. Out: a CSV file, one row for each object. Next: a notebook;
-``poise.tracking`` keeps it.
+In: scores of objects. Out: a CSV file, one row for each object. Next: the user's notebook.
+``poise.tracking`` stores the file in MLflow.
 """
 
 import csv
@@ -16,7 +16,9 @@ _DIGITS = 4
 def write_objects(
     path: Path, found: Sequence[ObjectScore], first_mask: Sequence[ObjectScore]
 ) -> None:
-    """Writes the figures of each object in percent, and those of the first mask kept.
+    """Writes the metrics of each object in percent, for the model and for the baseline.
+
+    The baseline repeats the first mask in every frame.
 
     Args:
         path: path of the CSV file.

@@ -1,4 +1,4 @@
-"""Frames of videos at the size of the published protocol, and their patch features.
+"""Reads frames of videos at the size of the published protocol, and computes their patch features.
 
 In: a backbone and a dataset of sequences. Out: features of each frame, in order. Next:
 ``poise.evaluation.video.report``.
@@ -20,22 +20,23 @@ from poise.evaluation.reading.native import NativeImages, NativeSize, Size
 from poise.evaluation.reading.passes import image_pass
 
 PUBLISHED_PX: Final = 480
-"""Shorter side of frames in the published protocol, in pixels."""
+"""Length of a frame's shorter side in the published protocol, in pixels."""
 
 _LONGER_UNIT = 64  # the longer side of a published frame is a multiple of this
 
 
 @dataclass(frozen=True)
 class FrameSize(NativeSize):
-    """Size at which a frame is read: whole patches, nothing padded.
+    """Rule for the size at which a frame is read: whole patches without padding.
 
-    As published, a frame whose shorter side has at least 480 px is shrunk to 480 px on that side,
-    and its longer side is cut down to a multiple of 64 px. Smaller frames keep their size. Then
-    both sides are cut down to whole patches. "Cut down" means resized: nothing is cropped.
+    As published, a frame is shrunk if its shorter side has at least 480 px. Then this side gets
+    480 px, and the longer side is reduced to a multiple of 64 px. Smaller frames keep their size.
+    At the end, both sides are reduced to whole patches. Frames are always resized and never
+    cropped.
     """
 
     def of(self, size: Size) -> Size:
-        """Computes the width and height at which a frame of some width and height is read."""
+        """Computes the width and height at which a frame of this size is read."""
         shorter = self.shorter_px or min(PUBLISHED_PX, min(size))
         scale = shorter / min(size)
         fitted = self._whole(size, scale)
@@ -56,7 +57,7 @@ class FrameSize(NativeSize):
 
 
 class PatchFeatures(nn.Module):
-    """Backbone that returns its patches after the last norm as a grid, at length 1."""
+    """Backbone that returns its patch tokens after the last norm as a grid, each of length 1."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -80,11 +81,11 @@ def frame_features(
     """Yields the features [h, w, D] of frames, in the order of their sample ids.
 
     Args:
-        backbone: a transformer on the bench's device.
+        backbone: transformer on the device of the bench.
         dataset: dataset to read.
-        sample_ids: int64 [n], in any order.
-        bench: how frames are passed through the backbone.
-        frame_size: the size at which each frame is read.
+        sample_ids: ids of the frames, int64 [n], in any order.
+        bench: settings for passing frames through the backbone.
+        frame_size: rule for the size at which each frame is read.
     """
     frames = NativeImages(dataset, frame_size, sample_ids=sample_ids)
     for outputs, _ in image_pass(PatchFeatures(backbone), frames, bench):

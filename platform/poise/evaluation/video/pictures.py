@@ -1,7 +1,7 @@
-"""Sequences with their masks, as a strip of frames and as an animation.
+"""Draws video sequences with their masks, as a strip of frames and as an animation.
 
 In: frames, true masks and predicted masks of one sequence. Out: a PNG and a WebP file. Next:
-``poise.evaluation.video.report`` names them in the report.
+``poise.evaluation.video.report`` adds their names to the report.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from poise.evaluation.mask_colors import grid, paint, thumbnail_size
 from poise.evaluation.video.propagation import Mask
 
 _STRIP_FRAMES = 6
-_ANIMATED_FRAMES = 60  # an animation of more is thinned out evenly
+_ANIMATED_FRAMES = 60  # longer sequences skip frames, evenly spaced
 _LEAST_PX, _MOST_PX = 128, 256  # longer side of a frame
 _FRAME_MS = 120
 
 
 class SequencePictures:
-    """Frames of one sequence, small, with the truth and the prediction painted over them."""
+    """Small frames of one sequence, with true and predicted masks painted over them."""
 
     def __init__(self, dataset: ImageDataset, sample_ids: Sequence[int]) -> None:
         """Chooses the frames that are drawn and reads none yet.
@@ -37,7 +37,7 @@ class SequencePictures:
         self._frames: list[tuple[Image.Image, Image.Image]] = []
 
     def add(self, position: int, truth: Mask, found: Mask) -> None:
-        """Adds the frame at some position of the sequence, if it is one of those to draw."""
+        """Adds the frame at a position of the sequence, if the pictures show this frame."""
         if position not in self._drawn:
             return
         encoded = self._dataset.read(np.array([self._ids[position]]))
@@ -71,7 +71,7 @@ class SequencePictures:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """At most so many of the positions 0 … count − 1, evenly spread, with both ends."""
+    """Returns at most ``most`` of the positions 0 … count − 1, evenly spaced, with both ends."""
     if count <= most:
         return list(range(count))
     return [round(index * (count - 1) / (most - 1)) for index in range(most)]

@@ -1,10 +1,10 @@
-"""Labels of a video's first frame, carried to the next frames by the similarity of patches.
+"""Propagates the labels of a video's first frame to the next frames by the similarity of patches.
 
-In: patch features of each frame and the mask of the first. Out: a mask of every later frame.
+In: patch features of each frame, and the mask of the first frame. Out: a mask of every later frame.
 Next: ``poise.evaluation.video.tracking``.
 
-Source: DINO (arXiv 2104.14294, section 4.2.2), after A. Jabri et al. (arXiv 2006.14613). Nothing
-is trained.
+Source: DINO (arXiv 2104.14294, section 4.2.2), after A. Jabri et al. (arXiv 2006.14613). Nothing is
+trained.
 """
 
 from collections import deque
@@ -19,38 +19,41 @@ from PIL import Image
 from torch import Tensor
 
 Mask = NDArray[np.uint8]
-"""Object numbers [H, W]; 0 is the background, and 255 is ignored."""
+"""Object number of each pixel, uint8 [H, W]. 0 is the background, and 255 is ignored."""
 
-_SIMILARITIES_AT_ONCE = 2**24  # 64 MB in float32
+_SIMILARITIES_AT_ONCE = 2**24  # in memory at once: 64 MiB of float32
 
 
 @dataclass(frozen=True)
 class Propagation:
-    """Settings of label propagation. The defaults are the published ones."""
+    """Settings of label propagation. The defaults are the published values."""
 
     last_frames: int = 7
-    """Number of earlier frames that give labels, in addition to the first frame."""
+    """Number of earlier frames whose labels are used, in addition to the first frame."""
 
     neighbours: int = 5
-    """Number of patches that a patch takes its label from, over all these frames."""
+    """Number of most similar patches, among all these frames, that give a patch its label."""
 
     reach: int = 12
-    """Largest distance to such a patch, in patches along each axis."""
+    """Largest distance to a patch that gives its label, in patches along each axis."""
 
     temperature: float = 0.1
-    """Temperature of cosines: a neighbour's weight is exp(cosine / temperature)."""
+    """Temperature of the softmax: the weight of a neighbour is exp(cosine / temperature)."""
 
 
 class LabelPropagation:
-    """Labels of one sequence, frame by frame. It keeps ``last_frames`` + 1 frames and no more."""
+    """Propagates the labels of one sequence, frame by frame.
+
+    Memory contains at most ``last_frames`` + 1 earlier frames.
+    """
 
     def __init__(self, features: Tensor, labels: Tensor, settings: Propagation) -> None:
-        """Begins with the first frame.
+        """Starts with the first frame.
 
         Args:
             features: patch features of length 1, [h, w, D].
-            labels: one-hot labels [C, h, w], as ``first_labels`` makes them.
-            settings: how labels travel.
+            labels: one-hot labels from ``first_labels``, [C, h, w].
+            settings: settings of label propagation.
         """
         self._settings = settings
         self._first = (features, labels)
@@ -67,19 +70,19 @@ class LabelPropagation:
 
 
 def propagate(target: Tensor, sources: Tensor, labels: Tensor, settings: Propagation) -> Tensor:
-    """Gives each patch of a frame the mean label of its most similar patches in other frames.
+    """Gives each patch the weighted mean label of its most similar patches in other frames.
 
-    Rows of the frame are computed in parts, so that memory does not grow with the square of the
+    The rows of the frame are computed in parts. So memory does not grow with the square of the
     number of patches.
 
     Args:
         target: features of length 1, [h, w, D].
-        sources: features of length 1 of n frames, [n, h, w, D].
-        labels: their labels, [n, C, h, w].
-        settings: neighbours, reach and temperature.
+        sources: features of length 1 of n other frames, [n, h, w, D].
+        labels: labels of these frames, [n, C, h, w].
+        settings: settings of label propagation.
 
     Returns:
-        Labels [C, h, w]. The labels of a patch add up to 1 if those of every source do.
+        Labels [C, h, w]. The labels of a patch add up to 1 if those of every source patch do.
     """
     num_frames, height, width, _ = sources.shape
     window = min(height, 2 * settings.reach + 1)
@@ -96,7 +99,7 @@ def propagate(target: Tensor, sources: Tensor, labels: Tensor, settings: Propaga
 def _rows_of(
     target: Tensor, known: tuple[Tensor, Tensor], settings: Propagation, rows: tuple[int, int]
 ) -> Tensor:
-    """Computes the labels [C, rows, w] of some rows of the target."""
+    """Computes the labels [C, rows, w] of the target's rows from ``rows[0]`` to ``rows[1]`` − 1."""
     sources, labels = known
     (top, bottom), (height, width) = rows, target.shape[:2]
     first, last = max(0, top - settings.reach), min(height, bottom + settings.reach)
@@ -112,7 +115,7 @@ def _rows_of(
 
 
 def _within(rows: tuple[int, int], source_rows: tuple[int, int], width: int, reach: int) -> Tensor:
-    """Marks which source patches each target patch may look at: [rows · w, source rows · w]."""
+    """Marks the source patches within reach of each target patch: [rows · w, source rows · w]."""
     down = (torch.arange(*rows)[:, None] - torch.arange(*source_rows)).abs() <= reach
     across = (torch.arange(width)[:, None] - torch.arange(width)).abs() <= reach
     both = down[:, None, :, None] & across[None, :, None, :]
@@ -120,15 +123,15 @@ def _within(rows: tuple[int, int], source_rows: tuple[int, int], width: int, rea
 
 
 def first_labels(mask: Mask, objects: Sequence[int], grid: tuple[int, int]) -> Tensor:
-    """Makes one-hot labels of patches: each patch has the object at its centre pixel.
+    """Computes one-hot labels of patches. Each patch gets the object at its centre pixel.
 
     Args:
         mask: object numbers [H, W].
-        objects: numbers of the objects; every other number is background.
-        grid: rows and columns of patches.
+        objects: numbers of the objects. Every other number is background.
+        grid: numbers of rows and columns of patches.
 
     Returns:
-        float32 [1 + objects, rows, columns]; channel 0 is the background.
+        Labels float32 [1 + objects, rows, columns]. Channel 0 is the background.
     """
     rows, columns = grid
     small = np.asarray(Image.fromarray(mask).resize((columns, rows), Image.Resampling.NEAREST))
@@ -140,22 +143,22 @@ def first_labels(mask: Mask, objects: Sequence[int], grid: tuple[int, int]) -> T
 def mask_of(labels: Tensor, objects: Sequence[int], patch_px: int, size: tuple[int, int]) -> Mask:
     """Turns soft labels of patches into a mask of object numbers.
 
-    As published: labels are enlarged bilinearly, each channel is stretched to the range 0 to 1,
-    and a pixel takes the highest channel. The mask is then resized to the frame's own size.
+    As published, labels are enlarged bilinearly, each channel is stretched to the range 0 to 1, and
+    each pixel takes the highest channel. Then the mask is resized to the frame's own size.
 
     Args:
-        labels: [C, h, w], as ``propagate`` gives them.
+        labels: labels of patches from ``propagate``, [C, h, w].
         objects: numbers of the objects, in the order of the channels after the background.
-        patch_px: pixels along a side of a patch.
+        patch_px: side of a patch in pixels.
         size: height and width of the mask.
 
     Returns:
-        uint8 [H, W].
+        Mask uint8 [H, W].
     """
     enlarged = F.interpolate(labels[None], scale_factor=patch_px, mode="bilinear")[0]
     lowest = enlarged.amin(dim=(1, 2), keepdim=True)
     span = enlarged.amax(dim=(1, 2), keepdim=True) - lowest
-    # A channel that is the same everywhere stays as it is: it has nothing to stretch.
+    # A channel with only one value is not stretched, which would divide by 0.
     stretched = torch.where(span > 0, (enlarged - lowest) / span, enlarged)
     numbers = np.array([0, *objects], dtype=np.uint8)
     found = numbers[stretched.argmax(dim=0).cpu().numpy()]

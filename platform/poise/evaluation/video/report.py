@@ -1,13 +1,13 @@
-"""Video object segmentation of a backbone, from sequences to a report.
+"""Evaluates video object segmentation with a backbone's patch features.
 
 In: an ``EvaluationTask`` whose dataset has masks and sequences. Out: an ``EvaluationReport`` with
 J, F and their mean, and pictures. Next: ``poise evaluate video``.
 
-Protocol ``video/davis-dino-v1``: the first mask of each sequence is given, and labels are
-propagated as DINO does (arXiv 2104.14294, section 4.2.2), scored as on DAVIS 2017
-(arXiv 1704.00675). Two details differ. Images are normalised as in training; the published script
-has 0.228 for the first standard deviation. Frames are resized with Pillow's bicubic filter, not
-with bilinear samples. So published figures are near these, and not the same.
+Protocol ``video/davis-dino-v1``: the first mask of each sequence is given. Labels are propagated as
+in DINO (arXiv 2104.14294, section 4.2.2) and scored as in DAVIS 2017 (arXiv 1704.00675). Two
+details differ from DINO's script. Images are normalised as in training, while the script uses 0.228
+for the first standard deviation. Frames are resized with Pillow's bicubic filter, and not with
+bilinear samples. So these values are near the published values, but not equal.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,37 +33,37 @@ PROTOCOL = "video/davis-dino-v1"
 
 OBJECTS_FILE = "objects.csv"
 
-_LEAST_FRAMES = 3  # the first is given and the last is not scored
+_LEAST_FRAMES = 3  # the first frame is given and the last is not scored
 _DRAWN_SEQUENCES = 30
 
 Sequences = Mapping[str, NDArray[np.int64]]
-"""Sample ids of each sequence's frames in order, by its name."""
+"""Maps the name of each sequence to the sample ids of its frames, in order."""
 
 
 @dataclass
 class _Found:
-    """What the pass has found so far."""
+    """Results of the sequences that were processed so far."""
 
     scores: list[ObjectScore] = field(default_factory=list)
     first_mask: list[ObjectScore] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
-    """Sequences whose first frame shows no object."""
+    """Names of sequences whose first frame contains no object."""
 
     num_lost: int = 0
-    """Objects too small for a patch of their own."""
+    """Number of objects that are too small to cover the centre of a patch."""
 
 
 def report_video(task: EvaluationTask, shorter_px: int | None = None) -> EvaluationReport:
     """Measures how well patch features follow objects through videos.
 
-    Memory holds the frames of one sequence that labels come from, and a few numbers per object.
+    Memory contains a few frames of one sequence and a few numbers per object.
 
     Args:
-        task: its backbone is a transformer; its dataset has masks and sequences. ``max_images``
-            takes whole sequences, at least one.
-        shorter_px: length to which the shorter side of each frame is resized; None is the published
-            protocol.
+        task: task with a transformer, and a dataset with masks and sequences. ``max_images`` limits
+            the number of frames, but sequences stay whole and at least one is used.
+        shorter_px: length to which the shorter side of each frame is resized. None resizes as in
+            the published protocol.
 
     Raises:
         PoiseError: the dataset lacks masks or sequences, or no sequence can be scored.
@@ -99,7 +99,7 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
 
 
 def _chosen(sequences: Sequences, max_images: int | None) -> Sequences:
-    """Takes whole sequences in an order drawn with seed 0, until there are enough frames."""
+    """Takes whole sequences in an order drawn with seed 0, as long as the frames fit the limit."""
     if max_images is None or not sequences:
         return sequences
     names = sorted(sequences)
@@ -126,7 +126,7 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
         truths = masks.read(its_ids).masks
         if not objects_of(truths[0]):
             found.empty.append(name)
-            for _ in frames:  # the next sequence begins behind them
+            for _ in frames:  # skips the frames of this sequence
                 pass
             continue
         first = next(frames)
@@ -135,7 +135,7 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
         _follow(tracker, frames, truths, drawn)
         _add(found, tracker)
         if drawn:
-            # The number keeps names apart that are the same as names of files.
+            # The number keeps file names different if two sequence names become the same.
             found.pictures.extend(drawn.write(task.folder, f"{number + 1:03d}-{as_name(name)}"))
     return found
 

@@ -1,9 +1,9 @@
-"""Figures of video object segmentation: means, recall and decay, with intervals.
+"""Computes metrics of video object segmentation: mean, recall and decay, with intervals.
 
-In: J and F of every object in every frame. Out: metrics. Next: ``poise.evaluation.video.report``.
+In: J (region overlap) and F (boundary measure) of every object in every frame. Out: metrics. Next:
+``poise.evaluation.video.report``.
 
-Source: the DAVIS benchmark (F. Perazzi et al., CVPR 2016; J. Pont-Tuset et al.,
-arXiv 1704.00675).
+Source: the DAVIS benchmark (F. Perazzi et al., CVPR 2016; J. Pont-Tuset et al., arXiv 1704.00675).
 """
 
 from collections.abc import Sequence
@@ -16,30 +16,30 @@ from poise.evaluation.report import Figure
 from poise.evaluation.resampling import middle_95, resampled_sums
 
 RECALLED = 0.5
-"""Value above which a frame counts for recall."""
+"""Value of J or F above which a frame counts as recalled."""
 
-_PARTS = 4  # of a sequence, for its decay
+_PARTS = 4  # decay compares the first and the last quarter of a sequence
 
 NAMES = ("jf_mean", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
 
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """J and F of one object in the frames that count: all but the first and the last."""
+    """J and F of one object in all frames except the first and the last, which are not scored."""
 
     sequence: str
     number: int
-    """Object's number in the masks."""
+    """Number of the object in the masks."""
 
     regions: tuple[float, ...]
-    """J of each frame, 0 to 1."""
+    """J (region overlap) of each frame, 0 to 1."""
 
     boundaries: tuple[float, ...]
-    """F of each frame, 0 to 1."""
+    """F (boundary measure) of each frame, 0 to 1."""
 
     @property
     def statistics(self) -> tuple[float, ...]:
-        """Object's figures by ``NAMES``, in percent."""
+        """Metrics of the object in percent, in the order of ``NAMES``."""
         region, boundary = frame_statistics(self.regions), frame_statistics(self.boundaries)
         both = (region[0] + boundary[0]) / 2
         return tuple(100 * value for value in (both, *region, *boundary))
@@ -48,14 +48,14 @@ class ObjectScore:
 def frame_statistics(values: Sequence[float]) -> tuple[float, float, float]:
     """Computes the mean, the recall and the decay of one object's values over frames.
 
-    Recall is the share of frames above 0.5. Decay is the mean over the first quarter of the frames
-    minus the mean over the last quarter; neighbouring quarters share their border frame.
+    Recall is the share of frames with a value above 0.5. Decay is the mean over the first quarter
+    of the frames minus the mean over the last quarter. Neighbouring quarters share one frame.
 
-    Healthy: high mean and recall, decay near 0. Broken: a large decay, the object gets lost on its
-    way through the sequence.
+    Healthy: mean and recall are high, decay is near 0. Broken: the decay is large, so the object
+    gets lost during the sequence.
 
     Args:
-        values: J or F by frame, at least one.
+        values: J or F by frame, at least one value.
     """
     frames = np.asarray(values, dtype=np.float64)
     borders = np.round(np.linspace(1, len(frames), _PARTS + 1) + 1e-10).astype(np.int64) - 1
@@ -68,14 +68,14 @@ def frame_statistics(values: Sequence[float]) -> tuple[float, float, float]:
 def video_figures(
     found: Sequence[ObjectScore], first_mask: Sequence[ObjectScore]
 ) -> tuple[Figure, ...]:
-    """Makes the figures of a model and those of the baseline that keeps the first mask.
+    """Computes the metrics of a model and of the baseline that repeats the first mask.
 
-    A figure is a mean over objects. Its interval is a bootstrap over sequences, because objects of
-    one sequence share its difficulties; a single sequence gives none.
+    A metric is a mean over objects. Its interval is a bootstrap interval over sequences, because
+    objects of one sequence depend on each other. A single sequence gives no interval.
 
     ``gain_over_first_mask`` is the difference between the two J&F means on the same objects.
-    Healthy: its interval lies above 0. Broken: it reaches 0, the features carry labels no better
-    than a copy of the first mask does.
+    Healthy: its interval is above 0. Broken: the interval contains 0, so the features are no better
+    than a copy of the first mask.
 
     Args:
         found: scores of the model.
@@ -96,7 +96,10 @@ def video_figures(
 def _intervals(
     table: NDArray[np.float64], sequences: Sequence[str]
 ) -> list[tuple[float, float] | None]:
-    """Resamples sequences; each brings the sums of its objects' figures and their number."""
+    """Computes bootstrap intervals by resampling sequences.
+
+    A resample adds up the metrics and the numbers of objects of its sequences.
+    """
     _, groups = np.unique(sequences, return_inverse=True)
     num_groups = int(groups.max()) + 1
     if num_groups < 2:

@@ -1,4 +1,4 @@
-"""One sequence followed from its first frame to its last, and scored on the way.
+"""Follows the objects of one sequence from its first frame to its last, and scores each frame.
 
 In: patch features and the true mask of each frame, in order. Out: predicted masks, and J and F of
 each object. Next: ``poise.evaluation.video.report``.
@@ -22,32 +22,37 @@ from poise.evaluation.video.scores import ObjectScore
 
 
 class SequenceTracker:
-    """Follows the objects of a sequence's first mask. Memory does not grow with the frames."""
+    """Follows the objects of a sequence's first mask.
+
+    Memory does not grow with the number of frames.
+    """
 
     def __init__(
         self, sequence: str, features: Tensor, mask: Mask, patch_px: int, settings: Propagation
     ) -> None:
-        """Begins with the first frame.
+        """Starts with the first frame.
 
         Args:
             sequence: name of the sequence.
             features: patch features of the first frame, of length 1, [h, w, D].
-            mask: object numbers of the first frame [H, W], with at least one object.
-            patch_px: pixels along a side of a patch.
-            settings: how labels travel.
+            mask: object numbers of the first frame, [H, W], with at least one object.
+            patch_px: side of a patch in pixels.
+            settings: settings of label propagation.
         """
         self.objects = objects_of(mask)
         self._patch_px = patch_px
         labels = first_labels(mask, self.objects, (features.shape[0], features.shape[1]))
         self.num_lost = int((labels[1:].sum(dim=(1, 2)) == 0).sum())
-        """Objects that cover no patch's centre, so no label of theirs can travel."""
+        """Number of objects that cover the centre of no patch. Such an object has no label to
+        propagate.
+        """
         self._labels = LabelPropagation(features, labels.to(features.device), settings)
         self._found = _Scoring(sequence, self.objects)
         self._still = _Scoring(sequence, self.objects)
         self._first_mask = mask
 
     def advance(self, features: Tensor, truth: Mask) -> Mask:
-        """Predicts the next frame's mask [H, W] and scores it against the truth [H, W]."""
+        """Predicts the next frame's mask [H, W] and compares it with the true mask [H, W]."""
         labels = self._labels.advance(features)
         found = mask_of(labels, self.objects, self._patch_px, (truth.shape[0], truth.shape[1]))
         self._found.add(truth, found)
@@ -55,7 +60,7 @@ class SequenceTracker:
         return found
 
     def scores(self) -> tuple[list[ObjectScore], list[ObjectScore]]:
-        """Scores of each object, and those of the first mask kept in every frame.
+        """Returns the scores of each object, for the model and for the repeated first mask.
 
         The first frame is given and the last is left out, as in the benchmark. So a sequence of
         fewer than three frames has no scores.
@@ -64,7 +69,7 @@ class SequenceTracker:
 
 
 class _Scoring:
-    """J and F of one sequence's objects, frame by frame."""
+    """Computes J and F of one sequence's objects, frame by frame."""
 
     def __init__(self, sequence: str, objects: Sequence[int]) -> None:
         self._sequence = sequence
@@ -80,7 +85,7 @@ class _Scoring:
             self._boundaries[index].append(boundary_measure(*pair))
 
     def scores(self) -> list[ObjectScore]:
-        if len(self._regions[0]) < 2:  # the first frame is given, the last does not count
+        if len(self._regions[0]) < 2:  # the last frame is not scored
             return []
         return [
             ObjectScore(self._sequence, number, tuple(regions[:-1]), tuple(boundaries[:-1]))
@@ -91,5 +96,5 @@ class _Scoring:
 
 
 def objects_of(mask: Mask) -> tuple[int, ...]:
-    """Lists the numbers of a mask's objects, ascending, without background and ignored pixels."""
+    """Returns the numbers of a mask's objects, ascending, without background and ignored pixels."""
     return tuple(int(number) for number in np.unique(mask) if number not in (0, IGNORED))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.tokens.probe import attention_probe
+from poise.evaluation.tokens.online import attention_probe
 from poise.models.backbone import build_backbone
 from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset

@@ -1,10 +1,10 @@
-"""Features in two dimensions: PCA, t-SNE and, if it is installed, UMAP.
+"""Projects features to two dimensions with PCA, t-SNE and, if it is installed, UMAP.
 
-In: features. Out: ``Projection``s. Next: ``poise.evaluation.embedding.embed``.
+In: features. Out: ``Projection``s. Next: ``poise.evaluation.embedding_map.embed``.
 
-Each answers a different question. PCA keeps large distances, but shows only two of many directions.
-t-SNE (L. van der Maaten and G. Hinton, 2008) keeps neighbours, but not distances between groups. So
-every map states its trustworthiness.
+The methods answer different questions. PCA keeps large distances, but shows only two of many
+directions. t-SNE (L. van der Maaten and G. Hinton, 2008) keeps neighbours, but not distances
+between groups. So every map states its trustworthiness.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
-from poise.evaluation.embedding.content import Floats, Projection
+from poise.evaluation.embedding_map.content import Floats, Projection
 
 UMAP_MISSING = (
     "UMAP is not shown, because the package umap-learn is not installed; "
@@ -27,17 +27,21 @@ _ALL_THE_SAME = (
 )
 _NEIGHBORS = 10
 _PERPLEXITY = 30
-_FIRST_DIMENSIONS = 50  # t-SNE's input; its authors reduce to 30 by PCA too
-_MOST_JUDGED = 2000  # images that trustworthiness looks at; it holds all their distances
+_FIRST_DIMENSIONS = 50  # input of t-SNE, reduced by PCA; the authors of t-SNE use 30
+_MOST_JUDGED = 2000  # images for trustworthiness, which keeps all their distances in memory
 
 
 def has_umap() -> bool:
-    """Whether the optional package umap-learn is installed."""
+    """Returns True if the optional package umap-learn is installed."""
     return find_spec("umap") is not None
 
 
 def project(features: Floats) -> Iterator[Projection]:
-    """Yields every projection of features [n, D] of unit length; n is at least 3."""
+    """Yields one projection per method.
+
+    Args:
+        features: features of unit length, [n, D], with n at least 3.
+    """
     for name, points, caption in _projected(features):
         yield Projection(name, points, _trust(features, points), caption)
 

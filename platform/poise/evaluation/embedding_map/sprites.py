@@ -1,6 +1,6 @@
-"""Thumbnails of many images in a few JPEG files, small enough for one page.
+"""Draws thumbnails of many images into a few JPEG files, small enough for one page.
 
-In: sample ids. Out: ``Sprites``. Next: ``poise.reports.embedding``.
+In: ids of images. Out: ``Sprites``. Next: ``poise.reports.embedding_map``.
 """
 
 import io
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from poise.data.dataset import ImageDataset
-from poise.evaluation.embedding.content import Integers, Sprites
+from poise.evaluation.embedding_map.content import Integers, Sprites
 from poise.evaluation.reading.thumbnails import thumbnails
 
 TILE_PX = 48
@@ -18,7 +18,7 @@ _QUALITY = 70
 
 
 def make_sprites(dataset: ImageDataset, sample_ids: Integers) -> Sprites:
-    """Draws the thumbnails of images, in order, row by row and sheet by sheet."""
+    """Draws the thumbnails of images in the order of the ids, row by row and sheet by sheet."""
     return Sprites(list(_sheets(dataset, sample_ids)), TILE_PX, _TILES_ACROSS)
 
 

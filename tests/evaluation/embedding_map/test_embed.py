@@ -9,10 +9,10 @@ from PIL import Image
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.evaluation.embedding import projections
-from poise.evaluation.embedding.embed import MAX_IMAGES, embed
-from poise.evaluation.embedding.projections import UMAP_MISSING, project
-from poise.evaluation.embedding.sprites import TILE_PX, make_sprites
+from poise.evaluation.embedding_map import projections
+from poise.evaluation.embedding_map.embed import MAX_IMAGES, embed
+from poise.evaluation.embedding_map.projections import UMAP_MISSING, project
+from poise.evaluation.embedding_map.sprites import TILE_PX, make_sprites
 from poise.evaluation.neighbours.nearest import find_nearest
 from poise.evaluation.reading.bench import Bench
 from poise.evaluation.report import EvaluationTask

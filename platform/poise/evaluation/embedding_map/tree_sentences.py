@@ -1,6 +1,7 @@
-"""The answer that a tree of classes gives, in sentences.
+"""Describes a tree of classes in sentences.
 
-In: a ``ClassTree``. Out: sentences. Next: the evaluation's notes and ``poise.reports.embedding``.
+In: a ``ClassTree``. Out: sentences. Next: the notes of the evaluation and
+``poise.reports.embedding_map``.
 """
 
 from collections.abc import Iterator
@@ -8,14 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import squareform
 
-from poise.evaluation.embedding.content import ClassTree
+from poise.evaluation.embedding_map.content import ClassTree
 
-_GOOD, _ROUGH = 0.8, 0.6  # of the cophenetic correlation
+_GOOD, _ROUGH = 0.8, 0.6  # values of the cophenetic correlation
 _RELIABLE = 0.5
 
 
 def tree_sentences(tree: ClassTree) -> Iterator[str]:
-    """Yields the answer to "do similar classes lie near each other?" in plain sentences."""
+    """Yields plain sentences that answer: are similar classes near each other?"""
     order = np.argsort(squareform(tree.distances), kind="stable")
     firsts, seconds = np.triu_indices(len(tree.names), 1)
     near, far = order[0], order[-1]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from poise.evaluation.embedding.class_tree import agreement, class_distances, class_tree
-from poise.evaluation.embedding.content import ClassTree
-from poise.evaluation.embedding.tree_sentences import tree_sentences
+from poise.evaluation.embedding_map.class_tree import agreement, class_distances, class_tree
+from poise.evaluation.embedding_map.content import ClassTree
+from poise.evaluation.embedding_map.tree_sentences import tree_sentences
 
 CLASSES = ("cat", "dog", "ship", "truck", "unused")
 ANGLES = {"cat": 0.0, "dog": 0.2, "ship": 1.4, "truck": 1.5}

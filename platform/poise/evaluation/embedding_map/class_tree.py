@@ -1,6 +1,7 @@
-"""Tree of a dataset's classes: do similar classes lie near each other?
+"""Joins a dataset's classes into a tree, which shows whether similar classes are near each other.
 
-In: features and labels. Out: a ``ClassTree``. Next: ``poise.evaluation.embedding.tree_sentences``.
+In: features and labels. Out: a ``ClassTree``. Next:
+``poise.evaluation.embedding_map.tree_sentences``.
 """
 
 from functools import partial
@@ -11,21 +12,21 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 
 from poise.evaluation.bootstrap import jackknife_interval
-from poise.evaluation.embedding.content import ClassTree, Floats, Integers
+from poise.evaluation.embedding_map.content import ClassTree, Floats, Integers
 
 _FEWEST_CLASSES = 3
 
 
 def class_tree(features: Floats, labels: Integers, classes: tuple[str, ...]) -> ClassTree | None:
-    """Joins classes with similar mean features, the nearest first, by average distance.
+    """Joins the classes with the nearest mean features first, by average linkage.
 
     Args:
-        features: [n, D], of unit length.
-        labels: [n], −1 where unknown.
-        classes: names in label order.
+        features: features of unit length, [n, D].
+        labels: class of each image, [n], or −1 if it is unknown.
+        classes: names of the classes, in label order.
 
     Returns:
-        The tree of the classes that have an image; None for fewer than three of them.
+        The tree of the classes that have an image, or None for fewer than three such classes.
     """
     present = np.unique(labels[labels >= 0])
     if len(present) < _FEWEST_CLASSES:
@@ -46,7 +47,7 @@ def class_tree(features: Floats, labels: Integers, classes: tuple[str, ...]) -> 
 
 
 def class_distances(features: Floats, groups: list[Integers]) -> Floats:
-    """Computes cosine distances of the mean features of groups, as ``pdist`` orders them.
+    """Computes cosine distances between groups' mean features, in the order of SciPy's ``pdist``.
 
     Range: 0 (same direction) to 2 (opposite).
     """
@@ -56,14 +57,23 @@ def class_distances(features: Floats, groups: list[Integers]) -> Floats:
 
 
 def agreement(first: Floats, second: Floats) -> float:
-    """Computes the rank correlation of two sets of distances; 0 if one set is constant."""
+    """Computes the rank correlation of two sets of distances.
+
+    The correlation is 0 if all distances of a set are equal.
+    """
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
 
 
 def _correlation(features: Floats, labels: Integers, rows: Integers) -> float:
-    """Computes the cophenetic correlation from some images, at least one of each class."""
+    """Computes the cophenetic correlation from some of the images.
+
+    Args:
+        features: features of all images, [n, D].
+        labels: class of each image, [n].
+        rows: row numbers of the images to use, at least one of each class.
+    """
     groups = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
     return _cophenetic(class_distances(features, groups))
 

@@ -1,10 +1,10 @@
-"""The embedding map of a dataset: measured, projected, and its classes joined to a tree.
+"""Computes the embedding map of a dataset: its metrics, its projections and its class tree.
 
 In: a backbone and a dataset. Out: an ``EvaluationReport`` and an ``EmbeddingMap``. Next:
-``poise evaluate map``, which passes the map to ``poise.reports.embedding``.
+``poise evaluate map``, which passes the map to ``poise.reports.embedding_map``.
 
-Protocol ``map/features-v1``: features are those of k-NN, L2-normalised; at most 5,000 images, drawn
-with seed 0, so that the page stays small enough for a browser.
+Protocol ``map/features-v1`` uses the features of k-NN, L2-normalised. It uses at most 5,000 images,
+drawn with seed 0, so that the page stays small enough for a browser.
 """
 
 from collections.abc import Iterator
@@ -16,23 +16,24 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from poise.config.errors import PoiseError
-from poise.evaluation.embedding.class_tree import (
+from poise.evaluation.embedding_map.class_tree import (
     agreement,
     class_distances,
     class_tree,
 )
-from poise.evaluation.embedding.content import (
+from poise.evaluation.embedding_map.content import (
     ClassTree,
     EmbeddingMap,
     Floats,
     Integers,
     Projection,
 )
-from poise.evaluation.embedding.projections import UMAP_MISSING, has_umap, project
-from poise.evaluation.embedding.sprites import make_sprites
-from poise.evaluation.embedding.tree_sentences import tree_sentences
+from poise.evaluation.embedding_map.projections import UMAP_MISSING, has_umap, project
+from poise.evaluation.embedding_map.sprites import make_sprites
+from poise.evaluation.embedding_map.tree_sentences import tree_sentences
 from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.neighbours.nearest import Nearest, find_nearest
+from poise.evaluation.reading.finite import warn_if_equal
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.reading.pixels import WithPixels, centred
@@ -48,10 +49,10 @@ _FEWEST_IMAGES = 8
 
 @dataclass(frozen=True)
 class _Read:
-    """Images that were passed: n of them."""
+    """Features, pixels and labels of the n images of the map."""
 
     features: Tensor
-    """Unit length, on the CPU: [n, D]."""
+    """Features of unit length, on the CPU: [n, D]."""
 
     pixels: Tensor
     labels: Integers
@@ -59,23 +60,25 @@ class _Read:
 
     @property
     def groups(self) -> list[Integers]:
-        """Rows of each class that has an image."""
+        """For each class that has an image: the row numbers of its images."""
         present = np.unique(self.labels[self.labels >= 0])
         return [np.flatnonzero(self.labels == label) for label in present]
 
 
 def embed(task: EvaluationTask) -> tuple[EvaluationReport, EmbeddingMap]:
-    """Measures a backbone's map of a dataset.
+    """Computes the embedding map of a dataset and its metrics.
 
-    Healthy: ``same_class_neighbours`` well above ``pixels_same_class_neighbours``, and
-    ``class_distance_reliability`` above 0.9. ``pixel_distance_agreement`` near 1 means that classes
-    are near because their colours are. Broken: neighbours at the share of the commonest class.
+    Healthy: ``same_class_neighbours`` is well above ``pixels_same_class_neighbours``, and
+    ``class_distance_reliability`` is above 0.9. A ``pixel_distance_agreement`` near 1 means that
+    classes are near each other because their colours are similar. Broken: the share of neighbours
+    of the same class is not above the share of the most frequent class.
 
     Args:
-        task: the model and a dataset; labels are not needed, but without them there is no tree.
+        task: the model and a dataset. Labels are needed only for the class tree.
 
     Raises:
-        PoiseError: more images are asked for than a page can show, or there are fewer than 8.
+        PoiseError: ``max_images`` is larger than a page can show, or the dataset has fewer than 8
+            images.
     """
     _check_size(task)
     read = _read(task)
@@ -134,6 +137,7 @@ def _read(task: EvaluationTask) -> _Read:
         features.append(normalize(outputs["features"].float(), dim=1).cpu())
         pixels.append(outputs["pixels"].cpu())
         labels.append(batch_labels)
+    warn_if_equal(torch.cat(features), task.dataset.folder)
     return _Read(
         torch.cat(features),
         normalize(centred(torch.cat(pixels)), dim=1),

@@ -4,30 +4,31 @@ In: a backbone and a few images. Out: ``(name, value)`` pairs. Next:
 ``poise.evaluation.during_training``.
 
 ``cls-attention/poise-v1`` has two statistics of ``poise evaluate attention`` (arXiv 2412.03215),
-with the same names. These two differ most between methods. The probe uses 64 images of the bank,
-the same at every step and in every run on a dataset.
+with the same names. These two statistics differ most between methods. The probe uses 64 images of
+the bank (the reference images of k-NN). These images are the same at every step and in every run on
+a dataset.
 
-``cls_pos_entropy_over_ln_n``: entropy of [cls]'s attention over the N patches, divided by ln N. It
-is 0 if all attention is on one patch, and 1 if every patch gets the same.
+``cls_pos_entropy_over_ln_n`` is the entropy of the attention of [cls] to the N patches, divided by
+ln N. It is 0 if all attention goes to one patch, and 1 if every patch gets the same attention.
 
-``cls_cls_attention``: share of its attention that [cls] gives to itself, from 0 to 1. It is 1/T if
-all T tokens get the same.
+``cls_cls_attention`` is the share of attention that [cls] gives to itself, 0 to 1. It is 1/T if all
+T tokens get the same attention.
 
 Healthy: in a joint-embedding model (DINO) the late blocks become selective. Their entropy is
 clearly below 1, and their heads differ. Broken: the entropy is near 1 in all heads of all blocks,
-so attention has no effect; or it is 0 in every head, so attention is stuck on one patch. In masked
-models (MAE) an entropy near 1 together with high attention to itself is normal, because their [cls]
-gathers little from patches.
+so attention has no effect. Or the entropy is 0 in every head, so all attention goes to one patch.
+In masked models (MAE) an entropy near 1 together with high attention to itself is normal, because
+their [cls] collects little from patches.
 
 For each block the probe yields the mean over heads, the lowest head and the highest head. So a
-single head that becomes selective or dies is visible. A series for each head would be four times as
-many series for ViT-B, and the order of heads has no meaning across runs. ``poise evaluate
-attention`` reports all heads.
+single head that becomes selective or useless is visible. With one series for each head, ViT-B would
+have four times as many series. The order of heads also has no meaning across runs.
+``poise evaluate attention`` reports all heads.
 
-Cost: a forward pass of 64 images without fused attention, and ``attention_statistics`` of it. This
-is less than 1 % of k-NN's pass over 12,000 images: 0.16 CPU seconds with a 4-block ViT at 32 px
-(k-NN: 19) and 12 with ViT-S/16 at 224 px (k-NN: 1,500). The probe computes in one thread, as k-NN's
-batches do; with two threads it took 0.85 and 17.
+Cost: a forward pass of 64 images without fused attention, and ``attention_statistics`` of its
+attention. This is less than 1 % of the cost of k-NN's pass over 12,000 images. In CPU seconds, a
+4-block ViT at 32 px takes 0.16 (k-NN: 19), and ViT-S/16 at 224 px takes 12 (k-NN: 1,500). The probe
+computes in one thread, like the batches of k-NN. With two threads it took 0.85 and 17.
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ from poise.models.block_traces import UntraceableError
 PROTOCOL: Final = "cls-attention/poise-v1"
 
 ATTENTION_IMAGES: Final = 64
-"""Largest number of the bank's images that the probe reads."""
+"""Largest number of images of the bank that the probe reads."""
 
 _STATISTICS = ("cls_pos_entropy_over_ln_n", "cls_cls_attention")
 
@@ -56,10 +57,11 @@ def attention_probe(
     normalization: Normalization,
     device: torch.device,
 ) -> Iterator[tuple[str, float]]:
-    """Yields each statistic over all blocks and heads, and ``attention/…`` for each block, from 01.
+    """Yields each statistic as a mean over all blocks and heads, then for each block.
 
-    Yields nothing if the backbone has no [cls] or its attention is not one softmax per head. The
-    modules keep their modes.
+    The names for blocks begin with ``attention/`` and contain the block's number, from 01. Yields
+    nothing if the backbone has no [cls] or its attention is not one softmax per head. The modules
+    keep their train or eval mode.
     """
     if not has_class_token(backbone):
         return
@@ -69,7 +71,7 @@ def attention_probe(
     except UntraceableError:
         return
     for name in _STATISTICS:
-        if name in blocks[0]:  # one patch alone has no entropy
+        if name in blocks[0]:  # an image of one patch has no entropy
             heads = torch.tensor([block[name].head_means for block in blocks])  # [blocks, heads]
             yield name, heads.mean().item()
             for number, of_block in enumerate(heads, start=1):
