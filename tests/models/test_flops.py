@@ -47,6 +47,7 @@ def test_blocks_with_relative_positions_are_counted_too() -> None:
     assert forward_flops(backbone, 224) == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
+@pytest.mark.slow
 def test_registers_cost_about_what_was_published() -> None:
     flops = []
     for num_registers in (0, 4, 16):

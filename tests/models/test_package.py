@@ -1,15 +1,17 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
-from poise.models.checksums import verify_package
-from poise.models.package import load_backbone, save_backbone
+from poise.models.checksums import verify_package, write_checksums
+from poise.models.package import load_backbone, load_untrained, save_backbone
+from tests.packages import save_package
 
 TINY = BackboneConfig(
     name="vit_tiny_patch16_224",
@@ -113,9 +115,71 @@ def test_a_package_whose_weights_are_not_finite_is_refused_by_the_name_of_the_te
         load_backbone(tmp_path / "package")
 
 
+def rewritten(package: Path, change: Callable[[Path], None]) -> Path:
+    """A package that was changed and given new checksums."""
+    change(package)
+    (package / "checksums.json").unlink()
+    write_checksums(package)
+    return package
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int8, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_refused(
+    package: Path, dtype: torch.dtype
+) -> None:
+    # They were cut to whole numbers without a word, and the backbone got an accuracy.
+    def quantise(folder: Path) -> None:
+        path = folder / "backbone.safetensors"
+        weights = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+        save_file(weights, path)
+
+    with pytest.raises(PoiseError, match=r"no floating-point numbers \(quantised\?\) are "):
+        load_backbone(rewritten(package, quantise))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image_px", 0),
+        ("image_px", "32"),
+        ("evaluation_px", -4),
+        ("evaluation_px", True),
+        ("evaluation_px", 30),
+        ("lineage", [1]),
+    ],
+)
+def test_a_config_with_an_impossible_value_is_refused_with_the_value(
+    package: Path, key: str, value: object
+) -> None:
+    def change(folder: Path) -> None:
+        (folder / "config.json").write_text(json.dumps(CONFIG | {key: value}))
+
+    with pytest.raises(PoiseError, match=rf"config.json has {key}=.*get the package again"):
+        load_backbone(rewritten(package, change))
+
+
 def test_checksums_cannot_point_outside_the_package(package: Path) -> None:
     path = package / "checksums.json"
     listed = json.loads(path.read_text())
     path.write_text(json.dumps(listed | {"../secret": {"bytes": 0, "sha256": ""}}))
     with pytest.raises(PoiseError, match="does not list the files of a backbone package"):
         load_backbone(package)
+
+
+def test_an_untrained_backbone_has_the_architecture_alone(tmp_path: Path) -> None:
+    package = save_package(tmp_path / "p", num_registers=2, lineage={"run_id": "a" * 32})
+    trained, _ = load_backbone(package)
+    with torch.no_grad():
+        for weights in trained.parameters():
+            weights.add_(1)
+    save_backbone(package, trained, json.loads((package / "config.json").read_text()))
+    torch.manual_seed(5)
+    first, config = load_untrained(package)
+    torch.manual_seed(6)
+    second, _ = load_untrained(package)
+    names = trained.state_dict().keys()
+    assert first.state_dict().keys() == names
+    assert all(torch.equal(first.state_dict()[n], second.state_dict()[n]) for n in names)
+    assert not any(torch.equal(first.state_dict()[n], trained.state_dict()[n]) for n in names)
+    assert "lineage" not in config
+    assert config["normalization"]

@@ -168,6 +168,9 @@ def test_beit_is_normalised_by_a_half_as_timm_says(import_file: Import) -> None:
     imported = import_file(tensors, wishes=Wishes())
     assert imported.config["normalization"] == HALF
     assert fact(imported, "heads").basis.option is None, "its table of positions shows them"
+    # BEiT v2 has the same tensors and ImageNet's statistics, and this was said as known.
+    assert "BEiT v2" in fact(imported, "mean").basis.text
+    assert fact(imported, "mean").basis.option == "--architecture, or --mean and --std"
 
 
 def test_mean_and_std_are_given_together_and_of_values_from_0_to_1(import_file: Import) -> None:
@@ -182,6 +185,7 @@ def test_mean_and_std_are_given_together_and_of_values_from_0_to_1(import_file: 
         import_file(vit_tensors(), mean=(0.1, 0.2, 0.3), std=(0.0, 0.5, 0.5))
 
 
+@pytest.mark.slow
 def test_options_that_something_else_decides_are_refused_and_not_ignored(
     tmp_path: Path, import_named: ImportNamed
 ) -> None:

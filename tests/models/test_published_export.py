@@ -15,53 +15,13 @@ from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.models.published.export import export_backbone
+from poise.models.published.fit import difference_of
 from poise.models.published.shapes import Wishes
 from poise.models.published.sources import Options, import_backbone
-
-SIZE = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
-VIT = "vit_tiny_patch16_224"
-NORMALIZATION = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
-
-BACKBONES = {
-    "vit": BackboneConfig(name="vit_tiny_patch16_224", options=SIZE),
-    "registers": BackboneConfig(name="vit_tiny_patch16_224", num_registers=3, options=SIZE),
-    "resnet": BackboneConfig(name="resnet18"),
-    "eva": BackboneConfig(
-        name="vit_small_patch16_dinov3",
-        num_registers=4,
-        options={**SIZE, "global_pool": "token"},
-    ),
-    "beit": BackboneConfig(
-        name="beit_base_patch16_224",
-        options={
-            **SIZE,
-            "use_abs_pos_emb": False,
-            "use_rel_pos_bias": False,
-            "use_shared_rel_pos_bias": True,
-            "global_pool": "token",
-        },
-    ),
-}
+from tests.backbone_kinds import BACKBONES, NORMALIZATION, SIZE, VIT, made, same
 
 
-def made(kind: str) -> tuple[Any, dict[str, Any]]:
-    """A backbone away from its initial values, and its package's config."""
-    torch.manual_seed(0)
-    backbone = build_backbone(BACKBONES[kind], 64).eval()
-    with torch.no_grad():
-        for parameter in backbone.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    described = BACKBONES[kind].described
-    px = 64 if kind == "beit" else 48
-    sizes = {"image_px": 64, "evaluation_px": px}
-    return backbone, {"backbone": described, **sizes, "normalization": NORMALIZATION}
-
-
-def same(one: Any, other: Any) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_timm_loads_the_file_and_poise_reads_it_back_with_all_that_it_was(
     tmp_path: Path, kind: str
@@ -79,6 +39,7 @@ def test_timm_loads_the_file_and_poise_reads_it_back_with_all_that_it_was(
     assert origin.source == "out.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_timm_creates_the_model_from_its_hugging_face_folder(tmp_path: Path, kind: str) -> None:
     backbone, config = made(kind)
@@ -90,7 +51,7 @@ def test_timm_creates_the_model_from_its_hugging_face_folder(tmp_path: Path, kin
     assert list(prepared["input_size"]) == [3, config["evaluation_px"], config["evaluation_px"]]
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(twin(images), backbone(images), atol=1e-5)
+        assert difference_of(backbone(images), twin(images)) <= 1e-5
 
     imported, _ = import_backbone(str(folder), Options())
     assert same(imported.backbone, backbone)
@@ -128,6 +89,7 @@ def file_tensors(path: Path) -> dict[str, torch.Tensor]:
     return dict(tensors)
 
 
+@pytest.mark.slow
 def test_dino_names_a_residual_network_too(tmp_path: Path) -> None:
     backbone, config = made("resnet")
     path = export_backbone(backbone, config, tmp_path / "out.pth", "dino")
@@ -147,6 +109,7 @@ def test_a_layout_without_names_for_a_part_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "name", "options", "message"),
     [
@@ -200,6 +163,7 @@ def test_a_package_is_imported_as_it_is(tmp_path: Path) -> None:
     assert imported.config == config
 
 
+@pytest.mark.slow
 def test_a_file_in_timms_names_is_read_as_the_model_that_is_named(tmp_path: Path) -> None:
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     torch.save(model.state_dict(), tmp_path / "weights.pth")
@@ -211,6 +175,7 @@ def test_a_file_in_timms_names_is_read_as_the_model_that_is_named(tmp_path: Path
         import_backbone(str(tmp_path / "weights.pth"), Options(wishes=wishes))
 
 
+@pytest.mark.slow
 def test_a_named_dinov2_is_evaluated_and_resized_as_published(tmp_path: Path) -> None:
     model = timm.create_model("vit_small_patch14_reg4_dinov2", num_classes=0)
     torch.save(model.state_dict(), tmp_path / "weights.pth")

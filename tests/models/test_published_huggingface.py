@@ -183,6 +183,47 @@ def test_a_preprocessor_beside_the_weights_decides_normalisation_and_size(tmp_pa
     assert any("bilinear" in note for note in imported.notes)
 
 
+@pytest.mark.parametrize(
+    ("change", "mean", "std"),
+    [
+        ({"do_normalize": False}, [0, 0, 0], [1, 1, 1]),
+        (
+            {"do_rescale": False, "image_mean": [127.5, 102, 76.5], "image_std": [51, 76.5, 102]},
+            [0.5, 0.4, 0.3],
+            [0.2, 0.3, 0.4],
+        ),
+        ({"rescale_factor": 1 / 127.5}, [0.25, 0.2, 0.15], [0.1, 0.15, 0.2]),
+    ],
+)
+def test_images_that_a_preprocessor_does_not_scale_to_1_are_normalised_as_it_does(
+    tmp_path: Path, change: dict[str, Any], mean: list[float], std: list[float]
+) -> None:
+    # Only image_mean and image_std were read, so such images were normalised as others.
+    tensors, _ = vit()
+    folder = write(tmp_path / "vit", tensors, {"model_type": "vit"})
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PREPROCESSOR, **change}))
+    normalization = import_backbone(str(folder), Options())[0].config["normalization"]
+    assert normalization["mean"] == pytest.approx(mean)
+    assert normalization["std"] == pytest.approx(std)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_mean": [123.7, 116.3, 103.5]},
+        {"image_std": [0, 0, 0]},
+        {"rescale_factor": 0},
+        {"image_mean": 0.5},
+    ],
+)
+def test_statistics_that_no_images_have_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    tensors, _ = vit()
+    folder = write(tmp_path / "vit", tensors, {"model_type": "vit"})
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PREPROCESSOR, **change}))
+    with pytest.raises(PoiseError, match=r"preprocessor_config.json: has no image_mean and"):
+        import_backbone(str(folder), Options())
+
+
 def test_mae_is_read_without_its_decoder(tmp_path: Path) -> None:
     tensors, _ = vit("vit.")
     tensors["vit.embeddings.position_embeddings"][:, 0] = 0

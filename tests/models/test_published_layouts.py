@@ -206,6 +206,7 @@ def test_dinov3_is_read_into_rotary_positions(
         assert block.attention.shape == (2, 2, 9, 9)
 
 
+@pytest.mark.slow
 def test_a_residual_network_of_dino_is_read(import_file: Import) -> None:
     model = randomized("resnet18", embed_dim=None, depth=None, num_heads=None)
     tensors = prefixed("module.backbone.", dict(model.state_dict()))
@@ -213,8 +214,8 @@ def test_a_residual_network_of_dino_is_read(import_file: Import) -> None:
     imported = import_file(content, wishes=Wishes())
     assert imported.config["backbone"]["name"] == "resnet18"
     assert imported.dropped == {"projection head": 4}
-    with torch.no_grad():
-        assert torch.equal(features(imported), model(IMAGES))
+    with torch.no_grad():  # channels come last in Poise, so sums have another order
+        torch.testing.assert_close(features(imported), model(IMAGES), rtol=1e-4, atol=1e-3)
 
 
 def test_half_precision_becomes_single_without_a_change(import_file: Import) -> None:
@@ -224,6 +225,7 @@ def test_half_precision_becomes_single_without_a_change(import_file: Import) -> 
         assert torch.equal(taken[f"timm_model.{name}"], tensor.float())
 
 
+@pytest.mark.slow
 def test_the_real_dinov2_checkpoint_is_imported_whole(shared_dir: Path) -> None:
     path = shared_dir / "data" / "dinov2-derived-vits14.safetensors"
     if not path.is_file():

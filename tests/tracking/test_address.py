@@ -6,7 +6,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.config.paths import given_path, home
-from poise.tracking.address import read_address, redacted, sqlite_file
+from poise.config.redaction import redacted
+from poise.tracking.address import read_address, safe_line, sqlite_file
 from poise.tracking.run import create_run, log_json
 from poise.tracking.store import open_store
 
@@ -114,11 +115,20 @@ def test_blanks_and_capitals_do_not_change_what_an_address_means(written: str, u
         ("file:/data/mlflow.db", "did you mean sqlite:////data/mlflow.db?"),
         ("./mlruns", "does not store runs in plain folders"),
         ("file:///data/mlruns", "does not store runs in plain folders"),
-        ("postgres://me@db/runs", "did you mean postgresql://me@db/runs?"),
+        ("postgres://db/runs", "did you mean postgresql://db/runs?"),
         ("postgresql:///runs", "names no host"),
-        ("postgresql://me@db", "names no database"),
-        ("postgresql://me@db:port/runs", "is not the address of a database"),
+        ("postgresql://db", "names no database"),
+        ("postgresql://db:port/runs", "is not the address of a database"),
         ("mysql", "is not the address of a database"),
+        ('"http://mlflow:5000"', "more than the address; did you mean http://mlflow:5000?"),
+        ("MLFLOW_TRACKING_URI=http://mlflow:5000", "did you mean http://mlflow:5000?"),
+        ("http//mlflow:5000", "has no colon; did you mean http://mlflow:5000?"),
+        ("http:\\\\mlflow:5000", "did you mean http://mlflow:5000?"),
+        ("http://a:5000 http://b:5000", "has a blank inside"),
+        ("sqlite3:////data/m.db", "did you mean sqlite:////data/m.db?"),
+        ("databricks-uc", "does not keep runs in Databricks"),
+        ("sqlite:////tmp/a%00b.db", "has a %00"),
+        ("~nobody-of-that-name/mlflow.db", "no home folder for '~nobody-of-that-name'"),
     ],
 )
 def test_an_address_that_mlflow_cannot_use_is_one_line_with_the_right_form(
@@ -142,6 +152,73 @@ def test_messages_hide_passwords() -> None:
     with pytest.raises(PoiseError) as raised:
         read_address("postgres://poise:secret@db/mlflow")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "user:secret@host:5000",
+        "//user:secret@host",
+        "http:user:secret@host:5000",
+        "http:/user:secret@host:5000",
+        "http:///user:secret@host:5000/#/x",
+        "mysql:user:secret@host/runs",
+        "http://host:5000/?token=secret",
+        "postgresql://host?password=secret",
+        "postgres://me@host/runs?sslpassword=secret",
+        "secret@host:5000",
+        "secret@host/mlflow.db",
+        "//secret@host:5000",
+        "http:secret@host:5000",
+        "http//secret@host:5000",
+        "http:\\\\secret@host:5000",
+        "'http://secret@host:5000'",
+        "MLFLOW_TRACKING_URI=http://secret@host:5000",
+        "http://secret@host:5000/#/x",
+        "http://secret@host:port",
+        "http://secret@host 2",
+        "http://secret@host\0",
+        "s3://secret@bucket/runs",
+        "postgres://secret@host/runs",
+        "postgresql://secret@host",
+        "databricks://secret@host",
+    ],
+)
+def test_a_password_or_a_token_is_hidden_in_a_wrong_address_too(written: str) -> None:
+    # Only `scheme://user:password@` was recognised, so a missing slash showed the password.
+    with pytest.raises(PoiseError) as raised:
+        read_address(written)
+    assert "secret" not in str(raised.value) and "***" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'connection failed: FATAL:  password authentication failed for user "secret"',
+        'FATAL:  role "secret" does not exist',
+        "(1045, \"Access denied for user 'secret'@'10.0.0.4' (using password: YES)\")",
+        "API request to http://secret@host:5000/api/2.0/mlflow failed",
+    ],
+)
+def test_what_a_store_says_is_shown_without_the_name_of_the_user(said: str) -> None:
+    assert "secret" not in safe_line(ValueError(said))
+    assert "***" in safe_line(ValueError(said))
+
+
+def test_a_database_is_reached_with_its_user_although_messages_hide_the_user() -> None:
+    assert read_address("postgresql://me@db/runs").uri == "postgresql://me@db/runs"
+    assert read_address("http://token@host:5000").uri == "http://token@host:5000"
+
+
+def test_an_address_that_is_no_text_or_too_long_is_one_line() -> None:
+    for written, why in (
+        ("http://host\0:5000", r"http://host\\x00:5000: has the character '\\x00' inside"),
+        ("sqlite:////tmp/\udcff", "is not UTF-8"),
+        (f"sqlite:////tmp/{'a' * 300}", "File name too long"),
+    ):
+        with pytest.raises(PoiseError, match=why) as raised:
+            read_address(written)
+        str(raised.value).encode()
 
 
 def test_without_a_current_folder_an_absolute_home_still_works(

@@ -9,8 +9,9 @@ import pytest
 
 from poise.tracking.ending import controlled, finish, reconcile
 from poise.tracking.metric_values import history
-from poise.tracking.run import SPILL_FILE, Run, create_study_run, create_trial_run, set_tags
+from poise.tracking.run import Run, create_study_run, create_trial_run, set_tags
 from poise.tracking.store import Store
+from poise.tracking.unsent_metrics import SPILL_FILE
 
 
 def status(run: Run) -> str:
@@ -49,6 +50,29 @@ def test_finishing_sends_metrics_that_a_worker_could_not(run: Run) -> None:
     assert history(run.store, run.run_id, ["loss/total"]) == {"loss/total": [(1, 0.5)]}
 
 
+def test_a_late_answer_does_not_end_a_run_before_its_metrics_are_there(run: Run) -> None:
+    """A message that found no server is sent by its own thread when the server is back.
+
+    It took the status along. The run was over then, so nobody looked for the waiting metrics.
+    """
+    (Path(run.folder) / SPILL_FILE).write_text('["loss/total", 0.5, 1000, 1]\n')
+    run.outbox.keep({"poise.verdict": "healthy"}, status="FINISHED")
+    run.outbox.deliver(run.store.client)
+    assert status(run) == "FINISHED"
+    assert history(run.store, run.run_id, ["loss/total"]) == {"loss/total": [(1, 0.5)]}
+
+
+def test_metrics_that_cannot_be_read_do_not_keep_a_run_from_its_end(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path(run.folder) / SPILL_FILE).mkdir()
+    run.outbox.keep(status="FINISHED")
+    run.outbox.deliver(run.store.client)
+    assert status(run) == "FINISHED"
+    assert "its last metrics are not stored" in caplog.text
+
+
+@pytest.mark.slow
 def test_runs_of_a_dead_controller_are_closed_and_all_others_left_alone(
     store: Store, tmp_path: Path
 ) -> None:

@@ -32,6 +32,16 @@ def test_a_renamed_folder_has_the_run_that_it_had(store: Store, tmp_path: Path) 
     assert again.run_id == study.run_id
 
 
+@pytest.mark.parametrize("damaged", [b"", b"[1]", b"{}", b'{"run_id": 3, "store": null}', b"\xff"])
+def test_a_damaged_link_to_mlflow_is_one_line_with_the_way_on(
+    damaged: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / KNOWN_RUN_FILE
+    path.write_bytes(damaged)
+    with pytest.raises(PoiseError, match=rf"{path}: is damaged: .*; `rm {path}` begins another"):
+        known_run(tmp_path)
+
+
 def test_two_machines_with_one_server_and_one_name_have_a_run_each(
     store: Store, tmp_path: Path
 ) -> None:
@@ -104,5 +114,5 @@ def test_a_run_whose_folder_is_on_another_machine_is_left_alone(
 
 def test_a_file_that_names_no_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / KNOWN_RUN_FILE).write_text("{}")
-    with pytest.raises(PoiseError, match="does not name a run; remove it"):
+    with pytest.raises(PoiseError, match="is damaged: it has no 'run_id'"):
         known_run(tmp_path)

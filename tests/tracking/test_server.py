@@ -156,6 +156,8 @@ def test_https_to_a_server_that_speaks_http_is_named() -> None:
         (404, "", "is no MLflow server"),
         (200, "<html>log in</html>", "is no MLflow server"),
         (200, "[]", "is no MLflow server"),
+        (200, '{"error": "log in"}', "is no MLflow server"),
+        (200, "[" * 100_000, "is no MLflow server"),
         (500, "", "its own log says why"),
         (503, "", "its own log says why"),
     ],
@@ -163,6 +165,26 @@ def test_https_to_a_server_that_speaks_http_is_named() -> None:
 def test_an_answer_that_is_not_mlflows_is_one_line(status: int, body: str, advice: str) -> None:
     with serving(lambda _: (status, body)) as uri:
         assert advice in refusal(uri)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("MLFLOW_TRACKING_TOKEN", "→", "has a character that no header may have"),
+        ("MLFLOW_TRACKING_TOKEN", "a\nb", "has a character that no header may have"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon", "soon"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "maybe", "maybe"),
+        ("MLFLOW_TRACKING_AWS_SIGV4", "true", "No module named"),
+    ],
+)
+def test_a_wrong_value_of_a_variable_of_mlflow_is_one_line_before_any_run(
+    variable: str, value: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A token with an arrow was a traceback. The time was read at the first metric.
+    monkeypatch.setenv(variable, value)
+    with serving(open_to_all) as uri:
+        message = refusal(uri)
+    assert advice in message and (variable in message or "SIGV4" in variable)
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up(

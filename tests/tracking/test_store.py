@@ -82,6 +82,41 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 
+def test_the_database_of_another_program_gets_none_of_mlflows_tables(tmp_path: Path) -> None:
+    # MLflow added its sixty tables to it.
+    path = tmp_path / "photos.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE photos (id INTEGER)")
+        database.commit()
+    before = path.read_bytes()
+    with pytest.raises(PoiseError, match=r"another program \(it has the table 'photos'"):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_path_that_sqlite_cannot_open_is_refused_at_once(tmp_path: Path) -> None:
+    # SQLAlchemy tried again for minutes.
+    (tmp_path / "link.db").symlink_to(tmp_path / "nowhere" / "mlflow.db")
+    (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+    os.mkfifo(tmp_path / "fifo.db")
+    for name in ("link.db", "loop.db", "fifo.db"):
+        with pytest.raises(PoiseError, match=rf"{name}: the MLflow store cannot be written"):
+            open_store(f"sqlite:///{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("mysql://me:secret@127.0.0.1:1/runs", "needs the Python package 'mysqlclient'"),
+        ("postgresql+nosuch://me:secret@127.0.0.1:1/runs", "nosuch; .*correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_database_without_its_driver_is_one_line_with_the_package(uri: str, advice: str) -> None:
+    with pytest.raises(PoiseError, match=advice) as raised:
+        open_store(uri)
+    assert "secret" not in str(raised.value) and "sqlalche.me" not in str(raised.value)
+
+
 def test_a_deleted_experiment_is_not_written_to(store: Store) -> None:
     store.client.delete_experiment(store.experiment("scenes"))
     with pytest.raises(PoiseError, match="mlflow experiments restore"):

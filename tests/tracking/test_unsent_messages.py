@@ -29,6 +29,7 @@ def tags_of(run: Run) -> dict[str, str]:
     return dict(run.store.client.get_run(run.run_id).data.tags)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_busy_when_a_run_ends_gets_its_result_from_the_next_command(
     run: Run, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_store_that_is_busy_when_a_run_ends_gets_its_result_from_the_next_comm
     assert (folder / "pictures" / "curves.png").read_bytes() == b"picture"
 
 
+@pytest.mark.slow
 def test_a_store_that_just_did_not_answer_is_not_asked_for_every_tag(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

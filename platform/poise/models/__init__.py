@@ -1,5 +1,5 @@
 """Backbones and heads.
 
-In: a backbone's name and options. Out: a module that turns images into features, and packages of
-weights that load without running code from the package. Next: ``poise.objectives``.
+In: a backbone's name and options. Out: a module that computes features of images, and packages of
+weights. Loading a package runs no code from the package. Next: ``poise.objectives``.
 """

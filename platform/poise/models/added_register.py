@@ -1,13 +1,14 @@
-"""Register that is added to a trained transformer, without training.
+"""Register token that is added to a trained transformer, without further training.
 
 In: a vision transformer and its register neurons. Out: the same transformer with one more token,
-which takes over what these neurons would write into patches. Next:
-``poise.models.package`` and the evaluations, which read it like any other backbone.
+which receives the activations of these neurons instead of the patches. Next:
+``poise.models.package`` and the evaluations, which use the result like any other backbone.
 
 Source: N. Jiang et al., "Vision Transformers Don't Need Trained Registers" (arXiv 2506.08010). A
-few neurons of the MLPs write the large norms of outlier patches. The largest activation of each
-over all tokens goes to the added token, which begins as zeros and so holds no image content.
-In patches the activation becomes 0; in [cls] and in trained registers it stays.
+few neurons in the MLPs (register neurons) cause the large norms of outlier patches. For each of
+these neurons, the added token gets the largest activation over all tokens. The activations of
+patches become 0. The activations of [cls] and trained registers do not change. The added token
+starts as zeros, so it contains no content of the image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,27 +25,28 @@ from poise.config.errors import PoiseError
 from poise.models.backbone import VitBackbone, norms_after_pooling
 
 Neuron = tuple[int, int]
-"""Index of the block, and index of the neuron among the hidden units of its MLP; both from 0."""
+"""Index of a block, and index of a hidden unit of the block's MLP; both from 0."""
 
 CONFIG_KEY: Final = "added_register"
-"""Entry of a package's config that holds the register neurons."""
+"""Key of the register neurons in a package's config."""
 
 
 def with_test_time_registers(backbone: nn.Module, neurons: Sequence[Neuron]) -> "AddedRegister":
-    """Makes a copy of a backbone with one added register that takes over some neurons.
+    """Makes a copy of a backbone, with an added register that receives some neurons' activations.
 
     Args:
-        backbone: a vision transformer (``VitBackbone``), with or without registers. It stays as it
-            is.
-        neurons: the register neurons, as
-            ``poise.evaluation.outliers.register_neurons.find_register_neurons`` finds them.
+        backbone: a vision transformer (``VitBackbone``), with or without registers, which is not
+            changed.
+        neurons: the register neurons, from
+            ``poise.evaluation.outliers.register_neurons.find_register_neurons``.
 
     Returns:
-        The copy. Its added token is the last prefix token, so everything that reads tokens takes
-        it for a register.
+        The copy. The added token is the last token before the patches, so other code treats the
+        token as a register.
 
     Raises:
-        PoiseError: the backbone is of another kind, there are no neurons, or one does not exist.
+        PoiseError: the backbone is of another kind, or ``neurons`` is empty or has an invalid
+            index.
     """
     if isinstance(backbone, AddedRegister):
         raise PoiseError("the backbone has an added register already; start from the original")
@@ -61,14 +63,16 @@ def with_test_time_registers(backbone: nn.Module, neurons: Sequence[Neuron]) -> 
 
 
 def describe_added_register(backbone: nn.Module) -> dict[str, Any]:
-    """Makes the entries of a package's config that a backbone with an added register needs."""
+    """Returns the config entry that describes an added register; empty for other backbones."""
     if not isinstance(backbone, AddedRegister):
         return {}
     return {CONFIG_KEY: {"neurons": [list(neuron) for neuron in backbone.neurons]}}
 
 
 def with_added_register(backbone: nn.Module, config: Mapping[str, Any], folder: Path) -> nn.Module:
-    """Adds the register that a package's config describes; without one, returns the backbone.
+    """Adds the register that a package's config describes.
+
+    Without this entry, returns the backbone.
 
     Raises:
         PoiseError: the description does not fit the backbone.
@@ -104,12 +108,12 @@ def output_layer(backbone: VitBackbone, block: int) -> nn.Linear:
 class AddedRegister(VitBackbone):
     """Vision transformer with a register that was added without training.
 
-    Tokens are in the order [cls], trained registers, the added register, patches. Weights and their
-    names are those of the original.
+    Tokens are in the order [cls], trained registers, the added register, patches. Weights and names
+    of weights are the same as in the original model.
     """
 
     def __init__(self, timm_model: Any, position_resampling: str, neurons: Sequence[Neuron]):
-        """Adds the register to a timm model, which must not be in use elsewhere."""
+        """Adds the register to a timm model. The model is changed, so no other code may use it."""
         super().__init__(timm_model, position_resampling)
         self.neurons = tuple(sorted({(int(block), int(neuron)) for block, neuron in neurons}))
         self.register_index = self.num_prefix_tokens
@@ -139,7 +143,10 @@ class AddedRegister(VitBackbone):
 def _move(
     neurons: list[int], register: int, layer: nn.Module, inputs: tuple[Tensor]
 ) -> tuple[Tensor]:
-    """Moves activations [B, T, hidden] before an MLP's output layer reads them."""
+    """Moves the activations of the register neurons from all tokens to the added register.
+
+    The activations [B, T, hidden] are the input of the MLP's output layer.
+    """
     (hidden,) = inputs
     moved = hidden.clone()
     moved[:, register, neurons] = hidden[:, :, neurons].amax(dim=1)

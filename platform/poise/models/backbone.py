@@ -1,11 +1,13 @@
-"""Backbones: timm models that turn images into features.
+"""Backbones: timm models that compute features of images.
 
-timm is imported only when the first backbone is built. Its import takes seconds, and most processes
-of a run build no backbone: they control, track or read.
+timm is imported only when the first backbone is built, because the import takes seconds. Most
+processes of a run build no backbone. Prefix tokens are all tokens before the patches: [cls] and
+registers.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
+from poise.models.activation_checkpointing import as_block_wants
 from poise.models.positions import resample_as_dino
 from poise.models.relative import BeitBackbone, EvaBackbone, RelativeBackbone
 from poise.models.timm_models import create_timm, last_norm
@@ -29,15 +32,16 @@ def build_backbone(
 
     Args:
         config: backbone settings of the recipe.
-        image_px: side of the images that its position embeddings are made for.
-        drop_path: replaces the recipe's value. A momentum teacher has 0.
+        image_px: side of the images that the position embeddings are made for.
+        drop_path: rate of stochastic depth, instead of the recipe's value. A momentum teacher has
+            0.
 
     Returns:
         ``VitBackbone``, ``EvaBackbone``, ``BeitBackbone`` or ``ResNetBackbone``.
 
     Raises:
-        PoiseError: timm has no such model, the model does not accept these options, or it has parts
-            that Poise would not use.
+        PoiseError: timm has no such model, the model does not accept these options, or the model
+            has parts that Poise would not use.
     """
     from timm.models import Beit, Eva, ResNet, VisionTransformer
 
@@ -60,8 +64,8 @@ class VitBackbone(nn.Module):
     """Vision transformer for images of any size that is a multiple of its patch size.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is its
-    [cls] token after the last norm, or the mean patch if the model has no [cls]. Some models have
-    the norm after pooling (``fc_norm``). Their feature is the norm of the mean patch, as in timm.
+    [cls] token after the last norm, or the mean patch if the model has no [cls]. Some models have a
+    norm layer after pooling (``fc_norm``). Their feature is the normed mean patch, as in timm.
     """
 
     def __init__(self, timm_model: "VisionTransformer", position_resampling: str = "dino"):
@@ -108,7 +112,7 @@ class VitBackbone(nn.Module):
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Computes the tokens after each of the last blocks, without norm, earliest block first."""
+        """Computes the tokens after each of the last blocks, without norm, in order of blocks."""
         return list(deque(self.each_block(images), maxlen=num_blocks))
 
     def each_block(self, images: Tensor) -> Iterator[Tensor]:
@@ -119,7 +123,7 @@ class VitBackbone(nn.Module):
             yield x
 
     def _embed(self, images: Tensor) -> Tensor:
-        """Computes prefix tokens and patches with their positions: [B, prefix + N, D]."""
+        """Computes the tokens before the first block, with their positions: [B, prefix + N, D]."""
         vit = self.timm_model
         fuse_attention(vit.blocks, images.is_cuda)
         patches = vit.patch_embed(images)  # [B, rows, columns, D]
@@ -134,7 +138,7 @@ class VitBackbone(nn.Module):
         return embedded
 
     def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
-        """Splits [cls] and registers with positions [1, P, D] from patches' positions [1, N, D]."""
+        """Returns prefix tokens with positions [1, P, D], and the patches' positions [1, N, D]."""
         vit = self.timm_model
         covered = 0 if vit.no_embed_class else vit.num_prefix_tokens  # tokens with a position
         prefix_positions, positions = vit.pos_embed.split(
@@ -151,17 +155,17 @@ def has_class_token(backbone: nn.Module) -> bool:
 
 
 def norms_after_pooling(backbone: nn.Module) -> bool:
-    """Returns True if a ViT norms the mean patch (``fc_norm``) instead of its tokens."""
+    """Returns True if a ViT's last norm (``fc_norm``) is after pooling, not on the tokens."""
     fc_norm = getattr(getattr(backbone, "timm_model", None), "fc_norm", None)
     pools = isinstance(backbone, VitBackbone) and backbone.timm_model.global_pool == "avg"
     return pools and isinstance(fc_norm, nn.Module) and not isinstance(fc_norm, nn.Identity)
 
 
 def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
-    """Sets the implementation of attention in every block.
+    """Chooses in every block whether attention runs as a fused kernel.
 
-    A GPU needs the fused kernel (``scaled_dot_product_attention``). On a CPU, separate matrix
-    products are 1.1 to 5 times as fast; the gain is largest in bf16.
+    On a GPU, the fused kernel (``scaled_dot_product_attention``) is faster. On a CPU, separate
+    matrix products are 1.1 to 5 times as fast. The gain is largest in bf16.
     """
     for block in blocks:
         attention: Any = block.attn
@@ -171,8 +175,9 @@ def fuse_attention(blocks: Iterable[nn.Module], fused: bool) -> None:
 def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None) -> Tensor:
     """Computes a block's outputs only for its tokens from ``start`` to ``stop``.
 
-    The other outputs of a last block are not used. So its MLP and its queries are computed only for
-    these tokens. The results are the same. For one token the cost is a sixth of the block.
+    In the last block, often only a few output tokens are used. This function computes the MLP and
+    the queries only for these tokens. The results are the same. For one token the cost is a sixth
+    of the block.
 
     Args:
         block: block of timm.
@@ -188,6 +193,21 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
     if not isinstance(block, Block) or block.attn.gate is not None:
         whole: Tensor = block(x)
         return whole[:, start:stop]
+    compute = getattr(block, PART_METHOD, None) or part_function(block)
+    part: Tensor = compute(x, start, stop)
+    return part
+
+
+PART_METHOD = "forward_part"
+"""Name of a block's attribute that replaces ``part_function`` if it is set (for sharded blocks)."""
+
+
+def part_function(block: nn.Module) -> Callable[..., Tensor]:
+    """Returns the function that computes a block's outputs for a range of tokens."""
+    return as_block_wants(block, partial(_block_part, block))
+
+
+def _block_part(block: Any, x: Tensor, start: int, stop: int | None) -> Tensor:
     attn, width = block.attn, block.attn.attn_dim
     normed = block.norm1(x)
     bias = attn.qkv.bias
@@ -211,7 +231,10 @@ def block_part(block: nn.Module, x: Tensor, start: int, stop: int | None = None)
 
 
 class ResNetBackbone(nn.Module):
-    """Residual network. An image's feature is its average-pooled last map."""
+    """Residual network.
+
+    The feature of an image is its last feature map, averaged over positions.
+    """
 
     num_prefix_tokens = 0
     patch_px = 1
@@ -224,9 +247,10 @@ class ResNetBackbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Computes features of images [B, 3, h, w]: [B, D].
 
-        On a CPU it always computes in fp32, because gradients of bf16 convolutions are sometimes
-        NaN there.
+        On a CPU, it always computes in fp32, because gradients of bf16 convolutions are sometimes
+        NaN there. Images are stored with channels last, because convolutions are then faster.
         """
+        images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", enabled=False):
             features: Tensor = self.timm_model(images)
         return features

@@ -1,7 +1,7 @@
-"""Records the inner tensors of a transformer, block by block.
+"""Records attention and tokens of a transformer, block by block.
 
-In: a transformer and images. Out: one ``BlockTrace`` at a time, so that only one block's attention
-is in memory. Next: ``poise.evaluation.tokens.attention`` and the probes.
+In: a transformer and images. Out: an iterator over ``BlockTrace``, with only one block's attention
+in memory at a time. Next: ``poise.evaluation.tokens.attention`` and the probes.
 """
 
 import threading
@@ -17,11 +17,11 @@ from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
 
 TRACING = threading.Lock()
-"""Lock to hold while tracing, because a trace changes modules that threads share."""
+"""Lock for tracing, because tracing temporarily changes modules that other threads may use."""
 
 
 class UntraceableError(PoiseError):
-    """Error for a backbone whose attention cannot be recorded."""
+    """Error: the attention of this backbone cannot be recorded."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class BlockTrace:
 def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[BlockTrace]:
     """Passes images through a backbone and yields a trace of each block.
 
-    Traced blocks compute attention with plain products, because fused kernels do not return it.
-    Nothing is kept: dropping a trace frees its memory.
+    Traced blocks compute attention with plain matrix products, because fused kernels do not return
+    attention. When a trace is deleted, its memory is freed.
 
     Args:
         backbone: transformer of ``poise.models.backbone``, in evaluation mode.
@@ -57,8 +57,8 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         first: index of the first block to trace; −1 traces only the last block.
 
     Raises:
-        UntraceableError: the backbone has no blocks with attention, or its attention is not one
-            softmax per head.
+        UntraceableError: the backbone has no blocks with attention, or its attention is of an
+            unknown kind (not one softmax per head).
     """
     x, blocks = prepare_blocks(backbone, images)
     for index, (block, arguments) in enumerate(blocks):
@@ -68,7 +68,7 @@ def trace(backbone: nn.Module, images: Tensor, first: int = 0) -> Iterator[Block
         traced = run_block(index, block, x, arguments)
         x = traced.outputs
         yield traced
-        del traced  # otherwise the attention of two blocks would be in memory
+        del traced  # otherwise the attention of two blocks would be in memory at once
 
 
 def num_blocks(backbone: nn.Module) -> int:
@@ -85,7 +85,9 @@ def num_blocks(backbone: nn.Module) -> int:
 def prepare_blocks(
     backbone: nn.Module, images: Tensor
 ) -> tuple[Tensor, list[tuple[nn.Module, dict[str, Tensor]]]]:
-    """Computes tokens before the first block [B, T, D]; lists each block with its other arguments.
+    """Computes the tokens before the first block [B, T, D], and lists all blocks.
+
+    Each block is listed with the arguments that it needs besides the tokens.
 
     Raises:
         UntraceableError: the backbone has no blocks.
@@ -101,16 +103,16 @@ def prepare_blocks(
 
 
 def run_block(index: int, block: nn.Module, x: Tensor, arguments: dict[str, Tensor]) -> BlockTrace:
-    """Runs a block on tokens [B, T, D] and records what its attention did.
+    """Runs a block on tokens [B, T, D] and records its attention.
 
     Args:
         index: index of the block, from 0.
         block: a block of timm.
-        x: its input.
-        arguments: its other arguments, from ``prepare_blocks``.
+        x: input tokens of the block.
+        arguments: other arguments of the block, from ``prepare_blocks``.
 
     Raises:
-        UntraceableError: its attention is not one softmax per head.
+        UntraceableError: the block's attention is not one softmax per head.
     """
     attn: Any = getattr(block, "attn", None)
     dropout: Any = getattr(attn, "attn_drop", None)

@@ -1,7 +1,7 @@
 """Files of a backbone package and their checksums.
 
-In: a package's folder. Out: its files' sizes and checksums, and the names of damaged files. Next:
-``poise.models.package``, and the registry, which checks packages without loading torch.
+In: a package's folder. Out: sizes and checksums of its files, and the names of damaged files. Next:
+``poise.models.package``, and the registry, which checks packages without importing torch.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ CHECKSUMS_FILE = "checksums.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes ``checksums.json`` for every file of a folder."""
+    """Writes ``checksums.json`` with the checksums of all files in a folder."""
     checksums = {path.name: _describe(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS_FILE).write_text(json.dumps(checksums, indent=2) + "\n")
 
 
 def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Checks every file with ``checksums.json``.
+    """Compares every file with its checksum in ``checksums.json``.
 
     Returns:
         ``bytes`` and ``sha256`` of each file.
@@ -41,7 +41,7 @@ def verify_package(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def damaged_files(folder: str | Path) -> list[str]:
-    """Lists files that are missing or whose SHA-256 differs from ``checksums.json``."""
+    """Lists files that are missing, or whose SHA-256 differs from ``checksums.json``."""
     folder = Path(folder)
     return [
         name

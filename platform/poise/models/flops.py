@@ -1,7 +1,7 @@
-"""Floating-point operations of a transformer, counted from its layers.
+"""Counts the floating-point operations of a transformer from the sizes of its layers.
 
-In: a backbone and an image size. Out: a number. Next: ``poise.training.loop``, which logs it with
-the measured time of a step.
+In: a backbone and an image size. Out: a number of operations. Next: ``poise.training.loop``, which
+logs the number.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from poise.models.relative import RelativeBackbone
 
 
 def forward_flops(backbone: nn.Module, image_px: int) -> float | None:
-    """Counts the operations of one forward pass of one image; a product and a sum are two.
+    """Counts the operations of one forward pass of one image. A multiply-add counts as two.
 
-    Counted are matrix products: the patch embedding, every linear layer of the blocks for each
-    token, and the two products of attention. The rest is about 1 % and is left out. For N patches
-    and P prefix tokens T = N + P, so registers cost by their share of tokens and a little more.
+    Only matrix products are counted: the patch embedding, the linear layers of the blocks, and the
+    two products of attention. All other operations are about 1 % and are left out. With N patches
+    and P prefix tokens, the number of tokens is T = N + P, so registers also count.
 
     Args:
         backbone: a backbone of ``poise.models.backbone``.

@@ -1,11 +1,13 @@
-"""The weights of a trained backbone, put into a new one that may see images of another size.
+"""Copies the weights of a trained backbone to a new backbone, perhaps for another image size.
 
-In: a trained backbone and a new backbone of the same architecture. Out: the new one, which computes
-the same features. Next: ``poise.objectives``, whose student, teacher or encoder starts from it.
+In: a trained backbone and a new backbone of the same architecture. Out: the new backbone, which
+computes the same features. Next: ``poise.objectives``, whose student, teacher or encoder is the new
+backbone.
 
-Three things may differ. Positions are resampled to the new grid of patches. Registers that the
-trained backbone lacks keep their random start. Where only one of the two gives positions to its
-[cls] token, the position is added to the token, which computes the same.
+Three properties may differ. Position embeddings are resampled to the new grid of patches. Registers
+that the trained backbone does not have keep their random initial values. If only the trained
+backbone has a position for its [cls] token, the position is added to the token, so that features
+stay the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,22 +26,22 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Layout:
-    """The tokens of a transformer, and which of them have a position."""
+    """Numbers of a transformer's tokens, and which tokens have a position embedding."""
 
     grid: tuple[int, int]
     """Rows and columns of patches."""
 
     num_prefix: int
-    """Tokens before the patches: [cls] and registers."""
+    """Number of tokens before the patches: [cls] and registers."""
 
     num_registers: int
     has_positions: bool
     covers_prefix: bool
-    """Whether the tokens before the patches have positions too."""
+    """Whether the tokens before the patches also have position embeddings."""
 
 
 def layout_of(backbone: nn.Module) -> Layout | None:
-    """Describes a transformer's tokens; none for a residual network."""
+    """Describes a transformer's tokens; returns None for a residual network."""
     model: Any = backbone.timm_model
     if not hasattr(model, "patch_embed"):
         return None
@@ -57,7 +59,7 @@ def layout_of(backbone: nn.Module) -> Layout | None:
 
 
 def adaptations(source: nn.Module, target: nn.Module) -> Iterator[str]:
-    """Yields a phrase for everything that ``take_over`` changes or adds; reads no weights."""
+    """Yields a phrase for everything that ``take_over`` would change or add. Reads no weights."""
     old, new = layout_of(source), layout_of(target)
     if old is None or new is None:
         return
@@ -75,15 +77,15 @@ def adaptations(source: nn.Module, target: nn.Module) -> Iterator[str]:
 
 
 def take_over(source: nn.Module, target: nn.Module) -> None:
-    """Gives a new backbone the weights of a trained one.
+    """Copies the weights of a trained backbone to a new backbone.
 
     Args:
         source: the trained backbone, on the CPU.
-        target: a new backbone of the same architecture, on any device. Its registers beyond those
-            of ``source`` keep their values.
+        target: a new backbone of the same architecture, on any device. If ``target`` has more
+            registers than ``source``, the additional registers keep their values.
 
     Raises:
-        PoiseError: tensors of ``source`` have no place in ``target``, or the other way round.
+        PoiseError: ``source`` and ``target`` have different tensors or shapes.
     """
     given: Mapping[str, Tensor] = source.timm_model.state_dict()  # type: ignore[union-attr]
     model: Any = target.timm_model
@@ -94,7 +96,10 @@ def take_over(source: nn.Module, target: nn.Module) -> None:
 
 
 def _tokens(source: nn.Module, target: nn.Module, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Computes the target's [cls], registers and positions; empty where they are the source's."""
+    """Computes the new model's [cls], registers and positions from those of the trained model.
+
+    Returns an empty dict if both models have the same tokens.
+    """
     old, new = layout_of(source), layout_of(target)
     if old is None or new is None or old == new:
         return {}
@@ -113,7 +118,7 @@ def _tokens(source: nn.Module, target: nn.Module, own: Mapping[str, Tensor]) -> 
 
 
 def _registers(trained: Tensor | None, old: Layout, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The target's registers: the first are the source's, the others keep their random values."""
+    """Returns the new model's registers: first the trained registers, then random registers."""
     if "reg_token" not in own:
         return {}
     registers = own["reg_token"].detach().cpu().clone()
@@ -125,7 +130,7 @@ def _registers(trained: Tensor | None, old: Layout, own: Mapping[str, Tensor]) -
 def _with_positions(
     cls: Tensor | None, registers: Tensor | None, prefix: Tensor, old: Layout
 ) -> dict[str, Tensor]:
-    """Adds the positions [1, P, D] of [cls] and the source's registers to these tokens."""
+    """Adds position embeddings [1, P, D] to the trained model's [cls] token and registers."""
     found: dict[str, Tensor] = {}
     if cls is not None and prefix.shape[1]:
         found["cls_token"] = cls.detach() + prefix[:, :1]
@@ -136,7 +141,7 @@ def _with_positions(
 
 
 def _moves_positions(old: Layout, new: Layout) -> bool:
-    """Whether positions of the tokens before the patches have no place, or are too few."""
+    """Returns True if two models have different positions for the tokens before the patches."""
     if not old.has_positions:
         return False
     differ = old.covers_prefix != new.covers_prefix
@@ -158,7 +163,7 @@ def _resampled(
 
 
 def _resampling(backbone: nn.Module) -> str:
-    """Says how a backbone resamples its positions: ``dino`` or ``timm``."""
+    """Returns the method by which a backbone resamples its positions: ``dino`` or ``timm``."""
     return backbone.position_resampling if isinstance(backbone, VitBackbone) else "timm"
 
 

@@ -1,10 +1,10 @@
-"""Inputs of the last block's attention: queries, keys and values, and the attention of [cls].
+"""Queries, keys and values of the last block, and its attention from [cls] to the patches.
 
 In: a transformer and images. Out: a ``LastBlock``. Next: ``poise.evaluation.objects``, which finds
-objects by keys or by attention.
+objects from keys or attention.
 
-The last block itself is never computed. LOST needs only its keys, and an attention map needs one
-row of its softmax. Both together cost less than the block.
+The last block is not computed completely. The method LOST needs only the keys, and an attention map
+needs one row of the softmax. Both together cost less than the block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLACES: Final = {"q": 0, "k": 1, "v": 2}
 
 
 class LastBlock:
-    """State of a transformer before its last block, for B images of T tokens.
+    """Input of a transformer's last block, for B images with T tokens each.
 
     Tokens are in the order [cls], registers, patches (row-major).
     """
@@ -58,8 +58,8 @@ class LastBlock:
     def patches(self, projection: Projection) -> Tensor:
         """Computes one projection of the N patches, with concatenated heads: [B, N, D].
 
-        It is the output of the linear layer. Norms of queries and keys and rotary positions come
-        later and are not applied. [cls] and registers are left out.
+        This is the output of the linear layer, without the norms of queries and keys and without
+        rotary positions. [cls] and registers are left out.
         """
         return self._projected(projection, slice(self._num_prefix, None))
 
@@ -67,8 +67,8 @@ class LastBlock:
     def attention(self) -> Tensor:
         """Computes the attention of [cls] to the N patches, after softmax: [B, heads, N].
 
-        Without [cls] it is the attention of the mean patch. The rest of the attention is on [cls]
-        and registers. So a row sums to less than 1 if there are such tokens.
+        If there is no [cls], the result is the mean over the rows of all patches. Attention to
+        [cls] and registers is left out. So a row sums to less than 1 if the model has these tokens.
 
         Raises:
             UntraceableError: the block's attention is not one softmax per head.
@@ -80,7 +80,7 @@ class LastBlock:
     def _projected(self, projection: Projection, tokens: slice) -> Tensor:
         attn: Any = self._block.attn
         normed, place = self._normed[:, tokens], _PLACES[projection]
-        if getattr(attn, "qkv", None) is None:  # some of timm's models keep three layers
+        if getattr(attn, "qkv", None) is None:  # some of timm's models have three layers
             output: Tensor = getattr(attn, f"{projection}_proj")(normed)
             return output
         weight: Tensor = attn.qkv.weight.chunk(3)[place]
@@ -89,7 +89,7 @@ class LastBlock:
         return F.linear(normed, weight, getattr(attn, f"{projection}_bias", None))
 
     def _rows(self, asking: slice) -> Tensor:
-        """Rows of the attention of some tokens: [B, heads, tokens, T]."""
+        """Computes the attention from the chosen tokens to all tokens: [B, heads, tokens, T]."""
         attn: Any = self._block.attn
         heads = (attn.num_heads, attn.head_dim)
         q = self._projected("q", asking).unflatten(2, heads).transpose(1, 2)
@@ -98,7 +98,10 @@ class LastBlock:
         return scores.softmax(dim=-1)
 
     def _traced(self) -> Tensor:
-        """All rows, computed by the block itself. It is used if attention has its own positions."""
+        """Computes all rows of attention by running the block.
+
+        This is necessary if the attention itself uses positions.
+        """
         with TRACING:
             return run_block(self._index, self._block, self._inputs, self._arguments).attention
 
@@ -116,7 +119,7 @@ def _check(block: nn.Module) -> None:
 
 
 def _is_plain(block: Any) -> bool:
-    """Whether attention is one softmax per head, without own positions or bias."""
+    """Returns True if attention is one softmax per head, without positions or bias inside."""
     from timm.layers import Attention
 
     return type(block.attn) is Attention

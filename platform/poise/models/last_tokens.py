@@ -1,7 +1,7 @@
-"""Computes the last tokens of a transformer for a few images.
+"""Computes a transformer's output tokens for a few images.
 
-In: a backbone during training, and images. Out: its last tokens, before and after the last norm.
-Next: ``poise.diagnostics.patches``.
+In: a backbone during training, and images. Out: the tokens after the last block, before and after
+the last norm. Next: ``poise.diagnostics.patches``.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from poise.models.backbone import VitBackbone, has_class_token
 from poise.models.relative import RelativeBackbone
 
 OBSERVED_IMAGES = 16
-"""Largest number of images whose tokens are read, on each worker."""
+"""Largest number of images per worker whose tokens are computed for diagnostics."""
 
 
 @dataclass(frozen=True)
 class LastTokens:
-    """Tokens of n images with N patches each, after the last block."""
+    """Tokens after the last block, of n images with N patches each."""
 
     patches: Tensor  # [n, N, D] after the last norm
     patch_norms: Tensor  # [n, N] before the last norm
@@ -31,10 +31,10 @@ class LastTokens:
 
 @torch.no_grad()
 def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
-    """Computes the last tokens of normalised images [n, 3, h, w]; None without tokens.
+    """Computes the last tokens of normalised images [n, 3, h, w]; None for a residual network.
 
-    The backbone is in evaluation mode, so nothing is dropped and no random number is drawn. Cost:
-    one forward pass.
+    The backbone runs in evaluation mode, so no branch is dropped and no random number is drawn.
+    Cost: one forward pass.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
         return None
@@ -54,7 +54,10 @@ def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Puts every submodule in evaluation mode inside, and restores its mode afterwards."""
+    """Sets all submodules to evaluation mode in the block of ``with``.
+
+    Restores their modes afterwards.
+    """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

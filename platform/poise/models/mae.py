@@ -1,12 +1,12 @@
 """Masked autoencoder around a vision transformer (arXiv 2111.06377).
 
-In: patches, and the order that says which of them are visible. Out: the pixels of the hidden
+In: patches, and an order of patches whose first V are visible. Out: predicted pixels of the hidden
 patches. Next: ``poise.objectives.mae``.
 
 Shapes: B images, N patches of which V are visible, P prefix tokens ([cls] and registers), width D
 in the encoder and d in the decoder, C = 3·p² numbers per patch. Attention does not depend on the
-order of tokens, so tokens are never moved back to their places. The decoder gets prefix, visible
-and hidden tokens one after another, each with the embedding of its position.
+order of tokens, so tokens need not be sorted by position. The decoder gets prefix tokens, visible
+tokens and hidden tokens, in this order. Each token has the embedding of its position.
 """
 
 from functools import partial
@@ -57,14 +57,14 @@ def patchify(images: Tensor, patch_px: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, patch_px: int, grid: tuple[int, int]) -> Tensor:
-    """Joins patches to images [B, 3, H, W]. It reverses ``patchify``."""
+    """Joins patches to images [B, 3, H, W]. This is the inverse of ``patchify``."""
     pieces = patches.unflatten(2, (patch_px, patch_px, 3)).unflatten(1, grid)
     images: Tensor = pieces.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
     return images
 
 
 def take(patches: Tensor, chosen: Tensor) -> Tensor:
-    """Selects the chosen [B, n] of each image's patches [B, N, C]: [B, n, C]."""
+    """Selects n patches of each image: from [B, N, C], with positions [B, n], to [B, n, C]."""
     first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
     rows = patches.flatten(0, 1).index_select(0, (chosen + first).flatten())
     taken: Tensor = rows.unflatten(0, chosen.shape)
@@ -75,13 +75,13 @@ class MaskedAutoencoder(nn.Module):
     """Encoder of visible patches, and small decoder that predicts the hidden patches."""
 
     def __init__(self, backbone: VitBackbone, config: MaeConfig):
-        """Takes a backbone and initialises its weights as published.
+        """Initialises the backbone's weights as published, and makes the decoder.
 
         Registers are initialised like [cls].
 
         Raises:
-            PoiseError: the backbone's patches or positions are of another kind, or a width is not a
-                multiple of 4.
+            PoiseError: the backbone has another kind of patches or positions than MAE, or a width
+                is not a multiple of 4.
         """
         super().__init__()
         self.backbone = backbone
@@ -116,7 +116,7 @@ class MaskedAutoencoder(nn.Module):
             visible: int64 [B, V], indices of these patches.
 
         Returns:
-            [B, P + V, D], prefix first, then patches in the given order.
+            [B, P + V, D]: prefix tokens first, then patches in the given order.
         """
         vit = self.backbone.timm_model
         fuse_attention(vit.blocks, visible_patches.is_cuda)
@@ -135,7 +135,7 @@ class MaskedAutoencoder(nn.Module):
         """Predicts the pixels of hidden patches. Also returns the encoder's tokens.
 
         Args:
-            patches: [B, N, C] in ``order``; the hidden patches are not used.
+            patches: [B, N, C] in the order ``order``; the hidden patches are not used.
             order: int64 [B, N], index of each patch; the first ``num_visible`` are visible.
             num_visible: number of visible patches V.
 
@@ -163,7 +163,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 class MaeDecoder(nn.Module):
-    """A few narrow blocks that predict the hidden patches from all positions."""
+    """Decoder of MAE: a few narrow blocks that predict the hidden patches."""
 
     positions: Tensor
 
@@ -192,12 +192,12 @@ class MaeDecoder(nn.Module):
         self.pred = nn.Linear(dim, patch_dim)
 
     def forward(self, latent: Tensor, order: Tensor, everywhere: bool = False) -> Tensor:
-        """Predicts pixels.
+        """Predicts the pixels of patches.
 
         Args:
             latent: tokens of the encoder, [B, P + V, D].
             order: int64 [B, N], visible patches first.
-            everywhere: also predicts the visible patches, which the loss does not need.
+            everywhere: whether to predict the visible patches too, which the loss does not need.
 
         Returns:
             [B, N − V, C] of the hidden patches, or [B, N, C] of all patches, in ``order``.

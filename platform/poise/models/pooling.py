@@ -1,6 +1,6 @@
 """Pools an image's tokens to one feature.
 
-In: tokens and attention. Out: features. Next: the probes.
+In: tokens and attention. Out: features. Next: ``poise.models.readout``.
 """
 
 from typing import Final
@@ -20,17 +20,27 @@ POOLINGS: Final = (
     *("cp1", "cp2", "cp3", "cp4"),
     *("attn_lcte", "attn_mn"),
 )
-"""Names that ``pool`` accepts, from the ablation in arXiv 2412.03215."""
+"""Names that ``pool`` accepts, from the ablation in arXiv 2412.03215:
+
+- ``cls``: token 0.
+- ``mean``: the mean of all patches.
+- ``cls_mean``: token 0 and the mean of all patches, concatenated.
+- ``cp1`` … ``cp4``: the mean of the k × k patches in the centre.
+- ``attn_mn``: the mean of the patches, weighted by the attention of [cls] (mean over heads).
+- ``attn_lcte``: the mean of the patches, weighted by the attention of one head. For each image,
+  this is the head with the lowest entropy of attention over patches.
+"""
 
 
 _WITHOUT_CLASS_TOKEN = ("mean", "cp1", "cp2", "cp3", "cp4")
 
 
 def check_pooling(backbone: nn.Module, name: str) -> None:
-    """Raises an error if a pooling is not possible with a backbone.
+    """Raises an error if a backbone cannot use a pooling.
 
     Raises:
-        PoiseError: the pooling does not exist, or it needs a [cls] token and there is none.
+        PoiseError: the pooling does not exist, or needs a [cls] token that the backbone does not
+            have.
     """
     if name not in POOLINGS:
         raise PoiseError(f"features={name}: no such pooling; choose from {', '.join(POOLINGS)}")
@@ -48,21 +58,20 @@ def pool(
     grid: tuple[int, int],
     name: str,
 ) -> Tensor:
-    """Pools a block's tokens to one feature per image (arXiv 2412.03215, section on aggregation).
+    """Pools the tokens of a block to one feature per image (arXiv 2412.03215, aggregation).
 
-    ``cls``: token 0. ``mean``: the mean patch. ``cls_mean``: both, concatenated. ``cp1`` … ``cp4``:
-    the mean of the central k × k patches. ``attn_mn``: the mean of patches, weighted by the mean
-    attention of [cls] over heads. ``attn_lcte``: the same with one head per image, whose attention
-    of [cls] over patches has the lowest entropy. Registers are never used.
+    ``POOLINGS`` explains the names. Registers are never used.
 
-    As published, the central square of a grid of side g begins at g // 2 − ⌈k / 2⌉ and ends before
-    g // 2 + ⌊k / 2⌋, in both directions. It is exactly in the middle only if g and k are even.
-    Otherwise it is shifted to the top left. It is always inside the grid.
+    The central square of ``cp1`` … ``cp4`` is as published. In a grid of side g, the square begins
+    at g // 2 − ⌈k / 2⌉ and ends before g // 2 + ⌊k / 2⌋, in both directions. It is always inside
+    the grid. It is exactly in the middle only if g and k are even. Otherwise it is shifted to the
+    top left.
 
     Args:
         tokens: [B, T, D]; as published, the last block's output without the last norm.
-        attention: attention of that block [B, heads, T, T]; only the ``attn_*`` poolings need it.
-        num_prefix_tokens: tokens before the patches; [cls] is the first.
+        attention: attention of the same block, [B, heads, T, T]. Only ``attn_mn`` and ``attn_lcte``
+            need it.
+        num_prefix_tokens: number of tokens before the patches. [cls] is the first.
         grid: rows and columns of patches.
         name: one of ``POOLINGS``; for a backbone without [cls] see ``check_pooling``.
 
@@ -94,17 +103,18 @@ def pool(
 
 
 def patch_entropy(to_patches: Tensor) -> Tensor:
-    """Computes the entropy in nats of attention over patches, renormalised: [..., N] to [...].
+    """Computes the entropy of attention over N patches, in nats: from [..., N] to [...].
 
-    0: all attention is on one patch. ln N (minus N·1e-6): every patch gets the same. Attention on
-    [cls], registers or padding does not count; only the distribution over patches does.
+    The entropy is 0 if all attention is on one patch, and about ln N if all patches get equal
+    attention. Attention to other tokens is ignored: the attention over patches is divided by its
+    sum.
     """
     shares = to_patches / (to_patches.sum(dim=-1, keepdim=True) + EPSILON)
     return -(shares * (shares + EPSILON).log()).sum(dim=-1)
 
 
 def _central(patches: Tensor, k: int) -> Tensor:
-    """Computes the mean of the central k × k patches of [B, rows, columns, D]."""
+    """Computes the mean of the central k × k patches of a grid [B, rows, columns, D]."""
     rows, columns = patches.shape[1:3]
     if k > min(rows, columns):
         raise ValueError(f"a grid of {rows} × {columns} patches has no central {k} × {k}")
@@ -113,6 +123,6 @@ def _central(patches: Tensor, k: int) -> Tensor:
 
 
 def _lowest_entropy_head(from_cls: Tensor) -> Tensor:
-    """Returns the attention of each image's most selective head from [B, heads, N]: [B, N]."""
+    """Selects from attention [B, heads, N] each image's head with the lowest entropy: [B, N]."""
     chosen = patch_entropy(from_cls).argmin(dim=1)
     return from_cls[torch.arange(len(from_cls), device=from_cls.device), chosen]

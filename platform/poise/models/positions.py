@@ -1,4 +1,4 @@
-"""Position embeddings for other image sizes."""
+"""Resizes position embeddings for other image sizes."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,8 +10,8 @@ def resample_as_dino(positions: Tensor, grid: tuple[int, int], native: tuple[int
     """Resizes patch positions as DINO's published code does.
 
     The interpolation is bicubic, without antialiasing, with a step of ``native / (grid + 0.1)``.
-    The values differ from a plain resize. They are needed to reproduce the published features of
-    local views.
+    The result differs slightly from a plain resize. It is necessary to reproduce the published
+    features of local views.
 
     Args:
         positions: [1, h·w, D], row-major over the native grid.

@@ -1,13 +1,14 @@
-"""Features of a frozen backbone for probes, several in one pass.
+"""Computes several features of a frozen backbone for probes, in one pass.
 
-In: a backbone, names of features, images. Out: features by name. Next: ``poise.models.heads.grid``.
+In: a backbone, names of features, images. Out: a dict from names to features. Next:
+``poise.models.heads.grid``.
 
-``cls``, ``mean``, ``cls_mean`` and ``last_N`` are read after the last norm (a backbone's
-``last_norm``), as in their publications. ``last_N`` is the concatenation of the [cls] tokens of the
-last N blocks, as in DINO's linear protocol. ``cp1`` … ``cp4``, ``attn_lcte`` and ``attn_mn`` are
-pooled from the last block's tokens without that norm (arXiv 2412.03215). ``abmilp`` learns to pool
-these tokens. A residual network has only ``pooled``. A transformer with relative positions also has
-``pooled``: the feature that timm pools.
+``cls``, ``mean``, ``cls_mean`` and ``last_N`` use the tokens after the last norm (a backbone's
+``last_norm``), as published. ``last_N`` is the concatenation of the [cls] tokens of the last N
+blocks, as in DINO's linear protocol. ``cp1`` … ``cp4``, ``attn_lcte`` and ``attn_mn`` pool the last
+block's tokens without the last norm (arXiv 2412.03215; see ``poise.models.pooling``). ``abmilp``
+pools the same tokens by a learned attention. A residual network has only ``pooled``. A transformer
+with relative positions also has ``pooled``: the feature that timm pools.
 """
 
 import re
@@ -28,7 +29,7 @@ _NORMED = ("cls", "mean", "cls_mean")
 _LAST = re.compile(r"last_([1-9]\d*)")
 _CENTRAL = re.compile(r"cp([1-4])")
 FEATURES = (*POOLINGS, "last_4", "abmilp", "pooled")
-"""Names of features. Any number may follow ``last_``."""
+"""Names of features. In ``last_N``, N may be any number."""
 
 
 class Readout(nn.Module):
@@ -57,7 +58,7 @@ class Readout(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Computes features [B, D] of normalised images [B, 3, h, w].
 
-        ``abmilp`` gives all tokens.
+        For ``abmilp`` the result contains all tokens, which the head pools.
         """
         whole = default_feature(self.backbone)
         if self.names == (whole,) and whole != "mean":  # the backbone computes it by itself
@@ -101,8 +102,8 @@ class Readout(nn.Module):
 def default_feature(backbone: nn.Module) -> str:
     """Returns the name of the feature that k-NN uses, which is the output of the backbone.
 
-    It is ``cls``, or ``mean`` if there is no [cls] token, or ``pooled``: the pooled map of a
-    residual network, or the feature that timm pools.
+    This is ``cls``, or ``mean`` if there is no [cls] token. For residual networks and transformers
+    with relative positions, it is ``pooled``.
     """
     if not isinstance(backbone, VitBackbone) or norms_after_pooling(backbone):
         return "pooled"
@@ -113,7 +114,7 @@ def check_feature(backbone: nn.Module, name: str, image_px: int) -> None:
     """Raises an error if a backbone does not have a feature.
 
     Raises:
-        PoiseError: the message names the features that the backbone has.
+        PoiseError: the backbone does not have the feature; the message names its features.
     """
     last, central = _LAST.fullmatch(name), _CENTRAL.fullmatch(name)
     if name not in FEATURES and not last:

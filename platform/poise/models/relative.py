@@ -1,4 +1,4 @@
-"""Transformers whose blocks receive the positions of their tokens at every call.
+"""Transformers whose positions are used in every block: rotary or relative positions.
 
 In: timm's Eva (rotary positions: DINOv3, EVA-02) and Beit (relative position bias: SimMIM, BEiT).
 Out: backbones with the interface of ``VitBackbone``. Next: ``poise.models.backbone``.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RelativeBackbone(nn.Module, ABC):
-    """Interface and code that both families share.
+    """Base class of both families of transformers.
 
     Tokens are in the order [cls], registers, patches (row-major). The feature of an image is the
     feature that timm pools: the normed [cls] token, or the mean patch with a norm before or after
@@ -68,14 +68,14 @@ class RelativeBackbone(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block."""
+        """Computes the first block's input [B, prefix + N, D] and each block's other arguments."""
 
 
 class EvaBackbone(RelativeBackbone):
     """Transformer with rotary positions, for images of any size in whole patches."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block."""
+        """Computes the first block's input [B, prefix + N, D] and each block's other arguments."""
         eva: Any = self.timm_model
         x, rotations = eva._pos_embed(eva.patch_embed(images))
         depth = len(eva.blocks)
@@ -89,10 +89,10 @@ class BeitBackbone(RelativeBackbone):
     """Transformer with a learned bias per relative position, for images of one size."""
 
     def embed(self, images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Computes tokens before the first block [B, prefix + N, D] and arguments of each block.
+        """Computes the first block's input [B, prefix + N, D] and each block's other arguments.
 
         Raises:
-            PoiseError: the positions were learned for images of another size.
+            PoiseError: the relative positions were learned for images of another size.
         """
         beit: Any = self.timm_model
         native, given = tuple(beit.patch_embed.img_size), tuple(images.shape[-2:])

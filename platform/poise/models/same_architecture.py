@@ -1,9 +1,10 @@
 """Checks that a trained backbone and the recipe's backbone are the same architecture.
 
-In: the descriptions of both. Out: nothing, or one line with both values of the first difference and
-the settings that remove all of them. Next: ``poise.runs.initial_weights``, before a run begins.
+In: the descriptions of both backbones. Out: nothing, or an error that names the first difference
+and the settings that make the architectures equal. Next: ``poise.runs.initial_weights``, before a
+run begins.
 
-Nothing is allocated: both models are built from shapes alone.
+Both models are built without memory for their weights (on the device ``meta``).
 """
 
 import json
@@ -22,39 +23,39 @@ from poise.models.initial_weights import adaptations, layout_of
 from poise.models.relative import BeitBackbone
 
 _DECIDED_BY_OTHERS = ("img_size", "no_embed_class")
-"""Options of a package that a recipe need not repeat: positions are adapted."""
+"""Options of a package that may differ from the recipe, because position embeddings are adapted."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """A backbone as it is described, in a package or in a recipe."""
+    """Description of a backbone in a package or in a recipe."""
 
     config: BackboneConfig
     image_px: int
-    """Side of the images that its positions are for."""
+    """Side in pixels of the images that the position embeddings are made for."""
 
     called: str
-    """Its name in messages: a model's reference, or ``the recipe``."""
+    """Name of the backbone in messages: a model's reference, or ``the recipe``."""
 
     def on_paper(self) -> nn.Module:
-        """Builds the backbone without values."""
+        """Builds the backbone without values of its weights (on the device ``meta``)."""
         with torch.device("meta"):
             return build_backbone(self.config, self.image_px, drop_path=0)
 
 
 def check_same_architecture(source: Described, recipe: Described) -> tuple[str, ...]:
-    """Refuses a trained backbone that the recipe's backbone could not continue.
+    """Raises an error if the recipe's backbone cannot start from the trained backbone's weights.
 
     Args:
-        source: the trained backbone.
-        recipe: the recipe's.
+        source: description of the trained backbone.
+        recipe: description of the recipe's backbone.
 
     Returns:
-        A phrase for everything that is adapted or added.
+        Phrases about everything that will be adapted or added.
 
     Raises:
-        PoiseError: the message names both values of the first difference, and the settings of the
-            trained backbone.
+        PoiseError: the architectures differ. The message names both values of the first difference,
+            and the settings of the trained backbone.
     """
     trained, new = source.on_paper(), recipe.on_paper()
     difference = next(_differences(trained, new), None)
@@ -69,12 +70,12 @@ def check_same_architecture(source: Described, recipe: Described) -> tuple[str, 
 
 
 def _differences(trained: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str]]:
-    """Yields what differs in words, with the value of the trained backbone and of the new one."""
+    """Yields each property that differs: its name, its trained value and its new value."""
     for what, read in _FACTS.items():
         there, here = read(trained), read(new)
         if there != here:
             yield what, str(there), str(here)
-    # Everything else that a layer's description says: its kind, its epsilon, its bias.
+    # All other properties in the description of a layer, such as its type, epsilon and bias.
     for there, here in zip(_layers(trained), _layers(new), strict=False):
         if there != here:
             yield "a layer", there, here
@@ -90,7 +91,10 @@ def _first_block(backbone: nn.Module) -> Any:
 
 
 def _of_block(*path: str) -> Callable[[nn.Module], Any]:
-    """Makes a reader of an attribute of the first block; none where there is no such thing."""
+    """Returns a function that reads an attribute of a backbone's first block.
+
+    The function returns None if the backbone has no such attribute.
+    """
 
     def read(backbone: nn.Module) -> Any:
         found = _first_block(backbone)
@@ -144,11 +148,12 @@ _FACTS: dict[str, Callable[[nn.Module], Any]] = {
     "the position embedding": _positions,
     "the pooling (global_pool)": _pooling,
 }
-"""What makes two transformers different models, by its name in a message."""
+"""Maps the name of each compared property, as in messages, to a function that reads the property.
+"""
 
 
 def _layers(backbone: nn.Module) -> list[str]:
-    """Describes every layer that has weights or none but is at work, in one line each."""
+    """Describes every layer without submodules, except dropout, in one line each."""
     return [
         f"{name}: {module!r}"
         for name, module in _model(backbone).named_modules()
@@ -157,7 +162,7 @@ def _layers(backbone: nn.Module) -> list[str]:
 
 
 def _check_tokens(trained: nn.Module, new: nn.Module, source: Described) -> None:
-    """Refuses to drop trained registers, or to resize positions that cannot be resized."""
+    """Raises an error if registers would be lost, or if positions cannot be resized as needed."""
     there, here = layout_of(trained), layout_of(new)
     if there is None or here is None:
         return
@@ -176,7 +181,7 @@ def _check_tokens(trained: nn.Module, new: nn.Module, source: Described) -> None
 
 
 def _settings(source: Described, recipe: Described) -> str:
-    """The settings that give a recipe the architecture of a trained backbone."""
+    """Returns the settings that give a recipe the architecture of a trained backbone."""
     options = {k: v for k, v in source.config.options.items() if k not in _DECIDED_BY_OTHERS}
     registers = max(source.config.num_registers, recipe.config.num_registers)
     values = {

@@ -10,6 +10,7 @@ from torch import nn
 
 from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
+from poise.models.drop_path import replace_drop_paths
 
 Family = Literal["vit", "eva", "beit", "resnet", "other"]
 
@@ -23,13 +24,13 @@ _FAMILIES: dict[str, Family] = {
 }  # by timm's module
 
 NORM_EPS = "norm_eps"
-"""Poise's own option: the epsilon of every LayerNorm, for which timm has no argument."""
+"""Name of Poise's own option for the epsilon of every LayerNorm. timm has no such argument."""
 
 _CLS_STD = 0.02  # as published for the [cls] token; timm uses 1e-6
 
 
 def family(name: str) -> Family:
-    """Finds the family of a timm model.
+    """Returns the family of a timm model, such as ``vit`` or ``resnet``.
 
     Raises:
         PoiseError: timm has no such model.
@@ -48,17 +49,17 @@ def timm_arguments(config: BackboneConfig, image_px: int) -> dict[str, Any]:
     """Makes the arguments of ``timm.create_model(config.name, …)`` as plain values.
 
     Raises:
-        PoiseError: timm has no such model, or registers cannot be added because it has no tokens.
+        PoiseError: timm has no such model, or the model has no tokens and so cannot have registers.
     """
     return {"num_classes": 0, **_family_arguments(config, image_px), **config.options}
 
 
 def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.Module:
-    """Builds the bare timm model, randomly initialised.
+    """Builds a timm model with random weights.
 
     Raises:
-        PoiseError: timm has no such model, it does not accept these options, or it has parts that
-            Poise would not use.
+        PoiseError: timm has no such model, the model does not accept these options, or the model
+            has parts that Poise would not use.
     """
     import timm
     from timm.models import VisionTransformer
@@ -76,6 +77,7 @@ def create_timm(config: BackboneConfig, image_px: int, drop_path: float) -> nn.M
         _set_norm_eps(model, norm_eps)
     if isinstance(model, VisionTransformer) and model.cls_token is not None:
         nn.init.trunc_normal_(model.cls_token, std=_CLS_STD)
+    replace_drop_paths(model)
     _check_parts(config, model)
     return model
 
@@ -89,7 +91,7 @@ def _set_norm_eps(model: nn.Module, eps: float) -> None:
 def last_norm(model: nn.Module) -> nn.Module:
     """Returns the last norm of a timm transformer: ``norm``, or ``fc_norm``.
 
-    A model has only one of them. It has ``fc_norm`` if timm norms after pooling.
+    A model has only one of the two. A model has ``fc_norm`` if the norm is applied after pooling.
     """
     norm, after_pooling = getattr(model, "norm", None), getattr(model, "fc_norm", None)
     if after_pooling is not None and isinstance(norm, nn.Identity | None):
@@ -99,7 +101,7 @@ def last_norm(model: nn.Module) -> nn.Module:
 
 
 def _check_parts(config: BackboneConfig, model: Any) -> None:
-    """Refuses parts that would not be used, and inputs that are not RGB images."""
+    """Raises an error if the model has parts that Poise would not use, or inputs other than RGB."""
     if getattr(model, "dist_token", None) is not None:
         raise PoiseError(
             f"backbone.name={config.name}: has a distillation token, but Poise has no teacher for "

@@ -3,8 +3,8 @@
 In: a recipe's ``backbone.options``. Out: nothing, or one error. Next: ``poise.training.capacity``,
 which checks a run before it begins.
 
-timm treats its arguments as Python does: the text ``no`` counts as true. If an option comes from
-two places, the later value is used.
+These checks are necessary, because timm does not check its arguments. For example, the text ``no``
+counts as true.
 """
 
 import inspect
@@ -32,16 +32,16 @@ _DECIDED = {
     "checkpoint_path": _UNTRAINED,
     "cache_dir": _UNTRAINED,
 }
-"""Options that other settings of a recipe decide, or that would make a different kind of run; with
-the reason.
+"""Maps each option that is not allowed to the reason. Other settings of a recipe decide these
+options, or a run does not use them.
 """
 
 
 def check_options(config: BackboneConfig) -> None:
-    """Refuses options that other settings of the recipe decide, and values of the wrong kind.
+    """Raises an error for options that are not allowed, and for values of the wrong type.
 
     Raises:
-        PoiseError: the message names the option, its value and what to do.
+        PoiseError: an option is not allowed or has a wrong value; the message names the fix.
     """
     defaults = _defaults(config.name)
     for option, value in config.options.items():
@@ -53,7 +53,7 @@ def check_options(config: BackboneConfig) -> None:
 
 
 def _defaults(name: str) -> Mapping[str, Any]:
-    """Returns the defaults of a timm model's arguments; empty if it cannot be a backbone."""
+    """Maps a timm model's arguments to their defaults; empty if the model cannot be a backbone."""
     from timm.models import Beit, Eva, ResNet, VisionTransformer
 
     classes: dict[str, type] = {
@@ -70,7 +70,7 @@ def _defaults(name: str) -> Mapping[str, Any]:
 
 
 def _needed(default: Any, value: Any) -> str | None:
-    """Describes the kind of value that is needed; None if the value has this kind."""
+    """Describes the type of value that is required; None if the value has this type."""
     is_word = isinstance(value, bool)
     is_number = isinstance(value, int | float) and not is_word
     if isinstance(default, bool):

@@ -1,13 +1,13 @@
 """Runs, metrics and models in MLflow.
 
-In: reports, pictures and backbones. Out: MLflow runs and registered model versions. Next:
+In: metrics, pictures and backbones. Out: MLflow runs and registered model versions. Next:
 ``poise.sweeps``. No other stage imports MLflow.
 """
 
 import os
 
-# These variables change MLflow's behaviour but not its store, so other processes may inherit
-# them.
+# These variables change MLflow's behaviour but not the choice of its store. So child processes
+# may inherit them.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -1,7 +1,7 @@
 """Reads the address of the MLflow store.
 
 In: ``MLFLOW_TRACKING_URI`` or nothing. Out: an ``Address`` in the form that MLflow needs, or an
-error that says how to write it. Next: ``poise.tracking.store``.
+error that shows the right form. Next: ``poise.tracking.store``.
 """
 
 import re
@@ -14,10 +14,18 @@ import sqlalchemy
 
 from poise.config.errors import PoiseError, one_line
 from poise.config.paths import given_path, home
+from poise.config.redaction import redacted, redacted_address
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 _DATABASES = ("postgresql", "mysql", "mssql")
+_MISWRITTEN = {
+    **dict.fromkeys(("postgres", "psql", "pgsql"), "postgresql"),
+    **dict.fromkeys(("sqlite3", "sqllite"), "sqlite"),
+}
+_BLANK, _DELETE = 0x20, 0x7F  # control characters are below 0x20, or 0x7F
+_SHOWN = 200  # number of characters that are shown of a long address
 _DATABASE_FILES = (".db", ".sqlite", ".sqlite3")
+_USER_IN_ERROR = r"(?i)\b(user|role)( name)? (['\"])[^'\"]*\3"
 _FORMS = (
     "use sqlite:////absolute/path/mlflow.db, the http:// or https:// address of an MLflow server, "
     "or postgresql://USER:PASSWORD@HOST/NAME"
@@ -28,7 +36,7 @@ Kind = Literal["server", "file", "database"]
 
 @dataclass(frozen=True)
 class Address:
-    """Address of a store."""
+    """Address of a store, and the kind of store."""
 
     uri: str
     """Address in the form that MLflow needs."""
@@ -37,16 +45,17 @@ class Address:
 
 
 def read_address(written: str | None) -> Address:
-    """Reads an address that a user wrote. Without an address, it is a SQLite file under ``home()``.
+    """Reads an address that a user wrote. Without an address, uses a SQLite file under ``home()``.
 
     Spaces around the address and capital letters in its scheme are accepted.
 
     Raises:
-        PoiseError: MLflow cannot use the address; the message shows the right form.
+        PoiseError: MLflow cannot use the address. The message shows the right form.
     """
     text = (written or "").strip()
     if not text:
         return _file_address(home() / "mlflow.db")
+    _check_characters(text)
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     dialect = scheme.partition("+")[0]
@@ -62,10 +71,9 @@ def read_address(written: str | None) -> Address:
 def sqlite_url(path: Path) -> str:
     """Makes the address of a SQLite file. Its path may contain any characters.
 
-    For a ``sqlite:///`` address MLflow creates the parent folder exactly as it is written. If the
-    path has characters that must be quoted, this would be another folder. For such a path the
-    equivalent scheme ``sqlite+pysqlite`` is used, which MLflow passes to SQLAlchemy without
-    changes.
+    For a ``sqlite:///`` address, MLflow creates the parent folder without decoding the path. If the
+    path has quoted characters, this would be another folder. For such a path, the equivalent scheme
+    ``sqlite+pysqlite`` is used. MLflow passes such an address to SQLAlchemy unchanged.
     """
     plain = f"sqlite:///{path}"
     url = sqlalchemy.URL.create("sqlite", database=str(path))
@@ -75,29 +83,48 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Returns the file of a SQLite address; None for other addresses."""
+    """Returns the file of a SQLite address, or None for other addresses."""
     if not uri.startswith("sqlite"):
         return None
     return Path(sqlalchemy.make_url(uri).database or "")
 
 
-def redacted(text: str) -> str:
-    """Removes the password from an address, or from a message that contains one."""
-    return re.sub(r"://([^\s:/@]*):\S*@", r"://\1:***@", text)
-
-
 def safe_line(error: BaseException) -> str:
-    """Returns an exception's message in one line of at most 300 characters, without passwords."""
-    return redacted(one_line(error))[:300]
+    """Returns an exception's message in one line of at most 300 characters.
+
+    The line names no user and no password. SQLAlchemy appends SQL statements to its messages. These
+    statements are left out.
+    """
+    text = re.split(r" \[SQL: | \(Background on this error", one_line(error))[0]
+    return re.sub(_USER_IN_ERROR, r"\1\2 '***'", redacted(text))[:300]
 
 
 def _refused(text: str, advice: str) -> PoiseError:
-    return PoiseError(f"{VARIABLE}={redacted(text)}: {advice}")
+    return PoiseError(f"{VARIABLE}={redacted_address(text)}: {advice}")
+
+
+def _check_characters(text: str) -> None:
+    """Raises an error if an address contains characters that no address has."""
+    quotes = "'\"`"
+    bare = text.strip(quotes).removeprefix(f"{VARIABLE}=").strip(quotes)
+    if bare != text:
+        raise _refused(text, f"is more than the address; did you mean {redacted_address(bare)}?")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise _refused(shown, f"is not UTF-8; {_FORMS}") from None
+    odd = next((each for each in text if ord(each) < _BLANK or ord(each) == _DELETE), None)
+    if odd is not None:
+        shown = text.encode("unicode_escape").decode("ascii")
+        raise _refused(shown, f"has the character {odd!r} inside; {_FORMS}")
 
 
 def _server_address(scheme: str, rest: str) -> Address:
-    text = f"{scheme}:{rest}"
+    text, rest = f"{scheme}:{rest}", rest.replace("\\", "/")
     right = f"{scheme}://{rest.lstrip('/')}"
+    if re.search(r"\s", right):
+        raise _refused(text, f"has a blank inside; {_FORMS}")
     try:
         parts = urlsplit(right)
         host, _ = parts.hostname, parts.port
@@ -128,9 +155,20 @@ def _sqlite_path(text: str, rest: str) -> Path:
         meant = f"{absolute} or, in the current folder, {relative}" if slashes == 2 else meant
         raise _refused(text, f"has the wrong number of slashes; did you mean {meant}?")
     path = given_path(f"/{name}" if slashes > 3 else name, f"{VARIABLE}={text}")
-    if rest.endswith("/") or path.is_dir():
+    if "\0" in name:
+        raise _refused(text, "has a %00, which no name of a file has; leave it out")
+    if rest.endswith("/") or _is_folder(path, text):
         raise _refused(text, f"is a folder; did you mean {sqlite_url(path / 'mlflow.db')}?")
     return path
+
+
+def _is_folder(path: Path, text: str) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise _refused(
+            text[:_SHOWN], f"cannot be used ({error.strerror}); name another file"
+        ) from None
 
 
 def _file_address(path: Path) -> Address:
@@ -149,17 +187,23 @@ def _database_address(text: str) -> Address:
 
 
 def _right_form(text: str) -> str:
-    """Returns advice for an address of an unknown kind."""
+    """Returns the advice for the error about a store's address of an unknown kind."""
     scheme, colon, rest = text.partition("://")
-    if colon and scheme == "postgres":
-        return f"did you mean postgresql://{redacted(text)[len('postgres://') :]}?"
+    known = _MISWRITTEN.get(scheme.lower()) if colon else None
+    if known:
+        return f"did you mean {known}://{redacted(text)[len(scheme) + 3 :]}?"
     if colon and scheme != "file":
         return f"MLflow knows no '{scheme}://'; {_FORMS}"
+    if re.match(r"(databricks|uc|dbfs)\b", text):
+        return f"Poise does not keep runs in Databricks; {_FORMS}"
+    if found := re.match(r"(https?)//(?=\w)", text):
+        return f"has no colon; did you mean {redacted(f'{found[1]}://{text[found.end() :]}')}?"
     path = rest if colon else text.removeprefix("file:")
-    if Path(path).suffix in _DATABASE_FILES:
-        return f"did you mean {sqlite_url(given_path(path, text).absolute())}?"
-    if _looks_like_a_host(text):
-        return f"has no scheme; did you mean http://{text.lstrip('/')}?"
+    is_path = path.startswith(("/", ".", "~")) or "@" not in path.partition("/")[0]
+    if Path(path).suffix in _DATABASE_FILES and is_path:
+        return f"did you mean {sqlite_url(given_path(path, f'{VARIABLE}={text}').absolute())}?"
+    if _looks_like_a_host(text.rpartition("@")[2]):
+        return f"has no scheme; did you mean http://{redacted_address(text).lstrip('/')}?"
     return f"MLflow does not store runs in plain folders any more; {_FORMS}"
 
 

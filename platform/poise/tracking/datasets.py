@@ -1,6 +1,6 @@
-"""Names the datasets that influence a run's metrics.
+"""Makes tags for the datasets that a run's metrics depend on.
 
-In: a recipe. Out: tags of its run. Next: ``poise.tracking.run``, which writes them.
+In: a recipe. Out: tags of the run. Next: ``poise.tracking.run``, which writes the tags.
 """
 
 from poise.config import Recipe
@@ -8,14 +8,11 @@ from poise.data.manifest import Manifest
 
 
 def dataset_tags(recipe: Recipe) -> dict[str, str]:
-    """Makes tags for the training set and for the probes' datasets, if they are named.
+    """Makes tags for the training set, and for the datasets of the evaluations during training.
 
     ``poise.dataset`` is the training set's name. ``poise.dataset_fingerprint``,
-    ``poise.queries_fingerprint`` and ``poise.bank_fingerprint`` come from the datasets' manifests.
-    A bank that is not named is the training set and has no tag.
-
-    Raises:
-        PoiseError: a folder is not a prepared dataset.
+    ``poise.queries_fingerprint`` and ``poise.bank_fingerprint`` come from the manifests of the
+    datasets. If the recipe names no bank, k-NN uses the training set, and there is no tag.
     """
     trained, probes = Manifest.read(recipe.data.dataset), recipe.evaluation
     tags = {"poise.dataset": trained.name, "poise.dataset_fingerprint": trained.fingerprint}

@@ -1,6 +1,6 @@
-"""Describes the machine, the versions and the process of a run.
+"""Describes the machine, the package versions and the process of a run.
 
-In: this process. Out: plain dictionaries for tags and artifacts. Next: ``poise.tracking.run``.
+In: this process. Out: dictionaries for tags and artifacts. Next: ``poise.tracking.run``.
 """
 
 import os
@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 import poise
+from poise.config.redaction import redacted
 from poise.tracking.run_lock import Holder
 
 _PACKAGES = (
@@ -25,11 +26,11 @@ _PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Describes versions, processors and accelerators of this machine, as JSON."""
+    """Returns a dict for JSON: command, versions, processors and accelerators of this machine."""
     import torch  # takes seconds to load, and reading runs does not need it
 
     return {
-        "command": shlex.join(sys.argv),
+        "command": redacted(shlex.join(sys.argv)),
         "folder": os.getcwd(),  # noqa: PTH109 - a string is wanted
         "host": socket.gethostname(),
         "system": platform.platform(),
@@ -49,9 +50,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def git_tags() -> dict[str, str]:
-    """Returns tags with the commit of the current folder.
+    """Returns two tags: the git commit of the current folder, and whether files differ from it.
 
-    They also say whether files differ from it. Without git there are no tags.
+    Without git, or outside a repository, there are no tags.
     """
     commit = _git("rev-parse", "HEAD")
     if not commit:
@@ -61,16 +62,16 @@ def git_tags() -> dict[str, str]:
 
 
 def controller_tags(folder: str | Path) -> dict[str, str]:
-    """Makes tags with the process that controls a run, its folder, and the code's commit.
+    """Makes tags for the process that controls a run, its locked folder, and the git commit.
 
     Args:
-        folder: folder that the process has locked: a run's own folder, or that of its study.
+        folder: folder that the process has locked: the folder of the run or of its study.
     """
     return {**holder_tags(folder), **git_tags()}
 
 
 def holder_tags(folder: str | Path) -> dict[str, str]:
-    """Makes tags with this process, its version of Poise, and the folder that it has locked."""
+    """Makes tags for this process, its version of Poise, and the folder that it has locked."""
     place = {"poise.version": poise.__version__, "poise.folder": str(Path(folder).absolute())}
     return place | Holder.here().as_tags()
 

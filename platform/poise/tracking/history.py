@@ -1,10 +1,10 @@
 """Reads stored runs: a study's run, its files, and the metrics of many runs at once.
 
-In: a store. Out: plain data. Next: ``poise.reports``.
+In: a store. Out: histories, tags and other plain data. Next: ``poise.reports``.
 
-MLflow's client reads one metric of one run per request and builds an object per point. For a study
-with hundreds of trials this takes minutes. So a database is read directly, with one query for all
-metrics of a run. A server is read through the client, for several runs at the same time.
+MLflow's client reads one metric of one run per request, and makes an object for each point. For a
+study with hundreds of trials, this takes minutes. So a database is read directly, with one query
+for all metrics of a run. From a server, the client reads several runs in parallel.
 """
 
 import json
@@ -20,21 +20,25 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 
 from poise.config import PoiseError
+from poise.config.redaction import redacted
 from poise.diagnostics.history import History
-from poise.tracking.address import redacted, safe_line
+from poise.tracking.address import safe_line
 from poise.tracking.known_run import controller_lives
 from poise.tracking.metric_values import history, unclipped
 from poise.tracking.run import Run, find_run, run_key, study_key
 from poise.tracking.run_lock import Holder
-from poise.tracking.store import Store, explained
+from poise.tracking.store import Store, explained, is_absent_file
 
 _REQUESTS_AT_ONCE = 4
-"""Number of parallel requests. A server refuses more requests than its pool has connections."""
+"""Number of parallel requests. A server refuses requests beyond the size of its connection pool."""
 
 
 @explained()
 def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
-    """Finds the parent run of a study without changing it; None if the study has not begun."""
+    """Finds the parent run of a study and does not change it.
+
+    Returns None if the study has no run.
+    """
     found = find_run(store, study_key(name), Path(folder))
     if found is None:
         return None
@@ -43,7 +47,7 @@ def find_study_run(store: Store, name: str, folder: str | Path) -> Run | None:
 
 @explained()
 def read_trial_statuses(study: Run) -> dict[str, str]:
-    """Returns the status of every run of a study's trials, by its id."""
+    """Maps the id of each trial's run to the status of this run."""
     trials = f"tags.`mlflow.parentRunId` = '{study.run_id}'"
     found = study.store.search_runs(trials, [study.experiment_id])
     return {str(run.info.run_id): str(run.info.status) for run in found}
@@ -57,7 +61,7 @@ def read_tags(run: Run) -> dict[str, str]:
 
 @explained()
 def find_finished(store: Store, name: str, folder: str | Path) -> str | None:
-    """Returns the id of a pretraining's run if it is FINISHED; None otherwise."""
+    """Returns the id of a pretraining's run if its status is FINISHED, else None."""
     found = find_run(store, run_key(name), Path(folder))
     is_finished = found is not None and found.info.status == "FINISHED"
     return str(found.info.run_id) if found is not None and is_finished else None
@@ -67,7 +71,7 @@ def find_finished(store: Store, name: str, folder: str | Path) -> str | None:
 def is_carried_out(run: Run) -> bool:
     """Returns True if another process is working on a run.
 
-    If it is unknown whether that process is alive, the run's status decides.
+    If nobody can tell whether that process is alive, the run's status decides.
     """
     found = run.store.client.get_run(run.run_id)
     holder = Holder.from_tags(found.data.tags)
@@ -77,12 +81,16 @@ def is_carried_out(run: Run) -> bool:
 
 
 def read_json_file(run: Run, name: str) -> dict[str, Any]:
-    """Reads a JSON artifact; empty if it does not exist."""
+    """Reads a JSON artifact. Returns an empty dict if the artifact does not exist."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             path = run.store.client.download_artifacts(run.run_id, name, scratch)
             content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (MlflowException, OSError, json.JSONDecodeError):
+        except json.JSONDecodeError:
+            return {}
+        except (MlflowException, OSError) as error:
+            if not is_absent_file(error):
+                raise PoiseError(f"{name}: cannot be fetched: {safe_line(error)}") from None
             return {}
     return content
 
@@ -90,12 +98,12 @@ def read_json_file(run: Run, name: str) -> dict[str, Any]:
 def read_histories(
     store: Store, run_ids: Sequence[str], metrics: Collection[str] | None = None
 ) -> dict[str, History]:
-    """Reads metrics of runs, by step. If a step was trained twice, the later value is used.
+    """Reads metrics of runs by step. If a step was trained twice, the later value is returned.
 
     Args:
         store: store of the runs.
-        run_ids: ids of the runs; a run without these metrics has an empty history.
-        metrics: names of the metrics; None means all metrics of the runs.
+        run_ids: ids of the runs. A run without these metrics has an empty history.
+        metrics: names of the metrics. None means all metrics of the runs.
     """
     if store.is_server:
         return _from_server(store, run_ids, metrics)

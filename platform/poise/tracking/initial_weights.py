@@ -1,23 +1,25 @@
 """Tags for the trained model that a run started from.
 
-In: the entry ``initial_weights`` of a package's lineage. Out: tags of the run, which its registered
-versions get too. Next: ``poise.tracking.registry.versions``.
+In: the entry ``initial_weights`` of a package's lineage. Out: tags of the run and of its registered
+versions. Next: ``poise.tracking.registry.versions``.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 ENTRY = "initial_weights"
-"""Name of the entry in a lineage, and start of the names of its tags."""
+"""Name of the entry about initial weights in the lineage of a package. The names of the MLflow tags
+about initial weights begin with it.
+"""
 
 TAGS = (ENTRY, f"{ENTRY}_named", f"{ENTRY}_sha256", f"{ENTRY}_origin")
-"""Names of the tags, without their prefix ``poise.``."""
+"""Names of the MLflow tags about initial weights, without the prefix ``poise.``."""
 
 _KNOWN = ("imported_from", "trained_by", "run_id", "recipe", "dataset_name")
 
 
 def start_tags(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Makes the tags: the exact model, the name it was given, its checksum, and its own history."""
+    """Makes MLflow tags about initial weights: exact model, typed name, checksum and history."""
     tags = {ENTRY: str(entry["resolved"]), f"{ENTRY}_sha256": str(entry["weights_sha256"])}
     if entry.get("reference") not in (None, entry["resolved"]):
         tags[f"{ENTRY}_named"] = str(entry["reference"])

@@ -1,10 +1,10 @@
-"""Records in a folder which MLflow run belongs to it.
+"""Stores in a folder which MLflow run belongs to the folder.
 
-In: the folder of a run or a study. Out: its run, even if the folder was renamed or moved. Next:
-``poise.tracking.run`` finds runs again.
+In: the folder of a run or study. Out: its MLflow run, even after the folder was renamed or moved.
+Next: ``poise.tracking.run``, which finds the run of a folder.
 
-``mlflow.json`` in the folder contains the run's id and the address of its store. A name is not
-enough: two machines with the same MLflow server may both have a run called ``a``.
+``mlflow.json`` in the folder contains the run's id and the address of its store. The name of a run
+is not enough. Two machines with the same MLflow server may both have a run called ``a``.
 """
 
 import shlex
@@ -15,17 +15,19 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
-from poise.config.files import read_json, write_json
-from poise.tracking.address import redacted
+from poise.config.files import read_fields, write_json
+from poise.config.redaction import redacted
 from poise.tracking.run_lock import Holder, is_held, read_holder
-from poise.tracking.store import Store
+from poise.tracking.store import Store, is_absent
 
 KNOWN_RUN_FILE = "mlflow.json"
+KILLED_BECAUSE = "poise.killed_because"
+"""Name of the tag that stores why a run was killed from outside."""
 
 
 @dataclass(frozen=True)
 class KnownRun:
-    """Run that belongs to a folder."""
+    """MLflow run that belongs to a folder."""
 
     run_id: str
     store: str
@@ -33,7 +35,7 @@ class KnownRun:
 
 
 def keep_run(folder: Path, store: Store, run_id: str) -> None:
-    """Records which run belongs to a folder."""
+    """Writes the store and the id of a run into a file of the folder that the run belongs to."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / KNOWN_RUN_FILE, asdict(KnownRun(run_id, redacted(store.uri))))
 
@@ -41,23 +43,26 @@ def keep_run(folder: Path, store: Store, run_id: str) -> None:
 def known_run(folder: Path) -> KnownRun | None:
     """Returns the run that belongs to a folder.
 
-    It is None if the run has not begun or is from an older version.
+    Returns None if the folder has no run yet, or if an older version of Poise made the folder.
     """
     path = folder / KNOWN_RUN_FILE
     if not path.exists():
         return None
-    try:
-        return KnownRun(**read_json(path))
-    except TypeError:
-        raise PoiseError(f"{path}: does not name a run; remove it to begin a new one") from None
+    fix = f"`rm {shlex.quote(str(path))}` begins another run in MLflow for this folder"
+    written = read_fields(path, fix, run_id=str, store=str)
+    return KnownRun(written["run_id"], written["store"])
 
 
 def stored_run(store: Store, run_id: str) -> mlflow.entities.Run | None:
-    """Returns a run by its id; None if this store does not have it."""
+    """Returns a run by its id, or None if this store does not have the run or the run was deleted.
+
+    Raises:
+        MlflowException: the store does not answer.
+    """
     try:
         found = store.client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not is_absent(error):
             raise
         return None
     return found if found.info.lifecycle_stage == "active" else None
@@ -66,10 +71,11 @@ def stored_run(store: Store, run_id: str) -> mlflow.entities.Run | None:
 def check_store(store: Store, folder: Path) -> None:
     """Raises an error if the store does not have the folder's run.
 
-    Otherwise the metrics of the first part would be missing, and a report would lose its charts.
+    Without this check, a resumed run would lose its earlier metrics, and its report would lose its
+    charts.
 
     Raises:
-        PoiseError: the message names both stores and the possible fixes.
+        PoiseError: the store does not have the run. The message names both stores and the fixes.
     """
     known = known_run(folder)
     if known is not None and stored_run(store, known.run_id) is None:
@@ -82,7 +88,7 @@ def check_store(store: Store, folder: Path) -> None:
 
 
 def controller_lives(run: mlflow.entities.Run) -> bool | None:
-    """Returns True if the process that controls a run is alive; None if it is unknown."""
+    """Returns True if the process that controls a run is alive, or None if this is unknown."""
     holder = Holder.from_tags(run.data.tags)
     if holder is None:
         return None
@@ -93,9 +99,10 @@ def controller_lives(run: mlflow.entities.Run) -> bool | None:
 
 
 def _folder_of(run: mlflow.entities.Run) -> Path | None:
-    """Returns the folder of a run or its study; None if this machine does not have it.
+    """Returns the folder of a run or its study, or None if this machine does not have it.
 
-    Another machine may have another folder at the same path. So the folder must name the run.
+    Another machine may have a different folder at the same path. So ``mlflow.json`` in the folder
+    must name the run.
     """
     tags = run.data.tags
     folder = Path(tags["poise.folder"]) if "poise.folder" in tags else None

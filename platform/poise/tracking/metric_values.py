@@ -16,7 +16,8 @@ from poise.tracking.store import Store, explained
 def history(store: Store, run_id: str, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
     """Returns the ``(step, value)`` pairs of each metric, in the order of steps.
 
-    Steps that were trained again after an interruption are stored twice. The later value is used.
+    If a step was trained again after an interruption, it is stored twice. The later value is
+    returned.
     """
     return {key: _newest(store.client.get_metric_history(run_id, key)) for key in keys}
 
@@ -29,9 +30,9 @@ def _newest(points: Iterable[entities.Metric]) -> list[tuple[int, float]]:
 
 
 def unclipped(value: float) -> float:
-    """Restores infinity.
+    """Returns infinity for the largest float, and other values unchanged.
 
-    The database cannot store it, so MLflow stores the largest float instead.
+    A database cannot store infinity, so MLflow stores the largest float instead.
     """
     if abs(value) >= sys.float_info.max * (1 - 1e-9):
         return float("inf") if value > 0 else float("-inf")

@@ -1,6 +1,6 @@
-"""Pictures of a run, which become its artifacts.
+"""Pictures that training draws, as artifacts of a run.
 
-In: RGB tensors. Out: ``pictures/<name>/step-00000520.png``. Next: users see them on MLflow's pages.
+In: RGB tensors. Out: ``pictures/<name>/step-00000520.png``. Next: users see the pictures in MLflow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOLDER = "pictures"
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of one step."""
+    """Picture of one training step."""
 
     run_id: str
     step: int
@@ -28,13 +28,13 @@ class Picture:
 
     @property
     def path(self) -> str:
-        """Path among the run's artifacts. Sorted by path, pictures are in the order of steps."""
+        """Path of the PNG among the run's artifacts. The order of paths is the order of steps."""
         return f"{FOLDER}/{self.name}/step-{self.step:08d}.png"
 
     def delivery(self) -> Delivery:
-        """Makes a message with the picture as a PNG.
+        """Makes a message that stores the picture as a PNG.
 
-        It replaces an earlier picture of the same step.
+        An earlier picture of the same name and step is replaced.
 
         Raises:
             ValueError: the tensor is not a picture.

@@ -1,14 +1,14 @@
 """Creates a run in MLflow and writes to it.
 
-The stages of a run are: planned, if it waits for its turn; created, or found again; recipe and
-environment written; metrics sent by its writer; files added; ended by its controller. If the
-controller died, ``reconcile`` ends it.
+A run is planned if it must wait, and created when it begins. Then its recipe, environment, metrics
+and files are stored. At the end, the process that controls the run sets its final status. If that
+process died, ``reconcile`` ends the run.
 
-In: a store, recipes, reports and files. Out: a ``Run``, which is plain data and is sent to the
-worker that trains. Next: ``poise.tracking.ending``.
+In: a store, recipes, metrics and files. Out: a ``Run`` that can be pickled and sent to the worker
+that trains. Next: ``poise.tracking.ending``.
 
-If the store does not accept tags and files at the moment, they wait in the run's outbox. They never
-make a run fail.
+If the store does not answer, tags and files wait in the run's outbox, a folder on disk. So a run
+continues without its store.
 """
 
 import json
@@ -24,21 +24,21 @@ from poise.config import PoiseError, Recipe
 from poise.config.keys import leaves
 from poise.config.yaml_core import dump_yaml
 from poise.tracking.environment import controller_tags, describe_environment, holder_tags
-from poise.tracking.known_run import keep_run, known_run, stored_run
-from poise.tracking.metric_writer import MetricWriter
+from poise.tracking.known_run import KILLED_BECAUSE, keep_run, known_run, stored_run
 from poise.tracking.run_lock import Holder
+from poise.tracking.run_writer import RunWriter
 from poise.tracking.store import Store, explained
 from poise.tracking.time_limits import Patience, patiently
 from poise.tracking.unsent_messages import Delivery, Outbox, deliver, file_delivery, tag_delivery
+from poise.tracking.unsent_metrics import SPILL_FILE
 
-SPILL_FILE = "metrics-waiting.jsonl"
 FOLDER_TAG = "poise.waits_in"
-"""Tag with the folder where a run's tags and metrics wait for the store. For a trial it is the
-trial's own folder. The tag ``poise.folder`` names the study's folder, which one process has locked.
+"""Tag with the folder where a run's tags and metrics wait for the store. A trial has its own
+folder. The tag ``poise.folder`` names the locked folder, which is the study's folder for a trial.
 """
 
-_TAGS_OF_AN_END = ("poise.killed_because", "poise.stopped_early")
-"""Tags that are removed when a run continues."""
+_TAGS_OF_AN_END = (KILLED_BECAUSE, "poise.stopped_early")
+"""Tags about the end of a run. These tags are removed when the run continues."""
 
 _MAX_PARAM_LENGTH = 6000
 _MAX_PARAMS_AT_ONCE = 100
@@ -46,55 +46,55 @@ _MAX_PARAMS_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run."""
+    """One MLflow run, as plain data."""
 
     store: Store
     run_id: str
     experiment_id: str
 
     folder: str
-    """Folder for metrics and tags while the store does not answer. All workers share it."""
+    """Shared folder for metrics and tags while the store does not answer."""
 
     @property
     def outbox(self) -> Outbox:
-        """Tags, files and the status that wait for the store."""
+        """Folder on disk with the run's tags, files and status that the store does not have yet."""
         return Outbox(Path(self.folder), self.run_id)
 
-    def open_writer(self, patience: Patience | None = None) -> MetricWriter:
-        """Makes the observer that writes the run's metrics. Call it in the process that trains."""
-        return MetricWriter(self.store, self.run_id, Path(self.folder) / SPILL_FILE, patience)
+    def open_writer(self, patience: Patience | None = None, *, again: bool = False) -> RunWriter:
+        """Makes the observer that writes the metrics of training. See ``RunWriter``."""
+        return RunWriter(self.store, self.run_id, Path(self.folder, SPILL_FILE), patience, again)
 
 
-# ---- created, or found again --------------------------------------------------------------------
+# ---- creating a run, or finding it again --------------------------------------------------------
 
 
 def create_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """Creates the run of a single pretraining, or finds the run of this folder again.
+    """Creates the run of a single pretraining. If the folder already has a run, returns this run.
 
     Raises:
-        PoiseError: another living process controls it.
+        PoiseError: another living process controls the run.
     """
     experiment_id = store.experiment(experiment)
     return _of_folder(store, experiment_id, run_key(name), name, Path(folder), {})
 
 
 def create_study_run(store: Store, experiment: str, name: str, folder: str | Path) -> Run:
-    """Creates the parent run of a study, or finds the run of this folder again.
+    """Creates the parent run of a study. If the folder already has a run, returns this run.
 
     Raises:
-        PoiseError: another living process controls it.
+        PoiseError: another living process controls the run.
     """
     experiment_id = store.experiment(experiment)
     return _of_folder(store, experiment_id, study_key(name), name, Path(folder), {})
 
 
 def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
-    """Creates a probe's run, as a child of the run that made the probed model.
+    """Creates the run of a probe, as a child of the run that made the probed model.
 
-    If the folder already has a run, it is found again.
+    If the folder already has a run, returns this run.
 
     Raises:
-        PoiseError: another living process controls it.
+        PoiseError: another living process controls the run.
     """
     key, parent = _trial_key(maker, name), {"mlflow.parentRunId": maker.run_id}
     return _of_folder(maker.store, maker.experiment_id, key, name, Path(folder), parent)
@@ -102,9 +102,9 @@ def create_probe_run(maker: Run, name: str, folder: str | Path) -> Run:
 
 @explained()
 def create_trial_run(study: Run, trial_name: str, folder: str | Path) -> Run:
-    """Creates a trial's run as a child of its study.
+    """Creates the run of a trial, as a child of its study's run.
 
-    A planned or resumed trial continues its own run.
+    A planned or resumed trial continues its existing run.
     """
     key = _trial_key(study, trial_name)
     tags = {
@@ -126,20 +126,20 @@ def create_trial_run(study: Run, trial_name: str, folder: str | Path) -> Run:
 def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> str:
     """Creates the run of a waiting trial and returns its id. Its status is SCHEDULED.
 
-    The trial's own process takes it over later. If the run of an earlier attempt exists, it is not
-    changed.
+    Later the trial's own process continues this run. If an earlier attempt has a run, that run is
+    not changed.
 
     Args:
-        study: run of the study, which is the parent.
+        study: run of the study, which becomes the parent.
         trial_name: name of the trial, such as ``t03-s1``.
-        settings: settings to try, by dotted key, as in the trial's recipe.
+        settings: hyperparameters of the trial, by dotted key.
     """
     key, client = _trial_key(study, trial_name), study.store.client
     found = study.store.search_runs(f"tags.`poise.key` = '{key}'", [study.experiment_id])
     if found:
         return str(found[0].info.run_id)
-    # This process controls the run until then. MLflow creates a run as RUNNING, and `reconcile`
-    # may run before the next line.
+    # This process controls the run until the trial begins. MLflow creates a run as RUNNING, so
+    # `reconcile` must find a living controller if it runs before the next line.
     tags = {**holder_tags(study.folder), "mlflow.parentRunId": study.run_id}
     tags |= {"poise.key": key, "poise.attempt": "0"}
     run = client.create_run(study.experiment_id, run_name=trial_name, tags=tags)
@@ -150,20 +150,20 @@ def plan_trial_run(study: Run, trial_name: str, settings: Mapping[str, Any]) -> 
     return run_id
 
 
-# ---- what it was made of ------------------------------------------------------------------------
+# ---- recipe, environment, tags and files --------------------------------------------------------
 
 
 @explained()
 def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
     """Writes the complete recipe: parameters by dotted key, tags, and ``recipe.yaml``.
 
-    Parameters are written once. If a run is resumed with a different recipe, it keeps the first
-    values; the new values are listed in the tag ``poise.resumed_with``.
+    MLflow stores a parameter only once. If a run is resumed with a different recipe, its parameters
+    keep the first values. The tag ``poise.resumed_with`` lists the new values.
 
     Args:
         run: run to write to.
         recipe: recipe of the run.
-        datasets: tags made by ``dataset_tags``.
+        datasets: tags from ``dataset_tags``.
     """
     tree = recipe.model_dump(mode="json")
     values = {key: _parameter(value) for key, value in leaves(tree)}
@@ -175,7 +175,7 @@ def log_recipe(run: Run, recipe: Recipe, datasets: Mapping[str, str]) -> None:
 
 
 def _add_parameters(run: Run, values: Mapping[str, str]) -> dict[str, str]:
-    """Stores the parameters that the run does not have yet. Returns those that it had."""
+    """Stores the parameters that the run does not have yet. Returns its earlier parameters."""
     known: dict[str, str] = run.store.client.get_run(run.run_id).data.params
     added = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(added), _MAX_PARAMS_AT_ONCE):
@@ -185,7 +185,7 @@ def _add_parameters(run: Run, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_environment(run: Run) -> None:
-    """Writes ``environment.json``: versions, processors, accelerators, command."""
+    """Writes ``environment.json``: versions, processors, accelerators and the command."""
     log_json(run, describe_environment(), "environment.json")
 
 
@@ -202,7 +202,7 @@ def log_files(run: Run, paths: Iterable[str | Path], folder: str | None = None) 
 
 
 def set_tags(run: Run, tags: Mapping[str, object]) -> None:
-    """Sets tags. An existing tag is replaced."""
+    """Sets tags of a run. An existing tag of the same name is replaced."""
     _tell(run, tag_delivery(run.run_id, {key: str(value) for key, value in tags.items()}))
 
 
@@ -215,7 +215,7 @@ def _tell(run: Run, message: Delivery) -> None:
     """Sends a message, or keeps it in the run's folder while the store does not answer.
 
     Raises:
-        PoiseError: the store answers and refuses the message permanently.
+        PoiseError: the store refuses the message for good.
     """
     deliver(run.store, run.outbox, message)
 
@@ -239,11 +239,11 @@ def _of_folder(
 
 
 def find_run(store: Store, key: str, folder: Path) -> entities.Run | None:
-    """Finds the run that belongs to a folder; None if this store has none.
+    """Finds the run that belongs to a folder, or None if this store has none.
 
     Args:
         store: store to look in.
-        key: key for runs of older versions, which their folder does not name.
+        key: value of the tag ``poise.key``, which finds runs of older versions of Poise.
         folder: folder of the run or study.
     """
     known = known_run(folder)
@@ -271,7 +271,7 @@ def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
     tags["poise.attempt"] = str(int(known.get("poise.attempt", "0")) + 1)
     Outbox(Path(tags[FOLDER_TAG]), run_id).forget_ending(_TAGS_OF_AN_END)
     # The new controller is stored before the status RUNNING, because `reconcile` may run in
-    # between.
+    # between the two calls.
     pairs = [RunTag(key, value) for key, value in tags.items()]
     patiently(lambda: client.log_batch(run_id, tags=pairs))
     for tag in _TAGS_OF_AN_END:
@@ -282,12 +282,12 @@ def _continue(store: Store, run: entities.Run, tags: dict[str, str]) -> str:
 
 
 def run_key(name: str) -> str:
-    """Returns the value of the tag ``poise.key`` for a single pretraining."""
+    """Returns the value of the tag ``poise.key`` that identifies a single pretraining."""
     return f"run:{name}".replace("'", "_")
 
 
 def study_key(name: str) -> str:
-    """Returns the value of the tag ``poise.key`` for a study."""
+    """Returns the value of the tag ``poise.key`` that identifies a study."""
     return f"study:{name}".replace("'", "_")
 
 

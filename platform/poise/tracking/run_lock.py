@@ -1,11 +1,12 @@
 """Locks a run's folder for one process, and finds out whether that process is alive.
 
-In: the folder of a run, a study or a probe. Out: only one process at a time writes there. Next:
-``poise.runs`` and ``poise.sweeps`` lock folders; ``reconcile`` ends runs whose process is dead.
+In: the folder of a run, a study or a probe. Out: a lock, so that only one process at a time writes
+to the folder. Next: ``poise.runs`` and ``poise.sweeps`` lock folders, and ``reconcile`` ends runs
+whose process is dead.
 
-``holder.json`` in the folder names the process. The file's modification time is a heartbeat: a
-thread renews it until the process ends. A process on the same host, boot and process namespace is
-looked up by its id. Any other process (in a container, on another host) counts as dead after
+``holder.json`` in the folder describes the process. A thread renews the modification time of this
+file as a heartbeat, until the process ends. A process on the same host, boot and process namespace
+is found by its id. Any other process, in a container or on another host, counts as dead after
 ``SILENT_S`` without a heartbeat.
 """
 
@@ -29,9 +30,8 @@ from poise.config.files import locked, read_json, write_json
 HOLDER_FILE = "holder.json"
 BEAT_S = 15.0
 SILENT_S = 150.0
-"""Seconds without a heartbeat after which a process that cannot be looked up counts as dead.
-
-Network file systems may show a change of a file up to a minute late.
+"""Time in seconds without a heartbeat after which a process of another host or container counts as
+dead. Network file systems may show a change of a file up to a minute late.
 """
 
 _CLOCK_TOLERANCE_S = 2.0
@@ -41,18 +41,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """Process, described so that it cannot be confused with another process."""
+    """Process that has locked a folder. Its fields distinguish it from every other process."""
 
     host: str
     pid: int
     started_s: float
-    """Seconds from the host's boot to the start of the process. Clock changes do not affect it."""
+    """Seconds from the host's boot to the start of the process. Changes of the clock have no
+    effect.
+    """
 
     boot_id: str = ""
-    """Random id of the host's boot; empty if the system has none."""
+    """Random id of the host's boot. It is empty if the system has no such id."""
 
     pid_namespace: str = ""
-    """Namespace of ``pid``. Each container on a host has its own namespace."""
+    """Namespace of ``pid``. Each container on a host has its own namespace of process ids."""
 
     @classmethod
     def here(cls) -> "Holder":
@@ -64,7 +66,7 @@ class Holder:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Holder | None":
-        """Reads the process from a run's tags; None if Poise did not make the run."""
+        """Reads the process from a run's tags. Returns None if Poise did not make the run."""
         try:
             return cls(
                 tags["poise.host"],
@@ -77,7 +79,7 @@ class Holder:
             return None
 
     def as_tags(self) -> dict[str, str]:
-        """Makes tags of an MLflow run, which ``from_tags`` can read."""
+        """Returns the process as tags of an MLflow run, for ``from_tags``."""
         return {
             "poise.host": self.host,
             "poise.pid": str(self.pid),
@@ -88,7 +90,7 @@ class Holder:
 
     @property
     def is_visible(self) -> bool:
-        """Whether the process can be looked up from here: same host, boot and namespace."""
+        """Whether the process can be found from here: same host, boot and namespace."""
         return (
             self.host == socket.gethostname()
             and self.boot_id in ("", _boot_id())
@@ -97,7 +99,7 @@ class Holder:
 
     @property
     def is_running(self) -> bool:
-        """Whether a visible process still runs. Its id must not belong to a new process."""
+        """Whether a visible process still runs. A new process with the same id does not count."""
         try:
             process = psutil.Process(self.pid)
             same = abs(_started_s(process) - self.started_s) < _CLOCK_TOLERANCE_S
@@ -107,7 +109,7 @@ class Holder:
 
     @property
     def is_this_process(self) -> bool:
-        """Whether this process is the holder."""
+        """Whether the holder is this process."""
         return self.is_visible and self.pid == os.getpid() and self.is_running
 
     @property
@@ -127,7 +129,7 @@ def held(folder: Path) -> Iterator[None]:
         folder: existing folder of a run, a study or a probe.
 
     Raises:
-        PoiseError: another process has locked the folder and is, or may be, alive.
+        PoiseError: another process has locked the folder and may still be alive.
     """
     mine = Holder.here()
     with locked(folder / f".{HOLDER_FILE}.lock"):
@@ -168,7 +170,10 @@ def _check_free(folder: Path) -> None:
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """Returns the process in a folder's file, alive or not; None if the folder is not locked."""
+    """Returns the process in a folder's ``holder.json``, or None without this file.
+
+    The process may be dead.
+    """
     try:
         return Holder(**read_json(folder / HOLDER_FILE))
     except (PoiseError, TypeError):
@@ -178,7 +183,7 @@ def read_holder(folder: Path) -> Holder | None:
 def is_held(folder: Path) -> bool:
     """Returns True if a living process has locked a folder.
 
-    A process that cannot be looked up counts as living until it has been silent for too long.
+    A process that cannot be found from here counts as alive until its heartbeat is too old.
     """
     holder = read_holder(folder)
     if holder is None:
@@ -187,7 +192,7 @@ def is_held(folder: Path) -> bool:
 
 
 def silence_s(folder: Path) -> float:
-    """Returns seconds since the last heartbeat, by the clock of the folder's file system."""
+    """Returns the seconds since the last heartbeat, by the clock of the folder's file system."""
     try:
         return max(0.0, _now_s(folder) - (folder / HOLDER_FILE).stat().st_mtime)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Sends a test request to an MLflow server before anything depends on it.
+"""Sends a test request to an MLflow server before a run or study uses it.
 
 In: the server's address. Out: nothing, or an error that says why the server cannot be used. Next:
 ``poise.tracking.store``.
@@ -7,30 +7,43 @@ In: the server's address. Out: nothing, or an error that says why the server can
 import os
 
 import requests
+from mlflow.environment_variables import (
+    MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds, read_mlflow_creds
 from mlflow.utils.rest_utils import http_request
 
 from poise.config.errors import PoiseError
-from poise.tracking.address import VARIABLE, redacted, safe_line
+from poise.config.redaction import redacted
+from poise.tracking.address import VARIABLE, safe_line
 
 ANSWER_WITHIN_S = 10.0
-"""Time in seconds that a server may take to answer the first request."""
+"""Longest time in seconds until the server answers the first request."""
 
+_NUMBERS = (
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR,
+)
 _QUESTION = "/api/2.0/mlflow/experiments/search"
 
 
 def check_answers(uri: str) -> None:
-    """Asks the server for one experiment, and returns when it answers.
+    """Asks the server for one experiment, and returns when the server answers.
 
-    The request uses MLflow's own client. So MLflow's variables for names, tokens and certificates
-    apply.
+    The request uses MLflow's own client. So MLflow's environment variables for user names, tokens
+    and certificates apply.
 
     Raises:
         PoiseError: no server answers, the server refuses this client, or it is not an MLflow
             server.
     """
     try:
+        for variable in _NUMBERS:
+            variable.get()  # raises a ValueError that the client would raise at every later request
         answer = http_request(
             get_default_host_creds(uri),
             _QUESTION,
@@ -40,14 +53,21 @@ def check_answers(uri: str) -> None:
             timeout=ANSWER_WITHIN_S,
             raise_on_status=False,
         )
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ValueError, ImportError) as error:
         raise PoiseError(f"{VARIABLE}={redacted(uri)}: {_why_silent(uri, error)}") from None
     if complaint := _complaint(answer):
         raise PoiseError(f"{VARIABLE}={redacted(uri)}: {complaint}")
 
 
 def _why_silent(uri: str, error: Exception) -> str:
+    if type(error) is ValueError:  # this error names the variable, but its cause does not
+        return f"cannot be asked: {safe_line(error)}"
     cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, UnicodeError | requests.exceptions.InvalidHeader):
+        return (
+            "cannot be asked: MLFLOW_TRACKING_TOKEN, or the name or the password, has a character "
+            "that no header may have; set it again"
+        )
     if isinstance(cause, requests.exceptions.SSLError):
         return _why_insecure(uri, str(cause))
     if isinstance(cause, requests.RequestException):
@@ -67,7 +87,7 @@ def _why_insecure(uri: str, reason: str) -> str:
     if "alert" in reason:
         return "asks for your certificate; set MLFLOW_TRACKING_CLIENT_CERT_PATH to its file"
     plain = redacted(uri).replace("https://", "http://", 1)
-    if "EOF" in reason:  # it may hang up before its alert is read
+    if "EOF" in reason:  # the server may hang up before its alert is read
         return (
             "hangs up while the connection is secured: it may ask for your certificate (set "
             f"MLFLOW_TRACKING_CLIENT_CERT_PATH to its file), or not speak https (write {plain})"
@@ -76,7 +96,7 @@ def _why_insecure(uri: str, reason: str) -> str:
 
 
 def _complaint(answer: requests.Response) -> str | None:
-    """Describes the error in a server's answer; None if an MLflow server answered."""
+    """Describes the error in a server's answer. Returns None if an MLflow server answered."""
     status = f"{answer.status_code} ({answer.reason})"
     if answer.status_code == 401:
         return f"answers {status}; {_who_asks()}"
@@ -87,7 +107,7 @@ def _complaint(answer: requests.Response) -> str | None:
         )
     if answer.status_code >= 500:
         return f"the server answers {status}; its own log says why"
-    if answer.status_code >= 400 or not _is_json(answer):
+    if answer.status_code >= 400 or not _is_mlflows(answer):
         return f"answers {status} and is no MLflow server; is the address right?"
     return None
 
@@ -99,8 +119,13 @@ def _who_asks() -> str:
     return f"it asks who you are: set {names}"
 
 
-def _is_json(answer: requests.Response) -> bool:
+def _is_mlflows(answer: requests.Response) -> bool:
+    """Returns True if the answer has only the keys of MLflow's answer.
+
+    Other servers send JSON too.
+    """
     try:
-        return isinstance(answer.json(), dict)
-    except requests.exceptions.JSONDecodeError:
+        content = answer.json()
+    except (requests.exceptions.JSONDecodeError, RecursionError):
         return False
+    return isinstance(content, dict) and set(content) <= {"experiments", "next_page_token"}

@@ -1,10 +1,10 @@
-"""Handles signals that end a run: all act like Ctrl-C, and none interrupts the final writing.
+"""Handles signals that end a run: each acts like Ctrl-C, and none interrupts the final writing.
 
-In: SIGINT, SIGTERM and SIGHUP. Out: an exception during training; one printed line while records
+In: SIGINT, SIGTERM and SIGHUP. Out: an exception during training, or one printed line while records
 are being written. Next: ``poise.tracking.ending`` and ``poise.sweeps.runner``.
 
-Python allows signal handlers only in the main thread. In any other thread both functions do
-nothing.
+Python allows signal handlers only in the main thread. In any other thread, both functions of this
+module do nothing.
 """
 
 import os
@@ -21,9 +21,11 @@ _STREAMS = (1, 2)
 
 BY_SIGNAL = {
     signal.SIGTERM,
-    *(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+    *(128 + each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)),
 }
-"""Exit statuses of processes that a signal ended. Ray's own handler exits with SIGTERM's number."""
+"""Exit statuses of processes that a signal ended. Ray's own handler exits with the number of
+SIGTERM. A command whose output nobody reads any more exits with 128 plus the number of SIGPIPE.
+"""
 
 _Handler = Callable[[int, Any], None]
 
@@ -32,7 +34,7 @@ _Handler = Callable[[int, Any], None]
 def raising() -> Iterator[None]:
     """Makes SIGTERM and SIGHUP raise ``SystemExit`` in the block, with 128 + the signal's number.
 
-    Under ``nohup`` SIGHUP stays ignored. If a terminal is closed, all later output is dropped,
+    Under ``nohup``, SIGHUP stays ignored. If the terminal is closed, later output is dropped,
     because writing to a closed terminal would fail.
     """
     terminals = [stream for stream in _STREAMS if os.isatty(stream)]
@@ -54,8 +56,8 @@ def undisturbed(then_raise: bool = False) -> Iterator[None]:
     The first signal prints one line.
 
     Args:
-        then_raise: whether a delayed signal raises ``KeyboardInterrupt`` after the block. This is
-            not needed if an exception already ends the run.
+        then_raise: whether a delayed signal raises ``KeyboardInterrupt`` after the block. It is not
+            needed if an exception already ends the run.
     """
     came: list[int] = []
 

@@ -1,14 +1,15 @@
-"""Opens the MLflow store so that many processes can use it.
+"""Opens the MLflow store: a SQLite file, a database or an MLflow server.
 
-In: an address. Out: a ``Store``. Next: ``poise.tracking.run``.
+In: an address. Out: a ``Store`` that many processes can use. Next: ``poise.tracking.run``.
 
-Only ``MlflowClient`` with explicit addresses is used. MLflow's fluent functions keep their run per
-thread, and they pass their address to every process that starts later.
+Poise uses only ``MlflowClient`` with explicit addresses. MLflow's module-level functions keep their
+run per thread, and pass their address to every process that starts later.
 """
 
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.config.paths import home
-from poise.tracking.address import read_address, redacted, safe_line, sqlite_file
+from poise.config.redaction import redacted
+from poise.tracking.address import read_address, safe_line, sqlite_file
 from poise.tracking.schema import check_schema
 from poise.tracking.server import check_answers
 
@@ -38,38 +40,38 @@ for _name, _level in {
 
 @dataclass(frozen=True)
 class Store:
-    """Opened MLflow store. It is plain data that can be sent to workers; its client cannot."""
+    """Opened MLflow store. It can be pickled and sent to workers. Its client cannot."""
 
     uri: str
 
     artifacts: str | None
-    """Folder for the artifacts of new experiments; None means that the server decides."""
+    """Folder for the artifacts of new experiments, or None if the server decides."""
 
     @property
     def client(self) -> MlflowClient:
-        """Client of this store. Several threads may use it."""
+        """MLflow client of this store. Several threads may use it."""
         return _client(self.uri)
 
     @property
     def registry(self) -> Any:
         """Reader of registered models and versions, with the methods of MLflow's client.
 
-        On a database it leaves the store of runs closed: to open that takes half a second.
+        For a database, it does not open the tables of runs. Opening them would take half a second.
         """
         return _registry(self.uri)
 
     @property
     def is_server(self) -> bool:
-        """Whether an MLflow server is between this process and the database."""
+        """Whether the store is an MLflow server, not a database that this process opens."""
         return self.uri.startswith(("http://", "https://"))
 
     def experiment(self, name: str) -> str:
-        """Returns the id of an experiment. If it does not exist, it is created."""
+        """Returns the id of an experiment. If the experiment does not exist, it is created."""
         with explained(f"MLflow experiment '{name}'"):
             return self._find_experiment(name) or self._create_experiment(name)
 
     def search_runs(self, condition: str, experiment_ids: list[str] | None = None) -> list[Run]:
-        """Finds all runs that meet a condition, in these experiments or in all experiments."""
+        """Finds all runs that meet a condition, in the given experiments or in all experiments."""
         ids = experiment_ids or [found.experiment_id for found in self.client.search_experiments()]
         runs: list[Run] = []
         token = None
@@ -102,15 +104,15 @@ class Store:
 
 
 def open_store(uri: str | None = None, part: Literal["runs", "registry"] = "runs") -> Store:
-    """Opens the store and creates it if needed. Call it once, before any worker starts.
+    """Opens the store and creates it if needed. Call this function before any worker starts.
 
-    Two problems are prevented here. Processes that open a new SQLite file at the same moment break
-    each other's migration. And a newer MLflow changes an older file when it opens it.
+    It prevents two problems. Processes that open a new SQLite file at the same moment break each
+    other's migration. And a newer MLflow changes an older file when it opens it.
 
     Args:
-        uri: address; None means ``MLFLOW_TRACKING_URI``, or SQLite under ``POISE_HOME``.
-        part: part of the store that is asked whether it answers. The other part opens when it is
-            used.
+        uri: address of the store. None means ``MLFLOW_TRACKING_URI``, or else a SQLite file under
+            ``POISE_HOME``.
+        part: part of the store that must answer now. The other part opens when it is used.
 
     Raises:
         PoiseError: the store does not answer, is not writable, or belongs to another version of
@@ -129,18 +131,40 @@ def open_store(uri: str | None = None, part: Literal["runs", "registry"] = "runs
 
 @contextmanager
 def explained(what: str = "the MLflow store failed") -> Iterator[None]:
-    """Turns MLflow's errors into one clear line. It is also a decorator."""
+    """Turns errors of MLflow into one clear line.
+
+    It works as a ``with`` block and as a decorator.
+    """
     try:
         yield
     except MlflowException as error:
         raise PoiseError(f"{what}: {safe_line(error)}") from None
 
 
-class _WaitingClient(MlflowClient):  # type: ignore[misc]
-    """MLflow's client with logging calls that return only when the store has the data.
+def is_absent(error: Exception) -> bool:
+    """Returns True if a store answered that it does not have a run or a version.
 
-    With ``MLFLOW_ENABLE_ASYNC_LOGGING`` these calls would return at once. Data that the store
-    refuses later would be lost without an error.
+    Every other error says nothing about what exists: the store may be down.
+    """
+    # A store refuses an id that is not of its own form, as that of another store may be.
+    codes = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+    is_full = "QueuePool" in str(error)  # a server without free connections answers so, too
+    return getattr(error, "error_code", None) in codes and not is_full
+
+
+def is_absent_file(error: Exception) -> bool:
+    """Returns True if a file is not among the artifacts of a run. MLflow has no code for that."""
+    return is_absent(error) or _NO_FILE.search(str(error)) is not None
+
+
+_NO_FILE = re.compile(r"No such file|\b404\b|NoSuchKey|Not Found")
+
+
+class _WaitingClient(MlflowClient):  # type: ignore[misc]
+    """MLflow client whose logging calls return only after the store has the data.
+
+    With ``MLFLOW_ENABLE_ASYNC_LOGGING``, MLflow's own calls return at once. If the store refuses
+    the data later, the data would be lost without an error.
     """
 
     def log_batch(self, *arguments: Any, **options: Any) -> Any:
@@ -187,23 +211,24 @@ def _registry(uri: str) -> Any:
 def _location(folder: Path) -> str:
     """Returns a folder in the form that MLflow needs for artifacts.
 
-    MLflow reads a path as an address. It would decode ``%20`` and drop everything after ``#``.
+    MLflow reads a path as an address. So it would decode ``%20`` and drop everything after ``#``.
     """
     return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
 
 
 @contextmanager
 def _alone_with(path: Path) -> Iterator[None]:
-    """Holds a lock next to the file, so that only one process at a time creates its tables."""
+    """Locks a file next to the database, so that only one process at a time creates its tables."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            raise PermissionError("no permission to write it")
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
+        path.open("ab").close()  # fails at once; SQLite would try for a minute
         lock = path.with_name(f"{path.name}.lock").open("w")
     except OSError as error:
         raise PoiseError(
             f"{path}: the MLflow store cannot be written ({error.strerror or error}); "
-            "set POISE_HOME to a folder of yours"
+            "set POISE_HOME, or MLFLOW_TRACKING_URI, to a place of yours"
         ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Limits the time that calls wait for a store that is slow, busy or not available.
 
 In: calls to a store. Out: their results, or an error after a limited time. Next:
-``poise.tracking.metric_writer``, ``poise.tracking.unsent_messages`` and ``poise.tracking.run``.
+``poise.tracking.run_writer``, ``poise.tracking.unsent_messages`` and ``poise.tracking.run``.
 """
 
 import threading
@@ -24,7 +24,7 @@ _REFUSALS = {
 }
 
 _PAUSES_S = (1.0, 4.0, 15.0)
-"""Pauses in seconds between attempts to begin a run in a busy store."""
+"""Pauses in seconds between attempts to create a run in a busy store."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,20 @@ class Patience:
     """Waiting times of the metric writer, in seconds."""
 
     period_s: float = 2.0
-    """Time between two requests with new metrics."""
+    """Seconds between two requests with new metrics."""
 
     backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Pauses between attempts to send. After the last attempt the points go to the file."""
+    """Pauses in seconds between attempts to send points. After the last attempt, the points are
+    written to a file.
+    """
 
     flush_s: float = 30.0
-    """Time that the first flush waits for a store that does not answer. Then the points go to the
-    file. Delays of 2 to 6 s are normal if several trials write to one SQLite file.
+    """Seconds that the first flush waits for a store that does not answer. Then the points are
+    written to a file. If several trials write to one SQLite file, delays of 2 to 6 s are normal.
     """
 
     retry_s: float = 10.0
-    """Time between attempts to send the points in the file."""
+    """Seconds between attempts to send the points that were written to a file."""
 
 
 def within(seconds: float, turn: threading.Lock, call: Callable[[], ResultT]) -> ResultT:
@@ -51,8 +53,8 @@ def within(seconds: float, turn: threading.Lock, call: Callable[[], ResultT]) ->
 
     Args:
         seconds: longest time to wait for the lock and for the result.
-        turn: lock that is held until the call ends. So a call that has timed out still ends before
-            the next call begins, and cannot overwrite the data of the next call.
+        turn: lock that is held until the call ends. So a call that timed out ends before the next
+            call begins, and cannot overwrite newer data.
         call: function to call.
 
     Raises:
@@ -77,7 +79,7 @@ def within(seconds: float, turn: threading.Lock, call: Callable[[], ResultT]) ->
 
 
 def patiently(call: Callable[[], ResultT]) -> ResultT:
-    """Repeats a call while a busy store makes it fail. Raises the last error."""
+    """Repeats a call that fails because the store is busy. Raises the last error."""
     for pause in _PAUSES_S:
         try:
             return call()
@@ -91,6 +93,6 @@ def patiently(call: Callable[[], ResultT]) -> ResultT:
 def is_refusal(error: Exception) -> bool:
     """Returns True if the store understood a request and will never accept it.
 
-    A server without free connections answers 400, which also means an invalid request.
+    A server without free connections answers 400, the same status as for an invalid request.
     """
     return getattr(error, "error_code", None) in _REFUSALS and "QueuePool" not in str(error)

@@ -1,7 +1,7 @@
 """Keeps a run's messages on disk while the store does not answer.
 
-In: tags, files and a final status. Out: the same in the store, when it answers. Next:
-``poise.tracking.run`` and ``poise.tracking.ending``.
+In: tags, files and a final status. Out: the same tags, files and status in the store, as soon as it
+answers. Next: ``poise.tracking.run`` and ``poise.tracking.ending``.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +25,71 @@ from poise.config.files import write_json
 from poise.tracking.address import safe_line
 from poise.tracking.store import Store
 from poise.tracking.time_limits import is_refusal, within
+from poise.tracking.unsent_metrics import SPILL_FILE, Point, Spill, store_points
 
 logger = logging.getLogger(__name__)
 
 _turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""Locks by the run's id, so that each run sends only one message at a time."""
+"""Maps the id of a run to its lock. Each run sends only one message at a time."""
 
 FOLDER = "waiting-for-mlflow"
-"""Beginning of the folder's name in the run's folder; the run's id follows."""
+"""Beginning of the name of a run's outbox folder. The run's id follows."""
 
 ANSWER_WITHIN_S = 30.0
-"""Time in seconds that the store may take for one message."""
+"""Longest time in seconds for storing one message."""
 
 REST_S = 60.0
-"""Time in seconds after a failure in which further messages go to the disk at once."""
+"""Seconds after a failure. In this time, messages are written to disk and not sent."""
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """Waiting tags, files and status of one run."""
+    """Folder on disk with a run's tags, files and status that were not sent to the store yet."""
 
     run_folder: Path
     run_id: str
 
     @property
     def folder(self) -> Path:
-        """Folder of waiting messages. It does not exist if no message waits."""
+        """Folder of the waiting messages. It does not exist if no message waits."""
         return self.run_folder / f"{FOLDER}-{self.run_id}"
 
     @property
     def is_empty(self) -> bool:
-        """Whether no message waits."""
+        """Whether the outbox contains no message."""
         return not self.folder.exists()
 
     @property
     def status(self) -> str | None:
-        """Final status that waits; None if there is none."""
+        """Final status that waits for the store, or None if no status waits."""
         status = self._content().get("status")
         return None if status is None else str(status)
 
     def is_resting(self) -> bool:
-        """Returns True if sending failed a moment ago."""
+        """Returns True if sending failed less than ``REST_S`` seconds ago."""
         try:
             return time.time() - self.folder.stat().st_mtime < REST_S
         except FileNotFoundError:
             return False
 
     def keep(self, tags: Mapping[str, str] | None = None, status: str | None = None) -> None:
-        """Adds tags, which replace tags of the same name, or sets the status."""
+        """Adds tags or sets the status. A tag of the same name is replaced."""
         content = self._content()
         kept = {"tags": {**content.get("tags", {}), **(tags or {})}}
         final = status or content.get("status")
         self._write(kept | ({"status": final} if final else {}))
 
     def keep_file(self, name: str, content: bytes) -> None:
-        """Adds a file with its name among the run's artifacts.
+        """Stores a file that is sent later. ``name`` is its path among the run's artifacts.
 
-        An earlier file of this name is replaced.
+        An earlier file with this path is replaced.
         """
         path = self.folder / "artifacts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     def forget_ending(self, tags: tuple[str, ...]) -> None:
-        """Removes the status and these tags, because the run continues."""
+        """Removes the status and the given tags, because the run continues."""
         content = self._content()
         if content:
             left = {key: value for key, value in content["tags"].items() if key not in tags}
@@ -96,7 +98,7 @@ class Outbox:
     def deliver(self, client: MlflowClient) -> None:
         """Sends all waiting messages, the status last, and empties the outbox.
 
-        Sending twice is harmless: tags, files and the status replace earlier ones.
+        Sending twice is harmless, because tags, files and the status replace earlier ones.
         """
         try:
             self._deliver(client)
@@ -112,16 +114,37 @@ class Outbox:
         if (self.folder / "artifacts").exists():
             client.log_artifacts(self.run_id, str(self.folder / "artifacts"))
         if "status" in content:
-            client.set_terminated(self.run_id, content["status"])
+            self.terminate(client, content["status"])
         if not self.is_empty and content == self._content():  # nothing was added in the meantime
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def terminate(self, client: MlflowClient, status: str) -> None:
+        """Sends the waiting metrics and then sets the final status.
+
+        The order matters. After the final status is set, no command looks for waiting metrics.
+        """
+        try:
+            Spill(self.run_folder / SPILL_FILE).send(partial(self._store, client))
+        except Exception as error:
+            if not isinstance(error, OSError) and not is_refusal(error):
+                raise
+            logger.warning(
+                "run %s: its last metrics are not stored: %s", self.run_id, safe_line(error)
+            )
+        client.set_terminated(self.run_id, status)
+
+    def _store(self, client: MlflowClient, points: list[Point]) -> bool:
+        store_points(client, self.run_id, points)
+        return True
+
     def _content(self) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads((self.folder / "ending.json").read_text("utf-8"))
-        except (OSError, ValueError):
+            content: Any = json.loads((self.folder / "ending.json").read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
-        return content
+        # A damaged message must not keep the messages of other runs from the store.
+        whole = isinstance(content, dict) and isinstance(content.get("tags"), dict)
+        return content if whole else {}
 
     def _write(self, content: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -136,17 +159,17 @@ def outboxes(home: Path) -> list[Outbox]:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to the store, with a function to send it and a function to keep it."""
+    """Message to the store, with a function that sends it and a function that writes it to disk."""
 
     run_id: str
     what: str
-    """Name of the message in logs: ``the tags poise.verdict, …``, ``verdict.json``."""
+    """Name of the message in warnings, such as ``verdict.json``."""
 
     send: Callable[[MlflowClient], object]
-    """Function that stores it now."""
+    """Function that sends the message to the store."""
 
     keep: Callable[[Outbox], None]
-    """Function that puts it into the outbox instead."""
+    """Function that puts the message into the outbox instead."""
 
 
 def tag_delivery(run_id: str, tags: Mapping[str, str]) -> Delivery:
@@ -161,9 +184,12 @@ def tag_delivery(run_id: str, tags: Mapping[str, str]) -> Delivery:
 
 
 def file_delivery(run_id: str, name: str, content: bytes) -> Delivery:
-    """Makes a message with a file and its name among a run's artifacts.
+    """Makes a message with a file for a run's artifacts.
 
-    An example of a name is ``pictures/curves.png``.
+    Args:
+        run_id: id of the run.
+        name: path among the run's artifacts, such as ``pictures/curves.png``.
+        content: content of the file.
     """
 
     def send(client: MlflowClient) -> None:
@@ -176,12 +202,12 @@ def file_delivery(run_id: str, name: str, content: bytes) -> Delivery:
     return Delivery(run_id, name, send, lambda outbox: outbox.keep_file(name, content))
 
 
-def status_delivery(run_id: str, status: str) -> Delivery:
-    """Makes a message with a run's final status."""
+def status_delivery(outbox: Outbox, status: str) -> Delivery:
+    """Makes a message with a run's final status. Waiting metrics are sent before it."""
     return Delivery(
-        run_id,
+        outbox.run_id,
         f"the status {status}",
-        lambda client: client.set_terminated(run_id, status),
+        lambda client: outbox.terminate(client, status),
         lambda outbox: outbox.keep(status=status),
     )
 
@@ -189,7 +215,7 @@ def status_delivery(run_id: str, status: str) -> Delivery:
 def deliver(store: Store, outbox: Outbox, message: Delivery, urgent: bool = False) -> None:
     """Sends a message after all waiting messages.
 
-    If the store does not answer, it keeps the message.
+    If the store does not answer, the message is kept in the outbox.
 
     Args:
         store: store of the run.
@@ -198,7 +224,7 @@ def deliver(store: Store, outbox: Outbox, message: Delivery, urgent: bool = Fals
         urgent: whether to try even if sending failed a moment ago.
 
     Raises:
-        MlflowException: the store answers and refuses the message permanently.
+        MlflowException: the store refuses the message for good.
     """
 
     def send() -> None:

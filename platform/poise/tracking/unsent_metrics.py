@@ -1,21 +1,30 @@
 """Keeps metrics on disk while the store does not answer.
 
-In: points that could not be sent. Out: the same points, later and perhaps in another process. Next:
-``poise.tracking.metric_writer``.
+In: points that could not be sent. Out: the same points, sent later and perhaps by another process.
+Next: ``poise.tracking.run_writer``.
 """
 
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
 from poise.config.files import to_json
+
+SPILL_FILE = "metrics-waiting.jsonl"
+"""Name of the file in a run's folder that contains the waiting points."""
+
+BATCH_POINTS = 900
+"""Number of points in one request. An MLflow server accepts at most 1000."""
 
 
 class Point(NamedTuple):
-    """One value of one metric, with the time when it was logged."""
+    """Value of a metric at a step, with the time when it was logged."""
 
     key: str
     value: float
@@ -23,8 +32,20 @@ class Point(NamedTuple):
     step: int
 
 
+def store_points(client: MlflowClient, run_id: str, points: Sequence[Point]) -> None:
+    """Stores at most ``BATCH_POINTS`` points of a run.
+
+    Raises:
+        MlflowException: the store does not accept the points.
+    """
+    client.log_batch(run_id, metrics=[Metric(*point) for point in points])
+
+
 class Spill:
-    """File of points, with one JSON line each. Two threads may append to it."""
+    """File of points that wait for the store, with one JSON line per point.
+
+    Threads may share it.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -36,10 +57,10 @@ class Spill:
         return self.path.exists()
 
     def append(self, points: Sequence[Point]) -> None:
-        """Adds points. On return they are safely on the disk.
+        """Adds points to the file. When this method returns, the points are on the disk.
 
         Raises:
-            OSError: the disk is full or not writable; the file has not changed.
+            OSError: the disk is full or not writable. The file has not changed.
         """
         if not points:
             return
@@ -52,20 +73,41 @@ class Spill:
                 _append(file.fileno(), size, lines if _ends_a_line(file, size) else b"\n" + lines)
 
     def read(self) -> tuple[list[Point], int]:
-        """Reads all complete points, and the size of their file in bytes."""
+        """Reads all complete points, and the size of the file in bytes."""
         with self._lock:
             content = self.path.read_bytes()
         lines = content.decode(errors="replace").splitlines()
         return [point for line in lines if (point := _parse(line))], len(content)
 
-    def delete_unless_grown(self, size: int) -> None:
-        """Deletes the file whose points ``read`` returned, unless points were added since.
+    def send(self, send_batch: Callable[[list[Point]], bool]) -> bool:
+        """Sends all waiting points and deletes the file.
 
-        A file that has grown is kept: sending a point twice stores it only once.
+        If points were added meanwhile, the file is kept. Then points are sent twice, but the store
+        keeps equal points only once.
+
+        Args:
+            send_batch: function that stores at most ``BATCH_POINTS`` points. It returns True if the
+                points were stored.
+
+        Returns:
+            False if a batch was not stored. Then the file is kept.
+
+        Raises:
+            OSError: the file cannot be read or deleted.
         """
-        with self._lock:
-            if self.path.stat().st_size == size:
-                self.path.unlink()
+        if not self.exists:
+            return True
+        try:
+            points, size = self.read()
+            for start in range(0, len(points), BATCH_POINTS):
+                if not send_batch(points[start : start + BATCH_POINTS]):
+                    return False
+            with self._lock:
+                if self.path.stat().st_size == size:
+                    self.path.unlink()
+        except FileNotFoundError:  # another thread has sent it
+            pass
+        return True
 
 
 def _append(file: int, size: int, content: bytes) -> None:

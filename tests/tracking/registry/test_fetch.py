@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from poise.config import PoiseError
+from poise.models.checksums import damaged_files
 from poise.models.package import load_backbone
+from poise.tracking.registry import fetch
 from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, pull, read_files
-from poise.tracking.registry.versions import find_model, register_model
+from poise.tracking.registry.find import find_model
+from poise.tracking.registry.versions import register_model
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 
@@ -67,6 +70,21 @@ def test_damage_in_the_store_never_reaches_the_folder(
     with pytest.raises(PoiseError, match=r"scenes-vit/1: backbone\.safetensors: damaged in"):
         pull(store, uri, tmp_path / "pulled")
     assert not (tmp_path / "pulled").exists()
+
+
+def test_two_processes_may_fetch_a_version_at_once(
+    store: Store, uri: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pulled"
+
+    def another_is_faster(fetched: Path) -> list[str]:
+        shutil.copytree(package, folder)
+        return damaged_files(fetched)
+
+    monkeypatch.setattr(fetch, "damaged_files", another_is_faster)
+    assert pull(store, uri, folder) == folder
+    assert not (folder / ORIGIN_FILE).exists(), "the folder is that of the other process"
+    assert [path.name for path in tmp_path.glob(".pulled*")] == []
 
 
 def test_a_folder_of_another_model_is_not_overwritten(

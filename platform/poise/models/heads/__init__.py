@@ -1,1 +1,1 @@
-"""Small networks on top of a backbone, with one file per kind."""
+"""Heads: small networks on top of a backbone."""

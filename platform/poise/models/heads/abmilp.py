@@ -3,9 +3,9 @@
 In: tokens [B, T, D] of a backbone's last block, before the last norm. Out: one feature per image
 [B, D]. Next: ``poise.models.heads.grid`` adds a linear classifier after it.
 
-As published, for tokens x: u = self-attention(x) or x, plus positions if the variant uses them; s =
-predictor(u), one number per token; a = softmax(s) over tokens; the feature is Σ a·x. Parameter
-names are those of the published heads.
+As published, for tokens x: u is self-attention(x) or x, plus positions if the variant uses
+positions. s = predictor(u) is one number per token. a = softmax(s) over tokens. The feature is Σ
+a·x. The names of parameters are those of the published heads.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Abmilp(nn.Module):
     def __init__(
         self, dim: int, grid: tuple[int, int], num_prefix_tokens: int, config: AbmilpConfig
     ):
-        """Draws the weights.
+        """Initialises the weights.
 
         Args:
             dim: width D of the tokens.
@@ -73,10 +73,10 @@ class Abmilp(nn.Module):
 
 
 def pool_together(pools: Sequence[Abmilp], tokens: Tensor) -> Tensor:
-    """Pools tokens [B, T, D] with G modules of the same configuration: [B, G, D].
+    """Pools tokens [B, T, D] with G modules of the same configuration, to [B, G, D].
 
-    If the predictors are one layer on the tokens themselves, as in the paper's recipe, one product
-    computes all of them together.
+    In the paper's recipe, each predictor is one linear layer on the tokens. Then a single matrix
+    product computes all predictors.
     """
     config = pools[0].config
     if config.depth > 1 or config.self_attention != "none":
@@ -90,7 +90,7 @@ def pool_together(pools: Sequence[Abmilp], tokens: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """One head of attention among tokens, without a norm and without a residual sum."""
+    """Self-attention with one head, without norm and without residual connection."""
 
     def __init__(self, dim: int):
         super().__init__()

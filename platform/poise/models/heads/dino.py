@@ -14,7 +14,7 @@ _INIT_STD = 0.02
 class Prototypes(nn.Module):
     """K prototypes: a weight-normalised linear layer without bias.
 
-    Stores the direction ``weight_v`` [K, D] and the norm ``weight_g`` [K, 1] separately, so that
+    The direction ``weight_v`` [K, D] and the norm ``weight_g`` [K, 1] are separate parameters. So
     published checkpoints load without changes.
     """
 
@@ -25,14 +25,17 @@ class Prototypes(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(num_prototypes, 1), requires_grad=not normalized)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Computes logits [n, K] of features [n, D]. They are cosines if both norms are 1."""
+        """Computes logits [n, K] of features [n, D].
+
+        If prototypes and features have norm 1, logits are cosines.
+        """
         # Fused: with large K, separate norm, quotient and product would cost as much as the
         # logits.
         return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
 
 
 class DinoHead(nn.Module):
-    """MLP to a bottleneck on the unit sphere, then prototypes (arXiv 2104.14294, appendix C)."""
+    """Head of DINO: MLP, bottleneck on the unit sphere, prototypes (2104.14294, appendix C)."""
 
     def __init__(self, in_dim: int, num_prototypes: int, config: HeadConfig):
         super().__init__()

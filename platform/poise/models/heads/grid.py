@@ -1,10 +1,11 @@
 """Many classifiers on frozen features, trained at the same time.
 
-In: features by name. Out: logits of every head. Next: ``poise.objectives.probe``.
+In: a dict from names of features to features. Out: logits of every head. Next:
+``poise.objectives.probe``.
 
-Heads that differ only in their learning rate start with equal weights and do not influence each
-other. So each head learns the same as if it were trained alone. The heads share the expensive
-matrix products. Shapes: B images, D features, C classes, G heads.
+The heads of a feature differ only in their learning rate. They start with equal weights and do not
+influence each other. So each head learns the same as if it were trained alone. All heads are
+computed together, with the same matrix products. Shapes: B images, D features, C classes, G heads.
 """
 
 import copy
@@ -32,15 +33,16 @@ class HeadGrid(nn.Module):
         batch_norm: bool,
         pool: Abmilp | None = None,
     ):
-        """Draws one head and copies it.
+        """Initialises one head and copies it G times.
 
         Args:
             dim: number of features D.
             num_classes: number of classes C.
             num_heads: number of heads G.
             weight_std: standard deviation of the initial weights; 0 uses PyTorch's initialisation.
-            batch_norm: standardises the classifier's input by batch statistics.
-            pool: module that turns tokens into a feature; each head learns its own copy.
+            batch_norm: whether the classifier's input is standardised by batch statistics.
+            pool: module that pools tokens to a feature; each head trains its own copy. None if the
+                input is a feature.
         """
         super().__init__()
         first = nn.Linear(dim, num_classes)
@@ -82,5 +84,5 @@ class ProbeHeads(nn.Module):
         self.grids = nn.ModuleDict(grids)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Computes logits [B, G, C] by feature."""
+        """Computes logits [B, G, C] for each feature, as a dict from names of features."""
         return {name: grid(features[name]) for name, grid in self.grids.items()}

@@ -1,7 +1,7 @@
-"""Describes backbones by timm's names and arguments instead of the shapes of their weights.
+"""Describes the architecture of backbones from timm's names and arguments.
 
-In: a timm name, or the arguments in a Hugging Face folder. Out: a ``Reading``. Next:
-``poise.models.published.sources``.
+In: a timm name, or the arguments in a Hugging Face folder. Out: a ``Reading`` (architecture and
+weights). Next: ``poise.models.published.sources``.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
 from poise.models.published.translation import Reading, Tensors
 from poise.models.timm_models import family
@@ -18,24 +18,29 @@ _DECIDED = (
     *("img_size", "num_classes", "dynamic_img_size", "reg_tokens", "num_reg_tokens"),
     "drop_path_rate",
 )
-"""Arguments that follow from other parts of a package's config."""
+"""Arguments of timm that are not stored, because other parts of a package's config decide them."""
 
 
 def describe(model: nn.Module, tensors: Tensors) -> Reading:
-    """Describes a timm model as a ``Reading``.
+    """Describes the architecture of a timm model as a ``Reading``.
 
     Args:
         model: output of ``timm.create_model``.
         tensors: weights of the model, for example from a file.
 
     Raises:
-        PoiseError: the model belongs to a family that cannot be a backbone.
+        PoiseError: Poise does not support models of this family as backbones.
     """
     source: Any = model
     name = str(source.pretrained_cfg["architecture"])
     kind = family(name)
     if kind == "other":
         raise PoiseError(f"{name}: a {type(model).__name__} cannot be a backbone")
+    if getattr(source, "attn_pool", None) is not None:
+        raise PoiseError(
+            f"{name}: pools by attention, which Poise does not support; use a model that has a "
+            "[cls] token or takes the mean of its patches"
+        )
     if kind == "resnet":
         px = int(source.pretrained_cfg["input_size"][-1])
         return Reading(BackboneConfig(name=name, drop_path=0), px, tensors, px)
@@ -70,13 +75,20 @@ def from_arguments(name: str, arguments: Mapping[str, Any], tensors: Tensors) ->
         tensors: weights of the model.
 
     Raises:
-        PoiseError: the model belongs to a family that cannot be a backbone.
+        PoiseError: Poise does not support models of this family as backbones, or the model does not
+            accept the arguments.
     """
     import timm
 
     if family(name) == "other":
         raise PoiseError(f"{name}: cannot be a backbone")
-    model = timm.create_model(name, **{**arguments, "num_classes": 0})
+    try:
+        model = timm.create_model(name, **{**arguments, "num_classes": 0})
+    except Exception as error:  # timm checks little: a wrong value fails where it is first used
+        why = one_line(error) or type(error).__name__
+        raise PoiseError(
+            f"model_args={dict(arguments)}: timm's {name} does not take them: {why}"
+        ) from None
     reading = describe(model, tensors)
     kept = {key: value for key, value in arguments.items() if key not in _DECIDED}
     options = {**reading.backbone.options, **kept}

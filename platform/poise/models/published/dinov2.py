@@ -1,6 +1,7 @@
 """Layout of DINOv2 (arXiv 2304.07193), with and without registers (arXiv 2309.16588).
 
-In: tensors with DINOv2's names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with DINOv2's names. Out: a ``Reading`` (architecture and weights). Next:
+``poise.models.published.layouts``.
 """
 
 from collections.abc import Mapping
@@ -18,13 +19,16 @@ from poise.models.published.vit import read_vit
 def read_dinov2(tensors: Tensors, wishes: Wishes) -> Reading:
     """Converts blocks in chunks, SwiGLU and registers to timm's names.
 
-    DINOv2 adds positions to [cls] and patches, and then inserts registers between them. If there
-    are registers, timm adds positions only to patches. So the position of [cls] is added to its
-    token here, once.
+    DINOv2 adds positions to [cls] and patches, and then inserts registers between [cls] and
+    patches. timm's models with registers add positions only to patches. So this function adds the
+    position of [cls] to the [cls] token.
     """
     tensors = renamed(
         tensors,
-        (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),  # the inner number counts over all chunks
+        (
+            r"^blocks\.\d+\.(\d+)\.",
+            r"blocks.\1.",
+        ),  # the inner number counts the blocks of all chunks
         (r"^(blocks\.\d+\.mlp)\.w12\.", r"\1.fc1."),
         (r"^(blocks\.\d+\.mlp)\.w3\.", r"\1.fc2."),
         (r"^register_tokens$", "reg_token"),
@@ -64,7 +68,7 @@ def _without_class_position(tensors: Tensors) -> Tensors:
 def _is_gated(tensors: Mapping[str, Tensor]) -> bool:
     """Returns True if the MLP is a SwiGLU.
 
-    Then its first layer is twice as wide as its second layer's input.
+    The first layer of a SwiGLU has twice as many outputs as its second layer has inputs.
     """
     inner, outer = (tensors.get(f"blocks.0.mlp.{name}.weight") for name in ("fc1", "fc2"))
     return inner is not None and outer is not None and inner.shape[0] == 2 * outer.shape[1]

@@ -1,6 +1,7 @@
 """Layout of DINOv3 (arXiv 2508.10104), for timm's Eva.
 
-In: tensors with DINOv3's names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with DINOv3's names. Out: a ``Reading`` (architecture and weights). Next:
+``poise.models.published.layouts``.
 """
 
 from typing import Any
@@ -27,10 +28,14 @@ _PREPARATION = imagenet(
 
 
 def read_dinov3(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Renames storage tokens, LayerScale and SwiGLU, and removes the masked bias of the keys.
+    """Renames the tensors of DINOv3 to Poise's names.
+
+    The renamed tensors are storage tokens (registers), LayerScale and SwiGLU. The bias of the keys
+    is removed, because a mask in the file switches this bias off.
 
     Raises:
-        PoiseError: a grid is given although rotary positions have none, or the keys have a bias.
+        PoiseError: a grid is given, although rotary positions need none; or the keys have an active
+            bias.
     """
     if wishes.grid is not None and wishes.said_by is None:
         raise PoiseError("--grid: rotary positions fit every grid; leave it out")
@@ -87,9 +92,9 @@ def _name(embed_dim: int, gated: bool) -> str:
 
 
 def _split_biases(tensors: Tensors) -> Tensors:
-    """Splits off the biases of queries and values.
+    """Extracts the biases of queries and values.
 
-    Keys have no bias; a mask in the file says so.
+    The bias of keys is switched off by a mask in the file.
     """
     result: Tensors = {}
     for name, tensor in tensors.items():

@@ -1,11 +1,10 @@
 """Exports a backbone in layouts that other programs read.
 
-In: a backbone and its package's config. Out: a file or a folder with exactly the same values, with
-the names of timm, Hugging Face, DINO or MAE. Next: nothing.
+In: a backbone and its package's config. Out: a file or a folder with the same weights, under the
+names of timm, Hugging Face, DINO or MAE. Next: other programs.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.config.local_files import unused_name
 from poise.config.recipe import BackboneConfig
 from poise.models.added_register import AddedRegister
 from poise.models.package import write_tensors
 from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
 from poise.models.published.fit import check_fit
+from poise.models.timm_description import FIXED_SIZE, normalization_of, prepared_px
 from poise.models.timm_models import NORM_EPS, family, timm_arguments
 
 FORMATS: Final = ("timm", "huggingface", "dino", "mae")
@@ -30,7 +31,7 @@ _CROP_PCT = 224 / 256  # of the shorter side: the published evaluation
 def export_backbone(
     backbone: nn.Module, config: Mapping[str, Any], destination: Path, layout: str
 ) -> Path:
-    """Writes a backbone. The file or folder appears only when it is complete.
+    """Writes a backbone in a published layout. The file or folder appears only when it is complete.
 
     Args:
         backbone: output of ``build_backbone``.
@@ -42,8 +43,8 @@ def export_backbone(
         layout: one of ``FORMATS``.
 
     Raises:
-        PoiseError: the destination exists or its name does not suit the format, or the layout
-            cannot describe this backbone completely.
+        PoiseError: the destination exists, its name does not fit the format, or the layout cannot
+            describe this backbone completely.
     """
     if isinstance(backbone, AddedRegister):
         raise PoiseError(
@@ -54,12 +55,15 @@ def export_backbone(
         raise PoiseError(f"--format {layout}: choose from {', '.join(FORMATS)}")
     if destination.exists():
         raise PoiseError(f"{destination}: already exists; name another destination")
-    tensors = _tensors(backbone)
+    tensors = bare_tensors(backbone)
     if layout in ("dino", "mae"):
         check_fit(backbone, tensors, config, layout)
     if layout == "huggingface":
         _check_plain(config)
-        return _appear(destination, lambda path: _write_folder(path, tensors, backbone, config))
+        described = hugging_face_config(backbone, config)
+        return _appear(
+            destination, lambda path: _write_new_folder(path, tensors, described, config)
+        )
     endings = (".safetensors",) if layout == "timm" else (".safetensors", ".pth")
     if destination.suffix not in endings:
         raise PoiseError(f"{destination}: --format {layout} writes {' or '.join(endings)} files")
@@ -72,12 +76,11 @@ def export_backbone(
 
 
 def hugging_face_config(backbone: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes a folder's config for timm: architecture, arguments, and preparation of images."""
+    """Makes timm's ``config.json``: architecture, arguments, and preparation of images."""
     model: Any = backbone.timm_model
     described = BackboneConfig.model_validate(config["backbone"])
-    fixed = family(described.name) == "beit"
-    px = config["image_px"] if fixed else config.get("evaluation_px") or config["image_px"]
-    normalization = _normalization(config)
+    fixed, px = family(described.name) in FIXED_SIZE, prepared_px(config)
+    normalization = normalization_of(config)
     pool = model.global_pool
     return {
         "architecture": described.name,
@@ -111,16 +114,30 @@ def _check_plain(config: Mapping[str, Any]) -> None:
         )
 
 
-def _write_folder(
-    folder: Path, tensors: dict[str, Tensor], backbone: nn.Module, config: Mapping[str, Any]
+def _write_new_folder(
+    folder: Path, tensors: dict[str, Tensor], described: dict[str, Any], config: Mapping[str, Any]
 ) -> None:
     folder.mkdir()
-    described = hugging_face_config(backbone, config)
+    write_folder(folder, tensors, described, config)
+
+
+def write_folder(
+    folder: Path, tensors: dict[str, Tensor], described: dict[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Writes weights and timm's config into an existing folder.
+
+    Args:
+        folder: existing folder.
+        tensors: weights with timm's names.
+        described: output of ``hugging_face_config``.
+        config: config of the package, for the header of the weights.
+    """
     write_tensors(folder / HUGGING_FACE_WEIGHTS, tensors, _header(config))
     (folder / "config.json").write_text(json.dumps(described, indent=2, allow_nan=False) + "\n")
 
 
-def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
+def bare_tensors(backbone: nn.Module) -> dict[str, Tensor]:
+    """Copies a backbone's weights, with timm's names."""
     model: Any = backbone.timm_model
     # Each tensor is cloned, because safetensors refuses tensors that share memory.
     return {
@@ -130,24 +147,15 @@ def _tensors(backbone: nn.Module) -> dict[str, Tensor]:
 
 
 def _header(config: Mapping[str, Any]) -> dict[str, str]:
-    """Describes everything that is not in the weights, such as the number of heads."""
+    """Makes the header of a file, with facts that the weights do not contain, such as the heads."""
     names = ("backbone", "image_px", "evaluation_px", "normalization", "lineage")
     known = {name: config[name] for name in names if name in config}
     return {"format": "pt", DESCRIPTION: json.dumps(known, allow_nan=False)}
 
 
-def _normalization(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = config.get("normalization")
-    if not isinstance(found, Mapping) or not {"mean", "std"} <= set(found):
-        raise PoiseError("the model's config has no normalization, so images cannot be prepared")
-    return found
-
-
 def _appear(destination: Path, write: Callable[[Path], object]) -> Path:
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(
-        f".{destination.stem}.partial-{os.getpid()}{destination.suffix}"
-    )
+    partial = unused_name(destination, destination.suffix)
     try:
         write(partial)
         partial.replace(destination)

@@ -1,83 +1,90 @@
 """Reads checkpoint files without running code from them.
 
 In: a ``.safetensors`` file, a sharded checkpoint with its index, or a file of ``torch.save``. Out:
-its tensors by name, and the names of its other entries. Next: ``poise.models.published.prefixes``.
+a dict of its tensors, and the names of its other entries. Next:
+``poise.models.published.prefixes``.
 """
 
-import argparse
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from poise.config.errors import PoiseError
-from poise.models.published.prefixes import prefixes
+from poise.config.errors import PoiseError, one_line
+from poise.models.published.pickles import load_pickled
+from poise.models.published.prefixes import prefixes, unwrapped
 
 DESCRIPTION = "poise"
-"""Entry of a safetensors header that describes the backbone, as JSON."""
+"""Key of a safetensors header. The value describes the backbone, as JSON."""
 
 HUGGING_FACE_WEIGHTS = "model.safetensors"
-"""File of weights in a folder of Hugging Face, written by timm or by transformers."""
+"""Name of the file of weights in a Hugging Face folder that timm or transformers wrote."""
 
 INDEX_ENDING = ".index.json"
 """Ending of the name of a file that lists the shards of a checkpoint."""
 
 _PREFERRED = ("teacher", "model", "state_dict")
-"""Entries in which published files keep the best weights, in order of preference."""
+"""Names of the entries that usually contain the best weights, in order of preference."""
+
+_DEEPEST = 32
+"""Largest allowed depth of nested entries. No published file is deeper than four."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors of a file."""
+    """Content of a checkpoint file."""
 
     tensors: dict[str, Tensor]
 
     key: str | None
-    """Entry of the file that held the tensors; None if they were not inside an entry."""
+    """Entry of the file that contains the tensors; None if the tensors are at the top level."""
 
     unread: tuple[str, ...] = ()
-    """Other entries of the file, such as an optimiser."""
+    """Names of the other entries of the file, such as an optimiser."""
 
     description: dict[str, Any] | None = None
-    """The file's own description of its backbone, if Poise wrote the file."""
+    """Description of the backbone in the file's header, if Poise wrote the file."""
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Reads a file's tensors onto the CPU.
+    """Reads the tensors of a file to the CPU.
 
     Tensors in nested entries get dotted names. For example, ``{"net": {"norm.bias": …}}`` gives
     ``net.norm.bias``.
 
     Args:
         path: file, or index of a sharded checkpoint.
-        key: entry to take, such as ``student`` or ``model.ema``. None takes the first of
-            ``teacher``, ``model`` and ``state_dict`` that holds a backbone, or else the whole file.
+        key: entry to read, such as ``student`` or ``model.ema``. None reads the first of
+            ``teacher``, ``model`` and ``state_dict`` that contains a backbone, or else the whole
+            file.
 
     Raises:
         PoiseError: the file is damaged, would run code, or has no such entry.
     """
-    if path.name.endswith(INDEX_ENDING) or path.suffix == ".safetensors":
+    is_index = path.name.endswith(INDEX_ENDING)
+    if is_index or _holds_safetensors(path):
         if key is not None:
             raise PoiseError(
                 f"--checkpoint-key {key}: a safetensors file has no entries; leave it out"
             )
-        return _read_shards(path) if path.suffix == ".json" else _read_safetensors(path)
-    content = _load(path)
+        return _read_shards(path) if is_index else _read_safetensors(path)
+    content = load_pickled(path)
     if not isinstance(content, Mapping):
         raise PoiseError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+    named = {str(name): value for name, value in content.items()}
     if key is None:
-        preferred = (name for name in _PREFERRED if isinstance(content.get(name), Mapping))
+        preferred = (name for name in _PREFERRED if isinstance(named.get(name), Mapping))
         key = next(
-            (name for name in preferred if prefixes(each for each, _ in _flat(content[name]))), None
+            (name for name in preferred if prefixes(each for each, _ in _flat(named[name]))), None
         )
     found = content if key is None else _entry(content, key, path)
-    tensors = dict(_flat(found))
+    tensors = _by_name(_flat(found), path)
     if not tensors:
         raise PoiseError(f"{path}: holds no tensors by name")
     top = None if key is None else key.partition(".")[0]
@@ -94,10 +101,12 @@ def shards(index: Path) -> list[Path]:
     """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if not names:
+            raise ValueError("it lists no shard")
     except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise PoiseError(f"{index}: is not an index of shards (weight_map): {error!r}") from None
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or Path(name).name != name or name.endswith(INDEX_ENDING):
             raise PoiseError(f"{index}: the shard {name!r} is not a file in the same folder")
         if not (index.parent / name).is_file():
             raise PoiseError(f"{index}: the shard {name} is missing; get the whole folder again")
@@ -121,50 +130,76 @@ def _read_shards(index: Path) -> Checkpoint:
 def _entry(content: Mapping[Any, Any], key: str, path: Path) -> Mapping[Any, Any]:
     found: Any = content
     for part in (key,) if key in content else key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
+        named = found.items() if isinstance(found, Mapping) else ()
+        found = next((value for name, value in named if str(name) == part), None)
     if isinstance(found, Mapping) and dict(_flat(found)):
         return found
-    entries = [str(name) for name, value in content.items() if isinstance(value, Mapping)]
-    known = [name for name in entries if dict(_flat(content[name]))]
+    entries = {str(name): value for name, value in content.items()}
+    known = [name for name, value in entries.items() if dict(_flat(value))]
     listed = ", ".join(known) or "none: its tensors are not in entries"
     raise PoiseError(f"--checkpoint-key {key}: {path} has no such entry of tensors; has {listed}")
 
 
-def _flat(value: object, start: str = "") -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(value, Mapping):
+def _flat(
+    value: object, start: str = "", above: tuple[object, ...] = ()
+) -> Iterator[tuple[str, Tensor]]:
+    """Yields the tensors of nested entries with their dotted names.
+
+    Stops at cycles and at very deep entries.
+    """
+    if not isinstance(value, Mapping) or len(above) > _DEEPEST:
+        return
+    if any(value is each for each in above):
         return
     for name, item in value.items():
+        if isinstance(item, np.ndarray) and item.dtype.kind == "f":
+            item = torch.from_numpy(item)
         if isinstance(item, Tensor):
-            yield f"{start}{name}", item
+            yield unwrapped(f"{start}{name}"), item
         else:
-            yield from _flat(item, f"{start}{name}.")
+            yield from _flat(item, f"{start}{name}.", (*above, value))
+
+
+def _by_name(tensors: Iterable[tuple[str, Tensor]], path: Path) -> dict[str, Tensor]:
+    result: dict[str, Tensor] = {}
+    for name, tensor in tensors:
+        if name in result:
+            raise PoiseError(
+                f"{path}: holds {name} twice, once inside a wrapper of PyTorch; save one model"
+            )
+        result[name] = tensor
+    return result
+
+
+def _holds_safetensors(path: Path) -> bool:
+    """Returns True if a file is in the format of safetensors.
+
+    The first bytes decide, because files may have been renamed. If they are not clear, the ending
+    of the name decides.
+    """
+    try:
+        with path.open("rb") as file:
+            length, begin = int.from_bytes(file.read(8), "little"), file.read(1)
+    except OSError as error:
+        raise PoiseError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if begin == b"{" and length <= path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        is_of_torch = file.read(4) == b"PK\x03\x04"
+    return path.suffix.lower() == ".safetensors" and not is_of_torch
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            held = [(unwrapped(name), file.get_tensor(name)) for name in file.keys()]  # noqa: SIM118
         described = json.loads(header[DESCRIPTION]) if DESCRIPTION in header else None
     except (SafetensorError, OSError, ValueError) as error:
-        raise PoiseError(f"{path}: cannot be read as safetensors: {error}") from None
-    return Checkpoint(tensors, None, description=described)
-
-
-def _load(path: Path) -> Any:
-    # Older files keep their command line in a Namespace. Loading it sets attributes of a plain
-    # object and runs no code of a class.
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises any kind of error
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if wanted:
-            raise PoiseError(
-                f"{path}: refused: loading it would run {wanted.group(1)} (it is a pickle of more "
-                "than tensors); save only its tensors, best as safetensors"
-            ) from None
         raise PoiseError(
-            f"{path}: is no checkpoint, or a damaged one: neither PyTorch's file of tensors nor "
-            "safetensors"
+            f"{path}: cannot be read as safetensors: {one_line(error)}; it is damaged or not "
+            "complete, so get it again"
         ) from None
+    if described is not None and not isinstance(described, dict):
+        raise PoiseError(f"{path}: its header's '{DESCRIPTION}' is no JSON object; get it again")
+    return Checkpoint(_by_name(held, path), None, description=described)

@@ -1,4 +1,4 @@
-"""Finds the grid of patches of position embeddings.
+"""Finds the grid of patches (rows and columns) from the number of position embeddings.
 
 In: the number of positions and of tokens before the patches. Out: rows and columns, or an error
 that lists possible grids. Next: ``poise.models.published.vit``.
@@ -33,17 +33,18 @@ def read_grid(
 ) -> Grid:
     """Finds the grid of position embeddings.
 
-    A square grid is assumed if the usual interpretation gives one. Usually [cls] and patches have
-    positions; in models with registers only patches have them.
+    Usually [cls] and patches have positions. In models with registers, usually only patches have
+    positions. If one of these cases gives a square grid, this grid is assumed.
 
     Args:
         num_positions: length of the position embeddings.
-        num_prefix: tokens before the patches: [cls] and registers.
-        wishes: may contain the grid.
-        covers_prefix: whether those tokens have positions, if the layout decides it.
+        num_prefix: number of tokens before the patches: [cls] and registers.
+        wishes: facts from the user or a config, which may contain the grid.
+        covers_prefix: whether the tokens before the patches have positions; None if the layout does
+            not decide this.
 
     Raises:
-        PoiseError: the given grid does not fit, or none or several grids fit.
+        PoiseError: the given grid does not fit, or no grid is given and none or several fit.
     """
     usual = num_prefix == 1 if covers_prefix is None else covers_prefix
     readings = (usual,) if covers_prefix is not None or not num_prefix else (usual, not usual)
@@ -84,7 +85,7 @@ def _given(wishes: Wishes, patches: dict[bool, int], num_positions: int, num_pre
 def _rectangles(num_patches: int) -> Iterator[tuple[int, int]]:
     """Yields grids of this many patches that are not square.
 
-    The sides differ by at most 2.5 to 1.
+    The longer side is at most 2.5 times the shorter side.
     """
     for rows in range(2, num_patches):
         columns, rest = divmod(num_patches, rows)

@@ -1,7 +1,7 @@
 """Reads the files that describe a Hugging Face checkpoint.
 
-In: ``config.json`` and ``preprocessor_config.json`` of a folder. Out: heads, sizes, norms and
-preparation of images. Next: ``poise.models.published.sources``.
+In: ``config.json`` and ``preprocessor_config.json`` of a folder. Out: number of heads, sizes,
+epsilon of norms, and preparation of images. Next: ``poise.models.published.sources``.
 """
 
 import json
@@ -33,7 +33,7 @@ _ROPE_THETA = 100.0
 
 @dataclass(frozen=True)
 class HubConfig:
-    """Model of transformers as its ``config.json`` describes it."""
+    """Description of a model of the library transformers, from its ``config.json``."""
 
     path: Path
     kind: str
@@ -41,7 +41,7 @@ class HubConfig:
 
     @classmethod
     def of(cls, path: Path, values: Mapping[str, Any]) -> "HubConfig":
-        """Checks the kind of model.
+        """Makes the description of a model, if Poise can read its kind.
 
         Raises:
             PoiseError: Poise cannot read this kind.
@@ -60,7 +60,7 @@ class HubConfig:
         """Returns the facts of the config that are not in the weights.
 
         Args:
-            asked: options of the command line; they may repeat the config but not contradict it.
+            asked: options of the command line, which must not contradict the config.
 
         Raises:
             PoiseError: a value is missing, is not a number, or contradicts an option.
@@ -88,7 +88,7 @@ class HubConfig:
         return said
 
     def applied(self, reading: Reading) -> Reading:
-        """Adds facts that only the config has: the activation and the preparation of images.
+        """Adds facts that only the config contains: the activation and the preparation of images.
 
         Raises:
             PoiseError: the config and the weights disagree, or the activation is unknown.
@@ -159,7 +159,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        PoiseError: the file cannot be read or holds something else.
+        PoiseError: the file cannot be read or does not contain a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -182,4 +182,6 @@ def read_preprocessor(folder: Path) -> Preparation | None:
     try:
         return from_preprocessor(read_json(path), PREPROCESSOR)
     except (LookupError, TypeError, ValueError) as error:
-        raise PoiseError(f"{path}: has no image_mean and image_std: {error!r}") from None
+        raise PoiseError(
+            f"{path}: has no image_mean and image_std that images can have: {error!r}"
+        ) from None

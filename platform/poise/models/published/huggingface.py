@@ -1,10 +1,11 @@
 """Layout of Hugging Face's transformers: ViT, ViT-MAE, DINOv2 and DINOv3.
 
-In: tensors with the names of transformers. Out: a ``Reading``. Next:
+In: tensors with the names of transformers. Out: a ``Reading`` (architecture and weights). Next:
 ``poise.models.published.layouts``.
 
-The names are changed to those of the original publications. The readers of these layouts do the
-rest. Transformers stores queries, keys and values separately; here they are joined in this order.
+This module renames tensors to the names of the original publications. Then the readers of these
+layouts are used. The library transformers stores queries, keys and values separately. Here they are
+joined to one tensor, in this order.
 """
 
 import re
@@ -26,6 +27,7 @@ _VIT_NORM_EPS = 1e-12  # the default of transformers' ViT and ViT-MAE, and of th
 
 _NAMES = (
     (r"^embeddings\.(cls_token|register_tokens)$", r"\1"),
+    (r"^embeddings\.distillation_token$", "dist_token"),
     (r"^embeddings\.position_embeddings$", "pos_embed"),
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
     (r"^encoder\.layer\.(\d+)\.", r"blocks.\1."),
@@ -40,7 +42,7 @@ _NAMES = (
     (r"\.mlp\.weights_out\.", ".mlp.w3."),
     (r"^layernorm\.", "norm."),
 )
-"""Patterns of the tensor names of ViT, ViT-MAE and DINOv2, and timm's names."""
+"""Patterns of the tensor names of ViT, ViT-MAE and DINOv2, each with timm's name."""
 
 _DINOV3_NAMES = (
     (r"^embeddings\.cls_token$", "cls_token"),
@@ -66,7 +68,8 @@ def read_hugging_face(tensors: Tensors, wishes: Wishes) -> Reading:
     """Reads a transformer of one of the four kinds.
 
     Raises:
-        PoiseError: queries, keys and values do not match, or the dimensions cannot be read.
+        PoiseError: queries, keys and values have different shapes, or the dimensions cannot be
+            read.
     """
     if "embeddings.patch_embeddings.weight" in tensors:
         return _with_norm(_read_dinov3(tensors, wishes), wishes, 1e-5)
@@ -82,7 +85,10 @@ def read_hugging_face(tensors: Tensors, wishes: Wishes) -> Reading:
 
 
 def _with_norm(reading: Reading, wishes: Wishes, eps: float) -> Reading:
-    """Adds the origin of the norms' epsilon, which differs between kinds."""
+    """Notes the origin of the epsilon of the norms, if the user gave no epsilon.
+
+    Each kind of model in the library transformers has its own epsilon.
+    """
     if wishes.norm_eps is not None:
         return reading
     basis = Basis(f"transformers' default of this kind is {eps:g}", "--norm-eps")

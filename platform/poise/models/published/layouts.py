@@ -20,7 +20,6 @@ from poise.models.published.simmim import read_simmim
 from poise.models.published.translation import HEADS, Layout, Reading, Tensors
 from poise.models.published.vit import read_vit
 
-_MASK = (r"(embeddings\.)?mask_token$", "mask token")
 _SHOWN = 3
 
 
@@ -28,15 +27,15 @@ def recognise(located: Located) -> Layout:
     """Finds the first layout that matches the names in a file.
 
     Raises:
-        PoiseError: no layout matches; the message says what the file holds.
+        PoiseError: no layout matches; the message describes the content of the file.
     """
     found = next((layout for layout in LAYOUTS if layout.recognises(located)), None)
     if found is None:
         names = [*located.inside, *located.outside]
         known = "; ".join(f"{layout.name} ({layout.description})" for layout in LAYOUTS)
         raise PoiseError(
-            f"{len(names)} tensors such as {', '.join(names[:_SHOWN])} have no known layout: "
-            f"{known}"
+            f"{len(names)} tensors such as {', '.join(names[:_SHOWN])} have no known layout; Poise "
+            f"reads {known}; if timm has this model, import timm's file of it with --architecture"
         )
     return found
 
@@ -46,14 +45,17 @@ def _any(names: Iterable[str], pattern: str) -> bool:
 
 
 def _is_dinov3(located: Located) -> bool:
-    """Recognises DINOv3's own names, or timm's: registers and LayerScale without positions."""
+    """Recognises DINOv3 by its own tensor names, or by registers and LayerScale, no positions."""
     names = located.inside
     of_timm = _any(names, r"gamma_1$") and "reg_token" in names and "pos_embed" not in names
     return of_timm or _any(names, r"^(storage_tokens$|rope_embed\.periods)")
 
 
 def _is_dinov2(located: Located) -> bool:
-    """Recognises the [mask] token of DINOv2 ([1, D]; MAE's is [1, 1, D]) or its own names."""
+    """Recognises DINOv2 by its own tensor names, or by its [mask] token [1, D].
+
+    MAE's [mask] token has the shape [1, 1, D].
+    """
     mask = located.inside.get("mask_token")
     flat_mask = mask is not None and mask.dim() == 2
     return flat_mask or _any(located.inside, r"^(register_tokens$|blocks\.\d+\.\d+\.norm1)")
@@ -64,13 +66,13 @@ def _is_simmim(located: Located) -> bool:
 
 
 def _is_mae(located: Located) -> bool:
-    """Recognises a decoder, or fixed positions."""
+    """Recognises MAE by its decoder, or by fixed positions."""
     fixed = has_fixed_positions(located.inside.get("pos_embed"))
     return _any(located.inside, r"^decoder_embed\.") or (fixed and "cls_token" in located.inside)
 
 
 def _is_dino(located: Located) -> bool:
-    """Recognises DINO's projection head together with a backbone."""
+    """Recognises DINO by its projection head, together with a backbone."""
     names = (*located.inside, *located.outside)
     return _has_patches(located) and _any(names, r"(^|\.)head\.last_layer\.")
 
@@ -88,35 +90,35 @@ LAYOUTS = (
         "huggingface",
         "transformers' ViT, ViT-MAE, DINOv2 or DINOv3",
         is_hugging_face,
-        (*HEADS, (r"decoder\.", "decoder"), _MASK),
+        (*HEADS, (r"decoder\.", "decoder")),
         read_hugging_face,
     ),
     Layout(
         "dinov3",
         "DINOv3's storage tokens and rotary positions",
         _is_dinov3,
-        (*HEADS, _MASK, (r"local_cls_norm\.", "local norm")),
+        (*HEADS, (r"local_cls_norm\.", "local norm")),
         read_dinov3,
     ),
     Layout(
         "dinov2",
         "DINOv2's [mask] token, registers or chunked blocks",
         _is_dinov2,
-        (*HEADS, _MASK),
+        HEADS,
         read_dinov2,
     ),
     Layout(
         "simmim",
         "SimMIM's or BEiT's relative position bias",
         _is_simmim,
-        (*HEADS, (r"decoder\.", "decoder"), _MASK, (r".*relative_position_index$", "indices")),
+        (*HEADS, (r"decoder\.", "decoder"), (r".*relative_position_index$", "indices")),
         read_simmim,
     ),
     Layout(
         "mae",
         "MAE's encoder, with or without its decoder",
         _is_mae,
-        (*HEADS, (r"decoder_", "decoder"), _MASK),
+        (*HEADS, (r"decoder_", "decoder")),
         read_mae,
     ),
     Layout("dino", "DINO's backbone with its projection head", _is_dino, HEADS, _read_dino),

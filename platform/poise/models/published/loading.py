@@ -1,7 +1,7 @@
-"""Loads a translated checkpoint into its model. The result is complete or refused.
+"""Loads a translated checkpoint into its model. If the result would be incomplete, raises an error.
 
-In: a ``Translation``. Out: an ``Imported``, and the origin of each of its facts. Next:
-``poise.models.published.sources``.
+In: a ``Translation`` (a checkpoint with timm's names). Out: an ``Imported``, which contains the
+origin of each fact. Next: ``poise.models.published.sources``.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from poise.config.errors import PoiseError
 from poise.models.backbone import build_backbone
 from poise.models.package import first_not_finite
 from poise.models.published.shapes import Basis
+from poise.models.published.stored_tensors import check_type
 from poise.models.published.translation import Reading, Translation
 
 _NAMED = 4  # names in a message before the rest is a number
@@ -21,7 +22,7 @@ _NAMED = 4  # names in a message before the rest is a number
 
 @dataclass(frozen=True)
 class Fact:
-    """Fact that must be correct, or else the features are wrong."""
+    """Property of an imported model that must be correct, or else its features are wrong."""
 
     name: str
     value: str
@@ -30,12 +31,12 @@ class Fact:
 
 @dataclass(frozen=True)
 class Imported:
-    """Complete backbone that was imported."""
+    """Imported backbone with its config and the facts that were used."""
 
     backbone: nn.Module
 
     config: dict[str, Any]
-    """Config of its package, without the lineage."""
+    """Config of the backbone's package, without the lineage."""
 
     layout: str
     matched: int
@@ -43,22 +44,22 @@ class Imported:
     dropped: dict[str, int]
     notes: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
-    """Facts that were known and facts that were assumed."""
+    """Known and assumed facts about the model."""
 
     prefix: str = ""
-    """Beginning of the backbone's tensor names in the file."""
+    """Prefix of the backbone's tensor names in the file."""
 
 
 def load(translation: Translation, evaluation_px: int | None = None) -> Imported:
     """Builds the model and loads the weights.
 
     Args:
-        translation: translation of the checkpoint.
+        translation: checkpoint with timm's names.
         evaluation_px: side of the images for evaluation; None uses the published side.
 
     Raises:
         PoiseError: tensors are missing, have other shapes, are not finite, or do not exist in the
-            model; or the model cannot process images of that side.
+            model; or the model cannot process images of the side ``evaluation_px``.
     """
     reading = translation.reading
     backbone = build_backbone(reading.backbone, reading.image_px).eval()
@@ -66,6 +67,8 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
     _check_complete(model.state_dict(), translation)
     # Half-precision weights become float32, which represents all their values exactly.
     state = {name: tensor.to(model.state_dict()[name]) for name, tensor in reading.tensors.items()}
+    if broken := first_not_finite(state):
+        raise PoiseError(f"{broken}: holds values beyond the range of float32, which no model has")
     model.load_state_dict(state)
     px, size_basis = _evaluation_px(backbone, reading, evaluation_px)
     preparation = reading.preparation
@@ -91,10 +94,7 @@ def load(translation: Translation, evaluation_px: int | None = None) -> Imported
 
 
 def _facts(model: Any, reading: Reading, size: Fact) -> tuple[Fact, ...]:
-    """Describes the model that was built.
-
-    So the printed facts are those of the model that computes.
-    """
+    """Lists the facts about the built model, read from the model itself, so that they are true."""
     preparation, decided = reading.preparation, Basis("the architecture")
     mean, std = (" ".join(f"{value:.4g}" for value in each)
                  for each in (preparation.mean, preparation.std))  # fmt: skip
@@ -118,7 +118,7 @@ def _facts(model: Any, reading: Reading, size: Fact) -> tuple[Fact, ...]:
 
 
 def _evaluation_px(backbone: Any, reading: Reading, asked: int | None) -> tuple[int, Basis]:
-    """Returns the side of evaluated images, as a multiple of the patch size."""
+    """Returns the side of images for evaluation (a multiple of the patch size), and its origin."""
     patch_px = int(backbone.patch_px)
     px = asked or reading.preparation.evaluation_px or reading.evaluation_px
     fixed = hasattr(backbone.timm_model, "rel_pos_bias") and px != reading.image_px
@@ -176,6 +176,7 @@ def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None
             raise PoiseError(
                 f"{name} is {list(tensor.shape)}, but the model has {list(wanted[name].shape)}"
             )
+        check_type(name, tensor, wanted[name])
     if broken := first_not_finite(given):
         raise PoiseError(f"{broken}: holds NaN or infinite values, so the file is damaged")
 

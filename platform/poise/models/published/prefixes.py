@@ -1,11 +1,11 @@
-"""Finds a backbone's tensors in a file that also holds other tensors.
+"""Finds a backbone's tensors in a file that also contains other tensors.
 
-In: a file's tensors. Out: the backbone's tensors with names without prefix, and the rest. Next:
-``poise.models.published.layouts``.
+In: a file's tensors. Out: the backbone's tensors without the prefix in their names, and all other
+tensors. Next: ``poise.models.published.layouts``.
 
-Training frameworks put a prefix before a backbone's names: ``module.``, ``model.``,
-``teacher.backbone.``, ``momentum_encoder.net.``. No other tensor has the name of the first layer,
-so the part before this name is the prefix.
+Training frameworks add a prefix to a backbone's names, such as ``module.``, ``model.``,
+``teacher.backbone.`` or ``momentum_encoder.net.``. No other tensor has the name of a backbone's
+first layer. So the text before this name is the prefix.
 """
 
 import re
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.models.published.stored_tensors import check_stored
 
 _FIRST_LAYERS = re.compile(
     r"^(?P<prefix>(?:.*\.)?)(?:"
@@ -23,15 +24,20 @@ _FIRST_LAYERS = re.compile(
     r"|layer1\.0\.conv1\.weight"  # residual networks
     r")$"
 )
+_WRAPPERS = re.compile(
+    r"(?:^|(?<=\.))(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_fpw_module)\."
+)
+"""Parts of tensor names that PyTorch adds to a compiled, sharded or checkpointed module."""
+
 _SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Located:
-    """Tensors of a file: the backbone's and the others."""
+    """Tensors of a file, separated into the backbone's tensors and the others."""
 
     prefix: str
-    """Beginning of the backbone's names: empty, or with a dot at its end."""
+    """Prefix of the backbone's tensor names: empty, or with a dot at its end."""
 
     inside: dict[str, Tensor]
     """Tensors of the backbone, with names without prefix."""
@@ -41,14 +47,16 @@ class Located:
 
 
 def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:
-    """Finds a file's backbone.
+    """Finds the tensors of the backbone in a file.
 
     Args:
         tensors: tensors of the file.
-        wanted: prefix that the user gives, with or without its dot; None finds the prefix.
+        wanted: prefix from the user, or its beginning or end. The final dot may be missing. None
+            finds the prefix.
 
     Raises:
-        PoiseError: the file holds several backbones, or no backbone with that prefix.
+        PoiseError: the file contains several backbones, or no backbone with this prefix, or a
+            tensor that cannot be a weight (``check_stored``).
     """
     found = prefixes(tensors)
     prefix = _only(found) if wanted is None else _chosen(found, wanted)
@@ -60,11 +68,17 @@ def locate(tensors: Mapping[str, Tensor], wanted: str | None = None) -> Located:
             inside[name.removeprefix(prefix)] = tensor
         else:
             outside[name] = tensor
+    check_stored(inside)
     return Located(prefix, inside, outside)
 
 
+def unwrapped(name: str) -> str:
+    """Removes the parts of a tensor's name that PyTorch's wrappers added."""
+    return _WRAPPERS.sub("", name)
+
+
 def prefixes(names: Iterable[str]) -> list[str]:
-    """Lists the prefix of each backbone's first layer."""
+    """Lists the prefixes of all backbones in a file, found by the names of their first layers."""
     matches = map(_FIRST_LAYERS.match, names)
     return list(dict.fromkeys(match["prefix"] for match in matches if match))
 
@@ -82,7 +96,9 @@ def _chosen(found: list[str], wanted: str) -> str:
     stem = f"{wanted.rstrip('.')}." if wanted.rstrip(".") else ""
     if stem in found:
         return stem
-    under = [prefix for prefix in found if prefix.startswith(stem)]
+    under = [
+        prefix for prefix in found if prefix.startswith(stem) or f".{prefix}".endswith(f".{stem}")
+    ]
     if len(under) == 1:
         return under[0]
     if not found:

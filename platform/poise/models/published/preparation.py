@@ -1,4 +1,4 @@
-"""Preparation of images for a published model.
+"""Preparation of images for a published model: normalisation, size and interpolation.
 
 In: a timm name, a ``pretrained_cfg``, or a preprocessor's config. Out: channel means and standard
 deviations, side and interpolation, and their origin. Next: ``poise.models.published.loading``.
@@ -19,20 +19,23 @@ from poise.models.published.shapes import Basis
 _OPTIONS = "--mean and --std"
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 _MOST_TAGS = 4  # in a message
+_LEAST_STD = 1e-6
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Statistics and size of the images that a model was trained on."""
+    """Normalisation, size and interpolation of the images that a model needs."""
 
     mean: tuple[float, ...]
-    """Mean of each channel of RGB values in [0, 1]."""
+    """Mean of each channel, for RGB values in [0, 1]."""
 
     std: tuple[float, ...]
     basis: Basis
     interpolation: str = "bicubic"
     evaluation_px: int | None = None
-    """Side of the images in the published evaluation; None means that the layout decides."""
+    """Side of the images in the published evaluation; None takes the side of the naming scheme
+    (``Layout``) that fits the checkpoint.
+    """
 
 
 def imagenet(basis: Basis) -> Preparation:
@@ -44,11 +47,11 @@ UNKNOWN = imagenet(
     Basis("ImageNet's; the file does not say, and models differ: timm's augreg models use 0.5",
           _OPTIONS)
 )  # fmt: skip
-"""Preparation that is assumed if a file does not contain one."""
+"""Preparation that is assumed if the file does not describe its preparation."""
 
 
 def published(name: str) -> Preparation:
-    """Makes a preparation with ImageNet's statistics for files that ``name`` itself published."""
+    """Makes a preparation with ImageNet's statistics, for files from the authors of ``name``."""
     return imagenet(Basis(f"as {name} was published"))
 
 
@@ -93,9 +96,10 @@ def from_pretrained_cfg(config: Mapping[str, Any], source: str) -> Preparation:
     """Reads a ``pretrained_cfg`` of timm.
 
     Raises:
-        LookupError, TypeError or ValueError: statistics are missing or are not numbers.
+        LookupError, TypeError or ValueError: statistics are missing, or are not those of RGB values
+            in [0, 1].
     """
-    mean, std = _numbers(config["mean"]), _numbers(config["std"])
+    mean, std = statistics(config["mean"], config["std"])
     side = int(config["input_size"][-1])
     interpolation = str(config.get("interpolation") or "bicubic")
     return Preparation(mean, std, Basis(source), interpolation, side)
@@ -104,10 +108,17 @@ def from_pretrained_cfg(config: Mapping[str, Any], source: str) -> Preparation:
 def from_preprocessor(config: Mapping[str, Any], source: str) -> Preparation:
     """Reads the ``preprocessor_config.json`` of a Hugging Face folder.
 
+    A preprocessor may use values from 0 to 255, or scale values by another factor, or leave the
+    normalisation out. The result has the equivalent statistics for RGB values in [0, 1].
+
     Raises:
-        LookupError, TypeError or ValueError: statistics are missing or are not numbers.
+        LookupError, TypeError or ValueError: statistics are missing or cannot be those of images.
     """
-    mean, std = _numbers(config["image_mean"]), _numbers(config["image_std"])
+    largest = 255 * float(config.get("rescale_factor", 1 / 255))
+    largest = largest if config.get("do_rescale", True) else 255.0
+    named = ("image_mean", "image_std") if config.get("do_normalize", True) else None
+    found = ([0, 0, 0], [1, 1, 1]) if named is None else [config[name] for name in named]
+    mean, std = statistics(found[0], found[1], largest)
     size = config.get("crop_size") if config.get("do_center_crop") else None
     side = _side(size or config.get("size"))
     resampling = config.get("resample", 3)
@@ -117,17 +128,18 @@ def from_preprocessor(config: Mapping[str, Any], source: str) -> Preparation:
 def given(
     preparation: Preparation, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Preparation:
-    """Replaces the statistics by those that the user gives.
+    """Replaces mean and standard deviation by the user's values.
 
     Raises:
-        PoiseError: only one of the two is given, or they are not for values in [0, 1].
+        PoiseError: only one of mean and std is given, or the values are not for RGB values in [0,
+            1].
     """
     if mean is None and std is None:
         return preparation
     if mean is None or std is None:
         have, lack = ("--mean", "--std") if std is None else ("--std", "--mean")
         raise PoiseError(f"{have} is given without {lack}; give both")
-    for option, values, low in (("--mean", mean, 0.0), ("--std", std, 1e-6)):
+    for option, values, low in (("--mean", mean, 0.0), ("--std", std, _LEAST_STD)):
         if not all(math.isfinite(value) and low <= value <= 1 for value in values):
             written = " ".join(f"{value:g}" for value in values)
             raise PoiseError(
@@ -143,16 +155,37 @@ def _agree(one: Preparation, other: Preparation) -> bool:
     return (one.mean, one.std) == (other.mean, other.std)
 
 
-def _numbers(values: Any) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
-    if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"needs three numbers, not {values}")
-    if min(numbers) < 0:
-        raise ValueError(f"needs numbers from 0 up, not {values}")
-    return numbers
+def statistics(
+    mean: Sequence[Any], std: Sequence[Any], largest: float = 1.0
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Checks means and standard deviations of channels, and converts both to RGB values in [0, 1].
+
+    Args:
+        mean: three means.
+        std: three standard deviations.
+        largest: largest possible value of a channel, such as 1 or 255.
+
+    Returns:
+        Means and standard deviations, for RGB values in [0, 1].
+
+    Raises:
+        TypeError or ValueError: the values are not numbers, or cannot be statistics of images.
+    """
+    if not 0 < largest < math.inf:
+        raise ValueError(f"values of images cannot end at {largest:g}")
+    means, stds = ([float(value) / largest for value in each] for each in (mean, std))
+    if not len(means) == len(stds) == 3:
+        raise ValueError(f"needs three means and standard deviations, not {mean} and {std}")
+    if not all(0 <= value <= 1 for value in means):  # NaN is no such number either
+        raise ValueError(f"means {mean} are not from 0 to {largest:g}")
+    if not all(_LEAST_STD <= value < math.inf for value in stds):
+        raise ValueError(f"standard deviations {std} are not above 0")
+    return tuple(means), tuple(stds)
 
 
 def _side(size: Any) -> int | None:
     if isinstance(size, Mapping):
         size = size.get("shortest_edge") or size.get("height")
+    if isinstance(size, Sequence) and not isinstance(size, str) and size:
+        size = size[0]
     return int(size) if size else None

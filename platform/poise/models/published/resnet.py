@@ -1,6 +1,7 @@
-"""Residual networks, with the names of torchvision, DINO and timm.
+"""Layout of residual networks, with the names of torchvision, DINO and timm.
 
-In: tensors with those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with these names. Out: a ``Reading`` (architecture and weights). Next:
+``poise.models.published.layouts``.
 """
 
 import re
@@ -22,10 +23,11 @@ _PX = 224
 
 
 def read_resnet(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Reads one of the published depths. Its weights fit images of any size.
+    """Reads a residual network of a published depth. Its weights fit images of any size.
 
     Raises:
-        PoiseError: no published network has these stages, or ``wishes`` are about a transformer.
+        PoiseError: no published network has these stages, or ``wishes`` contains facts about a
+            transformer.
     """
     for option, value in (
         ("--heads", wishes.num_heads),

@@ -1,7 +1,7 @@
 """Reads the dimensions of a transformer from the shapes of its weights.
 
 In: tensors with timm's names, and facts from the user or a config. Out: the arguments that build
-the model, and the origin of each. Next: the layouts.
+the model, and the origin of each argument. Next: the readers of the layouts.
 """
 
 import math
@@ -22,32 +22,40 @@ class Basis:
     """Source of the fact, such as ``config.json``."""
 
     option: str | None = None
-    """Option that replaces the fact, if the fact is an assumption; None if the fact is known."""
+    """Command-line option that overrides the fact, if it is an assumption; None if the fact is
+    known.
+    """
 
 
 @dataclass(frozen=True)
 class Size:
-    """Published model size."""
+    """Depth and number of heads of a published model, and the word for its size in timm's names."""
 
     name: str
     depth: int
     num_heads: int
+    but: str = ""
+    """Text for the user about published models that have this width but a different number of
+    heads.
+    """
 
 
 SIZES: Mapping[int, Size] = {
     192: Size("tiny", 12, 3),
-    384: Size("small", 12, 6),
+    384: Size("small", 12, 6, "MoCo v3's has 12"),
     768: Size("base", 12, 12),
     1024: Size("large", 24, 16),
     1280: Size("huge", 32, 16),
     1536: Size("giant", 40, 24),
 }
-"""Sizes of DINO, MAE, SimMIM and DINOv2, by width."""
+"""Maps the width of a transformer to the size of the published models of DINO, MAE, SimMIM and
+DINOv2.
+"""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """Facts about a checkpoint, from the user or a config, that are not in the weights."""
+    """Facts about a checkpoint that the weights do not contain. The user or a config gives them."""
 
     num_heads: int | None = None
     depth: int | None = None
@@ -55,10 +63,10 @@ class Wishes:
     """Name of the model in timm; None derives the model from the weights."""
 
     grid: tuple[int, int] | None = None
-    """Rows and columns of patches of the position embeddings."""
+    """Numbers of rows and columns of patches that the position embeddings are made for."""
 
     prefix: str | None = None
-    """Beginning of the backbone's tensor names, if a file holds several backbones."""
+    """Prefix of the backbone's tensor names, if a file contains several backbones."""
 
     norm_eps: float | None = None
     """Epsilon of every LayerNorm."""
@@ -72,16 +80,13 @@ class Wishes:
             raise PoiseError(f"--norm-eps {eps:g}: needs a number between 0 and 1, such as 1e-6")
 
     def basis(self, option: str) -> Basis:
-        """Returns the origin of a value of this object.
-
-        ``option`` is its option on the command line.
-        """
+        """Returns the origin of a fact. ``option`` is the command-line option with its value."""
         return Basis(self.said_by or f"given with {option}")
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Dimensions that transformers of every layout have."""
+    """Dimensions of a transformer: width, depth, heads and patch size."""
 
     embed_dim: int
     depth: int
@@ -91,7 +96,7 @@ class Dimensions:
 
     @property
     def options(self) -> dict[str, int]:
-        """Dimensions as timm's arguments."""
+        """Dimensions as arguments of ``timm.create_model``."""
         return {
             "patch_size": self.patch_px,
             "embed_dim": self.embed_dim,
@@ -105,13 +110,13 @@ def measure(
 ) -> Dimensions:
     """Reads the dimensions from the weights.
 
-    In most layouts the weights do not contain the number of heads. It is also not visible whether
-    the last block is missing. For widths in ``sizes`` both are assumed. For other widths they must
-    be given.
+    In most layouts, the weights do not show the number of heads, nor whether the last blocks are
+    missing. For widths in ``sizes``, heads and depth are those of the published model, unless the
+    user gives others. For other widths, the user must give the number of heads.
 
     Raises:
-        PoiseError: there is no patch embedding for square RGB patches, the depth is not the
-            published depth, or the number of heads is unknown or contradicts the weights.
+        PoiseError: there is no patch embedding for square RGB patches, the depth is unexpected, or
+            the number of heads is unknown or contradicts the weights.
     """
     weight = tensors.get("patch_embed.proj.weight")
     if weight is None or weight.dim() != 4:
@@ -122,9 +127,7 @@ def measure(
             f"patches of {rows} × {columns} px and {channels} channels; Poise needs square patches "
             "of RGB images"
         )
-    depth = 1 + max((index for index in map(_block, tensors) if index is not None), default=-1)
-    if not depth:
-        raise PoiseError("there are no blocks (blocks.0.…)")
+    depth = _depth(tensors)
     size = sizes.get(embed_dim)
     num_heads, basis = _heads(tensors, embed_dim, size, wishes)
     expected = wishes.depth or (size.depth if size else depth)
@@ -139,6 +142,22 @@ def measure(
             f"{basis.text}: {num_heads} attention heads do not divide a width of {embed_dim}"
         )
     return Dimensions(embed_dim, depth, num_heads, rows, basis)
+
+
+def _depth(tensors: Mapping[str, Tensor]) -> int:
+    """Counts the blocks. Raises an error if a block in between is missing."""
+    found = {index for index in map(_block, tensors) if index is not None}
+    if not found:
+        stages = next((name for name in tensors if re.match(r"(encoder\.)?layers\.", name)), None)
+        other = f"; {stages} is of a model in stages, such as Swin, which Poise does not read"
+        raise PoiseError(f"there are no blocks (blocks.0.…){other if stages else ''}")
+    gap = next((index for index in range(len(found)) if index not in found), None)
+    if gap is not None:
+        raise PoiseError(
+            f"there is a block {max(found)} and no block {gap}, so the file is incomplete; get it "
+            "again"
+        )
+    return len(found)
 
 
 def _heads(
@@ -160,7 +179,8 @@ def _heads(
             f"no published model is {embed_dim} wide, and weights do not hold their number of "
             "attention heads; give it with --heads"
         )
-    text = f"published models {embed_dim} wide have {size.num_heads}"
+    but = f", but {size.but}" if size.but else ""
+    text = f"published models {embed_dim} wide have {size.num_heads}{but}"
     return size.num_heads, Basis(text, "--heads")
 
 
@@ -184,7 +204,10 @@ def evident_heads(tensors: Mapping[str, Tensor], embed_dim: int) -> tuple[int, s
 
 
 def mlp_ratio(tensors: Mapping[str, Tensor], layer: str = "fc1") -> float:
-    """Computes hidden width / width, so that ``int(width × ratio)`` is the hidden width."""
+    """Computes the MLP's hidden width divided by the width D.
+
+    The ratio is chosen so that ``int(D × ratio)`` is exactly the hidden width.
+    """
     weight = tensors.get(f"blocks.0.mlp.{layer}.weight")
     if weight is None:
         return 4.0

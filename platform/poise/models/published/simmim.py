@@ -1,15 +1,19 @@
-"""Layout of SimMIM (arXiv 2111.09886), for timm's Beit. BEiT has the same layout without prefix.
+"""Layout of SimMIM (arXiv 2111.09886), for timm's Beit.
 
-In: tensors with these names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+BEiT has the same layout without the prefix.
+
+In: tensors with these names. Out: a ``Reading`` (architecture and weights). Next:
+``poise.models.published.layouts``.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.published.preparation import from_timm, published
+from poise.models.published.preparation import Preparation, from_timm, published
 from poise.models.published.shapes import Basis, Wishes, measure, mlp_ratio
 from poise.models.published.translation import Reading, Tensors
 from poise.models.published.vit import NORM_EPS, norm_basis
@@ -57,15 +61,25 @@ def read_simmim(tensors: Tensors, wishes: Wishes) -> Reading:
         tensors,
         image_px,
         notes,
-        from_timm(name) if _OWN in tensors else published("SimMIM"),
+        _beit(name) if _OWN in tensors else published("SimMIM"),
         {"heads": size.heads_basis, "grid": basis, **norm_basis(wishes)},
     )
 
 
-def _grid(tensors: Tensors, wishes: Wishes) -> tuple[int, Basis]:
-    """Computes the number of patches per side.
+def _beit(name: str) -> Preparation:
+    """Makes a preparation with BEiT's statistics, as an assumption.
 
-    A table has a row for each of (2·side − 1)² offsets.
+    Other models have tensors of the same names and shapes, but other statistics.
+    """
+    text = "those of BEiT; BEiT v2 and fine-tuned SimMIM have the same tensors and use ImageNet's"
+    basis = Basis(text, "--architecture, or --mean and --std")
+    return replace(from_timm(name), basis=basis)
+
+
+def _grid(tensors: Tensors, wishes: Wishes) -> tuple[int, Basis]:
+    """Computes the number of patches per side, from the table of relative positions.
+
+    The table has a row for each of (2·side − 1)² offsets between patches.
     """
     rows = next(tensors[name].shape[0] for name in (_SHARED, _OWN) if name in tensors)
     side = next((side for side in range(1, 257) if (2 * side - 1) ** 2 + _SPECIAL == rows), None)

@@ -1,19 +1,22 @@
-"""Finds the source of an imported backbone: a file, a folder or a name.
+"""Imports a backbone from a file, a folder or a timm name.
 
-In: the source that the user names. Out: an ``Imported`` and its ``ImportSource``. Next:
+In: a source from the user. Out: an ``Imported`` and its ``ImportSource``. Next:
 ``poise.tracking.registry.imports``.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
+from poise.config.paths import given_path
 from poise.config.recipe import BackboneConfig
 from poise.models.checksums import CHECKSUMS_FILE, WEIGHTS_FILE
+from poise.models.fetched import fetched
 from poise.models.package import load_backbone
 from poise.models.published.architecture import from_arguments
 from poise.models.published.files import (
@@ -27,7 +30,12 @@ from poise.models.published.hub_config import CONFIG, HubConfig, read_json
 from poise.models.published.layouts import recognise
 from poise.models.published.loading import Imported, load
 from poise.models.published.prefixes import Located, locate
-from poise.models.published.preparation import Preparation, from_pretrained_cfg, given
+from poise.models.published.preparation import (
+    Preparation,
+    from_pretrained_cfg,
+    given,
+    statistics,
+)
 from poise.models.published.shapes import Basis, Wishes
 from poise.models.published.timm_names import fetch, read_as, timm_named
 from poise.models.published.translation import Reading, Translation, translate
@@ -39,6 +47,7 @@ _FOLDER_WEIGHTS = (
 )
 _ENDINGS = (".pth", ".pt", ".safetensors", ".bin")
 _SHOWN_UNREAD = 8
+_SHOWN_CHARACTERS = 200
 _OF_WEIGHTS = {
     "--heads": "num_heads",
     "--depth": "depth",
@@ -66,7 +75,7 @@ class ImportSource:
     """Name of the file, the folder or the model."""
 
     sha256: str | None
-    """SHA-256 of the files with the weights, in order; None for a timm name."""
+    """SHA-256 of the concatenated files with the weights; None for a timm name."""
 
     checkpoint_key: str | None = None
     unread: tuple[str, ...] = ()
@@ -77,15 +86,17 @@ def import_backbone(source: str, options: Options) -> tuple[Imported, ImportSour
     """Imports a backbone that was trained elsewhere.
 
     Args:
-        source: checkpoint file, folder of Hugging Face (from timm or transformers), package of
-            Poise, or timm name.
+        source: a checkpoint file, a Hugging Face folder (of timm or transformers), a package of
+            Poise, a URI of one of these, or a timm name.
         options: facts that are not in the source.
 
     Raises:
         PoiseError: the source does not exist, has no known layout, or is ambiguous, damaged or
             incomplete.
     """
-    path = Path(source).expanduser()
+    if not source.strip():
+        raise PoiseError("SOURCE is empty; name a checkpoint file, a folder or a model of timm")
+    path = fetched(source) if "://" in source else given_path(source)
     try:
         if path.is_file():
             if path.name in _FOLDER_WEIGHTS and (path.parent / CONFIG).is_file():
@@ -98,10 +109,25 @@ def import_backbone(source: str, options: Options) -> tuple[Imported, ImportSour
     except PoiseError as error:
         text = str(error)
         raise PoiseError(text if str(path) in text else f"{path}: {text}") from None
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise PoiseError(
+            f"{source[:_SHOWN_CHARACTERS]}: cannot be read: {error.strerror or error}"
+        ) from None
     if len(path.parts) != 1 or path.suffix in _ENDINGS:
-        raise PoiseError(f"{source}: there is no such file")
+        raise PoiseError(f"{source}: {_why_absent(source, path)}")
     _refuse(options, (*_OF_WEIGHTS, "--architecture", "--prefix", "--checkpoint-key"), source)
     return _load(fetch(source), options), ImportSource(source, None)
+
+
+def _why_absent(source: str, path: Path) -> str:
+    if path.exists():
+        return "is neither a file nor a folder; name a checkpoint that was saved to a file"
+    if re.fullmatch(r"((hf[_-]hub|hf):)?(//)?[\w.-]+/[\w.-]+", source):
+        return (
+            "there is no such file; if it is a name on Hugging Face, fetch its folder, and import "
+            "that"
+        )
+    return "there is no such file"
 
 
 def _from_file(path: Path, options: Options) -> tuple[Imported, ImportSource]:
@@ -122,18 +148,22 @@ def _from_file(path: Path, options: Options) -> tuple[Imported, ImportSource]:
 
 
 def _from_description(checkpoint: Checkpoint) -> Translation:
-    """Reads a file that Poise wrote. Its header contains the facts that are not in the weights."""
+    """Translates a file that Poise wrote.
+
+    Its header contains the facts that are not in the weights.
+    """
     described = checkpoint.description or {}
     try:
         backbone = BackboneConfig.model_validate(described["backbone"])
-        mean, std = described["normalization"]["mean"], described["normalization"]["std"]
+        normalization = described["normalization"]
+        mean, std = statistics(normalization["mean"], normalization["std"])
         image_px = int(described["image_px"])
         evaluation_px = int(described.get("evaluation_px") or image_px)
+        if min(image_px, evaluation_px) < 1:
+            raise ValueError(f"sides of {image_px} and {evaluation_px} px")
     except (KeyError, TypeError, ValueError) as error:
-        raise PoiseError(f"its header does not describe a backbone: {error}") from None
-    preparation = Preparation(
-        tuple(mean), tuple(std), Basis("the file's header"), evaluation_px=evaluation_px
-    )
+        raise PoiseError(f"its header does not describe a backbone: {one_line(error)}") from None
+    preparation = Preparation(mean, std, Basis("the file's header"), evaluation_px=evaluation_px)
     located = locate(checkpoint.tensors)
     header = Basis("the file's header")
     layout = replace(
@@ -186,7 +216,7 @@ def _from_folder(weights: Path, options: Options) -> tuple[Imported, ImportSourc
 
 
 def _timm_model(file: Path, config: dict[str, Any]) -> Callable[[Located], Translation]:
-    """Prepares to read a folder that timm wrote."""
+    """Returns a function that translates the tensors of a folder that timm wrote."""
     try:
         name = str(config["architecture"])
         preparation = from_pretrained_cfg(config.get("pretrained_cfg", config), CONFIG)
@@ -206,7 +236,7 @@ def _timm_model(file: Path, config: dict[str, Any]) -> Callable[[Located], Trans
 def _transformers_model(
     file: Path, config: dict[str, Any], asked: Wishes
 ) -> Callable[[Located], Translation]:
-    """Prepares to read a folder that transformers wrote."""
+    """Returns a function that translates the tensors of a folder that transformers wrote."""
     hub = HubConfig.of(file, config)
     wishes = hub.wishes(asked)
 
@@ -225,7 +255,10 @@ def _load(translation: Translation, options: Options) -> Imported:
 
 
 def _refuse(options: Options, names: Iterable[str], why: str) -> None:
-    """Refuses options that would have no effect, because another source decides."""
+    """Raises an error for options that would have no effect.
+
+    ``why`` names the source that already contains the facts, such as the header of the file.
+    """
     wishes = options.wishes
     values = {option: getattr(wishes, name) for option, name in _OF_WEIGHTS.items()} | {
         "--architecture": wishes.architecture,
@@ -241,7 +274,7 @@ def _refuse(options: Options, names: Iterable[str], why: str) -> None:
 
 
 def _sha256(files: Iterable[Path]) -> str:
-    """Computes the SHA-256 of the contents of files, one after another."""
+    """Computes the SHA-256 of the concatenated contents of files."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

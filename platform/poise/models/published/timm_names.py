@@ -1,7 +1,7 @@
-"""Models of timm by name, with weights that timm publishes.
+"""Imports models by their timm name, with the weights that timm publishes.
 
-In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading``. Next:
-``poise.models.published.sources``.
+In: a name such as ``vit_small_patch16_224.dino``. Out: a ``Reading`` (architecture and weights).
+Next: ``poise.models.published.sources``.
 """
 
 import socket
@@ -30,10 +30,10 @@ from poise.models.timm_models import family
 
 
 def fetch(name: str) -> Translation:
-    """Fetches a pretrained model with timm's own download and cache.
+    """Downloads a pretrained model, with timm's own download function and cache.
 
     Raises:
-        PoiseError: timm has no such model or no weights for it, or they cannot be fetched.
+        PoiseError: timm has no such model or no weights for it, or the download fails.
     """
     import timm
 
@@ -59,9 +59,9 @@ def fetch(name: str) -> Translation:
 
 @contextmanager
 def _without_waiting() -> Iterator[None]:
-    """Makes timm use only its cache if the hub's name cannot be resolved.
+    """Makes timm use only its cache if there is no network.
 
-    Otherwise the hub's client would retry for a minute.
+    Otherwise the client of the Hugging Face Hub would retry for a minute.
     """
     from huggingface_hub import constants
 
@@ -84,7 +84,7 @@ def _reachable(endpoint: str) -> bool:
 
 
 def read_as(architecture: str, located: Located) -> Translation:
-    """Reads a file with timm's tensor names as the model that the user names.
+    """Reads a file with timm's tensor names, for an architecture that the user names.
 
     Args:
         architecture: timm's name, with or without a tag; its ``pretrained_cfg`` decides the
@@ -92,7 +92,7 @@ def read_as(architecture: str, located: Located) -> Translation:
         located: tensors of the file.
 
     Raises:
-        PoiseError: timm has no such model or tag, or it cannot be a backbone.
+        PoiseError: timm has no such model or tag, or the model cannot be a backbone.
     """
     import timm
 
@@ -111,7 +111,7 @@ def read_as(architecture: str, located: Located) -> Translation:
 
 
 def timm_named(describe_with: Callable[[Tensors], Reading]) -> Layout:
-    """Makes the layout of timm's own names for a model that cannot be derived from its weights."""
+    """Makes a layout with timm's names, for a model that the weights alone do not determine."""
 
     def read(kept: Tensors, _: Wishes) -> Reading:
         return describe_with(kept)

@@ -1,6 +1,7 @@
-"""Translates published names to timm's names: the steps that all layouts share.
+"""Translates published tensor names to timm's names. This module has the steps of all layouts.
 
-In: a checkpoint's tensors. Out: a ``Translation``. Next: ``poise.models.published.loading``.
+In: a checkpoint's tensors. Out: a ``Translation`` (the checkpoint with timm's names). Next:
+``poise.models.published.loading``.
 """
 
 import re
@@ -20,25 +21,25 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Reading:
-    """Tensors of a backbone with timm's names, and the model that they belong to."""
+    """Tensors of a backbone with timm's names, and the description of its architecture."""
 
     backbone: BackboneConfig
     image_px: int
-    """Side of the images that the positions are for."""
+    """Side in pixels of the images that the position embeddings are made for."""
 
     tensors: Tensors
     evaluation_px: int
-    """Side of the images in the published evaluation."""
+    """Side in pixels of the images in the published evaluation."""
 
     notes: tuple[str, ...] = ()
     """Remarks about the conversion, for the user."""
 
     preparation: Preparation = UNKNOWN
     bases: Mapping[str, Basis] = field(default_factory=dict)
-    """Origins of ``heads``, ``grid`` and ``norm eps``."""
+    """Maps the facts ``heads``, ``grid`` and ``norm eps`` to their origins."""
 
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of tensors that were read but do not belong to the model, by group."""
+    """Maps each group of tensors that do not belong to the model to its number of tensors."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Layout:
     """Function that returns True if a file has this layout."""
 
     dropped: tuple[tuple[str, str], ...]
-    """Patterns of names that do not belong to the backbone, each with the group that it counts in.
+    """Patterns of tensor names that do not belong to the backbone, each with the name of its group.
     """
 
     read: Callable[[Tensors, Wishes], Reading]
@@ -60,21 +61,21 @@ class Layout:
 
 @dataclass(frozen=True)
 class Translation:
-    """Checkpoint with timm's names, and a count of every name in it."""
+    """Tensors of a checkpoint with timm's names, and counts of converted and unused tensors."""
 
     layout: str
     reading: Reading
     matched: int
-    """Number of names that timm also uses."""
+    """Number of tensors whose name is the same in timm."""
 
     mapped: int
-    """Number of names or contents that were converted."""
+    """Number of tensors whose name or content was converted."""
 
     dropped: dict[str, int]
-    """Number of names that do not belong to the backbone, by group."""
+    """Maps each group of tensors that do not belong to the backbone to its number of tensors."""
 
     prefix: str = ""
-    """Beginning of the backbone's tensor names in the file."""
+    """Prefix of the backbone's tensor names in the file."""
 
 
 HEADS = (
@@ -85,13 +86,14 @@ HEADS = (
         "projection head",
     ),
     (r"pooler\.", "pooler"),
+    (r"(embeddings\.)?(mask_token|masked_embed)$", "mask token"),  # masked_embed: iBOT's
 )
 _OUTSIDE = "outside the backbone"
 _WRAPPERS = re.compile(r"^((module|_orig_mod|model|net|encoder|backbone)\.)+")
 
 
 def translate(layout: Layout, located: Located, wishes: Wishes) -> Translation:
-    """Separates a file's tensors into the backbone and the rest, and reads the backbone.
+    """Separates the backbone's tensors from all others, and translates the backbone's.
 
     Raises:
         PoiseError: the shapes fit no model.
@@ -122,7 +124,7 @@ def translate(layout: Layout, located: Located, wishes: Wishes) -> Translation:
 
 
 def renamed(tensors: Tensors, *replacements: tuple[str, str]) -> Tensors:
-    """Renames tensors: replaces each pattern in each name.
+    """Renames tensors by replacing each pattern (regular expression) in each name.
 
     Raises:
         PoiseError: two tensors get the same name.

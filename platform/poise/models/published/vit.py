@@ -1,6 +1,7 @@
-"""Plain vision transformer, for which DINO, MAE and timm use the same names.
+"""Layout of plain vision transformers, for which DINO, MAE and timm use the same names.
 
-In: tensors with those names. Out: a ``Reading``. Next: ``poise.models.published.layouts``.
+In: tensors with these names. Out: a ``Reading`` (architecture and weights). Next:
+``poise.models.published.layouts``.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.published.grids import Grid, read_grid
 from poise.models.published.shapes import SIZES, Basis, Wishes, measure, mlp_ratio
-from poise.models.published.translation import Reading, Tensors
+from poise.models.published.translation import Reading, Tensors, renamed
 
 _EVALUATED_PX = 224  # even if positions are for 518 px, as in DINOv2
 NORM_EPS = 1e-6
@@ -19,12 +20,14 @@ NORM_EPS = 1e-6
 def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None) -> Reading:
     """Reads a vision transformer with learned or fixed positions.
 
-    Registers, LayerScale, normed queries and keys, and ``fc_norm`` after mean pooling are allowed.
+    The model may have registers, LayerScale, normed queries and keys, and a norm after mean pooling
+    (``fc_norm``).
 
     Args:
         tensors: tensors with timm's names.
         wishes: facts from the user or a config.
-        covers_prefix: whether the tokens before the patches have positions; None finds out.
+        covers_prefix: whether the tokens before the patches have positions; None derives this from
+            the number of positions.
 
     Raises:
         PoiseError: the dimensions or the grid cannot be read.
@@ -34,6 +37,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
             "dist_token: the file has a distillation token, which Poise does not support; use a "
             "model without one"
         )
+    tensors = renamed(tensors, (r"\.gamma_([12])$", r".ls\1.gamma"))  # DeiT III's and iBOT's names
     size = measure(tensors, wishes)
     registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
     has_cls = "cls_token" in tensors
@@ -56,7 +60,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
 
 def norm_basis(wishes: Wishes) -> dict[str, Basis]:
-    """Returns the origin of the norms' epsilon, if it is given."""
+    """Returns the origin of the norms' epsilon; empty if no epsilon is given."""
     return {} if wishes.norm_eps is None else {"norm eps": wishes.basis("--norm-eps")}
 
 
@@ -83,7 +87,7 @@ def _parts(tensors: Tensors, wishes: Wishes) -> dict[str, Any]:
 
 
 def _pooling(tensors: Tensors, has_cls: bool) -> dict[str, Any]:
-    """Reads the pooling from the last norm: ``fc_norm`` comes after the mean over patches."""
+    """Derives the pooling from the last norm: ``fc_norm`` means the mean over patches."""
     pools = "fc_norm.weight" in tensors and "norm.weight" not in tensors
     if not has_cls:
         return {"class_token": False, "global_pool": "avg", "fc_norm": pools}
@@ -100,9 +104,9 @@ def _positions(grid: Grid, registers: int, patch_px: int) -> dict[str, Any]:
 
 
 def _name(embed_dim: int, patch_px: int) -> str:
-    """Returns timm's name of the published size, or of the smallest size.
+    """Returns timm's name of a model of this width and patch size, or of the smallest model.
 
-    Options then set the rest.
+    The options of the model then set all dimensions that differ.
     """
     import timm
 

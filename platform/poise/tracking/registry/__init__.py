@@ -1,1 +1,1 @@
-"""Registered backbones: versions, and packages fetched from them."""
+"""Registry of backbones: versions of models, and packages that are fetched from it."""

@@ -1,11 +1,10 @@
 """Fetches or loads registered backbones.
 
-In: a reference such as ``models:/name@candidate``. Out: its package in a folder, with every file
-verified, or the backbone itself. Next: evaluation.
+In: a reference such as ``models:/name@candidate``. Out: the backbone, or a folder with its package.
+Every file of the package is verified. Next: evaluation.
 """
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,7 +14,9 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
+from poise.config.local_files import unused_name
 from poise.config.paths import home
+from poise.config.redaction import redacted
 from poise.models.checksums import (
     CHECKSUMS_FILE,
     WEIGHTS_FILE,
@@ -23,9 +24,11 @@ from poise.models.checksums import (
     read_checksums,
     verify_package,
 )
+from poise.models.fetched import fetched, is_remote
 from poise.tracking.address import safe_line
 from poise.tracking.ending import reconcile
-from poise.tracking.registry.versions import UnknownModelError, Version, find_model
+from poise.tracking.registry.find import UnknownModelError, find_model
+from poise.tracking.registry.version import Version
 from poise.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -35,74 +38,91 @@ ORIGIN_FILE = "origin.json"
 
 
 def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
-    """Reads sizes and SHA-256 of a version's files without fetching the weights."""
+    """Reads the sizes and SHA-256 checksums of a version's files. The weights are not fetched."""
     with tempfile.TemporaryDirectory() as scratch:
         _download(store, f"{version.source}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
         return read_checksums(scratch)
 
 
 def pull(store: Store, reference: str, folder: str | Path) -> Path:
-    """Fetches a version's package. The folder appears only when every file is verified.
+    """Fetches the package of a version. The folder is created only after all files are verified.
 
     Args:
-        store: store in which it is registered.
-        reference: reference to a model, as in ``find_model``.
-        folder: folder for the package. If it already holds this version, it is not changed.
+        store: store in which the version is registered.
+        reference: reference to a version, as in ``find_model``.
+        folder: folder for the package. If the folder already contains this version, it is not
+            changed.
 
     Raises:
-        PoiseError: there is no such version, its files are missing or damaged, or the folder holds
-            something else.
+        PoiseError: there is no such version, its files are missing or damaged, or the folder
+            contains something else.
     """
     version, folder = find_model(store, reference), Path(folder)
     if folder.exists():
         _check_same(version, folder)
         return folder
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    partial = unused_name(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
     try:
         package = _download(store, version.source, partial, version.uri)
         _verify(package, version)
         origin = {"uri": version.uri, "run_id": version.run_id, "tags": version.tags}
         (package / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
-        package.replace(folder)
+        _name(package, folder, version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
+def _name(package: Path, folder: Path, version: Version) -> None:
+    """Renames a complete package to its final folder.
+
+    If another process has fetched the same version meanwhile, the folder of that process stays.
+    """
+    try:
+        package.replace(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        _check_same(version, folder)
+
+
 def load_model(
     reference: str | Path, store: Store | None = None
 ) -> tuple["nn.Module", dict[str, Any]]:
-    """Loads a backbone and its config, from a package's folder or from the registry.
+    """Loads a backbone and its config, from the folder of a package or from the registry.
 
-    Registered versions are kept under ``POISE_HOME/models`` after they are fetched.
+    A fetched version is stored under ``POISE_HOME/models``. ``untrained:REFERENCE`` means the same
+    architecture with random weights. Its config names no run, so evaluations of random weights are
+    not logged to the run of the trained model.
     """
-    from poise.models.package import (
-        load_backbone,
-    )  # loads torch, which the other functions do not need
+    # loads torch, which the other functions do not need
+    from poise.models.package import loader_of
 
-    return load_backbone(find_package(reference, store))
+    trained, load = loader_of(reference)
+    return load(find_package(trained, store))
 
 
 def find_package(reference: str | Path, store: Store | None = None) -> Path:
-    """The folder of a backbone's package, fetched from the registry where it is not a folder."""
-    return Path(reference) if Path(reference).is_dir() else locate(reference, store)[1]
+    """Returns the folder of a backbone's package. A registered version is fetched if needed."""
+    return locate(reference, store)[1]
 
 
 def locate(reference: str | Path, store: Store | None = None) -> tuple[str, Path]:
-    """The exact name of a model, and the folder of its package.
+    """Returns the exact name of a model, and the folder of its package.
 
     Args:
-        reference: the folder of a package, or a reference as in ``find_model``.
-        store: none opens the default one, and only if the reference is no folder.
+        reference: folder of a package, or a reference to a version as in ``find_model``.
+        store: store of the registry. None opens the default store if the reference is not a folder.
 
     Returns:
-        ``models:/NAME/VERSION`` or the folder's absolute path, and the folder.
+        ``models:/NAME/VERSION`` or the absolute path of the folder, and the folder.
 
     Raises:
-        PoiseError: there is no such model, or its files are gone or damaged.
+        PoiseError: there is no such model, or its files are missing or damaged.
     """
+    if is_remote(reference):
+        return str(reference), fetched(reference)
     if Path(reference).is_dir():
         folder = Path(reference).absolute()
         return str(folder), folder
@@ -123,16 +143,23 @@ def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
             download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
         )
     except (MlflowException, OSError) as error:
-        raise PoiseError(f"{uri}: cannot be fetched from {source}: {safe_line(error)}") from None
+        raise PoiseError(
+            f"{uri}: cannot be fetched from {redacted(source)}: {safe_line(error)}"
+        ) from None
 
 
 def _verify(folder: Path, version: Version) -> None:
-    """Checks a fetched package. If a model's files were deleted, MLflow gives an empty folder."""
+    """Checks the files of a fetched package.
+
+    If a model's files were deleted, MLflow returns an empty folder without an error.
+    """
     if not (folder / CHECKSUMS_FILE).is_file():
-        raise PoiseError(f"{version.uri}: its files are gone from {version.source}")
+        raise PoiseError(f"{version.uri}: its files are gone from {redacted(version.source)}")
     damaged = damaged_files(folder)
     if damaged:
-        raise PoiseError(f"{version.uri}: {', '.join(damaged)}: damaged in {version.source}")
+        raise PoiseError(
+            f"{version.uri}: {', '.join(damaged)}: damaged in {redacted(version.source)}"
+        )
 
 
 def _check_same(version: Version, folder: Path) -> None:

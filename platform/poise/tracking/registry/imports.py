@@ -1,13 +1,14 @@
-"""Registers backbones that were trained elsewhere.
+"""Registers backbones that other programs trained.
 
-In: an ``Imported`` and its source. Out: its package under ``home()/imports``, a run that records
-how it was read, and a registered version. Next: ``poise evaluate``.
+In: an ``Imported`` and its source. Out: its package under ``home()/imports``, a run that describes
+how the file was read, and a registered version. Next: ``poise evaluate``.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poise.config.files import locked
 from poise.config.paths import home
 from poise.models.package import save_backbone
 from poise.models.published.loading import Fact, Imported
@@ -23,7 +24,7 @@ EXPERIMENT = "imports"
 
 @dataclass(frozen=True)
 class Registered:
-    """Registered version and package of an imported backbone."""
+    """Registered version of an imported backbone, and the folder of its package."""
 
     uri: str
     package: Path
@@ -34,18 +35,27 @@ def register_import(
 ) -> Registered:
     """Packages an imported backbone and registers it as the next version of a model.
 
-    The same weights with the same name are registered only once.
+    The same weights with the same name are registered only once. Two imports of one name wait for
+    each other, because their packages have the same folder.
 
     Args:
         store: store with the registry.
         imported: imported backbone.
-        source: origin of the backbone; the SHA-256 of its file becomes a tag.
+        source: file or model that the backbone comes from. Its SHA-256 becomes a tag.
         name: name of the registered model.
 
     Raises:
-        PoiseError: the registry refuses it, or the package's folder holds something else.
+        PoiseError: the registry refuses the version, or the package's folder contains something
+            else.
     """
     folder = home() / EXPERIMENT / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{name}.lock")):
+        return _register(store, imported, source, folder)
+
+
+def _register(store: Store, imported: Imported, source: ImportSource, folder: Path) -> Registered:
+    name = folder.name
     run = create_run(store, EXPERIMENT, name, folder)
     lineage = _lineage(imported, source)
     with controlled(run):
@@ -58,7 +68,7 @@ def register_import(
         )
         log_environment(run)
         log_json(run, {**lineage, **_account(imported, source)}, "import.json")
-        # The dataset's name is the tag: its folder may be elsewhere by now.
+        # The tag contains the dataset's name, because its folder may have moved.
         tags = {key: value for key, value in lineage.items() if key not in ("dataset", ENTRY)}
         tags |= start_tags(lineage[ENTRY]) if ENTRY in lineage else {}
         tags |= {"dataset": lineage["dataset_name"]} if "dataset_name" in lineage else {}
@@ -68,7 +78,7 @@ def register_import(
 
 
 def _lineage(imported: Imported, source: ImportSource) -> dict[str, Any]:
-    """Returns the known history of a backbone. A package made by Poise keeps its own history."""
+    """Returns the known history of a backbone. A package that Poise made keeps its own history."""
     own = dict(imported.config.get("lineage", {}))
     known = {
         **own,

@@ -16,11 +16,11 @@ from mlflow.utils.validation import _validate_metric_name
 from PIL import Image
 
 from poise.tracking.metric_values import history
-from poise.tracking.metric_writer import MetricWriter, metric_name
-from poise.tracking.run import SPILL_FILE, Run
+from poise.tracking.run import Run
+from poise.tracking.run_writer import RunWriter, metric_name
 from poise.tracking.store import Store
 from poise.tracking.time_limits import Patience, is_refusal
-from poise.tracking.unsent_metrics import Point, Spill
+from poise.tracking.unsent_metrics import SPILL_FILE, Point, Spill
 from tests.tracking.faults import limited_file_size, locked
 from tests.waiting import wait_until
 
@@ -30,6 +30,11 @@ GAVE_UP = "(no answer within 0.3 s)"  # the store itself refuses only much later
 
 def stored(run: Run, key: str = "loss/total") -> list[tuple[int, float]]:
     return history(run.store, run.run_id, [key])[key]
+
+
+def tag_of(run: Run, key: str) -> str:
+    tags: dict[str, str] = run.store.client.get_run(run.run_id).data.tags
+    return tags.get(key, "")
 
 
 def waiting(run: Run) -> Path:
@@ -45,6 +50,13 @@ def test_everything_logged_before_a_flush_is_stored_before_it_returns(run: Run) 
         assert stored(run) == [(step, 1 / (step + 1)) for step in range(2000)]
 
 
+def test_a_sentence_for_the_user_becomes_a_tag_and_the_later_one_counts(run: Run) -> None:
+    with closing(run.open_writer(HASTY)) as writer:
+        writer.note(0, "workers", "starts with 4 of 4 workers")
+        writer.note(8, "workers", "continues with 2 of 4 workers from step 8: one node is gone")
+        wait_until(lambda: "continues with 2 of 4 workers" in tag_of(run, "poise.workers"))
+
+
 def test_metrics_arrive_without_a_flush(run: Run) -> None:
     with closing(run.open_writer(HASTY)) as writer:
         writer.log(1, {"loss/total": 0.5})
@@ -52,6 +64,7 @@ def test_metrics_arrive_without_a_flush(run: Run) -> None:
         assert stored(run) == [(1, 0.5)]
 
 
+@pytest.mark.slow
 def test_a_locked_store_holds_up_no_step_and_loses_nothing(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,6 +111,7 @@ def test_a_store_that_answers_again_gets_what_waited(run: Run) -> None:
         assert stored(run) == [(1, 1.0)]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_gone_is_reported_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.store.client.delete_run(run.run_id)
     with closing(run.open_writer(HASTY)) as writer:
@@ -143,6 +157,7 @@ def test_a_server_out_of_connections_is_asked_again_though_it_says_400() -> None
     assert not is_refusal(ConnectionResetError())
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_any_metric_name_becomes_one_that_mlflow_takes(name: str) -> None:
     kept = metric_name(name)
@@ -161,11 +176,12 @@ def test_a_writer_is_made_on_the_worker_from_plain_data(run: Run) -> None:
 
     make = cloudpickle.loads(cloudpickle.dumps(run.open_writer))
     with closing(make()) as writer:
-        assert isinstance(writer, MetricWriter)
+        assert isinstance(writer, RunWriter)
         writer.log(3, {"loss/total": 2.0})
     assert stored(run) == [(3, 2.0)]
 
 
+@pytest.mark.slow
 def test_a_picture_becomes_an_artifact_of_its_step(run: Run, tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
     with closing(run.open_writer(Patience(period_s=3600))) as writer:
@@ -186,6 +202,7 @@ def test_a_picture_that_cannot_be_stored_costs_a_warning_and_no_metric(
     assert "pictures/broken/step-00000001.png is lost" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_costs_the_trainer_one_wait_and_no_metric(
     tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

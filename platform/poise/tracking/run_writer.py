@@ -1,8 +1,8 @@
-"""Sends the metrics of one run to the store without delaying a step.
+"""Sends the metrics of one run to the store without delaying a training step.
 
 In: ``log(step, metrics)`` from the training loop. Out: rows in MLflow. If the store does not
-answer, lines are written to a file in the run's folder and sent later. Next:
-``poise.tracking.run``, whose ``history`` reads them.
+answer, the metrics are written to a file in the run's folder and sent later. Next:
+``poise.tracking.metric_values``, which reads the rows.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.entities import Metric
-
 from poise.tracking.address import safe_line
 from poise.tracking.pictures import Picture
 from poise.tracking.store import Store
+from poise.tracking.stored_points import StoredPoints
 from poise.tracking.time_limits import Patience, is_refusal
 from poise.tracking.unsent_messages import Delivery, Outbox, deliver, tag_delivery
-from poise.tracking.unsent_metrics import Point, Spill
+from poise.tracking.unsent_metrics import BATCH_POINTS, Point, Spill, store_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,41 +31,49 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH_POINTS = 900  # an MLflow server takes at most 1000 at once
 _MAX_NAME_LENGTH = 250
 
 
-class MetricWriter:
-    """Observer of a run that keeps its metrics in memory and stores them from its own thread.
+class RunWriter:
+    """Observer of training that collects metrics in memory and stores them from its own thread.
 
-    After ``flush`` all logged points are in the store or safely in the file, which the run's next
-    writer sends. If the process is killed, the points since the last flush are lost. Flushing
-    before each checkpoint makes these points exactly those of the steps that are trained again.
-    Sending a point twice is harmless: it keeps the time of its ``log``, and the store keeps equal
-    rows only once.
+    After ``flush``, all logged points are in the store or in the spill file. This file is in the
+    run's folder. The next writer of the run sends the points of this file. If the process is
+    killed, the points since the last flush are lost. The training loop flushes before each
+    checkpoint. So points are lost only for steps that will be trained again. Sending a point twice
+    is harmless, because a point keeps the time of its ``log``, and the store keeps equal rows only
+    once. A step that is trained again does not add rows that the store already has.
 
-    If the store stops answering, training waits once. After that each flush writes to the file at
-    once, until the store answers. Each further outage waits half as long as the one before. So all
-    waits of a run together take less than twice ``patience.flush_s``.
+    If the store stops answering, ``flush`` waits once. After that, each flush writes to the file at
+    once, until the store answers. In each further outage, ``flush`` waits half as long as before.
+    So all waits of a run together take less than twice ``patience.flush_s``.
 
     Args:
-        store: store of the run; the process that started this one has opened it.
+        store: store of the run. The parent process has opened it.
         run_id: id of the MLflow run.
-        spill_file: file in the run's folder, on storage that outlives this process. Points in it
-            are sent first.
+        spill_file: file in the run's folder, for points that the store did not accept. Its storage
+            must be kept after this process has ended. Points in the file are sent first.
         patience: waiting times.
+        again: whether steps are trained again with other hyperparameters. Then their points are
+            stored again, and the later points count.
     """
 
     def __init__(
-        self, store: Store, run_id: str, spill_file: str | Path, patience: Patience | None = None
+        self,
+        store: Store,
+        run_id: str,
+        spill_file: str | Path,
+        patience: Patience | None = None,
+        again: bool = False,
     ):
         self._store, self._run_id = store, run_id
+        self._stored = None if again else StoredPoints(store, run_id)
         self._patience = patience or Patience()
         self._wait_s = self._patience.flush_s
         self._spill = Spill(Path(spill_file))
         self._outbox = Outbox(self._spill.path.parent, run_id)
         self._messages: list[Callable[[], Delivery]] = []
-        self._unsent: list[Point] = []  # replaced, never emptied, when its points go to the file
+        self._unsent: list[Point] = []  # a new list replaces it when points go to the file
         self._changed = threading.Condition()
         self._moving = threading.Lock()
         self._flushing = self._closing = self._store_silent = self._disk_full = False
@@ -75,27 +82,31 @@ class MetricWriter:
         self._thread.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Receives the metrics of a step and returns at once."""
+        """Stores the metrics of a step in memory for the next request, and returns at once."""
         now_ms = time.time_ns() // 1_000_000
         points = [Point(metric_name(k), float(v), now_ms, step) for k, v in metrics.items()]
         with self._changed:
             self._unsent += points
-            if len(self._unsent) >= _BATCH_POINTS:
+            if len(self._unsent) >= BATCH_POINTS:
                 self._changed.notify_all()
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Receives the verdict so far for the run's tags and returns at once."""
+        """Stores the current verdict in memory as tags of the run, and returns at once."""
         tags = {key: str(value) for key, value in verdict_tags(step, verdict).items()}
         self._take(partial(tag_delivery, self._run_id, tags))
 
+    def note(self, step: int, topic: str, text: str) -> None:
+        """Stores a sentence in memory for the run's tag ``poise.<topic>``, and returns at once."""
+        self._take(partial(tag_delivery, self._run_id, {f"poise.{topic}": text}))
+
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Receives a picture for the run's artifacts and returns at once."""
+        """Stores a picture in memory for the run's artifacts, and returns at once."""
         self._take(Picture(self._run_id, step, name, picture).delivery)
 
     def flush(self) -> None:
-        """Returns when all logged points are in the store or, if that fails, safely in the file.
+        """Waits until all logged points are in the store or, if that fails, in a file on disk.
 
-        If the disk is full, the points stay in memory, and a warning says so.
+        If the disk is full, the points stay in memory and a warning is logged.
         """
         with self._changed:
             self._flushing = True
@@ -109,7 +120,7 @@ class MetricWriter:
         self._move_to_file()
 
     def close(self) -> None:
-        """Flushes, tries once more to send points in the file, and ends the thread."""
+        """Flushes, tries once more to send the points in the file on disk, and ends the thread."""
         self.flush()
         with self._changed:
             self._closing = True
@@ -129,10 +140,13 @@ class MetricWriter:
             self._send_messages()
 
     def _wait_for_work(self) -> bool:
-        """Waits for a period, a full batch, a flush or the end. Returns True at the end."""
+        """Waits until there is something to send, or until the next request is due.
+
+        Returns True if the writer is closing.
+        """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._flushing or self._closing or len(self._unsent) >= _BATCH_POINTS,
+                lambda: self._flushing or self._closing or len(self._unsent) >= BATCH_POINTS,
                 self._patience.period_s,
             )
             self._flushing = False
@@ -142,7 +156,7 @@ class MetricWriter:
         while True:
             with self._changed:
                 source = self._unsent
-                batch = source[:_BATCH_POINTS]
+                batch = source[:BATCH_POINTS]
             if not batch:
                 return True
             if not self._send(batch):
@@ -152,7 +166,7 @@ class MetricWriter:
                 self._changed.notify_all()
 
     def _send_messages(self) -> None:
-        """Sends the verdict and pictures. If the store does not answer, they are kept on disk."""
+        """Sends verdicts and pictures. If the store does not answer, they are written to disk."""
         with self._changed:
             messages, self._messages = self._messages, []
         for make in messages:
@@ -166,23 +180,20 @@ class MetricWriter:
                 logger.warning("run %s: %s", self._run_id, safe_line(error))
 
     def _send_file(self, at_once: bool) -> bool:
-        """Sends the points in the file. Returns False if the store still does not answer."""
-        if not self._spill.exists:
-            return True
-        if time.monotonic() < self._next_attempt and not at_once:
+        """Sends the points in the file on disk.
+
+        Returns False if the store still does not answer.
+        """
+        if self._spill.exists and time.monotonic() < self._next_attempt and not at_once:
             return False
         try:
-            points, size = self._spill.read()
-            for start in range(0, len(points), _BATCH_POINTS):
-                if not self._send(points[start : start + _BATCH_POINTS]):
-                    return False
-            self._spill.delete_unless_grown(size)
+            return self._spill.send(self._send)
         except OSError as error:
             self._warn_of_the_disk(error)
         return True
 
     def _move_to_file(self) -> None:
-        # Two locks: a slow disk may delay a flush, but never a `log`.
+        # There are two locks. So a slow disk may delay `flush`, but never `log`.
         with self._moving:
             with self._changed:
                 points, self._unsent = list(self._unsent), []
@@ -204,12 +215,11 @@ class MetricWriter:
         self._disk_full = True
 
     def _send(self, points: list[Point]) -> bool:
-        metrics = [Metric(*point) for point in points]
         pauses = () if self._store_silent else self._patience.backoff_s
         for pause in (*pauses, None):
             try:
-                self._store.client.log_batch(self._run_id, metrics=metrics)
-            except Exception as error:  # for any reason: the points are not stored
+                self._log_once(points)
+            except Exception as error:  # whatever the reason, the points are not stored
                 if pause is None or is_refusal(error):
                     self._give_up(safe_line(error))
                     return False
@@ -219,8 +229,15 @@ class MetricWriter:
         self._store_silent = False
         return True
 
+    def _log_once(self, points: list[Point]) -> None:
+        lacking = points if self._stored is None else self._stored.lacking(points)
+        if lacking:
+            store_points(self._store.client, self._run_id, lacking)
+        if self._stored is not None:
+            self._stored.add(lacking)
+
     def _give_up(self, reason: str) -> None:
-        """Treats the store as not answering from now on."""
+        """Marks the store as not answering, and logs a warning."""
         with self._changed:
             was_silent, self._store_silent = self._store_silent, True
             self._next_attempt = time.monotonic() + self._patience.retry_s
@@ -233,7 +250,7 @@ class MetricWriter:
 
 
 def verdict_tags(step: int, verdict: Verdict) -> dict[str, object]:
-    """Makes a run's tags for the verdict on its first ``step`` steps."""
+    """Makes the tags for a verdict after ``step`` steps."""
     return {
         "poise.verdict": verdict.kind,
         "poise.verdict_evidence": verdict.evidence,
@@ -242,7 +259,7 @@ def verdict_tags(step: int, verdict: Verdict) -> dict[str, object]:
 
 
 def metric_name(name: str) -> str:
-    """Returns the nearest name that MLflow accepts: ``eval/knn@1`` becomes ``eval/knn_1``."""
+    """Returns a name that MLflow accepts: ``eval/knn@1`` becomes ``eval/knn_1``."""
     parts = [re.sub(r"[^\w\-. :]", "_", part) for part in name.split("/")]
     kept = "/".join(part for part in parts if part not in ("", ".", ".."))
     return kept[:_MAX_NAME_LENGTH].rstrip("/") or "unnamed"

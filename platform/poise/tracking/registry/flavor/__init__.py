@@ -1,0 +1,1 @@
+"""Files of a registered version for MLflow, so that ``mlflow.pyfunc`` can load it without Poise."""

@@ -1,0 +1,161 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poise.config.gates import Gates, KnnGate
+from poise.evaluation.answers import Answers, packed
+from poise.tracking.evaluation import log_evaluation
+from poise.tracking.registry.gates import GateResult, check_gates
+from poise.tracking.registry.pairs import difference, read_answers
+from poise.tracking.registry.version import RegisteredFigure, Version, stored_tags
+from poise.tracking.run import create_run
+from poise.tracking.store import Store
+from tests.tracking.registry.versions import knn, version
+
+METRIC = "probe/scenes-test/knn-dino-v1/k20_top1"
+ANSWERS = np.arange(1000) % 2 == 0
+
+
+def gate(results: list[GateResult], name: str) -> GateResult:
+    (found,) = [each for each in results if each.gate == name]
+    return found
+
+
+def answered(store: Store, folder: Path, number: int, right: np.ndarray) -> Version:
+    """A version whose answers to 1000 images are among its run's artifacts."""
+    run = create_run(store, "scenes", f"run-{number}", folder / str(number))
+    file = folder / f"{number}.answers.json"
+    Answers(len(right), "abcd", {METRIC: packed(right)}).write(file)
+    log_evaluation(run.run_id, {}, [file], "probes/knn-dino-v1", store)
+    figure = RegisteredFigure(100.0 * right.mean(), "%", 0, 100, "knn/dino-v1", "scenes-test")
+    tags = stored_tags({"verdict": "healthy", "metric": METRIC}, {METRIC: figure})
+    return Version("vit", number, (), number, run.run_id, "/nowhere", tags)
+
+
+def test_an_unhealthy_or_unjudged_version_fails() -> None:
+    assert gate(check(version(verdict="healthy")), "verdicts").passed
+    assert not gate(check(version(verdict="diverged")), "verdicts").passed
+    assert gate(check(version()), "verdicts").reason.startswith("its verdict is unknown")
+
+
+def check(
+    made: Version, holder: Version | None = None, gates: Gates | None = None
+) -> list[GateResult]:
+    gates = gates or Gates(knn=None)
+    return check_gates(Store("sqlite:////nowhere/mlflow.db", None), gates, made, holder)
+
+
+def test_an_evaluation_that_is_missing_fails_and_a_pattern_finds_it() -> None:
+    wanted = Gates(knn=None, evaluations=("eval/*_top1", "probe/*"))
+    results = [
+        each.passed
+        for each in check(version(knn_top1=knn(60)), gates=wanted)
+        if each.gate == "evaluations"
+    ]
+    assert results == [True, False]
+
+
+@pytest.mark.parametrize(("now", "passes"), [(0.004, True), (0.006, True), (0.0061, False)])
+def test_more_outliers_than_the_holder_has_fail(now: float, passes: bool) -> None:
+    made, holder = (with_outliers(number, share) for number, share in ((2, now), (1, 0.001)))
+    assert gate(check(made, holder), "max_outlier_growth").passed is passes
+
+
+def with_outliers(number: int, share: float | None) -> Version:
+    figures = {} if share is None else {"patches/outlier_share": RegisteredFigure(share)}
+    return Version("vit", number, (), 0, "", "", stored_tags({"verdict": "healthy"}, figures))
+
+
+def test_outliers_of_one_version_only_cannot_be_compared() -> None:
+    found = gate(check(with_outliers(2, None), with_outliers(1, 0.1)), "max_outlier_growth")
+    assert not found.passed
+    assert "vit/2 has no patches/outlier_share" in found.reason
+    assert gate(check(with_outliers(2, None), with_outliers(1, None)), "max_outlier_growth").passed
+
+
+def test_a_warm_start_that_forgot_fails_and_a_cold_one_is_not_asked() -> None:
+    def started(forgotten: float, learned: float) -> Version:
+        return version(
+            initial_weights="models:/vit/1",
+            knn_forgotten=RegisteredFigure(forgotten, "%"),
+            knn_learned=RegisteredFigure(learned, "%"),
+            knn_queries=RegisteredFigure(1000),
+        )
+
+    assert not gate(check(started(12.0, 1.0)), "max_forgotten_points").passed
+    assert gate(check(started(2.0, 5.0)), "max_forgotten_points").passed
+    unmeasured = gate(check(version(initial_weights="models:/vit/1")), "max_forgotten_points")
+    assert not unmeasured.passed and "nobody measured" in unmeasured.reason
+    assert "max_forgotten_points" not in [each.gate for each in check(version())]
+
+
+def test_the_same_images_decide_where_separate_intervals_cannot(
+    store: Store, tmp_path: Path
+) -> None:
+    worse = ANSWERS.copy()
+    worse[:60:2] = False  # 30 of 1000 images, all lost
+    holder = answered(store, tmp_path, 1, ANSWERS)
+    version = answered(store, tmp_path, 2, worse)
+    change = difference(
+        holder, version, METRIC, (read_answers(store, holder), read_answers(store, version))
+    )
+    assert change is not None and change.images == 1000
+    assert change.value == pytest.approx(-3.0)
+    assert -4.2 < change.low < -3 < change.high < -1.8
+    failed = gate(check_gates(store, Gates(), version, holder), "knn")
+    assert not failed.passed and "paired over 1000 images" in failed.reason
+    assert gate(check_gates(store, Gates(), holder, version), "knn").passed
+    lenient = Gates(knn=KnnGate(margin_points=5.0))
+    assert gate(check_gates(store, lenient, version, holder), "knn").passed
+
+
+def test_answers_of_another_checkpoint_of_the_run_are_not_used(
+    store: Store, tmp_path: Path
+) -> None:
+    found = answered(store, tmp_path, 1, ANSWERS)
+    figure = RegisteredFigure(50.1, "%", 47, 53, "knn/dino-v1", "scenes-test")
+    tags = stored_tags({}, {METRIC: figure})
+    other = Version("vit", 1, (), 0, found.run_id, "/nowhere", tags)
+    assert list(read_answers(store, found)) == [METRIC]
+    assert read_answers(store, other) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"images": 1}', b'{"images": 1, "asked": "a", "right": {"x": "?"}}',
+     b'{"images": -1, "asked": "a", "right": {"x": ""}}',
+     b'{"images": 1, "asked": "a", "right": 3}'],
+)  # fmt: skip
+def test_a_damaged_file_of_answers_counts_as_none(
+    store: Store, tmp_path: Path, content: bytes
+) -> None:
+    run = create_run(store, "scenes", "run", tmp_path / "run")
+    (tmp_path / "x.answers.json").write_bytes(content)
+    log_evaluation(run.run_id, {}, [tmp_path / "x.answers.json"], "probes/knn", store)
+    tags = stored_tags({}, {"x": RegisteredFigure(100.0, "%")})
+    assert read_answers(store, Version("vit", 1, (), 0, run.run_id, "", tags)) == {}
+
+
+def test_without_answers_two_independent_intervals_are_used() -> None:
+    change = difference(
+        version(1, knn_top1=knn(60)), version(2, knn_top1=knn(61)), "eval/knn_top1", ({}, {})
+    )
+    assert change is not None and not change.is_paired
+    assert change.value == pytest.approx(1.0)
+    assert change.low == pytest.approx(1 - 8**0.5) and change.high == pytest.approx(1 + 8**0.5)
+
+
+def test_other_images_other_protocols_and_missing_intervals_are_never_compared() -> None:
+    known = version(1, knn_top1=knn(60))
+    bare = RegisteredFigure(60, "%", protocol="knn/dino-v1", dataset="scenes-test")
+    for other in (
+        version(2, knn_top1=knn(60, dataset="other")),
+        version(2, knn_top1=RegisteredFigure(60, "%", 58, 62, "knn/other-v1", "scenes-test")),
+        version(2, knn_top1=bare),
+        version(2),
+    ):
+        assert difference(known, other, "eval/knn_top1", ({}, {})) is None
+    failed = gate(check(known, version(2), Gates()), "knn")
+    assert not failed.passed
+    assert "poise evaluate knn models:/vit/2 TEST --bank TRAIN" in failed.reason

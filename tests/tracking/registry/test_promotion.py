@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError
+from poise.config.gates import DEFAULT_GATES, Gates, load_gates
+from poise.tracking.registry.find import find_model
+from poise.tracking.registry.promotion import promote, read_alias, undo
+from poise.tracking.registry.promotion_records import (
+    Promotion,
+    promotions_of,
+    read_promotions,
+    write_promotions,
+)
+from poise.tracking.registry.search import read_aliases
+from poise.tracking.registry.version import Version
+from poise.tracking.store import Store
+from tests.tracking.registry.test_search import add
+
+
+@pytest.fixture
+def versions(store: Store) -> list[Version]:
+    for value in (50.0, 60.0, 70.0):
+        add(store, "vit", value, verdict="healthy")
+    return [find_model(store, f"vit/{number}") for number in (1, 2, 3)]
+
+
+def test_a_promotion_moves_the_alias_and_keeps_who_when_and_why(
+    store: Store, versions: list[Version]
+) -> None:
+    promote(store, versions[0], "best", "the first")
+    promote(store, versions[1], "best", "better  k-NN\n than before")
+    assert read_aliases(store, "vit") == {"best": 2}
+    newest, oldest = read_promotions(store, "vit", "best")
+    assert (newest.version, newest.previous, newest.why) == (2, 1, "better k-NN than before")
+    assert (oldest.version, oldest.previous) == (1, None)
+    assert "@" in newest.by and newest.at.endswith("+00:00")
+    description = store.client.get_model_version("vit", "2").description
+    assert "promoted to `@best` on" in description and "better k-NN than before" in description
+    assert store.client.get_registered_model("vit").description.startswith("Take version 2")
+
+
+def test_undo_gives_the_alias_back_one_promotion_at_a_time(
+    store: Store, versions: list[Version]
+) -> None:
+    for version in versions:
+        promote(store, version, "best", "better")
+    assert [undo(store, "vit", "best").previous for _ in range(2)] == [2, 1]
+    assert read_aliases(store, "vit") == {"best": 1}
+    undo(store, "vit", "best")
+    assert read_aliases(store, "vit") == {}
+    with pytest.raises(PoiseError, match="vit@best: there is no promotion to undo"):
+        undo(store, "vit", "best")
+    assert all(record.undone_at for record in read_promotions(store, "vit", "best"))
+
+
+def test_undo_refuses_to_overwrite_an_alias_that_something_else_moved(
+    store: Store, versions: list[Version]
+) -> None:
+    promote(store, versions[0], "best", "first")
+    store.client.set_registered_model_alias("vit", "best", "3")
+    with pytest.raises(PoiseError, match=r"names version 3, but .* gave it to version 1"):
+        undo(store, "vit", "best")
+    assert read_aliases(store, "vit") == {"best": 3}
+
+
+def test_undo_says_that_the_version_before_was_deleted(
+    store: Store, versions: list[Version]
+) -> None:
+    promote(store, versions[0], "best", "first")
+    promote(store, versions[1], "best", "second")
+    store.client.delete_model_version("vit", "1")
+    with pytest.raises(PoiseError, match="version 1, which had the alias before, was deleted"):
+        undo(store, "vit", "best")
+    assert read_aliases(store, "vit") == {"best": 2}
+
+
+@pytest.mark.parametrize("why", ["", " \n ", "x" * 301])
+def test_a_promotion_without_a_short_reason_is_refused(
+    store: Store, versions: list[Version], why: str
+) -> None:
+    with pytest.raises(PoiseError, match="--why: write a reason of 1 to 300 characters"):
+        promote(store, versions[0], "best", why)
+    assert read_aliases(store, "vit") == {}
+
+
+def test_records_never_outgrow_their_tag(store: Store, versions: list[Version]) -> None:
+    records = [Promotion(n, n - 1, "me@host", "now", "ü" * 300) for n in range(60, 0, -1)]
+    write_promotions(store, "vit", "best", records)
+    text = store.client.get_registered_model("vit").tags["poise.promotions.best"]
+    assert len(text) <= 5000
+    kept = read_promotions(store, "vit", "best")
+    assert kept == records[: len(kept)] and len(kept) > 5
+
+
+@pytest.mark.parametrize("damaged", ["", "{}x", "[1]", json.dumps([{"version": 1}])])
+def test_records_that_were_changed_by_hand_are_named_and_stop_only_promotions(
+    store: Store, versions: list[Version], damaged: str
+) -> None:
+    store.client.set_registered_model_tag("vit", "poise.promotions.best", damaged)
+    with pytest.raises(PoiseError, match=r"its tag poise\.promotions\.best was changed by hand"):
+        promote(store, versions[0], "best", "first")
+    assert read_aliases(store, "vit") == {}
+    assert promotions_of(store, "vit", 1) == []
+
+
+@pytest.mark.parametrize(
+    "alias",
+    ["", "@", "a b", "a/b", "v3", "V12", "latest", "Latest", "candidate", "@candidate", "ä"],
+)
+def test_an_alias_that_mlflow_or_poise_keeps_for_itself_is_refused(alias: str) -> None:
+    with pytest.raises(PoiseError, match="--to"):
+        read_alias(alias)
+
+
+def test_an_alias_may_be_written_with_its_sign() -> None:
+    assert read_alias("@production") == read_alias("production") == "production"
+
+
+def test_the_shipped_gates_are_the_default_ones_and_name_every_gate() -> None:
+    assert load_gates() == Gates()
+    text = DEFAULT_GATES.read_text(encoding="utf-8")
+    assert all(f"\n{name}:" in text for name in Gates.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("verdict: [healthy]", "verdict"),
+        ("knn: {margin_points: -1}", "margin_points"),
+        ("knn: {metrics: []}", "metrics"),
+        ("max_outlier_growth: high", "max_outlier_growth"),
+        ("- healthy", "gates.yaml"),
+        ("knn: {margin_points: .nan}", "margin_points"),
+    ],
+)
+def test_wrong_gates_are_refused_in_one_line_with_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "gates.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(PoiseError, match=message) as refused:
+        load_gates(file)
+    assert str(file) in str(refused.value) and len(str(refused.value).splitlines()) == 1

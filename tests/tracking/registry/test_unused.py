@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from poise.config import PoiseError
+from poise.tracking.registry.fetch import locate, pull
+from poise.tracking.registry.unused import Unused, delete, find_unused
+from poise.tracking.registry.versions import register_model
+from poise.tracking.run import create_run
+from poise.tracking.store import Store
+
+
+@pytest.fixture
+def two(store: Store, package: Path, tmp_path: Path) -> Store:
+    """Two versions of one model."""
+    for name in ("first", "second"):
+        run = create_run(store, "scenes", name, tmp_path / name)
+        register_model(store, package, "vit", run.run_id, {})
+    return store
+
+
+def test_a_registered_model_is_never_unused(two: Store) -> None:
+    assert find_unused(two) == []
+
+
+def test_the_files_of_a_deleted_version_and_its_fetched_copy_are_found_and_deleted(
+    two: Store, tmp_path: Path
+) -> None:
+    _, kept = locate("vit/1", two)
+    _, copy = locate("vit/2", two)
+    two.client.delete_model_version("vit", "2")
+    model, found_copy = find_unused(two)
+    assert (model.what, model.name) == ("model", "vit")
+    assert model.folder is not None and model.bytes == sum(
+        path.stat().st_size for path in model.folder.rglob("*") if path.is_file()
+    )
+    assert (found_copy.what, found_copy.name, found_copy.place) == ("copy", "vit/2", str(copy))
+    for each in (model, found_copy):
+        delete(two, each)
+    assert find_unused(two) == []
+    assert not copy.exists() and not model.folder.exists()
+    assert kept.exists()
+    pull(two, "vit/1", tmp_path / "still-there")
+
+
+def test_files_outside_of_the_store_are_never_deleted(two: Store, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    for place in (
+        str(precious),
+        str(two.artifacts),
+        f"{two.artifacts}/../../precious",
+        precious.as_uri(),
+    ):
+        with pytest.raises(PoiseError, match="is outside of"):
+            delete(two, Unused("model", "vit", place, 0, "m-1"))
+        with pytest.raises(PoiseError, match="is outside of"):
+            delete(two, Unused("copy", "vit/1", place, 0))
+    assert precious.exists()
+
+
+def test_the_models_of_other_programs_are_never_listed(two: Store) -> None:
+    theirs = two.client.create_logged_model(two.experiment("scenes"), "theirs")
+    two.client.finalize_logged_model(theirs.model_id, "READY")
+    assert find_unused(two) == []

@@ -1,0 +1,36 @@
+"""Runs of an MLflow store as logs."""
+
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Metric, Param
+
+from poise.config import PoiseError
+from poise.diagnostics.judge import VerdictKind
+from poise.diagnostics.logs.facts import Facts
+from poise.diagnostics.logs.judging import judge_log
+from poise.tracking.run_as_log import read_run
+from poise.tracking.store import open_store
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_is_judged_with_the_k_among_its_parameters(poise_home: Path) -> None:
+    client = open_store().client
+    run_id = client.create_run(client.create_experiment("theirs")).info.run_id
+    points = [Metric("train_loss", 8.3178, 1000 + step, step) for step in range(0, 1000, 10)]
+    client.log_batch(run_id, metrics=points, params=[Param("out_dim", "4096")])
+    log = read_run(run_id)
+    assert (log.layout, log.source, len(log.history)) == ("MLflow", f"runs:/{run_id}", 100)
+    judged = judge_log(log, Facts())
+    assert judged.facts.prototypes == 4096
+    assert judged.verdict.kind is VerdictKind.AT_LN_K
+
+
+def test_an_unknown_run_and_one_without_metrics_are_refused(poise_home: Path) -> None:
+    with pytest.raises(PoiseError, match="has no such run; name the store"):
+        read_run("0" * 32)
+    client = open_store().client
+    run_id = client.create_run(client.create_experiment("theirs")).info.run_id
+    with pytest.raises(PoiseError, match="has no metrics yet"):
+        read_run(run_id)
