@@ -32,6 +32,21 @@ def test_an_address_that_takes_no_jobs_is_named(written: str) -> None:
         dashboard_url(written, "here")
 
 
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(PoiseError, match="contains a name or a password") as raised:
+        find_cluster("http://me:" + "hunter2@head:8265")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("written", ["ray://hunter2@head:10001", "http://hunter2@head:8265"])
+def test_a_token_in_the_address_of_a_cluster_to_join_is_refused_and_not_repeated(
+    written: str,
+) -> None:
+    with pytest.raises(PoiseError, match="contains a name or a password") as raised:
+        check_listens(written, f"RAY_ADDRESS={written}")
+    assert "hunter2" not in str(raised.value)
+
+
 def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://other:10001")
     assert find_cluster("http://head:8265").url == "http://head:8265"

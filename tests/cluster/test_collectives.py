@@ -5,14 +5,20 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from poise.cluster.collectives import mean_over_workers, rows_of_all_workers, sum_over_workers
+from poise.cluster.collectives import (
+    decision_of_first,
+    mean_over_workers,
+    rows_of_all_workers,
+    sum_over_workers,
+)
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.prototypes import AssignmentWindow
 from poise.models.last_tokens import LastTokens
 from poise.objectives.base import Observation
 
 
-def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Tensor]]:
+def _share(rank: int, num_workers: int) -> tuple[BatchStatistics, dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(7)
     features = torch.randn(2, 12, 6, generator=generator)
     teacher = torch.randn(2, 12, 9, generator=generator).softmax(-1)
@@ -27,15 +33,15 @@ def _share(rank: int, num_workers: int) -> tuple[Observation, dict[str, torch.Te
         features=features[:, rows],
         teacher_probs=teacher[:, rows],
         student_logits=student[:, rows],
-        tokens=LastTokens(
-            patches[rows], norms[rows, 3:], patches[rows, 0], norms[rows, 0], norms[rows, 1:3]
-        ),
         prototypes=torch.eye(9),
         center=torch.arange(9.0),
         predictions=pixels[0, rows],
         targets=pixels[1, rows],
     )
-    return observation, {"loss/total": losses[rows].mean()}
+    tokens = LastTokens(
+        patches[rows], norms[rows, 3:], patches[rows, 0], norms[rows, 0], norms[rows, 1:3]
+    )
+    return BatchStatistics.of(observation, tokens), {"loss/total": losses[rows].mean()}
 
 
 def _work(rank: int, folder: str) -> None:
@@ -46,6 +52,8 @@ def _work(rank: int, folder: str) -> None:
     torch.save(numbers, f"{folder}/{rank}.pt")
     rows = torch.tensor([[rank, rank, rank], [0, 1, 2]]).T  # not contiguous
     torch.save(rows_of_all_workers(rows, at_most=5), f"{folder}/rows-{rank}.pt")
+    decided = [decision_of_first(rank == first, torch.device("cpu")) for first in (0, 1)]
+    assert decided == [True, False], "the second worker's wish does not count"
     dist.destroy_process_group()
 
 

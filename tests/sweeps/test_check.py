@@ -12,7 +12,7 @@ from tests.studies.builders import make_space, watched_recipe
 @pytest.mark.parametrize(
     ("key", "sampler", "expected"),
     [
-        ("objective.teacher_tmp", {"choice": [1]}, "no setting is called 'objective.teacher_tmp'; "
+        ("objective.teacher_tmp", {"choice": [1]}, "no option is called 'objective.teacher_tmp'; "
          "did you mean 'objective.teacher_temp'?"),
         ("teacher_temp", {"choice": [1]}, "did you mean 'objective.teacher_temp'?"),
         ("objective.center_momentum", {"uniform": [0.5, 1.5]}, "objective.center_momentum=1.5 must "
@@ -34,7 +34,7 @@ from tests.studies.builders import make_space, watched_recipe
         ("optimizer.name", {"choice": ["adam"]}, "optimizer.name='adam' must be 'adamw', "
          "'sgd' or 'lars'"),
         ("objective.name", {"choice": ["dino", "mae"]}, "'objective.name' cannot be varied: each "
-         "objective has settings of its own"),
+         "objective has options of its own"),
         ("seed", {"choice": [0, 1]}, "'seed' cannot be varied: `seeds` of the space"),
     ],
 )  # fmt: skip
@@ -65,7 +65,7 @@ def test_what_decides_a_masked_autoencoder_can_be_swept() -> None:
     }
     check_space(make_space(samplers), masked_recipe(), "a.yaml")
     wrong = make_space({"objective.teacher_temp": {"choice": [0.04]}})
-    with pytest.raises(PoiseError, match=r"no setting is called 'objective\.teacher_temp'"):
+    with pytest.raises(PoiseError, match=r"no option is called 'objective\.teacher_temp'"):
         check_space(wrong, masked_recipe(), "a.yaml")
 
 

@@ -22,6 +22,7 @@ def values(*grid: float) -> str:
     return f"parameters.{TEMPERATURE}={{grid_search: {[*grid]}}}"
 
 
+@pytest.mark.slow
 def test_what_was_tried_keeps_its_name_and_what_is_new_gets_the_next(study: Study) -> None:
     more = extend_study("a", None, [values(0.04, 0.05, 0.07), "seeds=[0,1,2]"], "ablate")
     assert set(study.trials) < set(more.trials)
@@ -30,6 +31,7 @@ def test_what_was_tried_keeps_its_name_and_what_is_new_gets_the_next(study: Stud
     assert [t.name for t in more.trials if t.seed == 2] == ["t01-s2", "t02-s2", "t03-s2"]
 
 
+@pytest.mark.slow
 def test_the_command_to_reproduce_an_extended_study_says_that_it_numbers_trials_differently(
     study: Study,
 ) -> None:
@@ -42,9 +44,10 @@ def test_the_command_to_reproduce_an_extended_study_says_that_it_numbers_trials_
     assert len(command(at_the_end)) == 1
     line, comment = command(extend_study("a", None, [values(0.04, 0.05, 0.07)], "ablate"))
     assert line.startswith("poise ablate two.yaml 'seeds=[0,1]' 'parameters.")
-    assert comment.startswith("# all at once they have other numbers: the study was extended")
+    assert comment.startswith("# This command gives settings and trials other numbers, because")
 
 
+@pytest.mark.slow
 def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> None:
     draws = f"parameters.{TEMPERATURE}={{uniform: [0.02, 0.1]}}"
     study = begin_study(str(space_file), [draws, "trials=2"], "a")
@@ -54,6 +57,7 @@ def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> No
         extend_study("a", None, [draws.replace("0.1", "0.2"), "trials=4"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -61,7 +65,7 @@ def test_a_sweep_draws_further_and_keeps_its_first_draws(space_file: Path) -> No
         (["seeds=[1,2]"], "seeds: 0 was tried and is gone; name the old and the new: [0, 1] and"),
         ([values(0.04, 0.05)], f"parameters.{TEMPERATURE}: 0.07 was tried and is gone"),
         ([f"parameters.{CENTERING}={{choice: [0.9, 1.0]}}"], f"parameters.{CENTERING}: varies only "
-         "here; the same settings must vary"),
+         "here; the same hyperparameters must vary"),
         (["seeds=[0,1,2]", "metric=loss/total"], "was begun with another metric (['eval/knn_top1'] "
          "there, ['loss/total'] here)"),
         (["seeds=[0,1,2]", "recipe=b.yaml"], "--extend a: recipe: stays as it was asked; name the"),
@@ -77,6 +81,7 @@ def test_what_is_no_addition_is_refused_with_the_key(
         extend_study(study.name, None, words, "ablate")
 
 
+@pytest.mark.slow
 def test_with_a_file_the_recipe_is_compared_too(study: Study, space_file: Path) -> None:
     more = extend_study("a", str(space_file), ["seeds=[0,1,2]"], "ablate")
     assert more.space.seeds == (0, 1, 2)

@@ -21,6 +21,7 @@ def ablation(space_file: Path, *words: str, name: str = "a") -> Study:
     return request_study(str(space_file), ["seeds=[0,1]", *words], name, "ablate")
 
 
+@pytest.mark.slow
 def test_where_nothing_is_known_a_few_steps_are_carried_out_here(space_file: Path) -> None:
     study = ablation(space_file)
     expected = forecast(study)
@@ -32,6 +33,7 @@ def test_where_nothing_is_known_a_few_steps_are_carried_out_here(space_file: Pat
     assert not study.folder.exists(), "a forecast leaves something behind"
 
 
+@pytest.mark.slow
 def test_finished_trials_of_its_kind_tell_how_long_a_step_takes(space_file: Path) -> None:
     study = ablation(space_file)
     study.save()
@@ -45,6 +47,7 @@ def test_finished_trials_of_its_kind_tell_how_long_a_step_takes(space_file: Path
     assert other.paces == (pace,), "whichever study they are of"
 
 
+@pytest.mark.slow
 def test_the_pace_is_of_trials_that_trained_to_their_end_and_long_enough(space_file: Path) -> None:
     # An early end divides the start by a few steps: 0.66 s a step where it was 0.36.
     study = ablation(space_file)
@@ -59,6 +62,7 @@ def test_the_pace_is_of_trials_that_trained_to_their_end_and_long_enough(space_f
     assert pace.source.endswith("took, starts and evaluations included")
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_be_read_hides_no_other(space_file: Path) -> None:
     study = ablation(space_file)
     study.save()
@@ -69,6 +73,7 @@ def test_a_trial_that_cannot_be_read_hides_no_other(space_file: Path) -> None:
     assert pace.source.startswith("as a finished trial of its kind")
 
 
+@pytest.mark.slow
 def test_a_gpu_that_trials_are_to_use_is_not_tried(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +91,7 @@ def test_what_each_kind_of_trial_takes_is_measured_for_itself(space_file: Path) 
     assert len(forecast(ablation(space_file, prototypes)).paces) == 2
 
 
+@pytest.mark.slow
 def test_what_decides_how_long_a_step_takes_tells_kinds_of_trials_apart() -> None:
     kind = kind_of(tiny_recipe())
     for alike in ({"objective__student_temp": 0.2}, {"objective__freeze_last_layer_epochs": 0}):
@@ -114,6 +120,7 @@ def test_what_the_budget_has_no_room_for_is_told_and_nothing_is_written(space_fi
         assert not study.folder.exists()
 
 
+@pytest.mark.slow
 def test_hours_that_no_trial_fits_into_are_told_before_any_begins(space_file: Path) -> None:
     # A new study once knew of no pace when it counted, and everything fitted.
     expected = forecast(ablation(space_file, "budget.hours=0.000001"))
@@ -121,6 +128,7 @@ def test_hours_that_no_trial_fits_into_are_told_before_any_begins(space_file: Pa
     assert expected.lacks == "budget.hours=1e-06" and expected.steps == 0
 
 
+@pytest.mark.slow
 def test_trials_at_once_share_the_hours_and_the_clock(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +147,7 @@ def test_trials_at_once_share_the_hours_and_the_clock(
     assert alone.worker_hours == alone.clock_hours == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_it_says_so_where_it_cannot_be_known_here(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +158,7 @@ def test_it_says_so_where_it_cannot_be_known_here(
     assert expected.steps == 4 * STEPS and expected.disk_bytes > 0
 
 
+@pytest.mark.slow
 def test_disk_is_the_checkpoints_that_are_kept_and_one_registered_package(
     space_file: Path,
 ) -> None:
@@ -158,6 +168,7 @@ def test_disk_is_the_checkpoints_that_are_kept_and_one_registered_package(
         assert expected.disk_bytes == 4 * kept * size.checkpoint_bytes + size.package_bytes
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_what_would_run_what_would_wait_and_how_long_a_step_of_each_kind_takes(
     space_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +178,8 @@ def test_a_dry_run_tells_what_would_run_what_would_wait_and_how_long_a_step_of_e
     for trial, seconds in zip(study.trials[:2], (STEPS, 3 * STEPS), strict=True):
         record = make_record(trial.name, step=STEPS, seconds=seconds)
         study.write(replace(record, trial=trial))
-    print_forecast(find_study("a", None, command="ablate"))
+    study = find_study("a", None, command="ablate")
+    print_forecast(study, forecast(study))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line.endswith("waits")] == [
         trial.name for trial in study.trials[3:]

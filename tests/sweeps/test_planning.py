@@ -17,8 +17,8 @@ def test_an_override_goes_to_the_space_or_to_its_recipe(space_file: Path) -> Non
     study = begin_study(str(space_file), ["concurrency=1", "training.epochs=3"], "a")
     assert (study.space.concurrency, study.recipe.training.epochs) == (1, 3)
     for wrong, message in (
-        ("trails=3", "command line: no setting is called 'trails'; did you mean 'trials'?"),
-        ("training.epoch=3", "command line: no setting is called 'training.epoch'; did you mean"),
+        ("trails=3", "command line: no option is called 'trails'; did you mean 'trials'?"),
+        ("training.epoch=3", "command line: no option is called 'training.epoch'; did you mean"),
         (f"{TEMPERATURE}=0.05", f"'{TEMPERATURE}': '{TEMPERATURE}' varies in {space_file}; fix it"),
         ("concurrency=0", "command line: concurrency=0 must be at least 1"),
         ("seed=1", "seed=1: a study runs each setting with every one of its `seeds`; did you mean "
@@ -165,6 +165,7 @@ def test_a_channel_that_does_not_vary_refuses_the_study_and_any_setting_that_div
     begin_study(str(space_file), ["data.views.normalization=imagenet"])
 
 
+@pytest.mark.slow
 def test_a_space_may_compare_random_weights_with_those_of_models(space_file: Path) -> None:
     key, imagenet = "backbone.initial_weights", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     for name, registers in (("fits", 0), ("holds_registers", 2)):

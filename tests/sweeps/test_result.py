@@ -30,7 +30,7 @@ def test_a_failed_trial_ends_the_command_with_a_status_of_its_own_and_the_way_on
     result = result_of(make_record("t01-s0"), FAILED, make_record("t03-s0"))
     assert exit_status(result.check_failures) == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: 1 of 3 trials failed (t02-s0); try again with `")
+    assert line.startswith("error: 1 of 3 trials ended with an error (t02-s0); try again with `")
     assert line.endswith("poise ablate --resume s`")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from poise.config import PoiseError
+from poise.config.paths import STUDY_FILE
 from poise.data.manifest import MANIFEST_FILE
-from poise.studies.study import STUDY_FILE
 from poise.studies.study_progress import is_finished, keep_conclusion
 from poise.sweeps.extension import extend_study
 from poise.sweeps.planning import begin_study
@@ -58,6 +58,7 @@ def test_how_a_study_is_carried_out_may_change_and_what_it_is_may_not(space_file
         find_study("a", None, ["seeds=[0,1]"])
 
 
+@pytest.mark.slow
 def test_a_study_of_another_version_is_refused_by_its_name_and_passed_over_without(
     space_file: Path,
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_study_that_was_killed_before_it_compared_its_last_trials_is_not_finis
     assert is_finished(study)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replaced", ["train", "test"])
 def test_a_study_whose_dataset_was_replaced_is_neither_resumed_nor_extended(
     space_file: Path, replaced: str

@@ -9,13 +9,13 @@ from mlflow.exceptions import MlflowException
 
 from poise.diagnostics.judge import VerdictKind
 from poise.studies.study import Study
-from poise.sweeps.referee import Referee
+from poise.sweeps.trial_recorder import TrialRecorder
 from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.tracking import store as stores
 from poise.tracking.run import Run, create_study_run
 from poise.tracking.store import Store, open_store
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
-from tests.sweeps.test_referee import began, start, study
+from tests.sweeps.test_trial_recorder import began, start, study
 
 __all__ = ["study"]  # a fixture
 
@@ -60,7 +60,9 @@ def train(study: Study, parent: Run, name: str, steps: int) -> Run:
         folder = study.trial_folder(name) / f"checkpoint_{at}"
         folder.mkdir()
         seen = [(step, metrics) for step, metrics in history if step <= until]
-        (folder / RUN_FILE).write_text(json.dumps({"history": seen}))
+        (folder / RUN_FILE).write_text(
+            json.dumps({"step": seen[-1][0], "recipe": {}, "history": seen})
+        )
         (folder / STATE_FILE).touch()
     return run
 
@@ -72,8 +74,8 @@ def test_a_trial_that_is_stopped_while_the_store_is_out_of_reach_ends_without_it
     # The error of the store once ended the whole study, and with it the trials beside this one.
     run = train(study, parent, "t01", 40)
     lines: list[str] = []
-    referee = Referee(study, out_of_reach(parent), lines.append)
-    stopped = referee.settle("t01", result={"step": 42, "eval/knn_top1": 42.0})
+    recorder = TrialRecorder(study, out_of_reach(parent), lines.append)
+    stopped = recorder.settle("t01", result={"step": 42, "eval/knn_top1": 42.0})
     assert stopped is not None and stopped == study.record("t01")
     assert (stopped.state, stopped.step, stopped.metrics["eval/knn_top1"]) == ("stopped", 42, 42)
     assert stopped.verdict is not None and stopped.verdict.kind is VerdictKind.SINGLE_PROTOTYPE
@@ -98,16 +100,16 @@ def test_ctrl_c_while_the_store_is_out_of_reach_loses_nothing_that_was_spent(
     # The first trial's run could not be ended: a person saw that error instead of their Ctrl-C,
     # and the hours of the other trials were lost.
     now_s = 100.0
-    monkeypatch.setattr("poise.sweeps.referee.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("poise.sweeps.trial_recorder.time.monotonic", lambda: now_s)
     lines: list[str] = []
-    referee = Referee(study, out_of_reach(parent), lines.append)
+    recorder = TrialRecorder(study, out_of_reach(parent), lines.append)
     names = ("t01", "t02", "t03")
     for name in names:
         train(study, parent, name, 30)
-        began(referee, name)
+        began(recorder, name)
     lines.clear()
     now_s = 130.0
-    referee.end_interrupted()
+    recorder.end_interrupted()
     for record in map(study.record, names):
         assert record is not None
         assert (record.state, record.step, record.seconds) == ("running", 30, 30.0)
@@ -120,8 +122,8 @@ def test_a_trial_that_left_no_checkpoint_is_settled_without_the_store_as_well(
     study: Study, parent: Run, unreachable: _Unreachable
 ) -> None:
     runs = [start(study, name, parent) for name in ("t01", "t02")]
-    referee = Referee(study, out_of_reach(parent), lambda line: None)
-    died, stopped = referee.settle("t01", died=True), referee.settle("t02")
+    recorder = TrialRecorder(study, out_of_reach(parent), lambda line: None)
+    died, stopped = recorder.settle("t01", died=True), recorder.settle("t02")
     assert died is not None and died.state == "failed"
     assert stopped is not None and stopped.state == "stopped" and stopped.verdict is not None
     catch_up(parent, study)

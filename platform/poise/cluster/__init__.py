@@ -1,5 +1,5 @@
 """Connects to Ray, and sends commands as jobs to a cluster.
 
-In: a `poise` command and the address of a Ray cluster. Out: the command runs there as a Ray Job;
-its log lines and exit status come back. Next: `poise.cli`.
+In: a `poise` command and the address of a Ray cluster. Out: the command runs on the cluster as a
+Ray Job; Poise prints the job's log and exits with the job's exit status. Next: `poise.cli`.
 """

@@ -5,6 +5,7 @@ Next: `poise.cluster.jobs` and `poise.cluster.connection`.
 """
 
 import os
+import shlex
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,15 +20,23 @@ _CONNECT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """URL for sending jobs, and the address as the user wrote it."""
+    """Address for sending jobs to a cluster: as a URL, and as the user wrote it."""
 
     url: str
     source: str
-    """Origin for error messages, such as ``RAY_ADDRESS=ray://head:10001``."""
+    """Option or variable that gave the address, for errors: ``RAY_ADDRESS=ray://head:10001``."""
+
+    file: str | None = None
+    """File of Ray's cluster launcher, if the user gave this file instead of an address."""
+
+    @property
+    def option(self) -> str:
+        """Command-line option that sends a Poise command to this cluster."""
+        return f"--cluster {shlex.quote(self.file)}" if self.file else f"--address {self.url}"
 
 
 def find_cluster(address: str | None) -> ClusterAddress:
-    """Finds the dashboard of the cluster that ``address`` names, or else RAY_ADDRESS.
+    """Returns the dashboard's address of the cluster that ``address`` or RAY_ADDRESS names.
 
     Raises:
         PoiseError: no cluster is named, or jobs cannot be sent to an address of this form.
@@ -43,11 +52,11 @@ def find_cluster(address: str | None) -> ClusterAddress:
 
 
 def dashboard_url(address: str, source: str) -> str:
-    """Makes the dashboard's URL from an address.
+    """Converts the address of a cluster to the URL of its dashboard.
 
-    The address is ``http(s)://…``, ``ray://head:10001``, ``head:6379`` or ``head``. Ports of Ray's
-    other services are replaced by the dashboard's default port. Only a process that joins the
-    cluster could ask these services for the dashboard's real port.
+    The address is ``http(s)://…``, ``ray://head:10001``, ``head:6379`` or ``head``. If the port
+    belongs to another service of Ray, the URL has the dashboard's default port. The dashboard's
+    real port is known only to processes that have joined the cluster.
 
     Raises:
         PoiseError: the address has another form.
@@ -55,6 +64,7 @@ def dashboard_url(address: str, source: str) -> str:
     if address == "auto":
         return f"http://127.0.0.1:{DASHBOARD_PORT}"
     address = address.strip()
+    _refuse_user(address)
     scheme, host, port = _parts(address)
     if not host or address == "local" or scheme not in ("", "http", "https", "ray"):
         raise PoiseError(
@@ -68,11 +78,22 @@ def dashboard_url(address: str, source: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _refuse_user(address: str) -> None:
+    """Raises an error if an address contains a user name, a password or a token.
+
+    The error does not show the address.
+    """
+    if "@" in address:
+        raise PoiseError(
+            "the address of the cluster contains a name or a password, which logs would show; "
+            "leave it out, and set RAY_AUTH_TOKEN to the cluster's token"
+        )
+
+
 def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
     """Checks that a server listens at the address where a process would join a cluster.
 
-    Without this check, Ray itself waits silently for minutes if the cluster does not exist any
-    more.
+    Without this check, Ray waits silently for minutes if the cluster no longer exists.
 
     Args:
         address: ``auto``, ``HOST:6379`` or ``ray://HOST:10001``.
@@ -84,6 +105,7 @@ def check_listens(address: str, source: str, timeout_s: float = _CONNECT_TIMEOUT
     """
     if address == "auto":
         return  # Ray knows at once whether a cluster runs on this machine
+    _refuse_user(address)
     scheme, host, port = _parts(address)
     if scheme in ("http", "https"):
         raise PoiseError(

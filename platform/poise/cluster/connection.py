@@ -1,6 +1,6 @@
 """Connects a process to Ray, once per process.
 
-In: RAY_ADDRESS or nothing. Out: a process that is connected to a cluster. Next: the stages that
+In: RAY_ADDRESS, if it is set. Out: a process that is connected to a cluster. Next: the stages that
 send work to Ray.
 """
 
@@ -17,6 +17,7 @@ import ray
 from poise.cluster.address import check_listens
 from poise.cluster.surroundings import is_safe, neutral_folder, variable
 from poise.config.errors import PoiseError, one_line
+from poise.config.redaction import redacted_address
 
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # `ray.train.report` waits for this poll
@@ -35,14 +36,14 @@ _TALKATIVE = {
 logger = logging.getLogger(__name__)
 
 _DASHBOARD = "RAY_API_SERVER_ADDRESS"
-"""Environment variable with the dashboard's address, for the processes of a cluster. Without it
-they look for a cluster on the machine, and fail if there are two.
+"""Environment variable with the dashboard's address, for the processes of a cluster. Without this
+variable, these processes search the machine for a cluster, and fail if they find two clusters.
 """
 
 _ONE_AT_A_TIME = threading.Lock()
 _STARTS = 2
-"""Number of attempts to start a cluster. Ray allows 30 s for its own start, and a busy machine can
-need more.
+"""Number of attempts to start a cluster. Ray allows 30 s for one attempt, which can be too short on
+a busy machine.
 """
 
 
@@ -50,8 +51,8 @@ def start_ray(ends_runs: bool = False) -> None:
     """Joins the cluster that RAY_ADDRESS names, or starts a cluster on this machine.
 
     Args:
-        ends_runs: whether runs may be ended from outside, like trials of a study. Ray Train can
-            only free the resources of such runs if the dashboard runs. Without the dashboard the
+        ends_runs: whether other processes may end runs, as a study ends its trials. Ray Train frees
+            the resources of such a run only if the dashboard is running. Without the dashboard, the
             next trial would wait forever.
 
     Raises:
@@ -63,11 +64,11 @@ def start_ray(ends_runs: bool = False) -> None:
 
 
 def start_ray_early(ends_runs: bool = False) -> None:
-    """Starts Ray in a thread while the caller does other work. ``start_ray`` then waits for it.
+    """Starts Ray in a thread while the caller does other work. ``start_ray`` waits for the thread.
 
-    Starting takes seconds in which this process is mostly idle. If it fails, ``start_ray`` tries
-    again and raises the error. If Ray cannot start from the current folder, nothing is started
-    here, because the current folder of the caller would change.
+    Starting takes seconds in which this process does almost nothing. If the start fails,
+    ``start_ray`` tries again and raises the error. If Ray cannot start from the current folder,
+    this function does nothing, because starting Ray would change the current folder of the caller.
     """
     if not is_safe():
         return
@@ -86,10 +87,10 @@ def _connect(ends_runs: bool) -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "").strip()
-    # Both ways take seconds and print nothing. Commands show these lines; as a library Poise is
-    # silent.
+    # Joining and starting take seconds and print nothing. Commands show these lines; the library
+    # does not.
     if address and address != "local":
-        logger.info("joining Ray at %s …", address)
+        logger.info("joining Ray at %s …", redacted_address(address))
         _join(address)
     else:
         logger.info("starting Ray on this machine …")
@@ -101,8 +102,13 @@ def _join(address: str) -> None:
     try:
         with neutral_folder():
             _init(address=address)
-    except Exception as error:  # Ray raises many kinds, even plain Exception
+    except Exception as error:  # Ray raises many kinds of errors, even plain Exception
         ray.shutdown()
+        if "nauthenticated" in str(error):
+            raise PoiseError(
+                f"RAY_ADDRESS={address}: asks for a token: set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN (or the file ~/.ray/auth_token) to the token of its head node"
+            ) from None
         raise PoiseError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({one_line(error)}); start one "
             "with `ray start --head`, or unset RAY_ADDRESS to run on this machine"
@@ -127,13 +133,13 @@ def _start(with_dashboard: bool) -> None:
 
 
 def _start_without_dashboard() -> None:
-    """Starts Ray without the ten processes of a dashboard, which a short run does not need."""
+    """Starts Ray without a dashboard, which has ten processes that a short run does not need."""
     _init(address="local", include_dashboard=False)
 
 
 def _start_with_dashboard() -> None:
-    """Starts Ray with a dashboard. Only the cluster's processes get the dashboard's address."""
-    port = _free_port()
+    """Starts Ray with a dashboard. Only the cluster's own processes get the dashboard's address."""
+    port = free_port()
     with variable(_DASHBOARD, f"http://127.0.0.1:{port}"):
         _init(
             address="local",
@@ -143,7 +149,7 @@ def _start_with_dashboard() -> None:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Returns a port that no process on this machine uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -154,10 +160,16 @@ def _free_port() -> int:
 def _init(**options: Any) -> None:
     for name, level in _TALKATIVE.items():
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("ray._private.worker").addFilter(_is_for_users)
     ray.init(log_to_driver=False, logging_level="WARNING", **options)
 
 
+def _is_for_users(record: logging.LogRecord) -> bool:
+    # ``start_ray_early`` starts Ray outside the main thread. Commands handle SIGTERM themselves.
+    return "SIGTERM handler is not set" not in record.getMessage()
+
+
 def _logs() -> Path:
-    """Returns the folder of the newest cluster's logs."""
+    """Returns the folder of the logs of the cluster that was started last."""
     newest = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "session_latest" / "logs"
     return newest.resolve()

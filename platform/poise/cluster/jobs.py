@@ -1,195 +1,154 @@
-"""Starts a packaged command as a Ray Job, follows its log and returns its exit status.
+"""Starts, lists and stops jobs on a cluster.
 
-In: a ``Job`` and a cluster's address. Out: log lines as they arrive, and an exit status. Next:
-`poise.cli.submit`.
+In: a ``Job`` and a client of the cluster. Out: Ray's information about jobs, as plain data. Next:
+``poise.cluster.job_log`` follows a job; ``poise.cli.submit`` and ``poise.cli.jobs`` print jobs.
 """
 
-import asyncio
-import logging
-import os
-import signal
-import threading
+import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import aiohttp
-import requests
-from ray.exceptions import AuthenticationError
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient, JobType
 
-from poise.cluster.address import ClusterAddress, check_reachable
-from poise.cluster.job_files import Job
-from poise.config.errors import PoiseError, one_line
+from poise.cluster.address import ClusterAddress
+from poise.cluster.client import explained
+from poise.cluster.job_entry import CLEANUP_S, Job
+from poise.config.errors import PoiseError, did_you_mean, first_few
+
+STUDY, COMMAND = "poise_study", "poise_command"
+"""Keys of a job's metadata: the name of its run or study, and its command."""
 
 _POLL_S = 0.5
-_COMMAND_NOT_FOUND = 127
+_SECONDS_TO_KILL = 15
+"""Time in seconds that Ray may take to end a job, after the job's own time for cleaning up."""
 
-for _name in (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-    "ray._private.runtime_env.working_dir",
-):
-    logging.getLogger(_name).setLevel(logging.ERROR)  # Poise reports it once itself
+ASKING = "poise-check-"
+"""First part of the names of small jobs that only test the cluster."""
 
 
-def connect(cluster: ClusterAddress) -> JobSubmissionClient:
-    """Makes a client of the cluster's job server.
+@dataclass(frozen=True)
+class JobState:
+    """State of one job, as the cluster reports it."""
 
-    Raises:
-        PoiseError: the server does not answer, is not a Ray dashboard, or refuses the token.
-    """
-    check_reachable(cluster)
-    with _explained(cluster), _address_variables_hidden():
-        return JobSubmissionClient(cluster.url)
+    name: str
+    status: str
+    """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+
+    command: str
+    study: str | None
+    started_s: float | None
+    """Time of the start, in seconds since 1970."""
+
+    ended_s: float | None
+    exit_status: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended: it succeeded, failed or was stopped."""
+        return bool(JobStatus(self.status).is_terminal())
 
 
 def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name: str) -> None:
-    """Uploads the job's folder and starts the job with the id ``name``.
+    """Uploads the job's files and starts the job with the id ``name``.
 
     Raises:
-        PoiseError: the name is taken, the folder is too large, or the cluster refuses.
+        PoiseError: the name is taken, the files are too large, or the cluster refuses the job.
     """
-    with _explained(cluster):
-        if _exists(client, name):
-            raise PoiseError(
-                f"--name {name}: {cluster.url} has or had a job of that name; choose another, "
-                f"or follow it: {follow_command(cluster, name)}"
-            )
+    if any(known.name == name for known in list_jobs(client, cluster)):
+        raise PoiseError(
+            f"--name {name}: {cluster.url} has or had a job of that name; choose another, "
+            f"or follow it: {attach_command(cluster, name)}"
+        )
+    with explained(cluster):
         try:
             client.submit_job(
-                entrypoint=job.entrypoint, submission_id=name, runtime_env=job.runtime_env
+                entrypoint=job.entrypoint,
+                submission_id=name,
+                runtime_env=job.runtime_env,
+                metadata=dict(job.metadata),
             )
         except ValueError as error:
-            folder = job.runtime_env["working_dir"]
-            raise PoiseError(
-                f"{folder}: cannot be packaged: {error}; leave large files out with .gitignore "
-                "or .rayignore"
-            ) from None
+            raise PoiseError(f"the job's files cannot be sent: {error}") from None
 
 
-def follow(
-    client: JobSubmissionClient, cluster: ClusterAddress, name: str, write: Callable[[str], object]
-) -> int:
-    """Writes the job's log as it grows, and returns the exit status of its driver.
+def list_jobs(client: JobSubmissionClient, cluster: ClusterAddress) -> list[JobState]:
+    """Returns all jobs that were sent to the cluster since its head started, newest first.
+
+    Small jobs that only test the cluster are left out.
+    """
+    return [job for job in _every_job(client, cluster) if not job.name.startswith(ASKING)]
+
+
+def _every_job(client: JobSubmissionClient, cluster: ClusterAddress) -> list[JobState]:
+    with explained(cluster):
+        found = [each for each in client.list_jobs() if each.type == JobType.SUBMISSION]
+    return [_state(each) for each in sorted(found, key=lambda job: -(job.start_time or 0))]
+
+
+def find_job(client: JobSubmissionClient, cluster: ClusterAddress, name: str) -> JobState:
+    """Returns the job with this name.
 
     Raises:
-        PoiseError: the connection is lost; the job continues.
-        KeyboardInterrupt: on Ctrl-C; the job continues.
+        PoiseError: the cluster knows no such job.
     """
-    try:
-        with _ctrl_c_cancels() as ctrl_c, suppress(asyncio.CancelledError):
-            asyncio.run(_tail(client, name, write, ctrl_c))
-        if ctrl_c.asked:
-            raise KeyboardInterrupt
-        return _exit_status(client, name)
-    except (AuthenticationError, RuntimeError, aiohttp.ClientError, requests.RequestException) as e:
-        raise PoiseError(
-            f"lost the connection to job {name} at {cluster.url} ({e}); if the cluster is up, the "
-            f"job continues: {follow_command(cluster, name)}"
-        ) from None
+    jobs = _every_job(client, cluster)
+    for job in jobs:
+        if job.name == name:
+            return job
+    names = [job.name for job in jobs if not job.name.startswith(ASKING)]
+    holds = did_you_mean(name, names, f"it knows {first_few(names) or 'none'}")
+    raise PoiseError(f"{name}: {cluster.url} knows no such job; {holds}")
 
 
-def follow_command(cluster: ClusterAddress, name: str) -> str:
-    """Makes the shell command that shows the rest of the job's log."""
-    return f"ray job logs --address {cluster.url} --follow {name}"
+def stop(client: JobSubmissionClient, cluster: ClusterAddress, name: str) -> JobState:
+    """Stops a job and waits until it has ended. The job may write a checkpoint before it ends.
+
+    Raises:
+        PoiseError: there is no such job, or it does not end in time.
+    """
+    job = find_job(client, cluster, name)
+    if job.is_over:
+        return job
+    with explained(cluster):
+        client.stop_job(name)
+    latest = time.monotonic() + CLEANUP_S + _SECONDS_TO_KILL
+    while not (job := find_job(client, cluster, name)).is_over:
+        if time.monotonic() > latest:
+            raise PoiseError(
+                f"{name}: was told to stop and still runs after {CLEANUP_S + _SECONDS_TO_KILL} s; "
+                "see `poise jobs logs`, and the head node"
+            )
+        time.sleep(_POLL_S)
+    return job
+
+
+def attach_command(cluster: ClusterAddress, name: str) -> str:
+    """Returns the shell command that shows the job's log until the job ends."""
+    return f"poise jobs attach {cluster.option} {name}"
 
 
 def stop_command(cluster: ClusterAddress, name: str) -> str:
-    """Makes the shell command that stops the job. The job still writes its checkpoint."""
-    return f"ray job stop --address {cluster.url} {name}"
+    """Returns the shell command that stops the job. The job first writes its checkpoint."""
+    return f"poise jobs stop {cluster.option} {name}"
 
 
-async def _tail(
-    client: JobSubmissionClient, name: str, write: Callable[[str], object], ctrl_c: "_CtrlC"
-) -> None:
-    ctrl_c.task = asyncio.current_task()
-    if ctrl_c.asked:
-        return
-    async for lines in client.tail_job_logs(name):
-        write(lines)
-
-
-class _CtrlC:
-    """Handler of SIGINT that cancels a task and remembers that it was asked."""
-
-    asked = False
-    task: "asyncio.Task[None] | None" = None
-
-    def __call__(self, number: int, frame: object) -> None:
-        self.asked = True
-        if self.task is not None and not self.task.done():
-            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
-
-
-@contextmanager
-def _ctrl_c_cancels() -> Iterator[_CtrlC]:
-    """Lets Ctrl-C cancel the task inside.
-
-    A KeyboardInterrupt could come while asyncio makes or closes its loop, which then leaves
-    tracebacks behind. Outside of the main thread there are no signals.
-    """
-    ctrl_c = _CtrlC()
-    if threading.current_thread() is not threading.main_thread():
-        yield ctrl_c
-        return
-    before = signal.signal(signal.SIGINT, ctrl_c)
-    try:
-        yield ctrl_c
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _exit_status(client: JobSubmissionClient, name: str) -> int:
-    while not (details := client.get_job_info(name)).status.is_terminal():
-        time.sleep(_POLL_S)
-    if details.status == JobStatus.SUCCEEDED:
-        return 0
-    if details.driver_exit_code == _COMMAND_NOT_FOUND:
-        raise PoiseError(
-            f"job {name}: the head node finds no `python`; start Ray there with the environment "
-            "that has Poise on PATH (`source .venv/bin/activate` before `ray start`)"
-        )
-    return details.driver_exit_code or 1
-
-
-def _exists(client: JobSubmissionClient, name: str) -> bool:
-    return any(name in (job.submission_id, job.job_id) for job in client.list_jobs())
-
-
-@contextmanager
-def _address_variables_hidden() -> Iterator[None]:
-    """Hides variables that Ray's client would use instead of the given address."""
-    names = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
-    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
-@contextmanager
-def _explained(cluster: ClusterAddress) -> Iterator[None]:
-    """Turns the client's errors into one line with the fix."""
-    try:
-        yield
-    except AuthenticationError as error:
-        raise PoiseError(_explain_refusal(cluster, str(error))) from None
-    except (ConnectionError, RuntimeError, requests.RequestException) as error:
-        raise PoiseError(
-            f"{cluster.source}: {cluster.url} does not answer as a Ray dashboard does: "
-            f"{one_line(error)}"
-        ) from None
-
-
-def _explain_refusal(cluster: ClusterAddress, message: str) -> str:
-    if "Authentication failed" in message:
-        return (
-            f"{cluster.url} refuses the token (403): RAY_AUTH_TOKEN, or the file "
-            "~/.ray/auth_token, must hold the token that the head node was started with"
-        )
-    return (
-        f"{cluster.url} asks for a token (401): set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or "
-        "the file ~/.ray/auth_token) to the token that the head node was started with"
+def _state(details: JobDetails) -> JobState:
+    metadata: Mapping[str, str] = details.metadata or {}
+    return JobState(
+        name=str(details.submission_id),
+        status=str(details.status),
+        command=metadata.get(COMMAND) or _shortened(details.entrypoint),
+        study=metadata.get(STUDY),
+        started_s=None if details.start_time is None else details.start_time / 1000,
+        ended_s=details.end_time / 1000 if details.end_time else None,
+        exit_status=details.driver_exit_code,
     )
+
+
+def _shortened(entrypoint: str) -> str:
+    """Shortens a job's command to one line, if a program other than Poise has sent the job."""
+    try:
+        return shlex.join(shlex.split(entrypoint))[:80]
+    except ValueError:
+        return entrypoint[:80]

@@ -1,4 +1,4 @@
-"""Finds a folder from which Ray starts safely, even if the current folder is not safe.
+"""Finds a folder from which Ray can start, if it cannot start from the current folder.
 
 In: the current folder. Out: the same folder, or the root folder while Ray starts. Next:
 ``poise.cluster.connection``.
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def shadows(folder: Path) -> list[str]:
-    """Lists files and folders that Python would import instead of its own modules.
+    """Lists files and folders that Python would import instead of modules of its own library.
 
     An example is ``http.py``. Ray's workers look for modules first in the folder from which Ray was
-    started, and then among Python's own modules.
+    started, and only then in Python's library.
     """
     names = sys.stdlib_module_names
     return sorted(
@@ -31,9 +31,10 @@ def shadows(folder: Path) -> list[str]:
 
 @contextmanager
 def neutral_folder() -> Iterator[None]:
-    """Leaves the current folder during the block if Ray cannot start from it.
+    """Changes to another folder during the block, if Ray cannot start from the current one.
 
-    Such a folder was deleted, or it holds a module with the name of one of Python's own modules.
+    Ray cannot start from a folder that was deleted. It also cannot start from a folder that
+    contains a file with the name of a module of Python's library, such as ``random.py``.
     """
     here = os.open(".", os.O_RDONLY)  # can go back even if the folder was deleted
     try:
@@ -42,7 +43,7 @@ def neutral_folder() -> Iterator[None]:
         else:
             _say_why()
             os.chdir("/")
-            with variable("PYTHONSAFEPATH", "1"):  # `python -c` must not look there either
+            with variable("PYTHONSAFEPATH", "1"):  # `python -c` must not import from there
                 yield
     finally:
         os.fchdir(here)

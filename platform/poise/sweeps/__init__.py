@@ -1,8 +1,9 @@
-"""Runs many trials of one recipe and keeps the best. No other stage imports Ray Tune.
+"""Runs many trials of one recipe with Ray Tune, and registers the best backbone.
 
-In: a space. Out: trials, each with a verdict, a report that compares them, and the best healthy
-backbone in the registry. Next: ``poise.cluster`` and the command line.
+In: a search space (settings to try, as YAML). Out: trials with verdicts, a report that compares the
+trials, and the best healthy backbone in the registry. Next: the command line.
 
-Only a study's own files record what is done (``poise.studies.records``). Files that Tune writes for
-itself are never read. So a study can continue after any end, without unpickling anything.
+No other package of Poise imports Ray Tune. A study is one sweep or ablation. The study's own files
+record its progress (``poise.studies.records``). Tune's files are never read. So an interrupted
+study can continue, and nothing is unpickled.
 """

@@ -1,7 +1,8 @@
-"""Computes the rest of a study's budget, and which trials fit into it.
+"""Computes how much of a study's budget is left, and which trials fit into the rest.
 
-In: its budget, and what its trials have used. Out: the next trial, or the reason why there is none.
-Next: ``poise.sweeps.tune_search``, which gives it to Tune.
+In: the study's budget, and the steps and hours that its trials have used. Out: the next trial, or
+the limit that prevents another trial. Next: ``poise.sweeps.tune_search``, which gives the trial to
+Tune.
 """
 
 from collections import defaultdict
@@ -19,15 +20,16 @@ from poise.training.schedule import total_steps_of
 
 
 class Purse:
-    """Rest of a study's budget.
+    """Account of a study's budget: which limit a further trial would exceed.
 
     A running trial counts with all its planned steps. An ended trial counts with the steps that it
-    made, so steps that early stopping saved are available to other trials.
+    trained. So other trials can use the steps that early stopping saved.
 
     Args:
         study: study with the budget and the trials.
         clock: clock of the study.
-        paces: known pace of each kind of trial; measurements of the study's own trials replace it.
+        paces: known seconds per step of each kind of trial (``poise.sweeps.pace``). Measurements of
+            the study's own trials replace these values.
     """
 
     def __init__(
@@ -43,24 +45,24 @@ class Purse:
 
     @property
     def may_get_room(self) -> bool:
-        """Whether a running trial may still end with fewer steps than planned."""
+        """Whether steps are limited and a running trial may still end early."""
         return self._budget.steps is not None and bool(self._running)
 
     def begin(self, trial: Trial) -> None:
-        """Takes from the budget what a trial is planned to need."""
+        """Subtracts a trial's planned steps from the budget, and marks the trial as running."""
         self.set_aside(trial)
         self._running.add(trial.name)
         self._clock.keep()
 
     def set_aside(self, trial: Trial) -> None:
-        """Counts what a trial is planned to need, without writing anything."""
+        """Subtracts a trial's planned steps from the budget, and writes no file."""
         limited = self._budget.steps is not None
         self._steps[trial.name] = self._total_steps(trial) if limited else 0
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Gives the unused part of a trial's steps back to the budget.
+        """Returns the unused steps of an ended trial to the budget.
 
-        A trial without a record gives all of its steps back.
+        If the trial has no record, it never began, and all its steps are returned.
         """
         self._running.discard(name)
         self._clock.keep()
@@ -70,9 +72,9 @@ class Purse:
             self._count(record)
 
     def lacks(self, trial: Trial) -> str:
-        """Names the limit that a trial would exceed.
+        """Returns the limit that a trial would exceed, such as ``budget.steps=1000``.
 
-        It is written as a user would write it, and empty if there is none.
+        The text is empty if the trial fits into the budget.
         """
         budget = self._budget
         others = {name: steps for name, steps in self._steps.items() if name != trial.name}
@@ -89,7 +91,7 @@ class Purse:
         return ""
 
     def expected_s(self, trial: Trial) -> float:
-        """Returns the expected seconds of a whole trial; 0 if its kind is unknown."""
+        """Returns the expected seconds of a whole trial; 0 if the time per step is unknown."""
         recipe = self._recipe(trial)
         kind = kind_of(recipe)
         known = self._paces[kind].seconds_per_step if kind in self._paces else None
@@ -109,25 +111,28 @@ class Purse:
 
 
 class BudgetedQueue:
-    """Queue that ends, or waits, if the budget is too small for the next trial."""
+    """Queue of trials. It ends or waits when the budget is too small for the next trial."""
 
     def __init__(self, queue: TrialQueue, purse: Purse) -> None:
         self._queue, self._purse = queue, purse
         self._held: Trial | None = None
         self.lacks = ""
-        """Limit that ended the queue; empty if no limit did."""
+        """Limit of the budget that ended the queue; empty if no limit ended it."""
 
     def peek(self) -> Trial | None:
-        """Returns the next trial without beginning it.
+        """Returns the next trial but leaves it in the queue.
 
-        It is None if the budget is too small for it now.
+        Returns None if the budget is too small now, or if no trial is left.
         """
         self._held = self._held or self._queue.next_trial()
         self.lacks = self._purse.lacks(self._held) if self._held else ""
         return None if self.lacks else self._held
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial and counts it as begun; None if there is no trial."""
+        """Removes and returns the next trial; None if ``peek`` returns None.
+
+        The trial's steps are subtracted from the budget.
+        """
         trial = self.peek()
         if trial is not None:
             self._held = None
@@ -136,15 +141,15 @@ class BudgetedQueue:
 
     @property
     def waits(self) -> bool:
-        """Whether there may be a next trial later, although there is none now."""
+        """Whether the next trial may fit into the budget later, when running trials end early."""
         return self._held is not None and self._purse.may_get_room
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns the trials after the next one that are already decided."""
+        """Returns the trials in the queue whose settings are already decided."""
         return [*([self._held] if self._held else []), *self._queue.waiting()]
 
     def end(self, name: str, record: TrialRecord | None) -> None:
-        """Receives a trial that ended. Without a record, it never began."""
+        """Receives the record of an ended trial. None means that the trial never began."""
         self._purse.end(name, record)
         if record is not None:
             self._queue.learn(record)

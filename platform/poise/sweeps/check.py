@@ -1,8 +1,8 @@
-"""Checks, before anything starts, that a space fits its recipe.
+"""Checks that a search space fits its recipe, before the study starts.
 
-In: a space and the recipe that it varies. Out: nothing, or one error that names the file, the key,
-the value and the fix. Next: ``poise.sweeps.drawing``, whose trials show whether values fit
-together.
+In: a search space and the recipe that it varies. Out: nothing, or one error that names the file,
+the key, the value and the fix. Next: ``poise.sweeps.drawing``, which draws settings from the
+checked space.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _OWN = {
     "seed": "`seeds` of the space gives each trial its seed",
     "training.stop_collapsed": "`stop_collapsed` of the space decides for all trials",
     "name": "trials are named by the study",
-    "objective.name": "each objective has settings of its own; write a space for each",
+    "objective.name": "each objective has options of its own; write a space for each",
 }
 
 
@@ -29,16 +29,16 @@ _NOT_SEARCHED = {
     "qloguniform": "loguniform",
     "randn": "uniform",
 }
-"""Samplers that Optuna does not have, each with the most similar sampler that it has."""
+"""Maps each sampler that Optuna does not have to Optuna's most similar sampler."""
 
 
 def check_space(space: Space, recipe: Recipe, source: str) -> None:
-    """Raises PoiseError for anything that would fail later or silently mean something else.
+    """Raises PoiseError for anything that would fail later, or would be misunderstood silently.
 
-    Each value is checked only against the limits of its own setting. Rules about several settings
-    together are checked with the trials. If settings are drawn in advance, this happens before the
-    first trial starts. If a searcher decides during the study, it may suggest a combination that
-    makes its trial fail.
+    Each value is checked only against the limits of its own setting. Rules about combinations of
+    settings are checked for each trial. If settings are drawn in advance, this happens before the
+    first trial starts. If a searcher such as Optuna chooses settings during the study, a forbidden
+    combination makes its trial fail.
 
     Args:
         space: space to check.
@@ -117,7 +117,7 @@ def _check_metric(space: Space, recipe: Recipe, source: str) -> None:
 
 
 def _check_masks(metric: str, recipe: Recipe, source: str) -> None:
-    """Refuses a metric of masks where bank or queries have none."""
+    """Raises PoiseError if a metric needs masks, and the bank or the queries have no masks."""
     from poise.data.annotations import check_annotations
     from poise.data.dataset import ImageDataset
     from poise.data.manifest import Manifest
@@ -136,9 +136,10 @@ def _check_masks(metric: str, recipe: Recipe, source: str) -> None:
 
 
 def _check_goal(space: Space, recipe: Recipe, source: str) -> None:
-    """Refuses a scheduler that decides by a loss that is lowest for collapsed trials.
+    """Raises PoiseError if a scheduler would compare trials by DINO's loss.
 
-    Optuna learns which settings collapsed; a scheduler only sees the value.
+    The loss is lowest for collapsed trials. Optuna is told which settings collapsed, but a
+    scheduler gets only the loss.
     """
     metric, mode = space.goal
     has_teacher = recipe.signals.num_prototypes is not None
@@ -168,7 +169,7 @@ def _check_kind(key: str, sampler: Sampler, recipe: Recipe, where: str) -> None:
 
 
 def _ends(sampler: Sampler) -> Iterator[Any]:
-    """Yields every listed value, or the ends of the range, or the mean of a normal distribution."""
+    """Yields a sampler's listed values, the ends of its range, or the mean of its distribution."""
     if sampler.values is not None:
         yield from sampler.values
         return
@@ -188,7 +189,7 @@ def _check_count(space: Space, source: str) -> None:
 
 
 def _check_searched(space: Space, source: str) -> None:
-    """Refuses samplers that Optuna does not have."""
+    """Raises PoiseError for samplers that Optuna does not have."""
     for key, sampler in space.parameters.items():
         fix = _NOT_SEARCHED.get(sampler.name)
         if fix:

@@ -1,7 +1,7 @@
-"""Draws the settings that a sweep tries.
+"""Draws the settings that a random sweep tries.
 
-In: a space. Out: ``Trial``s; the same space always gives the same trials. Next:
-``poise.sweeps.trial_queue``, which returns them one by one.
+In: a search space. Out: a list of settings. The same space always gives the same settings. Next:
+``poise.sweeps.planning``, which plans one trial for each setting and seed.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ _REDRAWS = 100  # draws without a new setting until a small space counts as exha
 def draw_settings(space: Space) -> list[Settings]:
     """Draws the settings of a sweep that do not depend on results.
 
-    The whole grid runs for each draw of the other parameters. No setting occurs twice. A space with
-    few values may give fewer draws than requested.
+    Every combination of the grid parameters runs for each draw of the other parameters. No setting
+    occurs twice. A space with few values may give fewer draws than requested.
     """
     grid = {k: s.values or () for k, s in space.parameters.items() if s.name == "grid_search"}
     drawn = [draw | cell for draw in _draws(space) for cell in product(grid)]
@@ -29,7 +29,7 @@ def draw_settings(space: Space) -> list[Settings]:
 
 
 def domain(sampler: Sampler) -> Any:
-    """Returns Ray Tune's own object for a sampler that is not a grid."""
+    """Returns Ray Tune's search-space object for a sampler that is not a grid."""
     return getattr(tune, sampler.name)(*_as_lists(sampler.arguments))
 
 

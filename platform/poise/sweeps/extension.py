@@ -1,7 +1,7 @@
 """Adds seeds or settings to a study.
 
-In: its name, and a larger space. Out: the ``Study``. Earlier settings keep their numbers, names and
-results. Next: ``poise.sweeps.runner``.
+In: the study's name, and a larger search space. Out: the larger ``Study``. Earlier settings keep
+their numbers, names and results. Next: ``poise.sweeps.runner``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,9 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.loading import override_space, parse_overrides
 from poise.config.samplers import Sampler
+from poise.config.space_files import sort_overrides
 from poise.studies.study import Command, Study, count_trials
-from poise.sweeps.planning import (
-    check_settings,
-    check_trials,
-    read_study,
-    sort_overrides,
-    told_source,
-)
+from poise.sweeps.planning import check_settings, check_trials, read_study, told_source
 from poise.sweeps.resumption import WORDS, check_same, named_study, with_same_datasets
 
 _MAY_GROW = ("parameters", "seeds", "trials")
@@ -27,20 +22,20 @@ _MAY_GROW = ("parameters", "seeds", "trials")
 def extend_study(
     name: str, path: str | None, overrides: Sequence[str] = (), command: Command = "sweep"
 ) -> Study:
-    """Makes a study with more seeds or settings. Nothing is written yet.
+    """Makes a study with more seeds or settings, without writing a file.
 
     Earlier settings keep their numbers, names and results.
 
     Args:
         name: name of the study, finished or not.
         path: file of the larger space; None uses the study's own space.
-        overrides: ``seeds=[0,1,2,3]``, ``trials=16``, values of parameters: the old and the new
-            values.
+        overrides: changes of the space: ``seeds=[0,1,2,3]``, ``trials=16``, or the values of a
+            parameter. A list must contain the old and the new values.
         command: command that began the study.
 
     Raises:
-        PoiseError: there is no such study, nothing is added, something was removed, or something
-            else changed, such as the content of a dataset.
+        PoiseError: there is no such study; the space adds nothing or removes something; or another
+            setting or the content of a dataset has changed.
     """
     there = named_study(name, command, "--extend")
     here = _larger(there, overrides) if path is None else read_study(path, overrides, name, command)
@@ -117,6 +112,6 @@ def _both_samplers(there: Study, here: Study) -> Iterator[tuple[str, Sampler, Sa
         if key not in old or key not in new:
             raise PoiseError(
                 f"--extend {there.name}: parameters.{key}: varies only "
-                f"{'there' if key in old else 'here'}; the same settings must vary"
+                f"{'there' if key in old else 'here'}; the same hyperparameters must vary"
             )
         yield key, old[key], new[key]

@@ -1,7 +1,7 @@
 """Estimates the cost of a study before it begins.
 
-In: a study, and which of its trials should run. Out: a ``Forecast``. If something cannot be known,
-it says so. Next: the command line, which prints it.
+In: a study, and the trials that should run. Out: a ``Forecast``, with None for unknown times. Next:
+the command line, which prints the forecast.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from poise.studies.trials import Trial
 from poise.sweeps.budget import Purse
 from poise.sweeps.pace import Kind, Pace, kind_of, paces_of
 from poise.training.capacity import Footprint, cpus_needed, footprint
-from poise.training.schedule import total_steps_of
+from poise.training.schedule import timetable_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrialForecast:
     trial: Trial
     steps: int
     hours: float | None
-    """Sum of the hours of the trial's workers; None if unknown."""
+    """Hours of the trial, summed over its workers; None if unknown."""
 
     disk_bytes: int
     """Bytes of the checkpoints that the trial keeps."""
@@ -34,59 +34,60 @@ class TrialForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected cost of all trials. Sums include only the trials that fit into the budget."""
+    """Expected cost of a study's trials. Sums include only the trials that fit into the budget."""
 
     trials: tuple[TrialForecast, ...]
-    """Trials that fit into the budget, if none is stopped early. If a searcher decides during the
-    study, each has the recipe's own settings.
+    """Trials that fit into the budget if no trial is stopped early. If a searcher chooses settings
+    during the study, the forecast assumes the recipe's settings for every trial.
     """
 
     waiting: tuple[TrialForecast, ...]
     """Trials that do not fit into the budget."""
 
     lacks: str
-    """Limit that they would exceed; empty if all trials fit."""
+    """Limit of the budget that the waiting trials would exceed; empty if all trials fit."""
 
     are_known: bool
     """Whether the settings of the trials are known in advance."""
 
     paces: tuple[Pace, ...]
-    """Time of a step, for each kind of trial."""
+    """Time per training step, for each kind of trial."""
 
     footprint: Footprint
-    """Memory and disk space that a worker on this recipe needs."""
+    """Size of the recipe's checkpoints and backbone package."""
 
     at_once: int
     clock_hours: float | None
-    """Elapsed hours until the last trial ends, without the start of the study; None if the time of
-    some trial is unknown.
+    """Elapsed hours from the start of the first trial to the end of the last trial; None if the
+    time of some trial is unknown.
     """
 
     @property
     def steps(self) -> int:
-        """Steps of all trials."""
+        """Total number of steps of all trials."""
         return sum(each.steps for each in self.trials)
 
     @property
     def worker_hours(self) -> float | None:
-        """Hours of all trials' workers; None if they are unknown for some trial."""
+        """Hours of all trials, summed over workers; None if they are unknown for some trial."""
         hours = [each.hours for each in self.trials if each.hours is not None]
         return sum(hours) if len(hours) == len(self.trials) else None
 
     @property
     def disk_bytes(self) -> int:
-        """Bytes of all checkpoints that are kept, and of the package that is registered."""
+        """Bytes of all stored checkpoints and of the registered package."""
         return sum(each.disk_bytes for each in self.trials) + self.footprint.package_bytes
 
 
 def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
-    """Estimates what the rest of a study will cost.
+    """Estimates the time and disk space that the rest of a study needs.
 
-    It may carry out a few steps here on drawn views, to measure the time of a step.
+    To measure the time per step, the function may train a few steps in this process, on random
+    views.
 
     Args:
         study: new or existing study.
-        only: trials of the study that would run.
+        only: trials to include; None includes all remaining trials.
     """
     trials = _left(study, only)
     recipes = [trial.recipe(study.recipe, study.name) for trial in trials]
@@ -114,9 +115,9 @@ def forecast(study: Study, only: Sequence[Trial] | None = None) -> Forecast:
 def _fitting(
     study: Study, trials: Sequence[Trial], paces: Mapping[Kind, Pace]
 ) -> tuple[int, float, str]:
-    """Counts the trials that fit. Also returns the seconds until they end, and the exceeded limit.
+    """Returns the number of trials that fit, their elapsed seconds, and the exceeded limit.
 
-    The study is simulated: each trial begins in the place that is free first.
+    The function simulates the study: each trial begins as soon as another trial ends.
     """
     free_s = [0.0] * _at_once(study, len(trials))
     purse = Purse(study, Clock(study, lambda: free_s[0]), paces)
@@ -141,9 +142,8 @@ def _left(study: Study, only: Sequence[Trial] | None) -> list[Trial]:
 
 
 def _of_trial(trial: Trial, recipe: Recipe, pace: Pace, size: Footprint) -> TrialForecast:
-    steps = total_steps_of(recipe)
-    training = recipe.training
-    made = -(-steps // training.checkpoint_every_steps)
+    timetable, training = timetable_of(recipe), recipe.training
+    steps, made = timetable.total_steps, timetable.most_checkpoints
     seconds = pace.seconds_per_step
     return TrialForecast(
         trial,

@@ -1,7 +1,7 @@
 """Suggests settings with Optuna, without repetitions.
 
-In: a space, and the results of settings that were trained. Out: the next settings to train. Next:
-``poise.sweeps.trial_queue``.
+In: a search space, and the results of the settings tried so far. Out: the next settings to try.
+Next: ``poise.sweeps.trial_queue``.
 """
 
 import math
@@ -19,11 +19,11 @@ _REDRAWS = 20  # then an untried setting is taken without Optuna
 
 
 class OptunaSampler:
-    """Optuna's tree-structured sampler (TPE) over a space, for one goal or several.
+    """Optuna's sampler TPE (tree-structured Parzen estimator), for one or several metrics.
 
     Args:
-        space: space to sample.
-        seed: seed of the draws.
+        space: search space.
+        seed: seed of the sampler.
 
     Raises:
         PoiseError: Optuna is not installed.
@@ -56,17 +56,17 @@ class OptunaSampler:
         self._tried: set[Hashable] = set()
 
     def enqueue(self, settings: Settings) -> None:
-        """Puts settings before those that are drawn."""
+        """Adds settings that Optuna suggests before it samples others."""
         self.study.enqueue_trial(settings)
 
     def begin(self, number: int, settings: Settings) -> None:
-        """Registers settings that were chosen elsewhere."""
+        """Tells Optuna that settings are being tried that ``suggest`` did not return."""
         self.enqueue(settings)
         self._asked[number] = self._ask()
         self._tried.add(_identity(settings))
 
     def suggest(self, number: int) -> Settings | None:
-        """Returns new settings, in the order of the space; None if all were tried."""
+        """Returns settings that were not tried before; None if all settings were tried."""
         for _ in range(_REDRAWS):
             trial = self._ask()
             settings = {key: trial.params[key] for key in self._parameters}
@@ -84,7 +84,7 @@ class OptunaSampler:
         return None
 
     def tell(self, number: int, result: list[float] | Literal["pruned", "failed"]) -> None:
-        """Gives Optuna a setting's results, or the reason why it has none."""
+        """Reports to Optuna the metrics of a setting, or its state if it has no metrics."""
         trial = self._asked[number]
         if isinstance(result, str):
             self.study.tell(trial, state=self._states[result])

@@ -1,8 +1,9 @@
-"""Finds out how long a training step takes.
+"""Estimates how long a training step takes.
 
-In: recipes. Out: a ``Pace`` for each kind of recipe. It comes from finished trials of this kind, or
-else from a few steps carried out in this process. Otherwise it is unknown, with the reason. Next:
-``poise.sweeps.forecast`` and ``poise.sweeps.budget``.
+In: recipes. Out: a ``Pace`` (seconds per step) for each kind of recipe. The time is taken from
+finished trials of this kind, or measured on a few steps in this process. If neither is possible,
+the time is unknown and the reason is given. Next: ``poise.sweeps.forecast`` and
+``poise.sweeps.budget``.
 """
 
 import itertools
@@ -18,12 +19,12 @@ import numpy as np
 import torch
 
 from poise.config import PoiseError, Recipe
-from poise.config.paths import home
+from poise.config.paths import STUDY_FILE, home
 from poise.data.batch import ViewBatch
 from poise.data.dataset import ImageDataset
 from poise.data.views.cutter import ViewCutter
 from poise.studies.records import TRIAL_FILE
-from poise.studies.study import STUDY_FILE, Study, load_study
+from poise.studies.study import Study, load_study
 from poise.training.loop import new_state, train_steps
 from poise.training.schedule import Timetable, steps_per_epoch, total_steps_of
 
@@ -37,24 +38,24 @@ _FREE = {
     "student_temp", "teacher_temp", "warmup_teacher_temp", "warmup_teacher_temp_epochs",
     "teacher_momentum", "final_teacher_momentum", "center_momentum", "freeze_last_layer_epochs",
 }  # fmt: skip
-"""Settings of objectives that do not change how long a step takes."""
+"""Settings of DINO that do not change how long a step takes."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Time of a step, for one kind of trial."""
+    """Time per training step, for one kind of trial."""
 
     seconds_per_step: float | None
     """Elapsed seconds per step; None if unknown."""
 
     source: str
-    """Origin of the time in words, or the reason why it is unknown."""
+    """Sentence about the origin of the time, or about the reason why it is unknown."""
 
 
 def kind_of(recipe: Recipe) -> Kind:
     """Returns the settings that decide how long a step takes.
 
-    Recipes with equal settings are one kind.
+    Recipes that agree in these settings are of one kind.
     """
     return (
         str(recipe.objective.model_dump(mode="json", exclude=_FREE)),
@@ -62,6 +63,8 @@ def kind_of(recipe: Recipe) -> Kind:
         str(recipe.data.views.model_dump(mode="json")),
         recipe.data.dataset,
         recipe.training.batch_size,
+        recipe.training.micro_batch_size,
+        recipe.training.activation_checkpointing,
         recipe.training.num_workers,
         recipe.training.device,
         recipe.training.precision,
@@ -71,12 +74,12 @@ def kind_of(recipe: Recipe) -> Kind:
 
 
 def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, Pace]:
-    """Returns the pace of each kind among the recipes, from the best available source.
+    """Returns the time per step of each kind of recipe, from the best available source.
 
     Args:
         recipes: recipes of trials.
-        may_use_gpu: whether steps may be tried on a GPU. Its memory is not freed until this process
-            ends.
+        may_use_gpu: whether steps may be measured on a GPU. This process then occupies GPU memory
+            until it ends.
     """
     finished = list(_finished())
     longest: dict[Kind, Recipe] = {}
@@ -89,7 +92,7 @@ def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, 
 
 
 def pace_lines(paces: Iterable[Pace]) -> list[str]:
-    """Describes the known paces, with one line for each source."""
+    """Describes the times per step, with one line for each source."""
     by_source: dict[str, list[float]] = {}
     for pace in paces:
         known = by_source.setdefault(pace.source, [])
@@ -106,7 +109,7 @@ def _span(seconds: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class _Taken:
-    """Steps and seconds of a trial that trained to its end."""
+    """Number of training steps and seconds of a trial that trained to its end."""
 
     steps: int
     seconds: float
@@ -124,7 +127,10 @@ def _pace_of(recipe: Recipe, finished: Iterable[_Taken], may_use_gpu: bool) -> P
 
 
 def _finished() -> Iterator[tuple[Kind, _Taken]]:
-    """Yields each trial under ``home()`` that trained to its end. Unreadable trials are skipped."""
+    """Yields the kind and the time of each trial under ``home()`` that trained to its end.
+
+    Unreadable trials are skipped.
+    """
     for path in home().glob(f"*/{STUDY_FILE}"):
         with suppress(PoiseError):  # of another version of Poise
             study = load_study(path.parent)
@@ -176,7 +182,7 @@ def _measured(recipe: Recipe) -> Pace:
 
 
 class _Unobserved(Timetable):
-    """Timetable of a run whose metrics are never read."""
+    """Timetable of a run that never logs metrics."""
 
     def is_boundary(self, step: int) -> bool:
         return False

@@ -1,18 +1,18 @@
-"""Makes a new study from a space: reads it, checks it, plans its settings.
+"""Makes a new study: reads and checks a search space, and plans the settings to try.
 
-In: a space's file and the changes on the command line. Out: a ``Study`` that can be carried out.
-Everything that could be wrong has been checked. Next: ``poise.sweeps.runner``.
+In: the file of a search space, and overrides from the command line. Out: a checked ``Study``. Next:
+``poise.sweeps.runner``, which carries it out.
 """
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from poise.config import PoiseError, Recipe, Space, load_recipe, load_space, override
-from poise.config.keys import field_names, nearest, overlap
+from poise.config import PoiseError, Recipe, Space, override
+from poise.config.keys import overlap
 from poise.config.loading import parse_overrides, with_absolute_paths
-from poise.config.paths import check_run_name, given_path, new_name, taken
+from poise.config.paths import check_run_name, new_name, taken
+from poise.config.space_files import load_space_and_recipe, sort_overrides
 from poise.evaluation.during_training import online_probes
 from poise.runs.initial_weights import check_start
 from poise.studies.study import Command, Study
@@ -24,6 +24,7 @@ from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import check_compared, scheduler
 from poise.training.capacity import check_builds
 from poise.training.datasets import fingerprints
+from poise.training.elastic import is_elastic
 from poise.training.schedule import total_steps_of
 
 _STOPS = "training.stop_collapsed"
@@ -33,9 +34,9 @@ DATASET_KEYS = ("data.dataset", "evaluation.queries", "evaluation.bank")
 def begin_study(
     path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
 ) -> Study:
-    """Checks a space and reserves the study's name.
+    """Makes and checks a new study, and reserves its name.
 
-    For arguments and errors see ``request_study``.
+    Arguments and errors are the same as for ``request_study``.
     """
     study = request_study(path, overrides, name, command)
     study.claim()
@@ -45,7 +46,7 @@ def begin_study(
 def request_study(
     path: str, overrides: Sequence[str] = (), name: str | None = None, command: Command = "sweep"
 ) -> Study:
-    """Makes and checks a new study. Nothing is written.
+    """Makes and checks a new study, without writing a file.
 
     Args:
         path: path of the space's file.
@@ -55,7 +56,7 @@ def request_study(
         command: `sweep` or `ablate`.
 
     Raises:
-        PoiseError: something is wrong; the message names it and the fix.
+        PoiseError: the space or the recipe is wrong; the message names the mistake and the fix.
     """
     study = read_study(path, overrides, name, command)
     if study.folder.exists():
@@ -65,12 +66,11 @@ def request_study(
 
 
 def read_study(path: str, overrides: Sequence[str], name: str | None, command: Command) -> Study:
-    """Makes the described study, whether or not a study of this name exists."""
+    """Makes the study that these arguments describe. A study of this name may exist already."""
     if name is not None:
         check_run_name(name)
-    for_space, for_recipe = sort_overrides(overrides)
-    space = load_space(path, for_space)
-    recipe = load_recipe(_recipe_file(path, space, for_space), for_recipe)
+    _, for_recipe = sort_overrides(overrides)
+    space, recipe = load_space_and_recipe(path, overrides)
     recipe = override(recipe, {_STOPS: space.stop_collapsed}, path)
     if space.scheduler.changes_settings:
         recipe = override(recipe, {"training.keep_checkpoints": None}, path)  # others need them
@@ -94,29 +94,20 @@ def read_study(path: str, overrides: Sequence[str], name: str | None, command: C
     return Study(name, space, recipe, path, tuple(overrides), command, settings)
 
 
-def _recipe_file(path: str, space: Space, for_space: Sequence[str]) -> Path:
-    """Finds the recipe relative to the space's file.
-
-    A typed path may also be relative to this folder.
-    """
-    here = given_path(space.recipe)
-    beside = given_path(path).parent / here
-    typed = "recipe" in parse_overrides(for_space)
-    return here if typed and here.exists() and not beside.exists() else beside
-
-
 def told_source(path: str, overrides: Sequence[str]) -> str:
-    """Returns the file and the overrides as the user typed them. Both commands accept them."""
+    """Returns the file and the overrides as the user typed them after `sweep` or `ablate`."""
     return shlex.join([path, *overrides])
 
 
 def check_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """Returns the settings to try, by number; empty if a searcher decides during the study.
+    """Checks a space and returns its settings, in the order of their numbers.
+
+    If a searcher chooses settings during the study, the result is empty.
 
     Raises:
-        PoiseError: the space contains something that cannot be tried.
+        PoiseError: a part of the space cannot be tried.
     """
     check_space(space, recipe, source)
     if command == "ablate":
@@ -132,26 +123,10 @@ def check_settings(
 def plan_settings(
     space: Space, recipe: Recipe, source: str, command: Command
 ) -> tuple[Settings, ...]:
-    """Returns the settings that are known before the first trial, by number."""
+    """Returns the settings that are known before the first trial, in the order of their numbers."""
     if command == "ablate":
         return tuple(ablation_settings(space, recipe, source))
     return tuple(draw_settings(space)) if space.searcher.name == "random" else ()
-
-
-def sort_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separates the overrides of the space from the overrides of its recipe."""
-    for_space, for_recipe = [], []
-    for text in overrides:
-        (key,) = parse_overrides([text])
-        top = key.partition(".")[0]
-        if top in Space.model_fields:
-            for_space.append(text)
-        elif top in Recipe.model_fields:
-            for_recipe.append(text)
-        else:
-            names = [*Space.model_fields, *field_names()]
-            raise PoiseError(f"command line: no setting is called '{key}'{nearest(key, names)}")
-    return for_space, for_recipe
 
 
 def datasets_of(study: Study) -> dict[str, str]:
@@ -170,7 +145,7 @@ def datasets_of(study: Study) -> dict[str, str]:
 
 
 def check_trials(study: Study) -> None:
-    """Checks each trial's recipe, its datasets, and the model that it starts from."""
+    """Checks each trial's recipe, its datasets, and the trained backbone that it may start from."""
     source = told_source(study.source, study.overrides)
     scheduler(study.space, total_steps_of(study.recipe), source)
     check_compared(study.space, len(study.trials), source)
@@ -183,8 +158,20 @@ def check_trials(study: Study) -> None:
     for trial in study.trials:
         recipe = trial.recipe(study.recipe, study.name)
         total_steps_of(recipe)
+        _check_workers(recipe)
         check_builds(recipe)
-        start = recipe.model_dump_json(include={"backbone", "data"})  # what its start depends on
+        start = recipe.model_dump_json(
+            include={"backbone", "data"}
+        )  # the settings that decide how the trial starts
         if start not in started:
             check_start(recipe, source)
             started.add(start)
+
+
+def _check_workers(recipe: Recipe) -> None:
+    """Raises PoiseError for elastic trials, because a growing trial would take others' CPUs."""
+    if is_elastic(recipe):
+        raise PoiseError(
+            f"training.min_workers={recipe.training.min_workers}: trials have a fixed number of "
+            "workers; set it to null"
+        )

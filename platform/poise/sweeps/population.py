@@ -1,12 +1,13 @@
 """Population-based training (arXiv 1711.09846): settings change while trials train.
 
-In: a space, and the reports of its trials. Out: a scheduler for Tune. At every interval the worst
-quarter of the trials continues from checkpoints of the best quarter, with similar settings. Next:
-``poise.sweeps.tune_search``.
+In: a search space, and the reports of its trials. Out: a scheduler for Tune. At every interval the
+worst quarter of the trials continues from checkpoints of the best quarter, with similar settings.
+Next: ``poise.sweeps.tune_search``.
 
-Tune decides which trial continues from which, and with which settings. The checkpoints stay in Ray
-Train's folders: a trial reports their paths, and Tune passes a path on. The exchanges depend on
-which trial reports first. So repeating the command does not repeat such a study exactly.
+Tune chooses which trial continues from which checkpoint, and with which settings. The checkpoints
+stay in Ray Train's folders. A trial reports the path of each checkpoint, and Tune gives a path to
+another trial. The result depends on which trial reports first. So a repeated study may give other
+results.
 """
 
 import math
@@ -39,18 +40,20 @@ MUTABLE = (
     "optimizer.final_weight_decay",
     "optimizer.clip_grad",
 )
-"""Settings that are read at every step and that change no tensor's shape."""
+"""Settings that may change while a trial trains. They are read at every step and do not change the
+shape of any tensor.
+"""
 
 Exchange = Callable[[str, Change], None]
 
 
 class Population(PopulationBasedTraining):  # type: ignore[misc]
-    """Tune's scheduler, with checkpoints that Ray Train has already stored.
+    """Tune's scheduler for population-based training, on checkpoints that Ray Train has stored.
 
     Args:
-        space: space whose parameters change.
-        exchange: function that is called before a trial continues from another, with the trial's
-            name.
+        space: space with the hyperparameters that change.
+        exchange: function that is called before a trial continues from another trial's checkpoint.
+            Its arguments are the name of the first trial and the ``Change``.
         options: options of Tune.
     """
 
@@ -67,13 +70,14 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Adds a trial, without Tune's own check.
 
-        Tune refuses searchers here, because they would learn from trials whose settings have
-        changed. Poise's searcher only returns settings that were drawn in advance.
+        Tune's check refuses every searcher, because a searcher would learn from trials whose
+        settings have changed. Poise's searcher is safe: it only returns settings that were drawn in
+        advance.
         """
         self._trial_state[trial] = _PBTTrialState(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Lets Tune decide, if there is a checkpoint to continue from."""
+        """Lets Tune decide whether the trial continues, if the report contains a checkpoint."""
         if CHECKPOINT_PATH_KEY not in result:
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
@@ -81,14 +85,17 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
     def _checkpoint_or_exploit(
         self, trial: Any, tune_controller: Any, upper_quantile: Any, lower_quantile: Any
     ) -> None:
-        """Does what Tune does, with the reported checkpoint instead of a new one."""
+        """Replaces Tune's method. It uses the reported checkpoint instead of a new checkpoint."""
         state = self._trial_state[trial]
         state.last_checkpoint = Checkpoint(state.last_result[CHECKPOINT_PATH_KEY])
         if trial in lower_quantile:
             self._exploit(tune_controller, trial, random.choice(upper_quantile))
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Any, Any]:
-        """Returns the other trial's settings, changed. The trial keeps its own name and seed."""
+        """Returns the other trial's settings with mutations.
+
+        The trial keeps its own name and seed.
+        """
         drawn, operations = super()._get_new_config(trial, trial_to_clone)
         settings = {
             key: _within(self._space.parameters[key], value)
@@ -102,7 +109,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
 
 
 def check_population(study: Study) -> None:
-    """Raises PoiseError for a space whose trials could not exchange anything useful."""
+    """Raises PoiseError if population-based training is not possible with this space."""
     space, source = study.space, study.source
     for key in space.parameters:
         if key not in MUTABLE:
@@ -122,9 +129,9 @@ def check_population(study: Study) -> None:
 
 
 def check_conduct(study: Study) -> None:
-    """Raises PoiseError if only a part of the population could train at a time.
+    """Raises PoiseError if concurrency or budget would let only a part of the population train.
 
-    It is also called when a study continues, because budget and concurrency may have changed.
+    This is also checked when a study continues, because budget and concurrency may have changed.
     """
     space, source = study.space, study.source
     done = sum(record.is_done for record in study.records())
@@ -143,7 +150,7 @@ def check_conduct(study: Study) -> None:
 
 
 def check_at_once(study: Study, num_cpus: float) -> None:
-    """Raises PoiseError if a part of the population would have to wait on this machine."""
+    """Raises PoiseError if this machine has too few CPUs to train the population at once."""
     done = sum(record.is_done for record in study.records())
     left, each = len(study.trials) - done, cpus_needed(study.recipe)
     if left * each > num_cpus:
@@ -169,15 +176,15 @@ def _check_intervals(study: Study) -> None:
 
 
 def _mutation(sampler: Sampler) -> Any:
-    """Returns a list or a domain.
+    """Returns a parameter's values for Tune: a list or a range.
 
-    Tune takes a neighbour from a list and multiplies values of a domain.
+    Tune replaces a value by its neighbour in a list, and multiplies a value in a range.
     """
     return list(sampler.values) if sampler.values is not None else domain(sampler)
 
 
 def _within(sampler: Sampler, value: Any) -> Any:
-    """Limits the value to its range."""
+    """Clips the value to its range."""
     if sampler.values is not None or sampler.name == "randn":
         return value
     low, high = sampler.arguments[:2]

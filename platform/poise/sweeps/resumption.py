@@ -1,7 +1,7 @@
-"""Finds an interrupted study, to continue it.
+"""Finds an interrupted study, so that it can continue.
 
-In: its name, or the file that it began with. Out: the ``Study`` in its present state. Next:
-``poise.sweeps.runner``.
+In: the study's name, or the file of its search space. Out: the ``Study`` in its present state.
+Next: ``poise.sweeps.runner``.
 """
 
 import logging
@@ -12,8 +12,8 @@ from typing import Any
 from poise.config import PoiseError
 from poise.config.keys import leaves
 from poise.config.loading import override_space, parse_overrides
-from poise.config.paths import home
-from poise.studies.study import STUDY_FILE, Command, Study, load_study, stored_study
+from poise.config.paths import STUDY_FILE, home
+from poise.studies.study import Command, Study, load_study, stored_study
 from poise.studies.study_progress import is_finished
 from poise.sweeps.planning import datasets_of, read_study
 from poise.training.datasets import check_unchanged
@@ -21,12 +21,13 @@ from poise.training.datasets import check_unchanged
 logger = logging.getLogger(__name__)
 
 CONDUCT = ("budget", "concurrency")
-"""Fields of a space that change how a study runs, but not its trials. A resumed study may change
-them.
+"""Fields of a search space that a resumed study may change. They do not change what a trial learns.
 """
 
 WORDS = ("question", "published", "recipe")
-"""Fields that may differ: texts, and the recipe's path. The recipe itself is compared."""
+"""Fields of a search space that are not compared: texts, and the recipe's path. The content of the
+recipe is compared.
+"""
 
 
 def find_study(
@@ -35,13 +36,13 @@ def find_study(
     overrides: Sequence[str] = (),
     command: Command = "sweep",
 ) -> Study:
-    """Finds the interrupted study to continue: by name, or the latest study of a space.
+    """Finds an interrupted study: by its name, or the latest study of a search space.
 
     Args:
         name: name of the study.
-        path: path of the space's file.
-        overrides: with a file, the overrides that the study began with. In any case also how to
-        continue: ``budget.hours=6``, ``concurrency=1``.
+        path: file of the search space; None requires a name.
+        overrides: with a file, the overrides that the study began with. New values of budget and
+            concurrency are always allowed, such as ``budget.hours=6`` and ``concurrency=1``.
         command: command that began the study.
 
     Raises:
@@ -66,7 +67,7 @@ def find_study(
 
 
 def with_same_datasets(study: Study) -> Study:
-    """Returns the study with the fingerprints of all its datasets, including those of new trials.
+    """Adds the fingerprints of the datasets of new trials to a study.
 
     Raises:
         PoiseError: the content of a dataset has changed since the study began.
@@ -93,7 +94,7 @@ def _check_conduct(study: Study, overrides: Sequence[str]) -> None:
 
 
 def named_study(name: str, command: Command, option: str) -> Study:
-    """Returns the study with a name, if this command began it. ``option`` is for messages."""
+    """Returns the study of this name. ``option`` is the user's option, for messages."""
     study = stored_study(name, option)
     if study.command != command:
         raise PoiseError(
@@ -123,14 +124,14 @@ def _latest_unfinished(space: str, command: Command) -> Study:
 def check_same(
     found: Study, wanted: Study, option: str, may_grow: Collection[str] = (), but: str = ""
 ) -> None:
-    """Raises PoiseError with the first setting of two studies that differs.
+    """Raises PoiseError if two studies differ. The message names the first difference.
 
     Args:
-        found: stored study.
-        wanted: study that is described now.
-        option: option of the user, for the message.
-        may_grow: fields of the space that are compared elsewhere.
-        but: text before the fix in the message.
+        found: study as it was stored.
+        wanted: study that the user describes now.
+        option: the user's option, for the message.
+        may_grow: fields of the search space that are not compared here.
+        but: text of the message before the suggested fix.
     """
     may_differ = {*CONDUCT, *WORDS, *may_grow}
     there, here = (dict(_leaves_of(study, may_differ)) for study in (found, wanted))
@@ -145,6 +146,6 @@ def check_same(
 
 def _leaves_of(study: Study, may_differ: Collection[str]) -> Iterator[tuple[str, Any]]:
     space = study.space.model_dump(mode="json", exclude=set(may_differ))
-    space["mode"] = [goal.mode for goal in study.space.goals]  # the same, whether written or not
+    space["mode"] = [goal.mode for goal in study.space.goals]  # a default counts as written
     yield from leaves(space)
     yield from leaves(study.recipe.model_dump(mode="json"), "recipe's ")

@@ -1,7 +1,7 @@
 """Carries out a study, from its first trial to the registered winner.
 
-In: a ``Study``, new or interrupted. Out: a ``StudyResult``; trials and comparison are in MLflow and
-in the study's folder. Next: the command line, which prints it.
+In: a ``Study``, new or interrupted. Out: a ``StudyResult``. Trials and report are in MLflow and in
+the study's folder. Next: the command line, which prints the result.
 """
 
 import logging
@@ -12,17 +12,20 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import ray
 
 from poise.cluster.connection import start_ray
 from poise.config import Recipe
+from poise.config.locations import Location
 from poise.config.paths import home
+from poise.config.redaction import redacted
 from poise.data.manifest import Manifest
 from poise.reports import Winner, write_report
-from poise.runs.outcome import Finished, register_finished
+from poise.runs.node_checks import check_nodes
+from poise.runs.outcome import Finished
 from poise.runs.progress import ProgressDisplay
+from poise.runs.registration import register_finished
 from poise.runs.session import opened
 from poise.studies.clock import Clock
 from poise.studies.outcomes import best_of
@@ -33,14 +36,13 @@ from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
-from poise.sweeps.referee import Referee
 from poise.sweeps.result import StudyResult
 from poise.sweeps.trial_process import Context
 from poise.sweeps.trial_queue import trial_queue
+from poise.sweeps.trial_recorder import TrialRecorder
 from poise.sweeps.trial_runs import catch_up, seen_history
 from poise.sweeps.tune_search import TrialSearcher
 from poise.sweeps.tune_setup import CONDUCT, Interruption, concurrency_of, heard_interruption, tuner
-from poise.tracking.address import redacted
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.ending import controlled
 from poise.tracking.links import study_link
@@ -56,8 +58,8 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         only: trials of the study to run now; the others wait.
 
     Raises:
-        PoiseError: another process works on the study, the store or the cluster does not answer, or
-            no trial would ever fit.
+        PoiseError: another process runs the study, MLflow or the cluster does not answer, or no
+            trial would ever fit on the machine.
         KeyboardInterrupt: the user interrupted the study; all running trials were stopped and
             marked as killed.
     """
@@ -66,6 +68,7 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         start_ray(ends_runs=True)  # a scheduler may end runs, or a trial's process may be killed
         if study.space.scheduler.changes_settings:
             _check_whole(study)
+        check_nodes(study.datasets)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Poise prints what happens
         dataset = Manifest.read(study.recipe.data.dataset).name
         run = create_study_run(store, dataset, study.name, study.folder)
@@ -78,14 +81,14 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
     log_recipe(run, study.recipe, dataset_tags(study.recipe))
     log_environment(run)
     display = ProgressDisplay()
-    referee = Referee(study, run, partial(_say, display))
+    recorder = TrialRecorder(study, run, partial(_say, display))
     try:
         with display, heard_interruption() as interruption:
-            lacks = _run_trials(study, only, display, referee, interruption)
+            lacks = _run_trials(study, only, display, recorder, interruption)
     except BaseException:
         with undisturbed():
             ray.shutdown()  # ends the trials' processes before their runs get a status
-            referee.end_interrupted()
+            recorder.end_interrupted()
         raise
     catch_up(run, study)
     result = _conclude(study, run, lacks)
@@ -93,7 +96,7 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
 
 
 def _check_whole(study: Study) -> None:
-    """Refuses to train only a part of a population, before anything is created."""
+    """Raises PoiseError if only a part of a population could train, before anything is created."""
     check_conduct(study)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may grow
         check_at_once(study, ray.cluster_resources().get("CPU", 0))
@@ -108,10 +111,13 @@ def _run_trials(
     study: Study,
     only: Sequence[Trial] | None,
     display: ProgressDisplay,
-    referee: Referee,
+    recorder: TrialRecorder,
     interruption: Interruption,
 ) -> str:
-    """Runs the trials that fit the budget. Returns the limit that ended it; empty if none did."""
+    """Runs the trials that fit into the budget.
+
+    Returns the limit of the budget that prevented another trial, or an empty text.
+    """
     say, records, clock = partial(_say, display), study.records(), Clock(study)
     purse = Purse(study, clock, _paces(study, say))
     queue = BudgetedQueue(trial_queue(study, records, only), purse)
@@ -121,13 +127,13 @@ def _run_trials(
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, concurrency_of(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
-    searcher = TrialSearcher(queue, referee.plan, referee.settle)
-    context = Context(study, str(home()), referee.run, display.board)
+    searcher = TrialSearcher(queue, recorder.plan, recorder.settle)
+    context = Context(study, str(home()), recorder.run, display.board)
     try:
         with warnings.catch_warnings():
             # Tune recommends `reuse_actors` for pbt; `tuner` explains why it is not used.
             warnings.filterwarnings("ignore", "Consider boosting PBT", UserWarning)
-            tuner(context, searcher, referee, interruption, num_left, concurrency).fit()
+            tuner(context, searcher, recorder, interruption, num_left, concurrency).fit()
     finally:
         clock.keep()
         for left in study.folder.glob("tune-*"):  # also from killed attempts: pickles, never read
@@ -136,7 +142,7 @@ def _run_trials(
 
 
 def _paces(study: Study, say: Callable[[str], None]) -> dict[Kind, Pace]:
-    """Measures the pace of steps if hours are limited, because even the first trials must fit."""
+    """Estimates the time per step if hours are limited, because even the first trials must fit."""
     if study.space.budget.hours is None:
         return {}
     trials = [trial.recipe(study.recipe, study.name) for trial in study.trials]
@@ -157,7 +163,9 @@ def _conclude(study: Study, run: Run, lacks: str) -> StudyResult:
         "poise.pareto_front": ", ".join(report.findings.front),
     }
     set_tags(run, tags)
-    keep_conclusion(study, records)  # last: a study that is killed before is concluded again
+    keep_conclusion(
+        study, records
+    )  # last: if the process is killed before, a resumed study repeats the conclusion
     link = study_link(run.store, run.run_id, study.space.goal.metric)
     return StudyResult(
         study, tuple(records), best, registered, report, redacted(run.store.uri), link, lacks
@@ -168,5 +176,5 @@ def _register(study: Study, run: Run, best: TrialRecord) -> str:
     assert best.verdict is not None and best.checkpoint is not None and best.run_id is not None
     recipe: Recipe = best.current.recipe(study.recipe, study.name)
     history = seen_history(run, best)
-    finished = Finished(best.run_id, Path(best.checkpoint), best.verdict, history)
+    finished = Finished(best.run_id, Location.of(best.checkpoint), best.verdict, history)
     return register_finished(run.store, recipe, finished, study.space.goal.metric)

@@ -1,7 +1,7 @@
-"""Carries out one trial, in the process that Tune gives it.
+"""Carries out one trial, in a process that Tune starts.
 
-In: a trial, and the data of its study that it needs. Out: its record and its ended MLflow run.
-Next: ``poise.sweeps.referee``. A trial of one worker trains in this process, and the next trial
+In: a trial and its study. Out: the trial's record and its ended MLflow run. Next:
+``poise.sweeps.trial_recorder``. A trial of one worker trains in this process, and the next trial
 reuses the process. If a trial has several workers, or a scheduler may stop it, the process controls
 a Ray Train run.
 """
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from ray import tune
 
 from poise.config import PoiseError, Recipe
 from poise.config.errors import one_line
+from poise.config.locations import Location
 from poise.runs.initial_weights import check_same_start
 from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
@@ -39,7 +39,7 @@ from poise.training.spec import StartingPoint
 from poise.training.worker import first_cause
 
 UNTRAINED_FOLDER = "untrained"
-"""Folder of a study with the metrics of its untrained networks."""
+"""Folder in a study's folder for the metrics of untrained networks."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,31 @@ class Context:
     study: Study
     home: str
     run: Run
-    """Run of the study, the parent of its trials' runs."""
+    """MLflow run of the study, the parent of its trials' runs."""
 
     board: Any
-    """Actor that receives progress lines."""
+    """Ray actor that receives and prints progress lines."""
 
 
 def carry_out(config: dict[str, Any], context: Context) -> None:
-    """Trains one trial, or continues an interrupted attempt.
+    """Trains one trial, or continues an interrupted trial.
 
-    A trial that fails writes the reason in its record and returns. So the others continue, and Tune
-    repeats only trials that lost their process.
+    If the trial fails, the function writes the reason to the record and returns. So other trials
+    continue. Tune repeats a trial only if its process died.
     """
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
     torch.set_num_threads(1)  # training sets its own number of threads
     trial, study = Trial(**config), context.study
     found = study.record(trial.name)
     if found is not None and found.is_done:
-        return  # it had just ended by itself when the scheduler began it again
+        return  # the trial ended just before the scheduler restarted it
     record = begun_again(found or TrialRecord(trial, "running"))
     trial = record.current
     started_s = time.monotonic()
     try:
         record = _train(trial, context, record)
     except _Superseded:
-        return  # the study's process has recorded its end, or begun it again
+        return  # the study's process has recorded the end, or restarted the trial
     except Exception as error:
         record = study.record(trial.name) or record
         step = _last_step(context, record)
@@ -127,8 +127,8 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
 def _trains_here(study: Study, recipe: Recipe) -> bool:
     """Returns True if this process itself trains the trial.
 
-    If a scheduler may stop trials, processes are not reused. Ray Train then stores the checkpoints,
-    whose paths are reported to the scheduler.
+    If a scheduler may stop trials, Ray Train trains the trial in other processes. Ray Train also
+    stores the checkpoints, and their paths are reported to the scheduler.
     """
     return recipe.training.num_workers == 1 and not study.space.scheduler.stops_trials
 
@@ -136,34 +136,37 @@ def _trains_here(study: Study, recipe: Recipe) -> bool:
 def _run_name(study: Study, record: TrialRecord) -> str:
     """Returns the name of Ray Train's run.
 
-    Each change needs a new name, because a run resumes itself.
+    Each change of settings needs a new name, because Ray Train resumes a run of the same name.
     """
     change = f"/change-{len(record.changes)}" if record.changes else ""
     return f"{study.name}/{record.trial.name}{change}"
 
 
 def _starting_point(record: TrialRecord) -> StartingPoint | None:
-    """Returns the other trial's checkpoint to start from; None for a trial without changes."""
+    """Returns the checkpoint of another trial that this trial starts from; None without changes."""
     if not record.changes:
         return None
     change = record.changes[-1]
-    return StartingPoint(Path(change.checkpoint), (*change.settings, "seed"))
+    return StartingPoint(Location.of(change.checkpoint), (*change.settings, "seed"))
 
 
 def _lineage(record: TrialRecord) -> dict[str, Any]:
-    """Returns the trial's changes for the backbone's package; empty if there were none."""
+    """Returns the changes of the trial's settings, for the lineage in the backbone's package."""
     return {"changes": [asdict(change) for change in record.changes]} if record.changes else {}
 
 
 class _Superseded(SystemExit):
-    """Signals that the scheduler took the trial away. ``controlled`` treats it as a clean exit."""
+    """Exit of a process whose trial the scheduler stopped or restarted.
+
+    It counts as a clean exit.
+    """
 
 
 @contextmanager
 def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
-    """Separates errors of the trial from errors that follow a stop by the scheduler.
+    """Ignores errors in the block if the scheduler has stopped the trial.
 
-    This process may see its workers die before it ends itself.
+    The trial's workers may die before this process does, and that raises an error.
     """
     try:
         yield
@@ -173,14 +176,14 @@ def _stopping_is_no_failure(study: Study, begun: TrialRecord) -> Iterator[None]:
 
 
 def _check_current(study: Study, begun: TrialRecord) -> None:
-    """Ends this attempt if its trial was stopped or got another checkpoint in the meantime."""
+    """Exits this process if the scheduler has stopped the trial or given it another checkpoint."""
     record = study.record(begun.trial.name)
     if record is not None and (record.state == "stopped" or record.changes != begun.changes):
         raise _Superseded from None
 
 
 def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
-    """Returns the record of a trial that ended by itself."""
+    """Returns the final record of a trial whose training returned a result."""
     return replace(
         record,
         state="finished" if finished.stopped_by is None else "stopped",
@@ -193,7 +196,7 @@ def concluded(record: TrialRecord, finished: Finished) -> TrialRecord:
 
 
 def reason(error: BaseException) -> str:
-    """Returns in one line why a trial failed: the first cause of nested errors."""
+    """Describes in one line why a trial failed. With nested errors, this is the innermost cause."""
     cause = first_cause(error)
     text = one_line(cause)
     if len(text) > _LONG_REASON:
@@ -202,11 +205,11 @@ def reason(error: BaseException) -> str:
 
 
 _LONG_REASON = 600
-"""Largest number of characters of a reason. A longer reason keeps its start and its end."""
+"""Largest number of characters of a reason. The middle of a longer text is left out."""
 
 
 def trainable(context: Context) -> Any:
-    """Returns the function that Tune runs: ``carry_out``, with the resources of its process."""
+    """Returns the function that Tune runs: ``carry_out``, with the resources that it needs."""
     bound = tune.with_parameters(carry_out, context=context)
     return tune.with_resources(bound, partial(_resources, context.study))
 
@@ -214,10 +217,11 @@ def trainable(context: Context) -> Any:
 def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """Returns the resources of a trial's process.
 
-    They are those of a worker, or only memory for a controller. A controller must not claim any
-    share of a CPU. On two CPUs, the second of two one-CPU trials would wait because of it. With
-    whole CPUs, controllers could take the CPUs of the workers that they wait for, without an error.
-    A controller really uses memory, and every Ray node has some.
+    If the process trains, it needs the resources of a worker. If the process only controls workers
+    (a controller), it reserves memory but no CPU. If controllers reserved a fraction of a CPU, two
+    trials of one CPU each would not fit on two CPUs. If controllers reserved whole CPUs, they could
+    occupy the CPUs that their workers wait for, without an error. Memory is a resource of every Ray
+    node, and a controller really needs memory.
     """
     recipe = Trial(**config).recipe(study.recipe, study.name)
     if not _trains_here(study, recipe):
@@ -227,4 +231,4 @@ def _resources(study: Study, config: dict[str, Any]) -> tune.PlacementGroupFacto
 
 
 CONTROLLER_BYTES = 500 * 2**20
-"""Memory of a process that controls a trial. It imports PyTorch and MLflow."""
+"""Bytes of memory of a process that controls a trial. It imports PyTorch and MLflow."""

@@ -1,7 +1,7 @@
-"""Queues of a study's trials, known in advance or suggested by Optuna.
+"""Queues of a study's trials: planned in advance, or suggested by Optuna.
 
-In: a study, and the trials that an interruption left. Out: its trials. A searcher that learns from
-results suggests better trials during the study. Next: ``poise.sweeps.budget``.
+In: a study, and the records of its earlier trials. Out: the next trials. Optuna uses the results of
+ended trials to suggest the next settings. Next: ``poise.sweeps.budget``.
 """
 
 import math
@@ -18,26 +18,26 @@ from poise.sweeps.optuna_sampler import OptunaSampler
 
 
 class TrialQueue(Protocol):
-    """Returns one trial after another, and may learn from their results."""
+    """Interface of a queue of trials."""
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or None."""
+        """Returns the next trial; None if no trial is left."""
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns the trials that are known but not returned yet."""
+        """Returns the trials that are known, but not yet returned by ``next_trial``."""
 
     def learn(self, record: TrialRecord) -> None:
         """Receives the result of a trial that ended."""
 
 
 class PlannedTrials:
-    """Trials that were known before the first trial began."""
+    """Queue of trials that were planned before the first trial began."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self._waiting = deque(trials)
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or None."""
+        """Returns the next trial; None if no trial is left."""
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
@@ -45,16 +45,16 @@ class PlannedTrials:
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Ignores the result, because nothing depends on it."""
+        """Does nothing, because the plan does not depend on results."""
 
 
 class SuggestedTrials:
-    """Trials with settings from Optuna. It learns each setting's mean over seeds, for each metric.
+    """Queue of trials with settings from Optuna.
 
-    No setting is trained twice. Optuna knows the results of all settings that an earlier attempt at
-    the study tried. A suggestion that was tried before is skipped. If Optuna suggests nothing new,
-    a setting that was never tried is used. With several trials at once, suggestions depend on which
-    trial ended first.
+    Optuna gets the mean of each metric over the seeds of a setting. If the study was interrupted,
+    Optuna first gets the results of the earlier trials. No setting is trained twice: suggestions
+    that were tried before are skipped. If Optuna suggests nothing new, a setting that was never
+    tried is used. With several trials at once, suggestions depend on which trial ends first.
     """
 
     def __init__(self, space: Space, records: Sequence[TrialRecord]) -> None:
@@ -82,7 +82,7 @@ class SuggestedTrials:
                 self.learn(record)
 
     def next_trial(self) -> Trial | None:
-        """Returns the next trial, or None."""
+        """Returns the next trial; None if no trial is left."""
         if not self._waiting and self._unbegun:
             number = self._unbegun.popleft()
             settings = self._sampler.suggest(number)
@@ -93,14 +93,15 @@ class SuggestedTrials:
         return self._waiting.popleft() if self._waiting else None
 
     def waiting(self) -> Iterable[Trial]:
-        """Returns the trials left by an interruption, and other seeds of the newest setting."""
+        """Returns trials left by an interruption, and further seeds of the newest setting."""
         return tuple(self._waiting)
 
     def learn(self, record: TrialRecord) -> None:
-        """Gives Optuna the result of a setting when every seed of it has ended.
+        """Gives Optuna the result of a setting when the trials of all its seeds have ended.
 
-        If a seed of the setting failed, the setting is reported as pruned, without values. TPE then
-        ranks it below every setting with values. By its loss, a collapse would be ranked best.
+        If a trial of the setting collapsed, got stuck or diverged, Optuna gets the state "pruned"
+        without values. TPE then ranks the setting below every setting with values. With its loss as
+        value, a collapsed setting could rank best.
         """
         setting = self._records[record.trial.setting]
         setting[record.trial.name] = record
@@ -130,7 +131,7 @@ def trial_queue(
     Args:
         study: study of the trials.
         records: records of the trials that began.
-        only: trials to run; None means all. See ``choose_trials``.
+        only: trials to run, as ``choose_trials`` returns them; None means all.
     """
     if study.decides_as_it_goes:
         return SuggestedTrials(study.space, records)

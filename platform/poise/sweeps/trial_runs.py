@@ -1,35 +1,37 @@
 """Keeps a trial's run in MLflow consistent with the trial's record.
 
-In: records. Out: the measurements of their runs; and runs that have the status of the record, at
-the latest when the store answers again. Next: ``poise.sweeps.referee``.
+In: records of trials. Out: the logged metrics of a trial, and MLflow runs whose status agrees with
+the records. If MLflow does not answer, the status is set later. Next:
+``poise.sweeps.trial_recorder``.
 """
 
 from contextlib import suppress
 
 from poise.config import PoiseError
+from poise.config.checkpoint_storage import checkpoints_of
 from poise.diagnostics.history import History
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.tracking.ending import Status, finish, stopping_tags
 from poise.tracking.history import read_histories, read_trial_statuses
-from poise.tracking.metric_writer import verdict_tags
-from poise.tracking.run import SPILL_FILE, Run, set_tags
-from poise.tracking.unsent_metrics import Spill
+from poise.tracking.run import Run, set_tags
+from poise.tracking.run_writer import verdict_tags
+from poise.tracking.unsent_metrics import SPILL_FILE, Spill
 from poise.training.checkpoint import newest_checkpoint, read_run
 
 
 def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
-    """Returns a trial's run in MLflow."""
+    """Returns the MLflow run of a trial."""
     assert record.run_id is not None
     folder = str(study.trial_folder(record.trial.name))
     return Run(parent.store, record.run_id, parent.experiment_id, folder)
 
 
 def seen_history(parent: Run, record: TrialRecord) -> History:
-    """Returns all metrics of a trial's run by step; empty if it has no run.
+    """Reads the history of a trial's metrics from MLflow; empty if the trial has no run.
 
     Raises:
-        PoiseError: the store does not answer.
+        PoiseError: MLflow does not answer.
     """
     if record.run_id is None:
         return []
@@ -37,13 +39,13 @@ def seen_history(parent: Run, record: TrialRecord) -> History:
 
 
 def kept_history(study: Study, record: TrialRecord) -> History:
-    """Reads a trial's metrics only from its folder: newest checkpoint and unsent points.
+    """Reads a trial's metrics without MLflow: from its newest checkpoint and its unsent metrics.
 
-    Steps since that checkpoint are missing if the store had already received them.
+    Metrics since that checkpoint are missing if they were already sent to MLflow.
     """
     folder = study.trial_folder(record.trial.name)
     by_step: dict[int, dict[str, float]] = {}
-    newest = newest_checkpoint(folder)
+    newest = newest_checkpoint(checkpoints_of(f"{study.name}/{record.trial.name}"))
     if newest is not None:
         with suppress(PoiseError):  # its process may be replacing it now
             by_step |= read_run(newest)["history"]
@@ -54,10 +56,10 @@ def kept_history(study: Study, record: TrialRecord) -> History:
 
 
 def end_run(parent: Run, study: Study, record: TrialRecord, status: Status) -> None:
-    """Sets the status of a trial's run. If the scheduler stopped the trial, also its verdict.
+    """Sets the status of a trial's MLflow run, and the verdict if the scheduler stopped the trial.
 
     Raises:
-        PoiseError: the store does not answer.
+        PoiseError: MLflow does not answer.
     """
     if record.run_id is None:
         return
@@ -69,10 +71,10 @@ def end_run(parent: Run, study: Study, record: TrialRecord, status: Status) -> N
 
 
 def catch_up(parent: Run, study: Study) -> None:
-    """Ends the runs of trials that ended while the store did not answer.
+    """Sets the status of runs whose trials ended while MLflow did not answer.
 
     Raises:
-        PoiseError: the store still does not answer.
+        PoiseError: MLflow still does not answer.
     """
     statuses = read_trial_statuses(parent)
     for record in study.records():

@@ -1,7 +1,7 @@
 """Gives Tune the next trial, and makes Tune's scheduler, which stops trials early.
 
-In: trials that the budget allows, and a space. Out: a searcher and a scheduler for Tune. Next:
-``poise.sweeps.runner``.
+In: a queue of trials that fit into the budget, and a search space. Out: a searcher and a scheduler
+for Tune. Next: ``poise.sweeps.runner``.
 """
 
 import math
@@ -24,8 +24,8 @@ from poise.sweeps.budget import BudgetedQueue
 from poise.sweeps.population import Exchange, Population
 
 _COMPARED = 3
-"""Default number of other trials that a trial is compared with, at least; only for scheduler
-median.
+"""Default for the scheduler "median": smallest number of other trials that a trial is compared
+with.
 """
 
 Plan = Callable[[Trial], None]
@@ -33,14 +33,14 @@ Settle = Callable[[str, bool, dict[str, Any] | None], TrialRecord | None]
 
 
 class TrialSearcher(Searcher):  # type: ignore[misc]
-    """Gives Tune trials by name: first those that an interruption left, then new ones.
+    """Searcher that gives trials to Tune: first interrupted trials, then new trials.
 
     Args:
         queue: queue of the trials.
-        plan: function that is called with each trial as soon as it is decided, perhaps long before
-            it begins.
-        settle: function that returns the final record of a trial that no longer runs. It receives
-            the trial's name, whether the trial died, and its last report.
+        plan: function that is called with each trial as soon as its settings are known, perhaps
+            long before the trial begins.
+        settle: function that returns the final record of a trial that no longer runs. Its arguments
+            are the trial's name, whether the trial's process died, and the last report.
     """
 
     def __init__(self, queue: BudgetedQueue, plan: Plan, settle: Settle) -> None:
@@ -62,7 +62,7 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Passes on the trial's own record, which has more information than Tune's last result."""
+        """Passes the ended trial's record to the queue. Tune's last result has less information."""
         name = self._names[trial_id]
         self._queue.end(name, self._settle(name, error, result))
 
@@ -73,32 +73,32 @@ class TrialSearcher(Searcher):  # type: ignore[misc]
                 self._plan(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Saves nothing, because the study's own records are enough to continue."""
+        """Does nothing, because a study continues from its own records."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Restores nothing; see ``save``."""
+        """Does nothing; see ``save``."""
 
 
 def _ignored(trial: str, change: Change) -> None:
-    """Ignores exchanges. It is for a scheduler that is made only to check its options."""
+    """Does nothing. A scheduler that is made only to check its options needs this function."""
 
 
 def scheduler(
     space: Space, total_steps: int, source: str, exchange: Exchange = _ignored
 ) -> TrialScheduler:
-    """Makes Tune's scheduler. Its times are steps; by default they are shares of ``total_steps``.
+    """Makes Tune's scheduler. It measures time in steps, and its defaults are shares of a trial.
 
-    Tune's own count of reports starts again with each attempt at a trial. Steps do not.
+    Tune's count of reports would start again at 0 if a trial is repeated. The step does not.
 
     Args:
         space: space that names the scheduler.
         total_steps: steps of a trial.
         source: file of the space, for messages.
-        exchange: function that is called for each trial that continues from another, with its name
-            and the change.
+        exchange: function that is called before a trial continues from another trial's checkpoint.
+            Its arguments are the name of the first trial and the ``Change``.
 
     Raises:
-        PoiseError: the scheduler would never act on a trial of this length.
+        PoiseError: a trial is so short that the scheduler would never change or stop it.
     """
     # A trial must not be stopped at its last step, so `max_t` is one step later.
     halving = {
@@ -135,15 +135,16 @@ def scheduler(
 
 
 def check_compared(space: Space, num_trials: int, source: str) -> None:
-    """Refuses scheduler median if a trial can never be compared with enough others.
+    """Raises an error if the scheduler "median" could never compare a trial with enough others.
 
     Args:
         space: space that names the scheduler.
-        num_trials: number of trials of the study; 0 if a searcher decides during the study.
+        num_trials: number of trials of the study; 0 if a searcher chooses settings during the
+            study.
         source: file of the space, for messages.
 
     Raises:
-        PoiseError: the scheduler would never act in a study with this number of trials.
+        PoiseError: the study has too few trials, so the scheduler would never stop a trial.
     """
     num_trials = num_trials or space.num_searched * len(space.seeds)
     needed = space.scheduler.options.get("min_samples_required", _COMPARED)
@@ -156,10 +157,10 @@ def check_compared(space: Space, num_trials: int, source: str) -> None:
 
 
 def _idle(options: Mapping[str, Any], total_steps: int) -> str:
-    """Explains why a scheduler would never act with these options; empty if it would act.
+    """Explains why a scheduler with these options would never change or stop a trial; else empty.
 
     Args:
-        options: complete options of the scheduler.
+        options: options of the scheduler, including defaults.
         total_steps: steps of a trial.
     """
     for name in ("grace_period", "burn_in_period", "perturbation_interval"):

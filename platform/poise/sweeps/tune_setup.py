@@ -1,4 +1,4 @@
-"""Sets up Ray Tune: its behaviour, and how many trials run at once.
+"""Sets up Ray Tune: its options, and how many trials run at once.
 
 In: a study and the callbacks for its trials. Out: a ``Tuner``. Next: ``poise.sweeps.runner``.
 """
@@ -17,8 +17,8 @@ from ray.tune import Callback
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from poise.studies.study import Study
-from poise.sweeps.referee import Referee
 from poise.sweeps.trial_process import Context, trainable
+from poise.sweeps.trial_recorder import TrialRecorder
 from poise.sweeps.tune_search import TrialSearcher, scheduler
 from poise.training.capacity import check_fits, cpus_needed
 from poise.training.schedule import total_steps_of
@@ -34,7 +34,7 @@ CONDUCT = {
 
 
 class Interruption(Callback):  # type: ignore[misc]
-    """Stores whether the user has interrupted the study."""
+    """Tune callback that stops a study which the user has interrupted."""
 
     asked = False
 
@@ -46,7 +46,10 @@ class Interruption(Callback):  # type: ignore[misc]
 
 @contextmanager
 def heard_interruption() -> Iterator[Interruption]:
-    """Records a Ctrl-C in addition to its usual effect; only in the main thread."""
+    """Records Ctrl-C in the block, in addition to its usual effect.
+
+    Works only in the main thread.
+    """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -68,12 +71,12 @@ def heard_interruption() -> Iterator[Interruption]:
 def tuner(
     context: Context,
     searcher: TrialSearcher,
-    referee: Referee,
+    recorder: TrialRecorder,
     interruption: Interruption,
     num_trials: int,
     concurrency: int,
 ) -> tune.Tuner:
-    """Makes Tune's controller of the trials that are left."""
+    """Makes the ``Tuner`` that runs the remaining trials."""
     study = context.study
     return tune.Tuner(
         trainable(context),
@@ -82,7 +85,7 @@ def tuner(
             mode=study.space.goal.mode,
             search_alg=searcher,
             scheduler=scheduler(
-                study.space, total_steps_of(study.recipe), study.source, referee.exchange
+                study.space, total_steps_of(study.recipe), study.source, recorder.exchange
             ),
             num_samples=num_trials,
             max_concurrent_trials=concurrency,
@@ -95,7 +98,7 @@ def tuner(
         run_config=tune.RunConfig(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
-            callbacks=[referee, interruption, _Silent()],
+            callbacks=[recorder, interruption, _Silent()],
             failure_config=tune.FailureConfig(max_failures=1),  # for lost processes only
             verbose=0,
         ),
@@ -103,7 +106,7 @@ def tuner(
 
 
 class _Silent(TrialProgressCallback):  # type: ignore[misc]
-    """Replaces Tune's printing callback, because Poise prints what happens to trials."""
+    """Callback that silences Tune's progress output, because Poise prints its own."""
 
     def _print(self, msg: str) -> None:
         pass
@@ -117,9 +120,10 @@ def _name(trial: Any) -> str:
 
 
 def concurrency_of(study: Study, say: Callable[[str], None]) -> int:
-    """Returns how many trials run at once: the requested number, but no more than fit this machine.
+    """Returns how many trials run at once: the requested number, or fewer if this machine is small.
 
-    On a cluster that others started, nodes may join or leave. There Ray's scheduler decides.
+    On a cluster (RAY_ADDRESS) nodes may join or leave. So the requested number is returned, and Ray
+    decides when each trial starts.
     """
     wanted = study.space.concurrency
     if os.environ.get("RAY_ADDRESS"):

@@ -1,8 +1,8 @@
 """Records how trials wait and end, in the study's own process.
 
-In: Tune's calls about its trials. Out: an MLflow run for each decided trial, and a record and a
-status for each ended trial. This includes trials whose process was stopped or died before it could
-write them. Next: ``poise.reports``.
+In: Tune's callbacks about its trials. Out: an MLflow run for each planned trial, and a record and a
+status for each ended trial. Trials whose process was killed also get a record and a status. Next:
+``poise.reports``.
 """
 
 import time
@@ -14,12 +14,15 @@ from typing import Any
 from ray.tune import Callback
 
 from poise.config import PoiseError
+from poise.config.checkpoint_storage import checkpoint_storage
 from poise.config.keys import leaves
 from poise.config.wording import metric_name, unit
 from poise.diagnostics.history import History, newest_metrics
-from poise.diagnostics.judge import judge
+from poise.diagnostics.judge import VerdictKind, judge
+from poise.studies.findings.factor_words import failure
 from poise.studies.labels import describe, described
 from poise.studies.number_format import bare, decimals_for
+from poise.studies.outcomes import FAILURES
 from poise.studies.records import Change, TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
@@ -31,12 +34,12 @@ DIED = "its process died twice; perhaps memory ran out"
 _KNN = "eval/knn_top1"
 
 
-class Referee(Callback):  # type: ignore[misc]
-    """Follows Tune's trials and records the end of each.
+class TrialRecorder(Callback):  # type: ignore[misc]
+    """Tune callback that prints how trials start and end, and records each trial's end.
 
     Args:
         study: study of the trials.
-        run: run of the study in MLflow.
+        run: MLflow run of the study.
         say: function that shows one line to the user.
     """
 
@@ -53,7 +56,7 @@ class Referee(Callback):  # type: ignore[misc]
     def plan(self, trial: Trial) -> None:
         """Creates an MLflow run for a waiting trial.
 
-        If this fails, the trial creates its run itself.
+        If this fails, the trial's own process creates the run.
         """
         try:
             recipe = trial.recipe(self._study.recipe, self._study.name)
@@ -78,7 +81,7 @@ class Referee(Callback):  # type: ignore[misc]
         self._tell(self.settle(trial.config["name"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Prints that the trial was lost, perhaps before it wrote a record."""
+        """Prints that the trial's process died. If the trial has no record, writes one."""
         record = self.settle(trial.config["name"], died=True)
         if record is None:
             run_id = self._planned.get(trial.config["name"])
@@ -89,13 +92,16 @@ class Referee(Callback):  # type: ignore[misc]
         self._tell(record)
 
     def exchange(self, name: str, change: Change) -> None:
-        """Records that a trial continues from another's checkpoint. Then the trial begins again.
+        """Records that a trial will start again from another trial's checkpoint.
 
-        If the trial has ended by itself in the meantime, its record does not change.
+        If the trial has ended in the meantime, its record does not change.
         """
         record = self._study.record(name)
         if record is None or record.is_done:
             return
+        # Tune knows the checkpoint's path in its file system, without the storage.
+        place = checkpoint_storage(self._study.name).of_path(change.checkpoint)
+        change = replace(change, checkpoint=str(place))
         record = replace(record, state="running", changes=(*record.changes, change))
         self._study.write(replace(record, seconds=record.seconds + self._take_seconds(name)))
         self._say(f"{name}  changes: {described([change])}")
@@ -105,13 +111,13 @@ class Referee(Callback):  # type: ignore[misc]
     ) -> TrialRecord | None:
         """Returns the final record of a trial that no longer runs; None if it never began.
 
-        If the record still says that the trial is running, the scheduler stopped it, or it was
-        lost.
+        If the record's state is still "running", either the scheduler stopped the trial or its
+        process died.
 
         Args:
             name: name of the trial.
-            died: whether the trial was lost.
-            result: last report of the trial. The trial may be stopped before it has stored the
+            died: whether the trial's process died.
+            result: last report of the trial. A trial may be stopped before it has logged this
                 report.
         """
         record = self._study.record(name)
@@ -130,11 +136,13 @@ class Referee(Callback):  # type: ignore[misc]
         return record
 
     def end_interrupted(self) -> None:
-        """Marks the runs of interrupted trials as killed, because their processes have ended.
+        """Marks the MLflow runs of interrupted trials as killed.
 
-        Their time and steps are recorded too, because they count for the budget. If the store does
-        not answer once, it is not asked again: perhaps the user interrupted the study for this
-        reason. The next Poise command finds that the processes of these runs have ended.
+        Call it after their processes have ended.
+
+        Also records the trials' time and steps, because both count for the budget. The first time
+        that MLflow does not answer, the function returns. The next Poise command then marks the
+        remaining runs.
         """
         running = [self._timed(each) for each in self._study.records() if each.state == "running"]
         for record in running:
@@ -148,32 +156,39 @@ class Referee(Callback):  # type: ignore[misc]
                 end_run(self.run, self._study, record, "KILLED")
 
     def _seen(self, record: TrialRecord) -> tuple[History, bool]:
-        """Returns a trial's measurements, and whether the store answered."""
+        """Returns a trial's logged metrics, and True if they come from MLflow."""
         with self._or_later(record):
             return seen_history(self.run, record), True
         return kept_history(self._study, record), False
 
     @contextmanager
     def _or_later(self, record: TrialRecord) -> Iterator[None]:
-        """Ignores a store that does not answer now. ``catch_up`` sends the data later."""
+        """Prints a message if MLflow does not answer in the block.
+
+        ``catch_up`` sends the data later.
+        """
         try:
             yield
         except PoiseError as error:
             self._say(f"{record.trial.name}  is not up to date in MLflow yet: {error}")
 
     def _timed(self, record: TrialRecord) -> TrialRecord:
-        """Returns the record with the time since its trial started here."""
+        """Adds to a trial's record the seconds since the trial started."""
         return replace(record, seconds=record.seconds + self._take_seconds(record.trial.name))
 
     def _take_seconds(self, name: str) -> float:
-        """Returns the seconds since a trial started here. Each second is returned only once."""
+        """Returns the seconds since a trial started, and deletes the start time.
+
+        A second call returns 0.
+        """
         now_s = time.monotonic()
         return now_s - self._started_s.pop(name, now_s)
 
     def _store_last(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
         metrics = {k: v for k, v in result.items() if "/" in k and isinstance(v, int | float)}
         if record.run_id is not None and metrics:
-            writer = trial_run(self.run, self._study, record).open_writer()
+            again = bool(record.changes)
+            writer = trial_run(self.run, self._study, record).open_writer(again=again)
             writer.log(int(result["step"]), metrics)
             writer.close()
 
@@ -189,20 +204,29 @@ class Referee(Callback):  # type: ignore[misc]
 
 
 def ending(record: TrialRecord, metric: str) -> str:
-    """Describes in one line how a trial ended, with its k-NN and the study's metrics."""
+    """Describes in one line how a trial ended, with its k-NN accuracy and the study's metric."""
     if record.state == "failed" or record.verdict is None:
-        return f"{record.outcome}: {record.reason}"
+        how = "ended with an error" if record.state == "failed" else record.outcome
+        return f"{how}: {record.reason}"
     figures = "".join(
-        f", {metric_name(name)} {bare(value, decimals_for(name, [value]))}{unit(name)}"
+        f"; {metric_name(name)} {bare(value, decimals_for(name, [value]))}{unit(name)}"
         for name in dict.fromkeys((_KNN, metric))
         if (value := record.metrics.get(name)) is not None
     )
-    stopped = f", stopped early by {record.stopped_by}" if record.stopped_by is not None else ""
-    at = f"at step {record.step}" + (f" of {record.total_steps}" if stopped else "")
-    return f"{record.verdict.kind}{stopped} {at}{figures}: {record.verdict.evidence}"
+    verdict, at = record.verdict, f"at step {record.step}"
+    since = "" if verdict.onset_step is None else f" since step {verdict.onset_step}"
+    if record.stopped_by is not None:
+        at = f"stopped by {record.stopped_by} {at} of {record.total_steps}"
+    else:
+        at = f"ended {at}"
+    return f"{_outcome_words(verdict.kind)}{since}; {at}{figures}. {verdict.evidence}"
+
+
+def _outcome_words(kind: VerdictKind) -> str:
+    return failure(kind) if kind in FAILURES else str(kind)
 
 
 def with_seen(record: TrialRecord, seen: History) -> TrialRecord:
-    """Returns the record with the latest known step and metrics of its trial."""
+    """Updates a record with the newest step and metrics of the logged history."""
     step = max(record.step, seen[-1][0] if seen else 0)
     return replace(record, metrics=newest_metrics(seen) or record.metrics, step=step)
