@@ -54,8 +54,10 @@ def test_settings_that_differ_in_their_last_digit_differ_in_every_label() -> Non
     comparison = compare(make_study(space), records)
     assert [row.label for row in comparison.rows] == [f"teacher_momentum={v}" for v in expected]
     _, best = answered(make_study(space), records)
-    assert best.startswith("Best: setting t04 (teacher_momentum=1), k-NN 23.2 %")
-    assert "The second, setting t03 (teacher_momentum=0.99999), is" in best
+    assert best.startswith(
+        "The best setting is t04 (teacher_momentum=1). Its k-NN accuracy is 23.2 %"
+    )
+    assert "The second best setting, t03 (teacher_momentum=0.99999), is" in best
 
 
 def test_a_threshold_between_drawn_numbers_has_the_fewest_digits_that_keep_it_true() -> None:

@@ -8,8 +8,20 @@ from typing import Any
 import pytest
 
 from poise.config import PoiseError
+from poise.config.checkpoint_storage import STORAGE_FILE, checkpoints_of
+from poise.config.paths import STUDY_FILE
+from poise.studies.clock import CLOCK_FILE, Clock
 from poise.studies.records import TRIAL_FILE, Change
-from tests.studies.builders import TEMPERATURE, make_record, make_study
+from poise.studies.study import stored_study
+from poise.studies.study_progress import CONCLUSION_FILE, is_finished, keep_conclusion
+from poise.tracking.unsent_messages import Outbox
+from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
+
+
+@pytest.fixture
+def poise_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POISE_HOME", str(tmp_path))
+    return tmp_path
 
 
 def test_a_metric_that_is_no_number_is_null_on_disk_and_nan_again_when_read(
@@ -34,6 +46,12 @@ def test_a_metric_that_is_no_number_is_null_on_disk_and_nan_again_when_read(
         ({"metrics": None}, "it is no trial"),
         ({"trial": {"name": "t01-s0"}}, "missing 3 required positional arguments"),
         ({"verdict": {"kind": "tired"}}, "it is no trial"),
+        ({"state": "asleep"}, "it is no trial"),
+        ({"state": None}, "it is no trial"),
+        ({"step": "eight"}, "it is no trial"),
+        ({"seconds": None}, "it is no trial"),
+        ({"trial": 3}, "it is no trial"),
+        ({"changes": "none"}, "it is no trial"),
     ],
 )
 def test_a_trial_of_another_version_is_named_with_its_file_and_the_fix(
@@ -110,3 +128,67 @@ def test_checkpoints_are_found_in_a_study_that_was_moved(
         assert moved is not None
         assert moved.checkpoint == str(study.folder / "t01-s0" / "checkpoint_1")
         assert moved.changes[0].checkpoint == str(study.folder / "t02-s0" / "checkpoint_1")
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[1]", b'{"seconds": "six"}', b"\xff\x00"])
+def test_a_damaged_clock_of_a_study_begins_again_and_that_is_said(
+    damaged: bytes, poise_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # It was a traceback at every resume of a study with a budget of hours.
+    study = make_study()
+    study.folder.mkdir()
+    (study.folder / CLOCK_FILE).write_bytes(damaged)
+    assert Clock(study, lambda: 5.0).read_s() == 0
+    (line,) = caplog.messages
+    assert "are counted from 0 again" in line
+    (aside,) = study.folder.iterdir()
+    assert aside.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[1]", b'{"trials": 3}', b"{}"])
+def test_a_study_with_a_damaged_conclusion_is_concluded_again(
+    damaged: bytes, poise_folder: Path
+) -> None:
+    study = make_study(make_space(seeds=[0]))
+    for name in ("t01-s0", "t02-s0"):
+        study.write(make_record(name))
+    keep_conclusion(study, study.records())
+    assert is_finished(study)
+    (study.folder / CONCLUSION_FILE).write_bytes(damaged)
+    assert not is_finished(study)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[1]", b'"study"', b"{}", b'{"space": 3', b"\xff\x00"])
+def test_a_damaged_study_is_one_line_that_says_where_its_trials_are(
+    damaged: bytes, poise_folder: Path
+) -> None:
+    study = make_study()
+    study.save()
+    (study.folder / STUDY_FILE).write_bytes(damaged)
+    with pytest.raises(PoiseError, match=r"begin another") as told:
+        stored_study("s", "--resume")
+    assert str(study.folder / STUDY_FILE) in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[1]", b'{"storage": 3}', b"{}"])
+def test_a_damaged_place_of_checkpoints_is_one_line_with_the_fix(
+    damaged: bytes, poise_folder: Path
+) -> None:
+    # Without it the checkpoints would be looked for in the folder, and the trial begun again.
+    study = make_study()
+    study.folder.mkdir()
+    (study.folder / STORAGE_FILE).write_bytes(damaged)
+    with pytest.raises(PoiseError, match=r'storage.json: is damaged: .*; write {"storage": "URI"}'):
+        checkpoints_of("s/t01-s0")
+
+
+@pytest.mark.parametrize("damaged", [b"[1]", b'{"tags": 3}', b'"status"', b"[" * 5000])
+def test_a_damaged_message_for_mlflow_does_not_keep_others_from_it(
+    damaged: bytes, tmp_path: Path
+) -> None:
+    # Every command that opened the store ended with a traceback.
+    outbox = Outbox(tmp_path, "a")
+    outbox.keep({"one": "1"}, "FINISHED")
+    assert outbox.status == "FINISHED"
+    (outbox.folder / "ending.json").write_bytes(damaged)
+    assert outbox.status is None

@@ -38,13 +38,16 @@ def test_what_is_left_is_counted_and_how_to_go_on_is_told() -> None:
     records = [*seeded(0, [20.0, 21.0]), *seeded(1, [20.0, 21.0]), trial_record(2, 0, 20.0)]
     begun = [*records, interrupted(2, 1), interrupted(3, 0)]
     assert standing(study(), begun).sentence == (
-        "5 of 8 trials have ended; 2 were interrupted and 1 has not begun; go on with "
-        "`poise ablate --resume s`."
+        "5 of 8 trials are complete. Of the other trials, 2 were interrupted and 1 has not begun. "
+        "To continue, run `poise ablate --resume s`."
     )
     over = [*records, trial_record(2, 1, 20.0), *seeded(3, [20.0, 21.0])]
     assert standing(study(), over).is_over and standing(study(), over).sentence == ""
     failed = [*over[:-1], trial_record(3, 1, None, None, state="failed")]
-    assert "7 of 8 trials have ended; 1 failed; go on" in standing(study(), failed).sentence
+    assert (
+        "7 of 8 trials are complete. Of the other trials, 1 ended with an error. To continue"
+        in standing(study(), failed).sentence
+    )
     assert standing(study(), failed).is_over
 
 
@@ -53,10 +56,14 @@ def test_of_a_study_that_runs_nothing_was_interrupted_and_nobody_is_told_to_go_o
     records = [*seeded(0, [20.0, 21.0]), replace(interrupted(1, 0), state="running")]
     running = standing(study(), records, is_running=True)
     assert running.sentence == (
-        "The study is running: 2 of 8 trials have ended; 1 is running and 5 have not begun."
+        "The study is running. 2 of 8 trials are complete. Of the other trials, 1 is running and 5 "
+        "have not begun."
     )
     notes = notes_on(study(), records, compare(study(), records, is_running=True))
-    assert "1 of 8 trials is running (t02-s0). Means and differences use the other trials." in notes
+    assert (
+        "1 of 8 trials is running (t02-s0). The means and differences use the other trials."
+        in notes
+    )
     assert records[-1].outcome == "running"
     (*_, found) = as_they_stand(records, is_running=False)
     assert (found.state, found.outcome) == ("interrupted", "interrupted")
@@ -65,7 +72,7 @@ def test_of_a_study_that_runs_nothing_was_interrupted_and_nobody_is_told_to_go_o
 def test_a_study_that_is_between_two_trials_runs_as_well() -> None:
     over = [record for setting in range(4) for record in seeded(setting, [20.0, 21.0])]
     assert standing(study(), over, is_running=True).sentence == (
-        "The study is running: 8 of 8 trials have ended."
+        "The study is running. 8 of 8 trials are complete."
     )
 
 
@@ -100,7 +107,7 @@ def test_a_report_of_an_unfinished_study_begins_with_that(render: Any) -> None:
     text = render(find(study(), [trial_record(0, 0, 20.0)], {}))
     place = text.index("7 have not begun")
     assert "poise ablate --resume s" in text[place : place + 120]
-    assert place < text.index("Best so far: setting t01")
+    assert place < text.index("The best setting so far is t01")
 
 
 def told(records: list[TrialRecord]) -> tuple[str, str]:
@@ -109,21 +116,26 @@ def told(records: list[TrialRecord]) -> tuple[str, str]:
 
 def test_what_has_not_happened_yet_is_no_result() -> None:
     _, best = told([trial_record(0, 0, 20.0), interrupted(0, 1)])
-    assert best.startswith("Best so far: setting t01 (teacher_temp=0.04), the baseline, k-NN 20.0")
+    assert best.startswith(
+        "The best setting so far is t01 (teacher_temp=0.04), the baseline. Its k-NN accuracy is 20"
+    )
     _, best = told([interrupted(0, 0)])
     assert best == "So no setting can be recommended yet."
     collapse, best = told([trial_record(0, 0, 20.0, SINGLE)])
     assert best == "No setting is healthy in all its seeds yet, so none is recommended."
-    assert collapse == "So far, every trial collapsed to a single prototype: 1 of 1."
+    assert collapse == "So far, the only trial collapsed to a single prototype."
     collapse, _ = told([trial_record(0, 0, 20.0, SINGLE), trial_record(1, 0, 20.0)])
-    assert collapse.startswith("So far, every trial with teacher_temp = 0.04 collapsed")
+    assert collapse.startswith("So far, the only trial with teacher_temp = 0.04 collapsed")
 
 
 def test_failures_are_told_from_interruptions() -> None:
     failed = trial_record(0, 1, None, None, state="failed")
     records = [trial_record(0, 0, 20.0), failed, interrupted(1, 0)]
     told = " ".join(notes_on(study(), records, compare(study(), records)))
-    assert "1 of 8 trials failed (t01-s1) and 1 was interrupted (t02-s0). Means and" in told
+    assert (
+        "1 of 8 trials ended with an error (t01-s1) and 1 was interrupted (t02-s0). The means and"
+        in told
+    )
 
 
 def test_all_trials_of_the_study_are_planned_not_only_those_that_began() -> None:

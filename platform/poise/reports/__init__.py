@@ -1,7 +1,7 @@
-"""Writes pages about findings; today about one study.
+"""Writes reports about studies, models and evaluations.
 
-In: findings, or a study and its run in MLflow. Out: the report's files, and rows for the terminal.
-Next: the reader. This stage loads without Ray.
+In: findings, or stored data in MLflow. Out: pages, Markdown and CSV files, and tables for the
+terminal. Next: the reader. Importing this stage does not import Ray.
 """
 
 from poise.reports.study.files import Report, report_study, write_report

@@ -1,5 +1,5 @@
-"""Request of a study, the records of its trials, and the conclusions from them.
+"""Studies: the search space, the records of the trials, and the conclusions from them.
 
-In: a space and the records of its trials. Out: statistics and findings. Next: ``poise.reports``.
-This stage loads without Ray and Ray Tune.
+In: a search space and the records of its trials. Out: statistics and findings. Next:
+``poise.reports``. Importing this stage does not import Ray or Ray Tune.
 """

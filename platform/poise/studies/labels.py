@@ -1,7 +1,7 @@
-"""Writes settings in words: their names, their values, their changes.
+"""Writes settings in words: their names, their values and their changes.
 
-In: dotted keys and values, and a study, whose design decides which settings are named. Out: names
-of settings for tables, reports and the terminal. Next: all of these.
+In: dotted keys and values, and a study. Out: labels of settings for tables, reports and the
+terminal. Next: ``poise.studies.findings`` and ``poise.reports``.
 """
 
 import math
@@ -15,22 +15,23 @@ from poise.studies.records import Change
 from poise.studies.study import Study
 
 _MOST_WRITTEN = 10
-"""Largest number of digits that a user writes. A number with more digits was drawn at random."""
+"""Largest number of digits that a user types. A number with more digits was drawn at random."""
 
 _DIGITS_OF_DRAWN = 6
-"""Digits that distinguish drawn numbers. Of 100 numbers from one range, two agree in 1 of 300
-studies.
+"""Number of significant digits that are shown of drawn numbers. With 100 numbers from one range,
+two of them look equal in 1 of 300 studies.
 """
 
 _FEWEST_DIGITS = 2
-"""Smallest number of digits for a threshold between drawn numbers."""
+"""Smallest number of digits for a threshold between two drawn numbers."""
 
 
 def plain(value: Any) -> str:
-    """Writes a setting's value: exactly if a user wrote it, with six digits if it was drawn.
+    """Writes the value of a hyperparameter.
 
-    A drawn number near 1 keeps six digits of its distance to 1, because momenta differ in these
-    digits.
+    A value that a user typed stays exact. A value that was drawn at random has six digits. For a
+    drawn number near 1, six digits of its distance to 1 are kept. Momenta such as 0.9996 and 0.9998
+    differ only there.
     """
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
@@ -43,8 +44,8 @@ def plain(value: Any) -> str:
 def apart(below: float, above: float) -> tuple[str, str]:
     """Writes two neighbouring values with the fewest digits that keep them different.
 
-    The lower value is rounded up and the higher value down, so "at most" and "at least" stay true.
-    Values that a user wrote stay exact.
+    The lower value is rounded up and the higher value is rounded down. So "at most" and "at least"
+    stay true for all trials. Values that a user typed stay exact.
     """
     if not (_is_drawn(below) or _is_drawn(above)):
         return plain(below), plain(above)
@@ -61,9 +62,9 @@ def apart(below: float, above: float) -> tuple[str, str]:
 def describe(
     settings: Mapping[str, Any], baseline: Mapping[str, Any] = MappingProxyType({})
 ) -> str:
-    """Writes settings with their short names: ``center_momentum=0.9, teacher_temp=0.04``.
+    """Writes a setting with short names: ``center_momentum=0.9, teacher_temp=0.04``.
 
-    Settings with the baseline's value are left out.
+    Hyperparameters with their baseline value are left out.
     """
     names = named(settings)
     changed = [k for k, value in settings.items() if k not in baseline or value != baseline[k]]
@@ -71,24 +72,24 @@ def describe(
 
 
 def setting_name(setting: int) -> str:
-    """Makes the short name of a setting, ``t03``. The names of its trials begin with it."""
+    """Makes the short name of a setting, such as ``t03``. The names of its trials begin with it."""
     return f"t{setting + 1:02d}"
 
 
 UNCHANGED = "the baseline"
-"""Label of the setting that changes nothing, in a study that changes one setting at a time."""
+"""Label of the setting without changes, if a study changes one hyperparameter at a time."""
 
 
 def setting_label(study: Study, settings: Mapping[str, Any]) -> str:
-    """Writes a setting's values.
+    """Writes the values of a setting as a label.
 
-    If a study changes one setting at a time, only the changes are written.
+    If a study changes one hyperparameter at a time, the label contains only the changes.
     """
     return describe(settings, study.held_baseline or {}) or UNCHANGED
 
 
 def described(changes: Iterable[Change]) -> str:
-    """Writes a trial's changes during training, the oldest first."""
+    """Writes how a trial's hyperparameters changed during training, the oldest change first."""
     return "; ".join(
         f"from step {change.step} of {change.donor} on: "
         + ", ".join(f"{key}={value}" for key, value in change.settings.items())

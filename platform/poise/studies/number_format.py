@@ -1,7 +1,7 @@
-"""Writes numbers as text, with the same digits in all places.
+"""Writes numbers as text, with the same number of digits everywhere.
 
-In: values and their intervals. Out: text. Next: the answer, the notes and the report's files. The
-terminal uses the same digits, but only characters that a program can read.
+In: values and their intervals. Out: text. Next: the answer, the notes and the files of a report.
+The terminal uses the same number of digits, but only characters that programs can read.
 """
 
 import math
@@ -12,7 +12,7 @@ from poise.studies.analysis.intervals import Estimate, Share, is_figure
 from poise.studies.analysis.p_values import Difference
 
 SIGNIFICANT = 0.05
-"""A difference with a corrected p-value below this is called more than chance."""
+"""Significance level. A difference with a lower corrected p-value is called more than chance."""
 
 NOTHING = "–"
 _MINUS = "\N{MINUS SIGN}"
@@ -21,7 +21,7 @@ _MINUS = "\N{MINUS SIGN}"
 def decimals_for(metric: str, values: Iterable[float | None]) -> int:
     """Returns the number of decimals for a metric's values.
 
-    It is 1 for percentages. Otherwise it keeps three significant digits.
+    Percentages have 1 decimal. Of other metrics, the largest value has three significant digits.
     """
     if unit(metric):
         return 1
@@ -30,13 +30,16 @@ def decimals_for(metric: str, values: Iterable[float | None]) -> int:
 
 
 def bare(value: float, decimals: int) -> str:
-    """Writes a number that a program can read. A number that rounds to 0 has no sign."""
+    """Writes a number in a form that programs can read. A number that rounds to 0 has no sign."""
     text = f"{value:.{decimals}f}"
     return text if float(text) else text.lstrip("-")
 
 
 def shown(value: float | None, decimals: int | None = None) -> str:
-    """Writes a number for people: three digits, or the given decimals; a dash for None."""
+    """Writes a number for people, with three significant digits or ``decimals``.
+
+    None becomes a dash.
+    """
     if value is None or not is_figure(value):
         return NOTHING
     if decimals is None:
@@ -46,7 +49,7 @@ def shown(value: float | None, decimals: int | None = None) -> str:
 
 
 def signed(value: float | None, decimals: int | None = None) -> str:
-    """Writes a number for people with its sign: ``+1.2``."""
+    """Writes a number for people, with its sign: ``+1.2``."""
     text = shown(value, decimals)
     return f"+{text}" if value is not None and value > 0 and text != NOTHING else text
 
@@ -54,7 +57,7 @@ def signed(value: float | None, decimals: int | None = None) -> str:
 def interval(
     found: Estimate | Difference, decimals: int, show: Callable[[float, int], str] = shown
 ) -> str:
-    """Writes an interval: ``29.8 to 32.8``; empty if it is unknown."""
+    """Writes an interval: ``29.8 to 32.8``. The text is empty if the interval is unknown."""
     if found.value is None or found.low is None or found.high is None:
         return ""
     return f"{show(found.low, decimals)} to {show(found.high, decimals)}"
@@ -66,7 +69,10 @@ def certainty(
     decimals: int,
     show: Callable[[float, int], str] = shown,
 ) -> str:
-    """Writes an interval, and n if fewer than ``of`` trials were measured: ``29 to 31, n = 2``."""
+    """Writes an interval: ``29 to 31``.
+
+    If fewer than ``of`` trials were measured, n is added: ``29 to 31, n = 2``.
+    """
     if found.value is None:
         return ""
     n = "" if found.n == of else f"n = {found.n}"
@@ -74,9 +80,9 @@ def certainty(
 
 
 def p_value(p: float | None) -> str:
-    """Writes a p-value: three decimals below 0.1, two above.
+    """Writes a p-value with three decimals below 0.1, else with two.
 
-    A value near 0.05 gets more decimals, so that a reader sees on which side of 0.05 it lies.
+    A value near 0.05 gets more decimals, so that a reader sees on which side of 0.05 it is.
     """
     if p is None:
         return NOTHING
@@ -95,7 +101,7 @@ def p_equation(p: float) -> str:
 
 
 def counted(share: Share) -> str:
-    """Writes a count: ``2 of 3``."""
+    """Writes a count out of a total: ``2 of 3``."""
     return f"{share.count} of {share.n}" if share.n else NOTHING
 
 
@@ -104,10 +110,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def chance(share: Share) -> str:
-    """Writes the interval of the true rate of a count: ``9 to 99 %``.
+def duration(hours: float) -> str:
+    """Writes a duration in seconds, minutes or hours, depending on its length."""
+    if hours < 1 / 60:
+        return f"{shown(3600 * hours, 0)} seconds"
+    return f"{shown(60 * hours, 1)} minutes" if hours < 1.5 else f"{shown(hours)} hours"
 
-    It is empty with fewer than two trials.
+
+def chance(share: Share) -> str:
+    """Writes the confidence interval of a share: ``9 to 99 %``.
+
+    The text is empty with fewer than two trials.
     """
     if share.n < 2 or share.low is None or share.high is None:
         return ""
@@ -115,10 +128,13 @@ def chance(share: Share) -> str:
 
 
 def capitalized(text: str) -> str:
-    """Makes the first letter a capital, unless the text begins with a symbol such as ``k-NN``."""
+    """Makes the first letter a capital letter.
+
+    A text that begins with a symbol, such as ``k-NN``, stays as it is.
+    """
     return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
 
 
 def _decimals_of(size: float) -> int:
-    """Returns the number of decimals that keep three significant digits, at most 4."""
+    """Returns the number of decimals for three significant digits, from 0 to 4."""
     return min(max(2 - math.floor(math.log10(size)), 0), 4) if size else 0

@@ -1,6 +1,6 @@
-"""Decides how trials ended: outcomes, counts, and values that may be compared.
+"""Decides how each trial ended, and which of its values may be compared.
 
-In: records. Out: outcomes in words, shares, comparable values, the best trials. Next:
+In: records of trials. Out: outcomes in words, shares, comparable values and the best trials. Next:
 ``poise.studies.findings.comparison`` and its neighbours.
 """
 
@@ -12,7 +12,7 @@ from poise.config.metrics import Mode, before_training
 from poise.config.space import Goal
 from poise.config.wording import unit
 from poise.diagnostics.history import History
-from poise.diagnostics.judge import VerdictKind
+from poise.diagnostics.judge import NOT_CONDEMNED, VerdictKind
 from poise.studies.analysis.intervals import (
     Estimate,
     Share,
@@ -22,18 +22,16 @@ from poise.studies.analysis.intervals import (
 )
 from poise.studies.records import TrialRecord
 
-FAILURES = tuple(
-    kind for kind in VerdictKind if kind not in (VerdictKind.HEALTHY, VerdictKind.UNDECIDED)
-)
-"""Verdicts of a trial that collapsed, got stuck or diverged, the worst first."""
+FAILURES = tuple(kind for kind in VerdictKind if kind not in NOT_CONDEMNED)
+"""Verdicts of failed trials, such as a collapse. The worst verdict is first."""
 
-_WORST_FIRST = (*FAILURES, VerdictKind.UNDECIDED, VerdictKind.HEALTHY)
+_WORST_FIRST = (*FAILURES, *reversed(NOT_CONDEMNED))
 
 
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """Counts the trials with each outcome, the largest count first.
+    """Counts the trials with each outcome, the most frequent outcome first.
 
-    Of equal counts, the worse comes first.
+    Of equally frequent outcomes, the worse one comes first.
     """
     counts = Counter(record.outcome for record in records)
     return {each: counts[each] for each in sorted(counts, key=lambda o: (-counts[o], _badness(o)))}
@@ -50,23 +48,24 @@ def is_healthy(record: TrialRecord) -> bool:
 
 
 def was_cut_off(record: TrialRecord) -> bool:
-    """Returns True if a scheduler ended a trial although nothing was wrong.
+    """Returns True if a scheduler stopped a trial that had not failed.
 
-    Its own end is unknown.
+    How this trial would have ended is unknown.
     """
     return record.state == "stopped" and not is_condemned(record)
 
 
 def is_decided(record: TrialRecord) -> bool:
-    """Returns True if a trial failed, or trained to its end and is healthy."""
+    """Returns True if a trial has a clear verdict: it failed, or it was healthy to its end."""
     return is_condemned(record) or (record.state == "finished" and is_healthy(record))
 
 
 def condemned_share(records: Iterable[TrialRecord]) -> Share:
-    """Computes the share of failed trials among those that are decided.
+    """Computes the share of failed trials among the trials with a clear verdict.
 
-    It has no interval if a scheduler stopped trials early. Most of those would have stayed healthy,
-    but a collapse counts at any step. So the share is too high.
+    It has no interval if a scheduler stopped trials early. Most stopped trials would have stayed
+    healthy, but stopped trials are not counted. Failures are counted at any step. So the share is
+    too high.
     """
     records = list(records)
     decided = [record for record in records if is_decided(record)]
@@ -75,18 +74,18 @@ def condemned_share(records: Iterable[TrialRecord]) -> Share:
 
 
 def is_complete(record: TrialRecord) -> bool:
-    """Returns True if a trial's values may be compared with those of others.
+    """Returns True if a trial's values may be compared with those of other trials.
 
-    A trial is complete if it trained to its end, or failed before. If a scheduler stopped a trial,
-    its values are from fewer steps. A mean of both kinds would compare training times.
+    This is the case if a trial trained to its end or failed. If a scheduler stopped a trial, its
+    values come from fewer steps. A mean of both kinds would depend on the training time.
     """
     return record.state in ("finished", "stopped") and not was_cut_off(record)
 
 
 def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRecord | None:
-    """Finds the best healthy trial that trained to its end; None if there is none.
+    """Finds the best healthy trial that trained to its end. Returns None if there is no such trial.
 
-    A trial that was stopped early is left out, because its verdict covers only its beginning.
+    A trial that was stopped early is left out, because its verdict is only about its first steps.
     """
     candidates = [
         record
@@ -100,24 +99,25 @@ def best_of(records: Iterable[TrialRecord], metric: str, mode: Mode) -> TrialRec
 
 
 def figure(record: TrialRecord, metric: str) -> float | None:
-    """Returns a comparable value of a trial; None if there is none."""
+    """Returns a trial's value of a metric if it may be compared, else None."""
     value = record.metrics.get(metric)
     return value if is_figure(value) and is_complete(record) else None
 
 
 def mean_of(metric: str, values: Iterable[float | None]) -> Estimate:
-    """Computes the mean of a metric's values.
+    """Computes the mean of a metric's values, and its interval.
 
-    The interval of a percentage stays within 0 to 100.
+    The interval of a percentage stays between 0 and 100.
     """
     return mean_interval(values, (0, 100)) if unit(metric) else mean_interval(values)
 
 
 def trained_metrics(record: TrialRecord, history: History) -> dict[str, float]:
-    """Returns a trial's metrics without those that were only measured before training.
+    """Returns the metrics of a trial without those that were measured only before training.
 
-    The evaluation before the first step is logged under both ``eval/`` and ``untrained/`` (or
-    ``start/``). A trial that ended before its next evaluation has no figure of its own.
+    The evaluation before the first step is logged as ``eval/``, and also as ``untrained/`` or
+    ``start/``. If a trial ended before its next evaluation, its ``eval/`` metrics say nothing about
+    training.
     """
     return {
         name: value
@@ -133,7 +133,7 @@ def _is_of_training(record: TrialRecord, history: History, metric: str, has_chan
 
 
 def condemned_as(records: Sequence[TrialRecord]) -> str:
-    """What the condemned trials did: all ``collapsed``, all ``forgot``, or ``failed to learn``."""
+    """Returns a verb for all failed trials: ``collapsed``, ``forgot`` or ``failed to learn``."""
     verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
     if all(verdict.collapsed for verdict in verdicts):
         return "collapsed"
@@ -147,11 +147,11 @@ def _badness(word: str) -> int:
 
 
 def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[TrialRecord]:
-    """Finds the healthy trials that trained to their end and that no other such trial dominates.
+    """Finds the Pareto front: the healthy, finished trials that no other such trial dominates.
 
     One trial dominates another if it is at least as good in every metric and better in one. The
-    trials are ordered by the first metric, the best first. A trial without a value of some metric
-    is left out.
+    trials are sorted by the first metric, the best first. A trial without a value of some metric is
+    left out.
     """
     candidates = [
         (record, _gains(record, goals))
@@ -169,7 +169,10 @@ def pareto_front(records: Sequence[TrialRecord], goals: Sequence[Goal]) -> list[
 
 
 def _gains(record: TrialRecord, goals: Sequence[Goal]) -> tuple[float, ...]:
-    """Returns a trial's values, with changed sign if less is better."""
+    """Returns a trial's values of the metrics.
+
+    A value changes its sign if lower values are better.
+    """
     return tuple(record.metrics[metric] * (1 if mode == "max" else -1) for metric, mode in goals)
 
 

@@ -1,9 +1,9 @@
 """Record of a trial: a file that any later process can read.
 
-The trial's own process writes ``<home>/<study>/<trial>/trial.json``. If that process has ended, the
-study's process writes it.
+The trial's own process writes ``<home>/<study>/<trial>/trial.json``. After this process has ended,
+the process of the study writes the file.
 
-In: the state of a trial. Out: the same state, after any interruption. Next:
+In: the state of a trial. Out: the same state, also after an interruption. Next:
 ``poise.studies.study``.
 """
 
@@ -11,7 +11,7 @@ import logging
 import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from poise.config import PoiseError
 from poise.config.files import DamagedFileError, lacking, read_json, set_aside, write_json
@@ -23,21 +23,21 @@ TRIAL_FILE = "trial.json"
 logger = logging.getLogger(__name__)
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
-"""State of a trial. ``stopped``: the scheduler or the ``CollapseStopper`` ended the trial early.
-``interrupted`` is never stored: a trial that is stored as ``running`` was interrupted if no process
-runs the study (``study_progress.as_they_stand``).
+"""State of a trial. ``stopped`` means that the scheduler or the ``CollapseStopper`` ended the trial
+early. ``interrupted`` is never stored. A trial that is stored as ``running`` was interrupted if no
+process runs the study (see ``study_progress.as_they_stand``).
 """
 
 
 @dataclass(frozen=True)
 class Change:
-    """Change of a trial that continues from another trial's checkpoint, with new settings."""
+    """Point at which a trial copies another trial's checkpoint and gets new hyperparameters."""
 
     step: int
-    """Step of the checkpoint. The settings hold from this step on."""
+    """Step of the checkpoint. The new hyperparameters apply from this step on."""
 
     donor: str
-    """Name of the other trial."""
+    """Name of the trial that the checkpoint comes from."""
 
     checkpoint: str
     """Folder of the checkpoint."""
@@ -47,55 +47,57 @@ class Change:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """State of a trial, and what is known about it so far."""
+    """State of a trial and its results so far."""
 
     trial: Trial
     state: State
     run_id: str | None = None
     verdict: Verdict | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    """Latest value of each metric."""
+    """Maps each metric to its last value."""
 
     step: int = 0
     total_steps: int = 0
     planned_steps: int | None = None
-    """Number of steps that the schedules span. The trial may be planned to end earlier."""
+    """Length of the schedules in steps. The trial may be planned to end earlier."""
 
     seconds: float = 0.0
-    """Elapsed time of all attempts whose end is known."""
+    """Running time of all attempts together, in seconds. An attempt without a known end is not
+    counted.
+    """
 
     checkpoint: str | None = None
     reason: str = ""
     """Reason why the trial failed, in one line."""
 
     stopped_by: str | None = None
-    """What ended the trial early: a scheduler's name, or ``CollapseStopper``."""
+    """Name of the scheduler or stopper that ended the trial early, or None if nothing did."""
 
     changes: tuple[Change, ...] = ()
-    """Changes of weights and settings by population-based training, oldest first."""
+    """Changes of weights and hyperparameters by population-based training, the oldest first."""
 
     @property
     def current(self) -> Trial:
-        """Trial with its newest settings."""
+        """Trial with its latest hyperparameters."""
         settings = self.changes[-1].settings if self.changes else self.trial.settings
         return replace(self.trial, settings=settings)
 
     @property
     def is_done(self) -> bool:
-        """Whether the trial has ended. Then resuming does not change it."""
+        """Whether the trial has ended, so that resuming the study does not run it again."""
         return self.state in ("finished", "stopped")
 
     @property
     def is_open(self) -> bool:
-        """Whether the trial began and has not ended."""
+        """Whether the trial has begun but not ended."""
         return self.state in ("running", "interrupted")
 
     @property
     def outcome(self) -> str:
-        """Verdict in words, or the state of a trial without a verdict.
+        """Verdict as text, or the state of a trial without a verdict.
 
-        If a scheduler stopped the trial, the verdict covers only its beginning, and the text says
-        so.
+        If a scheduler stopped the trial, the verdict is only about its first steps, and the text
+        says so.
         """
         if self.state == "failed":
             return "failed"
@@ -106,15 +108,15 @@ class TrialRecord:
 
 
 def begun_again(record: TrialRecord) -> TrialRecord:
-    """Makes the record for the beginning of a new attempt at a trial."""
+    """Makes the record for a new attempt at a trial."""
     return replace(record, state="running", verdict=None, reason="", stopped_by=None)
 
 
 def write_record(folder: Path, record: TrialRecord) -> None:
-    """Replaces the record in a trial's folder in one step.
+    """Writes the record in a trial's folder. An existing record is replaced in one step.
 
-    Paths of checkpoints are relative to the study's folder, so that the study can be renamed or
-    moved.
+    Paths of checkpoints are stored relative to the study's folder, so that a user can rename or
+    move the study.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content, study = asdict(record), folder.parent
@@ -126,13 +128,13 @@ def write_record(folder: Path, record: TrialRecord) -> None:
 
 
 def find_record(folder: Path) -> TrialRecord | None:
-    """Reads the record in a trial's folder; None if there is no valid record.
+    """Reads the record in a trial's folder. Returns None if there is no valid record.
 
-    A record with another trial's name is not valid, because its folder was copied. A damaged record
-    is set aside, so that its trial can run again from its last checkpoint.
+    A record with the name of another trial is not valid, because a user copied its folder. A
+    damaged record is renamed, so that the trial can run again from its last checkpoint.
 
     Raises:
-        PoiseError: another version of Poise wrote the record, or it cannot be read.
+        PoiseError: another version of Poise wrote the record, or the file cannot be read.
     """
     path = folder / TRIAL_FILE
     if not path.exists():
@@ -168,6 +170,11 @@ def read_record(path: Path) -> TrialRecord:
 
 def _as_record(content: dict[str, Any], study: Path) -> TrialRecord:
     verdict = content["verdict"]
+    if content["state"] not in get_args(State):
+        raise ValueError("there is no such state")
+    for name in ("step", "total_steps", "seconds"):
+        if not isinstance(content.get(name, 0), int | float):
+            raise TypeError(f"{name} is no number")
     if verdict is not None:
         verdict = Verdict(**{**verdict, "kind": VerdictKind(verdict["kind"])})
     metrics = {k: math.nan if v is None else v for k, v in content["metrics"].items()}
@@ -182,12 +189,14 @@ def _as_record(content: dict[str, Any], study: Path) -> TrialRecord:
     return TrialRecord(**{**content, **read, "checkpoint": checkpoint})
 
 
-def _checkpoint(stored: str, study: Path) -> Path:
-    """Finds a checkpoint. Its stored path is absolute or relative to the study's folder."""
+def _checkpoint(stored: str, study: Path) -> Path | str:
+    """Finds a checkpoint. Its stored path is absolute, a URI, or relative to the study's folder."""
+    if "://" in stored:
+        return stored
     path = study / stored
     if path.exists() or not Path(stored).is_absolute():
         return path
-    # An older version stored the absolute path, and the study was renamed or moved later. The
+    # An older version stored absolute paths, and a user renamed or moved the study later. The
     # trial's folder is then the first existing folder inside the study's folder.
     parts = Path(stored).parts
     tails = (study / Path(*parts[start:]) for start in range(1, len(parts)))

@@ -1,10 +1,10 @@
-"""Request of a study, and the location of its files.
+"""Description of a study, and the location of its files.
 
-``<home>/<study>/study.json`` holds the request. Each trial has its own folder next to this file,
-which holds the trial's record.
+``<home>/<study>/study.json`` contains the description. Each trial has its own folder next to this
+file. The trial's record is in that folder.
 
-In: a checked request. Out: the same request, after any interruption. Next: ``poise.sweeps.runner``
-carries it out, ``poise.reports`` reports on it.
+In: a checked search space and recipe. Out: a ``Study`` that can be read again after any
+interruption. Next: ``poise.sweeps.runner`` runs the study, and ``poise.reports`` reports on it.
 """
 
 import itertools
@@ -15,67 +15,72 @@ from typing import Literal
 from pydantic import ValidationError
 
 from poise.config import PoiseError, Recipe, Space
-from poise.config.files import lacking, read_json, write_json
-from poise.config.paths import claim_folder, home, unknown
+from poise.config.checkpoint_storage import keep_storage
+from poise.config.files import lacking, read_fields, write_json
+from poise.config.paths import STUDY_FILE, claim_folder, home, unknown
 from poise.studies.records import TRIAL_FILE, TrialRecord, find_record, write_record
 from poise.studies.trials import Settings, Trial, baseline_of, seeded
 from poise.training.datasets import Fingerprints
-
-STUDY_FILE = "study.json"
-
 
 Command = Literal["sweep", "ablate"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Request of a study, and the location of its files."""
+    """Description of a study: its search space, its recipe and its settings."""
 
     name: str
     """Name of the study's folder under ``home()``."""
 
     space: Space
     recipe: Recipe
-    """Recipe that trials change. The paths of its datasets are absolute."""
+    """Recipe that the trials change. The paths of its datasets are absolute."""
 
     source: str
-    """File of the space, as the user typed it."""
+    """Path of the study's file, as the user typed it."""
 
     overrides: tuple[str, ...]
 
     command: Command = "sweep"
-    """Command that began the study. It decides the settings and their order."""
+    """Command that started the study. It decides which settings are tried, and their order."""
 
     settings: tuple[Settings, ...] = ()
-    """Settings to try, by number; empty if a searcher decides during the study."""
+    """Settings to try, in the order of their numbers. There are none if a searcher chooses them
+    later.
+    """
 
     renumbered: bool = False
-    """Whether a new study of the same space would number its settings in another order."""
+    """Whether a new study of the same space would number its settings differently."""
 
     datasets: Fingerprints = field(default_factory=dict, hash=False)
-    """Fingerprint of every dataset that a trial reads, by folder; empty in older studies."""
+    """Maps the folder of each dataset that the trials read to its fingerprint. Old studies have
+    none.
+    """
 
     @property
     def decides_as_it_goes(self) -> bool:
-        """Whether a searcher chooses the next settings from the results of earlier trials."""
+        """Whether a searcher chooses settings from the results of earlier trials."""
         return self.space.searcher.name != "random"
 
     @property
     def baseline(self) -> Settings:
-        """Settings that others are compared with. A sweep may have no trial with these settings."""
+        """Setting that others are compared with.
+
+        In a sweep, possibly no trial has this setting.
+        """
         return baseline_of(self.space, self.recipe)
 
     @property
     def held_baseline(self) -> Settings | None:
-        """Settings that stay fixed while one changes; None if all change together."""
+        """Baseline of a study that changes one hyperparameter at a time, else None."""
         return self.baseline if self.space.design == "one_at_a_time" else None
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Trials that are known before the first begins, in the order in which they run.
+        """Trials that are known before the study starts, in the order in which they run.
 
-        An ablation runs every setting with the first seed, then with the next. So the finished
-        trials can be compared even after an interruption.
+        An ablation runs every setting with the first seed, then every setting with the next seed.
+        So settings can be compared even if the study is interrupted.
         """
         by_setting = [
             seeded(number, settings, self.space.seeds)
@@ -86,20 +91,21 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Folder of all the study's files."""
+        """Folder of all files of the study."""
         return home() / self.name
 
     def trial_folder(self, trial: str) -> Path:
-        """Returns the folder of a trial's checkpoints and record."""
+        """Returns the folder of a trial. It contains the trial's record and checkpoints."""
         return self.folder / trial
 
     def claim(self) -> None:
-        """Creates the study's folder, which reserves its name, and writes ``study.json``.
+        """Reserves the study's name: creates its folder and writes ``study.json``.
 
         Raises:
-            PoiseError: there is a study or run of this name, or the folder is not writable.
+            PoiseError: the name belongs to another study or run, or the folder is not writable.
         """
         claim_folder(self.name, f"poise {self.command} --resume {self.name}")
+        keep_storage(self.folder)
         self.save()
 
     def save(self) -> None:
@@ -119,31 +125,36 @@ class Study:
         write_json(self.folder / STUDY_FILE, content)
 
     def record(self, trial: str) -> TrialRecord | None:
-        """Reads a trial's record; None if the trial never began, or its record was damaged."""
+        """Reads the record of a trial.
+
+        Returns None if the trial never began, or if its record was damaged.
+        """
         return find_record(self.trial_folder(trial))
 
     def records(self) -> list[TrialRecord]:
-        """Reads the records of all trials that began, by setting.
+        """Reads the records of all trials that have begun, sorted by setting and seed.
 
-        Copied folders of trials do not count.
+        Folders of trials that a user copied do not count.
         """
         found = [find_record(path.parent) for path in self.folder.glob(f"*/{TRIAL_FILE}")]
         records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: (record.trial.setting, record.trial.seed))
 
     def write(self, record: TrialRecord) -> None:
-        """Replaces a trial's record in one step."""
+        """Writes the record of a trial. An existing record is replaced in one step."""
         write_record(self.trial_folder(record.trial.name), record)
 
 
 def load_study(folder: Path) -> Study:
-    """Reads the study that ``save`` wrote.
+    """Reads a study from its folder.
 
     Raises:
-        PoiseError: its file cannot be read, or another version of Poise wrote it.
+        PoiseError: ``study.json`` cannot be read, or another version of Poise wrote it.
     """
     path = folder / STUDY_FILE
-    content = read_json(path)
+    content = read_fields(
+        path, f"restore it from a backup, or begin another study; the trials stay in {folder}"
+    )
     try:
         return Study(
             name=folder.name,  # the folder may have been renamed
@@ -164,11 +175,11 @@ def load_study(folder: Path) -> Study:
 
 
 def stored_study(name: str, asking: str) -> Study:
-    """Reads the stored study with a name.
+    """Reads the study with the given name.
 
     Args:
         name: name of the study.
-        asking: command or option of the user, for the error.
+        asking: command or option that the user typed. The error message begins with it.
 
     Raises:
         PoiseError: there is no such study, or its file cannot be read.
@@ -179,7 +190,7 @@ def stored_study(name: str, asking: str) -> Study:
 
 
 def count_trials(study: Study) -> int:
-    """Returns the number of trials of the whole study."""
+    """Returns the number of trials of the study, including trials that have not begun."""
     space = study.space
     settings = space.num_searched if study.decides_as_it_goes else len(study.settings)
     return settings * len(space.seeds)

@@ -1,13 +1,13 @@
-"""Progress of a study.
+"""Counts how many trials of a study have ended, run, or have not begun.
 
-In: a study and its records. Out: a ``Standing``. Next: the answer, the caveats and the report. It
-prevents them from treating a missing trial as a result.
+In: a study and its records. Out: a ``Standing``. Next: the answer, the notes and the report. None
+of them may mistake a missing trial for a result.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from poise.config.files import read_json, write_json
+from poise.config.files import DamagedFileError, read_fields, write_json
 from poise.config.wording import listed
 from poise.studies.clock import has_time_left
 from poise.studies.records import TrialRecord
@@ -16,10 +16,10 @@ from poise.studies.study import Study, count_trials
 
 @dataclass(frozen=True)
 class Standing:
-    """Trials of a study, counted by their state."""
+    """Numbers of a study's trials: planned, ended, failed, running and interrupted."""
 
     planned: int
-    """Number of all trials of the study, begun or not."""
+    """Number of all trials of the study, including trials that have not begun."""
 
     planned_settings: int
     ended: int
@@ -27,10 +27,10 @@ class Standing:
     running: int
     interrupted: int
     is_running: bool
-    """Whether a process is working on the study, perhaps between two trials."""
+    """Whether a process is running the study now. It may be between two trials."""
 
     go_on: str
-    """Command that runs the remaining trials, when no process is running."""
+    """Command that continues the study."""
 
     @property
     def not_begun(self) -> int:
@@ -39,19 +39,19 @@ class Standing:
 
     @property
     def is_over(self) -> bool:
-        """Whether every trial has ended or failed."""
+        """Whether every trial has ended, with or without an error."""
         return not (self.running or self.interrupted or self.not_begun)
 
     @property
     def sentence(self) -> str:
-        """Sentence about what is left, with the command to continue.
+        """Sentence about the trials that have not ended, with the command to continue.
 
-        It is empty if nothing is left or running.
+        It is empty if every trial has ended without an error and no process is running.
         """
         left = [
             words
             for count, words in (
-                (self.failed, f"{self.failed} failed"),
+                (self.failed, f"{self.failed} ended with an error"),
                 (self.running, f"{_counted(self.running, 'is', 'are')} running"),
                 (self.interrupted, f"{_counted(self.interrupted, 'was', 'were')} interrupted"),
                 (self.not_begun, f"{_counted(self.not_begun, 'has', 'have')} not begun"),
@@ -60,21 +60,20 @@ class Standing:
         ]
         if not left and not self.is_running:
             return ""
-        have = "has" if self.ended == 1 else "have"
-        rest = f"; {listed(left)}" if left else ""
-        counts = f"{self.ended} of {self.planned} trials {have} ended{rest}"
+        are = "is" if self.ended == 1 else "are"
+        rest = f" Of the other trials, {listed(left)}." if left else ""
+        counts = f"{self.ended} of {self.planned} trials {are} complete.{rest}"
         if self.is_running:
-            return f"The study is running: {counts}."
-        return f"{counts}; go on with `{self.go_on}`."
+            return f"The study is running. {counts}"
+        return f"{counts} To continue, run `{self.go_on}`."
 
 
 def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[TrialRecord]:
-    """Returns stored records with the state that a user should see.
+    """Replaces the state ``running`` by ``interrupted`` if no process runs the study.
 
     Args:
-        records: records of a study's trials.
-        is_running: whether a process is working on the study. If not, a trial that is stored as
-            running was interrupted.
+        records: stored records of a study's trials.
+        is_running: whether a process is running the study.
     """
     return [
         replace(record, state="interrupted")
@@ -85,12 +84,12 @@ def as_they_stand(records: Iterable[TrialRecord], is_running: bool) -> list[Tria
 
 
 def standing(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Standing:
-    """Counts the trials of a study by their state.
+    """Counts the trials of a study in each state.
 
     Args:
         study: study to count.
         records: records of its trials, from ``as_they_stand``.
-        is_running: whether a process is working on the study.
+        is_running: whether a process is running the study.
     """
     planned = max(count_trials(study), len(records))
     begun = len({record.trial.setting for record in records})
@@ -115,16 +114,20 @@ CONCLUSION_FILE = "conclusion.json"
 
 
 def keep_conclusion(study: Study, records: Iterable[TrialRecord]) -> None:
-    """Writes which trials had ended when the study was concluded."""
+    """Writes the names of the trials that had ended when the study was concluded."""
     write_json(study.folder / CONCLUSION_FILE, {"trials": _names_of_done(records)})
 
 
 def is_finished(study: Study) -> bool:
-    """Returns True if every trial has ended and all of them were compared."""
+    """Returns True if every trial has ended and the conclusion includes all trials."""
     done, path = _names_of_done(study.records()), study.folder / CONCLUSION_FILE
     if len(done) < count_trials(study) or not path.exists():
         return False
-    return set(done) <= set(read_json(path)["trials"])
+    try:
+        concluded = read_fields(path, "", trials=list)["trials"]
+    except DamagedFileError:
+        return False  # the study is concluded again, and the file is written again
+    return all(name in concluded for name in done)
 
 
 def _names_of_done(records: Iterable[TrialRecord]) -> list[str]:
@@ -132,16 +135,17 @@ def _names_of_done(records: Iterable[TrialRecord]) -> list[str]:
 
 
 def resume_words(study: Study, records: Sequence[TrialRecord], lacks: str = "") -> str:
-    """Makes the words that resume a study, such as ``ablate --resume NAME budget.trials=8``.
+    """Makes the command that resumes a study: ``ablate --resume NAME budget.trials=8``.
 
-    If a limit would prevent further trials, it is raised. Trials and steps are raised to the needs
-    of the whole study. Hours are removed: the remaining time is a guess, and with a low guess
-    nothing would run.
+    If a budget prevents further trials, the command raises it. Limits of trials and steps are
+    raised so that the whole study can run. A limit of hours is removed. The remaining time is only
+    a guess, and no trial would run if the guess was too low.
 
     Args:
         study: study to resume.
         records: records of its trials.
-        lacks: limit that is known to prevent further trials, such as ``budget.hours=6``.
+        lacks: limit that prevents further trials, such as ``budget.hours=6``. It is empty if
+            unknown.
     """
     budget = study.space.budget
     trials, steps = _all_trials(study, records), _all_steps(study, records)
@@ -164,9 +168,10 @@ def _all_trials(study: Study, records: Sequence[TrialRecord]) -> int:
 
 
 def _all_steps(study: Study, records: Sequence[TrialRecord]) -> int:
-    """Computes the steps that the whole study takes.
+    """Computes the number of steps of the whole study.
 
-    They are the steps of ended trials, plus the steps of the longest trial for each other trial.
+    A trial that has ended counts with its steps. Any other trial counts with the steps of the
+    longest trial.
     """
     done = [each.step for each in records if each.is_done]
     longest = max((each.total_steps for each in records), default=0)

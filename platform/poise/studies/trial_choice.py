@@ -1,7 +1,7 @@
-"""Chooses some of a study's trials, by name or by their settings.
+"""Chooses some of a study's trials, by name or by their hyperparameters.
 
 In: words such as ``t03-s1``, ``teacher_temp=0.04`` or ``seed=1``. Out: trials. Next:
-``poise.sweeps.runner``, which runs these trials now and leaves the others for later.
+``poise.sweeps.runner``, which runs only these trials now.
 """
 
 from collections.abc import Sequence
@@ -21,34 +21,34 @@ from poise.studies.trials import Trial
 
 @dataclass(frozen=True)
 class _Condition:
-    """Value that a trial must have: ``teacher_temp=0.04``."""
+    """Condition on the value of a hyperparameter or on the seed: ``teacher_temp=0.04``."""
 
     word: str
     key: str
     value: Any
 
     def holds(self, value: Any) -> bool:
-        """Returns True if a trial's value equals the written value, in any spelling.
+        """Returns True if a trial's value equals the value that the user typed.
 
-        A number may be written in another form (``4e-2``), or as in tables, with six digits. If the
-        space has a text in quotes, the quotes may be left out.
+        A number may have another form (``4e-2``), or six digits as in tables. A text that has
+        quotes in the study's file may be typed without quotes.
         """
         text = self.word.partition("=")[2]
         return canonical(value) == canonical(self.value) or plain(value) == text
 
 
 def choose_trials(study: Study, words: Sequence[str]) -> tuple[Trial, ...]:
-    """Returns the named trials and those that meet every condition, without those that are done.
+    """Returns the trials that are named, or that meet all conditions, and that have not ended.
 
     Several conditions on one key are alternatives: ``seed=0 seed=1``.
 
     Args:
-        study: study whose trials are chosen.
-        words: names, or ``KEY=VALUE`` with the whole key or its last part.
+        study: study with the trials.
+        words: names of trials, or ``KEY=VALUE`` with the whole key or its last part.
 
     Raises:
-        PoiseError: no trial has such a name or such a value, and the message lists the possible
-            ones; or all chosen trials are done.
+        PoiseError: no trial has such a name or such a value. The message lists the possible ones.
+            It is also raised if all chosen trials have ended.
     """
     _check_may_choose(study, words[0])
     names = [word for word in words if "=" not in word]
@@ -89,7 +89,10 @@ def _meets(trial: Trial, conditions: dict[str, list[_Condition]]) -> bool:
 
 
 def _facts(trial: Trial) -> dict[str, Any]:
-    """Returns a trial's settings and seed, with whole keys and with their last parts."""
+    """Maps the names of a trial's hyperparameters, and ``seed``, to their values.
+
+    Each hyperparameter has two names: its dotted key, and the last part of this key.
+    """
     short = dict(zip(short_names(list(trial.settings)), trial.settings.values(), strict=True))
     return {**short, **trial.settings, "seed": trial.seed}
 
@@ -103,7 +106,7 @@ def _check_names(study: Study, names: Sequence[str]) -> None:
 
 
 def _condition(study: Study, word: str) -> _Condition:
-    """Makes the condition of a word, and checks it against the trials."""
+    """Makes a condition from a word, and checks that some trial meets it."""
     ((key, value),) = parse_overrides([word]).items()
     facts = [_facts(trial) for trial in study.trials]
     if key not in facts[0]:
@@ -118,5 +121,5 @@ def _condition(study: Study, word: str) -> _Condition:
 
 
 def _written(value: Any) -> str:
-    """Writes a value as it can be typed after ``KEY=``."""
+    """Writes a value so that a user can type it after ``KEY=``."""
     return plain(value)[:LONGEST_VALUE] if isinstance(value, str | float) else shown(value)

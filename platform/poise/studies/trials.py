@@ -1,6 +1,9 @@
-"""Trials of a study: settings, seeds and names.
+"""Trials of a study: their settings, seeds and names.
 
-In: a space. Out: ``Trial``s. Next: ``poise.studies.study``.
+A setting is one combination of values of the hyperparameters that a study varies. A trial is one
+training run with one setting and one seed.
+
+In: a search space. Out: ``Trial`` objects. Next: ``poise.studies.study``.
 """
 
 import itertools
@@ -15,45 +18,45 @@ from poise.config.loading import with_absolute_paths
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe of the space."""
+    """One trial of a study: a setting with one seed."""
 
     name: str
-    """Name of the trial; see ``trial_name``."""
+    """Name of the trial, such as ``t03-s1`` (see ``trial_name``)."""
 
     setting: int
-    """Number of the setting. Trials of one setting differ only in their seed."""
+    """Number of the setting. Trials with the same number differ only in their seed."""
 
     settings: dict[str, Any] = field(hash=False)
-    """Value by dotted key, for the keys that the space varies."""
+    """Values of the hyperparameters that vary, by dotted key."""
 
     seed: int
 
     def recipe(self, base: Recipe, study: str) -> Recipe:
-        """Makes the complete recipe.
+        """Makes the complete recipe of the trial.
 
-        Its datasets have absolute paths, because trials run in other folders.
+        The paths of its datasets are absolute, because trials run in other folders.
 
         Raises:
-            PoiseError: the settings do not fit together.
+            PoiseError: the values of the setting do not fit together.
         """
         changes = {**self.settings, "seed": self.seed}
         made = override(base, changes, f"study {study}, trial {self.name}")
         return with_absolute_paths(made)
 
     def as_config(self) -> dict[str, Any]:
-        """Returns plain data. ``Trial(**config)`` makes the trial again."""
+        """Returns the trial as a dict. ``Trial(**config)`` makes the trial again."""
         return asdict(self)
 
 
 Settings = dict[str, Any]
-"""Value by dotted key, in the order of the space."""
+"""Values of hyperparameters by dotted key, in the order of the search space."""
 
 
 def ablation_settings(space: Space, recipe: Recipe, source: str) -> list[Settings]:
     """Makes the settings of an ablation: all combinations of values, or one change at a time.
 
     Raises:
-        PoiseError: a parameter is a range; an ablation needs a list of values.
+        PoiseError: a hyperparameter has a range. An ablation needs a list of values.
     """
     values = _listed_values(space, source)
     if space.design == "crossed":
@@ -80,11 +83,11 @@ def _listed_values(space: Space, source: str) -> dict[str, Sequence[Any]]:
 
 
 def sweep_command(space: Space, source: str) -> str:
-    """Makes the command that draws from a space instead of ablating it.
+    """Makes the ``sweep`` command for a space whose ranges do not allow an ablation.
 
     Args:
-        space: space of the study.
-        source: file of the space, and all words typed after it.
+        space: search space of the study.
+        source: path of the study's file, and all words that the user typed after it.
     """
     if space.design == "crossed":
         return f"poise sweep {source}"
@@ -93,32 +96,35 @@ def sweep_command(space: Space, source: str) -> str:
 
 
 def product(values: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
-    """Yields all combinations of the keys' values."""
+    """Yields all combinations of the values of the keys."""
     for cell in itertools.product(*values.values()):
         yield dict(zip(values, cell, strict=True))
 
 
 def seeded(setting: int, settings: Settings, seeds: Iterable[int]) -> list[Trial]:
-    """Makes a setting's trials, one per seed. Each sees the images and crops of its seed."""
+    """Makes the trials of a setting, one per seed. The seed decides their images and crops."""
     return [Trial(trial_name(setting, seed), setting, settings, seed) for seed in seeds]
 
 
 def trial_name(setting: int, seed: int) -> str:
-    """Makes a name such as ``t03-s1``. It stays the same if other settings or seeds are added."""
+    """Makes a trial's name, such as ``t03-s1``.
+
+    It does not change if settings or seeds are added.
+    """
     return f"t{setting + 1:02d}-s{seed}"
 
 
 def baseline_of(space: Space, recipe: Recipe) -> Settings:
-    """Returns the setting that others are compared with.
+    """Returns the baseline: the setting that others are compared with.
 
-    Its values are those that the space names, else the recipe's.
+    Values that the search space does not name come from the recipe.
     """
     named = space.baseline or {}
     return {key: named[key] if key in named else value_of(recipe, key) for key in space.parameters}
 
 
 def value_of(recipe: Recipe, key: str) -> Any:
-    """Returns a recipe's own value; None if the recipe does not have the key."""
+    """Returns the value of a key in a recipe, or None if the recipe does not have the key."""
     tree: Any = recipe.model_dump(mode="json")
     for part in key.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None

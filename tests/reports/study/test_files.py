@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from poise.cli.main import run as poise
 from poise.config import PoiseError
 from poise.reports.study.files import report_study
 from poise.sweeps.planning import begin_study
@@ -23,6 +25,7 @@ def test_a_store_that_has_no_run_of_a_study_is_named(space_file: Path, tmp_path:
         report_study("a")
 
 
+@pytest.mark.slow
 def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_it_is_killed(
     space_file: Path, migrated_file: Path
 ) -> None:
@@ -37,12 +40,13 @@ def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_
         set_tags(run, {"poise.pid": holder.pid, "poise.process_started_s": started_s})
         text = report_study("a").page.with_name("report.md").read_text()
         assert (
-            "**Not finished.** The study is running: 1 of 2 trials has ended; 1 is running." in text
+            "**Not finished.** The study is running. 1 of 2 trials is complete. Of the other "
+            "trials, 1 is running." in text
         )
         assert "interrupted" not in text and "--resume" not in text
         holder.kill()
     page = report_study("a").page
-    assert "1 was interrupted; go on with `poise sweep --resume a`" in (
+    assert "1 was interrupted. To continue, run `poise sweep --resume a`" in (
         page.with_name("report.md").read_text()
     )
     lines = page.with_name("report.csv").read_text().splitlines()
@@ -52,7 +56,7 @@ def test_a_study_is_called_running_while_its_process_lives_and_interrupted_once_
 
 @pytest.mark.slow
 def test_a_report_names_the_trial_that_was_registered_though_another_is_better_since(
-    space_file: Path, migrated_file: Path
+    space_file: Path, migrated_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = begin_study(str(space_file), name="a")
     shutil.copy(migrated_file, study.folder.parent / "mlflow.db")
@@ -62,6 +66,17 @@ def test_a_report_names_the_trial_that_was_registered_though_another_is_better_s
     assert report_study("a").findings.best == "t02-s0", "nothing is registered yet"
 
     set_tags(run, {"poise.best_trial": "t01-s0", "poise.registered": "models:/scenes/1"})
-    page = report_study("a").page
+    assert poise(["report", "a", "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    page = Path(written["page"])
+    assert list(map(Path, written["files"])) == [
+        page,
+        page.with_name("report.md"),
+        page.with_name("report.csv"),
+    ]
     text = page.with_name("report.md").read_text()
-    assert "Trial t01-s0 as `models:/scenes/1`" in text
+    assert all(sentence in text for sentence in written["answer"])
+    assert (
+        "Poise chose the best healthy trial, t01-s0 (setting t01, seed 0), and registered its "
+        "backbone as `models:/scenes/1`." in text
+    )

@@ -40,6 +40,7 @@ def test_an_interval_holds_its_mean(figures: list[float]) -> None:
     assert found.value == pytest.approx(np.mean(figures), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_truth_95_times_in_100() -> None:
     random = np.random.default_rng(0)
     found = [mean_interval(random.normal(3, 2, 4)) for _ in range(2000)]

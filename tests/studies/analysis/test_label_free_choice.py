@@ -55,13 +55,12 @@ def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties(
 
     healthy = [record(0, 20.0), record(1, 21.0), record(3, 19.0)]
     assert told(*healthy, record(2, 30.0, SINGLE)) == (
-        "By labels, the best trial is t03-s0 (collapsed: single prototype), k-NN 30.0 %. The best "
-        "healthy trial is t02-s0, 21.0 %. Without labels, RankMe and LiDAR would each choose "
-        "t02-s0 among the 3 healthy trials, as labels do."
+        "With labels, the best trial is t03-s0. Its k-NN accuracy is 30.0 %, and its verdict is "
+        "“collapsed: single prototype”. The best healthy trial is t02-s0 with 21.0 %. Without "
+        "labels, RankMe and LiDAR would each choose t02-s0 among the 3 healthy trials. Labels "
+        "would choose a trial that is equally good."
     )
-    assert told(record(2, 30.0, SINGLE)).endswith(
-        "30.0 %. No healthy trial has a value of this metric."
-    )
+    assert told(record(2, 30.0, SINGLE)).endswith("No healthy trial has a value of this metric.")
 
 
 def test_a_choice_that_was_luck_is_not_called_best() -> None:
@@ -75,11 +74,13 @@ def test_a_choice_that_was_luck_is_not_called_best() -> None:
         return choosing(found, found.selection)
 
     # The largest RankMe is that of the best k-NN, and the order is wrong all the same.
-    assert "No metric without labels orders the" in told(tuple(range(6)), (5, 4, 3, 2, 1, 6))
+    assert "No metric without labels ranks the" in told(tuple(range(6)), (5, 4, 3, 2, 1, 6))
     assert "Only one setting is healthy, so this study cannot show" in told(
         (0, 0, 0), (1.0, 2.0, 3.0)
     )
-    assert "Only 2 healthy trials have such a metric: too few" in told((0, 1), (1.0, 2.0))
+    assert "Only 2 trials are healthy and have a metric that needs no labels." in told(
+        (0, 1), (1.0, 2.0)
+    )
     assert "RankMe would choose t03-s2 among the 3 healthy trials" in told(
         (0, 1, 2), (1.0, 2.0, 3.0)
     )

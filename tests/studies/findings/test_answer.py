@@ -34,29 +34,64 @@ FOUR = {
 def test_the_setting_that_explains_the_collapses_comes_first() -> None:
     collapse, best = answered(*swept(FOUR, lambda s: s[CENTER] == 1, 24))
     assert collapse == (
-        "Every trial without centering (center_momentum = 1) collapsed to a single prototype: "
-        "16 of 16. No trial with centering did: 0 of 8."
+        "All 16 trials without centering (center_momentum = 1) collapsed to a single prototype. "
+        "All 8 trials with centering stayed healthy."
     )
-    assert best.startswith("Best: setting t") and "=" not in best, "its values are in the table"
-    assert best.endswith("It ran with only 1 seed, so treat this value as an anecdote.")
+    assert best.startswith("The best setting is t") and "=" not in best, (
+        "its values are in the table"
+    )
+    assert best.endswith("Treat the results as anecdotes, not as evidence.")
 
 
 def test_a_threshold_has_few_digits_and_stays_true_on_both_sides() -> None:
     collapse, _ = answered(*swept({TEMPERATURE: (0.02, 0.09)}, lambda s: s[TEMPERATURE] > 0.06, 30))
-    assert "trial with teacher_temp ≥ 0.06" in collapse and "teacher_temp ≤ 0.05" in collapse
+    assert "trials with teacher_temp ≥ 0.06" in collapse and "teacher_temp ≤ 0.05" in collapse
 
 
 def test_both_parts_are_named_where_it_takes_two() -> None:
     collapse, best = answered(grid_study(), grid_records())
     assert collapse == (
-        "Every trial without centering (center_momentum = 1) or without sharpening "
-        "(teacher_temp = 0.2) collapsed: 9 of 9. No trial with centering and sharpening did: "
-        "0 of 3. Those without sharpening (teacher_temp = 0.2) collapsed to a uniform teacher: "
-        "6 of 6. The others collapsed to a single prototype: 3 of 3."
+        "All 9 trials without centering (center_momentum = 1) or without sharpening "
+        "(teacher_temp = 0.2) collapsed. All 3 trials with centering and sharpening stayed "
+        "healthy. All 6 trials without sharpening (teacher_temp = 0.2) collapsed to a uniform "
+        "teacher. All 3 other failed trials collapsed to a single prototype."
     )
     assert best == (
-        "Best: setting t01 (center_momentum=0.9, teacher_temp=0.04), the baseline, k-NN 28.0 % "
-        "(95 % interval 25.5 to 30.5). No other setting stayed healthy."
+        "The best setting is t01 (center_momentum=0.9, teacher_temp=0.04), the baseline. Its k-NN "
+        "accuracy is 28.0 % (mean over 3 seeds, 95 % interval 25.5 to 30.5). No other setting "
+        "stayed healthy."
+    )
+
+
+def test_a_group_with_a_healthy_trial_is_told_by_its_failed_trials_alone() -> None:
+    records = grid_records()
+    place = next(
+        n
+        for n, record in enumerate(records)
+        if record.trial.settings == {CENTER: 0.9, TEMPERATURE: 0.2}
+    )
+    verdict = records[place].verdict
+    assert verdict is not None
+    records[place] = replace(records[place], verdict=replace(verdict, kind=HEALTHY))
+    collapse, _ = answered(grid_study(), records)
+    assert (
+        "All 5 failed trials without sharpening (teacher_temp = 0.2) collapsed to a uniform "
+        "teacher. All 3 other failed trials collapsed to a single prototype." in collapse
+    )
+
+
+def test_where_every_trial_failed_no_failed_trials_are_told_apart() -> None:
+    records = [
+        replace(record, verdict=replace(record.verdict, kind=kind))
+        for record in grid_records()
+        if record.verdict is not None
+        for kind in [UNIFORM if record.trial.settings[TEMPERATURE] == 0.2 else SINGLE]
+    ]
+    collapse, _ = answered(grid_study(), records)
+    assert collapse == (
+        "All 12 trials collapsed. All 6 trials without sharpening (teacher_temp = 0.2) collapsed "
+        "to a uniform teacher. All 6 other trials collapsed to a single prototype. No value of "
+        "the varied hyperparameters prevented the failures."
     )
 
 
@@ -68,9 +103,9 @@ def test_exceptions_to_the_rule_are_counted() -> None:
     records[place] = replace(records[place], verdict=replace(verdict, kind=HEALTHY))
     collapse, _ = answered(study, records)
     assert collapse == (
-        "center_momentum explains the outcome best. 15 of 16 trials without "
-        "centering (center_momentum = 1) collapsed to a single prototype, and 0 of 8 with "
-        "centering. This rule is wrong about 1 trial."
+        "center_momentum explains best which trials failed. Without centering "
+        "(center_momentum = 1), 15 of 16 trials collapsed to a single prototype. With centering, "
+        "0 of 8 trials collapsed to a single prototype. 1 trial does not fit this pattern."
     )
 
 
@@ -84,13 +119,11 @@ def test_few_settings_are_called_a_hint_and_a_setting_that_changed_along_is_name
                         TEMPERATURE: {"uniform": [0, 9]}})  # fmt: skip
     collapse, _ = answered(replace(make_study(), space=space), records)
     assert (
-        "The same trials also ran with registers (num_registers = 4): this study cannot show "
+        "The same trials also ran with registers (num_registers = 4). So this study cannot show "
         in (collapse)
     )
-    assert (
-        "There are only 4 settings. Random outcomes would give an equally clear rule in "
-        in collapse
-    )
+    assert "The study compared only 4 settings, so this pattern may be a coincidence." in collapse
+    assert "of such studies would still show an equally clear pattern." in collapse
 
 
 def test_collapses_that_nothing_explains_are_only_counted() -> None:
@@ -98,14 +131,15 @@ def test_collapses_that_nothing_explains_are_only_counted() -> None:
         {TEMPERATURE: (0.02, 0.09)}, lambda s: str(s[TEMPERATURE])[7] in "13579", 30
     )
     collapse, _ = answered(study, records)
-    assert "of 30 trials collapsed to a single prototype. No simple rule on one" in collapse
+    assert "of 30 trials collapsed to a single prototype. No simple rule for one" in collapse
 
 
 def test_where_only_seeds_differ_that_is_said() -> None:
     records = [*seeded(0, [20.0, 21.0]), trial_record(0, 2, 10.0, SINGLE)]
     collapse, _ = answered(NO_BASELINE, records)
     assert collapse == (
-        "1 of 3 trials collapsed to a single prototype. Only the seed differed between them."
+        "1 of 3 trials collapsed to a single prototype. The failed and the healthy trials differ "
+        "only in their seeds."
     )
 
 
@@ -114,7 +148,8 @@ def test_settings_that_were_exchanged_explain_nothing() -> None:
     change = Change(40, "t01-s0", "/there", {CENTER: 0.9})
     collapse, _ = answered(study, [replace(records[0], changes=(change,)), *records[1:]])
     assert (
-        "Trials exchanged settings during training, so no single setting explains this." in collapse
+        "Trials exchanged hyperparameters during training, so no single hyperparameter explains "
+        "the failures." in collapse
     )
 
 
@@ -123,11 +158,13 @@ def test_a_study_of_one_change_at_a_time_has_a_sentence_for_each_change() -> Non
     records = [record for record in grid_records() if record.trial.setting < 3]
     collapse, best = answered(study, records)
     assert collapse == (
-        "Without sharpening (teacher_temp = 0.2), training collapsed to a uniform teacher: 3 of 3 "
-        "trials. Without centering (center_momentum = 1), training collapsed to a single "
-        "prototype: 3 of 3 trials. The baseline stayed healthy: 3 of 3 trials."
+        "Without sharpening (teacher_temp = 0.2), 3 of 3 trials collapsed to a uniform teacher. "
+        "Without centering (center_momentum = 1), 3 of 3 trials collapsed to a single prototype. "
+        "All 3 trials of the baseline stayed healthy."
     )
-    assert best.startswith("Best: setting t01 (the baseline), k-NN 28.0 %")
+    assert best.startswith(
+        "The best setting is t01 (the baseline). Its k-NN accuracy is 28.0 % (mean"
+    )
 
 
 def test_a_baseline_that_collapses_itself_is_said_first() -> None:
@@ -135,24 +172,25 @@ def test_a_baseline_that_collapses_itself_is_said_first() -> None:
     records = seeded(0, [10.0, 11.0], SINGLE, settings=settings)
     records += seeded(1, [20.0, 21.0], settings={**settings, TEMPERATURE: 0.07})
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
-    assert collapse.startswith("The baseline itself collapsed to a single prototype: 2 of 2")
-    assert "The other change stayed healthy: 2 of 2 trials." in collapse
+    assert collapse.startswith("With the baseline itself, 2 of 2 trials collapsed to a single")
+    assert "Both trials of the other change stayed healthy." in collapse
 
 
 def test_a_clean_record_says_what_it_leaves_open() -> None:
     collapse, _ = answered(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
     assert collapse == (
-        "No trial collapsed or failed to learn: 0 of 3. With 3 healthy seeds, a setting may still "
-        "fail to learn in up to 71 % of runs."  # 1 - 0.025^(1/3)
+        "All 3 trials stayed healthy. But 3 seeds per setting cannot exclude a failure rate of up "
+        "to 71 % (95 % interval)."  # 1 - 0.025^(1/3)
     )
-    assert "With 1 healthy seed, a setting may still" in answered(NO_BASELINE, seeded(0, [20.0]))[0]
+    assert "But 1 seed per setting cannot" in answered(NO_BASELINE, seeded(0, [20.0]))[0]
 
 
 def test_where_everything_collapsed_no_setting_prevented_it() -> None:
     records = seeded(0, [10.0, 11.0], SINGLE) + seeded(1, [10.0, 11.0], UNIFORM)
     assert answered(NO_BASELINE, records) == (
-        "Every trial collapsed: 4 of 4. In detail, 2 collapsed to a single prototype and 2 "
-        "collapsed to a uniform teacher. No setting that the study varied prevented it.",
+        "All 4 trials collapsed. Of these 4 trials, 2 collapsed to a single prototype and 2 "
+        "collapsed to a uniform teacher. No value of the varied hyperparameters prevented the "
+        "failures.",
         "No setting is healthy in all its seeds, so none is recommended.",
     )
 
@@ -166,8 +204,11 @@ def test_trials_that_say_nothing_are_counted_apart() -> None:
         trial_record(1, 3, 20.0, state="stopped"),
     ]
     collapse, best = answered(NO_BASELINE, records)
-    assert "Every judged trial with teacher_temp = 0.05 collapsed to" in collapse
-    assert collapse.endswith("Not judged: 1 ended with an error, 1 stopped early and 1 undecided.")
+    assert "All 3 judged trials with teacher_temp = 0.05 collapsed to" in collapse
+    assert collapse.endswith(
+        "3 trials have no final verdict: 1 ended with an error, 1 was stopped early by the "
+        "scheduler and 1 is undecided."
+    )
     assert best == "No setting is healthy in all its seeds, so none is recommended."
 
 
@@ -177,10 +218,10 @@ def test_a_study_without_a_verdict_says_why() -> None:
     begun = [replace(record, state="interrupted") for record in undecided]
     for records, expected in (
         ([], "No trial has begun."),
-        (failed, "All 2 trials ended with an error before a verdict."),
+        (failed, "Both trials ended with an error, so there is no verdict."),
         (undecided, "All 3 trials ended undecided: neither clearly healthy nor clearly failed."),
         ([*undecided[:2], begun[2]], "No trial has a final verdict."),
-        (begun, "No trial has ended, and a trial is judged at its end."),
+        (begun, "No trial has ended yet. The final verdict on a trial is known only at its end."),
     ):
         collapse, best = answered(NO_BASELINE, records)
         assert collapse == expected
@@ -190,16 +231,16 @@ def test_a_study_without_a_verdict_says_why() -> None:
 def test_an_unfinished_study_says_so_far() -> None:
     study = make_study(make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}), "ablate")
     collapse, best = answered(study, seeded(0, [20.0]))
-    assert collapse.startswith("So far, no trial collapsed")
-    assert best.startswith("Best so far: setting t01")
+    assert collapse.startswith("So far, the only trial stayed healthy.")
+    assert best.startswith("The best setting so far is t01")
 
 
 def test_mixed_failures_are_called_failures_and_listed() -> None:
     kinds = [SINGLE, SINGLE, VerdictKind.DIVERGED, VerdictKind.STUCK, UNIFORM, UNIFORM]
     records = [trial_record(1, seed, 10.0, kind) for seed, kind in enumerate(kinds)]
     collapse, _ = answered(NO_BASELINE, [*records, *seeded(0, [20.0] * 6)])
-    assert "with teacher_temp = 0.05 failed to learn: 6 of 6." in collapse
-    assert "In detail, 2 collapsed to a single prototype, 2 collapsed to a uniform teacher" in (
+    assert "All 6 trials with teacher_temp = 0.05 failed to learn." in collapse
+    assert "Of these 6 trials, 2 collapsed to a single prototype, 2 collapsed to a uniform" in (
         collapse
     )
 
@@ -216,8 +257,9 @@ def test_figures_of_several_goals_name_the_trials_that_none_beats() -> None:
     ]
     _, best = answered(make_study(space), records)
     assert best.endswith(
-        "This ranking uses only the first metric of the study. Over all metrics the candidates are "
-        "t02-s0 and t01-s0: no other trial is at least as good in all of them and better in one."
+        "The study has several metrics, and this ranking uses only the first. The Pareto front of "
+        "all metrics is t02-s0 and t01-s0. A trial is on the front if no other trial is better in "
+        "one metric and at least as good in all others."
     )
 
 
@@ -233,5 +275,9 @@ def test_collapses_among_what_a_scheduler_left_have_no_chance() -> None:
         records.append(trial_record(number, 3, 30.0, **{**held, "state": "finished"}))
     collapse, _ = answered(make_study(space), records)
     assert collapse.startswith("6 of 12 judged trials collapsed to a single prototype. No simple")
-    assert "Random outcomes" not in collapse and "Not judged: 12 stopped early." in collapse
+    assert "coincidence" not in collapse
+    assert (
+        "12 trials have no final verdict, because they were stopped early by the scheduler."
+        in collapse
+    )
     assert all(row.condemned.low is None for row in compare(make_study(space), records).rows)

@@ -49,6 +49,7 @@ def findings() -> Findings:
     )
 
 
+@pytest.mark.slow
 def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None:
     """Two settings that were never crossed have no phase diagram."""
     study = grid_study(design="one_at_a_time")
@@ -57,14 +58,14 @@ def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None
     assert [row.label for row in found.comparison.rows] == [
         "the baseline", "teacher_temp=0.2", "center_momentum=1",
     ]  # fmt: skip
-    assert "The baseline has center_momentum=0.9, teacher_temp=0.04." in found.notes
+    assert "The baseline uses center_momentum=0.9, teacher_temp=0.04." in found.notes
     assert found.phase is None
     assert [dose.held for dose in found.doses] == [("teacher_temp",), ("center_momentum",)]
     collapse, best = found.answer
-    assert collapse.startswith("Without sharpening (teacher_temp = 0.2), training collapsed to a")
-    assert best.startswith("Best: setting t01 (the baseline), k-NN 28.0 %")
+    assert collapse.startswith("Without sharpening (teacher_temp = 0.2), 3 of 3 trials collapsed")
+    assert best.startswith("The best setting is t01 (the baseline). Its k-NN accuracy is 28.0 %")
     for told in (render_markdown(found), render_page(found)):
-        assert "teacher_temp has its value from the baseline." in told
+        assert "teacher_temp has the value of the baseline." in told
         assert "Where training collapses" not in told
         assert "the baseline (baseline)" not in told
 
@@ -145,9 +146,10 @@ def test_an_empty_study_still_has_a_report() -> None:
 def test_the_markdown_tells_the_answer_before_anything_else(findings: Findings) -> None:
     text = render_markdown(findings)
     places = [text.index(word) for word in (
-        "**Question.** Is each enough?", "**Answer.** Every trial without", "**Published.** No.",
-        "## Settings compared", "## Where training collapses", "## Over time",
-        "## Effect of each setting", "## Every trial", "## Cost", "## How to reproduce",
+        "**Question.** Is each enough?", "**Answer.** All 9 trials without",
+        "**Published result.** No.",
+        "## Settings compared", "## Where training collapses", "## Training over time",
+        "## Effect of each hyperparameter", "## Every trial", "## Cost", "## How to reproduce",
     )]  # fmt: skip
     assert places == sorted(places)
     assert "| t01 (baseline) | 0.9 | 0.04 | 28.0 (25.5 to 30.5)" in text
@@ -173,7 +175,8 @@ def test_a_reason_can_neither_break_the_markdowns_table_nor_begin_a_tag() -> Non
     text = render_markdown(find(make_study(space), [lost], {}))
     assert "| a b \\| &lt;module> is none |" in text
     assert (
-        "**Question.** Is it &lt;b>so&lt;/b>?\n" in text and "**Published.** Two lines.\n" in text
+        "**Question.** Is it &lt;b>so&lt;/b>?\n" in text
+        and "**Published result.** Two lines.\n" in text
     )
 
 

@@ -69,17 +69,17 @@ def test_every_set_that_figures_depend_on_is_told_with_its_fingerprint() -> None
         UsedDataset("bank", "data/bank", ""),
     )
     told, page = render_markdown(found), render_page(found)
-    assert "- queries `nowhere`, fingerprint `2d`\n- bank `data/bank`\n" in told
+    assert "- queries: `nowhere`, fingerprint `2d`\n- bank: `data/bank`\n" in told
     assert "<dt>queries</dt><dd><code>nowhere</code>, fingerprint <code>2d</code></dd>" in page
     assert "<dt>bank</dt><dd><code>data/bank</code></dd>" in page
 
 
-@pytest.mark.parametrize(("dirty", "words"), [("true", "with"), ("false", "without")])
+@pytest.mark.parametrize(("dirty", "words"), [("true", "with"), ("false", "with no")])
 def test_the_commit_is_told_and_whether_files_differed_from_it(dirty: str, words: str) -> None:
     tags = {"mlflow.source.git.commit": "40c53", "poise.git_dirty": dirty}
     found = find(make_study(), [trial_record(0, 0, 20.0)], {}, run=RunFacts(tags))
-    assert f"- commit `40c53`, {words} changes to its files\n" in render_markdown(found)
-    assert f"<code>40c53</code>, {words} changes to its files</dd>" in render_page(found)
+    assert f"- commit: `40c53`, {words} uncommitted changes\n" in render_markdown(found)
+    assert f"<code>40c53</code>, {words} uncommitted changes</dd>" in render_page(found)
     unknown = find(make_study(), [trial_record(0, 0, 20.0)], {})
     assert "commit" not in render_markdown(unknown) and "<dt>commit" not in render_page(unknown)
 

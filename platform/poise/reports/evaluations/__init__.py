@@ -1,4 +1,4 @@
-"""Page and the table of several evaluations of several models."""
+"""Page and Markdown table about several evaluations of several models."""
 
 from poise.reports.evaluations.content import Content, Section
 from poise.reports.evaluations.page import render_markdown, render_page

@@ -1,6 +1,6 @@
-"""Content of one page about several evaluations.
+"""Content of a page about several evaluations of several models.
 
-In: reports by model. Out: rows of a table. Next: ``poise.reports.evaluations.page``.
+In: evaluation reports by model. Out: rows of a table. Next: ``poise.reports.evaluations.page``.
 """
 
 from collections.abc import Mapping
@@ -11,39 +11,54 @@ from poise.evaluation.report import EvaluationReport, Figure
 
 @dataclass(frozen=True)
 class Section:
-    """One evaluation of every model."""
+    """Results of one evaluation for every model."""
 
     name: str
     reports: Mapping[str, EvaluationReport]
-    """Report of each model, by the model's label."""
+    """Maps the label of each model to its report."""
 
     folders: Mapping[str, str]
-    """Folder of each model's files, relative to the page."""
+    """Maps the label of each model to the folder with its files, relative to the page."""
 
     @property
     def protocol(self) -> str:
-        """Protocol of the metrics."""
+        """Protocol of the evaluation."""
         return next(iter(self.reports.values())).protocol
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of all metrics, in the order of the first report that has them."""
+        """Names of all metrics, in the order of the reports."""
         names = (found.name for report in self.reports.values() for found in report.figures_found)
         return tuple(dict.fromkeys(names))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of all reports.
+
+        A note that only some models have begins with the labels of these models.
+        """
+        models: dict[str, list[str]] = {}
+        for label, report in self.reports.items():
+            for note in report.notes:
+                models.setdefault(note, []).append(label)
+        return tuple(
+            note if len(labels) == len(self.reports) else f"{', '.join(labels)}: {note}"
+            for note, labels in models.items()
+        )
+
     def cells(self, metric: str) -> list[str]:
-        """Returns one cell for each model: the value with its interval, or nothing."""
+        """Returns the cells of a metric, one per model: the value with its interval, or nothing."""
         return [_cell(_find(report, metric)) for report in self.reports.values()]
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that the page shows."""
+    """Content of a page about several evaluations."""
 
     dataset: str
     sections: tuple[Section, ...]
     left_out: Mapping[str, str]
-    """Reason of each evaluation that was not carried out, by name."""
+    """Maps the name of each evaluation that did not run to the reason."""
 
     @property
     def models(self) -> tuple[str, ...]:

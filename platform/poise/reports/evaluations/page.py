@@ -1,7 +1,7 @@
-"""Draws one page about several evaluations of several models.
+"""Writes one page about several evaluations of several models.
 
-In: a ``Content``. Out: HTML or Markdown. The page holds its pictures, so that it can be sent as one
-file. Next: ``poise evaluate all`` writes both.
+In: a ``Content``. Out: HTML or Markdown. The HTML contains its pictures, so it can be sent as one
+file. Next: ``poise evaluate all``, which writes both files.
 """
 
 import base64
@@ -16,11 +16,11 @@ from poise.reports.page.templates import asset, environment
 
 
 def render_page(content: Content, folder: Path) -> str:
-    """Draws the page. It contains no script and loads nothing from other hosts.
+    """Returns the HTML page. It contains no script and loads nothing from other hosts.
 
     Args:
-        content: what the page shows.
-        folder: folder to which the folders of the content are relative.
+        content: content of the page.
+        folder: folder of the page. The paths in the content are relative to it.
     """
     template = environment().get_template("evaluations.html")
     picture = partial(_embedded_picture, folder)
@@ -28,7 +28,7 @@ def render_page(content: Content, folder: Path) -> str:
 
 
 def render_markdown(content: Content) -> str:
-    """Writes the table in Markdown, with the notes of every evaluation."""
+    """Returns the tables in Markdown, with the notes of every evaluation."""
     return "\n".join(_lines(content)) + "\n"
 
 
@@ -39,16 +39,13 @@ def _lines(content: Content) -> Iterator[str]:
         yield f"## {section.name}\n\nProtocol `{section.protocol}`.\n"
         rows = [(metric, *section.cells(metric)) for metric in section.metrics]
         yield from table(("metric", *section.reports), rows)
-        for label, report in section.reports.items():
-            for note in report.notes:
-                yield f"\n- {label}: {note}"
-        yield ""
+        yield from ("", *(f"- {note}" for note in section.notes), "")
     for name, reason in content.left_out.items():
         yield f"- Left out: {name}, because {reason}."
 
 
 def _embedded_picture(folder: Path, path: str) -> str | None:
-    """Returns a picture as a data URI; None if the file is no picture."""
+    """Returns a picture as a data URI, or None if the file is not a picture."""
     kind = mimetypes.types_map.get(Path(path).suffix, "")
     if not kind.startswith("image/"):
         return None

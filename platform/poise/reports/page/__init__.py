@@ -1,1 +1,1 @@
-"""Parts of every page: templates, colours, tables and charts."""
+"""Building blocks of every page: templates, colours, tables and charts."""

@@ -1,4 +1,4 @@
-"""Frame of every figure: margins, axes and text.
+"""Margins, axes and text style that all figures share.
 
 In: a height. Out: an empty Plotly figure. The page's script adds the colours of text and background
 from the style sheet, light or dark. Next: figures of studies and of embedding maps.
@@ -8,12 +8,12 @@ from plotly.graph_objects import Figure
 
 
 def frame(height: int) -> Figure:
-    """Makes an empty figure with one panel."""
+    """Makes an empty figure with one panel and the given height in pixels."""
     return framed(Figure(), height)
 
 
 def framed(figure: Figure, height: int) -> Figure:
-    """Gives a figure the margins, axes and text of the page."""
+    """Gives a figure the margins, axes and text style of the page."""
     figure.update_layout(
         template="none",
         height=height,
@@ -32,5 +32,5 @@ def framed(figure: Figure, height: int) -> Figure:
 
 
 def rounded(value: float | None) -> float | None:
-    """Rounds the value to four digits, which is finer than a pixel."""
+    """Rounds the value to four significant digits. On a screen, the difference is not visible."""
     return None if value is None else float(f"{value:.4g}")

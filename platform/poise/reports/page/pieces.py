@@ -1,6 +1,7 @@
 """Parts of a page: cells, tables, charts and sections.
 
-In: plain values. Out: parts that the templates write. Next: ``poise.reports.study.page``.
+In: plain values. Out: objects that the templates turn into HTML. Next:
+``poise.reports.study.page``.
 """
 
 import html
@@ -14,7 +15,7 @@ from plotly.graph_objects import Figure
 
 
 class Cell(NamedTuple):
-    """Cell of a table: its text, and a note in small print, such as an interval."""
+    """Cell of a table, with its text and a note in small print, such as an interval."""
 
     text: str
     note: str = ""
@@ -22,19 +23,19 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Table with a caption. Its first column names the rows."""
+    """Table with a caption. The first column contains the names of the rows."""
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     numbers: frozenset[int] = frozenset()
-    """Columns that are aligned right."""
+    """Indices of the columns that are aligned right."""
 
     emphasized: frozenset[int] = frozenset()
-    """Rows that are emphasized, such as the baseline."""
+    """Indices of the rows that are emphasized, such as the baseline."""
 
     below: tuple[str, ...] = ()
-    """Sentence under each row, as wide as the table; empty for no sentence."""
+    """Sentence below each row, as wide as the table. It is empty if no row has a sentence."""
 
 
 def table(
@@ -59,32 +60,32 @@ def table(
 
 @dataclass(frozen=True)
 class Chart:
-    """Interactive figure, with a table of its numbers."""
+    """Interactive chart, with a table of its numbers."""
 
     name: str
-    """Id on the page."""
+    """Id of the chart on the page."""
 
     figure: Figure
     conclusion: str
-    """Sentence about the content of the figure, for people who cannot see it."""
+    """Sentence about the content of the chart, for people who cannot see the chart."""
 
     caption: str
     table: Table
     key: tuple[tuple[str, str, str], ...] = ()
-    """Legend of colours: colour, sign and word."""
+    """Legend of colours. Each entry has a colour, a symbol and a word."""
 
     share: float = 1.0
-    """Share of a printed line's width, from 0 to 1."""
+    """Width of the chart as a share of the printed page, from 0 to 1."""
 
     @property
     def json(self) -> Markup:
-        """Figure as JSON for the page's script."""
+        """Chart as JSON for the page's script."""
         return embedded(self.figure.to_plotly_json())
 
 
 @dataclass(frozen=True)
 class Section:
-    """Section of the page."""
+    """Section of a page, with its paragraphs, table, charts and notes."""
 
     name: str
     title: str
@@ -93,14 +94,17 @@ class Section:
     charts: tuple[Chart, ...] = ()
     notes: tuple[str, ...] = ()
     template: str = "section.html"
-    """Template that writes the section."""
+    """File name of the template that writes the section."""
 
     content: dict[str, Any] = field(default_factory=dict)
-    """Further values for a special template."""
+    """More values for a template other than ``section.html``."""
 
 
 def embedded(content: Any) -> Markup:
-    """Writes JSON that cannot end the script element around it."""
+    """Writes JSON inside a script element.
+
+    Escapes make sure that the JSON cannot end the element.
+    """
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
@@ -108,6 +112,6 @@ def embedded(content: Any) -> Markup:
 def literal(text: str) -> str:
     """Escapes text for a figure's labels.
 
-    Plotly reads some HTML in them (``<a href=…>``).
+    Plotly interprets some HTML in labels, such as ``<a href=…>``.
     """
     return html.escape(text, quote=False)

@@ -1,6 +1,6 @@
-"""Templates of pages, and the files that the pages include.
+"""Loads the templates of pages, and the files that the pages include.
 
-In: a name. Out: a template or a text. Next: ``poise.reports.study``.
+In: a file name. Out: a template or a text. Next: ``poise.reports.study``.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def environment() -> Environment:
-    """Makes Jinja's environment. It escapes every text and raises an error for undefined names."""
+    """Makes the Jinja environment. It escapes every text, and undefined names raise an error."""
     return Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,

@@ -1,6 +1,6 @@
-"""Writes the report as CSV: a row for each trial, a column for each fact.
+"""Writes the report as CSV, with a row for each trial and a column for each fact.
 
-In: findings. Out: CSV. Next: ``report.csv``, which a notebook reads.
+In: findings. Out: CSV. Next: ``report.csv``, which a notebook can read.
 """
 
 import csv
@@ -15,11 +15,12 @@ from poise.studies.outcomes import is_condemned, is_decided
 
 
 def render_csv(findings: Findings) -> str:
-    """Writes the table of trials, with one row per trial.
+    """Returns the CSV table of trials, with one row per trial.
 
-    A row has the settings, how the trial ended, and the last value of every metric. Settings have
-    their dotted keys and the values of the trial's start; ``changes`` has later values. Unknown
-    values and values that are not finite are empty.
+    A row contains the hyperparameters, the outcome and the last value of every metric. The column
+    of a hyperparameter has its dotted key, and contains the value at the start of the trial. The
+    column ``changes`` contains later values. Unknown values and values that are not finite are
+    empty.
     """
     records = [trial.record for trial in findings.trials]
     keys = dict.fromkeys(key for record in records for key in record.trial.settings)

@@ -1,4 +1,4 @@
-"""Parts of a study's figures: stacked panels, lines with bands, reference lines.
+"""Parts of a study's figures: stacked panels, curves with bands, and reference lines.
 
 In: numbers. Out: Plotly figures. Next: the page's sections.
 """
@@ -15,17 +15,11 @@ from poise.reports.page.pieces import literal
 REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
 
 FEW_SYMBOLS = 9
-"""Number of symbols on a line. They identify the line but do not hide it."""
+"""Number of symbols on a curve. With so few symbols, the curve stays visible."""
 
 
 def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Figure:
-    """Makes an empty figure of stacked panels over one horizontal axis.
-
-    Args:
-        titles: titles of the panels.
-        heights: relative heights of the panels.
-        height: height of the figure without its legend, in pixels.
-    """
+    """Makes an empty figure of panels above each other, with one horizontal axis."""
     figure = make_subplots(
         rows=len(titles),
         shared_xaxes=True,
@@ -40,7 +34,7 @@ def stacked(titles: Sequence[str], heights: Sequence[float], height: int) -> Fig
 def line(
     name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke, legend: bool
 ) -> Scatter:
-    """Makes a curve with its own colour, dash and symbol."""
+    """Makes a curve with the colour, dash pattern and symbol of ``look``."""
     return Scatter(
         name=literal(name),
         x=list(steps),
@@ -55,7 +49,7 @@ def line(
 
 
 def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look: Stroke) -> Scatter:
-    """Makes the curve of one seed after the end of the mean."""
+    """Makes the curve of one seed after the step where the mean over seeds ends."""
     return Scatter(
         x=list(steps),
         y=[rounded(value) for value in values],
@@ -70,7 +64,7 @@ def alone(name: str, steps: Sequence[int], values: Sequence[float | None], look:
 def band(
     name: str, steps: Sequence[int], low: Sequence[float], high: Sequence[float], look: Stroke
 ) -> Scatter:
-    """Makes the band between two curves."""
+    """Makes the band between a lower and an upper curve."""
     return Scatter(
         x=[*steps, *reversed(steps)],
         y=[rounded(value) for value in (*high, *reversed(low))],
@@ -85,9 +79,9 @@ def band(
 
 
 def refer(figure: Figure, row: int, references: Sequence[tuple[float, str]]) -> None:
-    """Draws thin lines across a panel, with their meaning at the right end.
+    """Draws thin horizontal lines in a panel, with their meaning at the right end.
 
-    The left end is free for the rings of early collapses.
+    The left end is kept free for the rings that mark early collapses.
     """
     if not references:
         return

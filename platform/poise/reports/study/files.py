@@ -1,4 +1,4 @@
-"""Writes the files of a study's report. Any process can write them at any time from stored data.
+"""Writes the files of a study's report. Any process can write them again from stored data.
 
 In: a study and its run in MLflow. Out: ``report.html``, ``report.md`` and ``report.csv``, in the
 study's folder and among the artifacts of its run. Next: the reader.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config import PoiseError
+from poise.config.redaction import redacted
 from poise.diagnostics.history import History
 from poise.reports.study.csv_table import render_csv
 from poise.reports.study.markdown import render_markdown
@@ -19,7 +20,6 @@ from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study, stored_study
 from poise.studies.study_progress import as_they_stand
-from poise.tracking.address import redacted
 from poise.tracking.history import (
     find_study_run,
     is_carried_out,
@@ -39,11 +39,11 @@ class Report:
 
     findings: Findings
     files: tuple[Path, ...]
-    """The page first, then the same content in Markdown and as CSV."""
+    """Paths of the files: first the HTML page, then the Markdown file and the CSV file."""
 
     @property
     def page(self) -> Path:
-        """The HTML page."""
+        """Path of the HTML page."""
         return self.files[0]
 
 
@@ -51,9 +51,9 @@ def write_report(study: Study, run: Run, winner: Winner | None) -> Report:
     """Reads all stored data of a study, writes the files and logs them to its run.
 
     Args:
-        study: finished, running or interrupted study.
+        study: study, which may be finished, running or interrupted.
         run: run of the study in MLflow.
-        winner: best healthy trial; None if no trial is healthy.
+        winner: best healthy trial, or None if no trial is healthy.
     """
     tags, is_running = read_tags(run), is_carried_out(run)
     records = as_they_stand(study.records(), is_running)
@@ -63,10 +63,10 @@ def write_report(study: Study, run: Run, winner: Winner | None) -> Report:
 
 
 def report_study(name: str) -> Report:
-    """Writes the report of a stored study in its present state, finished or not.
+    """Writes the report of a stored study in its current state. The study may still be running.
 
     Raises:
-        PoiseError: no study has this name, or it has not begun.
+        PoiseError: no study has this name, or the study has no run in MLflow.
     """
     study = stored_study(name, "report")
     store = open_store()
@@ -94,7 +94,7 @@ def _write(study: Study, run: Run, findings: Findings) -> tuple[Path, ...]:
 
 
 def _stored_winner(study: Study, tags: Mapping[str, str]) -> Winner | None:
-    """Returns the registered trial, even if a later trial is better; otherwise the best trial."""
+    """Returns the trial that was registered. If none was registered, returns the best trial."""
     registered = tags.get("poise.registered", "")
     if registered.startswith("models:/"):
         return Winner(tags["poise.best_trial"], registered)

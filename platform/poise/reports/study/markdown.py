@@ -1,20 +1,25 @@
 """Writes the report as Markdown, for pull requests, terminals and diffs.
 
-In: findings. Out: Markdown in the order of the page. Next: ``report.md``.
+In: findings. Out: Markdown, in the same order as the page. Next: ``report.md``.
 """
 
 from collections.abc import Iterator
 
+from poise.config.wording import metric_phrase
 from poise.reports.page.markup import beside, fenced, inline, table
 from poise.reports.study.markdown_settings import comparison, doses, outliers, phase, training
 from poise.reports.study.sentences import (
     GUIDE,
     choosing,
     label,
+    lost_means,
+    lost_words,
+    registration,
     saved,
     spent,
     target_decimals,
 )
+from poise.reports.study.terms import CORRELATION_IS, evidence_terms
 from poise.studies.analysis.label_free_choice import Choice
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.labels import described
@@ -22,7 +27,7 @@ from poise.studies.number_format import NOTHING, shown, signed
 
 
 def render_markdown(findings: Findings) -> str:
-    """Writes the whole report."""
+    """Returns the whole report as Markdown."""
     sections = (
         _opening(findings),
         comparison(findings),
@@ -49,9 +54,10 @@ def _opening(findings: Findings) -> Iterator[str]:
     for paragraph in others:
         yield from (paragraph, "")
     if findings.published:
-        yield from (f"**Published.** {inline(findings.published)}", "")
+        yield from (f"**Published result.** {inline(findings.published)}", "")
     if findings.registered:
-        yield from (f"**Registered.** Trial {findings.best} as `{findings.registered}`.", "")
+        text = f"{registration(findings)} `{findings.registered}`."
+        yield from (f"**Registered backbone.** {text}", "")
 
 
 def _trials(findings: Findings) -> Iterator[str]:
@@ -59,11 +65,13 @@ def _trials(findings: Findings) -> Iterator[str]:
     yield from ("## Every trial", "")
     yield from table(
         [
-            *("trial", "setting", "seed", "verdict", "onset"),
+            *("trial", "setting", "seed", "verdict", "failed since step"),
             *(label(findings, found.metric), "steps", "evidence"),
         ],
         (_trial(trial, found.metric, found.decimals) for trial in findings.trials),
     )
+    if terms := evidence_terms(findings):
+        yield from (inline(terms), "")
 
 
 def _trial(trial: TrialFinding, metric: str, decimals: int) -> list[str]:
@@ -88,19 +96,23 @@ def _selection(findings: Findings) -> Iterator[str]:
     yield from ("## Choosing without labels", "", inline(choosing(findings, found)), "")
     headers = ["metric"]
     for which in ("all trials", "healthy trials"):
-        headers += [f"correlation, {which}", f"its choice, {which}", "loss"]
+        headers += [f"correlation ({which})", f"chosen trial ({which})", lost_words(found.target)]
     yield from table(
         headers,
         (
             [
-                f"{label(findings, each.metric)} ({each.mode})",
+                f"{'largest' if each.mode == 'max' else 'smallest'} {label(findings, each.metric)}",
                 *_choice(each.everything, decimals),
                 *_choice(each.healthy, decimals),
             ]
             for each in found.selectors
         ),
     )
-    yield from (GUIDE, "")
+    compared = f"Spearman's rank correlation between the metric and {metric_phrase(found.target)}"
+    yield from (
+        inline(f"“Correlation” is {compared}. {CORRELATION_IS} {lost_means(found.target)} {GUIDE}"),
+        "",
+    )
 
 
 def _choice(choice: Choice, decimals: int) -> list[str]:
@@ -122,14 +134,15 @@ def _reproduction(findings: Findings) -> Iterator[str]:
     yield from ("## How to reproduce", "", *fenced(found.command), "")
     for used in found.datasets:
         fingerprint = f", fingerprint `{used.fingerprint}`" if used.fingerprint else ""
-        yield f"- {used.role} {inline(f'`{used.folder}`')}{fingerprint}"
-    yield f"- seeds {seeds or NOTHING}"
+        yield f"- {used.role}: {inline(f'`{used.folder}`')}{fingerprint}"
+    yield f"- seeds: {seeds or NOTHING}"
     if found.commit:
-        changes = "with" if found.has_changes else "without"
-        yield f"- commit `{found.commit}`, {changes} changes to its files"
+        changes = "with" if found.has_changes else "with no"
+        yield f"- commit: `{found.commit}`, {changes} uncommitted changes"
     yield ""
     if found.versions:
-        yield ", ".join(f"{name} {version}" for name, version in found.versions.items()) + "."
+        versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+        yield f"The study ran with {versions}."
         yield ""
     for name, text in (("The space", found.space_yaml), ("The recipe", found.recipe_yaml)):
         yield from (f"<details><summary>{name}</summary>", "", *fenced(text, "yaml"))

@@ -1,13 +1,13 @@
-"""Writes the sections on settings as Markdown.
+"""Writes the sections about settings as Markdown.
 
-In: findings. Out: lines. Next: ``poise.reports.study.markdown``.
+In: findings. Out: lines of Markdown. Next: ``poise.reports.study.markdown``.
 """
 
 from collections.abc import Iterator
 
 from poise.reports.page.markup import beside, inline, table
 from poise.reports.study.sentences import (
-    COURSE,
+    COURSE_CELLS,
     NAMES_ARE,
     OUTLIERS_ARE,
     advised,
@@ -17,6 +17,7 @@ from poise.reports.study.sentences import (
     pooled,
 )
 from poise.reports.study.setting_columns import setting_columns
+from poise.reports.study.terms import K_IS
 from poise.studies.analysis.curves import BandCurve
 from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.analysis.intervals import Estimate
@@ -26,7 +27,7 @@ from poise.studies.number_format import NOTHING, certainty, chance, counted, sho
 
 
 def comparison(findings: Findings) -> Iterator[str]:
-    """Writes the table of settings, with notes and advice."""
+    """Yields the table of settings, with notes and advice."""
     columns = setting_columns(findings, _counts)
     yield from ("## Settings compared", "")
     yield from table(
@@ -46,7 +47,7 @@ def comparison(findings: Findings) -> Iterator[str]:
 
 
 def phase(findings: Findings) -> Iterator[str]:
-    """Writes the outcomes over two settings."""
+    """Yields the table of outcomes for two hyperparameters (phase diagram)."""
     diagram = findings.phase
     if diagram is None:
         return
@@ -73,8 +74,8 @@ def phase(findings: Findings) -> Iterator[str]:
 def _phase_note(findings: Findings, diagram: PhaseDiagram) -> str:
     found = findings.comparison
     text = (
-        "A cell shows the most frequent verdict, how many of the judged trials "
-        f"{found.condemned_as}, and the mean of {label(findings, found.metric)}."
+        "Each cell shows the most frequent verdict and the number of trials that "
+        f"{found.condemned_as}. The last number is the mean of {label(findings, found.metric)}."
     )
     if diagram.chosen_because:
         text += f" {diagram.chosen_because}"
@@ -90,15 +91,17 @@ def _cell(cell: PhaseCell | None, decimals: int) -> str:
 
 
 def training(findings: Findings) -> Iterator[str]:
-    """Writes the curves over time, at four points."""
+    """Yields the metrics of each setting at four points of training."""
     drawn = [setting for setting in findings.settings if setting.curves]
     metrics = list(dict.fromkeys(curve.metric for each in drawn for curve in each.curves))
     if not metrics:
         return
+    labels = [label(findings, metric) for metric in metrics]
     names = "" if findings.comparison.fits else f" {NAMES_ARE}"
-    yield from ("## Over time", "", f"{COURSE}{names}", "")
+    k_is = f" {K_IS}" if any("ln K" in each for each in labels) else ""
+    yield from ("## Training over time", "", f"{COURSE_CELLS}{k_is}{names}", "")
     yield from table(
-        ["setting", "seeds", *(label(findings, metric) for metric in metrics)],
+        ["setting", "seeds", *labels],
         (
             [
                 each.label,
@@ -120,22 +123,28 @@ def _points(curve: BandCurve) -> str:
 
 
 def doses(findings: Findings) -> Iterator[str]:
-    """Writes the outcome over each setting."""
+    """Yields a table with the outcome at each value of each hyperparameter."""
     if findings.doses:
-        yield from ("## Effect of each setting", "")
+        yield from ("## Effect of each hyperparameter", "")
+        yield from ("The range in brackets is the 95 % interval.", "")
     for response in findings.doses:
         yield from _dose_table(findings, response)
 
 
 def outliers(findings: Findings) -> Iterator[str]:
-    """When patches become outliers, and in how many seeds."""
+    """Yields the table that shows when patches become outliers, and in how many trials."""
     found = findings.outliers
     if found is None:
         return
     labels = {each.setting: each.label for each in findings.settings}
     yield from ("## Outlier patches", "", OUTLIERS_ARE, "")
     yield from table(
-        ["setting", "trials with outliers", "first step, median", "share at the end"],
+        [
+            "setting",
+            "trials with outliers",
+            "median of the first step",
+            "share of outlier patches at the end",
+        ],
         (
             [
                 labels[each.setting],

@@ -1,7 +1,7 @@
 """Writes the report as one HTML file that needs no other file.
 
-In: findings. Out: a page that contains its style, its script and Plotly's library. Its content
-policy forbids requests to any host. Next: a browser, or MLflow's page of artifacts.
+In: findings. Out: a page that contains its style, its scripts and the Plotly library. The page's
+content security policy forbids requests to any host. Next: a browser, or MLflow's artifact page.
 """
 
 from markupsafe import Markup
@@ -9,15 +9,15 @@ from plotly.offline import get_plotlyjs
 
 from poise.reports.page.templates import asset, environment
 from poise.reports.study.sections import SECTIONS
-from poise.reports.study.sentences import advised
+from poise.reports.study.sentences import advised, registration
 from poise.studies.findings.findings import Findings
 
 
 def render_page(findings: Findings) -> str:
-    """Writes the whole page.
+    """Returns the whole page as HTML.
 
-    The template escapes every text. Figures escape their texts again, because Plotly reads some
-    HTML in labels. So names in a study may contain any characters.
+    The template escapes every text. The figures escape their texts too, because Plotly interprets
+    some HTML in labels. So names in a study may contain any characters.
     """
     made = (section(findings) for section in SECTIONS)
     return (
@@ -26,6 +26,7 @@ def render_page(findings: Findings) -> str:
         .render(
             findings=findings,
             advised=advised,
+            registration=registration,
             unfinished=findings.comparison.standing.sentence,
             sections=[section for section in made if section is not None],
             style=asset("page.css"),

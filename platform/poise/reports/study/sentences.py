@@ -1,110 +1,176 @@
-"""Sentences that the page and its Markdown have in common.
+"""Sentences that the page and the Markdown report share.
 
 In: findings. Out: sentences. Next: the page's sections and ``poise.reports.study.markdown``.
 """
 
-import re
-
-from poise.config.wording import listed, metric_name, unit
+from poise.config.wording import listed, metric_phrase, unit
+from poise.reports.study.terms import COUNTED_ARE
 from poise.studies.analysis.cost import Cost
-from poise.studies.analysis.intervals import FEWEST_PAIRS
+from poise.studies.analysis.intervals import FEWEST_PAIRS, Share
 from poise.studies.analysis.label_free_choice import Selection
 from poise.studies.findings.findings import Advice, Findings
 from poise.studies.findings.table import Comparison
-from poise.studies.number_format import chance, decimals_for, percent, shown
+from poise.studies.number_format import (
+    capitalized,
+    chance,
+    counted,
+    decimals_for,
+    duration,
+    percent,
+    shown,
+)
 from poise.studies.records import TrialRecord
 
-COURSE = (
-    "Each cell shows four means over seeds: at the first step, at a quarter and at half of the "
-    "planned steps, and at the last step of each seed. A dash means that some seed ended before "
-    "this point."
+_DASH = "A dash means that some seed ended before this point."
+
+COURSE_CELLS = (
+    "Each cell shows four means over seeds. They are measured at the first step, after a quarter "
+    f"of the planned steps, after half of the planned steps, and at the end. {_DASH}"
 )
-"""Explanation of the table of curves over time."""
+"""Explanation of the table over time if one cell contains all points of a curve."""
+
+COURSE_ROWS = (
+    "Each row is one point of a setting's curves: the first step, a quarter or half of the planned "
+    f"steps, or the last step of each seed (“end”). The numbers are means over seeds. {_DASH}"
+)
+"""Explanation of the table over time if it has a row for each point."""
 
 GUIDE = (
-    "Rank correlations are a guide. They have no p-value, because trials of one setting are not "
-    "independent."
+    "Use these correlations only as a guide. They have no p-value, because trials with the same "
+    "setting are not independent."
 )
 
 OUTLIERS_ARE = (
-    "A trial has outliers from the first logged step at which 1 % of its patches have a norm far "
-    "above the others' (patches/outlier_share, last block). A trial that ended early without them "
-    "is not counted."
+    "An outlier is a patch whose norm in the last block is far above the norms of the other "
+    "patches. A trial has outliers from the first logged step at which 1 % of its patches are "
+    "outliers (patches/outlier_share). A trial that ended early without outliers is not counted."
 )
-"""Guide to the table of outlier patches."""
+"""Explanation of the table of outlier patches."""
 
-NAMES_ARE = "Names such as t01 are settings; the first table lists their values."
-"""Sentence for places that show names of settings without their values."""
+SMALL_PRINT = "The range in small print is the 95 % interval."
+"""Caption of a table whose cells have an interval below the value."""
+
+NAMES_ARE = "A name such as t01 stands for a setting. The first table lists its values."
+"""Sentence for sections that show names of settings without their values."""
 
 _MOST_ADVISED = 6
-"""Largest number of settings that one advice names."""
+"""Largest number of settings that are named before an advice."""
 
 
 def how_sure(comparison: Comparison, place: str) -> str:
-    """Explains how to read the table of settings, and only the parts that this table has.
+    """Explains how to read the table of settings. Only columns that this table has are explained.
 
     Args:
         comparison: table of settings.
-        place: words for the place of intervals: ``in brackets``.
+        place: words for the place of intervals, such as ``in brackets``.
     """
     sentences = []
     if any(row.mean.low is not None for row in comparison.rows):
-        sentences.append(f"Each mean has its 95 % confidence interval over seeds {place}.")
+        sentences.append(
+            f"The range {place} after a mean is the 95 % confidence interval of this mean over "
+            "seeds."
+        )
     if any(row.difference is not None for row in comparison.rows):
-        sentences.append("A difference to the baseline compares the same seeds.")
+        sentences.append(
+            "“Difference” is the mean of the setting minus the mean of the baseline. The "
+            "difference uses only seeds that both settings have."
+        )
     if any(row.difference and row.difference.p_holm is not None for row in comparison.rows):
         sentences.append(
-            "p is corrected for the number of comparisons (Holm). Intervals are not corrected, so "
-            "an interval may exclude 0 although p is above 0.05."
+            "p is the p-value of a paired t-test, corrected for the number of comparisons (Holm). "
+            "The intervals are not corrected, so an interval can exclude 0 although p is above "
+            "0.05."
         )
-    if any(chance(row.condemned) for row in comparison.rows):
-        sentences.append(f"Each count has the 95 % confidence interval of the true rate {place}.")
+    counts = [row.condemned for row in comparison.rows if row.condemned.n]
+    if counts:
+        example = max(counts, key=lambda share: share.n)
+        sentences.append(
+            f"“{counted(example)}” means {_count_words(comparison, example)}. {COUNTED_ARE}"
+        )
+    if any(map(chance, counts)):
+        sentences.append(
+            f"The range {place} after a count is the 95 % confidence interval of the true share."
+        )
     return " ".join([*sentences, *failed_means(comparison)])
 
 
+def _count_words(comparison: Comparison, share: Share) -> str:
+    """Explains the count of failed trials, such as ``2 of 3``, in the table of settings."""
+    trials = "1 trial" if share.n == 1 else f"{share.n} trials"
+    return f"that {share.count or 'none'} of {trials} {comparison.condemned_as}"
+
+
 def failed_means(comparison: Comparison) -> tuple[str, ...]:
-    """Explains "failed to learn", if not every such trial collapsed."""
+    """Explains "failed to learn" or "forgot". Returns nothing if all failed trials collapsed."""
     if comparison.condemned_as == "collapsed":
         return ()
     if comparison.condemned_as == "forgot":
-        return ("“Forgot” means that k-NN lost much of what the trained start knew.",)
-    return ("“Failed to learn” means collapsed, diverged, or any other verdict against the trial.",)
+        return ("“Forgot” means that training destroyed much of the k-NN accuracy of its start.",)
+    return (
+        "“Failed to learn” means that the trial collapsed, diverged, or got another bad verdict.",
+    )
 
 
 def advised(advice: Advice) -> str:
-    """Writes advice with one idea per sentence, and the settings that it is for."""
+    """Writes the names of settings, then the advice for these settings."""
     named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
-    names = listed([*named, *([f"{more} more"] if more > 0 else [])])
-    first, *rest = re.split(r"; (?![^(]*\))", advice.text)  # not inside of brackets
-    sentences = [f"For {names}: {first}.", *(f"{part[:1].upper()}{part[1:]}." for part in rest)]
-    return " ".join(sentences)
+    several = len(advice.settings) > 1
+    names = [f"({name})" if "=" in name and several else name for name in named]
+    who = listed([*names, *([f"{more} more"] if more > 0 else [])])
+    return f"For the setting{'s' if several else ''} {who}: {advice.text}"
+
+
+def registration(findings: Findings) -> str:
+    """Begins the sentence about the registered backbone. Its name in the registry comes next.
+
+    The sentence is in the past tense: a study can grow, so another trial may be the best by now.
+    """
+    setting, _, seed = str(findings.best).partition("-s")
+    return (
+        f"Poise chose the best healthy trial, {findings.best} (setting {setting}, seed {seed}), "
+        "and registered its backbone as"
+    )
 
 
 def label(findings: Findings, metric: str) -> str:
-    """Returns a metric's name for tables and axes."""
+    """Returns the name of a metric for tables and axes."""
     return findings.labels.get(metric, metric)
 
 
 def target_decimals(found: Selection) -> int:
-    """Returns the number of decimals for the metric from labels."""
+    """Returns the number of decimals for the metric that needs labels."""
     return decimals_for(found.target, [found.best.metrics[found.target]])
 
 
+def lost_words(metric: str) -> str:
+    """Returns the header of the column that shows how much a metric's choice loses."""
+    return "points lost" if unit(metric) else "lost"
+
+
+def lost_means(metric: str) -> str:
+    """Explains the column that shows how much a metric's choice loses."""
+    return (
+        f"“{capitalized(lost_words(metric))}” says how much worse the chosen trial is than the "
+        f"best of the same trials. Both are compared by {metric_phrase(metric)}."
+    )
+
+
 def choosing(findings: Findings, found: Selection) -> str:
-    """Says which trial labels choose, and which metrics without labels come closest."""
+    """Writes which trial is best by labels, and which metrics without labels choose best."""
     decimals = target_decimals(found)
 
     def figure(record: TrialRecord) -> str:
         return f"{shown(record.metrics[found.target], decimals)}{unit(found.target)}"
 
-    best, healthy, name = found.best, found.best_healthy, metric_name(found.target)
+    best, healthy, name = found.best, found.best_healthy, metric_phrase(found.target)
     text = (
-        f"By labels, the best trial is {best.trial.name} ({best.outcome}), {name} {figure(best)}."
+        f"With labels, the best trial is {best.trial.name}. Its {name} is {figure(best)}, and its "
+        f"verdict is “{best.outcome}”."
     )
     if healthy is None:
         return f"{text} No healthy trial has a value of this metric."
     if healthy != best:
-        text += f" The best healthy trial is {healthy.trial.name}, {figure(healthy)}."
+        text += f" The best healthy trial is {healthy.trial.name} with {figure(healthy)}."
     return f"{text} {_without_labels(findings, found)}"
 
 
@@ -121,54 +187,70 @@ def _without_labels(findings: Findings, found: Selection) -> str:
         counts = [each.healthy.correlation.n for each in found.selectors]
         if max(counts) < FEWEST_PAIRS:
             return (
-                f"Only {max(counts)} healthy trials have such a metric: too few to compare its "
-                "order with that of labels."
+                f"Only {max(counts)} trials are healthy and have a metric that needs no labels. "
+                "These are too few trials to see whether such a metric agrees with labels."
             )
-        return "No metric without labels orders the healthy trials as labels do."
+        return "No metric without labels ranks the healthy trials in the same way as labels."
     names = listed(label(findings, each.metric) for each in closest)
     of = max(each.healthy.correlation.n for each in closest)
     trials = listed(dict.fromkeys(str(each.healthy.trial) for each in closest))
     lost = closest[0].healthy.regret
     choose = "would choose" if len(closest) == 1 else "would each choose"
-    loss = f"which loses {shown(lost, target_decimals(found))}" if lost else "as labels do"
-    return f"Without labels, {names} {choose} {trials} among the {of} healthy trials, {loss}."
+    points = " points" if unit(found.target) else ""
+    less = f"{shown(lost, target_decimals(found))}{points} worse"
+    loss = (
+        f"This trial is {less} than the best healthy trial."
+        if lost
+        else "Labels would choose a trial that is equally good."
+    )
+    return f"Without labels, {names} {choose} {trials} among the {of} healthy trials. {loss}"
 
 
 def spent(found: Cost) -> str:
-    """Says how many steps, images and hours all trials took."""
-    trials = "1 trial" if len(found.trials) == 1 else f"{len(found.trials)} trials"
+    """Writes how many steps, images and hours all trials took."""
+    count = len(found.trials)
+    trials = "1 trial" if count == 1 else f"Together, the {count} trials"
     text = (
         f"{trials} trained for {shown(found.steps, 0)} steps and processed "
-        f"{shown(found.images, 0)} images (repeats counted), in {shown(found.hours)} hours in "
-        "total."
+        f"{shown(found.images, 0)} images. An image counts again each time it is processed. The "
+        f"times of all trials add up to {duration(found.hours)}."
     )
     if not found.images_per_s:
         return text
     speed = shown(found.images_per_s, 0 if found.images_per_s >= 10 else None)
     return (
-        f"{text} On average, a trial processed {speed} images/s, including its start and "
-        "evaluations."
+        f"{text} On average, a trial processed {speed} images per second. This average includes "
+        "the time for starts and evaluations."
     )
 
 
 def saved(found: Cost) -> str:
-    """Says what early stopping saved."""
+    """Writes how many steps and hours early stopping saved."""
     if not found.stopped:
         return "No trial was stopped early."
-    by = listed(f"{count} by {name}" for name, count in found.stopped.items())
-    share = (
-        "" if found.saved_share is None else f", {percent(found.saved_share)} of the planned steps"
+    by = listed(
+        f"{name} stopped {count} trial{'' if count == 1 else 's'}"
+        for name, count in found.stopped.items()
     )
-    hours = f" and about {shown(found.saved_hours)} hours" if found.saved_hours else ""
-    return f"Stopped early: {by}. This saved {shown(found.saved_steps, 0)} steps{share}{hours}."
+    share = (
+        "" if found.saved_share is None else f" ({percent(found.saved_share)} of the planned steps)"
+    )
+    time = f" and about {duration(found.saved_hours)}" if found.saved_hours else ""
+    return (
+        f"{by} before the last planned step. This saved {shown(found.saved_steps, 0)} steps{share}"
+        f"{time}."
+    )
 
 
 def as_in_baseline(names: tuple[str, ...]) -> str:
     """Says that other settings have the baseline's values; empty if there are no other settings."""
-    have = "has its value" if len(names) == 1 else "have their values"
-    return f" {listed(names)} {have} from the baseline." if names else ""
+    have = "has the value" if len(names) == 1 else "have the values"
+    return f" {listed(names)} {have} of the baseline." if names else ""
 
 
 def pooled(names: tuple[str, ...], what: str) -> str:
-    """Says that other settings vary within a cell or a point; empty if none varies."""
+    """Writes that other hyperparameters vary within a cell or a point.
+
+    The result is empty if none varies.
+    """
     return f" {what} averages over all values of {listed(names)}." if names else ""

@@ -1,7 +1,7 @@
-"""Columns of the table of settings, the same on the page and in Markdown.
+"""Columns of the table of settings, for the page and for Markdown.
 
-In: the comparison. Out: columns that have content. Next: the page's first section and
-``poise.reports.study.markdown_settings``.
+In: the comparison of settings. Out: the columns that have content. Next: the page's first section
+and ``poise.reports.study.markdown_settings``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from poise.studies.number_format import NOTHING, certainty, chance, counted, p_v
 
 
 class Column(NamedTuple):
-    """Column: its header, whether it holds numbers, and a cell for each setting."""
+    """Column of a table: header, whether its cells are numbers, and one cell for each setting."""
 
     header: str
     is_number: bool
@@ -26,18 +26,18 @@ class Column(NamedTuple):
 
 
 def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> list[Column]:
-    """Returns every column in which some value is known.
+    """Returns every column in which at least one cell has a value.
 
     Args:
         findings: findings of the study.
-        verdicts: function that turns the number of trials with each outcome into text.
+        verdicts: function that writes the number of trials with each outcome as text.
     """
     columns = [*_values(findings), *_figures(findings), *_outcomes(findings, verdicts)]
     return [c for c in columns if any(cell.text not in (NOTHING, "") for cell in c.cells)]
 
 
 def _values(findings: Findings) -> Iterator[Column]:
-    """Yields columns with the short names of settings and with their values."""
+    """Yields a column with the settings' names, then columns with the values of hyperparameters."""
     found = findings.comparison
     yield Column("setting", False, tuple(Cell(row.name, row.mark) for row in found.rows))
     if any(row.label == UNCHANGED for row in found.rows):

@@ -1,6 +1,6 @@
 """Makes the table of settings for the terminal, with plain numbers for ``grep`` and ``cut``.
 
-In: the comparison. Out: headers and rows of plain values. Next: the command line.
+In: the comparison of settings. Out: headers and rows of plain values. Next: the command line.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ CellT = TypeVar("CellT")
 
 
 def comparison_table(comparison: Comparison) -> tuple[list[str], list[Row]]:
-    """Makes the headers and a row for each setting. Columns without any value are left out."""
+    """Makes the headers, and a row for each setting. Columns without any value are left out."""
     metric = comparison.metric
     headers = ["setting", *comparison.names.values(), "seeds"]
     headers += [f"{metric_name(metric)}{unit(metric)}", "95 % interval"]

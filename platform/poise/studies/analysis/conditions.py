@@ -1,10 +1,11 @@
-"""Conditions on single settings that split a study's trials into two groups.
+"""Conditions that split a study's trials into two groups by the value of one hyperparameter.
 
-In: the settings of trials. Out: every ``Condition`` that holds for some of them. Next:
-``poise.studies.analysis.explaining_rule``.
+In: the settings of trials. Out: every ``Condition`` that is true for some trials and false for
+others. Next: ``poise.studies.analysis.explaining_rule``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -12,58 +13,81 @@ from typing import Any, Literal, NamedTuple
 Test = Literal["state", "is", "is not", "at least", "at most"]
 
 _EFFORT: dict[Test, float] = {"state": 0, "is": 1, "at least": 1.1, "at most": 1.1, "is not": 1.2}
-"""Effort of reading a condition. Of equally good conditions, the easiest is used."""
+"""Rank of each kind of condition by how hard it is to read. Among equally good conditions, the
+easiest is used.
+"""
+
+_COMPARES: dict[Test, Callable[[Any, Any], Any]] = {
+    "state": operator.eq,
+    "is": operator.eq,
+    "is not": operator.ne,
+    "at least": operator.ge,
+    "at most": operator.le,
+}
+"""Maps each kind of condition to the function that compares a unit's value with the condition's."""
 
 _FEWEST_FOR_THRESHOLD = 3
-"""Smallest number of distinct numbers for a threshold. With only two, each is named by its value.
+"""Smallest number of distinct values for a condition such as "at least 0.04". With only two values,
+the condition is "is 0.04".
 """
 
 
 class Unit(NamedTuple):
-    """Trials that are counted together: a single trial, or all seeds of a setting."""
+    """Trials that are counted together: one trial, or all trials of a setting."""
 
     values: Mapping[str, Any]
-    """Value by dotted key."""
+    """Value of each hyperparameter, by dotted key."""
 
     states: Mapping[str, str]
-    """Words for keys whose values have a known meaning: ``without centering``."""
+    """Maps the dotted key of a hyperparameter to the phrase for its value: ``without centering``.
+    Values without a known meaning are left out.
+    """
 
     judged: int
-    """Number of trials whose verdict is healthy or a failure."""
+    """Number of trials with a clear verdict: healthy or failed."""
 
     failed: int
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Statement about one setting that is true for some units and false for others."""
+    """Condition on one hyperparameter. It is true for some units and false for others."""
 
     key: str
     test: Test
     value: Any
-    """Value that the setting is compared with; for a state, its words."""
+    """Value in the condition, such as 0.04 in "at least 0.04". If the condition is a phrase such as
+    "without centering", it is this phrase.
+    """
 
     values: tuple[Any, ...]
-    """Values of the setting for which the statement is true, in order."""
+    """Values of the hyperparameter for which the condition is true, in order."""
 
     others: tuple[Any, ...]
-    """Values of the setting for which the statement is false, in order."""
+    """Values of the hyperparameter for which the condition is false, in order."""
 
     opposite: str
-    """Words of the only other state. It is empty for other conditions, or if there are more states.
+    """Phrase for the opposite, such as "with centering". It is empty if the condition is not a
+    phrase, or if there are several opposites.
     """
 
     inside: tuple[bool, ...]
-    """For each unit, whether the statement is true."""
+    """Whether the condition is true for each unit, in the order of the units."""
 
     @property
     def effort(self) -> float:
-        """Effort of reading the statement, from 0."""
+        """Rank of the condition by how hard it is to read. 0 is the easiest."""
         return _EFFORT[self.test]
 
 
+def is_met(condition: Condition, unit: Unit) -> bool:
+    """Returns True if a unit meets a condition. The unit may be none of ``condition.inside``."""
+    found = unit.states if condition.test == "state" else unit.values
+    return bool(_COMPARES[condition.test](found.get(condition.key), condition.value))
+
+
 def conditions_of(units: Sequence[Unit]) -> list[Condition]:
-    """Makes every condition that splits the units, each with its opposite."""
+    """Makes every condition that splits the units, together with its opposite."""
     found: list[Condition] = []
     for key in dict.fromkeys(key for unit in units for key in unit.values):
         values = [unit.values.get(key) for unit in units]
@@ -84,21 +108,20 @@ def _on_states(key: str, values: Sequence[Any], words: Sequence[str]) -> Iterato
     for word in distinct:
         others = [each for each in distinct if each != word]
         opposite = others[0] if len(others) == 1 else ""
-        yield _condition(key, "state", word, values, [each == word for each in words], opposite)
+        yield _condition(key, "state", word, values, words, opposite)
 
 
 def _thresholds(key: str, values: Sequence[Any], ordered: Sequence[Any]) -> Iterator[Condition]:
     for below, above in pairwise(ordered):
-        yield _condition(key, "at least", above, values, [value >= above for value in values])
-        yield _condition(key, "at most", below, values, [value <= below for value in values])
+        yield _condition(key, "at least", above, values, values)
+        yield _condition(key, "at most", below, values, values)
 
 
 def _equalities(key: str, values: Sequence[Any], distinct: Sequence[Any]) -> Iterator[Condition]:
     for wanted in distinct:
-        is_it = [value == wanted for value in values]
-        yield _condition(key, "is", wanted, values, is_it)
+        yield _condition(key, "is", wanted, values, values)
         if len(distinct) > 2:
-            yield _condition(key, "is not", wanted, values, [not each for each in is_it])
+            yield _condition(key, "is not", wanted, values, values)
 
 
 def _condition(
@@ -106,9 +129,10 @@ def _condition(
     test: Test,
     value: Any,
     values: Sequence[Any],
-    inside: Sequence[bool],
+    compared: Sequence[Any],
     opposite: str = "",
 ) -> Condition:
+    inside = [bool(_COMPARES[test](each, value)) for each in compared]
     return Condition(
         key=key,
         test=test,
@@ -121,7 +145,10 @@ def _condition(
 
 
 def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Returns distinct values: numbers in ascending order, other values in their given order."""
+    """Returns the distinct values.
+
+    Numbers are in ascending order, other values in the given order.
+    """
     if all(map(_is_number, values)):
         return tuple(sorted(set(values)))
     found: list[Any] = []
@@ -132,9 +159,9 @@ def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _repeats(values: Sequence[Any], distinct: Sequence[Any]) -> bool:
-    """Returns True if values repeat, as listed values do.
+    """Returns True if values occur several times. Values from a list do so.
 
-    A number drawn from a range occurs only once.
+    A number that was drawn from a range usually occurs only once.
     """
     return 2 * len(distinct) <= len(values) or len(distinct) < _FEWEST_FOR_THRESHOLD
 

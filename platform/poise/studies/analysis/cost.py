@@ -1,6 +1,6 @@
-"""Computes the cost of a study, and what early stopping saved.
+"""Computes the cost of a study and the steps that early stopping saved.
 
-In: records. Out: ``Cost``. Next: ``poise.studies.findings.findings``.
+In: records of trials. Out: ``Cost``. Next: ``poise.studies.findings.findings``.
 """
 
 from collections import Counter
@@ -19,15 +19,17 @@ class TrialCost:
     state: str
     steps: int
     total_steps: int
-    """Planned steps; 0 if the trial ended before they were known."""
+    """Number of planned steps. It is 0 if the trial ended before this number was known."""
 
     hours: float
     stopped_by: str
-    """Name of the stopper that ended the trial early; empty if it ended by itself."""
+    """Name of the stopper that ended the trial early. It is empty if nothing stopped the trial
+    early.
+    """
 
     @property
     def saved_steps(self) -> int:
-        """Planned steps that early stopping saved."""
+        """Number of planned steps that were not trained because the trial was stopped early."""
         return max(self.total_steps - self.steps, 0) if self.stopped_by else 0
 
 
@@ -37,40 +39,41 @@ class Cost:
 
     steps: int
     total_steps: int
-    """Steps that all trials of the study would take without early stopping, begun or not."""
+    """Planned steps of all trials of the study, including trials that have not begun."""
 
     saved_steps: int
     hours: float
-    """Sum of the hours of all trials. Several trials run at once, so the elapsed time is shorter.
+    """Sum of the hours of all trials. Trials run in parallel, so the study itself takes fewer
+    hours.
     """
 
     images: int
-    """Number of images in training; an image counts each time it is used."""
+    """Number of images used for training. An image counts each time it is used."""
 
     images_per_s: float | None
-    """Mean speed of one trial, including its starts and evaluations."""
+    """Mean images per second of one trial. The time includes starts and evaluations."""
 
     stopped: dict[str, int]
-    """Number of trials that each stopper ended."""
+    """Maps the name of each stopper to the number of trials that it ended early."""
 
     trials: tuple[TrialCost, ...]
 
     @property
     def saved_share(self) -> float | None:
-        """Share of all planned steps that early stopping saved, from 0 to 1."""
+        """Saved steps divided by the planned steps of all trials, from 0 to 1."""
         return self.saved_steps / self.total_steps if self.total_steps else None
 
     @property
     def saved_hours(self) -> float | None:
-        """Hours that the saved steps would take at the study's mean speed."""
+        """Estimate of the hours that the saved steps would take, at the mean speed of the study."""
         return self.hours * self.saved_steps / self.steps if self.steps else None
 
 
 def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
     """Sums the cost over all trials, including failed and interrupted trials.
 
-    Steps are those of each trial's last state. If an interruption made a trial repeat steps, the
-    hours include them, but the steps do not.
+    The steps of a trial are the steps of its last state. If a trial repeated steps after an
+    interruption, these steps count once, but the hours of both attempts count.
     """
     trials = tuple(map(_of_trial, records))
     images = sum(record.step * _batch_size(study, record) for record in records)
@@ -90,7 +93,7 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
 def _planned_steps(study: Study, trials: Sequence[TrialCost]) -> int:
     """Returns the planned steps of all trials.
 
-    If they are unknown for a trial, it counts as the mean.
+    A trial with an unknown number counts as the mean of the known numbers.
     """
     known = [trial.total_steps for trial in trials if trial.total_steps]
     num_trials = max(count_trials(study), len(trials))
@@ -110,5 +113,5 @@ def _of_trial(record: TrialRecord) -> TrialCost:
 
 
 def _batch_size(study: Study, record: TrialRecord) -> int:
-    """Returns the number of images per step, which a space may vary."""
+    """Returns the batch size of a trial. It may be a hyperparameter that the study varies."""
     return int(record.trial.settings.get("training.batch_size", study.recipe.training.batch_size))

@@ -1,7 +1,7 @@
-"""Makes curves from histories: with fewer points, and averaged over seeds.
+"""Makes the curves of a report from logged metrics.
 
-In: histories of metrics. Out: curves of trials and, over seeds, of settings. Next:
-``poise.studies.findings.findings``.
+In: histories of metrics. Out: a curve for each trial, and a mean curve over the seeds of each
+setting. Next: ``poise.studies.findings.findings``.
 """
 
 import math
@@ -18,7 +18,7 @@ from poise.studies.analysis.intervals import is_figure
 PointT = TypeVar("PointT")
 
 LABELS = dict(CURVES)
-"""Name of each metric on an axis."""
+"""Maps each metric to the label of its axis."""
 
 _BALANCE = (
     "teacher/entropy_over_ln_k",
@@ -27,10 +27,14 @@ _BALANCE = (
     "loss/over_mean_patch",
     "prediction/std_over_target",
 )
-"""Metrics that show whether training is in balance. A run logs some of them."""
+"""Metrics that show whether training collapses. A run logs only some of them, depending on its
+objective.
+"""
 
 _MOST_NUMBERS = 120_000
-"""Limit for the numbers in all curves of a page. With it, 500 trials take a few megabytes."""
+"""Largest number of values in all curves of a page. With this limit, a page of 500 trials has a few
+megabytes.
+"""
 
 _FEWEST_POINTS, _MOST_POINTS = 16, 200
 _DIGITS = 5
@@ -38,37 +42,37 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class Curve:
-    """Metric over steps."""
+    """Curve of one metric over the steps of one trial."""
 
     metric: str
     steps: tuple[int, ...]
     values: tuple[float | None, ...]
-    """Values rounded to five digits; None if not finite."""
+    """Values with five significant digits. A value is None if it is not finite."""
 
 
 class Training(NamedTuple):
-    """Metrics that a trial logged, and its planned steps."""
+    """Metrics that a trial logged, and the number of its planned steps."""
 
     history: History
     planned_steps: int
 
 
 class Spread(NamedTuple):
-    """Mean and range over the seeds of a setting."""
+    """Mean, smallest and largest value over the seeds of a setting."""
 
     mean: float
     low: float
-    """Smallest value of any seed."""
+    """Smallest value among the seeds."""
 
     high: float
 
 
 @dataclass(frozen=True)
 class BandCurve:
-    """Metric over steps, with its mean and range over the seeds of a setting.
+    """Curve of one metric over steps: its mean and range over the seeds of a setting.
 
-    The mean ends when the first seed ends. Seeds that train longer are often the healthy ones.
-    With only them, a setting whose collapsed seeds were stopped would seem to recover.
+    The mean ends at the last step that all seeds logged. Collapsed seeds are often stopped early. A
+    mean of the remaining, healthy seeds would look as if the setting had recovered.
     """
 
     metric: str
@@ -77,14 +81,14 @@ class BandCurve:
     low: tuple[float, ...]
     high: tuple[float, ...]
     rest: tuple[Curve, ...]
-    """Curve of each seed that trained longer, from the end of the mean."""
+    """Curves of the seeds that trained longer. These curves begin where the mean ends."""
 
     n: int
     """Number of seeds that logged the metric."""
 
     course: tuple[Spread | None, ...]
     """Means at the first step, at a quarter and at half of the planned steps, and at each seed's
-    end. A mean is None if some seed ended before it.
+    end. A mean is None if a seed ended earlier.
     """
 
 
@@ -93,13 +97,16 @@ _SHARES_OF_PLAN = (0.0, 0.25, 0.5)
 
 
 def points_per_curve(num_trials: int) -> int:
-    """Returns the largest number of points per curve on a page with this many trials."""
+    """Returns the largest number of points per curve for a page with ``num_trials`` trials."""
     fair = _MOST_NUMBERS // max(1, num_trials * len(LABELS))
     return min(max(fair, _FEWEST_POINTS), _MOST_POINTS)
 
 
 def curves_of(history: History, most: int) -> tuple[Curve, ...]:
-    """Makes every curve that a trial logged, with at most ``most`` points, including both ends."""
+    """Makes a curve of each metric that a trial logged.
+
+    A curve has at most ``most`` points, including its first and last point.
+    """
     curves = []
     for metric in LABELS:
         points = [(step, seen[metric]) for step, seen in history if metric in seen]
@@ -110,7 +117,7 @@ def curves_of(history: History, most: int) -> tuple[Curve, ...]:
 
 
 def bands_of(trainings: Sequence[Training], most: int) -> tuple[BandCurve, ...]:
-    """Computes the mean and the range over seeds of each metric that shows the balance."""
+    """Computes the mean and the range over seeds of each metric that shows a collapse."""
     return tuple(
         band for metric in _BALANCE if (band := _band(metric, trainings, most)) is not None
     )
@@ -160,9 +167,9 @@ def _rest(
 
 
 def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
-    """Computes the values at this share of each seed's planned steps.
+    """Computes the mean and the range at a share of each seed's planned steps.
 
-    If a seed logged nothing there, the nearest logged step is used.
+    If a seed has no value at this step, its nearest logged step is used.
     """
     targets = [share * planned for _, planned in logged]
     known = all(planned or not share for _, planned in logged)
@@ -181,7 +188,7 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def _thinned(points: Sequence[PointT], most: int) -> list[PointT]:
-    """Returns at most ``most`` of the points, evenly spaced, including the first and the last."""
+    """Returns at most ``most`` points of a curve, evenly spaced, with the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[index] for index in np.linspace(0, len(points) - 1, most).round().astype(int)]

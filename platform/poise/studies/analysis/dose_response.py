@@ -1,6 +1,6 @@
-"""Computes the outcome over the values of each setting.
+"""Computes how the outcome depends on each hyperparameter.
 
-In: records. Out: a ``DoseResponse`` for every setting that varies. Next:
+In: records of trials. Out: a ``DoseResponse`` for each hyperparameter that varies. Next:
 ``poise.studies.findings.findings``.
 """
 
@@ -19,11 +19,11 @@ from poise.studies.trials import Settings
 
 @dataclass(frozen=True)
 class Dose:
-    """One value of a setting, or a bin of neighbouring numbers."""
+    """One value of a hyperparameter, or one bin of neighbouring numbers."""
 
     label: str
     value: Any
-    """Value; for a bin, its median."""
+    """Value of the hyperparameter. For a bin, it is the median."""
 
     metric: Estimate
     condemned: Share
@@ -32,39 +32,38 @@ class Dose:
 
 @dataclass(frozen=True)
 class DoseResponse:
-    """Outcome over the values of one setting."""
+    """Outcome at each value of one hyperparameter."""
 
     key: str
     name: str
     scale: Scale
-    """Scale of the axis. It is ``ordered`` if the values are names, or numbers too close for an
-    axis.
+    """Scale of the axis. It is ``ordered`` for names, and for numbers that lie too close together.
     """
 
     doses: tuple[Dose, ...]
     pooled: tuple[str, ...]
-    """Short names of the other settings that vary within each dose."""
+    """Short names of the other hyperparameters if their values differ within a dose."""
 
     held: tuple[str, ...]
-    """Short names of the other settings, if each dose has their baseline values."""
+    """Short names of the other hyperparameters if all doses use their baseline values."""
 
 
 def dose_responses(
     space: Space, records: Sequence[TrialRecord], baseline: Settings | None = None
 ) -> list[DoseResponse]:
-    """Computes the outcome over each setting that varies.
+    """Computes the outcome at each value of every hyperparameter that varies.
 
-    Without a baseline, all other settings vary within each dose. With a baseline, only the trials
-    that change this setting alone are used.
+    A dose contains the trials with one value of a hyperparameter. Without a baseline, the other
+    hyperparameters may have any values. With a baseline, they have their baseline values.
 
     The interval of a dose assumes independent trials. But trials of one seed share images and
-    crops, and other settings vary within a dose. So the interval is only a guide. The table of
-    settings contains the test.
+    crops, and other hyperparameters may differ. So the interval is only a guide. The statistical
+    test is in the table of settings.
 
     Args:
-        space: space of the study.
+        space: search space of the study.
         records: records of its trials.
-        baseline: value that trials must have for every setting, except the setting in question.
+        baseline: baseline value of each hyperparameter, or None without a baseline.
     """
     keys = varied_keys(space, records)
     names = named(space.parameters)

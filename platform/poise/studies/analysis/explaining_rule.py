@@ -1,8 +1,8 @@
-"""Finds the simplest rule over settings that separates failed trials from healthy trials.
+"""Finds the simplest rule on hyperparameters that separates failed from healthy trials.
 
-In: the settings of trials, and how many of them failed. Out: a ``Rule``: one condition on one
-setting, or two conditions joined by "and" or "or". Next: ``poise.studies.findings.explanation``,
-which writes the rule in words.
+In: the settings of trials, and the number of failures. Out: a ``Rule``: one condition on one
+hyperparameter, or two conditions joined by "and" or "or". Next:
+``poise.studies.findings.explanation``, which writes the rule in words.
 """
 
 import math
@@ -18,39 +18,45 @@ from poise.studies.analysis.conditions import Condition, Unit, conditions_of
 Joined = Literal["", "and", "or"]
 
 _MOST_IN_PAIRS = 120
-"""Largest number of conditions for pairs. If there are more, only the best are used, because a
-large study would take minutes.
+"""Largest number of conditions that are combined into pairs. If there are more, only the best
+conditions are combined. Otherwise a large study would take minutes.
 """
 
 _MOST_ARRANGEMENTS = 999
-"""Number of arrangements of the outcomes that are tried: all of them, or this many random ones."""
+"""Largest number of arrangements of the outcomes in the permutation test. If more exist, random
+arrangements are used.
+"""
 
 _MOST_ARRANGEMENTS_OF_PAIRS = 199
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One or two conditions that hold for the failed trials and for few other trials."""
+    """One or two conditions that are true for most failed trials and for few healthy trials."""
 
     conditions: tuple[Condition, ...]
     joined: Joined
-    """How two conditions are joined; empty for a single condition."""
+    """Word between two conditions. It is empty for a rule of one condition."""
 
     failed_inside: int
     judged_inside: int
     failed_outside: int
     judged_outside: int
     rivals: tuple[Condition, ...]
-    """Conditions on other settings with as few exceptions; empty for a rule of two conditions."""
+    """Conditions on other hyperparameters with equally few exceptions. A rule of two conditions has
+    none.
+    """
 
     num_rival_pairs: int
-    """Number of pairs of other settings with as few exceptions; 0 for a rule of one condition."""
+    """Number of pairs of other hyperparameters with equally few exceptions. It is 0 for a rule of
+    one condition.
+    """
 
     by_chance: float | None = None
-    """Share of random orders of the outcomes for which some rule is as good, from 0 to 1.
+    """Share of random arrangements of the outcomes that have an equally good rule, from 0 to 1.
 
-    It is None if earlier outcomes decided what was tried later. Then arrangements are not equally
-    likely.
+    It is None if the outcomes of early trials decided which trials ran later. Then arrangements are
+    not equally likely, and the test is not valid.
     """
 
     @property
@@ -66,8 +72,8 @@ class _Found(NamedTuple):
 
 
 FEWEST_MENDED = 3
-"""Exceptions that a second condition must remove. In most studies some condition removes two by
-chance.
+"""Number of exceptions that a second condition must remove. In most studies, some condition removes
+two exceptions by chance.
 """
 
 
@@ -76,24 +82,24 @@ def separate(
 ) -> Rule | None:
     """Finds the rule with the fewest exceptions.
 
-    Of equally good rules, it takes the easiest to read. Two conditions are used only if they leave
-    at most half the exceptions of one condition, and at least ``fewest_mended`` fewer. A rule must
-    also leave at most half the exceptions of no rule. Without a rule, every trial counts as the
-    more frequent of the two outcomes.
+    Among equally good rules, the easiest to read is used. The best single condition is kept, unless
+    a pair of conditions has at most half of its exceptions and at least ``fewest_mended`` fewer. A
+    rule must also have at most half of the exceptions of a constant guess, which is the more
+    frequent outcome for every trial.
 
-    ``by_chance`` repeats the same search on randomly arranged outcomes. So it is corrected for the
-    number of rules that were tried.
+    ``by_chance`` is the result of a permutation test. The same search runs on randomly arranged
+    outcomes. So the test accounts for the number of rules that were tried.
 
     Source: Westfall and Young, "Resampling-based multiple testing" (1993).
 
     Args:
-        units: trials or settings, each with at least one judged trial.
+        units: trials or settings. Each has at least one trial with a clear verdict.
         exchangeable: whether all units were chosen before any outcome was known.
-        fewest_mended: exceptions that a second condition must remove, at least 1.
+        fewest_mended: number of exceptions that a second condition must remove, at least 1.
 
     Returns:
-        The rule. It is None if all or no trials failed, if nothing varies, or if no rule is good
-        enough.
+        The rule. It is None if all or no trials failed, if no hyperparameter varies, or if no rule
+        is good enough.
     """
     failed, judged = sum(u.failed for u in units), sum(u.judged for u in units)
     conditions = conditions_of(units)
@@ -115,10 +121,11 @@ def separate(
 
 
 def _singles(conditions: Sequence[Condition], weights: np.ndarray, failed: int) -> list[_Found]:
-    """Finds the conditions with the fewest exceptions, the easiest first.
+    """Finds the single conditions with the fewest exceptions, the easiest to read first.
 
-    The exceptions of a condition are the healthy trials inside and the failed trials outside. Their
-    number is Σ inside (judged - 2 · failed) + all failed trials.
+    An exception is a healthy trial that meets the condition, or a failed trial that does not. The
+    number of exceptions is Σ inside · (judged - 2 · failed) + the number of all failed trials. The
+    sum is over units, and ``inside`` is 1 if a unit meets the condition, else 0.
     """
     exceptions = _matrix(conditions) @ weights + failed
     best = [c for c, n in zip(conditions, exceptions, strict=True) if n == exceptions.min()]
@@ -126,7 +133,7 @@ def _singles(conditions: Sequence[Condition], weights: np.ndarray, failed: int) 
 
 
 def _pairs(conditions: Sequence[Condition], weights: np.ndarray, failed: int) -> list[_Found]:
-    """Finds the pairs with the fewest exceptions, the easiest first."""
+    """Finds the pairs of conditions with the fewest exceptions, the easiest to read first."""
     few = _for_pairs(conditions, weights)
     both, either = _exceptions_of_pairs(_matrix(few), weights, failed)
     fewest = min(both.min(), either.min())
@@ -143,7 +150,11 @@ def _pairs(conditions: Sequence[Condition], weights: np.ndarray, failed: int) ->
 def _exceptions_of_pairs(
     matrix: np.ndarray, weights: np.ndarray, failed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts, for each two conditions, the exceptions of "and" and of "or"."""
+    """Counts the exceptions of each pair of conditions, joined by "and" and joined by "or".
+
+    Returns:
+        Two arrays [conditions, conditions]: the counts for "and" and the counts for "or".
+    """
     both = (matrix * weights) @ matrix.T
     alone = np.diag(both)
     either = alone[:, None] + alone[None, :] - both
@@ -181,7 +192,7 @@ def _counted(units: Sequence[Unit], tied: Sequence[_Found], is_pair: bool) -> Ru
 def _by_chance(
     conditions: Sequence[Condition], weights: np.ndarray, failed: int, best: _Found
 ) -> float:
-    """Computes the share of arrangements that some rule splits as well as ``best``."""
+    """Computes the share of random arrangements of outcomes with a rule as good as ``best``."""
     matrix = _matrix(conditions)
     if not best.joined:
         arranged = np.stack([*_arrangements(weights, _MOST_ARRANGEMENTS)], axis=1)
@@ -199,10 +210,10 @@ def _by_chance(
 
 
 def _arrangements(weights: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Yields arrangements of the weights.
+    """Yields arrangements of the units' weights for the permutation test.
 
-    These are all arrangements if there are two kinds of weights and few arrangements, else random
-    ones. The first is the observed arrangement, so a share of them is never 0.
+    If the weights have two distinct values and few arrangements, all arrangements are used. Else
+    random arrangements are used. The observed arrangement is included, so a share is never 0.
     """
     values, counts = np.unique(weights, return_counts=True)
     if len(values) == 2 and math.comb(len(weights), int(counts[0])) <= most:
@@ -217,5 +228,5 @@ def _arrangements(weights: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
 
 def _matrix(conditions: Sequence[Condition]) -> np.ndarray:
-    """Makes a row of 0 and 1 for each condition: float32 [conditions, units]."""
+    """Makes a matrix of 0 and 1 with a row for each condition: float32 [conditions, units]."""
     return np.array([condition.inside for condition in conditions], np.float32)

@@ -1,7 +1,7 @@
 """Confidence intervals of small samples: means, shares and correlations.
 
-In: a few numbers, one per seed. Out: each value with its interval, or without one if there are too
-few numbers. Next: ``poise.studies.findings.comparison`` and its neighbours.
+In: a few numbers, one per seed. Out: an estimate with its interval. It has no interval if there are
+too few numbers. Next: ``poise.studies.findings.comparison`` and its neighbours.
 """
 
 import math
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 """Confidence level of every interval."""
 
 FEWEST_PAIRS = 3
-"""Smallest number of pairs that have a rank correlation."""
+"""Smallest number of pairs for a rank correlation."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Estimate:
     """Mean with its 95 % confidence interval."""
 
     value: float | None
-    """Mean; None if nothing was measured."""
+    """Mean of the measured values, or None without any value."""
 
     low: float | None
-    """Lower end of the interval. ``low`` and ``high`` are None with fewer than two values."""
+    """Lower end of the interval. Both ends are None with fewer than two values."""
 
     high: float | None
     n: int
@@ -35,9 +35,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Share:
-    """``count`` of ``n``, with the exact 95 % confidence interval of the true rate, from 0 to 1.
+    """Share ``count / n``, with the exact 95 % confidence interval of the true rate, from 0 to 1.
 
-    There is no interval if the outcomes decided which trials are counted.
+    It has no interval if the outcomes decided which trials are counted.
     """
 
     count: int
@@ -47,23 +47,22 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """Share from 0 to 1; None if n is 0."""
+        """Share from 0 to 1, or None if n is 0."""
         return self.count / self.n if self.n else None
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation, from -1 to 1. It is a guide and not a test.
+    """Spearman's rank correlation, from -1 to 1.
 
-    It has no p-value, because a p-value needs independent pairs, and trials of one setting are
-    similar.
+    It has no p-value. A p-value needs independent pairs, and trials of one setting are similar.
     """
 
     value: float | None
-    """Correlation; None with fewer than three pairs, or if all values of one side are equal."""
+    """Correlation. It is None with fewer than three pairs, or if one side has only equal values."""
 
     n: int
-    """Number of pairs."""
+    """Number of pairs with two measured values."""
 
 
 def is_figure(value: float | None) -> bool:
@@ -74,18 +73,18 @@ def is_figure(value: float | None) -> bool:
 def mean_interval(
     values: Iterable[float | None], bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Estimate:
-    """Computes the mean and Student's interval: x̄ ± t(0.975, n - 1) · s / √n.
+    """Computes the mean and Student's confidence interval: x̄ ± t(0.975, n - 1) · s / √n.
 
-    If seeds have a normal distribution, 95 of 100 such intervals contain the mean of infinitely
-    many seeds. A single value has no interval. Equal values have an interval of width 0. It means
-    that these values do not vary, not that others could not. Values that are None, NaN or infinite
-    are left out, and ``n`` does not count them.
+    If values of seeds have a normal distribution, 95 of 100 such intervals contain the true mean. A
+    single value has no interval. Equal values have an interval of width 0: these values do not
+    vary, but values of other seeds may differ. Values that are None, NaN or infinite are left out
+    and not counted in ``n``.
 
     Source: Student, "The probable error of a mean" (Biometrika, 1908).
 
     Args:
         values: one value per seed or trial.
-        bounds: smallest and largest possible value; the interval is cut there.
+        bounds: smallest and largest possible value of the metric. The interval ends there.
     """
     known = _known(values)
     n = len(known)
@@ -101,10 +100,11 @@ def mean_interval(
 
 
 def share_interval(count: int, n: int) -> Share:
-    """Computes a share and the exact interval of the true rate.
+    """Computes a share and the exact (Clopper-Pearson) interval of the true rate.
 
-    Its ends are the rates at which a count this high, or this low, occurs in 2.5 of 100 cases. For
-    example, 3 of 3 has 29 % to 100 %. The interval is never too narrow. For n = 0 it is 0 to 1.
+    At the lower end, a count this high or higher occurs in 2.5 of 100 cases. At the upper end, a
+    count this low or lower occurs as rarely. For example, the interval of 3 of 3 is 29 % to 100 %.
+    The interval contains the true rate in at least 95 of 100 cases. For n = 0 it is 0 to 1.
 
     Source: Clopper and Pearson, "The use of confidence or fiducial limits" (1934).
     """
@@ -115,17 +115,16 @@ def share_interval(count: int, n: int) -> Share:
 
 
 def rank_correlation(first: Sequence[float | None], second: Sequence[float | None]) -> Correlation:
-    """Computes Spearman's ρ: Pearson's correlation of ranks. Ties share their mean rank.
+    """Computes Spearman's ρ: Pearson's correlation of ranks. Equal values share their mean rank.
 
-    1 means the same order, -1 the opposite order, 0 no relation. A pair with a missing value is
-    left out. With fewer than three pairs, or if all values of one side are equal, the result is
-    None.
+    1 means the same order, -1 the opposite order, and 0 no relation. A pair with a missing value is
+    left out. The result is None with fewer than three pairs, or if one side has only equal values.
 
     Source: Spearman, "The proof and measurement of association between two things" (1904).
 
     Args:
-        first: values, one per trial.
-        second: other values of the same trials.
+        first: values of one metric, one per trial.
+        second: values of another metric, for the same trials.
     """
     pairs = [pair for pair in zip(first, second, strict=True) if all(map(is_figure, pair))]
     n = len(pairs)
@@ -142,5 +141,5 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def are_equal(values: Sequence[float] | np.ndarray, magnitude: float) -> bool:
-    """Returns True if values differ by no more than rounding."""
+    """Returns True if the values differ only by rounding errors."""
     return bool(np.ptp(values) <= 1e-12 * magnitude)

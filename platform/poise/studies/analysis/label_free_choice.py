@@ -1,6 +1,8 @@
-"""Evaluates metrics that could choose a backbone without labels.
+"""Measures how well metrics without labels choose the best backbone.
 
-In: records. Out: ``Selection``. Next: ``poise.studies.findings.findings``.
+The best backbone is known from a metric that needs labels, such as k-NN accuracy.
+
+In: records of trials. Out: ``Selection``. Next: ``poise.studies.findings.findings``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,61 +20,71 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("loss/total",), "min"),
     (("teacher/mutual_information",), "max"),
 )
-"""Alternative metrics with their better direction. The first that was measured is used."""
+"""Metrics that need no labels. ``max`` means that a higher value is better. Each row has
+alternative names, and the first measured metric is used.
+"""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Quality of a metric for choosing a trial, and the trial that it would choose."""
+    """Trial that a metric without labels would choose, and the quality of this choice."""
 
     correlation: Correlation
-    """Rank correlation with the metric from labels; positive if both agree."""
+    """Rank correlation with the metric that needs labels. It is positive if both metrics sort the
+    trials in a similar order.
+    """
 
     trial: str | None
     value: float | None
-    """Value of the metric from labels, for the chosen trial."""
+    """Value of the chosen trial in the metric that needs labels."""
 
     regret: float | None
-    """Difference between the best and the chosen trial in the metric from labels; at least 0."""
+    """Loss by the choice, at least 0. It is the best value of the metric that needs labels minus
+    the value of the chosen trial.
+    """
 
 
 @dataclass(frozen=True)
 class Selector:
-    """One metric that needs no labels."""
+    """One metric that needs no labels, and its choices."""
 
     metric: str
     mode: Mode
-    """Direction that counts as better."""
+    """Direction that counts as better: ``max`` or ``min``."""
 
     everything: Choice
-    """Choice among all trials that have both metrics."""
+    """Choice among all trials that have a value of both metrics."""
 
     healthy: Choice
-    """Choice among trials with a healthy verdict, which also needs no labels."""
+    """Choice among healthy trials only. A verdict also needs no labels."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Metrics that need no labels, compared with a metric that needs them."""
+    """Choices by metrics without labels, compared with a metric that needs labels."""
 
     target: str
     mode: Mode
     best: TrialRecord
-    """Trial with the best value of the metric from labels."""
+    """Trial with the best value of the metric that needs labels."""
 
     best_healthy: TrialRecord | None
-    """Healthy trial with the best value of the metric from labels; None if no trial is healthy."""
+    """Healthy trial with the best value of the metric that needs labels, or None without such a
+    trial.
+    """
 
     healthy_settings: int
-    """Number of settings with healthy trials. A choice among seeds of a single setting is luck."""
+    """Number of settings with healthy trials. With one setting, trials differ only in their seed,
+    so the choice is luck.
+    """
 
     selectors: tuple[Selector, ...]
 
     @property
     def best_selectors(self) -> tuple[Selector, ...]:
-        """Metrics whose choice among healthy trials loses least.
+        """Metrics whose choice among healthy trials is closest to the best trial.
 
-        A metric without a positive correlation is left out, because its choice was good by luck.
+        A metric without a positive correlation is left out, because its good choice was luck.
         """
         able = [each for each in self.selectors if (each.healthy.correlation.value or 0) > 0]
         losses = [each.healthy.regret for each in able if each.healthy.regret is not None]
@@ -80,14 +92,14 @@ class Selection:
 
 
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
-    """Makes the choices of metrics without labels, and compares them with the best trial.
+    """Chooses a trial by each metric without labels, and compares it with the best trial.
 
-    Only trials that trained to their end or failed are used. With fewer steps, any two metrics that
-    rise during training would agree. Losses can be compared only if settings do not change their
-    meaning; for example, a warmer teacher has a higher loss.
+    Only trials that failed or trained to the end are used. Trials with fewer steps would make any
+    two metrics agree that rise during training. Losses of different settings may not be comparable:
+    for example, a higher teacher temperature gives a higher loss.
 
     Returns:
-        The selection; None if no trial has the metric from labels.
+        The selection. It is None if no trial has a value of the metric that needs labels.
     """
     target = next((m for m in space.metric if m in LABELLED), "eval/knn_top1")
     mode: Mode = next((goal.mode for goal in space.goals if goal.metric == target), "max")

@@ -1,7 +1,7 @@
-"""Groups the values of a setting into a few levels, in order.
+"""Groups the values of a hyperparameter into a few levels, in ascending order.
 
-In: records and a setting's key. Out: its levels with the trials at each. Next:
-``poise.studies.analysis.dose_response``.
+In: records of trials and the dotted key of a hyperparameter. Out: its levels, with the trials of
+each level. Next: ``poise.studies.analysis.dose_response``.
 """
 
 from collections.abc import Sequence
@@ -21,39 +21,40 @@ Scale = Literal["linear", "log", "ordered"]
 
 
 _MOST_VALUES = 8
-"""Largest number of distinct numbers that are each a level. More numbers are put into bins."""
+"""Largest number of distinct numbers that each get their own level. More numbers are put into bins.
+"""
 
 
 _FEWEST_DIGITS, _MOST_DIGITS = 2, 7
-"""Significant digits of a bin's ends."""
+"""Smallest and largest number of significant digits for the ends of a bin."""
 
 
 _BINS = 6
-"""Number of bins for a setting with more numbers. Each bin has about as many numbers."""
+"""Number of bins. All bins contain nearly the same number of distinct values."""
 
 
 _LOG_FROM = 10
-"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+"""Smallest ratio of the largest to the smallest value for a logarithmic axis."""
 
 
 _NARROWEST_GAP = 0.07
-"""Smallest distance between two values on an axis, as a share of its length."""
+"""Smallest distance between two values on an axis, as a share of the axis."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One value, or a bin of neighbouring numbers."""
+    """One value of a hyperparameter, or one bin of neighbouring numbers."""
 
     label: str
     value: Any
-    """Value; for a bin, its median."""
+    """Value of the hyperparameter. For a bin, it is the median."""
 
     records: tuple[TrialRecord, ...]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """All levels of a setting."""
+    """All levels of one hyperparameter."""
 
     key: str
     scale: Scale
@@ -66,17 +67,17 @@ class Levels:
 
     @property
     def by_trial(self) -> dict[str, int]:
-        """Index of each trial's level."""
+        """Index of the level of each trial, by the trial's name."""
         return {r.trial.name: index for index, lv in enumerate(self.levels) for r in lv.records}
 
 
 def varied_keys(space: Space, records: Sequence[TrialRecord]) -> list[str]:
-    """Returns the settings that have more than one value among the records."""
+    """Returns the dotted keys of hyperparameters with more than one value among the records."""
     return [key for key in space.parameters if len(_distinct(space, key, records)) > 1]
 
 
 def levels_of(space: Space, key: str, records: Sequence[TrialRecord]) -> Levels:
-    """Makes a setting's levels: one per value, or six bins with about as many values each."""
+    """Makes the levels of a hyperparameter: one per value, or six bins of nearly equal size."""
     distinct = _distinct(space, key, records)
     numeric = all(map(_is_number, distinct))
     if numeric and len(distinct) > _MOST_VALUES:
@@ -113,9 +114,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
-    """Makes a label for each group.
+    """Makes the label of each group of values.
 
-    The ends of bins have the fewest digits that keep them different.
+    The ends of bins have the fewest digits that keep neighbouring bins different.
     """
     if all(len(group) == 1 for group in groups):
         return [plain(group[0]) for group in groups]
@@ -133,7 +134,7 @@ def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _scale(values: Sequence[float]) -> Scale:
-    """Returns a scale on which the values are clearly apart; ``ordered`` if there is none."""
+    """Returns a scale on which the values do not overlap: linear or log, else ``ordered``."""
     positions = np.array(values, float)
     is_log = positions[0] > 0 and positions[-1] >= _LOG_FROM * positions[0]
     if is_log:
@@ -145,13 +146,14 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def by_importance(space: Space, records: Sequence[TrialRecord]) -> list[tuple[str, float]]:
-    """Orders the settings that vary by the share of the outcome that each explains alone.
+    """Sorts the hyperparameters by the share of the outcome that each of them alone explains.
 
-    The share is ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) over a setting's k levels. It
-    is the variance between levels, minus the variance that chance gives to the same number of
-    levels. It is at most 1 and may be below 0. The outcome is whether a trial failed. If all or no
-    trials failed, the outcome is the metric. A setting that only matters together with another
-    setting is not found. Settings with equal shares keep the space's order.
+    The share is ε² = 1 - (SS_within / (n - k)) / (SS_total / (n - 1)) for a hyperparameter with k
+    levels. SS is a sum of squares. ε² is the variance between levels, minus the variance that
+    chance alone would give. It is at most 1 and may be below 0. The outcome is whether a trial
+    failed. If all or no trials failed, the outcome is the metric. A hyperparameter that matters
+    only together with another one is not found. Hyperparameters with equal shares stay in the order
+    of the search space.
 
     Source: Kelley, "An unbiased correlation ratio measure" (PNAS, 1935).
     """

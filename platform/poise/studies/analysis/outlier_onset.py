@@ -1,6 +1,6 @@
-"""When patches become outliers, and in how many seeds of each setting.
+"""Finds the step at which outlier patches appear, and in how many trials of each setting.
 
-In: records, and the histories of their metrics. Out: ``OutlierOnset``. Next:
+In: records of trials, and the histories of their metrics. Out: ``OutlierOnset``. Next:
 ``poise.studies.findings.findings``.
 """
 
@@ -15,31 +15,37 @@ from poise.studies.records import TrialRecord
 METRIC = "patches/outlier_share"
 
 OUTLIERS_FROM = 0.01
-"""Share of outlier patches from which on a trial has outliers. Published: 0.024."""
+"""Smallest share of outlier patches at which a trial counts as having outliers. A published share
+is 0.024.
+"""
 
 
 @dataclass(frozen=True)
 class SettingOutliers:
-    """Outlier patches of one setting's trials."""
+    """Outlier patches in the trials of one setting."""
 
     setting: int
     appeared: Share
-    """Trials that had outliers at some step, of those that had some or trained to their end."""
+    """Share of trials that had outliers at some step. Trials without outliers that ended early do
+    not count.
+    """
 
     onset_step: float | None
-    """Median of the first logged steps with outliers; None if no trial had outliers."""
+    """Median of the first logged steps with outliers. It is None if no trial had outliers."""
 
     latest: Estimate
-    """Mean over trials of the last share that was logged, from 0 to 1."""
+    """Mean over trials of the last logged share of outlier patches, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class OutlierOnset:
-    """Outlier patches of every setting."""
+    """Outlier patches in the trials of every setting."""
 
     settings: tuple[SettingOutliers, ...]
     trials: Mapping[str, int | None]
-    """First logged step with outliers by trial; None for a trial without outliers."""
+    """Maps the name of each trial to its first logged step with outliers, or to None without
+    outliers.
+    """
 
 
 def outlier_onset(
@@ -47,16 +53,16 @@ def outlier_onset(
     histories: Mapping[str, History],
     goals: Sequence[str] = (),
 ) -> OutlierOnset | None:
-    """Finds the first logged step at which 1 % of patches are outliers, of every trial.
+    """Finds the first logged step of every trial at which 1 % of the patches are outliers.
 
     Args:
         records: records of the study's trials, in any state.
-        histories: the metrics of each trial over its steps, by the trial's name.
+        histories: metrics of each trial over its steps, by the trial's name.
         goals: metrics that the study compares.
 
     Returns:
-        None if no trial has outliers and the study does not ask for them, or if no trial has
-        patches.
+        The steps of all trials. It is None if no trial logged the share of outlier patches. It is
+        also None if no trial has outliers and the share is not a metric of the study.
     """
     shares = {
         record.trial.name: _shares(histories.get(record.trial.name, [])) for record in records

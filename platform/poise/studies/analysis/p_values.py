@@ -1,7 +1,7 @@
-"""Differences between two settings, their p-values, and the correction of many p-values.
+"""Differences between two settings, their p-values, and Holm's correction of several p-values.
 
-In: values of a setting and of the baseline, one per seed. Out: a ``Difference``, and p-values
-corrected by Holm's method. Next: ``poise.studies.findings.comparison``.
+In: values of a setting and of the baseline, one per seed. Out: a ``Difference``, and corrected
+p-values. Next: ``poise.studies.findings.comparison``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,39 +15,41 @@ from poise.studies.analysis.intervals import CONFIDENCE, are_equal, is_figure
 
 @dataclass(frozen=True)
 class Difference:
-    """Setting minus baseline, seed by seed."""
+    """Mean difference between a setting and the baseline, over trials with the same seed."""
 
     value: float | None
-    """Mean of the differences; None if the two have no seed in common."""
+    """Mean of setting minus baseline. It is None if setting and baseline have no seed in common."""
 
     low: float | None
     high: float | None
     p: float | None
-    """Two-sided p-value of no difference; None if it is unknown."""
+    """Two-sided p-value of the hypothesis that there is no difference. It is None if it is unknown.
+    """
 
     p_holm: float | None
-    """p-value, corrected for all comparisons of the study."""
+    """p-value after Holm's correction for all comparisons of the study."""
 
     n: int
-    """Number of seeds that both have."""
+    """Number of seeds that the setting and the baseline have in common."""
 
 
 def paired_difference(
     values: Mapping[int, float | None], baseline: Mapping[int, float | None]
 ) -> Difference:
-    """Computes setting minus baseline over their common seeds: mean, interval and paired t-test.
+    """Computes setting minus baseline for each common seed: mean, interval and paired t-test.
 
-    t = d̄ / (s_d / √n) with n - 1 degrees of freedom. Trials of one seed see the same images and
-    crops. So the effect of a seed on both cancels out, and a paired test needs fewer seeds than an
-    unpaired test. A seed that only one of the two has is left out.
+    t = d̄ / (s_d / √n) with n - 1 degrees of freedom, where d are the differences. Trials with the
+    same seed see the same images and crops. A difference removes this shared effect of the seed. So
+    a paired test needs fewer seeds than an unpaired test. A seed that only the setting or only the
+    baseline has is left out.
 
-    With one common seed there is a difference, but no interval and no p-value. Equal differences
-    have an interval of width 0. If all of them are 0, p is 1. Otherwise t is infinite and p is
-    None, because a few seeds cannot support such a claim.
+    With one common seed, there is a difference, but no interval and no p-value. Equal differences
+    have an interval of width 0. If all differences are 0, p is 1. If all differences are equal but
+    not 0, t is infinite. Then p is None, because a few seeds cannot prove so much.
 
     Args:
-        values: value of each seed.
-        baseline: baseline's value of each seed.
+        values: value of the setting for each seed.
+        baseline: value of the baseline for each seed.
     """
     pairs = [(values[seed], baseline.get(seed)) for seed in values]
     both = np.array([pair for pair in pairs if all(map(is_figure, pair))], float).reshape(-1, 2)
@@ -65,14 +67,14 @@ def paired_difference(
 def holm(p_values: Sequence[float | None], comparisons: int = 0) -> list[float | None]:
     """Corrects p-values for their number: p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1) · p₍ⱼ₎).
 
-    p₍₁₎ ≤ … ≤ p₍ₘ₎ are sorted. If every difference with p̃ < 0.05 is called real, at most 5 of 100
-    studies contain a false claim.
+    Here p₍₁₎ ≤ … ≤ p₍ₘ₎ are the sorted p-values. If every difference with p̃ < 0.05 is called real,
+    at most 5 of 100 studies contain a false claim.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (1979).
 
     Args:
-        p_values: one per comparison; None if it is unknown.
-        comparisons: number of comparisons m; at least the number of known p-values.
+        p_values: one p-value per comparison. It is None if it is unknown.
+        comparisons: number of comparisons m, at least the number of known p-values.
     """
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)

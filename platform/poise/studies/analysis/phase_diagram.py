@@ -1,6 +1,6 @@
-"""Computes the outcome over two settings together.
+"""Computes the outcome for each combination of values of two hyperparameters.
 
-In: records. Out: a ``PhaseDiagram``. Next: ``poise.studies.findings.findings``.
+In: records of trials. Out: a ``PhaseDiagram``. Next: ``poise.studies.findings.findings``.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from poise.studies.records import TrialRecord
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a phase diagram."""
+    """One axis of a phase diagram."""
 
     key: str
     name: str
     labels: tuple[str, ...]
-    """Labels of its levels, in order. Cells refer to them by index."""
+    """Labels of the levels, in order. ``PhaseCell`` refers to a level by its index."""
 
 
 @dataclass(frozen=True)
 class PhaseCell:
-    """Trials at one value of both settings."""
+    """Trials with one combination of two levels."""
 
     x: int
     y: int
     outcome: str
-    """Most frequent outcome; if several are equally frequent, the worst of them."""
+    """Most frequent outcome of the trials. Among equally frequent outcomes, it is the worst."""
 
     outcomes: dict[str, int]
     condemned: Share
@@ -42,24 +42,27 @@ class PhaseCell:
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """Outcomes over two settings. Over a single setting it is one row and ``y`` is None."""
+    """Outcomes for two hyperparameters. For a single one, ``y`` is None and there is one row."""
 
     x: Axis
     y: Axis | None
     cells: tuple[PhaseCell, ...]
-    """Cells that contain a trial."""
+    """Cells that contain at least one trial."""
 
     pooled: tuple[str, ...]
-    """Short names of the settings that vary within cells."""
+    """Short names of the hyperparameters without an axis. Their values may differ within a cell."""
 
     chosen_because: str
-    """Reason why these settings are shown, if more settings vary; else empty."""
+    """Reason for the choice of these hyperparameters. It is empty if no other hyperparameter
+    varies.
+    """
 
 
 def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
-    """Computes outcomes over the two settings that explain most; None if nothing varies.
+    """Computes outcomes for the two hyperparameters that explain the outcome best.
 
-    If more than two settings vary and one explains everything, only this setting is shown.
+    If more than two hyperparameters vary and one of them explains everything, only this one is
+    shown. The result is None if no hyperparameter varies.
     """
     ranked = by_importance(space, records)
     num_shown = 1 if len(ranked) > 2 and _explains_all(ranked) else 2
@@ -106,7 +109,7 @@ def _cells(
 
 
 def _explains_all(ranked: Sequence[tuple[str, float]]) -> bool:
-    """Returns True if the first setting leaves nothing for the second to explain."""
+    """Returns True if the first hyperparameter alone explains the outcome."""
     return round(ranked[0][1], 2) == 1 and round(ranked[1][1], 2) <= 0
 
 
@@ -114,8 +117,14 @@ def _reason(shown: Sequence[tuple[str, float]], names: dict[str, str]) -> str:
     shares = " and ".join(f"{names[key]} {percent(max(score, 0))}" for key, score in shown)
     if len(shown) == 1:
         key, score = shown[0]
-        return (
-            f"{names[key]} alone explains {percent(max(score, 0))} of the variance of the outcome "
-            "(failed or not)."
-        )
-    return f"These settings explain most of the variance of the outcome (failed or not): {shares}."
+        explained = f"{percent(max(score, 0))} of the variance of the outcome"
+        return f"{names[key]} alone explains {explained}. {_OUTCOME_IS}"
+    most = "These hyperparameters explain the largest shares of the variance of the outcome:"
+    return f"{most} {shares}. {_OUTCOME_IS}"
+
+
+_OUTCOME_IS = (
+    "Here, the outcome is whether a trial failed. If no trial failed, or if all trials failed, the "
+    "outcome is the metric of the study."
+)
+"""Definition of the outcome, for readers of the phase diagram."""

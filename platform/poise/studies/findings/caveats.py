@@ -1,27 +1,27 @@
-"""Writes notes about how far the comparison of settings can be trusted.
+"""Writes notes about how far a user can trust the comparison of settings.
 
-In: a study, its records and their comparison. Out: notes of one or a few sentences. Next:
-``poise.studies.findings.findings``; the notes are below every table of settings.
+In: a study, its records and the comparison of its settings. Out: notes of one or a few sentences.
+Next: ``poise.studies.findings.findings``. Reports print the notes below each table of settings.
 """
 
 from collections.abc import Iterator, Sequence
 
-from poise.config.wording import metric_name, unit
-from poise.studies.findings.table import PROOF_NEEDS_SEEDS, Comparison, ranked
+from poise.config.wording import listed, metric_phrase, unit
+from poise.studies.findings.table import FEW_SEEDS, PROOF_NEEDS_SEEDS, Comparison, ranked
 from poise.studies.labels import describe
 from poise.studies.number_format import shown
-from poise.studies.outcomes import figure, is_complete, is_condemned, was_cut_off
+from poise.studies.outcomes import condemned_as, figure, is_complete, is_condemned, was_cut_off
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
 _MOST_NAMED = 5
-"""Largest number of trials that one note names."""
+"""Largest number of trials that a note names."""
 
 
 def notes_on(
     study: Study, records: Sequence[TrialRecord], comparison: Comparison
 ) -> tuple[str, ...]:
-    """Writes every note that applies."""
+    """Writes all notes that apply to the study."""
     return (
         *_on_baseline(study, comparison),
         *_on_seeds(comparison),
@@ -29,7 +29,7 @@ def notes_on(
         *_on_stopped(records),
         *_on_unended(records, comparison.standing.planned),
         *_on_missing(records, comparison.metric),
-        *_on_durations(records, comparison.metric),
+        *_on_durations(study, records, comparison),
         *_on_changes(records),
         *_on_collapsed_best(comparison),
         *_before_training(comparison),
@@ -37,39 +37,44 @@ def notes_on(
 
 
 def _on_baseline(study: Study, comparison: Comparison) -> Iterator[str]:
-    """Gives the baseline's values if no label has them, or says that it has not run."""
+    """Writes the baseline's values if no label shows them, or that the baseline has not run."""
     baseline = comparison.baseline
     if baseline is not None and not baseline.mark:
-        yield f"The baseline has {describe(baseline.settings)}."
+        yield f"The baseline uses {describe(baseline.settings)}."
     if study.command == "ablate" and baseline is None:
-        yield "The baseline has not run yet, so there are no differences to it."
+        yield "The baseline has not run yet, so the table has no differences from the baseline."
 
 
 def _on_seeds(comparison: Comparison) -> Iterator[str]:
+    if comparison.has_few_seeds:
+        if comparison.rows and not comparison.healthy:  # else the answer already says this
+            yield FEW_SEEDS
+        return
     measured = [row.mean.n for row in comparison.rows]
     shared = [row.difference.n for row in comparison.rows if row.difference is not None]
     for counts, what in (
-        (measured, "settings have values"),
-        (shared, "differences to the baseline are"),
+        (measured, "settings have results"),
+        (shared, "differences from the baseline come"),
     ):
         if min(counts, default=PROOF_NEEDS_SEEDS) < PROOF_NEEDS_SEEDS:
             which = "All" if max(counts) < PROOF_NEEDS_SEEDS else "Some"
             yield (
-                f"{which} {what} from fewer than {PROOF_NEEDS_SEEDS} seeds: treat these as "
-                "anecdotes, not as evidence."
+                f"{which} {what} from fewer than {PROOF_NEEDS_SEEDS} seeds. Treat these results "
+                "as anecdotes, not as evidence."
             )
             break
 
 
 def _on_choices(comparison: Comparison) -> Iterator[str]:
-    """Names trials that ran, or continued, because of their values."""
+    """Writes notes about trials that a scheduler or searcher stopped or chose by their values."""
     if comparison.untested and comparison.baseline is not None:
-        yield f"Differences have no p-value, because {comparison.untested}."
+        yield f"The differences have no p-value, because {comparison.untested}."
     survivors = sum(row.mean.n > 0 and row.cut_off > 0 for row in comparison.rows)
     if survivors:
         yield (
-            f"In {survivors} of {len(comparison.rows)} settings the scheduler stopped some seeds "
-            "and kept the better ones. Means use only the kept seeds, so they are too good."
+            f"In {survivors} of {len(comparison.rows)} settings, the scheduler stopped the worse "
+            "seeds. The means of these settings use only the other seeds, so these means are too "
+            "good."
         )
 
 
@@ -77,17 +82,18 @@ def _on_stopped(records: Sequence[TrialRecord]) -> Iterator[str]:
     early = sum(map(was_cut_off, records))
     if early:
         yield (
-            f"{early} of {len(records)} trials were stopped early although nothing was wrong. "
-            "Their values come from fewer steps, so no mean includes them. The counts of failures "
-            "do not include them either, so these counts are too high and have no interval."
+            f"The scheduler stopped {early} of {len(records)} trials early, although these trials "
+            "had not failed. Their values come from fewer steps, so the means leave these trials "
+            "out. The counts of failures leave them out too, so the share of failures is too high "
+            "and has no interval."
         )
 
 
 def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
-    """Names trials that have no value, or not yet."""
+    """Names the trials without a value that ended with an error or have not ended."""
     parts: list[str] = []
     for state, one, many in (
-        ("failed", "failed", "failed"),
+        ("failed", "ended with an error", "ended with an error"),
         ("running", "is running", "are running"),
         ("interrupted", "was interrupted", "were interrupted"),
     ):
@@ -101,61 +107,77 @@ def _on_unended(records: Sequence[TrialRecord], planned: int) -> Iterator[str]:
     is_running = any(record.state == "running" for record in records)
     rest = "Nothing can be compared yet." if is_running else "Nothing is left to compare."
     if any(map(is_complete, records)):
-        rest = "Means and differences use the other trials."
+        rest = "The means and differences use the other trials."
     yield f"{' and '.join(parts)}. {rest}"
 
 
 def _on_missing(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Names trials that have a verdict but no value."""
+    """Names the trials that have a verdict but no value of the metric."""
     complete = [record for record in records if is_complete(record)]
     missing = [record.trial.name for record in complete if figure(record, metric) is None]
     if missing:
         one = len(missing) == 1
         yield (
             f"{len(missing)} of {len(complete)} trials that ended {'has' if one else 'have'} no "
-            f"{metric_name(metric)} ({_names(missing)}), so no mean includes "
-            f"{'it' if one else 'them'}."
+            f"value of {metric_phrase(metric)} ({_names(missing)}). The means leave "
+            f"{'this trial' if one else 'these trials'} out."
         )
 
 
-def _on_durations(records: Sequence[TrialRecord], metric: str) -> Iterator[str]:
-    """Counts trials in a mean that trained for fewer steps than the others."""
-    shorter = sum(
-        is_condemned(record)
-        and figure(record, metric) is not None
-        and (record.state == "stopped" or record.step < record.total_steps)
+def _on_durations(
+    study: Study, records: Sequence[TrialRecord], comparison: Comparison
+) -> Iterator[str]:
+    """Counts the trials that trained for fewer steps than planned but are part of a mean."""
+    shorter = [
+        record
         for record in records
+        if is_condemned(record)
+        and figure(record, comparison.metric) is not None
+        and (record.state == "stopped" or record.step < record.total_steps)
+    ]
+    if not shorter:
+        return
+    one = len(shorter) == 1
+    trials, these, their = ("1 trial", "This trial", "its") if one else (
+        f"{len(shorter)} trials", "These trials", "their"
+    )  # fmt: skip
+    by, did = {record.stopped_by for record in shorter}, condemned_as(shorter)
+    ended = (
+        f"{listed(map(str, by))} stopped {trials} before {their} last planned step, because "
+        f"{'it' if one else 'they'} {did}."
+        if by.isdisjoint((None, study.space.scheduler.name))
+        else f"{trials} that {did} ended before {their} last planned step."
     )
-    if shorter:
-        who = "1 failed trial" if shorter == 1 else f"{shorter} failed trials"
-        yield (
-            f"{who} ended early, with fewer steps than planned. Part of a difference to such a "
-            "trial comes from the shorter training."
-        )
+    other = "the other settings" if comparison.baseline is None else "the baseline"
+    yield (
+        f"{ended} {these} trained for fewer steps, which can explain a part of {their} difference "
+        f"from {other}."
+    )
 
 
 def _on_changes(records: Sequence[TrialRecord]) -> Iterator[str]:
     changed = sum(bool(record.changes) for record in records)
     if changed:
         yield (
-            f"Scheduler pbt exchanged weights and settings in {changed} of {len(records)} trials. "
-            "Each trial is listed with the settings that it began with."
+            "The scheduler pbt changed weights and hyperparameters of "
+            f"{changed} of {len(records)} trials during training. The tables show the first values "
+            "of each trial."
         )
 
 
 def _on_collapsed_best(comparison: Comparison) -> Iterator[str]:
-    """Names the setting with the best value if it failed.
+    """Names the setting with the best value if some of its trials failed.
 
-    The metric alone would mislead in this case.
+    A user who looks only at the metric would choose this setting.
     """
     healthy, metric = comparison.healthy, comparison.metric
     condemned = [row for row in comparison.rows if row.condemned.count]
     best = next(iter(ranked([*healthy[:1], *condemned], comparison.mode)), None)
     if healthy and best is not None and best is not healthy[0]:
         yield (
-            f"{best.called[0].upper()}{best.called[1:]} has the best {metric_name(metric)} of all, "
-            f"{shown(best.mean.value, comparison.decimals)}{unit(metric)}, although it "
-            f"{comparison.condemned_as}. Do not choose by this metric alone."
+            f"{best.called[0].upper()}{best.called[1:]} has the best {metric_phrase(metric)} of "
+            f"all settings ({shown(best.mean.value, comparison.decimals)}{unit(metric)}), although "
+            f"it {comparison.condemned_as}. Do not choose a setting by this metric alone."
         )
 
 
@@ -164,8 +186,8 @@ def _before_training(comparison: Comparison) -> Iterator[str]:
         ends = (min(comparison.before), max(comparison.before))
         figures = dict.fromkeys(shown(end, comparison.decimals) for end in ends)
         by = ", depending on the setting" if len(figures) > 1 else ""
-        name = metric_name(comparison.metric)
-        yield f"Before training, {name} is {' to '.join(figures)}{unit(comparison.metric)}{by}."
+        name = metric_phrase(comparison.metric)
+        yield f"Before training, {name} was {' to '.join(figures)}{unit(comparison.metric)}{by}."
 
 
 def _names(trials: Sequence[str]) -> str:

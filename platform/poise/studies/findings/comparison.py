@@ -1,6 +1,6 @@
 """Compares a study's settings.
 
-In: a study's records. Out: a ``Comparison``. Next: the terminal, and
+In: the records of a study. Out: a ``Comparison``. Next: the table on the terminal, and
 ``poise.studies.findings.findings``.
 """
 
@@ -28,7 +28,9 @@ from poise.studies.study_progress import standing
 
 
 def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = False) -> Comparison:
-    """Compares every setting over its seeds, and with the baseline if the study has one.
+    """Compares the settings of a study by their results over seeds.
+
+    If the study has a baseline, every other setting is also compared with it.
 
     Args:
         study: study to compare.
@@ -51,14 +53,17 @@ def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = Fal
 
 
 def why_untested(study: Study) -> str:
-    """Says why differences have no p-value, because values decided which trials ran; else empty."""
+    """Returns the reason why differences to the baseline have no p-value, or an empty text.
+
+    The p-value is not valid if results of the study decided which trials ran.
+    """
     scheduler, searcher = study.space.scheduler, study.space.searcher
     if scheduler.changes_settings:
-        return f"scheduler {scheduler.name} copied trials with better values"
+        return f"the scheduler {scheduler.name} copied trials with better values"
     if scheduler.stops_trials:
-        return f"scheduler {scheduler.name} used these values to stop trials"
+        return f"the scheduler {scheduler.name} used these values to stop trials"
     if study.decides_as_it_goes:
-        return f"searcher {searcher.name} used these values to choose settings"
+        return f"the searcher {searcher.name} used these values to choose settings"
     return ""
 
 
@@ -95,8 +100,8 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
     baseline = next((row for row in rows if row.is_baseline), None)
     if baseline is None:
         return list(rows)
-    # A searcher may suggest the baseline's settings twice. These rows are not compared with
-    # themselves.
+    # A searcher may suggest the baseline's settings twice. Such rows are not compared with
+    # the baseline.
     compared = [row for row in rows if not row.is_baseline]
     found = _differences(compared, baseline, tested)
     return [replace(row, difference=found.get(row.setting)) for row in rows]
@@ -105,9 +110,12 @@ def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingR
 def _differences(
     rows: Sequence[SettingRow], baseline: SettingRow, tested: bool
 ) -> dict[int, Difference]:
-    """Computes each setting's paired difference to the baseline.
+    """Computes the paired difference of each setting to the baseline.
 
-    p-values are corrected for all comparisons. They are None if the study is not tested.
+    Args:
+        rows: settings other than the baseline.
+        baseline: row of the baseline.
+        tested: whether the differences get p-values. They are corrected for all comparisons.
     """
     each = [paired_difference(row.values, baseline.values) for row in rows]
     if tested:

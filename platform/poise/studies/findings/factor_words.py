@@ -1,9 +1,10 @@
-"""Words for the meaning of known settings. No other place has them.
+"""Phrases for the values of known hyperparameters, such as "without centering".
 
-In: a setting's key and value, a condition on it, a kind of verdict. Out: phrases for sentences.
-Next: ``poise.studies.findings.explanation`` and ``poise.studies.findings.answer``.
+In: a hyperparameter's key and value, a condition on a hyperparameter, or a kind of verdict. Out:
+phrases for sentences. Next: ``poise.studies.findings.explanation`` and
+``poise.studies.findings.answer``.
 
-Sources: DINO (arXiv 2104.14294, section 5.3): centering and sharpening; registers (arXiv
+Sources: DINO (arXiv 2104.14294, section 5.3) for centering and sharpening. Registers (arXiv
 2309.16588).
 """
 
@@ -16,19 +17,22 @@ from poise.studies.analysis.conditions import Condition
 from poise.studies.labels import apart, plain
 
 _MOST_VALUES = 3
-"""Largest number of values that one phrase lists. If there are more, it names the smallest and the
-largest.
+"""Largest number of values that a phrase lists. Of more values, only the smallest and largest are
+named.
 """
 
 
 class _Meaning(NamedTuple):
-    """Words for a setting's value. They may depend on other settings."""
+    """Phrase that says what a hyperparameter's value means.
+
+    It may depend on other hyperparameters.
+    """
 
     keys: tuple[str, ...]
-    """The setting itself first, then the settings that its meaning depends on."""
+    """Dotted key of the hyperparameter, then the keys that its meaning depends on."""
 
     words: Callable[..., str]
-    """Function that turns the values of ``keys`` into words."""
+    """Function that takes the values of ``keys`` and returns the phrase."""
 
 
 def _momentum_words(first: float, last: float) -> str:
@@ -73,22 +77,24 @@ _FAILURES: dict[str, str] = {
     VerdictKind.SINGLE_PROTOTYPE: "collapsed to a single prototype",
     VerdictKind.PARTIAL_PROTOTYPES: "collapsed to a few prototypes",
     VerdictKind.DIMENSIONAL: "collapsed to a few dimensions",
-    VerdictKind.PREDICTS_MEAN: "collapsed to predicting the mean",
+    VerdictKind.PREDICTS_MEAN: "collapsed to predicting the mean patch",
     VerdictKind.STUCK: "got stuck at ln K",
-    VerdictKind.SWINGING: "swung above ln K",
-    VerdictKind.UNMOVED_TEACHER: "kept an unmoved teacher",
-    VerdictKind.COPIED_TEACHER: "had its student as its teacher",
-    VerdictKind.FORGETTING: "forgot what the start knew",
+    VerdictKind.AT_LN_K: "had a loss that stayed at ln K",
+    VerdictKind.NEAR_ZERO: "had a loss that fell to 0",
+    VerdictKind.SWINGING: "had a loss that swung above ln K",
+    VerdictKind.UNMOVED_TEACHER: "had a teacher that never changed",
+    VerdictKind.COPIED_TEACHER: "had a teacher equal to the student",
+    VerdictKind.FORGETTING: "forgot what the initial weights had learned",
     VerdictKind.DIVERGED: "diverged",
 }
 
 
 def states_of(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, str]:
-    """Returns the words of every varied setting whose value has a known meaning.
+    """Returns words for the value of each varied hyperparameter with a known meaning.
 
     Args:
-        values: value of each setting that a meaning may depend on, by dotted key.
-        varied: dotted keys of the settings that vary.
+        values: values by dotted key, including hyperparameters that do not vary.
+        varied: dotted keys of the hyperparameters that vary.
     """
     varied = set(varied)
     found = {}
@@ -100,21 +106,21 @@ def states_of(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, str
 
 
 def meaning_keys() -> tuple[str, ...]:
-    """Returns every setting that some meaning depends on."""
+    """Returns the dotted keys of all hyperparameters that a meaning depends on."""
     return tuple(key for meaning in _MEANINGS for key in meaning.keys)
 
 
 def failure(kind: str) -> str:
-    """Says what a trial with this verdict did: ``collapsed to a single prototype``."""
+    """Returns a verb for a kind of verdict: ``collapsed to a single prototype``."""
     return _FAILURES.get(kind, f"ended as “{kind}”")
 
 
 def condition_words(condition: Condition, name: str) -> str:
-    """Writes a condition for use after "trials": ``without centering (center_momentum = 1)``.
+    """Writes a condition as a phrase after "trials": ``without centering (center_momentum = 1)``.
 
     Args:
-        condition: condition on one setting.
-        name: short name of the setting.
+        condition: condition on one hyperparameter.
+        name: short name of the hyperparameter.
     """
     if condition.test == "state":
         return f"{condition.value} ({name} {_equals(condition.values)})"
@@ -128,9 +134,9 @@ def condition_words(condition: Condition, name: str) -> str:
 
 
 def opposite_words(condition: Condition, name: str) -> str:
-    """Says what is true of all other trials: ``with centering``.
+    """Writes what is true for all trials that do not meet a condition: ``with centering``.
 
-    It is empty if this is not a single statement.
+    It returns an empty text if this needs more than one statement.
     """
     if condition.test == "state":
         return condition.opposite

@@ -1,7 +1,7 @@
 """Collects all findings of a study, in the order of the report.
 
-In: a study, its records and the histories of their metrics. Out: ``Findings``, plain data. Next:
-``poise.reports``, which writes them as a page, as Markdown and as CSV.
+In: a study, the records of its trials and their metrics over steps. Out: ``Findings``. Next:
+``poise.reports``, which writes the findings as a page, as Markdown and as CSV.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ from poise.studies.study import Study
 
 @dataclass(frozen=True)
 class SettingCurves:
-    """Course of a setting's training: a teacher's entropy and KL, or a decoder's loss."""
+    """Curves of one setting: a teacher's entropy and KL divergence, or a decoder's loss."""
 
     setting: int
     label: str
-    """Values of the setting if they are short enough, else its name: ``t03``."""
+    """Label of the setting: its values if they are short, otherwise its name, such as ``t03``."""
 
     outcome: str
-    """Most frequent outcome of its trials."""
+    """Most frequent outcome of the setting's trials."""
 
     is_baseline: bool
     onset_step: float | None
@@ -52,76 +52,83 @@ class SettingCurves:
 
 @dataclass(frozen=True)
 class TrialFinding:
-    """One trial: how it ended, and its curves with fewer points."""
+    """Findings about one trial: its record, its last metrics and its curves."""
 
     record: TrialRecord
     label: str
-    """Values of its setting if they are short enough, else the setting's name: ``t03``."""
+    """Label of the trial's setting: its values if they are short, otherwise its name."""
 
     values: str
-    """Values of its setting in full."""
+    """All values of the trial's setting, even if they are long."""
 
     onset_step: int | None
     metrics: dict[str, float]
-    """Latest value of each metric, without metrics that were only measured before training."""
+    """Maps each metric to its last value. Metrics that were measured only before training are left
+    out.
+    """
 
     curves: tuple[Curve, ...]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Advice from verdicts, and the settings that it is for."""
+    """Advice from verdicts, and the settings for which it was given."""
 
     text: str
     settings: tuple[str, ...]
-    """Values of these settings if they are short enough, else their names."""
+    """Labels of these settings: their values if they are short, otherwise their names."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings of a study, as plain data."""
+    """All findings of a study, ready for a report."""
 
     study: str
     question: str
-    """Question of the space; empty if it has none."""
+    """Question that the study's file asks. It is empty if the file asks none."""
 
     published: str
-    """Result in the literature; empty if the space does not give one."""
+    """Published result from the study's file. It is empty if the file has none."""
 
     answer: tuple[str, ...]
-    """Two short paragraphs: what explains the collapses, and which setting is best."""
+    """Two short paragraphs: what causes collapse, and which setting is best."""
 
     best: str | None
-    """Best healthy trial; None if no trial is healthy."""
+    """Name of the best healthy trial, or None if no trial is healthy."""
 
     registered: str | None
-    """``models:/name/version`` of the best trial; None if nothing was registered."""
+    """``models:/name/version`` of the best trial's backbone, or None if it was not registered."""
 
     front: tuple[str, ...]
-    """Healthy trials that no other trial dominates in all metrics, ordered by the first metric."""
+    """Names of the healthy trials on the Pareto front of all metrics, ordered by the first metric.
+    """
 
     comparison: Comparison
     notes: tuple[str, ...]
-    """Sentences about how far the comparison can be trusted."""
+    """Notes about how far a user can trust the comparison."""
 
     phase: PhaseDiagram | None
-    """Phase diagram; None if nothing varies, or if settings change one at a time."""
+    """Phase diagram. It is None if nothing varies, or if hyperparameters change one at a time."""
 
     settings: tuple[SettingCurves, ...]
     doses: tuple[DoseResponse, ...]
     outliers: OutlierOnset | None
-    """When patches become outliers; none where none do and the study does not ask for them."""
+    """Steps at which outlier patches appear. It is None if the report needs no section about
+    outliers.
+    """
 
     trials: tuple[TrialFinding, ...]
     selection: Selection | None
-    """Choice without labels; None if no trial has a metric that needs labels."""
+    """Choices by metrics without labels. It is None if no trial has a value of a metric that needs
+    labels.
+    """
 
     cost: Cost
     reproduction: Reproduction
     advice: tuple[Advice, ...]
 
     labels: dict[str, str]
-    """Names of metrics for tables and axes: ``KL(teacher‖student) / ln K``."""
+    """Maps each metric to its name in tables and axes, such as ``KL(teacher‖student) / ln K``."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +139,16 @@ class Winner:
     """Name of the trial, such as ``t03-s1``."""
 
     registered: str | None = None
-    """``models:/name/version`` of its backbone; None if it was not registered."""
+    """``models:/name/version`` of its backbone, or None if it was not registered."""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts from a study's run in MLflow about where the study ran."""
+    """Facts about the study from its MLflow run."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    """Content of ``environment.json``, as ``describe_environment`` writes it."""
+    """Content of ``environment.json``, which ``describe_environment`` made."""
 
     is_running: bool = False
     """Whether a process is working on the study."""
@@ -161,9 +168,9 @@ def find(
 
     Args:
         study: study to describe.
-        records: records of its trials, in any state.
+        records: records of the study's trials, in any state.
         histories: metrics of each trial over its steps, by the trial's name.
-        winner: best healthy trial; None if no trial is healthy.
+        winner: best healthy trial, or None if no trial is healthy.
         run: facts from the study's run in MLflow.
     """
     comparison = compare(study, records, run.is_running)

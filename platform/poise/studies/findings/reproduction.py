@@ -1,6 +1,7 @@
 """Collects everything that is needed to repeat a study.
 
-In: a study and where it ran. Out: ``Reproduction``. Next: ``poise.studies.findings.findings``.
+In: a study, and the tags and environment of its run. Out: ``Reproduction``. Next:
+``poise.studies.findings.findings``.
 """
 
 import shlex
@@ -20,14 +21,16 @@ from poise.studies.study_progress import standing
 
 @dataclass(frozen=True)
 class UsedDataset:
-    """Dataset that influences a study's metrics."""
+    """Dataset that has an effect on a study's metrics."""
 
     role: str
-    """``dataset`` is the training set; ``queries`` and ``bank`` are the sets that k-NN compares."""
+    """Use of the dataset. ``dataset`` is the training set. k-NN classifies the images of
+    ``queries`` by the images of ``bank``.
+    """
 
     folder: str
     fingerprint: str
-    """Fingerprint of the dataset; empty if it was not stored."""
+    """Fingerprint of the dataset. It is empty if it was not stored."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +38,30 @@ class Reproduction:
     """Everything that is needed to repeat a study."""
 
     command: str
-    """Command that repeats the study. If the repetition numbers settings differently, a comment
-    says so.
+    """Command that repeats the study. A comment is added if the repeated study would number its
+    settings differently.
     """
 
     source: str
-    """File of the space."""
+    """Path of the study's file."""
 
     overrides: tuple[str, ...]
-    """Overrides that change the space's file into the space as it is now."""
+    """Overrides of the study's file. With them, the file describes the search space that was used.
+    """
 
     recipe_yaml: str
     space_yaml: str
     versions: dict[str, str]
 
     commit: str
-    """Git commit of the folder that the study ran in; empty if it is unknown."""
+    """Git commit of the study's working folder. It is empty if it is unknown."""
 
     has_changes: bool
-    """Whether files in that folder differed from the commit."""
+    """Whether files in the working folder differed from the commit."""
 
     datasets: tuple[UsedDataset, ...]
-    """Datasets, the training set first. If no bank is named, the training set is the bank."""
+    """Datasets, beginning with the training set. If there is no bank, k-NN uses the training set.
+    """
 
     seeds: tuple[int, ...]
 
@@ -72,7 +77,7 @@ def reproduction(
     Args:
         study: study to repeat.
         records: records of its trials.
-        tags: tags of its MLflow run.
+        tags: tags of the study's MLflow run.
         environment: output of ``describe_environment``.
     """
     overrides = _overrides(study, standing(study, records).is_over)
@@ -102,11 +107,11 @@ def _datasets(recipe: Recipe, tags: Mapping[str, str]) -> Iterator[UsedDataset]:
 
 
 def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
-    """Returns the last value of each key, and the budget as it is now.
+    """Returns the overrides without repeated keys, and with the current budget.
 
-    If a study was extended or resumed, a key may have been given twice, and the budget may have
-    changed. When every trial has ended, the budget has stopped none of them. Then it is named only
-    if the space's file has other limits.
+    A study that was extended or resumed may have several overrides of one key. Only the last one
+    counts. The study's budget may have changed too. If every trial has ended, the budget did not
+    matter. Then a limit is returned only if the study's file has another value for it.
     """
     last: dict[str, str] = {}
     for text in study.overrides:
@@ -125,7 +130,7 @@ def _overrides(study: Study, is_over: bool) -> tuple[str, ...]:
 
 
 def _written_budget(study: Study) -> dict[str, Any]:
-    """Returns the limits in the space's file; no limits if the file does not exist any more."""
+    """Returns the limits in the study's file. It returns no limits if the file cannot be read."""
     with suppress(PoiseError):
         return load_space(study.source).budget.model_dump()
     return Budget().model_dump()
@@ -137,13 +142,13 @@ def _command(study: Study, overrides: Sequence[str]) -> str:
 
 
 _RENUMBERED = (
-    "all at once they have other numbers: the study was extended, and its settings and trials are "
-    "numbered in that order"
+    "This command gives settings and trials other numbers, because the study was extended after it "
+    "had begun."
 )
 
 
 def _written(study: Study) -> dict[str, Any]:
-    """Returns the space as a user writes it."""
+    """Returns the search space in the form of the study's file."""
     tree = study.space.model_dump(mode="json", exclude={"parameters"})
     samplers = study.space.parameters.items()
     tree["parameters"] = {

@@ -1,7 +1,7 @@
-"""Table of a study, with a row for each setting.
+"""Table of a study with a row for each setting.
 
-In: the counts of ``poise.studies.findings.comparison``. Out: ``Comparison``. Next: the answer, the
-notes and every table of settings.
+In: the statistics of ``poise.studies.findings.comparison``. Out: ``Comparison``. Next: the answer,
+the notes and every table of settings.
 """
 
 from collections.abc import Iterable
@@ -16,85 +16,96 @@ from poise.studies.number_format import decimals_for
 from poise.studies.study_progress import Standing
 
 PROOF_NEEDS_SEEDS = 3
-"""Number of seeds that count as evidence. An interval of two seeds depends too much on a single
-unusual seed.
+"""Smallest number of seeds that counts as evidence. With two seeds, a single unusual seed changes
+the interval too much.
 """
+
+FEW_SEEDS = (
+    f"Every setting has results from fewer than {PROOF_NEEDS_SEEDS} seeds. Treat the results as "
+    "anecdotes, not as evidence."
+)
+"""Sentence for a study in which no setting has enough seeds."""
 
 _LONGEST_IN_CELL = 24
-"""Largest number of characters of a setting's values in a narrow cell or a chart's legend."""
+"""Largest number of characters of a label in a narrow cell or in the legend of a chart."""
 
 _LONGEST_IN_SENTENCE = 60
-"""Largest number of characters of a setting's values in a sentence. Longer values are only in the
-table.
-"""
+"""Largest number of characters of a label in a sentence. Longer labels are only in the table."""
 
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting over its seeds."""
+    """Statistics of one setting over its seeds."""
 
     setting: int
     label: str
     """Values of the setting: ``center_momentum=0.9, teacher_temp=0.04``."""
 
     settings: dict[str, Any]
-    """Value of each dotted key."""
+    """Maps the dotted key of each hyperparameter to its value."""
 
     is_baseline: bool
     trials: tuple[str, ...]
     cut_off: int
-    """Number of trials that a scheduler ended although nothing was wrong."""
+    """Number of trials that a scheduler stopped although nothing was wrong."""
 
     unended: int
-    """Number of trials that began and have not ended."""
+    """Number of trials that have begun but not ended."""
 
     values: dict[int, float | None]
-    """First metric of each seed; None if it was not measured."""
+    """Maps each seed to its value of the study's first metric, or to None if it was not measured.
+    """
 
     mean: Estimate
     before: Estimate
-    """The first metric before training; n is 0 where it was not measured."""
+    """Mean of the study's first metric before training. Its n is 0 if the metric was not measured.
+    """
 
     began: str
-    """What was measured before training: ``untrained``, or the trained ``start`` of the run."""
+    """Kind of backbone before training: ``untrained`` weights, or the trained weights (``start``)
+    that a run begins with.
+    """
 
     gain: Difference
-    """First metric after training minus before, seed by seed."""
+    """First metric after training minus before training, over the same seeds."""
 
     difference: Difference | None
-    """Difference to the baseline; None for the baseline itself, or if there is no baseline."""
+    """Difference to the baseline. It is None for the baseline itself, and without a baseline."""
 
     condemned: Share
-    """Share of failed trials among the trials with a decided verdict."""
+    """Share of failed trials among the trials with a clear verdict."""
 
     verdicts: dict[str, int]
-    """Number of trials with each outcome, the largest first."""
+    """Maps each outcome to its number of trials, the most frequent outcome first."""
 
     onset_step: float | None
     """Median step at which failed trials began to fail."""
 
     others: dict[str, Estimate]
-    """Means of the other metrics that the study asks for."""
+    """Maps each of the study's other metrics to its mean."""
 
     @property
     def name(self) -> str:
-        """Short name of the setting, ``t03``. The names of its trials begin with it."""
+        """Short name of the setting, such as ``t03``. The names of its trials begin with it."""
         return setting_name(self.setting)
 
     @property
     def called(self) -> str:
-        """Name of the setting in a sentence: ``setting t03 (teacher_temp=0.04)``."""
+        """Name of the setting for a sentence: ``setting t03 (teacher_temp=0.04)``."""
         values = f" ({self.label})" if len(self.label) <= _LONGEST_IN_SENTENCE else ""
         return f"setting {self.name}{values}"
 
     @property
     def mark(self) -> str:
-        """``baseline`` for the baseline, unless its label already says so."""
+        """Text ``baseline`` after the label of the baseline.
+
+        It is empty for other settings, and if the label already contains this word.
+        """
         return "baseline" if self.is_baseline and self.label != UNCHANGED else ""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every trial that ended by itself was healthy, and at least one did.
+        """Whether at least one trial ended by itself, and all such trials are healthy.
 
         Trials that a scheduler stopped, and trials that have not ended, do not count.
         """
@@ -104,48 +115,55 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All settings of a study, with a row for each."""
+    """Comparison of all settings of a study, with a row for each setting."""
 
     metric: str
     mode: Mode
     names: dict[str, str]
-    """Short name of each dotted key that varies."""
+    """Maps the dotted key of each hyperparameter that varies to its short name."""
 
     rows: tuple[SettingRow, ...]
-    """Rows in the order of settings."""
+    """Rows in the order of the settings' numbers."""
 
     standing: Standing
     condemned_as: str
-    """What condemned trials did: all ``collapsed``, all ``forgot``, or ``failed to learn``."""
+    """Verb for all failed trials: ``collapsed``, ``forgot`` or, for several kinds,
+    ``failed to learn``.
+    """
 
     untested: str
-    """Reason why differences to the baseline have no p-value; empty if they have p-values."""
+    """Reason why differences to the baseline have no p-value. It is empty if they have p-values."""
+
+    @property
+    def has_few_seeds(self) -> bool:
+        """Whether every setting has values from fewer seeds than evidence needs."""
+        return max((row.mean.n for row in self.rows), default=0) < PROOF_NEEDS_SEEDS
 
     @property
     def fits(self) -> bool:
-        """Whether the values of every setting are short enough for narrow places.
+        """Whether the labels of all settings are short enough for narrow cells.
 
-        Otherwise names are used.
+        If not, tables show the names of settings, such as ``t03``.
         """
         return all(len(row.label) <= _LONGEST_IN_CELL for row in self.rows)
 
     @property
     def baseline(self) -> SettingRow | None:
-        """Setting that the others are compared with."""
+        """Row of the baseline, or None if the baseline has not run."""
         return next((row for row in self.rows if row.is_baseline), None)
 
     @property
     def before(self) -> tuple[float, ...]:
-        """The metric before training, for each setting where it was measured."""
+        """Means of the first metric before training, for the settings where it was measured."""
         return tuple(row.before.value for row in self.rows if row.before.value is not None)
 
     def is_worse(self, difference: float | None) -> bool:
-        """Returns True if a difference of the first metric makes the result worse."""
+        """Returns True if a difference in the first metric means a worse result."""
         return difference is not None and (difference < 0 if self.mode == "max" else difference > 0)
 
     @property
     def healthy(self) -> tuple[SettingRow, ...]:
-        """Settings that stayed healthy and have a mean, the best first."""
+        """Rows of healthy settings that have a mean, the best first."""
         return ranked([row for row in self.rows if row.is_healthy], self.mode)
 
     def decimals_of(self, metric: str) -> int:
@@ -160,7 +178,7 @@ class Comparison:
 
 
 def ranked(rows: Iterable[SettingRow], mode: Mode) -> tuple[SettingRow, ...]:
-    """Orders the rows that have a mean, the best first. Of equal rows, the baseline comes first."""
+    """Sorts the rows that have a mean, the best first. Among equal rows, the baseline is first."""
     sign = -1 if mode == "max" else 1
     known = [
         (sign * row.mean.value, not row.is_baseline, row)

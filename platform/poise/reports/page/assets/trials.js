@@ -85,7 +85,7 @@
   /* A metric a row, and below it the other trial's, so that all of them fit beside their names. */
   function tabulate() {
     const trials = shown(), table = document.createElement("table"), columns = columnsOf(trials);
-    const names = trials.map((trial) => trial.label).join(" beside ");
+    const names = trials.map((trial) => trial.label).join(" and ");
     table.createCaption().textContent = `${names}: the latest values up to each step`;
     fill(table.createTHead().insertRow(), "col", ["metric", ...columns]);
     const body = table.createTBody();

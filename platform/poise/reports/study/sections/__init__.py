@@ -1,6 +1,6 @@
 """Sections of the page: functions that turn findings into a section.
 
-They return None if there is no content.
+A function returns None if its section has no content.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,6 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     cost,
     reproduction,
 )
-"""Functions in the order of the page."""
+"""Functions that make the sections, in the order of the page."""
 
 __all__ = ["SECTIONS"]

@@ -1,6 +1,6 @@
 """Makes the section that compares every setting with the baseline.
 
-In: the comparison. Out: its table and the notes on it. Next: the page.
+In: the findings of a study. Out: a section with the table of settings and notes. Next: the page.
 """
 
 from poise.reports.page.looks import marked
@@ -11,10 +11,13 @@ from poise.studies.findings.findings import Findings
 
 
 def comparison(findings: Findings) -> Section:
-    """Makes the section. Its table also explains the settings' short names."""
+    """Makes the section with the table of settings.
+
+    The table also shows the values behind the settings' short names.
+    """
     columns = setting_columns(findings, _verdicts)
     content = table(
-        how_sure(findings.comparison, "in small print") or "Every setting of the study",
+        how_sure(findings.comparison, "in small print") or "All settings of the study",
         [column.header for column in columns],
         [*zip(*(column.cells for column in columns), strict=True)],
         numbers=[index for index, column in enumerate(columns) if column.is_number],

@@ -1,6 +1,7 @@
-"""Makes the section on cost, and on what early stopping saved.
+"""Makes the section about the cost of the study and the steps that early stopping saved.
 
-In: the cost. Out: sentences and a chart of every trial's steps. Next: the page.
+In: the findings of a study. Out: sentences, and a chart with the steps of every trial. Next: the
+page.
 """
 
 from plotly.graph_objects import Bar, Figure
@@ -15,7 +16,7 @@ from poise.studies.number_format import NOTHING, shown
 
 
 def cost(findings: Findings) -> Section | None:
-    """Makes the section; None before any trial began."""
+    """Makes the section about steps and time, or returns None if no trial has begun."""
     found = findings.cost
     if not found.trials:
         return None
@@ -23,10 +24,11 @@ def cost(findings: Findings) -> Section | None:
         "cost",
         _figure(found),
         spent(found),
-        "Steps that each trial trained, and planned steps that stopping early saved.",
+        "Each bar shows how many steps a trial trained. If the trial was stopped early, the bar "
+        "also shows how many planned steps this saved.",
         table(
-            "What every trial cost",
-            ["trial", "state", "steps", "planned", "saved", "hours"],
+            "Steps and time of every trial",
+            ["trial", "state", "trained steps", "planned steps", "saved steps", "minutes"],
             [
                 [
                     each.trial,
@@ -34,7 +36,7 @@ def cost(findings: Findings) -> Section | None:
                     shown(each.steps, 0),
                     shown(each.total_steps, 0) if each.total_steps else NOTHING,
                     shown(each.saved_steps, 0),
-                    shown(each.hours),
+                    shown(60 * each.hours, 1),
                 ]
                 for each in found.trials
             ],
@@ -49,8 +51,8 @@ def _figure(found: Cost) -> Figure:
     names = [literal(each.trial) for each in found.trials]
     for number, (title, steps) in enumerate(
         (
-            ("trained", [each.steps for each in found.trials]),
-            ("saved", [each.saved_steps for each in found.trials]),
+            ("trained steps", [each.steps for each in found.trials]),
+            ("saved steps", [each.saved_steps for each in found.trials]),
         )
     ):
         figure.add_trace(

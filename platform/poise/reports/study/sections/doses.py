@@ -1,7 +1,7 @@
-"""Makes the section on the effect of each setting.
+"""Makes the section about the effect of each hyperparameter.
 
-In: dose–response curves. Out: a chart for each setting. Its upper panel is the metric, its lower
-panel the share of trials that collapsed. Next: the page.
+In: the outcome at each value of a hyperparameter. Out: a chart for each hyperparameter. Its upper
+panel shows the metric, and its lower panel shows the share of failed trials. Next: the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,18 +13,21 @@ from poise.reports.page.frames import rounded
 from poise.reports.page.looks import Stroke, stroke
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
 from poise.reports.study.figures import stacked
-from poise.reports.study.sentences import as_in_baseline, label, pooled
+from poise.reports.study.sentences import SMALL_PRINT, as_in_baseline, label, pooled
 from poise.studies.analysis.dose_response import Dose, DoseResponse
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import Comparison
-from poise.studies.number_format import capitalized, certainty, chance, counted, shown
+from poise.studies.number_format import certainty, chance, counted, shown
 
 Ends = tuple[float | None, float | None, float | None]
-"""Value, and the ends of its interval."""
+"""Value, and the lower and upper end of its interval."""
 
 
 def doses(findings: Findings) -> Section | None:
-    """Makes the section; None if the study varies nothing."""
+    """Makes the section with the outcome at each value of each hyperparameter.
+
+    Returns None if the study varies nothing.
+    """
     if not findings.doses:
         return None
     found, share = findings.comparison, 0.48 if len(findings.doses) > 1 else 1.0
@@ -33,7 +36,7 @@ def doses(findings: Findings) -> Section | None:
         _chart(number, response, metric, found, share)
         for number, response in enumerate(findings.doses)
     ]
-    return Section("dose-response", "Effect of each setting", charts=tuple(charts))
+    return Section("dose-response", "Effect of each hyperparameter", charts=tuple(charts))
 
 
 def _chart(
@@ -44,17 +47,24 @@ def _chart(
         f"dose-{number}",
         _figure(response, metric, found.condemned_as),
         _conclusion(response, metric, found),
-        f"{capitalized(metric)}, and the share of trials that {found.condemned_as}, over "
-        f"{response.name}.{rest} Bars are 95 % intervals. They are a guide; the test is in the "
-        "table of settings.",
+        f"The upper panel shows {metric} for each value of {response.name}. The lower panel shows "
+        f"the percentage of trials that {found.condemned_as}.{rest} Bars are 95 % intervals."
+        f"{_tests(found)}",
         table(
-            f"Effect of {response.name}",
+            f"The table shows the effect of {response.name}. {SMALL_PRINT}",
             [response.name, metric, found.condemned_as],
             [_row(dose, found.decimals) for dose in response.doses],
             numbers=[1],
         ),
         share=share,
     )
+
+
+def _tests(found: Comparison) -> str:
+    has_tests = any(row.difference and row.difference.p_holm is not None for row in found.rows)
+    if not has_tests:
+        return ""
+    return " Use this chart only as a guide, because the tests are in the table of settings."
 
 
 def _row(dose: Dose, decimals: int) -> list[str | Cell]:
@@ -67,7 +77,7 @@ def _row(dose: Dose, decimals: int) -> list[str | Cell]:
 
 
 def _figure(response: DoseResponse, metric: str, failing: str) -> Figure:
-    figure = stacked([metric, f"{failing}, % of trials"], [0.62, 0.38], 400)
+    figure = stacked([metric, f"percentage of trials that {failing}"], [0.62, 0.38], 400)
     by_name = response.scale == "ordered"
     x = [index if by_name else dose.value for index, dose in enumerate(response.doses)]
     figure.add_trace(_points(x, response, _of_metric, stroke(0)), row=1, col=1)
@@ -100,7 +110,7 @@ def _of_share(dose: Dose) -> Ends:
 def _points(
     x: Sequence[Any], response: DoseResponse, ends: Callable[[Dose], Ends], look: Stroke
 ) -> Scatter:
-    """Draws points with their intervals. A line joins them if the axis has a scale."""
+    """Draws points with their intervals. A line joins the points if the axis has numbers."""
     found = [ends(dose) for dose in response.doses]
     return Scatter(
         x=list(x),

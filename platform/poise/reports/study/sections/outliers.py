@@ -1,6 +1,6 @@
-"""Section on outlier patches: in how many seeds they appear, and when.
+"""Makes the section about outlier patches: when they appear, and in how many trials.
 
-In: the onset of outliers. Out: a table. Next: the page.
+In: the findings of a study. Out: a section with a table. Next: the page.
 """
 
 from poise.reports.page.pieces import Cell, Section, table
@@ -10,7 +10,10 @@ from poise.studies.number_format import certainty, chance, counted, shown
 
 
 def outliers(findings: Findings) -> Section | None:
-    """Makes the section; None if no trial has outliers and the study does not ask for them."""
+    """Makes the section about outlier patches.
+
+    Returns None if the findings contain nothing about outlier patches.
+    """
     found = findings.outliers
     if found is None:
         return None
@@ -24,10 +27,15 @@ def outliers(findings: Findings) -> Section | None:
         ]
         for each in found.settings
     ]
-    headers = ["setting", "trials with outliers", "first step, median", "share at the end"]
+    headers = [
+        "setting",
+        "trials with outliers",
+        "median of the first step",
+        "share of outlier patches at the end",
+    ]
     return Section(
         "outliers",
         "Outlier patches",
         (OUTLIERS_ARE,),
-        table("When patches become outliers", headers, rows, numbers=[2, 3]),
+        table("When patches become outliers, for each setting", headers, rows, numbers=[2, 3]),
     )

@@ -1,4 +1,4 @@
-"""Makes the section that shows where training collapses: outcomes over two settings.
+"""Makes the section about outcomes for two hyperparameters: where training collapses.
 
 In: a phase diagram. Out: a chart of coloured cells. Next: the page.
 """
@@ -11,18 +11,19 @@ from poise.config.wording import listed
 from poise.reports.page.frames import frame
 from poise.reports.page.looks import look
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
-from poise.reports.study.sentences import label, pooled
+from poise.reports.study.sentences import SMALL_PRINT, label, pooled
+from poise.reports.study.terms import COUNTED_ARE
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import certainty, chance, counted, shown
 
 _INK = "#1a1a1a"  # readable on every colour of a cell, on light and dark pages
 _COLUMNS_WITH_WORDS = 3
-"""Largest number of columns for which a phone's screen can show the words of a verdict."""
+"""Largest number of columns for which the words of a verdict fit on a phone's screen."""
 
 
 def phase(findings: Findings) -> Section | None:
-    """Makes the section; None if the study varies nothing."""
+    """Makes the section with the phase diagram, or returns None if there is no phase diagram."""
     diagram = findings.phase
     if diagram is None or not diagram.cells:
         return None
@@ -33,11 +34,13 @@ def phase(findings: Findings) -> Section | None:
         "phase",
         _figure(diagram, found.condemned_as, decimals),
         _conclusion(diagram, over),
-        f"Outcome over {over}. A cell's colour and sign show the most frequent verdict. Inside are "
-        f"the mean of {metric}, and how many of the judged trials {found.condemned_as}."
+        f"The map shows the outcome of training for each value of {over}. The colour and the sign "
+        f"of a cell show the most frequent verdict. The bold number is the mean of {metric}. The "
+        f"last line of a cell says how many trials {found.condemned_as}. For example, “2/3” means "
+        f"2 of 3 trials. {COUNTED_ARE}"
         f"{pooled(diagram.pooled, 'Each cell')}{_empty(diagram)}",
         table(
-            f"Outcome over {over}",
+            f"The table shows the outcome for each value of {over}. {SMALL_PRINT}",
             [
                 *(axis.name for axis in (diagram.x, diagram.y) if axis is not None),
                 *("verdict", metric, found.condemned_as),
@@ -95,7 +98,7 @@ def _label(update: object, labels: tuple[str, ...], title: str) -> None:
 
 
 def _steps(colors: list[str]) -> list[tuple[float, str]]:
-    """Makes a colour scale of flat steps."""
+    """Makes a Plotly colour scale of flat steps, one per colour."""
     edges = [index / len(colors) for index in range(len(colors) + 1)]
     return [
         (edge, color) for color, ends in zip(colors, pairwise(edges), strict=True) for edge in ends

@@ -1,4 +1,4 @@
-"""Makes the section on how to reproduce the study.
+"""Makes the section that explains how to repeat the study.
 
 In: the command and settings of the study. Out: a section with its own template. Next: the page.
 """
@@ -8,7 +8,7 @@ from poise.studies.findings.findings import Findings
 
 
 def reproduction(findings: Findings) -> Section:
-    """Makes the section."""
+    """Makes the section with the command, datasets, seeds, versions and settings of the study."""
     return Section(
         "reproduce",
         "How to reproduce",

@@ -1,6 +1,7 @@
-"""Makes the section on metrics that could choose a backbone without labels.
+"""Makes the section about metrics that could choose a backbone without labels.
 
-In: the selection. Out: a table and a chart of rank correlations. Next: the page.
+In: choices by metrics without labels. Out: a table and a chart of rank correlations. Next: the
+page.
 """
 
 from plotly.graph_objects import Figure, Scatter
@@ -8,30 +9,43 @@ from plotly.graph_objects import Figure, Scatter
 from poise.reports.page.frames import frame, rounded
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import Cell, Chart, Section, literal, table
-from poise.reports.study.sentences import GUIDE, choosing, label, target_decimals
+from poise.reports.study.sentences import (
+    GUIDE,
+    choosing,
+    label,
+    lost_means,
+    lost_words,
+    target_decimals,
+)
+from poise.reports.study.terms import CORRELATION_IS
 from poise.studies.analysis.label_free_choice import Choice, Selection, Selector
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import NOTHING, shown, signed
 
 
 def selection(findings: Findings) -> Section | None:
-    """Makes the section; None if no trial has a metric that needs labels."""
+    """Makes the section about choosing a trial by metrics without labels.
+
+    Returns None if no trial has a value of a metric that needs labels.
+    """
     found = findings.selection
     if found is None or not found.selectors:
         return None
     target, decimals = label(findings, found.target), target_decimals(found)
     names = [label(findings, each.metric) for each in found.selectors]
+    lost = lost_words(found.target)
     chart = Chart(
         "selection",
         _figure(found, names),
         _conclusion(found, names),
-        f"Spearman's rank correlation of each metric without labels with {target}. At 1 both order "
-        f"the trials in the same way; at 0 their orders are unrelated. {GUIDE}",
+        f"The chart shows Spearman's rank correlation between each metric without labels and "
+        f"{target}. {CORRELATION_IS} {GUIDE}",
         table(
-            f"Choosing without labels. The loss is how much worse the metric's choice is than the "
-            f"best of the same trials, in {target}.",
-            ["metric", "chooses", "correlation", "its choice", "loss",
-             "correlation, healthy", "its choice, healthy", "loss, healthy"],
+            "Each metric chooses the trial with its largest or smallest value. "
+            f"{lost_means(found.target)}",
+            ["metric", "chooses", "correlation", "chosen trial", lost,
+             "correlation (healthy trials)", "chosen trial (healthy trials)",
+             f"{lost} (healthy trials)"],
             [_row(each, name, decimals) for each, name in zip(found.selectors, names, strict=True)],
             numbers=[2, 4, 5, 7],
         ),

@@ -1,9 +1,9 @@
-"""Makes the section on the course of training: entropy and KL over time, or a decoder's loss.
+"""Makes the section with curves over time: a teacher's entropy and KL, or a decoder's loss.
 
-The two panels of a teacher are those of DINO's Fig. 7 (arXiv 2104.14294).
+The two panels for a teacher are those of DINO's Fig. 7 (arXiv 2104.14294).
 
-In: the curves of every setting. Out: a chart with a band over seeds for each setting. Next: the
-page.
+In: the curves of every setting. Out: a chart with a mean curve and a band over seeds for each
+setting. Next: the page.
 """
 
 from plotly.graph_objects import Figure, Scatter
@@ -12,14 +12,14 @@ from poise.config.wording import listed
 from poise.reports.page.looks import marked, stroke
 from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
 from poise.reports.study.figures import alone, band, line, refer, stacked
-from poise.reports.study.sentences import COURSE as WHERE
-from poise.reports.study.sentences import NAMES_ARE, label
+from poise.reports.study.sentences import COURSE_ROWS, NAMES_ARE, label
+from poise.reports.study.terms import K_IS
 from poise.studies.analysis.curves import COURSE, BandCurve
 from poise.studies.findings.findings import Findings, SettingCurves
-from poise.studies.number_format import NOTHING, capitalized, shown
+from poise.studies.number_format import NOTHING, shown
 
 MOST_LINES = 8
-"""Largest number of curves that a reader can distinguish in one chart."""
+"""Largest number of settings in one chart. A reader cannot distinguish more."""
 
 PANELS = (
     "teacher/entropy_over_ln_k",
@@ -27,7 +27,7 @@ PANELS = (
     "loss/over_mean_patch",
     "prediction/std_over_target",
 )
-"""Metrics of the panels: two of a teacher, two of a decoder."""
+"""Metrics that have a panel: two for a teacher, two for a decoder."""
 
 REFERENCES = {
     "teacher/entropy_over_ln_k": ((1.0, "ln K: uniform"), (0.0, "0: one prototype")),
@@ -36,11 +36,14 @@ REFERENCES = {
     "loss/over_mean_patch": ((1.0, "predicting the mean patch"),),
     "prediction/std_over_target": ((1.0, "as varied as the patches"), (0.0, "all equal")),
 }
-"""Reference values of each metric, and their meaning."""
+"""Maps each metric to its reference values, each with its meaning."""
 
 
 def training(findings: Findings) -> Section | None:
-    """Makes the section; None before anything was logged."""
+    """Makes the section with the curves of training.
+
+    Returns None if no metric of a panel was logged.
+    """
     logged = [s for s in findings.settings if any(c.metric in PANELS for c in s.curves)]
     if not logged:
         return None
@@ -64,9 +67,9 @@ def _title(metrics: tuple[str, ...]) -> str:
 
 
 def _chosen(settings: list[SettingCurves]) -> list[SettingCurves]:
-    """Returns all settings.
+    """Returns the settings that are drawn, at most ``MOST_LINES``.
 
-    If there are too many, it chooses the baseline and some of each outcome.
+    If there are more, it chooses the baseline and some settings of each outcome.
     """
     if len(settings) <= MOST_LINES:
         return settings
@@ -105,7 +108,7 @@ def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) ->
 
 
 def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
-    """Draws a ring around the curve at the step where a collapse began."""
+    """Draws a ring on the curve at the step where a collapse began."""
     assert each.onset_step is not None
     index = min(range(len(curve.steps)), key=lambda i: abs(curve.steps[i] - (each.onset_step or 0)))
     return Scatter(
@@ -120,21 +123,26 @@ def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
         },
         legendgroup=literal(each.label),
         showlegend=False,
-        hovertemplate="onset, step %{x}<extra></extra>",
+        hovertemplate="collapse began at step %{x}<extra></extra>",
     )
 
 
 def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> str:
-    sentences = [f"{capitalized(listed(titles))} over steps."]
+    sentences = [f"The curves show {listed(titles)} over training steps."]
+    if any("ln K" in title for title in titles):
+        sentences.append(K_IS)
     if any(len(row.trials) > 1 for row in findings.comparison.rows):
         sentences.append(
-            "A line is the mean over seeds, in a band from the smallest to the largest value. It "
-            "ends where the first seed ends; thin dotted lines are seeds that trained longer."
+            "A line is the mean over seeds. The band around it reaches from the smallest to the "
+            "largest value of a seed. A line ends where the first seed ends. Thin dotted lines are "
+            "seeds that trained longer."
         )
     if any(row.onset_step is not None for row in findings.comparison.rows):
         sentences.append("A ring marks the step at which a collapse began.")
     if drawn < logged:
-        sentences.append(f"{drawn} of {logged} settings are drawn, some of each outcome.")
+        sentences.append(
+            f"The chart shows {drawn} of {logged} settings, with examples of each outcome."
+        )
     if not findings.comparison.fits:
         sentences.append(NAMES_ARE)
     return " ".join(sentences)
@@ -142,7 +150,7 @@ def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> 
 
 def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Table:
     return table(
-        f"{WHERE} Small print is the range over seeds.",
+        f"{COURSE_ROWS} The range in small print is from the smallest to the largest seed.",
         ["setting", "outcome", "at", *titles],
         [
             [

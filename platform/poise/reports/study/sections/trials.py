@@ -1,7 +1,7 @@
-"""Makes the section on single trials: a table of all of them, and the curves of chosen trials.
+"""Makes the section about single trials: a table of all trials, and the curves of chosen trials.
 
-In: trials. Out: a table, and compact curves that the page's script draws when a trial is chosen.
-Next: the page.
+In: trials. Out: a table, and curves as compact JSON. The page's script draws the curves of the
+trial that a reader chooses. Next: the page.
 """
 
 from itertools import groupby
@@ -13,17 +13,18 @@ from poise.reports.page.pieces import Cell, Section, Table, embedded, table
 from poise.reports.study.figures import REFERENCE_LINE
 from poise.reports.study.sections.training import REFERENCES
 from poise.reports.study.sentences import label
+from poise.reports.study.terms import evidence_terms
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.number_format import NOTHING, shown
 from poise.studies.records import TrialRecord
 
 PANEL_HEIGHT = 240
 MOST_PRINTED = 100
-"""Largest number of trials whose table is printed. It takes about seven pages."""
+"""Largest number of trials for which the table is printed. It takes about seven pages."""
 
 
 def trials(findings: Findings) -> Section | None:
-    """Makes the section; None before any trial began."""
+    """Makes the section with the table of trials, or returns None if no trial has begun."""
     if not findings.trials:
         return None
     drawable = [trial for trial in findings.trials if trial.curves]
@@ -44,7 +45,7 @@ def trials(findings: Findings) -> Section | None:
 
 
 def _groups(drawable: list[TrialFinding], findings: Findings) -> list[dict[str, Any]]:
-    """Groups the trials by setting, for the list to choose from."""
+    """Groups the trials by setting, for the list from which a reader chooses a trial."""
     found = findings.comparison
     return [
         {
@@ -68,7 +69,7 @@ def _figure_of(trial: TrialFinding, metric: str, decimals: int) -> str:
 
 
 def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
-    """Writes the curves of a trial. Steps that several metrics share are written once."""
+    """Returns the curves of a trial. Steps that several metrics share are stored only once."""
     steps = list(dict.fromkeys(curve.steps for curve in trial.curves))
     return {
         "label": f"{trial.record.trial.name} {marked(trial.record.outcome)}",
@@ -82,9 +83,9 @@ def _curves(trial: TrialFinding, metrics: list[str]) -> dict[str, Any]:
 
 
 def _panel(metric: str, findings: Findings) -> dict[str, Any]:
-    """Makes a figure without curves, and two line styles.
+    """Makes a panel without curves, and two line styles.
 
-    The styles are for the chosen trial and for the trial that is compared with it.
+    One style is for the chosen trial, the other style is for a second trial to compare.
     """
     figure = frame(PANEL_HEIGHT)
     figure.update_layout(margin={"t": 10, "b": 34})
@@ -104,9 +105,13 @@ def _panel(metric: str, findings: Findings) -> dict[str, Any]:
 def _table(findings: Findings) -> Table:
     found = findings.comparison
     title = label(findings, found.metric)
+    caption = (
+        "The table shows how every trial ended. The row below each trial has the evidence for its "
+        f"verdict. {evidence_terms(findings)}"
+    )
     return table(
-        "How every trial ended, with the evidence for its verdict below",
-        ["trial", "setting", "seed", "verdict", "onset, step", title, "steps"],
+        caption.strip(),
+        ["trial", "setting", "seed", "verdict", "failed since step", title, "steps"],
         [_row(trial, found.metric, found.decimals) for trial in findings.trials],
         numbers=[2, 4, 5, 6],
         below=[_evidence(trial.record) for trial in findings.trials],

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from poise.evaluation.embedding.content import ClassTree, EmbeddingMap, Projection, Sprites
-from poise.reports.embedding import render_map
+from poise.evaluation.embedding_map.content import ClassTree, EmbeddingMap, Projection, Sprites
+from poise.reports.embedding_map import render_map
 
 DISTANCES = np.array([[0, 0.1, 0.8], [0.1, 0, 0.9], [0.8, 0.9, 0]])
 

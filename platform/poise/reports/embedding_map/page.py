@@ -1,7 +1,7 @@
-"""Embedding map as one HTML file, with its images inside.
+"""Writes an embedding map as one HTML file that contains its images.
 
-In: an ``EmbeddingMap``. Out: the page: a map to hover over and to click, and the tree of classes.
-Next: ``poise evaluate map`` writes it beside the report.
+In: an ``EmbeddingMap``. Out: a page with an interactive map and the tree of classes. Next:
+``poise evaluate map``, which writes the page beside the report.
 """
 
 import base64
@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from poise.evaluation.embedding.content import EmbeddingMap
-from poise.reports.embedding.tree import tree_section
+from poise.evaluation.embedding_map.content import EmbeddingMap
+from poise.reports.embedding_map.tree import tree_section
 from poise.reports.page.frames import rounded
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import embedded, literal
@@ -21,7 +21,10 @@ _UNKNOWN = "no label"
 
 
 def render_map(content: EmbeddingMap) -> str:
-    """Whole page. The template escapes every text; its content policy forbids requests."""
+    """Returns the whole page as HTML.
+
+    The template escapes every text, and its content security policy forbids requests.
+    """
     return (
         environment()
         .get_template("map.html")
@@ -39,7 +42,7 @@ def render_map(content: EmbeddingMap) -> str:
 
 
 def _data(content: EmbeddingMap) -> dict[str, Any]:
-    """Values that the page's script reads."""
+    """Returns the values that the script of the page reads."""
     sheets = [base64.b64encode(sheet).decode() for sheet in content.sprites.sheets]
     return {
         "ids": content.sample_ids.tolist(),
@@ -64,7 +67,10 @@ def _data(content: EmbeddingMap) -> dict[str, Any]:
 
 
 def _classes(content: EmbeddingMap) -> list[dict[str, Any]]:
-    """Names and looks of the classes that have an image; a class without a name is ``-1``."""
+    """Returns the name, colour and symbol of each class that has an image.
+
+    ``-1`` means no label.
+    """
     looks = []
     for index, label in enumerate(sorted(set(content.labels.tolist()))):
         look = stroke(index)

@@ -1,14 +1,14 @@
-"""Tree of classes, as a section of the page.
+"""Makes the page's section about the tree of classes.
 
 In: a ``ClassTree``. Out: a ``Section`` with a dendrogram and a table. Next:
-``poise.reports.embedding.page``.
+``poise.reports.embedding_map.page``.
 """
 
 from plotly.graph_objects import Figure, Scatter
 from scipy.cluster.hierarchy import dendrogram
 
-from poise.evaluation.embedding.content import ClassTree
-from poise.evaluation.embedding.tree_sentences import tree_sentences
+from poise.evaluation.embedding_map.content import ClassTree
+from poise.evaluation.embedding_map.tree_sentences import tree_sentences
 from poise.reports.page.frames import frame
 from poise.reports.page.looks import stroke
 from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
@@ -19,7 +19,7 @@ _LEAF_STEP = 10  # scipy's distance between leaves: they lie at 5, 15, 25, …
 
 
 def tree_section(tree: ClassTree) -> Section:
-    """Section: the answer, the dendrogram, and each class with its nearest classes."""
+    """Makes the section about the tree of classes: summary, dendrogram, nearest classes."""
     chart = Chart(
         "tree",
         _figure(tree),
