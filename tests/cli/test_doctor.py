@@ -57,6 +57,15 @@ def test_a_store_that_does_not_answer_is_broken(monkeypatch: pytest.MonkeyPatch)
     assert finding.fix and "127.0.0.1:1" in finding.fix
 
 
+@pytest.mark.parametrize("uri", ["http://hunter2@127.0.0.1:1", "postgresql://hunter2@db"])
+def test_a_store_that_does_not_answer_is_named_without_its_user(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    finding = checkup.check_store()
+    assert finding.fix and "***@" in finding.fix and "hunter2" not in finding.fix
+
+
 def test_a_cluster_that_does_not_answer_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
     finding = checkup.check_ray()

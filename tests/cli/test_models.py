@@ -10,6 +10,7 @@ from poise.cli.main import run as poise
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
+from poise.tracking.registry.version import RegisteredFigure
 from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, set_tags
 from poise.tracking.store import open_store
@@ -29,8 +30,9 @@ def registered(home: Path) -> str:
     save_backbone(home / "package", build_backbone(config, 32), description)
     store = open_store()
     run = create_run(store, "scenes", "dino-tiny", home / "run")
-    result = {"metric": "eval/knn_top1", "metric_value": 33.25, "verdict": "healthy"}
-    return register_model(store, home / "package", "scenes-resnet18", run.run_id, result)
+    result = {"metric": "eval/knn_top1", "verdict": "healthy"}
+    figures = {"eval/knn_top1": RegisteredFigure(33.25, "%", 30.0, 36.5, "knn/dino-v1")}
+    return register_model(store, home / "package", "scenes-resnet18", run.run_id, result, figures)
 
 
 def test_an_empty_registry_says_what_fills_it(
@@ -47,12 +49,12 @@ def test_a_version_is_listed_and_shown_in_words_and_as_json(
 ) -> None:
     poise(["models", "list"])
     (_, row) = capsys.readouterr().out.splitlines()
-    assert row.split()[:5] == ["scenes-resnet18/1", "candidate", "knn_top1", "33.25", "healthy"]
+    assert row.split()[:5] == ["scenes-resnet18/1", "@candidate", "knn_top1", "33.2", "%"]
 
     poise(["models", "show", "scenes-resnet18@candidate"])
     shown = capsys.readouterr().out
     assert shown.startswith(f"{registered}  @candidate\n")
-    assert "eval/knn_top1 33.25" in shown
+    assert "eval/knn_top1  33.2 %  30.0 to 36.5   knn/dino-v1" in shown
 
     poise(["models", "show", registered, "--json"])
     described = json.loads(capsys.readouterr().out)

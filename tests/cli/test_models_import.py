@@ -1,5 +1,7 @@
+import fcntl
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -7,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from poise.cli.main import run as poise
+from poise.tracking.registry import imports, versions
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package
 
@@ -45,8 +48,11 @@ def test_an_import_accounts_for_its_keys_and_is_registered_once(
     assert "not read    student, epoch" in printed
     assert "registered  models:/dino-small/1" in printed
 
-    assert poise(command) == 0
-    assert "models:/dino-small/1" in capsys.readouterr().out
+    assert poise([*command, "--json"]) == 0
+    account = json.loads(capsys.readouterr().out)
+    assert (account["layout"], account["registered"]) == ("dino", "models:/dino-small/1")
+    assert poise([*command, "--quiet"]) == 0
+    assert capsys.readouterr().out == "models:/dino-small/1\n"
 
     poise(["models", "show", "dino-small", "--json"])
     tags = json.loads(capsys.readouterr().out)["tags"]
@@ -69,7 +75,9 @@ def test_an_imported_backbone_is_evaluated_and_exported_exactly(
     assert poise(["evaluate", "knn", "small", str(dataset), "--bank", str(dataset)]) == 0
     assert "images of 32 px" in capsys.readouterr().out
 
-    assert poise(["models", "export", "small", str(tmp_path / "out.safetensors")]) == 0
+    assert poise(["models", "export", "small", str(tmp_path / "out.safetensors"), "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {"layout": "timm", "written": str(tmp_path / "out.safetensors")}
     teacher = torch.load(checkpoint, weights_only=True)["teacher"]
     for name, tensor in load_file(tmp_path / "out.safetensors").items():
         assert torch.equal(tensor, teacher[f"backbone.{name}"])
@@ -93,7 +101,7 @@ def test_a_package_of_our_own_keeps_its_history(
     capsys.readouterr()
     assert poise(["models", "show", "kept"]) == 0
     story = capsys.readouterr().out
-    for told in ("trained by  " + "0" * 32, "mae-small", "shapes  ab12"):
+    for told in ("trained by  " + "0" * 32, "mae-small", "shapes  (ab12)"):
         assert told in story
     assert "study" not in story
 
@@ -113,3 +121,25 @@ def test_a_refused_import_leaves_nothing_behind(
     assert refused.out == ""
     assert "1 of its 30 tensors are missing (norm.bias); 0 matched, 29 mapped" in refused.err
     assert not (tmp_path / "none").exists()
+
+
+def test_two_imports_of_one_name_wait_for_each_other(
+    poise_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second replaced the package, and the first registered its weights as its own.
+    register = versions.register_model
+    was_locked: list[bool] = []
+
+    def registering(*arguments: Any) -> str:
+        with (poise_home / "imports" / ".twice.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                was_locked.append(False)
+            except BlockingIOError:
+                was_locked.append(True)
+        return register(*arguments)
+
+    monkeypatch.setattr(imports, "register_model", registering)
+    package = save_package(tmp_path / "package")
+    assert poise(["models", "import", str(package), "--name", "twice"]) == 0
+    assert was_locked == [True]

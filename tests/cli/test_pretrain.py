@@ -4,14 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 
 from poise.cli.main import resumable, run
 from poise.cli.pretrain import _what_is_lost
+from poise.cluster import connection
+from poise.cluster.nodes import Node
 from poise.config import load_recipe
 from poise.config.paths import RECIPE_FILE
 from poise.runs.folder import begin
 from poise.runs.resumption import find_run
+from poise.training import room
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -32,6 +36,28 @@ def recipe_file(runs: Path, tmp_path: Path) -> str:
     content = tiny_recipe(data__dataset="dataset").model_dump(mode="json")
     Path("recipe.yaml").write_text(yaml.safe_dump(content))
     return "recipe.yaml"
+
+
+def test_a_dry_run_says_how_many_workers_would_start_and_starts_nothing(
+    runs: Path,
+    recipe_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nodes = [Node("a", "a", {"CPU": 2.0}, True), Node("b", "b", {"CPU": 1.5}, False)]
+    monkeypatch.setattr(connection, "start_ray", lambda: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.5})
+    monkeypatch.setattr(room, "live_nodes", lambda: nodes)
+    monkeypatch.setattr(room, "uses_gpu", lambda recipe: False)
+    words = ["pretrain", recipe_file, "--workers", "1-8", "--dry-run", "training.batch_size=8"]
+    assert run(words) == 0
+    printed = capsys.readouterr().out
+    assert "would train 4 steps of 8 images" in printed
+    assert (
+        "workers: starts with 2 of 8 workers (room for 3 of 1 CPUs each; allowed: 1, 2, 4, 8)"
+        in printed
+    )
+    assert not list(runs.glob("*/recipe.yaml"))
 
 
 @pytest.fixture
@@ -117,7 +143,7 @@ def test_the_same_command_with_resume_finds_the_latest_unfinished_run(
         os.utime(runs / name / RECIPE_FILE, (10 - age, 10 - age))
     assert find_run(None, recipe_file) == (load_recipe(runs / "third" / RECIPE_FILE), "third")
     (runs / "third" / "checkpoint_1").mkdir()
-    ended = {"step": 8, "history": [[8, {"loss/total": 1.0}]]}
+    ended = {"step": 8, "recipe": {}, "history": [[8, {"loss/total": 1.0}]]}
     (runs / "third" / "checkpoint_1" / RUN_FILE).write_text(json.dumps(ended))
     (runs / "third" / "checkpoint_1" / STATE_FILE).touch()
     assert find_run(None, recipe_file)[1] == "second"
@@ -151,7 +177,7 @@ def test_a_run_interrupted_before_its_first_checkpoint_says_what_is_lost(
     )
     assert interrupted() == lost
     (runs / "early" / "checkpoint_1").mkdir()
-    kept = json.dumps({"step": 4, "history": []})
+    kept = json.dumps({"step": 4, "recipe": {}, "history": []})
     (runs / "early" / "checkpoint_1" / RUN_FILE).write_text(kept)
     assert interrupted() == lost, "a checkpoint without its state is not whole"
     (runs / "early" / "checkpoint_1" / STATE_FILE).touch()

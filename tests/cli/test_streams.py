@@ -42,6 +42,66 @@ def test_an_output_that_goes_nowhere_is_one_line_and_status_2(
     assert (ended.returncode, ended.stderr) == (2, f"error: {complaint}\n")
 
 
+def without_reader(
+    words: list[str], folder: Path, errors: int = subprocess.PIPE
+) -> tuple[int, str]:
+    """Exit status and stderr of a command whose output nobody reads, as in `poise … | true`."""
+    there, here = os.pipe()
+    os.close(there)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "poise.cli.main", *words],
+            cwd=folder,
+            env=os.environ | {"POISE_HOME": str(folder / "runs")},
+            stdout=here,
+            stderr=here if errors == subprocess.STDOUT else errors,
+            text=True,
+        )
+    finally:
+        os.close(here)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*COMMANDS, "data prepare scenes d --num-images 4"])
+def test_a_command_whose_reader_has_left_ends_with_141_and_says_nothing(
+    command: str, tmp_path: Path
+) -> None:
+    # It was 1: click ends so, and code that writes files took the pipe's error for its own.
+    assert without_reader(command.split(), tmp_path) == (141, "")
+
+
+@pytest.mark.slow
+def test_a_shared_pipe_without_a_reader_ends_with_141_too(tmp_path: Path) -> None:
+    words = ["data", "prepare", "scenes", "d", "--num-images", "4"]
+    assert without_reader(words, tmp_path, subprocess.STDOUT)[0] == 141
+    assert without_reader([*words, "--json"], tmp_path, subprocess.STDOUT)[0] == 141
+
+
+def test_progress_that_nobody_reads_is_no_failure_of_the_file_that_is_written(
+    tmp_path: Path,
+) -> None:
+    code = """
+from poise.cli.main import exit_status, resumable
+from poise.config.disk import room_on_disk
+def work():
+    with resumable("poise x --resume"), room_on_disk("the file", "go on"):
+        try:
+            print("progress", flush=True)
+        except OSError:
+            print("taken for an error of the file")
+raise SystemExit(exit_status(work))
+"""
+    there, here = os.pipe()
+    os.close(there)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdout=here, stderr=subprocess.PIPE, text=True
+    )
+    os.close(here)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["2>&-", "2>/dev/full"])
 def test_a_stderr_that_goes_nowhere_changes_no_exit_status(output: str, tmp_path: Path) -> None:
     assert shell(f"{POISE} pretran {output}", tmp_path).returncode == 2
@@ -61,6 +121,23 @@ def test_without_a_current_folder_what_needs_none_works_and_the_rest_is_one_line
     assert ended.stderr == "error: the current folder was deleted; change to another with `cd`\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "surroundings",
+    ["PYTHONIOENCODING=ascii", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"],
+)
+def test_an_encoding_without_a_character_prints_a_question_mark(
+    surroundings: str, tmp_path: Path
+) -> None:
+    # An ellipsis ended the command with a traceback, after its work had begun.
+    code = (
+        "from poise.cli.main import exit_status; print(exit_status(lambda: print('a \\u2026 b')))"
+    )
+    line = f"{surroundings} {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    ended = shell(line, tmp_path)
+    assert (ended.stdout, ended.stderr) == ("a ? b\n0\n", "")
+
+
 def test_a_full_disk_anywhere_is_one_line_that_names_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +149,22 @@ def test_a_full_disk_anywhere_is_one_line_that_names_the_file(
         f"error: {tmp_path}/run.json: No space left on device; free some space, or set POISE_HOME "
         "to another disk\n"
     )
+
+
+def test_a_name_that_is_too_long_anywhere_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.exit_status(lambda: (tmp_path / ("a" * 300)).stat()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: /") and line.endswith("is too long; give a shorter one")
+
+
+def test_a_home_that_is_not_utf_8_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POISE_HOME", "/tmp/runs-\udcff")
+    assert main.run(["report", "x"]) == 2
+    assert capsys.readouterr().err.startswith("error: POISE_HOME: is not UTF-8")
 
 
 def test_a_quoted_tilde_in_any_argument_is_the_home_folder(

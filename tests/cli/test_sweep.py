@@ -23,7 +23,7 @@ from poise.cli.main import run
          "--resume out"),
         (["--resume", "a", "b"], "--resume: one study at a time, not a and b"),
         (["a.yaml", "trials"], "command line: 'trials' is not of the form key=value"),
-        (["a.yaml", "trails=2"], "command line: no setting is called 'trails'; did you mean "
+        (["a.yaml", "trails=2"], "command line: no option is called 'trails'; did you mean "
          "'trials'?"),
     ],
 )  # fmt: skip

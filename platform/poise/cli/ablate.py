@@ -1,4 +1,4 @@
-"""``poise ablate``: runs every listed setting with every seed, and compares with the baseline."""
+"""``poise ablate``: compares every setting with the baseline, over several seeds."""
 
 from poise.cli.study.command import study_command
 
@@ -6,15 +6,16 @@ command = study_command(
     "ablate",
     """Compare the settings of a SPACE with a baseline.
 
-    Every setting runs with every seed. The settings are all combinations of the space's values.
-    With `design: one_at_a_time` they are the baseline, and each other value alone. The baseline is
-    the recipe's own setting, or the space's `baseline`. Trials with the same seed see the same
-    images and the same crops, so their differences are paired. All settings run with the first
-    seed, then with the next, so an interrupted study can still be compared. With fewer than three
-    seeds, the results are not evidence.
+    A space is a YAML file that names a recipe and values of some hyperparameters. A setting is one
+    combination of these values, and every setting runs with every seed. The settings are all
+    combinations. With `design: one_at_a_time` they are the baseline, and each change from it alone.
+    The baseline has the recipe's own values, or the values of the space's `baseline`. Trials with
+    the same seed see the same images and the same crops, so their differences are paired. All
+    settings run with the first seed, then with the next, so an interrupted study can still be
+    compared. With fewer than three seeds, the results are not evidence.
 
     The best healthy backbone is registered. You may interrupt the study at any time. The same
-    command with --resume continues it. The exit status is 3 if a trial failed.
+    command with --resume continues it. The exit status is 3 if a trial ended with an error.
 
     Example: poise ablate search_spaces/dino_sharpening_centering.yaml seeds=[0,1,2]
 

@@ -1,7 +1,7 @@
-"""Prints lines, marks and tables that are readable on a terminal and in a pipe.
+"""Prints lines, symbols and tables for a terminal or for a pipe.
 
-In: plain values. Out: text on stdout. A terminal gets colour and wrapped cells. A pipe gets plain
-columns, with one row per line, for `grep` and `cut`.
+In: plain values. Out: text on stdout. A terminal gets colours and wrapped cells. A pipe gets plain
+columns with one row per line, for `grep` and `cut`.
 """
 
 import sys
@@ -18,12 +18,12 @@ _MARKS: dict[State, tuple[str, str, str]] = {
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """Returns True if the stream is a terminal, on which progress bars and colour are useful."""
+    """Returns True if the stream is a terminal. Only a terminal shows colours and progress bars."""
     return (stream or sys.stdout).isatty()
 
 
 def mark(state: State, stream: TextIO | None = None) -> str:
-    """Returns ✓, ! or ✗, or plain letters if the stream's encoding does not have these signs."""
+    """Returns ✓, ! or ✗, or ASCII letters if the stream's encoding does not have these symbols."""
     symbol, plain, _ = _MARKS[state]
     encoding = (stream or sys.stdout).encoding or "ascii"
     try:
@@ -34,9 +34,9 @@ def mark(state: State, stream: TextIO | None = None) -> str:
 
 
 def print_marked(state: State, text: str) -> None:
-    """Prints one line that starts with a symbol for the state, such as a tick for a success.
+    """Prints a line that begins with a symbol for the state, such as ✓.
 
-    On a terminal the symbol has a colour.
+    On a terminal, the symbol has a colour.
     """
     symbol = mark(state)
     if is_terminal():
@@ -50,7 +50,7 @@ def print_marked(state: State, text: str) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table. Columns that hold only numbers are aligned right."""
+    """Prints a table. Columns with only numbers are aligned right."""
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     numeric = [
         all(isinstance(row[column], int | float | None) for row in rows)

@@ -1,6 +1,6 @@
-"""Checks this machine. Each check names a fix for what is broken.
+"""Checks this machine. Each check returns a fix for what is broken.
 
-In: only the machine. Out: one ``Finding`` per check. Next: `poise.cli.doctor`.
+In: nothing. Out: one ``Finding`` per check. Next: `poise.cli.doctor`.
 """
 
 import importlib
@@ -23,19 +23,19 @@ _LIBRARIES = ("torch", "torchvision", "timm", "ray", "mlflow", "pyarrow", "numpy
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """Result of one check of `poise doctor`."""
 
     name: str
     state: State
     found: str
-    """Observation, with its unit."""
+    """Result as text with its unit, such as a version or a size."""
 
     fix: str | None = None
-    """Fix; None if nothing is wrong."""
+    """Action that removes the problem, or None if nothing is wrong."""
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Imports each library. Only the import shows builds that do not match."""
+    """Imports each library. Only an import shows that two builds do not fit together."""
     for name in _LIBRARIES:
         try:
             importlib.import_module(name)
@@ -52,7 +52,7 @@ def check_libraries() -> Iterator[Finding]:
 def check_cpus() -> Finding:
     """Counts the CPUs that this process may use.
 
-    It also checks whether they compute bf16 in hardware.
+    It also checks whether the CPUs compute bf16 in hardware. If not, training uses fp32.
     """
     import torch
 
@@ -64,7 +64,7 @@ def check_cpus() -> Finding:
 
 
 def check_gpus() -> Finding:
-    """Lists GPUs that PyTorch can use. A driver that PyTorch cannot use is a fault."""
+    """Lists the GPUs that PyTorch can use. A GPU driver that PyTorch cannot use is a fault."""
     import torch
 
     if torch.cuda.is_available():
@@ -80,7 +80,7 @@ def check_gpus() -> Finding:
 
 
 def check_memory() -> Finding:
-    """Checks free memory. Ray uses 30 % of it for its object store and 0.5 GiB for itself."""
+    """Checks the free memory. Ray uses 30 % of it for its object store, and 0.5 GiB for itself."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -91,7 +91,10 @@ def check_memory() -> Finding:
 
 
 def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding | None:
-    """Checks shared memory, which views and Ray's objects use; None if the system has no limit."""
+    """Checks the shared memory, which views and Ray's objects use.
+
+    Returns None if there is no such folder.
+    """
     if not folder.is_dir():
         return None
     total = shutil.disk_usage(folder).total
@@ -103,7 +106,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding | None:
 
 
 def check_disk() -> Finding:
-    """Checks the free disk space for runs."""
+    """Checks the free disk space in the folder of runs."""
     folder = home()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     found = f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free for runs in {folder}"
@@ -116,11 +119,11 @@ def check_disk() -> Finding:
 
 
 def check_store() -> Finding:
-    """Opens the MLflow store, or checks that it can be created.
+    """Opens the MLflow store, or checks that the store can be created.
 
-    Runs of dead processes are closed.
+    Runs whose process died get the status KILLED.
     """
-    from poise.tracking.address import redacted
+    from poise.config.redaction import redacted
     from poise.tracking.ending import reconcile
     from poise.tracking.store import open_store
 
@@ -138,7 +141,7 @@ def check_store() -> Finding:
 
 
 def check_ray() -> Finding:
-    """Runs one task on the cluster of RAY_ADDRESS, or else on a cluster started for the check."""
+    """Runs one task on the cluster of RAY_ADDRESS, or else on a local cluster that it starts."""
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         if address.startswith(("http://", "https://")):
@@ -153,7 +156,7 @@ def check_ray() -> Finding:
 
 def _check_dashboard() -> Finding:
     from poise.cluster.address import find_cluster
-    from poise.cluster.jobs import connect
+    from poise.cluster.client import connect
 
     cluster = find_cluster(None)
     connect(cluster)
@@ -168,15 +171,25 @@ def _run_task(place: str) -> str:
     was_running = ray.is_initialized()
     start_ray()
     try:
-        # The most frequent fault of a cluster is a worker that cannot import Poise.
+        # The most frequent fault on a cluster is a worker that cannot import Poise.
         task = ray.remote(num_cpus=0)(_version_on_worker)
         seen = ray.get(task.remote(), timeout=RAY_ANSWERS_WITHIN_S)
-        total = ray.cluster_resources()
+        total, room = ray.cluster_resources(), _room_in_words()
     finally:
         if not was_running:
             ray.shutdown()
     cpus, gpus = total.get("CPU", 0), total.get("GPU", 0)
-    return f"runs tasks on {place} ({cpus:g} CPUs, {gpus:g} GPUs, Poise {seen})"
+    return f"runs tasks on {place} ({cpus:g} CPUs, {gpus:g} GPUs, Poise {seen}); {room}"
+
+
+def _room_in_words() -> str:
+    """Writes how many workers an elastic run could start with on this cluster."""
+    from poise.cluster.nodes import live_nodes
+    from poise.cluster.resources import resources_now
+
+    name = "GPU" if resources_now().get("GPU", 0) else "CPU"
+    room = sum(int(node.resources.get(name, 0)) for node in live_nodes())
+    return f"an elastic run (--workers 1-{room}) has room for {room} workers of one {name}"
 
 
 def _version_on_worker() -> str:
@@ -201,7 +214,10 @@ _CHECKS: tuple[Callable[[], Finding | None], ...] = (
 
 
 def examine() -> Iterator[Finding]:
-    """Yields every finding, the quick checks first. Skips checks that need a broken library."""
+    """Yields every finding, the fast checks first.
+
+    If a library is broken, other checks are skipped.
+    """
     yield Finding("python", "works", sys.version.split()[0])
     libraries = list(check_libraries())
     yield from libraries

@@ -1,7 +1,7 @@
-"""The `poise` command: finds the sub-command, and turns expected errors into one line.
+"""The `poise` command: runs a sub-command, and prints an expected error in one line.
 
-In: the process's arguments. Out: an exit status. Next: only the module of the sub-command, so that
-`poise --help` loads no large library.
+In: the arguments of the process. Out: an exit status. Next: the module of the sub-command. No other
+command is imported, so that `poise --help` loads no large library.
 """
 
 import gc
@@ -20,9 +20,19 @@ from typer.core import TyperGroup
 
 from poise import __version__
 from poise.cli import usage_errors as usage
-from poise.cli.streams import check_streams, say, silence, surroundings_complaint
+from poise.cli.streams import (
+    BROKEN_PIPE,
+    ReaderLeftError,
+    check_streams,
+    note,
+    say,
+    silence,
+    surroundings_complaint,
+    unread,
+)
 from poise.config.errors import PoiseError
 from poise.config.paths import given_path
+from poise.config.redaction import redacted
 
 COMMANDS = (
     "data",
@@ -31,33 +41,37 @@ COMMANDS = (
     "ablate",
     "report",
     "evaluate",
+    "embed",
+    "judge",
     "models",
+    "ui",
     "submit",
+    "jobs",
     "doctor",
 )
-"""Commands in the order in which a new user needs them. `poise.cli.<name>` has `app` or `command`.
+"""Names of the commands, in the order in which a new user needs the commands. The module
+`poise.cli.<name>` contains `app` or `command`.
 """
 
 EXPECTED_FAILURE = PoiseError.exit_status
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _NEW_OBJECTS_PER_COLLECTION = 50_000
 
 
 class LazyCommands(TyperGroup):
-    """Imports a sub-command's module only if it is named, or for its line in the help."""
+    """Group that imports a sub-command only if its name is typed or its help is shown."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Returns the existing sub-commands, in reading order."""
+        """Returns the names of the existing sub-commands, in the order of ``COMMANDS``."""
         return [name for name in COMMANDS if importlib.util.find_spec(f"poise.cli.{name}")]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Returns the named sub-command, or None."""
+        """Returns the sub-command with this name, or None."""
         return load_command(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the sub-command. Ctrl-C ends it with one line."""
+        """Runs the sub-command. After Ctrl-C, it prints one line and exits."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
@@ -67,9 +81,8 @@ class LazyCommands(TyperGroup):
 app = typer.Typer(
     cls=LazyCommands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help: it looks the same in a pipe, and starts faster
-    pretty_exceptions_enable=False,  # an unexpected error keeps Python's own traceback
+    pretty_exceptions_enable=False,  # an unexpected error shows Python's own traceback
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="All options of a command: poise COMMAND --help",
 )
@@ -90,11 +103,11 @@ def poise(
         ),
     ] = False,
 ) -> None:
-    """Pretrain vision models without labels on a Ray cluster, and find which settings collapse."""
+    """Pretrain vision models without labels on a Ray cluster, and find out what collapses."""
 
 
 def load_command(name: str) -> Any:
-    """Builds the sub-command `name` from its module's `app` or `command`."""
+    """Makes the sub-command `name` from `app` or `command` in its module."""
     module = importlib.import_module(f"poise.cli.{name}")
     holder = typer.Typer(rich_markup_mode=None, add_completion=False)
     if hasattr(module, "app"):
@@ -106,7 +119,7 @@ def load_command(name: str) -> Any:
 
 @contextmanager
 def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[None]:
-    """Names the command to continue with, if Ctrl-C or SIGTERM interrupts the block.
+    """Prints the command to continue with if Ctrl-C or SIGTERM interrupts the block.
 
     Args:
         command: command to continue with.
@@ -116,6 +129,8 @@ def resumable(command: str, what_is_lost: Callable[[], str] = str) -> Iterator[N
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(command, what_is_lost())) from None
+    except ReaderLeftError:
+        raise  # nobody reads on
     except SystemExit:
         say(_interrupted(command, what_is_lost()))
         raise
@@ -126,11 +141,12 @@ def _interrupted(command: str, lost: str) -> str:
 
 
 def exit_status(work: Callable[[], object]) -> int:
-    """Runs the work of a command or script, and returns the process's exit status.
+    """Runs the work of a command or script, and returns the exit status of the process.
 
-    An expected error is one line on stderr. Its status is 3 if trials of a study failed, and 2
-    otherwise. Ctrl-C is one line and status 130. Any other exception is a bug and keeps its
-    traceback.
+    An expected error is printed as one line on stderr. The status is then 3 if trials of a study
+    ended with an error, and 2 otherwise. After Ctrl-C, one line is printed and the status is 130.
+    If the reader of the output ends first (`poise … | head`), nothing is printed and the status is
+    141. Any other exception is a bug and keeps its traceback.
     """
     try:
         check_streams()
@@ -138,14 +154,12 @@ def exit_status(work: Callable[[], object]) -> int:
             work()
         sys.stdout.flush()
     except PoiseError as error:
-        say(f"error: {error}")
+        say(f"error: {redacted(str(error))}")
         return error.exit_status
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(interrupt)
-    except BrokenPipeError:
-        # The reader has ended (`poise … | head`). Unwritten output must not cause a second error.
-        silence(1)
-        return BROKEN_PIPE
+    except (ReaderLeftError, BrokenPipeError) as error:
+        return _reader_left(error)
     except OSError as error:
         complaint = surroundings_complaint(error)
         if complaint is None:
@@ -153,13 +167,28 @@ def exit_status(work: Callable[[], object]) -> int:
         say(f"error: {complaint}")
         return EXPECTED_FAILURE
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # click turns the one into the other
+            return _reader_left(end.__context__)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
+def _reader_left(error: BaseException) -> int:
+    """Ends like a Unix tool if the program that read the output has ended.
+
+    Output that was not written yet is discarded, so that it causes no second error.
+    """
+    without_reader = unread()
+    if isinstance(error, BrokenPipeError) and not without_reader:
+        raise error  # another pipe, or a connection: a bug
+    for descriptor in without_reader:
+        silence(descriptor)
+    return BROKEN_PIPE
+
+
 @contextmanager
 def _notices() -> Iterator[None]:
-    """Shows the messages of the package's loggers on stderr, one line each."""
+    """Prints the messages of Poise's loggers on stderr, one line each."""
     logger, shown = logging.getLogger("poise"), _OnStderr()
     level = logger.level
     logger.addHandler(shown)
@@ -172,10 +201,11 @@ def _notices() -> Iterator[None]:
 
 
 class _OnStderr(logging.Handler):
-    """Looks up stderr for each line, because a progress bar replaces it while it is shown."""
+    """Handler that looks up stderr for each line, because a progress bar may replace stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
+        line = redacted(self.format(record))
+        (say if record.levelno >= logging.WARNING else note)(line)
 
 
 def _say_interrupted(interrupt: KeyboardInterrupt) -> int:
@@ -193,7 +223,7 @@ def _call(arguments: list[str]) -> None:
         if arguments[:1] != ["submit"]:  # paths of `submit` are on the cluster
             arguments = [_with_home(argument) for argument in arguments]
         status = app(args=arguments, prog_name="poise", standalone_mode=False)
-    except typer.Abort:  # Typer's word for Ctrl-C outside of a command's own code
+    except typer.Abort:  # Typer raises this for Ctrl-C outside of a command's own code
         raise KeyboardInterrupt from None
     except usage.UsageError as error:
         if usage.is_help(error):
@@ -205,7 +235,7 @@ def _call(arguments: list[str]) -> None:
 
 
 def _with_home(argument: str) -> str:
-    """Expands a quoted ``~``, as in ``~/photos`` and ``data.dataset=~/shards``."""
+    """Replaces ``~`` by the home folder, as in ``~/photos`` and ``data.dataset=~/shards``."""
     start, equals, path = "", "", argument
     if not argument.startswith("~"):
         start, equals, path = argument.partition("=")
@@ -214,8 +244,8 @@ def _with_home(argument: str) -> str:
 
 def main() -> None:
     """Runs the `poise` program."""
-    # Imports make millions of objects that stay. At Python's own threshold, looking for garbage
-    # among them takes a fifth of the time that `poise models list` takes.
+    # Imports make millions of objects that stay. With Python's own threshold, garbage collection
+    # takes a fifth of the time of `poise models list`.
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
     status = run(sys.argv[1:])
     if status > 128:  # ended by a signal: another signal must not interrupt the end of Ray

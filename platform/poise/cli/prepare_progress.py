@@ -1,6 +1,6 @@
 """Shows the progress of `poise data prepare`.
 
-In: the counts of a preparation. Out: a bar on a terminal, plain lines elsewhere. Next:
+In: the number of images that are done. Out: a bar on a terminal, or plain lines. Next:
 ``poise.cli.data``.
 """
 
@@ -19,7 +19,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @contextmanager
 def prepare_progress() -> Iterator[Callable[["PrepareProgress"], None]]:
-    """Shows a bar on a terminal, and a line every few seconds elsewhere."""
+    """Shows a bar on a terminal. Otherwise prints a line every few seconds."""
     if not is_terminal():
         yield _Lines()
         return
@@ -48,7 +48,7 @@ def prepare_progress() -> Iterator[Callable[["PrepareProgress"], None]]:
 
 
 class _Lines:
-    """Prints plain progress lines, at most one every five seconds."""
+    """Prints plain progress lines, at most one per five seconds."""
 
     def __init__(self) -> None:
         self._last_line_at = time.monotonic()

@@ -1,6 +1,6 @@
 """Arguments and options of `poise data prepare`.
 
-In: what a person typed. Out: ``PrepareOptions``. Next: ``poise.data.preparation.ingest``.
+In: the words that the user typed. Out: ``PrepareOptions``. Next: ``poise.data.preparation.ingest``.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,9 @@ class PrepareRequest:
             "draws them).",
         ),
     ]
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the dataset.")]
+    dest: Annotated[
+        str, typer.Argument(metavar="DEST", help="Folder of the dataset, or its URI: s3://…")
+    ]
     num_images: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +128,7 @@ class PrepareRequest:
     ] = None
 
     def options(self) -> "PrepareOptions":
-        """Returns the options: images to take, and how to read them."""
+        """Returns the options: which images to use, and how to read them."""
         from poise.data.sources.options import PrepareOptions
 
         paths = ("list_file", "masks", "mask_classes", "boxes", "coco")

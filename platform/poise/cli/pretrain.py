@@ -1,4 +1,4 @@
-"""``poise pretrain``: carries out one recipe as one tracked run."""
+"""``poise pretrain``: trains one recipe as one tracked run."""
 
 import json
 from dataclasses import dataclass
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_model, complete_recipe
 from poise.cli.main import resumable
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 from poise.cli.resume_arguments import read_words
 from poise.config.errors import PoiseError
 from poise.runs.ending import steps_kept
-from poise.runs.folder import begin
+from poise.runs.folder import begin, checked_recipe
 from poise.runs.initial_weights import KEY as INITIAL_WEIGHTS
 from poise.runs.resumption import find_run
+from poise.training.elastic import worker_settings
 
 if TYPE_CHECKING:
     from poise.config import Recipe
@@ -28,7 +31,9 @@ class PretrainRequest:
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="RECIPE", help="A recipe's YAML file. With --resume also the name of a run."
+            metavar="RECIPE",
+            help="A recipe's YAML file. With --resume also the name of a run.",
+            autocompletion=complete_recipe,
         ),
     ] = None
     settings: Annotated[
@@ -50,8 +55,23 @@ class PretrainRequest:
             metavar="MODEL",
             help="Start from a trained model: the folder of a package, or models:/NAME/VERSION. "
             "Short for backbone.initial_weights=MODEL.",
+            autocompletion=complete_model,
         ),
     ] = None
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N or MIN-MAX",
+            help="Number of workers. With a range, the run starts with what there is and goes on "
+            "with what is left: 2-8. Short for training.num_workers and training.min_workers.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check the recipe, say what would start, and start nothing."
+        ),
+    ] = False
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Finish an interrupted run: NAME, or the latest of RECIPE."),
@@ -62,22 +82,34 @@ class PretrainRequest:
 
     @property
     def words(self) -> list[str]:
-        """The recipe and the changes to it, those of options as well."""
+        """Recipe and all changes to it, including those from --from and --workers."""
         start = [f"{INITIAL_WEIGHTS}={json.dumps(self.start)}"] if self.start is not None else []
         recipe = [self.recipe] if self.recipe is not None else []
-        return [*recipe, *(self.settings or []), *start]
+        workers = worker_settings(self.workers) if self.workers is not None else []
+        return [*recipe, *(self.settings or []), *start, *workers]
 
 
+@prints
 @options_of(PretrainRequest)
-def command(request: PretrainRequest) -> None:
+def command(request: PretrainRequest) -> Output:
     """Pretrain a backbone from one RECIPE, without labels.
 
-    The run is tracked in MLflow. It gets a verdict: healthy, or how it failed. You may interrupt
-    it at any time. The same command with --resume continues from the last checkpoint, and so does
-    `poise pretrain --resume NAME`.
+    The run is tracked in MLflow. It gets a verdict: healthy, or how it failed. Healthy means that
+    training did not collapse or diverge. If training began from trained weights, it also did not
+    forget what they had learned. Healthy does not say how good the features are. You may interrupt
+    the run at any time. The same command with --resume continues from the last checkpoint. `poise
+    pretrain --resume NAME` does the same.
 
-    With --from the backbone starts from a trained model, and the run is also judged by how much of
-    it is forgotten.
+    If memory runs out, lower training.micro_batch_size. The result of a step stays the same. Poise
+    chooses how often to save checkpoints, so that saving takes at most 2 % of the time
+    (training.checkpoint_every_steps=auto).
+
+    With --workers 2-8, the run starts with as many workers as the cluster has room for. If nodes
+    are lost, it continues with fewer workers. What it learns stays the same.
+
+    With --from, the backbone starts from a trained model. Then the verdict also says whether the
+    run forgets what this model knew. With --quiet, the command prints only the registered model. If
+    none was registered, it prints the folder of the package.
 
     Example: poise pretrain recipe.yaml training.epochs=20
     """
@@ -89,16 +121,45 @@ def command(request: PretrainRequest) -> None:
         chosen, run_name = find_run(wanted.name, wanted.file, wanted.overrides)
     elif request.recipe is None or "=" in request.recipe:
         raise PoiseError("name a recipe to start or, with --resume, a run to finish")
+    elif request.dry_run:
+        path, *overrides = words
+        chosen, run_name = checked_recipe(path, overrides), ""
     else:
         path, *overrides = words
         chosen, run_name = begin(path, overrides, request.name, meanwhile=start_ray_early)
+    if request.dry_run:
+        return _forecast(chosen)
     with resumable(f"poise pretrain --resume {run_name}", lambda: _what_is_lost(run_name)):
         finished = _carry_out(chosen, run_name)
-        _print_finished(chosen, finished, request.register)
+        return _output(chosen, run_name, finished, request.register)
+
+
+def _forecast(recipe: "Recipe") -> Output:
+    """Describes the run that would start. Writes no file."""
+    from poise.cluster.connection import start_ray
+    from poise.training.capacity import check_fits
+    from poise.training.room import start_in_words
+    from poise.training.schedule import timetable_of
+
+    start_ray()
+    check_fits(recipe)
+    steps, images = timetable_of(recipe).total_steps, recipe.training.batch_size
+    workers = start_in_words(recipe)
+
+    def show() -> None:
+        print(f"would train {steps} steps of {images} images")
+        print(f"workers: {workers}")
+        print("nothing was started; leave --dry-run out to begin")
+
+    document = {"steps": steps, "batch_size": images, "workers": workers}
+    return Output(lambda: document, [workers], show)
 
 
 def _what_is_lost(run_name: str) -> str:
-    """Returns words about the work that an interruption loses. They follow `interrupted`."""
+    """Returns a phrase about the work that an interruption loses, to print after "interrupted".
+
+    The phrase is empty if the run has a checkpoint.
+    """
     return "" if steps_kept(run_name) else "before its first checkpoint: it will begin again"
 
 
@@ -108,25 +169,52 @@ def _carry_out(recipe: "Recipe", run_name: str) -> "Finished":
     return carry_out(recipe, run_name, partial(print, flush=True))
 
 
-def _print_finished(recipe: "Recipe", finished: "Finished", register: bool) -> None:
+def _output(recipe: "Recipe", name: str, finished: "Finished", register: bool) -> Output:
+    """Registers the backbone if the user wants it, and describes how the run ended."""
+    from poise.runs.registration import register_if_healthy
+
+    registered = register_if_healthy(recipe, finished) if register else None
     verdict = finished.verdict
-    print(f"verdict: {verdict.kind} - {verdict.evidence}")
+
+    def show() -> None:
+        _print_finished(finished)
+        if register:
+            _print_registered(recipe, finished, registered)
+
+    return Output(
+        document=lambda: {
+            "run": name,
+            "run_id": finished.run_id,
+            "verdict": verdict.kind,
+            "evidence": verdict.evidence,
+            "advice": verdict.advice,
+            "onset_step": verdict.onset_step,
+            "stopped_by": finished.stopped_by,
+            "last_step": finished.last_step,
+            "metrics": finished.metrics,
+            "package": str(finished.package),
+            "registered": registered,
+        },
+        result=[registered or str(finished.package)],
+        show=show,
+    )
+
+
+def _print_finished(finished: "Finished") -> None:
+    verdict = finished.verdict
+    print(f"verdict: {verdict.kind}")
+    print(f"evidence: {verdict.evidence}")
     if finished.stopped_by is not None:
         print(f"stopped early: by {finished.stopped_by} after step {finished.last_step}")
     if verdict.advice:
         print(f"advice: {verdict.advice}")
     print(f"backbone: {finished.package}")
-    if register:
-        _print_registered(recipe, finished)
 
 
-def _print_registered(recipe: "Recipe", finished: "Finished") -> None:
-    from poise.runs.pretraining import register_if_healthy
-
-    registered = register_if_healthy(recipe, finished)
+def _print_registered(recipe: "Recipe", finished: "Finished", registered: str | None) -> None:
     if registered is not None:
         print(f"registered: {registered}")
     else:
         queries = recipe.evaluation.queries or "DATASET"
-        print("not registered: only healthy runs are; this command measures its backbone:")
+        print("not registered: Poise registers only healthy runs. To measure this backbone:")
         print(f"  poise evaluate knn {finished.package} {queries}")

@@ -1,10 +1,10 @@
 """Arguments of `--resume` and `--extend`, which runs and studies share.
 
-    poise VERB --resume NAME                    the run or study of that name, as it began
-    poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished one of this file; with
-                                                --name the one of that name
+    poise VERB --resume NAME                    the run or study with this name
+    poise VERB FILE [KEY=VALUE]... --resume     the latest unfinished run or study of this file or,
+                                                with --name, the one with that name
 
-In: the words that follow the command. Out: a ``Wanted``. Next: the command, which looks for it.
+In: the words after the command. Out: a ``Wanted``. Next: the command, which finds the run or study.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ class Wanted:
 def read_words(
     words: Sequence[str], name: str | None, kind: str, option: str = "--resume"
 ) -> Wanted:
-    """Sorts words into names, files and settings.
+    """Sorts the words of a command into a name, a file and settings.
 
     Args:
         words: words of the command line, in any order.
         name: value of `--name`.
-        kind: `run` or `study`, for the error.
-        option: name of the option, for the error.
+        kind: `run` or `study`, for the error message.
+        option: name of the option, for the error message.
 
     Raises:
-        PoiseError: no run or study is named, or several are.
+        PoiseError: the words name no run or study, or several.
     """
     overrides = tuple(word for word in words if "=" in word)
     files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]

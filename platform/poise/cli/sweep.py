@@ -1,4 +1,4 @@
-"""``poise sweep``: draws settings, trains them, and registers the best healthy backbone."""
+"""``poise sweep``: tries settings, trains them, and registers the best healthy backbone."""
 
 from poise.cli.study.command import study_command
 
@@ -6,10 +6,15 @@ command = study_command(
     "sweep",
     """Find the best setting of a SPACE.
 
-    Each trial is trained and tracked in MLflow. It gets a verdict: healthy, or how it failed. The
-    best healthy backbone is registered. You may interrupt the study at any time. The same command
-    with --resume continues it, and so does `poise sweep --resume NAME`. The exit status is 3 if a
-    trial failed.
+    A space is a YAML file that names a recipe and values of some hyperparameters. A setting is one
+    combination of values. The sweep may draw settings at random, stop weak trials early, and learn
+    from results which setting to try next. Each trial (one setting with one seed) is trained and
+    tracked in MLflow. It gets a verdict: healthy, or how it failed. Healthy means that training did
+    not collapse or diverge. If training began from trained weights, it also did not forget what
+    they had learned. Healthy does not say how good the features are. The best healthy backbone is
+    registered. You may interrupt the study at any time. The same command with --resume continues
+    it, and so does `poise sweep --resume NAME`. The exit status is 3 if a trial ended with an
+    error.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """,

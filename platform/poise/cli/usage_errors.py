@@ -1,7 +1,7 @@
-"""Explains wrong words of a command line in one line with the fix.
+"""Explains mistakes in a command line in one line, with the fix.
 
 In: the error of the command-line library. Out: ``poise data: no command is called 'prepair'; did
-you mean 'prepare'?``. Next: `poise.cli.main`, which prints it.
+you mean 'prepare'?``. Next: `poise.cli.main`, which prints the line.
 """
 
 import re
@@ -12,7 +12,7 @@ import typer
 from poise.config.errors import did_you_mean
 from poise.config.wording import requirement
 
-# Typer uses Click or contains a copy of it, depending on its version. This class is from either.
+# Depending on its version, Typer uses Click or contains a copy of it. Both have this class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -22,7 +22,7 @@ def is_help(error: Any) -> bool:
 
 
 def explain(error: Any) -> str:
-    """Returns one line that names the command, the typed words and the accepted words."""
+    """Returns one line with the command, the words that the user typed, and the accepted words."""
     context = error.ctx
     if context is None:
         return _sentence(error)
@@ -70,14 +70,14 @@ def _options(context: Any) -> list[str]:
 
 
 def _name(parameter: Any) -> str:
-    """Returns ``--name``, or ``DATASET``."""
+    """Returns the name of an option or argument, such as ``--name`` or ``DATASET``."""
     if parameter.param_type_name == "option":
         return str(parameter.opts[0])
     return str(parameter.metavar or parameter.name).upper()
 
 
 def _pattern(context: Any) -> str:
-    """Returns the command and its arguments, without options."""
+    """Returns the command with its arguments and without its options, for an error message."""
     arguments = [each for each in context.command.params if each.param_type_name == "argument"]
     words = [_name(each) if each.required else f"[{_name(each)}]" for each in arguments]
     return " ".join([context.command_path, *words])

@@ -33,6 +33,7 @@ def test_every_evaluation_that_the_dataset_allows_is_in_one_table_and_on_one_pag
             assert each["protocol"] in page and each["protocol"] in table
             assert all((Path(each["folder"]) / picture).is_file() for picture in each["pictures"])
         assert f"## {name}" in table
+    assert table.count("A random order has a map") == 1  # what holds for every model is said once
     assert "data:image/png;base64," in page and "http" not in page.replace("http-equiv", "")
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from poise.cli.evaluate.options import normalization_of
 from poise.cli.main import run
+from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
@@ -82,7 +84,9 @@ def test_what_is_not_the_default_is_told_beside_the_figures_and_in_their_names(
     assert other.startswith("probe/test/knn-dino-v1-changed-")
     files = store.client.list_artifacts(maker.run_id, "probes/knn-dino-v1")
     assert sorted(Path(file.path).name for file in files) == [
+        "test-cls-mean-k3.answers.json",
         "test-cls-mean-k3.json",
+        "test-k3.answers.json",
         "test-k3.json",
     ]
 
@@ -105,3 +109,23 @@ def test_what_cannot_be_evaluated_is_one_line_and_status_2(
         status, out, err = evaluate(arguments, capsys)
         assert status == 2 and out == ""
         assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    "normalization",
+    [
+        {"mean": [0.5] * 3, "std": [0.0] * 3},
+        {"mean": [0.5] * 3, "std": [-0.2, 0.2, 0.2]},
+        {"mean": [0.5] * 3, "std": [float("nan"), 0.2, 0.2]},
+        {"mean": [1e39, 0.5, 0.5], "std": [0.25] * 3},
+        {"mean": [0.5] * 3, "std": [0.25] * 2},
+        {"mean": [0.5] * 3},
+        [0.5, 0.25],
+    ],
+)
+def test_a_model_whose_images_cannot_be_normalised_is_named_before_an_image_is_read(
+    normalization: Any,
+) -> None:
+    # A negative deviation gave figures, and 0 gave an error that blamed the weights.
+    with pytest.raises(PoiseError, match=r"^vit: its config has .*no image can be prepared"):
+        normalization_of({"normalization": normalization}, "vit")

@@ -59,7 +59,7 @@ def test_checkpoints_of_one_run_are_drawn_over_their_steps(
         folder = tmp_path / f"checkpoint_{step}"
         folder.mkdir()
         models.append(save_package(folder / "backbone", lineage={"run_id": "unknown-here"}))
-        (folder / "run.json").write_text(json.dumps({"step": step, "history": []}))
+        (folder / "run.json").write_text(json.dumps({"step": step, "recipe": {}, "history": []}))
         (folder / STATE_FILE).write_bytes(b"")
     status, printed, err = registers([*models, dataset, "--out", out, "--json"], capsys)
     assert status == 0, err

@@ -1,19 +1,17 @@
-"""`poise evaluate all`: every evaluation that a dataset allows, of several models.
+"""`poise evaluate all`: runs every evaluation that a dataset allows, for several models.
 
-In: models and a prepared dataset. Out: the files of each evaluation, and one table and one page of
-pictures over all of them. Next: nothing.
+In: models and a prepared dataset. Out: the files of each evaluation, a table of all values, and a
+page with the pictures. Next: nothing.
 """
 
 from __future__ import annotations
 
-import json
 import operator
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,8 +25,11 @@ from poise.cli.evaluate.measured import (
     measure_models,
 )
 from poise.cli.evaluate.models import open_models
+from poise.cli.evaluate.output import value_lines
 from poise.cli.evaluate.registers import REGISTERS
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
+from poise.cli.streams import note, say, tells_progress
 from poise.config.errors import PoiseError
 from poise.evaluation.measurement import as_name
 
@@ -54,14 +55,16 @@ class AllOptions(EvaluationOptions):
     ] = None
 
 
+@prints
 @options_of(AllOptions)
-def evaluate_all(options: AllOptions) -> None:
+def evaluate_all(options: AllOptions) -> Output:
     """Measure models with every evaluation that a dataset allows.
 
     The evaluations are k-NN, retrieval, copies, registers, objects, masks, segmentation, video and
-    map. What the dataset lacks is said and left out. Probes that train for long (linear, attentive,
-    finetune) have their own commands. Each evaluation has its folder; all.md has one table of all
-    values, and all.html also the pictures.
+    map. An evaluation is left out if the dataset lacks what it needs. The command prints the
+    reason. Probes that train for long (linear, attentive, finetune) have their own commands. Each
+    evaluation has its own folder. all.md contains the tables of all values, and all.html also the
+    pictures.
 
     Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
@@ -75,21 +78,23 @@ def evaluate_all(options: AllOptions) -> None:
     for evaluation in _evaluations(train, options.max_images):
         if evaluation.name in left_out:
             continue
-        print(f"{evaluation.name} …", file=sys.stderr, flush=True)
+        note(f"{evaluation.name} …")
         try:
             wanted = replace(options, out=out / evaluation.name)
             measured[evaluation.name], _ = measure_models(
                 evaluation, wanted, dataset, models=models
             )
-        except PoiseError as error:  # one evaluation must not cost the others
+        except PoiseError as error:  # if one evaluation fails, the others still run
             left_out[evaluation.name] = str(error)
+            if not tells_progress():  # otherwise it is printed below the table
+                say(f"left out: {evaluation.name}: {error}")
     if not measured:
         raise PoiseError(f"{options.dataset}: nothing was measured: {'; '.join(left_out.values())}")
-    _conclude(options, out, measured, left_out)
+    return _conclude(options, out, measured, left_out)
 
 
 def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator[Evaluation]:
-    """Yields every evaluation, in the order of the table."""
+    """Yields the evaluations in the order of the table."""
     from poise.evaluation.neighbours.copy_detection import measure_made_copies, num_passes
     from poise.evaluation.neighbours.knn_evaluation import measure_knn
     from poise.evaluation.neighbours.retrieval import measure_retrieval
@@ -114,7 +119,7 @@ def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator
 
 
 def _lacking(dataset: ImageDataset, train: ImageDataset | None) -> Iterator[tuple[str, str]]:
-    """Yields evaluations that the dataset does not allow, each with the reason."""
+    """Yields the evaluations that the dataset does not allow, each with the reason."""
     from poise.data.annotations import annotation_kinds
 
     kinds = annotation_kinds(dataset)
@@ -140,21 +145,27 @@ def _conclude(
     out: Path,
     measured: Mapping[str, list[MeasuredModel]],
     left_out: Mapping[str, str],
-) -> None:
-    """Writes the table and the page, and prints where they are."""
+) -> Output:
+    """Writes the table and the page, and returns the output of the command."""
     from poise.reports.evaluations import Content, render_markdown, render_page
 
     content = Content(Path(options.dataset).name, tuple(_sections(out, measured)), left_out)
     (out / TABLE).write_text(render_markdown(content), encoding="utf-8")
     (out / PAGE).write_text(render_page(content, out), encoding="utf-8")
-    if options.as_json:
+    every = [each for models in measured.values() for each in models]
+
+    def document() -> dict[str, Any]:
         found = {name: [described(each) for each in models] for name, models in measured.items()}
-        print(json.dumps({"out": str(out), "measured": found, "left_out": left_out}, indent=2))
-        return
-    print_table(("evaluation", "metric", *content.models), content.rows)
-    for name, reason in left_out.items():
-        print(f"\nleft out  {name}: {reason}")
-    print(f"\nfiles     {out / TABLE}, {out / PAGE}")
+        return {"out": str(out), "measured": found, "left_out": dict(left_out)}
+
+    def show() -> None:
+        print_table(("evaluation", "metric", *content.models), content.rows)
+        for name, reason in left_out.items():
+            print(f"\nleft out  {name}: {reason}")
+        print(f"\nfiles     {out / TABLE}, {out / PAGE}")
+
+    lines = [line for each in every for line in value_lines(each.model.reference, each.report)]
+    return Output(document, lines, show)
 
 
 def _sections(out: Path, measured: Mapping[str, list[MeasuredModel]]) -> Iterator[Section]:

@@ -1,21 +1,22 @@
-"""`poise evaluate attention`: measures the attention of models' tokens, block by block.
+"""`poise evaluate attention`: measures the attention of tokens in each block of models.
 
-In: models and a prepared dataset. Out: tables, files and pictures, logged to the runs that made the
-models. Next: nothing.
+In: models and a prepared dataset. Out: tables, files and pictures, logged to the runs that trained
+the models. Next: nothing.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_dataset, complete_model_or_dataset
 from poise.cli.console import print_table
 from poise.cli.evaluate.attention_files import keep_attention
 from poise.cli.evaluate.models import NamedModel, open_models
-from poise.cli.evaluate.options import JsonOption, image_progress
+from poise.cli.evaluate.options import image_progress
 from poise.cli.evaluate.output import print_origin
+from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
 from poise.evaluation.measurement import as_name
 
@@ -45,15 +46,26 @@ _NORM_COLUMNS = (
     ("cls_norm", "cls"),
 )
 
+_ModelsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL",
+        help="Folders of backbone packages, or models:/NAME/VERSION.",
+        autocompletion=complete_model_or_dataset,
+    ),
+]
+_DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Prepared dataset; labels are not needed.", autocompletion=complete_dataset
+    ),
+]
 
+
+@prints
 def attention(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL", help="Folders of backbone packages, or models:/NAME/VERSION."
-        ),
-    ],
-    dataset: Annotated[str, typer.Argument(help="Prepared dataset; labels are not needed.")],
+    models: _ModelsArgument,
+    dataset: _DatasetArgument,
     max_images: Annotated[
         int | None,
         typer.Option(min=1, help="Largest number of images, drawn at random. Default: all."),
@@ -68,15 +80,15 @@ def attention(
         Path | None,
         typer.Option(help="Folder for files and pictures. Default: attention-DATASET."),
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Output:
     """Measure the attention of tokens, per block and head (protocol attention/beyond-cls-v1).
 
-    The command also measures the norms of tokens after each block and the share of outlier patches.
+    The command also measures the norms of tokens after each block, and the share of outlier
+    patches.
 
-    It writes statistics as JSON and CSV, one picture with curves over blocks of all models, maps of
-    heads and blocks, and norms of tokens as norms.csv and norms.png. It also logs these files to
-    the runs that made the models.
+    The command writes statistics as JSON and CSV, a picture that compares all models block by
+    block, and maps of heads and blocks. The norms are in norms.csv and norms.png. All files are
+    also logged to the runs that trained the models.
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
@@ -88,16 +100,17 @@ def attention(
     out = out or Path(f"attention-{as_name(opened.manifest.name)}")
     reports = _measure(named, opened, max_images)
     described = keep_attention(reports, opened, sample_ids, out)
-    if as_json:
-        print(json.dumps({"out": str(out), "models": described}, indent=2))
-        return
-    for model, report in reports:
-        _print(model, report)
-    print(f"files     {out}")
+
+    def show() -> None:
+        for model, report in reports:
+            _print(model, report)
+        print(f"files     {out}")
+
+    return Output(lambda: {"out": str(out), "models": described}, [str(out)], show)
 
 
 def _sample_ids(written: str | None, num_samples: int, dataset: str) -> list[int]:
-    if written is None:  # evenly spaced, because neighbours are often of the same class
+    if written is None:  # evenly spaced, because neighbouring images often have the same class
         drawn = min(_DRAWN_IMAGES, num_samples)
         return [round(number * (num_samples - 1) / max(1, drawn - 1)) for number in range(drawn)]
     try:
@@ -115,7 +128,7 @@ def _sample_ids(written: str | None, num_samples: int, dataset: str) -> list[int
 def _measure(
     models: Sequence[NamedModel], dataset: "ImageDataset", max_images: int | None
 ) -> "list[tuple[NamedModel, AttentionReport]]":
-    """Measures each model. If models have the same image size, they share the decoded images."""
+    """Measures each model. Models with the same image size share the decoded images."""
     import torch
 
     from poise.evaluation.reading.images import EvaluationImages

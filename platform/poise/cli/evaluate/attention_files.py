@@ -1,6 +1,6 @@
 """Files of `poise evaluate attention`: statistics and pictures.
 
-In: models and reports of their attention. Out: files, logged to the runs that made the models.
+In: models and reports of their attention. Out: files, logged to the runs that trained the models.
 Next: ``poise.cli.evaluate.attention``, which prints the folder of the files.
 """
 
@@ -25,16 +25,16 @@ def keep_attention(
     sample_ids: list[int],
     out: Path,
 ) -> list[dict[str, Any]]:
-    """Writes and logs the files of every model and the picture that compares the models.
+    """Writes the files of every model and a picture that compares the models, and logs all files.
 
     Args:
         reports: pairs of a model and its report.
         dataset: dataset of the measurement.
-        sample_ids: ids of the images to draw maps of.
-        out: folder for the files; it is created if needed. Each model has a folder in it.
+        sample_ids: ids of the images for which maps are drawn.
+        out: folder for the files. It is created if needed. Each model gets a folder in it.
 
     Returns:
-        A description of each model's files, for JSON.
+        A dict for each model, ready for JSON. It describes the model's files.
     """
     from poise.evaluation.tokens.attention_pictures import draw_statistics
 
@@ -55,7 +55,7 @@ def _keep(
     curves: Path,
     folder: Path,
 ) -> dict[str, Any]:
-    """Writes a model's files, logs them to its run, and describes both."""
+    """Writes the files of one model, logs them to the model's run, and describes them in a dict."""
     from poise.evaluation.tokens.files import points, write_statistics
     from poise.tracking.evaluation import log_evaluation
 

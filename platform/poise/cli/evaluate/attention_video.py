@@ -1,6 +1,6 @@
-"""`poise evaluate attention-video`: what a model attends to in each frame of a video.
+"""`poise evaluate attention-video`: draws the attention of a model in each frame of a video.
 
-In: a model and a video. Out: frames and an animation. Nothing comes after it.
+In: a model and a video. Out: frames and an animation. Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.arguments import PackageArgument
 from poise.cli.evaluate.models import NamedModel, open_models
 from poise.cli.evaluate.objects import KeptMassOption, MaxPatchesOption, ShorterOption
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _DEFAULT_FPS = 25.0
 
 
 class Shown(StrEnum):
-    """What is drawn of each frame."""
+    """Content of each drawn frame."""
 
     OVERLAY = "overlay"
     MASK = "mask"
@@ -31,7 +33,7 @@ class Shown(StrEnum):
 
 
 class Animation(StrEnum):
-    """Formats of the animation."""
+    """File formats of the animation."""
 
     WEBP = "webp"
     GIF = "gif"
@@ -41,9 +43,7 @@ class Animation(StrEnum):
 class VideoRequest:
     """Arguments and options of `poise evaluate attention-video`."""
 
-    model: Annotated[
-        str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
-    ]
+    model: PackageArgument
     video: Annotated[
         Path,
         typer.Argument(help="Folder of frames, animated GIF, WebP or PNG, or a video file."),
@@ -55,7 +55,7 @@ class VideoRequest:
     show: Annotated[
         Shown,
         typer.Option(
-            help="Attention over the frame, the frame faded outside its mask, or both beside."
+            help="Attention over the frame, the frame faded outside its mask, or both side by side."
         ),
     ] = Shown.OVERLAY
     kept_mass: KeptMassOption = 0.6
@@ -71,12 +71,13 @@ class VideoRequest:
     max_patches: MaxPatchesOption = 6400
 
 
+@prints
 @options_of(VideoRequest)
-def attention_video(request: VideoRequest) -> None:
+def attention_video(request: VideoRequest) -> Output:
     """Draw what [cls] attends to in each frame of a video.
 
-    Each frame is drawn by itself, at its own size or with --shorter-px at another. The folder gets
-    a PNG file for each frame and one animation. Video files such as MP4 need PyAV or ffmpeg.
+    Each frame is measured by itself, at its own size or at the size of --shorter-px. The folder
+    gets a PNG file for each frame and one animation. Video files such as MP4 need PyAV or ffmpeg.
 
     Example: poise evaluate attention-video models:/photos-dino/1 frames/ video-attention
     """
@@ -87,13 +88,23 @@ def attention_video(request: VideoRequest) -> None:
     frames = open_frames(request.video)
     (model,) = open_models([request.model])
     count, shown, path = _draw(request, frames, model)
-    print(f"model     {request.model}")
-    print(f"frames    {count} in {request.out}")
-    print(f"animation {path}, {shown} frames")
+
+    def show() -> None:
+        print(f"model     {request.model}")
+        print(f"frames    {count} in {request.out}")
+        print(f"animation {path}, {shown} frames")
+
+    found = {"model": request.model, "out": str(request.out), "frames": count}
+    found |= {"animation": str(path), "animation_frames": shown}
+    return Output(lambda: found, [str(path)], show)
 
 
 def _draw(request: VideoRequest, frames: "Frames", model: NamedModel) -> tuple[int, int, Path]:
-    """Writes the files; returns the number of frames, those of the animation, and its path."""
+    """Writes the frames and the animation.
+
+    Returns:
+        The number of frames, the number of frames in the animation, and the animation's path.
+    """
     import torch
 
     from poise.evaluation.objects.attention_video import (

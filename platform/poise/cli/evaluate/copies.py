@@ -1,7 +1,7 @@
-"""`poise evaluate copies`: the originals of copied images, found or not.
+"""`poise evaluate copies`: searches the originals of copied images by their features.
 
-In: models and a dataset. Out: figures with their protocol and a picture, logged to the runs that
-made the models. Nothing comes after it.
+In: models and a dataset. Out: values with their protocol and a picture, logged to the runs that
+trained the models. Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_dataset
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -24,17 +26,20 @@ class CopiesOptions(EvaluationOptions):
 
     dataset: Annotated[
         str,
-        typer.Argument(help="Prepared dataset (labels are not needed), or a folder with Copydays."),
+        typer.Argument(
+            help="Prepared dataset (labels are not needed), or a folder with Copydays.",
+            autocompletion=complete_dataset,
+        ),
     ]
     originals: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of images of which copies are made. Default: 250. Not for Copydays."
+            min=1, help="Number of images that are copied. Default: 250. Not for Copydays."
         ),
     ] = None
     distractors: Annotated[
         str | None,
-        typer.Option(help="Prepared dataset whose images are added to Copydays' originals."),
+        typer.Option(help="Prepared dataset with images to add to Copydays' originals."),
     ] = None
     whitening: Annotated[
         str | None,
@@ -42,25 +47,24 @@ class CopiesOptions(EvaluationOptions):
     ] = None
 
 
+@prints
 @options_of(CopiesOptions)
-def copies(options: CopiesOptions) -> None:
+def copies(options: CopiesOptions) -> Output:
     """Find the originals of copied images (protocols copies/made-v1, copies/copydays-v1).
 
-    Of a prepared dataset the command makes the copies itself: compressed, cut, blurred, drawn over
-    and turned. A folder with original/ and strong/, jpegqual/ or crops/ is measured as Copydays.
+    From a prepared dataset, the command makes the copies itself. The copies are compressed,
+    cropped, blurred, drawn over or rotated. A folder with original/ and strong/, jpegqual/ or
+    crops/ is evaluated as the benchmark Copydays.
 
     Example: poise evaluate copies models:/shapes-vit/1 data/shapes-test --originals 100
     """
     from poise.evaluation.neighbours.copydays import find_copydays
 
     copydays = find_copydays(options.dataset)
-    if copydays is None:
-        _make_copies(options)
-    else:
-        _find_copies(options, copydays)
+    return _make_copies(options) if copydays is None else _find_copies(options, copydays)
 
 
-def _make_copies(options: CopiesOptions) -> None:
+def _make_copies(options: CopiesOptions) -> Output:
     from poise.evaluation.neighbours.copy_detection import (
         NUM_ORIGINALS,
         measure_made_copies,
@@ -79,10 +83,10 @@ def _make_copies(options: CopiesOptions) -> None:
     count = options.originals or NUM_ORIGINALS
     measure = partial(measure_made_copies, num_originals=count)
     passes = partial(num_passes, num_originals=count)
-    evaluate_models(Evaluation("copies", measure, num_passes=passes), options)
+    return evaluate_models(Evaluation("copies", measure, num_passes=passes), options)
 
 
-def _find_copies(options: CopiesOptions, copydays: "Copydays") -> None:
+def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
     from poise.data.dataset import ImageDataset
     from poise.evaluation.neighbours.copydays_detection import OtherImages, measure_copydays
 
@@ -97,4 +101,4 @@ def _find_copies(options: CopiesOptions, copydays: "Copydays") -> None:
     evaluation = Evaluation(
         "copies", measure, num_passes=lambda num_images: num_images + len(others)
     )
-    evaluate_models(evaluation, options, copydays.files)
+    return evaluate_models(evaluation, options, copydays.files)

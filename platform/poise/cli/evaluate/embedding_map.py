@@ -1,7 +1,7 @@
-"""`poise evaluate map`: a dataset as a model sees it, on one interactive page.
+"""`poise evaluate map`: draws the embeddings of a dataset on one interactive page.
 
-In: models and a prepared dataset. Out: a page for each model, and figures with their protocol,
-logged to the runs that made the models. Nothing comes after it.
+In: models and a prepared dataset. Out: a page for each model, and values with their protocol,
+logged to the runs that trained the models. Next: nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_dataset
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 if TYPE_CHECKING:
     from poise.evaluation.report import EvaluationReport, EvaluationTask
@@ -23,7 +25,11 @@ class MapOptions(EvaluationOptions):
     """Arguments and options of `poise evaluate map`."""
 
     dataset: Annotated[
-        str, typer.Argument(help="Prepared dataset. Labels colour the points and make the tree.")
+        str,
+        typer.Argument(
+            help="Prepared dataset. Labels colour the points and make the tree.",
+            autocompletion=complete_dataset,
+        ),
     ]
     max_images: Annotated[
         int | None,
@@ -31,21 +37,23 @@ class MapOptions(EvaluationOptions):
     ] = None
 
 
+@prints
 @options_of(MapOptions)
-def embedding_map(options: MapOptions) -> None:
+def embedding_map(options: MapOptions) -> Output:
     """Draw a dataset as a model sees it, on a page that works offline (protocol map/features-v1).
 
-    The page has PCA and t-SNE (and UMAP, if umap-learn is installed), a thumbnail under the
-    pointer, the nearest images of the one that is clicked, and a tree of the classes.
+    The page shows each image as a point. PCA and t-SNE place the points, and also UMAP if
+    umap-learn is installed. If the mouse is over a point, the page shows its image. A click shows
+    the nearest images. A tree shows how similar the classes are.
 
     Example: poise evaluate map models:/shapes-vit/1 data/shapes-test
     """
-    evaluate_models(MAP, options)
+    return evaluate_models(MAP, options)
 
 
 def _measure(task: EvaluationTask) -> EvaluationReport:
-    from poise.evaluation.embedding.embed import PAGE, embed
-    from poise.reports.embedding import render_map
+    from poise.evaluation.embedding_map.embed import PAGE, embed
+    from poise.reports.embedding_map import render_map
 
     report, content = embed(task)
     (task.folder / PAGE).write_text(render_map(content), encoding="utf-8")
@@ -53,4 +61,4 @@ def _measure(task: EvaluationTask) -> EvaluationReport:
 
 
 MAP = Evaluation("map", _measure)
-"""The evaluation, for `poise evaluate all` too."""
+"""Evaluation of this command. `poise evaluate all` also uses it."""

@@ -1,7 +1,7 @@
 """Measures several models with one evaluation, logs the results to their runs and prints them.
 
 In: models, a dataset and an evaluation. Out: tables or JSON on stdout, and files in a folder. Next:
-the commands of `poise evaluate` that use this function.
+the commands of `poise evaluate` that call these functions.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poise.cli.completion import complete_dataset, complete_model_or_dataset
 from poise.cli.console import print_table
 from poise.cli.evaluate.models import NamedModel, open_models
-from poise.cli.evaluate.options import JsonOption, RayOption, image_progress, spread_over_ray
-from poise.cli.evaluate.output import print_origin
+from poise.cli.evaluate.options import (
+    RayOption,
+    image_progress,
+    register_figures,
+    spread_over_ray,
+)
+from poise.cli.evaluate.output import print_origin, value_lines
+from poise.cli.output import Output
 from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
@@ -27,15 +34,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Arguments and options that these commands share."""
+    """Arguments and options that most commands of `poise evaluate` share."""
 
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL", help="Folders of backbone packages, or models:/NAME/VERSION."
+            metavar="MODEL",
+            help="Folders of backbone packages, or models:/NAME/VERSION.",
+            autocompletion=complete_model_or_dataset,
         ),
     ]
-    dataset: Annotated[str, typer.Argument(help="Prepared dataset.")]
+    dataset: Annotated[
+        str, typer.Argument(help="Prepared dataset.", autocompletion=complete_dataset)
+    ]
     max_images: Annotated[
         int | None,
         typer.Option(min=1, help="Largest number of images, drawn at random. Default: all."),
@@ -45,12 +56,11 @@ class EvaluationOptions:
         typer.Option(help="Folder for files and pictures. Default: NAME-DATASET."),
     ] = None
     ray: RayOption = None
-    as_json: JsonOption = False
 
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """A model, its report, and the folder of its files."""
+    """Model, its report, and the folder of its files."""
 
     model: NamedModel
     report: EvaluationReport
@@ -58,49 +68,55 @@ class MeasuredModel:
 
 
 Together = Callable[[Sequence[MeasuredModel], Path], Sequence[Path]]
-"""A function that makes files about all models in the evaluation's folder, and returns them."""
+"""Function that makes files about all models in the evaluation's folder, and returns their paths.
+"""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One kind of evaluation, such as ``objects``."""
+    """Kind of evaluation, such as ``objects``."""
 
     name: str
-    """Name; it begins the name of the folder of files."""
+    """Name of the evaluation. The name of its folder begins with it."""
 
     measure: Measure
-    """Function that evaluates one model."""
+    """Function that measures one model."""
 
     together: Together | None = None
-    """Function that makes files about all models, when each is measured. They are logged to the run
-    of every model."""
+    """Function that makes files about all models after the last measurement. The files are logged
+    to the run of every model.
+    """
 
     num_passes: Callable[[int], int] = int
-    """Function that counts the images that pass through the backbone for so many images of the
-    dataset; by default each passes once."""
+    """Function from the number of images in the dataset to the number of images that pass through
+    the backbone. By default, each image passes once.
+    """
 
 
 def evaluate_models(
     evaluation: Evaluation, options: EvaluationOptions, dataset: ImageDataset | None = None
-) -> None:
-    """Measures every model, logs each report to the model's run, and prints the reports.
+) -> Output:
+    """Measures every model, logs each report to the model's run, and returns the output.
 
-    Arguments and errors are those of ``measure_models``.
+    The arguments and errors are those of ``measure_models``.
     """
-    measured, files = measure_models(
-        evaluation, options, dataset, on_model=_ignore if options.as_json else _print
+    measured, files = measure_models(evaluation, options, dataset, on_model=_print)
+    names = list(map(str, files))
+    return Output(
+        document=lambda: {
+            "out": str(measured[0].folder.parent),
+            "files": names,
+            "models": [described(each) for each in measured],
+        },
+        result=[
+            line for each in measured for line in value_lines(each.model.reference, each.report)
+        ],
+        show=lambda: print(f"together  {', '.join(names)}") if names else None,
     )
-    if options.as_json:
-        models = [described(each) for each in measured]
-        out = str(measured[0].folder.parent)
-        print(json.dumps({"out": out, "files": list(map(str, files)), "models": models}, indent=2))
-        return
-    if files:
-        print(f"together  {', '.join(map(str, files))}")
 
 
 def _ignore(measured: MeasuredModel) -> None:
-    """Prints nothing."""
+    """Prints nothing about a model."""
 
 
 def measure_models(
@@ -113,14 +129,14 @@ def measure_models(
     """Measures every model and logs each report to the model's run.
 
     Args:
-        evaluation: what is measured.
+        evaluation: kind of evaluation.
         options: arguments and options of the command.
-        dataset: the dataset, if ``options.dataset`` does not name a prepared one.
-        on_model: function that is called with each model when it is measured.
-        models: the opened models of the options; None opens them.
+        dataset: dataset to use if ``options.dataset`` is not a prepared dataset.
+        on_model: function that is called after each model, with the measured model.
+        models: opened models. None means that the models of the options are opened.
 
     Returns:
-        The models with their reports, in the order of the options, and the files about all models.
+        The measured models, in the order of the options, and the files about all models.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
@@ -168,7 +184,7 @@ def _measure(
 
 
 def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
-    """Writes the report to the folder of its pictures, and logs all files to the model's run."""
+    """Writes the report beside its pictures, and logs all files to the model's run."""
     from poise.tracking.evaluation import log_evaluation
 
     path = folder / f"{report.file_name}.json"
@@ -176,8 +192,10 @@ def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
     if model.run_id:
         step = model.step or 0
         points = {metric: [(step, value)] for metric, value in report.figures.items()}
-        files = [path, *(folder / picture for picture in report.pictures)]
+        names = (*report.pictures, *report.data_files)
+        files = [path, *(folder / name for name in names)]
         log_evaluation(model.run_id, points, files, f"probes/{report.measurement}")
+        register_figures(model.run_id, model.package, report)
 
 
 def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> None:
@@ -189,7 +207,7 @@ def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> 
 
 
 def described(measured: MeasuredModel) -> dict[str, Any]:
-    """Describes a model and its report, for JSON."""
+    """Returns a model and its report as a dict for JSON."""
     model = measured.model
     return {
         "model": model.reference,

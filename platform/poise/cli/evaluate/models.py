@@ -1,7 +1,7 @@
-"""Opens models to compare, and gives each its own label.
+"""Opens the models that a command measures, and gives each a different label.
 
-In: references as the user typed them. Out: ``NamedModel``s. Next: ``poise.cli.evaluate.attention``
-and ``poise.cli.evaluate.measured``.
+In: references as the user typed them. Out: ``NamedModel`` objects. Next:
+``poise.cli.evaluate.attention`` and ``poise.cli.evaluate.measured``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poise.cli.evaluate.options import normalization_of
 from poise.config.errors import PoiseError
+from poise.config.paths import UNTRAINED
 from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
@@ -21,25 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedModel:
-    """Opened model, before it is measured."""
+    """Opened model that will be measured."""
 
     reference: str
     """Reference as the user typed it."""
 
     label: str
-    """Short name for legends and for a folder. Every model has a different label."""
+    """Short name for legends and for a folder. No two models have the same label."""
 
     backbone: nn.Module
     normalization: tuple[list[float], list[float]]
     image_px: int
+    package: Path
+    """Folder of the model's package."""
+
     run_id: str | None
-    """Id of the run that made the model; None if this store does not hold the run."""
+    """Id of the run that made the model, or None if this store does not have the run."""
 
     made_by: str | None = None
-    """Id of the run that made it, whatever store has it; None where the package does not say."""
+    """Id of the run that made the model, in any store. It is None if the package does not contain
+    it.
+    """
 
     step: int | None = None
-    """Step of the checkpoint that it belongs to; None for other packages."""
+    """Training step of the model's checkpoint, or None for other packages."""
 
 
 def open_models(references: Sequence[str]) -> list[NamedModel]:
@@ -53,14 +60,11 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
 
 
 def _labels(references: Sequence[str]) -> dict[str, str]:
-    """Makes short names from the ends of the references, just long enough to differ."""
+    """Makes a short name from the end of each reference, just long enough to differ from others."""
     twice = {each for each in references if references.count(each) > 1}
     if twice:
         raise PoiseError(f"{', '.join(sorted(twice))}: named twice; name each model once")
-    parts = {
-        each: [part for part in re.split(r"[/\\]", each.removeprefix("models:/")) if part]
-        for each in references
-    }
+    parts = {each: _parts(each) for each in references}
     for length in range(1, max(map(len, parts.values())) + 1):
         labels = {each: as_name("-".join(ends[-length:])) for each, ends in parts.items()}
         # A version number alone is not a useful name.
@@ -71,13 +75,26 @@ def _labels(references: Sequence[str]) -> dict[str, str]:
     return labels
 
 
+def _parts(reference: str) -> list[str]:
+    """Splits a reference at its slashes.
+
+    For random weights, the last part ends in ``-untrained``.
+    """
+    trained = reference.removeprefix(UNTRAINED)
+    parts = [part for part in re.split(r"[/\\]", trained.removeprefix("models:/")) if part]
+    return parts if trained == reference or not parts else [*parts[:-1], f"{parts[-1]}-untrained"]
+
+
 def _open(reference: str, label: str) -> NamedModel:
     from poise.models.block_traces import num_blocks
+    from poise.models.package import loader_of
     from poise.tracking.evaluation import find_maker
-    from poise.tracking.registry.fetch import load_model
+    from poise.tracking.registry.fetch import find_package
     from poise.training.checkpoint import step_of_package
 
-    backbone, config = load_model(reference)
+    trained, load = loader_of(reference)
+    package = find_package(trained)
+    backbone, config = load(package)
     try:
         num_blocks(backbone)
     except PoiseError as error:
@@ -88,6 +105,7 @@ def _open(reference: str, label: str) -> NamedModel:
         backbone=backbone,
         normalization=normalization_of(config, reference),
         image_px=config.get("evaluation_px") or config["image_px"],
+        package=package,
         run_id=find_maker(config),
         made_by=config.get("lineage", {}).get("run_id"),
         step=step_of_package(reference),

@@ -1,7 +1,7 @@
-"""`poise evaluate objects` and `poise evaluate masks`: objects that features and attention find.
+"""`poise evaluate objects` and `poise evaluate masks`: find objects by features and attention.
 
 In: models and a dataset with boxes or masks. Out: tables, pictures and JSON, logged to the runs
-that made the models. Nothing comes after it.
+that trained the models. Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import typer
 
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 ShorterOption = Annotated[
     int | None,
@@ -29,7 +30,7 @@ KeptMassOption = Annotated[
 
 
 class Features(StrEnum):
-    """Projections of the last block that LOST can compare."""
+    """Projections of the last block that LOST (arXiv 2109.14279) can compare."""
 
     KEYS = "k"
     QUERIES = "q"
@@ -69,14 +70,16 @@ class MasksRequest(EvaluationOptions):
     max_patches: MaxPatchesOption = 6400
 
 
+@prints
 @options_of(ObjectsRequest)
-def objects(request: ObjectsRequest) -> None:
+def objects(request: ObjectsRequest) -> Output:
     """Find objects without training and score them (protocol objects/lost-corloc-v1).
 
-    LOST compares the last block's keys. The baseline takes what each head's attention keeps. Both
-    give one box for each image. The figure is CorLoc: the share of images whose box overlaps a true
-    box by half. Images are read whole, at their own size. For small images, such as 32 px, choose
-    --shorter-px: with patches of 14 px they have too few patches.
+    LOST finds an object by comparing the keys of the last block. The baseline uses the patches with
+    most of a head's attention. Both return one box for each image. The metric is CorLoc: the share
+    of images whose box overlaps a true box by half. Images are not cropped. An image keeps its size
+    if it has at most --max-patches patches. Small images, such as 32 px with patches of 14 px, have
+    too few patches. For such images, use --shorter-px.
 
     Example: poise evaluate objects models:/photos-dino/1 data/voc07 --out objects-voc07
     """
@@ -92,17 +95,21 @@ def objects(request: ObjectsRequest) -> None:
         max_patches=request.max_patches,
         shorter_px=request.shorter_px,
     )
-    evaluate_models(Evaluation("objects", partial(measure_objects, settings=settings)), request)
+    return evaluate_models(
+        Evaluation("objects", partial(measure_objects, settings=settings)), request
+    )
 
 
+@prints
 @options_of(MasksRequest)
-def masks(request: MasksRequest) -> None:
+def masks(request: MasksRequest) -> Output:
     """Compare what [cls] attends to with true masks (protocol masks/attention-v1).
 
-    A mask keeps the patches that get most of a head's attention. The figure is its mean overlap
-    (Jaccard index) with the mask of all objects: of every head, of the best head, of the best head
-    of each image (as published), and of the mean head. Images are read whole, their shorter side
-    resized to the size that the model is for.
+    A mask contains the patches with most of a head's attention. The metric is the mean overlap
+    (Jaccard index) of this mask with the true mask of all objects. It is measured for every head
+    and for the mean over heads. It is also given for the best head, and for the best head of each
+    image (as published). Images are not cropped. Their shorter side is resized to the image size of
+    the model.
 
     Example: poise evaluate masks models:/shapes-dino/1 data/scenes-test
     """
@@ -110,4 +117,4 @@ def masks(request: MasksRequest) -> None:
     from poise.evaluation.objects.overlap import MaskSettings
 
     settings = MaskSettings(request.kept_mass, request.shorter_px, request.max_patches)
-    evaluate_models(Evaluation("masks", partial(measure_masks, settings=settings)), request)
+    return evaluate_models(Evaluation("masks", partial(measure_masks, settings=settings)), request)

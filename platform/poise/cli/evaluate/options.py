@@ -1,8 +1,7 @@
-"""Options and helpers that the commands of `poise evaluate` share.
+"""Options and helper functions that the commands of `poise evaluate` share.
 
-In: a package's config and the number of images. Out: options, normalisation, and a progress bar.
-Next: those commands, and `poise.cli.evaluate.probe_run` and `poise.cli.evaluate.models`, which open
-models for them.
+In: the config of a package and the number of images. Out: options, normalisation, and a progress
+bar. Next: the commands, and ``poise.cli.evaluate.probe_run`` and ``poise.cli.evaluate.models``.
 """
 
 import json
@@ -17,9 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import is_terminal
+from poise.cli.streams import note, tells_progress
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
+from poise.config.views import MIN_STD, read_means_and_stds
 
 if TYPE_CHECKING:
+    from poise.evaluation.answers import Answers
     from poise.evaluation.reading.bench import Spread
 
 RayOption = Annotated[
@@ -28,30 +31,37 @@ RayOption = Annotated[
 ]
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
 def normalization_of(config: dict[str, Any], model: str) -> tuple[list[float], list[float]]:
-    """Reads the channel means and standard deviations that a model was trained with.
+    """Reads the channel means and standard deviations with which a model was trained.
 
     Raises:
-        PoiseError: the package does not contain them.
+        PoiseError: the package does not contain these values, or they are not usable numbers.
     """
     try:
-        return config["normalization"]["mean"], config["normalization"]["std"]
-    except KeyError as missing:
+        found = config["normalization"]["mean"], config["normalization"]["std"]
+    except (KeyError, TypeError):
         raise PoiseError(
-            f"{model}: its config has no normalization {missing}, so no image can be prepared"
+            f"{model}: its config has no normalization with 'mean' and 'std', so no image can be "
+            "prepared"
         ) from None
+    checked = read_means_and_stds(found)
+    if checked is None:
+        raise PoiseError(
+            f"{model}: its config has the normalization mean={found[0]}, std={found[1]}, so no "
+            f"image can be prepared; both are three numbers from 0 to 1, and std is at least "
+            f"{MIN_STD:g}; get the package again, or import the model again"
+        )
+    return list(checked[0]), list(checked[1])
 
 
 @contextmanager
 def image_progress(num_images: int, what: str = "") -> Iterator[Callable[[int], None]]:
     """Shows progress on stderr.
 
-    It is a bar on a terminal, otherwise one line per quarter of the images.
+    On a terminal, a progress bar is shown. Otherwise one line is printed per quarter of the images.
+    With --quiet, nothing is shown.
     """
-    if is_terminal(sys.stderr):
+    if is_terminal(sys.stderr) and tells_progress():
         from rich.console import Console
         from rich.progress import Progress
 
@@ -71,8 +81,7 @@ class _QuarterLines:
     def __call__(self, images: int) -> None:
         before, self._done = self._done, self._done + images
         if 4 * before // self._total < 4 * self._done // self._total:
-            line = f"{self._prefix}{self._done} of {self._total} images"
-            print(line, file=sys.stderr, flush=True)
+            note(f"{self._prefix}{self._done} of {self._total} images")
 
 
 def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
@@ -81,7 +90,7 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
     Args:
         config: config of the package.
         model: model as the user named it.
-        option: option that names another dataset, for the message.
+        option: option with which the user can name another dataset. The error message names it.
 
     Raises:
         PoiseError: the package does not name the dataset, or the dataset is not on this machine.
@@ -91,33 +100,40 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
         raise PoiseError(
             f"{model}: its package names no training dataset; name a dataset with {option}"
         )
-    if not Path(folder).is_dir():
+    if not Location.of(folder).is_folder():
         raise PoiseError(
-            f"{model}: its training dataset {folder} does not exist on this machine; name a "
+            f"{model}: its training dataset {folder} is not there, seen from this machine; name a "
             f"dataset with {option}"
         )
     return str(folder)
 
 
 def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
-    """Describes, for a report, a dataset that replaces the training dataset of the model."""
+    """Returns a note for the report if a dataset replaces the model's training dataset."""
     own = config.get("lineage", {}).get("dataset")
-    if folder is None or (own and Path(folder).resolve() == Path(own).resolve()):
+    if folder is None or (own and _same(folder, own)):
         return ()
     from poise.data.manifest import Manifest
 
     return (f"{option}={Manifest.read(folder).name}",)
 
 
+def _same(one: str, other: str) -> bool:
+    first, second = Location.of(one), Location.of(other)
+    if first.is_local and second.is_local:
+        return first.local.resolve() == second.local.resolve()
+    return first == second
+
+
 def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":
-    """Chooses where a pass over images runs, for ``Bench.spread``.
+    """Chooses whether images are read over Ray or in this process, for ``Bench.spread``.
 
     Args:
-        asked: True for ``--ray``, False for ``--no-ray``; None chooses what is faster.
-        num_images: number of images in the pass.
+        asked: True for ``--ray``, False for ``--no-ray``. None chooses what is faster.
+        num_images: number of images to read.
 
     Returns:
-        The function that passes images over Ray, or None for this process.
+        The function that reads images over Ray, or None for this process.
     """
     if asked is False:
         return None
@@ -126,24 +142,41 @@ def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":
     return pass_over_ray if asked or pays(num_images) else None
 
 
-def keep_figures(config: dict[str, Any], report: Any) -> str | None:
-    """Logs a report to the run that made the model.
+def keep_figures(package: Path, report: Any, answers: "Answers | None" = None) -> str | None:
+    """Logs a report to the run that made the model, and adds its figures to registered versions.
 
     Args:
-        config: config of the package.
-        report: dataclass with ``measurement``, ``file_name`` and ``figures``.
+        package: folder of the model's package.
+        report: dataclass with ``measurement``, ``file_name``, ``figures`` and ``measured``.
+        answers: answers image by image. They are stored for comparisons with other models.
 
     Returns:
-        Id of the run; None if this store does not hold the run.
+        Id of the run, or None if this store does not have the run.
     """
+    from poise.evaluation.answers import ENDING
+    from poise.models.checksums import read_config
     from poise.tracking.evaluation import find_maker, log_evaluation
 
-    run_id = find_maker(config)
+    run_id = find_maker(read_config(package))
     if run_id is None:
         return None
     figures = {name: [(0, value)] for name, value in report.figures.items()}
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{report.file_name}.json"
         path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-        log_evaluation(run_id, figures, [path], f"probes/{report.measurement}")
+        files = [path]
+        if answers is not None:
+            files.append(path.with_suffix(ENDING))
+            answers.write(files[-1])
+        log_evaluation(run_id, figures, files, f"probes/{report.measurement}")
+    register_figures(run_id, package, report)
     return run_id
+
+
+def register_figures(run_id: str, package: Path, report: Any) -> None:
+    """Adds a report's values to the registered versions of a model, and prints these versions."""
+    from poise.tracking.registry.figures import record_figures, registered_figures
+    from poise.tracking.store import open_store
+
+    for uri in record_figures(open_store(), run_id, package, registered_figures(report)):
+        note(f"{uri}: its figures and its description have the new values")

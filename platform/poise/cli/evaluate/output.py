@@ -1,14 +1,14 @@
-"""Prints the results of `poise evaluate`, as a table or as one JSON object.
+"""Writes the results of `poise evaluate` for people, for scripts and for programs.
 
-In: a report, and the run that it was logged to. Out: text on stdout. Next: nothing.
+In: a report, and the id of the run that it was logged to. Out: text on stdout, lines or plain
+values. Next: ``poise.cli.output``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poise.cli.console import print_table
 
@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     from poise.evaluation.trained_probes.report import ProbeReport, ProbeRow
 
 
-def print_json(model: str, run_id: str | None, report: KnnReport | ProbeReport) -> None:
-    """Prints a report as one JSON object, with the model and the run that it was logged to."""
-    print(json.dumps({"model": model, "run_id": run_id, **asdict(report)}, indent=2))
+def accuracies_document(
+    model: str, run_id: str | None, report: KnnReport | ProbeReport
+) -> dict[str, Any]:
+    """Returns a report as a dict, with the model and the id of its run."""
+    return {"model": model, "run_id": run_id, **asdict(report)}
+
+
+def value_lines(model: str, report: KnnReport | ProbeReport | EvaluationReport) -> list[str]:
+    """Writes each value of a report on one line: model, metric and value."""
+    return [f"{model} {name} {found.value:.6g}" for name, found in report.measured.items()]
 
 
 def print_origin(
@@ -34,10 +41,10 @@ def print_origin(
     """Prints the first lines of every report: protocol, model and run.
 
     Args:
-        model: model as the user named it.
-        run_id: id of the run that made the model; None if this store does not hold the run.
+        model: reference of the model, as the user typed it.
+        run_id: id of the run that made the model, or None if this store does not have the run.
         report: report to print.
-        changed: settings that differ from the protocol's.
+        changed: settings that differ from those of the protocol.
     """
     settings = " ".join(changed)
     changes = f" with {settings}" if settings else ""
@@ -78,7 +85,7 @@ def print_probe(model: str, run_id: str | None, report: ProbeReport) -> None:
 def _print_accuracies(
     choice: str, rows: Iterable[tuple[KnnRow | ProbeRow, float]], num_classes: int
 ) -> None:
-    """Prints a table of accuracies. Each row has the value that was chosen for it."""
+    """Prints a table of accuracies. Each row shows its k or its chosen learning rate."""
     print(f"classes   {num_classes}, chance {100 / num_classes:.2f} %\n")
     print_table(
         ("feature", choice, "top-1 %", "95 % interval", "top-5 %", "95 % interval"),

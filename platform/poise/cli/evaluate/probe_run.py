@@ -1,4 +1,4 @@
-"""Runs a probe or fine-tuning for the command line: plans or resumes it, runs it, prints it.
+"""Runs a probe or fine-tuning for the command line, and prints its accuracies.
 
 In: a request. Out: accuracies with their protocol, as a table or as JSON, logged to the run that
 made the model. Next: nothing.
@@ -6,8 +6,8 @@ made the model. Next: nothing.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poise.cli.evaluate.options import (
@@ -18,9 +18,11 @@ from poise.cli.evaluate.options import (
     pretraining_dataset,
     spread_over_ray,
 )
-from poise.cli.evaluate.output import print_json, print_probe
+from poise.cli.evaluate.output import accuracies_document, print_probe, value_lines
 from poise.cli.evaluate.requests import Asked, ProbeRequest
 from poise.cli.main import resumable
+from poise.cli.output import Output
+from poise.cli.streams import note
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -33,20 +35,27 @@ if TYPE_CHECKING:
     from poise.runs.probing import ProbePlan
 
 
-def conduct(asked: Asked) -> None:
-    """Runs a probe, or the rest of an interrupted probe, and prints the report."""
+def conduct(asked: Asked) -> Output:
+    """Runs a probe, or the rest of an interrupted probe, and returns the output."""
     from poise.models.checksums import read_config
 
     plan, recipe = _resumed(asked.request) if asked.request.resume else _planned(asked)
     settings: Any = recipe.objective
     package = read_config(settings.model)
     report = _carry_out(asked, plan, recipe, package)
-    run_id = keep_figures(package, report)
-    (print_json if asked.request.as_json else print_probe)(plan.model, run_id, report)
+    run_id = keep_figures(Path(settings.model), report)
+    return Output(
+        document=lambda: accuracies_document(plan.model, run_id, report),
+        result=value_lines(plan.model, report),
+        show=lambda: print_probe(plan.model, run_id, report),
+    )
 
 
 def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
-    """Makes the plan of the request. Raises an error at once if it cannot work."""
+    """Makes the plan and the recipe of a request.
+
+    Raises an error at once if the request cannot work.
+    """
     from poise.config.loading import parse_overrides
     from poise.evaluation.trained_probes.protocols import (
         find_protocol,
@@ -147,4 +156,4 @@ def _train_streamed(
 
 def _print_epoch(total: int, done: int) -> None:
     if 4 * (done - 1) // total < 4 * done // total:
-        print(f"heads: {done} of {total} epochs", file=sys.stderr, flush=True)
+        note(f"heads: {done} of {total} epochs")

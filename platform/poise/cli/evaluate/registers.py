@@ -1,7 +1,7 @@
-"""`poise evaluate registers`: outlier patches and registers of models.
+"""`poise evaluate registers`: measures outlier patches and registers of models.
 
-In: models and a prepared dataset. Out: figures, tables and pictures, logged to the runs that made
-the models. Nothing comes after it.
+In: models and a prepared dataset. Out: values, tables and pictures, logged to the runs that trained
+the models. Next: nothing.
 """
 
 from __future__ import annotations
@@ -17,23 +17,26 @@ from poise.cli.evaluate.measured import (
     evaluate_models,
 )
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 if TYPE_CHECKING:
     from poise.evaluation.report import EvaluationReport, EvaluationTask
 
 
+@prints
 @options_of(EvaluationOptions)
-def registers(options: EvaluationOptions) -> None:
-    """Find outlier patches, and what they and registers hold (protocol registers/poise-v1).
+def registers(options: EvaluationOptions) -> Output:
+    """Find outlier patches, and what they and registers contain (protocol registers/poise-v1).
 
-    Outliers are patches with norms of a group of their own. The command says how many there are,
-    from which block on, where they sit, and whether they still hold their place and their pixels or
-    the class of the whole image. It writes blocks.csv and pictures. Maps of several models are
-    placed side by side, and several checkpoints of one run are drawn over their steps.
+    Outliers are patches with norms far above the norms of the others. The command measures how many
+    there are, in which block they appear, and where they are in the image. It also measures what
+    outliers contain: their position, their pixels, or the class of the whole image. It writes
+    blocks.csv and pictures. Maps of several models are placed side by side. For several checkpoints
+    of one run, values are drawn over the steps.
 
     Example: poise evaluate registers models:/no-registers/1 models:/registers/1 data/shapes-test
     """
-    evaluate_models(REGISTERS, options)
+    return evaluate_models(REGISTERS, options)
 
 
 def _measure(task: EvaluationTask) -> EvaluationReport:
@@ -43,7 +46,7 @@ def _measure(task: EvaluationTask) -> EvaluationReport:
 
 
 def _together(measured: Sequence[MeasuredModel], out: Path) -> list[Path]:
-    """Draws what concerns several models, or the training of each."""
+    """Draws pictures that compare models, checkpoints of a run, or steps of a training."""
     return [*_side_by_side(measured, out), *_by_step(measured, out), *_trainings(measured, out)]
 
 
@@ -58,7 +61,7 @@ def _side_by_side(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path
 
 
 def _by_step(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
-    """Draws checkpoints of each run over their steps."""
+    """Draws the values of a run's checkpoints over their steps."""
     from poise.evaluation.outliers.together import draw_steps
 
     runs: dict[str, dict[int, dict[str, float]]] = {}
@@ -74,7 +77,7 @@ def _by_step(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
 
 
 def _trainings(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
-    """Draws the norms that training logged, of each run that is in this store."""
+    """Draws the norms that training logged, for each run in this store."""
     from poise.evaluation.outliers.together import TRAINING_METRICS, TRAINING_SHARE, draw_training
     from poise.tracking.metric_values import history
     from poise.tracking.store import open_store
@@ -89,4 +92,4 @@ def _trainings(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
 
 
 REGISTERS = Evaluation("registers", _measure, _together)
-"""The evaluation, for `poise evaluate all` too."""
+"""Evaluation of this command. `poise evaluate all` also uses it."""

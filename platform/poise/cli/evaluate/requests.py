@@ -9,26 +9,33 @@ from typing import Annotated
 
 import typer
 
-from poise.cli.evaluate.options import JsonOption, RayOption
+from poise.cli.completion import complete_dataset, complete_model
+from poise.cli.evaluate.options import RayOption
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """Arguments and options that the three commands share."""
+    """Arguments and options that `linear`, `attentive` and `finetune` share."""
 
     model: Annotated[
-        str | None, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
+        str | None,
+        typer.Argument(
+            help="Folder of a backbone package, or models:/NAME/VERSION.",
+            autocompletion=complete_model,
+        ),
     ] = None
-    dataset: Annotated[str | None, typer.Argument(help="Labelled prepared dataset to score.")] = (
-        None
-    )
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="Labelled prepared dataset to score.", autocompletion=complete_dataset),
+    ] = None
     settings: Annotated[
         list[str] | None, typer.Argument(help="Changes to the protocol: training.epochs=20 …")
     ] = None
     train: Annotated[
         str | None,
         typer.Option(
-            help="Labelled dataset to learn from. Default: the training set of the model."
+            help="Labelled dataset to learn from. Default: the training set of the model.",
+            autocompletion=complete_dataset,
         ),
     ] = None
     name: Annotated[
@@ -38,7 +45,6 @@ class ProbeRequest:
         str | None, typer.Option(metavar="NAME", help="Finish the interrupted run of this name.")
     ] = None
     ray: RayOption = None
-    as_json: JsonOption = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class AttentiveRequest(ProbeRequest):
 
 @dataclass(frozen=True)
 class Asked:
-    """Request, with the command that it belongs to."""
+    """Request of a command, with the name of the command."""
 
     kind: str
     """Name of the command: linear, attentive or finetune."""

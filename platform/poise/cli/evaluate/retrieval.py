@@ -1,7 +1,7 @@
-"""`poise evaluate retrieval`: the nearest images of queries, on labels or on landmarks.
+"""`poise evaluate retrieval`: ranks images by their similarity to queries.
 
-In: models and a dataset. Out: figures with their protocol and a picture, logged to the runs that
-made the models. Nothing comes after it.
+In: models and a dataset. Out: values with their protocol and a picture, logged to the runs that
+trained the models. Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_dataset
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ class RetrievalOptions(EvaluationOptions):
     dataset: Annotated[
         str,
         typer.Argument(
-            help="Labelled prepared dataset, or a folder with revisited Oxford or Paris."
+            help="Labelled prepared dataset, or a folder with revisited Oxford or Paris.",
+            autocompletion=complete_dataset,
         ),
     ]
     feature: Annotated[
@@ -47,12 +50,14 @@ class RetrievalOptions(EvaluationOptions):
     ] = False
 
 
+@prints
 @options_of(RetrievalOptions)
-def retrieval(options: RetrievalOptions) -> None:
+def retrieval(options: RetrievalOptions) -> Output:
     """Rank images by their similarity to queries (protocols retrieval/same-class-v1, revisited-v1).
 
-    In a labelled dataset every image is a query, and images of its class are relevant. A folder
-    with gnd_roxford5k.json or gnd_rparis6k.json and jpg/ is measured as the benchmark asks.
+    In a labelled dataset, every image is a query, and other images of its class are relevant. A
+    folder with jpg/ and gnd_roxford5k.json or gnd_rparis6k.json is evaluated as the benchmark
+    revisited Oxford or Paris.
 
     Example: poise evaluate retrieval models:/shapes-vit/1 data/shapes-test
     """
@@ -60,12 +65,11 @@ def retrieval(options: RetrievalOptions) -> None:
 
     landmarks = find_landmarks(options.dataset)
     if landmarks is None:
-        _retrieve_classes(options)
-    else:
-        _retrieve_landmarks(options, landmarks)
+        return _retrieve_classes(options)
+    return _retrieve_landmarks(options, landmarks)
 
 
-def _retrieve_classes(options: RetrievalOptions) -> None:
+def _retrieve_classes(options: RetrievalOptions) -> Output:
     from poise.evaluation.neighbours.retrieval import measure_retrieval
 
     for option, value in (
@@ -78,12 +82,12 @@ def _retrieve_classes(options: RetrievalOptions) -> None:
                 f"{option}: applies to revisited Oxford and Paris, and {options.dataset} holds no "
                 "gnd_*.json; leave the option out"
             )
-    evaluate_models(
+    return evaluate_models(
         Evaluation("retrieval", partial(measure_retrieval, feature=options.feature)), options
     )
 
 
-def _retrieve_landmarks(options: RetrievalOptions, landmarks: "Landmarks") -> None:
+def _retrieve_landmarks(options: RetrievalOptions, landmarks: "Landmarks") -> Output:
     from poise.evaluation.neighbours.landmark_retrieval import (
         DEFAULT_PX,
         LandmarkProtocol,
@@ -99,4 +103,4 @@ def _retrieve_landmarks(options: RetrievalOptions, landmarks: "Landmarks") -> No
         options.image_px or DEFAULT_PX, options.whole_queries, options.multiscale
     )
     measure = partial(measure_landmarks, landmarks=landmarks, protocol=protocol)
-    evaluate_models(Evaluation("retrieval", measure), options, landmarks.files)
+    return evaluate_models(Evaluation("retrieval", measure), options, landmarks.files)

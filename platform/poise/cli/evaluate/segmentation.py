@@ -1,7 +1,7 @@
-"""`poise evaluate segmentation`: classes of pixels, by a linear classifier of patch tokens.
+"""`poise evaluate segmentation`: classifies pixels by a linear classifier on patch tokens.
 
-In: models, a training set and a test set with masks. Out: figures and a picture. Nothing comes
-after it.
+In: models, a training set and a test set with masks. Out: values with their protocol, and a
+picture. Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import typer
 
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
 
 
@@ -32,12 +33,14 @@ class SegmentationOptions(EvaluationOptions):
     ] = None
 
 
+@prints
 @options_of(SegmentationOptions)
-def segmentation(options: SegmentationOptions) -> None:
-    """Classify pixels by a linear classifier of patch tokens (segmentation/linear-poise-v1).
+def segmentation(options: SegmentationOptions) -> Output:
+    """Classify pixels by a linear classifier on patch tokens (segmentation/linear-poise-v1).
 
-    The backbone stays frozen. The figures are the mean intersection over union and the pixel
-    accuracy, beside those of the pixels' colours and of the commonest class.
+    The backbone stays frozen. The metrics are the mean intersection over union and the pixel
+    accuracy. For comparison, both are also measured for a classifier on the pixels' colours, and
+    for predicting the most frequent class.
 
     Example: poise evaluate segmentation models:/shapes-dino/1 data/test --train data/train
     """
@@ -59,6 +62,6 @@ def segmentation(options: SegmentationOptions) -> None:
     train = TrainingSet(dataset, cast(Meaning | None, options.classes))
     learned = min(len(dataset), options.max_images or NUM_PATCHES, NUM_PATCHES)
     measure = partial(report_segmentation, train=train)
-    evaluate_models(
+    return evaluate_models(
         Evaluation("segmentation", measure, num_passes=lambda tested: learned + tested), options
     )

@@ -1,7 +1,7 @@
-"""`poise evaluate video`: objects followed through videos by the similarity of patches.
+"""`poise evaluate video`: follows objects through videos by the similarity of patches.
 
-In: models and a prepared dataset of sequences with masks. Out: figures, strips and animations.
-Nothing comes after it.
+In: models and a prepared dataset of sequences with masks. Out: values, pictures and animations.
+Next: nothing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import typer
 
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,19 @@ class VideoOptions(EvaluationOptions):
     ] = None
 
 
+@prints
 @options_of(VideoOptions)
-def video(options: VideoOptions) -> None:
+def video(options: VideoOptions) -> Output:
     """Follow objects through videos from their first mask (protocol video/davis-dino-v1).
 
-    Nothing is trained: each patch takes its label from similar patches of earlier frames. The
-    figures are region and boundary accuracy (J, F and their mean) as on DAVIS 2017, beside those
-    of a copy of the first mask.
+    Nothing is trained. Each patch gets its label from similar patches in earlier frames. The
+    metrics are region and boundary accuracy (J, F and their mean), as on DAVIS 2017. For
+    comparison, the same metrics are measured for a copy of the first mask in every frame.
 
     Example: poise evaluate video models:/shapes-dino/1 data/davis-val
     """
     from poise.evaluation.video.report import report_video
 
-    evaluate_models(
+    return evaluate_models(
         Evaluation("video", partial(report_video, shorter_px=options.shorter_px)), options
     )

@@ -1,7 +1,7 @@
-"""Words and options of `poise sweep` and `poise ablate`, which are the same.
+"""Arguments and options that `poise sweep` and `poise ablate` share.
 
-In: a command's name and its help. Out: the command. Next: ``poise.cli.study.output``, which carries
-it out.
+In: a command's name and its help. Out: the command. Next: ``poise.cli.study.output``, which runs
+the study.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poise.cli.completion import complete_space
+from poise.cli.output import Output, prints
 from poise.cli.study.output import Asked, conduct
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ WordsArgument = Annotated[
         metavar="SPACE|KEY=VALUE",
         help="A space's YAML file, and changes to the space (seeds=[0,1,2]) or to its recipe "
         "(training.epochs=2). With --resume or --extend: the name of a study.",
+        autocompletion=complete_space,
     ),
 ]
 NameOption = Annotated[
@@ -66,8 +69,10 @@ def study_command(name_of_command: Command, explanation: str) -> Callable[..., N
         extend: ExtendOption = False,
         only: OnlyOption = None,
         dry_run: DryRunOption = False,
-    ) -> None:
-        conduct(Asked(name_of_command, words or (), name, resume, extend, only or (), dry_run))
+    ) -> Output:
+        return conduct(
+            Asked(name_of_command, words or (), name, resume, extend, only or (), dry_run)
+        )
 
     command.__doc__ = explanation
-    return command
+    return prints(command)

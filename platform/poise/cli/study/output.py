@@ -1,7 +1,7 @@
-"""Begins, continues or extends a study from the command line, and prints the result.
+"""Starts, resumes or extends a study from the command line, and prints the result.
 
-In: the words after `poise sweep` or `poise ablate`. Out: trials that were carried out, and their
-printed comparison. Next: the user.
+In: the words after `poise sweep` or `poise ablate`. Out: finished trials, and a printed comparison
+of their settings. Next: the user.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from poise.cli.console import print_table
 from poise.cli.main import resumable
+from poise.cli.output import Output
 from poise.cli.resume_arguments import read_words
+from poise.cli.study.documents import forecast_document, result_document
 from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
@@ -35,25 +37,39 @@ class Asked:
     dry_run: bool = False
 
 
-def conduct(asked: Asked) -> None:
-    """Begins, continues or extends a study, and prints its result.
+def conduct(asked: Asked) -> Output:
+    """Starts, resumes or extends a study, and returns its output.
 
-    Raises:
-        TrialsFailedError: the study ended, and some of its trials failed.
+    If trials failed, the output contains a ``TrialsFailedError``.
     """
     study = study_of(asked)
     if asked.dry_run:
-        print_forecast(study, asked.only)
-        return
+        return _forecast_output(study, asked.only)
     if not (asked.resume or asked.extend):
         study.claim()
     result = carry_out(study, asked.only)
-    print_result(result)
-    result.check_failures()
+    return Output(
+        document=lambda: result_document(result),
+        result=[result.registered] if result.registered else [],
+        show=lambda: print_result(result),
+        failure=result.failure,
+    )
+
+
+def _forecast_output(study: Study, only: Sequence[str]) -> Output:
+    from poise.studies.trial_choice import choose_trials
+    from poise.sweeps.forecast import forecast
+
+    expected = forecast(study, choose_trials(study, only) if only else None)
+    return Output(
+        document=lambda: forecast_document(study, expected),
+        result=[each.trial.name for each in expected.trials],
+        show=lambda: print_forecast(study, expected),
+    )
 
 
 def study_of(asked: Asked) -> Study:
-    """Returns the study of the request, checked. A new study is not written yet."""
+    """Returns the study that the user asked for, after checks. A new study is not written yet."""
     from poise.sweeps.extension import extend_study
     from poise.sweeps.planning import request_study
     from poise.sweeps.resumption import find_study
@@ -74,14 +90,11 @@ def study_of(asked: Asked) -> Study:
     return request_study(space, overrides, asked.name, asked.command)
 
 
-def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
+def print_forecast(study: Study, expected: Forecast) -> None:
     """Prints the trials that would run, and their cost."""
     from poise.config.wording import short_names
     from poise.studies.labels import plain
-    from poise.studies.trial_choice import choose_trials
-    from poise.sweeps.forecast import forecast
 
-    expected = forecast(study, choose_trials(study, only) if only else None)
     if expected.are_known:
         keys = list(study.space.parameters)
         rows = [
@@ -99,7 +112,7 @@ def print_forecast(study: Study, only: Sequence[str] = ()) -> None:
 
 
 def print_costs(study: Study, expected: Forecast) -> None:
-    """Prints a forecast's sums, and the origin of each."""
+    """Prints the expected steps, time and disk space, and how each was estimated."""
     from poise.sweeps.pace import pace_lines
 
     images = study.recipe.training.batch_size
@@ -137,9 +150,9 @@ def _duration(hours: float) -> str:
 
 
 def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
-    """Carries out the rest of a study, or some trials.
+    """Runs the remaining trials of a study, or only some trials.
 
-    If interrupted, it names the command to continue.
+    If the user interrupts the study, the command to resume it is printed.
     """
     from poise.studies.trial_choice import choose_trials
     from poise.sweeps.runner import run_study
@@ -165,7 +178,7 @@ def print_result(result: StudyResult) -> None:
     print()
     for record in result.records:
         if record.state == "failed":
-            print(f"{record.trial.name} failed: {record.reason}")
+            print(f"{record.trial.name} ended with an error: {record.reason}")
     if result.best is None:
         print(f"{_nothing_best(result)}: nothing was registered")
     else:
@@ -182,13 +195,16 @@ def print_result(result: StudyResult) -> None:
     print(f"mlflow     {result.store_uri}")
     print(f"charts     {result.link.url}")
     print("next:")
-    for line in result.next_commands:
-        print(f"  {line}")
+    for purpose, line in result.next_commands:
+        print(f"  # {purpose}\n  {line}")
     print(end="", flush=True)  # before stderr lists the trials that failed
 
 
 def _loss(result: StudyResult, comparison: Comparison) -> str:
-    """The best trial's figure before training, where training made it worse; else empty."""
+    """Writes the value before training if training made the best trial worse.
+
+    Otherwise the text is empty.
+    """
     from poise.config.metrics import before_training
     from poise.studies.number_format import bare
 

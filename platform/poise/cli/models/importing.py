@@ -1,17 +1,20 @@
 """`poise models import` and `export`: exchange backbones with other programs.
 
-In: a checkpoint or a timm name; a model and a destination. Out: a registered version with a list of
-tensors and assumptions; a file or folder. Next: `poise evaluate`.
+In: for import, a checkpoint or a timm name; for export, a model and a destination. Out: a
+registered version with a list of assumptions, or a file or folder. Next: `poise evaluate`.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poise.cli.arguments import PackageArgument
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 if TYPE_CHECKING:
     from poise.models.published.loading import Fact, Imported
@@ -86,7 +89,7 @@ class ImportRequest:
     std: Annotated[Rgb, typer.Option(help="Channel standard deviations, given with --mean.")] = None
 
     def options(self) -> "Options":
-        """Returns the options about the model, for ``import_backbone``."""
+        """Returns the options that describe the model, for ``import_backbone``."""
         from poise.models.published.shapes import Wishes
         from poise.models.published.sources import Options
 
@@ -101,14 +104,15 @@ class ImportRequest:
         return Options(self.checkpoint_key, wishes, self.image_px, self.mean, self.std)
 
 
+@prints
 @options_of(ImportRequest)
-def import_command(request: ImportRequest) -> None:
+def import_command(request: ImportRequest) -> Output:
     """Register a backbone that was trained elsewhere: DINO, MAE, SimMIM, DINOv2, DINOv3, timm.
 
-    The layout and the architecture are read from the names and shapes of the tensors, or from the
-    config.json of a Hugging Face folder. The command prints heads, grid, size and normalisation,
-    and marks its assumptions. A file is refused if it is ambiguous or incomplete, or if it would
-    run code.
+    The command reads the layout and the architecture from the names and shapes of the tensors. For
+    a Hugging Face folder, it reads config.json. It prints the number of heads, the grid of patches,
+    the image size and the normalisation, and marks its assumptions. A file is refused if it is
+    ambiguous or incomplete, or if loading it would run code.
 
     Example: poise models import dino_deitsmall16_pretrain_full_checkpoint.pth
     """
@@ -122,19 +126,29 @@ def import_command(request: ImportRequest) -> None:
     imported, source = import_backbone(request.source, request.options())
     registered = register_import(open_store(), imported, source, name)
     places = [("package", str(registered.package)), ("registered", registered.uri)]
-    for label, value in [*_account(imported, source), *places]:
-        print(f"{label:<12}{value}")
+    account = [*_account(imported, source), *places]
+
+    def show() -> None:
+        for label, value in account:
+            print(f"{label:<12}{value}")
+
+    return Output(lambda: _document(account), [registered.uri], show)
 
 
+def _document(account: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Maps the name of each fact to the fact, and ``notes`` to a list of all notes."""
+    facts: dict[str, Any] = {name: value for name, value in account if name != "note"}
+    return facts | {"notes": [value for name, value in account if name == "note"]}
+
+
+@prints
 def export_command(
-    model: Annotated[
-        str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
-    ],
+    model: PackageArgument,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to write.")],
     layout: Annotated[
         str, typer.Option("--format", help="timm, huggingface, dino or mae.")
     ] = "timm",
-) -> None:
+) -> Output:
     """Write a backbone in the format of timm, Hugging Face, DINO or MAE.
 
     The values of the tensors do not change.
@@ -146,13 +160,17 @@ def export_command(
 
     backbone, config = load_model(model)
     written = export_backbone(backbone, config, destination, layout)
-    print(f"{layout} layout: {written}")
-    if layout == "huggingface":
-        print(f'load with: timm.create_model("local-dir:{written}", pretrained=True)')
+
+    def show() -> None:
+        print(f"{layout} layout: {written}")
+        if layout == "huggingface":
+            print(f'load with: timm.create_model("local-dir:{written}", pretrained=True)')
+
+    return Output(lambda: {"layout": layout, "written": str(written)}, [str(written)], show)
 
 
 def _name(source: str) -> str:
-    """Returns the last part of a path, without the ending of a known file type."""
+    """Makes the default name: the last part of a path, without the suffix of a known file type."""
     name = re.sub(r"\.(pth|pt|bin|safetensors)$", "", Path(source).absolute().name)
     return re.sub(r"[^\w.-]+", "-", name).strip("-._") or "imported"
 
@@ -182,7 +200,10 @@ def _account(imported: "Imported", source: "ImportSource") -> list[tuple[str, st
 
 
 def _line(fact: "Fact") -> tuple[str, str]:
-    """Returns a fact with its source. An assumption also names the option that changes it."""
+    """Returns a fact with its source.
+
+    For an assumption, also returns the option that changes it.
+    """
     text, option = fact.basis.text, fact.basis.option
     source = text if option is None else f"ASSUMED: {text}; give another with {option}"
     return fact.name, f"{fact.value}  ({source})"

@@ -1,20 +1,22 @@
-"""`poise models add-register`: a register for a trained backbone, without training.
+"""`poise models add-register`: adds a register to a trained backbone, without training.
 
-In: a model and images. Out: a package with the added register, and what it changed. Next:
-`poise evaluate registers` and every other evaluation, which take the package like any other.
+In: a model and images. Out: a package with the added register, and a comparison with the original.
+Next: `poise evaluate`, which can measure the new package.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poise.cli.arguments import PackageArgument
+from poise.cli.completion import complete_dataset
 from poise.cli.console import print_table
 from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,25 +34,29 @@ _SHOWN = 10
 class AddRegisterRequest:
     """Arguments and options of `poise models add-register`."""
 
-    model: Annotated[
-        str, typer.Argument(help="Folder of a backbone package, or models:/NAME/VERSION.")
+    model: PackageArgument
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="Prepared dataset; labels are not needed.", autocompletion=complete_dataset
+        ),
     ]
-    dataset: Annotated[str, typer.Argument(help="Prepared dataset; labels are not needed.")]
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the new package.")]
     max_images: Annotated[
         int, typer.Option(min=1, help="Largest number of images, drawn at random.")
     ] = _PUBLISHED_IMAGES
     max_neurons: Annotated[int, typer.Option(min=1, help="Largest number of neurons.")] = 50
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 
 
+@prints
 @options_of(AddRegisterRequest)
-def add_register_command(request: AddRegisterRequest) -> None:
+def add_register_command(request: AddRegisterRequest) -> Output:
     """Give a trained vision transformer a register that takes over its outlier patches.
 
-    The neurons that write the large norms of outliers are found in a sample of images, and an
-    added token gets their activations (arXiv 2506.08010). Nothing is trained, and no weight
-    changes. If the model has no outliers, the command says so and writes nothing.
+    Outliers are patches with very large norms. The command finds the neurons that write these norms
+    in a sample of images. A new token, the register, gets the activations of these neurons (arXiv
+    2506.08010). Nothing is trained, and no weight changes. If the model has no outliers, the
+    command says so and writes nothing.
 
     Example: poise models add-register models:/vitl14/1 data/photographs vitl14-register
     """
@@ -76,7 +82,11 @@ def add_register_command(request: AddRegisterRequest) -> None:
     change = None
     if found.neurons:
         change = _save(request, (backbone, config), found, (images, bench))
-    _report(request, found, change)
+    return Output(
+        document=lambda: _described(request, found, change),
+        result=[str(request.destination)] if change else [],
+        show=lambda: _show(request, found, change),
+    )
 
 
 def _save(
@@ -85,7 +95,7 @@ def _save(
     found: RegisterNeurons,
     sample: tuple[EvaluationImages, Bench],
 ) -> BeforeAndAfter:
-    """Writes the new package and measures what changed."""
+    """Writes the new package and compares it with the original model."""
     from poise.evaluation.outliers.added_register import PROTOCOL, compare_with_original
     from poise.models.added_register import describe_added_register, with_test_time_registers
     from poise.models.package import save_backbone
@@ -101,16 +111,17 @@ def _save(
     return change
 
 
-def _report(
+def _described(
+    request: AddRegisterRequest, found: RegisterNeurons, change: BeforeAndAfter | None
+) -> dict[str, Any]:
+    described = asdict(found) | {"package": str(request.destination) if change else None}
+    described["threshold"]["limit"] = found.threshold.limit if found.threshold.found else None
+    return described | {"before_and_after": asdict(change) if change else None}
+
+
+def _show(
     request: AddRegisterRequest, found: RegisterNeurons, change: BeforeAndAfter | None
 ) -> None:
-    if request.as_json:
-        package = str(request.destination) if change else None
-        described = asdict(found) | {"package": package}
-        described["threshold"]["limit"] = found.threshold.limit if found.threshold.found else None
-        changes = asdict(change) if change else None
-        print(json.dumps(described | {"before_and_after": changes}, indent=2))
-        return
     share = 100 * found.num_outliers / found.num_patches
     print(f"images    {found.num_images} of {request.dataset}")
     print(f"patches   {found.num_patches}, median norm {found.threshold.median:.3g}")

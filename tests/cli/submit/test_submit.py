@@ -2,7 +2,7 @@
 
 import pytest
 
-from poise.cli.main import run
+from tests.cli.mistakes import mistake
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,4 @@ def test_a_mistake_is_one_line_and_status_2(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("POISE_HOME", raising=False)
-    assert run(["submit", *words]) == 2
-    error = capsys.readouterr().err
-    assert expected in error
-    assert len(error.splitlines()) == 1
+    assert expected in mistake(["submit", *words], capsys)

@@ -1,0 +1,124 @@
+"""`poise models promote`: gives an alias to a version that passes the gates.
+
+In: a version, an alias and a reason. Out: the result of each gate, and the alias in MLflow. Next:
+`models:/NAME@ALIAS`, which now means this version for all users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poise.cli.completion import complete_model
+from poise.cli.console import print_marked
+from poise.cli.option_groups import options_of
+from poise.cli.output import Output, prints
+from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poise.tracking.registry.gates import GateResult
+    from poise.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class PromoteRequest:
+    """Arguments and options of `poise models promote`."""
+
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="NAME/VERSION; with --undo NAME is enough.", autocompletion=complete_model
+        ),
+    ]
+    to: Annotated[str, typer.Option(metavar="ALIAS", help="Alias to give, such as production.")]
+    why: Annotated[str, typer.Option(help="Reason, which is kept with the alias.")] = ""
+    gates: Annotated[
+        Path | None, typer.Option(help="YAML file of gates. Default: Poise's own gates.")
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the gates.")] = False
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Give the alias back to the version that had it before.")
+    ] = False
+
+
+@prints
+@options_of(PromoteRequest)
+def promote_command(request: PromoteRequest) -> Output:
+    """Give an alias to a version, if it passes the gates.
+
+    Gates are conditions, such as a healthy verdict. Some gates compare the version with the version
+    that has the alias now. The registry stores who gave the alias, when, and why. --undo takes the
+    newest promotion back. With --quiet, the command prints models:/NAME@ALIAS if the alias was
+    given or moved back.
+
+    Example: poise models promote scenes-vit/3 --to production --why "best k-NN of the sweep"
+    """
+    from poise.tracking.registry.promotion import read_alias
+    from poise.tracking.store import open_store
+
+    store, alias = open_store(), read_alias(request.to)
+    return (_undo if request.undo else _promote)(store, request, alias)
+
+
+def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
+    from poise.config.gates import load_gates
+    from poise.tracking.registry.find import find_model
+    from poise.tracking.registry.gates import check_gates
+    from poise.tracking.registry.promotion import holder_of, promote
+
+    gates, version = load_gates(request.gates), find_model(store, request.model)
+    holder = holder_of(store, version.name, alias)
+    if holder is not None and holder.version == version.version:
+        raise PoiseError(f"{version.uri}: has the alias {alias} already")
+    if not request.why.strip() and not request.dry_run:
+        raise PoiseError('--why: write a reason, such as --why "best k-NN of the sweep"')
+    results = check_gates(store, gates, version, holder)
+    failed = [result.gate for result in results if not result.passed]
+    told = ""
+    if not failed and not request.dry_run:
+        record = promote(store, version, alias, request.why)
+        before = f"; before, it was version {record.previous}" if record.previous else ""
+        told = f"models:/{version.name}@{alias} is version {version.version} now{before}"
+    return Output(
+        document=lambda: {
+            "alias": f"models:/{version.name}@{alias}",
+            "version": version.version if told else holder.version if holder else None,
+            "promoted": bool(told),
+            "gates": [asdict(result) for result in results],
+        },
+        result=[f"models:/{version.name}@{alias}"] if told else [],
+        show=lambda: _show(results, told),
+        failure=PoiseError(
+            f"{version.uri}: was not promoted to @{alias}, because {len(failed)} of {len(results)} "
+            f"gates failed: {', '.join(dict.fromkeys(failed))}"
+        )
+        if failed
+        else None,
+    )
+
+
+def _undo(store: Store, request: PromoteRequest, alias: str) -> Output:
+    from poise.tracking.registry.find import find_model
+    from poise.tracking.registry.promotion import undo
+
+    name = find_model(store, request.model.removeprefix("models:/").partition("/")[0]).name
+    record = undo(store, name, alias)
+    now = f"is version {record.previous} again" if record.previous else "names no version any more"
+    given = f"models:/{name}@{alias}"
+    return Output(
+        document=lambda: {"alias": given, "version": record.previous, "promoted": False},
+        result=[given] if record.previous else [],
+        show=lambda: print(f"{given} {now}"),
+    )
+
+
+def _show(results: Sequence[GateResult], told: str) -> None:
+    for result in results:
+        print_marked("works" if result.passed else "broken", f"{result.gate}: {result.reason}")
+    if told:
+        print(told)

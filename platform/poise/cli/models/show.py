@@ -1,0 +1,108 @@
+"""`poise models show`: shows everything that is known about one version.
+
+In: a reference of a version. Out: its lineage, verdict, figures, pictures and files, as text or
+JSON. Next: `poise models compare` and `poise evaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poise.cli.console import print_table
+from poise.cli.models.arguments import ModelArgument, created, described
+from poise.cli.output import Output, prints
+from poise.config.redaction import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poise.tracking.registry.lineage import Maker
+    from poise.tracking.registry.promotion_records import Promotion
+    from poise.tracking.registry.version import Version
+
+
+@prints
+def show_command(model: ModelArgument) -> Output:
+    """Show one version: its lineage, verdict, measured values, pictures and files.
+
+    With --quiet, the command prints models:/NAME/VERSION. So a script can find out which version
+    has an alias.
+
+    Example: poise models show scenes-dino-vit_small_patch16_224@best
+    """
+    from poise.tracking.ending import reconcile
+    from poise.tracking.registry.fetch import read_files
+    from poise.tracking.registry.find import find_model
+    from poise.tracking.registry.lineage import find_run_of, lineage_of
+    from poise.tracking.registry.pictures import list_pictures
+    from poise.tracking.registry.promotion_records import promotions_of
+    from poise.tracking.store import open_store
+
+    store = open_store()
+    reconcile(store)
+    version = find_model(store, model)
+    files, maker = read_files(store, version), find_run_of(store, version)
+    lineage, pictures = lineage_of(version, maker), list_pictures(store, version)
+    facts: dict[str, Any] = {
+        "verdict_evidence": maker.evidence,
+        "study": maker.study,
+        "run": maker.name,
+    }
+    facts |= {"lineage": lineage, "pictures": pictures, "settings": maker.settings, "files": files}
+
+    def show() -> None:
+        _print_version(version, maker, lineage)
+        _print_figures(version)
+        _print_pictures(version, pictures)
+        _print_promotions(promotions_of(store, version.name, version.version))
+        rows = [(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()]
+        print_table(("file", "bytes", "sha256"), rows)
+
+    return Output(lambda: described(version) | facts, [version.uri], show)
+
+
+def _print_version(version: Version, maker: Maker, lineage: Sequence[tuple[str, str]]) -> None:
+    print(f"{version.uri}  {' '.join(f'@{alias}' for alias in version.aliases)}".rstrip())
+    print()
+    verdict = version.tags.get("verdict", "-")
+    rows = [
+        ("backbone", version.tags.get("backbone", "-")),
+        ("objective", version.tags.get("objective", "-")),
+        ("verdict", f"{verdict}. {maker.evidence}" if maker.evidence else verdict),
+        *lineage,
+        ("created", created(version)),
+        ("stored in", redacted(version.source)),
+    ]
+    for name, value in rows:
+        print(f"{name:<12}{value}")
+    print()
+
+
+def _print_figures(version: Version) -> None:
+    from poise.tracking.registry.description import ordered_figures
+
+    rows = [
+        (name, str(figure), figure.interval, figure.protocol or "-", figure.dataset or "-")
+        for name, figure in ordered_figures(version)
+    ]
+    if rows:
+        print_table(("figure", "value", "95 % interval", "protocol", "dataset"), rows)
+    else:
+        print(f"nothing was measured; try `poise evaluate knn {version.uri} DATASET`")
+    print()
+
+
+def _print_pictures(version: Version, pictures: Sequence[str]) -> None:
+    if pictures:
+        print(f"pictures    {len(pictures)} among the artifacts of run {version.run_id}:")
+        for path in pictures:
+            print(f"            {path}")
+        print(f"            `poise models compare {version.short}` writes them into one page")
+        print()
+
+
+def _print_promotions(promotions: Sequence[tuple[str, Promotion]]) -> None:
+    for alias, record in promotions:
+        print(f"promoted    @{alias} {record}")
+    if promotions:
+        print()
