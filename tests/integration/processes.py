@@ -23,13 +23,15 @@ def starting(command: str, folder: Path) -> Iterator[Start]:
     """
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: object) -> subprocess.Popen[str]:
+    def start(
+        *words: object, home: Path | None = None, errors: int = subprocess.STDOUT
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "poise.cli.main", command, *map(str, words)],
-            env=os.environ | {"POISE_HOME": str(folder / "runs"), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"POISE_HOME": str(home or folder / "runs"), "OMP_NUM_THREADS": "1"},
             cwd=folder,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             text=True,
             start_new_session=True,
         )
@@ -40,8 +42,9 @@ def starting(command: str, folder: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -8,18 +8,18 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from poise.reports.embedding import render_map
+from pipelines.headless_browser import Browser
+from poise.reports.embedding_map import render_map
 from tests.integration.test_report_page import (
     DESKTOP,
     PHONE,
-    Browser,
     browser,
     pytestmark,
     requested,
     script,
     visit,
 )
-from tests.reports.embedding.test_page import invented_map
+from tests.reports.embedding_map.test_page import invented_map
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and the marks of tests that need a browser
 

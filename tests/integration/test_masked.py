@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from poise.config import Recipe
-from poise.runs.outcome import Finished, register_finished
+from poise.runs.outcome import Finished
 from poise.runs.pretraining import pretrain
+from poise.runs.registration import register_finished
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_run
 from poise.tracking.store import open_store

@@ -115,6 +115,7 @@ def test_ctrl_c_loses_no_finished_shard_and_the_same_command_goes_on(
     assert Manifest.read(folder).num_samples == 256
 
 
+@pytest.mark.slow
 def test_prepare_then_preview_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,7 +164,7 @@ def test_prepare_prints_the_images_of_every_class_and_warns_of_one(
     printed = capsys.readouterr()
     assert "images by class: ant: 2, bee: 0\n  1 image without a label\n" in printed.out
     assert "  1 class without an image\n" in printed.out
-    assert "only one class has images" in printed.out
+    assert "only one class has images" in printed.err
     assert "1 file beside the class folders: no label" in printed.err
 
 

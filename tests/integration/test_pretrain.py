@@ -1,8 +1,10 @@
 """`poise pretrain` in a process of its own, as a person starts, interrupts and resumes it."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,15 +62,18 @@ def test_a_run_is_interrupted_named_and_finished_by_another_process(
     assert status == "KILLED"
     assert steps[-1] < STEPS, "it was over before it was interrupted"
 
-    second = start("recipe.yaml", "--resume")  # the same command
-    output, _ = second.communicate()
-    assert second.returncode == 0, output
+    # the same command, whose progress is on stderr
+    second = start("recipe.yaml", "--resume", "--json", errors=subprocess.PIPE)
+    output, progress = second.communicate()
+    assert second.returncode == 0, progress
+    assert "mine  step" in progress
+    printed = json.loads(output)
     status, steps, tags = stored(tmp_path)
     assert (status, steps) == ("FINISHED", [1, *range(2, STEPS + 1, 2)])
-    verdict = f"verdict: {tags['poise.verdict']} - {tags['poise.verdict_evidence']}"
-    assert verdict in output.splitlines()
-    (package,) = [line for line in output.splitlines() if line.startswith("backbone: ")]
-    backbone, config = load_backbone(Path(package.removeprefix("backbone: ")))
+    assert printed["run"] == "mine" and printed["last_step"] == STEPS
+    assert printed["verdict"] == tags["poise.verdict"]
+    assert printed["evidence"] == tags["poise.verdict_evidence"]
+    backbone, config = load_backbone(Path(printed["package"]))
     assert config["lineage"]["dataset"] == str(tmp_path / "dataset")
     with torch.no_grad():
         assert torch.isfinite(backbone(torch.zeros(2, 3, 16, 16))).all()

@@ -3,19 +3,18 @@
 import base64
 import json
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from pipelines.headless_browser import IS_THERE, PATIENCE_S, Browser, headless_browser, show_page
 from poise.reports.study.page import render_page
 from poise.studies.findings.findings import Winner, find
 from tests.studies.invented import (
@@ -26,30 +25,14 @@ from tests.studies.invented import (
     invented_trials,
 )
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-)
 BROWSERS_OWN = ("chrome:", "chrome-untrusted:")
-PATIENCE_S = 60
 DESKTOP, PHONE = (1280, 900), (390, 844)
 A4_LYING = {"paperWidth": 11.69, "paperHeight": 8.27, "generateTaggedPDF": True}
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the PATH"
-    ),
+    pytest.mark.skipif(not IS_THERE, reason="no chromium with chromedriver on the PATH"),
 ]
-
-Browser: TypeAlias = webdriver.Chrome
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +53,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Browser(options=options, service=Service(executable_path=DRIVER))
-    yield driver
-    driver.quit()
+    with headless_browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def visit(browser: Browser, page: Path, size: tuple[int, int], dark: bool = False) -> None:
     """Opens the page at that size and scrolls until every chart is drawn."""
-    width, height = size
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    browser.get(page.as_uri())
-    for chart in browser.find_elements(By.CLASS_NAME, "chart"):
-        browser.execute_script("arguments[0].scrollIntoView()", chart)
-        WebDriverWait(browser, PATIENCE_S).until(lambda _, c=chart: c.get_attribute("data-drawn"))
+    show_page(browser, page.as_uri(), size, dark)
 
 
 def requested(browser: Browser) -> set[str]:

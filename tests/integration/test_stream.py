@@ -12,7 +12,8 @@ import ray
 import torch
 
 from poise.config import PoiseError, Recipe, override
-from poise.config.recipe import DataConfig, OptimizerConfig, TrainingConfig
+from poise.config.recipe import DataConfig, OptimizerConfig
+from poise.config.training import TrainingConfig
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
 from poise.data.stream.stream import view_stream

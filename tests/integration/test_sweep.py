@@ -4,6 +4,7 @@ import html
 import json
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from poise.data.sources.options import PrepareOptions
 from poise.sweeps.planning import begin_study
 from poise.sweeps.runner import run_study
 from poise.tracking.metric_values import history
-from poise.tracking.registry.versions import list_models
+from poise.tracking.registry.search import list_versions
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset
@@ -83,46 +84,69 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(
         folder, "kill", parameters={"training.epochs": {"grid_search": [4, 40]}}, concurrency=2
     )
     study = folder / "runs" / "killed"
-
-    first = begin(space, "--name", "killed")
-    wait_for(lambda: read_record(study, "t01-s0")["state"] == "finished", first)
-    assert read_record(study, "t02-s0")["state"] == "running", "they did not run at once"
-    wait_for(lambda: any((study / "t02-s0").glob("checkpoint_*")), first)
-    first.kill()
-    first.communicate()
+    kill_in_second_trial(begin(space, "--name", "killed"), study)
     finished = (study / "t01-s0" / "trial.json").read_bytes()
 
-    second = begin(space, "--resume")  # the same command
-    assert second.stdout is not None
-    lines = iter(second.stdout)
+    interrupt_at_its_start(begin(space, "--resume"))  # the same command
+    store = open_store(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+    assert statuses(runs_by_name(store)) == {
+        "killed": "KILLED",
+        "t01-s0": "FINISHED",
+        "t02-s0": "KILLED",
+    }
+
+    check_ends_without_the_first(begin("--resume", "killed", "--json", errors=subprocess.PIPE))
+    assert (study / "t01-s0" / "trial.json").read_bytes() == finished
+    check_went_on_with_its_runs(store)
+    assert not list(study.glob("tune-*")), "pickles were left behind"
+
+
+def kill_in_second_trial(sweep: subprocess.Popen[str], study: Path) -> None:
+    """Kills a sweep after its first trial has ended and its second has a checkpoint."""
+    wait_for(lambda: read_record(study, "t01-s0")["state"] == "finished", sweep)
+    assert read_record(study, "t02-s0")["state"] == "running", "they did not run at once"
+    wait_for(lambda: any((study / "t02-s0").glob("checkpoint_*")), sweep)
+    sweep.kill()
+    sweep.communicate()
+
+
+def interrupt_at_its_start(sweep: subprocess.Popen[str]) -> None:
+    """Sends Ctrl-C when a resumed sweep names the one trial that is left."""
+    assert sweep.stdout is not None
+    lines = iter(sweep.stdout)
     assert any("study killed: 1 trials to run" in line for line in lines)
-    second.send_signal(signal.SIGINT)
-    output, _ = second.communicate()
-    assert second.returncode == 130, output
+    sweep.send_signal(signal.SIGINT)
+    output, _ = sweep.communicate()
+    assert sweep.returncode == 130, output
     assert output.splitlines()[-1].endswith("poise sweep --resume killed")
     assert "Traceback" not in output
-    store = open_store(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
-    runs = runs_by_name(store)
-    assert (runs["killed"][0], runs["t01-s0"][0], runs["t02-s0"][0]) == (
-        "KILLED",
-        "FINISHED",
-        "KILLED",
-    )
 
-    third = begin("--resume", "killed")
-    output, _ = third.communicate()
-    assert third.returncode == 0, output
-    assert "t01-s0  starts" not in output and "t01-s0  goes on" not in output
-    assert (study / "t01-s0" / "trial.json").read_bytes() == finished
+
+def check_ends_without_the_first(sweep: subprocess.Popen[str]) -> None:
+    """Waits for a resumed sweep, which finishes the second trial and does not begin the first."""
+    output, progress = sweep.communicate()
+    assert sweep.returncode == 0, progress
+    assert "t01-s0  starts" not in progress and "t01-s0  goes on" not in progress
+    printed = json.loads(output)
+    assert [(each["trial"], each["state"]) for each in printed["trials"]] == [
+        ("t01-s0", "finished"),
+        ("t02-s0", "finished"),
+    ]
+    assert Path(printed["report"]).is_file()
+
+
+def check_went_on_with_its_runs(store: Store) -> None:
+    """Checks that the study and its second trial have their own runs again, without a gap."""
     runs = runs_by_name(store)
-    assert {name: run[0] for name, run in runs.items()} == dict.fromkeys(
-        ("killed", "t01-s0", "t02-s0"), "FINISHED"
-    )
+    assert statuses(runs) == dict.fromkeys(("killed", "t01-s0", "t02-s0"), "FINISHED")
     assert (runs["killed"][1], runs["t01-s0"][1]) == ("3", "1")
     assert int(runs["t02-s0"][1]) >= 2, "it did not go on with its own run"
     losses = history(store, runs["t02-s0"][2], ["loss/total"])["loss/total"]
     assert [step for step, _ in losses] == [1, *range(2, 161, 2)]
-    assert not list(study.glob("tune-*")), "pickles were left behind"
+
+
+def statuses(runs: dict[str, tuple[str, str, str]]) -> dict[str, str]:
+    return {name: status for name, (status, _, _) in runs.items()}
 
 
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
@@ -153,7 +177,7 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
 
     report = html.unescape(result.report.page.read_text())
     assert failed.reason in report and trained.outcome in report
-    models = list_models(open_store())
+    models = list_versions(open_store())
     if trained.outcome == "healthy":
         assert result.best == trained and models[0].uri == result.registered
         assert models[0].tags["study_run"] == runs[result.study.name][2]

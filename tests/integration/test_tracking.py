@@ -23,9 +23,10 @@ from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.metric_values import history
 from poise.tracking.registry.fetch import pull, read_files
-from poise.tracking.registry.versions import find_model, list_models, register_model
+from poise.tracking.registry.find import find_model
+from poise.tracking.registry.search import list_versions
+from poise.tracking.registry.versions import register_model
 from poise.tracking.run import (
-    SPILL_FILE,
     Run,
     create_study_run,
     create_trial_run,
@@ -35,6 +36,7 @@ from poise.tracking.run import (
 )
 from poise.tracking.store import Store, open_store
 from poise.tracking.time_limits import Patience
+from poise.tracking.unsent_metrics import SPILL_FILE
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -219,7 +221,7 @@ def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
     save_backbone(tmp_path / "package", build_backbone(config, 32), description)
     for each in (run, other):
         register_model(server, tmp_path / "package", "scenes-resnet18", each.run_id, {})
-    assert [(v.version, v.aliases) for v in list_models(server)] == [(2, ("candidate",)), (1, ())]
+    assert [(v.version, v.aliases) for v in list_versions(server)] == [(2, ("candidate",)), (1, ())]
     assert set(read_files(server, find_model(server, "scenes-resnet18"))) == {
         "backbone.safetensors",
         "config.json",

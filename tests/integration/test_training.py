@@ -1,15 +1,23 @@
 """Runs on real Ray Train workers: exact resumption, and any number of workers."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from poise.config import Recipe
+from poise.config.locations import Location
 from poise.diagnostics.history import History
-from poise.training.checkpoint import STATE_FILE
+from poise.diagnostics.judge import VerdictKind, judge
+from poise.models.package import load_backbone, save_backbone
+from poise.training.checkpoint import STATE_FILE, read_run
+from poise.training.checkpoint_store import LAST_GOOD
 from poise.training.in_process import fit_in_process
-from poise.training.spec import Outcome, RunSpec
+from poise.training.loop import is_lost
+from poise.training.spec import BACKBONE_FOLDER, Outcome, RunSpec
 from poise.training.worker import fit
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -41,7 +49,7 @@ def recipe_in(folder: Path, **changes: object) -> Recipe:
 
 
 def run(folder: Path, name: str, **changes: object) -> Outcome:
-    return fit(RunSpec(recipe_in(folder, **changes), name, folder / "runs"))
+    return fit(RunSpec(recipe_in(folder, **changes), name, Location.of(folder / "runs")))
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +91,14 @@ def test_a_run_in_this_process_is_the_run_of_a_worker_bit_for_bit_resumed_too(
 ) -> None:
     def run_here(**changes: object) -> Outcome:
         recipe = recipe_in(folder, training__keep_checkpoints=1, **changes)
-        return fit_in_process(RunSpec(recipe, "here", folder / "runs"))
+        return fit_in_process(RunSpec(recipe, "here", Location.of(folder / "runs")))
 
     assert len(run_here(training__stop_after_steps=10).history) == 10
     here = run_here()
     assert losses(here.history) == losses(uninterrupted.history)
     expected, found = tensors(uninterrupted), tensors(here)
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
-    kept = [path.name for path in (folder / "runs" / "here").iterdir()]
+    kept = [path.name for path in (folder / "runs" / "here").iterdir() if path.is_dir()]
     assert kept == [here.checkpoint.name], "the newest alone, as its recipe says"
 
 
@@ -104,3 +112,51 @@ def test_two_workers_train_as_one_does_with_the_same_global_batch(
         ours = [metrics[name] for _, metrics in two.history]
         theirs = [metrics[name] for _, metrics in uninterrupted.history]
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
+def test_two_workers_that_diverge_stop_together_and_keep_the_last_good_checkpoint(
+    folder: Path,
+) -> None:
+    changes = {
+        "training__num_workers": 2,
+        "training__keep_checkpoints": 1,
+        "optimizer__base_lr": 1e38,
+        "optimizer__warmup_epochs": 2,
+    }
+    recipe = recipe_in(folder, **changes)
+    steps = recipe.training.model_copy(update={"checkpoint_every_steps": 1})
+    recipe = recipe.model_copy(update={"training": steps})
+    lost = fit(RunSpec(recipe, "lost", Location.of(folder / "runs")))
+    last, metrics = lost.history[-1]
+    assert 1 < last < STEPS and is_lost(metrics)
+    assert judge(lost.history, recipe.signals, STEPS).kind is VerdictKind.DIVERGED
+    good = Location.of(folder / "runs" / "lost" / LAST_GOOD)
+    assert read_run(good)["step"] == last - 1
+    kept = torch.load(good / STATE_FILE, weights_only=True)["objective"]
+    assert all(torch.isfinite(value).all() for value in kept.values())
+
+
+def test_two_workers_share_weights_and_one_worker_goes_on_with_all_of_them(
+    folder: Path, uninterrupted: Outcome
+) -> None:
+    def probe(backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+        yield "answer", float(backbone(torch.ones(1, 3, 16, 16, device=device)).detach().norm())
+
+    recipe = recipe_in(
+        folder, training__num_workers=2, training__sharding="full", training__micro_batch_size=2,
+        training__stop_after_steps=10,
+    )  # fmt: skip
+    config = {"backbone": recipe.backbone.described, "image_px": 16}
+    first = fit(
+        RunSpec(
+            recipe, "shared", Location.of(folder / "runs"), probe=probe,
+            export=partial(save_backbone, config=config),
+        )
+    )  # fmt: skip
+    backbone, _ = load_backbone(first.checkpoint / BACKBONE_FOLDER)
+    ((_, answer),) = probe(backbone, torch.device("cpu"))
+    assert first.history[-1][1]["eval/answer"] == pytest.approx(answer)
+    second = run(folder, "shared")
+    assert len(second.history) == 1 + STEPS, "with the figures from before the first step"
+    found = [metrics["loss/total"] for step, metrics in second.history if step]
+    assert found == pytest.approx(losses(uninterrupted.history), abs=1e-4)

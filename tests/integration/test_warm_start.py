@@ -11,10 +11,11 @@ from poise.config import Recipe
 from poise.models.checksums import read_config
 from poise.models.package import load_backbone
 from poise.runs.initial_weights import find
-from poise.runs.outcome import Finished, register_finished
+from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
+from poise.runs.registration import register_finished
 from poise.tracking.ending import controlled
-from poise.tracking.registry.versions import find_model
+from poise.tracking.registry.find import find_model
 from poise.tracking.run import Run, create_run
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
@@ -76,12 +77,12 @@ def test_its_start_is_measured_named_and_registered_and_it_is_resumed_without_it
     assert loss == pytest.approx(metrics["start/knn_top1"] - last["eval/knn_top1"])
     assert last["eval/knn_queries"] == 32
 
-    entry = read_config(finished.package)["lineage"]["initial_weights"]
+    entry = read_config(finished.package.local)["lineage"]["initial_weights"]
     assert entry["resolved"] == recipe.backbone.initial_weights
     assert entry["weights_sha256"] == start.weights_sha256
     assert entry["lineage"] == {"imported_from": "theirs.pth"}
     assert "2 of 2 registers are new and begin at random" in entry["adapted"]
-    assert "initial_weights" not in read_config(finished.package)["backbone"]
+    assert "initial_weights" not in read_config(finished.package.local)["backbone"]
     version = find_model(run.store, register_finished(run.store, recipe, finished))
     assert version.tags["initial_weights"] == recipe.backbone.initial_weights
     assert version.tags["initial_weights_sha256"] == start.weights_sha256
