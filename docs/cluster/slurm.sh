@@ -1,0 +1,38 @@
+#!/bin/bash
+# Runs one Poise command on a Ray cluster inside a SLURM allocation:
+#
+#   sbatch docs/cluster/slurm.sh sweep search_spaces/dino_collapse.yaml data.dataset=/shared/cifar10
+#
+#SBATCH --job-name=poise
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
+#SBATCH --gpus-per-node=8
+#SBATCH --time=24:00:00
+# Two minutes before the end, SLURM asks the processes to end. Poise then writes a checkpoint.
+#SBATCH --signal=TERM@120
+set -euo pipefail
+
+# The folder of this checkout, whose .venv every node must see. sbatch starts scripts from a copy.
+cd "${SLURM_SUBMIT_DIR:?start this script with sbatch}"
+export PATH="$PWD/.venv/bin:$PATH"
+
+# Storage that every node reaches, for runs and checkpoints.
+export POISE_HOME="${POISE_HOME:-$PWD/runs}"
+
+# A token for this allocation alone. A file, because other users can see the environment of a command.
+umask 077
+export RAY_AUTH_MODE=token
+export RAY_AUTH_TOKEN_PATH="$HOME/.ray/auth_token-$SLURM_JOB_ID"
+mkdir -p "$HOME/.ray"
+od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+
+# The first node is the head. A port that depends on the allocation, so that two do not meet.
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+port=$((20000 + SLURM_JOB_ID % 10000))
+address=$(getent ahostsv4 "$head" | awk 'NR == 1 { print $1 }'):$port
+
+srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
+    --dashboard-host=127.0.0.1 -- \
+    env RAY_ADDRESS="$address" poise "$@"
