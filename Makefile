@@ -5,11 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALL_ATTEMPTS ?= 5
-# Two processes, each with one thread. tests/conftest.py keeps the tests of one Ray cluster together.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Two processes, each with one thread. Workers of Ray have the same share of the cores as the tests.
+# tests/conftest.py keeps the tests of one Ray cluster together.
+PYTEST := OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-heavy check bench format clean
+.PHONY: help install demo docs notebooks test test-docs test-fast test-heavy faults check bench bench-gpu format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,14 +34,28 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## The main job on the embedded dataset: a sweep, the collapse explained, a registered backbone
 	$(BIN)/python pipelines/demo.py
 
+docs: $(INSTALLED)  ## Build the documentation into site/; it works offline
+	$(BIN)/python pipelines/settings_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html; for the search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
+notebooks: $(INSTALLED)  ## Run the notebooks' scripts, and write the notebooks and the pictures of their page
+	OMP_NUM_THREADS=1 $(BIN)/python pipelines/notebooks.py
+
 test: $(INSTALLED) static  ## Format check, lint, strict types and the tests, without the heavy ones
 	$(PYTEST) -m "not heavy"
 
 test-heavy: $(INSTALLED)  ## The tests that train for many minutes, one after another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy
 
+faults: $(INSTALLED)  ## Kill runs, servers and nodes, let storage fail, and print what each fault cost
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.faults.run_faults
+
+test-docs: $(INSTALLED)  ## Run the commands of README.md and docs/ from top to bottom, in small sizes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy tests/documents
+
 test-fast: $(INSTALLED)  ## The tests that need neither Ray nor patience
-	$(PYTEST) -m "not slow and not ray"
+	$(PYTEST) -m "not slow and not ray and not heavy"
 
 check: $(INSTALLED) static test-fast  ## What to run before a commit
 
@@ -53,6 +68,10 @@ static: $(INSTALLED)
 # One after another: each prints a ratio measured against its own baseline in the same run.
 bench: $(INSTALLED)  ## Run every benchmark in tests/benchmarks
 	@set -e; for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# Without the environment, so that it runs on an image that has PyTorch and timm and no network.
+bench-gpu:  ## Measure training steps on one GPU against the published ones, in eight minutes
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) tests/benchmarks/gpu/bench_gpu.py
 
 format: $(INSTALLED)  ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .

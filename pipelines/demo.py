@@ -1,11 +1,14 @@
 """The main job on the embedded dataset: ``make demo``.
 
+``python pipelines/demo.py [key=value …]`` changes the space or its recipe.
+
 Draws the scenes, sweeps DINO over the settings that decide whether it collapses, registers the
 best backbone, and says what came of it.
 """
 
 import sys
 import time
+from functools import partial
 
 from poise.cli.main import exit_status
 from poise.cli.study.output import carry_out, print_result
@@ -18,13 +21,13 @@ SPACE = "search_spaces/demo.yaml"
 DATASETS = {"data/scenes-train": (4096, 0), "data/scenes-test": (1000, 1)}  # images, seed
 
 
-def main() -> None:
-    """Prepares, sweeps, registers and reports."""
+def main(overrides: list[str]) -> None:
+    """Prepares, sweeps, registers and reports. Overrides change the space or its recipe."""
     started_s = time.perf_counter()
     for folder, (num_images, seed) in DATASETS.items():
         manifest = prepare("scenes", folder, PrepareOptions(num_images, seed))
         print(f"{folder}: {manifest.num_samples} images of {len(manifest.classes)} classes")
-    result = carry_out(begin_study(SPACE))
+    result = carry_out(begin_study(SPACE, overrides))
     print_result(result)
     print(f"\n{conclusion(result)}")
     print(f"took {(time.perf_counter() - started_s) / 60:.1f} minutes")
@@ -46,4 +49,4 @@ def conclusion(result: StudyResult) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(exit_status(partial(main, sys.argv[1:])))

@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> None:
     recipe, name = begin(path, overrides, meanwhile=start_ray_early)
     with resumable(f"poise pretrain --resume {name}"):
         finished = carry_out(recipe, name, print)
-    print(f"verdict: {finished.verdict.kind} - {finished.verdict.evidence}")
+    print(f"verdict: {finished.verdict.kind}")
+    print(f"evidence: {finished.verdict.evidence}")
     print(f"backbone: {finished.package}")
 
 

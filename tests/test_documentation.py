@@ -1,16 +1,16 @@
 """What the documentation promises to list, held against the code."""
 
+import os
 import re
-import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import typer
 
-from poise.cli.main import app
+from pipelines.settings_reference import reference
 from poise.config import Space, metrics
 from poise.config.samplers import SAMPLERS
 from poise.config.scheduling import SchedulerConfig, SearcherConfig
@@ -19,7 +19,11 @@ from poise.diagnostics.judge import Limits, VerdictKind
 from poise.sweeps.population import MUTABLE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "docs" / "cluster").glob("*.md")),
+]
 SPACES = sorted((REPOSITORY / "search_spaces").glob("*.yaml"))
 
 
@@ -44,6 +48,10 @@ def test_every_metric_is_explained() -> None:
     assert not set(names) - _in_code("docs/diagnostics.md")
 
 
+def test_every_group_of_metrics_is_part_of_the_list_of_all() -> None:
+    assert set(_metric_names()) == metrics.METRICS
+
+
 def test_every_verdict_is_explained() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", _read("docs/diagnostics.md"), re.MULTILINE)
     assert not {str(kind) for kind in VerdictKind} - set(rows)
@@ -62,11 +70,43 @@ def test_every_part_of_a_space_is_explained() -> None:
     assert not wanted - _in_code("docs/studies.md")
 
 
-def test_the_readme_says_what_every_shipped_space_asks() -> None:
+def test_a_page_says_what_every_shipped_space_asks() -> None:
     rows = re.findall(
-        r"^\| \[[^]]+\]\(search_spaces/([^)]+)\) \|", _read("README.md"), re.MULTILINE
+        r"^\| \[[^]]+\]\(../search_spaces/([^)]+)\) \|", _read("docs/spaces.md"), re.MULTILINE
     )
     assert sorted(rows) == [path.name for path in SPACES]
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    assert _read("docs/settings.md") == reference(), "run: python pipelines/settings_reference.py"
+
+
+def test_every_setting_is_explained() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")]
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(_read("README.md").splitlines()) <= 120
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
+    tmp_path: Path,
+) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)],
+        cwd=REPOSITORY,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        check=True,
+    )
+    loaded = re.compile(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(https?:[^\" >]+)")
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        assert not loaded.findall(page.read_text(encoding="utf-8")), page.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -74,35 +114,3 @@ def test_every_link_to_a_file_leads_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
     assert not [link for link in local if not (page.parent / link).exists()]
-
-
-def _commands(page: Path) -> Iterator[list[str]]:
-    """What a person is told to type after ``poise``, in blocks of code."""
-    text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            if words[:1] == ["poise"]:
-                yield words[1:]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_exists_with_its_options(page: Path) -> None:
-    wrong = []
-    for words in _commands(page):
-        command: Any = typer.main.get_command(app)
-        if words[0] == "submit" and "--" in words:
-            words = words[: words.index("--")]
-        for word in words:
-            if word.startswith("--"):
-                known = {name for each in command.params for name in (*each.opts, "--help")}
-                known |= {name for each in command.params for name in each.secondary_opts}
-                if word.partition("=")[0] not in known:
-                    wrong.append(f"{' '.join(words)}: {word}")
-            elif hasattr(command, "get_command"):
-                command = command.get_command(None, word)
-                if command is None:
-                    wrong.append(f"{' '.join(words)}: {word}")
-                    break
-    assert not wrong, "\n".join(wrong)

@@ -2,8 +2,8 @@
 
 Run as ``python tests/benchmarks/bench_dino_step.py``. Ours is ``train_steps``, as a run uses it;
 both see the same views from the same weights, and must report the same losses before they are
-timed. On a GPU: ViT-S/16, 2 × 224 and 8 × 96 px, K = 65,536, both in bf16. On a CPU: a small
-ViT on one thread, both in fp32, and ours in bf16 where it is computed in hardware.
+timed. A small ViT on one thread, both in fp32, and ours in bf16 where it is computed in hardware.
+``gpu/bench_gpu.py`` measures the published sizes on a GPU.
 
 The published step's colours are made by its data loader. So views here have none to change, and
 ours only normalises, which the published one is given done.
@@ -15,7 +15,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +29,7 @@ from poise.config.objectives import DinoConfig
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
 from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
-from poise.objectives.base import RunPosition
+from poise.objectives.base import Objective, RunPosition
 from poise.training.loop import TrainingState, train_steps
 from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, schedules
@@ -37,7 +39,6 @@ from tests.benchmarks.published_dino_step import Head, MultiCrop, PublishedStep,
 from tests.builders import random_batch
 
 CHECKED_STEPS = 3
-PEAK_BF16_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense, vendor's data sheets
 
 
 @dataclass(frozen=True)
@@ -128,14 +129,23 @@ class Steady(Timetable):
 
 
 def our_steps(
-    size: Size, precision: str, device: torch.device, check: bool = False
+    recipe: Recipe,
+    device: torch.device,
+    observed: bool = False,
+    prepare: Callable[[Objective], object] = lambda objective: None,
 ) -> Iterator[FinishedStep]:
-    """Training as a run does it, on one batch for ever."""
-    recipe = size.recipe(precision)
+    """Training as a run does it, on one batch for ever.
+
+    Args:
+        recipe: what is trained.
+        device: where.
+        observed: whether every step is logged with all diagnostics; else none is.
+        prepare: changes the objective before the first step.
+    """
     state = our_state(recipe, device)
-    batch = random_batch(recipe).to(device)
-    batches = itertools.repeat(batch)
-    return train_steps(Steady(recipe, LONG.steps_per_epoch, check), state, batches)
+    prepare(state.objective)
+    batches = itertools.repeat(random_batch(recipe).to(device))
+    return train_steps(Steady(recipe, LONG.steps_per_epoch, observed), state, batches)
 
 
 def our_state(recipe: Recipe, device: torch.device) -> TrainingState:
@@ -187,19 +197,14 @@ def published_steps(size: Size, precision: str, device: torch.device) -> Iterato
         )
 
 
-def check_same(size: Size, precision: str, device: torch.device) -> None:
+def check_same(ours: Iterator[FinishedStep], published: Iterator[Tensor], precision: str) -> None:
     """Ends the script unless both sides report the same losses over a few steps."""
-    both = zip(
-        our_steps(size, precision, device, check=True),
-        published_steps(size, precision, device),
-        strict=False,
-    )
     tolerance = 1e-4 if precision == "fp32" else 1e-2
-    for report, published in itertools.islice(both, CHECKED_STEPS):
-        ours, theirs = report.metrics["loss/total"], published.item()
-        if abs(ours - theirs) > tolerance * theirs:
-            raise SystemExit(f"step {report.step}: loss {ours} here, {theirs} as published")
-    print(f"losses agree over {CHECKED_STEPS} steps in {precision}, the last at {theirs:.4f}")
+    for report, loss in itertools.islice(zip(ours, published, strict=False), CHECKED_STEPS):
+        here, there = report.metrics["loss/total"], loss.item()
+        if abs(here - there) > tolerance * there:
+            raise SystemExit(f"step {report.step}: loss {here} here, {there} as published")
+    print(f"losses agree over {CHECKED_STEPS} steps in {precision}, the last at {there:.4f}")
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -235,23 +240,47 @@ def describe_ratio(name: str, baseline: list[float], ours: list[float]) -> str:
     return f"{name}: {median:.2f}x (quartiles {low:.2f} to {high:.2f}, {len(ratios)} steps)"
 
 
-def on_cpu() -> None:
+class MeasuredSize(Protocol):
+    """Size at which a training step is measured."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step."""
+
+    def recipe(self, precision: str) -> Recipe:
+        """Returns the published settings at this size."""
+
+    def matmul_flops(self) -> float:
+        """Counts the operations of the matrix products of a step."""
+
+
+def compare_on_cpu(
+    objective: str,
+    size: MeasuredSize,
+    published_steps: Callable[[str, torch.device], Iterator[Tensor]],
+    floor_side: int,
+) -> None:
+    """Times the floor, the published step, ours and ours in bf16, in turns; prints the ratios.
+
+    Args:
+        objective: name for the printed lines.
+        size: what is trained.
+        published_steps: function of a precision and a device that runs the published step.
+        floor_side: side of the square matrices of the floor, of a size that the CPU likes.
+    """
     torch.set_num_threads(1)
-    device, size = torch.device("cpu"), ON_CPU
+    device = torch.device("cpu")
     print(f"one CPU thread, {size}")
-    check_same(size, "fp32", device)
+    recipe = size.recipe("fp32")
+    check_same(our_steps(recipe, device, True), published_steps("fp32", device), "fp32")
     sides: dict[str, Iterator[object]] = {
-        "the floor: its matrix products alone": floor_steps(size.matmul_flops(), side=1024),
-        "published step, fp32": published_steps(size, "fp32", device),
-        "our step, fp32": our_steps(size, "fp32", device),
+        "the floor: its matrix products alone": floor_steps(size.matmul_flops(), floor_side),
+        "published step, fp32": published_steps("fp32", device),
+        "our step, fp32": our_steps(recipe, device),
     }
     if computes_bf16(device):
-        sides["our step, bf16"] = our_steps(size, "bf16", device)
-    compare_on_cpu("DINO", size.batch_size, sides)
-
-
-def compare_on_cpu(objective: str, batch_size: int, sides: dict[str, Iterator[object]]) -> None:
-    """Times the floor, the published step, ours and ours in bf16, in turns; prints the ratios."""
+        sides["our step, bf16"] = our_steps(size.recipe("bf16"), device)
+    batch_size = size.batch_size
     times = in_turns(sides, rounds=9, warm_rounds=2, device=torch.device("cpu"))
     for name, taken in times.items():
         s_per_step = statistics.median(taken)
@@ -273,42 +302,9 @@ def floor_steps(matmul_flops: float, side: int) -> Iterator[None]:
         yield
 
 
-def on_gpu() -> None:
-    device, size = torch.device("cuda"), ON_GPU
-    name = torch.cuda.get_device_name(device)
-    print(f"{name}, bf16, {size}")
-    check_same(size, "bf16", device)
-    medians: dict[str, float] = {}
-    for side, make in (("published step", published_steps), ("our step", our_steps)):
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        steps: Iterator[object] = make(size, "bf16", device)
-        taken = in_turns({side: steps}, rounds=30, warm_rounds=10, device=device)[side]
-        medians[side] = statistics.median(taken)
-        del steps
-        print(
-            f"{side:16s} {medians[side] * 1e3:7.1f} ms/step "
-            f"{size.batch_size / medians[side]:7.0f} images/s "
-            f"{torch.cuda.max_memory_allocated(device) / 2**30:5.1f} GiB peak"
-            f"{utilisation(name, size, medians[side])}"
-        )
-    print(
-        f"DINO step against the published: {medians['published step'] / medians['our step']:.2f}x"
-    )
-
-
-def utilisation(device_name: str, size: Size, s_per_step: float) -> str:
-    """Model FLOPs utilisation, where the device's peak is known."""
-    peaks = [peak for key, peak in PEAK_BF16_FLOPS.items() if key in device_name]
-    return f" {size.matmul_flops() / s_per_step / peaks[0]:6.1%} MFU" if peaks else ""
-
-
 def main() -> None:
     """Measures and prints."""
-    if torch.cuda.is_available():
-        on_gpu()
-    else:
-        on_cpu()
+    compare_on_cpu("DINO", ON_CPU, partial(published_steps, ON_CPU), floor_side=1024)
 
 
 if __name__ == "__main__":

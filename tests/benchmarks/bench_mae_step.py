@@ -2,18 +2,18 @@
 
 Run as ``python tests/benchmarks/bench_mae_step.py``. Ours is ``train_steps``, as a run uses it;
 both see the same images and masks from the same weights, and must report the same losses before
-they are timed. On a GPU: ViT-B/16 with the published decoder, 64 images of 224 px, both in bf16.
-On a CPU: one thread, a ViT-S/16 with half that decoder, and the small ViT of
+they are timed. One thread, a ViT-S/16 with half the published decoder, and the small ViT of
 ``mae_vit_cifar10.yaml``; both sides in fp32, and ours in bf16 where it is computed in hardware.
+``gpu/bench_gpu.py`` measures the published sizes on a GPU.
 
 The published step's images are normalised by its data loader; it is given them done.
 """
 
 import itertools
-import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,21 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.config import Recipe
 from poise.config.views import ViewsConfig
-from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
-from poise.objectives import build_objective
 from poise.objectives.mae import Mae
-from poise.training.loop import TrainingState, train_steps
-from poise.training.observer import FinishedStep
-from poise.training.optimizer import build_optimizer, schedules
-from poise.training.precision import computes_bf16
+from poise.training.optimizer import schedules
 from tests.benchmarks.bench_dino_step import (
-    CHECKED_STEPS,
-    LONG,
-    Steady,
     compare_on_cpu,
-    floor_steps,
-    in_turns,
+    our_state,
     position_at,
 )
 from tests.benchmarks.published_mae_step import PublishedMae, PublishedStep
@@ -107,25 +97,7 @@ ON_CPU = (
     Size(224, 16, (384, 12, 6), (256, 8, 8), batch_size=8),
     Size(32, 4, (192, 9, 3), (128, 4, 4), batch_size=64),
 )
-ON_GPU = (Size(224, 16, (768, 12, 12), (512, 8, 16), batch_size=64),)
-
-
-def our_state(recipe: Recipe, device: torch.device) -> TrainingState:
-    """The same weights at every call."""
-    torch.manual_seed(0)
-    photometry = Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD)
-    objective = build_objective(recipe, photometry).to(device)
-    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable))
-
-
-def our_steps(
-    size: Size, precision: str, device: torch.device, check: bool = False
-) -> Iterator[FinishedStep]:
-    """Training as a run does it, on one batch for ever."""
-    recipe = size.recipe(precision)
-    batches = itertools.repeat(random_batch(recipe).to(device))
-    state = our_state(recipe, device)
-    return train_steps(Steady(recipe, LONG.steps_per_epoch, check), state, batches)
+ON_GPU = Size(224, 16, (768, 12, 12), (512, 8, 16), batch_size=64)
 
 
 def published_steps(size: Size, precision: str, device: torch.device) -> Iterator[Tensor]:
@@ -159,59 +131,10 @@ def _published(objective: Mae) -> dict[str, Tensor]:
     return state
 
 
-def check_same(size: Size, precision: str, device: torch.device) -> None:
-    """Ends the script unless both sides report the same losses over a few steps."""
-    ours = our_steps(size, precision, device, check=True)
-    both = zip(ours, published_steps(size, precision, device), strict=False)
-    tolerance = 1e-4 if precision == "fp32" else 1e-2
-    for report, published in itertools.islice(both, CHECKED_STEPS):
-        loss, theirs = report.metrics["loss/total"], published.item()
-        if abs(loss - theirs) > tolerance * theirs:
-            raise SystemExit(f"step {report.step}: loss {loss} here, {theirs} as published")
-    print(f"losses agree over {CHECKED_STEPS} steps in {precision}, the last at {theirs:.4f}")
-
-
-def on_cpu(size: Size) -> None:
-    torch.set_num_threads(1)
-    device = torch.device("cpu")
-    print(f"one CPU thread, {size}")
-    check_same(size, "fp32", device)
-    sides: dict[str, Iterator[object]] = {
-        "the floor: its matrix products alone": floor_steps(size.matmul_flops(), side=512),
-        "published step, fp32": published_steps(size, "fp32", device),
-        "our step, fp32": our_steps(size, "fp32", device),
-    }
-    if computes_bf16(device):
-        sides["our step, bf16"] = our_steps(size, "bf16", device)
-    compare_on_cpu("MAE", size.batch_size, sides)
-
-
-def on_gpu(size: Size) -> None:
-    device = torch.device("cuda")
-    print(f"{torch.cuda.get_device_name(device)}, bf16, {size}")
-    check_same(size, "bf16", device)
-    medians: dict[str, float] = {}
-    for side, make in (("published step", published_steps), ("our step", our_steps)):
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        steps: Iterator[object] = make(size, "bf16", device)
-        taken = in_turns({side: steps}, rounds=30, warm_rounds=10, device=device)[side]
-        medians[side] = statistics.median(taken)
-        del steps
-        print(
-            f"{side:16s} {medians[side] * 1e3:7.1f} ms/step "
-            f"{size.batch_size / medians[side]:7.0f} images/s "
-            f"{torch.cuda.max_memory_allocated(device) / 2**30:5.1f} GiB peak"
-        )
-    ratio = medians["published step"] / medians["our step"]
-    print(f"MAE step against the published: {ratio:.2f}x")
-
-
 def main() -> None:
     """Measures and prints."""
-    on_a_gpu = torch.cuda.is_available()
-    for size in ON_GPU if on_a_gpu else ON_CPU:
-        (on_gpu if on_a_gpu else on_cpu)(size)
+    for size in ON_CPU:
+        compare_on_cpu("MAE", size, partial(published_steps, size), floor_side=512)
 
 
 if __name__ == "__main__":

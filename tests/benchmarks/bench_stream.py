@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.cluster.connection import start_ray
 from poise.config import Recipe
-from poise.config.recipe import DataConfig, TrainingConfig
+from poise.config.recipe import DataConfig
+from poise.config.training import TrainingConfig
 from poise.data.batch import ViewBatch
 from poise.data.stream.reader import Reader
 from poise.data.stream.stream import view_stream

@@ -1,5 +1,6 @@
 """Compiling changes speed, not names."""
 
+import pytest
 import torch
 
 from poise.data.views.photometry import Photometry
@@ -8,6 +9,7 @@ from poise.objectives.dino import Dino
 from tests.builders import tiny_recipe
 
 
+@pytest.mark.slow
 def test_compiling_keeps_the_names_that_checkpoints_use() -> None:
     recipe = tiny_recipe()
     objective = build_objective(recipe, Photometry(recipe.data.views, (0.5,) * 3, (0.25,) * 3))

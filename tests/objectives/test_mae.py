@@ -102,6 +102,7 @@ def test_positions_of_the_decoder_are_not_rounded_in_reduced_precision() -> None
     assert seen == [torch.float32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_registers", [0, 3])
 def test_registers_and_both_targets_learn(num_registers: int) -> None:
     for norm_pix_loss in (False, True):

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing
 
+from poise.config.locations import Location
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
@@ -17,6 +18,7 @@ from poise.runs.progress import BoardObserver
 from poise.training import logging_and_checkpoints as watching
 from poise.training.checkpoint import RUN_FILE
 from poise.training.collapse_stopper import CollapseStopper
+from poise.training.elastic import Attempt
 from poise.training.logging_and_checkpoints import Watch
 from poise.training.loop import new_state
 from poise.training.observer import FinishedStep
@@ -42,6 +44,9 @@ class Listener:
 
     def judged(self, step: int, verdict: Verdict) -> None:
         self.heard.append((verdict.kind, step))
+
+    def note(self, step: int, topic: str, text: str) -> None:
+        self.heard.append((text, step))
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
         """Pictures are tested elsewhere."""
@@ -80,7 +85,11 @@ def follow(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
         recipe = tiny_recipe(data__dataset=str(dataset), **changes)
         listener, reported = Listener(), list[dict[str, Any]]()
         job = RunSpec(
-            recipe, "run", dataset, [lambda: listener], probe=lambda *_: [("knn_top1", 50.0)]
+            recipe,
+            "run",
+            Location.of(dataset),
+            [lambda: listener],
+            probe=lambda *_: [("knn_top1", 50.0)],
         )
         timetable = Timetable(recipe, steps_per_epoch=4)
         state = new_state(recipe, CPU)
@@ -115,6 +124,31 @@ def test_a_condemned_run_trains_on_unless_it_may_be_stopped(follow: Follow) -> N
     with watch:
         assert [watch.at_boundary(at(step)) for step in (6, 8)] == [False, True]
     assert ("collapsed: uniform", 6) in listener.heard
+
+
+def test_observers_of_an_elastic_run_hear_how_many_workers_it_starts_with(follow: Follow) -> None:
+    watch, listener, _ = follow({1: UNDECIDED}, training__num_workers=4, training__min_workers=1)
+    watch.state.attempts = [Attempt(0, 2)]
+    with watch:
+        watch.log_start()
+    assert listener.heard[0] == ("starts with 2 of 4 workers", 0)
+
+
+def test_observers_hear_that_data_is_the_bottleneck(follow: Follow) -> None:
+    slow = {
+        "loss/total": 1.0,
+        "throughput/s_per_step": 60.0,
+        "throughput/data_wait_share": 0.5,
+        "throughput/train_images_per_s": 10.0,
+        "throughput/read_images_per_s": 5.0,
+        "throughput/cut_images_per_s": 50.0,
+    }
+    watch, listener, _ = follow({1: UNDECIDED, 2: UNDECIDED, 3: UNDECIDED})
+    with watch:
+        for step in (1, 2, 3):
+            watch.at_boundary(FinishedStep(step, step / 4, step * 8, slow))
+    (heard,) = [text for text, _ in listener.heard if "bottleneck" in text]
+    assert heard.startswith("step 2: data is the bottleneck: training waits for it 50% of the time")
 
 
 def test_observers_hear_of_a_verdict_before_the_metrics_and_only_when_its_kind_changes(
@@ -165,6 +199,30 @@ def test_a_run_that_is_no_longer_a_number_is_not_measured(follow: Follow) -> Non
     with watch:
         assert watch.at_boundary(at(2))
     assert reported[0]["kept"] == [2] and "eval/knn_top1" not in reported[0]
+
+
+def test_a_long_run_is_judged_seldom_but_always_where_it_is_measured(
+    follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+
+    def count(history: History, *_: object) -> Verdict:
+        judged.append(history[-1][0])
+        return UNDECIDED
+
+    # An epoch has 4 steps, so the evaluation is at step 1100.
+    every = {"training__epochs": 1000, "evaluation__every_epochs": 275}
+    for done, steps in ((0, 100), (1000, 100)):
+        history = [(step, {"loss/total": 1.0}) for step in range(1, done + 1)]
+        watch, _, _ = follow({}, history, **every)
+        monkeypatch.setattr(watching, "judge", count)
+        with watch:
+            for step in range(done + 1, done + steps + 1):
+                watch.at_boundary(at(step))
+    assert judged[:100] == list(range(1, 101)), "at first at every logged step"
+    assert 9 <= len(judged[100:]) <= 11, "then whenever the history has grown by a hundredth"
+    assert judged[100:102] == [1010, 1020], "whether the run was resumed or not"
+    assert judged[-1] == 1100, "and where it is measured"
 
 
 def _ask(rank: int, rendezvous: str, folder: str) -> None:

@@ -66,7 +66,7 @@ def test_the_logged_loss_is_the_mean_over_the_interval() -> None:
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
 def test_a_run_resumed_from_its_state_is_the_run_that_was_not_interrupted(drop_path: float) -> None:
-    """Bit for bit, stochastic depth included: what is drawn depends on the step alone."""
+    """Bit for bit, stochastic depth included: what is drawn depends on epoch and sample alone."""
     recipe = tiny_recipe(backbone__drop_path=drop_path)
     whole = begin(recipe)
     list(islice(run(recipe, whole), 8))
@@ -74,7 +74,9 @@ def test_a_run_resumed_from_its_state_is_the_run_that_was_not_interrupted(drop_p
     first = begin(recipe)
     list(islice(run(recipe, first), 5))
     torch.manual_seed(12345)  # another process has drawn other numbers
-    second = begin(tiny_recipe(backbone__drop_path=drop_path, seed=99))
+    second = begin(recipe)
+    for parameter in second.objective.parameters():
+        parameter.data.zero_()
     second.objective.load_state_dict(first.objective.state_dict())
     second.optimizer.load_state_dict(first.optimizer.state_dict())
     second.step = first.step
@@ -86,6 +88,7 @@ def test_a_run_resumed_from_its_state_is_the_run_that_was_not_interrupted(drop_p
         assert torch.equal(value, expected[name]), name
 
 
+@pytest.mark.slow
 def test_learning_lowers_the_loss_on_a_repeated_batch() -> None:
     recipe = tiny_recipe(training__log_every_steps=1, optimizer__base_lr=0.1)
     state, timetable = begin(recipe), Timetable(recipe, 50)

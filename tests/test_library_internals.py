@@ -1,0 +1,102 @@
+"""Parts of libraries that are not public, each used in one place of Poise.
+
+If a new version takes one away, its test fails here and says which place of Poise needs it, and for
+what. Tests of that place would fail with less clear words.
+"""
+
+import inspect
+
+import pytest
+
+
+def _changed(part: str, place: str, purpose: str) -> str:
+    return f"{part} has changed; {place} uses it {purpose}"
+
+
+def test_ray_tells_what_its_autoscaler_may_add() -> None:
+    from ray._private.state import state
+
+    assert callable(getattr(state, "get_max_resources_from_cluster_config", None)), _changed(
+        "ray._private.state", "poise/cluster/resources.py", "to count GPUs that are not up yet"
+    )
+
+
+def test_ray_tells_which_nodes_it_drains() -> None:
+    from ray._private.state import state
+
+    assert callable(getattr(state, "get_draining_nodes", None)), _changed(
+        "ray._private.state",
+        "poise/cluster/resources.py",
+        "to place no workers on them",
+    )
+
+
+def test_tune_can_be_made_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.tune.experimental.output import get_air_verbosity
+    from ray.tune.progress_reporter import TrialProgressCallback
+
+    from poise.sweeps.tune_setup import CONDUCT
+
+    name = "RAY_AIR_NEW_OUTPUT"
+    place, purpose = "poise/sweeps/tune_setup.py", "because Poise prints what happens to trials"
+    monkeypatch.setenv(name, CONDUCT[name])
+    assert get_air_verbosity(0) is None, _changed(name, place, purpose)
+    assert callable(TrialProgressCallback.log_result), _changed(
+        "TrialProgressCallback", place, purpose
+    )
+
+
+def test_reports_of_ray_train_can_be_sent_to_tune() -> None:
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    names = list(inspect.signature(TuneReportCallback.after_report).parameters)
+    assert names == ["self", "run_context", "metrics", "checkpoint"], _changed(
+        "TuneReportCallback",
+        "poise/sweeps/scheduler_reports.py",
+        "to give Tune's scheduler the evaluations of a trial",
+    )
+
+
+def test_metrics_can_be_read_from_mlflows_database() -> None:
+    from mlflow.store.tracking.dbmodels.models import SqlMetric
+
+    columns = {column.name for column in SqlMetric.__table__.columns}
+    assert {"run_uuid", "step", "key", "value", "is_nan", "timestamp"} <= columns, _changed(
+        "SqlMetric",
+        "poise/tracking/history.py",
+        "to read all metrics of a run with one query instead of one request for each",
+    )
+
+
+def test_names_of_versions_can_be_read_without_mlflow() -> None:
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+
+    from poise.tracking.registry import names
+
+    purpose = "to complete the names of models in a shell, without the seconds that MLflow needs"
+    changed = _changed("SqlModelVersion", "poise/tracking/registry/names.py", purpose)
+    table = SqlModelVersion.__table__
+    columns = {"name", "version", "current_stage", "creation_time"}
+    assert table.name == "model_versions", changed
+    assert columns <= {column.name for column in table.columns}, changed
+    assert f"current_stage != '{STAGE_DELETED_INTERNAL}'" in names._NEWEST, changed
+
+
+def test_ray_train_takes_policies_of_poise() -> None:
+    from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy
+    from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
+    from ray.train.v2.api.config import FailureConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    place, purpose = "poise/training/worker_scaling.py", "so that elastic runs divide the batch"
+    source = inspect.getsource(DataParallelTrainer.fit)
+    for part in ("_initialize_and_run_controller(", "scaling_policy=", "failure_policy="):
+        assert part in source, _changed(f"DataParallelTrainer.fit ({part})", place, purpose)
+    policy = ElasticScalingPolicy(ScalingConfig(num_workers=(1, 4)))
+    room = policy._count_possible_workers({"node": {"CPU": 3.0}})
+    assert room == 3, _changed("ElasticScalingPolicy._count_possible_workers", place, purpose)
+    for name in ("_latest_monitor_time", "_latest_reserved_resources"):
+        assert hasattr(policy, name), _changed(f"ElasticScalingPolicy.{name}", place, purpose)
+    failures = DefaultFailurePolicy(FailureConfig(max_failures=1))
+    assert failures._worker_group_failures == 0, _changed("DefaultFailurePolicy", place, purpose)

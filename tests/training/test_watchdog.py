@@ -1,0 +1,73 @@
+"""A worker that hangs is noticed, and the one that holds up the others is named."""
+
+import pickle
+import threading
+from pathlib import Path
+
+from poise.config.locations import Location
+from poise.training.desk import STACKS_FILE, HangError, _Desk, hang_error
+from poise.training.watchdog import Stuck, Watchdog
+from tests.builders import random_batch, tiny_recipe
+from tests.waiting import wait_until
+
+PLACE = Location.of("/runs/mine/stacks.txt")
+
+
+def stuck(rank: int, beats: int, doing: str = "step 3") -> Stuck:
+    lines = [f'  File "/x/loop.py", line {n}, in f{n}\n    g()\n' for n in range(9)]
+    return Stuck(rank, beats, doing, f"process {rank} on host", "".join(lines))
+
+
+def test_a_worker_that_makes_no_progress_is_told_with_what_it_does() -> None:
+    told: list[Stuck] = []
+    with Watchdog(0.05, told.append, rank=3) as dog:
+        dog.beat("step 7")
+        wait_until(lambda: told)
+    (found,) = told
+    assert (found.rank, found.beats, found.doing) == (3, 1, "step 7")
+    assert found.where.startswith("wait_until (waiting.py:")
+    assert "test_a_worker_that_makes_no_progress_is_told" in found.where
+
+
+def test_signs_of_life_keep_a_worker_alive() -> None:
+    told: list[Stuck] = []
+    pause = threading.Event()
+    with Watchdog(5, told.append) as dog:
+        batches = [random_batch(tiny_recipe(), batch_size=1) for _ in range(3)]
+        assert list(dog.beating(batches, step=10)) == batches
+        pause.wait(0.01)
+        assert dog._stuck().beats == 6
+        assert dog._stuck().doing == "waiting for the batch of step 14"
+    assert not told
+
+
+def test_the_worker_that_is_behind_is_named_and_not_those_that_wait_for_it() -> None:
+    error = str(hang_error([stuck(1, 20), stuck(0, 21)], 2, 30, PLACE))
+    assert "worker rank 1 of 2 (process 1 on host) makes no progress: step 3" in error
+    assert "rank 0" not in error
+    assert "it is in f8 (loop.py:8) < f7 (loop.py:7)" in error
+    assert "after 30 minutes (training.hang_timeout_minutes)" in error
+    assert str(PLACE) in error and "--resume" in error and "\n" not in error
+
+
+def test_all_workers_are_named_if_none_is_behind() -> None:
+    error = str(hang_error([stuck(0, 20), stuck(1, 20)], 2, 30, PLACE))
+    assert "worker rank 0" in error and "worker rank 1" in error
+
+
+def test_a_worker_that_cannot_even_say_that_it_hangs_is_named() -> None:
+    error = str(hang_error([stuck(0, 20), stuck(2, 20)], 3, 30, PLACE))
+    assert "worker rank 1 of 3 does not answer, and the others wait for it" in error
+
+
+def test_the_desk_keeps_the_stacks_and_the_first_error(tmp_path: Path) -> None:
+    desk = _Desk(30, Location.of(tmp_path))
+    assert desk.failure() is None
+    desk.hangs(stuck(0, 2), 2)
+    desk.hangs(stuck(1, 1), 2)
+    desk.conclude_hang()
+    desk.conclude_hang()
+    failure = pickle.loads(pickle.dumps(desk.failure()))
+    assert isinstance(failure, HangError) and "rank 1" in str(failure)
+    stacks = (tmp_path / STACKS_FILE).read_text()
+    assert "worker rank 0, process 0 on host, step 3" in stacks and stacks.count("f8") == 2

@@ -1,0 +1,142 @@
+"""Decisions about the number of workers, without a cluster."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.train import FailureConfig, ScalingConfig, WorkerGroupError
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
+
+from poise.config import PoiseError
+from poise.config.locations import Location
+from poise.training import worker_scaling
+from poise.training.checkpoint import RUN_FILE, STATE_FILE
+from poise.training.worker_scaling import (
+    Elasticity,
+    ElasticPolicy,
+    PatientFailurePolicy,
+)
+
+Room = dict[str, dict[str, float]]
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    """CPUs that Ray has set aside on each node. All nodes answer."""
+    found: Room = {"a": {"CPU": 2.0}, "b": {"CPU": 2.0}}
+    monkeypatch.setattr(worker_scaling, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(worker_scaling, "nodes_that_answer", lambda: set(found))
+    monkeypatch.setattr(ElasticPolicy, "_maybe_send_resource_request", lambda self: None)
+
+    def reserved(policy: Any) -> Room:
+        policy._latest_reserved_resources = found
+        return found
+
+    monkeypatch.setattr(ElasticPolicy, "_get_reserved_resources", reserved)
+    return found
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def policy(tmp_path: Path, said: list[str]) -> ElasticPolicy:
+    scaling = ScalingConfig(num_workers=(2, 8), elastic_resize_monitor_interval_s=0)
+    return ElasticPolicy(scaling, Elasticity((2, 4, 8), Location.of(tmp_path), said.append))
+
+
+def save_checkpoint(folder: Path, name: str) -> None:
+    checkpoint = folder / name
+    checkpoint.mkdir()
+    for file in (RUN_FILE, STATE_FILE):
+        (checkpoint / file).touch()
+
+
+def started(policy: ElasticPolicy) -> int | None:
+    decision: Any = policy.make_decision_for_non_running_worker_group()
+    return int(decision.num_workers) if isinstance(decision, ResizeDecision) else None
+
+
+def resized(policy: ElasticPolicy, workers: int) -> int | None:
+    state: Any = SimpleNamespace(start_time=0.0, num_workers=workers)
+    decision = policy.make_decision_for_running_worker_group(state, None)
+    if isinstance(decision, NoopDecision):
+        return None
+    assert isinstance(decision, ResizeDecision)
+    return int(decision.num_workers)
+
+
+def test_it_takes_the_largest_number_that_divides_the_batch(
+    policy: ElasticPolicy, room: Room
+) -> None:
+    assert started(policy) == 4
+    room["c"] = {"CPU": 3.0}
+    assert started(policy) == 4, "there is room for 7"
+    room["c"] = {"CPU": 9.0}
+    assert started(policy) == 8
+
+
+def test_a_node_that_does_not_answer_does_not_count_though_ray_still_believes_in_it(
+    policy: ElasticPolicy, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_scaling, "nodes_that_answer", lambda: {"b"})
+    assert started(policy) == 2
+
+
+def test_it_waits_for_the_smallest_number_and_says_so_once(
+    policy: ElasticPolicy, room: Room, said: list[str]
+) -> None:
+    room.clear()
+    assert [started(policy) for _ in range(3)] == [None, None, None]
+    assert said == ["waits until the cluster has room for 2 workers"]
+    room["c"] = {"CPU": 2.0}
+    assert started(policy) == 2
+
+
+def test_it_grows_after_the_next_checkpoint(
+    policy: ElasticPolicy, room: Room, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path, "checkpoint_1")
+    assert resized(policy, 4) is None
+    room["c"] = {"CPU": 4.0}
+    assert [resized(policy, 4) for _ in range(3)] == [None, None, None]
+    save_checkpoint(tmp_path, "checkpoint_2")
+    assert resized(policy, 4) == 8
+
+
+def test_it_does_not_grow_if_the_room_is_gone_when_the_checkpoint_comes(
+    policy: ElasticPolicy, room: Room, tmp_path: Path
+) -> None:
+    room["c"] = {"CPU": 4.0}
+    assert resized(policy, 4) is None
+    del room["c"]
+    save_checkpoint(tmp_path, "checkpoint_1")
+    assert resized(policy, 4) is None
+    assert resized(policy, 4) is None
+
+
+def lost(rank: int = 0, error: Exception | None = None) -> WorkerGroupError:
+    return WorkerGroupError("lost", {rank: error or ConnectionError("gloo: closed")})
+
+
+def test_failures_count_only_since_the_newest_checkpoint(tmp_path: Path) -> None:
+    policy = PatientFailurePolicy(FailureConfig(max_failures=2), Location.of(tmp_path))
+    decide: Callable[[], FailureDecision] = lambda: policy.make_decision(lost())  # noqa: E731
+    assert [decide(), decide()] == [FailureDecision.RETRY] * 2
+    save_checkpoint(tmp_path, "checkpoint_1")
+    assert [decide(), decide(), decide()] == [
+        FailureDecision.RETRY,
+        FailureDecision.RETRY,
+        FailureDecision.RAISE,
+    ]
+
+
+def test_an_error_that_the_user_must_fix_is_not_tried_again(tmp_path: Path) -> None:
+    policy = PatientFailurePolicy(FailureConfig(max_failures=9), Location.of(tmp_path))
+    decision = policy.make_decision(lost(error=PoiseError("sample 5 is damaged")))
+    assert decision is FailureDecision.RAISE
