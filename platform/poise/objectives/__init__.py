@@ -1,6 +1,6 @@
-"""Objectives: what a run learns from views, self-supervised or with labels (probes).
+"""Objectives: the losses that a run trains with, self-supervised or on labels.
 
-In: a ``ViewBatch``. Out: a loss, and updates that follow the optimiser. Next:
+In: a ``ViewBatch``. Out: a loss, and updates after the optimiser's step. Next:
 ``poise.diagnostics``.
 """
 
@@ -20,11 +20,11 @@ OBJECTIVES: dict[str, Callable[[Recipe, Photometry], Objective]] = {
     "probe": Probe,
     "finetune": Finetune,
 }
-"""Every objective, by its name in recipes."""
+"""Maps the name of each objective in recipes to its class."""
 
 
 def build_objective(recipe: Recipe, photometry: Photometry) -> Objective:
-    """Builds the recipe's objective. Its new weights are drawn from torch's global generator."""
+    """Builds the recipe's objective. Torch's global generator draws the new weights."""
     return OBJECTIVES[recipe.objective.name](recipe, photometry)
 
 

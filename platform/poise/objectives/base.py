@@ -1,7 +1,7 @@
 """Base class of objectives: the contract between an objective and the training loop.
 
 In: a ``ViewBatch`` and the run's position. Out: a loss, and an ``Observation`` for diagnostics.
-Next: ``poise.training.loop``, which uses only this contract.
+Next: ``poise.training.loop``, which calls only the methods of this class.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from poise.data.batch import ViewBatch
 from poise.models.initial_weights import take_over
-from poise.models.last_tokens import LastTokens
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ class RunPosition:
 
 @dataclass(frozen=True)
 class Observation:
-    """Tensors of the latest step for diagnostics, detached, of this worker only.
+    """Tensors of the latest call of ``step`` on this worker, for diagnostics. They are detached.
 
-    An objective fills the fields that it has. The shapes are the same on all workers.
+    An objective sets only the fields that apply to it. The shapes are the same on all workers.
+    Prototypes and centre are the objective's own tensors, not copies, so they change with training.
     """
 
     views: Tensor | None = None  # [n, 3, H, W] a few normalised global views
     features: Tensor | None = None  # [V, B, D] backbone features of V views of the same images
-    tokens: LastTokens | None = None  # tokens of a few whole images; only transformers have them
     teacher_probs: Tensor | None = None  # [G, B, K] the targets, from the G global views
     student_logits: Tensor | None = None  # [V, B, K] divided by the temperature; global views first
     prototypes: Tensor | None = None  # [K, d] directions of the prototypes
@@ -51,33 +50,42 @@ class Observation:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Result of a step."""
+    """Loss and metrics that one call of ``step`` returns."""
 
     loss: Tensor
+    """Loss, averaged over the images."""
+
     metrics: dict[str, Tensor]
-    """Detached scalars of this step, by their logged names."""
+    """Detached scalars, averaged over the images. The keys are the names in the log."""
 
 
 class Objective(nn.Module, ABC):
-    """Base of everything that a run can learn from views, with or without labels.
+    """Base class of all objectives, with or without labels.
 
     DINO and MAE never read labels. ``poise.objectives.labelled`` is the base of objectives that do.
 
-    Calling an objective runs ``step``; the loop may first wrap it in DistributedDataParallel. All
-    state (teacher, centre) is in parameters and buffers, so ``state_dict`` is the checkpoint.
+    Calling an objective runs ``step``. The training loop may wrap the objective in
+    DistributedDataParallel. All state (teacher, centre) is in parameters and buffers, so
+    ``state_dict`` contains everything that a checkpoint needs.
 
-    Order of calls in a step: ``schedules`` → ``step`` → backward → ``before_optimizer`` → the
-    optimiser → ``after_step``. At logged steps, ``observe`` follows.
+    Order of calls in a step: ``schedules`` → for each micro-batch ``step``, backward and, at logged
+    steps, ``observe`` → ``before_optimizer`` → the optimiser → ``after_step``. A batch has one
+    micro-batch unless ``training.micro_batch_size`` is set. Teacher and centre are updated once per
+    batch, in ``after_step``.
     """
 
     shares_batch_statistics = False
-    """Whether batch norms use the batches of all workers as one batch. If True, every worker must
+    """Whether batch norms compute their statistics over all workers. If True, every worker must
     take part in every step.
     """
 
     @abstractmethod
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """Computes the loss on one batch. It changes only the state that the later calls need."""
+        """Computes the loss on one micro-batch.
+
+        It changes only the state that the later calls of this step need. It adds up the sums that
+        ``after_step`` needs over all micro-batches.
+        """
 
     def forward(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """Runs ``step``. Wrappers such as DistributedDataParallel call this method."""
@@ -85,7 +93,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """Returns the scheduled values at this step, by their logged names (``schedule/…``)."""
+        """Returns the values of all schedules at this step.
+
+        Keys are the names in the log (``schedule/…``).
+        """
 
     def before_optimizer(self, position: RunPosition) -> None:
         """Changes gradients after clipping and before the optimiser reads them."""
@@ -95,16 +106,16 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def observe(self) -> Observation:
-        """Returns the tensors of the latest step for diagnostics.
+        """Returns the tensors of the latest call of ``step``, for diagnostics.
 
-        It must change neither the state nor the random numbers of training.
+        Implementations must not change the state, and must not draw random numbers of training.
         """
 
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
-        """Draws RGB pictures of the current state, by name: uint8 [3, h, w].
+        """Draws RGB pictures of the current state, as a dict from names to uint8 [3, h, w].
 
-        Most objectives have none. It must change neither the state nor the random numbers of
-        training.
+        Most objectives draw no pictures. Implementations must not change the state, and must not
+        draw random numbers of training.
         """
         return {}
 
@@ -116,18 +127,19 @@ class Objective(nn.Module, ABC):
     @property
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """Module that is evaluated, saved and registered."""
+        """Backbone that is evaluated, saved and registered."""
 
     def parameter_groups(self) -> list[dict[str, Any]] | None:
-        """Returns the optimiser's groups; None means the two groups of DINO and MAE.
+        """Returns the optimiser's parameter groups; None means the default groups.
 
-        Each group has ``params``, ``is_decayed`` (whether weight decay applies) and ``lr_scale``
-        (factor of the learning rate).
+        There are two default groups, as in DINO and MAE: with and without weight decay. Each
+        returned group has the keys ``params``, ``is_decayed`` (whether weight decay applies) and
+        ``lr_scale`` (factor of the learning rate).
         """
         return None
 
     def begin_with(self, backbone: nn.Module) -> None:
-        """Takes over the weights of a trained backbone. Heads and decoders stay as they are.
+        """Copies the weights of a trained backbone. Heads and decoders keep their weights.
 
         Raises:
             PoiseError: the backbone is of another architecture.
@@ -135,7 +147,7 @@ class Objective(nn.Module, ABC):
         take_over(backbone, self.backbone)
 
     def compile_backbones(self) -> None:
-        """Compiles the modules that run on every view. The names of parameters do not change."""
+        """Compiles the modules that process the views. The names of parameters do not change."""
         for module in {self.backbone, *self.trainable.children()}:
             module.compile()
 

@@ -1,8 +1,8 @@
 """Fine-tuning of the whole backbone on labels (MAE's recipe, arXiv 2111.06377, appendix A).
 
-Mixing, erasing and label smoothing come from timm. The published RandAugment is left out: it works
-on single Pillow images, but here views are made on the device. The jitter of ``data.views`` can
-replace it.
+Mixup, cutmix, random erasing and label smoothing come from timm. The published RandAugment is left
+out: it works on single Pillow images, but here views are made on the device. The jitter of
+``data.views`` can replace it.
 """
 
 import random
@@ -27,13 +27,13 @@ from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 
 HEAD = "finetune"
-"""Name of the logits. Fine-tuning has only one head."""
+"""Name of the only classifier, as a key of the result of ``scores``."""
 
 
 class Classifier(nn.Module):
-    """Backbone with a linear classifier of its mean patch.
+    """Backbone with a linear classifier on the mean of the patch tokens.
 
-    As published, the classifier has its own norm layer, which replaces the last norm of the
+    As published, the classifier has its own LayerNorm. It replaces the last norm layer of the
     backbone.
     """
 
@@ -56,13 +56,16 @@ class Classifier(nn.Module):
 
 
 class Finetune(LabelledObjective):
-    """Classifier in which every parameter is trained. Lower blocks have lower learning rates."""
+    """Fine-tuning of all parameters. Earlier blocks have lower learning rates."""
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
-        """Draws the classifier. The backbone's own photometry replaces the recipe's.
+        """Loads the backbone and initialises the classifier.
+
+        Images are normalised as the backbone's package says. The argument ``photometry`` is not
+        used.
 
         Raises:
-            PoiseError: see ``check_tunable`` and ``LabelledObjective``.
+            PoiseError: as ``check_tunable`` and ``LabelledObjective``.
         """
         self.config: FinetuneConfig = recipe.objective  # type: ignore[assignment]
         super().__init__(recipe, self.config)
@@ -95,15 +98,15 @@ class Finetune(LabelledObjective):
         return StepResult(loss * share, {})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes logits [B, 1, C], with the name ``HEAD``."""
+        """Computes logits [B, 1, C], in a dict with the key ``HEAD``."""
         return {HEAD: self.classifier(images)[:, None]}
 
     def parameter_groups(self) -> Groups:
-        """Makes one group per layer with its own learning rate.
+        """Makes one or two groups per layer, so that each layer has its own learning rate.
 
-        Block i of n has the head's rate times layer_decay^(n + 1 − i). The layers before the first
-        block count as block 0. Biases, norms, [cls], registers and positions have no weight decay,
-        as published.
+        The learning rate of block i of n is the head's rate times layer_decay^(n + 1 − i). The
+        layers before the first block count as block 0. As published, biases, norms, [cls],
+        registers and position embeddings have no weight decay.
         """
         vit = self.classifier.backbone.timm_model
         spared = vit.no_weight_decay()
@@ -129,10 +132,11 @@ class Finetune(LabelledObjective):
 
 
 def check_tunable(backbone: nn.Module, model: str) -> None:
-    """Raises an error for a backbone without tokens, or with an added register.
+    """Raises an error if the backbone cannot be fine-tuned.
 
     Raises:
-        PoiseError: the backbone is a residual network or has an added register.
+        PoiseError: the backbone is a residual network, or has a register that was added after
+            training.
     """
     if isinstance(backbone, AddedRegister):
         raise PoiseError(
@@ -158,9 +162,9 @@ def _group(params: list[nn.Parameter], is_decayed: bool, lr_scale: float) -> dic
 
 
 def _set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Replaces the stochastic depth of the package.
+    """Sets new rates of stochastic depth.
 
-    The new rate rises linearly from 0 at block 1.
+    The rates rise linearly from 0 at the first block to ``rate`` at the last block.
     """
     from timm.layers import DropPath
 
@@ -172,7 +176,7 @@ def _set_drop_path(backbone: nn.Module, rate: float) -> None:
 
 
 def _build_mixing(config: FinetuneConfig, num_classes: int) -> Any:
-    """Makes timm's mixup and cutmix; None if both are off."""
+    """Makes timm's mixup and cutmix; returns None if both are off."""
     from timm.data import Mixup
 
     if not (config.mixup or config.cutmix):
@@ -194,7 +198,7 @@ def _build_erasing(config: FinetuneConfig) -> Any:
 
 
 def _seed_from_torch() -> None:
-    """Seeds the generators of Python and NumPy, which timm uses, from torch's generator.
+    """Seeds Python's and NumPy's generators from torch's generator, because timm uses both.
 
     Training seeds torch's generator for each step.
     """

@@ -1,7 +1,8 @@
-"""Base class of objectives that learn labels with a trained backbone.
+"""Base class of objectives that train on labels, from a trained backbone.
 
-In: a recipe whose objective names a backbone's package. Out: ``LabelledObjective``, the base of
-``poise.objectives.probe`` and ``poise.objectives.finetune``. Next: the same training loop.
+In: a recipe whose objective names the package of a trained backbone. Out: ``LabelledObjective``,
+the base class of ``poise.objectives.probe`` and ``poise.objectives.finetune``. Next:
+``poise.training.loop``.
 """
 
 from abc import abstractmethod
@@ -27,13 +28,16 @@ _FEWEST = 2  # smallest number of images in a step: a single image has no batch 
 
 
 class LabelledObjective(Objective):
-    """Objective that learns labels with a trained backbone, either frozen or trained further."""
+    """Objective that trains on labels.
+
+    The backbone is trained already; it is frozen or fine-tuned.
+    """
 
     def __init__(self, recipe: Recipe, config: LabelledSettings):
-        """Loads the backbone.
+        """Loads the trained backbone.
 
         Raises:
-            PoiseError: the model is not a package, or the dataset has no labels.
+            PoiseError: the model is not a package of a backbone, or the dataset has no labels.
         """
         super().__init__()
         manifest = Manifest.read(recipe.data.dataset)
@@ -45,25 +49,28 @@ class LabelledObjective(Objective):
         self.num_classes = len(manifest.classes)
         self.loaded, package = load_backbone(config.model)
         mean, std = package["normalization"]["mean"], package["normalization"]["std"]
-        # The normalisation is the backbone's own and not this dataset's.
+        # Images are normalised with the backbone's statistics, not with those of this dataset.
         self.photometry = Photometry(recipe.data.views, mean, std)
         self._features: Tensor | None = None
 
     @abstractmethod
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes logits [B, G, C] of normalised images [B, 3, h, w], by feature."""
+        """Computes logits [B, G, C] of normalised images, as a dict from names of features.
+
+        The images have the shape [B, 3, h, w].
+        """
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
-        """Multiples of the base learning rate, one for each of the G heads."""
+        """Factors by which the base learning rate is multiplied, one for each of the G heads."""
         return (1.0,)
 
     def taught(self, batch: ViewBatch, held_out: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Returns the normalised images of a batch that are used for learning, and their labels.
+        """Returns a batch's training images, normalised, and their labels.
 
         Args:
             batch: batch with labels.
-            held_out: share of images that are left out, from 0 to 1.
+            held_out: share of images that are not used for training, from 0 to 1.
 
         Raises:
             PoiseError: the batch has no labels.
@@ -76,23 +83,23 @@ class LabelledObjective(Objective):
         return self.photometry(views, parameters)[0], batch.labels[rows]
 
     def observe(self) -> Observation:
-        """Returns no tensors, because the features were observed when the backbone was trained."""
+        """Returns no tensors, because diagnostics are computed only during pretraining."""
         return Observation()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """Returns no schedules. Only the optimiser has schedules."""
+        """Returns an empty dict. Only learning rate and weight decay have schedules here."""
         return {}
 
     @property
     def backbone(self) -> nn.Module:
-        """Loaded backbone."""
+        """Trained backbone, as loaded from its package."""
         return self.loaded
 
 
 def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Returns for each training image whether it is held out to choose among heads; [n].
+    """Returns a mask [n] of the training images that are held out to choose the best head.
 
-    Only the image's id decides; seed, epoch and worker do not matter.
+    An image's id alone decides. Seed, epoch and worker have no influence.
 
     Args:
         sample_ids: row numbers in the dataset, [n].
@@ -103,14 +110,14 @@ def is_held_out(sample_ids: NDArray[np.int64], share: float) -> NDArray[np.bool_
 
 
 def too_few(labels: Tensor) -> bool:
-    """Returns True if a batch has too few images to learn from. Then the step is skipped."""
+    """Returns True if a batch has too few images for a training step. The caller skips the step."""
     return len(labels) < _FEWEST
 
 
 def nothing_learned(module: nn.Module) -> Tensor:
-    """Makes a loss of 0 with zero gradients for every parameter.
+    """Makes a loss of 0, whose gradient is zero for every parameter.
 
-    Other workers wait for these gradients.
+    A skipped step still needs gradients, because other workers wait for them.
     """
     return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), torch.zeros(()))
 

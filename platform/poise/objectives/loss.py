@@ -1,7 +1,7 @@
-"""DINO's cross-entropy between views, without a loop over pairs of views.
+"""DINO's cross-entropy between views, computed without a loop over pairs of views.
 
-Shapes: G teacher (global) views; V student views, which begin with the same G views; B images; K
-prototypes.
+Shapes: G teacher (global) views; V student views (the first G are the same global views); B images;
+K prototypes.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 def dino_loss(student_logits: Tensor, teacher_probs: Tensor, student_temp: float) -> Tensor:
-    """Computes the mean cross-entropy of every student view and every other view of the teacher.
+    """Computes the mean cross-entropy of teacher and student over all pairs of different views.
 
-    The slow version with a loop (arXiv 2104.14294, equations 2 and 3) is::
+    The loop version (arXiv 2104.14294, equations 2 and 3) is::
 
         terms = [
             -(teacher_probs[i] * log_softmax(student_logits[v] / student_temp, -1)).sum(-1).mean()
@@ -21,18 +21,19 @@ def dino_loss(student_logits: Tensor, teacher_probs: Tensor, student_temp: float
         ]
         loss = sum(terms) / len(terms)
 
-    Here each teacher view is multiplied once with the sum over student views. The gradient is
-    written explicitly: ``(n_v · softmax(s_v) − Σ_{i≠v} q_i) / (student_temp · pairs · B)``. ``n_v``
-    is the number of teacher views that view v is compared with. The only memory allocated is one
-    float32 buffer of the logits' size.
+    This version multiplies each teacher view once, with the sum over student views. The gradient is
+    explicit: ``(n_v · softmax(s_v) − Σ_{i≠v} q_i) / (student_temp · pairs · B)``. ``s_v`` are the
+    student's logits of view v divided by the temperature. ``q_i`` are the teacher's probabilities
+    of view i. ``n_v`` is the number of teacher views that view v is compared with. The only memory
+    allocated is one float32 buffer of the logits' size.
 
     Args:
         student_logits: [V, B, K], of any floating type.
-        teacher_probs: [G, B, K]; each row sums to 1. It gets no gradient.
+        teacher_probs: [G, B, K]; each row sums to 1. No gradient is computed for it.
         student_temp: temperature above 0.
 
     Returns:
-        A scalar. It is ln K if both sides are uniform.
+        The loss, a scalar. The loss is ln K if teacher and student are both uniform.
     """
     loss: Tensor = _CrossViewEntropy.apply(student_logits, teacher_probs, student_temp)
     return loss
@@ -47,7 +48,7 @@ class _CrossViewEntropy(torch.autograd.Function):
         scores = student_logits.detach().float() / temp  # [V, B, K], the one buffer
         scores -= scores.amax(dim=-1, keepdim=True)
 
-        # Σ_i q_i · Σ_{v≠i} s_v, by taking view i itself out of the sum over all views
+        # Σ_i q_i · Σ_{v≠i} s_v: subtracts view i from the sum over all views
         with torch.autocast(scores.device.type, enabled=False):  # products in float32
             agreement = torch.einsum("gbk,bk->", teacher_probs, scores.sum(dim=0))
             agreement -= torch.einsum("gbk,gbk->", teacher_probs, scores[:num_teachers])

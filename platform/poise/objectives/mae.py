@@ -14,7 +14,8 @@ from poise.data.batch import ViewBatch
 from poise.data.draws_on_device import uniforms_on_device
 from poise.data.views.photometry import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
-from poise.models.last_tokens import OBSERVED_IMAGES, last_tokens
+from poise.models.drop_path import PathAddress, drawn_paths
+from poise.models.last_tokens import OBSERVED_IMAGES
 from poise.models.mae import MaskedAutoencoder, patchify, take, unpatchify
 from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 
@@ -24,10 +25,10 @@ _SMALLEST_PICTURE_PX = 96
 
 
 class Mae(Objective):
-    """Encoder that sees some patches of an image, and decoder that predicts the others.
+    """Masked autoencoder: it encodes some patches of an image and predicts the hidden patches.
 
-    Only (seed, epoch, sample id) decide which patches are hidden. After pretraining nothing is
-    hidden: the backbone then sees whole images.
+    Seed, epoch and sample id alone decide which patches are hidden. After pretraining, the backbone
+    encodes whole images.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
@@ -54,9 +55,11 @@ class Mae(Objective):
         self._latest: dict[str, Tensor] = {}
 
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
-        """Computes the loss on one batch of uint8 views."""
+        """Computes the loss on one micro-batch of uint8 views."""
         images = self.photometry(batch.global_views, batch.global_photometry)[0]
-        return self.reconstruct(images, self.draw_noise(batch, position.epoch))
+        paths = PathAddress(self.seed, position.epoch, batch.sample_ids)
+        with drawn_paths(self.backbone, paths):
+            return self.reconstruct(images, self.draw_noise(batch, position.epoch))
 
     def draw_noise(self, batch: ViewBatch, epoch: int) -> Tensor:
         """Draws random numbers [B, N] from 0 to 1.
@@ -70,11 +73,11 @@ class Mae(Objective):
     def reconstruct(self, images: Tensor, noise: Tensor) -> StepResult:
         """Computes the loss on normalised images.
 
-        The encoder sees the patches with the smallest noise.
+        The encoder gets the patches with the smallest noise.
 
         Args:
             images: normalised, [B, 3, H, W].
-            noise: number for every patch, [B, N].
+            noise: random number of every patch, [B, N].
         """
         order = noise.argsort(dim=1)
         patches = take(patchify(images, self.autoencoder.backbone.patch_px), order)
@@ -90,9 +93,9 @@ class Mae(Objective):
         return StepResult(F.mse_loss(predictions, targets), {})
 
     def targets(self, patches: Tensor) -> Tensor:
-        """Returns the targets of patches [B, n, C], which are their pixels.
+        """Returns the pixels of patches [B, n, C], the targets of the prediction.
 
-        If ``norm_pix_loss`` is set, pixels are normalised per patch.
+        If ``norm_pix_loss`` is set, the pixels of each patch are normalised.
         """
         if not self.config.norm_pix_loss:
             return patches
@@ -100,15 +103,10 @@ class Mae(Objective):
         return (patches - mean) / std
 
     def observe(self) -> Observation:
-        """Returns tensors of the latest step.
-
-        Features come from the seen patches of each image. Tokens come from whole images, as in a
-        probe.
-        """
+        """Returns tensors of the latest micro-batch. The features use visible patches only."""
         return Observation(
             views=self._latest["images"],
             features=self._latest["features"].float(),
-            tokens=last_tokens(self.backbone, self._latest["images"]),
             targets=self._latest["targets"],
             predictions=self._latest["predictions"],
         )
@@ -117,10 +115,9 @@ class Mae(Objective):
     def pictures(self, batch: ViewBatch) -> dict[str, Tensor]:
         """Draws one picture with a column per image.
 
-        Its rows are the image, the seen patches, the prediction, and seen patches with predictions
-        for the others. The hidden patches are those of epoch 0. If the model predicts normalised
-        pixels, each patch is drawn with its true mean and standard deviation, which the model does
-        not predict.
+        The rows are the image, the visible patches, the prediction, and the visible patches
+        together with the predicted hidden patches. The mask is the mask of epoch 0. If the model
+        predicts normalised pixels, the true mean and standard deviation of each patch are used.
         """
         autoencoder, was_training = self.autoencoder, self.autoencoder.training
         autoencoder.eval()
@@ -140,7 +137,7 @@ class Mae(Objective):
         return {"reconstruction": self._grid(order, patches, visible, predicted, merged)}
 
     def _grid(self, order: Tensor, *rows: Tensor) -> Tensor:
-        """Makes one picture from several rows of patches.
+        """Arranges patches as one picture with several rows of images.
 
         Args:
             order: order of the patches, [B, N].
@@ -154,25 +151,25 @@ class Mae(Objective):
         return grid.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
     def compile_backbones(self) -> None:
-        """Compiles encoder and decoder together."""
+        """Compiles encoder and decoder as one module."""
         self.autoencoder.compile()
 
     def schedules(self, position: RunPosition) -> dict[str, float]:
-        """Returns no schedules. Only the optimiser has schedules."""
+        """Returns an empty dict. Only learning rate and weight decay have schedules here."""
         return {}
 
     @property
     def trainable(self) -> nn.Module:
-        """Encoder and decoder."""
+        """Masked autoencoder, with encoder and decoder."""
         return self.autoencoder
 
     @property
     def backbone(self) -> VitBackbone:
-        """Encoder."""
+        """Vision transformer of the encoder."""
         return self.autoencoder.backbone
 
 
 def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes mean and standard deviation of each patch, [..., 1], with the unbiased variance."""
+    """Computes each patch's mean and standard deviation [..., 1], from the unbiased variance."""
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return mean, (variance + _EPSILON).sqrt()

@@ -1,6 +1,6 @@
 """Linear and attentive probes: classifiers on a frozen backbone's features.
 
-Shapes: B images that are used for learning, G learning rates, C classes.
+Shapes: B training images (not held out), G learning rates, C classes.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,20 @@ from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned
 
 
 class Probe(LabelledObjective):
-    """Grid of heads for each of several features. One pass of the backbone computes all features.
+    """Probes of several features, with one head per feature and learning rate.
 
-    The loss is the sum over heads, so each head learns the same as it would alone.
+    One pass of the frozen backbone computes all features. The loss is the sum over heads, so each
+    head learns the same as it would alone.
     """
 
     def __init__(self, recipe: Recipe, photometry: Photometry):
-        """Draws the heads. The backbone's own photometry replaces the recipe's.
+        """Loads the backbone and initialises the heads.
+
+        Images are normalised as the backbone's package says. The argument ``photometry`` is not
+        used.
 
         Raises:
-            PoiseError: see ``Readout`` and ``LabelledObjective``.
+            PoiseError: as ``Readout`` and ``LabelledObjective``.
         """
         self.config: ProbeConfig = recipe.objective  # type: ignore[assignment]
         super().__init__(recipe, self.config)
@@ -41,8 +45,8 @@ class Probe(LabelledObjective):
     def step(self, batch: ViewBatch, position: RunPosition) -> StepResult:
         """Computes the loss on one batch of uint8 views.
 
-        It is divided by the expected number of images that are used for learning, which is the same
-        on every worker.
+        The summed loss is divided by the expected number of training images. This number is the
+        same on every worker.
         """
         images, labels = self.taught(batch, self.config.held_out)
         if too_few(labels):
@@ -54,35 +58,38 @@ class Probe(LabelledObjective):
         return StepResult(loss, {"loss/per_head": loss.detach() / num_heads})
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes logits [B, G, C], by the name of the feature."""
+        """Computes logits [B, G, C] for each feature, as a dict from names of features."""
         logits: dict[str, Tensor] = self.heads(self.readout(images))
         return logits
 
     def parameter_groups(self) -> Groups:
-        """Makes one group for each learning rate of the grid."""
+        """Makes one group for each feature and learning rate."""
         return grid_groups(self.heads, self.config.lr_multipliers)
 
     @property
     def lr_multipliers(self) -> tuple[float, ...]:
-        """Multiples of the base learning rate, which form the grid."""
+        """Factors by which the base learning rate is multiplied, one for each head of a feature."""
         return self.config.lr_multipliers
 
     def train(self, mode: bool = True) -> "Probe":
-        """Switches only the heads. The frozen backbone stays in evaluation mode."""
+        """Sets the heads to training or evaluation mode.
+
+        The frozen backbone always stays in evaluation mode.
+        """
         super().train(mode)
         self.loaded.eval()
         return self
 
     @property
     def trainable(self) -> nn.Module:
-        """Heads."""
+        """All linear classifiers of the probe, which the optimiser updates."""
         return self.heads
 
 
 def build_heads(
     readout: Readout, config: ProbeConfig, num_classes: int, image_px: int
 ) -> ProbeHeads:
-    """Builds one grid of heads for every feature."""
+    """Builds the heads: for every feature, one head per learning rate."""
     grids = {}
     for name in readout.names:
         pool = None
@@ -101,7 +108,7 @@ def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
     """Sums the mean cross-entropy over all heads.
 
     Args:
-        scores: logits [B, G, C], by the name of the feature.
+        scores: dict from names of features to logits [B, G, C].
         labels: int64 [B].
     """
     total = labels.new_zeros((), dtype=next(iter(scores.values())).dtype)
@@ -113,7 +120,7 @@ def grid_loss(scores: dict[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def grid_groups(heads: ProbeHeads, multipliers: Sequence[float]) -> Groups:
-    """Makes the optimiser's groups, one for each head and feature."""
+    """Makes one group of the optimiser for each feature and head."""
     return [
         {"params": grid.members(head), "is_decayed": True, "lr_scale": multiplier}  # type: ignore[operator]
         for grid in heads.grids.values()

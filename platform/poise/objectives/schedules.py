@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Warmup:
-    """Linear rise before a cosine."""
+    """Linear warm-up before a cosine schedule."""
 
     steps: float = 0
     """Length in steps; fractions are allowed."""
@@ -15,8 +15,9 @@ class Warmup:
     """Value at step 0."""
 
     meets_peak: bool = True
-    """Whether the last step of the warm-up already has the peak value. In DINO's code it has, so
-    two steps have the peak. In MAE's code only the first step of the cosine has it.
+    """Whether the last step of the warm-up already has the peak value. In DINO's code this is so,
+    and two steps have the peak value. In MAE's code only the first step of the cosine has the peak
+    value.
     """
 
 
@@ -26,16 +27,17 @@ NO_WARMUP = Warmup()
 def cosine(
     step: float, total_steps: float, base: float, final: float, warmup: Warmup = NO_WARMUP
 ) -> float:
-    """Computes the value at a step of a cosine with warm-up.
+    """Computes the value of a cosine schedule with warm-up at a step.
 
-    The warm-up rises linearly to ``base``. Then half a cosine goes towards ``final``.
+    The value rises linearly to ``base`` during warm-up. Then it follows half a cosine period
+    towards ``final``.
 
     Args:
         step: step from 0; may be a fraction.
-        total_steps: length of the whole curve, including its warm-up.
+        total_steps: number of steps of the schedule, including warm-up.
         base: peak value.
         final: value that the curve would have one step after the last.
-        warmup: rise to ``base``.
+        warmup: warm-up to ``base``.
     """
     if step < warmup.steps:
         length = max(warmup.steps - 1, 1) if warmup.meets_peak else warmup.steps
@@ -45,7 +47,7 @@ def cosine(
 
 
 def linear_then_constant(epoch: int, start: float, final: float, warmup_epochs: int) -> float:
-    """Computes the value in an epoch. It rises in equal steps from ``start`` to ``final``.
+    """Computes the value of a linear warm-up in an epoch. After the warm-up it is ``final``.
 
     Args:
         epoch: epoch from 0.

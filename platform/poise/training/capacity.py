@@ -1,7 +1,7 @@
-"""Checks that a machine has enough resources for a run. Ray itself would wait without a message.
+"""Checks that a machine has enough resources for a run. Ray would wait without a message.
 
-In: a recipe, and the cluster that this process is connected to. Out: an error with the fix, or
-nothing. Next: ``poise.training.worker``, and sweeps, which compute how many runs fit at once.
+In: a recipe, and the connected Ray cluster. Out: an error with the fix, or nothing. Next:
+``poise.training.worker``, and ``poise.sweeps``, which computes how many runs fit at once.
 """
 
 import os
@@ -11,50 +11,81 @@ from typing import Any
 
 import ray
 import torch
-from ray._private.state import state as ray_state
 
+from poise.cluster.nodes import is_cpu_node, live_nodes
+from poise.cluster.resources import most_resources
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
 from poise.data.views.photometry import Photometry
+from poise.models.activation_checkpointing import transformer_blocks
 from poise.models.backbone import build_backbone
 from poise.models.timm_options import check_options
 from poise.objectives import build_objective
 from poise.objectives.base import Objective
+from poise.training.accumulation import check_micro_batches
+from poise.training.elastic import is_elastic, least_workers
 from poise.training.optimizer import build_optimizer
 
 
 def cpus_needed(recipe: Recipe) -> float:
-    """Returns the number of CPUs that a run needs at once. With fewer it would wait forever."""
-    training = recipe.training
-    cutting = 1 if recipe.data.placement == "cluster" else 0  # each task claims a CPU
-    return training.num_workers * training.cpus_per_worker + cutting
+    """Returns the number of CPUs that a run needs. With fewer CPUs, the run would never start.
+
+    For an elastic run, this is the need of its smallest number of workers.
+    """
+    return least_workers(recipe) * recipe.training.cpus_per_worker + _cutting_cpus(recipe)
+
+
+def _cutting_cpus(recipe: Recipe) -> int:
+    return 0 if recipe.data.placement == "worker" else 1  # each task that cuts views claims a CPU
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Refuses a run that this machine can never start. Ray would wait without an error.
+    """Raises an error for a run that this machine can never start. Ray would wait without an error.
 
-    A cluster that others started (RAY_ADDRESS) is not checked, because nodes may join or leave it.
+    CPUs are not counted on a cluster (RAY_ADDRESS), because nodes may join it later.
 
     Raises:
-        PoiseError: the machine has too few CPUs.
+        PoiseError: the machine has too few CPUs, or the recipe cuts views on CPU nodes and there
+            are none.
     """
+    _check_cutting_nodes(recipe)
     needed, available = cpus_needed(recipe), ray.cluster_resources().get("CPU", 0)
     if not os.environ.get("RAY_ADDRESS") and needed > available:
         training = recipe.training
-        cutting = " + 1 for data.placement=cluster" if recipe.data.placement == "cluster" else ""
+        placement = recipe.data.placement
+        cutting = f" + 1 for data.placement={placement}" if _cutting_cpus(recipe) else ""
         raise PoiseError(
-            f"a run needs training.num_workers={training.num_workers} × training.cpus_per_worker="
+            f"a run needs {_least_in_words(recipe)} × training.cpus_per_worker="
             f"{training.cpus_per_worker:g}{cutting} CPUs and this machine has {available:g}; lower "
             "one of them, or set RAY_ADDRESS to a larger cluster"
         )
 
 
+def _least_in_words(recipe: Recipe) -> str:
+    training, least = recipe.training, least_workers(recipe)
+    if not is_elastic(recipe) or least == training.min_workers:
+        key = "min_workers" if is_elastic(recipe) else "num_workers"
+        return f"training.{key}={least}"
+    return (
+        f"{least} workers (the smallest number from training.min_workers={training.min_workers} "
+        f"on that divides training.batch_size={training.batch_size})"
+    )
+
+
+def _check_cutting_nodes(recipe: Recipe) -> None:
+    if recipe.data.placement == "cpu_nodes" and not any(map(is_cpu_node, live_nodes())):
+        raise PoiseError(
+            "data.placement=cpu_nodes: the cluster has no node that has CPUs and no GPU; set it to "
+            "cluster, or start such a node"
+        )
+
+
 def check_builds(recipe: Recipe) -> None:
-    """Refuses a backbone that cannot be built, or does not suit the views or the objective.
+    """Raises an error if the backbone cannot be built, or does not fit the views or the objective.
 
     Raises:
-        PoiseError: the message names the setting and its fix.
+        PoiseError: a setting does not fit; the message names the setting and the fix.
     """
     views = recipe.data.views
     check_options(recipe.backbone)
@@ -69,7 +100,24 @@ def check_builds(recipe: Recipe) -> None:
                 f"{key}={px}: is no multiple of the {patch_px}-px patches of "
                 f"{recipe.backbone.name}; the nearest below is {px - px % patch_px}"
             )
-    _on_paper(recipe)
+    objective = _on_paper(recipe)
+    check_micro_batches(recipe, objective)
+    _check_blocks(recipe, objective)
+
+
+def _check_blocks(recipe: Recipe, objective: Objective) -> None:
+    """Raises an error for settings that need transformer blocks, if the model has none."""
+    training = recipe.training
+    fixes = {
+        "activation_checkpointing=true": "false" if training.activation_checkpointing else None,
+        f"sharding={training.sharding}": "none" if training.sharding != "none" else None,
+    }
+    for setting, fix in fixes.items():
+        if fix is not None and not transformer_blocks(objective.trainable):
+            raise PoiseError(
+                f"training.{setting}: what this run trains has no transformer blocks "
+                f"({recipe.backbone.name}, objective {recipe.objective.name}); set it to {fix}"
+            )
 
 
 def _on_paper(recipe: Recipe) -> Objective:
@@ -79,17 +127,17 @@ def _on_paper(recipe: Recipe) -> Objective:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Size of a run's files, computed from the tensors in them."""
+    """Sizes in bytes of a run's files, computed from the tensors in these files."""
 
     checkpoint_bytes: int
-    """Size of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
+    """Bytes of a checkpoint: student, teacher, centre, optimiser and the backbone's package."""
 
     package_bytes: int
-    """Size of the backbone's package alone, as in the registry."""
+    """Bytes of the backbone's package in the registry."""
 
 
 def footprint(recipe: Recipe) -> Footprint:
-    """Computes the footprint of a run of this recipe, without allocating memory."""
+    """Computes the sizes of the files of a run, without allocating memory."""
     objective = _on_paper(recipe)
     optimizer = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
     for group in optimizer.param_groups:
@@ -111,18 +159,22 @@ def _num_bytes(tree: Any) -> int:
 
 
 def uses_gpu(recipe: Recipe) -> bool:
-    """Returns True if each worker gets a GPU. GPUs that an autoscaler may start also count.
+    """Returns True if each worker gets a GPU. GPUs that an autoscaler can add are counted.
+
+    Without a connection to Ray, the GPUs of this machine are counted.
 
     Raises:
         PoiseError: the recipe requires GPUs and there are too few.
     """
     training = recipe.training
-    live = ray.cluster_resources().get("GPU", 0)
-    later = (ray_state.get_max_resources_from_cluster_config() or {}).get("GPU", 0)
-    available = max(live, later)
-    if training.device == "cuda" and available < training.num_workers:
+    if training.device == "cpu":
+        return False
+    connected, least = ray.is_initialized(), least_workers(recipe)
+    available = most_resources().get("GPU", 0) if connected else torch.cuda.device_count()
+    if training.device == "cuda" and available < least:
         raise PoiseError(
-            f"training.device=cuda needs {training.num_workers} GPUs and the Ray cluster has "
-            f"{available:g}; set training.device=any to use what there is"
+            f"training.device=cuda needs {least} GPUs and the "
+            f"{'Ray cluster' if connected else 'machine'} has {available:g}; set "
+            "training.device=any to use what there is"
         )
-    return training.device != "cpu" and available >= training.num_workers
+    return available >= least

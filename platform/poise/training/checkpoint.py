@@ -1,21 +1,25 @@
-"""Checkpoints: the whole state of a run in one folder, which is either complete or absent.
+"""Checkpoints: folders with the whole state of a run. A checkpoint is either complete or absent.
 
-In: a run's state, recipe, history and datasets. Out: the same, in another process. Next:
-``poise.training.logging_and_checkpoints`` writes them, ``poise.training.worker`` reads them.
+In: a run's state, recipe, history and fingerprints of datasets. Out: a folder, and the same state
+in another process. Next: ``poise.training.logging_and_checkpoints`` writes checkpoints, and
+``poise.training.on_worker`` reads them.
 """
 
+import io
 import json
 from collections.abc import Collection
-from pathlib import Path
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.config.files import to_json
 from poise.config.keys import leaves
+from poise.config.locations import AnyLocation, Location
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import Entry, History
 from poise.training.datasets import (
@@ -24,13 +28,19 @@ from poise.training.datasets import (
     fingerprints,
     trains_on_the_same,
 )
+from poise.training.elastic import Attempt
 from poise.training.loop import TrainingState, is_lost
+from poise.training.sample_order import check_same_order
 
 STATE_FILE = "state.pt"
-"""Tensors of the objective, the optimiser and the diagnostics, and the step."""
+"""File with the step and the tensors of objective, optimiser and diagnostics."""
 
 RUN_FILE = "run.json"
-"""Recipe, step, history and the fingerprints of the datasets."""
+"""File with recipe, step, history, numbers of workers, order of samples and fingerprints of the
+datasets.
+"""
+
+_SHOWN = 200  # characters of a library's error
 
 
 def save_checkpoint(
@@ -39,11 +49,12 @@ def save_checkpoint(
     recipe: Recipe,
     history: History,
     datasets: Fingerprints | None = None,
+    sample_order: str | None = None,
 ) -> None:
     """Writes everything that is needed to resume a run.
 
-    The step is also the position in the plan and in every schedule. Random numbers depend only on
-    the step, so no random state has to be saved.
+    The step is also the position in the order of samples and in every schedule. Random numbers
+    depend only on seed and step, so no generator's state is saved.
 
     Args:
         folder: new folder for the checkpoint.
@@ -51,6 +62,7 @@ def save_checkpoint(
         recipe: recipe of the run.
         history: metrics of every logged step so far.
         datasets: fingerprints of the run's datasets.
+        sample_order: description of the order in which the run reads its samples.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -58,13 +70,16 @@ def save_checkpoint(
         "optimizer": state.optimizer.state_dict(),
         "step": state.step,
         "window": state.window.state_dict(),
+        "interval": state.meter.state_dict(),
     }
     partial = folder / f"{STATE_FILE}.partial"
     torch.save(tensors, partial)
     run = {
         "recipe": recipe.model_dump(mode="json"),
         "datasets": dict(datasets or {}),
+        "sample_order": sample_order,
         "step": state.step,
+        "attempts": [asdict(attempt) for attempt in state.attempts],
         "history": [
             (step, {k: to_json(v) for k, v in metrics.items()}) for step, metrics in history
         ],
@@ -74,21 +89,21 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, state: TrainingState, recipe: Recipe, changed: Collection[str] = ()
+    folder: AnyLocation, state: TrainingState, recipe: Recipe, changed: Collection[str] = ()
 ) -> list[Entry]:
     """Restores a run from a checkpoint, and returns its history.
 
     Args:
         folder: folder of the checkpoint.
-        state: receives the checkpoint's tensors and step.
+        state: state of the run, which is overwritten with the checkpoint's tensors and step.
         recipe: recipe of the run.
         changed: dotted keys of settings that may differ from the checkpoint's recipe.
 
     Raises:
-        PoiseError: the checkpoint cannot be read, another recipe made it, or the content of a
-            dataset has changed.
+        PoiseError: the checkpoint cannot be read, its recipe differs, the content of a dataset has
+            changed, or the run would continue in another order of samples.
     """
-    run = read_run(folder)
+    folder, run = Location.of(folder), read_run(folder)
     try:
         made_by = Recipe.model_validate(run["recipe"])
     except ValidationError:
@@ -111,39 +126,86 @@ def load_checkpoint(
         )
     if known:
         check_unchanged(f"the run of {folder}", known, fingerprints(recipe))
-    try:
-        tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise PoiseError(f"{folder / STATE_FILE}: cannot be read: {error}") from None
-    state.objective.load_state_dict(tensors["objective"])
-    state.optimizer.load_state_dict(tensors["optimizer"])
-    state.step = tensors["step"]
-    if "window" in tensors:  # older checkpoints have no window
-        state.window.load_state_dict(tensors["window"])
+        if not changed:
+            check_same_order(str(folder), run.get("sample_order"), recipe)
+    _restore(folder, state)
+    state.attempts = _attempts(run)
     return [(step, metrics) for step, metrics in run["history"]]
 
 
-def newest_checkpoint(run_folder: Path) -> Path | None:
-    """Returns the newest complete checkpoint of a run; None if there is none."""
-    folders = [path.parent for path in run_folder.rglob(STATE_FILE)]
-    return max(folders, key=lambda path: path.name, default=None)  # names begin with the time
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Reads a checkpoint's description of its run: recipe, step and history."""
+def _restore(folder: Location, state: TrainingState) -> None:
+    """Copies the tensors and the step of a checkpoint into ``state``."""
     try:
-        content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise PoiseError(f"{folder / RUN_FILE}: cannot be read: {error}") from None
-    content["history"] = [
-        (step, {name: float(value) for name, value in metrics.items()})
-        for step, metrics in content["history"]
-    ]
+        tensors = torch.load(_readable(folder / STATE_FILE), map_location="cpu", weights_only=True)
+        step = int(tensors["step"])
+        objective, optimizer = tensors["objective"], tensors["optimizer"]
+    except (OSError, RuntimeError, EOFError, UnpicklingError, LookupError, TypeError) as error:
+        raise _unreadable(folder / STATE_FILE, error) from None
+    state.objective.load_state_dict(objective)
+    state.optimizer.load_state_dict(optimizer)
+    state.step = step
+    if "window" in tensors:  # older checkpoints have neither window nor interval
+        state.window.load_state_dict(tensors["window"])
+    if "interval" in tensors:
+        device = next(state.objective.parameters()).device
+        state.meter.load_state_dict(tensors["interval"], device)
+
+
+def _attempts(run: dict[str, Any]) -> list[Attempt]:
+    kept = run.get("attempts", ())  # older checkpoints have none
+    return [Attempt(each["step"], each["workers"], tuple(each["nodes"])) for each in kept]
+
+
+def _readable(file: Location) -> Path | io.BytesIO:
+    return file.local if file.is_local else io.BytesIO(file.read_bytes())
+
+
+def newest_checkpoint(run_folder: AnyLocation) -> Location | None:
+    """Returns the newest complete checkpoint of a run; None if there is none."""
+    return max(checkpoints(run_folder), key=lambda place: place.name, default=None)
+
+
+def checkpoints(run_folder: AnyLocation) -> list[Location]:
+    """Lists the complete checkpoints of a run. The order of their names is the order of time.
+
+    Folders whose names begin with a dot are incomplete, because they are still being written or
+    their process was killed.
+    """
+    place = Location.of(run_folder)
+    files = set(map(PurePosixPath, place.files(recursive=True)))
+    whole = (
+        path.parent
+        for path in files
+        if path.name == STATE_FILE and not any(part.startswith(".") for part in path.parts)
+    )
+    return [place / str(folder) for folder in whole if folder / RUN_FILE in files]
+
+
+def read_run(folder: AnyLocation) -> dict[str, Any]:
+    """Reads ``run.json`` of a checkpoint: recipe, step, history and more."""
+    file = Location.of(folder) / RUN_FILE
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+        content["step"] = int(content["step"])
+        content["recipe"] = dict(content["recipe"])
+        content["history"] = [
+            (int(step), {name: float(value) for name, value in metrics.items()})
+            for step, metrics in content["history"]
+        ]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(file, error) from None
     return content
 
 
-def step_of_package(folder: str | Path) -> int | None:
-    """The step of the checkpoint that a backbone's package belongs to.
+def _unreadable(file: Location, error: BaseException) -> PoiseError:
+    why = f"it has no {error}" if isinstance(error, KeyError) else one_line(error, _SHOWN)
+    return PoiseError(
+        f"{file}: cannot be read: {why}; delete its folder to resume from the checkpoint before it"
+    )
+
+
+def step_of_package(folder: AnyLocation) -> int | None:
+    """Returns the step of the checkpoint that a backbone's package belongs to.
 
     Args:
         folder: the package's folder, or any other reference to a model.
@@ -151,7 +213,7 @@ def step_of_package(folder: str | Path) -> int | None:
     Returns:
         None if the package is in no checkpoint, or its checkpoint cannot be read.
     """
-    checkpoint = Path(folder).parent
+    checkpoint = Location.of(folder).parent
     if not (checkpoint / STATE_FILE).is_file():
         return None
     try:
@@ -163,12 +225,15 @@ def step_of_package(folder: str | Path) -> int | None:
 _PLACEMENT: Any = {
     "data": {"placement", "cut_processes", "prefetch_batches"},
     "training": {
-        "num_workers", "cpus_per_worker", "device", "log_every_steps", "checkpoint_every_steps",
-        "keep_checkpoints", "stop_after_steps", "stop_collapsed",
+        "num_workers", "min_workers", "micro_batch_size", "activation_checkpointing", "sharding",
+        "cpus_per_worker", "device", "log_every_steps", "checkpoint_every_steps",
+        "checkpoint_every_minutes", "keep_checkpoints", "stop_after_steps", "stop_collapsed",
+        "hang_timeout_minutes", "storage_patience_minutes",
     },
     "evaluation": True,
 }  # fmt: skip
-"""Settings that do not change what is learned. A resumed run may change them."""
+"""Settings that may change when a run is resumed, because they do not affect the learned weights.
+"""
 
 
 def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
@@ -176,7 +241,11 @@ def _what_is_learned(recipe: Recipe) -> dict[str, Any]:
 
 
 def difference(there: Recipe, here: Recipe, apart_from: Collection[str] = ()) -> str | None:
-    """Describes the first differing setting that changes what is learned; None if there is none."""
+    """Describes the first setting in which two recipes differ.
+
+    Settings that do not change what is learned are ignored. Returns None if no other setting
+    differs.
+    """
     left, right = (dict(leaves(_what_is_learned(recipe))) for recipe in (there, here))
     for key in left | right:
         if key not in apart_from and left.get(key) != right.get(key):

@@ -1,10 +1,11 @@
 """Ends a failed run on all its workers at the same step.
 
-In: the verdict on the run so far, on worker rank 0. Out: whether the run ends here, with the same
-answer on every worker. Next: ``poise.training.worker``, which leaves the loop.
+In: the verdict on the run so far, on worker rank 0. Out: True if the run ends here, the same on
+every worker. Next: ``poise.training.logging_and_checkpoints``, which ends the run.
 
-Worker rank 0 decides and the others follow. All workers log the same global metrics, but rounding
-may differ if their processors differ. If workers disagreed, they would wait for each other forever.
+Worker rank 0 decides for all workers. The metrics are the same on all workers except for rounding,
+which may depend on the processor. If workers decided differently, they would wait for each other
+forever.
 """
 
 from dataclasses import dataclass
@@ -12,19 +13,19 @@ from typing import ClassVar
 
 import torch
 
-from poise.cluster.collectives import sum_over_workers
+from poise.cluster.collectives import decision_of_first
 from poise.diagnostics.judge import Verdict
 
 
 @dataclass(frozen=True)
 class CollapseStopper:
-    """Decision to end a run early. Workers exchange one number at each logged step."""
+    """Ends collapsed runs early. Workers exchange one number at each logged step."""
 
     name: ClassVar[str] = "CollapseStopper"
     """Name of this stopper in the records and tags of runs that it ended."""
 
     enabled: bool
-    """Whether the run may be ended: ``training.stop_collapsed``."""
+    """Whether runs may be ended early (``training.stop_collapsed``)."""
 
     device: torch.device
     """Device of the training."""
@@ -35,7 +36,5 @@ class CollapseStopper:
         Args:
             verdict: verdict of worker rank 0 on the run so far; None on other workers.
         """
-        if not self.enabled:
-            return False
-        condemned = float(verdict is not None and verdict.condemned)
-        return bool(sum_over_workers(torch.tensor(condemned, device=self.device)).item())
+        condemned = verdict is not None and verdict.condemned
+        return self.enabled and decision_of_first(condemned, self.device)

@@ -1,53 +1,68 @@
-"""Checks the content of a run's datasets, so that a run is resumed on the images it began with.
+"""Checks that a run is resumed on the same images that it began with.
 
-In: a recipe. Out: a fingerprint for each folder, and an error if the content changed. Next:
-checkpoints, runs and studies, which keep the fingerprints.
+In: a recipe. Out: a fingerprint for each dataset's folder, and an error if the content has changed.
+Next: checkpoints, runs and studies, which store the fingerprints.
 
-A dataset's fingerprint is in its manifest. It is the SHA-256 over the bytes and labels of all
-samples, in order. So a dataset may be moved but not replaced.
+A dataset's fingerprint is in its manifest. The fingerprint is the SHA-256 of the bytes and labels
+of all samples, in order. So a dataset may be moved but not changed.
 """
 
 from collections.abc import Iterable, Mapping
 
 from poise.config import PoiseError, Recipe
 from poise.data.manifest import Manifest
+from poise.data.shard_checks import check_shards
 
 Fingerprints = Mapping[str, str]
-"""Fingerprint of each dataset by its folder."""
+"""Maps the folder of each dataset to the dataset's fingerprint."""
 
 _SHOWN_CHARACTERS = 12
+
+
+def folders_of(recipe: Recipe) -> list[str]:
+    """Returns the folder of each dataset that a run of the recipe reads."""
+    probes = recipe.evaluation
+    watched = () if probes.every_epochs is None else (probes.queries, probes.bank)
+    return [recipe.data.dataset, *(each for each in watched if each is not None)]
 
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:
     """Returns the fingerprint of each dataset that a run of the recipe reads.
 
     Raises:
-        PoiseError: a folder is not a prepared dataset.
+        PoiseError: see ``fingerprints_of``.
     """
-    probes = recipe.evaluation
-    watched = () if probes.every_epochs is None else (probes.queries, probes.bank)
-    return fingerprints_of([recipe.data.dataset, *(each for each in watched if each is not None)])
+    return fingerprints_of(folders_of(recipe))
 
 
 def fingerprints_of(folders: Iterable[str]) -> dict[str, str]:
     """Returns the fingerprint of the dataset in each folder.
 
     Raises:
-        PoiseError: a folder is not a prepared dataset.
+        PoiseError: a folder is not a prepared dataset, or its files do not agree with its manifest.
     """
-    return {folder: Manifest.read(folder).fingerprint for folder in dict.fromkeys(folders)}
+    return {folder: _fingerprint_of(folder) for folder in dict.fromkeys(folders)}
+
+
+def _fingerprint_of(folder: str) -> str:
+    manifest = Manifest.read(folder)
+    check_shards(folder, manifest)
+    return manifest.fingerprint
 
 
 def check_unchanged(what: str, known: Fingerprints, now: Fingerprints) -> None:
-    """Raises an error if the content of a dataset changed. Unknown folders are accepted.
+    """Raises an error if the content of a dataset has changed.
+
+    Folders without a known fingerprint are accepted.
 
     Args:
         what: name of the resumed run or study, for messages: ``run a``.
         known: fingerprints from the beginning of the run.
-        now: fingerprints of today.
+        now: present fingerprints.
 
     Raises:
-        PoiseError: the message names both fingerprints and the possible fixes.
+        PoiseError: a dataset has changed; the message names both fingerprints and the possible
+            fixes.
     """
     for folder, found in now.items():
         before = known.get(folder, found)
@@ -63,7 +78,8 @@ def trains_on_the_same(known: Fingerprints, there: Recipe, here: Recipe) -> bool
     """Returns True if two recipes train on the same images, even in different folders.
 
     Args:
-        known: fingerprints from the beginning of the run; an older version saved none.
+        known: fingerprints from the beginning of the run; empty if an old version of Poise saved
+            none.
         there: recipe that the run began with.
         here: recipe to continue with.
     """

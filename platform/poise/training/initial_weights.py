@@ -1,8 +1,8 @@
-"""The start of a run from a trained backbone.
+"""Starts a run from the weights of a trained backbone.
 
-In: a new objective, and the backbone to start from. Out: the objective with its weights. Next:
-``poise.training.on_worker``, which trains it. A run that goes on from a checkpoint does not come
-here, because the checkpoint has all its weights.
+In: a new objective, and the trained backbone. Out: the objective with the backbone's weights. Next:
+``poise.training.on_worker``, which trains the objective. A resumed run does not use this module,
+because its checkpoint contains all weights.
 """
 
 from poise.config.errors import PoiseError
@@ -15,11 +15,11 @@ _SHOWN_CHARACTERS = 12
 
 
 def begin_with(objective: Objective, start: InitialWeights) -> None:
-    """Puts the trained backbone into the objective: into student and teacher, or into the encoder.
+    """Copies a trained backbone's weights to student and teacher (DINO) or to the encoder (MAE).
 
     Raises:
-        PoiseError: the package is missing or damaged, or holds other weights than when the run was
-            begun.
+        PoiseError: the package is missing or damaged, or its weights have changed since the run
+            began.
     """
     check_weights(start)
     backbone, _ = load_backbone(start.package)
@@ -27,10 +27,10 @@ def begin_with(objective: Objective, start: InitialWeights) -> None:
 
 
 def check_weights(start: InitialWeights) -> None:
-    """Refuses a package that was replaced since the run was begun.
+    """Raises an error if the package was replaced since the run began.
 
     Raises:
-        PoiseError: the message names both checksums and the ways out.
+        PoiseError: the checksums differ; the message names both and the possible fixes.
     """
     found = str(verify_package(start.package)[WEIGHTS_FILE]["sha256"])
     if found != start.weights_sha256:

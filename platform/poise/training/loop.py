@@ -1,30 +1,36 @@
 """Training loop."""
 
 import math
-import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from poise.cluster.collectives import sum_over_workers
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
+from poise.data.stream.stage_times import StageTimes
 from poise.data.views.normalization import normalization
 from poise.data.views.photometry import Photometry
+from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
 from poise.diagnostics.prototypes import AssignmentWindow
+from poise.models.activation_checkpointing import checkpoint_activations
 from poise.models.flops import forward_flops
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition, StepResult
+from poise.training.accumulation import accumulate_gradients
+from poise.training.elastic import Attempt
+from poise.training.meter import Meter
 from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
-from poise.training.precision import autocast
+from poise.training.parallel import outer_weights
 from poise.training.schedule import Timetable
+
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -34,10 +40,16 @@ class TrainingState:
     objective: Objective
     optimizer: Optimizer
     step: int = 0
-    """Number of finished optimiser steps. It is also the position in the plan."""
+    """Number of finished optimiser steps. It is also the position in the order of batches."""
 
     window: AssignmentWindow = field(default_factory=AssignmentWindow)
     """Teacher's assignments at earlier logged steps, for diagnostics."""
+
+    meter: Meter = field(default_factory=Meter)
+    """Sums of metrics since the last logged step."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    """Attempts (periods with the same workers) so far. The last entry is the present attempt."""
 
 
 def train_steps(
@@ -46,36 +58,41 @@ def train_steps(
     batches: Iterable[ViewBatch],
     model: nn.Module | None = None,
     rank: int = 0,
+    times: StageTimes | None = None,
 ) -> Generator[FinishedStep]:
     """Trains on ``batches`` and yields a report after every step.
 
     Args:
-        timetable: decides when metrics are read; its recipe decides optimiser, precision and seed.
-        state: state of the run; it is changed in place, on its device.
+        timetable: timetable of the logged steps, with the run's recipe.
+        state: state of the run, which is updated in place.
         batches: this worker's share of each batch, beginning with step ``state.step``.
-        model: objective in its wrapper (DistributedDataParallel), if it has one.
+        model: objective wrapped in DistributedDataParallel; None if it is not wrapped.
         rank: rank of this worker, from 0.
+        times: measured times of data loading, to log its speed.
     """
     recipe, objective = timetable.recipe, state.objective
     device = next(objective.parameters()).device
-    meter = _Meter()
+    meter = state.meter
+    meter.times = times
+    meter.restart_clock()
     for batch in meter.timed(batches):
         position = timetable.position(state.step)
         curves = schedules(recipe, position) | objective.schedules(position)
         set_schedules(state.optimizer, curves)
         _seed_step(recipe.seed, state.step, rank)
-        is_observed = timetable.is_boundary(state.step + 1)
+        seen = BatchStatistics() if timetable.is_boundary(state.step + 1) else None
         result, scalars = _train_step(
-            recipe, state, model or objective, batch.to(device), position, is_observed
+            recipe, state, model or objective, batch.to(device), position, seen
         )
         state.step += 1
-        meter.count(len(batch), {"loss/total": result.loss.detach(), **result.metrics})
+        meter.count(len(batch), {"loss/total": result.loss, **result.metrics})
         metrics: dict[str, float] = {}
-        if is_observed:
+        if seen is not None:
             metrics = meter.read() | curves
             if state.step > 1:  # the first step includes start-up times
                 metrics |= meter.read_speed()
-            metrics |= _diagnose(state, scalars, recipe)
+            metrics |= _diagnose(state, seen, scalars, recipe)
+            meter.clear()
         yield FinishedStep(
             step=state.step,
             epoch=state.step / position.steps_per_epoch,
@@ -83,7 +100,7 @@ def train_steps(
             metrics=metrics,
         )
         if metrics:
-            meter.restart()  # the caller's work at a logged step is not training time
+            meter.restart_clock()  # the caller's work at a logged step is not training time
 
 
 def _train_step(
@@ -92,25 +109,37 @@ def _train_step(
     model: nn.Module,
     batch: ViewBatch,
     position: RunPosition,
-    is_observed: bool,
+    seen: BatchStatistics | None,
 ) -> tuple[StepResult, dict[str, Tensor]]:
     """Carries out one optimiser step.
 
+    Args:
+        recipe: recipe of the run.
+        state: state of the run, which is updated in place.
+        model: objective, perhaps wrapped in DistributedDataParallel.
+        batch: this worker's share of the batch, on its device.
+        position: position of the step.
+        seen: collects the statistics for diagnostics; None if the step is not logged.
+
     Returns:
-        The step's result, and scalars that exist only during the step: the gradients' norms before
-        clipping and the distance that the teacher moved. If ``is_observed`` is false, only the norm
-        of all gradients is returned.
+        The step's result, and a dict of scalars: the gradient norms before clipping, and the size
+        of the teacher's update. If the step is not logged, the dict contains only the norm of all
+        gradients.
     """
-    objective, optimizer = state.objective, state.optimizer
-    with autocast(recipe.training, batch.sample_ids.device):
-        result: StepResult = model(batch, position)
+    objective, optimizer, is_logged = state.objective, state.optimizer, seen is not None
+
+    def after_each(share: float) -> None:
+        if seen is not None:
+            seen.add(objective.observe(), share)
+
     optimizer.zero_grad()
-    result.loss.backward()
-    scalars = gradient_norms(objective.trainable) if is_observed else {}
+    micro_batches = batch.split(recipe.micro_batch_size)
+    result = accumulate_gradients(model, micro_batches, position, recipe.training, after_each)
+    scalars = gradient_norms(objective.trainable) if is_logged else {}
     scalars["gradient/norm"] = clip_gradients(objective.trainable.parameters(), recipe.optimizer)
     objective.before_optimizer(position)
     optimizer.step()
-    teacher = [*objective.reference.parameters()] if objective.reference and is_observed else []
+    teacher = [*objective.reference.parameters()] if objective.reference and is_logged else []
     before = [parameter.detach().clone() for parameter in teacher]
     objective.after_step(position)
     if teacher:
@@ -119,102 +148,68 @@ def _train_step(
 
 
 def is_diverged(report: FinishedStep) -> bool:
-    """Returns True if the loss of this step is not finite.
+    """Returns True if the loss or the gradient of this step is not finite.
 
-    The answer is the same on every worker.
+    The result is the same on every worker.
     """
     return is_lost(report.metrics)
 
 
 def is_lost(metrics: Mapping[str, float]) -> bool:
-    """Returns True if these metrics have a loss that is not finite."""
-    return not math.isfinite(metrics.get("loss/total", 0.0))
+    """Returns True if these metrics have a loss or a gradient that is not finite.
+
+    The gradient shows divergence one step before the loss does: the update makes the weights NaN,
+    and then the next loss is NaN.
+    """
+    values = (metrics.get(name, 0.0) for name in ("loss/total", "gradient/norm"))
+    return not all(map(math.isfinite, values))
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:
-    """Seeds the random numbers within a step (stochastic depth) from the run's seed and the step.
+    """Seeds torch's generator for one step (dropout, mixup) from the run's seed, step and rank.
 
-    So a resumed run draws the same numbers, and no random state has to be saved.
+    So a resumed run draws the same numbers, and no generator's state is saved.
     """
     torch.manual_seed(hash((seed, step, rank)) % 2**63)  # hashes of ints are always the same
 
 
-def _diagnose(state: TrainingState, scalars: dict[str, Tensor], recipe: Recipe) -> dict[str, float]:
+def _diagnose(
+    state: TrainingState, seen: BatchStatistics, scalars: dict[str, Tensor], recipe: Recipe
+) -> dict[str, float]:
     objective, scalars = state.objective, dict(scalars)
     if objective.reference is not None:
         scalars["teacher/ema_gap"] = ema_gap(
             objective.trainable.parameters(), objective.reference.parameters()
         )
-    return dict(diagnose(objective.observe(), scalars, state.window)) | _cost(state, recipe)
+    with outer_weights(objective, recipe.training):
+        seen.read_tokens(objective.backbone)
+    return dict(diagnose(seen, scalars, state.window)) | _cost(state, recipe)
 
 
 def _cost(state: TrainingState, recipe: Recipe) -> dict[str, float]:
-    """The operations of the backbone for one global view, if it is a transformer."""
+    """Counts the backbone's operations for one global view; empty without a transformer."""
     flops = forward_flops(state.objective.backbone, recipe.data.views.global_px)
     return {} if flops is None else {"throughput/backbone_gflops": flops / 1e9}
-
-
-@dataclass
-class _Meter:
-    """Means over an interval. It waits for the device only when they are read."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-    images: int = 0
-    num_workers: float = 1
-    waited_s: float = 0.0
-    started_s: float = field(default_factory=time.perf_counter)
-
-    def timed(self, batches: Iterable[ViewBatch]) -> Iterator[ViewBatch]:
-        """Yields the batches, and adds up the time spent waiting for them."""
-        iterator = iter(batches)
-        while True:
-            asked_s = time.perf_counter()
-            batch = next(iterator, None)
-            self.waited_s += time.perf_counter() - asked_s
-            if batch is None:
-                return
-            yield batch
-
-    def count(self, images: int, values: dict[str, Tensor]) -> None:
-        self.steps += 1
-        self.images += images
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def read(self) -> dict[str, float]:
-        """Computes means since the last restart, over all workers. Waits for the device."""
-        one = next(iter(self.sums.values())).new_ones(())
-        reduced = sum_over_workers(torch.stack([*self.sums.values(), one]).double()).tolist()
-        self.num_workers = reduced.pop()
-        return {
-            name: value / (self.num_workers * self.steps)
-            for name, value in zip(self.sums, reduced, strict=True)
-        }
-
-    def read_speed(self) -> dict[str, float]:
-        """Computes the speed since the last restart.
-
-        Call it after ``read``, which waits for the device.
-        """
-        elapsed_s = time.perf_counter() - self.started_s
-        return {
-            "throughput/s_per_step": elapsed_s / self.steps,
-            "throughput/images_per_s": self.num_workers * self.images / elapsed_s,
-            "throughput/data_wait_share": self.waited_s / elapsed_s,
-        }
-
-    def restart(self) -> None:
-        """Begins the next interval."""
-        self.sums, self.steps, self.images = {}, 0, 0
-        self.waited_s, self.started_s = 0.0, time.perf_counter()
 
 
 def new_state(recipe: Recipe, device: torch.device) -> TrainingState:
     """Makes the state of a run at step 0. The same seed gives the same weights."""
     torch.manual_seed(recipe.seed)
-    manifest = Manifest.read(recipe.data.dataset)
-    mean, std = normalization(recipe.data.views, manifest)
-    objective = build_objective(recipe, Photometry(recipe.data.views, mean, std)).to(device)
+    objective = new_objective(recipe, CPU).to(device)
+    return TrainingState(objective, optimizer_of(recipe, objective))
+
+
+def new_objective(recipe: Recipe, device: torch.device) -> Objective:
+    """Builds the objective of a run. On the device ``meta``, weights have shapes but no values."""
+    mean, std = normalization(recipe.data.views, Manifest.read(recipe.data.dataset))
+    with device:
+        objective = build_objective(recipe, Photometry(recipe.data.views, mean, std))
+    if recipe.training.activation_checkpointing:
+        checkpoint_activations(objective.trainable)
+    return objective
+
+
+def optimizer_of(recipe: Recipe, objective: Objective) -> Optimizer:
+    """Makes the optimiser of an objective, with the objective's own groups if there are any."""
     groups = objective.parameter_groups()
-    return TrainingState(objective, build_optimizer(recipe.optimizer, objective.trainable, groups))
+    return build_optimizer(recipe.optimizer, objective.trainable, groups)

@@ -1,7 +1,7 @@
 """Contract between training and the observers of a run.
 
-In: finished steps and verdicts of a run. Out: calls of ``RunObserver``. Next: the tracker and the
-console, which are observers.
+In: finished steps and verdicts of a run. Out: calls of ``RunObserver``. Next: its implementations,
+which log to MLflow or print to the console.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from poise.diagnostics.judge import Verdict
 
 @dataclass(frozen=True)
 class FinishedStep:
-    """One finished step.
+    """Report of one finished step.
 
-    ``metrics`` is empty except at logged steps, because reading them takes time.
+    ``metrics`` is empty except at logged steps, because computing metrics takes time.
     """
 
     step: int
@@ -29,25 +29,31 @@ class FinishedStep:
 
 
 class RunObserver(Protocol):
-    """Observer of a run on worker rank 0, such as the tracker."""
+    """Observer of a run on worker rank 0, such as the writer to MLflow."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Receives metrics. It must return at once."""
+        """Receives metrics. Implementations must return at once."""
 
     def judged(self, step: int, verdict: Verdict) -> None:
-        """Receives a verdict of a new kind, before the step's metrics.
+        """Receives a verdict if its kind has changed, before the step's metrics.
 
-        It must return at once.
+        Must return at once.
+        """
+
+    def note(self, step: int, topic: str, text: str) -> None:
+        """Receives a sentence for the user. Must return at once.
+
+        A later sentence on the same topic replaces the earlier sentence.
         """
 
     def show(self, step: int, name: str, picture: Tensor) -> None:
-        """Receives an RGB picture, uint8 [3, h, w] on the CPU. It must return at once."""
+        """Receives an RGB picture, uint8 [3, h, w] on the CPU. Must return at once."""
 
     def flush(self) -> None:
         """Returns when all logged data are safely stored.
 
-        It is called before a checkpoint is saved. A resumed run does not repeat the steps before
-        its checkpoint, so their metrics must be stored first.
+        This method is called before a checkpoint is saved. A resumed run does not repeat the steps
+        before its checkpoint, so their metrics must be stored first.
         """
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """Optimisers with the published parameter groups, and gradient clipping."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from poise.cluster.sharded_tensors import is_sharded, norms_over_workers, part_here, parts_here
 from poise.config.recipe import OptimizerConfig, Recipe
 from poise.objectives.base import RunPosition
 from poise.objectives.schedules import Warmup, cosine
@@ -24,15 +25,17 @@ def build_optimizer(
     Args:
         config: optimiser settings of the recipe.
         module: trained module.
-        groups: groups of its parameters, if the objective has its own (``parameter_groups``).
+        groups: parameter groups of the objective; None makes the default groups
+            (``parameter_groups``).
     """
     return _OPTIMIZERS[config.name](groups or parameter_groups(module), config)
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Makes two groups, as published: with weight decay, and without it (biases and norms).
+    """Makes the default groups, as published: with weight decay, and without weight decay.
 
-    Position embeddings, [cls], registers and the prototypes have weight decay.
+    Biases and norms have no weight decay. Position embeddings, [cls], registers and the prototypes
+    have weight decay.
     """
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     spared = [p for name, p in named if p.ndim == 1 or name.endswith(".bias")]
@@ -44,7 +47,7 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
 
 
 def schedules(recipe: Recipe, position: RunPosition) -> dict[str, float]:
-    """Computes the learning rate and weight decay at this step, by their logged names."""
+    """Computes the learning rate and weight decay at this step. Keys are the names in the log."""
     config, step, total = recipe.optimizer, position.step, position.total_steps
     warmup_steps = round(config.warmup_epochs * position.steps_per_epoch)
     warmup = Warmup(warmup_steps, meets_peak=config.warmup_meets_peak)
@@ -67,18 +70,20 @@ def set_schedules(optimizer: Optimizer, values: dict[str, float]) -> None:
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Tensor:
-    """Scales gradients down to the recipe's limit. Returns the total norm before clipping.
+    """Clips the gradients to the recipe's limit. Returns the total norm before clipping.
 
-    ``per_tensor`` limits each tensor separately, as published; ``global`` limits all of them
-    together. With a limit of 0 the norm is only measured.
+    ``per_tensor`` limits the norm of each tensor separately, as published. ``global`` limits the
+    norm of all gradients together. With a limit of 0 the norm is only measured. If gradients are
+    sharded, the norms of whole tensors are used, and all workers must call this function.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack(torch._foreach_norm(gradients))  # [tensors]
+    parts = parts_here(gradients)
+    norms = norms_over_workers(parts, is_sharded(gradients))  # [tensors]
     total: Tensor = torch.linalg.vector_norm(norms)
     if config.clip_grad:
         measured = norms if config.clip_mode == "per_tensor" else total.expand_as(norms)
         scales = (config.clip_grad / (measured + _CLIP_EPSILON)).clamp(max=1)
-        torch._foreach_mul_(gradients, list(scales.unbind()))
+        torch._foreach_mul_(parts, list(scales.unbind()))
     return total
 
 
@@ -102,24 +107,47 @@ class Lars(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Carries out one update."""
+        """Updates the parameters once. If they are sharded, all workers must call this method."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            trained = [p for p in group["params"] if p.grad is not None]
+            matrices = [p for p in trained if p.ndim > 1]
+            others = [p for p in trained if p.ndim <= 1]
+            if matrices:
+                self._move(matrices, self._scaled(matrices, group), group)
+            self._move(others, _gradients_here(others), group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        if parameter.ndim > 1:
-            gradient = gradient.add(parameter, alpha=group["weight_decay"])
-            weight_norm, gradient_norm = parameter.norm(), gradient.norm()
-            both = (weight_norm > 0) & (gradient_norm > 0)
-            ratio = group["trust"] * weight_norm / gradient_norm.clamp(min=1e-30)
-            gradient = gradient * torch.where(both, ratio, torch.ones_like(ratio))
-        state = self.state[parameter]
-        if "velocity" not in state:
-            state["velocity"] = torch.zeros_like(parameter)
-        state["velocity"].mul_(group["momentum"]).add_(gradient)
-        parameter.add_(state["velocity"], alpha=-group["lr"])
+    def _scaled(self, matrices: Sequence[Tensor], group: dict[str, Any]) -> Sequence[Tensor]:
+        """Adds weight decay to the gradients, then scales each by LARS's ratio of norms.
+
+        The ratio is the norm of the whole weight matrix, divided by the norm of its gradient.
+        """
+        weights, sharded = parts_here(matrices), is_sharded(matrices)
+        gradients = torch._foreach_add(
+            _gradients_here(matrices), weights, alpha=group["weight_decay"]
+        )
+        weight_norms = norms_over_workers(weights, sharded)
+        gradient_norms = norms_over_workers(gradients, sharded)
+        both = (weight_norms > 0) & (gradient_norms > 0)
+        ratios = group["trust"] * weight_norms / gradient_norms.clamp(min=1e-30)
+        ratios = torch.where(both, ratios, torch.ones_like(ratios))
+        torch._foreach_mul_(gradients, list(ratios.unbind()))
+        return gradients
+
+    def _move(
+        self, parameters: Sequence[Tensor], steps: Sequence[Tensor], group: dict[str, Any]
+    ) -> None:
+        for parameter, step in zip(parameters, steps, strict=True):
+            state = self.state[parameter]
+            if "velocity" not in state:
+                state["velocity"] = torch.zeros_like(parameter)
+            velocity = part_here(state["velocity"])
+            velocity.mul_(group["momentum"]).add_(step)
+            part_here(parameter).add_(velocity, alpha=-group["lr"])
+
+
+def _gradients_here(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Returns this worker's part of each gradient."""
+    return parts_here(p.grad for p in parameters if p.grad is not None)
 
 
 _OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], OptimizerConfig], Optimizer]] = {

@@ -1,6 +1,7 @@
 """Pictures of a model's outputs for a few fixed images during training.
 
-In: the recipe and its objective. Out: RGB pictures by name. Next: the run's observers store them.
+In: the recipe and its objective. Out: a dict of RGB pictures. Next: the run's observers, which
+store the pictures.
 """
 
 import numpy as np
@@ -17,21 +18,24 @@ _IMAGES = 8  # evenly spaced in the dataset, which may be sorted by class
 
 
 class Showcase:
-    """The same views of the same images at every step, so that pictures can be compared."""
+    """Fixed views of a few images. Pictures of different steps show the same views."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         self._batch: ViewBatch | None = None
 
     def pictures(self, objective: Objective) -> dict[str, Tensor]:
-        """Draws the objective's pictures of these images: uint8 [3, h, w] on the CPU, by name."""
+        """Draws the objective's pictures of these views.
+
+        The result maps the name of each picture to uint8 [3, h, w].
+        """
         if self._batch is None:
             self._batch = self._cut().to(self._device)
         shown = objective.pictures(self._batch)
         return {name: picture.cpu() for name, picture in shown.items()}
 
     def _cut(self) -> ViewBatch:
-        """Cuts the views of these images in epoch 0."""
+        """Cuts the views of the fixed images, with the random numbers of epoch 0."""
         dataset = ImageDataset.open(self._recipe.data.dataset)
         count = min(_IMAGES, len(dataset))
         sample_ids = np.linspace(0, len(dataset) - 1, count).astype(np.int64)

@@ -17,28 +17,27 @@ if TYPE_CHECKING:
     from poise.objectives.base import RunPosition
 
 UNTRAINED_STEP = 1
-"""Step in which untrained features are read: the first step, before its update."""
+"""Step whose features still come from the untrained network: the first step."""
 
 FIRST_LOOKS = (UNTRAINED_STEP, 8)
-"""Steps at which every run reads metrics, so that the judge can compare a run with its beginning.
-"""
+"""Early steps that every run logs, because verdicts compare a run with its beginning."""
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """Steps of a run. Only this class converts epochs to steps."""
+    """Timetable of a run in steps. Only this class converts epochs to steps."""
 
     recipe: Recipe
     steps_per_epoch: int
 
     @property
     def planned_steps(self) -> int:
-        """Number of steps that the schedules span."""
+        """Length of the schedules (such as the learning rate's) in steps."""
         return self.recipe.training.epochs * self.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
-        """Number of steps after which the run ends."""
+        """Number of steps after which the run ends: at most ``planned_steps``."""
         return min(self.planned_steps, self.recipe.training.stop_after_steps or self.planned_steps)
 
     def position(self, step: int) -> RunPosition:
@@ -57,16 +56,33 @@ class Timetable:
     def shows(self, step: int) -> bool:
         """Returns True if pictures are drawn after ``step`` finished steps.
 
-        They are drawn at evaluations and at the end.
+        Pictures are drawn at every evaluation and at the end of the run.
         """
         return self.evaluates(step) or step == self.total_steps
 
     def checkpoints(self, step: int) -> bool:
-        """Returns True if a checkpoint is saved after ``step`` finished steps."""
-        return self._due(step, self.recipe.training.checkpoint_every_steps)
+        """Returns True if a checkpoint is planned after ``step`` finished steps.
+
+        The elapsed time may require more checkpoints (``poise.training.checkpoint_pace``).
+        """
+        every = self.recipe.training.checkpoint_every_steps
+        return self._due(step, self.total_steps if every == "auto" else every)
+
+    @property
+    def most_checkpoints(self) -> int:
+        """Largest possible number of checkpoints of the run.
+
+        If the elapsed time decides, there may be a checkpoint at each logged step.
+        """
+        training = self.recipe.training
+        every, logged = training.checkpoint_every_steps, training.log_every_steps
+        if not isinstance(every, int):
+            return -(-self.total_steps // logged)
+        by_clock = training.checkpoint_every_minutes is not None
+        return -(-self.total_steps // (min(every, logged) if by_clock else every))
 
     def is_boundary(self, step: int) -> bool:
-        """Returns True if metrics are read after ``step`` finished steps."""
+        """Returns True if metrics are logged after ``step`` finished steps."""
         logs = self._due(step, self.recipe.training.log_every_steps)
         looks = step in FIRST_LOOKS
         return looks or logs or self.evaluates(step) or self.checkpoints(step)
@@ -79,8 +95,8 @@ def steps_per_epoch(recipe: Recipe) -> int:
     """Returns the number of full batches in the training dataset.
 
     Raises:
-        PoiseError: the dataset has less than one batch, or the views cannot be normalised as the
-            recipe says.
+        PoiseError: the dataset has fewer images than one batch, or has no statistics for the
+            normalisation that the recipe requests.
     """
     try:
         manifest = Manifest.read(recipe.data.dataset)
@@ -100,11 +116,11 @@ def timetable_of(recipe: Recipe) -> Timetable:
     """Makes the timetable of a run of the recipe on its dataset.
 
     Raises:
-        PoiseError: see ``steps_per_epoch``.
+        PoiseError: as ``steps_per_epoch``.
     """
     return Timetable(recipe, steps_per_epoch(recipe))
 
 
 def total_steps_of(recipe: Recipe) -> int:
-    """Returns the number of steps after which a run of the recipe ends by itself."""
+    """Returns the number of steps of a run of the recipe that is not stopped early."""
     return timetable_of(recipe).total_steps

@@ -1,7 +1,7 @@
-"""Task of one run, and its outcome.
+"""Description of one run, and its outcome.
 
-In: a recipe, and the observers of the run. Out: a ``RunSpec``, plain data that is sent to the
-workers, and its ``Outcome``. Next: ``poise.training.worker``.
+In: a recipe, and the observers of the run. Out: a ``RunSpec``, which can be sent to the workers,
+and an ``Outcome``. Next: ``poise.training.worker``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,88 +12,96 @@ from typing import Any
 import torch
 from torch import nn
 
+from poise.config.locations import Location
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import History
 from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
 
 Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
-"""Function that yields (name, value) for a backbone. The caller adds the prefix ``eval/``."""
+"""Function that evaluates a backbone and yields pairs (name, value). The caller adds ``eval/`` to
+each name.
+"""
 
 BACKBONE_FOLDER = "backbone"
-"""Folder of the backbone's package inside a checkpoint."""
+"""Name of the folder with the backbone's package inside a checkpoint."""
 
 
 @dataclass(frozen=True)
 class StartingPoint:
     """Checkpoint of another run, from which a run starts."""
 
-    checkpoint: Path
+    checkpoint: Location
     changed: tuple[str, ...]
-    """Dotted keys of the settings that may differ from the checkpoint's recipe. All others must be
-    equal.
+    """Dotted keys of the settings in which the new recipe may differ from the checkpoint's recipe.
+    All other settings must be equal.
     """
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The trained backbone that a run starts from."""
+    """Trained backbone that a run starts from."""
 
     reference: str
-    """The model, as the recipe names it."""
+    """Name of the model in the recipe."""
 
     resolved: str
-    """``models:/NAME/VERSION``, or the absolute path of a package's folder."""
+    """Exact model: ``models:/NAME/VERSION``, or the absolute path of a package's folder."""
 
     package: str
-    """Folder of its package; every machine reaches it."""
+    """Folder of the backbone's package, which all machines can read."""
 
     weights_sha256: str
     adapted: tuple[str, ...] = ()
-    """What is changed or added, in words."""
+    """Descriptions of everything that was changed or added to fit the recipe's backbone."""
 
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """The history of these weights, as their package knows it."""
+    """Record of the runs and datasets from which these weights come, as their package contains it.
+    """
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run, ready to be carried out. Everything in it can be sent to another machine."""
+    """Description of one run. All its fields can be sent to another machine."""
 
     recipe: Recipe
     name: str
     """Name of the run. If a run of this name exists in the storage, it is resumed."""
 
-    storage: Path
-    """Folder of runs, which all machines share."""
+    storage: Location
+    """Folder or object storage of all runs, which all machines can read and write."""
 
     observers: Sequence[Callable[[], RunObserver]] = ()
-    """Functions that each make an observer of the run, on worker rank 0."""
+    """Functions that make the observers of the run. Worker rank 0 calls each of them once."""
 
     probe: Probe | None = None
     first_probe: Probe | None = None
-    """Measures the network before the first step, in place of ``probe``, with the same figures."""
+    """Replaces ``probe`` for the network before the first step. It yields the same metrics."""
 
     export: Callable[[Path, nn.Module], None] | None = None
-    """Function that writes the backbone into a folder of each checkpoint."""
+    """Function that writes the backbone's package into each checkpoint."""
 
     callbacks: Sequence[Any] = field(default=())
     """Callbacks of Ray Train. The process that controls the run calls them."""
 
     start_from: StartingPoint | None = None
-    """Another run's weights, step and history to go on from; none begins at step 0."""
+    """Checkpoint of another run to continue from. None starts at step 0."""
 
     initial_weights: InitialWeights | None = None
-    """The backbone to start from at step 0; none starts with random weights. A run that goes on
-    from a checkpoint does not read it."""
+    """Trained backbone to start from at step 0. None starts with random weights. A resumed run
+    ignores this field.
+    """
+
+    say: Callable[[str], None] | None = None
+    """Function that shows one line to the user, from any process; None shows nothing."""
 
     datasets: Fingerprints = field(default_factory=dict)
-    """Fingerprints of the datasets. Each checkpoint contains them."""
+    """Fingerprints of the datasets, which are stored in each checkpoint."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Last checkpoint of a finished run, and its history."""
+    """Last checkpoint of a finished run, and the metrics of its logged steps."""
 
-    checkpoint: Path
+    checkpoint: Location
     history: History

@@ -1,8 +1,14 @@
-"""Trains one run on Ray Train. No other file imports Ray Train.
+"""Trains one run with Ray Train.
 
-The process that controls the run calls ``fit``. Every worker runs ``_train``.
+The process that controls the run calls ``fit``. Every worker runs ``_train``. Only the files
+``worker*.py`` import Ray Train.
 """
 
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,70 +18,130 @@ from ray.train import (
     Checkpoint,
     CheckpointConfig,
     FailureConfig,
+    Result,
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
 )
-from ray.train.torch import TorchTrainer, get_device
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.torch import get_device
+from ray.train.v2._internal.constants import VALIDATE_STORAGE_MARKER_FILENAME
 
+from poise.cluster.nodes import nodes_that_answer
 from poise.config.errors import PoiseError
+from poise.config.locations import Location
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import read_run
+from poise.training.checkpoint_store import later_name, patiently, store_checkpoint
+from poise.training.desk import Desk
+from poise.training.elastic import NODE_ID_CHARACTERS, is_elastic, world_sizes
+from poise.training.leaving import TakenBack, leaving_with_notice
+from poise.training.notice import HERE
 from poise.training.on_worker import Place, train_on_worker
+from poise.training.room import worker_resources
 from poise.training.spec import Outcome, RunSpec
+from poise.training.watchdog import Stuck
+from poise.training.worker_scaling import Elasticity, elastic_trainer
+from poise.training.worker_trainer import trainer_of
+
+logger = logging.getLogger(__name__)
+
+GROW_EVERY_S = 60.0
+"""Time in seconds between two checks whether more workers fit on the cluster."""
 
 
 def fit(spec: RunSpec) -> Outcome:
     """Carries out one run, or continues an interrupted run.
 
+    If a node of the cluster is taken away, the run continues on the remaining nodes.
+
     Raises:
-        PoiseError: a worker found an error that the user can fix.
+        PoiseError: a worker found an error that the user can fix, or a worker makes no progress.
+        TakenBack: this process received SIGTERM, and the workers saved a checkpoint.
         KeyboardInterrupt: the user pressed Ctrl-C, and the workers were stopped.
     """
     training = spec.recipe.training
+    folder = spec.storage / spec.name
+    desk = Desk.open(training.hang_timeout_minutes, folder)
+    step = -1
+    with leaving_with_notice(desk.ask_to_leave) as is_leaving:
+        while True:
+            result = _fit_once(spec, desk)
+            if result.checkpoint is None:
+                raise PoiseError(f"run {spec.name}: ended without a checkpoint: {result.error}")
+            checkpoint = spec.storage.of_path(result.checkpoint.path)
+            kept = read_run(checkpoint)
+            if result.return_value is None:
+                return Outcome(checkpoint, [tuple(entry) for entry in kept["history"]])
+            taken_back = TakenBack(result.return_value, kept["step"])
+            if is_leaving() or kept["step"] <= step:  # without progress, the loop would never end
+                raise taken_back
+            step = kept["step"]
+            logger.warning("run %s: %s; it goes on when there is room", spec.name, taken_back)
+
+
+def _fit_once(spec: RunSpec, desk: Desk) -> Result:
+    training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
-    # A single worker needs no process group of PyTorch. Then the process that controls the run
-    # need not import PyTorch, which takes seconds.
-    trainer_class = TorchTrainer if training.num_workers > 1 else DataParallelTrainer
+    trainer_class, options = trainer_of(training.num_workers, training.hang_timeout_minutes)
+    if is_elastic(spec.recipe):
+        trainer_class = _elastic(trainer_class, spec)
+    sizes = world_sizes(spec.recipe)
     trainer = trainer_class(
-        partial(_train, spec),  # `train_loop_config` would also be unpickled by that process
+        partial(_train, spec, desk),  # that process would also unpickle `train_loop_config`
+        **options,
         scaling_config=ScalingConfig(
-            num_workers=training.num_workers,
+            elastic_resize_monitor_interval_s=GROW_EVERY_S,
+            num_workers=(sizes[0], sizes[-1]) if is_elastic(spec.recipe) else sizes[-1],
             use_gpu=use_gpu,
-            resources_per_worker={
-                "CPU": training.cpus_per_worker,
-                **({"GPU": 1} if use_gpu else {}),
-            },
+            resources_per_worker=worker_resources(spec.recipe, use_gpu),
         ),
         run_config=RunConfig(
             name=spec.name,
-            storage_path=str(spec.storage),
+            **_stored_in(spec.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            # After a lost node the run restarts once.
-            failure_config=FailureConfig(max_failures=1),
+            # After a lost node the run restarts once. An elastic run restarts after every loss.
+            failure_config=FailureConfig(max_failures=sizes[-1] - sizes[0] or 1),
             callbacks=list(spec.callbacks),
         ),
     )
+    with _causes_raised():
+        return trainer.fit()
+
+
+@contextmanager
+def _causes_raised() -> Iterator[None]:
     try:
-        result = trainer.fit()
+        yield
     except TrainingFailedError as error:
         cause = first_cause(error)
         if isinstance(cause, PoiseError):
             raise cause from None
         raise
     except SystemExit as end:
-        if end.code in (0, 1):  # Ray Train exits so after Ctrl-C, which would look like an end
+        if end.code in (0, 1):  # Ray Train exits in this way after Ctrl-C
             raise KeyboardInterrupt from None
         raise
-    if result.checkpoint is None:
-        raise PoiseError(f"run {spec.name}: ended without a checkpoint: {result.error}")
-    checkpoint = Path(result.checkpoint.path)
-    return Outcome(checkpoint, [tuple(entry) for entry in read_run(checkpoint)["history"]])
+
+
+def _elastic(trainer_class: Any, spec: RunSpec) -> Any:
+    sizes, folder = world_sizes(spec.recipe), spec.storage / spec.name
+    return elastic_trainer(trainer_class, Elasticity(sizes, folder, spec.say))
+
+
+def _stored_in(storage: Location) -> dict[str, Any]:
+    """Returns Ray Train's options for the storage.
+
+    For object storage, Ray Train gets Poise's connection. From a URI, Ray Train would open a
+    connection with other time limits.
+    """
+    if storage.is_local:
+        return {"storage_path": str(storage)}
+    system, path = storage.connect()
+    return {"storage_path": path, "storage_filesystem": system}
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Returns the exception inside the exceptions that Ray wraps around it."""
+    """Returns the original exception inside the exceptions that Ray wraps around it."""
     failures = getattr(error, "worker_failures", None)
     inner = (
         next(iter(failures.values()), None)
@@ -86,17 +152,91 @@ def first_cause(error: BaseException) -> BaseException:
     return first_cause(inner) if isinstance(inner, BaseException) else error
 
 
-def _train(spec: RunSpec) -> None:
+def _train(spec: RunSpec, desk: Desk) -> str | None:
+    """Trains on one worker. Returns the reason if the machine is taken away; None at the run's end.
+
+    Ray Train restarts this function after any error. If a restart cannot help, the first error is
+    raised again at once.
+    """
+    failure = desk.failure()
+    if failure is not None:
+        raise failure
     context = ray.train.get_context()
-    place = Place(get_device(), _report, context.get_world_rank(), context.get_world_size())
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        train_on_worker(spec, place, newest=None)
-        return
-    with checkpoint.as_directory() as folder:
-        train_on_worker(spec, place, newest=Path(folder))
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    place = Place(
+        get_device(),
+        partial(_report, spec),
+        rank,
+        world_size,
+        nodes=_nodes() if rank == 0 else (),
+        node_leaves=_draining_nodes,
+        hangs=partial(_end_hanging, desk, world_size),
+    )
+    found = ray.train.get_checkpoint()
+    newest = None if found is None else spec.storage.of_path(found.path)
+    over = threading.Event()
+    if rank == 0:
+        threading.Thread(target=desk.follow, args=(HERE, over), daemon=True).start()
+    try:
+        return train_on_worker(spec, place, newest)
+    except PoiseError as error:
+        desk.fail(error)
+        raise
+    finally:
+        over.set()
 
 
-def _report(metrics: dict[str, Any], folder: Path | None) -> None:
+def _nodes() -> tuple[str, ...]:
+    return tuple(sorted(node[:NODE_ID_CHARACTERS] for node in nodes_that_answer()))
+
+
+def _draining_nodes() -> str | None:
+    """Returns a sentence about nodes of this run that Ray will lose soon; None if there are none.
+
+    All workers must call this function at the same time.
+    """
+    info = ray.train.get_preemption_info()
+    if info is None:
+        return None
+    nodes = ", ".join(each[:12] for each in info.preempted_node_ids)
+    return f"Ray loses node {nodes}, of worker rank {', '.join(map(str, info.preempted_ranks))}"
+
+
+def _end_hanging(desk: Desk, world_size: int, stuck: Stuck) -> None:
+    """Reports that this worker hangs, and ends its process.
+
+    A thread that waits in a library cannot be ended otherwise.
+    """
+    logger.error("worker rank %d makes no progress: %s\n%s", stuck.rank, stuck.doing, stuck.stack)
+    desk.hangs(stuck, world_size)
+    os._exit(1)
+
+
+def _report(spec: RunSpec, metrics: dict[str, Any], folder: Path | None) -> None:
     checkpoint = None if folder is None else Checkpoint.from_directory(folder)
-    ray.train.report(metrics, checkpoint=checkpoint)
+    ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_fn=partial(_store, spec))
+
+
+def _store(spec: RunSpec, checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Stores a checkpoint, complete or not at all. Ray's own copy does not guarantee this."""
+    run_folder, folder = spec.storage / spec.name, Path(checkpoint.path)
+    _check_shared(run_folder)
+    patience_s = 60 * spec.recipe.training.storage_patience_minutes
+    look = partial(later_name, run_folder, name)
+    place = run_folder / patiently(look, f"reading {run_folder}", patience_s)
+    patiently(lambda: store_checkpoint(folder, place), f"storing {place}", patience_s)
+    system, path = place.connect()
+    return Checkpoint(path, system)
+
+
+def _check_shared(run_folder: Location) -> None:
+    """Raises an error if this node does not share the run's folder with the controlling process.
+
+    Without this check, the node would create the folder on its own disk.
+    """
+    if run_folder.is_local and not (run_folder.local / VALIDATE_STORAGE_MARKER_FILENAME).exists():
+        rank = ray.train.get_context().get_world_rank()
+        raise PoiseError(
+            f"{run_folder}: worker rank {rank} does not see the folder that the command made; set "
+            "POISE_HOME to storage that all nodes share"
+        )
