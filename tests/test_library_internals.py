@@ -100,3 +100,19 @@ def test_ray_train_takes_policies_of_poise() -> None:
         assert hasattr(policy, name), _changed(f"ElasticScalingPolicy.{name}", place, purpose)
     failures = DefaultFailurePolicy(FailureConfig(max_failures=1))
     assert failures._worker_group_failures == 0, _changed("DefaultFailurePolicy", place, purpose)
+
+
+def test_ray_train_calls_a_callback_before_it_asks_for_resources() -> None:
+    from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+    from ray.train.v2._internal.execution.worker_group import WorkerGroup
+
+    place = "poise/training/restart_guard.py"
+    purpose = "so that a trial that was ended asks for no resources that nobody gives back"
+    assert hasattr(WorkerGroupCallback, "before_worker_group_start"), _changed(
+        "WorkerGroupCallback", place, purpose
+    )
+    source = inspect.getsource(WorkerGroup._start_impl)
+    before, _, after = source.partition("before_worker_group_start(")
+    assert "_create_placement_group(" not in before and "_create_placement_group(" in after, (
+        _changed("WorkerGroup._start_impl", place, purpose)
+    )

@@ -1,6 +1,6 @@
 """Every way to choose and to end trials, each once on a real Ray cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from poise.sweeps.result import StudyResult
 from poise.sweeps.runner import run_study
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -37,6 +38,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
     recipe = tiny_recipe(**changes).model_dump(mode="json")
     (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _gives_everything_back(ray_cluster: None) -> Iterator[None]:
+    """No trial that a scheduler ended keeps CPUs, for which later trials would wait forever."""
+    yield
+    wait_until(lambda: not _resources_asked_for())
+
+
+def _resources_asked_for() -> list[Any]:
+    from ray.util import placement_group_table
+
+    groups = placement_group_table().values()
+    return [group["bundles"] for group in groups if group["state"] != "REMOVED"]
 
 
 def carry_out(

@@ -100,7 +100,10 @@ def environment(files: ProjectFiles) -> dict[str, str]:
 
 
 def check_no_secret(text: str, source: str) -> None:
-    """Refuses a text with a secret, because all users of the cluster's dashboard could read it."""
+    """Raises an error if a text contains a secret.
+
+    The text becomes part of the job's description, which every user of the dashboard can read.
+    """
     kind = secret_in(text)
     if kind is None and user_of_database_in(text):
         kind = "a user or a token in an address"

@@ -80,7 +80,10 @@ class AssignmentWindow:
 
 
 def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
-    """Computes how many prototypes are used in a window; NaN if a target is not finite."""
+    """Computes three metrics of the use of prototypes over the latest logged batches.
+
+    All three are NaN if a target is not finite.
+    """
     mean_probs = window.mean_probs
     numbers = {
         "prototypes/used_share": used_share(window.chosen, len(mean_probs)),

@@ -131,7 +131,7 @@ def check_same(
         wanted: study that the user describes now.
         option: the user's option, for the message.
         may_grow: fields of the search space that are not compared here.
-        but: text of the message before the suggested fix.
+        but: text before the suggested fix, for example ``only the list of trials may grow;``.
     """
     may_differ = {*CONDUCT, *WORDS, *may_grow}
     there, here = (dict(_leaves_of(study, may_differ)) for study in (found, wanted))

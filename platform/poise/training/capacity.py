@@ -85,7 +85,7 @@ def check_builds(recipe: Recipe) -> None:
     """Raises an error if the backbone cannot be built, or does not fit the views or the objective.
 
     Raises:
-        PoiseError: a setting does not fit; the message names the setting and the fix.
+        PoiseError: an option does not fit. The message names the option.
     """
     views = recipe.data.views
     check_options(recipe.backbone)

@@ -37,6 +37,7 @@ from poise.training.elastic import NODE_ID_CHARACTERS, is_elastic, world_sizes
 from poise.training.leaving import TakenBack, leaving_with_notice
 from poise.training.notice import HERE
 from poise.training.on_worker import Place, train_on_worker
+from poise.training.restart_guard import RestartGuard
 from poise.training.room import worker_resources
 from poise.training.spec import Outcome, RunSpec
 from poise.training.watchdog import Stuck
@@ -101,7 +102,7 @@ def _fit_once(spec: RunSpec, desk: Desk) -> Result:
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
             # After a lost node the run restarts once. An elastic run restarts after every loss.
             failure_config=FailureConfig(max_failures=sizes[-1] - sizes[0] or 1),
-            callbacks=list(spec.callbacks),
+            callbacks=[*spec.callbacks, RestartGuard()],
         ),
     )
     with _causes_raised():

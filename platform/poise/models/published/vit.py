@@ -25,7 +25,7 @@ def read_vit(tensors: Tensors, wishes: Wishes, covers_prefix: bool | None = None
 
     Args:
         tensors: tensors with timm's names.
-        wishes: facts from the user or a config.
+        wishes: facts that the weights do not contain, from the user or a config.
         covers_prefix: whether the tokens before the patches have positions; None derives this from
             the number of positions.
 
