@@ -133,8 +133,8 @@ for figure in ("knn_top1", "linear_top1"):
 
 # %%
 from poise.data.dataset import ImageDataset
-from poise.evaluation.reading.bench import normalized
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import normalized
 from poise.evaluation.tokens.maps import draw_attention
 from poise.tracking.registry.fetch import load_model
 

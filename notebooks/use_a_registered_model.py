@@ -76,8 +76,8 @@ for epochs in EPOCHS:
 # MAE, the best k-NN first.
 
 # %%
-from poise.tracking.registry.query import Query, read_order
-from poise.tracking.registry.search import search_versions
+from poise.tracking.registry.list_filters import Query, read_order
+from poise.tracking.registry.version_search import search_versions
 
 query = Query(tags={"objective": "mae"}, order=read_order("eval/knn_top1"), limit=5)
 for version in search_versions(store, query).versions:
@@ -96,7 +96,7 @@ for reference in registered:
 
 # %%
 from poise.tracking.registry.comparison import compare_versions
-from poise.tracking.registry.find import find_model
+from poise.tracking.registry.version_lookup import find_model
 
 versions = [find_model(store, reference) for reference in registered]
 comparison = compare_versions(store, versions)
@@ -169,7 +169,7 @@ print(*sorted(path.name for path in pulled.iterdir()))
 # %%
 import timm
 
-from poise.evaluation.reading.bench import normalized
+from poise.evaluation.reading.inference import normalized
 
 model = timm.create_model(f"local-dir:{pulled}", pretrained=True).eval()
 facts = timm.data.resolve_data_config(model=model)

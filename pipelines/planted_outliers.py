@@ -17,8 +17,8 @@ from poise.cli.main import exit_status
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.evaluation.outliers.planted import Plant
-from poise.evaluation.outliers.recovery import recover
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.outliers.planted_truth import recover
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationTask
 
 PLANTS = (

@@ -35,7 +35,7 @@ from poise.runs.outcome import Finished
 from poise.runs.registration import register_finished
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study, stored_study
-from poise.tracking.registry.search import list_versions
+from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store, open_store
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "screenshots"

@@ -13,7 +13,7 @@ import pytest
 from pipelines.settings_reference import reference
 from poise.config import Space, metrics
 from poise.config.samplers import SAMPLERS
-from poise.config.scheduling import SchedulerConfig, SearcherConfig
+from poise.config.search_and_scheduler import SchedulerConfig, SearcherConfig
 from poise.config.space import Budget
 from poise.diagnostics.judge import Limits, VerdictKind
 from poise.sweeps.population import MUTABLE

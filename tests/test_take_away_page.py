@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from poise.cli.main import run as poise
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
 from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from tests.packages import save_package

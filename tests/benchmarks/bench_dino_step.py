@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from poise.config import Recipe
 from poise.config.objectives import DinoConfig
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition
 from poise.training.loop import TrainingState, train_steps

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
+from poise.data.counter_random import uniforms
 from poise.data.dataset import CACHE_BYTES, ImageDataset, group_sizes
-from poise.data.draws import uniforms
 from poise.data.manifest import MANIFEST_FILE, Manifest, Shard
 from poise.data.preparation.ingest import SAMPLES_PER_SHARD
 from poise.data.preparation.shards import ROWS_PER_GROUP

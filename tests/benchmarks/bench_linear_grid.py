@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
 from poise.config.recipe import BackboneConfig
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.trained_probes.probe import train_cached
 from poise.evaluation.trained_probes.protocols import PROTOCOLS, probe_recipe
 from poise.evaluation.trained_probes.sets import ProbeSets, open_probe_sets

@@ -22,8 +22,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.models import backbone as backbones
 from poise.models.activation_checkpointing import checkpoint_activations, transformer_blocks
 from poise.objectives import build_objective

@@ -30,9 +30,9 @@ from poise.data.sources.options import PrepareOptions
 from poise.evaluation.objects.corloc import best_overlaps
 from poise.evaluation.objects.discovery import PUBLISHED, find_boxes
 from poise.evaluation.objects.overlap import AttentionMasks, measure_overlaps
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.native import NativeImages, NativeSize
-from poise.evaluation.reading.passes import image_pass
 from poise.models.backbone import build_backbone
 
 ROUNDS, GOAL = 3, 0.85

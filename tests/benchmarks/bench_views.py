@@ -20,10 +20,10 @@ from PIL import Image
 
 from poise.config.views import ViewsConfig
 from poise.data.dataset import EncodedBatch
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
 from poise.data.views.decode import decode_rgb
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, not as a module
 from tests.benchmarks.published_augmentation import published_views

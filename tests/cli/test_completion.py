@@ -13,7 +13,7 @@ from poise.cli.main import COMMANDS, run
 from poise.config.paths import STUDY_FILE
 from poise.data.manifest import MANIFEST_FILE
 from poise.tracking.registry.names import read_names
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
 from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from tests.packages import save_package

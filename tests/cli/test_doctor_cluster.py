@@ -9,7 +9,7 @@ import pytest
 
 from poise.cli.doctor_cluster import check_dashboard, check_tracking, judge_node
 from poise.cli.main import run
-from poise.cluster.exposure import NodeExposure, OpenPort
+from poise.cluster.open_ports import NodeExposure, OpenPort
 
 GCS = OpenPort(6379, "0.0.0.0", "gcs_server")
 DASHBOARD = OpenPort(8265, "127.0.0.1", "python")

@@ -10,8 +10,8 @@ from poise.cli.main import run as poise
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
+from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version import RegisteredFigure
-from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, set_tags
 from poise.tracking.store import open_store
 

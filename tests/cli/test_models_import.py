@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from poise.cli.main import run as poise
-from poise.tracking.registry import imports, versions
+from poise.tracking.registry import imports, registration
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package
 
@@ -127,7 +127,7 @@ def test_two_imports_of_one_name_wait_for_each_other(
     poise_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The second replaced the package, and the first registered its weights as its own.
-    register = versions.register_model
+    register = registration.register_model
     was_locked: list[bool] = []
 
     def registering(*arguments: Any) -> str:

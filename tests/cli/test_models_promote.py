@@ -5,7 +5,7 @@ import pytest
 
 from poise.cli.main import run as poise
 from poise.tracking.store import open_store
-from tests.tracking.registry.test_search import add
+from tests.tracking.registry.test_version_search import add
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from poise.cli.main import run as poise
 from poise.models.package import load_backbone
+from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version import RegisteredFigure
-from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run, log_files
 from poise.tracking.store import open_store
 from tests.packages import save_package

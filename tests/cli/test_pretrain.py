@@ -15,7 +15,7 @@ from poise.config import load_recipe
 from poise.config.paths import RECIPE_FILE
 from poise.runs.folder import begin
 from poise.runs.resumption import find_run
-from poise.training import room
+from poise.training import worker_room
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -47,8 +47,8 @@ def test_a_dry_run_says_how_many_workers_would_start_and_starts_nothing(
     nodes = [Node("a", "a", {"CPU": 2.0}, True), Node("b", "b", {"CPU": 1.5}, False)]
     monkeypatch.setattr(connection, "start_ray", lambda: None)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.5})
-    monkeypatch.setattr(room, "live_nodes", lambda: nodes)
-    monkeypatch.setattr(room, "uses_gpu", lambda recipe: False)
+    monkeypatch.setattr(worker_room, "live_nodes", lambda: nodes)
+    monkeypatch.setattr(worker_room, "uses_gpu", lambda recipe: False)
     words = ["pretrain", recipe_file, "--workers", "1-8", "--dry-run", "training.batch_size=8"]
     assert run(words) == 0
     printed = capsys.readouterr().out

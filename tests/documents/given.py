@@ -61,8 +61,8 @@ def _register(
     figures: Mapping[str, float],
     save: Callable[[Path], object] = _package,
 ) -> None:
+    from poise.tracking.registry.registration import register_model
     from poise.tracking.registry.version import RegisteredFigure
-    from poise.tracking.registry.versions import register_model
     from poise.tracking.run import create_run
     from poise.tracking.store import open_store
 

@@ -13,7 +13,7 @@ from poise.config.views import ViewsConfig
 from poise.evaluation.during_training import online_probes
 from poise.evaluation.neighbours.report import report_knn
 from poise.evaluation.neighbours.sets import open_knn_sets
-from poise.evaluation.reading.bench import Bench, evaluation_mode
+from poise.evaluation.reading.inference import Bench, evaluation_mode
 from poise.models.backbone import build_backbone
 from tests.builders import TINY_VIT
 from tests.evaluation.conftest import MakeDataset

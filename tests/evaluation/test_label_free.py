@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from poise.config.views import ViewsConfig
 from poise.data.dataset import ImageDataset
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
-from poise.data.views.photometry import Photometry
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
 from tests.evaluation.conftest import MakeDataset
 

@@ -164,7 +164,7 @@ def _kill() -> None:
 
 
 def _give_notice() -> None:
-    from poise.training.notice import HERE
+    from poise.training.stop_request import HERE
 
     HERE.give("SIGTERM")
 

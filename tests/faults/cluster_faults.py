@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.training.desk import STACKS_FILE
+from poise.training.run_mailbox import STACKS_FILE
 from tests.faults.attempt import LEFT, REFUSED
 from tests.faults.campaign import RESUMED, WENT_ON, Row
 from tests.faults.checks import statuses

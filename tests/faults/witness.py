@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from poise.training.desk import Desk
+from poise.training.run_mailbox import Mailbox
 from poise.training.spec import RunSpec
 from poise.training.worker import _train as trains
 from tests.waiting import wait_until
@@ -58,7 +58,7 @@ class Trace:
         return len(steps) - len({*steps})
 
 
-def witnessed(file: Path, hangs_at: int, spec: RunSpec, desk: Desk) -> str | None:
+def witnessed(file: Path, hangs_at: int, spec: RunSpec, mailbox: Mailbox) -> str | None:
     """Trains as ``worker._train``, slowly, and writes each step down.
 
     It has the same last parameters: Ray Train would fill another one with its own settings.
@@ -83,7 +83,7 @@ def witnessed(file: Path, hangs_at: int, spec: RunSpec, desk: Desk) -> str | Non
 
     patched.train_steps, patched.view_stream = steps, stream
     try:
-        return trains(spec, desk)
+        return trains(spec, mailbox)
     finally:
         patched.train_steps, patched.view_stream = real_steps, real_stream
 

@@ -24,7 +24,7 @@ from poise.data.batch import ViewBatch
 from poise.diagnostics.judge import Verdict
 from poise.training import on_worker, worker
 from poise.training.checkpoint import read_run
-from poise.training.desk import Desk
+from poise.training.run_mailbox import Mailbox
 from poise.training.spec import RunSpec
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
@@ -88,7 +88,7 @@ def entries(file: Path) -> list[list[Any]]:
     return [json.loads(line) for line in lines]
 
 
-def recording(folder: Path, spec: RunSpec, desk: Desk) -> Any:
+def recording(folder: Path, spec: RunSpec, mailbox: Mailbox) -> Any:
     """As ``worker._train``; every batch that training takes is written down.
 
     It has the same parameters: Ray Train would fill another one with its own settings.
@@ -105,7 +105,7 @@ def recording(folder: Path, spec: RunSpec, desk: Desk) -> Any:
                 yield batch
 
     patched.view_stream = recorded
-    return trains(spec, desk)
+    return trains(spec, mailbox)
 
 
 trains: Any = worker._train

@@ -13,7 +13,7 @@ from poise.config import PoiseError
 from poise.data.manifest import Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
-from poise.data.preparation.ledger import REPORTS_FOLDER
+from poise.data.preparation.preparation_progress import REPORTS_FOLDER
 from poise.data.sources.options import PrepareOptions
 from tests.data.annotated_files import mask_of, write_coco, write_images, write_mask
 from tests.data.images import noise_jpeg, write_class_folders

@@ -18,7 +18,7 @@ from poise.data.sources.options import PrepareOptions
 from poise.sweeps.planning import begin_study
 from poise.sweeps.runner import run_study
 from poise.tracking.metric_values import history
-from poise.tracking.registry.search import list_versions
+from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store, open_store
 from tests.builders import tiny_recipe
 from tests.data.builders import write_dataset

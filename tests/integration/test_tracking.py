@@ -23,9 +23,9 @@ from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.metric_values import history
 from poise.tracking.registry.fetch import pull, read_files
-from poise.tracking.registry.find import find_model
-from poise.tracking.registry.search import list_versions
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.registry.version_search import list_versions
 from poise.tracking.run import (
     Run,
     create_study_run,

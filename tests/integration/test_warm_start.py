@@ -15,7 +15,7 @@ from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
 from poise.runs.registration import register_finished
 from poise.tracking.ending import controlled
-from poise.tracking.registry.find import find_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run, create_run
 from poise.tracking.store import open_store
 from tests.builders import tiny_recipe

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from poise.config import PoiseError, Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.activation_checkpointing import checkpoint_activations, transformer_blocks
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition

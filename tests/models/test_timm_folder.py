@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from poise.config import PoiseError
-from poise.evaluation.reading.bench import normalized
 from poise.evaluation.reading.images import resize_and_crop
+from poise.evaluation.reading.inference import normalized
 from poise.models.published.fit import difference_of
 from poise.models.published.sources import Options, import_backbone
 from poise.models.published.timm_folder import exact_crop_pct, write_timm_folder

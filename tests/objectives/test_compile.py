@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.objectives import build_objective
 from poise.objectives.dino import Dino
 from tests.builders import tiny_recipe

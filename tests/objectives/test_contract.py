@@ -11,7 +11,7 @@ from torch import Tensor
 
 from poise.config import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.judge import VerdictKind, judge
 from poise.diagnostics.observe import diagnose

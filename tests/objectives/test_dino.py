@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from poise.config import Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition
 from poise.objectives.dino import Dino

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from poise.config import PoiseError, Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.mae import patchify, sincos_positions
 from poise.objectives.base import RunPosition
 from poise.objectives.mae import Mae

@@ -13,7 +13,7 @@ from torch import Tensor
 from poise.config import Recipe
 from poise.config.objectives import HeadConfig
 from poise.config.recipe import BackboneConfig
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.block_traces import trace
 from poise.models.heads.dino import DinoHead

@@ -32,8 +32,8 @@ from torch import Tensor
 
 from poise.config.views import ViewsConfig
 from poise.data.dataset import EncodedBatch
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
-from poise.data.views.photometry import Photometry
 
 pytestmark = pytest.mark.slow
 

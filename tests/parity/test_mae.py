@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.config import Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.mae import MaskedAutoencoder, patchify, sincos_positions, take, unpatchify
 from poise.objectives.base import RunPosition
 from poise.objectives.mae import Mae

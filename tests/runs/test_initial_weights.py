@@ -26,7 +26,7 @@ from poise.runs.initial_weights import (
     tags_of,
 )
 from poise.runs.resumption import find_run
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
 from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from poise.training.initial_weights import begin_with

@@ -10,10 +10,10 @@ import pytest
 from poise.config import PoiseError
 from poise.config.checkpoint_storage import STORAGE_FILE, checkpoints_of
 from poise.config.paths import STUDY_FILE
-from poise.studies.clock import CLOCK_FILE, Clock
 from poise.studies.records import TRIAL_FILE, Change
 from poise.studies.study import stored_study
 from poise.studies.study_progress import CONCLUSION_FILE, is_finished, keep_conclusion
+from poise.studies.time_budget import CLOCK_FILE, Clock
 from poise.tracking.unsent_messages import Outbox
 from tests.studies.builders import TEMPERATURE, make_record, make_space, make_study
 

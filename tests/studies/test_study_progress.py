@@ -11,13 +11,13 @@ from poise.config.loading import override_space
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.page import render_page
 from poise.studies.analysis.cost import cost
-from poise.studies.clock import CLOCK_FILE
 from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
 from poise.studies.findings.findings import find
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 from poise.studies.study_progress import as_they_stand, resume_words, standing
+from poise.studies.time_budget import CLOCK_FILE
 from tests.studies.builders import TEMPERATURE, make_space, make_study
 from tests.studies.samples import SINGLE, answered, seeded, trial_record
 

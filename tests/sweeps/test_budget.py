@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from poise.studies.clock import Clock
 from poise.studies.study import Study
+from poise.studies.time_budget import Clock
 from poise.sweeps.budget import BudgetedQueue, Purse
-from poise.sweeps.pace import Pace, kind_of
 from poise.sweeps.planning import begin_study
+from poise.sweeps.step_time import Pace, kind_of
 from poise.sweeps.trial_queue import trial_queue
 from tests.studies.builders import make_record
 

@@ -8,9 +8,9 @@ from poise.cli.study.output import print_forecast
 from poise.studies.records import TRIAL_FILE
 from poise.studies.study import Study
 from poise.sweeps.forecast import forecast
-from poise.sweeps.pace import kind_of, paces_of
 from poise.sweeps.planning import request_study
 from poise.sweeps.resumption import find_study
+from poise.sweeps.step_time import kind_of, paces_of
 from tests.builders import tiny_recipe
 from tests.studies.builders import make_record
 

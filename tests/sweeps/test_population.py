@@ -13,9 +13,9 @@ from poise.config import PoiseError
 from poise.studies.labels import described
 from poise.studies.records import Change
 from poise.studies.study import Study
-from poise.studies.trial_choice import choose_trials
-from poise.sweeps.drawing import draw_settings
+from poise.studies.trial_filter import choose_trials
 from poise.sweeps.population import Population, check_at_once, check_population
+from poise.sweeps.random_settings import draw_settings
 from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import scheduler
 from tests.data.builders import encode, smooth_image, write_dataset

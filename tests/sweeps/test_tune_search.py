@@ -6,9 +6,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from ray.tune.search import Searcher
 
 from poise.config import PoiseError, Space
-from poise.studies.clock import Clock
 from poise.studies.records import TrialRecord
 from poise.studies.study import count_trials
+from poise.studies.time_budget import Clock
 from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue, Purse
 from poise.sweeps.trial_queue import trial_queue

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from poise.config import PoiseError, Recipe
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.diagnostics.batch_statistics import MAX_FEATURES, BatchStatistics
 from poise.objectives import build_objective
 from poise.objectives.base import Observation, RunPosition

@@ -14,7 +14,7 @@ from poise.data.stream.stage_times import StageTimes
 from poise.data.stream.stream import view_stream
 from poise.data.views.cutter import ViewCutter
 from poise.training.bottleneck import BottleneckWatch, slowest_stage
-from poise.training.meter import Meter
+from poise.training.interval_metrics import Meter
 from tests.builders import tiny_recipe
 from tests.data.builders import encode, smooth_image, write_dataset
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from poise.config import PoiseError
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.objectives import build_objective
 from poise.training.capacity import check_builds, footprint
 from poise.training.checkpoint import STATE_FILE, save_checkpoint

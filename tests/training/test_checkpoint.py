@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poise.config import PoiseError, Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.objectives import build_objective
 from poise.objectives.base import RunPosition
 from poise.training.checkpoint import (

@@ -10,7 +10,7 @@ import torch
 from poise.config import Recipe
 from poise.config.metrics import COST
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.objectives import build_objective
 from poise.training.loop import TrainingState, is_diverged, train_steps
 from poise.training.observer import FinishedStep

@@ -12,7 +12,7 @@ from poise.training.restart_guard import ControllerEndedError, RestartGuard
 @pytest.fixture(autouse=True)
 def _in_an_actor(monkeypatch: pytest.MonkeyPatch) -> None:
     context = SimpleNamespace(get_actor_id=lambda: "a1")
-    monkeypatch.setattr(restart_guard.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: context)
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:

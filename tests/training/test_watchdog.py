@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from poise.config.locations import Location
-from poise.training.desk import STACKS_FILE, HangError, _Desk, hang_error
+from poise.training.run_mailbox import STACKS_FILE, HangError, _Mailbox, hang_error
 from poise.training.watchdog import Stuck, Watchdog
 from tests.builders import random_batch, tiny_recipe
 from tests.waiting import wait_until
@@ -61,13 +61,13 @@ def test_a_worker_that_cannot_even_say_that_it_hangs_is_named() -> None:
 
 
 def test_the_desk_keeps_the_stacks_and_the_first_error(tmp_path: Path) -> None:
-    desk = _Desk(30, Location.of(tmp_path))
-    assert desk.failure() is None
-    desk.hangs(stuck(0, 2), 2)
-    desk.hangs(stuck(1, 1), 2)
-    desk.conclude_hang()
-    desk.conclude_hang()
-    failure = pickle.loads(pickle.dumps(desk.failure()))
+    mailbox = _Mailbox(30, Location.of(tmp_path))
+    assert mailbox.failure() is None
+    mailbox.hangs(stuck(0, 2), 2)
+    mailbox.hangs(stuck(1, 1), 2)
+    mailbox.conclude_hang()
+    mailbox.conclude_hang()
+    failure = pickle.loads(pickle.dumps(mailbox.failure()))
     assert isinstance(failure, HangError) and "rank 1" in str(failure)
     stacks = (tmp_path / STACKS_FILE).read_text()
     assert "worker rank 0, process 0 on host, step 3" in stacks and stacks.count("f8") == 2

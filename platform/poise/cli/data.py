@@ -15,7 +15,7 @@ from poise.cli.prepare_request import PrepareRequest
 
 if TYPE_CHECKING:
     from poise.data.manifest import Manifest
-    from poise.data.preparation.ledger import PrepareProgress
+    from poise.data.preparation.preparation_progress import PrepareProgress
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _warnings(manifest: "Manifest", dest: str, range_is_given: bool) -> Iterator
     from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_warnings
-    from poise.data.sources.names import counted
+    from poise.data.sources.safe_names import counted
 
     if manifest.num_quarantined:
         were = "was" if manifest.num_quarantined == 1 else "were"
@@ -183,7 +183,7 @@ def _summarise(manifest: "Manifest", dest: str) -> None:
     from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_sentences
-    from poise.data.sources.names import counted
+    from poise.data.sources.safe_names import counted
 
     folder = Location.of(dest)
     labels = counted(len(manifest.classes), "class", "classes") if manifest.classes else "no labels"
@@ -211,7 +211,7 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
 
     If there are many classes, only the first ones and the last one are printed.
     """
-    from poise.data.sources.names import counted, shown
+    from poise.data.sources.safe_names import counted, shown
 
     named = [
         f"{shown(name) or repr(name)}: {n:,}" for name, n in zip(classes, counts, strict=False)

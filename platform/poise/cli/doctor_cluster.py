@@ -12,11 +12,11 @@ import requests
 
 from poise.cli.doctor_checks import Finding
 from poise.cluster.address import ClusterAddress, check_reachable
-from poise.cluster.asking import ask
 from poise.cluster.client import connect
-from poise.cluster.exposure import NodeExposure, OpenPort, exposures_from
 from poise.cluster.job_entry import packaged
 from poise.cluster.job_files import project_files
+from poise.cluster.open_ports import NodeExposure, OpenPort, exposures_from
+from poise.cluster.remote_call import ask
 from poise.config.errors import PoiseError, first_few
 from poise.config.paths import current_folder
 from poise.config.redaction import without_user
@@ -62,7 +62,7 @@ def check_dashboard(url: str) -> Finding:
 def _check_nodes(cluster: ClusterAddress) -> Iterator[Finding]:
     client = connect(cluster)
     with packaged(["doctor"], project_files(current_folder()), {}) as job:
-        found = ask(client, cluster, job, "poise.cluster.exposure:of_all_nodes", None)
+        found = ask(client, cluster, job, "poise.cluster.open_ports:of_all_nodes", None)
     for name, node in exposures_from(found).items():
         yield from judge_node(name, node)
 

@@ -140,7 +140,7 @@ def _embed(request: EmbedRequest, module: Any, job: EmbeddingJob) -> Embedded:
     import torch
 
     from poise.evaluation.feature_table.embed import embed_collection
-    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.reading.inference import Bench
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     normalization = job.request["mean"], job.request["std"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from poise.cli.console import is_terminal
 
 if TYPE_CHECKING:
-    from poise.data.preparation.ledger import PrepareProgress
+    from poise.data.preparation.preparation_progress import PrepareProgress
 
 _SECONDS_BETWEEN_LINES = 5.0
 

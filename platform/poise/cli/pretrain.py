@@ -138,8 +138,8 @@ def _forecast(recipe: "Recipe") -> Output:
     """Describes the run that would start. Writes no file."""
     from poise.cluster.connection import start_ray
     from poise.training.capacity import check_fits
-    from poise.training.room import start_in_words
     from poise.training.schedule import timetable_of
+    from poise.training.worker_room import start_in_words
 
     start_ray()
     check_fits(recipe)

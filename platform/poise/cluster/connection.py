@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from poise.cluster.address import check_listens
-from poise.cluster.surroundings import is_safe, neutral_folder, variable
+from poise.cluster.ray_start_folder import is_safe, neutral_folder, variable
 from poise.config.errors import PoiseError, one_line
 from poise.config.redaction import redacted_address
 

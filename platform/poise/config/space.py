@@ -11,7 +11,7 @@ from poise.config.base import NAME_PATTERN, Positive, PositiveInt, Strict
 from poise.config.keys import nearest, overlap
 from poise.config.metrics import METRICS, Mode, better
 from poise.config.samplers import Sampler, num_settings, read_sampler, written
-from poise.config.scheduling import SchedulerConfig, SearcherConfig
+from poise.config.search_and_scheduler import SchedulerConfig, SearcherConfig
 from poise.config.values import canonical
 
 

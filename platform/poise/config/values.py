@@ -1,7 +1,7 @@
 """Compares the values of settings by their meaning.
 
 In: two or more values of settings. Out: whether the values are the same. Next:
-``poise.config.samplers`` and ``poise.studies.trial_choice``.
+``poise.config.samplers`` and ``poise.studies.trial_filter``.
 """
 
 from collections.abc import Hashable

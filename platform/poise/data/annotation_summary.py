@@ -15,7 +15,7 @@ from poise.config.locations import AnyLocation, Location
 from poise.data.annotations import IGNORED
 from poise.data.manifest import Manifest
 from poise.data.parquet_file import parquet_file
-from poise.data.sources.names import counted, shown
+from poise.data.sources.safe_names import counted, shown
 
 _CLASSES_SHOWN = 4
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poise.data.draws import FACTORS, STRIDE, mix, word
+from poise.data.counter_random import FACTORS, STRIDE, mix, word
 
 
 def uniforms_on_device(

@@ -20,17 +20,17 @@ from poise.config.recipe import EvaluationConfig, Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
+from poise.evaluation.forgetting_baseline import StartAnswers
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
 from poise.evaluation.neighbours.knn import accuracies, knn_hits
 from poise.evaluation.neighbours.ridge import ridge_probe
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.neighbours.sets import KnnSets, check_knn_sets, open_knn_sets
-from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import Bench, Normalization
 from poise.evaluation.segmentation.online import MaskedImages, dense_probe
-from poise.evaluation.start_answers import StartAnswers
 from poise.evaluation.tokens.online import ATTENTION_IMAGES, attention_probe
 
 _Asked = Callable[[Tensor], Iterator[tuple[str, float]]]

@@ -35,14 +35,14 @@ from torch import Tensor, nn
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
 from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
-from poise.data.views.photometry import Photometry
 from poise.diagnostics.spectrum import rankme, singular_values
 from poise.diagnostics.view_agreement import lidar
-from poise.evaluation.reading.bench import Bench, Normalization
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import CACHE_BYTES, EvaluationImages
+from poise.evaluation.reading.inference import Bench, Normalization
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"

@@ -13,7 +13,7 @@ from torch import nn
 
 from poise.data.dataset import ImageDataset
 from poise.evaluation.measurement import Measured, Measurement, as_name
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 
 
 @dataclass(frozen=True)

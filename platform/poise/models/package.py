@@ -2,7 +2,7 @@
 
 In: a trained backbone and its config. Out: a folder with ``backbone.safetensors``, ``config.json``
 and ``checksums.json``. In the other direction: the backbone from such a folder. The folder contains
-no code and no pickle. Next: ``poise.tracking.registry.versions``.
+no code and no pickle. Next: ``poise.tracking.registry.registration``.
 """
 
 import json
@@ -22,7 +22,6 @@ from poise.config.local_files import unused_name
 from poise.config.locations import AnyLocation
 from poise.config.paths import UNTRAINED
 from poise.config.recipe import BackboneConfig
-from poise.models.added_register import with_added_register
 from poise.models.backbone import build_backbone
 from poise.models.checksums import (
     CHECKSUMS_FILE,
@@ -33,6 +32,7 @@ from poise.models.checksums import (
     write_checksums,
 )
 from poise.models.fetched import fetched
+from poise.models.test_time_registers import with_added_register
 
 Loader = Callable[[str | Path], tuple[nn.Module, dict[str, Any]]]
 """Function that loads a package and returns its backbone and its config."""

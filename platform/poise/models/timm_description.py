@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from poise.config.errors import PoiseError, one_line
 from poise.config.recipe import BackboneConfig
 from poise.config.views import read_means_and_stds
-from poise.models.added_register import CONFIG_KEY
+from poise.models.test_time_registers import CONFIG_KEY
 from poise.models.timm_models import NORM_EPS, family, timm_arguments
 
 FIXED_SIZE = ("beit",)

@@ -7,7 +7,7 @@ In: a ``ViewBatch``. Out: a loss, and updates after the optimiser's step. Next:
 from collections.abc import Callable
 
 from poise.config.recipe import Recipe
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.objectives.base import Objective, Observation, RunPosition, StepResult
 from poise.objectives.dino import Dino
 from poise.objectives.finetune import Finetune

@@ -14,7 +14,7 @@ from poise.cluster.sharded_tensors import parts_here
 from poise.config.objectives import DinoConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.backbone import build_backbone
 from poise.models.drop_path import PathAddress, drawn_paths
 from poise.models.heads.dino import DinoHead

@@ -19,10 +19,10 @@ from poise.config.errors import PoiseError
 from poise.config.probes import FinetuneConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
-from poise.models.added_register import AddedRegister
+from poise.data.views.color_augmentation import Photometry
 from poise.models.backbone import VitBackbone
 from poise.models.relative import RelativeBackbone
+from poise.models.test_time_registers import AddedRegister
 from poise.objectives.base import RunPosition, StepResult
 from poise.objectives.labelled import Groups, LabelledObjective, nothing_learned, too_few
 

@@ -17,9 +17,9 @@ from poise.config.errors import PoiseError
 from poise.config.probes import LabelledSettings
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.draws import uniforms
+from poise.data.counter_random import uniforms
 from poise.data.manifest import Manifest
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.package import load_backbone
 from poise.objectives.base import Objective, Observation, RunPosition
 

@@ -12,7 +12,7 @@ from poise.config.objectives import MaeConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.draws_on_device import uniforms_on_device
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.backbone import VitBackbone, build_backbone
 from poise.models.drop_path import PathAddress, drawn_paths
 from poise.models.last_tokens import OBSERVED_IMAGES

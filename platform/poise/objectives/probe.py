@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from poise.config.probes import ProbeConfig
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
-from poise.data.views.photometry import Photometry
+from poise.data.views.color_augmentation import Photometry
 from poise.models.heads.abmilp import Abmilp
 from poise.models.heads.grid import HeadGrid, ProbeHeads
 from poise.models.readout import Readout

@@ -16,8 +16,8 @@ from poise.evaluation.segmentation.online import PROTOCOL as DENSE_PROTOCOL
 from poise.evaluation.tokens import online as attention_probe
 from poise.models.fetched import fetched
 from poise.runs.outcome import Finished
+from poise.tracking.registry.registration import model_name, register_model
 from poise.tracking.registry.version import RegisteredFigure
-from poise.tracking.registry.versions import model_name, register_model
 from poise.tracking.store import Store, open_store
 
 PROTOCOLS = {

@@ -15,8 +15,8 @@ from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
-from poise.models.added_register import CONFIG_KEY as ADDED_REGISTER
 from poise.models.same_architecture import Described, check_same_architecture
+from poise.models.test_time_registers import CONFIG_KEY as ADDED_REGISTER
 
 if TYPE_CHECKING:
     from poise.config import Recipe

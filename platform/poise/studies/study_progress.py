@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from poise.config.files import DamagedFileError, read_fields, write_json
 from poise.config.wording import listed
-from poise.studies.clock import has_time_left
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study, count_trials
+from poise.studies.time_budget import has_time_left
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from poise.config import Recipe
-from poise.studies.clock import _HOUR_S, Clock
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
+from poise.studies.time_budget import _HOUR_S, Clock
 from poise.studies.trials import Trial
-from poise.sweeps.pace import Kind, Pace, kind_of
+from poise.sweeps.step_time import Kind, Pace, kind_of
 from poise.sweeps.trial_queue import TrialQueue
 from poise.training.schedule import total_steps_of
 
@@ -26,9 +26,8 @@ class Purse:
     trained. So other trials can use the steps that early stopping saved.
 
     Args:
-        study: study with the budget and the trials.
-        clock: clock of the study.
-        paces: known seconds per step of each kind of trial (``poise.sweeps.pace``). Measurements of
+        study: study with the budget and the trials. clock: clock of the study. paces: known seconds
+        per step of each kind of trial (``poise.sweeps.step_time``). Measurements of
             the study's own trials replace these values.
     """
 

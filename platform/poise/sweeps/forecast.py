@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from poise.config import Recipe
-from poise.studies.clock import Clock
 from poise.studies.study import Study, count_trials
+from poise.studies.time_budget import Clock
 from poise.studies.trials import Trial
 from poise.sweeps.budget import Purse
-from poise.sweeps.pace import Kind, Pace, kind_of, paces_of
+from poise.sweeps.step_time import Kind, Pace, kind_of, paces_of
 from poise.training.capacity import Footprint, cpus_needed, footprint
 from poise.training.schedule import timetable_of
 

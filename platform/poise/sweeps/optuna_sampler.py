@@ -13,7 +13,7 @@ from poise.config import PoiseError, Space
 from poise.config.samplers import every_setting, num_settings
 from poise.config.values import canonical
 from poise.studies.trials import Settings
-from poise.sweeps.drawing import domain
+from poise.sweeps.random_settings import domain
 
 _REDRAWS = 20  # then an untried setting is taken without Optuna
 

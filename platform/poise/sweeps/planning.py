@@ -17,9 +17,9 @@ from poise.evaluation.during_training import online_probes
 from poise.runs.initial_weights import check_start
 from poise.studies.study import Command, Study
 from poise.studies.trials import Settings, ablation_settings
-from poise.sweeps.check import check_ablation, check_space
-from poise.sweeps.drawing import draw_settings
 from poise.sweeps.population import check_population
+from poise.sweeps.random_settings import draw_settings
+from poise.sweeps.space_check import check_ablation, check_space
 from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import check_compared, scheduler
 from poise.training.capacity import check_builds

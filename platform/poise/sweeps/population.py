@@ -24,7 +24,7 @@ from poise.config import PoiseError, Space
 from poise.config.samplers import Sampler
 from poise.studies.records import Change
 from poise.studies.study import Study
-from poise.sweeps.drawing import domain
+from poise.sweeps.random_settings import domain
 from poise.training.capacity import cpus_needed
 from poise.training.schedule import timetable_of
 

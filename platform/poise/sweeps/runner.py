@@ -27,16 +27,16 @@ from poise.runs.outcome import Finished
 from poise.runs.progress import ProgressDisplay
 from poise.runs.registration import register_finished
 from poise.runs.session import opened
-from poise.studies.clock import Clock
 from poise.studies.outcomes import best_of
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study, count_trials
 from poise.studies.study_progress import as_they_stand, keep_conclusion
+from poise.studies.time_budget import Clock
 from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue, Purse
-from poise.sweeps.pace import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.population import check_at_once, check_conduct
 from poise.sweeps.result import StudyResult
+from poise.sweeps.step_time import Kind, Pace, pace_lines, paces_of
 from poise.sweeps.trial_process import Context
 from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.trial_recorder import TrialRecorder

@@ -1,7 +1,7 @@
 """Ends a run in MLflow. If the process that controls the run died, a later process ends it.
 
 In: a run with the status RUNNING. Out: a run with the status FINISHED, FAILED or KILLED. The status
-is set once, and never by a worker. Next: ``poise.tracking.registry.versions``.
+is set once, and never by a worker. Next: ``poise.tracking.registry.registration``.
 """
 
 import logging
@@ -23,7 +23,7 @@ from poise.tracking.signals import BY_SIGNAL, raising, undisturbed
 from poise.tracking.store import Store, explained
 from poise.tracking.unsent_messages import Outbox, deliver, outboxes, status_delivery
 from poise.tracking.unsent_metrics import SPILL_FILE
-from poise.training.leaving import TakenBack
+from poise.training.sigterm import TakenBack
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Tags for the trained model that a run started from.
 
 In: the entry ``initial_weights`` of a package's lineage. Out: tags of the run and of its registered
-versions. Next: ``poise.tracking.registry.versions``.
+versions. Next: ``poise.tracking.registry.registration``.
 """
 
 from collections.abc import Mapping

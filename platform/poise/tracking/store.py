@@ -27,7 +27,7 @@ from poise.config.errors import PoiseError
 from poise.config.paths import home
 from poise.config.redaction import redacted
 from poise.tracking.address import read_address, safe_line, sqlite_file
-from poise.tracking.schema import check_schema
+from poise.tracking.database_version import check_schema
 from poise.tracking.server import check_answers
 
 for _name, _level in {

@@ -1,8 +1,8 @@
 """Tells the user when training waits for data, which stage is too slow, and what would help.
 
-In: the speeds of an interval between two logged steps (``poise.training.meter``). Out: a sentence,
-if the bottleneck has changed. Next: ``poise.training.logging_and_checkpoints``, which tells the
-run's observers.
+In: the speeds of an interval between two logged steps (``poise.training.interval_metrics``). Out: a
+sentence, if the bottleneck has changed. Next: ``poise.training.logging_and_checkpoints``, which
+tells the run's observers.
 """
 
 import math

@@ -16,8 +16,8 @@ from poise.cluster.nodes import is_cpu_node, live_nodes
 from poise.cluster.resources import most_resources
 from poise.config.errors import PoiseError
 from poise.config.recipe import Recipe
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.models.activation_checkpointing import transformer_blocks
 from poise.models.backbone import build_backbone
 from poise.models.timm_options import check_options

@@ -30,7 +30,7 @@ from poise.training.datasets import (
 )
 from poise.training.elastic import Attempt
 from poise.training.loop import TrainingState, is_lost
-from poise.training.sample_order import check_same_order
+from poise.training.sample_order_check import check_same_order
 
 STATE_FILE = "state.pt"
 """File with the step and the tensors of objective, optimiser and diagnostics."""

@@ -26,8 +26,8 @@ from poise.training.checkpoint_store import (
     store_checkpoint,
     time_name,
 )
-from poise.training.leaving import TakenBack
 from poise.training.on_worker import Place, train_on_worker
+from poise.training.sigterm import TakenBack
 from poise.training.spec import Outcome, RunSpec
 
 

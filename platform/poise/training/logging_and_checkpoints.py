@@ -30,7 +30,7 @@ from poise.training.elastic import attempt_sentence, is_elastic
 from poise.training.loop import TrainingState, is_diverged, is_lost
 from poise.training.observer import FinishedStep, RunObserver
 from poise.training.pictures import Showcase
-from poise.training.sample_order import sample_order
+from poise.training.sample_order_check import sample_order
 from poise.training.schedule import Timetable
 from poise.training.spec import BACKBONE_FOLDER, Probe, RunSpec
 

@@ -12,8 +12,8 @@ from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
 from poise.data.stream.stage_times import StageTimes
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import normalization
-from poise.data.views.photometry import Photometry
 from poise.diagnostics.batch_statistics import BatchStatistics
 from poise.diagnostics.observe import diagnose
 from poise.diagnostics.parameters import ema_gap, gradient_norms, update_size
@@ -24,7 +24,7 @@ from poise.objectives import build_objective
 from poise.objectives.base import Objective, RunPosition, StepResult
 from poise.training.accumulation import accumulate_gradients
 from poise.training.elastic import Attempt
-from poise.training.meter import Meter
+from poise.training.interval_metrics import Meter
 from poise.training.observer import FinishedStep
 from poise.training.optimizer import build_optimizer, clip_gradients, schedules, set_schedules
 from poise.training.parallel import outer_weights

@@ -15,21 +15,21 @@ import torch
 from poise.config import Recipe
 from poise.config.locations import Location
 from poise.data.batch import ViewBatch
-from poise.data.stream.ahead import Started
+from poise.data.stream.prefetch_first import Started
 from poise.data.stream.stage_times import StageTimes
 from poise.data.stream.stream import view_stream
 from poise.diagnostics.history import Entry
-from poise.training.agreement import SharedNotice
 from poise.training.checkpoint import load_checkpoint, read_run
 from poise.training.elastic import Attempt, begun, with_workers
 from poise.training.initial_weights import begin_with
 from poise.training.logging_and_checkpoints import ToController, Watch
 from poise.training.loop import CPU, TrainingState, new_state, train_steps
 from poise.training.memory_errors import memory_errors_explained
-from poise.training.notice import HERE
 from poise.training.parallel import spread
 from poise.training.schedule import timetable_of
 from poise.training.spec import RunSpec
+from poise.training.stop_agreement import SharedNotice
+from poise.training.stop_request import HERE
 from poise.training.watchdog import Stuck, Watchdog
 
 

@@ -1,7 +1,7 @@
 """Detects a worker that makes no progress, so that the run does not wait forever.
 
 In: a call of ``Watchdog.beat`` at each batch and each step. Out: a report of where the worker
-hangs. Next: ``poise.training.desk``, which finds the worker that the others wait for.
+hangs. Next: ``poise.training.run_mailbox``, which finds the worker that the others wait for.
 
 If a worker waits for data, its GPU or storage, all workers wait for it in the next exchange of
 gradients. PyTorch's own time limit would end the other workers, without naming the worker that

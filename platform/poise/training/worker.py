@@ -32,15 +32,15 @@ from poise.config.locations import Location
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import read_run
 from poise.training.checkpoint_store import later_name, patiently, store_checkpoint
-from poise.training.desk import Desk
 from poise.training.elastic import NODE_ID_CHARACTERS, is_elastic, world_sizes
-from poise.training.leaving import TakenBack, leaving_with_notice
-from poise.training.notice import HERE
 from poise.training.on_worker import Place, train_on_worker
 from poise.training.restart_guard import RestartGuard
-from poise.training.room import worker_resources
+from poise.training.run_mailbox import Mailbox
+from poise.training.sigterm import TakenBack, leaving_with_notice
 from poise.training.spec import Outcome, RunSpec
+from poise.training.stop_request import HERE
 from poise.training.watchdog import Stuck
+from poise.training.worker_room import worker_resources
 from poise.training.worker_scaling import Elasticity, elastic_trainer
 from poise.training.worker_trainer import trainer_of
 
@@ -62,11 +62,11 @@ def fit(spec: RunSpec) -> Outcome:
     """
     training = spec.recipe.training
     folder = spec.storage / spec.name
-    desk = Desk.open(training.hang_timeout_minutes, folder)
+    mailbox = Mailbox.open(training.hang_timeout_minutes, folder)
     step = -1
-    with leaving_with_notice(desk.ask_to_leave) as is_leaving:
+    with leaving_with_notice(mailbox.ask_to_leave) as is_leaving:
         while True:
-            result = _fit_once(spec, desk)
+            result = _fit_once(spec, mailbox)
             if result.checkpoint is None:
                 raise PoiseError(f"run {spec.name}: ended without a checkpoint: {result.error}")
             checkpoint = spec.storage.of_path(result.checkpoint.path)
@@ -80,7 +80,7 @@ def fit(spec: RunSpec) -> Outcome:
             logger.warning("run %s: %s; it goes on when there is room", spec.name, taken_back)
 
 
-def _fit_once(spec: RunSpec, desk: Desk) -> Result:
+def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
     trainer_class, options = trainer_of(training.num_workers, training.hang_timeout_minutes)
@@ -88,7 +88,7 @@ def _fit_once(spec: RunSpec, desk: Desk) -> Result:
         trainer_class = _elastic(trainer_class, spec)
     sizes = world_sizes(spec.recipe)
     trainer = trainer_class(
-        partial(_train, spec, desk),  # that process would also unpickle `train_loop_config`
+        partial(_train, spec, mailbox),  # that process would also unpickle `train_loop_config`
         **options,
         scaling_config=ScalingConfig(
             elastic_resize_monitor_interval_s=GROW_EVERY_S,
@@ -153,13 +153,13 @@ def first_cause(error: BaseException) -> BaseException:
     return first_cause(inner) if isinstance(inner, BaseException) else error
 
 
-def _train(spec: RunSpec, desk: Desk) -> str | None:
+def _train(spec: RunSpec, mailbox: Mailbox) -> str | None:
     """Trains on one worker. Returns the reason if the machine is taken away; None at the run's end.
 
     Ray Train restarts this function after any error. If a restart cannot help, the first error is
     raised again at once.
     """
-    failure = desk.failure()
+    failure = mailbox.failure()
     if failure is not None:
         raise failure
     context = ray.train.get_context()
@@ -171,17 +171,17 @@ def _train(spec: RunSpec, desk: Desk) -> str | None:
         world_size,
         nodes=_nodes() if rank == 0 else (),
         node_leaves=_draining_nodes,
-        hangs=partial(_end_hanging, desk, world_size),
+        hangs=partial(_end_hanging, mailbox, world_size),
     )
     found = ray.train.get_checkpoint()
     newest = None if found is None else spec.storage.of_path(found.path)
     over = threading.Event()
     if rank == 0:
-        threading.Thread(target=desk.follow, args=(HERE, over), daemon=True).start()
+        threading.Thread(target=mailbox.follow, args=(HERE, over), daemon=True).start()
     try:
         return train_on_worker(spec, place, newest)
     except PoiseError as error:
-        desk.fail(error)
+        mailbox.fail(error)
         raise
     finally:
         over.set()
@@ -203,13 +203,13 @@ def _draining_nodes() -> str | None:
     return f"Ray loses node {nodes}, of worker rank {', '.join(map(str, info.preempted_ranks))}"
 
 
-def _end_hanging(desk: Desk, world_size: int, stuck: Stuck) -> None:
+def _end_hanging(mailbox: Mailbox, world_size: int, stuck: Stuck) -> None:
     """Reports that this worker hangs, and ends its process.
 
     A thread that waits in a library cannot be ended otherwise.
     """
     logger.error("worker rank %d makes no progress: %s\n%s", stuck.rank, stuck.doing, stuck.stack)
-    desk.hangs(stuck, world_size)
+    mailbox.hangs(stuck, world_size)
     os._exit(1)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.train.torch import TorchConfig
 
-from poise.training.leaving import hear_sigterm
+from poise.training.sigterm import hear_sigterm
 
 
 class _HearingTorch(TorchConfig().backend_cls):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from typing import Any
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from poise.training.leaving import hear_sigterm
+from poise.training.sigterm import hear_sigterm
 
 _AFTER_THE_WATCHDOG_S = 300
 """Seconds by which PyTorch's time limit is longer than the watchdog's. So the watchdog reports

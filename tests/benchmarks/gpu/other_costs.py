@@ -10,8 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from poise.config import Recipe
 from poise.config.views import ViewsConfig
+from poise.data.views.color_augmentation import DRAWS_PER_PHOTOMETRY, Photometry, draw_parameters
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import DRAWS_PER_PHOTOMETRY, Photometry, draw_parameters
 from tests.benchmarks.bench_diagnostics import FLOOR, OBSERVED, shares, times_of
 from tests.benchmarks.bench_dino_step import our_steps
 from tests.benchmarks.gpu.measuring import seconds_of

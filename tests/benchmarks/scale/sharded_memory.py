@@ -26,8 +26,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from poise.config import Recipe
 from poise.data.batch import PHOTOMETRY_COLUMNS, ViewBatch
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.models import backbone as backbones
 from poise.models.activation_checkpointing import checkpoint_activations
 from poise.objectives import build_objective

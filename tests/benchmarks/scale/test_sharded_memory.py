@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 from torch.profiler import ProfilerActivity, profile
 
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import IMAGENET_MEAN, IMAGENET_STD
-from poise.data.views.photometry import Photometry
 from poise.models.activation_checkpointing import checkpoint_activations
 from poise.objectives import build_objective
 from poise.objectives.dino import Dino

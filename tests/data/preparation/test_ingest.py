@@ -18,7 +18,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.manifest import AnnotationKind, Manifest
 from poise.data.preparation import ingest
 from poise.data.preparation.ingest import prepare
-from poise.data.preparation.ledger import PrepareProgress
+from poise.data.preparation.preparation_progress import PrepareProgress
 from poise.data.preparation.shards import ShardReport, write_shard
 from poise.data.sources.base import Part
 from poise.data.sources.options import PrepareOptions

@@ -9,7 +9,7 @@ from poise.config import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.data.preparation.ingest import prepare, quarantine_reasons
-from poise.data.preparation.ledger import PrepareProgress
+from poise.data.preparation.preparation_progress import PrepareProgress
 from poise.data.preparation.value_ranges import (
     Extent,
     decide_ranges,
@@ -18,8 +18,8 @@ from poise.data.preparation.value_ranges import (
     range_warnings,
 )
 from poise.data.sources.options import PrepareOptions
+from poise.data.views.bit_depth import DeepImage
 from poise.data.views.decode import decode_rgb
-from poise.data.views.depth import DeepImage
 from tests.data.deep_images import grey_file, nodata_file, png_file, ramp
 from tests.data.images import encode, noise_image
 

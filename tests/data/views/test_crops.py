@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
-from poise.data.draws import uniforms
+from poise.data.counter_random import uniforms
 from poise.data.views.crops import DRAWS_PER_BOX, random_boxes
 
 

@@ -5,8 +5,8 @@ from PIL import Image
 
 from poise.config import PoiseError
 from poise.config.views import ViewsConfig
+from poise.data.counter_random import uniforms
 from poise.data.dataset import EncodedBatch
-from poise.data.draws import uniforms
 from poise.data.views.crops import DRAWS_PER_BOX, random_boxes
 from poise.data.views.cutter import ViewCutter
 from tests.data.builders import encode, smooth_image

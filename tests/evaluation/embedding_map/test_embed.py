@@ -14,7 +14,7 @@ from poise.evaluation.embedding_map.embed import MAX_IMAGES, embed
 from poise.evaluation.embedding_map.projections import UMAP_MISSING, project
 from poise.evaluation.embedding_map.sprites import TILE_PX, make_sprites
 from poise.evaluation.neighbours.nearest import find_nearest
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationTask
 from poise.models.package import load_backbone
 from tests.evaluation.conftest import MakeDataset

@@ -18,7 +18,7 @@ from poise.evaluation.feature_table import embed as embedding
 from poise.evaluation.feature_table.collection import open_collection
 from poise.evaluation.feature_table.embed import Embedded, EmbeddingJob, embed_collection
 from poise.evaluation.feature_table.parts import Parts, read_facts
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 
 PX = 16
 

@@ -18,7 +18,7 @@ from poise.evaluation.neighbours.copydays_detection import (
     published_px,
 )
 from poise.evaluation.neighbours.made_copies import KINDS
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationTask
 from poise.models.backbone import build_backbone
 from poise.models.package import load_backbone

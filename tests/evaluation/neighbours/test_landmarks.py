@@ -15,7 +15,7 @@ from poise.evaluation.neighbours.landmark_retrieval import (
     measure_landmarks,
 )
 from poise.evaluation.neighbours.landmarks import Landmarks, find_landmarks
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationTask
 from tests.evaluation.neighbours.benchmarks import save_landmarks
 

@@ -8,7 +8,7 @@ from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
 from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, draw_rankings
 from poise.evaluation.neighbours.retrieval import PICTURE, measure_retrieval
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.pixels import centred, shrunk
 from poise.evaluation.reading.thumbnails import thumbnails
 from poise.evaluation.report import EvaluationTask

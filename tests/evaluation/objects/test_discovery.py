@@ -13,9 +13,9 @@ from poise.evaluation.objects.discovery import DiscoverySettings
 from poise.evaluation.objects.mask_report import measure_masks
 from poise.evaluation.objects.overlap import MaskSettings
 from poise.evaluation.objects.report import measure_objects
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.distributed import pass_over_ray
 from poise.evaluation.reading.finite import NotFiniteError
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 from poise.models.backbone import VitBackbone
 from tests.evaluation.objects.conftest import MEAN_AND_STD, MakeObjects, RedObject, seeing_red

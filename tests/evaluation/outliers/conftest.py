@@ -7,7 +7,7 @@ from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationTask
 from poise.models.backbone import VitBackbone, build_backbone
 

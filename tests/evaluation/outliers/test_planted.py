@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poise.evaluation.outliers.planted import Plant, PlantedBackbone
-from poise.evaluation.outliers.recovery import recover
+from poise.evaluation.outliers.planted_truth import recover
 from tests.evaluation.outliers.conftest import SIDE, small_vit, task_of
 
 pytestmark = pytest.mark.slow

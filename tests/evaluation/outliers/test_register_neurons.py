@@ -9,11 +9,11 @@ from torch import nn
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.evaluation.outliers.added_register import compare_with_original
+from poise.evaluation.outliers.register_comparison import compare_with_original
 from poise.evaluation.outliers.register_neurons import find_register_neurons, written_lengths
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.images import EvaluationImages
-from poise.models.added_register import with_test_time_registers
+from poise.evaluation.reading.inference import Bench
+from poise.models.test_time_registers import with_test_time_registers
 from tests.data.builders import encode, write_dataset
 from tests.planted import BLOCK, IMAGE_PX, NEURON, PATCH_PX, planted_backbone
 

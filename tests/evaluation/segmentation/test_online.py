@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from poise.data.dataset import ImageDataset
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.segmentation.online import MaskedImages, dense_probe
 from tests.evaluation.conftest import MakeDataset
 

@@ -13,8 +13,8 @@ from poise.data.annotations import AnnotationReader
 from poise.data.dataset import ImageDataset
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.images import EvaluationImages, crop_mask
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.segmentation import patches
 from poise.evaluation.segmentation.classes import Meaning

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.diagnostics.patches import patch_metrics
-from poise.evaluation.reading.bench import normalized
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import normalized
 from poise.evaluation.tokens import norms as token_norms
 from poise.evaluation.tokens.attention import report_attention
 from poise.evaluation.tokens.norms import TokenNorms, norm_statistics

@@ -9,10 +9,10 @@ import torch
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.trained_probes import probe
 from poise.evaluation.trained_probes.hits import best_answers
 from poise.evaluation.trained_probes.probe import report_probe, train_cached

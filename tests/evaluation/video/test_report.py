@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import ImageDataset
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.distributed import pass_over_ray
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.video.frames import FrameSize
 from poise.evaluation.video.report import report_video
-from poise.models.added_register import with_test_time_registers
 from poise.models.package import load_backbone
+from poise.models.test_time_registers import with_test_time_registers
 from tests.evaluation.video.conftest import MakeVideos
 from tests.packages import save_package
 

@@ -10,7 +10,7 @@ import pytest
 from poise.config import PoiseError
 from poise.reports.served import report_server
 from poise.tracking.store import open_store
-from tests.tracking.registry.test_search import add
+from tests.tracking.registry.test_version_search import add
 
 pytestmark = pytest.mark.slow
 

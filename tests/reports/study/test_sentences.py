@@ -9,7 +9,7 @@ import pytest
 
 from poise.diagnostics.judge import VerdictKind
 from poise.diagnostics.judge.advice import DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, collapsed
-from poise.reports.page.pieces import Section
+from poise.reports.page.page_elements import Section
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.sections import SECTIONS
 from poise.reports.study.sentences import advised

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poise.reports.page.looks import look
+from poise.reports.page.outcome_styles import look
 from poise.studies.analysis.dose_response import dose_responses
 from poise.studies.analysis.levels import by_importance, levels_of, varied_keys
 from poise.studies.analysis.phase_diagram import phase_diagram

@@ -11,8 +11,8 @@ from poise.models.checksums import damaged_files
 from poise.models.package import load_backbone
 from poise.tracking.registry import fetch
 from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, pull, read_files
-from poise.tracking.registry.find import find_model
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 

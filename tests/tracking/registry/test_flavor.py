@@ -19,12 +19,12 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from poise.data.views.decode import decode_rgb
-from poise.evaluation.reading.bench import normalized
 from poise.evaluation.reading.images import resize_and_crop
+from poise.evaluation.reading.inference import normalized
 from poise.models.package import load_backbone, save_backbone
 from poise.tracking.registry.fetch import load_model
-from poise.tracking.registry.find import find_model
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 from tests.backbone_kinds import BACKBONES, MORE_BACKBONES, made

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from poise.tracking.registry.find import find_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from tests.tracking.registry.test_flavor import encoded, expected, photo, registered

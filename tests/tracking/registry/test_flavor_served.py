@@ -20,10 +20,10 @@ import pytest
 import torch
 from PIL import Image
 
-from poise.evaluation.reading.bench import normalized
 from poise.evaluation.reading.images import resize_and_crop
+from poise.evaluation.reading.inference import normalized
 from poise.models.package import save_backbone
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 from tests.backbone_kinds import NORMALIZATION, made

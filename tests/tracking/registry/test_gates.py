@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from poise.config.gates import Gates, KnnGate
-from poise.evaluation.answers import Answers, packed
+from poise.evaluation.answers_per_image import Answers, packed
 from poise.tracking.evaluation import log_evaluation
 from poise.tracking.registry.gates import GateResult, check_gates
-from poise.tracking.registry.pairs import difference, read_answers
+from poise.tracking.registry.paired_differences import difference, read_answers
 from poise.tracking.registry.version import RegisteredFigure, Version, stored_tags
 from poise.tracking.run import create_run
 from poise.tracking.store import Store

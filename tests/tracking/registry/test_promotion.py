@@ -5,7 +5,6 @@ import pytest
 
 from poise.config import PoiseError
 from poise.config.gates import DEFAULT_GATES, Gates, load_gates
-from poise.tracking.registry.find import find_model
 from poise.tracking.registry.promotion import promote, read_alias, undo
 from poise.tracking.registry.promotion_records import (
     Promotion,
@@ -13,10 +12,11 @@ from poise.tracking.registry.promotion_records import (
     read_promotions,
     write_promotions,
 )
-from poise.tracking.registry.search import read_aliases
 from poise.tracking.registry.version import Version
+from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.registry.version_search import read_aliases
 from poise.tracking.store import Store
-from tests.tracking.registry.test_search import add
+from tests.tracking.registry.test_version_search import add
 
 
 @pytest.fixture

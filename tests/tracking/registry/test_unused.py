@@ -4,8 +4,8 @@ import pytest
 
 from poise.config import PoiseError
 from poise.tracking.registry.fetch import locate, pull
+from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.unused import Unused, delete, find_unused
-from poise.tracking.registry.versions import register_model
 from poise.tracking.run import create_run
 from poise.tracking.store import Store
 

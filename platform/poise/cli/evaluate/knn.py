@@ -88,7 +88,7 @@ def _measure(request: KnnRequest) -> "tuple[KnnReport, str | None]":
 
     from poise.evaluation.neighbours.report import report_knn
     from poise.evaluation.neighbours.sets import open_knn_sets
-    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.reading.inference import Bench
     from poise.models.package import loader_of
     from poise.tracking.registry.fetch import find_package
 

@@ -168,7 +168,7 @@ def _measure(
 ) -> EvaluationReport:
     import torch
 
-    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.reading.inference import Bench
     from poise.evaluation.report import EvaluationTask
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -22,8 +22,8 @@ from poise.config.locations import Location
 from poise.config.views import MIN_STD, read_means_and_stds
 
 if TYPE_CHECKING:
-    from poise.evaluation.answers import Answers
-    from poise.evaluation.reading.bench import Spread
+    from poise.evaluation.answers_per_image import Answers
+    from poise.evaluation.reading.inference import Spread
 
 RayOption = Annotated[
     bool | None,
@@ -153,7 +153,7 @@ def keep_figures(package: Path, report: Any, answers: "Answers | None" = None) -
     Returns:
         Id of the run, or None if this store does not have the run.
     """
-    from poise.evaluation.answers import ENDING
+    from poise.evaluation.answers_per_image import ENDING
     from poise.models.checksums import read_config
     from poise.tracking.evaluation import find_maker, log_evaluation
 

@@ -116,7 +116,7 @@ def _carry_out(
 ) -> ProbeReport:
     import torch
 
-    from poise.evaluation.reading.bench import Bench
+    from poise.evaluation.reading.inference import Bench
     from poise.evaluation.trained_probes.probe import report_probe, train_cached
     from poise.evaluation.trained_probes.protocols import PROTOCOLS, ProtocolUse
     from poise.evaluation.trained_probes.sets import open_probe_sets

@@ -51,8 +51,8 @@ def _together(measured: Sequence[MeasuredModel], out: Path) -> list[Path]:
 
 
 def _side_by_side(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
+    from poise.evaluation.outliers.model_comparison_pictures import place_side_by_side
     from poise.evaluation.outliers.pictures import MAPS_FILE
-    from poise.evaluation.outliers.together import place_side_by_side
 
     if len(measured) > 1:
         path = out / "side-by-side.png"
@@ -62,7 +62,7 @@ def _side_by_side(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path
 
 def _by_step(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
     """Draws the values of a run's checkpoints over their steps."""
-    from poise.evaluation.outliers.together import draw_steps
+    from poise.evaluation.outliers.model_comparison_pictures import draw_steps
 
     runs: dict[str, dict[int, dict[str, float]]] = {}
     for each in measured:
@@ -78,7 +78,11 @@ def _by_step(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
 
 def _trainings(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
     """Draws the norms that training logged, for each run in this store."""
-    from poise.evaluation.outliers.together import TRAINING_METRICS, TRAINING_SHARE, draw_training
+    from poise.evaluation.outliers.model_comparison_pictures import (
+        TRAINING_METRICS,
+        TRAINING_SHARE,
+        draw_training,
+    )
     from poise.tracking.metric_values import history
     from poise.tracking.store import open_store
 

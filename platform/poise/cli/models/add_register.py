@@ -21,10 +21,10 @@ from poise.cli.output import Output, prints
 if TYPE_CHECKING:
     from torch import nn
 
-    from poise.evaluation.outliers.added_register import BeforeAndAfter
+    from poise.evaluation.outliers.register_comparison import BeforeAndAfter
     from poise.evaluation.outliers.register_neurons import RegisterNeurons
-    from poise.evaluation.reading.bench import Bench
     from poise.evaluation.reading.images import EvaluationImages
+    from poise.evaluation.reading.inference import Bench
 
 _PUBLISHED_IMAGES = 500
 _SHOWN = 10
@@ -66,8 +66,8 @@ def add_register_command(request: AddRegisterRequest) -> Output:
     from poise.config.errors import PoiseError
     from poise.data.dataset import ImageDataset
     from poise.evaluation.outliers.register_neurons import find_register_neurons
-    from poise.evaluation.reading.bench import Bench
     from poise.evaluation.reading.images import EvaluationImages
+    from poise.evaluation.reading.inference import Bench
     from poise.tracking.registry.fetch import load_model
 
     if request.destination.exists():
@@ -96,9 +96,9 @@ def _save(
     sample: tuple[EvaluationImages, Bench],
 ) -> BeforeAndAfter:
     """Writes the new package and compares it with the original model."""
-    from poise.evaluation.outliers.added_register import PROTOCOL, compare_with_original
-    from poise.models.added_register import describe_added_register, with_test_time_registers
+    from poise.evaluation.outliers.register_comparison import PROTOCOL, compare_with_original
     from poise.models.package import save_backbone
+    from poise.models.test_time_registers import describe_added_register, with_test_time_registers
 
     (backbone, config), (images, bench) = model, sample
     changed = with_test_time_registers(backbone, found.neurons)

@@ -68,7 +68,7 @@ def find_models(store: Store, references: Sequence[str]) -> list[Version]:
         PoiseError: a version does not exist, or two references name the same version.
     """
     from poise.config.errors import PoiseError
-    from poise.tracking.registry.find import find_model
+    from poise.tracking.registry.version_lookup import find_model
 
     found: dict[str, str] = {}
     versions = []

@@ -18,8 +18,8 @@ def lineage_command(model: ModelArgument) -> Output:
 
     Example: poise models lineage scenes-dino-vit_small_patch16_224@best
     """
-    from poise.tracking.registry.find import find_model
     from poise.tracking.registry.lineage import ancestors, find_run_of, lineage_of
+    from poise.tracking.registry.version_lookup import find_model
     from poise.tracking.store import open_store
 
     store = open_store()

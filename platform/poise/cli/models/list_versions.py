@@ -18,7 +18,7 @@ from poise.cli.output import Output, prints
 from poise.cli.streams import note
 
 if TYPE_CHECKING:
-    from poise.tracking.registry.query import Query
+    from poise.tracking.registry.list_filters import Query
     from poise.tracking.registry.version import Version
 
 _LIMIT = 50
@@ -68,7 +68,7 @@ def list_command(request: ListRequest) -> Output:
 
     Example: poise models list --verdict healthy --metric 'eval/knn_top1>=60' --sort eval/knn_top1
     """
-    from poise.tracking.registry.search import search_versions
+    from poise.tracking.registry.version_search import search_versions
     from poise.tracking.store import open_store
 
     query = _query(request)
@@ -83,7 +83,7 @@ def list_command(request: ListRequest) -> Output:
 
 
 def _query(request: ListRequest) -> Query:
-    from poise.tracking.registry.query import Query, read_condition, read_order
+    from poise.tracking.registry.list_filters import Query, read_condition, read_order
 
     tags = {key: getattr(request, key) for key in _FILTERS}
     return Query(

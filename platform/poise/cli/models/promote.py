@@ -67,9 +67,9 @@ def promote_command(request: PromoteRequest) -> Output:
 
 def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
     from poise.config.gates import load_gates
-    from poise.tracking.registry.find import find_model
     from poise.tracking.registry.gates import check_gates
     from poise.tracking.registry.promotion import holder_of, promote
+    from poise.tracking.registry.version_lookup import find_model
 
     gates, version = load_gates(request.gates), find_model(store, request.model)
     holder = holder_of(store, version.name, alias)
@@ -103,8 +103,8 @@ def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
 
 
 def _undo(store: Store, request: PromoteRequest, alias: str) -> Output:
-    from poise.tracking.registry.find import find_model
     from poise.tracking.registry.promotion import undo
+    from poise.tracking.registry.version_lookup import find_model
 
     name = find_model(store, request.model.removeprefix("models:/").partition("/")[0]).name
     record = undo(store, name, alias)

@@ -32,10 +32,10 @@ def show_command(model: ModelArgument) -> Output:
     """
     from poise.tracking.ending import reconcile
     from poise.tracking.registry.fetch import read_files
-    from poise.tracking.registry.find import find_model
     from poise.tracking.registry.lineage import find_run_of, lineage_of
     from poise.tracking.registry.pictures import list_pictures
     from poise.tracking.registry.promotion_records import promotions_of
+    from poise.tracking.registry.version_lookup import find_model
     from poise.tracking.store import open_store
 
     store = open_store()

@@ -57,7 +57,7 @@ def conduct(asked: Asked) -> Output:
 
 
 def _forecast_output(study: Study, only: Sequence[str]) -> Output:
-    from poise.studies.trial_choice import choose_trials
+    from poise.studies.trial_filter import choose_trials
     from poise.sweeps.forecast import forecast
 
     expected = forecast(study, choose_trials(study, only) if only else None)
@@ -113,7 +113,7 @@ def print_forecast(study: Study, expected: Forecast) -> None:
 
 def print_costs(study: Study, expected: Forecast) -> None:
     """Prints the expected steps, time and disk space, and how each was estimated."""
-    from poise.sweeps.pace import pace_lines
+    from poise.sweeps.step_time import pace_lines
 
     images = study.recipe.training.batch_size
     num_all = len(expected.trials) + len(expected.waiting)
@@ -154,7 +154,7 @@ def carry_out(study: Study, only: Sequence[str] = ()) -> StudyResult:
 
     If the user interrupts the study, the command to resume it is printed.
     """
-    from poise.studies.trial_choice import choose_trials
+    from poise.studies.trial_filter import choose_trials
     from poise.sweeps.runner import run_study
 
     trials = choose_trials(study, only) if only else None

@@ -97,14 +97,14 @@ def reached(address: str | None, file: str | None) -> Iterator["ClusterAddress"]
 
 
 def _send(there: "ClusterAddress", request: "Request", name: str | None, wait: bool) -> Output:
-    from poise.cli.submit.judgement import judge
-    from poise.cli.submit.on_cluster import view_from
+    from poise.cli.submit.cluster_facts import view_from
+    from poise.cli.submit.preflight import judge
     from poise.cli.submit.request import check_paths
-    from poise.cluster.asking import ask
     from poise.cluster.client import connect
     from poise.cluster.job_entry import packaged
     from poise.cluster.job_files import project_files
     from poise.cluster.jobs import COMMAND, STUDY, attach_command, stop_command, submit
+    from poise.cluster.remote_call import ask
 
     files = project_files(current_folder())
     check_paths(request.words[1:], files)
@@ -114,7 +114,7 @@ def _send(there: "ClusterAddress", request: "Request", name: str | None, wait: b
     metadata |= {STUDY: request.study} if request.study else {}
     with packaged(request.words, files, metadata) as job:
         logger.info("checking %s …", there.url)
-        function, question = "poise.cli.submit.on_cluster:look_for", {"study": request.study}
+        function, question = "poise.cli.submit.cluster_facts:look_for", {"study": request.study}
         view = view_from(ask(client, there, job, function, question))
         for note in judge(view, request.recipe):
             logger.info("note: %s", note)

@@ -5,7 +5,8 @@ encoded bytes, ``quarantine.jsonl`` and, written last, the manifest. Next: ``poi
 reads the folder.
 
 The division of images into shards depends only on the inputs. So one process and many processes
-write the same files. ``poise.data.preparation.ledger`` records which shards are finished.
+write the same files. ``poise.data.preparation.preparation_progress`` records which shards are
+finished.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from poise.config.errors import PoiseError
 from poise.config.locations import AnyLocation, Location
 from poise.config.storage import MissingFileError
 from poise.data.manifest import MANIFEST_FILE, Manifest, ValueRange
-from poise.data.preparation.ledger import (
+from poise.data.preparation.preparation_progress import (
     REPORTS_FOLDER,
     Preparation,
     PrepareProgress,
@@ -45,9 +46,9 @@ from poise.data.preparation.shards import (
 from poise.data.preparation.tasks import carry_out
 from poise.data.preparation.value_ranges import check_range, decide_ranges
 from poise.data.sources.base import ImageSource, Indices, hash_of
-from poise.data.sources.names import is_utf8, shown
 from poise.data.sources.opening import open_source
 from poise.data.sources.options import PrepareOptions
+from poise.data.sources.safe_names import is_utf8, shown
 from poise.data.sources.walk import is_folder
 
 _log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from poise.data.manifest import AnnotationKind, Bounds, Shard
 from poise.data.parquet_file import parquet_file
 from poise.data.preparation.value_ranges import Extent, extent_of
 from poise.data.sources.base import Part, Sample, hash_of
+from poise.data.views.bit_depth import DeepImage
 from poise.data.views.decode import BadImageError, decode_rgb, read_image
-from poise.data.views.depth import DeepImage
 
 ROWS_PER_GROUP = 128
 """Number of images in one row group, which readers load as a whole. These images take 14 MB for

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
 from poise.data.manifest import Bounds, ValueRange
-from poise.data.views.depth import DeepImage
+from poise.data.views.bit_depth import DeepImage
 
 _PIXELS_LEFT_OUT = 1e-3
 _IMAGES_LEFT_OUT = 1e-2

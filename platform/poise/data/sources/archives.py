@@ -7,8 +7,8 @@ the user can run. Next: the user prepares the unpacked files.
 import shlex
 from collections.abc import Sequence
 
-from poise.data.sources.names import shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand
+from poise.data.sources.safe_names import shown
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 

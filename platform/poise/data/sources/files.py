@@ -20,7 +20,7 @@ from poise.data.sources.base import (
     SourceAnnotations,
     hash_of,
 )
-from poise.data.sources.names import shown
+from poise.data.sources.safe_names import shown
 
 _IMAGES = """
     .jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k

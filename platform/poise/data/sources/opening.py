@@ -20,15 +20,15 @@ from poise.data.sources.archives import advice, is_archive
 from poise.data.sources.base import ImageSource
 from poise.data.sources.files import FilesSource, is_image_name, is_other_name, suffix
 from poise.data.sources.folders import is_metadata, open_folder
-from poise.data.sources.names import counted, is_utf8, shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand, PrepareOptions
-from poise.data.sources.places import is_remote, joined, plain_path
+from poise.data.sources.safe_names import counted, is_utf8, shown
 from poise.data.sources.scenes import (
     DEFAULT_NUM_FRAMES,
     DEFAULT_NUM_SCENES,
     ScenesSource,
     SceneVideosSource,
 )
+from poise.data.sources.source_paths import is_remote, joined, plain_path
 from poise.data.sources.unlabelled import UnlabelledSource
 from poise.data.sources.walk import FoundFile, Walk, is_file, is_folder, walk
 

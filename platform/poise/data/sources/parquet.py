@@ -23,14 +23,14 @@ from poise.data.sources.base import (
     SourceAnnotations,
     hash_of,
 )
-from poise.data.sources.names import LONGEST_ERROR, counted, shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_classes import Numbering
 from poise.data.sources.parquet_files import check_one_split, read_header
 from poise.data.sources.parquet_images import bytes_of, find_image_column, path_of
 from poise.data.sources.parquet_labels import find_labels
 from poise.data.sources.parquet_values import plain, split_columns
-from poise.data.sources.places import common_folder, joined, relative, resolved
+from poise.data.sources.safe_names import LONGEST_ERROR, counted, shown
+from poise.data.sources.source_paths import common_folder, joined, relative, resolved
 
 _ROWS_PER_READ = 256
 

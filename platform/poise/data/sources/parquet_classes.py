@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from poise.config.errors import PoiseError
 from poise.data.sources.base import NO_LABEL
-from poise.data.sources.names import shown
 from poise.data.sources.options import NO_LABELS, PrepareCommand
 from poise.data.sources.parquet_files import ParquetHeader, read_columns
 from poise.data.sources.parquet_values import ColumnValues, UnusableColumnError, plain
+from poise.data.sources.safe_names import shown
 
 MOST_CLASSES = 1_000_000
 """Labels must be below this number. Larger numbers are identifiers and not labels."""

@@ -17,9 +17,9 @@ from poise.config.errors import PoiseError, one_line
 from poise.config.locations import Location
 from poise.data.parquet_file import parquet_file
 from poise.data.sources.files import suffix
-from poise.data.sources.names import LONGEST_ERROR, is_utf8, shown
 from poise.data.sources.options import PrepareCommand
-from poise.data.sources.places import (
+from poise.data.sources.safe_names import LONGEST_ERROR, is_utf8, shown
+from poise.data.sources.source_paths import (
     common_folder,
     is_remote,
     matching_files,

@@ -14,10 +14,10 @@ from poise.config.locations import Location
 from poise.config.wording import listed
 from poise.data.parquet_file import parquet_file
 from poise.data.sources.files import is_image_name
-from poise.data.sources.names import shown
 from poise.data.sources.options import PrepareCommand
 from poise.data.sources.parquet_files import ParquetHeader
-from poise.data.sources.places import joined, parent_of
+from poise.data.sources.safe_names import shown
+from poise.data.sources.source_paths import joined, parent_of
 from poise.data.sources.walk import is_file, is_folder
 
 IMAGE_NAMES = ("image", "img", "images", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from poise.config.errors import PoiseError
 from poise.config.wording import listed
-from poise.data.sources.names import check_class_names, shown
 from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
 from poise.data.sources.parquet_classes import (
     MOST_CLASSES,
@@ -33,6 +32,7 @@ from poise.data.sources.parquet_values import (
     kind_of,
     read_values,
 )
+from poise.data.sources.safe_names import check_class_names, shown
 
 LABEL_NAMES = (
     *("label", "labels", "fine_label", "coarse_label", "class_id", "class_label", "class"),

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from poise.config.errors import first_few, one_line
 from poise.data.sources.base import NO_LABEL
-from poise.data.sources.names import LONGEST_ERROR, counted, shown
 from poise.data.sources.parquet_files import ParquetHeader, read_columns
+from poise.data.sources.safe_names import LONGEST_ERROR, counted, shown
 
 Kind = Literal["numbers", "names", "nothing"]
 

@@ -28,7 +28,7 @@ from poise.data.sources.base import (
     hash_of,
 )
 from poise.data.sources.files import FilesSource, ImageFile
-from poise.data.sources.names import LONGEST_ERROR
+from poise.data.sources.safe_names import LONGEST_ERROR
 from poise.data.sources.walk import stamp
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from poise.config.errors import PoiseError
 from poise.config.local_files import FileStatus
 from poise.config.locations import Location
-from poise.data.sources.names import shown
+from poise.data.sources.safe_names import shown
 
 LEFT_OUT = "__MACOSX"  # macOS adds this folder to its archives; it holds no images
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from poise.data.draws import uniforms
+from poise.data.counter_random import uniforms
 
 _GROUP_ORDER, _SAMPLE_ORDER = -1, -2  # used in place of the view in addresses of random numbers
 

@@ -1,7 +1,7 @@
 """Measures the speed of the stages before training: reading images, and cutting views.
 
 In: the seconds that each stage reports for every batch. Out: the speed of each stage. Next:
-``poise.training.meter``, which logs these speeds together with the speed of training.
+``poise.training.interval_metrics``, which logs these speeds together with the speed of training.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Blurs images as Pillow does, each with its own radius, by products with banded matrices.
 
 In: float images, and a radius for each image. Out: blurred images. Next:
-``poise.data.views.photometry`` solarizes and normalises them.
+``poise.data.views.color_augmentation`` solarizes and normalises them.
 
 Pillow approximates a Gaussian by three box filters of fractional width (Gwosdek et al. 2011,
 "Theoretical foundations of Gaussian convolution by extended box filtering"). The variances of the

@@ -2,7 +2,7 @@
 
 In: ``EncodedBatch``. Out: ``ViewBatch`` of uint8 views, and the photometric parameters that were
 drawn for these views. Next: ``poise.data.stream.stream`` sends the batch to the training worker,
-where ``poise.data.views.photometry`` changes the colours.
+where ``poise.data.views.color_augmentation`` changes the colours.
 
 A view is cropped before it is resized, so even very long images need little memory. Resizing uses
 torch's antialiased bicubic filter on interleaved uint8. Pillow has the same filter (results differ
@@ -22,11 +22,11 @@ from torch import Tensor
 from poise.config.errors import PoiseError
 from poise.config.views import ViewsConfig
 from poise.data.batch import ViewBatch
+from poise.data.counter_random import uniforms
 from poise.data.dataset import EncodedBatch
-from poise.data.draws import uniforms
+from poise.data.views.color_augmentation import DRAWS_PER_PHOTOMETRY, draw_parameters
 from poise.data.views.crops import DRAWS_PER_BOX, random_boxes
 from poise.data.views.decode import BadImageError, decode_rgb
-from poise.data.views.photometry import DRAWS_PER_PHOTOMETRY, draw_parameters
 
 _DECODED_AT_ONCE = 8  # enough to draw boxes together; few enough if photographs are large
 

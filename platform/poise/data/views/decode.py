@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from poise.config.errors import one_line
 from poise.data.manifest import Bounds
-from poise.data.views.depth import (
+from poise.data.views.bit_depth import (
     GREY_MODES,
     DeepImage,
     NoValueError,

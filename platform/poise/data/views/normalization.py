@@ -1,8 +1,8 @@
 """Finds the mean and standard deviation by which views are normalised.
 
 In: the setting of a recipe, and the manifest of its dataset. Out: mean and standard deviation of
-each channel, or an error with the reason. Next: ``poise.data.views.photometry`` normalises the
-views. This module does not import PyTorch, so a recipe can be checked before PyTorch is loaded.
+each channel, or an error with the reason. Next: ``poise.data.views.color_augmentation`` normalises
+the views. This module does not import PyTorch, so a recipe can be checked before PyTorch is loaded.
 """
 
 import math

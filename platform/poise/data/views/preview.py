@@ -24,10 +24,10 @@ from poise.data.annotations import AnnotationReader, annotation_kinds
 from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.annotation_overlay import overlay
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
 from poise.data.views.decode import decode_rgb
 from poise.data.views.normalization import normalization
-from poise.data.views.photometry import Photometry
 
 _CELL_INCHES = 1.15
 _DOTS_PER_INCH = 120

@@ -33,9 +33,9 @@ from poise.evaluation.embedding_map.sprites import make_sprites
 from poise.evaluation.embedding_map.tree_sentences import tree_sentences
 from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.neighbours.nearest import Nearest, find_nearest
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.finite import warn_if_equal
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.reading.pixels import WithPixels, centred
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 

@@ -22,9 +22,9 @@ from poise.data.sources.base import NO_LABEL
 from poise.evaluation.feature_table.collection import Collection
 from poise.evaluation.feature_table.parts import Parts, Skipped
 from poise.evaluation.feature_table.tolerant_images import TolerantImages, reasons_of
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.features import NamedFeatures
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 
 PROTOCOL: Final = "embed/center-crop-v1"
 """Id of the protocol.

@@ -1,7 +1,7 @@
 """Reads the images of a collection in batches. An unreadable image does not stop the job.
 
 In: a ``Collection``. Out: batches of uint8 images of one size, and for each unreadable image the
-reason. Next: ``poise.evaluation.reading.passes``.
+reason. Next: ``poise.evaluation.reading.dataset_pass``.
 
 An unreadable image is black in its batch. So all batches have the same shape, and every image keeps
 its position. Reasons are stored as UTF-8 bytes, because batches consist of tensors.

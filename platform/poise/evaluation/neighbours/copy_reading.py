@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from poise.data.dataset import ImageDataset
 from poise.evaluation.neighbours.copy_scores import Described
 from poise.evaluation.neighbours.descriptors import Descriptors
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import choose_samples
-from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.reading.square_images import Change, SquareImages
 from poise.evaluation.report import EvaluationTask
 

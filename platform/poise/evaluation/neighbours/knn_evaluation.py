@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from poise.data.dataset import ImageDataset
-from poise.evaluation.answers import ENDING, Answers
+from poise.evaluation.answers_per_image import ENDING, Answers
 from poise.evaluation.measurement import Accuracy, as_name
 from poise.evaluation.neighbours.knn import PROTOCOL
 from poise.evaluation.neighbours.report import KnnRow, report_knn

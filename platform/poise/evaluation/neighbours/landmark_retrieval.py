@@ -24,7 +24,7 @@ from poise.evaluation.neighbours.landmark_images import OwnShapeImages, WholePat
 from poise.evaluation.neighbours.landmarks import Landmarks, Lists
 from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, draw_rankings
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.thumbnails import thumbnails
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 

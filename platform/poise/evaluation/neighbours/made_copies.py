@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from poise.data.draws import uniforms
+from poise.data.counter_random import uniforms
 
 Draws = NDArray[np.float64]
 """Eight uniform random numbers in [0, 1) for one image and one kind of copy."""

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poise.data.manifest import Manifest
-from poise.evaluation.answers import Answers, digest_of, packed
+from poise.evaluation.answers_per_image import Answers, digest_of, packed
 from poise.evaluation.measurement import Accuracy, Measured, Measurement, accuracy, as_name
 from poise.evaluation.neighbours.knn import PROTOCOL, accuracies, find_neighbors, vote_hits
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.neighbours.sets import KnnSets
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import one_feature
 from poise.evaluation.reading.finite import warn_if_equal
+from poise.evaluation.reading.inference import Bench
 from poise.models.readout import default_feature
 
 

@@ -26,10 +26,10 @@ from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.neighbours.ranking_pictures import Mark, Ranked, Ranking, draw_rankings
 from poise.evaluation.neighbours.same_class import ClassRetrieval, retrieve_classes
 from poise.evaluation.neighbours.sets import check_labelled
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.features import one_feature
 from poise.evaluation.reading.finite import warn_if_equal
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
 from poise.evaluation.reading.pixels import WithPixels, centred
 from poise.evaluation.reading.thumbnails import thumbnails
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from poise.evaluation.reading.bench import no_progress
+from poise.evaluation.reading.inference import no_progress
 
 _BLOCK_ELEMENTS = 2**21  # similarities ranked at once; each takes 60 bytes with its order and sums
 

@@ -17,9 +17,9 @@ from poise.config.locations import AnyLocation
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.samples import BankAndQueries
-from poise.evaluation.reading.bench import Bench
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import Bench
 
 
 @dataclass(frozen=True)

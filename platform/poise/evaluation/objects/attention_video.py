@@ -20,7 +20,7 @@ from poise.config.errors import PoiseError
 from poise.evaluation.objects.attention_masks import mass_masks
 from poise.evaluation.objects.overlap import AttentionMasks
 from poise.evaluation.objects.padding import enlarged, faded
-from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
+from poise.evaluation.reading.inference import Normalization, evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeSize
 
 Show = Literal["overlay", "mask", "both"]

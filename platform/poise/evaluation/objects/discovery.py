@@ -26,9 +26,9 @@ from poise.evaluation.objects.lost import (
     discover,
 )
 from poise.evaluation.objects.padding import pad_to_patches
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.native import MAX_PATCHES, NativeImages, NativeSize
-from poise.evaluation.reading.passes import image_pass
 from poise.models.last_block import LastBlock, Projection
 
 

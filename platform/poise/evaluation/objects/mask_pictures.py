@@ -16,7 +16,7 @@ from poise.evaluation.objects.attention_masks import mass_masks
 from poise.evaluation.objects.overlap import AttentionMasks
 from poise.evaluation.objects.padding import enlarged, faded
 from poise.evaluation.objects.pictures import drawn_ids
-from poise.evaluation.reading.bench import evaluation_mode, normalized
+from poise.evaluation.reading.inference import evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeImages
 from poise.evaluation.report import EvaluationTask
 

@@ -19,9 +19,9 @@ from poise.config.errors import PoiseError
 from poise.data.annotations import IGNORED, AnnotationReader
 from poise.evaluation.objects.attention_masks import KEPT_MASS, head_attention, mass_masks
 from poise.evaluation.objects.padding import pad_to_patches
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.native import MAX_PATCHES, NativeImages, NativeSize, Size
-from poise.evaluation.reading.passes import image_pass
 from poise.models.last_block import LastBlock
 
 CENTRE_SHARE: Final = 0.5

@@ -21,7 +21,7 @@ from poise.evaluation.objects.attention_masks import head_attention, mass_masks
 from poise.evaluation.objects.components import Box, largest_component, patch_box
 from poise.evaluation.objects.discovery import ObjectFinder
 from poise.evaluation.objects.lost import Discovery, centred
-from poise.evaluation.reading.bench import evaluation_mode, normalized
+from poise.evaluation.reading.inference import evaluation_mode, normalized
 from poise.evaluation.reading.native import NativeImages
 from poise.evaluation.report import EvaluationTask
 

@@ -1,7 +1,7 @@
 """Computes how much of each patch is background, from the masks of a dataset.
 
 In: a dataset with masks, and sample ids. Out: shares of background. Next:
-``poise.evaluation.outliers.places``.
+``poise.evaluation.outliers.outlier_positions``.
 """
 
 import numpy as np

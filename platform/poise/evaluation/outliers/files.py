@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from poise.evaluation.outliers.reading import Reading
 from poise.evaluation.outliers.threshold import Threshold, find_threshold, quantile_of
+from poise.evaluation.outliers.token_pass import Reading
 
 QUANTILES = {"q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1.0}
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.evaluation.outliers.threshold import Threshold, outlier_mask
-from poise.evaluation.reading.bench import evaluation_mode, normalized
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import evaluation_mode, normalized
 from poise.evaluation.report import EvaluationTask
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import UntraceableError, trace

@@ -13,16 +13,16 @@ from typing import Final
 from poise.diagnostics.patches import outlier_share
 from poise.evaluation.outliers.background import background_of
 from poise.evaluation.outliers.files import BlockRow, block_rows, first_block, write_blocks
-from poise.evaluation.outliers.pictures import draw_pictures
-from poise.evaluation.outliers.places import (
+from poise.evaluation.outliers.outlier_positions import (
     background_figures,
     figure,
     place_figures,
     places_concentration,
 )
+from poise.evaluation.outliers.pictures import draw_pictures
 from poise.evaluation.outliers.probes import probe_tokens
-from poise.evaluation.outliers.reading import Reading, read_tokens
 from poise.evaluation.outliers.threshold import PUBLISHED_LIMIT, Threshold, outlier_mask
+from poise.evaluation.outliers.token_pass import Reading, read_tokens
 from poise.evaluation.report import EvaluationReport, EvaluationTask, Figure
 
 PROTOCOL: Final = "registers/poise-v1"

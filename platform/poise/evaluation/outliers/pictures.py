@@ -14,8 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from poise.evaluation.outliers.files import BlockRow
 from poise.evaluation.outliers.maps import draw_maps
-from poise.evaluation.outliers.places import ranks
-from poise.evaluation.outliers.reading import Reading
+from poise.evaluation.outliers.outlier_positions import ranks
 from poise.evaluation.outliers.sample import TokenSample
 from poise.evaluation.outliers.threshold import (
     EDGES,
@@ -23,6 +22,7 @@ from poise.evaluation.outliers.threshold import (
     Threshold,
     outlier_mask,
 )
+from poise.evaluation.outliers.token_pass import Reading
 from poise.evaluation.report import EvaluationTask
 from poise.evaluation.tokens.attention_pictures import label_blocks
 

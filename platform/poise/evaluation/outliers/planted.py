@@ -1,7 +1,7 @@
 """Makes backbones with artificial outliers, which test the evaluation of outliers.
 
 In: a backbone and a ``Plant``. Out: the same backbone with outliers of known number, place, norm
-and content. Next: ``poise.evaluation.outliers.recovery``.
+and content. Next: ``poise.evaluation.outliers.planted_truth``.
 
 Small models have no outliers by themselves (arXiv 2309.16588, section 2.2). A report on outliers
 can be trusted only if it is right in cases whose truth is known.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from poise.evaluation.outliers.reader import draw_places, patch_pixels, roughness
+from poise.evaluation.outliers.token_modules import draw_places, patch_pixels, roughness
 from poise.models.backbone import VitBackbone, has_class_token
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poise.evaluation.outliers.contents import (
+from poise.evaluation.outliers.sample import Tokens, TokenSample
+from poise.evaluation.outliers.threshold import Threshold
+from poise.evaluation.outliers.token_content import (
     LEAST_TOKENS,
     Halves,
     class_figure,
@@ -18,8 +20,6 @@ from poise.evaluation.outliers.contents import (
     pixel_figures,
     position_figures,
 )
-from poise.evaluation.outliers.sample import Tokens, TokenSample
-from poise.evaluation.outliers.threshold import Threshold
 from poise.evaluation.report import Figure
 
 LEAST_PER_CLASS = 10

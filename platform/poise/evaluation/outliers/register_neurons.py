@@ -1,7 +1,7 @@
 """Finds neurons that write the large norms of outlier patches.
 
 In: a vision transformer and images. Out: its register neurons, if it has any. Next:
-``poise.models.added_register``, which moves their output to an added register.
+``poise.models.test_time_registers``, which moves their output to an added register.
 
 Source: arXiv 2506.08010, section 3. Neurons are ranked by their mean absolute activation at
 outliers, in all blocks up to the block in which outliers appear. Poise adds two rules. First, the
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.evaluation.outliers.threshold import Threshold, outlier_mask, threshold_of
-from poise.evaluation.reading.bench import Bench, evaluation_mode, normalized
 from poise.evaluation.reading.images import EvaluationImages
-from poise.models.added_register import Neuron, output_layer
+from poise.evaluation.reading.inference import Bench, evaluation_mode, normalized
 from poise.models.backbone import VitBackbone
+from poise.models.test_time_registers import Neuron, output_layer
 
 MOST_NEURONS: Final = 50
 """Largest number of register neurons, as published for DINOv2 ViT-L/14."""

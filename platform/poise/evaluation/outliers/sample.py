@@ -1,7 +1,7 @@
 """Stores tokens of some images, to measure where outliers are and what they contain.
 
 In: outputs of ``TokenReader``. Out: a ``TokenSample`` of bounded size. Next:
-``poise.evaluation.outliers.places`` and ``poise.evaluation.outliers.contents``.
+``poise.evaluation.outliers.outlier_positions`` and ``poise.evaluation.outliers.token_content``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poise.evaluation.outliers.reader import Drawn
 from poise.evaluation.outliers.threshold import Threshold, outlier_mask
+from poise.evaluation.outliers.token_modules import Drawn
 
 SAMPLE_IMAGES = 2048
 """Largest number of images whose tokens are stored. They are evenly spaced in the dataset."""

@@ -2,7 +2,7 @@
 
 In: norms of raw patch tokens (before the last norm layer), or a histogram of them. Out: a
 ``Threshold`` and a mask. Next: ``poise.evaluation.outliers.counts`` and
-``poise.evaluation.outliers.places``.
+``poise.evaluation.outliers.outlier_positions``.
 
 The paper on registers (arXiv 2309.16588, section 2.1) sets the limit by hand, to 150 for one model.
 Here the limit is the valley between two groups of logarithms of norms. If norms form only one

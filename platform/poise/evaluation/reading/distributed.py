@@ -1,7 +1,7 @@
 """Distributes one pass over images to the processes of a Ray cluster.
 
 In: a module and images. Out: the same outputs in the same order as from one process. Next:
-``poise.evaluation.reading.passes``, if ``pass_over_ray`` is the ``spread`` of a ``Bench``.
+``poise.evaluation.reading.dataset_pass``, if ``pass_over_ray`` is the ``spread`` of a ``Bench``.
 
 Ray actors store the module and receive slices of sample ids. Only a few slices are processed at
 once, so memory does not grow with the number of images. Each actor opens the dataset on its own
@@ -23,9 +23,9 @@ from torch import nn
 
 from poise.cluster.connection import start_ray
 from poise.config.errors import PoiseError
-from poise.evaluation.reading.bench import Answers, Bench, no_progress, pass_here
 from poise.evaluation.reading.image_sets import ImageSet
 from poise.evaluation.reading.images import num_cpus
+from poise.evaluation.reading.inference import Answers, Bench, no_progress, pass_here
 
 _SLICE_BATCHES = 8  # batches per task, because each task costs a few milliseconds
 _IN_FLIGHT = 2  # tasks per actor, so that no actor waits for the driver

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.models.readout import Readout, check_feature, default_feature
 
 

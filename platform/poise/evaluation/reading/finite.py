@@ -1,7 +1,7 @@
 """Checks that the outputs of a backbone are finite, and that features can be compared.
 
 In: outputs of a backbone for some images. Out: nothing, or an error. Next: every measurement uses
-this check through ``poise.evaluation.reading.passes``.
+this check through ``poise.evaluation.reading.dataset_pass``.
 
 Without this check, a classifier on NaN features would have an accuracy near chance, which looks
 like a valid result.

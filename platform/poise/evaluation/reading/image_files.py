@@ -1,7 +1,7 @@
 """Reads the image files of a published benchmark like a prepared dataset.
 
 In: a folder and the names of files in it. Out: an ``ImageDataset``. Next:
-``poise.evaluation.reading.passes``.
+``poise.evaluation.reading.dataset_pass``.
 
 Oxford, Paris and Copydays are test sets of a few thousand images with a fixed list of files. They
 need neither shards nor labels.

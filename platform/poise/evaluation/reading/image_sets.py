@@ -1,7 +1,7 @@
 """Defines the interface of image sets that are passed through a backbone.
 
 In: nothing. Out: ``ImageSet``, which ``EvaluationImages`` and ``NativeImages`` implement. Next:
-``poise.evaluation.reading.bench``.
+``poise.evaluation.reading.inference``.
 """
 
 from collections.abc import Callable, Iterator

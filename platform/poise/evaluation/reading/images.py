@@ -1,7 +1,7 @@
 """Prepares images of a dataset as in the published evaluations.
 
 In: a prepared dataset. Out: batches of uint8 images of one size, with labels. Next:
-``poise.evaluation.reading.passes``.
+``poise.evaluation.reading.dataset_pass``.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Reads whole images at their own size, for object discovery and video.
 
 In: a prepared dataset. Out: batches of uint8 images, each batch of one size, with the sizes of the
-original images. Next: ``poise.evaluation.reading.passes``.
+original images. Next: ``poise.evaluation.reading.dataset_pass``.
 
 Consecutive images of one size form a batch. Images are not padded here. The padding must be zero
 after normalisation, so the module pads (``poise.evaluation.objects.padding``).

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from poise.data.annotations import AnnotationReader, annotation_kinds
 from poise.data.dataset import ImageDataset
 from poise.data.sources.base import NO_LABEL
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import EvaluationImages, crop_mask
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.segmentation.classes import PixelClasses
 from poise.evaluation.segmentation.classifier import fit_classifier
 from poise.evaluation.segmentation.patches import PatchReader, class_shares

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.segmentation.classes import ClassMap
 
 NUM_PATCHES: Final = 2**15

@@ -24,9 +24,9 @@ from poise.config.errors import PoiseError
 from poise.data.annotations import AnnotationReader, check_annotations
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import check_same_ranges
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import EvaluationImages, crop_mask
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.segmentation.classes import ClassMap, Meaning, PixelClasses, pixel_classes
 from poise.evaluation.segmentation.classifier import fit_classifier

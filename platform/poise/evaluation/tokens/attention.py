@@ -14,9 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.evaluation.reading.bench import Normalization, evaluation_mode, no_progress, normalized
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import (
+    Normalization,
+    evaluation_mode,
+    no_progress,
+    normalized,
+)
 from poise.evaluation.tokens.norms import TokenNorms
 from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import has_class_token

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
-from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
+from poise.evaluation.reading.inference import Normalization, evaluation_mode, normalized
 from poise.evaluation.tokens.attention import AttentionReport
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import num_blocks, trace

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from poise.evaluation.reading.bench import Normalization, evaluation_mode, normalized
+from poise.evaluation.reading.inference import Normalization, evaluation_mode, normalized
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import trace
 

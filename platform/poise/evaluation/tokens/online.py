@@ -37,8 +37,8 @@ from typing import Final
 import torch
 from torch import nn
 
-from poise.evaluation.reading.bench import Normalization, one_thread
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import Normalization, one_thread
 from poise.evaluation.tokens.attention import measure_attention
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import UntraceableError

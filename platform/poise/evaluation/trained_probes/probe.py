@@ -16,12 +16,12 @@ from poise.config.errors import PoiseError
 from poise.config.locations import Location
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
+from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import normalization
-from poise.data.views.photometry import Photometry
-from poise.evaluation.reading.bench import Answers, Bench
+from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.passes import image_pass
+from poise.evaluation.reading.inference import Answers, Bench
 from poise.evaluation.trained_probes.hits import Hits, best_answers, count_hits
 from poise.evaluation.trained_probes.protocols import ProtocolUse
 from poise.evaluation.trained_probes.report import ProbeReport, report_row

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poise.data.dataset import ImageDataset
-from poise.evaluation.reading.bench import Bench
+from poise.evaluation.reading.dataset_pass import image_pass
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.native import NativeImages, NativeSize, Size
-from poise.evaluation.reading.passes import image_pass
 
 PUBLISHED_PX: Final = 480
 """Length of a frame's shorter side in the published protocol, in pixels."""

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.config.local_files import unused_name
 from poise.config.recipe import BackboneConfig
-from poise.models.added_register import AddedRegister
 from poise.models.package import write_tensors
 from poise.models.published.files import DESCRIPTION, HUGGING_FACE_WEIGHTS
 from poise.models.published.fit import check_fit
+from poise.models.test_time_registers import AddedRegister
 from poise.models.timm_description import FIXED_SIZE, normalization_of, prepared_px
 from poise.models.timm_models import NORM_EPS, family, timm_arguments
 

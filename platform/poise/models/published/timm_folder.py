@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.models.added_register import AddedRegister
 from poise.models.backbone import VitBackbone
 from poise.models.positions import resample_as_dino
 from poise.models.published.export import bare_tensors, hugging_face_config, write_folder
 from poise.models.published.fit import difference_of
 from poise.models.readout import default_feature
 from poise.models.relative import BeitBackbone
+from poise.models.test_time_registers import AddedRegister
 from poise.models.timm_models import NORM_EPS
 
 TOLERANCE = 1e-5

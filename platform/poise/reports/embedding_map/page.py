@@ -12,9 +12,9 @@ from plotly.offline import get_plotlyjs
 
 from poise.evaluation.embedding_map.content import EmbeddingMap
 from poise.reports.embedding_map.tree import tree_section
-from poise.reports.page.frames import rounded
-from poise.reports.page.looks import stroke
-from poise.reports.page.pieces import embedded, literal
+from poise.reports.page.figure_layout import rounded
+from poise.reports.page.outcome_styles import stroke
+from poise.reports.page.page_elements import embedded, literal
 from poise.reports.page.templates import asset, environment
 
 _UNKNOWN = "no label"

@@ -9,9 +9,9 @@ from scipy.cluster.hierarchy import dendrogram
 
 from poise.evaluation.embedding_map.content import ClassTree
 from poise.evaluation.embedding_map.tree_sentences import tree_sentences
-from poise.reports.page.frames import frame
-from poise.reports.page.looks import stroke
-from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
+from poise.reports.page.figure_layout import frame
+from poise.reports.page.outcome_styles import stroke
+from poise.reports.page.page_elements import Cell, Chart, Section, Table, literal, table
 from poise.studies.number_format import shown
 
 _LEAF_PX = 22

@@ -7,10 +7,10 @@ In: versions and their store. Out: tables, and pictures of all versions side by 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poise.reports.page.pieces import Cell, Table, table
+from poise.reports.page.page_elements import Cell, Table, table
 from poise.tracking.registry.comparison import ABSENT, Comparison, FigureRow
 from poise.tracking.registry.lineage import lineage_of
-from poise.tracking.registry.pairs import Difference
+from poise.tracking.registry.paired_differences import Difference
 from poise.tracking.registry.pictures import list_pictures, read_file
 from poise.tracking.registry.version import RegisteredFigure, Version
 from poise.tracking.store import Store

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from poise.config.paths import home
 from poise.reports.study.files import REPORT_FILE
-from poise.tracking.registry.query import Query
-from poise.tracking.registry.search import Found, search_versions
+from poise.tracking.registry.list_filters import Query
+from poise.tracking.registry.version_search import Found, search_versions
 from poise.tracking.store import Store
 
 MOST_VERSIONS = 200

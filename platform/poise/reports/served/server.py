@@ -20,7 +20,7 @@ from poise.reports.models import read_content, render_page
 from poise.reports.page.templates import asset, environment
 from poise.reports.served.content import newest_versions, study_links, study_reports
 from poise.tracking.registry.comparison import compare_versions
-from poise.tracking.registry.find import find_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.store import Store
 
 HOST = "127.0.0.1"

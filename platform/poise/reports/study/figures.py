@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
-from poise.reports.page.frames import framed, rounded
-from poise.reports.page.looks import Stroke, faint
-from poise.reports.page.pieces import literal
+from poise.reports.page.figure_layout import framed, rounded
+from poise.reports.page.outcome_styles import Stroke, faint
+from poise.reports.page.page_elements import literal
 
 REFERENCE_LINE = {"width": 1, "dash": "dot", "color": "#888"}
 

@@ -7,7 +7,7 @@ and ``poise.reports.study.markdown_settings``.
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from poise.reports.page.pieces import Cell
+from poise.reports.page.page_elements import Cell
 from poise.reports.study.sentences import label
 from poise.studies.analysis.intervals import Estimate
 from poise.studies.analysis.p_values import Difference

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from poise.tracking.registry.description import ordered_figures
-from poise.tracking.registry.find import find_model
 from poise.tracking.registry.pictures import list_pictures, read_file
 from poise.tracking.registry.version import RegisteredFigure, Version
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.store import Store, open_store
 
 _PICTURES = "pictures"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from poise.tracking.registry.description import ordered_figures
 from poise.tracking.registry.lineage import Maker, find_run_of
-from poise.tracking.registry.pairs import Difference, difference, read_answers
+from poise.tracking.registry.paired_differences import Difference, difference, read_answers
 from poise.tracking.registry.version import RegisteredFigure, Version
 from poise.tracking.store import Store
 

@@ -27,8 +27,8 @@ from poise.models.checksums import (
 from poise.models.fetched import fetched, is_remote
 from poise.tracking.address import safe_line
 from poise.tracking.ending import reconcile
-from poise.tracking.registry.find import UnknownModelError, find_model
 from poise.tracking.registry.version import Version
+from poise.tracking.registry.version_lookup import UnknownModelError, find_model
 from poise.tracking.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from poise.evaluation.measurement import Measurement
 from poise.models.checksums import WEIGHTS_FILE, read_checksums
 from poise.tracking.registry.description import describe
 from poise.tracking.registry.fetch import read_files
-from poise.tracking.registry.find import find_model, versions_of_run
 from poise.tracking.registry.version import (
     FIGURES_TAG,
     Figures,
@@ -20,6 +19,7 @@ from poise.tracking.registry.version import (
     Version,
     written_figures,
 )
+from poise.tracking.registry.version_lookup import find_model, versions_of_run
 from poise.tracking.store import Store, explained
 
 

@@ -10,7 +10,12 @@ from fnmatch import fnmatchcase
 
 from poise.config.gates import Gates, KnnGate
 from poise.diagnostics.judge.forgetting import paired_loss
-from poise.tracking.registry.pairs import AllAnswers, Difference, difference, read_answers
+from poise.tracking.registry.paired_differences import (
+    AllAnswers,
+    Difference,
+    difference,
+    read_answers,
+)
 from poise.tracking.registry.version import Version
 from poise.tracking.store import Store
 

@@ -15,7 +15,7 @@ from poise.models.published.loading import Fact, Imported
 from poise.models.published.sources import ImportSource
 from poise.tracking.ending import controlled
 from poise.tracking.initial_weights import ENTRY, start_tags
-from poise.tracking.registry.versions import register_model
+from poise.tracking.registry.registration import register_model
 from poise.tracking.run import create_run, log_environment, log_json, set_tags
 from poise.tracking.store import Store
 

@@ -11,8 +11,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
-from poise.tracking.registry.find import find_model
 from poise.tracking.registry.version import Version
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.store import Store, is_absent
 
 _MOST_ANCESTORS = 20

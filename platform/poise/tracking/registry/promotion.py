@@ -14,16 +14,16 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.tracking.registry.description import describe
-from poise.tracking.registry.find import find_model
 from poise.tracking.registry.promotion_records import (
     Promotion,
     read_promotions,
     write_promotions,
 )
 from poise.tracking.registry.recommendation import describe_model
-from poise.tracking.registry.search import read_aliases
+from poise.tracking.registry.registration import CANDIDATE
 from poise.tracking.registry.version import Version
-from poise.tracking.registry.versions import CANDIDATE
+from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.registry.version_search import read_aliases
 from poise.tracking.store import Store, explained
 
 MAX_WHY = 300

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from poise.config.metrics import better
 from poise.tracking.registry.markdown import plain
-from poise.tracking.registry.search import list_versions
 from poise.tracking.registry.version import Version
+from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store
 
 TRUSTED_ALIASES = ("production", "best")

@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.config.paths import home
-from poise.tracking.registry.search import list_versions
-from poise.tracking.registry.versions import MODEL_TYPE
+from poise.tracking.registry.registration import MODEL_TYPE
+from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store, explained
 
 _FETCHED = "models"

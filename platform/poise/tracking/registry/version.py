@@ -1,7 +1,8 @@
 """One version of a registered model, with its measured values and its history.
 
-In: MLflow's object of a version. Out: a ``Version``. Next: ``poise.tracking.registry.search`` finds
-many versions, and ``poise.tracking.registry.versions`` makes a new one.
+In: MLflow's object of a version. Out: a ``Version``. Next:
+``poise.tracking.registry.version_search`` finds many versions, and
+``poise.tracking.registry.registration`` makes a new one.
 
 MLflow's page shows tags in a small box. So only values that people filter by have a tag of their
 own (``OWN_TAGS``). The rest of the history is JSON in the tag ``poise_lineage``. The measured

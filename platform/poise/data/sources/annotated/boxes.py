@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from poise.config.errors import PoiseError
-from poise.data.sources.annotated.upright import Box, Size, StoredImage, turn_of, turned_box
+from poise.data.sources.annotated.exif_orientation import (
+    Box,
+    Size,
+    StoredImage,
+    turn_of,
+    turned_box,
+)
 from poise.data.sources.options import PrepareCommand
 
 _SLACK_PX = 1

@@ -17,8 +17,8 @@ from poise.data.annotations import IGNORED
 from poise.data.sources.annotated.boxes import ImageBoxes, is_empty, rounded
 from poise.data.sources.annotated.coco_file import CocoFile, CocoImage, CocoObject, read_coco_file
 from poise.data.sources.annotated.coco_masks import MOST_CLASSES, DrawnMask
-from poise.data.sources.annotated.upright import Box
-from poise.data.sources.names import counted, shown
+from poise.data.sources.annotated.exif_orientation import Box
+from poise.data.sources.safe_names import counted, shown
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from poise.config.errors import PoiseError, one_line
-from poise.data.sources.names import LONGEST_ERROR, shown
+from poise.data.sources.safe_names import LONGEST_ERROR, shown
 
 MAX_SIDE_PX = 2**16
 _Length = Annotated[float, Field(ge=-MAX_SIDE_PX, le=MAX_SIDE_PX)]

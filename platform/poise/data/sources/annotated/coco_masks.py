@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from poise.config.errors import PoiseError
 from poise.data.annotations import IGNORED
 from poise.data.sources.annotated.coco_shapes import BadShapeError, draw_shape
-from poise.data.sources.annotated.upright import Size
+from poise.data.sources.annotated.exif_orientation import Size
 from poise.data.sources.options import PrepareCommand
 
 MOST_CLASSES = IGNORED - 1

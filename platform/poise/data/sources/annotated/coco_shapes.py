@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poise.data.sources.annotated.upright import Size
+from poise.data.sources.annotated.exif_orientation import Size
 
 _LEAST_CORNERS = 3
 _FIRST_CHARACTER = 48

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from poise.config.errors import PoiseError
 from poise.data.sources.files import suffix
-from poise.data.sources.names import shown
+from poise.data.sources.safe_names import shown
 
 
 def listed_places(file: str, images: Sequence[str]) -> list[int]:

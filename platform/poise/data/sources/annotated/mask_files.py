@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from poise.config.errors import PoiseError, one_line
-from poise.data.sources.names import LONGEST_ERROR, shown
 from poise.data.sources.options import PrepareCommand
+from poise.data.sources.safe_names import LONGEST_ERROR, shown
 from poise.data.views.decode import MAX_PIXELS
 
 MASK_SUFFIXES = frozenset([".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from poise.config.errors import PoiseError, first_few
 from poise.data.sources.files import suffix
-from poise.data.sources.names import counted, shown
+from poise.data.sources.safe_names import counted, shown
 from poise.data.sources.walk import FoundFile, walk
 
 _SHOWN = 3

@@ -23,8 +23,8 @@ from poise.data.sources.annotated.voc import read_voc
 from poise.data.sources.base import SourceAnnotations
 from poise.data.sources.files import FilesSource, is_other_name
 from poise.data.sources.folders import open_folder
-from poise.data.sources.names import check_class_names, counted, shown
 from poise.data.sources.options import PrepareCommand
+from poise.data.sources.safe_names import check_class_names, counted, shown
 from poise.data.sources.walk import FoundFile
 
 _MASKS = Kind("mask", "--masks", MASK_SUFFIXES, ".png")

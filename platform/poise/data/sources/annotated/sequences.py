@@ -14,8 +14,8 @@ from pathlib import Path
 from poise.config.errors import PoiseError
 from poise.data.sources.base import NO_LABEL
 from poise.data.sources.files import FilesSource, ImageFile
-from poise.data.sources.names import is_utf8, shown
 from poise.data.sources.options import PrepareCommand
+from poise.data.sources.safe_names import is_utf8, shown
 from poise.data.sources.walk import FoundFile
 
 _NUMBERS = re.compile(r"(\d+)")

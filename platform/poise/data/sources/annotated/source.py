@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from poise.data.masks import encode_mask
 from poise.data.sources.annotated.boxes import ImageBoxes
-from poise.data.sources.annotated.upright import StoredImage, turn_of, turned_mask
+from poise.data.sources.annotated.exif_orientation import StoredImage, turn_of, turned_mask
 from poise.data.sources.base import Indices, Part, Sample, SourceAnnotations, hash_of
 from poise.data.sources.files import FilesSource
 from poise.data.sources.options import PrepareCommand

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from poise.config.errors import PoiseError, one_line
 from poise.data.sources.annotated.boxes import ImageBoxes, is_empty, rounded
-from poise.data.sources.annotated.upright import Box, Size
-from poise.data.sources.names import LONGEST_ERROR, shown
+from poise.data.sources.annotated.exif_orientation import Box, Size
+from poise.data.sources.safe_names import LONGEST_ERROR, shown
 
 _LARGEST_BYTES = 2**24
 _LARGEST_CORNER = 2**24

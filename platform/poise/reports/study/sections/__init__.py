@@ -5,14 +5,14 @@ A function returns None if its section has no content.
 
 from collections.abc import Callable
 
-from poise.reports.page.pieces import Section
+from poise.reports.page.page_elements import Section
 from poise.reports.study.sections.comparison import comparison
 from poise.reports.study.sections.cost import cost
-from poise.reports.study.sections.doses import doses
+from poise.reports.study.sections.dose_response import doses
+from poise.reports.study.sections.label_free_choice import selection
 from poise.reports.study.sections.outliers import outliers
-from poise.reports.study.sections.phase import phase
+from poise.reports.study.sections.phase_diagram import phase
 from poise.reports.study.sections.reproduction import reproduction
-from poise.reports.study.sections.selection import selection
 from poise.reports.study.sections.training import training
 from poise.reports.study.sections.trials import trials
 from poise.studies.findings.findings import Findings

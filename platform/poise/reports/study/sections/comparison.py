@@ -3,8 +3,8 @@
 In: the findings of a study. Out: a section with the table of settings and notes. Next: the page.
 """
 
-from poise.reports.page.looks import marked
-from poise.reports.page.pieces import Section, table
+from poise.reports.page.outcome_styles import marked
+from poise.reports.page.page_elements import Section, table
 from poise.reports.study.sentences import how_sure
 from poise.reports.study.setting_columns import setting_columns
 from poise.studies.findings.findings import Findings

@@ -6,9 +6,9 @@ page.
 
 from plotly.graph_objects import Bar, Figure
 
-from poise.reports.page.frames import frame
-from poise.reports.page.looks import stroke
-from poise.reports.page.pieces import Chart, Section, literal, table
+from poise.reports.page.figure_layout import frame
+from poise.reports.page.outcome_styles import stroke
+from poise.reports.page.page_elements import Chart, Section, literal, table
 from poise.reports.study.sentences import saved, spent
 from poise.studies.analysis.cost import Cost
 from poise.studies.findings.findings import Findings

@@ -3,7 +3,7 @@
 In: the findings of a study. Out: a section with a table. Next: the page.
 """
 
-from poise.reports.page.pieces import Cell, Section, table
+from poise.reports.page.page_elements import Cell, Section, table
 from poise.reports.study.sentences import OUTLIERS_ARE
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import certainty, chance, counted, shown

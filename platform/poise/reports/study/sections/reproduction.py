@@ -3,7 +3,7 @@
 In: the command and settings of the study. Out: a section with its own template. Next: the page.
 """
 
-from poise.reports.page.pieces import Section
+from poise.reports.page.page_elements import Section
 from poise.studies.findings.findings import Findings
 
 

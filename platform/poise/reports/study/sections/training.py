@@ -9,8 +9,8 @@ setting. Next: the page.
 from plotly.graph_objects import Figure, Scatter
 
 from poise.config.wording import listed
-from poise.reports.page.looks import marked, stroke
-from poise.reports.page.pieces import Cell, Chart, Section, Table, literal, table
+from poise.reports.page.outcome_styles import marked, stroke
+from poise.reports.page.page_elements import Cell, Chart, Section, Table, literal, table
 from poise.reports.study.figures import alone, band, line, refer, stacked
 from poise.reports.study.sentences import COURSE_ROWS, NAMES_ARE, label
 from poise.reports.study.terms import K_IS

@@ -7,9 +7,9 @@ trial that a reader chooses. Next: the page.
 from itertools import groupby
 from typing import Any
 
-from poise.reports.page.frames import frame, rounded
-from poise.reports.page.looks import marked, stroke
-from poise.reports.page.pieces import Cell, Section, Table, embedded, table
+from poise.reports.page.figure_layout import frame, rounded
+from poise.reports.page.outcome_styles import marked, stroke
+from poise.reports.page.page_elements import Cell, Section, Table, embedded, table
 from poise.reports.study.figures import REFERENCE_LINE
 from poise.reports.study.sections.training import REFERENCES
 from poise.reports.study.sentences import label

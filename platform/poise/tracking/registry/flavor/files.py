@@ -1,7 +1,8 @@
 """Writes the files with which ``mlflow.pyfunc`` can load a registered package.
 
 In: the config of a package. Out: ``MLmodel``, the script that runs the model, its requirements and
-an example. Next: ``poise.tracking.registry.versions``, which stores these files beside the package.
+an example. Next: ``poise.tracking.registry.registration``, which stores these files beside the
+package.
 
 MLflow's own ``save_model`` would run the model and copy its weights. The files written here are
 small, and the model does not run. The files and checksums of the package do not change.
