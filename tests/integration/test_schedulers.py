@@ -85,7 +85,9 @@ def test_a_trial_that_collapses_ends_early_with_its_evidence_and_another_trains_
     )
 
 
-@pytest.mark.parametrize("scheduler", ["median", "hyperband"])
+@pytest.mark.parametrize(
+    "scheduler", [pytest.param("median", marks=pytest.mark.heavy), "hyperband"]
+)
 def test_a_scheduler_ends_trials_early_or_lets_them_train_and_says_which(
     folder: Path, scheduler: str
 ) -> None:

@@ -11,12 +11,15 @@ from tests.benchmarks.scale.sharded_memory import (
 )
 from tests.benchmarks.scale.simulate_scale import PAGE, TABLES, with_tables
 
+LONG = {"sharded", "reading"}
+"""Tables that take minutes."""
+
 
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(TABLES.keys() - {"sharded"}, marks=pytest.mark.slow, id="quick"),
-        pytest.param({"sharded"}, marks=pytest.mark.heavy, id="sharded"),
+        pytest.param(TABLES.keys() - LONG, marks=pytest.mark.slow, id="quick"),
+        pytest.param(LONG, marks=pytest.mark.heavy, id="long"),
     ],
 )
 def test_the_page_has_the_computed_tables(names: set[str]) -> None:
