@@ -14,15 +14,19 @@ GROUPS = ("@ray", "@own-ray")  # as pytest-xdist writes them behind a test's nam
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Makes two groups of the tests that need Ray: they wait more than they work.
+    """Makes groups of tests that stay on one worker of `pytest -n`.
 
-    The tests of the shared cluster stay on one worker of `pytest -n`. Those whose commands start
-    clusters of their own run on another at the same time. pytest-xdist begins with large groups.
+    Tests that need Ray wait more than they work. So those of the shared cluster are one group, and
+    those whose commands start clusters of their own are another, which runs at the same time. Other
+    slow tests stay with those of their file, because each worker would set up the file's fixtures.
+    pytest-xdist begins with large groups.
     """
     for item in items:
         if item.get_closest_marker("ray"):
             shared = "ray_cluster" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("ray" if shared else "own-ray"))
+        elif item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}.{item.path.stem}"))
 
 
 @pytest.fixture(autouse=True)
