@@ -57,8 +57,8 @@ def test_what_labels_choose_is_told_with_its_verdict_and_every_metric_that_ties(
     assert told(*healthy, record(2, 30.0, SINGLE)) == (
         "With labels, the best trial is t03-s0. Its k-NN accuracy is 30.0 %, and its verdict is "
         "“collapsed: single prototype”. The best healthy trial is t02-s0 with 21.0 %. Without "
-        "labels, RankMe and LiDAR would each choose t02-s0 among the 3 healthy trials. Labels "
-        "would choose a trial that is equally good."
+        "labels, RankMe and LiDAR would each choose t02-s0 among the 3 healthy trials. No "
+        "healthy trial is better by k-NN accuracy."
     )
     assert told(record(2, 30.0, SINGLE)).endswith("No healthy trial has a value of this metric.")
 

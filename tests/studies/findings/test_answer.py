@@ -212,6 +212,27 @@ def test_trials_that_say_nothing_are_counted_apart() -> None:
     assert best == "No setting is healthy in all its seeds, so none is recommended."
 
 
+def test_trials_that_are_only_undecided_are_told_in_one_sentence() -> None:
+    records = [
+        *seeded(0, [20.0, 21.0, 22.0]),
+        *seeded(1, [10.0, 11.0, 12.0], SINGLE),
+        trial_record(1, 3, 20.0, VerdictKind.UNDECIDED),
+    ]
+    collapse, _ = answered(NO_BASELINE, records)
+    assert collapse.endswith("1 trial ended undecided: neither clearly healthy nor clearly failed.")
+
+
+def test_healthy_trials_of_the_baseline_and_of_other_changes_are_counted_together() -> None:
+    settings = {CENTER: 0.9, TEMPERATURE: 0.04}
+    records = [
+        *seeded(0, [20.0, 21.0], settings=settings),
+        *seeded(1, [22.0, 23.0], settings={**settings, TEMPERATURE: 0.07}),
+        *seeded(2, [10.0, 11.0], SINGLE, settings={**settings, CENTER: 1.0}),
+    ]
+    collapse, _ = answered(grid_study(design="one_at_a_time"), records)
+    assert "All 4 trials of the baseline and of the other change stayed healthy." in collapse
+
+
 def test_a_study_without_a_verdict_says_why() -> None:
     failed = [trial_record(0, seed, None, None, state="failed") for seed in (1, 2)]
     undecided = [trial_record(0, seed, 20.0, VerdictKind.UNDECIDED) for seed in range(3)]

@@ -62,15 +62,15 @@ def why_too_short(
     asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
     if steps[-1] - steps[0] < asked:
         return (
-            f"Up to step {steps[-1]} the run looks “{kind}” only since step {steps[0]}. A verdict "
-            f"needs {asked:.0f} such steps."
+            f"Up to step {steps[-1]} the run looks “{kind}” only since step {steps[0]}. This "
+            f"becomes a verdict only if it lasts for {asked:.0f} steps."
         )
     partial = kind is VerdictKind.PARTIAL_PROTOTYPES
     share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
     if kind is not VerdictKind.HEALTHY and steps[-1] - steps[0] < share * planned_steps:
         return (
-            f"The run looks “{kind}” since step {steps[0]}. A verdict needs {in_percent(share, 0)} "
-            f"of the {planned_steps} planned steps."
+            f"The run looks “{kind}” since step {steps[0]}. This becomes a verdict only if it "
+            f"lasts for {in_percent(share, 0)} of the {planned_steps} planned steps."
         )
     return None
 

@@ -12,6 +12,9 @@ from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
+_EVEN = 0.9
+"""Entropy as a share of ln K from which the teacher's output is called even."""
+
 
 @dataclass(frozen=True)
 class TeacherPoint:
@@ -117,10 +120,13 @@ def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_proto
     )
     since = f"Since step {tail[0].step}"
     if kind is VerdictKind.UNIFORM:
-        return (
-            f"{since} the teacher spreads every image evenly over the prototypes. In these steps "
-            f"{numbers}"
+        evenly = min(entropies) >= _EVEN
+        does = (
+            "spreads every image evenly over the prototypes"
+            if evenly
+            else "gives every image nearly the same output, nearer to uniform than to one prototype"
         )
+        return f"{since} the teacher {does}. In these steps {numbers}"
     shared = math.exp(tail[-1].marginal * math.log(num_prototypes))
     return (
         f"{since} the teacher uses few prototypes. At step {tail[-1].step} the effective "

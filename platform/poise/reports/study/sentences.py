@@ -89,7 +89,8 @@ def how_sure(comparison: Comparison, place: str) -> str:
         )
     if any(map(chance, counts)):
         sentences.append(
-            f"The range {place} after a count is the 95 % confidence interval of the true share."
+            f"The range {place} after a count is the 95 % confidence interval of the share that "
+            "very many seeds would show."
         )
     return " ".join([*sentences, *failed_means(comparison)])
 
@@ -151,7 +152,8 @@ def lost_means(metric: str) -> str:
     """Explains the column that shows how much a metric's choice loses."""
     return (
         f"“{capitalized(lost_words(metric))}” says how much worse the chosen trial is than the "
-        f"best of the same trials. Both are compared by {metric_phrase(metric)}."
+        f"best one, by {metric_phrase(metric)}. Both are from the same group: all trials, or the "
+        "healthy trials."
     )
 
 
@@ -201,7 +203,7 @@ def _without_labels(findings: Findings, found: Selection) -> str:
     loss = (
         f"This trial is {less} than the best healthy trial."
         if lost
-        else "Labels would choose a trial that is equally good."
+        else f"No healthy trial is better by {metric_phrase(found.target)}."
     )
     return f"Without labels, {names} {choose} {trials} among the {of} healthy trials. {loss}"
 
@@ -220,7 +222,7 @@ def spent(found: Cost) -> str:
     speed = shown(found.images_per_s, 0 if found.images_per_s >= 10 else None)
     return (
         f"{text} On average, a trial processed {speed} images per second. This average includes "
-        "the time for starts and evaluations."
+        "the time in which a trial starts and evaluates."
     )
 
 

@@ -16,6 +16,9 @@ from poise.studies.outcomes import FAILURES, is_condemned, is_decided, was_cut_o
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
+_UNDECIDED = ("is undecided", "are undecided")
+_ENDED_UNDECIDED = "ended undecided: neither clearly healthy nor clearly failed"
+
 _MOST_CHANGES = 4
 """Largest number of changes to the baseline that get their own sentence."""
 
@@ -95,10 +98,10 @@ def _change(study: Study, row: SettingRow) -> str:
 
 def _who_held(healthy: Sequence[SettingRow]) -> str:
     changes = sum(not row.is_baseline for row in healthy)
-    others = f"{changes} other {'change' if changes == 1 else 'changes'}"
+    others = "the other change" if changes == 1 else f"the {changes} other changes"
     if changes == len(healthy):
-        return f"the {others}" if changes > 1 else "the other change"
-    return "the baseline" if not changes else f"the baseline and {others}"
+        return others
+    return f"the baseline and of {others}" if changes else "the baseline"
 
 
 def _nothing_judged(records: Sequence[TrialRecord]) -> str:
@@ -109,7 +112,7 @@ def _nothing_judged(records: Sequence[TrialRecord]) -> str:
     if outcomes == {"failed"}:
         return f"{who} ended with an error, so there is no verdict."
     if outcomes == {"undecided"} and not any(record.is_open for record in records):
-        return f"{who} ended undecided: neither clearly healthy nor clearly failed."
+        return f"{who} {_ENDED_UNDECIDED}."
     if all(record.is_open for record in records):
         return "No trial has ended yet. The final verdict on a trial is known only at its end."
     return "No trial has a final verdict."
@@ -126,6 +129,8 @@ def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:
     told = [(count, one if count == 1 else many) for count, one, many in _reasons(records) if count]
     trials = "1 trial has" if total == 1 else f"{total} trials have"
     if len(told) == 1:
+        if told[0][1] in _UNDECIDED:
+            return (f"{total} {'trial' if total == 1 else 'trials'} {_ENDED_UNDECIDED}.",)
         they = "it" if total == 1 else "they"
         return (f"{trials} no final verdict, because {they} {told[0][1]}.",)
     return (f"{trials} no final verdict: {listed(f'{count} {why}' for count, why in told)}.",)
@@ -144,7 +149,7 @@ def _reasons(records: Sequence[TrialRecord]) -> tuple[tuple[int, str, str], ...]
         (_count(records, "interrupted"), "was interrupted", "were interrupted"),
     )
     rest = sum(not is_decided(record) for record in records) - sum(each[0] for each in reasons)
-    return (*reasons, (rest, "is undecided", "are undecided"))
+    return (*reasons, (rest, *_UNDECIDED))
 
 
 def _count(records: Sequence[TrialRecord], state: str) -> int:
