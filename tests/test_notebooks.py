@@ -30,7 +30,10 @@ WITHOUT_RAY = {"train_and_look"}
 NO_RAY = {"RAY_ADDRESS": "127.0.0.1:1"}
 """No cluster is there: whoever starts Ray fails. An evaluation joins any cluster that is named."""
 
-RUNS = [pytest.param(name, marks=[pytest.mark.ray] if name in WITH_RAY else []) for name in NAMES]
+RUNS = [
+    pytest.param(name, marks=[pytest.mark.ray, pytest.mark.heavy] if name in WITH_RAY else [])
+    for name in NAMES
+]
 
 
 def _cells(notebook: Any) -> list[tuple[str, str]]:

@@ -79,6 +79,7 @@ def notes(folder: Path, topic: str = "workers") -> list[str]:
     return [text for kind, _, text, _ in entries(folder / "diary") if kind == topic]
 
 
+@pytest.mark.heavy
 def test_a_run_of_four_workers_that_loses_a_node_goes_on_with_two_and_is_the_same_run(
     tmp_path: Path,
 ) -> None:

@@ -317,6 +317,7 @@ def test_wrong_credentials_are_named_and_not_shown(
     without(printed.out + printed.err, KEY_ID, SECRET)
 
 
+@pytest.mark.heavy
 @pytest.mark.ray
 def test_a_run_is_prepared_trained_resumed_and_evaluated_on_a_bucket_alone(
     bucket: Location,

@@ -115,6 +115,7 @@ def test_optuna_weighs_two_goals_and_the_first_decides(folder: Path) -> None:
     assert tags["poise.pareto_front"] == ", ".join(result.report.findings.front)
 
 
+@pytest.mark.heavy
 def test_a_population_hands_weights_on_and_keeps_the_books_of_it(folder: Path) -> None:
     # The worse of two goes on from the better as soon as both have told of an interval: at the
     # first where it reports last, else at its second, unless it has become the better one.

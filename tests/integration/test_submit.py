@@ -77,6 +77,7 @@ def _tiny_run(folder: Path, epochs: int) -> list[str]:
     return ["submit", "--", "pretrain", "recipe.yaml"]
 
 
+@pytest.mark.heavy
 def test_a_run_that_is_sent_twice_is_continued_and_never_doubled(
     head: Head, tmp_path: Path
 ) -> None:

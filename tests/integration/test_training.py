@@ -136,6 +136,7 @@ def test_two_workers_that_diverge_stop_together_and_keep_the_last_good_checkpoin
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
+@pytest.mark.heavy
 def test_two_workers_share_weights_and_one_worker_goes_on_with_all_of_them(
     folder: Path, uninterrupted: Outcome
 ) -> None:
