@@ -106,7 +106,7 @@ def test_ray_train_calls_a_callback_before_it_asks_for_resources() -> None:
     from ray.train.v2._internal.execution.callback import WorkerGroupCallback
     from ray.train.v2._internal.execution.worker_group import WorkerGroup
 
-    place = "poise/training/restart_guard.py"
+    place = "poise/training/worker_restart_guard.py"
     purpose = "so that a trial that was ended asks for no resources that nobody gives back"
     assert hasattr(WorkerGroupCallback, "before_worker_group_start"), _changed(
         "WorkerGroupCallback", place, purpose

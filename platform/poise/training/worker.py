@@ -34,12 +34,12 @@ from poise.training.checkpoint import read_run
 from poise.training.checkpoint_store import later_name, patiently, store_checkpoint
 from poise.training.elastic import NODE_ID_CHARACTERS, is_elastic, world_sizes
 from poise.training.on_worker import Place, train_on_worker
-from poise.training.restart_guard import RestartGuard
 from poise.training.run_mailbox import Mailbox
 from poise.training.sigterm import TakenBack, leaving_with_notice
 from poise.training.spec import Outcome, RunSpec
 from poise.training.stop_request import HERE
 from poise.training.watchdog import Stuck
+from poise.training.worker_restart_guard import RestartGuard
 from poise.training.worker_room import worker_resources
 from poise.training.worker_scaling import Elasticity, elastic_trainer
 from poise.training.worker_trainer import trainer_of

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,17 +38,13 @@ def registered(store: Store, run: Run, folder: Path, kind: str = "vit", **config
 
 
 def loaded(store: Store, uri: str) -> Any:
-    """The model as a user of MLflow loads it."""
-    previous = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_registry_uri(store.uri)
-    try:
+    """The model as a user of MLflow loads it.
+
+    ``mlflow.set_tracking_uri`` would stay set for all later tests of this process.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store.uri)
         return mlflow.pyfunc.load_model(uri)
-    finally:
-        mlflow.set_tracking_uri(previous[0])
-        mlflow.set_registry_uri(previous[1])
-        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # MLflow sets both
-            os.environ.pop(variable, None)
 
 
 def photo(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:

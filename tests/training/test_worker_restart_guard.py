@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from ray.util.state.exception import RayStateApiException
 
-from poise.training import restart_guard
-from poise.training.restart_guard import ControllerEndedError, RestartGuard
+from poise.training import worker_restart_guard
+from poise.training.worker_restart_guard import ControllerEndedError, RestartGuard
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _in_an_actor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
     answer = None if state is None else SimpleNamespace(state=state)
-    monkeypatch.setattr(restart_guard, "get_actor", lambda actor, timeout: answer)
+    monkeypatch.setattr(worker_restart_guard, "get_actor", lambda actor, timeout: answer)
 
 
 def test_no_workers_start_again_once_ray_has_ended_the_controller(
@@ -45,6 +45,6 @@ def test_workers_start_again_where_ray_does_not_answer(monkeypatch: pytest.Monke
         raise RayStateApiException("no answer")
 
     guard = RestartGuard()
-    monkeypatch.setattr(restart_guard, "get_actor", silent)
+    monkeypatch.setattr(worker_restart_guard, "get_actor", silent)
     for _ in range(2):
         guard.before_worker_group_start(None)
