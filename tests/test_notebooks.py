@@ -30,9 +30,12 @@ WITHOUT_RAY = {"train_and_look"}
 NO_RAY = {"RAY_ADDRESS": "127.0.0.1:1"}
 """No cluster is there: whoever starts Ray fails. An evaluation joins any cluster that is named."""
 
+MARKS = (
+    (WITH_RAY, pytest.mark.ray),
+    ({"study_a_collapse", "use_a_registered_model"}, pytest.mark.heavy),
+)
 RUNS = [
-    pytest.param(name, marks=[pytest.mark.ray, pytest.mark.heavy] if name in WITH_RAY else [])
-    for name in NAMES
+    pytest.param(name, marks=[mark for names, mark in MARKS if name in names]) for name in NAMES
 ]
 
 

@@ -16,6 +16,7 @@ __all__ = ["folder"]  # a fixture
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
+@pytest.mark.heavy
 def test_a_budget_ends_an_ablation_and_extending_it_runs_what_is_left_and_what_is_new(
     folder: Path, poise_home: Path, ray_cluster: None
 ) -> None:

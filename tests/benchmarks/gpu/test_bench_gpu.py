@@ -127,6 +127,7 @@ def test_a_part_that_fails_is_named() -> None:
     assert told == {"kind": "failure", "what": "dino-vit-z", "why": "KeyError: 'dino-vit-z'"}
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_small_models_run_without_ray_mlflow_and_pydantic(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
