@@ -40,9 +40,12 @@ def test_workers_start_again_while_the_controller_is_not_known_to_be_dead(
         guard.before_worker_group_start(None)
 
 
-def test_workers_start_again_where_ray_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RayStateApiException("no answer"), ConnectionError("no port")])
+def test_workers_start_again_where_ray_does_not_answer(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def silent(actor: str, timeout: int) -> None:
-        raise RayStateApiException("no answer")
+        raise error
 
     guard = RestartGuard()
     monkeypatch.setattr(worker_restart_guard, "get_actor", silent)
