@@ -40,7 +40,10 @@ def test_a_changed_number_on_the_page_is_replaced() -> None:
     assert with_tables(page).endswith("\nafter")
 
 
-@pytest.mark.parametrize(("gpus", "reads"), [(1, 1.0), (8, 1.0), (64, 1.0), (512, 2.0)])
+@pytest.mark.parametrize(
+    ("gpus", "reads"),
+    [pytest.param(1, 1.0, marks=pytest.mark.slow), (8, 1.0), (64, 1.0), (512, 2.0)],
+)
 def test_workers_with_lanes_of_their_own_read_every_image_once(gpus: int, reads: float) -> None:
     assert Cluster(gpus).plan.num_lanes == 64
     assert Cluster(gpus).reads_per_image == pytest.approx(reads, abs=0.05)
