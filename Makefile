@@ -45,7 +45,7 @@ notebooks: $(INSTALLED)  ## Run the notebooks' scripts, and write the notebooks 
 test: $(INSTALLED) static  ## Format check, lint, strict types and the tests, without the heavy ones
 	$(PYTEST) -m "not heavy"
 
-test-heavy: $(INSTALLED)  ## The tests that train for many minutes, one after another
+test-heavy: $(INSTALLED)  ## The tests that take minutes each, one after another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy
 
 faults: $(INSTALLED)  ## Kill runs, servers and nodes, let storage fail, and print what each fault cost

@@ -85,7 +85,7 @@ def test_a_trial_that_collapses_ends_early_with_its_evidence_and_another_trains_
     )
 
 
-@pytest.mark.heavy  # the same way to end a trial as above and below
+@pytest.mark.heavy  # Tune ends a trial as it does in a population, below
 @pytest.mark.parametrize("scheduler", ["median", "hyperband"])
 def test_a_scheduler_ends_trials_early_or_lets_them_train_and_says_which(
     folder: Path, scheduler: str
@@ -115,7 +115,6 @@ def test_optuna_weighs_two_goals_and_the_first_decides(folder: Path) -> None:
     assert tags["poise.pareto_front"] == ", ".join(result.report.findings.front)
 
 
-@pytest.mark.heavy
 def test_a_population_hands_weights_on_and_keeps_the_books_of_it(folder: Path) -> None:
     # The worse of two goes on from the better as soon as both have told of an interval: at the
     # first where it reports last, else at its second, unless it has become the better one.
