@@ -81,9 +81,14 @@ class Condition:
 
 
 def is_met(condition: Condition, unit: Unit) -> bool:
-    """Returns True if a unit meets a condition. The unit may be none of ``condition.inside``."""
-    found = unit.states if condition.test == "state" else unit.values
-    return bool(_COMPARES[condition.test](found.get(condition.key), condition.value))
+    """Returns True if a unit meets a condition. The unit may be none of ``condition.inside``.
+
+    A unit without a number for the hyperparameter is neither "at least" nor "at most" a value.
+    """
+    found = (unit.states if condition.test == "state" else unit.values).get(condition.key)
+    if condition.test in ("at least", "at most") and not _is_number(found):
+        return False
+    return bool(_COMPARES[condition.test](found, condition.value))
 
 
 def conditions_of(units: Sequence[Unit]) -> list[Condition]:

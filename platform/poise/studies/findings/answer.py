@@ -16,7 +16,6 @@ from poise.studies.outcomes import FAILURES, is_condemned, is_decided, was_cut_o
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
 
-_UNDECIDED = ("is undecided", "are undecided")
 _ENDED_UNDECIDED = "ended undecided: neither clearly healthy nor clearly failed"
 
 _MOST_CHANGES = 4
@@ -126,30 +125,31 @@ def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:
     total = len(records) - sum(map(is_decided, records))
     if total in (0, len(records)):
         return ()
-    told = [(count, one if count == 1 else many) for count, one, many in _reasons(records) if count]
-    trials = "1 trial has" if total == 1 else f"{total} trials have"
+    reasons = _reasons(records)
+    undecided = total - sum(count for count, _, _ in reasons)
+    trials = "1 trial" if total == 1 else f"{total} trials"
+    if undecided == total:
+        return (f"{trials} {_ENDED_UNDECIDED}.",)
+    reasons = (*reasons, (undecided, "is undecided", "are undecided"))
+    told = [(count, one if count == 1 else many) for count, one, many in reasons if count]
+    no_verdict = f"{trials} {'has' if total == 1 else 'have'} no final verdict"
     if len(told) == 1:
-        if told[0][1] in _UNDECIDED:
-            return (f"{total} {'trial' if total == 1 else 'trials'} {_ENDED_UNDECIDED}.",)
-        they = "it" if total == 1 else "they"
-        return (f"{trials} no final verdict, because {they} {told[0][1]}.",)
-    return (f"{trials} no final verdict: {listed(f'{count} {why}' for count, why in told)}.",)
+        return (f"{no_verdict}, because {'it' if total == 1 else 'they'} {told[0][1]}.",)
+    return (f"{no_verdict}: {listed(f'{count} {why}' for count, why in told)}.",)
 
 
 def _reasons(records: Sequence[TrialRecord]) -> tuple[tuple[int, str, str], ...]:
-    """Counts the trials without a final verdict by reason.
+    """Counts the trials that have not ended by themselves, by reason.
 
     Each count has a phrase with the reason, for one trial and for several trials.
     """
     ended, cut_off = "ended with an error", "stopped early by the scheduler"
-    reasons = (
+    return (
         (_count(records, "failed"), ended, ended),
         (sum(map(was_cut_off, records)), f"was {cut_off}", f"were {cut_off}"),
         (_count(records, "running"), "is still running", "are still running"),
         (_count(records, "interrupted"), "was interrupted", "were interrupted"),
     )
-    rest = sum(not is_decided(record) for record in records) - sum(each[0] for each in reasons)
-    return (*reasons, (rest, *_UNDECIDED))
 
 
 def _count(records: Sequence[TrialRecord], state: str) -> int:
