@@ -32,7 +32,7 @@ from IPython.display import Image
 import poise
 from poise.config.paths import home, new_name
 
-os.chdir(Path(poise.__file__).parents[2])  # the checkout: every path below begins here
+os.chdir(Path(poise.__file__).parents[2])  # the folder of Poise: every path below begins here
 FOLDER = home() / "notebooks"
 
 EPOCHS = 4  # raise these two for a clearer answer

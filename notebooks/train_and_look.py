@@ -17,7 +17,7 @@
 # In this notebook you pretrain a small vision transformer without labels, and look at what it has
 # learned: its curves, its attention, its patches, and the neighbours of an image.
 #
-# Everything runs on one CPU core in one to two minutes. The images are drawn on the spot, so
+# Everything runs on one CPU core in one to two minutes. Poise creates the images itself, so
 # nothing is downloaded. All files go to `runs/`, which Git ignores.
 
 # %%
@@ -30,7 +30,7 @@ import torch
 import poise
 from poise.config.paths import home, new_name
 
-os.chdir(Path(poise.__file__).parents[2])  # the checkout: every path below begins here
+os.chdir(Path(poise.__file__).parents[2])  # the folder of Poise: every path below begins here
 FOLDER = home() / "notebooks"
 
 NUM_IMAGES = 1024  # raise these two for better features
@@ -56,7 +56,7 @@ print(f"{len(train.classes)} kinds: {', '.join(train.classes)}")
 # %% [markdown]
 # A recipe is one complete YAML file, here that of a small masked autoencoder (MAE). It does not
 # see whole images, but *views*: random crops. Three quarters of the patches of a view are hidden,
-# and the model must draw them. The first columns show the image and its object, the last one a
+# and the model must predict them. The first columns show the image and its object, the last one a
 # view.
 
 # %%
@@ -84,7 +84,7 @@ Image(draw_preview(TRAIN, views, FOLDER / "views.png", num_images=4), width=400)
 # without, it uses Ray, as `poise pretrain` does. The weights are the same.
 #
 # The verdict stands at the end of a line. It may change during a run: at first this model only
-# draws the mean patch, and its features use few directions.
+# predicts the mean patch, and its features use few directions.
 
 # %%
 from poise.runs.folder import begin
@@ -101,9 +101,9 @@ print(finished.verdict.evidence)
 # ## The curves
 #
 # `finished.history` has every metric of every logged step. A loss alone says little about a run
-# without labels. So the first curve divides it by the loss of a model that always draws the mean
-# of a patch: at 1, the model has not looked at the image. RankMe is the number of directions that
-# the features use.
+# without labels. So the first curve divides it by the loss of a model that always predicts the
+# mean of a patch: at 1, the model has not looked at the image. RankMe is the number of directions
+# that the features use.
 
 # %%
 from poise.runs.curves import draw_curves

@@ -34,7 +34,7 @@ from poise.cli.main import run as poise_command
 from poise.config.paths import home, new_name
 from poise.tracking.store import open_store
 
-os.chdir(Path(poise.__file__).parents[2])  # the checkout: every path below begins here
+os.chdir(Path(poise.__file__).parents[2])  # the folder of Poise: every path below begins here
 FOLDER = home() / "notebooks"
 
 EPOCHS = (4, 12)  # of the two small models; raise them for better ones
@@ -203,4 +203,4 @@ print(f"mlflow and `poise embed` differ by at most {farthest:.1g}")
 # ## Next
 #
 # - [The registry](../docs/registry.md): give a version an alias that other people rely on.
-# - [Take a model away](../docs/take-away.md): ONNX, HTTP, embeddings of a folder of photographs.
+# - [Use a model outside Poise](../docs/take-away.md): ONNX, HTTP, embeddings of photographs.

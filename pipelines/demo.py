@@ -2,7 +2,7 @@
 
 ``python pipelines/demo.py [key=value …]`` changes the space or its recipe.
 
-Draws the scenes, sweeps DINO over the settings that decide whether it collapses, registers the
+Creates the scenes, sweeps DINO over the settings that decide whether it collapses, registers the
 best backbone, and says what came of it.
 """
 

@@ -103,7 +103,7 @@ def poise(
         ),
     ] = False,
 ) -> None:
-    """Pretrain vision models without labels on a Ray cluster, and find out what collapses."""
+    """Pretrain vision models without labels, on one computer or on a Ray cluster."""
 
 
 def load_command(name: str) -> Any:
