@@ -86,7 +86,7 @@ class EvaluationTask:
     """Existing folder that receives pictures and other files."""
 
     max_images: int | None = None
-    """Largest number of images, which are drawn with seed 0. None takes all images."""
+    """Largest number of images, chosen at random with seed 0. None takes all images."""
 
     @property
     def changed_by_limit(self) -> tuple[str, ...]:

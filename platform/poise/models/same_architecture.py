@@ -4,7 +4,7 @@ In: the descriptions of both backbones. Out: nothing, or an error that names the
 and the settings that make the architectures equal. Next: ``poise.runs.initial_weights``, before a
 run begins.
 
-Both models are built without memory for their weights (on the device ``meta``).
+Both backbones are built on the device ``meta``, where weights have shapes but no values.
 """
 
 import json
@@ -37,8 +37,8 @@ class Described:
     called: str
     """Name of the backbone in messages: a model's reference, or ``the recipe``."""
 
-    def on_paper(self) -> nn.Module:
-        """Builds the backbone without values of its weights (on the device ``meta``)."""
+    def build_without_values(self) -> nn.Module:
+        """Builds the backbone on the device ``meta``. Its weights have shapes but no values."""
         with torch.device("meta"):
             return build_backbone(self.config, self.image_px, drop_path=0)
 
@@ -57,7 +57,7 @@ def check_same_architecture(source: Described, recipe: Described) -> tuple[str, 
         PoiseError: the architectures differ. The message names both values of the first difference,
             and the settings of the trained backbone.
     """
-    trained, new = source.on_paper(), recipe.on_paper()
+    trained, new = source.build_without_values(), recipe.build_without_values()
     difference = next(_differences(trained, new), None)
     if difference is not None:
         what, there, here = difference

@@ -74,7 +74,15 @@ def kind_of(recipe: Recipe) -> Kind:
 
 
 def paces_of(recipes: Iterable[Recipe], may_use_gpu: bool = True) -> dict[Kind, Pace]:
-    """Returns the time per step of each kind of recipe, from the best available source.
+    """Finds the time per step of each kind of recipe.
+
+    The time comes from the first of these sources that has it:
+
+    1. Finished trials of this kind. A trial counts if it has at least half as many steps as the
+       longest recipe of this kind. The result is the median over the trials.
+    2. A few training steps in this process.
+
+    If neither source has it, the time is unknown.
 
     Args:
         recipes: recipes of trials.

@@ -100,7 +100,7 @@ def check_builds(recipe: Recipe) -> None:
                 f"{key}={px}: is no multiple of the {patch_px}-px patches of "
                 f"{recipe.backbone.name}; the nearest below is {px - px % patch_px}"
             )
-    objective = _on_paper(recipe)
+    objective = _build_without_values(recipe)
     check_micro_batches(recipe, objective)
     _check_blocks(recipe, objective)
 
@@ -120,7 +120,7 @@ def _check_blocks(recipe: Recipe, objective: Objective) -> None:
             )
 
 
-def _on_paper(recipe: Recipe) -> Objective:
+def _build_without_values(recipe: Recipe) -> Objective:
     with torch.device("meta"):
         return build_objective(recipe, Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD))
 
@@ -138,7 +138,7 @@ class Footprint:
 
 def footprint(recipe: Recipe) -> Footprint:
     """Computes the sizes of the files of a run, without allocating memory."""
-    objective = _on_paper(recipe)
+    objective = _build_without_values(recipe)
     optimizer = build_optimizer(recipe.optimizer, objective.trainable, objective.parameter_groups())
     for group in optimizer.param_groups:
         group["fused"] = False  # the fused kernel needs real tensors

@@ -105,7 +105,7 @@ class Parameters:
 @lru_cache
 def parameters_of(model: Model) -> Parameters:
     """Counts the parameters of a model."""
-    student = _on_paper(model.recipe(model.depth, 1)).student
+    student = _build_without_values(model.recipe(model.depth, 1)).student
     backbone, head = (
         sum(p.numel() for p in part.parameters()) for part in (student.backbone, student.head)
     )
@@ -152,7 +152,7 @@ def step_memory(model: Model, depth: int, num_gpus: int, images: int, recomputes
         recomputes: whether activations are checkpointed.
     """
     recipe = model.recipe(depth, images)
-    objective = _on_paper(recipe)
+    objective = _build_without_values(recipe)
     with _one_worker_of(num_gpus), as_on_a_gpu(), FakeTensorMode():
         _make_fake(objective)
         if recomputes:
@@ -195,7 +195,7 @@ def _batch(recipe: Recipe) -> ViewBatch:
     return ViewBatch(pixels[0], photometry[0], pixels[1], photometry[1], torch.arange(images))
 
 
-def _on_paper(recipe: Recipe) -> Dino:
+def _build_without_values(recipe: Recipe) -> Dino:
     photometry = Photometry(recipe.data.views, IMAGENET_MEAN, IMAGENET_STD)
     with torch.device("meta"):
         objective = build_objective(recipe, photometry)

@@ -53,16 +53,19 @@ def number_classes(
     headers: Sequence[ParquetHeader],
     column: str,
     values: Sequence[ColumnValues],
-    beside: Sequence[str],
+    name_columns: Sequence[str],
 ) -> tuple[Numbering, str]:
-    """Numbers the classes of a column that contains numbers or names.
+    """Gives each class in the label column a number from 0, and finds the names of the classes.
+
+    The label column contains either class numbers or class names.
 
     Args:
         command: command that the user typed, for errors.
         headers: headers of all files.
         column: column with the labels.
         values: values of the column in every file.
-        beside: column with the names of the classes, or empty.
+        name_columns: at most one other column, with the names of the classes. It is used only if
+            the label column contains numbers and the metadata of the files have no names.
 
     Returns:
         The numbering, and words that say where the class names come from.
@@ -84,10 +87,11 @@ def number_classes(
         _check_range(command, headers, column, values, tables)
         numbering, apart = _joined(command, headers, tables, most)
         return numbering, f"named by the files' metadata{apart}"
-    if beside:
-        tables = _complete(values, [_named_beside(h.path, column, beside[0]) for h in headers])
+    if name_columns:
+        names_in = name_columns[0]
+        tables = _complete(values, [_names_from(h.path, column, names_in) for h in headers])
         numbering, apart = _joined(command, headers, tables, most)
-        return numbering, f"named by column '{shown(beside[0])}'{apart}"
+        return numbering, f"named by column '{shown(names_in)}'{apart}"
     return Numbering(tuple(map(str, range(most + 1))), named=False), "whose classes have no names"
 
 
@@ -120,8 +124,8 @@ def _pairs(file: str, one: str, other: str) -> set[tuple[Any, Any]]:
     return {(one, other) for one, other in pairs if one not in missing and other not in missing}
 
 
-def _named_beside(file: str, column: str, beside: str) -> dict[int, str]:
-    return {number: str(name) for number, name in _pairs(file, column, beside)}
+def _names_from(file: str, column: str, name_column: str) -> dict[int, str]:
+    return {number: str(name) for number, name in _pairs(file, column, name_column)}
 
 
 def _complete(

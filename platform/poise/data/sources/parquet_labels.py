@@ -120,8 +120,8 @@ def _labelled(
         )
     if not candidate.kinds:
         return Labels(None, _NO_LABELS, f"no labels: column '{column}' has no value")
-    beside = _name_columns(column, headers) if candidate.kinds == {"numbers"} else []
-    numbering, origin = number_classes(command, headers, column, candidate.values, beside[:1])
+    names = _name_columns(column, headers) if candidate.kinds == {"numbers"} else []
+    numbering, origin = number_classes(command, headers, column, candidate.values, names[:1])
     check_class_names(command.source, numbering.classes)
     return Labels(column, numbering, f"labels from column '{shown(column)}', {origin}")
 

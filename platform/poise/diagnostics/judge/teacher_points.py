@@ -41,7 +41,10 @@ class TeacherPoint:
 
     @property
     def cross_entropy(self) -> float:
-        """Cross-entropy of teacher and student, as a share of ln K; 1 for an untrained student."""
+        """Cross-entropy of teacher and student, as a share of ln K.
+
+        It is 1 if the student's output is uniform.
+        """
         return self.entropy + self.kl
 
     def state(self, limits: Limits) -> VerdictKind:

@@ -21,7 +21,7 @@ def class_tree(features: Floats, labels: Integers, classes: tuple[str, ...]) -> 
     """Joins the classes with the nearest mean features first, by average linkage.
 
     Args:
-        features: features of unit length, [n, D].
+        features: L2-normalised features, [n, D].
         labels: class of each image, [n], or −1 if it is unknown.
         classes: names of the classes, in label order.
 

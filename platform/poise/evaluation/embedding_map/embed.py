@@ -52,7 +52,7 @@ class _Read:
     """Features, pixels and labels of the n images of the map."""
 
     features: Tensor
-    """Features of unit length, on the CPU: [n, D]."""
+    """L2-normalised features, on the CPU: [n, D]."""
 
     pixels: Tensor
     labels: Integers

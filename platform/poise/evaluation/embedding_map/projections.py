@@ -40,7 +40,7 @@ def project(features: Floats) -> Iterator[Projection]:
     """Yields one projection per method.
 
     Args:
-        features: features of unit length, [n, D], with n at least 3.
+        features: L2-normalised features, [n, D], with n at least 3.
     """
     for name, points, caption in _projected(features):
         yield Projection(name, points, _trust(features, points), caption)

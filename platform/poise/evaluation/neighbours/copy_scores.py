@@ -27,14 +27,14 @@ _BLOCK_ELEMENTS = 2**24  # similarities in memory at once: 64 MiB
 _RESAMPLES = 200  # few, because each resample sorts all candidates
 
 Described = dict[str, Tensor]
-"""Maps ``descriptors`` (of the backbone) and ``pixels`` (the baseline) to the vectors of n images,
-float32 [n, D].
+"""Vectors of n images, float32 [n, D], by name: ``descriptors`` come from the backbone, and
+``pixels`` are the baseline.
 """
 
 
 @dataclass(frozen=True)
 class CopyBlock:
-    """Copies of one kind, such as JPEG compression of one quality. The block has q copies."""
+    """Group of q copies of one kind, such as JPEG compression of one quality."""
 
     name: str
     described: Described
@@ -54,7 +54,7 @@ class CopySearch:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Most similar database images of q copies, k for each copy."""
+    """The k most similar database images of each of q copies."""
 
     nearest: Tensor
     """Rows of the images in the database, int64 [q, k], the most similar first."""
@@ -79,16 +79,22 @@ class BlockResult:
 
     @property
     def average_precision(self) -> NDArray[np.float64]:
-        """Average precision of each copy, 0 to 1: [q].
+        """Average precision of each of the q copies, from 0 to 1: float64 [q].
 
-        It is 0 if the original is not a candidate.
+        Average precision is 1 if the first candidate is the original of the copy, and 0 if no
+        candidate is.
         """
         places = (np.flatnonzero(row) for row in self.is_original)
         return np.array([average_precision(place, 1) for place in places], dtype=np.float64)
 
 
 def find_candidates(database: Tensor, queries: Tensor) -> Candidates:
-    """Finds the most similar images of a database [m, D] for queries [q, D], by cosine."""
+    """Finds the database images with the highest cosine similarity to each query.
+
+    Args:
+        database: descriptors of m images, [m, D].
+        queries: descriptors of q queries, [q, D].
+    """
     found, bank = [], unit(database)
     count = min(NUM_CANDIDATES, len(bank))
     for part in unit(queries).split(max(1, _BLOCK_ELEMENTS // len(bank))):
@@ -100,9 +106,10 @@ def find_candidates(database: Tensor, queries: Tensor) -> Candidates:
 def micro_average_precision(
     similarities: NDArray[np.float32], is_original: NDArray[np.bool_]
 ) -> float:
-    """Computes µAP, the average precision of all copies' candidates in one list (arXiv 2106.09672).
+    """Computes µAP (arXiv 2106.09672), the average precision of one list of candidates.
 
-    The list is sorted by similarity. So µAP is high only if one threshold suits every copy.
+    The list contains the candidates of all copies, sorted by similarity. So µAP is high only if one
+    threshold on the similarity is right for every copy.
 
     Args:
         similarities: similarity of each candidate, [q, k].
@@ -121,9 +128,9 @@ def all_results(search: CopySearch) -> dict[str, list[BlockResult]]:
     """Searches for the original of every copy by descriptors, whitened descriptors and pixels.
 
     Returns:
-        Results of each search, by the prefix of its metrics' names. Each search has one result per
-        block of copies. The prefixes are ``""``, ``whitened_`` (only if there are images to learn
-        the whitening) and ``pixels_``.
+        A dict with three searches: ``""`` (descriptors), ``whitened_`` (whitened descriptors) and
+        ``pixels_``. These keys become prefixes of metric names. Each search has one result per
+        block of copies. ``whitened_`` is left out if there are no images to learn the whitening.
     """
     ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"": ("descriptors", unit)}
     if search.others is not None:

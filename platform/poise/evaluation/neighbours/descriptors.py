@@ -96,5 +96,5 @@ class Whitening:
 
 
 def unit(features: Tensor) -> Tensor:
-    """Scales features [m, D] to length 1."""
+    """Scales each of m features to an L2 norm of 1, [m, D]."""
     return normalize(features.float(), dim=1)

@@ -85,7 +85,7 @@ class WholePatches(nn.Module):
         self._scales = _SCALES if multiscale else _SCALES[:1]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes features [B, D] of unit length from normalised images [B, 3, h, w]."""
+        """Computes L2-normalised features [B, D] from normalised images [B, 3, h, w]."""
         found = [self.backbone(self._whole(self._scaled(images, each))) for each in self._scales]
         mean = torch.stack(found).mean(dim=0)
         return {"features": nn.functional.normalize(mean.float(), dim=1)}

@@ -35,7 +35,10 @@ def mass_masks(attention: Tensor, kept: float = KEPT_MASS) -> Tensor:
 
 
 def head_attention(last: LastBlock) -> Tensor:
-    """Computes the attention of [cls] to N patches: each head, then the mean [B, heads + 1, N]."""
+    """Computes the attention of [cls] to N patches, [B, heads + 1, N].
+
+    The first rows are the heads. The last row is the mean of all heads.
+    """
     heads = last.attention()
     return torch.cat([heads, heads.mean(dim=1, keepdim=True)], dim=1)
 

@@ -64,17 +64,22 @@ class AttentionMasks(nn.Module):
         self.patch_px = int(getattr(backbone, "patch_px", 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes masks bool [B, heads + 1, N] of normalised images [B, 3, h, w].
+        """Computes the attention masks of normalised images.
 
-        The outputs also contain the mean attention, which is not finite if any attention is not
-        finite.
+        Args:
+            images: B normalised images, [B, 3, h, w].
+
+        Returns:
+            ``masks``, bool [B, heads + 1, N]: a mask over the N patches for each head, and then a
+            mask for the mean attention of all heads. ``attention``, [B]: the mean attention of each
+            image. It is not finite if any attention in the image is not finite.
         """
         attention = self.attention(images)
         masks = mass_masks(attention, self.kept_mass)
         return {"masks": masks, "attention": attention.mean(dim=(1, 2))}
 
     def attention(self, images: Tensor) -> Tensor:
-        """Computes ``head_attention`` of images: [B, heads + 1, N]."""
+        """Computes the attention to N patches: of each head, then the mean: [B, heads + 1, N]."""
         return head_attention(LastBlock(self.backbone, pad_to_patches(images, self.patch_px)))
 
 
@@ -83,7 +88,7 @@ class Overlaps:
     """Overlaps (intersection over union) with the true masks of n images."""
 
     heads: NDArray[np.float64]
-    """Overlaps of the masks of each head and of the mean head, [n, heads + 1]."""
+    """Overlaps of the mask of each head, then of the mask of the mean head: [n, heads + 1]."""
 
     centre: NDArray[np.float64]
     """Overlap of the box in the centre, [n]."""
@@ -178,7 +183,12 @@ def _size(truth: NDArray[np.uint8]) -> Size:
 def _patches_of_pixels(
     size: Size, native_size: NativeSize
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
-    """Returns the patch row of each pixel row, each pixel column's patch column, and the grid."""
+    """Finds the patch that covers each pixel.
+
+    Returns:
+        The row of patches for each row of pixels, the column of patches for each column of pixels,
+        and the numbers of rows and columns of patches.
+    """
     read_at = native_size.of(size)
     columns, rows = (
         ((np.arange(side) + 0.5) * (read / side) / native_size.patch_px).astype(np.int64)

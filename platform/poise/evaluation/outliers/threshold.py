@@ -81,8 +81,8 @@ def outlier_mask(norms: Tensor, threshold: Threshold | None = None) -> Tensor:
             once from the norms of many images, and use it for all batches.
 
     Returns:
-        Mask, bool of the same shape on the same device. All values are False if norms form one
-        group.
+        Mask, bool of the same shape on the same device. If all norms form one group, no token is
+        an outlier, so every value is False.
     """
     threshold = threshold or find_threshold(count_norms(norms))
     return norms.double() > threshold.limit

@@ -19,7 +19,7 @@ from poise.config.locations import Location
 logger = logging.getLogger(__name__)
 
 _COMPARED = ("features", "descriptors")
-"""Names of outputs [B, D] that are scaled to length 1 before they are compared."""
+"""Names of outputs [B, D] that are L2-normalised before they are compared."""
 
 _LEAST_LENGTH = 1e-12  # PyTorch's ``normalize`` divides shorter features by it
 _SAME = 1e-6  # largest difference of equal features, as a share of the largest value
@@ -30,9 +30,10 @@ class NotFiniteError(PoiseError):
 
 
 def check_finite(outputs: Mapping[str, Tensor], folder: Location) -> None:
-    """Raises an error if an output has NaN or infinite values, or features no usable length.
+    """Raises an error if an output has NaN or infinite values, or if a feature has no usable norm.
 
-    Integer outputs always pass. A feature of length 0 passes: it resembles nothing.
+    A feature needs a norm that is finite and not too small, because features are divided by it. A
+    feature of zeros passes, and so do integer outputs.
 
     Args:
         outputs: tensors of any shape, by name.

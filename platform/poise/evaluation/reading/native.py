@@ -68,12 +68,15 @@ class NativeSize:
         return self.num_patches(self._wanted(size)[1]) > self.max_patches
 
     def num_patches(self, size: Size) -> int:
-        """Counts the patches of an image of some size, padded to whole patches."""
+        """Counts the patches of an image with this width and height, after padding."""
         rows, columns = self.grid(size)
         return rows * columns
 
     def grid(self, size: Size) -> tuple[int, int]:
-        """Computes the rows and columns of patches of an image that is padded to whole patches."""
+        """Computes the numbers of rows and columns of patches.
+
+        The image is padded, so a part of a patch at the edge becomes a whole patch.
+        """
         return -(-size[1] // self.patch_px), -(-size[0] // self.patch_px)
 
     def _wanted(self, size: Size) -> tuple[float, Size]:
@@ -99,8 +102,8 @@ class _Encoded:
 class NativeImages:
     """Whole images of a dataset, chosen with a fixed seed and read at ``NativeSize``.
 
-    Batches have the width and height of each original image, int64 [b, 2], in place of labels. No
-    image stays in memory.
+    In place of labels, a batch contains the width and height of each original image, int64 [b, 2]
+    for b images. No image stays in memory.
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class NativeImages:
         Args:
             dataset: dataset to choose from.
             native_size: rule for the size at which each image is read.
-            limit: largest number of images, which are drawn with seed 0. None takes all images.
+            limit: largest number of images, chosen at random with seed 0. None takes all images.
             sample_ids: ascending ids of the images. They replace the random choice.
         """
         self.folder = dataset.folder

@@ -57,7 +57,7 @@ class FrameSize(NativeSize):
 
 
 class PatchFeatures(nn.Module):
-    """Backbone that returns its patch tokens after the last norm as a grid, each of length 1."""
+    """Backbone that returns a grid of its patch tokens after the last norm layer, L2-normalised."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

@@ -51,8 +51,8 @@ class LabelPropagation:
         """Starts with the first frame.
 
         Args:
-            features: patch features of length 1, [h, w, D].
-            labels: one-hot labels from ``first_labels``, [C, h, w].
+            features: L2-normalised features of the patches in h rows and w columns, [h, w, D].
+            labels: one-hot labels from ``first_labels`` for C classes, [C, h, w].
             settings: settings of label propagation.
         """
         self._settings = settings
@@ -76,9 +76,9 @@ def propagate(target: Tensor, sources: Tensor, labels: Tensor, settings: Propaga
     number of patches.
 
     Args:
-        target: features of length 1, [h, w, D].
-        sources: features of length 1 of n other frames, [n, h, w, D].
-        labels: labels of these frames, [n, C, h, w].
+        target: L2-normalised features of the frame, [h, w, D].
+        sources: L2-normalised features of n other frames, [n, h, w, D].
+        labels: labels of these n frames, [n, C, h, w].
         settings: settings of label propagation.
 
     Returns:

@@ -34,7 +34,7 @@ class SequenceTracker:
 
         Args:
             sequence: name of the sequence.
-            features: patch features of the first frame, of length 1, [h, w, D].
+            features: L2-normalised patch features of the first frame, [h, w, D].
             mask: object numbers of the first frame, [H, W], with at least one object.
             patch_px: side of a patch in pixels.
             settings: settings of label propagation.

@@ -1,11 +1,12 @@
 """Many classifiers on frozen features, trained at the same time.
 
-In: a dict from names of features to features. Out: logits of every head. Next:
-``poise.objectives.probe``.
+In: a dict from names to inputs. An input is a feature vector or the tokens of each image. Out:
+logits of every head. Next: ``poise.objectives.probe``.
 
-The heads of a feature differ only in their learning rate. They start with equal weights and do not
+The heads of one input differ only in their learning rate. They start with equal weights and do not
 influence each other. So each head learns the same as if it were trained alone. All heads are
-computed together, with the same matrix products. Shapes: B images, D features, C classes, G heads.
+computed together, with the same matrix products. Shapes: B images, T tokens, G heads, C classes. D
+is the length of a feature vector or token.
 """
 
 import copy
@@ -22,7 +23,10 @@ _NORM_EPSILON = 1e-6  # of the published probes' batch norm
 
 
 class HeadGrid(nn.Module):
-    """G linear classifiers of one feature. Each head may first pool tokens."""
+    """G linear classifiers (heads) of the same input.
+
+    The input is a feature vector, or tokens that each head first pools to a feature vector.
+    """
 
     def __init__(
         self,
@@ -33,16 +37,16 @@ class HeadGrid(nn.Module):
         batch_norm: bool,
         pool: Abmilp | None = None,
     ):
-        """Initialises one head and copies it G times.
+        """Creates G heads with equal initial weights.
 
         Args:
-            dim: number of features D.
+            dim: length D of a feature vector or token.
             num_classes: number of classes C.
             num_heads: number of heads G.
             weight_std: standard deviation of the initial weights; 0 uses PyTorch's initialisation.
             batch_norm: whether the classifier's input is standardised by batch statistics.
-            pool: module that pools tokens to a feature; each head trains its own copy. None if the
-                input is a feature.
+            pool: module that pools tokens to a feature vector; each head trains its own copy. None
+                if the input is a feature vector.
         """
         super().__init__()
         first = nn.Linear(dim, num_classes)
@@ -58,7 +62,7 @@ class HeadGrid(nn.Module):
         self.linears = nn.ModuleList(copy.deepcopy(first) for _ in range(num_heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Computes logits [B, G, C] of features [B, D], or of tokens [B, T, D] if heads pool."""
+        """Computes logits [B, G, C] from feature vectors [B, D], or from tokens [B, T, D]."""
         linears: list[Any] = list(self.linears)
         pools: list[Any] = list(self.pools)
         weights, biases = [each.weight for each in linears], [each.bias for each in linears]
@@ -77,12 +81,12 @@ class HeadGrid(nn.Module):
 
 
 class ProbeHeads(nn.Module):
-    """One grid of heads for each of several features."""
+    """One ``HeadGrid`` for each of several inputs."""
 
     def __init__(self, grids: Mapping[str, HeadGrid]):
         super().__init__()
         self.grids = nn.ModuleDict(grids)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Computes logits [B, G, C] for each feature, as a dict from names of features."""
+        """Computes logits [B, G, C] of each input, with the same names as the inputs."""
         return {name: grid(features[name]) for name, grid in self.grids.items()}

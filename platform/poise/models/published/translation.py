@@ -93,7 +93,12 @@ _WRAPPERS = re.compile(r"^((module|_orig_mod|model|net|encoder|backbone)\.)+")
 
 
 def translate(layout: Layout, located: Located, wishes: Wishes) -> Translation:
-    """Separates the backbone's tensors from all others, and translates the backbone's.
+    """Gives the tensors of the backbone timm's names. All other tensors are only counted.
+
+    Args:
+        layout: naming scheme of the file.
+        located: tensors with the backbone's prefix, and all other tensors.
+        wishes: facts about the checkpoint from the user or from a config.
 
     Raises:
         PoiseError: the shapes fit no model.

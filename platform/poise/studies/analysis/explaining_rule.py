@@ -18,8 +18,8 @@ from poise.studies.analysis.conditions import Condition, Unit, conditions_of
 Joined = Literal["", "and", "or"]
 
 _MOST_IN_PAIRS = 120
-"""Largest number of conditions that are combined into pairs. If there are more, only the best
-conditions are combined. Otherwise a large study would take minutes.
+"""Largest number of conditions that are combined into pairs. If there are more, only the conditions
+with the fewest exceptions are combined. Otherwise a large study would take minutes.
 """
 
 _MOST_ARRANGEMENTS = 999
@@ -43,17 +43,17 @@ class Rule:
     failed_outside: int
     judged_outside: int
     rivals: tuple[Condition, ...]
-    """Conditions on other hyperparameters with equally few exceptions. A rule of two conditions has
-    none.
+    """Single conditions on other hyperparameters that have equally few exceptions. It is empty for
+    a rule of two conditions.
     """
 
     num_rival_pairs: int
-    """Number of pairs of other hyperparameters with equally few exceptions. It is 0 for a rule of
-    one condition.
+    """Number of other pairs of hyperparameters whose conditions have equally few exceptions. It is
+    0 for a rule of one condition.
     """
 
     by_chance: float | None = None
-    """Share of random arrangements of the outcomes that have an equally good rule, from 0 to 1.
+    """Share of random arrangements of the outcomes with a rule that is at least as good, 0 to 1.
 
     It is None if the outcomes of early trials decided which trials ran later. Then arrangements are
     not equally likely, and the test is not valid.
@@ -72,8 +72,8 @@ class _Found(NamedTuple):
 
 
 FEWEST_MENDED = 3
-"""Number of exceptions that a second condition must remove. In most studies, some condition removes
-two exceptions by chance.
+"""Smallest number of exceptions that a second condition must remove. In most studies, some
+condition removes two exceptions by chance.
 """
 
 
@@ -82,20 +82,27 @@ def separate(
 ) -> Rule | None:
     """Finds the rule with the fewest exceptions.
 
-    Among equally good rules, the easiest to read is used. The best single condition is kept, unless
-    a pair of conditions has at most half of its exceptions and at least ``fewest_mended`` fewer. A
-    rule must also have at most half of the exceptions of a constant guess, which is the more
-    frequent outcome for every trial.
+    An exception is a trial that the rule classifies wrongly. Among rules with equally few
+    exceptions, the easiest to read is used.
 
-    ``by_chance`` is the result of a permutation test. The same search runs on randomly arranged
-    outcomes. So the test accounts for the number of rules that were tried.
+    A pair of conditions replaces the best single condition only if two things are true. The pair
+    has at most half as many exceptions, and it has at least ``fewest_mended`` exceptions fewer.
+
+    The rule is compared with a guess that does not use hyperparameters. This guess gives every
+    trial the more frequent outcome, failed or healthy. The rule must have at most half as many
+    exceptions as this guess.
+
+    ``by_chance`` of the rule comes from a permutation test. The test assigns the outcomes to the
+    units in many other ways, and searches for the best rule each time. ``by_chance`` says how often
+    this rule is at least as good. So it accounts for the number of rules that were tried.
 
     Source: Westfall and Young, "Resampling-based multiple testing" (1993).
 
     Args:
         units: trials or settings. Each has at least one trial with a clear verdict.
         exchangeable: whether all units were chosen before any outcome was known.
-        fewest_mended: number of exceptions that a second condition must remove, at least 1.
+        fewest_mended: smallest number of exceptions that a second condition must remove, at least
+            1.
 
     Returns:
         The rule. It is None if all or no trials failed, if no hyperparameter varies, or if no rule

@@ -58,7 +58,14 @@ class Collector:
         return list(zip(self._steps, self._values, strict=True))
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds the metrics in a row of the log to the entry of the row's step."""
+        """Adds a row of the log.
+
+        If there is an entry for this step, the metrics are added to it.
+
+        Args:
+            step: step of the row.
+            values: metrics of the row.
+        """
         self.rows += 1
         if self._steps and step < self._steps[-1]:
             self.went_back.append((self._steps[-1], step))
