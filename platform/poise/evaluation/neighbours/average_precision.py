@@ -3,9 +3,9 @@
 In: places of relevant images in a ranking. Out: average precision per query, and means. Next:
 ``poise.evaluation.neighbours.retrieval`` and ``poise.evaluation.neighbours.copy_detection``.
 
-Average precision is the area under the curve of precision over recall, computed with trapezoids as
-in revisited Oxford and Paris (arXiv 1803.11285). Junk images, which the benchmark ignores, are
-removed from a ranking before places are counted.
+Average precision is the area under the precision-recall curve. As in revisited Oxford and Paris
+(arXiv 1803.11285), the area is computed with trapezoids. Junk images, which the benchmark ignores,
+are removed from a ranking before places are counted.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class RankingScores:
 
 
 def average_precision(places: ArrayLike, num_relevant: int) -> float:
-    """Computes the area under the precision over the recall of one ranking, with trapezoids.
+    """Computes the area under the precision-recall curve of one ranking, with trapezoids.
 
     Args:
         places: ``Places`` of the relevant images that were found.
@@ -80,8 +80,8 @@ def score_rankings(
     """Scores rankings of a database like the benchmarks revisited Oxford and Paris.
 
     Args:
-        ranks: indices of database images, [m, q]. Each query has a column, the most similar image
-            first.
+        ranks: indices of m database images for each of q queries, [m, q]. A column contains the
+            ranking of one query, which begins with the most similar image.
         relevant: indices of the relevant images of each query.
         junk: indices of the ignored images of each query.
     """
@@ -93,7 +93,15 @@ def score_rankings(
 
 
 def places_of(ranking: NDArray[np.int64], relevant: ArrayLike, junk: ArrayLike) -> Places:
-    """Finds the places of relevant images in a ranking [m] after junk images are removed."""
+    """Finds the places of the relevant images in a ranking.
+
+    Junk images are removed before places are counted.
+
+    Args:
+        ranking: indices of m database images, [m], the most similar first.
+        relevant: indices of the relevant images.
+        junk: indices of the ignored images.
+    """
     kept = ranking[~np.isin(ranking, junk)]
     return np.flatnonzero(np.isin(kept, relevant))
 

@@ -3,12 +3,12 @@
 In: a backbone and a dataset, with or without labels. Out: an ``EvaluationReport`` and a picture of
 copies with their nearest images. Next: ``poise evaluate copies``.
 
-Protocol ``copies/made-v1``: originals are drawn with seed 0. Each original gets one copy of every
-kind in ``KINDS``, also with seed 0. All images of the dataset form the database. Images are resized
-to squares. A descriptor is [cls] concatenated with GeM, as for Copydays
-(``poise.evaluation.neighbours.copydays_detection``). Whitening is learned on the images without
-copies. Metrics that begin with ``pixels_`` use the pixels in place of features: images are shrunk
-to 16 × 16, and the mean image is subtracted.
+Protocol ``copies/made-v1``: originals are chosen at random with seed 0. Each original gets one copy
+of every kind in ``KINDS``, also with seed 0. All images of the dataset form the database. Images
+are resized to squares. A descriptor is [cls] concatenated with GeM, as for Copydays
+(``poise.evaluation.neighbours.copydays_detection``). The whitening is learned on the images that
+have no copies. Metrics that begin with ``pixels_`` use pixels in place of features. For them,
+images are shrunk to 16 × 16, and the mean image is subtracted.
 """
 
 from collections.abc import Iterator

@@ -41,5 +41,5 @@ def describe(
 
 
 def some_of(dataset: ImageDataset, limit: int | None) -> NDArray[np.int64]:
-    """Draws at most ``limit`` of a dataset's sample ids with seed 0, and sorts them."""
+    """Chooses at most ``limit`` images of a dataset at random with seed 0: ascending sample ids."""
     return choose_samples(len(dataset), limit, 0)

@@ -25,17 +25,32 @@ _EIGENVALUE_FLOOR = 1e-5  # share of the largest eigenvalue
 
 
 def gem(patches: Tensor, exponent: float = GEM_EXPONENT) -> Tensor:
-    """Computes the generalised mean of patches [B, N, D] over N: [B, D], each value at least 1e-6.
+    """Computes the generalised mean of the N patches of each image.
 
     Exponent 1 gives the mean of the positive parts. A large exponent approaches the maximum.
+
+    Args:
+        patches: tokens of patches, [B, N, D].
+        exponent: exponent of the mean.
+
+    Returns:
+        Means [B, D], each at least 1e-6.
     """
     return patches.clamp(min=_LEAST).pow(exponent).mean(dim=1).pow(1 / exponent)
 
 
 def descriptor(tokens: Tensor, num_prefix_tokens: int = 1, has_cls: bool = True) -> Tensor:
-    """Computes descriptors [B, 2·D] from normed tokens [B, prefix + N, D]: [cls], then GeM.
+    """Computes descriptors: the [cls] token concatenated with GeM of the patches.
 
-    Register tokens are not used. Without a [cls] token, the mean of the patches takes its place.
+    Register tokens are not used. If there is no [cls] token, the mean of the patches replaces it.
+
+    Args:
+        tokens: tokens after the last norm layer, [B, prefix + N, D].
+        num_prefix_tokens: number of tokens before the patches.
+        has_cls: whether token 0 is [cls].
+
+    Returns:
+        Descriptors [B, 2·D].
     """
     patches = tokens[:, num_prefix_tokens:]
     whole = tokens[:, 0] if has_cls else patches.mean(dim=1)
@@ -80,7 +95,7 @@ class Whitening:
 
     @classmethod
     def learned_on(cls, features: Tensor) -> "Whitening":
-        """Learns a whitening from features [n, D] of images that are not searched.
+        """Learns a whitening from the features of n images that are not part of the search, [n, D].
 
         The number n should be well above D. A variance below 1e-5 of the largest variance is raised
         to this limit.

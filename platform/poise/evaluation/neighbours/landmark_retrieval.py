@@ -102,7 +102,16 @@ def measure_landmarks(
 
 
 def rank(database: Tensor, queries: Tensor) -> NDArray[np.int64]:
-    """Ranks database images [m, D] for queries [q, D], the most similar first: indices [m, q]."""
+    """Ranks the database images by their similarity to each query.
+
+    Args:
+        database: features of m images, [m, D].
+        queries: features of q queries, [q, D].
+
+    Returns:
+        Indices of database images [m, q]. A column contains the ranking of one query, which begins
+        with the most similar image.
+    """
     cosines = queries @ database.T
     order: NDArray[np.int64] = cosines.argsort(dim=1, descending=True, stable=True).T.cpu().numpy()
     return order

@@ -1,4 +1,4 @@
-"""Makes altered copies of an image: compressed, cropped, blurred, rotated or drawn over.
+"""Makes altered copies of an image: compressed, cropped, blurred, rotated or partly painted over.
 
 In: an image and its sample id. Out: its copy. Next: ``poise.evaluation.neighbours.copy_detection``.
 

@@ -88,7 +88,14 @@ def retrieve_classes(
 
 
 def _scores(relevant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes average precision, first place and chance of rankings, bool [b, n − 1]."""
+    """Computes the scores of b queries from their rankings.
+
+    Args:
+        relevant: whether each image in a ranking has the class of the query, bool [b, n − 1].
+
+    Returns:
+        Average precision, first place and chance of each query, as in ``ClassRetrieval``, [b] each.
+    """
     found = relevant.cumsum(dim=1)
     place = torch.arange(relevant.shape[1], device=relevant.device, dtype=torch.float64)
     after = found / (place + 1)

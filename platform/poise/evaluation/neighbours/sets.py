@@ -24,7 +24,7 @@ from poise.evaluation.reading.inference import Bench
 
 @dataclass(frozen=True)
 class KnnSets:
-    """Images of the bank, which vote, and of the queries, which are classified.
+    """Images of the bank and images of the queries. The bank votes for the class of each query.
 
     ``shared`` means that both come from one dataset. Then the image of a query does not vote for
     its own class (leave-one-out).
@@ -104,7 +104,7 @@ def open_knn_sets(
 ) -> KnnSets:
     """Opens and checks both datasets.
 
-    If a limit is given, images are drawn at random with ``seed``.
+    If a limit is given, images are chosen at random with ``seed``.
 
     Raises:
         PoiseError: see ``check_knn_sets``.

@@ -158,12 +158,15 @@ class ObjectFinder(nn.Module):
         return discover(features, self.grid(images), self.patch_px, (width, height), settings)
 
     def grid(self, images: Tensor) -> Grid:
-        """Returns the numbers of patch rows and columns of padded images [B, 3, h, w]."""
+        """Returns the numbers of rows and columns of patches of padded images [B, 3, h, w]."""
         height, width = images.shape[2:]
         return -(-height // self.patch_px), -(-width // self.patch_px)
 
     def _attention_boxes(self, attention: Tensor, images: Tensor) -> Tensor:
-        """Computes the box around the largest part of each head's mask: int64 [B, heads + 1, 4]."""
+        """Computes the box around the largest connected part of each mask: int64 [B, heads + 1, 4].
+
+        The masks are those of each head, then the mask of the mean head.
+        """
         height, width = images.shape[2:]
         masks = mass_masks(attention, self.settings.kept_mass).unflatten(2, self.grid(images))
         return torch.tensor(

@@ -108,7 +108,10 @@ def discover(
 
 
 def _resembling(similarity: Tensor, seeds: Tensor, candidates: Tensor) -> Tensor:
-    """Marks patches whose similarities to the seed's group add up to more than 0: bool [B, N]."""
+    """Marks the patches that are similar to the group of the seed: bool [B, N].
+
+    Such a patch has similarities to the patches of the group that add up to more than 0.
+    """
     of_seed = similarity[torch.arange(len(seeds), device=seeds.device), seeds]  # [B, N]
     joins = of_seed.gather(1, candidates) > 0  # [B, k]
     index = candidates.unsqueeze(2).expand(-1, -1, similarity.shape[2])

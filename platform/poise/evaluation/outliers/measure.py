@@ -67,7 +67,11 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
 
 
 def _shares(reading: Reading, threshold: Threshold) -> Iterator[Figure]:
-    """Yields outlier shares by three limits: as measured, as published, as during training."""
+    """Yields shares of outliers by three limits on the norm.
+
+    The limits are the measured threshold, the published norm of 150, and the rule that training
+    uses for its logs.
+    """
     counts = reading.norms.counts
     yield figure("outlier_share", _percent(counts.share(threshold)))
     yield figure("outlier_images", _percent(counts.share_of_images(threshold)))
@@ -76,7 +80,10 @@ def _shares(reading: Reading, threshold: Threshold) -> Iterator[Figure]:
 
 
 def _norms(rows: Sequence[BlockRow]) -> Iterator[Figure]:
-    """Yields norms after the last block, and the block from which on all blocks have outliers."""
+    """Yields metrics of norms after the last block, and ``first_block``.
+
+    ``first_block`` is the smallest number such that all blocks from this number on have outliers.
+    """
     threshold = rows[-1].threshold
     yield Figure("norm_median", threshold.median, "")
     yield Figure("norm_largest", rows[-1].quantiles["max"], "")

@@ -20,7 +20,9 @@ from poise.evaluation.outliers.threshold import Threshold, outlier_mask
 from poise.evaluation.report import Figure
 
 TOP_PLACES = 10
-"""Number of positions with the most outliers, whose share ``places_concentration`` computes."""
+"""Number of positions that ``places_concentration`` counts. These are the positions with the most
+outliers.
+"""
 
 
 def place_figures(sample: TokenSample, threshold: Threshold) -> Iterator[Figure]:
@@ -74,9 +76,12 @@ def places_concentration(heat_map: NDArray[np.float64]) -> Figure:
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Ranks each image's patches by values [n, N]: 0 for the smallest to 100 for the largest.
+    """Ranks the patches of each image by a value, from 0 for the smallest to 100 for the largest.
 
-    Equal values share their mean rank.
+    Patches with equal values share their mean rank.
+
+    Args:
+        values: value of each of the N patches of n images, [n, N].
     """
     ordered = values.sort(dim=1).values
     below = _count(ordered, values, right=False)

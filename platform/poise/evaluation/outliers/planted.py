@@ -38,7 +38,8 @@ class Plant:
     """Patches that become outliers.
 
     ``flat``: the patches of the image with the least contrast. ``fixed``: the same patches in every
-    image, column by column from the top left. ``anywhere``: patches drawn at random for each image.
+    image, column by column from the top left. ``anywhere``: patches chosen at random for each
+    image.
     """
 
     holds: Literal["image", "patch", "nothing"] = "image"

@@ -28,7 +28,7 @@ class Recovered:
 
 
 def recover(task: EvaluationTask, plant: Plant) -> Iterator[Recovered]:
-    """Puts artificial outliers into the task's backbone, measures it, and compares.
+    """Puts artificial outliers into the task's backbone, and compares the report with the truth.
 
     Raises:
         PoiseError: the backbone is not a ``VitBackbone``.
@@ -62,7 +62,11 @@ def _places(plant: Plant, num_patches: int, found: Mapping[str, float]) -> Itera
 
 
 def _contents(plant: Plant, found: Mapping[str, float]) -> Iterator[Recovered]:
-    """Compares the probes' results for artificial outliers with tokens of the same content."""
+    """Compares how well probes read artificial outliers and tokens with the same content.
+
+    Both should give the same result. For an outlier without content, the expected result is that of
+    a guess.
+    """
     # [cls] predicts some of the flat places and of the colours of its image, so it is left out.
     if plant.holds != "image":
         twin = "error_ordinary" if plant.holds == "patch" else "guess_outlier"

@@ -1,13 +1,13 @@
 """Finds neurons that write the large norms of outlier patches.
 
-In: a vision transformer and images. Out: its register neurons, if it has any. Next:
-``poise.models.test_time_registers``, which moves their output to an added register.
+In: a vision transformer and images. Out: the register neurons of the transformer, if it has any.
+Next: ``poise.models.test_time_registers``, which moves their output to an added register.
 
-Source: arXiv 2506.08010, section 3. Neurons are ranked by their mean absolute activation at
+Source: arXiv 2506.08010, section 3. There, neurons are ranked by their mean absolute activation at
 outliers, in all blocks up to the block in which outliers appear. Poise adds two rules. First, the
-mean at other patches is subtracted, and the difference is multiplied by the norm of the vector that
-the neuron writes. So a neuron that is large everywhere or writes nothing has a low rank. Second,
-only neurons with at least a tenth of the highest score count. So their number need not be known in
+mean at other patches is subtracted. The difference is multiplied by the norm of the vector that the
+neuron writes. So a neuron that is large everywhere or writes nothing has a low rank. Second, only
+neurons with at least a tenth of the highest score count. So their number need not be known in
 advance.
 """
 

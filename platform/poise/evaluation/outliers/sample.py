@@ -80,14 +80,15 @@ class TokenSample:
         return self.outputs["norms"][:, self.num_prefix :]
 
     def outliers(self, threshold: Threshold) -> Tokens:
-        """Returns the outliers among the tokens that were stored for their large norms.
+        """Returns the outliers among the stored tokens.
 
-        Few images have more outliers than such stored tokens.
+        For each image, the tokens with the largest norms are stored. Few images have more outliers
+        than stored tokens.
         """
         return self._tokens("longest", outlier_mask(self.norms, threshold))
 
     def ordinary(self, threshold: Threshold) -> Tokens:
-        """Returns the tokens that were drawn at random from each image, without outliers."""
+        """Returns the tokens of patches that were chosen at random, without outliers."""
         return self._tokens("drawn", ~outlier_mask(self.norms, threshold))
 
     def _tokens(self, name: str, wanted: Tensor) -> Tokens:

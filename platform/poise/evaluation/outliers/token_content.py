@@ -3,8 +3,8 @@
 In: a ``TokenSample`` and a threshold. Out: metrics. Next: ``poise.evaluation.outliers.measure``.
 
 Every probe is linear and solved in closed form. It learns from the tokens of one half of the
-images, drawn with seed 0, and is scored on the other half. Outliers and ordinary tokens have
-separate probes, which learn from equally many tokens.
+images, chosen at random with seed 0. It is scored on the other half. Outliers and ordinary tokens
+have separate probes, which learn from equally many tokens.
 
 Source: registers (arXiv 2309.16588, section 2.1, figure 5 and table 1). In the paper, a probe finds
 the position of 41.7 % of ordinary tokens, but of 22.8 % of outliers (top-1). One outlier classifies
@@ -28,8 +28,8 @@ from poise.evaluation.outliers.sample import Tokens
 from poise.evaluation.report import Figure
 
 LEAST_TOKENS = 50
-"""Smallest number of tokens of one kind, in training and test half together, for which a probe is
-trained.
+"""Smallest number of tokens for a probe. Tokens of one kind in the training half and the test half
+are counted together.
 """
 
 _MOST_PIXEL_TOKENS = 4096  # limits the memory of a regression on hundreds of pixels
@@ -44,7 +44,7 @@ class Halves:
 
     @classmethod
     def of(cls, num_images: int) -> "Halves":
-        """Draws the training half with seed 0."""
+        """Chooses the training half at random with seed 0."""
         learns = torch.zeros(num_images, dtype=torch.bool)
         drawn = np.random.default_rng(0).permutation(num_images)[: num_images // 2]
         learns[torch.from_numpy(drawn)] = True
@@ -57,7 +57,10 @@ class Halves:
 
 
 def equally_many(first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
-    """Reduces the larger of two groups, evenly, so that both have equally many tokens."""
+    """Removes tokens from the larger of two groups, so that both have equally many tokens.
+
+    The remaining tokens are evenly spaced in their group.
+    """
     count = min(len(first), len(second))
     return _thinned(first, count), _thinned(second, count)
 
@@ -67,10 +70,10 @@ def position_figures(
 ) -> Iterator[Figure]:
     """Yields how well a linear probe finds the position of a token's patch from the token.
 
-    ``position_top1_<kind>`` is the share of tokens whose place a linear classifier of all N places
-    finds. Chance is 100/N %. ``position_error_<kind>`` is the mean distance in patches between the
-    place and the prediction of a linear regression. ``position_guess_<kind>`` is this distance for
-    the best constant prediction.
+    ``position_top1_<kind>`` is the accuracy of a linear classifier that has one class for each of
+    the N positions. Chance is 100/N %. ``position_error_<kind>`` is the mean distance in patches
+    between the position and the prediction of a linear regression. ``position_guess_<kind>`` is
+    this distance for the best constant prediction.
 
     Healthy: for ordinary tokens, the error is far below the guess. Outliers have lost their
     position, so their error is closer to the guess.

@@ -16,13 +16,13 @@ _SHADES = 100  # steps per unit of a normalised value, enough to distinguish ima
 
 @dataclass(frozen=True)
 class Drawn:
-    """Numbers of patches per image whose tokens are returned, by how the patches are chosen."""
+    """Numbers of patches whose tokens are returned for each image, by the way of choosing them."""
 
     longest: int
     """Number of patches with the largest norms. Outliers are among them, if the image has any."""
 
     drawn: int
-    """Number of patches that are drawn at random."""
+    """Number of patches that are chosen at random."""
 
 
 class NormReader(nn.Module):
@@ -129,7 +129,11 @@ def neighbour_cosines(patches: Tensor) -> Tensor:
 
 
 def patch_pixels(images: Tensor, patch_px: int) -> Tensor:
-    """Cuts images [B, 3, h, w] into the pixels of their patches: [B, N, 3·p·p], channel first."""
+    """Cuts images [B, 3, h, w] into patches: [B, N, 3·p·p].
+
+    A patch of p × p pixels has first all values of the first channel, then those of the second and
+    third.
+    """
     rows, columns = (side // patch_px for side in images.shape[-2:])
     cut = images[:, :, : rows * patch_px, : columns * patch_px]
     cut = cut.unflatten(2, (rows, patch_px)).unflatten(4, (columns, patch_px))
@@ -147,10 +151,10 @@ def roughness(pixels: Tensor) -> Tensor:
 
 
 def draw_places(images: Tensor, num_patches: int, count: int) -> Tensor:
-    """Draws patches of each image without repeats: int64 [B, count].
+    """Chooses patches of each image at random, without repeats: int64 [B, count].
 
-    The seed is computed from the image's pixels. So an image draws the same patches in every batch
-    and on every machine.
+    The pixels of an image determine the seed. So the same patches are chosen in every batch and on
+    every machine.
     """
     shades = (images[..., ::3, ::3] * _SHADES).round().long().flatten(1)
     seeds = (shades * torch.arange(1, shades.shape[1] + 1, device=images.device)).sum(dim=1)
@@ -167,5 +171,5 @@ def _norms(tokens: Tensor) -> Tensor:
 
 
 def _take(rows: Tensor, places: Tensor) -> Tensor:
-    """Takes the rows of each image at ``places``: [B, k, D] of [B, N, D]."""
+    """Selects k tokens of each image, [B, k, D], from N tokens [B, N, D]. ``places`` are [B, k]."""
     return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))

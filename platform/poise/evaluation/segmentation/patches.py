@@ -30,7 +30,7 @@ KINDS: Final = ("model", "pixels")
 """Kinds of features: patch tokens of the backbone and, as a baseline, the pixels of each patch."""
 
 ClassMaps = Callable[[NDArray[np.int64]], list[ClassMap]]
-"""Function that takes ascending ids of images and returns their class maps, [px, px] each."""
+"""Function that takes ascending ids of images and returns a class map [px, px] for each image."""
 
 
 class PatchReader(nn.Module):
@@ -69,10 +69,10 @@ def read_patches(
     num_classes: int,
     bench: Bench,
 ) -> TrainingPatches:
-    """Reads the same number of patches of every image, at places drawn from the image's id.
+    """Reads the same number of patches of every image, at random positions.
 
-    Patches without a counted pixel are left out. The memory does not grow with the number of
-    images.
+    The id of an image is the seed of its positions. Patches without a counted pixel are left out.
+    The memory does not grow with the number of images.
 
     Args:
         backbone: transformer on the device of the bench.
@@ -121,7 +121,7 @@ def class_shares(classes: ClassMap, patch_px: int, num_classes: int) -> Tensor:
 
 
 def _places(sample_id: int, num_patches: int, most: int) -> Tensor:
-    """Draws places of an image's patches. The same arguments always give the same places."""
+    """Chooses patches of an image at random. The same arguments always give the same patches."""
     if num_patches <= most:
         return torch.arange(num_patches)
     draws = np.random.default_rng((_SEED, sample_id))

@@ -4,9 +4,10 @@ In: an ``EvaluationTask`` whose dataset has masks, and a training set. Out: an `
 with mIoU, and pictures. Next: ``poise evaluate segmentation``.
 
 Protocol ``segmentation/linear-poise-v1``: images are resized and cropped as for k-NN, to the size
-that the model was trained with. The backbone is frozen. A linear classifier learns from the patch
-tokens after the last norm, of at most 32,768 patches of the training set. One training image in
-five chooses the penalty. On the test set, the logits are enlarged bilinearly to pixels.
+that the model was trained with. The backbone is frozen. A linear classifier learns from at most
+32,768 patches of the training set. Its input is the patch tokens after the last norm layer. A fifth
+of the training images is held out to choose the penalty. On the test set, the logits are enlarged
+bilinearly to pixels.
 
 The linear protocol of DINOv2 (arXiv 2304.07193, section 7.4) trains a layer by SGD on larger crops.
 So its published values cannot be compared with these values.

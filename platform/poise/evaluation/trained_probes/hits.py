@@ -1,6 +1,6 @@
-"""Counts the images that each head of a grid classifies correctly, and chooses a head.
+"""Counts the images that each head classifies correctly, and chooses a head.
 
-A grid contains one head for each learning rate.
+A feature has one head for each learning rate.
 
 In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.trained_probes.report``.
 """
@@ -58,9 +58,12 @@ def _ranked(score: Tensor) -> Tensor:
 
 
 def count_hits(answered: Iterable[tuple[Mapping[str, Tensor], Tensor]]) -> dict[str, Hits]:
-    """Counts each head's correct answers, from batches of ``best_answers`` and labels [B].
+    """Counts the correct answers of each head.
 
     Images without a label are left out.
+
+    Args:
+        answered: batches of ``best_answers`` and of labels [B].
     """
     first: dict[str, Tensor] = {}
     among: dict[str, Tensor] = {}

@@ -2,8 +2,8 @@
 
 In: a recipe whose objective learns from labels. Out: a ``ProbeReport``. Next: ``poise evaluate``.
 
-For each feature, one head is trained for each learning rate. The accuracy on held-out training
-images chooses one of these heads. Only the chosen heads are scored on the test images, once.
+For each feature, one head is trained for each learning rate. The head with the best accuracy on
+held-out training images is chosen. Only the chosen heads are scored on the test images, once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ _SPARE = 0.4  # share of free memory for cached features, which exist twice whil
 
 
 class _Answers(nn.Module):
-    """Module that returns the classes with the highest scores of every head for images."""
+    """Module that ranks the classes of images, once for each head. It returns ``best_answers``."""
 
     def __init__(self, objective: LabelledObjective, folder: Location) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Answers(nn.Module):
 
 
 def _answers(objective: LabelledObjective, images: EvaluationImages, bench: Bench) -> Answers:
-    """Yields every head's classes with the highest scores, and the labels, batch by batch."""
+    """Yields ``best_answers`` of all heads, and the labels, batch by batch."""
     return image_pass(_Answers(objective, images.folder), images, bench)
 
 

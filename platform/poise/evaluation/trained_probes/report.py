@@ -26,7 +26,7 @@ class TriedRate:
 class ProbeRow:
     """One feature, and the accuracies of its chosen head on the test images.
 
-    The chosen head has the best accuracy on held-out images. Only this head was scored, once.
+    The head with the best accuracy on held-out images was chosen. Only this head was scored, once.
     """
 
     feature: str
@@ -83,8 +83,8 @@ def report_row(
     Args:
         feature: name of the feature.
         rates: base learning rate of each head.
-        held_out: hits on held-out images by feature, which choose the head. Empty if there is only
-            one head.
+        held_out: hits on held-out images by feature. The head with the most hits is chosen. Empty
+            if there is only one head.
         test: hits of the chosen head on the test images.
     """
     grid: tuple[TriedRate, ...] = ()

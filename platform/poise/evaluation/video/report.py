@@ -99,7 +99,10 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
 
 
 def _chosen(sequences: Sequences, max_images: int | None) -> Sequences:
-    """Takes whole sequences in an order drawn with seed 0, as long as the frames fit the limit."""
+    """Chooses sequences in a random order with seed 0, until the limit on frames is reached.
+
+    A sequence is never cut, and at least one is chosen.
+    """
     if max_images is None or not sequences:
         return sequences
     names = sorted(sequences)
