@@ -1,4 +1,6 @@
-"""Activation checkpointing: a block stores only its input, and computes the rest again in backward.
+"""Activation checkpointing: a block stores only its input in the forward pass.
+
+In the backward pass, the block computes all other values again.
 
 In: a module with transformer blocks. Out: the same module, with the same outputs and gradients. The
 module then needs less memory and more time. Next: ``poise.training.loop``.
@@ -19,7 +21,7 @@ _MARK = "recomputes"
 
 
 def transformer_blocks(module: nn.Module) -> list[nn.Module]:
-    """Lists the transformer blocks of a module, of its backbone and its decoder."""
+    """Lists all transformer blocks of a module: those of its backbone and those of its decoder."""
     stacks = [
         stack for name, stack in module.named_modules() if name.rpartition(".")[2] == "blocks"
     ]
@@ -34,10 +36,10 @@ def checkpoint_activations(module: nn.Module) -> None:
 
 
 def as_block_wants(block: nn.Module, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Wraps a function of a block, so that it stores only its inputs if checkpointing is on.
+    """Wraps a function of a block, so that only its inputs are stored if checkpointing is on.
 
-    Both computations drop the same branches (stochastic depth). If gradients are off, the wrapper
-    calls the function directly.
+    The function runs twice: in the forward pass and in the backward pass. Both times, it drops the
+    same branches (stochastic depth). If gradients are off, the wrapper calls the function directly.
     """
     if not getattr(block, _MARK, False):
         return function

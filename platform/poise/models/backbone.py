@@ -77,7 +77,7 @@ class VitBackbone(nn.Module):
         self.patch_px: int = timm_model.patch_embed.patch_size[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes features of images [B, 3, h, w]: [B, D]."""
+        """Computes features [B, D] from images [B, 3, h, w]."""
         if norms_after_pooling(self):
             return self.pooled(self.block_outputs(images, 1)[0])
         if not has_class_token(self):
@@ -89,14 +89,18 @@ class VitBackbone(nn.Module):
         return feature[:, 0]
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """Pools the tokens [B, prefix + N, D] after the last block, as timm does: [B, D]."""
+        """Pools tokens [B, prefix + N, D] of the last block to features [B, D], as timm does."""
         feature: Tensor = self.timm_model.forward_head(
             self.timm_model.norm(outputs), pre_logits=True
         )
         return feature
 
     def feature(self, tokens: Tensor) -> Tensor:
-        """Returns the [cls] token or the mean patch of normed tokens [B, prefix + N, D]: [B, D]."""
+        """Returns the features [B, D] of images: the [cls] token, or the mean patch.
+
+        Args:
+            tokens: tokens after the last norm layer, [B, prefix + N, D].
+        """
         if has_class_token(self):
             return tokens[:, 0]
         return tokens[:, self.num_prefix_tokens :].mean(dim=1)
@@ -112,7 +116,10 @@ class VitBackbone(nn.Module):
         return last_norm(self.timm_model)
 
     def block_outputs(self, images: Tensor, num_blocks: int) -> list[Tensor]:
-        """Computes the tokens after each of the last blocks, without norm, in order of blocks."""
+        """Computes the tokens after each of the last ``num_blocks`` blocks, earliest block first.
+
+        No norm layer is applied.
+        """
         return list(deque(self.each_block(images), maxlen=num_blocks))
 
     def each_block(self, images: Tensor) -> Iterator[Tensor]:
@@ -138,7 +145,10 @@ class VitBackbone(nn.Module):
         return embedded
 
     def prefix_and_positions(self) -> tuple[Tensor, Tensor]:
-        """Returns prefix tokens with positions [1, P, D], and the patches' positions [1, N, D]."""
+        """Returns two tensors: the prefix tokens [1, P, D] and the positions of patches [1, N, D].
+
+        If the model has positions for the prefix tokens, they are already added to these tokens.
+        """
         vit = self.timm_model
         covered = 0 if vit.no_embed_class else vit.num_prefix_tokens  # tokens with a position
         prefix_positions, positions = vit.pos_embed.split(
@@ -155,7 +165,7 @@ def has_class_token(backbone: nn.Module) -> bool:
 
 
 def norms_after_pooling(backbone: nn.Module) -> bool:
-    """Returns True if a ViT's last norm (``fc_norm``) is after pooling, not on the tokens."""
+    """Returns True if the last norm layer of a ViT (``fc_norm``) comes after pooling."""
     fc_norm = getattr(getattr(backbone, "timm_model", None), "fc_norm", None)
     pools = isinstance(backbone, VitBackbone) and backbone.timm_model.global_pool == "avg"
     return pools and isinstance(fc_norm, nn.Module) and not isinstance(fc_norm, nn.Identity)
@@ -245,7 +255,7 @@ class ResNetBackbone(nn.Module):
         self.feature_dim: int = timm_model.num_features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes features of images [B, 3, h, w]: [B, D].
+        """Computes features [B, D] from images [B, 3, h, w].
 
         On a CPU, it always computes in fp32, because gradients of bf16 convolutions are sometimes
         NaN there. Images are stored with channels last, because convolutions are then faster.

@@ -4,7 +4,8 @@ In: a backbone, and a ``PathAddress`` (seed, epoch and image ids). Out: layers t
 branches for the same image, in every batch, micro-batch and worker. Next: ``poise.objectives.dino``
 and ``poise.objectives.mae``.
 
-timm's own layer draws from torch's global generator. So its dropped branches depend on the batch.
+timm's own layer takes random numbers from torch's global generator. So its dropped branches depend
+on the batch.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,11 +64,14 @@ class PathAddress:
     sample_ids: Tensor  # int64 [B], row numbers in the dataset
 
     def draws(self, views: range, num_layers: int) -> Tensor:
-        """Draws a number from 0 to 1 for each row and layer: float64 [V·B, layers].
+        """Computes a random number from 0 to 1 for each view of each image and each layer.
 
         Args:
-            views: numbers of the V views; the rows are ordered by view, then by image.
+            views: numbers of the V views.
             num_layers: number of layers.
+
+        Returns:
+            float64 [V·B, layers] for B images. The rows are ordered by view, then by image.
         """
         numbers = torch.arange(views.start, views.stop, device=self.sample_ids.device)
         return uniforms_on_device(
@@ -83,9 +87,9 @@ class PathAddress:
 def drawn_paths(
     backbone: nn.Module, address: PathAddress | None, views: range = range(1)
 ) -> Iterator[None]:
-    """Sets the dropped branches in the block of ``with``, for these views.
+    """Sets which branches are dropped inside the ``with`` block, for these views.
 
-    Without an address, torch's generator draws the branches.
+    Without an address, torch's generator chooses the branches.
     """
     layers = drop_paths(backbone)
     if address is None or not layers:
@@ -97,9 +101,9 @@ def drawn_paths(
 
 @contextmanager
 def given_draws(layers: Sequence[DropPath], draws: Iterable[Tensor | None]) -> Iterator[None]:
-    """Sets which branches the layers drop in the block of ``with``.
+    """Sets which branches the layers drop inside the ``with`` block.
 
-    Restores the former setting afterwards.
+    After the block, the layers have their old setting again.
     """
     before = [layer.draws for layer in layers]
     for layer, own in zip(layers, draws, strict=True):

@@ -33,7 +33,7 @@ class LastTokens:
 def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
     """Computes the last tokens of normalised images [n, 3, h, w]; None for a residual network.
 
-    The backbone runs in evaluation mode, so no branch is dropped and no random number is drawn.
+    The backbone runs in evaluation mode. So no branch is dropped, and no random number is used.
     Cost: one forward pass.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
@@ -54,9 +54,9 @@ def last_tokens(backbone: nn.Module, images: Tensor) -> LastTokens | None:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Sets all submodules to evaluation mode in the block of ``with``.
+    """Sets all submodules to evaluation mode inside the ``with`` block.
 
-    Restores their modes afterwards.
+    After the block, each submodule has its old mode again.
     """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -64,7 +64,15 @@ def unpatchify(patches: Tensor, patch_px: int, grid: tuple[int, int]) -> Tensor:
 
 
 def take(patches: Tensor, chosen: Tensor) -> Tensor:
-    """Selects n patches of each image: from [B, N, C], with positions [B, n], to [B, n, C]."""
+    """Selects n patches of each image.
+
+    Args:
+        patches: N patches of each image, [B, N, C].
+        chosen: indices of the n patches of each image, [B, n].
+
+    Returns:
+        Selected patches [B, n, C].
+    """
     first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
     rows = patches.flatten(0, 1).index_select(0, (chosen + first).flatten())
     taken: Tensor = rows.unflatten(0, chosen.shape)
@@ -72,7 +80,7 @@ def take(patches: Tensor, chosen: Tensor) -> Tensor:
 
 
 class MaskedAutoencoder(nn.Module):
-    """Encoder of visible patches, and small decoder that predicts the hidden patches."""
+    """Masked autoencoder: an encoder of visible patches, and a small decoder of hidden patches."""
 
     def __init__(self, backbone: VitBackbone, config: MaeConfig):
         """Initialises the backbone's weights as published, and makes the decoder.

@@ -117,7 +117,7 @@ def load_backbone(folder: AnyLocation) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _check_values(config: Mapping[str, Any], folder: Path) -> None:
-    """Refuses values of a config that a later step could not use."""
+    """Raises an error if a config has values that a later step could not use."""
     for name in _SIZES:
         px = config.get(name)
         if px is not None and not (type(px) is int and px > 0):

@@ -103,11 +103,17 @@ def pool(
 
 
 def patch_entropy(to_patches: Tensor) -> Tensor:
-    """Computes the entropy of attention over N patches, in nats: from [..., N] to [...].
+    """Computes the entropy of attention over N patches, in nats.
 
     The entropy is 0 if all attention is on one patch, and about ln N if all patches get equal
-    attention. Attention to other tokens is ignored: the attention over patches is divided by its
-    sum.
+    attention. Attention to other tokens does not count: the attention to each patch is divided by
+    the attention to all patches.
+
+    Args:
+        to_patches: attention to patches, [..., N].
+
+    Returns:
+        Entropies [...].
     """
     shares = to_patches / (to_patches.sum(dim=-1, keepdim=True) + EPSILON)
     return -(shares * (shares + EPSILON).log()).sum(dim=-1)
@@ -123,6 +129,10 @@ def _central(patches: Tensor, k: int) -> Tensor:
 
 
 def _lowest_entropy_head(from_cls: Tensor) -> Tensor:
-    """Selects from attention [B, heads, N] each image's head with the lowest entropy: [B, N]."""
+    """Returns the attention [B, N] of one head for each image: the head with the lowest entropy.
+
+    Args:
+        from_cls: attention of [cls] to patches, [B, heads, N].
+    """
     chosen = patch_entropy(from_cls).argmin(dim=1)
     return from_cls[torch.arange(len(from_cls), device=from_cls.device), chosen]

@@ -100,10 +100,10 @@ class Readout(nn.Module):
 
 
 def default_feature(backbone: nn.Module) -> str:
-    """Returns the name of the feature that k-NN uses, which is the output of the backbone.
+    """Returns the name of the feature that k-NN uses. It is also the output of the backbone.
 
-    This is ``cls``, or ``mean`` if there is no [cls] token. For residual networks and transformers
-    with relative positions, it is ``pooled``.
+    The name is ``cls``, or ``mean`` if there is no [cls] token. For residual networks and
+    transformers with relative positions, it is ``pooled``.
     """
     if not isinstance(backbone, VitBackbone) or norms_after_pooling(backbone):
         return "pooled"

@@ -35,11 +35,11 @@ class RelativeBackbone(nn.Module, ABC):
         self.patch_px: int = timm_model.patch_embed.patch_size[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes features of images [B, 3, h, w]: [B, D]."""
+        """Computes features [B, D] from images [B, 3, h, w]."""
         return self.pooled(self.block_outputs(images, 1)[0])
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """Pools the tokens [B, prefix + N, D] after the last block, as timm does: [B, D]."""
+        """Pools tokens [B, prefix + N, D] of the last block to features [B, D], as timm does."""
         feature: Tensor = self.timm_model.forward_head(
             self.timm_model.norm(outputs), pre_logits=True
         )

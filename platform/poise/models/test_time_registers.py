@@ -123,13 +123,13 @@ class AddedRegister(VitBackbone):
             output_layer(self, block).register_forward_pre_hook(move)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes features of images [B, 3, h, w]: [B, D]."""
+        """Computes features [B, D] from images [B, 3, h, w]."""
         if norms_after_pooling(self):
             return self.pooled(self.block_outputs(images, 1)[0])
         return self.feature(self.tokens(images))
 
     def pooled(self, outputs: Tensor) -> Tensor:
-        """Pools tokens [B, prefix + N, D] that leave the last block, as timm does: [B, D]."""
+        """Pools tokens [B, prefix + N, D] of the last block to features [B, D], as timm does."""
         at = self.register_index
         return super().pooled(torch.cat([outputs[:, :at], outputs[:, at + 1 :]], dim=1))
 

@@ -89,9 +89,9 @@ def _set_norm_eps(model: nn.Module, eps: float) -> None:
 
 
 def last_norm(model: nn.Module) -> nn.Module:
-    """Returns the last norm of a timm transformer: ``norm``, or ``fc_norm``.
+    """Returns the last norm layer of a timm transformer: ``norm``, or ``fc_norm``.
 
-    A model has only one of the two. A model has ``fc_norm`` if the norm is applied after pooling.
+    A model has only one of the two. It has ``fc_norm`` if the norm layer comes after pooling.
     """
     norm, after_pooling = getattr(model, "norm", None), getattr(model, "fc_norm", None)
     if after_pooling is not None and isinstance(norm, nn.Identity | None):

@@ -73,10 +73,17 @@ class Abmilp(nn.Module):
 
 
 def pool_together(pools: Sequence[Abmilp], tokens: Tensor) -> Tensor:
-    """Pools tokens [B, T, D] with G modules of the same configuration, to [B, G, D].
+    """Pools the same tokens with each of G modules of the same configuration.
 
     In the paper's recipe, each predictor is one linear layer on the tokens. Then a single matrix
     product computes all predictors.
+
+    Args:
+        pools: the G modules.
+        tokens: tokens [B, T, D].
+
+    Returns:
+        Features [B, G, D].
     """
     config = pools[0].config
     if config.depth > 1 or config.self_attention != "none":
@@ -99,7 +106,7 @@ class SelfAttention(nn.Module):
         self._scale = dim**-0.5
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Mixes tokens: [B, n, D] to [B, n, D]."""
+        """Applies self-attention to n tokens. Input and output are [B, n, D]."""
         queries, keys, values = self.qkv(tokens).chunk(3, dim=-1)
         weights = (queries * self._scale @ keys.transpose(1, 2)).softmax(dim=-1)
         mixed: Tensor = self.proj(weights @ values)

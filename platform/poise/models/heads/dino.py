@@ -35,7 +35,10 @@ class Prototypes(nn.Module):
 
 
 class DinoHead(nn.Module):
-    """Head of DINO: MLP, bottleneck on the unit sphere, prototypes (2104.14294, appendix C)."""
+    """Head of DINO: an MLP, a bottleneck whose output is L2-normalised, and the prototypes.
+
+    Source: arXiv 2104.14294, appendix C.
+    """
 
     def __init__(self, in_dim: int, num_prototypes: int, config: HeadConfig):
         super().__init__()

@@ -81,9 +81,10 @@ class Condition:
 
 
 def is_met(condition: Condition, unit: Unit) -> bool:
-    """Returns True if a unit meets a condition. The unit may be none of ``condition.inside``.
+    """Returns True if a unit meets a condition.
 
-    A unit without a number for the hyperparameter is neither "at least" nor "at most" a value.
+    The unit need not be one of the units from which the condition was made. If the unit has no
+    number for the hyperparameter, it meets neither "at least" nor "at most".
     """
     found = (unit.states if condition.test == "state" else unit.values).get(condition.key)
     if condition.test in ("at least", "at most") and not _is_number(found):
@@ -92,7 +93,7 @@ def is_met(condition: Condition, unit: Unit) -> bool:
 
 
 def conditions_of(units: Sequence[Unit]) -> list[Condition]:
-    """Makes every condition that splits the units, together with its opposite."""
+    """Makes every condition that is true for some units and false for others."""
     found: list[Condition] = []
     for key in dict.fromkeys(key for unit in units for key in unit.values):
         values = [unit.values.get(key) for unit in units]
@@ -164,9 +165,9 @@ def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _repeats(values: Sequence[Any], distinct: Sequence[Any]) -> bool:
-    """Returns True if values occur several times. Values from a list do so.
+    """Returns True if values occur several times, as values from a list do.
 
-    A number that was drawn from a range usually occurs only once.
+    If a number was sampled from a range, it usually occurs only once.
     """
     return 2 * len(distinct) <= len(values) or len(distinct) < _FEWEST_FOR_THRESHOLD
 

@@ -72,8 +72,8 @@ class Cost:
 def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
     """Sums the cost over all trials, including failed and interrupted trials.
 
-    The steps of a trial are the steps of its last state. If a trial repeated steps after an
-    interruption, these steps count once, but the hours of both attempts count.
+    The number of steps of a trial comes from its last state. After an interruption, a trial may
+    repeat steps. Repeated steps count once, but the hours of both attempts count.
     """
     trials = tuple(map(_of_trial, records))
     images = sum(record.step * _batch_size(study, record) for record in records)
@@ -91,9 +91,9 @@ def cost(study: Study, records: Sequence[TrialRecord]) -> Cost:
 
 
 def _planned_steps(study: Study, trials: Sequence[TrialCost]) -> int:
-    """Returns the planned steps of all trials.
+    """Returns the number of planned steps of all trials together.
 
-    A trial with an unknown number counts as the mean of the known numbers.
+    If the number is unknown for a trial, the mean of the known numbers is used.
     """
     known = [trial.total_steps for trial in trials if trial.total_steps]
     num_trials = max(count_trials(study), len(trials))

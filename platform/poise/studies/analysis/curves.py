@@ -167,9 +167,9 @@ def _rest(
 
 
 def _at(share: float, logged: Sequence[tuple[dict[int, float], int]]) -> Spread | None:
-    """Computes the mean and the range at a share of each seed's planned steps.
+    """Computes the mean and the range over the seeds after a share of the planned steps.
 
-    If a seed has no value at this step, its nearest logged step is used.
+    If a seed logged nothing at this step, its nearest logged step is used.
     """
     targets = [share * planned for _, planned in logged]
     known = all(planned or not share for _, planned in logged)

@@ -199,7 +199,7 @@ def _counted(units: Sequence[Unit], tied: Sequence[_Found], is_pair: bool) -> Ru
 def _by_chance(
     conditions: Sequence[Condition], weights: np.ndarray, failed: int, best: _Found
 ) -> float:
-    """Computes the share of random arrangements of outcomes with a rule as good as ``best``."""
+    """Computes the share of arrangements of outcomes with a rule at least as good as ``best``."""
     matrix = _matrix(conditions)
     if not best.joined:
         arranged = np.stack([*_arrangements(weights, _MOST_ARRANGEMENTS)], axis=1)

@@ -20,8 +20,8 @@ _SELECTORS: tuple[tuple[tuple[str, ...], Mode], ...] = (
     (("loss/total",), "min"),
     (("teacher/mutual_information",), "max"),
 )
-"""Metrics that need no labels. ``max`` means that a higher value is better. Each row has
-alternative names, and the first measured metric is used.
+"""Metrics that need no labels. ``max`` means that a higher value is better. Each row has several
+names of one metric. The first name with measured values is used.
 """
 
 
@@ -39,8 +39,8 @@ class Choice:
     """Value of the chosen trial in the metric that needs labels."""
 
     regret: float | None
-    """Loss by the choice, at least 0. It is the best value of the metric that needs labels minus
-    the value of the chosen trial.
+    """Difference between the best trial and the chosen trial in the metric that needs labels, at
+    least 0.
     """
 
 
@@ -94,9 +94,9 @@ class Selection:
 def select(space: Space, records: Sequence[TrialRecord]) -> Selection | None:
     """Chooses a trial by each metric without labels, and compares it with the best trial.
 
-    Only trials that failed or trained to the end are used. Trials with fewer steps would make any
-    two metrics agree that rise during training. Losses of different settings may not be comparable:
-    for example, a higher teacher temperature gives a higher loss.
+    Only trials that failed or trained to the end are used. Other trials have fewer steps. With such
+    trials, any two metrics that rise during training would seem to agree. Losses of different
+    settings may not be comparable: for example, a higher teacher temperature gives a higher loss.
 
     Returns:
         The selection. It is None if no trial has a value of the metric that needs labels.

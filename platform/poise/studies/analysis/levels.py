@@ -134,7 +134,11 @@ def _labels(groups: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _scale(values: Sequence[float]) -> Scale:
-    """Returns a scale on which the values do not overlap: linear or log, else ``ordered``."""
+    """Returns the scale of an axis on which the values do not overlap.
+
+    The scale is ``linear``, or ``log`` if the values differ by a large factor. If values would
+    overlap, the scale is ``ordered``: all distances are equal.
+    """
     positions = np.array(values, float)
     is_log = positions[0] > 0 and positions[-1] >= _LOG_FROM * positions[0]
     if is_log:

@@ -26,8 +26,8 @@ class SettingOutliers:
 
     setting: int
     appeared: Share
-    """Share of trials that had outliers at some step. Trials without outliers that ended early do
-    not count.
+    """Share of trials that had outliers at some step. A trial that ended early and had no outliers
+    does not count.
     """
 
     onset_step: float | None

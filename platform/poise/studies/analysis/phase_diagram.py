@@ -59,7 +59,7 @@ class PhaseDiagram:
 
 
 def phase_diagram(space: Space, records: Sequence[TrialRecord]) -> PhaseDiagram | None:
-    """Computes outcomes for the two hyperparameters that explain the outcome best.
+    """Computes the outcomes for two hyperparameters: those that explain the outcome best.
 
     If more than two hyperparameters vary and one of them explains everything, only this one is
     shown. The result is None if no hyperparameter varies.
