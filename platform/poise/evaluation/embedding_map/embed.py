@@ -4,7 +4,7 @@ In: a backbone and a dataset. Out: an ``EvaluationReport`` and an ``EmbeddingMap
 ``poise evaluate map``, which passes the map to ``poise.reports.embedding_map``.
 
 Protocol ``map/features-v1`` uses the features of k-NN, L2-normalised. It uses at most 5,000 images,
-drawn with seed 0, so that the page stays small enough for a browser.
+chosen at random with seed 0, so that the page stays small enough for a browser.
 """
 
 from collections.abc import Iterator
