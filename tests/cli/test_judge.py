@@ -24,7 +24,7 @@ def test_the_first_line_is_the_answer(dino_log: Path, capsys: pytest.CaptureFixt
     assert poise(["judge", str(dino_log), "--prototypes", "65536"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{dino_log}: loss rests at ln K, since epoch 0"
-    assert lines[1].startswith("evidence: Since step 0 the loss is 100.0 % of ln K.")
+    assert lines[1].startswith("evidence: Since step 0, the loss has stayed at 100.0 % of ln K.")
     assert lines[2].startswith("advice: ")
     assert "read: JSON lines, 100 rows, epoch 0 to 99, objective dino, K = 65536" in lines
     assert "  loss/total from train_loss" in lines

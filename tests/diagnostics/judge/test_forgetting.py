@@ -39,7 +39,7 @@ def test_a_run_that_has_lost_half_of_what_its_start_knew_forgets() -> None:
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
     assert verdict.condemned and not verdict.collapsed
     assert verdict.evidence == (
-        "Since step 400 the run has lost more than 10 % of the k-NN accuracy of its starting "
+        "Since step 400, the run has lost more than 10 % of the k-NN accuracy of its starting "
         "weights. At step 1000 the accuracy is 30.0 %. The starting weights had 60.0 % on the same "
         "1000 images. So 50 % of it is lost (95 % interval 44 % to 55 %)."
     )
@@ -89,7 +89,7 @@ def test_a_run_that_may_still_learn_forgets_all_the_same() -> None:
 def test_forgetting_goes_before_a_collapse_and_names_it_and_divergence_goes_before_both() -> None:
     verdict = judge(warm({400: 30.0, 1000: 11.0}, uniform()), SIGNALS, 1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.FORGETTING, 400)
-    assert "The run is also “collapsed: uniform”. Since step 20 the teacher" in verdict.evidence
+    assert "The run is also “collapsed: uniform”. Since step 20, the teacher" in verdict.evidence
     assert (
         "base_lr" in verdict.advice
         and "If this does not help, try the following. To sharpen more" in verdict.advice

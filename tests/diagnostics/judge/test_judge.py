@@ -127,7 +127,11 @@ def test_without_centering_everything_goes_to_one_prototype() -> None:
     run = history(until(340, 0.85, 0.0004), constant(1e-6), until(340, 0.05, 0.02))
     verdict = judge(run, SIGNALS, planned_steps=1000)
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.SINGLE_PROTOTYPE, 340)
-    assert "Since step 340" in verdict.evidence and "0.0 % to" in verdict.evidence
+    assert verdict.evidence == (
+        "Since step 340, the teacher has used few prototypes. The teacher's entropy has stayed at "
+        "0.0 % of ln K. At step 1000, the effective number of prototypes in use is about 1 of "
+        "4096. The limit for this verdict is 5.28."  # 4096^0.2
+    )
     assert "center_momentum" in verdict.advice
 
 
@@ -146,7 +150,8 @@ def test_a_shared_assignment_in_between_is_named_after_the_nearer_end(
     run = history(constant(entropy), constant(1e-5), constant(0.001))
     verdict = judge(run, SIGNALS)
     assert verdict.kind is kind
-    assert f"{100 * entropy:.1f} % to {100 * entropy:.1f} % of ln K" in verdict.evidence
+    assert f"has stayed at {100 * entropy:.1f} % of ln K" in verdict.evidence
+    assert "nearly the same output. This output has been nearer to " in verdict.evidence
 
 
 def test_a_collapse_that_recovers_is_healthy() -> None:
@@ -170,11 +175,51 @@ def test_a_collapse_that_swings_between_its_kinds_is_seen_as_one() -> None:
     )
     verdict = judge(run, SIGNALS)
     assert verdict.collapsed and verdict.onset_step == 400
+    assert (
+        "Since step 400, the teacher has been collapsed, but the kind of collapse has changed. By "
+        "the median of its entropy (70.0 % of ln K), it is nearer to uniform than to a single "
+        "prototype." in verdict.evidence
+    )
 
 
 def test_information_that_is_still_rising_is_undecided() -> None:
     run = history(constant(0.98), lambda step: 0.008 * step / 1000, constant(0.01))
     assert judge(run, SIGNALS).kind is VerdictKind.UNDECIDED
+
+
+def scheduled(
+    run: list[tuple[int, dict[str, float]]], momentum: float, temperature: float
+) -> list[tuple[int, dict[str, float]]]:
+    """A run that also logged its teacher's momentum at first, and its temperature."""
+    schedule = {"schedule/teacher_momentum": momentum, "schedule/teacher_temp": temperature}
+    return [(step, metrics | schedule) for step, metrics in run]
+
+
+def test_a_uniform_teacher_gets_no_advice_to_change_what_is_usual_already() -> None:
+    warm = judge(scheduled(uniform(), 0.99, 0.2), SIGNALS).advice
+    assert warm.startswith("To sharpen more, lower objective.teacher_temp")
+    assert "teacher_momentum" not in warm and "base_lr" not in warm
+    for published in (0.04, 0.07):
+        usual = judge(scheduled(uniform(), 0.99, published), SIGNALS).advice
+        assert "The teacher's temperature is not above the published values" in usual
+        assert "lower objective.teacher_temp" not in usual and "base_lr" in usual
+    unknown = judge(uniform(), SIGNALS).advice
+    assert "If the temperature is already in this range, lower optimizer.base_lr" in unknown
+
+
+def test_a_teacher_that_follows_too_fast_at_first_is_named_in_the_advice() -> None:
+    # Its momentum rises, so its weights are not its student's at the end.
+    fast = judge(scheduled(uniform(), 0.0, 0.04), SIGNALS).advice
+    assert fast == (
+        "Let the teacher change more slowly: raise objective.teacher_momentum (published value "
+        "0.996). At step 20 of this run it was 0."
+    )
+    both = judge(scheduled(uniform(), 0.5, 0.2), SIGNALS).advice
+    assert both.index("teacher_momentum") < both.index("lower objective.teacher_temp")
+    single = history(constant(0.01), constant(1e-6), constant(0.02))
+    told = judge(scheduled(single, 0.0, 0.04), SIGNALS).advice
+    assert told.index("teacher_momentum") < told.index("center_momentum")
+    assert "teacher_momentum" not in judge(scheduled(single, 0.9, 0.04), SIGNALS).advice
 
 
 def test_a_teacher_that_is_a_copy_of_the_student_is_named_in_the_advice() -> None:
@@ -207,7 +252,9 @@ def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
     ]
     verdict = judge(with_ratio, SIGNALS)
     assert verdict.kind is VerdictKind.DIVERGED and 440 <= (verdict.onset_step or 0) <= 460
-    assert "loss / ln K is above 2. A model that has learned nothing has 1." in verdict.evidence
+    assert (
+        "loss / ln K has been above 2. A model that has learned nothing has 1." in verdict.evidence
+    )
     assert "base_lr" in verdict.advice
     back = [*with_ratio, (1020, with_ratio[0][1])]
     assert judge(back, SIGNALS).kind is not VerdictKind.DIVERGED
@@ -221,7 +268,7 @@ def test_too_little_to_go_on_is_undecided() -> None:
     short = judge(healthy()[-2:], SIGNALS)
     assert short.kind is VerdictKind.UNDECIDED
     assert (
-        "looks “healthy” at the last 2" in short.evidence
+        "meet the rule for “healthy” at the last 2" in short.evidence
         and "needs 3 logged steps that agree" in short.evidence
     )
     assert "training.log_every_steps" in short.advice
@@ -324,7 +371,8 @@ def test_of_a_run_of_sixteen_steps_nothing_can_be_told() -> None:
     for run in (well, stuck):
         verdict = judge(run, SIGNALS, planned_steps=16)
         assert verdict.kind is VerdictKind.UNDECIDED
-    assert "looks “healthy”. It has time until step 24" in judge(well, SIGNALS).evidence
+    told = "the metrics meet the rule for “healthy”. The run has time until step 24 to settle."
+    assert told in judge(well, SIGNALS).evidence
 
 
 def test_a_slow_centre_delays_no_verdict_that_has_nothing_to_do_with_centering() -> None:

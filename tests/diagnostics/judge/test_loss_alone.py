@@ -45,7 +45,7 @@ def test_a_loss_that_returns_to_ln_k_is_named_with_the_step_of_its_return() -> N
 def test_the_entropy_of_a_flat_teacher_names_the_cause() -> None:
     verdict = judge(losses(lambda step: 1.0, entropy=0.998), SIGNALS)
     assert verdict.kind is VerdictKind.UNIFORM
-    assert "teacher's entropy is 99.8 % of ln K" in verdict.evidence
+    assert "teacher's entropy has stayed at 99.8 % of ln K" in verdict.evidence
     assert "teacher_temp" in verdict.advice
 
 

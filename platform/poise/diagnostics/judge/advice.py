@@ -1,9 +1,12 @@
 """Advice for each verdict that is not healthy.
 
-In: the kind of verdict. Out: a few sentences. Next: ``poise.diagnostics.judge.verdict``.
+In: the kind of verdict, and the teacher's schedule. Out: a few sentences. Next:
+``poise.diagnostics.judge.verdict``.
 Sources: the ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
 (arXiv 2111.06377, section 4.1).
 """
+
+from poise.diagnostics.judge.teacher_schedule import UNKNOWN, TeacherSchedule
 
 UNDECIDED = "Train for longer, or log more often (lower training.log_every_steps)."
 
@@ -37,14 +40,34 @@ _SWINGING = (
     "If it is already that high, lower optimizer.base_lr."
 )
 
-_COLLAPSED = {
-    "collapsed: uniform": (
-        "To sharpen more, lower objective.teacher_temp (published values 0.04 to 0.07), or begin "
-        "with a lower temperature (objective.warmup_teacher_temp). If the temperature is already "
-        "in this range, lower optimizer.base_lr: a learning rate that is too high has the same "
-        "effect. If the cross-entropy has been near ln K since the start, use fewer prototypes "
-        "(objective.num_prototypes) or more steps."
+_SHARPEN = (
+    "To sharpen more, lower objective.teacher_temp (published values 0.04 to 0.07), or begin with "
+    "a lower temperature (objective.warmup_teacher_temp)."
+)
+
+_SLOWER_LEARNING = (
+    "lower optimizer.base_lr: a learning rate that is too high also makes the teacher uniform."
+)
+
+_NEAR_LN_K = (
+    "If the cross-entropy has been near ln K since the start, use fewer prototypes "
+    "(objective.num_prototypes) or more steps."
+)
+
+_UNIFORM = {
+    True: (
+        "The teacher's temperature is not above the published values (0.04 to 0.07). So first "
+        f"{_SLOWER_LEARNING} {_NEAR_LN_K}"
     ),
+    False: f"{_SHARPEN} {_NEAR_LN_K}",
+    None: (
+        f"{_SHARPEN} If the temperature is already in this range, {_SLOWER_LEARNING} {_NEAR_LN_K}"
+    ),
+}
+"""Advice for a uniform teacher: whether its temperature is a published value, or None if unknown.
+"""
+
+_COLLAPSED = {
     "collapsed: single prototype": (
         "To strengthen centering, lower objective.center_momentum (published value 0.9; the value "
         "1 switches centering off). Or, to weaken sharpening, raise objective.teacher_temp "
@@ -91,14 +114,30 @@ PREDICTS_MEAN = (
 )
 
 
-def collapsed(kind: str, copied_teacher: bool) -> str:
+def collapsed(kind: str, copied_teacher: bool, schedule: TeacherSchedule = UNKNOWN) -> str:
     """Returns advice after a collapse of this kind, or for a run that swings.
+
+    A teacher that follows its student too fast is the first cause to remove. Then a uniform teacher
+    whose temperature is a published value needs no other advice.
 
     Args:
         kind: kind of verdict.
         copied_teacher: whether teacher and student had the same weights all the time.
+        schedule: momentum and temperature of the teacher.
     """
-    return COPIED_TEACHER if copied_teacher else _COLLAPSED[kind]
+    if copied_teacher:
+        return COPIED_TEACHER
+    is_uniform = kind == "collapsed: uniform"
+    usual = _UNIFORM[schedule.is_sharp] if is_uniform else _COLLAPSED[kind]
+    if not schedule.has_low_momentum:
+        return usual
+    slower = (
+        "Let the teacher change more slowly: raise objective.teacher_momentum (published value "
+        f"0.996). At step {schedule.first_step} of this run it was {schedule.first_momentum:.2g}."
+    )
+    if usual == _SWINGING or (is_uniform and schedule.is_sharp):
+        return slower
+    return f"{slower} If this does not help, try the following. {usual}"
 
 
 _GENTLER = (

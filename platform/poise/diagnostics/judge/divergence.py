@@ -106,7 +106,7 @@ def _find_explosion(
         return None
     what_to_try, views = _look_at_views(history, steps[0], limits)
     evidence = (
-        f"Since step {steps[0]} {label} is above {most:.3g}. A model that has learned nothing has "
-        f"1. At step {steps[-1]} {label} is {tail[-1][1]:.3g}.{views}"
+        f"Since step {steps[0]}, {label} has been above {most:.3g}. A model that has learned "
+        f"nothing has 1. At step {steps[-1]} {label} is {tail[-1][1]:.3g}.{views}"
     )
     return Verdict(kind, steps[0], evidence, what_to_try)

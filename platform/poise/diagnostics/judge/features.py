@@ -64,7 +64,7 @@ def find_lost_dimensions(
         return None
     most = max(point.rank for point in tail)
     evidence = (
-        f"Since step {tail[0].step} RankMe of the features is at most {most:.3g}. This is "
+        f"Since step {tail[0].step}, RankMe of the features has been at most {most:.3g}. This is "
         f"{in_percent(most / first, 0)} of its value at the beginning ({first:.3g})."
     )
     copied = is_copy((point.ema_gap for point in tail), limits)

@@ -124,7 +124,7 @@ def _is_lasting(tail: Sequence[_Point], planned_steps: int | None, limits: Limit
 
 def _evidence(tail: Sequence[_Point], start: float, limits: Limits) -> str:
     last = tail[-1]
-    since = f"Since step {tail[0].step} the" if len(tail) > 1 else "The"
+    since = f"Since step {tail[0].step}, the" if len(tail) > 1 else "The"
     return (
         f"{since} run has lost more than {in_percent(limits.forgotten_share, 0)} of the k-NN "
         f"accuracy of its starting weights. At step {last.step} the accuracy is {last.knn:.1f} %. "

@@ -70,8 +70,8 @@ def judge(
     if verdict.kind is VerdictKind.CANNOT_TELL:
         return undecided(verdict.evidence)
     return undecided(
-        f"At step {step} the run looks “{verdict.kind}”. It has time until step {settled:.0f} to "
-        "settle."
+        f"At step {step}, the metrics meet the rule for “{verdict.kind}”. The run has time until "
+        f"step {settled:.0f} to settle."
     )
 
 

@@ -31,6 +31,7 @@ from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import (
     cannot_tell,
     is_rising,
+    stayed,
     stretch_at_end,
     undecided,
     why_too_short,
@@ -144,18 +145,13 @@ def _is_flat(point: LossPoint, limits: Limits) -> bool:
     return point.entropy is not None and 1 - point.entropy < limits.no_information_share
 
 
-def _range(values: Sequence[float]) -> str:
-    low, high = in_percent(min(values)), in_percent(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
 def _rest_evidence(tail: Sequence[LossPoint], unmoved: bool) -> str:
-    losses = _range([point.cross_entropy for point in tail])
+    losses = stayed([point.cross_entropy for point in tail])
     entropies = [point.entropy for point in tail if point.entropy is not None]
-    flat = f" The teacher's entropy is {_range(entropies)} of ln K." if entropies else ""
+    flat = f" The teacher's entropy has {stayed(entropies)} of ln K." if entropies else ""
     before = "The loss was never clearly below ln K." if unmoved else "Before, it was lower."
     return (
-        f"Since step {tail[0].step} the loss is {losses} of ln K. A student that has learned "
+        f"Since step {tail[0].step}, the loss has {losses} of ln K. A student that has learned "
         f"nothing has a loss of ln K. {before}{flat}"
     )
 
@@ -164,7 +160,7 @@ def _zero_evidence(tail: Sequence[LossPoint], limits: Limits) -> str:
     low = [point for point in tail if _is_near_zero(point, limits)]
     last, most = low[-1], max(point.cross_entropy for point in low)
     return (
-        f"Since step {tail[0].step} the loss is at most {in_percent(most)} of ln K. At step "
+        f"Since step {tail[0].step}, the loss has been at most {in_percent(most)} of ln K. At step "
         f"{last.step} it is {in_percent(last.cross_entropy, 2)}. So teacher and student agree with "
         "certainty on every view."
     )

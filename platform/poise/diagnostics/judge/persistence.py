@@ -38,7 +38,12 @@ def stretch_at_end(
 
 
 def why_too_short(
-    kind: VerdictKind, steps: Sequence[int], needed: int, planned_steps: int, limits: Limits
+    kind: VerdictKind,
+    steps: Sequence[int],
+    needed: int,
+    planned_steps: int,
+    limits: Limits,
+    rule: str = "",
 ) -> str | None:
     """Returns the reason why a state has not lasted long enough for a verdict; None if it has.
 
@@ -48,7 +53,9 @@ def why_too_short(
         needed: number of logged steps that must show the state.
         planned_steps: number of steps that the run was planned for.
         limits: limits of all conditions.
+        rule: words for what the metrics meet. By default, this is the rule for ``kind``.
     """
+    rule = rule or f"the rule for “{kind}”"
     if len(steps) < needed:
         last = (
             "logged step"
@@ -56,23 +63,30 @@ def why_too_short(
             else f"{len(steps)} logged steps (since step {steps[0]})"
         )
         return (
-            f"The run looks “{kind}” at the last {last}. "
+            f"The metrics meet {rule} at the last {last}. "
             f"A verdict needs {needed} logged steps that agree."
         )
+    since = f"Since step {steps[0]}, the metrics have met {rule}."
     asked = min(limits.min_share_of_steps * steps[-1], limits.most_share_of_plan * planned_steps)
     if steps[-1] - steps[0] < asked:
-        return (
-            f"Up to step {steps[-1]} the run looks “{kind}” only since step {steps[0]}. This "
-            f"becomes a verdict only if it lasts for {asked:.0f} steps."
-        )
+        return f"{since} This becomes a verdict only if it lasts for {asked:.0f} steps."
     partial = kind is VerdictKind.PARTIAL_PROTOTYPES
     share = limits.min_share_of_plan_partial if partial else limits.min_share_of_plan_lasting
     if kind is not VerdictKind.HEALTHY and steps[-1] - steps[0] < share * planned_steps:
         return (
-            f"The run looks “{kind}” since step {steps[0]}. This becomes a verdict only if it "
-            f"lasts for {in_percent(share, 0)} of the {planned_steps} planned steps."
+            f"{since} This becomes a verdict only if it lasts for {in_percent(share, 0)} of the "
+            f"{planned_steps} planned steps."
         )
     return None
+
+
+def stayed(shares: Sequence[float]) -> str:
+    """Says in which range shares of ln K stayed, in percent.
+
+    The words come after "has": ``stayed between 0.6 % and 5.5 %``.
+    """
+    low, high = in_percent(min(shares)), in_percent(max(shares))
+    return f"stayed at {low}" if low == high else f"stayed between {low} and {high}"
 
 
 def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:

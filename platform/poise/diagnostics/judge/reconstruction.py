@@ -153,13 +153,13 @@ def _mean_evidence(tail: Sequence[_Point]) -> str:
     most = max(point.explained for point in tail)
     spreads = [point.spread for point in tail if point.spread is not None]
     spread = (
-        f" The standard deviation of its predictions is at most {in_percent(max(spreads))} of the "
-        "standard deviation of the patches."
+        " The standard deviation of its predictions has been at most "
+        f"{in_percent(max(spreads))} of the standard deviation of the patches."
         if spreads
         else ""
     )
     return (
-        f"Since step {tail[0].step} the decoder is no better than a prediction of the mean patch. "
-        f"It explains at most {in_percent(max(most, 0), 2)} of the variance of hidden patches."
-        f"{spread}"
+        f"Since step {tail[0].step}, the decoder has been no better than a prediction of the mean "
+        f"patch. It has explained at most {in_percent(max(most, 0), 2)} of the variance of hidden "
+        f"patches.{spread}"
     )

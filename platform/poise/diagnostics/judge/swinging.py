@@ -17,6 +17,7 @@ from typing import Protocol
 from poise.config.wording import in_percent
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.teacher_points import is_copy
+from poise.diagnostics.judge.teacher_schedule import UNKNOWN, TeacherSchedule
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 
 
@@ -37,9 +38,19 @@ class Disagreement(Protocol):
 
 
 def find_swinging(
-    points: Sequence[Disagreement], planned_steps: int, limits: Limits
+    points: Sequence[Disagreement],
+    planned_steps: int,
+    limits: Limits,
+    schedule: TeacherSchedule = UNKNOWN,
 ) -> Verdict | None:
-    """Returns a verdict if the cross-entropy is often above ln K, else None."""
+    """Returns a verdict if the cross-entropy is often above ln K, else None.
+
+    Args:
+        points: logged steps of the run.
+        planned_steps: number of steps that the run was planned for.
+        limits: limits of all conditions.
+        schedule: momentum and temperature of the teacher. The advice depends on them.
+    """
     start = _onset(points, limits)
     if start is None:
         return None
@@ -51,14 +62,14 @@ def find_swinging(
         (point for point in tail if _is_above(point, limits)), key=lambda point: point.cross_entropy
     )
     evidence = (
-        f"Since step {tail[0].step} the cross-entropy of teacher and student was above "
+        f"Since step {tail[0].step}, the cross-entropy of teacher and student has been above "
         f"{in_percent(limits.swinging_loss_share, 0)} of ln K at {above} of {len(tail)} logged "
         f"steps. A student that has learned nothing has 100 %. The highest value was "
         f"{in_percent(most.cross_entropy, 0)} at step {most.step}."
     )
     kind = VerdictKind.SWINGING
     copied = is_copy((point.ema_gap for point in tail), limits)
-    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
+    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied, schedule))
 
 
 def _onset(points: Sequence[Disagreement], limits: Limits) -> int | None:

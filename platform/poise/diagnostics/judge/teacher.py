@@ -56,8 +56,10 @@ from poise.diagnostics.judge.teacher_points import (
     healthy_evidence,
     is_copy,
     read_points,
+    rule_words,
     stuck_evidence,
 )
+from poise.diagnostics.judge.teacher_schedule import read_schedule
 from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Limits, Verdict, VerdictKind
 
 
@@ -81,7 +83,7 @@ def judge_teacher(
             kind, tail = _middle(lost, limits), lost
             doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt or kind is VerdictKind.HEALTHY:
-        swings = find_swinging(points, planned_steps, limits)
+        swings = find_swinging(points, planned_steps, limits, read_schedule(history))
         if swings or doubt:
             return swings or undecided(doubt or "")
         given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps
@@ -90,10 +92,11 @@ def judge_teacher(
             return Verdict(VerdictKind.STUCK, points[0].step, evidence, advice.STUCK)
         return Verdict(kind, None, healthy_evidence(tail), "")
     copied = is_copy((point.ema_gap for point in tail), limits)
-    evidence = collapse_evidence(kind, tail, num_prototypes)
+    evidence = collapse_evidence(kind, tail, num_prototypes, limits)
     if kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits):
         evidence += " In this run the teacher has never learned to distinguish images."
-    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
+    what_to_try = advice.collapsed(kind, copied, read_schedule(history))
+    return Verdict(kind, tail[0].step, evidence, what_to_try)
 
 
 def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
@@ -182,7 +185,8 @@ def _why_too_early(
     fades = unmoved and _fades(points, tail, limits)
     waits = unmoved and not fades
     needed = limits.min_observations_from_start if waits else limits.min_observations
-    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
+    steps, rule = [point.step for point in tail], rule_words(kind, tail, limits)
+    doubt = why_too_short(kind, steps, needed, planned_steps, limits, rule)
     if doubt:
         return doubt
     if kind is VerdictKind.PARTIAL_PROTOTYPES and _spreads(tail, planned_steps, limits):

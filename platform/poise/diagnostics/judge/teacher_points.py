@@ -5,15 +5,17 @@ In: logged metrics and K. Out: a ``TeacherPoint`` per step, in shares of ln K. N
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
+from poise.diagnostics.judge.persistence import stayed
 from poise.diagnostics.judge.verdict import Limits, VerdictKind
 
-_EVEN = 0.9
-"""Entropy as a share of ln K from which the teacher's output is called even."""
+_EVEN = 0.98
+"""Entropy as a share of ln K from which all prototypes have nearly the same probability."""
 
 
 @dataclass(frozen=True)
@@ -112,26 +114,99 @@ def stuck_evidence(points: Sequence[TeacherPoint]) -> str:
     )
 
 
-def collapse_evidence(kind: VerdictKind, tail: Sequence[TeacherPoint], num_prototypes: int) -> str:
-    """Makes the sentences that say how the teacher assigns images to prototypes, and since when."""
+def rule_words(kind: VerdictKind, tail: Sequence[TeacherPoint], limits: Limits) -> str:
+    """Says which rule the metrics meet at these steps, for a sentence.
+
+    A collapse may go from one kind to another. Then its steps meet the rules of several kinds, and
+    one of these kinds is its name.
+    """
+    if kind is VerdictKind.HEALTHY:
+        return f"the rule for “{kind}”"
+    kinds = {point.state(limits) for point in tail} - {VerdictKind.HEALTHY}
+    if kinds <= {kind}:
+        return f"the rule for “{kind}”"
+    return f"the rules for different kinds of collapse (counted as “{kind}”)"
+
+
+def collapse_evidence(
+    kind: VerdictKind, tail: Sequence[TeacherPoint], num_prototypes: int, limits: Limits
+) -> str:
+    """Makes the sentences that say how the teacher assigns images to prototypes, and since when.
+
+    They give the numbers that the rule compares with its limit: the number of prototypes in use, or
+    the mutual information.
+    """
     entropies = [point.entropy for point in tail]
-    most = max(point.information for point in tail)
-    numbers = (
-        f"the teacher's entropy was {in_percent(min(entropies))} to {in_percent(max(entropies))} "
-        f"of ln K, and the mutual information of image and prototype was at most "
-        f"{in_percent(most, 2)} of ln K."
+    entropy = f"The teacher's entropy has {stayed(entropies)} of ln K."
+    since = f"Since step {tail[0].step}, the teacher has"
+    information, in_use = _informed(tail, limits), _in_use(kind, tail[-1], num_prototypes, limits)
+    is_uniform = kind is VerdictKind.UNIFORM
+    if is_uniform and min(entropies) >= _EVEN:
+        even = f"{since} given all prototypes nearly the same probability, for every image."
+        return f"{even} {entropy} {information}"
+    same = _mostly(
+        tail,
+        lambda point: (
+            point.information < limits.no_information_share
+            and end_of_scale(point.entropy, limits) is kind
+        ),
+        limits,
     )
-    since = f"Since step {tail[0].step}"
-    if kind is VerdictKind.UNIFORM:
-        evenly = min(entropies) >= _EVEN
-        does = (
-            "spreads every image evenly over the prototypes"
-            if evenly
-            else "gives every image nearly the same output, nearer to uniform than to one prototype"
+    most = limits.few_prototypes_share if same else limits.partial_prototypes_share
+    if not is_uniform and _mostly(tail, lambda point: point.marginal < most, limits):
+        return f"{since} used few prototypes. {entropy} {in_use}"
+    near, far = "uniform", "a single prototype"
+    if not is_uniform:
+        near, far = far, near
+    if same:
+        return (
+            f"{since} given every image nearly the same output. This output has been nearer to "
+            f"{near} than to {far}. {entropy} {information}"
         )
-        return f"{since} the teacher {does}. In these steps {numbers}"
-    shared = math.exp(tail[-1].marginal * math.log(num_prototypes))
     return (
-        f"{since} the teacher uses few prototypes. At step {tail[-1].step} the effective "
-        f"number of prototypes in use is about {shared:.3g} of {num_prototypes}. {since} {numbers}"
+        f"{since} been collapsed, but the kind of collapse has changed. By the median of its "
+        f"entropy ({in_percent(median(entropies))} of ln K), it is nearer to {near} than to {far}. "
+        f"{entropy} {in_use}"
     )
+
+
+def _informed(tail: Sequence[TeacherPoint], limits: Limits) -> str:
+    """Compares the mutual information with its limit, which single steps may exceed."""
+    limit, informed = limits.no_information_share, [point.information for point in tail]
+    below, name = (
+        sum(each < limit for each in informed),
+        "mutual information of image and prototype",
+    )
+    if below == len(tail):
+        most = in_percent(max(informed), 2)
+        return f"The {name} has been at most {most} of ln K (the limit is {100 * limit:g} %)."
+    return (
+        f"At {below} of {len(tail)} logged steps since then, the {name} has been below its limit, "
+        f"{100 * limit:g} % of ln K."
+    )
+
+
+def _in_use(kind: VerdictKind, last: TeacherPoint, num_prototypes: int, limits: Limits) -> str:
+    """Writes how many prototypes the teacher uses, and the limit for this kind of collapse."""
+    ln_k = math.log(num_prototypes)
+    shared = math.exp(last.marginal * ln_k)
+    share = (
+        limits.partial_prototypes_share
+        if kind is VerdictKind.PARTIAL_PROTOTYPES
+        else limits.few_prototypes_share
+    )
+    number = f"{shared:.3g}" if shared < 1000 else f"{shared:.0f}"
+    text = (
+        f"At step {last.step}, the effective number of prototypes in use is about {number} of "
+        f"{num_prototypes}."
+    )
+    if kind is VerdictKind.UNIFORM or last.marginal >= share:
+        return text
+    return f"{text} The limit for this verdict is {math.exp(share * ln_k):.3g}."
+
+
+def _mostly(
+    tail: Sequence[TeacherPoint], holds: Callable[[TeacherPoint], bool], limits: Limits
+) -> bool:
+    """Returns True if a condition holds at all points, apart from a few contrary points."""
+    return sum(not holds(point) for point in tail) <= limits.contrary_share * len(tail)

@@ -51,8 +51,8 @@ def find_unmoved_teacher(
     moved = (
         "The teacher has not moved since step 0."
         if gone == 0
-        else f"Since step 0 the teacher has moved at most {in_percent(share, 2)} of the way to its "
-        "student."
+        else f"Since step 0, the teacher has moved at most {in_percent(share, 2)} of the way to "
+        "its student."
     )
     evidence = (
         f"{moved} At step {last.step} the distance between the weights of teacher and student is "
