@@ -212,7 +212,7 @@ def test_a_teacher_that_follows_too_fast_at_first_is_named_in_the_advice() -> No
     fast = judge(scheduled(uniform(), 0.0, 0.04), SIGNALS).advice
     assert fast == (
         "Let the teacher change more slowly: raise objective.teacher_momentum (published value "
-        "0.996). At step 20 of this run it was 0."
+        "0.996). At step 20, it was 0."
     )
     both = judge(scheduled(uniform(), 0.5, 0.2), SIGNALS).advice
     assert both.index("teacher_momentum") < both.index("lower objective.teacher_temp")

@@ -133,7 +133,7 @@ def collapsed(kind: str, copied_teacher: bool, schedule: TeacherSchedule = UNKNO
         return usual
     slower = (
         "Let the teacher change more slowly: raise objective.teacher_momentum (published value "
-        f"0.996). At step {schedule.first_step} of this run it was {schedule.first_momentum:.2g}."
+        f"0.996). At step {schedule.first_step}, it was {schedule.first_momentum:.2g}."
     )
     if usual == _SWINGING or (is_uniform and schedule.is_sharp):
         return slower
