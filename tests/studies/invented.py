@@ -68,7 +68,7 @@ def _trained(trial: Trial, points: int) -> tuple[TrialRecord, History]:
         "mutual information has stayed above a tenth of ln K"
         if onset is None
         else f"mutual information has been under 0.01 of ln K since step {onset}",
-        "" if onset is None else "lower center_momentum or raise teacher_temp",
+        "" if onset is None else "Lower center_momentum or raise teacher_temp.",
     )
     record = TrialRecord(
         trial=trial,

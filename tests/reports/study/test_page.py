@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import VerdictKind
 from poise.reports.study.page import render_page
+from poise.reports.study.terms import terms
 from poise.studies.analysis.curves import COURSE
 from poise.studies.findings.findings import Findings, Winner, find
 from poise.studies.number_format import shown, signed
@@ -139,6 +140,15 @@ def test_each_advice_has_a_line_of_its_own_and_names_its_settings(
 ) -> None:
     (advice,) = findings.advice
     assert f"For the settings t02, t03 and t04: {advice.text}" in page.words
+
+
+def test_the_page_explains_its_terms_once_and_names_the_page_that_explains_more(
+    page: Page, findings: Findings
+) -> None:
+    explained = terms(findings)
+    assert "A uniform teacher gives all prototypes the same probability." in explained
+    assert all(page.words.count(term) == 1 for term in explained)
+    assert page.words[page.words.index(explained[-1]) + 1] == "docs/diagnostics.md"
 
 
 def test_the_curves_are_those_that_were_found(page: Page, findings: Findings) -> None:

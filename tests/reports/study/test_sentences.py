@@ -10,10 +10,15 @@ import pytest
 from poise.diagnostics.judge import VerdictKind
 from poise.diagnostics.judge.advice import DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, collapsed
 from poise.reports.page.page_elements import Section
+from poise.reports.study.course_sentences import dashes
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.sections import SECTIONS
-from poise.reports.study.sentences import advised
-from poise.studies.findings.findings import Advice, Findings, find
+from poise.reports.study.sentences import advised, as_in_baseline, how_sure
+from poise.reports.study.terms import terms
+from poise.studies.analysis.dose_response import DoseResponse
+from poise.studies.findings.advice import Advice
+from poise.studies.findings.comparison import compare
+from poise.studies.findings.findings import Findings, find
 from poise.studies.records import Change, TrialRecord
 from poise.studies.study import Study
 from tests.studies.builders import TEMPERATURE, make_space, make_study
@@ -28,6 +33,7 @@ from tests.studies.samples import (
     METRIC,
     SINGLE,
     UNIFORM,
+    entropy_history,
     grid_records,
     grid_study,
     seeded,
@@ -175,15 +181,108 @@ def test_brackets_show_which_values_of_an_advice_belong_to_one_setting() -> None
     assert advised(Advice("Rest.", ("t02", "t04"))) == "For the settings t02 and t04: Rest."
 
 
-def test_a_report_explains_k_and_the_terms_of_its_evidence_once() -> None:
+def test_an_advice_for_single_trials_names_them() -> None:
+    assert advised(Advice("Rest.", (), ("t04-s2",))) == "For the trial t04-s2: Rest."
+    assert advised(Advice("Rest.", ("t02",), ("t04-s0", "t04-s1"))) == (
+        "For the setting t02 and for the trials t04-s0 and t04-s1: Rest."
+    )
+    names = tuple(f"t{number:02d}-s0" for number in range(9))
+    assert "t05-s0 and 3 more: Rest." in advised(Advice("Rest.", (), names))
+
+
+def test_a_report_explains_each_of_its_terms_once() -> None:
     study, records = invented(2, 2, 3)
-    evidence = "The teacher's entropy was 1 % of ln K. The effective number of prototypes is 2."
-    told = [
-        replace(record, verdict=replace(record.verdict, evidence=evidence))
-        for record in records
-        if record.verdict is not None
-    ]
-    text = render_markdown(find(study, told, {}))
-    assert text.count("K is the number of prototypes.") == 1
-    assert text.count("The teacher's entropy is the entropy of its output for an image") == 1
-    assert text.count("is the exponential of the entropy of the teacher's mean output.") == 1
+    text = render_markdown(find(study, records, {}))
+    for explained in (
+        "K is the number of prototypes.",
+        "Centering subtracts a moving average of the teacher's outputs from its output.",
+        "Sharpening divides the teacher's output by a low temperature.",
+        "A uniform teacher gives all prototypes the same probability.",
+        "A collapse to a single prototype means",
+        "The teacher's entropy is the entropy of its output for an image",
+        "is the exponential of the entropy of the teacher's mean output.",
+        "Mutual information says how much the teacher's output depends on the image.",
+        "RankMe is the effective number of directions that the features use.",
+        "LiDAR is the effective number of directions",
+        "`docs/diagnostics.md` explains all metrics and verdicts.",
+    ):
+        assert text.count(explained) == 1, explained
+    assert "KL(teacher‖student) says" not in text, "no table has it without curves"
+
+
+def test_terms_follow_from_verdicts_and_metrics() -> None:
+    healthy = terms(find(make_study(), seeded(0, [20.0]), {}))
+    assert healthy == (
+        "Sharpening divides the teacher's output by a low temperature. It works against a uniform "
+        "teacher.",
+    ), "the study varies the temperature"
+    undecided = trial_record(0, 0, 20.0, VerdictKind.UNDECIDED)
+    assert undecided.verdict is not None
+    evidence = "The metrics have met the rule for “collapsed: partial prototypes”."
+    named = replace(undecided, verdict=replace(undecided.verdict, evidence=evidence))
+    told = " ".join(terms(find(make_study(), [named], {})))
+    assert "“Partial prototypes” means" in told and "A prototype is one output" in told
+    assert "A uniform teacher" not in told
+    assert terms(find(make_study(), [], {})) == ()
+
+
+def test_the_interval_of_a_count_is_said_to_estimate_a_share_of_seeds() -> None:
+    found = compare(grid_study(), grid_records())
+    assert (
+        "The range in brackets after a count is a 95 % confidence interval. It estimates the share "
+        "of all possible seeds that would collapse." in how_sure(found, "in brackets")
+    )
+    diverged = [trial_record(1, seed, 1.0, VerdictKind.DIVERGED) for seed in range(3)]
+    other = how_sure(compare(make_study(), diverged), "in brackets")
+    assert "of all possible seeds that would fail to learn." in other
+
+
+def test_a_table_says_what_it_varies_before_it() -> None:
+    study, records = one_at_a_time(2)
+    lines = render_markdown(find(study, records, {})).splitlines()
+    place = lines.index(
+        "This table varies only teacher_temp. The other hyperparameter, center_momentum, keeps the "
+        "value of the baseline."
+    )
+    assert lines[place + 2].startswith("| teacher_temp |")
+    crossed = render_markdown(find(grid_study(), grid_records(), {})).splitlines()
+    place = crossed.index("Each row averages over all values of teacher_temp.")
+    assert crossed[place + 2].startswith("| center_momentum |")
+    three = DoseResponse("a.b", "b", "linear", (), (), ("c", "d"))
+    assert as_in_baseline(three, "chart") == (
+        " This chart varies only b. The other hyperparameters keep the values of the baseline."
+    )
+
+
+def test_a_dash_is_explained_only_where_there_is_one() -> None:
+    def told(last: int, *, over: bool = True) -> str:
+        records = seeded(0, [20.0, 21.0], step=100, settings={TEMPERATURE: 0.04})
+        records += seeded(1, [20.0, 21.0], step=100, settings={TEMPERATURE: 0.07})
+        if not over:
+            records[-1] = replace(records[-1], state="interrupted")
+        histories = {record.trial.name: entropy_history(0.5) for record in records}
+        histories[records[0].trial.name] = entropy_history(0.5, last)
+        study = make_study(make_space(seeds=[0, 1], trials=2))
+        return render_markdown(find(study, records, histories))
+
+    assert "A dash means" not in told(100) and "only dashes" not in told(100)
+    assert "A dash means that at least one trial ended before this point." in told(30)
+    assert "at least one trial has not reached this point." in told(30, over=False)
+
+
+def test_a_setting_without_a_metric_is_told_from_a_trial_that_ended() -> None:
+    study, records = invented(2, 2, 3)
+    found = find(study, records, {records[0].trial.name: entropy_history(0.5, 1000)})
+    (with_curves, *_) = found.settings
+    metrics = [curve.metric for curve in with_curves.curves]
+    assert dashes([with_curves], metrics, True).count("dash") == 0
+    assert dashes(found.settings, metrics, True) == (
+        " If a setting has only dashes, it did not log this metric."
+    )
+
+
+def test_the_step_of_several_failed_trials_is_called_a_median() -> None:
+    text = render_markdown(find(grid_study(), grid_records(), {}))
+    assert "collapsed: uniform (since step 40, median of 3 trials)" in text
+    one = [*seeded(0, [20.0]), *seeded(1, [9.0], SINGLE)]
+    assert "prototype (since step 30) |" in render_markdown(find(make_study(), one, {}))

@@ -173,7 +173,7 @@ def test_a_baseline_that_collapses_itself_is_said_first() -> None:
     records += seeded(1, [20.0, 21.0], settings={**settings, TEMPERATURE: 0.07})
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.startswith("With the baseline itself, 2 of 2 trials collapsed to a single")
-    assert "Both trials of the other change stayed healthy." in collapse
+    assert "Both trials with teacher_temp = 0.07 stayed healthy." in collapse
 
 
 def test_a_clean_record_says_what_it_leaves_open() -> None:
@@ -206,23 +206,64 @@ def test_trials_that_say_nothing_are_counted_apart() -> None:
     collapse, best = answered(NO_BASELINE, records)
     assert "All 3 judged trials with teacher_temp = 0.05 collapsed to" in collapse
     assert collapse.endswith(
-        "3 trials have no final verdict: 1 ended with an error, 1 was stopped early by the "
-        "scheduler and 1 is undecided."
+        "3 trials (t01-s3, t01-s4 and t02-s3) have no final verdict: 1 ended with an error, 1 was "
+        "stopped early by the scheduler and 1 is undecided."
     )
     assert best == "No setting is healthy in all its seeds, so none is recommended."
 
 
-def test_trials_that_are_only_undecided_are_told_in_one_sentence() -> None:
+def test_trials_that_are_only_undecided_are_named_if_they_are_few() -> None:
     records = [
         *seeded(0, [20.0, 21.0, 22.0]),
         *seeded(1, [10.0, 11.0, 12.0], SINGLE),
         trial_record(1, 3, 20.0, VerdictKind.UNDECIDED),
     ]
     collapse, _ = answered(NO_BASELINE, records)
-    assert collapse.endswith("1 trial ended undecided: neither clearly healthy nor clearly failed.")
+    assert collapse.endswith(
+        "1 trial (t02-s3) ended undecided: neither clearly healthy nor clearly failed. The counts "
+        "leave it out."
+    )
+    records += [trial_record(1, seed, 20.0, VerdictKind.UNDECIDED) for seed in (4, 5, 6)]
+    assert " 4 trials ended undecided: neither" in answered(NO_BASELINE, records)[0]
 
 
-def test_healthy_trials_of_the_baseline_and_of_other_changes_are_counted_together() -> None:
+def test_trials_without_a_clear_verdict_are_not_counted_with_their_change() -> None:
+    settings = {CENTER: 0.9, TEMPERATURE: 0.04}
+    changed = {**settings, TEMPERATURE: 0.2}
+    records = [
+        *seeded(0, [20.0, 21.0, 22.0], settings=settings),
+        *seeded(1, [10.0, 11.0], UNIFORM, settings=changed),
+        trial_record(1, 2, 10.0, VerdictKind.UNDECIDED, settings=changed),
+    ]
+    collapse, _ = answered(grid_study(design="one_at_a_time"), records)
+    assert collapse == (
+        "Without sharpening (teacher_temp = 0.2), 2 of 2 judged trials collapsed to a uniform "
+        "teacher. All 3 trials of the baseline stayed healthy. 1 trial (t02-s2) ended undecided: "
+        "neither clearly healthy nor clearly failed. The counts leave it out."
+    )
+
+
+def test_a_teacher_without_momentum_is_told_from_one_that_only_starts_equal() -> None:
+    """Every teacher starts with its student's weights."""
+    space = make_space(
+        {MOMENTUM: {"grid_search": [0.99, 0.0]}}, baseline={MOMENTUM: 0.99}, design="one_at_a_time"
+    )
+    study = replace(make_study(space, "ablate"))
+    records = [
+        *seeded(0, [20.0], settings={MOMENTUM: 0.99}),
+        *seeded(1, [10.0], UNIFORM, settings={MOMENTUM: 0.0}),
+    ]
+    collapse, _ = answered(study, records)
+    assert collapse.startswith(
+        "With a teacher that at first copies its student after every step (teacher_momentum = 0), "
+    )
+    final = study.recipe.objective.model_copy(update={"final_teacher_momentum": 0.0})
+    recipe = study.recipe.model_copy(update={"objective": final})
+    collapse, _ = answered(replace(study, recipe=recipe), records)
+    assert collapse.startswith("With a teacher that copies its student after every step (")
+
+
+def test_healthy_trials_are_told_for_the_baseline_and_for_each_of_few_changes() -> None:
     settings = {CENTER: 0.9, TEMPERATURE: 0.04}
     records = [
         *seeded(0, [20.0, 21.0], settings=settings),
@@ -230,7 +271,25 @@ def test_healthy_trials_of_the_baseline_and_of_other_changes_are_counted_togethe
         *seeded(2, [10.0, 11.0], SINGLE, settings={**settings, CENTER: 1.0}),
     ]
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
-    assert "All 4 trials of the baseline and of the other change stayed healthy." in collapse
+    assert collapse.endswith(
+        "Both trials of the baseline stayed healthy. Both trials with teacher_temp = 0.07 also did."
+    )
+    for number, value in enumerate((0.06, 0.05), start=3):
+        records += seeded(number, [22.0, 23.0], settings={**settings, TEMPERATURE: value})
+    collapse, _ = answered(grid_study(design="one_at_a_time"), records)
+    assert collapse.endswith(
+        "Both trials of the baseline stayed healthy. All 6 trials of the 3 other changes also did."
+    )
+
+
+def test_the_best_setting_is_named_by_what_its_change_means() -> None:
+    settings = {CENTER: 0.9, TEMPERATURE: 0.04}
+    records = [
+        *seeded(0, [20.0, 21.0, 22.0], settings=settings),
+        *seeded(1, [30.0, 31.1, 32.0], settings={**settings, CENTER: 1.0}),
+    ]
+    _, best = answered(grid_study(design="one_at_a_time"), records)
+    assert best.startswith("The best setting is t02 (without centering, center_momentum=1). Its")
 
 
 def test_a_study_without_a_verdict_says_why() -> None:

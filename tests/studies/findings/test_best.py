@@ -18,13 +18,32 @@ def test_a_difference_to_the_baseline_is_called_chance_where_it_may_be() -> None
     surely = with_gain(21.0, 21.9, 23.1)
     assert (
         "The best setting is 1.0 points above the baseline (95 % interval of the difference: 0.8 "
-        "to 1.2). The difference is significant (corrected p = 0.0" in surely
+        "to 1.2). The difference is significant (p = 0.0" in surely
     )
-    assert "The difference is not significant (corrected p = " in with_gain(20.5, 26.0, 20.0)
+    assert "The difference is not significant (p = " in with_gain(20.5, 26.0, 20.0)
     assert with_gain(19.0, 20.1, 20.9).endswith("The other healthy setting is significantly worse.")
     assert with_gain(19.0, 22.0, 20.9).endswith(
         "The other healthy setting is not significantly worse."
     )
+
+
+def test_a_corrected_p_is_told_from_an_interval_that_is_not_corrected() -> None:
+    def best(*figures: float) -> str:
+        settings = [0.04, 0.07, 0.06, 0.05, 0.08]
+        records = [
+            *seeded(0, [20.0, 21.0, 22.0], settings={TEMPERATURE: settings[0]}),
+            *seeded(1, figures, settings={TEMPERATURE: settings[1]}),
+        ]
+        for number, value in enumerate(settings[2:], start=2):
+            records += seeded(number, [19.0, 21.5, 21.9], settings={TEMPERATURE: value})
+        return answered(make_study(), records)[1]
+
+    between = best(22.0, 23.9, 24.0)
+    assert "After correction for 4 comparisons, the difference is not significant (p = " in between
+    assert between.endswith("The interval is not corrected.")
+    surely = best(22.0, 23.0001, 24.0)
+    assert "After correction for 4 comparisons, the difference is significant (p < " in surely
+    assert "not corrected" not in surely + best(20.5, 26.0, 20.0)
 
 
 def test_without_a_baseline_the_best_is_compared_with_the_second() -> None:

@@ -65,7 +65,7 @@ def test_a_study_of_one_change_at_a_time_names_a_setting_by_its_change() -> None
     assert collapse.startswith("Without sharpening (teacher_temp = 0.2), 3 of 3 trials collapsed")
     assert best.startswith("The best setting is t01 (the baseline). Its k-NN accuracy is 28.0 %")
     for told in (render_markdown(found), render_page(found)):
-        assert "teacher_temp has the value of the baseline." in told
+        assert "The other hyperparameter, teacher_temp, keeps the value of the baseline." in told
         assert "Where training collapses" not in told
         assert "the baseline (baseline)" not in told
 
@@ -75,8 +75,10 @@ def test_findings_hold_everything_that_the_report_tells(findings: Findings) -> N
     assert len(findings.comparison.rows) == 4 and len(findings.trials) == 12
     assert len(findings.doses) == 2 and findings.phase is not None
     assert findings.selection is not None and findings.cost.steps == 1200
+    values = [advice.text.removeprefix("advice") for advice in findings.advice]
+    assert values == [" The healthy baseline uses center_momentum=0.9, teacher_temp=0.04."]
     (advice,) = findings.advice
-    assert advice.text == "advice" and len(advice.settings) == 3
+    assert len(advice.settings) == 3 and not advice.trials
     assert findings.trials[11].onset_step == 50 and findings.settings[3].onset_step == 40
 
 

@@ -19,7 +19,7 @@ from poise.reports.study.sentences import (
     spent,
     target_decimals,
 )
-from poise.reports.study.terms import CORRELATION_IS, evidence_terms
+from poise.reports.study.terms import CORRELATION_IS, MORE_IN, terms
 from poise.studies.analysis.label_free_choice import Choice
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.labels import described
@@ -58,6 +58,9 @@ def _opening(findings: Findings) -> Iterator[str]:
     if findings.registered:
         text = f"{registration(findings)} `{findings.registered}`."
         yield from (f"**Registered backbone.** {text}", "")
+    if explained := terms(findings):
+        yield from ("**Terms.**", "", *(f"- {inline(term)}" for term in explained))
+        yield from (f"- `{MORE_IN}` explains all metrics and verdicts.", "")
 
 
 def _trials(findings: Findings) -> Iterator[str]:
@@ -70,8 +73,6 @@ def _trials(findings: Findings) -> Iterator[str]:
         ],
         (_trial(trial, found.metric, found.decimals) for trial in findings.trials),
     )
-    if terms := evidence_terms(findings):
-        yield from (inline(terms), "")
 
 
 def _trial(trial: TrialFinding, metric: str, decimals: int) -> list[str]:

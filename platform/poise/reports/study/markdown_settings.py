@@ -6,8 +6,8 @@ In: findings. Out: lines of Markdown. Next: ``poise.reports.study.markdown``.
 from collections.abc import Iterator
 
 from poise.reports.page.markup import beside, inline, table
+from poise.reports.study.course_sentences import COURSE_CELLS, dashes
 from poise.reports.study.sentences import (
-    COURSE_CELLS,
     NAMES_ARE,
     OUTLIERS_ARE,
     advised,
@@ -17,7 +17,6 @@ from poise.reports.study.sentences import (
     pooled,
 )
 from poise.reports.study.setting_columns import setting_columns
-from poise.reports.study.terms import K_IS
 from poise.studies.analysis.curves import BandCurve
 from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.analysis.intervals import Estimate
@@ -98,8 +97,8 @@ def training(findings: Findings) -> Iterator[str]:
         return
     labels = [label(findings, metric) for metric in metrics]
     names = "" if findings.comparison.fits else f" {NAMES_ARE}"
-    k_is = f" {K_IS}" if any("ln K" in each for each in labels) else ""
-    yield from ("## Training over time", "", f"{COURSE_CELLS}{k_is}{names}", "")
+    dash = dashes(drawn, metrics, findings.comparison.standing.is_over)
+    yield from ("## Training over time", "", f"{COURSE_CELLS}{dash}{names}", "")
     yield from table(
         ["setting", "seeds", *labels],
         (
@@ -159,6 +158,8 @@ def outliers(findings: Findings) -> Iterator[str]:
 
 def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
     found = findings.comparison
+    if note := pooled(response.pooled, "Each row") + as_in_baseline(response, "table"):
+        yield from (inline(note.strip()), "")
     yield from table(
         [response.name, label(findings, found.metric), found.condemned_as],
         (
@@ -170,8 +171,6 @@ def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
             for dose in response.doses
         ),
     )
-    if note := pooled(response.pooled, "Each row") + as_in_baseline(response.held):
-        yield from (inline(note.strip()), "")
 
 
 def _sure(found: Estimate, of: int, decimals: int) -> str:

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from poise.reports.page.templates import asset, environment
 from poise.reports.study.sections import SECTIONS
 from poise.reports.study.sentences import advised, registration
+from poise.reports.study.terms import MORE_IN, terms
 from poise.studies.findings.findings import Findings
 
 
@@ -27,6 +28,8 @@ def render_page(findings: Findings) -> str:
             findings=findings,
             advised=advised,
             registration=registration,
+            terms=terms(findings),
+            more_in=MORE_IN,
             unfinished=findings.comparison.standing.sentence,
             sections=[section for section in made if section is not None],
             style=asset("page.css"),

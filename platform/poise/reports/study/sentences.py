@@ -3,12 +3,16 @@
 In: findings. Out: sentences. Next: the page's sections and ``poise.reports.study.markdown``.
 """
 
+from collections.abc import Sequence
+
 from poise.config.wording import listed, metric_phrase, unit
 from poise.reports.study.terms import COUNTED_ARE
 from poise.studies.analysis.cost import Cost
+from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.analysis.intervals import FEWEST_PAIRS, Share
 from poise.studies.analysis.label_free_choice import Selection
-from poise.studies.findings.findings import Advice, Findings
+from poise.studies.findings.advice import Advice
+from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import Comparison
 from poise.studies.number_format import (
     capitalized,
@@ -20,20 +24,6 @@ from poise.studies.number_format import (
     shown,
 )
 from poise.studies.records import TrialRecord
-
-_DASH = "A dash means that some seed ended before this point."
-
-COURSE_CELLS = (
-    "Each cell shows four means over seeds. They are measured at the first step, after a quarter "
-    f"of the planned steps, after half of the planned steps, and at the end. {_DASH}"
-)
-"""Explanation of the table over time if one cell contains all points of a curve."""
-
-COURSE_ROWS = (
-    "Each row is one point of a setting's curves: the first step, a quarter or half of the planned "
-    f"steps, or the last step of each seed (“end”). The numbers are means over seeds. {_DASH}"
-)
-"""Explanation of the table over time if it has a row for each point."""
 
 GUIDE = (
     "Use these correlations only as a guide. They have no p-value, because trials with the same "
@@ -54,7 +44,10 @@ NAMES_ARE = "A name such as t01 stands for a setting. The first table lists its 
 """Sentence for sections that show names of settings without their values."""
 
 _MOST_ADVISED = 6
-"""Largest number of settings that are named before an advice."""
+"""Largest number of settings, and of trials, that are named before an advice."""
+
+_WOULD = {"collapsed": "collapse", "forgot": "forget", "failed to learn": "fail to learn"}
+"""Maps the verb for failed trials to its form after "would"."""
 
 
 def how_sure(comparison: Comparison, place: str) -> str:
@@ -89,8 +82,8 @@ def how_sure(comparison: Comparison, place: str) -> str:
         )
     if any(map(chance, counts)):
         sentences.append(
-            f"The range {place} after a count is the 95 % confidence interval of the share that "
-            "very many seeds would show."
+            f"The range {place} after a count is a 95 % confidence interval. It estimates the "
+            f"share of all possible seeds that would {_WOULD[comparison.condemned_as]}."
         )
     return " ".join([*sentences, *failed_means(comparison)])
 
@@ -113,12 +106,20 @@ def failed_means(comparison: Comparison) -> tuple[str, ...]:
 
 
 def advised(advice: Advice) -> str:
-    """Writes the names of settings, then the advice for these settings."""
-    named, more = advice.settings[:_MOST_ADVISED], len(advice.settings) - _MOST_ADVISED
+    """Writes the names of settings and trials, then the advice for them."""
     several = len(advice.settings) > 1
-    names = [f"({name})" if "=" in name and several else name for name in named]
-    who = listed([*names, *([f"{more} more"] if more > 0 else [])])
-    return f"For the setting{'s' if several else ''} {who}: {advice.text}"
+    settings = [f"({name})" if "=" in name and several else name for name in advice.settings]
+    who = [
+        f"for the {noun}{'' if len(names) == 1 else 's'} {_first(names)}"
+        for noun, names in (("setting", settings), ("trial", advice.trials))
+        if names
+    ]
+    return f"{capitalized(listed(who))}: {advice.text}"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_ADVISED
+    return listed([*names[:_MOST_ADVISED], *([f"{more} more"] if more > 0 else [])])
 
 
 def registration(findings: Findings) -> str:
@@ -131,6 +132,19 @@ def registration(findings: Findings) -> str:
         f"Poise chose the best healthy trial, {findings.best} (setting {setting}, seed {seed}), "
         "and registered its backbone as"
     )
+
+
+def since(step: float | None, failed: int) -> str:
+    """Writes the step from which trials failed: ``since step 344, median of 2 trials``.
+
+    Args:
+        step: median of the first failed steps, or None if no trial failed.
+        failed: number of failed trials.
+    """
+    if step is None:
+        return ""
+    median = f", median of {failed} trials" if failed > 1 else ""
+    return f"since step {shown(step, 0)}{median}"
 
 
 def label(findings: Findings, metric: str) -> str:
@@ -152,8 +166,8 @@ def lost_means(metric: str) -> str:
     """Explains the column that shows how much a metric's choice loses."""
     return (
         f"“{capitalized(lost_words(metric))}” says how much worse the chosen trial is than the "
-        f"best one, by {metric_phrase(metric)}. Both are from the same group: all trials, or the "
-        "healthy trials."
+        f"best one, by {metric_phrase(metric)}. The chosen trial and the best trial come from "
+        "the same group. The group is either all trials or the healthy trials."
     )
 
 
@@ -244,10 +258,23 @@ def saved(found: Cost) -> str:
     )
 
 
-def as_in_baseline(names: tuple[str, ...]) -> str:
-    """Says that other settings have the baseline's values; empty if there are no other settings."""
-    have = "has the value" if len(names) == 1 else "have the values"
-    return f" {listed(names)} {have} of the baseline." if names else ""
+def as_in_baseline(response: DoseResponse, what: str) -> str:
+    """Says that only one hyperparameter varies, and that the others keep the baseline's values.
+
+    The result is empty if the others do not keep them, or if there are no others.
+
+    Args:
+        response: outcome at each value of the hyperparameter.
+        what: word for the table or chart that shows it.
+    """
+    if not response.held:
+        return ""
+    others = (
+        f"The other hyperparameter, {response.held[0]}, keeps the value of the baseline."
+        if len(response.held) == 1
+        else "The other hyperparameters keep the values of the baseline."
+    )
+    return f" This {what} varies only {response.name}. {others}"
 
 
 def pooled(names: tuple[str, ...], what: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from poise.reports.page.page_elements import Cell
-from poise.reports.study.sentences import label
+from poise.reports.study.sentences import label, since
 from poise.studies.analysis.intervals import Estimate
 from poise.studies.analysis.p_values import Difference
 from poise.studies.findings.findings import Findings
@@ -73,7 +73,10 @@ def _outcomes(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> 
     found = findings.comparison
     counts = (Cell(counted(row.condemned), chance(row.condemned)) for row in found.rows)
     yield Column(found.condemned_as, False, tuple(counts))
-    told = (Cell(verdicts(row.verdicts), _onset(row.onset_step)) for row in found.rows)
+    told = (
+        Cell(verdicts(row.verdicts), since(row.onset_step, row.condemned.count))
+        for row in found.rows
+    )
     yield Column("verdict", False, tuple(told))
 
 
@@ -86,7 +89,3 @@ def _sure(found: Estimate | Difference | None, of: int, decimals: int) -> Cell:
 
 def _p(row: SettingRow) -> Cell:
     return Cell(NOTHING if row.difference is None else p_value(row.difference.p_holm))
-
-
-def _onset(step: float | None) -> str:
-    return "" if step is None else f"since step {shown(step, 0)}"

@@ -4,11 +4,12 @@ In: a study, its records and the comparison of its settings. Out: two short para
 ``poise.studies.findings.findings``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from poise.config.wording import everyone, listed
 from poise.studies.findings.best import on_best
-from poise.studies.findings.explanation import change_words, explain, kinds, verb
+from poise.studies.findings.change_words import change_words
+from poise.studies.findings.explanation import explain, kinds, verb
 from poise.studies.findings.factor_words import failure
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.number_format import capitalized, percent
@@ -20,6 +21,12 @@ _ENDED_UNDECIDED = "ended undecided: neither clearly healthy nor clearly failed"
 
 _MOST_CHANGES = 4
 """Largest number of changes to the baseline that get their own sentence."""
+
+_MOST_HEALTHY = 2
+"""Largest number of changes whose healthy trials get their own sentence."""
+
+_MOST_NAMED = 3
+"""Largest number of trials without a clear verdict that are named."""
 
 
 def answer(
@@ -81,26 +88,36 @@ def _by_change(study: Study, comparison: Comparison) -> tuple[str, ...]:
     told = [_change(study, row) for row in failed[:_MOST_CHANGES]]
     if len(failed) > _MOST_CHANGES:
         told.append(f"Training also failed with {len(failed) - _MOST_CHANGES} more changes.")
-    if healthy:
-        trials = everyone(sum(row.condemned.n for row in healthy), "trial")
-        told.append(f"{capitalized(trials)} of {_who_held(healthy)} stayed healthy.")
-    return tuple(told)
+    return *told, *_who_held(study, healthy)
 
 
 def _change(study: Study, row: SettingRow) -> str:
     count, n = row.condemned.count, row.condemned.n
     did = listed((failure(each) for each in row.verdicts if each in FAILURES), "or")
-    if row.is_baseline:
-        return f"With the baseline itself, {count} of {n} trials {did}."
-    return f"{capitalized(change_words(study, row.settings))}, {count} of {n} trials {did}."
+    baseline = "with the baseline itself" if row.is_baseline else ""
+    change = capitalized(baseline or change_words(study, row.settings))
+    return f"{change}, {count} of {n} {_noun([row])}s {did}."
 
 
-def _who_held(healthy: Sequence[SettingRow]) -> str:
-    changes = sum(not row.is_baseline for row in healthy)
-    others = "the other change" if changes == 1 else f"the {changes} other changes"
-    if changes == len(healthy):
-        return others
-    return f"the baseline and of {others}" if changes else "the baseline"
+def _noun(rows: Sequence[SettingRow]) -> str:
+    """Returns a noun for the counted trials: ``judged trial`` if some trials are not counted."""
+    return "trial" if all(row.condemned.n == len(row.trials) for row in rows) else "judged trial"
+
+
+def _who_held(study: Study, healthy: Sequence[SettingRow]) -> Iterator[str]:
+    """Writes which settings stayed healthy: the baseline first, then the changes by name."""
+    baseline = [row for row in healthy if row.is_baseline]
+    changes = [row for row in healthy if not row.is_baseline]
+    groups = [([row], f" {change_words(study, row.settings)}") for row in changes]
+    if len(changes) > _MOST_HEALTHY:
+        groups = [(changes, f" of the {len(changes)} other changes")]
+    if baseline:
+        groups.insert(0, (baseline, " of the baseline"))
+    did = "stayed healthy"
+    for rows, of in groups:
+        trials = everyone(sum(row.condemned.n for row in rows), _noun(rows))
+        yield f"{capitalized(trials)}{of} {did}."
+        did = "also did"
 
 
 def _nothing_judged(records: Sequence[TrialRecord]) -> str:
@@ -122,14 +139,18 @@ def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:
 
     It returns nothing if no trial has a clear verdict.
     """
-    total = len(records) - sum(map(is_decided, records))
+    open_ = [record.trial.name for record in records if not is_decided(record)]
+    total = len(open_)
     if total in (0, len(records)):
         return ()
     reasons = _reasons(records)
     undecided = total - sum(count for count, _, _ in reasons)
     trials = "1 trial" if total == 1 else f"{total} trials"
+    if total <= _MOST_NAMED:
+        trials += f" ({listed(open_)})"
     if undecided == total:
-        return (f"{trials} {_ENDED_UNDECIDED}.",)
+        counted = "The counts leave it out." if total == 1 else "The counts leave them out."
+        return (f"{trials} {_ENDED_UNDECIDED}.", counted)
     reasons = (*reasons, (undecided, "is undecided", "are undecided"))
     told = [(count, one if count == 1 else many) for count, one, many in reasons if count]
     no_verdict = f"{trials} {'has' if total == 1 else 'have'} no final verdict"

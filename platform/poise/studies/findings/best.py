@@ -171,11 +171,27 @@ def _against(
             (f"This difference was not tested, because {comparison.untested}.",) if untested else ()
         )
         return (f"{text} ({ends}).", *why)
-    is_real = "" if _is_real(difference) else "not "
-    return (
-        f"{text} ({ends}).",
-        f"The difference is {is_real}significant (corrected {p_equation(difference.p_holm)}).",
+    return f"{text} ({ends}).", *_significance(comparison, difference, difference.p_holm)
+
+
+def _significance(comparison: Comparison, difference: Difference, p: float) -> tuple[str, ...]:
+    """Writes whether a difference to the baseline is significant.
+
+    The interval is not corrected for the number of comparisons. So it may exclude 0 although the
+    difference is not significant.
+    """
+    is_real = "significant" if _is_real(difference) else "not significant"
+    if comparison.tests == 1:
+        return (f"The difference is {is_real} ({p_equation(p)}).",)
+    told = (
+        f"After correction for {comparison.tests} comparisons, the difference is {is_real} "
+        f"({p_equation(p)}).",
     )
+    low, high = difference.low, difference.high
+    excludes = low is not None and high is not None and not low <= 0 <= high
+    if excludes and not _is_real(difference):
+        return (*told, "The interval is not corrected.")
+    return told
 
 
 def _on_goals(front: Sequence[str]) -> tuple[str, ...]:

@@ -37,7 +37,10 @@ def notes_on(
 
 
 def _on_baseline(study: Study, comparison: Comparison) -> Iterator[str]:
-    """Writes the baseline's values if no label shows them, or that the baseline has not run."""
+    """Writes the baseline's values if no label shows them.
+
+    If an ablation has no trial of the baseline, it says so.
+    """
     baseline = comparison.baseline
     if baseline is not None and not baseline.mark:
         yield f"The baseline uses {describe(baseline.settings)}."

@@ -11,6 +11,7 @@ from statistics import median
 from poise.config.metrics import before_training
 from poise.config.wording import named
 from poise.studies.analysis.p_values import Difference, holm, paired_difference
+from poise.studies.findings.change_words import change_meaning
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.labels import setting_label
 from poise.studies.outcomes import (
@@ -78,6 +79,7 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     return SettingRow(
         setting=trials[0].trial.setting,
         label=setting_label(study, settings),
+        meaning=change_meaning(study, settings),
         settings=settings,
         is_baseline=settings == study.baseline,
         trials=tuple(record.trial.name for record in trials),

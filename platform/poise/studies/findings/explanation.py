@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 
 from poise.config.wording import everyone, listed, named
-from poise.studies.analysis.conditions import Condition, Test, Unit, is_met
+from poise.studies.analysis.conditions import Condition, Unit, is_met
 from poise.studies.analysis.explaining_rule import FEWEST_MENDED, Rule, separate
 from poise.studies.analysis.levels import varied_keys
 from poise.studies.findings.comparison import why_untested
@@ -25,7 +25,7 @@ from poise.studies.number_format import capitalized, percent
 from poise.studies.outcomes import condemned_as, is_condemned
 from poise.studies.records import TrialRecord
 from poise.studies.study import Study
-from poise.studies.trials import Settings, value_of
+from poise.studies.trials import value_of
 
 SURELY = 0.05
 """Significance level. A rule counts as more than chance if random outcomes give such a rule less
@@ -248,21 +248,6 @@ def _units(
 
 def _counts_trials(study: Study) -> bool:
     return study.command == "ablate"
-
-
-def change_words(study: Study, settings: Settings) -> str:
-    """Writes the changes of a setting: ``without centering (center_momentum = 1)``."""
-    names, held = named(study.space.parameters), study.baseline
-    changed = [key for key, value in settings.items() if value != held[key]]
-    known = {key: value_of(study.recipe, key) for key in meaning_keys()}
-    before, after = states_of({**known, **held}, changed), states_of({**known, **settings}, changed)
-    phrases = []
-    for key in changed:
-        test: Test = "state" if before.get(key) != after.get(key) else "is"
-        value = after[key] if test == "state" else settings[key]
-        condition = Condition(key, test, value, (settings[key],), (held[key],), "", ())
-        phrases.append(condition_words(condition, names[key]))
-    return listed(phrases)
 
 
 def _counted(count: int, noun: str) -> str:

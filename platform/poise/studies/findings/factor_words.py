@@ -36,10 +36,17 @@ class _Meaning(NamedTuple):
 
 
 def _momentum_words(first: float, last: float) -> str:
+    """Returns words for a teacher's momentum at the start and at the end of training.
+
+    Every teacher starts with the weights of its student. With a momentum of 0, it copies them again
+    after every step.
+    """
     if first == 0:
-        return "with a teacher that starts as a copy of its student"
-    is_fixed = first == last == 1
-    return "with a teacher that never moves" if is_fixed else "with a slowly moving teacher"
+        at_first = "" if last == 0 else "at first "
+        return f"with a teacher that {at_first}copies its student after every step"
+    if first == last == 1:
+        return "with a teacher that never moves"
+    return "with a teacher that is a moving average of its student"
 
 
 _MEANINGS = (

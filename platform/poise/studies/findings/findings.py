@@ -24,6 +24,7 @@ from poise.studies.analysis.dose_response import DoseResponse, dose_responses
 from poise.studies.analysis.label_free_choice import Selection, select
 from poise.studies.analysis.outlier_onset import OutlierOnset, outlier_onset
 from poise.studies.analysis.phase_diagram import PhaseDiagram, phase_diagram
+from poise.studies.findings.advice import Advice, collect_advice
 from poise.studies.findings.answer import answer
 from poise.studies.findings.caveats import notes_on
 from poise.studies.findings.comparison import compare
@@ -47,6 +48,11 @@ class SettingCurves:
 
     is_baseline: bool
     onset_step: float | None
+    """Median step at which the setting's failed trials began to fail."""
+
+    failed: int
+    """Number of failed trials."""
+
     curves: tuple[BandCurve, ...]
 
 
@@ -68,15 +74,6 @@ class TrialFinding:
     """
 
     curves: tuple[Curve, ...]
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Advice from verdicts, and the settings for which it was given."""
-
-    text: str
-    settings: tuple[str, ...]
-    """Labels of these settings: their values if they are short, otherwise their names."""
 
 
 @dataclass(frozen=True)
@@ -196,21 +193,13 @@ def find(
         selection=select(study.space, records),
         cost=cost(study, records),
         reproduction=reproduction(study, records, run.tags, run.environment),
-        advice=_advice(records, {each.setting: each.label for each in settings}),
+        advice=collect_advice(records, comparison, {each.setting: each.label for each in settings}),
         labels={**NAMES, **LABELS},
     )
 
 
 def _front(study: Study, records: Sequence[TrialRecord]) -> tuple[str, ...]:
     return tuple(record.trial.name for record in pareto_front(records, study.space.goals))
-
-
-def _advice(records: Sequence[TrialRecord], called: Mapping[int, str]) -> tuple[Advice, ...]:
-    settings: dict[str, dict[str, None]] = {}
-    for record in records:
-        if record.verdict is not None and record.verdict.advice:
-            settings.setdefault(record.verdict.advice, {})[called[record.trial.setting]] = None
-    return tuple(Advice(text, tuple(names)) for text, names in settings.items())
 
 
 def _settings(
@@ -228,6 +217,7 @@ def _settings(
             outcome=next(iter(row.verdicts)),
             is_baseline=row.is_baseline,
             onset_step=row.onset_step,
+            failed=row.condemned.count,
             curves=bands_of([trainings[name] for name in row.trials], most),
         )
         for row in comparison.rows

@@ -41,6 +41,11 @@ class SettingRow:
     label: str
     """Values of the setting: ``center_momentum=0.9, teacher_temp=0.04``."""
 
+    meaning: str
+    """Words for what the setting changes in the baseline: ``without centering``. It is empty if the
+    study does not change one hyperparameter at a time, or if there are no words for this change.
+    """
+
     settings: dict[str, Any]
     """Maps the dotted key of each hyperparameter to its value."""
 
@@ -91,9 +96,14 @@ class SettingRow:
 
     @property
     def called(self) -> str:
-        """Name of the setting for a sentence: ``setting t03 (teacher_temp=0.04)``."""
-        values = f" ({self.label})" if len(self.label) <= _LONGEST_IN_SENTENCE else ""
-        return f"setting {self.name}{values}"
+        """Name of the setting for a sentence: ``setting t03 (teacher_temp=0.04)``.
+
+        If its change has words of its own, they come first: ``setting t02 (without centering,
+        center_momentum=1)``.
+        """
+        values = [self.label] if len(self.label) <= _LONGEST_IN_SENTENCE else []
+        told = ", ".join(filter(None, [self.meaning, *values]))
+        return f"setting {self.name} ({told})" if told else f"setting {self.name}"
 
     @property
     def mark(self) -> str:
@@ -151,6 +161,12 @@ class Comparison:
     def baseline(self) -> SettingRow | None:
         """Row of the baseline, or None if the baseline has not run."""
         return next((row for row in self.rows if row.is_baseline), None)
+
+    @property
+    def tests(self) -> int:
+        """Number of comparisons with the baseline for which p is corrected."""
+        found = (row.difference for row in self.rows)
+        return sum(difference is not None and difference.n > 1 for difference in found)
 
     @property
     def before(self) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ def doses(findings: Findings) -> Section | None:
 def _chart(
     number: int, response: DoseResponse, metric: str, found: Comparison, share: float
 ) -> Chart:
-    rest = pooled(response.pooled, "Each point") + as_in_baseline(response.held)
+    rest = pooled(response.pooled, "Each point") + as_in_baseline(response, "chart")
     return Chart(
         f"dose-{number}",
         _figure(response, metric, found.condemned_as),

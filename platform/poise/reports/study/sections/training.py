@@ -11,9 +11,9 @@ from plotly.graph_objects import Figure, Scatter
 from poise.config.wording import listed
 from poise.reports.page.outcome_styles import marked, stroke
 from poise.reports.page.page_elements import Cell, Chart, Section, Table, literal, table
+from poise.reports.study.course_sentences import COURSE_ROWS, dashes
 from poise.reports.study.figures import alone, band, line, refer, stacked
-from poise.reports.study.sentences import COURSE_ROWS, NAMES_ARE, label
-from poise.reports.study.terms import K_IS
+from poise.reports.study.sentences import NAMES_ARE, label, since
 from poise.studies.analysis.curves import COURSE, BandCurve
 from poise.studies.findings.findings import Findings, SettingCurves
 from poise.studies.number_format import NOTHING, shown
@@ -56,7 +56,7 @@ def training(findings: Findings) -> Section | None:
         _figure(drawn, metrics, titles),
         _conclusion(drawn),
         _caption(findings, titles, len(drawn), len(logged)),
-        _table(drawn, metrics, titles),
+        _table(drawn, metrics, titles, findings.comparison.standing.is_over),
     )
     return Section("over-time", _title(metrics), charts=(chart,))
 
@@ -108,7 +108,7 @@ def _traces(each: SettingCurves, curve: BandCurve, number: int, legend: bool) ->
 
 
 def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
-    """Draws a ring on the curve at the step where a collapse began."""
+    """Draws a ring on the curve at the median step at which the failed trials began to fail."""
     assert each.onset_step is not None
     index = min(range(len(curve.steps)), key=lambda i: abs(curve.steps[i] - (each.onset_step or 0)))
     return Scatter(
@@ -123,14 +123,12 @@ def _onset(each: SettingCurves, curve: BandCurve, color: str) -> Scatter:
         },
         legendgroup=literal(each.label),
         showlegend=False,
-        hovertemplate="collapse began at step %{x}<extra></extra>",
+        hovertemplate="failed trials began to fail at step %{x} (median)<extra></extra>",
     )
 
 
 def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> str:
     sentences = [f"The curves show {listed(titles)} over training steps."]
-    if any("ln K" in title for title in titles):
-        sentences.append(K_IS)
     if any(len(row.trials) > 1 for row in findings.comparison.rows):
         sentences.append(
             "A line is the mean over seeds. The band around it reaches from the smallest to the "
@@ -138,7 +136,9 @@ def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> 
             "seeds that trained longer."
         )
     if any(row.onset_step is not None for row in findings.comparison.rows):
-        sentences.append("A ring marks the step at which a collapse began.")
+        sentences.append(
+            "A ring marks the median step at which the failed trials of a setting began to fail."
+        )
     if drawn < logged:
         sentences.append(
             f"The chart shows {drawn} of {logged} settings, with examples of each outcome."
@@ -148,14 +148,17 @@ def _caption(findings: Findings, titles: list[str], drawn: int, logged: int) -> 
     return " ".join(sentences)
 
 
-def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str]) -> Table:
+def _table(
+    drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[str], is_over: bool
+) -> Table:
     return table(
-        f"{COURSE_ROWS} The range in small print is from the smallest to the largest seed.",
+        f"{COURSE_ROWS}{dashes(drawn, metrics, is_over)} The range in small print is from the "
+        "smallest to the largest seed.",
         ["setting", "outcome", "at", *titles],
         [
             [
                 each.label,
-                Cell(marked(each.outcome), _since(each)),
+                Cell(marked(each.outcome), since(each.onset_step, each.failed)),
                 place,
                 *(_point(each, metric, index) for metric in metrics),
             ]
@@ -164,10 +167,6 @@ def _table(drawn: list[SettingCurves], metrics: tuple[str, ...], titles: list[st
         ],
         numbers=range(3, 3 + len(metrics)),
     )
-
-
-def _since(each: SettingCurves) -> str:
-    return "" if each.onset_step is None else f"since step {shown(each.onset_step, 0)}"
 
 
 def _point(each: SettingCurves, metric: str, index: int) -> Cell:
@@ -181,7 +180,8 @@ def _point(each: SettingCurves, metric: str, index: int) -> Cell:
 
 def _conclusion(drawn: list[SettingCurves]) -> str:
     return "; ".join(
-        f"{each.label}: {each.outcome}"
-        + ("" if each.onset_step is None else f" since step {each.onset_step:.0f}")
+        " ".join(
+            filter(None, [f"{each.label}: {each.outcome}", since(each.onset_step, each.failed)])
+        )
         for each in drawn
     )

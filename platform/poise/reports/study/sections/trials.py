@@ -13,7 +13,6 @@ from poise.reports.page.page_elements import Cell, Section, Table, embedded, tab
 from poise.reports.study.figures import REFERENCE_LINE
 from poise.reports.study.sections.training import REFERENCES
 from poise.reports.study.sentences import label
-from poise.reports.study.terms import evidence_terms
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.number_format import NOTHING, shown
 from poise.studies.records import TrialRecord
@@ -105,12 +104,9 @@ def _panel(metric: str, findings: Findings) -> dict[str, Any]:
 def _table(findings: Findings) -> Table:
     found = findings.comparison
     title = label(findings, found.metric)
-    caption = (
-        "The table shows how every trial ended. The row below each trial has the evidence for its "
-        f"verdict. {evidence_terms(findings)}"
-    )
     return table(
-        caption.strip(),
+        "The table shows how every trial ended. The row below each trial has the evidence for its "
+        "verdict.",
         ["trial", "setting", "seed", "verdict", "failed since step", title, "steps"],
         [_row(trial, found.metric, found.decimals) for trial in findings.trials],
         numbers=[2, 4, 5, 6],
