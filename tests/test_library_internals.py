@@ -5,6 +5,7 @@ what. Tests of that place would fail with less clear words.
 """
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_ray_tells_which_nodes_it_drains() -> None:
         "ray._private.state",
         "poise/cluster/resources.py",
         "to place no workers on them",
+    )
+
+
+def test_ray_says_in_the_known_words_that_no_agent_runs() -> None:
+    import ray
+
+    from poise.cluster.client import SIGNS_OF_NO_AGENT
+
+    source = Path(ray.__file__).parent / "dashboard" / "modules" / "job" / "job_head.py"
+    text = source.read_text(encoding="utf-8")
+    assert any(sign in text for sign in SIGNS_OF_NO_AGENT), _changed(
+        "the answer of Ray's dashboard",
+        "poise/cluster/client.py",
+        "to tell that the agent of the head node is not up",
     )
 
 

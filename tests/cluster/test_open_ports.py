@@ -12,6 +12,7 @@ from poise.cluster.open_ports import (
     Reach,
     exposure,
     exposures_from,
+    of_all_nodes,
     reach_of,
 )
 
@@ -49,3 +50,11 @@ def test_a_token_that_others_can_read_is_named(
 def test_what_a_node_says_travels_as_plain_values() -> None:
     node = NodeExposure((OpenPort(6379, "0.0.0.0", "gcs_server"),), True, None)
     assert exposures_from({"head": asdict(node)}) == {"head": node}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_ports_of_rays_own_processes_are_found_on_every_node() -> None:
+    (node,) = exposures_from(of_all_nodes(None)).values()
+    assert {"gcs_server", "raylet"} <= {port.program for port in node.ports}

@@ -1,4 +1,4 @@
-"""A masked autoencoder from recipe to registered backbone, on real workers and a real store."""
+"""A masked autoencoder from recipe to registered backbone, with a real store."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from poise.config import Recipe
 from poise.runs.outcome import Finished
-from poise.runs.pretraining import pretrain
+from poise.runs.pretraining import Extras, pretrain
 from poise.runs.registration import register_finished
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_run
@@ -22,9 +22,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module",
+    params=[True, pytest.param(False, marks=pytest.mark.heavy)],
+    ids=["in this process", "on a worker"],
+)
 def finished(
-    tmp_path_factory: pytest.TempPathFactory, ray_cluster: None
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None
 ) -> tuple[Finished, Run, Recipe]:
     folder = tmp_path_factory.mktemp("masked")
     images = [encode(smooth_image(i, 20, 20)) for i in range(32)]
@@ -39,7 +43,7 @@ def finished(
     )
     run = create_run(open_store(f"sqlite:///{folder}/mlflow.db"), "masked", "m", folder / "run")
     with controlled(run):
-        return pretrain(recipe, run, "masked"), run, recipe
+        return pretrain(recipe, run, "masked", Extras(in_process=request.param)), run, recipe
 
 
 def test_it_trains_is_judged_and_registered_like_any_other(

@@ -149,8 +149,9 @@ def statuses(runs: dict[str, tuple[str, str, str]]) -> dict[str, str]:
     return {name: status for name, (status, _, _) in runs.items()}
 
 
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.heavy)])
 def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
-    folder: Path, ray_cluster: None, poise_home: Path
+    folder: Path, ray_cluster: None, poise_home: Path, num_workers: int
 ) -> None:
     write_dataset(folder / "damaged", [b"no image"] * 64)
     space = write_space(
@@ -160,8 +161,8 @@ def test_a_failing_trial_does_not_stop_the_others_and_the_best_is_registered(
             "data.dataset": {"grid_search": [str(folder / "damaged"), str(folder / "train")]}
         },
     )
-    # Two workers each: on two CPUs one trial at a time fits.
-    result = run_study(begin_study(str(space), ["training.num_workers=2", "training.epochs=10"]))
+    changes = [f"training.num_workers={num_workers}", "training.epochs=10", "concurrency=1"]
+    result = run_study(begin_study(str(space), changes))
 
     failed, trained = result.records
     assert exit_status(result.check_failures) == 3, "a cluster would take the job for done"

@@ -54,7 +54,8 @@ def run(folder: Path, name: str, **changes: object) -> Outcome:
 
 @pytest.fixture(scope="module")
 def uninterrupted(folder: Path) -> Outcome:
-    return run(folder, "whole")
+    """The whole run, in this process: the runs of workers below must give the same."""
+    return fit_in_process(RunSpec(recipe_in(folder), "whole", Location.of(folder / "runs")))
 
 
 def losses(history: History) -> list[float]:
@@ -72,7 +73,7 @@ def tensors(outcome: Outcome) -> dict[str, torch.Tensor]:
     return both
 
 
-def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+def test_a_run_of_two_workers_one_after_the_other_is_the_uninterrupted_one_bit_for_bit(
     folder: Path, uninterrupted: Outcome
 ) -> None:
     first = run(folder, "halves", training__stop_after_steps=10)
@@ -86,7 +87,7 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 
 
-def test_a_run_in_this_process_is_the_run_of_a_worker_bit_for_bit_resumed_too(
+def test_a_run_in_this_process_is_resumed_bit_for_bit_too(
     folder: Path, uninterrupted: Outcome
 ) -> None:
     def run_here(**changes: object) -> Outcome:

@@ -26,7 +26,7 @@ for _name in (
 ):
     logging.getLogger(_name).setLevel(logging.ERROR)  # Poise itself reports these errors, once
 
-_SIGNS_OF_NO_AGENT = (
+SIGNS_OF_NO_AGENT = (
     "No available agent",
     "Failed to get head node agent",
     "Agent info not found",
@@ -72,7 +72,7 @@ def refusal(cluster: ClusterAddress, message: str) -> str:
 
 
 def _what_is_wrong(cluster: ClusterAddress, message: str) -> str:
-    if any(sign in message for sign in _SIGNS_OF_NO_AGENT):
+    if any(sign in message for sign in SIGNS_OF_NO_AGENT):
         return (
             f"the dashboard at {cluster.url} answers, but the agent of the head node, which runs "
             "jobs, is not up; often another process has its port: its log there is "

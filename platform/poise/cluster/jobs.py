@@ -6,7 +6,7 @@ In: a ``Job`` and a client of the cluster. Out: Ray's information about jobs, as
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient, JobType
@@ -55,11 +55,7 @@ def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name:
     Raises:
         PoiseError: the name is taken, the files are too large, or the cluster refuses the job.
     """
-    if any(known.name == name for known in list_jobs(client, cluster)):
-        raise PoiseError(
-            f"--name {name}: {cluster.url} has or had a job of that name; choose another, "
-            f"or follow it: {attach_command(cluster, name)}"
-        )
+    refuse_taken_name(list_jobs(client, cluster), cluster, name)
     with explained(cluster):
         try:
             client.submit_job(
@@ -70,6 +66,19 @@ def submit(client: JobSubmissionClient, cluster: ClusterAddress, job: Job, name:
             )
         except ValueError as error:
             raise PoiseError(f"the job's files cannot be sent: {error}") from None
+
+
+def refuse_taken_name(jobs: Sequence[JobState], cluster: ClusterAddress, name: str) -> None:
+    """Raises an error if one of the cluster's jobs has this name.
+
+    Raises:
+        PoiseError: the name is taken.
+    """
+    if any(job.name == name for job in jobs):
+        raise PoiseError(
+            f"--name {name}: {cluster.url} has or had a job of that name; choose another, "
+            f"or follow it: {attach_command(cluster, name)}"
+        )
 
 
 def list_jobs(client: JobSubmissionClient, cluster: ClusterAddress) -> list[JobState]:

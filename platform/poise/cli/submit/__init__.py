@@ -144,9 +144,9 @@ def _free_name(client: Any, there: "ClusterAddress", request: "Request", name: s
     """Returns a name for the job.
 
     Raises:
-        PoiseError: another job is working on the same run or study.
+        PoiseError: another job is working on the same run or study, or has the given name.
     """
-    from poise.cluster.jobs import attach_command, list_jobs, stop_command
+    from poise.cluster.jobs import attach_command, list_jobs, refuse_taken_name, stop_command
 
     jobs = list_jobs(client, there)
     for job in jobs:
@@ -157,6 +157,7 @@ def _free_name(client: Any, there: "ClusterAddress", request: "Request", name: s
                 f"`{stop_command(there, job.name)}`"
             )
     if name is not None:
+        refuse_taken_name(jobs, there, name)
         return name
     if request.study is None:
         return f"{request.words[0]}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
