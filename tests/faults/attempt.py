@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 from poise.config import Recipe
 from tests.builders import random_batch, tiny_recipe
+from tests.forked import own_server
 
 STEPS = 16
 KILLED, REFUSED, LEFT = -signal.SIGKILL, 2, 128 + signal.SIGTERM
@@ -46,12 +48,17 @@ def recipe_in(folder: Path) -> Recipe:
     return tiny_recipe(
         data__dataset=str(folder / "dataset"),
         training__epochs=STEPS // 4,
-        training__storage_patience_minutes=0.1,
+        training__storage_patience_minutes=0.05,  # two failures take 1.5 s
     )
 
 
+_PRELOADED = "tests.faults.preloaded"
 _processes = get_context("forkserver")
-_processes.set_forkserver_preload(["tests.faults.preloaded"])
+
+
+def forked_fast() -> AbstractContextManager[None]:
+    """Attempts within this context are forked from a server that has imported Poise."""
+    return own_server(_PRELOADED)
 
 
 def attempt(home: Path, name: str, fault: Fault = Fault()) -> int:
@@ -74,6 +81,7 @@ def last_step(home: Path, name: str) -> int:
 
 
 def _carry_out(home: Path, name: str, fault: Fault) -> None:
+    assert _PRELOADED in sys.modules, "this attempt imports Poise anew; use forked_fast()"
     os.environ["POISE_HOME"] = str(home)
     (home / "scratch").mkdir(exist_ok=True)
     tempfile.tempdir = str(home / "scratch")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults import campaign, cluster_faults
+from tests.faults.attempt import forked_fast
 from tests.faults.autoscaled import sweep_gets_nodes
 from tests.faults.campaign import COUNTS, Arena, Row, table
 from tests.faults.cluster_arena import cluster_arena
@@ -40,7 +41,8 @@ def _rows(folder: Path, seed: int, part: str) -> Iterator[Row]:
     for place in places:
         place.mkdir()
     if part != "cluster":
-        yield from campaign.carry_out(Arena.open(places[0]), seed, COUNTS)
+        with forked_fast():
+            yield from campaign.carry_out(Arena.open(places[0]), seed, COUNTS)
     if part != "process":
         with cluster_arena(places[1]) as arena:
             yield from cluster_faults.carry_out(arena, seed)

@@ -1,18 +1,20 @@
 """A quick part of the faults. `make faults` has them all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.attempt import Fault
+from tests.faults.attempt import Fault, forked_fast
 from tests.faults.campaign import RESUMED, WENT_ON, Arena
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Arena:
-    return Arena.open(tmp_path_factory.mktemp("faults"), migrated_file)
+def arena(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iterator[Arena]:
+    with forked_fast():
+        yield Arena.open(tmp_path_factory.mktemp("faults"), migrated_file)
 
 
 @pytest.mark.parametrize(
