@@ -124,17 +124,20 @@ def check_parts(state: TrainingState, num_workers: int) -> None:
         assert there.placements == here.placements
 
 
-def _work(rank: int, folder: Path) -> None:
-    """One of four processes, of which two also train together before. Starting them takes long."""
+def _work(rank: int, folder: Path, num_workers: int) -> None:
+    """One process of several. Of four, two also train together before."""
     torch.set_num_threads(1)
-    for num_workers in (2, 4):
-        if rank < num_workers:
-            _train_all(rank, folder, num_workers)
+    for together in (2, 4):
+        if rank < together <= num_workers:
+            store = f"file://{folder}/store-{together}"
+            dist.init_process_group("gloo", init_method=store, rank=rank, world_size=together)
+            if together == num_workers:
+                _train_all(rank, folder, num_workers)
+            _go_on(rank, folder, together)
+            dist.destroy_process_group()
 
 
 def _train_all(rank: int, folder: Path, num_workers: int) -> None:
-    store = f"file://{folder}/store-{num_workers}"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=num_workers)
     for number, case in enumerate(CASES):
         recipe = recipe_of(case, folder, num_workers)
         state = begun(recipe, rank)
@@ -144,13 +147,11 @@ def _train_all(rank: int, folder: Path, num_workers: int) -> None:
         assert (whole is None) == (rank > 0)
         if whole is not None:
             found = {"tensors": tensors(whole), "metrics": metrics}
-            torch.save(found, folder / f"{num_workers}-{number}.pt")
-    _go_on(rank, folder, num_workers)
+            torch.save(found, folder / f"{number}.pt")
     with as_on_a_gpu():
         recipe = recipe_of("dino", folder, num_workers, training__precision="bf16")
         metrics = steps_of(recipe, begun(recipe, rank), rank)
-        torch.save(metrics, folder / f"bf16-{num_workers}-{rank}.pt")
-    dist.destroy_process_group()
+        torch.save(metrics, folder / f"bf16-{rank}.pt")
 
 
 def _go_on(rank: int, folder: Path, num_workers: int) -> None:
@@ -171,16 +172,22 @@ def _go_on(rank: int, folder: Path, num_workers: int) -> None:
     assert exchanged.get_total_counts() == 1, "the sum for the centre; the teacher needs nobody"
 
 
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.heavy)])
+def num_workers(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What runs of one, two and four workers left behind."""
+def folder(tmp_path_factory: pytest.TempPathFactory, num_workers: int) -> Path:
+    """What a run of one worker and runs of several left behind."""
     folder = tmp_path_factory.mktemp("sharding")
     write_dataset(folder / "images", [encode(smooth_image(i, 24, 20)) for i in range(16)])
     recipe = recipe_of("dino", folder)
     state = new_state(recipe, CPU)
     metrics = steps_of(recipe, state, until=1)
     save_checkpoint(folder / "checkpoint-1", state, recipe, [(1, metrics[0])])
-    spawn(_work, args=(folder,), nprocs=4)
+    spawn(_work, args=(folder, num_workers), nprocs=num_workers)
     return folder
 
 
@@ -201,24 +208,21 @@ def alone(folder: Path) -> Iterator[Callable[[str], tuple[TrainingState, list[di
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("num_workers", [2, pytest.param(4, marks=pytest.mark.heavy)])
 def test_workers_that_share_weights_train_as_one_worker(
-    folder: Path, alone: Any, case: str, num_workers: int
+    folder: Path, alone: Any, case: str
 ) -> None:
-    path = folder / f"{num_workers}-{[*CASES].index(case)}.pt"
-    found = torch.load(path, weights_only=True)
+    found = torch.load(folder / f"{[*CASES].index(case)}.pt", weights_only=True)
     state, metrics = alone(case)
     check_same(found["tensors"], tensors(state))
     check_same_metrics(found["metrics"], metrics)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [2, pytest.param(4, marks=pytest.mark.heavy)])
-def test_blocks_that_gather_bf16_train_as_autocast_does(folder: Path, num_workers: int) -> None:
+def test_blocks_that_gather_bf16_train_as_autocast_does(folder: Path) -> None:
     with as_on_a_gpu():
         recipe = recipe_of("dino", folder, training__precision="bf16")
         alone = steps_of(recipe, new_state(recipe, CPU))
-    found = torch.load(folder / f"bf16-{num_workers}-0.pt", weights_only=True)
+    found = torch.load(folder / "bf16-0.pt", weights_only=True)
     for name in ("loss/total", "teacher/entropy", "gradient/norm", "teacher/update_size"):
         assert found[0][name] == pytest.approx(alone[0][name], rel=2e-3), name
     # Later steps amplify the rounding of gradients, which autocast alone does as well.
@@ -227,22 +231,25 @@ def test_blocks_that_gather_bf16_train_as_autocast_does(folder: Path, num_worker
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_one_two_four_and_one_worker(folder: Path, alone: Any) -> None:
+def test_a_run_goes_on_with_twice_the_workers_and_then_with_one(
+    folder: Path, alone: Any, num_workers: int
+) -> None:
     recipe = recipe_of("dino", folder)
-    state = new_state(recipe, CPU)
-    history = load_checkpoint(folder / "checkpoint-4", state, recipe)
-    assert (state.step, len(history)) == (3, 1)
+    state, ended = new_state(recipe, CPU), 1 + num_workers // 2
+    history = load_checkpoint(folder / f"checkpoint-{num_workers}", state, recipe)
+    assert (state.step, len(history)) == (ended, 1)
     metrics = steps_of(recipe, state)
     uninterrupted, expected = alone("dino")
     check_same(tensors(state), tensors(uninterrupted))
-    check_same_metrics(metrics, expected[-1:])
+    check_same_metrics(metrics, expected[ended:])
 
 
 @pytest.mark.slow
-def test_the_package_of_a_sharded_run_is_one_like_any_other(folder: Path) -> None:
-    backbone, _ = load_backbone(folder / "package-4")
-    state = new_state(recipe_of("dino", folder), CPU)
-    load_checkpoint(folder / "checkpoint-4", state, recipe_of("dino", folder))
+def test_the_package_of_a_sharded_run_is_one_like_any_other(folder: Path, num_workers: int) -> None:
+    backbone, _ = load_backbone(folder / f"package-{num_workers}")
+    recipe = recipe_of("dino", folder)
+    state = new_state(recipe, CPU)
+    load_checkpoint(folder / f"checkpoint-{num_workers}", state, recipe)
     for name, value in state.objective.backbone.state_dict().items():
         assert torch.equal(value, backbone.state_dict()[name])
 
