@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "px"),
     [
-        ("vit", 48),
+        pytest.param("vit", 48, marks=pytest.mark.heavy),  # registers have all of it and more
         ("registers", 48),
         ("eva", 48),
         ("beit", 64),
