@@ -5,9 +5,10 @@ In: a function and its arguments. Out: the function's result on each node, by th
 """
 
 import socket
+import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import ray
@@ -20,6 +21,9 @@ ANSWER_WITHIN_S = 180.0
 """Longest time in seconds to wait for the results of a function that runs on every node. A new
 worker process needs a few seconds, and many times that on a busy machine.
 """
+
+_LOOK_EVERY_S = 5.0
+"""Time in seconds between two checks whether the nodes that have not answered are still there."""
 
 _CONNECTS_WITHIN_S = 1.0
 """Longest time in seconds in which a running node accepts a connection."""
@@ -36,7 +40,7 @@ class Node:
     """Address of the node. If several nodes have this address, the start of the node's id follows.
     """
 
-    resources: dict[str, float]
+    resources: dict[str, float] = field(hash=False)
     """Numbers of CPUs and GPUs, and other resources that Ray assigns to tasks."""
 
     is_head: bool
@@ -85,6 +89,9 @@ def is_cpu_node(node: Node) -> bool:
 def on_every_node(look: Callable[..., T], *arguments: Any) -> dict[str, T]:
     """Calls a function in a worker process of every node, on all nodes at the same time.
 
+    Nodes that Ray drains are not asked, because they take no new work. A node that is lost or
+    drained in the meantime is left out of the result.
+
     Args:
         look: function of a module that workers can import. The call reserves no CPU.
         arguments: arguments of the function.
@@ -92,28 +99,62 @@ def on_every_node(look: Callable[..., T], *arguments: Any) -> dict[str, T]:
     Raises:
         PoiseError: a node does not answer in time, or its workers cannot call the function.
     """
-    task = ray.remote(num_cpus=0, max_retries=0)(look)
-    answers = {
-        node.name: task.options(
+    answers = _answered(_asked(look, arguments))
+    errors = {node: _error_of(answer) for node, answer in answers.items()}
+    there = nodes_that_answer() if any(errors.values()) else set()
+    for node, error in errors.items():
+        if error is not None and node.id in there:
+            raise PoiseError(
+                f"a worker on {node.name} fails ({one_line(error, 300)}); Poise and its libraries "
+                "must be installed on every node, in the same versions"
+            )
+    return {
+        node.name: ray.get(answer) for node, answer in answers.items() if errors[node] is None
+    }
+
+
+def _asked(look: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[Node, Any]:
+    """Starts the function on every node that takes work. Returns Ray's references to the results.
+
+    Ray would let a task for a drained node wait until the node is gone.
+    """
+    task, there = ray.remote(num_cpus=0, max_retries=0)(look), nodes_that_answer()
+    return {
+        node: task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
         ).remote(*arguments)
         for node in live_nodes()
+        if node.id in there
     }
-    _, late = ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_WITHIN_S)
-    silent = [name for name, answer in answers.items() if answer in late]
-    if silent:
+
+
+def _answered(answers: Mapping[Node, Any]) -> dict[Node, Any]:
+    """Waits until every node that still takes work has answered. Returns the complete answers.
+
+    Raises:
+        PoiseError: a node does not answer in time.
+    """
+    latest, late = time.monotonic() + ANSWER_WITHIN_S, dict(answers)
+    lost: set[Node] = set()
+    while late and time.monotonic() < latest:
+        waited = list(late.values())
+        complete, _ = ray.wait(waited, num_returns=len(waited), timeout=_LOOK_EVERY_S)
+        late = {node: answer for node, answer in late.items() if answer not in complete}
+        there = nodes_that_answer() if late else set()
+        lost |= {node for node in late if node.id not in there}
+        late = {node: answer for node, answer in late.items() if node not in lost}
+    if late:
         raise PoiseError(
-            f"no worker answers on {', '.join(silent)} within {ANSWER_WITHIN_S:.0f} s; see "
-            "`ray status`, and the logs in /tmp/ray/session_latest/logs there"
+            f"no worker answers on {', '.join(node.name for node in late)} within "
+            f"{ANSWER_WITHIN_S:.0f} s; see `ray status`, and the logs in "
+            "/tmp/ray/session_latest/logs there"
         )
-    return {name: _answer(name, answer) for name, answer in answers.items()}
+    return {node: answer for node, answer in answers.items() if node not in lost}
 
 
-def _answer(name: str, answer: Any) -> Any:
+def _error_of(answer: Any) -> Exception | None:
     try:
-        return ray.get(answer)
+        ray.get(answer)
     except ray.exceptions.RayError as error:
-        raise PoiseError(
-            f"a worker on {name} fails ({one_line(error, 300)}); Poise and its libraries must be "
-            "installed on every node, in the same versions"
-        ) from None
+        return error
+    return None
