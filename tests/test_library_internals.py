@@ -61,6 +61,19 @@ def test_tune_can_be_made_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_tune_counts_the_deaths_of_a_trial_and_asks_its_limit_each_time() -> None:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+    place = "poise/sweeps/restarts.py"
+    purpose = "so that a trial restarts as often as it makes progress"
+    rule = inspect.getsource(Trial.should_recover)
+    assert "num_failures <= self.max_failures" in rule, _changed("Trial", place, purpose)
+    assert isinstance(Trial.num_failures, property), _changed("Trial", place, purpose)
+    failure = inspect.getsource(TuneController._process_trial_failure)
+    assert "on_trial_recover(" in failure, _changed("TuneController", place, purpose)
+
+
 def test_reports_of_ray_train_can_be_sent_to_tune() -> None:
     from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -114,7 +127,11 @@ def test_ray_train_takes_policies_of_poise() -> None:
     for name in ("_latest_monitor_time", "_latest_reserved_resources"):
         assert hasattr(policy, name), _changed(f"ElasticScalingPolicy.{name}", place, purpose)
     failures = DefaultFailurePolicy(FailureConfig(max_failures=1))
-    assert failures._worker_group_failures == 0, _changed("DefaultFailurePolicy", place, purpose)
+    assert failures._worker_group_failures == 0, _changed(
+        "DefaultFailurePolicy",
+        "poise/training/worker_failures.py",
+        "so that a run restarts as often as it makes progress",
+    )
 
 
 def test_ray_train_calls_a_callback_before_it_asks_for_resources() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.train import FailureConfig, ScalingConfig, WorkerGroupError
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 
@@ -14,11 +14,9 @@ from poise.config import PoiseError
 from poise.config.locations import Location
 from poise.training import worker_scaling
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
-from poise.training.worker_scaling import (
-    Elasticity,
-    ElasticPolicy,
-    PatientFailurePolicy,
-)
+from poise.training.progress_watch import Pause
+from poise.training.worker_failures import PatientFailurePolicy
+from poise.training.worker_scaling import Elasticity, ElasticPolicy, lasting_trainer
 
 Room = dict[str, dict[str, float]]
 
@@ -27,7 +25,7 @@ Room = dict[str, dict[str, float]]
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     """CPUs that Ray has set aside on each node. All nodes answer."""
     found: Room = {"a": {"CPU": 2.0}, "b": {"CPU": 2.0}}
-    monkeypatch.setattr(worker_scaling, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(Pause, "every_s", 0.0)
     monkeypatch.setattr(worker_scaling, "nodes_that_answer", lambda: set(found))
     monkeypatch.setattr(ElasticPolicy, "_maybe_send_resource_request", lambda self: None)
 
@@ -140,3 +138,32 @@ def test_an_error_that_the_user_must_fix_is_not_tried_again(tmp_path: Path) -> N
     policy = PatientFailurePolicy(FailureConfig(max_failures=9), Location.of(tmp_path))
     decision = policy.make_decision(lost(error=PoiseError("sample 5 is damaged")))
     assert decision is FailureDecision.RAISE
+
+
+def test_a_run_of_fixed_size_restarts_as_often_as_it_makes_progress(tmp_path: Path) -> None:
+    # On spot nodes, the second node that a run lost in its whole life ended it.
+    policy = PatientFailurePolicy(FailureConfig(max_failures=1), Location.of(tmp_path))
+    for number in range(5):
+        assert policy.make_decision(lost()) is FailureDecision.RETRY
+        save_checkpoint(tmp_path, f"checkpoint_{number}")
+    assert policy.make_decision(lost()) is FailureDecision.RETRY
+    assert policy.make_decision(lost()) is FailureDecision.RAISE, "two deaths and no checkpoint"
+
+
+@pytest.mark.parametrize("is_elastic", [False, True])
+def test_every_run_gets_the_policy_that_counts_failures_since_the_newest_checkpoint(
+    tmp_path: Path, is_elastic: bool
+) -> None:
+    class Trainer:
+        scaling_config = ScalingConfig(num_workers=(2, 8))
+        run_config = RunConfig(failure_config=FailureConfig(max_failures=1))
+
+        def _initialize_and_run_controller(self, **parts: Any) -> dict[str, Any]:
+            return parts
+
+    folder = Location.of(tmp_path)
+    elasticity = Elasticity((2, 4, 8), folder) if is_elastic else None
+    trainer = lasting_trainer(Trainer, folder, elasticity)()
+    parts = trainer._initialize_and_run_controller(failure_policy=None, scaling_policy=None)
+    assert isinstance(parts["failure_policy"], PatientFailurePolicy)
+    assert isinstance(parts["scaling_policy"], ElasticPolicy) == is_elastic

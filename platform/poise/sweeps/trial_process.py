@@ -29,7 +29,7 @@ from poise.studies.records import TrialRecord, begun_again
 from poise.studies.study import Study
 from poise.studies.trials import Trial
 from poise.sweeps.scheduler_reports import ForScheduler
-from poise.sweeps.trial_runs import seen_history
+from poise.sweeps.trial_runs import seen_history, training_name
 from poise.tracking.ending import controlled
 from poise.tracking.run import Run, create_trial_run, set_tags
 from poise.training.capacity import uses_gpu
@@ -110,7 +110,7 @@ def _train(trial: Trial, context: Context, record: TrialRecord) -> TrialRecord:
         finished = pretrain(
             recipe,
             run,
-            _run_name(study, record),
+            training_name(study, trial.name, record),
             Extras(
                 observers=[partial(BoardObserver, context.board, trial.name, total_steps)],
                 callbacks=[] if here else [ForScheduler(study.space.goal.metric)],
@@ -131,15 +131,6 @@ def _trains_here(study: Study, recipe: Recipe) -> bool:
     stores the checkpoints, and their paths are reported to the scheduler.
     """
     return recipe.training.num_workers == 1 and not study.space.scheduler.stops_trials
-
-
-def _run_name(study: Study, record: TrialRecord) -> str:
-    """Returns the name of Ray Train's run.
-
-    Each change of settings needs a new name, because Ray Train resumes a run of the same name.
-    """
-    change = f"/change-{len(record.changes)}" if record.changes else ""
-    return f"{study.name}/{record.trial.name}{change}"
 
 
 def _starting_point(record: TrialRecord) -> StartingPoint | None:

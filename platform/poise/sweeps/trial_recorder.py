@@ -29,7 +29,7 @@ from poise.studies.trials import Trial
 from poise.sweeps.trial_runs import end_run, kept_history, seen_history, trial_run
 from poise.tracking.run import Run, plan_trial_run
 
-DIED = "its process died twice; perhaps memory ran out"
+DIED = "its process died twice without a new checkpoint in between; perhaps memory ran out"
 
 _KNN = "eval/knn_top1"
 

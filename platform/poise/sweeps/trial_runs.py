@@ -27,6 +27,15 @@ def trial_run(parent: Run, study: Study, record: TrialRecord) -> Run:
     return Run(parent.store, record.run_id, parent.experiment_id, folder)
 
 
+def training_name(study: Study, trial: str, record: TrialRecord | None) -> str:
+    """Returns the name under which a trial trains now. Its checkpoints are stored under this name.
+
+    Each change of settings needs a new name, because Ray Train resumes a run of the same name.
+    """
+    changes = record.changes if record is not None else ()
+    return f"{study.name}/{trial}" + (f"/change-{len(changes)}" if changes else "")
+
+
 def seen_history(parent: Run, record: TrialRecord) -> History:
     """Reads the history of a trial's metrics from MLflow; empty if the trial has no run.
 

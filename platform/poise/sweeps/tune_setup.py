@@ -17,6 +17,7 @@ from ray.tune import Callback
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from poise.studies.study import Study
+from poise.sweeps.restarts import DEATHS_WITHOUT_PROGRESS, Restarts
 from poise.sweeps.trial_process import Context, trainable
 from poise.sweeps.trial_recorder import TrialRecorder
 from poise.sweeps.tune_search import TrialSearcher, scheduler
@@ -98,8 +99,9 @@ def tuner(
         run_config=tune.RunConfig(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
-            callbacks=[recorder, interruption, _Silent()],
-            failure_config=tune.FailureConfig(max_failures=1),  # for lost processes only
+            callbacks=[recorder, interruption, Restarts(study), _Silent()],
+            # For lost processes only: a trial that fails returns. ``Restarts`` raises this number.
+            failure_config=tune.FailureConfig(max_failures=DEATHS_WITHOUT_PROGRESS),
             verbose=0,
         ),
     )

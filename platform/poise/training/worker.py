@@ -41,7 +41,7 @@ from poise.training.stop_request import HERE
 from poise.training.watchdog import Stuck
 from poise.training.worker_restart_guard import RestartGuard
 from poise.training.worker_room import worker_resources
-from poise.training.worker_scaling import Elasticity, elastic_trainer
+from poise.training.worker_scaling import Elasticity, lasting_trainer
 from poise.training.worker_trainer import trainer_of
 
 logger = logging.getLogger(__name__)
@@ -84,10 +84,9 @@ def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
     trainer_class, options = trainer_of(training.num_workers, training.hang_timeout_minutes)
-    if is_elastic(spec.recipe):
-        trainer_class = _elastic(trainer_class, spec)
-    sizes = world_sizes(spec.recipe)
-    trainer = trainer_class(
+    sizes, folder = world_sizes(spec.recipe), spec.storage / spec.name
+    elasticity = Elasticity(sizes, folder, spec.say) if is_elastic(spec.recipe) else None
+    trainer = lasting_trainer(trainer_class, folder, elasticity)(
         partial(_train, spec, mailbox),  # that process would also unpickle `train_loop_config`
         **options,
         scaling_config=ScalingConfig(
@@ -100,7 +99,7 @@ def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:
             name=spec.name,
             **_stored_in(spec.storage),
             checkpoint_config=CheckpointConfig(num_to_keep=training.keep_checkpoints),
-            # After a lost node the run restarts once. An elastic run restarts after every loss.
+            # A new checkpoint makes the count begin again (``PatientFailurePolicy``).
             failure_config=FailureConfig(max_failures=sizes[-1] - sizes[0] or 1),
             callbacks=[*spec.callbacks, RestartGuard()],
         ),
@@ -122,11 +121,6 @@ def _causes_raised() -> Iterator[None]:
         if end.code in (0, 1):  # Ray Train exits in this way after Ctrl-C
             raise KeyboardInterrupt from None
         raise
-
-
-def _elastic(trainer_class: Any, spec: RunSpec) -> Any:
-    sizes, folder = world_sizes(spec.recipe), spec.storage / spec.name
-    return elastic_trainer(trainer_class, Elasticity(sizes, folder, spec.say))
 
 
 def _stored_in(storage: Location) -> dict[str, Any]:

@@ -1,19 +1,17 @@
 """Chooses the number of workers of an elastic run, in the process that controls the run.
 
-In: the allowed numbers of workers, and the cluster's nodes. Out: decisions for Ray Train. Next:
-``poise.training.worker``, which gives these policies to the trainer.
+In: the allowed numbers of workers, and the cluster's nodes. Out: decisions for Ray Train, and a
+trainer that follows them. Next: ``poise.training.worker``, which trains with this trainer.
 
 Ray's policy starts as many workers as fit, and its information about nodes can be 20 s old. The
-policies here differ in three points. Only some numbers of workers are allowed. Nodes that do not
+policy here differs in three points. Only some numbers of workers are allowed. Nodes that do not
 answer are ignored. New workers are added right after a checkpoint, so that few steps are repeated.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
 from ray.train.v2._internal.execution.scaling_policy import (
     ElasticScalingPolicy,
     NoopDecision,
@@ -22,15 +20,10 @@ from ray.train.v2._internal.execution.scaling_policy import (
 )
 
 from poise.cluster.nodes import nodes_that_answer
-from poise.config.errors import PoiseError
 from poise.config.locations import Location
-from poise.training.checkpoint import newest_checkpoint
 from poise.training.elastic import largest_world_size
-
-_LOOK_EVERY_S = 1.0
-"""Time in seconds between two checks of the nodes or checkpoints. Ray asks for decisions many times
-a second.
-"""
+from poise.training.progress_watch import Pause, newest_or
+from poise.training.worker_failures import PatientFailurePolicy
 
 
 @dataclass(frozen=True)
@@ -47,19 +40,6 @@ class Elasticity:
     """Function that shows one line to the user, from any process."""
 
 
-class _Pause:
-    """Timer that limits how often something is checked."""
-
-    def __init__(self) -> None:
-        self._last_s = float("-inf")
-
-    def is_over(self) -> bool:
-        """Returns True if the next check is due, and restarts the timer."""
-        over = time.monotonic() - self._last_s >= _LOOK_EVERY_S
-        self._last_s = time.monotonic() if over else self._last_s
-        return over
-
-
 class ElasticPolicy(ElasticScalingPolicy):  # type: ignore[misc]
     """Scaling policy. It starts as many workers as are allowed and fit on the running nodes."""
 
@@ -68,7 +48,7 @@ class ElasticPolicy(ElasticScalingPolicy):  # type: ignore[misc]
         self._elasticity = elasticity
         self._seen: Location | None = None
         self._wants_more = self._told_that_it_waits = False
-        self._for_nodes, self._for_checkpoints = _Pause(), _Pause()
+        self._for_nodes, self._for_checkpoints = Pause(), Pause()
         self._answering: set[str] = set()
 
     def _count_possible_workers(self, reserved_resources: Any) -> int:
@@ -100,64 +80,34 @@ class ElasticPolicy(ElasticScalingPolicy):  # type: ignore[misc]
         )
         had_to_wait, self._wants_more = self._wants_more, False
         if isinstance(decision, ResizeDecision) and not had_to_wait:
-            self._seen = _newest(self._elasticity.folder, self._seen)
+            self._seen = newest_or(self._elasticity.folder, self._seen)
             self._wants_more = True
             return NoopDecision()
         return decision
 
     def _has_new_checkpoint(self) -> bool:
         looks = self._for_checkpoints.is_over()
-        return looks and _newest(self._elasticity.folder, self._seen) != self._seen
+        return looks and newest_or(self._elasticity.folder, self._seen) != self._seen
 
 
-class PatientFailurePolicy(DefaultFailurePolicy):  # type: ignore[misc]
-    """Failure policy that counts only failures since the newest checkpoint.
-
-    An elastic run may lose workers every hour for days. An error that the user must fix ends the
-    run.
-    """
-
-    def __init__(self, failure_config: Any, folder: Location) -> None:
-        super().__init__(failure_config)
-        self._folder = folder
-        self._newest: Location | None = None
-
-    def make_decision(self, training_failed_error: Any) -> FailureDecision:
-        """Decides whether to restart the workers or to end the run."""
-        failures = getattr(training_failed_error, "worker_failures", None) or {}
-        if any(isinstance(_inner(each), PoiseError) for each in failures.values()):
-            return FailureDecision.RAISE
-        newest = _newest(self._folder, self._newest)
-        if newest != self._newest:
-            self._newest, self._worker_group_failures = newest, 0
-        decision: FailureDecision = super().make_decision(training_failed_error)
-        return decision
-
-
-def _newest(folder: Location, known: Location | None) -> Location | None:
-    """Returns the newest checkpoint; returns ``known`` if the storage does not answer now."""
-    try:
-        return newest_checkpoint(folder)
-    except (OSError, PoiseError):
-        return known
-
-
-def _inner(error: BaseException) -> BaseException:
-    return getattr(error, "_base_exc", None) or getattr(error, "cause", None) or error
-
-
-def elastic_trainer(trainer_class: Any, elasticity: Elasticity) -> Any:
-    """Returns a trainer class whose controller uses the policies of this module.
+def lasting_trainer(trainer_class: Any, folder: Location, elasticity: Elasticity | None) -> Any:
+    """Returns a trainer class whose controller uses the policies of Poise.
 
     Ray Train has no public interface for this. ``tests/test_library_internals.py`` checks the
     internals that are used.
+
+    Args:
+        trainer_class: trainer of Ray Train.
+        folder: folder of the run's checkpoints.
+        elasticity: data of an elastic run; None keeps the number of workers.
     """
 
-    class ElasticTrainer(trainer_class):  # type: ignore[misc]
+    class LastingTrainer(trainer_class):  # type: ignore[misc]
         def _initialize_and_run_controller(self, **parts: Any) -> Any:
-            parts["scaling_policy"] = ElasticPolicy(self.scaling_config, elasticity)
             failures = self.run_config.failure_config
-            parts["failure_policy"] = PatientFailurePolicy(failures, elasticity.folder)
+            parts["failure_policy"] = PatientFailurePolicy(failures, folder)
+            if elasticity is not None:
+                parts["scaling_policy"] = ElasticPolicy(self.scaling_config, elasticity)
             return super()._initialize_and_run_controller(**parts)
 
-    return ElasticTrainer
+    return LastingTrainer
