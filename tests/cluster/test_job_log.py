@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from ray.job_submission import JobStatus
 
+from poise.cluster import job_log
 from poise.cluster.address import ClusterAddress
 from poise.cluster.job_log import follow
 from poise.config.errors import PoiseError
@@ -50,6 +51,20 @@ class BrokenClient:
         )
 
 
+@dataclass
+class SilentClient(BrokenClient):
+    """A client whose connection becomes silent after some characters, several times.
+
+    It is what remains of a connection after a machine slept. Other requests are answered.
+    """
+
+    async def tail_job_logs(self, name: str) -> AsyncIterator[str]:
+        is_lost = bool(self.breaks_after)
+        yield LOG[: self.breaks_after.pop(0) if is_lost else len(LOG)]
+        if is_lost:
+            await asyncio.sleep(600)
+
+
 def _follow(client: Any, patience_s: float = 60.0) -> tuple[int, str]:
     written: list[str] = []
     status = follow(client, CLUSTER, "job", written.append, patience_s)
@@ -72,6 +87,14 @@ def test_a_lost_connection_is_made_again_and_no_character_is_lost_or_doubled(
 ) -> None:
     client = BrokenClient(breaks_after=[0, 12, 12, 25], error=error)
     assert _follow(client) == (0, LOG)
+
+
+def test_a_connection_that_became_silent_is_made_again_though_the_job_has_ended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A laptop that slept waited for the next line for ever.
+    monkeypatch.setattr(job_log, "SILENCE_S", 0.05)
+    assert _follow(SilentClient(breaks_after=[5, 12])) == (0, LOG)
 
 
 def test_a_connection_that_stays_lost_is_given_up_with_the_command_to_go_on() -> None:

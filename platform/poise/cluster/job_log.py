@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import aiohttp
 import requests
@@ -24,6 +25,11 @@ from poise.config.errors import PoiseError, one_line
 
 PATIENCE_S = 600.0
 """Time in seconds without a connection after which Poise stops following the log."""
+
+SILENCE_S = 60.0
+"""Time in seconds without a new line after which Poise connects again. A connection that was lost
+while a machine slept looks like the connection of a job that prints nothing.
+"""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 15.0
 _COMMAND_NOT_FOUND = 127
@@ -56,7 +62,7 @@ def follow(
     while True:
         seen = log.length
         try:
-            _read_on(client, name, log)
+            is_whole = _read_on(client, name, log)
             details = client.get_job_info(name)
         except AuthenticationError as error:
             raise PoiseError(refusal(cluster, str(error))) from None
@@ -68,7 +74,7 @@ def follow(
             if time.monotonic() - lost_since > patience_s:
                 raise PoiseError(_given_up(cluster, name, error)) from None
         else:
-            if details.status.is_terminal():
+            if is_whole and details.status.is_terminal():
                 return _exit_status(details, name)
             lost_since, wait = None, _FIRST_WAIT_S
         time.sleep(wait)
@@ -96,28 +102,37 @@ class _Log:
         return take
 
 
-def _read_on(client: JobSubmissionClient, name: str, log: _Log) -> None:
+def _read_on(client: JobSubmissionClient, name: str, log: _Log) -> bool:
+    """Reads the log until the server ends it. Returns False if the connection became silent."""
+    is_whole = True
     with _ctrl_c_cancels() as ctrl_c, suppress(asyncio.CancelledError):
-        asyncio.run(_tail(client, name, log.reader(), ctrl_c))
+        is_whole = asyncio.run(_tail(client, name, log.reader(), ctrl_c))
     if ctrl_c.asked:
         raise KeyboardInterrupt
+    return is_whole
 
 
 async def _tail(
     client: JobSubmissionClient, name: str, take: Callable[[str], None], ctrl_c: "_CtrlC"
-) -> None:
+) -> bool:
     ctrl_c.task = asyncio.current_task()
     if ctrl_c.asked:
-        return
-    async for lines in client.tail_job_logs(name):
-        take(lines)
+        return False
+    lines = client.tail_job_logs(name)
+    while True:
+        try:
+            take(await asyncio.wait_for(anext(lines), SILENCE_S))
+        except StopAsyncIteration:
+            return True
+        except TimeoutError:  # Ray's client would wait without end
+            return False
 
 
 class _CtrlC:
     """Handler of SIGINT (Ctrl-C). It cancels a task and remembers that the user pressed Ctrl-C."""
 
     asked = False
-    task: "asyncio.Task[None] | None" = None
+    task: "asyncio.Task[Any] | None" = None
 
     def __call__(self, number: int, frame: object) -> None:
         self.asked = True

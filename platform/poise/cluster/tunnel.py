@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,12 +31,16 @@ repeats its attempts.
 
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _POLL_S = 0.1
+_LOOK_EVERY_S = 2.0
 _END_S = 5.0
 
 
 @contextmanager
 def tunnel(file: str, ray: Sequence[str] = _RAY) -> Iterator[ClusterAddress]:
-    """Opens a tunnel to the dashboard during the block.
+    """Keeps a tunnel to the dashboard open during the block.
+
+    SSH ends the tunnel if the network is lost for some seconds. Then the tunnel is opened again,
+    at the same address.
 
     Args:
         file: file of Ray's cluster launcher.
@@ -48,18 +53,44 @@ def tunnel(file: str, ray: Sequence[str] = _RAY) -> Iterator[ClusterAddress]:
         raise PoiseError(f"--cluster {file}: no such file; it is the one that `ray up` was given")
     port = free_port()
     with TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [*ray, "dashboard", "--port", str(port), file],
+        forwarder = _Forwarder([*ray, "dashboard", "--port", str(port), file], output)
+        try:
+            _wait_until_open(forwarder.process, port, file, output)
+            threading.Thread(target=forwarder.keep_up, daemon=True).start()
+            yield ClusterAddress(f"http://127.0.0.1:{port}", f"--cluster {file}", file)
+        finally:
+            forwarder.end()
+
+
+class _Forwarder:
+    """Process that forwards a port. If it ends by itself, ``keep_up`` starts it again."""
+
+    def __init__(self, command: Sequence[str], output: IO[str]) -> None:
+        self._command, self._output = command, output
+        self._is_over, self._one_at_a_time = threading.Event(), threading.Lock()
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self._command,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C must not end it before the log's last lines arrive
         )
-        try:
-            _wait_until_open(process, port, file, output)
-            yield ClusterAddress(f"http://127.0.0.1:{port}", f"--cluster {file}", file)
-        finally:
-            _end(process)
+
+    def keep_up(self) -> None:
+        """Starts the process again each time it has ended, until ``end`` is called."""
+        while not self._is_over.wait(_LOOK_EVERY_S):
+            with self._one_at_a_time:
+                if self.process.poll() is not None and not self._is_over.is_set():
+                    self.process = self._start()
+
+    def end(self) -> None:
+        """Ends the process for good."""
+        self._is_over.set()
+        with self._one_at_a_time:
+            _end(self.process)
 
 
 def _wait_until_open(
