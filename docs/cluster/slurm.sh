@@ -3,7 +3,10 @@
 #
 #   sbatch docs/cluster/slurm.sh sweep search_spaces/dino_collapse.yaml data.dataset=/shared/cifar10
 #
+# Before the first start, fill in the values marked CHANGE.
+#
 #SBATCH --job-name=poise
+# CHANGE: whole nodes, the GPUs of each, and the time. Add your partition or account if SLURM asks for them.
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
@@ -19,6 +22,9 @@ export PATH="$PWD/.venv/bin:$PATH"
 
 # Storage that every node reaches, for runs and checkpoints.
 export POISE_HOME="${POISE_HOME:-$PWD/runs}"
+
+# CHANGE: the MLflow server (docs/cluster/mlflow.md). Without one, all nodes would write to one SQLite file.
+export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-http://10.0.0.5:5000}"
 
 # A token for this allocation alone. A file, because other users can see the environment of a command.
 umask 077

@@ -73,6 +73,50 @@ def test_every_cluster_asks_for_a_token_and_shows_its_dashboard_to_itself_alone(
     assert "~/.ray/auth_token" in launcher["file_mounts"], "a file, so that no token is in git"
 
 
+PLACEHOLDERS = re.compile(
+    r"ami-0|fs-0|example\.org|\b10\.0\.0\.|us-west|claimName|http://mlflow|/poise-cluster"
+    r"|#SBATCH --(?:nodes|gpus-per-node|time)"
+)
+"""Values that only the person knows who starts a cluster."""
+
+FILES_TO_FILL_IN = [*LAUNCHER_FILES, *KUBERAY_FILES, DOCS / "slurm.sh"]
+
+
+def _comment_of(lines: list[str], number: int) -> str:
+    """The nearest comment above a line, as far as the next line without a comment."""
+    comment: list[str] = []
+    for line in reversed(lines[:number]):
+        is_comment = line.strip().startswith("#") and not line.startswith("#SBATCH")
+        if comment and not is_comment:
+            break
+        comment += [line] if is_comment else []
+    return "\n".join(comment)
+
+
+@pytest.mark.parametrize("path", FILES_TO_FILL_IN, ids=lambda path: path.name)
+def test_every_value_that_must_be_filled_in_has_the_mark_change(path: Path) -> None:
+    # Two of three images had no mark, so the nodes with GPUs never started.
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [
+        (number, line)
+        for number, line in enumerate(lines)
+        if PLACEHOLDERS.search(line) and (not line.startswith("#") or "#SBATCH" in line)
+    ]
+    assert found
+    unmarked = [line for number, line in found if "CHANGE" not in _comment_of(lines, number)]
+    assert unmarked == []
+
+
+def test_nodes_of_a_cloud_mount_the_shared_storage_before_ray_uses_it() -> None:
+    commands = " ".join(_read(REPOSITORY / "cluster.yaml")["setup_commands"])
+    assert 0 < commands.index("sudo mount -t nfs4") < commands.index("POISE_HOME=/shared/")
+
+
+@pytest.mark.parametrize("path", FILES_TO_FILL_IN, ids=lambda path: path.name)
+def test_every_cluster_has_a_server_for_the_runs_of_all_nodes(path: Path) -> None:
+    assert "MLFLOW_TRACKING_URI" in path.read_text(encoding="utf-8")
+
+
 def test_training_cannot_take_the_head_node_down() -> None:
     launcher = _read(REPOSITORY / "cluster.yaml")
     head = launcher["available_node_types"][launcher["head_node_type"]]
