@@ -81,6 +81,26 @@ def storage_fault() -> str | None:
     return None
 
 
+def new_folders() -> list[Path]:
+    """Returns the folders of this machine in which new runs and studies are stored.
+
+    ``POISE_STORAGE`` is one of them if it is no object storage.
+    """
+    written = os.environ.get(VARIABLE)
+    storage = Location.of(written).absolute() if written else Location.of(home())
+    return [home(), *([storage.local] if storage.is_local else [])]
+
+
+def folders_of_run(name: str) -> list[Path]:
+    """Returns the folders of this machine that contain the files of a run, trial or study.
+
+    Args:
+        name: name of a run or study, or ``STUDY/TRIAL`` for a trial.
+    """
+    place = checkpoints_of(name)
+    return [home() / name, *([place.local] if place.is_local else [])]
+
+
 def checkpoint_storage(name: str) -> Location:
     """Returns the location that contains the folder ``name`` with a run's checkpoints.
 

@@ -13,9 +13,7 @@ from poise.cli.submit.preflight import check_room, judge
 from poise.config.errors import PoiseError
 from tests.builders import tiny_recipe
 
-NODE = NodeView(
-    platform.python_version(), ray.__version__, __version__, "/env/bin/python", True, None
-)
+NODE = NodeView(platform.python_version(), ray.__version__, __version__, "/env/bin/python")
 VIEW = ClusterView("/shared/runs", has_tracking_server=True, nodes={"head": NODE, "worker": NODE})
 
 
@@ -33,8 +31,12 @@ def test_a_cluster_that_fits_gives_no_note() -> None:
         (_with(replace(NODE, poise="0.0.1")), "worker has Poise 0.0.1, and this machine has"),
         (_with(replace(NODE, ray="1.13.0")), "worker has Ray 1.13.0, and this machine has"),
         (
-            _with(replace(NODE, sees_home=False)),
-            r"POISE_HOME=/shared/runs: is not shared: .*worker",
+            _with(replace(NODE, unseen=["/scratch/checkpoints"])),
+            r"/scratch/checkpoints: is not shared: .* not seen by worker; set .*POISE_STORAGE",
+        ),
+        (
+            _with(replace(NODE, dataset_faults={"s3://b/d": "access denied"})),
+            r"the dataset s3://b/d: cannot be read on worker \(access denied\); use storage that",
         ),
         (_with(replace(NODE, tracking_fault="it is silent")), "on worker: it is silent"),
         (

@@ -32,6 +32,13 @@ def test_a_study_gets_a_name_from_its_command_so_that_sending_twice_continues_it
     assert request.continued().words == (*request.words, "--resume")
 
 
+def test_the_cluster_is_asked_about_every_dataset_that_the_recipe_names() -> None:
+    request = _sweep()
+    datasets = ["/shared/scenes", "/shared/test"]
+    assert request.question == {"study": request.study, "datasets": datasets}
+    assert read_request(["doctor"]).question == {"study": None, "datasets": []}
+
+
 @pytest.mark.parametrize("other", ["seeds=[7]", "training.epochs=3"])
 def test_another_command_is_another_study(other: str) -> None:
     assert _sweep(other).study != _sweep().study

@@ -57,10 +57,10 @@ def command(
     The job gets the code, recipes and spaces of the current folder. It gets no data, results or
     secrets. So the paths of datasets must exist on the cluster. If POISE_HOME, POISE_STORAGE or
     MLFLOW_TRACKING_URI is set, every node must be able to reach this storage. First, a small job
-    checks POISE_HOME and MLFLOW_TRACKING_URI. To continue an interrupted run or study, send the
-    same command again. Ctrl-C ends only the printing of the log, and the job continues. With
-    --quiet, the command prints only the name of the job. With --json, the document also contains
-    the commands that follow and stop the job, and the log is on stderr.
+    checks this on every node, and whether the node can read the datasets. To continue an
+    interrupted run or study, send the same command again. Ctrl-C ends only the printing of the log,
+    and the job continues. With --quiet, the command prints only the name of the job. With --json,
+    the document also contains the commands that follow and stop the job, and the log is on stderr.
     """
     from poise.cli.submit.request import read_request
 
@@ -114,8 +114,8 @@ def _send(there: "ClusterAddress", request: "Request", name: str | None, wait: b
     metadata |= {STUDY: request.study} if request.study else {}
     with packaged(request.words, files, metadata) as job:
         logger.info("checking %s …", there.url)
-        function, question = "poise.cli.submit.cluster_facts:look_for", {"study": request.study}
-        view = view_from(ask(client, there, job, function, question))
+        function = "poise.cli.submit.cluster_facts:look_for"
+        view = view_from(ask(client, there, job, function, request.question))
         for note in judge(view, request.recipe):
             logger.info("note: %s", note)
         if view.has_begun and request.recipe is not None:

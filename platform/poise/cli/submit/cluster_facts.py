@@ -1,21 +1,22 @@
 """Collects facts about a cluster before a job is sent. It runs on the cluster as a small job.
 
-In: the name of a run or study. Out: a ``ClusterView``. Next: ``poise.cli.submit.preflight``, which
-checks the facts on the user's machine.
+In: the name of a run or study, and its datasets. Out: a ``ClusterView``. Next:
+``poise.cli.submit.preflight``, which checks the facts on the user's machine.
 """
 
 import os
 import platform
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from poise import __version__
-from poise.config.checkpoint_storage import storage_fault
+from poise.config.checkpoint_storage import new_folders, storage_fault
 from poise.config.errors import PoiseError, one_line
 from poise.config.paths import has_begun, home
+from poise.config.shared_folders import Marks, marked, unseen
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,17 @@ class NodeView:
     ray: str
     poise: str
     executable: str
-    sees_home: bool
-    """Whether the node sees a file that the head node wrote to POISE_HOME."""
-
-    tracking_fault: str | None
+    tracking_fault: str | None = None
     """Reason why this node cannot reach the MLflow store, or None if it can."""
 
     storage_fault: str | None = None
     """Reason why this node cannot write checkpoints to POISE_STORAGE, or None if it can."""
+
+    unseen: list[str] = field(default_factory=list)
+    """Folders of runs and checkpoints in which the node does not see a file of the head node."""
+
+    dataset_faults: dict[str, str] = field(default_factory=dict)
+    """Maps each dataset that the node cannot read to the reason."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,19 @@ def view_from(seen: dict[str, Any]) -> ClusterView:
 
 
 def look_for(question: dict[str, Any]) -> dict[str, Any]:
-    """Returns a ``ClusterView`` as plain values. ``question`` is ``{"study": NAME}``."""
-    return asdict(look(question["study"]))
+    """Returns a ``ClusterView`` as plain values.
+
+    Args:
+        question: ``{"study": NAME, "datasets": [FOLDER, …]}``.
+    """
+    return asdict(look(question["study"], question["datasets"]))
 
 
-def look(study: str | None) -> ClusterView:
-    """Checks storage, tracking, versions and resources on the head node and on every other node."""
+def look(study: str | None, datasets: Sequence[str] = ()) -> ClusterView:
+    """Checks the head node and every other node.
+
+    The checks are about storage, tracking, datasets, versions and resources.
+    """
     from poise.cluster.connection import start_ray
     from poise.cluster.nodes import live_nodes, on_every_node
     from poise.cluster.resources import most_resources
@@ -82,32 +93,43 @@ def look(study: str | None) -> ClusterView:
         node_resources=[node.resources for node in live_nodes()],
         most_resources=most_resources(),
     )
-    marker = home() / f".poise-check-{token_hex(8)}"
-    try:
-        home().mkdir(parents=True, exist_ok=True)
-        marker.touch()
-    except OSError as error:
-        return replace(view, home_fault=one_line(error, 300))
-    try:
-        nodes = on_every_node(look_from_node, str(marker))
-    finally:
-        marker.unlink()
+    # If the head node cannot write to POISE_STORAGE, its ``NodeView`` says so.
+    folders = new_folders() if storage_fault() is None else [home()]
+    with ExitStack() as during_the_calls:
+        try:
+            marks = during_the_calls.enter_context(marked(folders))
+        except OSError as error:
+            return replace(view, home_fault=one_line(error, 300))
+        nodes = on_every_node(look_from_node, marks, list(datasets))
     return replace(view, nodes=nodes, has_begun=study is not None and has_begun(home() / study))
 
 
-def look_from_node(marker: str) -> NodeView:
+def look_from_node(marks: Marks, datasets: Sequence[str]) -> NodeView:
     """Collects the facts of one node, in a worker process on that node."""
     import ray
 
+    faults = {dataset: _dataset_fault(dataset) for dataset in datasets}
     return NodeView(
         python=platform.python_version(),
         ray=ray.__version__,
         poise=__version__,
         executable=sys.executable,
-        sees_home=Path(marker).exists(),
         tracking_fault=_tracking_fault(),
         storage_fault=storage_fault(),
+        unseen=unseen(marks),
+        dataset_faults={dataset: fault for dataset, fault in faults.items() if fault is not None},
     )
+
+
+def _dataset_fault(dataset: str) -> str | None:
+    """Returns the reason why this process cannot read a dataset's manifest, or None if it can."""
+    from poise.data.manifest import Manifest
+
+    try:
+        Manifest.read(dataset)
+    except (OSError, PoiseError) as error:
+        return one_line(error, 300)
+    return None
 
 
 def _has_tracking_server() -> bool:

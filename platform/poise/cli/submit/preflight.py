@@ -5,14 +5,15 @@ fix. Next: ``poise.cli.submit``, which sends the job.
 """
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ray import __version__ as ray_version
 
 from poise import __version__
-from poise.cli.submit.cluster_facts import ClusterView
+from poise.cli.submit.cluster_facts import ClusterView, NodeView
 from poise.config import Recipe
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, first_few
+from poise.config.shared_folders import not_shared
 from poise.training.elastic import is_elastic, least_workers
 
 
@@ -24,6 +25,7 @@ def judge(view: ClusterView, recipe: Recipe | None) -> Iterator[str]:
     """
     yield from _check_versions(view)
     _check_storage(view)
+    _check_datasets(view)
     yield from _check_tracking(view)
     if recipe is not None:
         yield from check_room(view.node_resources, view.most_resources, recipe)
@@ -60,18 +62,34 @@ def _check_storage(view: ClusterView) -> None:
         raise PoiseError(
             f"POISE_HOME={view.home}: cannot be used on the head node ({view.home_fault}); {fix}"
         )
-    blind = [name for name, node in view.nodes.items() if not node.sees_home]
-    if blind:
-        raise PoiseError(
-            f"POISE_HOME={view.home}: is not shared: what the head node writes there is not seen "
-            f"by {', '.join(blind)}; {fix}"
-        )
+    for folder, blind in _by_subject(view, lambda node: node.unseen).items():
+        raise not_shared(folder, blind)
     for name, node in view.nodes.items():
         if node.storage_fault is not None:
             raise PoiseError(
                 f"POISE_STORAGE: {name} cannot write there ({node.storage_fault}); give every node "
                 "the right to write, or name another place"
             )
+
+
+def _check_datasets(view: ClusterView) -> None:
+    for dataset, blind in _by_subject(view, lambda node: node.dataset_faults).items():
+        reason = view.nodes[blind[0]].dataset_faults[dataset]
+        raise PoiseError(
+            f"the dataset {dataset}: cannot be read on {first_few(blind)} ({reason}); use storage "
+            "that every node reaches, and give every node the right to read it"
+        )
+
+
+def _by_subject(
+    view: ClusterView, faults: Callable[[NodeView], Iterable[str]]
+) -> dict[str, list[str]]:
+    """Maps each folder or dataset that has faults to the names of the nodes."""
+    found: dict[str, list[str]] = {}
+    for name, node in view.nodes.items():
+        for subject in faults(node):
+            found.setdefault(subject, []).append(name)
+    return found
 
 
 def _check_tracking(view: ClusterView) -> Iterator[str]:

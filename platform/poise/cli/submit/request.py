@@ -20,6 +20,7 @@ from poise.config import Recipe, load_recipe
 from poise.config.errors import PoiseError, did_you_mean
 from poise.config.paths import check_run_name, given_path
 from poise.config.space_files import load_space_and_recipe, recipe_file
+from poise.training.datasets import folders_of
 from poise.training.elastic import worker_settings
 
 HERE_ONLY = ("submit", "jobs")
@@ -42,6 +43,12 @@ class Request:
 
     recipe: Recipe | None = None
     """Recipe of a run or study that may begin, or None if it is not known here."""
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """Question for ``cluster_facts.look_for``: the run or study, and the datasets it reads."""
+        datasets = folders_of(self.recipe) if self.recipe is not None else []
+        return {"study": self.study, "datasets": datasets}
 
     def continued(self) -> "Request":
         """Returns the request that resumes the run or study of an earlier job."""
