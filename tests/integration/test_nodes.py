@@ -38,7 +38,7 @@ def seen_from_here(paths):
 
 def complaint(paths):
     try:
-        check_nodes(paths, seen_from_here)
+        check_nodes(paths, "run", seen_from_here)
     except PoiseError as error:
         return str(error)
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
 
+from poise.config import PoiseError
 from poise.studies.study import Study
 from poise.sweeps.restarts import DEATHS_WITHOUT_PROGRESS, Restarts
 from poise.training.checkpoint import RUN_FILE, STATE_FILE
@@ -20,6 +23,7 @@ class TuneTrial:
     config: dict[str, Any]
     max_failures: int = DEATHS_WITHOUT_PROGRESS
     num_failures: int = 0
+    pickled_error_file: str | None = None
 
     def restarts_after_a_death(self, restarts: Restarts, by_preemption: bool = False) -> bool:
         self.num_failures += 0 if by_preemption else 1
@@ -67,3 +71,17 @@ def test_a_trial_that_dies_twice_without_a_new_checkpoint_is_given_up(
     assert trial.restarts_after_a_death(restarts)
     assert trial.restarts_after_a_death(restarts, by_preemption=True), "Tune does not count it"
     assert not trial.restarts_after_a_death(restarts)
+
+
+def test_a_study_ends_if_a_trial_could_not_even_write_its_record(
+    study: Study, trial: TuneTrial, tmp_path: Path
+) -> None:
+    # Each node had a folder of this name on its own disk. The trials were called out of memory.
+    cause = PoiseError("/scratch/runs/s: is not shared")
+    error = RayTaskError("train", "a traceback", cause).as_instanceof_cause()
+    trial.pickled_error_file = str(tmp_path / "error.pkl")
+    Path(trial.pickled_error_file).write_bytes(cloudpickle.dumps(error))
+    with pytest.raises(PoiseError, match=r"^/scratch/runs/s: is not shared$"):
+        trial.restarts_after_a_death(Restarts(study))
+    with pytest.raises(PoiseError):
+        Restarts(study).on_trial_error(0, [trial], trial)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from poise.config import PoiseError
+from poise.config.paths import home
 from poise.studies.records import Change, TrialRecord
 from poise.studies.study import Study
 from poise.studies.trials import Trial
@@ -34,6 +36,18 @@ def test_settings_that_do_not_go_together_fail_their_trial_with_one_line(
         "study s, trial t01: optimizer.warmup_epochs=9.0 is longer than training.epochs=2",
     )
     assert parent.store.client.get_run(record.run_id).info.status == "FAILED"
+
+
+def test_a_node_that_does_not_share_the_study_writes_no_record_and_ends_the_study(
+    begun: tuple[Study, Run],
+) -> None:
+    # The node made a folder of this name on its own disk, and its results were never seen.
+    study, parent = begun
+    marks = (str(study.folder / "written by the head"),)
+    context = Context(study, str(home()), parent, board=None, marks=marks)
+    with pytest.raises(PoiseError, match="is not shared"):
+        carry_out(make_record("t01-s0").trial.as_config(), context)
+    assert study.record("t01-s0") is None
 
 
 def test_a_trial_that_failed_is_charged_for_the_steps_that_it_made(

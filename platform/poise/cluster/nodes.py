@@ -54,6 +54,11 @@ def live_nodes() -> list[Node]:
     return sorted(found, key=lambda node: (not node.is_head, node.name))
 
 
+def this_node() -> str:
+    """Returns the address of the node on which this process runs."""
+    return str(ray.util.get_node_ip_address())
+
+
 def nodes_that_answer() -> set[str]:
     """Returns the ids of the nodes that are running, accept a connection and are not drained.
 
@@ -108,9 +113,7 @@ def on_every_node(look: Callable[..., T], *arguments: Any) -> dict[str, T]:
                 f"a worker on {node.name} fails ({one_line(error, 300)}); Poise and its libraries "
                 "must be installed on every node, in the same versions"
             )
-    return {
-        node.name: ray.get(answer) for node, answer in answers.items() if errors[node] is None
-    }
+    return {node.name: ray.get(answer) for node, answer in answers.items() if errors[node] is None}
 
 
 def _asked(look: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[Node, Any]:

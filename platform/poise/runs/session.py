@@ -73,16 +73,16 @@ def session(recipe: Recipe, name: str, create: Callable[[], Run]) -> Iterator[Se
 
     Args:
         recipe: recipe of the run.
-        name: name of the run on progress lines.
+        name: name of the run.
         create: function that creates the run in MLflow, or finds the existing one.
 
     Raises:
         PoiseError: Ray does not start, the machine is too small for the run, or a node of the
-            cluster lacks a dataset.
+            cluster lacks a dataset or does not share the run's folder.
     """
     start_ray()
     check_fits(recipe)
-    check_nodes(folders_of(recipe))
+    check_nodes(folders_of(recipe), name)
     run = create()
     with controlled(run), ProgressDisplay() as display:
         observer = display.observer(name, timetable_of(recipe).total_steps)

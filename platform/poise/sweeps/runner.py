@@ -17,9 +17,11 @@ import ray
 
 from poise.cluster.connection import start_ray
 from poise.config import Recipe
+from poise.config.checkpoint_storage import folders_of_run
 from poise.config.locations import Location
 from poise.config.paths import home
 from poise.config.redaction import redacted
+from poise.config.shared_folders import Marks, marked
 from poise.data.manifest import Manifest
 from poise.reports import Winner, write_report
 from poise.runs.node_checks import check_nodes
@@ -68,15 +70,15 @@ def run_study(study: Study, only: Sequence[Trial] | None = None) -> StudyResult:
         start_ray(ends_runs=True)  # a scheduler may end runs, or a trial's process may be killed
         if study.space.scheduler.changes_settings:
             _check_whole(study)
-        check_nodes(study.datasets)
+        check_nodes(study.datasets, study.name)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Poise prints what happens
         dataset = Manifest.read(study.recipe.data.dataset).name
         run = create_study_run(store, dataset, study.name, study.folder)
-        with controlled(run):
-            return _carry_out(study, only, run)
+        with controlled(run), marked(folders_of_run(study.name)) as marks:
+            return _carry_out(study, only, run, marks)
 
 
-def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyResult:
+def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run, marks: Marks) -> StudyResult:
     study.save()  # with its present state: extended, or with a larger budget
     log_recipe(run, study.recipe, dataset_tags(study.recipe))
     log_environment(run)
@@ -84,7 +86,8 @@ def _carry_out(study: Study, only: Sequence[Trial] | None, run: Run) -> StudyRes
     recorder = TrialRecorder(study, run, partial(_say, display))
     try:
         with display, heard_interruption() as interruption:
-            lacks = _run_trials(study, only, display, recorder, interruption)
+            context = Context(study, str(home()), run, display.board, marks)
+            lacks = _run_trials(context, only, display, recorder, interruption)
     except BaseException:
         with undisturbed():
             ray.shutdown()  # ends the trials' processes before their runs get a status
@@ -108,7 +111,7 @@ def _say(display: ProgressDisplay, line: str) -> None:
 
 
 def _run_trials(
-    study: Study,
+    context: Context,
     only: Sequence[Trial] | None,
     display: ProgressDisplay,
     recorder: TrialRecorder,
@@ -118,7 +121,8 @@ def _run_trials(
 
     Returns the limit of the budget that prevented another trial, or an empty text.
     """
-    say, records, clock = partial(_say, display), study.records(), Clock(study)
+    study, say = context.study, partial(_say, display)
+    records, clock = study.records(), Clock(study)
     purse = Purse(study, clock, _paces(study, say))
     queue = BudgetedQueue(trial_queue(study, records, only), purse)
     if queue.peek() is None:
@@ -128,7 +132,6 @@ def _run_trials(
     concurrency = min(num_left, concurrency_of(study, say))
     say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
     searcher = TrialSearcher(queue, recorder.plan, recorder.settle)
-    context = Context(study, str(home()), recorder.run, display.board)
     try:
         with warnings.catch_warnings():
             # Tune recommends `reuse_actors` for pbt; `tuner` explains why it is not used.

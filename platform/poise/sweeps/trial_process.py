@@ -17,9 +17,11 @@ from typing import Any
 import torch
 from ray import tune
 
+from poise.cluster.nodes import this_node
 from poise.config import PoiseError, Recipe
 from poise.config.errors import one_line
 from poise.config.locations import Location
+from poise.config.shared_folders import Marks, check_shared
 from poise.runs.initial_weights import check_same_start
 from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
@@ -54,14 +56,22 @@ class Context:
     board: Any
     """Ray actor that receives and prints progress lines."""
 
+    marks: Marks = ()
+    """Files that the process of the study keeps in the study's folders."""
+
 
 def carry_out(config: dict[str, Any], context: Context) -> None:
     """Trains one trial, or continues an interrupted trial.
 
     If the trial fails, the function writes the reason to the record and returns. So other trials
     continue. Tune repeats a trial only if its process died.
+
+    Raises:
+        PoiseError: this node does not share the study's folder, so its record would be lost. The
+            whole study ends (``Restarts``).
     """
     os.environ["POISE_HOME"] = context.home  # this process was started in another folder
+    check_shared(context.marks, this_node())
     torch.set_num_threads(1)  # training sets its own number of threads
     trial, study = Trial(**config), context.study
     found = study.record(trial.name)

@@ -99,7 +99,7 @@ def tuner(
         run_config=tune.RunConfig(
             name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(study.folder),
-            callbacks=[recorder, interruption, Restarts(study), _Silent()],
+            callbacks=[Restarts(study), recorder, interruption, _Silent()],
             # For lost processes only: a trial that fails returns. ``Restarts`` raises this number.
             failure_config=tune.FailureConfig(max_failures=DEATHS_WITHOUT_PROGRESS),
             verbose=0,

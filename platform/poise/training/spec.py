@@ -14,6 +14,7 @@ from torch import nn
 
 from poise.config.locations import Location
 from poise.config.recipe import Recipe
+from poise.config.shared_folders import Marks
 from poise.diagnostics.history import History
 from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
@@ -97,6 +98,11 @@ class RunSpec:
 
     datasets: Fingerprints = field(default_factory=dict)
     """Fingerprints of the datasets, which are stored in each checkpoint."""
+
+    marks: Marks = ()
+    """Files that the controlling process keeps in the run's folders while the run trains. Workers
+    look for them, to find out whether they share these folders.
+    """
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from ray.train import (
     TrainingFailedError,
 )
 from ray.train.torch import get_device
-from ray.train.v2._internal.constants import VALIDATE_STORAGE_MARKER_FILENAME
 
-from poise.cluster.nodes import nodes_that_answer
+from poise.cluster.nodes import nodes_that_answer, this_node
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.paths import home
+from poise.config.shared_folders import check_shared, marked
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import read_run
 from poise.training.checkpoint_store import later_name, patiently, store_checkpoint
@@ -64,7 +66,8 @@ def fit(spec: RunSpec) -> Outcome:
     folder = spec.storage / spec.name
     mailbox = Mailbox.open(training.hang_timeout_minutes, folder)
     step = -1
-    with leaving_with_notice(mailbox.ask_to_leave) as is_leaving:
+    with leaving_with_notice(mailbox.ask_to_leave) as is_leaving, marked(_folders(spec)) as marks:
+        spec = replace(spec, marks=marks)
         while True:
             result = _fit_once(spec, mailbox)
             if result.checkpoint is None:
@@ -78,6 +81,12 @@ def fit(spec: RunSpec) -> Outcome:
                 raise taken_back
             step = kept["step"]
             logger.warning("run %s: %s; it goes on when there is room", spec.name, taken_back)
+
+
+def _folders(spec: RunSpec) -> list[Path]:
+    """Returns the folders of this machine that contain the files of a run."""
+    place, own = spec.storage / spec.name, home() / spec.name
+    return [*([place.local] if place.is_local else []), *([own] if own.is_dir() else [])]
 
 
 def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:
@@ -173,6 +182,7 @@ def _train(spec: RunSpec, mailbox: Mailbox) -> str | None:
     if rank == 0:
         threading.Thread(target=mailbox.follow, args=(HERE, over), daemon=True).start()
     try:
+        check_shared(spec.marks, this_node())
         return train_on_worker(spec, place, newest)
     except PoiseError as error:
         mailbox.fail(error)
@@ -215,23 +225,10 @@ def _report(spec: RunSpec, metrics: dict[str, Any], folder: Path | None) -> None
 def _store(spec: RunSpec, checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Stores a checkpoint, complete or not at all. Ray's own copy does not guarantee this."""
     run_folder, folder = spec.storage / spec.name, Path(checkpoint.path)
-    _check_shared(run_folder)
+    check_shared(spec.marks, this_node())  # a mount can be lost while the run trains
     patience_s = 60 * spec.recipe.training.storage_patience_minutes
     look = partial(later_name, run_folder, name)
     place = run_folder / patiently(look, f"reading {run_folder}", patience_s)
     patiently(lambda: store_checkpoint(folder, place), f"storing {place}", patience_s)
     system, path = place.connect()
     return Checkpoint(path, system)
-
-
-def _check_shared(run_folder: Location) -> None:
-    """Raises an error if this node does not share the run's folder with the controlling process.
-
-    Without this check, the node would create the folder on its own disk.
-    """
-    if run_folder.is_local and not (run_folder.local / VALIDATE_STORAGE_MARKER_FILENAME).exists():
-        rank = ray.train.get_context().get_world_rank()
-        raise PoiseError(
-            f"{run_folder}: worker rank {rank} does not see the folder that the command made; set "
-            "POISE_HOME to storage that all nodes share"
-        )
