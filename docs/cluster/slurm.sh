@@ -20,11 +20,11 @@ set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:?start this script with sbatch}"
 export PATH="$PWD/.venv/bin:$PATH"
 
-# Storage that every node reaches, for runs and checkpoints.
-export POISE_HOME="${POISE_HOME:-$PWD/runs}"
-
 # CHANGE: the MLflow server (docs/cluster/mlflow.md). Without one, all nodes would write to one SQLite file.
 export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-http://10.0.0.5:5000}"
+
+# Storage that every node reaches, for runs and checkpoints.
+export POISE_HOME="${POISE_HOME:-$PWD/runs}"
 
 # A token for this allocation alone. A file, because other users can see the environment of a command.
 umask 077

@@ -70,9 +70,9 @@ def look_for(question: dict[str, Any]) -> dict[str, Any]:
     """Returns a ``ClusterView`` as plain values.
 
     Args:
-        question: ``{"study": NAME, "datasets": [FOLDER, …]}``.
+        question: arguments of ``look``: ``{"study": NAME, "datasets": [FOLDER, …]}``.
     """
-    return asdict(look(question["study"], question["datasets"]))
+    return asdict(look(**question))
 
 
 def look(study: str | None, datasets: Sequence[str] = ()) -> ClusterView:
