@@ -159,5 +159,6 @@ def _error_of(answer: Any) -> Exception | None:
     try:
         ray.get(answer)
     except ray.exceptions.RayError as error:
-        return error
+        failure: Exception = error
+        return failure
     return None
