@@ -8,7 +8,7 @@ import pytest
 from poise.cli.main import run
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
-from tests.packages import save_package
+from tests.packages import save_package, save_resnet
 
 
 @pytest.mark.slow
@@ -49,3 +49,21 @@ def test_one_evaluation_that_fails_does_not_cost_the_others(
     assert "left out  segmentation: " in printed  # it may not learn from the images that it scores
     assert "left out  video: its images have no sequences" in printed
     assert "k20_top1" in printed and f"{out / 'all.html'}" in printed
+
+
+@pytest.mark.slow
+def test_a_residual_network_is_measured_by_every_evaluation_that_reads_no_patches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("test", 1), ("train", 0)):
+        prepare("scenes", tmp_path / name, PrepareOptions(num_images=24, seed=seed))
+    words = ["evaluate", "all", str(save_resnet(tmp_path / "resnet")), str(tmp_path / "test")]
+    out = tmp_path / "out"
+    train = str(tmp_path / "train")
+    assert run([*words, "--train", train, "--out", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {*found["measured"]} == {"knn", "retrieval", "map"}
+    reasons = found["left_out"]
+    assert reasons.pop("video") == "its images have no sequences"
+    assert {*reasons} == {"copies", "registers", "objects", "masks", "segmentation"}
+    assert all("ResNetBackbone: has no transformer blocks" in each for each in reasons.values())

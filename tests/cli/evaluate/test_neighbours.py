@@ -10,6 +10,7 @@ from poise.tracking.store import Store
 from tests.cli.evaluate.test_attention import OPTIONS, save_model
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.evaluation.neighbours.benchmarks import save_copydays, save_landmarks
+from tests.packages import save_resnet
 from tests.tracking.conftest import run as made_by
 from tests.tracking.conftest import store
 
@@ -79,3 +80,16 @@ def test_options_that_do_not_apply_are_refused_in_one_line(
         assert evaluate(*words) == 2
         err = capsys.readouterr().err
         assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.slow
+def test_a_residual_network_ranks_images_but_has_no_patches_to_find_copies_by(
+    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_dataset("scenes", [0, 1, 2] * 4)
+    resnet, out = save_resnet(tmp_path / "resnet"), ("--out", tmp_path / "out")
+    for name in ("retrieval", "map"):
+        assert evaluate(name, resnet, dataset, *out) == 0
+    assert evaluate("copies", resnet, dataset, *out) == 2
+    err = capsys.readouterr().err
+    assert "error: " in err and "ResNetBackbone: has no transformer blocks" in err

@@ -61,6 +61,7 @@ def test_what_cannot_be_probed_is_one_line_and_status_2(
         (["attentive", model, test, "objective.abmilp.depth=0"], "objective.abmilp.depth"),
         (["linear", model, test, "--features", "abmilp"], "use poise evaluate attentive"),
         (["finetune", resnet, test, "--train", test], "is a residual network"),
+        (["attentive", resnet, test, "--train", test], "a residual network has no tokens"),
         (["finetune", "--resume", "nobody"], "holds no such probe"),
     ):
         status, out, err = evaluate(arguments, capsys)

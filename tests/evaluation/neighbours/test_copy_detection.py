@@ -67,7 +67,7 @@ def test_a_backbone_without_patch_tokens_is_refused(
     backbone, _ = load_backbone(save_resnet(tmp_path / "resnet"))
     dataset = ImageDataset.open(make_dataset("colours", [0, 1, 2]))
     task = EvaluationTask(backbone, dataset, Bench(NORMALIZATION, CPU), 32, tmp_path)
-    with pytest.raises(PoiseError, match="ResNetBackbone: copy detection pools patch tokens"):
+    with pytest.raises(PoiseError, match=r"ResNetBackbone: has no .* patch tokens"):
         measure_made_copies(task)
 
 

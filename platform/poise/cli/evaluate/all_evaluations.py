@@ -107,14 +107,18 @@ def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator
     with_train = partial(operator.add, learned)
     yield Evaluation("knn", partial(measure_knn, bank=train), num_passes=with_train)
     yield Evaluation("retrieval", measure_retrieval)
-    yield Evaluation("copies", measure_made_copies, num_passes=num_passes)
+    yield Evaluation(
+        "copies", measure_made_copies, num_passes=num_passes, reads_patches=True
+    )
     yield REGISTERS
-    yield Evaluation("objects", measure_objects)
-    yield Evaluation("masks", measure_masks)
+    yield Evaluation("objects", measure_objects, reads_patches=True)
+    yield Evaluation("masks", measure_masks, reads_patches=True)
     if train is not None:
         measure = partial(report_segmentation, train=TrainingSet(train))
-        yield Evaluation("segmentation", measure, num_passes=with_train)
-    yield Evaluation("video", report_video)
+        yield Evaluation(
+            "segmentation", measure, num_passes=with_train, reads_patches=True
+        )
+    yield Evaluation("video", report_video, reads_patches=True)
     yield MAP
 
 

@@ -13,7 +13,7 @@ import typer
 from poise.cli.completion import complete_dataset, complete_model_or_dataset
 from poise.cli.console import print_table
 from poise.cli.evaluate.attention_files import keep_attention
-from poise.cli.evaluate.models import NamedModel, open_models
+from poise.cli.evaluate.models import NamedModel, open_transformers
 from poise.cli.evaluate.options import image_progress
 from poise.cli.evaluate.output import print_origin
 from poise.cli.output import Output, prints
@@ -96,7 +96,7 @@ def attention(
 
     opened = ImageDataset.open(dataset)
     sample_ids = _sample_ids(images, len(opened), dataset)
-    named = open_models(models)
+    named = open_transformers(models)
     out = out or Path(f"attention-{as_name(opened.manifest.name)}")
     reports = _measure(named, opened, max_images)
     described = keep_attention(reports, opened, sample_ids, out)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poise.cli.arguments import PackageArgument
-from poise.cli.evaluate.models import NamedModel, open_models
+from poise.cli.evaluate.models import NamedModel, open_transformers
 from poise.cli.evaluate.objects import KeptMassOption, MaxPatchesOption, ShorterOption
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
@@ -86,7 +86,7 @@ def attention_video(request: VideoRequest) -> Output:
     if request.out.is_dir() and any(request.out.iterdir()):
         raise PoiseError(f"{request.out}: is not empty; name a new folder for the frames")
     frames = open_frames(request.video)
-    (model,) = open_models([request.model])
+    (model,) = open_transformers([request.model])
     count, shown, path = _draw(request, frames, model)
 
     def show() -> None:

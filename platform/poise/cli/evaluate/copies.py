@@ -83,7 +83,8 @@ def _make_copies(options: CopiesOptions) -> Output:
     count = options.originals or NUM_ORIGINALS
     measure = partial(measure_made_copies, num_originals=count)
     passes = partial(num_passes, num_originals=count)
-    return evaluate_models(Evaluation("copies", measure, num_passes=passes), options)
+    evaluation = Evaluation("copies", measure, num_passes=passes, reads_patches=True)
+    return evaluate_models(evaluation, options)
 
 
 def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
@@ -99,6 +100,9 @@ def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
     others = OtherImages(*(None if each is None else ImageDataset.open(each) for each in given))
     measure = partial(measure_copydays, copydays=copydays, others=others)
     evaluation = Evaluation(
-        "copies", measure, num_passes=lambda num_images: num_images + len(others)
+        "copies",
+        measure,
+        num_passes=lambda num_images: num_images + len(others),
+        reads_patches=True,
     )
     return evaluate_models(evaluation, options, copydays.files)

@@ -16,7 +16,7 @@ import typer
 
 from poise.cli.completion import complete_dataset, complete_model_or_dataset
 from poise.cli.console import print_table
-from poise.cli.evaluate.models import NamedModel, open_models
+from poise.cli.evaluate.models import NamedModel, check_transformers, open_models
 from poise.cli.evaluate.options import (
     RayOption,
     image_progress,
@@ -92,6 +92,9 @@ class Evaluation:
     the backbone. By default, each image passes once.
     """
 
+    reads_patches: bool = False
+    """Whether the evaluation reads blocks or patch tokens, which residual networks do not have."""
+
 
 def evaluate_models(
     evaluation: Evaluation, options: EvaluationOptions, dataset: ImageDataset | None = None
@@ -145,9 +148,12 @@ def measure_models(
 
     if dataset is None:
         dataset = ImageDataset.open(options.dataset)
+    models = open_models(options.models) if models is None else models
+    if evaluation.reads_patches:
+        check_transformers(models)
     out = options.out or Path(f"{evaluation.name}-{as_name(dataset.manifest.name)}")
     measured = []
-    for model in open_models(options.models) if models is None else models:
+    for model in models:
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
         report = _measure(model, dataset, folder, options, evaluation)

@@ -53,10 +53,36 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
     """Opens models, in the order of their references.
 
     Raises:
-        PoiseError: a model is named twice, cannot be opened or has no transformer blocks, or two
-            models would have the same label.
+        PoiseError: a model is named twice or cannot be opened, or two models would have the same
+            label.
     """
     return [_open(reference, label) for reference, label in _labels(references).items()]
+
+
+def open_transformers(references: Sequence[str]) -> list[NamedModel]:
+    """Opens models that have blocks and patch tokens, in the order of their references.
+
+    Raises:
+        PoiseError: as ``open_models``, or a model has no patch tokens.
+    """
+    models = open_models(references)
+    check_transformers(models)
+    return models
+
+
+def check_transformers(models: Sequence[NamedModel]) -> None:
+    """Raises an error if a model has no blocks and no patch tokens, as residual networks.
+
+    Raises:
+        PoiseError: a model has no patch tokens.
+    """
+    from poise.models.block_traces import check_patches
+
+    for model in models:
+        try:
+            check_patches(model.backbone)
+        except PoiseError as error:
+            raise PoiseError(f"{model.reference}: {error}") from None
 
 
 def _labels(references: Sequence[str]) -> dict[str, str]:
@@ -86,7 +112,6 @@ def _parts(reference: str) -> list[str]:
 
 
 def _open(reference: str, label: str) -> NamedModel:
-    from poise.models.block_traces import num_blocks
     from poise.models.package import loader_of
     from poise.tracking.evaluation import find_maker
     from poise.tracking.registry.fetch import find_package
@@ -95,10 +120,6 @@ def _open(reference: str, label: str) -> NamedModel:
     trained, load = loader_of(reference)
     package = find_package(trained)
     backbone, config = load(package)
-    try:
-        num_blocks(backbone)
-    except PoiseError as error:
-        raise PoiseError(f"{reference}: {error}") from None
     return NamedModel(
         reference=reference,
         label=label,

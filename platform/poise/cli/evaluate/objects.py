@@ -95,9 +95,8 @@ def objects(request: ObjectsRequest) -> Output:
         max_patches=request.max_patches,
         shorter_px=request.shorter_px,
     )
-    return evaluate_models(
-        Evaluation("objects", partial(measure_objects, settings=settings)), request
-    )
+    measure = partial(measure_objects, settings=settings)
+    return evaluate_models(Evaluation("objects", measure, reads_patches=True), request)
 
 
 @prints
@@ -117,4 +116,5 @@ def masks(request: MasksRequest) -> Output:
     from poise.evaluation.objects.overlap import MaskSettings
 
     settings = MaskSettings(request.kept_mass, request.shorter_px, request.max_patches)
-    return evaluate_models(Evaluation("masks", partial(measure_masks, settings=settings)), request)
+    measure = partial(measure_masks, settings=settings)
+    return evaluate_models(Evaluation("masks", measure, reads_patches=True), request)

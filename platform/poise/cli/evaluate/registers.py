@@ -95,5 +95,5 @@ def _trainings(measured: Sequence[MeasuredModel], out: Path) -> Iterator[Path]:
             yield path
 
 
-REGISTERS = Evaluation("registers", _measure, _together)
+REGISTERS = Evaluation("registers", _measure, _together, reads_patches=True)
 """Evaluation of this command. `poise evaluate all` also uses it."""

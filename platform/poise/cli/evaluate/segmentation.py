@@ -62,6 +62,10 @@ def segmentation(options: SegmentationOptions) -> Output:
     train = TrainingSet(dataset, cast(Meaning | None, options.classes))
     learned = min(len(dataset), options.max_images or NUM_PATCHES, NUM_PATCHES)
     measure = partial(report_segmentation, train=train)
-    return evaluate_models(
-        Evaluation("segmentation", measure, num_passes=lambda tested: learned + tested), options
+    evaluation = Evaluation(
+        "segmentation",
+        measure,
+        num_passes=lambda tested: learned + tested,
+        reads_patches=True,
     )
+    return evaluate_models(evaluation, options)

@@ -41,6 +41,5 @@ def video(options: VideoOptions) -> Output:
     """
     from poise.evaluation.video.report import report_video
 
-    return evaluate_models(
-        Evaluation("video", partial(report_video, shorter_px=options.shorter_px)), options
-    )
+    measure = partial(report_video, shorter_px=options.shorter_px)
+    return evaluate_models(Evaluation("video", measure, reads_patches=True), options)

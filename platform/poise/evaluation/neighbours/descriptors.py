@@ -9,15 +9,15 @@ evaluation: it subtracts the mean of other images, but computes their covariance
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from poise.config.errors import PoiseError
 from poise.evaluation.reading.pixels import shrunk
-from poise.models.backbone import VitBackbone, has_class_token
-from poise.models.relative import RelativeBackbone
+from poise.models.backbone import has_class_token
+from poise.models.block_traces import check_patches
 
 GEM_EXPONENT = 4.0
 _LEAST = 1e-6  # smallest value of patches, because powers need positive numbers
@@ -67,18 +67,14 @@ class Descriptors(nn.Module):
             PoiseError: the backbone has no patch tokens.
         """
         super().__init__()
-        if not isinstance(backbone, VitBackbone | RelativeBackbone):
-            raise PoiseError(
-                f"{type(backbone).__name__}: copy detection pools patch tokens, and this backbone "
-                "has none; use a vision transformer"
-            )
+        check_patches(backbone)
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Computes descriptors and pixels of normalised images [B, 3, h, w]."""
-        tokens = self.backbone.tokens(images).float()
-        prefix, has_cls = self.backbone.num_prefix_tokens, has_class_token(self.backbone)
-        found = descriptor(tokens, prefix, has_cls)
+        backbone: Any = self.backbone
+        tokens = backbone.tokens(images).float()
+        found = descriptor(tokens, backbone.num_prefix_tokens, has_class_token(backbone))
         return {"descriptors": found, "pixels": shrunk(images)}
 
 

@@ -25,6 +25,7 @@ from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.report import EvaluationTask
 from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import has_class_token
+from poise.models.block_traces import check_patches
 
 Batches = Iterator[tuple[Mapping[str, Tensor], Tensor]]
 
@@ -68,6 +69,7 @@ def read_tokens(task: EvaluationTask) -> Reading:
     Raises:
         PoiseError: there are no images, or the backbone has no blocks.
     """
+    check_patches(task.backbone)
     # Each image is read once, so neither its file nor its pixels are kept.
     dataset = ImageDataset(task.dataset.folder, task.dataset.manifest, cache_bytes=0)
     images = EvaluationImages(dataset, task.image_px, task.max_images, cache_bytes=0)
