@@ -45,6 +45,15 @@ def test_a_backbone_without_class_token_and_labels_is_measured_too(
     assert any("no labels" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(("count", "doubted"), [(2, False), (8, True)])
+def test_a_report_doubts_outliers_that_are_not_rare(
+    scenes: Path, tmp_path: Path, count: int, doubted: bool
+) -> None:
+    planted = PlantedBackbone(small_vit(), Plant(norm=500, count=count))
+    report = measure_registers(task_of(planted, scenes, tmp_path, max_images=20))
+    assert any("outliers are rare" in note for note in report.notes) == doubted
+
+
 def test_a_probe_with_too_few_tokens_is_left_out_and_named(scenes: Path, tmp_path: Path) -> None:
     planted = PlantedBackbone(small_vit(), Plant(norm=500, count=1))
     report = measure_registers(task_of(planted, scenes, tmp_path, max_images=20))

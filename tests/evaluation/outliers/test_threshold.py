@@ -60,6 +60,12 @@ def test_a_second_hump_under_twice_the_median_is_ordinary() -> None:
     assert threshold_of(norms(0.3, factor=2.6, spread=0.05)).found
 
 
+def test_a_group_of_short_norms_does_not_make_the_ordinary_tokens_outliers() -> None:
+    lengths = norms(0.03, factor=4, spread=0.1)
+    lengths[-25_600:] = 5.0  # an equal background in 40 % of the patches
+    assert outlier_mask(lengths).float().mean().item() == pytest.approx(0.03, rel=0.03)
+
+
 def test_a_few_long_tokens_are_no_group() -> None:
     assert not threshold_of(norms(5 / 64_000)).found
     assert threshold_of(norms(30 / 64_000)).found

@@ -38,6 +38,7 @@ The first bin also contains all smaller norms. One more bin contains the norms a
 NUM_BINS: Final = len(EDGES) + 1
 
 _REACH = 5  # standard deviation of the smoothing in bins: 0.1 of ln norm, 10 % of a norm
+_ORDINARY_FROM = 0.5  # share of the median; a flat background may have a peak of shorter norms
 _LEAST_FACTOR = 2.0  # outliers have at least twice the median norm; published ones have ten times
 _DEPTH = 0.5  # largest height of a valley, as a share of the peak behind it
 _DEVIATIONS = 3.0  # standard deviations of a count by which the peak is above the valley
@@ -102,12 +103,13 @@ def bins_of(norms: NDArray[np.floating]) -> NDArray[np.int64]:
 def find_threshold(counts: Counts) -> Threshold:
     """Finds the valley between ordinary tokens and outliers, if there is one.
 
-    The histogram of ln norm is smoothed over 10 % of a norm. Outliers form a second peak, at twice
-    the median or more. The valley before this peak is at most half as high as the peak. The peak is
-    also higher than the valley by three standard deviations of a count, so it needs about a dozen
-    tokens with similar norms. The limit is the middle of the deepest part of the valley. Otsu's
-    method is not used, because it puts the limit among the ordinary tokens if outliers are rare
-    (below about 1 %).
+    The histogram of ln norm is smoothed over 10 % of a norm. Ordinary tokens form the highest peak
+    between half the median and twice the median. Outliers form another peak, at twice the median or
+    more. The valley between the two peaks is at most half as high as the second. This peak is also
+    higher than the valley by three standard deviations of a count, so it needs about a dozen tokens
+    with similar norms. The limit is the middle of the deepest part of the valley. Otsu's method is
+    not used, because it puts the limit among the ordinary tokens if outliers are rare (below about
+    1 %).
 
     Source: registers (arXiv 2309.16588, section 2.1, figure 3) for the two groups of norms. The
     rule is Poise's own. Cost: a filter over 1153 bins.
@@ -122,7 +124,8 @@ def find_threshold(counts: Counts) -> Threshold:
     heights = gaussian_filter1d(counts.astype(np.float64), _REACH, mode="constant")
     heights *= 2 * _REACH + 1  # number of tokens within 10 % of a norm
     first = int(bins_of(np.array(median * _LEAST_FACTOR)))
-    main = int(heights[:first].argmax())
+    low = int(bins_of(np.array(median * _ORDINARY_FROM)))
+    main = low + int(heights[low:first].argmax())
     peaks, _ = find_peaks(np.append(heights, 0.0))
     for peak in peaks[peaks >= first]:
         valley = heights[main:peak].min()
