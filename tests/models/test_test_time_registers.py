@@ -45,6 +45,18 @@ def test_outliers_leave_the_patches_and_sit_in_the_added_token() -> None:
     assert (after[2:, 1] < 3 * ordinary).all(), "without outliers it takes over nothing"
 
 
+def test_large_negative_activations_move_too() -> None:
+    backbone = planted_backbone()
+    mlp = backbone.timm_model.blocks[BLOCK].mlp
+    mlp.act.register_forward_hook(lambda _, given, output: -output)
+    with torch.no_grad():
+        mlp.fc2.weight.neg_()  # so the block computes the same as before
+    images = mark(IMAGES, [(0, 5), (1, 5)])
+    before = norms(backbone, images)[0, 6]
+    after = norms(with_test_time_registers(backbone, [(BLOCK, NEURON)]), images)
+    assert (after[:2, 1] > 0.8 * before).all(), "the added token took the norm over"
+
+
 def test_images_without_outliers_keep_their_features() -> None:
     backbone = planted_backbone()
     changed = with_test_time_registers(backbone, [(BLOCK, NEURON)])
@@ -100,7 +112,8 @@ def test_the_activation_moves_and_nothing_else_does() -> None:
     )
     assert torch.equal(after[..., others], before[..., others])
     assert torch.equal(after[:, 0], before[:, 0]), "[cls] keeps its activations"
-    torch.testing.assert_close(after[:, 1, moved], before[..., moved].amax(dim=1))
+    largest = before[..., moved].abs().amax(dim=1)
+    torch.testing.assert_close(after[:, 1, moved].abs(), largest)
     assert not after[:, 2:, moved].any()
 
 

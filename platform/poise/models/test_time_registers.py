@@ -6,9 +6,9 @@ which receives the activations of these neurons instead of the patches. Next:
 
 Source: N. Jiang et al., "Vision Transformers Don't Need Trained Registers" (arXiv 2506.08010). A
 few neurons in the MLPs (register neurons) cause the large norms of outlier patches. For each of
-these neurons, the added token gets the largest activation over all tokens. The activations of
-patches become 0. The activations of [cls] and trained registers do not change. The added token
-starts as zeros, so it contains no content of the image.
+these neurons, the added token gets the activation that has the largest absolute value among all
+tokens. The activations of patches become 0. The activations of [cls] and trained registers do not
+change. The added token starts as zeros, so it contains no content of the image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -145,11 +145,14 @@ def _move(
 ) -> tuple[Tensor]:
     """Moves the activations of the register neurons from all tokens to the added register.
 
-    The activations [B, T, hidden] are the input of the MLP's output layer.
+    The activations [B, T, hidden] are the input of the MLP's output layer. The register gets the
+    activation with the largest absolute value, because a gated MLP also has large negative ones.
     """
     (hidden,) = inputs
     moved = hidden.clone()
-    moved[:, register, neurons] = hidden[:, :, neurons].amax(dim=1)
+    given = hidden[:, :, neurons]
+    largest = given.abs().argmax(dim=1, keepdim=True)
+    moved[:, register, neurons] = given.gather(1, largest)[:, 0]
     moved[:, register + 1 :, neurons] = 0
     return (moved,)
 
