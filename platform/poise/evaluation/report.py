@@ -88,14 +88,17 @@ class EvaluationTask:
     max_images: int | None = None
     """Largest number of images, chosen at random with seed 0. None takes all images."""
 
-    @property
-    def changed_by_limit(self) -> tuple[str, ...]:
+    def changed_by_limit(self, *sizes: int) -> tuple[str, ...]:
         """Setting ``--max-images`` if it leaves images out, because this changes the metrics.
 
         For example, retrieval among fewer images is easier.
+
+        Args:
+            sizes: number of images of each dataset that the protocol reads without the limit. The
+                default is all images of the task's dataset.
         """
-        limit = self.max_images
-        return () if limit is None or limit >= len(self.dataset) else (f"--max-images={limit}",)
+        limit, most = self.max_images, max(sizes, default=len(self.dataset))
+        return () if limit is None or limit >= most else (f"--max-images={limit}",)
 
 
 Measure = Callable[[EvaluationTask], EvaluationReport]

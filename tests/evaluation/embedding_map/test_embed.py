@@ -46,7 +46,7 @@ def test_a_map_has_everything_that_its_page_shows(
     assert found["pixels_same_class_neighbours"] > 90, "the colour is the class"
     assert {"cophenetic_correlation", "pixel_distance_agreement"} < set(found)
     assert 0 < found["trustworthiness_tsne"] <= 1
-    assert report.pictures == ("map.html",)
+    assert report.pictures == ("map.html",) and report.changed == ()
 
 
 @pytest.mark.slow
@@ -58,6 +58,7 @@ def test_images_without_labels_have_a_map_but_no_tree(
     assert content.tree is None and len(content.sample_ids) == 9
     assert all(each.name.startswith("trustworthiness") for each in report.figures_found)
     assert "The map shows 9 of 12 images" in report.notes[0]
+    assert report.changed == ("--max-images=9",)
 
 
 def test_what_a_page_cannot_show_is_refused(task: EvaluationTask) -> None:

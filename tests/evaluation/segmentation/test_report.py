@@ -73,10 +73,11 @@ def measure(
     noise: bool = False,
     meaning: Meaning | None = None,
     batch_size: int = 7,
+    max_images: int | None = None,
 ) -> EvaluationReport:
     train, test = (ImageDataset.open(folder) for folder in scenes)
     bench = Bench(([0.0] * 3, [1.0] * 3), torch.device("cpu"), batch_size=batch_size)
-    task = EvaluationTask(Oracle(scenes, noise), test, bench, PX, out)
+    task = EvaluationTask(Oracle(scenes, noise), test, bench, PX, out, max_images)
     return report_segmentation(task, TrainingSet(train, meaning))
 
 
@@ -126,6 +127,15 @@ def test_the_label_of_an_image_may_be_the_class_of_its_object(
     classes = ImageDataset.open(scenes[0]).manifest.classes
     assert {f"iou_{name}" for name in classes} <= set(values(report))
     assert report.changed == ("--classes=label",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "changed"), [(60, ()), (50, ("--max-images=50",))])
+def test_a_limit_that_only_cuts_the_training_set_is_in_the_report(
+    scenes: tuple[Path, Path], tmp_path: Path, limit: int, changed: tuple[str, ...]
+) -> None:
+    report = measure(scenes, tmp_path, max_images=limit)
+    assert report.num_images == 40 and report.changed == changed
 
 
 def test_a_set_is_not_tested_on_itself(scenes: tuple[Path, Path], tmp_path: Path) -> None:

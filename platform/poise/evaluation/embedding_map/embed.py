@@ -90,7 +90,7 @@ def embed(task: EvaluationTask) -> tuple[EvaluationReport, EmbeddingMap]:
     notes = tuple(_notes(task, len(features)))
     report = EvaluationReport(
         protocol=PROTOCOL,
-        changed=(),
+        changed=task.changed_by_limit(min(len(task.dataset), MAX_IMAGES)),
         dataset=str(task.dataset.folder),
         dataset_name=task.dataset.manifest.name,
         image_px=task.image_px,

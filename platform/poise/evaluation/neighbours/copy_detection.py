@@ -74,7 +74,7 @@ def measure_made_copies(
     changed = () if num_originals == NUM_ORIGINALS else (f"--originals={num_originals}",)
     return EvaluationReport(
         protocol=PROTOCOL,
-        changed=(*changed, *task.changed_by_limit),
+        changed=(*changed, *task.changed_by_limit()),
         dataset=str(task.dataset.folder),
         dataset_name=task.dataset.manifest.name,
         image_px=task.image_px,

@@ -38,11 +38,12 @@ def measure_knn(task: EvaluationTask, bank: ImageDataset | None = None) -> Evalu
     folder, most = task.dataset.folder, task.max_images
     voting = folder if bank is None else bank.folder
     sets = open_knn_sets(folder, voting, task.image_px, most, most)
+    limited = task.changed_by_limit(len(task.dataset), len(bank or task.dataset))
     found, answers = report_knn(task.backbone, sets, task.bench, [K])
     own = "Each image is classified by the others (leave-one-out)."
     report = EvaluationReport(
         protocol=PROTOCOL,
-        changed=(f"--bank={(bank or task.dataset).manifest.name}", *task.changed_by_limit),
+        changed=(f"--bank={(bank or task.dataset).manifest.name}", *limited),
         dataset=str(folder),
         dataset_name=task.dataset.manifest.name,
         image_px=task.image_px,

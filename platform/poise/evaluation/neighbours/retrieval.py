@@ -83,7 +83,7 @@ def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> Evalu
         protocol=PROTOCOL,
         changed=(
             *(() if feature in (None, default) else (f"--feature={feature}",)),
-            *task.changed_by_limit,
+            *task.changed_by_limit(),
         ),
         dataset=str(task.dataset.folder),
         dataset_name=task.dataset.manifest.name,

@@ -92,7 +92,7 @@ def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationR
     num_images = len(tables["model"])
     return EvaluationReport(
         protocol=PROTOCOL,
-        changed=() if train.meaning is None else (f"--classes={train.meaning}",),
+        changed=_changed(task, train),
         dataset=str(task.dataset.folder),
         dataset_name=tested.name,
         image_px=task.image_px,
@@ -107,6 +107,12 @@ def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationR
         ),
         pictures=(PICTURE,),
     )
+
+
+def _changed(task: EvaluationTask, train: TrainingSet) -> tuple[str, ...]:
+    meaning = () if train.meaning is None else (f"--classes={train.meaning}",)
+    num_learned = min(len(train.dataset), NUM_PATCHES)
+    return (*meaning, *task.changed_by_limit(len(task.dataset), num_learned))
 
 
 def _learn(
