@@ -20,14 +20,15 @@ MakeVideos = Callable[..., Path]
 def make_videos(tmp_path: Path) -> MakeVideos:
     """Writes videos; each has as many frames as its entry in ``lengths`` says."""
 
-    def make(lengths: dict[str, int], px: int = 32, empty: str = "") -> Path:
+    def make(lengths: dict[str, int], px: int = 32, empty: str = "", growing: str = "") -> Path:
         folder = tmp_path / "videos"
         folder.mkdir()
         rows: dict[str, list[object]] = {"image": [], "label": [], "path": []}
         rows |= {name: [] for kind in ("mask", "sequence") for name in COLUMNS[kind]}
         for number, (name, length) in enumerate(lengths.items()):
             for frame in range(length):
-                image, mask = draw_frame(number, frame, px)
+                grown = frame if name == growing else 0
+                image, mask = draw_frame(number, frame, px + grown)
                 rows["image"].append(encode(image))
                 rows["mask"].append(encode(np.zeros_like(mask) if name == empty else mask))
                 rows["label"].append(-1)

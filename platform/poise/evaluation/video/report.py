@@ -47,8 +47,8 @@ class _Found:
     scores: list[ObjectScore] = field(default_factory=list)
     first_mask: list[ObjectScore] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    """Names of sequences whose first frame contains no object."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """Maps each reason why sequences cannot be scored to the names of these sequences."""
 
     num_lost: int = 0
     """Number of objects that are too small to cover the centre of a patch."""
@@ -66,7 +66,8 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
             the published protocol.
 
     Raises:
-        PoiseError: the dataset lacks masks or sequences, or no sequence can be scored.
+        PoiseError: the dataset lacks masks or sequences, or no sequence can be scored. A sequence
+            cannot be scored if its first mask has no object or its frames have several sizes.
     """
     check_annotations(task.dataset, "mask", "sequence")
     every = sequences_of(task.dataset)
@@ -79,10 +80,8 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
         )
     found = _follow_all(task, sequences, shorter_px)
     if not found.scores:
-        raise PoiseError(
-            f"{task.dataset.folder}: no sequence shows an object in its first mask; the first "
-            "frame must mark what to follow"
-        )
+        reasons = "; ".join(_left_out(found))
+        raise PoiseError(f"{task.dataset.folder}: no sequence can be scored: {reasons}")
     write_objects(task.folder / OBJECTS_FILE, found.scores, found.first_mask)
     manifest = task.dataset.manifest
     return EvaluationReport(
@@ -93,7 +92,7 @@ def report_video(task: EvaluationTask, shorter_px: int | None = None) -> Evaluat
         image_px=0,
         num_images=sum(map(len, sequences.values())),
         figures_found=video_figures(found.scores, found.first_mask),
-        notes=tuple(_notes(found, len(sequences), len(every) - len(long_enough))),
+        notes=tuple(_notes(found, len(every) - len(long_enough))),
         pictures=(OBJECTS_FILE, *found.pictures),
     )
 
@@ -127,8 +126,8 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
     for number, (name, its_ids) in enumerate(sequences.items()):
         frames = islice(features, len(its_ids))
         truths = masks.read(its_ids).masks
-        if not objects_of(truths[0]):
-            found.empty.append(name)
+        if problem := _problem(truths):
+            found.left_out.setdefault(problem, []).append(name)
             for _ in frames:  # skips the frames of this sequence
                 pass
             continue
@@ -141,6 +140,15 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
             # The number keeps file names different if two sequence names become the same.
             found.pictures.extend(drawn.write(task.folder, f"{number + 1:03d}-{as_name(name)}"))
     return found
+
+
+def _problem(truths: Sequence[Mask]) -> str | None:
+    """Returns why a sequence with these masks cannot be scored, or None."""
+    if len({mask.shape for mask in truths}) > 1:
+        return "have frames of several sizes"
+    if not objects_of(truths[0]):
+        return "show no object in the first frame"
+    return None
 
 
 def _follow(
@@ -166,9 +174,15 @@ def _add(found: _Found, tracker: SequenceTracker) -> None:
     found.num_lost += tracker.num_lost
 
 
-def _notes(found: _Found, num_sequences: int, num_short: int) -> Iterator[str]:
+def _left_out(found: _Found) -> Iterator[str]:
+    for problem, names in found.left_out.items():
+        yield f"{len(names)} sequences {problem}, such as {', '.join(names[:3])}"
+
+
+def _notes(found: _Found, num_short: int) -> Iterator[str]:
+    num_scored = len({score.sequence for score in found.scores})
     yield (
-        f"{len(found.scores)} objects in {num_sequences} sequences. Means are over objects, and "
+        f"{len(found.scores)} objects in {num_scored} sequences. Means are over objects, and "
         "intervals are a bootstrap over sequences. The first mask of a sequence is given, and its "
         "last frame is not scored, as on DAVIS."
     )
@@ -181,8 +195,6 @@ def _notes(found: _Found, num_sequences: int, num_short: int) -> Iterator[str]:
             f"{found.num_lost} objects cover no patch's centre in the first frame, so they have no "
             "label to propagate and score 0; larger frames (--shorter-px) give them patches."
         )
-    if found.empty:
-        names = ", ".join(found.empty[:3])
-        yield f"{len(found.empty)} sequences show no object in the first frame, such as {names}."
+    yield from (f"{reason}." for reason in _left_out(found))
     if num_short:
         yield f"{num_short} sequences of fewer than {_LEAST_FRAMES} frames were left out."
