@@ -8,6 +8,8 @@ import pytest
 from poise.cli.main import run
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
+from poise.evaluation.neighbours import retrieval
+from poise.evaluation.report import EvaluationReport, EvaluationTask
 from tests.packages import save_package, save_resnet
 
 
@@ -67,3 +69,25 @@ def test_a_residual_network_is_measured_by_every_evaluation_that_reads_no_patche
     assert reasons.pop("video") == "its images have no sequences"
     assert {*reasons} == {"copies", "registers", "objects", "masks", "segmentation"}
     assert all("ResNetBackbone: has no transformer blocks" in each for each in reasons.values())
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_crashes_is_named_and_the_table_of_the_others_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(task: EvaluationTask) -> EvaluationReport:
+        raise ValueError("not 3 but\n4")
+
+    monkeypatch.setattr(retrieval, "measure_retrieval", crash)
+    prepare("scenes", tmp_path / "test", PrepareOptions(num_images=24, seed=1))
+    out = tmp_path / "out"
+    words = ["evaluate", "all", str(save_resnet(tmp_path / "resnet")), str(tmp_path / "test")]
+    assert run([*words, "--out", str(out), "--json"]) == 3
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["failed"] == {"retrieval": "ValueError: not 3 but 4"}
+    assert {*found["measured"]} == {"knn", "map"}
+    assert "Traceback" in printed.err
+    assert "1 evaluations failed (retrieval: ValueError: not 3 but 4)" in printed.err
+    assert "- Failed: retrieval, with ValueError" in (out / "all.md").read_text()
+    assert '<h2 id="failed">' in (out / "all.html").read_text()

@@ -7,8 +7,10 @@ page with the pictures. Next: nothing.
 from __future__ import annotations
 
 import operator
+import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +32,7 @@ from poise.cli.evaluate.registers import REGISTERS
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
 from poise.cli.streams import note, say, tells_progress
-from poise.config.errors import PoiseError
+from poise.config.errors import PoiseError, one_line
 from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
@@ -55,16 +57,58 @@ class AllOptions(EvaluationOptions):
     ] = None
 
 
+class EvaluationsFailedError(PoiseError):
+    """Error for evaluations that failed while the results of the others were written."""
+
+    exit_status = 3
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Results of the evaluations that were carried out so far, by the name of the evaluation."""
+
+    left_out: dict[str, str]
+    """Reasons of the evaluations that the dataset or a model does not allow."""
+
+    measured: dict[str, list[MeasuredModel]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Unexpected errors, in one line each."""
+
+    @contextmanager
+    def surviving(self, name: str) -> Iterator[None]:
+        """Notes the error of the block, so that the other evaluations still run."""
+        try:
+            yield
+        except PoiseError as error:
+            self.left_out[name] = str(error)
+            if not tells_progress():  # otherwise it is printed below the table
+                say(f"left out: {name}: {error}")
+        except Exception as error:  # a bug, or too little memory
+            self.failed[name] = f"{type(error).__name__}: {one_line(error)}"
+            say(f"failed: {name}\n{traceback.format_exc()}")
+
+    @property
+    def failure(self) -> EvaluationsFailedError | None:
+        """Error that names the evaluations that failed; None if none failed."""
+        if not self.failed:
+            return None
+        errors = "; ".join(f"{name}: {error}" for name, error in self.failed.items())
+        return EvaluationsFailedError(
+            f"{len(self.failed)} evaluations failed ({errors}); the others are complete"
+        )
+
+
 @prints
 @options_of(AllOptions)
 def evaluate_all(options: AllOptions) -> Output:
     """Measure models with every evaluation that a dataset allows.
 
     The evaluations are k-NN, retrieval, copies, registers, objects, masks, segmentation, video and
-    map. An evaluation is left out if the dataset lacks what it needs. The command prints the
-    reason. Probes that train for long (linear, attentive, finetune) have their own commands. Each
-    evaluation has its own folder. all.md contains the tables of all values, and all.html also the
-    pictures.
+    map. An evaluation is left out if the dataset or a model lacks what it needs. The command prints
+    the reason. If an evaluation fails by an unexpected error, the others still run, and the command
+    ends with status 3. Probes that train for long (linear, attentive, finetune) have their own
+    commands. Each evaluation has its own folder. all.md contains the tables of all values, and
+    all.html also the pictures.
 
     Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
@@ -73,24 +117,20 @@ def evaluate_all(options: AllOptions) -> Output:
     dataset = ImageDataset.open(options.dataset)
     train = ImageDataset.open(options.train) if options.train is not None else None
     out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
-    left_out = dict(_lacking(dataset, train))
-    models, measured = open_models(options.models), {}
+    found = _Results(dict(_lacking(dataset, train)))
+    models = open_models(options.models)
     for evaluation in _evaluations(train, options.max_images):
-        if evaluation.name in left_out:
+        if evaluation.name in found.left_out:
             continue
         note(f"{evaluation.name} …")
-        try:
-            wanted = replace(options, out=out / evaluation.name)
-            measured[evaluation.name], _ = measure_models(
-                evaluation, wanted, dataset, models=models
-            )
-        except PoiseError as error:  # if one evaluation fails, the others still run
-            left_out[evaluation.name] = str(error)
-            if not tells_progress():  # otherwise it is printed below the table
-                say(f"left out: {evaluation.name}: {error}")
-    if not measured:
-        raise PoiseError(f"{options.dataset}: nothing was measured: {'; '.join(left_out.values())}")
-    return _conclude(options, out, measured, left_out)
+        wanted = replace(options, out=out / evaluation.name)
+        with found.surviving(evaluation.name):
+            measured, _ = measure_models(evaluation, wanted, dataset, models=models)
+            found.measured[evaluation.name] = measured
+    if not found.measured:
+        reasons = "; ".join((found.left_out | found.failed).values())
+        raise PoiseError(f"{options.dataset}: nothing was measured: {reasons}")
+    return _conclude(options, out, found)
 
 
 def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator[Evaluation]:
@@ -107,17 +147,13 @@ def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator
     with_train = partial(operator.add, learned)
     yield Evaluation("knn", partial(measure_knn, bank=train), num_passes=with_train)
     yield Evaluation("retrieval", measure_retrieval)
-    yield Evaluation(
-        "copies", measure_made_copies, num_passes=num_passes, reads_patches=True
-    )
+    yield Evaluation("copies", measure_made_copies, num_passes=num_passes, reads_patches=True)
     yield REGISTERS
     yield Evaluation("objects", measure_objects, reads_patches=True)
     yield Evaluation("masks", measure_masks, reads_patches=True)
     if train is not None:
         measure = partial(report_segmentation, train=TrainingSet(train))
-        yield Evaluation(
-            "segmentation", measure, num_passes=with_train, reads_patches=True
-        )
+        yield Evaluation("segmentation", measure, num_passes=with_train, reads_patches=True)
     yield Evaluation("video", report_video, reads_patches=True)
     yield MAP
 
@@ -144,32 +180,33 @@ def _lacking(dataset: ImageDataset, train: ImageDataset | None) -> Iterator[tupl
             yield name, _NO_TRAINING_SET
 
 
-def _conclude(
-    options: AllOptions,
-    out: Path,
-    measured: Mapping[str, list[MeasuredModel]],
-    left_out: Mapping[str, str],
-) -> Output:
+def _conclude(options: AllOptions, out: Path, found: _Results) -> Output:
     """Writes the table and the page, and returns the output of the command."""
     from poise.reports.evaluations import Content, render_markdown, render_page
 
-    content = Content(Path(options.dataset).name, tuple(_sections(out, measured)), left_out)
+    sections = tuple(_sections(out, found.measured))
+    content = Content(Path(options.dataset).name, sections, found.left_out, found.failed)
     (out / TABLE).write_text(render_markdown(content), encoding="utf-8")
     (out / PAGE).write_text(render_page(content, out), encoding="utf-8")
-    every = [each for models in measured.values() for each in models]
+    every = [each for models in found.measured.values() for each in models]
 
     def document() -> dict[str, Any]:
-        found = {name: [described(each) for each in models] for name, models in measured.items()}
-        return {"out": str(out), "measured": found, "left_out": dict(left_out)}
+        measured = {
+            name: [described(each) for each in models] for name, models in found.measured.items()
+        }
+        told = {"left_out": found.left_out, "failed": found.failed}
+        return {"out": str(out), "measured": measured, **told}
 
     def show() -> None:
         print_table(("evaluation", "metric", *content.models), content.rows)
-        for name, reason in left_out.items():
+        for name, reason in found.left_out.items():
             print(f"\nleft out  {name}: {reason}")
+        for name, error in found.failed.items():
+            print(f"\nfailed    {name}: {error}")
         print(f"\nfiles     {out / TABLE}, {out / PAGE}")
 
     lines = [line for each in every for line in value_lines(each.model.reference, each.report)]
-    return Output(document, lines, show)
+    return Output(document, lines, show, found.failure)
 
 
 def _sections(out: Path, measured: Mapping[str, list[MeasuredModel]]) -> Iterator[Section]:

@@ -4,7 +4,7 @@ In: evaluation reports by model. Out: rows of a table. Next: ``poise.reports.eva
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from poise.evaluation.report import EvaluationReport, Figure
 
@@ -59,6 +59,9 @@ class Content:
     sections: tuple[Section, ...]
     left_out: Mapping[str, str]
     """Maps the name of each evaluation that did not run to the reason."""
+
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Maps the name of each evaluation that failed to its error."""
 
     @property
     def models(self) -> tuple[str, ...]:

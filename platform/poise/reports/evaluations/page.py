@@ -42,6 +42,8 @@ def _lines(content: Content) -> Iterator[str]:
         yield from ("", *(f"- {note}" for note in section.notes), "")
     for name, reason in content.left_out.items():
         yield f"- Left out: {name}, because {reason}."
+    for name, error in content.failed.items():
+        yield f"- Failed: {name}, with {error}."
 
 
 def _embedded_picture(folder: Path, path: str) -> str | None:
