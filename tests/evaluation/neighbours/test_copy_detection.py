@@ -88,13 +88,17 @@ def test_copydays_is_measured_with_distractors_and_whitening(
     copydays = find_copydays(save_copydays(tmp_path / "copydays"))
     assert copydays is not None
     others = ImageDataset.open(make_dataset("others", [0, 1, 2] * 4))
+    photos = ImageDataset.open(make_dataset("photos", [0, 1, 2] * 32, seed=1))
     task = EvaluationTask(backbone, copydays.files, Bench(NORMALIZATION, CPU), 16, tmp_path)
-    report = measure_copydays(task, copydays, OtherImages(others, others))
+    report = measure_copydays(task, copydays, OtherImages(others, photos))
     found = {figure.name: figure.value for figure in report.figures_found}
     assert report.image_px == published_px(64) == 320
     assert found["map_jpegqual_20"] == 100 and "whitened_map_strong" in found
-    assert report.changed == ("--distractors=others", "--whitening=others")
+    assert report.changed == ("--distractors=others", "--whitening=photos")
     assert report.notes == ("Copies are looked up among 16 images.",)
+    few = measure_copydays(task, copydays, OtherImages(whitening=others))
+    assert "No whitened figures: whitening of 48 axes" in few.notes[-1]
+    assert not [each for each in few.figures_found if each.name.startswith("whitened")]
     alone = measure_copydays(task, copydays, OtherImages())
     assert "easier than the published one" in alone.notes[1]
 

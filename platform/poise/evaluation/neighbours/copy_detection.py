@@ -21,7 +21,6 @@ from poise.evaluation.neighbours.copy_scores import (
     BlockResult,
     CopyBlock,
     CopySearch,
-    Described,
     all_results,
     figures_of,
 )
@@ -39,7 +38,6 @@ NUM_ORIGINALS = 250
 
 _DRAWN_NEAREST = 7
 _THUMBNAIL_PX = 96
-_IMAGES_PER_AXIS = 2  # whitening needs this many images per dimension of the descriptor
 
 
 def measure_made_copies(
@@ -67,9 +65,8 @@ def measure_made_copies(
         for kind in KINDS
     ]
     others = np.delete(np.arange(len(sample_ids)), rows)
-    suffice = len(others) >= _IMAGES_PER_AXIS * database["descriptors"].shape[1]
-    whitening_set = database["descriptors"][others] if suffice else None
-    results = all_results(CopySearch(database, blocks, whitening_set))
+    search = CopySearch(database, blocks, database["descriptors"][others])
+    results = all_results(search)
     draw_rankings(task.folder / PICTURE, list(_rankings(task, sample_ids, results[""])))
     changed = () if num_originals == NUM_ORIGINALS else (f"--originals={num_originals}",)
     return EvaluationReport(
@@ -80,7 +77,7 @@ def measure_made_copies(
         image_px=task.image_px,
         num_images=len(sample_ids),
         figures_found=tuple(figures_of(results)),
-        notes=tuple(_notes(database, len(rows), len(others), suffice)),
+        notes=(_task_note(len(rows), len(others)), *search.whitening_notes),
         pictures=(PICTURE,),
     )
 
@@ -90,20 +87,12 @@ def num_passes(num_images: int, num_originals: int = NUM_ORIGINALS) -> int:
     return num_images + min(num_images, num_originals) * len(KINDS)
 
 
-def _notes(
-    database: Described, num_originals: int, num_others: int, is_whitened: bool
-) -> Iterator[str]:
+def _task_note(num_originals: int, num_others: int) -> str:
     total = num_originals + num_others
-    yield (
+    return (
         f"{num_originals} images have {len(KINDS)} copies each, looked up among {total} images; "
         f"a random order has a map below {100 * 2 / total:.2g} %."
     )
-    if not is_whitened:
-        axes = database["descriptors"].shape[1]
-        yield (
-            f"No whitened figures: whitening of {axes} axes is learned on images without copies, "
-            f"and {num_others} are fewer than {_IMAGES_PER_AXIS * axes}."
-        )
 
 
 def _rankings(

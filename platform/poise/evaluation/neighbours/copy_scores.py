@@ -23,6 +23,9 @@ from poise.evaluation.neighbours.mean_figure import mean_figure
 from poise.evaluation.report import Figure
 
 NUM_CANDIDATES = 20
+IMAGES_PER_AXIS = 2
+"""Least number of images per dimension of the descriptor that a whitening is learned on."""
+
 _BLOCK_ELEMENTS = 2**24  # similarities in memory at once: 64 MiB
 _RESAMPLES = 200  # few, because each resample sorts all candidates
 
@@ -49,7 +52,22 @@ class CopySearch:
     database: Described
     blocks: Sequence[CopyBlock]
     others: Tensor | None = None
-    """Descriptors of images that are neither copies nor originals. None skips whitening."""
+    """Descriptors of images that are neither copies nor originals. None skips whitening, and so do
+    fewer than ``IMAGES_PER_AXIS`` images for each dimension.
+    """
+
+    @property
+    def whitening_notes(self) -> tuple[str, ...]:
+        """Note that says that there are too few images to learn a whitening; else empty."""
+        if self.others is None:
+            return ()
+        count, axes = self.others.shape
+        if count >= IMAGES_PER_AXIS * axes:
+            return ()
+        return (
+            f"No whitened figures: whitening of {axes} axes is learned on images without copies, "
+            f"and {count} are fewer than {IMAGES_PER_AXIS * axes}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -130,10 +148,11 @@ def all_results(search: CopySearch) -> dict[str, list[BlockResult]]:
     Returns:
         A dict with three searches: ``""`` (descriptors), ``whitened_`` (whitened descriptors) and
         ``pixels_``. These keys become prefixes of metric names. Each search has one result per
-        block of copies. ``whitened_`` is left out if there are no images to learn the whitening.
+        block of copies. ``whitened_`` is left out if there are too few images to learn the
+        whitening.
     """
     ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"": ("descriptors", unit)}
-    if search.others is not None:
+    if search.others is not None and not search.whitening_notes:
         ways["whitened_"] = ("descriptors", Whitening.learned_on(search.others))
     mean = search.database["pixels"].mean(dim=0)
     ways["pixels_"] = ("pixels", lambda pixels: pixels - mean)

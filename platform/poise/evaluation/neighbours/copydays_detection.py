@@ -84,7 +84,8 @@ def measure_copydays(
             "list of images; leave the option out"
         )
     task = replace(task, image_px=published_px(task.backbone.patch_px))  # type: ignore[arg-type]
-    results = all_results(_search(task, copydays, others))
+    search = _search(task, copydays, others)
+    results = all_results(search)
     draw_rankings(task.folder / PICTURE, list(_rankings(copydays, others, results[""])))
     return EvaluationReport(
         protocol=PROTOCOL,
@@ -94,7 +95,7 @@ def measure_copydays(
         image_px=task.image_px,
         num_images=len(copydays.files),
         figures_found=tuple(figures_of(results)),
-        notes=tuple(_notes(copydays, others)),
+        notes=(*_notes(copydays, others), *search.whitening_notes),
         pictures=(PICTURE,),
     )
 
