@@ -53,6 +53,18 @@ def test_patches_that_see_are_told_apart_better_than_noise(tmp_path: Path) -> No
     assert list(dense_probe(Pixels(True), bank, queries, BENCH)) == [(name, sees)]
 
 
+@pytest.mark.slow
+def test_nothing_is_measured_if_all_pixels_are_ignored(tmp_path: Path) -> None:
+    class Ignored(MaskedImages):
+        def shares(self, patch_px: int) -> Tensor:
+            return torch.zeros_like(super().shares(patch_px))
+
+    some = masked(tmp_path / "some", 0)
+    ignored = Ignored(some.dataset, some.images)
+    for bank, queries in ((some, ignored), (ignored, some)):
+        assert list(dense_probe(Pixels(True), bank, queries, BENCH)) == []
+
+
 def test_nothing_is_measured_without_masks_or_patches(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:

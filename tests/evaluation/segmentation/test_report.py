@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
-from poise.data.annotations import AnnotationReader
+from poise.data.annotations import IGNORED, AnnotationReader
 from poise.data.dataset import ImageDataset
 from poise.data.preparation.ingest import prepare
 from poise.data.sources.options import PrepareOptions
@@ -17,8 +18,12 @@ from poise.evaluation.reading.images import EvaluationImages, crop_mask
 from poise.evaluation.reading.inference import Bench
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.evaluation.segmentation import patches
-from poise.evaluation.segmentation.classes import Meaning
-from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
+from poise.evaluation.segmentation.classes import ClassMap, Meaning
+from poise.evaluation.segmentation.report import (
+    TrainingSet,
+    _ClassMapReader,
+    report_segmentation,
+)
 
 PX, PATCH_PX = 32, 4
 
@@ -136,6 +141,23 @@ def test_a_limit_that_only_cuts_the_training_set_is_in_the_report(
 ) -> None:
     report = measure(scenes, tmp_path, max_images=limit)
     assert report.num_images == 40 and report.changed == changed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_set_whose_pixels_are_all_ignored_is_refused(
+    scenes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    read = _ClassMapReader.__call__
+
+    def ignoring(self: _ClassMapReader, sample_ids: NDArray[np.int64]) -> list[ClassMap]:
+        maps = read(self, sample_ids)
+        ignored = str(self._dataset.folder) == str(scenes[which])
+        return [np.full_like(each, IGNORED) for each in maps] if ignored else maps
+
+    monkeypatch.setattr(_ClassMapReader, "__call__", ignoring)
+    with pytest.raises(PoiseError, match=f"{scenes[which].name}: all pixels of its images are ig"):
+        measure(scenes, tmp_path)
 
 
 def test_a_set_is_not_tested_on_itself(scenes: tuple[Path, Path], tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ def dense_probe(
 ) -> Iterator[tuple[str, float]]:
     """Yields ``dense_miou``.
 
-    Yields nothing if the backbone cannot cut the images into whole patches. The modules keep their
-    train or eval mode.
+    Yields nothing if the backbone cannot cut the images into whole patches, or if all pixels of a
+    dataset are ignored. The modules keep their train or eval mode.
 
     Raises:
         NotFiniteError: a token is NaN or infinite.
@@ -86,8 +86,10 @@ def dense_probe(
     if not hasattr(backbone, "tokens") or bank.images.image_px % patch_px:
         return
     learned, shares = _patches(backbone, bank, patch_px, bench)
-    layer, _ = fit_classifier(learned.flatten(0, 1), shares.flatten(0, 1), _numbers(learned))
     tested, truths = _patches(backbone, queries, patch_px, bench)
+    if not (shares.any() and truths.any()):
+        return
+    layer, _ = fit_classifier(learned.flatten(0, 1), shares.flatten(0, 1), _numbers(learned))
     counted = truths.sum(dim=2) > 0
     found, true = layer(tested).argmax(dim=2)[counted], truths.argmax(dim=2)[counted]
     unions = [

@@ -72,8 +72,8 @@ def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationR
         train: training set.
 
     Raises:
-        PoiseError: a dataset lacks masks, both datasets are the same, their classes differ, or the
-            patch size does not divide the image size.
+        PoiseError: a dataset lacks masks or has only ignored pixels, both datasets are the same,
+            their classes differ, or the patch size does not divide the image size.
     """
     for dataset in (train.dataset, task.dataset):
         check_annotations(dataset, "mask")
@@ -121,9 +121,10 @@ def _learn(
     """Fits a classifier to the model's patch tokens and one to the patches' pixels."""
     _check_whole_patches(task)
     most = min(task.max_images or NUM_PATCHES, NUM_PATCHES)
-    images = EvaluationImages(dataset, task.image_px, most)
+    images = EvaluationImages(dataset, task.image_px, most, cache_bytes=0)
     maps = _ClassMapReader(dataset, classes, task.image_px)
     patches = read_patches(task.backbone, images, maps, len(classes), task.bench)
+    _check_counted(dataset, len(patches.shares))
     fit = partial(fit_classifier, shares=patches.shares, images=patches.images)
     fitted = {kind: fit(patches.features[kind]) for kind in KINDS}
     layers = {kind: layer for kind, (layer, _) in fitted.items()}
@@ -134,7 +135,7 @@ def _test(
     task: EvaluationTask, layers: dict[str, nn.Linear], classes: PixelClasses
 ) -> dict[str, NDArray[np.int64]]:
     """Counts the pixels of every test image by class, and draws a few images."""
-    images = EvaluationImages(task.dataset, task.image_px, task.max_images)
+    images = EvaluationImages(task.dataset, task.image_px, task.max_images, cache_bytes=0)
     maps = _ClassMapReader(task.dataset, classes, task.image_px)
     counts: dict[str, list[NDArray[np.int64]]] = {kind: [] for kind in KINDS}
     drawn: list[tuple[int, ClassMap, dict[str, NDArray[np.int64]]]] = []
@@ -148,6 +149,7 @@ def _test(
             if (done + row) % every == 0:
                 drawn.append((int(sample_id), truth, own))
         done += len(ids)
+    _check_counted(task.dataset, sum(int(each.sum()) for each in counts["model"]))
     draw_segmentation(task.folder / PICTURE, task.dataset, task.image_px, drawn)
     return {kind: np.stack(each) for kind, each in counts.items()}
 
@@ -206,6 +208,15 @@ class _ClassMapReader:
             self._classes.of(crop_mask(mask, self._image_px), int(label))
             for mask, label in zip(masks, labels, strict=True)
         ]
+
+
+def _check_counted(dataset: ImageDataset, num_counted: int) -> None:
+    """Raises an error if no pixel or patch of a dataset was counted."""
+    if not num_counted:
+        raise PoiseError(
+            f"{dataset.folder}: all pixels of its images are ignored in its masks, so no class can "
+            "be learned or scored; use a dataset whose masks mark classes"
+        )
 
 
 def _check_whole_patches(task: EvaluationTask) -> None:
