@@ -66,7 +66,7 @@ def adaptations(source: nn.Module, target: nn.Module) -> Iterator[str]:
     if old.has_positions and old.grid != new.grid:
         yield (
             f"positions are resampled from {_shown(old.grid)} to {_shown(new.grid)} patches as "
-            f"{_resampling(target)} does"
+            f"{resampling_of(target)} does"
         )
     missing = new.num_registers - old.num_registers
     if missing > 0:
@@ -110,7 +110,7 @@ def _tokens(source: nn.Module, target: nn.Module, own: Mapping[str, Tensor]) -> 
     covered = old.num_prefix if old.covers_prefix else 0
     positions: Tensor = model.pos_embed.detach()
     prefix, patches = positions.split([covered, positions.shape[1] - covered], dim=1)
-    patches = _resampled(patches, old.grid, new.grid, _resampling(target))
+    patches = _resampled(patches, old.grid, new.grid, resampling_of(target))
     if _moves_positions(old, new):
         found |= _with_positions(model.cls_token, found.get("reg_token"), prefix, old)
         prefix = patches.new_zeros(1, new.num_prefix if new.covers_prefix else 0, patches.shape[2])
@@ -162,7 +162,7 @@ def _resampled(
     return resized
 
 
-def _resampling(backbone: nn.Module) -> str:
+def resampling_of(backbone: nn.Module) -> str:
     """Returns the method by which a backbone resamples its positions: ``dino`` or ``timm``."""
     return backbone.position_resampling if isinstance(backbone, VitBackbone) else "timm"
 

@@ -19,7 +19,7 @@ from torch import nn
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone, norms_after_pooling
-from poise.models.initial_weights import adaptations, layout_of
+from poise.models.initial_weights import adaptations, layout_of, resampling_of
 from poise.models.relative import BeitBackbone
 
 _DECIDED_BY_OTHERS = ("img_size", "no_embed_class")
@@ -36,6 +36,9 @@ class Described:
 
     called: str
     """Name of the backbone in messages: a model's reference, or ``the recipe``."""
+
+    other_px: tuple[int, ...] = ()
+    """Sides in pixels of all other images that it reads, such as local views."""
 
     def build_without_values(self) -> nn.Module:
         """Builds the backbone on the device ``meta``. Its weights have shapes but no values."""
@@ -66,6 +69,7 @@ def check_same_architecture(source: Described, recipe: Described) -> tuple[str, 
             f"recipe; take over its architecture with {_settings(source, recipe)}"
         )
     _check_tokens(trained, new, source)
+    _check_resampling(trained, new, source, recipe)
     return tuple(adaptations(trained, new))
 
 
@@ -177,6 +181,21 @@ def _check_tokens(trained: nn.Module, new: nn.Module, source: Described) -> None
         raise PoiseError(
             f"{what}: its relative positions are for {source.image_px} px alone; set "
             f"data.views.global_px={source.image_px} and data.views.local_count=0"
+        )
+
+
+def _check_resampling(
+    trained: nn.Module, new: nn.Module, source: Described, recipe: Described
+) -> None:
+    """Raises an error if positions would be resampled in another way than for the trained model."""
+    there, here = resampling_of(trained), resampling_of(new)
+    sizes = sorted({source.image_px, recipe.image_px, *recipe.other_px})
+    has_positions = getattr(_model(trained), "pos_embed", None) is not None
+    if has_positions and there != here and len(sizes) > 1:
+        raise PoiseError(
+            f"backbone.initial_weights={source.called}: resamples positions as {there} does, and "
+            f"the recipe as {here} does, so images of {', '.join(map(str, sizes))} px would have "
+            f"other features; set backbone.position_resampling={there}"
         )
 
 

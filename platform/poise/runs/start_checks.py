@@ -52,7 +52,9 @@ def checked(recipe: Recipe, config: dict[str, Any], called: str) -> Iterator[str
             f"backbone.initial_weights={called}: its config.json does not describe a backbone; get "
             "the package again"
         ) from None
-    new = Described(recipe.backbone, recipe.data.views.global_px, "the recipe")
+    views = recipe.data.views
+    other_px = (recipe.evaluation_px, *([views.local_px] if views.local_count else []))
+    new = Described(recipe.backbone, views.global_px, "the recipe", other_px)
     yield from check_same_architecture(source, new)
     yield from _on_normalization(recipe, config, called)
     if recipe.objective.name == "mae":
