@@ -140,6 +140,16 @@ def test_images_of_one_dataset_never_find_themselves(make_dataset: MakeDataset) 
     assert sets.num_images == 11
 
 
+def test_sets_stay_in_memory_only_if_they_are_read_several_times(
+    make_dataset: MakeDataset,
+) -> None:
+    folder = make_dataset("colours", [0, 1, 2, 0])
+    for rereads in (True, False):
+        bank = open_knn_sets(folder, folder, image_px=16, rereads=rereads).bank
+        assert len(list(bank.batches(2))) == 2
+        assert bool(bank._kept) == rereads
+
+
 def test_unlabelled_images_neither_vote_nor_ask(make_dataset: MakeDataset) -> None:
     folder = make_dataset("partly", [0, -1, 1, 2, -1, 0, 1])
     sets = open_knn_sets(folder, folder, image_px=16)

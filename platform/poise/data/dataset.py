@@ -21,6 +21,11 @@ from poise.data.manifest import Bounds, Manifest, Shard
 from poise.data.parquet_file import parquet_file, unreadable
 
 CACHE_BYTES = 2 * 2**30
+READ_ONCE_BYTES = 2**28
+"""Size of the cache for passes that read images once, in order. It has room for the few row groups
+that masks, labels and pictures need again soon.
+"""
+
 _OPEN_FILES = 64
 
 
@@ -116,7 +121,7 @@ class ImageDataset:
         # A large dataset has more shards than a process may open.
         self._file = lru_cache(maxsize=_OPEN_FILES)(parquet_file)
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
         self._cached_bytes = 0
 
     @classmethod
@@ -137,7 +142,7 @@ class ImageDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles only the folder and the manifest. The other process opens the files itself."""
-        return type(self), (self.folder.absolute(), self.manifest, self._cache_bytes)
+        return type(self), (self.folder.absolute(), self.manifest, self.cache_bytes)
 
     def __len__(self) -> int:
         return self.manifest.num_samples
@@ -192,7 +197,7 @@ class ImageDataset:
         table = self._load(*self._address(index))
         self._cache[index] = table
         self._cached_bytes += table.nbytes
-        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+        while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
             self._cached_bytes -= oldest.nbytes
         return table

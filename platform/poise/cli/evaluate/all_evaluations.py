@@ -112,10 +112,10 @@ def evaluate_all(options: AllOptions) -> Output:
 
     Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
-    from poise.data.dataset import ImageDataset
+    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 
-    dataset = ImageDataset.open(options.dataset)
-    train = ImageDataset.open(options.train) if options.train is not None else None
+    dataset = ImageDataset.open(options.dataset, READ_ONCE_BYTES)
+    train = None if options.train is None else ImageDataset.open(options.train, READ_ONCE_BYTES)
     out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
     found = _Results(dict(_lacking(dataset, train)))
     models = open_models(options.models)

@@ -88,7 +88,7 @@ def _make_copies(options: CopiesOptions) -> Output:
 
 
 def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
-    from poise.data.dataset import ImageDataset
+    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
     from poise.evaluation.neighbours.copydays_detection import OtherImages, measure_copydays
 
     if options.originals is not None:
@@ -97,7 +97,9 @@ def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
             "copies; leave the option out"
         )
     given = (options.distractors, options.whitening)
-    others = OtherImages(*(None if each is None else ImageDataset.open(each) for each in given))
+    others = OtherImages(
+        *(None if each is None else ImageDataset.open(each, READ_ONCE_BYTES) for each in given)
+    )
     measure = partial(measure_copydays, copydays=copydays, others=others)
     evaluation = Evaluation(
         "copies",

@@ -98,7 +98,7 @@ def _measure(request: KnnRequest) -> "tuple[KnnReport, str | None]":
     backbone, config = load(package)
     image_px = config.get("evaluation_px") or config["image_px"]
     bank = request.bank or pretraining_dataset(config, model, "--bank")
-    sets = open_knn_sets(request.dataset, bank, image_px)
+    sets = open_knn_sets(request.dataset, bank, image_px, rereads=len(features) > 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spread = spread_over_ray(request.ray, sets.num_images)
     changed = other_dataset(config, "--bank", request.bank)

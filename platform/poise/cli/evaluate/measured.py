@@ -144,10 +144,10 @@ def measure_models(
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
     """
-    from poise.data.dataset import ImageDataset
+    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 
     if dataset is None:
-        dataset = ImageDataset.open(options.dataset)
+        dataset = ImageDataset.open(options.dataset, READ_ONCE_BYTES)
     models = open_models(options.models) if models is None else models
     if evaluation.reads_patches:
         check_transformers(models)

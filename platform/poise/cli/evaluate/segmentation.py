@@ -46,7 +46,7 @@ def segmentation(options: SegmentationOptions) -> Output:
     """
     from typing import cast
 
-    from poise.data.dataset import ImageDataset
+    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
     from poise.evaluation.segmentation.classes import MEANINGS, Meaning
     from poise.evaluation.segmentation.patches import NUM_PATCHES
     from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
@@ -58,7 +58,7 @@ def segmentation(options: SegmentationOptions) -> Output:
         )
     if options.classes not in (None, *MEANINGS):
         raise PoiseError(f"--classes {options.classes}: choose from {', '.join(MEANINGS)}")
-    dataset = ImageDataset.open(options.train)
+    dataset = ImageDataset.open(options.train, READ_ONCE_BYTES)
     train = TrainingSet(dataset, cast(Meaning | None, options.classes))
     learned = min(len(dataset), options.max_images or NUM_PATCHES, NUM_PATCHES)
     measure = partial(report_segmentation, train=train)

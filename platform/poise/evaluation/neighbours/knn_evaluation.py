@@ -37,7 +37,7 @@ def measure_knn(task: EvaluationTask, bank: ImageDataset | None = None) -> Evalu
     """
     folder, most = task.dataset.folder, task.max_images
     voting = folder if bank is None else bank.folder
-    sets = open_knn_sets(folder, voting, task.image_px, most, most)
+    sets = open_knn_sets(folder, voting, task.image_px, most, most, rereads=False)
     limited = task.changed_by_limit(len(task.dataset), len(bank or task.dataset))
     found, answers = report_knn(task.backbone, sets, task.bench, [K])
     own = "Each image is classified by the others (leave-one-out)."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.locations import AnyLocation
-from poise.data.dataset import ImageDataset
+from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.reading.features import features_of
@@ -100,22 +100,38 @@ def open_knn_sets(
     image_px: int,
     max_queries: int | None = None,
     max_bank: int | None = None,
-    seed: int = 0,
+    rereads: bool = True,
 ) -> KnnSets:
     """Opens and checks both datasets.
 
-    If a limit is given, images are chosen at random with ``seed``.
+    Args:
+        queries: folder of the queries.
+        bank: folder of the bank.
+        image_px: side of the images in pixels.
+        max_queries: largest number of queries, chosen at random with seed 0. None takes all.
+        max_bank: largest number of images of the bank, likewise.
+        rereads: whether the images are read several times. If so, they stay in memory as far as
+            they fit.
 
     Raises:
         PoiseError: see ``check_knn_sets``.
     """
     query_manifest, bank_manifest = check_knn_sets(queries, bank)
-    bank_images = EvaluationImages(ImageDataset.open(bank), image_px, max_bank, seed)
-    query_images = EvaluationImages(ImageDataset.open(queries), image_px, max_queries, seed)
+    bank_images = _images(bank, image_px, max_bank, rereads)
+    query_images = _images(queries, image_px, max_queries, rereads)
     shared = query_manifest.fingerprint == bank_manifest.fingerprint
     if shared and np.array_equal(bank_images.sample_ids, query_images.sample_ids):
         query_images = bank_images
     return KnnSets(bank_images, query_images, len(bank_manifest.classes), shared)
+
+
+def _images(
+    folder: AnyLocation, image_px: int, limit: int | None, rereads: bool
+) -> EvaluationImages:
+    if rereads:
+        return EvaluationImages(ImageDataset.open(folder), image_px, limit)
+    dataset = ImageDataset.open(folder, READ_ONCE_BYTES)
+    return EvaluationImages(dataset, image_px, limit, cache_bytes=0)
 
 
 class _Labelled(NamedTuple):

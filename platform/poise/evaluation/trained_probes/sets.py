@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from poise.config.errors import PoiseError
-from poise.data.dataset import ImageDataset
+from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.sets import check_labelled, describe_classes
 from poise.evaluation.reading.images import EvaluationImages
@@ -61,13 +61,17 @@ def open_probe_sets(
             f"{test}: holds the images that the probe learns from; name another dataset to learn "
             "from with --train"
         )
-    train_images = EvaluationImages(ImageDataset.open(train), image_px, cache_bytes=_UNKEPT)
+    train_images = EvaluationImages(
+        ImageDataset.open(train, READ_ONCE_BYTES), image_px, cache_bytes=_UNKEPT
+    )
     held = np.flatnonzero(is_held_out(train_images.sample_ids, held_out))
     if held_out and not len(held):
         raise PoiseError(
             f"{train}: none of its {len(train_images)} images is held out to choose a learning "
             f"rate by; raise objective.held_out={held_out:g}"
         )
-    test_images = EvaluationImages(ImageDataset.open(test), image_px, cache_bytes=_UNKEPT)
+    test_images = EvaluationImages(
+        ImageDataset.open(test, READ_ONCE_BYTES), image_px, cache_bytes=_UNKEPT
+    )
     classes = len(manifests[0].classes)
     return ProbeSets(train_images, train_images.only(held), test_images, classes)
