@@ -1,12 +1,16 @@
 """TensorBoard's event files, written by its own writer."""
 
 import builtins
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poise.config import PoiseError
+from poise.diagnostics.judge import VerdictKind
+from poise.diagnostics.logs.facts import Facts
+from poise.diagnostics.logs.judging import judge_log
 from poise.diagnostics.logs.reading.opening import open_log
 
 
@@ -40,6 +44,20 @@ def test_series_that_count_epochs_do_not_disturb_those_that_count_steps(tmp_path
     both = [(100 * i, 8.0) for i in range(1, 20)], [(i, 1.0) for i in range(19)]
     write(tmp_path, loss=both[0], val=both[1])
     assert open_log(str(tmp_path)).columns == {"val": 19, "loss": 19}
+
+
+@pytest.mark.slow
+def test_a_loss_of_every_step_is_compared_with_rare_entropies(tmp_path: Path) -> None:
+    """The loss has so many values that it keeps only odd steps, and the entropies are at even."""
+    ln_k, rare = math.log(4096), range(0, 10_000, 50)
+    write(
+        tmp_path,
+        loss=[(step, (1.2 if step > 5000 else 0.7) * ln_k) for step in range(10_000)],
+        teacher__entropy=[(step, 0.4 * ln_k) for step in rare],
+        teacher__marginal_entropy=[(step, 0.8 * ln_k) for step in rare],
+    )
+    judged = judge_log(open_log(str(tmp_path)), Facts(prototypes=4096, batch_size=256))
+    assert judged.verdict.kind is VerdictKind.SWINGING
 
 
 @pytest.mark.slow

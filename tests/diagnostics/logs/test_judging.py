@@ -152,6 +152,44 @@ def test_few_prototypes_of_an_unknown_batch_are_not_condemned_but_asked_for(judg
     assert condemned.verdict.kind is VerdictKind.PARTIAL_PROTOTYPES
 
 
+def test_a_loss_at_other_steps_than_the_entropies_is_compared_with_them(tmp_path: Path) -> None:
+    """As Lightning writes it: the loss at steps 0, 10, …, and the entropies at 5, 15, …."""
+    path = tmp_path / "metrics.csv"
+    lines = ["step,train_loss,teacher_entropy,teacher_marginal_entropy"]
+    for step in range(0, 1000, 10):
+        lines.append(f"{step},{(1.0, 1.3)[step // 10 % 2] * LN_K},,")
+        lines.append(f"{step + 5},,{0.4 * LN_K},{0.8 * LN_K}")
+    path.write_text("\n".join(lines))
+    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
+    assert found.verdict.kind is VerdictKind.SWINGING
+
+
+def test_a_student_that_follows_no_teacher_is_stuck_at_whichever_steps_both_were_logged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.jsonl"
+    loss = ({"step": step, "loss": LN_K} for step in range(10, 1000, 10))
+    teacher = ({"step": step, "teacher_entropy": 0.4 * LN_K, "teacher_marginal_entropy": 0.8 * LN_K}
+               for step in range(5, 1000, 10))  # fmt: skip
+    rows = sorted([*loss, *teacher], key=lambda row: row["step"])
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
+    assert found.verdict.kind is VerdictKind.STUCK
+
+
+def test_a_loss_that_is_not_finite_counts_though_the_last_row_has_only_entropies(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metrics.csv"
+    lines = ["step,train_loss,teacher_entropy,teacher_marginal_entropy"]
+    for step in range(0, 1000, 10):
+        lines.append(f"{step},{0.6 * LN_K if step < 300 else math.nan},,")
+        lines.append(f"{step + 5},,{0.4 * LN_K},{0.8 * LN_K}")
+    path.write_text("\n".join(lines))
+    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
+    assert (found.verdict.kind, found.verdict.onset_step) == (VerdictKind.DIVERGED, 300)
+
+
 # ---- values that no run can have ----------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from poise.config.objectives import Signals
-from poise.diagnostics.history import History
+from poise.diagnostics.history import History, newest_metrics
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
@@ -41,7 +41,8 @@ def find_divergence(
 
 
 def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
-    for name in history[-1][1] if history else ():
+    # The last step may contain only other metrics, such as entropies that are computed rarely.
+    for name in {**history[-1][1], **newest_metrics(history)} if history else ():
         needed = limits.min_observations if name.startswith(_OBSERVED) else 1
         if not name.startswith(_TRAINED + _OBSERVED):
             continue

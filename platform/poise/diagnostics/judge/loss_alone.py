@@ -63,7 +63,7 @@ def judge_loss(
     For the arguments see ``judge``. ``signals`` must contain K.
     """
     assert signals.num_prototypes is not None
-    points = _read_points(history, math.log(signals.num_prototypes))
+    points = read_losses(history, math.log(signals.num_prototypes))
     if not points:
         return cannot_tell(history, "Neither the loss nor the teacher's entropies were logged.")
     planned_steps = planned_steps or points[-1].step
@@ -80,7 +80,8 @@ def judge_loss(
     return cannot_tell(history, _between(points))
 
 
-def _read_points(history: History, ln_k: float) -> list[LossPoint]:
+def read_losses(history: History, ln_k: float) -> list[LossPoint]:
+    """Reads a point for each logged step with a finite loss."""
     return [
         LossPoint(
             step=step,

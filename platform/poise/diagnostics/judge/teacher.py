@@ -41,7 +41,7 @@ from statistics import median
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.loss_alone import judge_loss
+from poise.diagnostics.judge.loss_alone import judge_loss, read_losses
 from poise.diagnostics.judge.persistence import (
     is_rising,
     stretch_at_end,
@@ -70,7 +70,8 @@ def judge_teacher(
     num_prototypes = signals.num_prototypes
     assert num_prototypes is not None
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
-    points = read_points(history, math.log(num_prototypes))
+    ln_k = math.log(num_prototypes)
+    points = read_points(history, ln_k)
     if not points:
         return judge_loss(history, signals, planned_steps, limits)
     planned_steps = planned_steps or points[-1].step
@@ -83,7 +84,11 @@ def judge_teacher(
             kind, tail = _middle(lost, limits), lost
             doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt or kind is VerdictKind.HEALTHY:
-        swings = find_swinging(points, planned_steps, limits, read_schedule(history))
+        schedule, losses = read_schedule(history), read_losses(history, ln_k)
+        # The loss may be logged at more steps than the entropies.
+        swings = find_swinging(points, planned_steps, limits, schedule) or find_swinging(
+            losses, planned_steps, limits, schedule
+        )
         if swings or doubt:
             return swings or undecided(doubt or "")
         given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps
