@@ -40,6 +40,18 @@ def test_json_has_the_same(dino_log: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["not_measured"][0]["metrics"] == ["teacher/entropy", "teacher/marginal_entropy"]
 
 
+def test_a_log_that_counts_epochs_as_steps_is_judged_by_epochs_if_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n" + "".join(f"{epoch},8.3178\n" for epoch in range(20)))
+    words = ["judge", str(path), "--prototypes", "4096", "--quiet"]
+    assert poise(words) == 0
+    assert capsys.readouterr().out == "undecided\n"
+    assert poise([*words, "--unit", "epoch"]) == 0
+    assert capsys.readouterr().out == "loss rests at ln K\n"
+
+
 def test_json_of_a_run_that_diverged_is_valid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

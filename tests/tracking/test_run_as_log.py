@@ -27,6 +27,16 @@ def test_a_run_is_judged_with_the_k_among_its_parameters(poise_home: Path) -> No
     assert judged.verdict.kind is VerdictKind.AT_LN_K
 
 
+def test_a_run_that_was_logged_without_steps_says_so(poise_home: Path) -> None:
+    client = open_store().client
+    run_id = client.create_run(client.create_experiment("theirs")).info.run_id
+    for value in (9.0, 8.5, 8.0):
+        client.log_metric(run_id, "loss", value)
+    log = read_run(run_id)
+    assert log.history == [(0, {"loss": 8.0})]
+    assert "all values have step 0" in log.notes[0] and "step=STEP" in log.notes[0]
+
+
 def test_an_unknown_run_and_one_without_metrics_are_refused(poise_home: Path) -> None:
     with pytest.raises(PoiseError, match="has no such run; name the store"):
         read_run("0" * 32)

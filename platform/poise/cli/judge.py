@@ -5,7 +5,7 @@ Next: ``poise.cli.judge_output``, which prints the verdict.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,6 +57,13 @@ class JudgeRequest:
             "the run is over.",
         ),
     ] = None
+    unit: Annotated[
+        Literal["epoch", "step"] | None,
+        typer.Option(
+            help="What the log counts. Default: what its columns say, and steps for TensorBoard and "
+            "MLflow."
+        ),
+    ] = None
     norm_pix_loss: Annotated[
         bool,
         typer.Option("--norm-pix-loss", help="MAE predicted normalised patches."),
@@ -104,7 +111,8 @@ def command(request: JudgeRequest) -> Output:
         normalized_targets=request.norm_pix_loss,
         sources=sources,
     )
-    judged = judge_log(_open(request, step), facts)
+    log = _open(request, step)
+    judged = judge_log(replace(log, unit=request.unit or log.unit), facts)
     if request.plot is not None:
         _draw(request.plot, judged)
     return Output(

@@ -11,6 +11,13 @@ from poise.tracking.known_run import stored_run
 from poise.tracking.store import explained, open_store
 
 
+_WITHOUT_STEPS = (
+    "all values have step 0, so only the newest value of each metric is judged. Log them with "
+    "mlflow.log_metric(NAME, VALUE, step=STEP)."
+)
+"""Sentence about a run whose program logged no steps. MLflow then stores the step 0."""
+
+
 def read_run(run_id: str, uri: str | None = None) -> Log:
     """Reads all metrics and parameters of a run.
 
@@ -34,5 +41,5 @@ def read_run(run_id: str, uri: str | None = None) -> Log:
     if not history:
         raise PoiseError(f"runs:/{run_id}: has no metrics yet")
     rows = sum(len(metrics) for _, metrics in history)
-    parameters = dict(found.data.params)
-    return Log(f"runs:/{run_id}", "MLflow", "step", history, rows, settings=parameters)
+    parameters, notes = dict(found.data.params), () if history[-1][0] else (_WITHOUT_STEPS,)
+    return Log(f"runs:/{run_id}", "MLflow", "step", history, rows, notes, parameters)
