@@ -135,6 +135,13 @@ def test_a_gzipped_file_that_is_cut_off_is_read_to_its_end(read: Write) -> None:
     assert any("cut off" in note for note in log.notes)
 
 
+def test_a_short_gzipped_file_that_is_cut_off_is_read_to_its_end(read: Write) -> None:
+    packed = gzip.compress(rows(*((step, 1 / (1 + step)) for step in range(60))).encode())
+    log = read(packed[: len(packed) - len(packed) // 3])
+    assert 0 < len(log.history) < 60
+    assert any("cut off" in note for note in log.notes)
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_csv_is_read_with_its_gaps(read: Write, delimiter: str) -> None:
     text = "epoch,step,train_loss,val_loss\n0,49,8.3,\n0,49,,7.9\n0,99,8.1,\n1,149,nan,\n"

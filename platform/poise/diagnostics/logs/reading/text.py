@@ -52,8 +52,7 @@ def read_lines(path: Path, notes: list[str]) -> Iterator[str]:
 
 
 def _decoded(path: Path, stream: "io.BufferedReader | gzip.GzipFile") -> Iterator[str]:
-    beginning = stream.read(_BEGINNING)
-    stream.seek(0)
+    beginning = stream.peek(_BEGINNING)  # a read would fail if the file is cut off before that
     encoding = _ENCODINGS.get(beginning[:2], "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in beginning:
         is_known = (advice for magic, advice in _BINARY.items() if beginning.startswith(magic))
