@@ -8,13 +8,13 @@ import torch
 
 from poise.config import PoiseError
 from poise.models.checksums import damaged_files
-from poise.models.package import load_backbone
+from poise.models.package import load_backbone, save_backbone
 from poise.tracking.registry import fetch
-from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, pull, read_files
+from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, locate, pull, read_files
 from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version_lookup import find_model
-from poise.tracking.run import Run
-from poise.tracking.store import Store
+from poise.tracking.run import Run, create_run
+from poise.tracking.store import Store, open_store
 
 
 @pytest.fixture
@@ -103,3 +103,26 @@ def test_files_are_listed_without_fetching_the_weights(
     entry = read_files(store, find_model(store, uri))["backbone.safetensors"]
     content = (package / "backbone.safetensors").read_bytes()
     assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_two_stores_may_have_different_models_of_one_name(
+    store: Store, uri: str, package: Path, tmp_path: Path
+) -> None:
+    other = open_store(f"sqlite:///{tmp_path}/other/mlflow.db")
+    backbone, config = load_backbone(package)
+    torch.nn.init.zeros_(next(backbone.parameters()))
+    save_backbone(tmp_path / "changed", backbone, config)
+    theirs = create_run(other, "scenes", "theirs", tmp_path / "theirs")
+    assert register_model(other, tmp_path / "changed", "scenes-vit", theirs.run_id, {}) == uri
+    folders = [locate("scenes-vit/1", each)[1] for each in (store, other, store)]
+    assert folders[0] == folders[2] != folders[1]
+    assert damaged_files(folders[0]) == damaged_files(folders[1]) == []
+
+
+def test_a_package_with_the_same_weights_and_another_config_is_another_model(
+    store: Store, uri: str, package: Path, tmp_path: Path
+) -> None:
+    backbone, config = load_backbone(package)
+    save_backbone(tmp_path / "other", backbone, {**config, "note": "an added register"})
+    with pytest.raises(PoiseError, match=r"already holds another model .*; name another folder"):
+        pull(store, uri, tmp_path / "other")

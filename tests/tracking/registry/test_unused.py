@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from poise.tracking.registry.fetch import locate, pull
 from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.unused import Unused, delete, find_unused
 from poise.tracking.run import create_run
-from poise.tracking.store import Store
+from poise.tracking.store import Store, open_store
 
 
 @pytest.fixture
@@ -63,3 +64,33 @@ def test_the_models_of_other_programs_are_never_listed(two: Store) -> None:
     theirs = two.client.create_logged_model(two.experiment("scenes"), "theirs")
     two.client.finalize_logged_model(theirs.model_id, "READY")
     assert find_unused(two) == []
+
+
+def test_the_files_of_a_copied_version_stay_after_the_original_is_deleted(
+    two: Store, tmp_path: Path
+) -> None:
+    """MLflow stores ``models:/vit/1`` as the source of the copy."""
+    two.client.copy_model_version("models:/vit/1", "published")
+    two.client.delete_model_version("vit", "1")
+    assert find_unused(two) == []
+    assert (pull(two, "published/1", tmp_path / "pulled") / "config.json").is_file()
+
+
+def test_the_copies_of_another_store_are_not_listed(two: Store, tmp_path: Path) -> None:
+    locate("vit/1", two)
+    assert find_unused(open_store(f"sqlite:///{tmp_path}/other/mlflow.db")) == []
+
+
+def test_files_that_cannot_be_deleted_are_named_and_listed_again(
+    two: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.client.delete_model_version("vit", "2")
+    (model,) = find_unused(two)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(PoiseError, match=r"could not be deleted \(Permission denied\)"):
+        delete(two, model)
+    assert find_unused(two) == [model]

@@ -6,7 +6,7 @@ In: a confirmation by the user. Out: free disk space. Next: nothing.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +14,13 @@ import typer
 from poise.cli.console import print_table
 from poise.cli.output import Output, prints
 from poise.cli.streams import note, say, tells_progress
+from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poise.tracking.registry.unused import Unused
+    from poise.tracking.store import Store
 
 
 @prints
@@ -35,30 +37,46 @@ def gc_command(
 
     Example: poise models gc --dry-run
     """
-    from poise.tracking.registry.unused import delete, find_unused
+    from poise.tracking.registry.unused import find_unused
     from poise.tracking.store import open_store
 
     store = open_store()
     unused = find_unused(store)
-    found = Output(
-        document=lambda: [asdict(each) for each in unused],
-        result=[each.name for each in unused],
-    )
     if unused:
         _print(unused)  # before the question
     else:
         print("every stored model belongs to a registered version")
     if dry_run or not unused or not _agreed(len(unused), yes):
-        return found
+        return _output(unused)
     still = find_unused(store)  # a version may have been registered since
-    deleted = [each for each in unused if each in still]
-    for each in deleted:
-        delete(store, each)
+    deleted, errors = _delete(store, [each for each in unused if each in still])
     freed = [each for each in deleted if each.folder is not None]
     note(f"deleted {len(deleted)}, {_size(freed)}")
     if len(freed) < len(deleted):
         note(f"the files of {len(deleted) - len(freed)} stay in the storage of MLflow's server")
-    return found
+    failure = PoiseError(f"{len(errors)} not deleted: {'; '.join(errors)}") if errors else None
+    return replace(_output(deleted), failure=failure)
+
+
+def _output(unused: Sequence[Unused]) -> Output:
+    return Output(
+        document=lambda: [asdict(each) for each in unused],
+        result=[each.name for each in unused],
+    )
+
+
+def _delete(store: Store, unused: Sequence[Unused]) -> tuple[list[Unused], list[str]]:
+    """Deletes what can be deleted. Returns it, and an error for everything else."""
+    from poise.tracking.registry.unused import delete
+
+    deleted, errors = [], []
+    for each in unused:
+        try:
+            delete(store, each)
+            deleted.append(each)
+        except PoiseError as error:
+            errors.append(str(error))
+    return deleted, errors
 
 
 def _agreed(count: int, yes: bool) -> bool:

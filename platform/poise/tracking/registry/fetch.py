@@ -15,11 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
 from poise.config.local_files import unused_name
-from poise.config.paths import home
 from poise.config.redaction import redacted
 from poise.models.checksums import (
     CHECKSUMS_FILE,
-    WEIGHTS_FILE,
     damaged_files,
     read_checksums,
     verify_package,
@@ -27,8 +25,9 @@ from poise.models.checksums import (
 from poise.models.fetched import fetched, is_remote
 from poise.tracking.address import safe_line
 from poise.tracking.ending import reconcile
+from poise.tracking.registry.kept_copies import copy_folder
 from poise.tracking.registry.version import Version
-from poise.tracking.registry.version_lookup import UnknownModelError, find_model
+from poise.tracking.registry.version_lookup import UnknownModelError, find_model, location_of
 from poise.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -40,7 +39,8 @@ ORIGIN_FILE = "origin.json"
 def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
     """Reads the sizes and SHA-256 checksums of a version's files. The weights are not fetched."""
     with tempfile.TemporaryDirectory() as scratch:
-        _download(store, f"{version.source}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
+        location = location_of(store, version)
+        _download(store, f"{location}/{CHECKSUMS_FILE}", Path(scratch), version.uri)
         return read_checksums(scratch)
 
 
@@ -59,19 +59,27 @@ def pull(store: Store, reference: str, folder: str | Path) -> Path:
     """
     version, folder = find_model(store, reference), Path(folder)
     if folder.exists():
-        _check_same(version, folder)
+        _check_same(version, folder, read_files(store, version))
         return folder
+    _fetch(store, version, folder)
+    return folder
+
+
+def _fetch(store: Store, version: Version, folder: Path) -> None:
+    """Fetches the package of a version to a folder, which is created after all files are verified.
+
+    A package has a checksum for every file. So a folder is the same model only if all are equal.
+    """
     partial = unused_name(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        package = _download(store, version.source, partial, version.uri)
+        package = _download(store, location_of(store, version), partial, version.uri)
         _verify(package, version)
         origin = {"uri": version.uri, "run_id": version.run_id, "tags": version.tags}
         (package / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
         _name(package, folder, version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _name(package: Path, folder: Path, version: Version) -> None:
@@ -84,7 +92,7 @@ def _name(package: Path, folder: Path, version: Version) -> None:
     except OSError:
         if not folder.exists():
             raise
-        _check_same(version, folder)
+        _check_same(version, folder, read_checksums(package))
 
 
 def load_model(
@@ -92,7 +100,7 @@ def load_model(
 ) -> tuple["nn.Module", dict[str, Any]]:
     """Loads a backbone and its config, from the folder of a package or from the registry.
 
-    A fetched version is stored under ``POISE_HOME/models``. ``untrained:REFERENCE`` means the same
+    A fetched version is kept under ``POISE_HOME/models``. ``untrained:REFERENCE`` means the same
     architecture with random weights. Its config names no run, so evaluations of random weights are
     not logged to the run of the trained model.
     """
@@ -132,15 +140,25 @@ def locate(reference: str | Path, store: Store | None = None) -> tuple[str, Path
         version = find_model(store, str(reference))
     except UnknownModelError as error:
         raise PoiseError(f"{error}; nor is it a folder; see `poise models list`") from None
-    kept = home() / "models" / version.name / str(version.version)
-    return version.uri, pull(store, version.uri, kept)
+    kept = copy_folder(store, version)
+    if kept.exists():
+        verify_package(kept)  # its name says which package it is, even if the store lost the files
+    else:
+        _fetch(store, version, kept)
+    return version.uri, kept
 
 
 def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
-    # Without a destination, MLflow returns the original folder of a local store.
+    # Without a destination, MLflow returns the original folder of a local store. Without both
+    # addresses of the store, it asks its default store.
     try:
         return Path(
-            download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri)
+            download_artifacts(
+                artifact_uri=source,
+                dst_path=str(folder),
+                tracking_uri=store.uri,
+                registry_uri=store.uri,
+            )
         )
     except (MlflowException, OSError) as error:
         raise PoiseError(
@@ -162,7 +180,9 @@ def _verify(folder: Path, version: Version) -> None:
         )
 
 
-def _check_same(version: Version, folder: Path) -> None:
-    weights = verify_package(folder)[WEIGHTS_FILE]["sha256"]
-    if weights != version.tags.get("weights_sha256"):
-        raise PoiseError(f"{folder}: already holds another model than {version.uri}")
+def _check_same(version: Version, folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Raises an error if a folder contains another package than that of a version."""
+    if verify_package(folder) != files:  # an added register changes only the config
+        raise PoiseError(
+            f"{folder}: already holds another model than {version.uri}; name another folder"
+        )

@@ -5,8 +5,10 @@ In: a store. Out: models without a registered version, with their sizes. Next: `
 MLflow keeps the files of a model when its version is deleted, even after ``mlflow gc``.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,12 +17,12 @@ from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from poise.config.errors import PoiseError
-from poise.config.paths import home
+from poise.tracking.registry.kept_copies import copies_folder, lost_copies
 from poise.tracking.registry.registration import MODEL_TYPE
+from poise.tracking.registry.version_lookup import location_of
 from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store, explained
 
-_FETCHED = "models"
 _PAGE = 1000
 
 
@@ -57,13 +59,14 @@ def find_unused(store: Store) -> list[Unused]:
     # Models are listed before versions, because a model that is ready already has its version.
     ready = [model for model in _logged_models(store) if str(model.status) != "PENDING"]
     versions = list_versions(store)
-    sources = {version.source.rstrip("/") for version in versions}
+    used = {_place(location_of(store, version)) for version in versions}
     models = [
         _of_model(store, model)
         for model in ready
-        if model.model_type == MODEL_TYPE and not _is_used(model, sources)
+        if model.model_type == MODEL_TYPE and not _is_used(model, used)
     ]
-    return [*models, *_copies({version.short for version in versions})]
+    copies = lost_copies(store, versions)
+    return [*models, *(Unused("copy", name, str(at), _size(at)) for name, at in copies)]
 
 
 def delete(store: Store, unused: Unused) -> None:
@@ -72,21 +75,37 @@ def delete(store: Store, unused: Unused) -> None:
     A server keeps the files of a model in its own storage. Only the server's owner can delete them.
 
     Raises:
-        PoiseError: the files are outside the folder of the store.
+        PoiseError: the files are outside the folder of the store, or cannot be deleted.
     """
     folder = unused.folder
-    inside = home() / _FETCHED if unused.model_id is None else Path(store.artifacts or "/nowhere")
+    inside = copies_folder() if unused.model_id is None else Path(store.artifacts or "/nowhere")
     if folder is not None and inside.resolve() not in folder.resolve().parents:
         raise PoiseError(f"{folder}: is outside of {inside}, so it is not deleted; look at it")
+    if folder is not None:
+        _remove(folder)  # first: the store lists a model with left files again, but no deleted one
     if unused.model_id is not None:
         with explained(f"{unused.name}: could not be deleted"):
             store.client.delete_logged_model(unused.model_id)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_used(model: LoggedModel, sources: set[str]) -> bool:
-    return bool({model.artifact_location.rstrip("/"), f"models:/{model.model_id}"} & sources)
+def _remove(folder: Path) -> None:
+    try:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise PoiseError(
+            f"{folder}: could not be deleted ({error.strerror or error}); check who owns it, and "
+            "repeat `poise models gc`"
+        ) from None
+
+
+def _is_used(model: LoggedModel, used: set[str]) -> bool:
+    return bool({_place(model.artifact_location), f"models:/{model.model_id}"} & used)
+
+
+def _place(location: str) -> str:
+    """Writes a location in one form, because MLflow accepts a folder as path and as URI."""
+    return str(_folder(location) or location.rstrip("/"))
 
 
 def _logged_models(store: Store) -> Iterator[LoggedModel]:
@@ -108,14 +127,6 @@ def _of_model(store: Store, model: LoggedModel) -> Unused:
     return Unused("model", model.name, place, size, model.model_id)
 
 
-def _copies(known: set[str]) -> Iterator[Unused]:
-    root = home() / _FETCHED
-    for folder in sorted(root.glob("*/*")):
-        name = f"{folder.parent.name}/{folder.name}"
-        if folder.is_dir() and folder.name.isdecimal() and name not in known:
-            yield Unused("copy", name, str(folder), _size(folder))
-
-
 def _folder(place: str) -> Path | None:
     parts = urlsplit(place)
     if parts.scheme == "file":
@@ -124,7 +135,13 @@ def _folder(place: str) -> Path | None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Adds the sizes of all files that can be read. Another process may delete some meanwhile."""
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(root, name).lstat().st_size
+    return size
 
 
 def _size_on_server(store: Store, model: LoggedModel) -> int | None:

@@ -64,6 +64,19 @@ def _unknown(store: Store, reference: str, name: str) -> PoiseError:
     return PoiseError(f"{reference}: '{name}' has versions {numbers} and aliases {aliases}")
 
 
+def location_of(store: Store, version: Version) -> str:
+    """Returns the address of a version's files.
+
+    A version that was copied in MLflow has the name of another version as its source. It still has
+    its files if that version is deleted.
+    """
+    if not version.source.startswith("models:/"):
+        return version.source
+    with explained(f"{version.uri}: the place of its files is unknown"):
+        found = store.registry.get_model_version_download_uri(version.name, str(version.version))
+    return str(found)
+
+
 def versions_of_run(store: Store, run_id: str) -> list[Version]:
     """Finds the versions that a run made, newest first."""
     with explained():
