@@ -43,8 +43,9 @@ class Answers:
 
     images: int
     asked: str
-    """Digest of the dataset and of the ids of its tested images, in order. Only answers with the
-    same digest are compared.
+    """Digest of the dataset and the ids of its tested images, in order, and the same for the images
+    that voted. Only answers with the same digest are compared. Older versions of Poise left out the
+    images that voted.
     """
 
     right: Mapping[str, str]
@@ -82,7 +83,8 @@ class Answers:
             metric: name of the metric whose answers are compared.
 
         Returns:
-            The changes, or None if the images differ or a model has no answers for the metric.
+            The changes, or None if the images or the bank differ, or a model has no answers for the
+            metric.
         """
         if (self.asked, self.images) != (other.asked, other.images):
             return None
@@ -95,9 +97,10 @@ class Answers:
         return Changes(lost, won, self.images)
 
 
-def digest_of(fingerprint: str, sample_ids: NDArray[np.int64]) -> str:
-    """Computes a digest of a dataset's fingerprint and the ids of the tested images, in order."""
-    return hashlib.sha256(fingerprint.encode() + sample_ids.tobytes()).hexdigest()[:16]
+def digest_of(*sets: tuple[str, NDArray[np.int64]]) -> str:
+    """Computes a digest of images: of each dataset its fingerprint and the ids of its images."""
+    parts = (fingerprint.encode() + sample_ids.tobytes() for fingerprint, sample_ids in sets)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def packed(right: NDArray[np.bool_]) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from poise.cli.evaluate.options import (
     image_progress,
     keep_figures,
+    named_dataset,
     normalization_of,
-    other_dataset,
     pretraining_dataset,
     spread_over_ray,
 )
@@ -79,12 +79,12 @@ def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
         features = features or [published_feature(protocol, backbone)]
     if asked.kind == "finetune":
         check_tunable(backbone, model)
+    train = request.train or pretraining_dataset(package, model, "--train")
     recipe = probe_recipe(
-        protocol, folder, package, request.train or pretraining_dataset(package, model, "--train"),
-        features, parse_overrides(settings),
+        protocol, folder, package, train, features, parse_overrides(settings)
     )  # fmt: skip
     _check_features(recipe, asked.kind, backbone)
-    changed = (*other_dataset(package, "--train", request.train), *settings)
+    changed = (named_dataset("--train", train), *settings)
     return ProbePlan(protocol.id, model, request.dataset, changed), recipe
 
 

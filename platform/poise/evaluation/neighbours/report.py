@@ -37,9 +37,7 @@ class KnnReport(Measurement):
     """k-NN accuracies of a model, with the facts that a reader needs to interpret them."""
 
     bank: str
-    """Folder of the dataset whose images vote. If the model was trained on a different dataset,
-    ``changed`` contains the name of the voting dataset.
-    """
+    """Folder of the dataset whose images vote. ``changed`` contains its name."""
 
     query_images: int
     bank_images: int
@@ -150,9 +148,10 @@ def _rows(
 
 
 def _answers(report: KnnReport, sets: KnnSets, rows: Mapping[KnnRow, NDArray[np.bool_]]) -> Answers:
-    fingerprint = Manifest.read(sets.queries.folder).fingerprint
+    pairs = ((Manifest.read(each.folder).fingerprint, each.sample_ids)
+             for each in (sets.queries, sets.bank))  # fmt: skip
     return Answers(
         images=report.query_images,
-        asked=digest_of(fingerprint, sets.queries.sample_ids),
+        asked=digest_of(*pairs),
         right={report.metric(row): packed(right) for row, right in rows.items()},
     )

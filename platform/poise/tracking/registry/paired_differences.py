@@ -70,8 +70,8 @@ def difference(
 ) -> Difference | None:
     """Computes the second version's figure minus the first version's figure.
 
-    The difference is paired if both versions have answers to the same images (``paired_loss``).
-    Otherwise both figures need intervals. Then the interval of the difference is computed for two
+    The difference is paired if both versions have answers (``paired_loss``). If a version has no
+    answers, both figures need intervals. Then the interval of the difference is computed for two
     independent samples (R. G. Newcombe, Statistics in Medicine 17:873, 1998, method 10).
 
     Args:
@@ -81,15 +81,17 @@ def difference(
         answers: answers of the first and of the second version, by metric.
 
     Returns:
-        The difference. It is None if a version has no such figure or no interval, or if the
-        protocols or datasets differ.
+        The difference. It is None if a version has no such figure or no interval, if the protocols
+        or datasets differ, or if the answers are to different images or used different banks.
     """
     mine, other = (each.get(metric) for each in answers)
-    changes = mine.compare(other, metric) if mine is not None and other is not None else None
-    if changes is not None:
-        loss, low, high = paired_loss(changes.lost, changes.won, changes.images)
-        return Difference(-loss, -high, -low, changes.images)
-    return _unpaired(first.figures.get(metric), second.figures.get(metric))
+    if mine is None or other is None:
+        return _unpaired(first.figures.get(metric), second.figures.get(metric))
+    changes = mine.compare(other, metric)
+    if changes is None:
+        return None  # answers to other images, or with another bank
+    loss, low, high = paired_loss(changes.lost, changes.won, changes.images)
+    return Difference(-loss, -high, -low, changes.images)
 
 
 def _unpaired(first: RegisteredFigure | None, second: RegisteredFigure | None) -> Difference | None:
