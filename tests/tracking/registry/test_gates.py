@@ -22,11 +22,13 @@ def gate(results: list[GateResult], name: str) -> GateResult:
     return found
 
 
-def answered(store: Store, folder: Path, number: int, right: np.ndarray) -> Version:
+def answered(
+    store: Store, folder: Path, number: int, right: np.ndarray, asked: str = "abcd"
+) -> Version:
     """A version whose answers to 1000 images are among its run's artifacts."""
     run = create_run(store, "scenes", f"run-{number}", folder / str(number))
     file = folder / f"{number}.answers.json"
-    Answers(len(right), "abcd", {METRIC: packed(right)}).write(file)
+    Answers(len(right), asked, {METRIC: packed(right)}).write(file)
     log_evaluation(run.run_id, {}, [file], "probes/knn-dino-v1", store)
     figure = RegisteredFigure(100.0 * right.mean(), "%", 0, 100, "knn/dino-v1", "scenes-test")
     tags = stored_tags({"verdict": "healthy", "metric": METRIC}, {METRIC: figure})
@@ -71,7 +73,14 @@ def test_outliers_of_one_version_only_cannot_be_compared() -> None:
     found = gate(check(with_outliers(2, None), with_outliers(1, 0.1)), "max_outlier_growth")
     assert not found.passed
     assert "vit/2 has no patches/outlier_share" in found.reason
-    assert gate(check(with_outliers(2, None), with_outliers(1, None)), "max_outlier_growth").passed
+    neither = gate(check(with_outliers(2, None), with_outliers(1, None)), "max_outlier_growth")
+    assert not neither.passed and "max_outlier_growth: null" in neither.reason
+
+
+def test_backbones_without_patch_tokens_have_no_outliers_to_compare() -> None:
+    residual = [version(number, backbone="resnet18") for number in (2, 1)]
+    found = gate(check(*residual), "max_outlier_growth")
+    assert found.passed and found.reason == "resnet18: without patch tokens"
 
 
 def test_a_warm_start_that_forgot_fails_and_a_cold_one_is_not_asked() -> None:
@@ -86,7 +95,7 @@ def test_a_warm_start_that_forgot_fails_and_a_cold_one_is_not_asked() -> None:
     assert not gate(check(started(12.0, 1.0)), "max_forgotten_points").passed
     assert gate(check(started(2.0, 5.0)), "max_forgotten_points").passed
     unmeasured = gate(check(version(initial_weights="models:/vit/1")), "max_forgotten_points")
-    assert not unmeasured.passed and "nobody measured" in unmeasured.reason
+    assert not unmeasured.passed and "evaluation.queries" in unmeasured.reason
     assert "max_forgotten_points" not in [each.gate for each in check(version())]
 
 
@@ -108,6 +117,21 @@ def test_the_same_images_decide_where_separate_intervals_cannot(
     assert gate(check_gates(store, Gates(), holder, version), "knn").passed
     lenient = Gates(knn=KnnGate(margin_points=5.0))
     assert gate(check_gates(store, lenient, version, holder), "knn").passed
+
+
+def test_answers_with_different_banks_have_no_difference(store: Store, tmp_path: Path) -> None:
+    versions = [answered(store, tmp_path, number, ANSWERS, str(number)) for number in (1, 2)]
+    first, second = (read_answers(store, each) for each in versions)
+    assert difference(*versions, METRIC, (first, second)) is None
+    failed = gate(check_gates(store, Gates(), versions[1], versions[0]), "knn")
+    assert not failed.passed and "measure both with one bank" in failed.reason
+
+
+def test_a_wide_difference_that_is_not_paired_says_how_to_pair_it() -> None:
+    failed = gate(check(version(2, knn_top1=knn(60)), version(1, knn_top1=knn(60)), Gates()), "knn")
+    assert not failed.passed and "not paired" in failed.reason
+    for number in (1, 2):
+        assert f"poise evaluate knn models:/vit/{number} TEST --bank TRAIN" in failed.reason
 
 
 def test_answers_of_another_checkpoint_of_the_run_are_not_used(

@@ -1,10 +1,13 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from poise.config import PoiseError
 from poise.config.gates import DEFAULT_GATES, Gates, load_gates
+from poise.tracking.registry import promotion
 from poise.tracking.registry.promotion import promote, read_alias, undo
 from poise.tracking.registry.promotion_records import (
     Promotion,
@@ -74,6 +77,34 @@ def test_undo_says_that_the_version_before_was_deleted(
     with pytest.raises(PoiseError, match="version 1, which had the alias before, was deleted"):
         undo(store, "vit", "best")
     assert read_aliases(store, "vit") == {"best": 2}
+
+
+def test_undo_refuses_a_version_that_does_not_have_the_alias(
+    store: Store, versions: list[Version]
+) -> None:
+    promote(store, versions[0], "best", "first")
+    with pytest.raises(PoiseError, match="vit/2: does not have the alias best"):
+        undo(store, "vit", "best", version=2)
+    assert read_aliases(store, "vit") == {"best": 1}
+    assert undo(store, "vit", "best", version=1).version == 1
+
+
+def test_the_gates_see_the_version_that_another_process_promoted_meanwhile(
+    store: Store, versions: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process has the lock first, so the alias moves before the gates are checked."""
+
+    @contextmanager
+    def locked_later() -> Iterator[None]:
+        store.client.set_registered_model_alias("vit", "best", "3")
+        yield
+
+    monkeypatch.setattr(promotion, "changing_registry", locked_later)
+    gates = Gates(knn=None, max_outlier_growth=0.1)
+    found = promotion.promote_if_passed(store, gates, versions[0], "best", "the first")
+    assert found.holder is not None and found.holder.version == 3
+    assert found.record is None, "nobody measured the outliers of version 3"
+    assert read_aliases(store, "vit") == {"best": 3}
 
 
 @pytest.mark.parametrize("why", ["", " \n ", "x" * 301])

@@ -61,27 +61,37 @@ def promote_command(request: PromoteRequest) -> Output:
     from poise.tracking.registry.promotion import read_alias
     from poise.tracking.store import open_store
 
+    if request.undo:
+        _check_alone(request)
     store, alias = open_store(), read_alias(request.to)
     return (_undo if request.undo else _promote)(store, request, alias)
 
 
+def _check_alone(request: PromoteRequest) -> None:
+    """Raises an error for options that mean nothing beside --undo, which changes the alias."""
+    others = {"--dry-run": request.dry_run, "--why": request.why, "--gates": request.gates}
+    for option, value in others.items():
+        if value:
+            raise PoiseError(
+                f"--undo: cannot be given together with {option}, because --undo gives the alias "
+                f"back at once and checks no gates; leave one of them out"
+            )
+
+
 def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
     from poise.config.gates import load_gates
-    from poise.tracking.registry.gates import check_gates
-    from poise.tracking.registry.promotion import holder_of, promote
+    from poise.tracking.registry.promotion import check, promote_if_passed
     from poise.tracking.registry.version_lookup import find_model
 
     gates, version = load_gates(request.gates), find_model(store, request.model)
-    holder = holder_of(store, version.name, alias)
-    if holder is not None and holder.version == version.version:
-        raise PoiseError(f"{version.uri}: has the alias {alias} already")
-    if not request.why.strip() and not request.dry_run:
-        raise PoiseError('--why: write a reason, such as --why "best k-NN of the sweep"')
-    results = check_gates(store, gates, version, holder)
+    if request.dry_run:
+        found = check(store, gates, version, alias)
+    else:
+        found = promote_if_passed(store, gates, version, alias, request.why)
+    results, holder, record = found.results, found.holder, found.record
     failed = [result.gate for result in results if not result.passed]
     told = ""
-    if not failed and not request.dry_run:
-        record = promote(store, version, alias, request.why)
+    if record is not None:
         before = f"; before, it was version {record.previous}" if record.previous else ""
         told = f"models:/{version.name}@{alias} is version {version.version} now{before}"
     return Output(
@@ -106,8 +116,10 @@ def _undo(store: Store, request: PromoteRequest, alias: str) -> Output:
     from poise.tracking.registry.promotion import undo
     from poise.tracking.registry.version_lookup import find_model
 
-    name = find_model(store, request.model.removeprefix("models:/").partition("/")[0]).name
-    record = undo(store, name, alias)
+    named = find_model(store, request.model)
+    is_exact = named.name != request.model.removeprefix("models:/")
+    name = named.name
+    record = undo(store, name, alias, named.version if is_exact else None)
     now = f"is version {record.previous} again" if record.previous else "names no version any more"
     given = f"models:/{name}@{alias}"
     return Output(

@@ -6,10 +6,9 @@ figures, and a new description. Next: ``poise models show`` and MLflow's page.
 
 from pathlib import Path
 
-from poise.config.files import locked
-from poise.config.paths import home
 from poise.evaluation.measurement import Measurement
 from poise.models.checksums import WEIGHTS_FILE, read_checksums
+from poise.tracking.registry.changing import changing_registry
 from poise.tracking.registry.description import describe
 from poise.tracking.registry.fetch import read_files
 from poise.tracking.registry.version import (
@@ -63,12 +62,8 @@ def _has(store: Store, version: Version, package: Path) -> bool:
 
 
 def _add(store: Store, version: Version, figures: Figures) -> None:
-    """Adds measured values to a version.
-
-    A lock lets only one process of this machine do this at a time.
-    """
-    home().mkdir(parents=True, exist_ok=True)
-    with locked(home() / "registry.lock"), explained(f"{version.uri}: its figures were not stored"):
+    """Adds measured values to a version. No other process of this machine does so meanwhile."""
+    with changing_registry(), explained(f"{version.uri}: its figures were not stored"):
         known = find_model(store, version.uri).figures
         text = written_figures({**known, **figures})
         store.client.set_model_version_tag(version.name, str(version.version), FIGURES_TAG, text)

@@ -4,11 +4,13 @@ In: gates, the version, and the version that has the alias now. Out: one result 
 ``poise.tracking.registry.promotion``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from poise.config.errors import PoiseError
 from poise.config.gates import Gates, KnnGate
+from poise.config.wording import listed
 from poise.diagnostics.judge.forgetting import paired_loss
 from poise.tracking.registry.paired_differences import (
     AllAnswers,
@@ -74,21 +76,21 @@ def _knn(store: Store, gate: KnnGate, version: Version, holder: Version | None) 
         return GateResult("knn", True, "no other version has the alias")
     answers = read_answers(store, holder), read_answers(store, version)
     found = _difference(gate, holder, version, answers)
+    measure = (
+        f"measure both with one bank: `poise evaluate knn {holder.uri} TEST --bank TRAIN`, then "
+        f"`poise evaluate knn {version.uri} TEST --bank TRAIN`"
+    )
     if found is None:
-        return GateResult(
-            "knn",
-            False,
-            f"{holder.short} and this version have no k-NN on the same images; measure both "
-            f"with one bank: `poise evaluate knn {holder.uri} TEST --bank TRAIN`, then `poise "
-            f"evaluate knn {version.uri} TEST --bank TRAIN`",
-        )
+        reason = f"{holder.short} and this version have no k-NN on the same images; {measure}"
+        return GateResult("knn", False, reason)
     metric, change = found
+    passed = change.low >= -gate.margin_points
+    limit = f"the lower end must be at least {-gate.margin_points:g}"
     kind = f"paired over {change.images} images" if change.is_paired else (
         "not paired, because no answers to the same images were kept"
     )  # fmt: skip
-    passed = change.low >= -gate.margin_points
-    limit = f"the lower end must be at least {-gate.margin_points:g}"
-    reason = f"{metric} is {change} points from that of {holder.short}, {kind}; {limit}"
+    advice = "" if passed or change.is_paired else f"; for a smaller interval, {measure}"
+    reason = f"{metric} is {change} points from that of {holder.short}, {kind}; {limit}{advice}"
     return GateResult("knn", passed, reason)
 
 
@@ -113,22 +115,43 @@ def _outliers(most: float, version: Version, holder: Version | None) -> GateResu
     if holder is None:
         return GateResult(name, True, "no other version has the alias")
     before, now = holder.figures.get(_OUTLIERS), version.figures.get(_OUTLIERS)
-    if now is None and before is None:
-        return GateResult(name, True, f"neither version has {_OUTLIERS}")
     if now is None or before is None:
-        lacking = version if now is None else holder
-        return GateResult(name, False, f"{lacking.short} has no {_OUTLIERS}, so nobody knows")
+        lacking = [each for each in (holder, version) if _OUTLIERS not in each.figures]
+        return _without_outliers(name, lacking)
     growth = now.value - before.value
     reason = f"{_OUTLIERS} went from {before.value:.4g} to {now.value:.4g}; the limit is +{most:g}"
     return GateResult(name, growth <= most, reason)
 
 
+def _without_outliers(gate: str, lacking: Sequence[Version]) -> GateResult:
+    """Fails the gate, unless no version without the figure has patch tokens."""
+    names = [each.tags.get("backbone", "") for each in lacking]
+    if all(map(_has_no_patch_tokens, names)):
+        return GateResult(gate, True, f"{listed(dict.fromkeys(names))}: without patch tokens")
+    reason = (
+        f"{lacking[-1].short} has no {_OUTLIERS}, which Poise measures only while it trains; a "
+        f"gates file with `{gate}: null` skips this gate"
+    )
+    return GateResult(gate, False, reason)
+
+
+def _has_no_patch_tokens(backbone: str) -> bool:
+    from poise.models.timm_models import family  # loads timm
+
+    try:
+        return family(backbone) == "resnet"
+    except PoiseError:  # a model of another program
+        return False
+
+
 def _forgetting(most: float, version: Version) -> GateResult:
     name, figures = "max_forgotten_points", version.figures
     if any(each not in figures for each in (_FORGOTTEN, _LEARNED, _QUERIES)):
-        return GateResult(
-            name, False, "it started from a trained model, and nobody measured what it forgot"
+        reason = (
+            "it started from a trained model, and nobody measured what it forgot; this is measured "
+            "during training if the recipe sets evaluation.queries and evaluation.every_epochs"
         )
+        return GateResult(name, False, reason)
     loss, low, high = paired_loss(
         figures[_FORGOTTEN].value, figures[_LEARNED].value, int(figures[_QUERIES].value)
     )
