@@ -48,7 +48,7 @@ def test_a_folder_is_embedded_once(
     assert poise(words) == 0
     assert "is complete already: 4 rows" in capsys.readouterr().out
     assert poise([*words, "--features", "mean"]) == 2
-    assert "exists, and holds something else" in capsys.readouterr().err
+    assert "holds something else (features: cls, and now mean)" in capsys.readouterr().err
 
 
 def test_mistakes_are_named_before_the_work(

@@ -75,7 +75,7 @@ def command(request: EmbedRequest) -> Output:
 
     Example: poise embed models:/shapes-vit/1 photos photos.parquet
     """
-    from poise.evaluation.feature_table.parts import Parts, read_facts
+    from poise.evaluation.feature_table.parts import Parts, first_change, read_facts
 
     check_on_this_machine(request.out)
     if request.out.suffix != ".parquet":
@@ -83,8 +83,11 @@ def command(request: EmbedRequest) -> Output:
     module, job = _prepared(request)
     if request.out.exists():
         facts = read_facts(request.out)
-        if any(facts.get(name) != value for name, value in job.request.items()):
-            raise PoiseError(f"{request.out}: exists, and holds something else; name another file")
+        changed = first_change(facts, job.request)
+        if changed:
+            raise PoiseError(
+                f"{request.out}: exists, and holds something else ({changed}); name another file"
+            )
         rows = int(facts["num_images"])
         return Output(
             document=lambda: {"out": str(request.out), "rows": rows, "was_complete": True},

@@ -88,13 +88,11 @@ class Parts:
         if not path.exists():
             write_json(path, request)
             return
-        held = read_json(path)
-        changed = [name for name in request if held.get(name) != request[name]]
+        changed = first_change(read_json(path), request)
         if changed:
-            name = changed[0]
             raise PoiseError(
-                f"{self.folder}: holds parts of another job ({name}: {held.get(name)}, and now "
-                f"{request[name]}); delete the folder, or name another file than {self.out}"
+                f"{self.folder}: holds parts of another job ({changed}); delete the folder, or "
+                f"name another file than {self.out}"
             )
 
     def covered(self) -> int:
@@ -151,6 +149,14 @@ class Parts:
     def _found(self) -> list[tuple[int, int, Path]]:
         paths = sorted(self.folder.glob("part-*.parquet"))
         return [(*_positions(path), path) for path in paths]
+
+
+def first_change(held: Mapping[str, Any], request: Mapping[str, Any]) -> str | None:
+    """Says which fact differs first from those of an earlier job. None if all are the same."""
+    for name, value in request.items():
+        if held.get(name) != value:
+            return f"{name}: {held.get(name)}, and now {value}"
+    return None
 
 
 def read_facts(out: Path) -> dict[str, Any]:
