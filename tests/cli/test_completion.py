@@ -118,6 +118,7 @@ def test_models_are_completed_from_the_store_the_newest_first(
         *("photos-small", "photos-vit", "photos-small/1", "photos-vit/1"),
     ]
     assert offered("poise evaluate knn photos-v") == ["photos-vit", "photos-vit/1"]
+    assert offered("poise models list photos-v") == ["photos-vit"], "it filters by a whole name"
     assert read_names("%") == []
     assert read_names("shapes") == []
 

@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from poise.cli.main import run as poise
+from poise.tracking.registry.version import RegisteredFigure, stored_tags
 from poise.tracking.store import open_store
 from tests.tracking.registry.test_version_search import add
 
@@ -51,6 +53,9 @@ def test_a_version_that_fails_a_gate_keeps_its_aliases(
         (["vit/1", "--to", "v2", "--why", "x"], "choose another"),
         (["vit/1", "--to", "best", "--why", "x", "--gates", "lost.yaml"], "lost.yaml"),
         (["vit", "--to", "best", "--undo"], "there is no promotion to undo"),
+        (["vit", "--to", "best", "--undo", "--dry-run"], "together with --dry-run"),
+        (["vit", "--to", "best", "--undo", "--why", "x"], "together with --why"),
+        (["vit", "--to", "best", "--undo", "--gates", "x.yaml"], "together with --gates"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_changes_nothing(
@@ -113,6 +118,62 @@ def test_a_list_is_filtered_sorted_and_limited(capsys: pytest.CaptureFixture[str
     assert captured.err == "1 of 2 versions; --limit 0 prints all\n"
     poise(["models", "list", "--verdict", "forgetting"])
     assert "no version meets these conditions" in capsys.readouterr().out
+
+
+def test_a_version_whose_files_are_gone_is_shown_with_its_promotions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    poise(["models", "promote", "vit/1", "--to", "best", "--why", "the first"])
+    capsys.readouterr()
+    assert poise(["models", "show", "vit/1"]) == 0
+    shown = capsys.readouterr().out
+    assert "60.0 %" in shown and "promoted    @best" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("files ")]
+    assert "its files cannot be read" in line and "models:/vit/1" in line
+    assert poise(["models", "show", "vit/1", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert (described["files"], described["promotions"][0]["why"]) == ({}, "the first")
+    assert "models:/vit/1" in described["files_fault"]
+
+
+def test_figures_of_different_datasets_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for dataset in ("photos", "drawings"):
+        figure = RegisteredFigure(50.0, "%", 48, 52, "knn/dino-v1", dataset)
+        tags = stored_tags({"metric": "eval/knn_top1"}, {"eval/knn_top1": figure})
+        store = open_store()
+        store.registry.create_registered_model(dataset)
+        store.client.create_model_version(dataset, "/nowhere", tags=tags, await_creation_for=0)
+    assert poise(["models", "list", "--sort", "eval/knn_top1"]) == 0
+    told = capsys.readouterr().err
+    assert "knn/dino-v1 on drawings" in told and "knn/dino-v1 on photos" in told
+    words = ["models", "compare", "photos", "drawings", "--out", str(tmp_path / "page.html")]
+    assert poise(words) == 0
+    compared = capsys.readouterr().out
+    assert "50.0 % (48.0 to 52.0), knn/dino-v1 on photos" in compared
+    assert "were not measured alike" in compared
+
+
+def test_gc_goes_on_after_what_it_cannot_delete(
+    poise_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [poise_home / "models" / "gone" / number for number in ("1", "2")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    plain = shutil.rmtree
+
+    def refuse_first(folder: Path, **options: bool) -> None:
+        if folder == folders[0]:
+            raise PermissionError(13, "Permission denied")
+        plain(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse_first)
+    assert poise(["models", "gc", "--yes", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert [each["name"] for each in json.loads(captured.out)] == ["gone/2"]
+    assert "1 not deleted:" in captured.err and str(folders[0]) in captured.err
+    assert folders[0].exists() and not folders[1].exists()
 
 
 def test_gc_deletes_nothing_without_a_yes(

@@ -122,3 +122,11 @@ def test_a_folder_that_another_process_made_meanwhile_is_named_and_kept(
     assert poise(["models", "pull", registered, str(out)]) == 2
     assert "another process has made it meanwhile; name another" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["theirs"]
+
+
+def test_nothing_is_fetched_for_a_folder_that_exists(
+    registered: str, poise_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert poise(["models", "pull", registered, str(tmp_path)]) == 2
+    assert "already exists; name another destination" in capsys.readouterr().err
+    assert not (poise_home / "models").exists()

@@ -54,6 +54,11 @@ def complete_model(incomplete: str) -> list[str]:
         return []
 
 
+def complete_model_name(incomplete: str) -> list[str]:
+    """Returns the names of registered models, without their versions."""
+    return [name for name in complete_model(incomplete) if "/" not in name]
+
+
 def complete_model_or_dataset(incomplete: str) -> list[str]:
     """Returns models and datasets, for commands with several models before the dataset."""
     return [*complete_model(incomplete), *complete_dataset()]

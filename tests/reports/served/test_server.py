@@ -6,9 +6,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from poise.config import PoiseError
 from poise.reports.served import report_server
+from poise.tracking.registry import lineage
 from poise.tracking.store import open_store
 from tests.tracking.registry.test_version_search import add
 
@@ -90,3 +92,14 @@ def test_a_taken_port_is_named_with_the_option(poise_home: Path) -> None:
         taken = other.getsockname()[1]
         with pytest.raises(PoiseError, match=f"--port {taken}: .*choose another port"):
             report_server(open_store(), taken)
+
+
+def test_a_store_that_fails_while_a_page_is_made_is_one_sentence(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MlflowException("the database is locked")
+
+    monkeypatch.setattr(lineage, "_run", fails)
+    status, text = ask(port, "/models/a%20b%3Cc%3E/1")
+    assert status == 404 and "the database is locked" in text

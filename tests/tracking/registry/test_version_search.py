@@ -78,6 +78,13 @@ def test_figures_filter_and_sort(filled: Store) -> None:
     assert found(filled, worst) == ["a/1", "a/3", "a/2", "b/1"]
 
 
+def test_names_are_sorted_in_both_directions(filled: Store) -> None:
+    assert found(filled, Query(order=read_order("name"))) == ["a/3", "a/2", "a/1", "b/1"]
+    assert found(filled, Query(order=read_order("name:asc")))[-1] == "b/1"
+    assert found(filled, Query(order=read_order("name:desc"))) == ["b/1", "a/3", "a/2", "a/1"]
+    assert found(filled, Query(order=read_order("created:asc")))[0] == "a/1"
+
+
 def test_a_limit_says_how_many_there_are(filled: Store) -> None:
     for query in (Query(limit=2), Query(limit=2, order=Order("name"))):
         result = search_versions(filled, query)

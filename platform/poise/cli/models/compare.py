@@ -95,12 +95,17 @@ def print_comparison(found: Comparison) -> None:
     if found.figures:
         print_table(("figure", *names), [_row(row) for row in found.figures])
         print()
+    if not all(row.is_comparable for row in found.figures):
+        print("values with a protocol or dataset behind them were not measured alike")
+        print()
 
 
 def _row(row: FigureRow) -> tuple[str, ...]:
     cells = []
     for figure, difference in zip(row.figures, row.differences, strict=True):
         text = "-" if figure is None else figure.with_interval
+        if figure is not None and not row.is_comparable:
+            text += f", {figure.where or 'measured somehow'}"
         kind = "" if difference is None else ", paired" if difference.is_paired else ", not paired"
         cells.append(text if difference is None else f"{text}, difference {difference}{kind}")
     return (row.metric, *cells)
@@ -110,6 +115,7 @@ def _as_json(found: Comparison) -> dict[str, Any]:
     return {
         "models": [described(version) for version in found.versions],
         "settings": dict(found.settings),
+        "not_comparable": [row.metric for row in found.figures if not row.is_comparable],
         "differences": {
             row.metric: [asdict(each) if each is not None else None for each in row.differences]
             for row in found.figures

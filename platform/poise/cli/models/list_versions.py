@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.completion import complete_model
+from poise.cli.completion import complete_model_name
 from poise.cli.console import print_table
 from poise.cli.models.arguments import at, created, described
 from poise.cli.option_groups import options_of
@@ -31,7 +31,7 @@ class ListRequest:
 
     name: Annotated[
         str | None,
-        typer.Argument(help="Only versions of this model.", autocompletion=complete_model),
+        typer.Argument(help="Only versions of this model.", autocompletion=complete_model_name),
     ] = None
     objective: Annotated[str | None, typer.Option(help="Only this objective: dino, mae.")] = None
     backbone: Annotated[
@@ -73,6 +73,8 @@ def list_command(request: ListRequest) -> Output:
 
     query = _query(request)
     found = search_versions(open_store(part="registry"), query)
+    for metric in _metrics(query):
+        _warn_if_mixed(metric, found.versions)
     if len(found.versions) < found.total:
         note(f"{len(found.versions)} of {found.total} versions; --limit 0 prints all")
     return Output(
@@ -98,12 +100,27 @@ def _query(request: ListRequest) -> Query:
 
 def _print(versions: list[Version], query: Query) -> None:
     """Prints a table. Each metric in a condition or in the sort order has its own column."""
-    asked = [condition.metric for condition in query.conditions]
-    asked += [query.order.metric] if query.order.metric else []
-    columns = list(dict.fromkeys(asked))
+    columns = _metrics(query)
     names = columns or ["metric"]
     headers = ("model", "aliases", *names, "verdict", "backbone", "dataset", "created")
     print_table(headers, [_row(version, columns) for version in versions])
+
+
+def _metrics(query: Query) -> list[str]:
+    """Lists the metrics of the conditions and of the sort order."""
+    asked = [condition.metric for condition in query.conditions]
+    asked += [query.order.metric] if query.order.metric else []
+    return list(dict.fromkeys(asked))
+
+
+def _warn_if_mixed(metric: str, versions: list[Version]) -> None:
+    """Prints a note if the values of a metric cannot be compared with each other."""
+    from poise.config.errors import first_few
+    from poise.tracking.registry.version import places_of
+
+    places = places_of(version.figures.get(metric) for version in versions)
+    if len(places) > 1:
+        note(f"{metric} was not measured alike, so its values do not rank: {first_few(places)}")
 
 
 def _row(version: Version, columns: list[str]) -> tuple[object, ...]:

@@ -61,6 +61,7 @@ def pull_command(request: PullRequest) -> Output:
     from poise.tracking.registry.card_facts import collect_facts
     from poise.tracking.registry.fetch import locate
 
+    _check_free(request.destination)
     uri, package = locate(request.model)
     with _appearing(request.destination) as folder, _about(request.model):
         backbone, config = load_backbone(package)
@@ -93,12 +94,15 @@ def _show(found: dict[str, Any]) -> None:
     print(f'load with timm.create_model("local-dir:{found["folder"]}", pretrained=True)')
 
 
-@contextmanager
-def _appearing(destination: Path) -> Iterator[Path]:
-    """Yields a hidden folder. It gets its final name only if the block ends without an error."""
+def _check_free(destination: Path) -> None:
     check_on_this_machine(destination)
     if destination.exists() or destination.is_symlink():
         raise PoiseError(f"{destination}: already exists; name another destination")
+
+
+@contextmanager
+def _appearing(destination: Path) -> Iterator[Path]:
+    """Yields a hidden folder. It gets its final name only if the block ends without an error."""
     partial = unused_name(destination)
     try:
         partial.mkdir(parents=True)

@@ -6,19 +6,22 @@ JSON. Next: `poise models compare` and `poise evaluate`.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from poise.cli.console import print_table
 from poise.cli.models.arguments import ModelArgument, created, described
 from poise.cli.output import Output, prints
+from poise.config.errors import PoiseError
 from poise.config.redaction import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from poise.tracking.registry.lineage import Maker
     from poise.tracking.registry.promotion_records import Promotion
     from poise.tracking.registry.version import Version
+    from poise.tracking.store import Store
 
 
 @prints
@@ -31,7 +34,6 @@ def show_command(model: ModelArgument) -> Output:
     Example: poise models show scenes-dino-vit_small_patch16_224@best
     """
     from poise.tracking.ending import reconcile
-    from poise.tracking.registry.fetch import read_files
     from poise.tracking.registry.lineage import find_run_of, lineage_of
     from poise.tracking.registry.pictures import list_pictures
     from poise.tracking.registry.promotion_records import promotions_of
@@ -41,24 +43,36 @@ def show_command(model: ModelArgument) -> Output:
     store = open_store()
     reconcile(store)
     version = find_model(store, model)
-    files, maker = read_files(store, version), find_run_of(store, version)
+    (files, fault), maker = _files(store, version), find_run_of(store, version)
     lineage, pictures = lineage_of(version, maker), list_pictures(store, version)
+    promotions = promotions_of(store, version.name, version.version)
     facts: dict[str, Any] = {
         "verdict_evidence": maker.evidence,
         "study": maker.study,
         "run": maker.name,
     }
-    facts |= {"lineage": lineage, "pictures": pictures, "settings": maker.settings, "files": files}
+    facts |= {"lineage": lineage, "pictures": pictures, "settings": maker.settings}
+    facts["promotions"] = [{"alias": alias, **asdict(record)} for alias, record in promotions]
+    facts |= {"files": files, "files_fault": fault}
 
     def show() -> None:
         _print_version(version, maker, lineage)
         _print_figures(version)
         _print_pictures(version, pictures)
-        _print_promotions(promotions_of(store, version.name, version.version))
-        rows = [(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()]
-        print_table(("file", "bytes", "sha256"), rows)
+        _print_promotions(promotions)
+        _print_files(files, fault)
 
     return Output(lambda: described(version) | facts, [version.uri], show)
+
+
+def _files(store: Store, version: Version) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """Reads the checksums of a version's files, or the reason why they cannot be read."""
+    from poise.tracking.registry.fetch import read_files
+
+    try:
+        return read_files(store, version), None
+    except PoiseError as error:
+        return {}, str(error)
 
 
 def _print_version(version: Version, maker: Maker, lineage: Sequence[tuple[str, str]]) -> None:
@@ -99,6 +113,14 @@ def _print_pictures(version: Version, pictures: Sequence[str]) -> None:
             print(f"            {path}")
         print(f"            `poise models compare {version.short}` writes them into one page")
         print()
+
+
+def _print_files(files: Mapping[str, Mapping[str, Any]], fault: str | None) -> None:
+    if fault is not None:
+        print(f"files       its files cannot be read, so it cannot be loaded: {fault}")
+        return
+    rows = [(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()]
+    print_table(("file", "bytes", "sha256"), rows)
 
 
 def _print_promotions(promotions: Sequence[tuple[str, Promotion]]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from poise.tracking.registry.description import ordered_figures
 from poise.tracking.registry.lineage import Maker, find_run_of
 from poise.tracking.registry.paired_differences import Difference, difference, read_answers
-from poise.tracking.registry.version import RegisteredFigure, Version
+from poise.tracking.registry.version import RegisteredFigure, Version, places_of
 from poise.tracking.store import Store
 
 _LINEAGE = (
@@ -39,8 +39,7 @@ class FigureRow:
     @property
     def is_comparable(self) -> bool:
         """Whether the values of all versions were measured with one protocol on one dataset."""
-        known = [each for each in self.figures if each is not None]
-        return len({(each.protocol, each.dataset) for each in known}) <= 1
+        return len(places_of(self.figures)) <= 1
 
 
 @dataclass(frozen=True)

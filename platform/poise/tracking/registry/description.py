@@ -141,8 +141,7 @@ def _figures(version: Version, room: int) -> list[str]:
     rest = f"`poise models show {version.short}` lists all {len(found)} figures."
     room -= len(rest) + 20
     for name, figure in found:
-        where = " on ".join(each for each in (figure.protocol, figure.dataset) if each)
-        row = f"- {name}: **{figure}**{_in_brackets(figure.interval)}{_after_comma(where)}"
+        row = f"- {name}: **{figure}**{_in_brackets(figure.interval)}{_after_comma(figure.where)}"
         room -= len(row) + 1
         if room < 0:
             return [*lines, "", rest, ""]

@@ -67,8 +67,15 @@ def _verdict(gates: Gates, version: Version) -> Iterator[GateResult]:
 def _evaluations(gates: Gates, version: Version) -> Iterator[GateResult]:
     for wanted in gates.evaluations:
         found = _matching(version, wanted)
-        reason = f"{wanted}: {version.figures[found[0]]}" if found else f"{wanted} is not measured"
+        reason = f"{wanted}: {version.figures[found[0]]}" if found else _how(wanted, version)
         yield GateResult("evaluations", bool(found), reason)
+
+
+def _how(wanted: str, version: Version) -> str:
+    """Says that a figure is missing, and what measures such figures."""
+    if wanted.startswith("probe/"):
+        return f"{wanted} is not measured; try `poise evaluate all {version.uri} DATASET`"
+    return f"{wanted} is not measured; training measures it, as the recipe's evaluation says"
 
 
 def _knn(store: Store, gate: KnnGate, version: Version, holder: Version | None) -> GateResult:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from poise.config.errors import PoiseError
 from poise.tracking.registry.version import Version
 from poise.tracking.registry.version_lookup import find_model
-from poise.tracking.store import Store, is_absent
+from poise.tracking.store import Store, explained, is_absent
 
 _MOST_ANCESTORS = 20
 
@@ -41,8 +41,13 @@ class Maker:
         return self.tags.get("poise.verdict_evidence", "")
 
 
+@explained("the run of a version cannot be looked up")
 def find_run_of(store: Store, version: Version) -> Maker:
-    """Reads the run that made a version, and the name of its study."""
+    """Reads the run that made a version, and the name of its study.
+
+    Raises:
+        PoiseError: the store does not answer.
+    """
     found = _run(store, version.run_id)
     if found is None:
         return Maker(version.run_id)

@@ -22,7 +22,8 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
 }
 _FORM = "write it as 'eval/knn_top1>=60', with >=, <=, >, < or ="
-_ORDERS = {"created": "newest first", "name": "by name"}
+_ORDERS = {"created": "desc", "name": "asc"}
+"""Maps each order that needs no metric to its usual direction."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Order:
     """Sort key: ``created``, ``name``, or the name of a metric."""
 
     highest_first: bool = True
-    """Whether the highest value comes first. It has no effect on ``name``."""
+    """Whether the highest value, the newest version or the last name comes first."""
 
     @property
     def metric(self) -> str | None:
@@ -67,7 +68,7 @@ class Order:
         if self.by == "created":
             return newest if self.highest_first else newest[::-1]
         if self.by == "name":
-            return sorted(newest, key=lambda each: each.name)
+            return sorted(newest, key=lambda each: each.name, reverse=self.highest_first)
         return sorted(newest, key=self._rank)
 
     def _rank(self, version: Version) -> float:
@@ -151,11 +152,11 @@ def read_order(text: str) -> Order:
         by, direction = text.strip(), ""
     if not by or direction not in ("", "asc", "desc"):
         raise PoiseError(
-            f"--sort {text!r}: write created, name, METRIC, METRIC:asc (lowest first) or "
-            "METRIC:desc (highest first)"
+            f"--sort {text!r}: write created, name, METRIC, or one of these with :asc (lowest "
+            "first) or :desc (highest first)"
         )
     if direction or by in _ORDERS:
-        return Order(by, direction != "asc")
+        return Order(by, (direction or _ORDERS[by]) == "desc")
     best = better(by) or ("max" if re.search(r"_top[15]$", by) else None)
     if best is None:
         raise PoiseError(

@@ -66,12 +66,22 @@ class RegisteredFigure:
         return f"{self.low:{form}} to {self.high:{form}}"
 
     @property
+    def where(self) -> str:
+        """Protocol and dataset, such as ``knn/dino-v1 on scenes-test``, as far as known."""
+        return " on ".join(each for each in (self.protocol, self.dataset) if each)
+
+    @property
     def is_finite(self) -> bool:
         """Whether the value is finite, so neither NaN nor infinite."""
         return math.isfinite(self.value)
 
 
 Figures = Mapping[str, RegisteredFigure]
+
+
+def places_of(figures: Iterable[RegisteredFigure | None]) -> list[str]:
+    """Lists the different protocols and datasets with which values were measured, sorted."""
+    return sorted({each.where or "unknown" for each in figures if each is not None})
 
 
 @dataclass(frozen=True)
