@@ -60,7 +60,7 @@ class JudgeRequest:
     unit: Annotated[
         Literal["epoch", "step"] | None,
         typer.Option(
-            help="What the log counts. Default: what its columns say, and steps for TensorBoard and "
+            help="What the log counts. Default: as its columns say, and step for TensorBoard and "
             "MLflow."
         ),
     ] = None

@@ -10,7 +10,6 @@ from poise.tracking.history import read_histories
 from poise.tracking.known_run import stored_run
 from poise.tracking.store import explained, open_store
 
-
 _WITHOUT_STEPS = (
     "all values have step 0, so only the newest value of each metric is judged. Log them with "
     "mlflow.log_metric(NAME, VALUE, step=STEP)."
