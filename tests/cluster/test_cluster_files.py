@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import pytest
 import ray.autoscaler
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs" / "cluster"
@@ -165,7 +168,7 @@ def test_all_pods_have_the_same_image_the_shared_storage_and_time_for_a_checkpoi
         assert variables["POISE_HOME"].startswith(f"{mount['mountPath']}/")
         assert mount["name"] in {volume["name"] for volume in pod["volumes"]}
         assert container["resources"]["limits"] == container["resources"]["requests"]
-        assert pod["terminationGracePeriodSeconds"] >= 60
+        assert pod["terminationGracePeriodSeconds"] > float(variables["POISE_LEAVE_WITHIN_S"]) > 60
     assert len(images) == 1
     for group in ray_cluster_spec["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
@@ -220,13 +223,14 @@ STAND_INS = {
 }
 
 
-def test_the_slurm_script_starts_ray_with_a_token_and_runs_the_command(tmp_path: Path) -> None:
-    for name, body in STAND_INS.items():
+def _slurm(tmp_path: Path, stand_ins: dict[str, str]) -> "subprocess.Popen[str]":
+    """Starts slurm.sh with programs that stand in for those of SLURM, Ray and Poise."""
+    for name, body in stand_ins.items():
         path = tmp_path / ".venv" / "bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.write_text(f"#!/bin/bash\n{body}\n")
         path.chmod(0o755)
-    result = subprocess.run(
+    return subprocess.Popen(
         ["bash", str(DOCS / "slurm.sh"), "sweep", "my space.yaml"],
         env={
             "PATH": os.environ["PATH"],
@@ -236,13 +240,39 @@ def test_the_slurm_script_starts_ray_with_a_token_and_runs_the_command(tmp_path:
             "SLURM_JOB_NODELIST": "n[1-2]",
             "SLURM_JOB_NUM_NODES": "2",
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert result.returncode == 0, result.stderr
-    started, token, ran = result.stdout.splitlines()
+
+
+def test_the_slurm_script_starts_ray_with_a_token_and_runs_the_command(tmp_path: Path) -> None:
+    script = _slurm(tmp_path, STAND_INS)
+    printed, errors = script.communicate()
+    assert script.returncode == 0, errors
+    started, token, ran = printed.splitlines()
     address = "127.0.0.1:20077"
     assert started.startswith(f"ray symmetric-run --address {address} --min-nodes 2 ")
     assert token.split() == ["token", "64"]
     assert ran == f"poise sweep my space.yaml at {address} with token in {tmp_path}/runs"
     assert list((tmp_path / ".ray").iterdir()) == [], "the token ends with the allocation"
+
+
+def test_two_minutes_before_slurms_end_poise_alone_is_told(tmp_path: Path) -> None:
+    # SLURM signalled every process of the steps. Ray ended, so no checkpoint was written.
+    text = (DOCS / "slurm.sh").read_text()
+    (seconds,) = re.findall(r"^#SBATCH --signal=B:TERM@(\d+)$", text, re.MULTILINE)
+    (leave_within,) = re.findall(r"^export POISE_LEAVE_WITHIN_S=(\d+)$", text, re.MULTILINE)
+    assert 60 < int(leave_within) < int(seconds)
+    saves = 'trap "echo saved > $HOME/saved; exit 143" TERM; touch "$HOME/trains"; '
+    stand_ins = STAND_INS | {
+        "ray": 'trap "touch $HOME/ray-ended" TERM; shift 7; "$@"',
+        "poise": f"{saves}for _ in $(seq 600); do sleep 0.1; done",
+    }
+    script = _slurm(tmp_path, stand_ins)
+    wait_until(lambda: (tmp_path / "trains").exists())
+    script.send_signal(signal.SIGTERM)
+    _, errors = script.communicate()
+    assert script.returncode == 143, errors
+    assert (tmp_path / "saved").exists() and not (tmp_path / "ray-ended").exists()
+    assert list((tmp_path / ".ray").iterdir()) == []

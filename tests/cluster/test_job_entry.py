@@ -56,6 +56,11 @@ def test_workers_import_the_folders_own_code_only_where_it_is(tmp_path: Path) ->
     assert _variables(tmp_path)["RAY_JOB_STOP_WAIT_TIME_S"] == str(CLEANUP_S)
 
 
+def test_a_stopped_job_uses_the_minute_that_ray_gives_it(tmp_path: Path) -> None:
+    # Ray waited 60 s, and the run ended after 25 s without its checkpoint.
+    assert CLEANUP_S - 10 < float(_variables(tmp_path)["POISE_LEAVE_WITHIN_S"]) < CLEANUP_S
+
+
 def test_where_runs_are_kept_goes_along_and_no_other_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 import torch.distributed as dist
 from torch import multiprocessing
 
+from poise.config.errors import PoiseError
+from poise.config.leaving import leave_within_s
 from poise.training.sigterm import TakenBack, hear_sigterm, leaving_with_notice
 from poise.training.stop_agreement import ASK_S, SharedNotice
 from poise.training.stop_request import HERE, Notice
@@ -43,6 +46,35 @@ def test_the_first_signal_asks_and_the_second_ends_at_once() -> None:
         assert signal.getsignal(signal.SIGTERM) is end
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_checkpoint_may_take_as_long_as_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # SLURM and Kubernetes gave two minutes, and the run took 25 s of them.
+    monkeypatch.delenv("POISE_LEAVE_WITHIN_S", raising=False)
+    assert leave_within_s() == 25
+    monkeypatch.setenv("POISE_LEAVE_WITHIN_S", "0.02")
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with leaving_with_notice(lambda _: None):
+            terminate()
+            assert ended.wait(30), "the time is over, so SIGTERM has its former effect"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("written", ["soon", "0", "-5", "inf", "nan"])
+def test_a_time_that_is_no_number_is_refused_before_training(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISE_LEAVE_WITHIN_S", written)
+    with (
+        pytest.raises(PoiseError, match=f"^POISE_LEAVE_WITHIN_S={written}: must be a number"),
+        leaving_with_notice(lambda _: None),
+    ):
+        raise AssertionError
 
 
 def test_a_worker_hears_the_first_signal_only_while_it_trains() -> None:

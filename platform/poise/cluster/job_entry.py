@@ -16,6 +16,7 @@ from typing import Any
 
 from poise.cluster.job_files import ProjectFiles
 from poise.cluster.secret_patterns import secret_in, user_of_database_in
+from poise.config import leaving
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
 from poise.config.redaction import redacted_address
@@ -24,6 +25,9 @@ CLEANUP_S = 60
 """Time in seconds that a stopped job has to write its checkpoint. Ray's default of 3 s is too short
 for that.
 """
+
+_RESERVE_S = 5
+"""Seconds of ``CLEANUP_S`` that remain to mark the run as killed."""
 
 COMMAND = "poise.cli.main"
 """Module that runs a `poise` command."""
@@ -86,7 +90,11 @@ def environment(files: ProjectFiles) -> dict[str, str]:
         PoiseError: a variable contains a password or a token, or the path in POISE_HOME or
             POISE_STORAGE would mean another folder on the cluster.
     """
-    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(CLEANUP_S), "PYTHONUNBUFFERED": "1"}
+    variables = {
+        "RAY_JOB_STOP_WAIT_TIME_S": str(CLEANUP_S),
+        leaving.VARIABLE: str(CLEANUP_S - _RESERVE_S),
+        "PYTHONUNBUFFERED": "1",
+    }
     if any(name.parts[:2] == ("platform", "poise") for name in files.chosen):
         variables["PYTHONPATH"] = "platform"  # relative to the job's folder, on every node
     for name in ("POISE_HOME", "POISE_STORAGE", "MLFLOW_TRACKING_URI"):

@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from poise.config.leaving import leave_within_s
 from poise.training.stop_request import HERE
 
 logger = logging.getLogger(__name__)
-
-LEAVE_WITHIN_S = 25.0
-"""Seconds to save a checkpoint after SIGTERM. Kubernetes and SLURM kill processes after 30 s."""
 
 BY_SIGTERM = "SIGTERM"
 
@@ -40,8 +38,8 @@ class TakenBack(SystemExit):
 def leaving_with_notice(ask: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Makes the first SIGTERM in the block ask for a checkpoint. Works only in the main thread.
 
-    A second SIGTERM, or ``LEAVE_WITHIN_S`` seconds without an end, have the effect that SIGTERM had
-    before the block.
+    A second SIGTERM, or ``leave_within_s()`` seconds without an end, have the effect that SIGTERM
+    had before the block.
 
     Args:
         ask: function that asks the workers to stop, without waiting for them. Its argument is the
@@ -49,12 +47,15 @@ def leaving_with_notice(ask: Callable[[str], None]) -> Iterator[Callable[[], boo
 
     Yields:
         Function that returns True if SIGTERM has arrived.
+
+    Raises:
+        PoiseError: ``POISE_LEAVE_WITHIN_S`` is not a number above 0.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     before = signal.getsignal(signal.SIGTERM)
-    impatience = threading.Timer(LEAVE_WITHIN_S, os.kill, (os.getpid(), signal.SIGTERM))
+    impatience = threading.Timer(leave_within_s(), os.kill, (os.getpid(), signal.SIGTERM))
     impatience.daemon = True
     came = threading.Event()
 
