@@ -69,12 +69,12 @@ def test_a_folder_is_uploaded_with_its_last_file_at_the_end(
         return writing(self)
 
     monkeypatch.setattr(Location, "writing", noted)
-    for name in ("z/deep.bin", "a.bin", "state.pt"):
+    for name in ("z/deep.bin", "a.bin", "run.json"):
         (tmp_path / "from" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "from" / name).write_bytes(name.encode())
-    place.upload(tmp_path / "from", last="state.pt")
-    assert set(place.files(recursive=True)) == {"z/deep.bin", "a.bin", "state.pt"}
-    assert order[-1] == "state.pt"
+    place.upload(tmp_path / "from", last="run.json")
+    assert set(place.files(recursive=True)) == {"z/deep.bin", "a.bin", "run.json"}
+    assert order[-1] == "run.json"
 
 
 def test_a_location_is_sent_to_other_processes(place: Location) -> None:

@@ -50,7 +50,7 @@ def train(folder: Path, until: int, last: dict[str, float] | None = None, **chan
     (folder / "checkpoint_1").mkdir()
     kept = {"step": until, "recipe": recipe.model_dump(mode="json"), "history": history}
     (folder / "checkpoint_1" / RUN_FILE).write_text(json.dumps(kept))
-    (folder / "checkpoint_1" / STATE_FILE).touch()  # written last: with it, a checkpoint is whole
+    (folder / "checkpoint_1" / STATE_FILE).touch()
     return recipe
 
 

@@ -16,6 +16,10 @@ class PoiseError(Exception):
     exit_status: ClassVar[int] = 2
 
 
+class OutageError(PoiseError):
+    """Failure of a storage or a network that may soon work again."""
+
+
 def one_line(message: object, longest: int | None = None) -> str:
     """Removes the line breaks from a message, for example from a library's error.
 

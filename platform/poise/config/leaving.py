@@ -1,7 +1,7 @@
 """Time that a run has to save a checkpoint after SIGTERM.
 
-In: the variable ``POISE_LEAVE_WITHIN_S``. Out: seconds. Next: ``poise.training.sigterm``, which ends
-the process after this time. ``poise.cluster.job_entry`` sets the variable for jobs.
+In: the variable ``POISE_LEAVE_WITHIN_S``. Out: seconds. Next: ``poise.training.sigterm``, which
+ends the process after this time. ``poise.cluster.job_entry`` sets the variable for jobs.
 """
 
 import math
@@ -12,7 +12,7 @@ from poise.config.errors import PoiseError
 VARIABLE = "POISE_LEAVE_WITHIN_S"
 
 DEFAULT_S = 25.0
-"""Seconds if the variable is not set. By default, Kubernetes and SLURM kill processes after 30 s."""
+"""Seconds if the variable is not set. Kubernetes and SLURM kill processes after 30 s by default."""
 
 
 def leave_within_s() -> float:

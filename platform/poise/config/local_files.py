@@ -5,12 +5,14 @@ which has the same functions for files in object storage.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
+
+_PIECE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ def replacing(path: Path) -> Iterator[IO[Any]]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy_pieces(
+    source: IO[bytes], target: IO[bytes], after_each: Callable[[], None] = lambda: None
+) -> None:
+    """Copies the rest of a stream to another stream, and calls a function after each piece."""
+    while piece := source.read(_PIECE_BYTES):
+        target.write(piece)
+        after_each()
 
 
 def local_files(folder: Path, recursive: bool) -> Iterator[tuple[str, FileStatus]]:

@@ -7,21 +7,19 @@ methods read, write and list files without a local copy. Next: ``poise.data``, `
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Union
 
-from poise.config.errors import PoiseError, one_line
-from poise.config.local_files import FileStatus, local_files, replacing
+from poise.config.errors import PoiseError
+from poise.config.local_files import FileStatus, copy_pieces, local_files, replacing
 from poise.config.paths import given_path
 from poise.config.storage import OBJECT_STORES, MissingFileError, Storage, parse_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
-
-_PIECE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, order=True)
@@ -237,25 +235,35 @@ class Location:
         with self.explaining():
             system, there = self.connect()
             with system.open_input_stream(there) as stream, path.open("wb") as file:
-                shutil.copyfileobj(stream, file, _PIECE_BYTES)
+                copy_pieces(stream, file)
 
-    def upload(self, folder: Path, last: str) -> None:
+    def upload(
+        self, folder: Path, last: str, after_each: Callable[[], None] = lambda: None
+    ) -> None:
         """Copies a folder of this machine to this location.
 
         Args:
             folder: local folder with files and folders.
-            last: name of the file that is written last. If this file exists, the copy is complete.
+            last: name of a small file in ``folder``, which is written last. If this file exists,
+                the copy is complete.
+            after_each: function that is called after each piece of a few megabytes.
         """
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in sorted(files, key=lambda path: path.name == last):
-            place = self / path.relative_to(folder).as_posix()
-            with path.open("rb") as file, place.writing() as target:
-                shutil.copyfileobj(file, target, _PIECE_BYTES)
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+        for name, path in sorted(files.items()):
+            if path.is_file() and name != last:
+                with path.open("rb") as file, (self / name).writing() as target:
+                    copy_pieces(file, target, after_each)
+        # Read before the upload begins. An upload that is cut off leaves a part of the file.
+        (self / last).write_bytes((folder / last).read_bytes())
 
     def write_text(self, text: str) -> None:
         """Writes a small file as UTF-8. Readers see either the whole file or no file."""
+        self.write_bytes(text.encode("utf-8"))
+
+    def write_bytes(self, content: bytes) -> None:
+        """Writes a small file. Readers see either the whole file or no file."""
         with self.writing() as file:
-            file.write(text.encode("utf-8"))
+            file.write(content)
 
     def delete(self) -> None:
         """Deletes the file, if there is one."""
@@ -278,22 +286,6 @@ class Location:
 
 AnyLocation = Union[str, Path, Location]  # noqa: UP007  a forward reference is no operand of |
 """Location in any form: text from a user, a path, or a ``Location``."""
-
-
-def cannot_be_read(place: Location, error: Exception, fix: str, what: str = "") -> PoiseError:
-    """Makes the error for a file that a library could not read.
-
-    Args:
-        place: location of the file.
-        error: error that the library raised.
-        fix: what the user can do if the storage works.
-        what: the part of the file that was read, if not all of it.
-    """
-    known = place.recognised(error)
-    if known is not None:
-        return known
-    subject = f"{what} cannot" if what else "cannot"
-    return PoiseError(f"{place}: {subject} be read ({one_line(error)}); {fix}")
 
 
 def _status(info: "FileInfo") -> FileStatus:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from poise.config.errors import PoiseError, one_line
+from poise.config.errors import OutageError, PoiseError, one_line
 from poise.config.redaction import redacted_address, without_user
 
 if TYPE_CHECKING:
@@ -112,10 +112,12 @@ class Storage:
         if _matches(said, _SILENT):
             reason = re.search(r"curlCode: \d+, [^)]{1,80}", said)
             why = f" ({reason[0]})" if reason else ""
-            return PoiseError(
+            return OutageError(
                 f"{uri}: the storage does not answer{self._at()}{why}; check the network"
                 + (" and AWS_ENDPOINT_URL" if self.scheme in S3 else "")
             )
+        if _matches(said, _BUSY):
+            return OutageError(f"{uri}: the storage fails ({said[:200]}); try again later")
         if _matches(said, "PERMANENT_REDIRECT|HTTP status 301|authorization header is malformed"):
             return PoiseError(f"{uri}: is in another region; set AWS_REGION to the bucket's region")
         if is_missing:
@@ -146,6 +148,7 @@ _REFUSED = (
     "|SIGNATURE_DOES_NOT_MATCH|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION_TOKEN|HTTP status 40[13]"
     "|[Pp]ermission denied|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|No credentials"
 )
+_BUSY = "SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|HTTP status 5\\d\\d"
 _SILENT = "NETWORK_CONNECTION|curlCode|REQUEST_TIMEOUT|[Tt]imed? ?out|[Cc]ould ?n.t connect"
 
 

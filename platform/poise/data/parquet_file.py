@@ -7,7 +7,8 @@ In: the location of a file. Out: an open file, whose row groups can be read in a
 import pyarrow.parquet as pq
 
 from poise.config.errors import PoiseError
-from poise.config.locations import Location, cannot_be_read
+from poise.config.locations import Location
+from poise.config.outages import cannot_be_read
 
 
 def parquet_file(place: Location) -> pq.ParquetFile:

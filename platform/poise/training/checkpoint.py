@@ -37,7 +37,7 @@ STATE_FILE = "state.pt"
 
 RUN_FILE = "run.json"
 """File with recipe, step, history, numbers of workers, order of samples and fingerprints of the
-datasets.
+datasets. It is small and is written last, so a folder with this file is complete.
 """
 
 _SHOWN = 200  # characters of a library's error
@@ -72,8 +72,7 @@ def save_checkpoint(
         "window": state.window.state_dict(),
         "interval": state.meter.state_dict(),
     }
-    partial = folder / f"{STATE_FILE}.partial"
-    torch.save(tensors, partial)
+    torch.save(tensors, folder / STATE_FILE)
     run = {
         "recipe": recipe.model_dump(mode="json"),
         "datasets": dict(datasets or {}),
@@ -84,8 +83,7 @@ def save_checkpoint(
             (step, {k: to_json(v) for k, v in metrics.items()}) for step, metrics in history
         ],
     }
-    (folder / RUN_FILE).write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
-    partial.replace(folder / STATE_FILE)  # last: a folder with this file is complete
+    Location.of(folder / RUN_FILE).write_text(json.dumps(run, allow_nan=False))
 
 
 def load_checkpoint(

@@ -1,4 +1,4 @@
-"""Stores checkpoints, each complete or not at all, even if the storage fails for some time.
+"""Stores checkpoints, each complete or not at all.
 
 In: a checkpoint in a temporary folder. Out: a copy in the run's folder or object storage. Next:
 ``poise.training.worker`` and ``poise.training.in_process``.
@@ -6,25 +6,19 @@ In: a checkpoint in a temporary folder. Out: a copy in the run's folder or objec
 
 import errno
 import fcntl
-import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
-from poise.config.disk import disk_complaint
 from poise.config.errors import PoiseError
+from poise.config.local_files import copy_pieces
 from poise.config.locations import Location
-from poise.training.checkpoint import STATE_FILE, newest_checkpoint
-
-ResultT = TypeVar("ResultT")
-
-logger = logging.getLogger(__name__)
+from poise.training.checkpoint import RUN_FILE, checkpoints, newest_checkpoint
 
 LAST_GOOD = "before_divergence"
 """Name of the folder with the last good checkpoint of a diverged run that keeps only one
@@ -36,10 +30,9 @@ PREFIX = "checkpoint_"
 
 _TIME_NAME = f"{PREFIX}%Y-%m-%d_%H-%M-%S.%f"
 _PARTIAL, _LOCK_FILE = ".{}.partial", ".saving.lock"
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 
-_LASTING = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR}
-"""Error numbers of permanent errors: another attempt would fail too."""
+_CUT_OFF_NS = 3600 * 10**9
+"""Nanoseconds after which an incomplete checkpoint in object storage is nobody's work any more."""
 
 
 def later_name(run_folder: Location, name: str) -> str:
@@ -73,40 +66,78 @@ def time_name(moment: datetime) -> str:
     return moment.strftime(_TIME_NAME)
 
 
-def store_checkpoint(scratch: Path, place: Location) -> None:
+def store_checkpoint(
+    scratch: Path, place: Location, after_each: Callable[[], None] = lambda: None
+) -> None:
     """Copies a checkpoint. If the process is killed, no folder remains that looks complete.
 
     Args:
         scratch: folder of the checkpoint on this machine.
         place: new folder in the run's folder or object storage.
+        after_each: function that is called after each piece of a few megabytes.
 
     Raises:
         OSError: writing failed.
         PoiseError: the object storage refused the files; the message contains its reason.
     """
-    if not place.is_local:
-        place.upload(scratch, last=STATE_FILE)
+    if (place / RUN_FILE).is_file():  # an earlier attempt had copied everything
         return
-    if (place / STATE_FILE).is_file():  # an earlier attempt had copied everything
+    if not place.is_local:
+        place.upload(scratch, RUN_FILE, after_each)
+        _remove_cut_off(place.parent)
         return
     place.local.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.local.parent, fcntl.LOCK_SH):
-        _copy(scratch, place.local)
+        _copy(scratch, place.local, after_each)
     _remove_left(place.local.parent)
 
 
-def _copy(scratch: Path, place: Path) -> None:
-    partial = place.with_name(_PARTIAL.format(place.name))
-    shutil.rmtree(partial, ignore_errors=True)
+def _copy(scratch: Path, place: Path, after_each: Callable[[], None]) -> None:
+    half = place.with_name(_PARTIAL.format(place.name))
+    shutil.rmtree(half, ignore_errors=True)
     try:
-        shutil.copytree(scratch, partial)
-        for file in partial.rglob("*"):
+        shutil.copytree(scratch, half, copy_function=partial(_copy_file, after_each))
+        for file in half.rglob("*"):
             _sync(file)
-        partial.rename(place)
+            after_each()
+        half.rename(place)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(half, ignore_errors=True)
         raise
     _sync(place.parent)
+
+
+def _copy_file(after_each: Callable[[], None], source: str, target: str) -> None:
+    with Path(source).open("rb") as file, Path(target).open("wb") as copy:
+        copy_pieces(file, copy, after_each)
+
+
+def _remove_cut_off(run_folder: Location) -> None:
+    """Removes what killed uploads and deletions have left of older checkpoints in object storage.
+
+    Object storage has no locks. So a folder is removed only if nothing in it has changed in the
+    last hour before the newest checkpoint.
+    """
+    with suppress(PoiseError):  # what stays there only costs space
+        for name in _cut_off(run_folder):
+            (run_folder / name).delete_folder()
+
+
+def _cut_off(run_folder: Location) -> list[str]:
+    changed_ns: dict[str, int] = {}
+    for path, file in run_folder.files(recursive=True).items():
+        name = path.partition("/")[0]
+        changed_ns[name] = max(changed_ns.get(name, 0), file.changed_ns)
+    whole = {place.name for place in checkpoints(run_folder)}
+    newest = max(whole, default="")
+    return [
+        name
+        for name, last_ns in changed_ns.items()
+        if _moment(name) is not None
+        and name not in whole
+        and name < newest
+        and changed_ns.get(newest, 0) - last_ns > _CUT_OFF_NS
+    ]
 
 
 def _remove_left(run_folder: Path) -> None:
@@ -144,7 +175,7 @@ def keep_last_good(run_folder: Location) -> None:
         run_folder: folder of the run's checkpoints.
     """
     newest = newest_checkpoint(run_folder)
-    if newest is None or (run_folder / LAST_GOOD / STATE_FILE).is_file():
+    if newest is None or (run_folder / LAST_GOOD / RUN_FILE).is_file():
         return
     with TemporaryDirectory() as folder:
         for name in newest.files(recursive=True):
@@ -152,59 +183,6 @@ def keep_last_good(run_folder: Location) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             (newest / name).download(path)
         store_checkpoint(Path(folder), run_folder / LAST_GOOD)
-
-
-def patiently(
-    work: Callable[[], ResultT],
-    what: str,
-    patience_s: float,
-    pause: Callable[[float], None] = time.sleep,
-) -> ResultT:
-    """Calls ``work`` again and again while the storage fails, and returns its result.
-
-    Args:
-        work: function that writes. It may be called many times, and each call starts from the
-            beginning.
-        what: description of the work, for the log.
-        patience_s: seconds of failures after which the last error is raised.
-        pause: function that waits.
-
-    Raises:
-        OSError: writing still fails after this time.
-        PoiseError: the object storage still refuses; the message contains its reason.
-    """
-    lost_s, failed_s = 0.0, time.monotonic()
-    for pause_s in _pauses():
-        try:
-            result = work()
-        except Exception as error:
-            if lost_s >= patience_s or not _may_pass(error):
-                raise
-            if not lost_s:
-                failed_s = time.monotonic()
-                logger.warning("%s fails (%s); trying again for %.0f s", what, error, patience_s)
-            wait_s = min(pause_s, patience_s - lost_s)
-            pause(wait_s)
-            lost_s = max(lost_s + wait_s, time.monotonic() - failed_s)  # attempts take time too
-        else:
-            if lost_s:
-                logger.warning("%s is done, after %.0f s of failures", what, lost_s)
-            return result
-    raise AssertionError  # the pauses never end
-
-
-def _pauses() -> Iterator[float]:
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Returns True if another attempt may succeed, for example after a full disk."""
-    if isinstance(error, OSError):
-        return error.errno not in _LASTING
-    return isinstance(error, PoiseError) or disk_complaint(error) is not None
 
 
 def _sync(path: Path) -> None:

@@ -17,12 +17,12 @@ import torch
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.outages import patiently
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import checkpoints, newest_checkpoint, read_run
 from poise.training.checkpoint_store import (
     PREFIX,
     later_name,
-    patiently,
     store_checkpoint,
     time_name,
 )
@@ -52,7 +52,8 @@ def fit_in_process(spec: RunSpec) -> Outcome:
     reason = train_on_worker(spec, place, newest_checkpoint(folder))
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
-        raise PoiseError(f"run {spec.name}: ended without a checkpoint")
+        why = f": {reason}" if reason else ""
+        raise PoiseError(f"run {spec.name}: ended without a checkpoint{why}")
     kept = read_run(checkpoint)
     if reason is not None:
         raise TakenBack(reason, kept["step"])

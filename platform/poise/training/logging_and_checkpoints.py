@@ -18,16 +18,17 @@ from poise.cluster.collectives import decision_of_first
 from poise.cluster.sharded_tensors import is_sharded
 from poise.config.disk import room_on_disk
 from poise.config.metrics import group_before_training
+from poise.config.outages import patiently
 from poise.diagnostics.history import Entry, History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.objectives.base import Objective
 from poise.training.bottleneck import BottleneckWatch
 from poise.training.checkpoint import save_checkpoint
 from poise.training.checkpoint_pace import CheckpointPace
-from poise.training.checkpoint_store import keep_last_good, patiently
+from poise.training.checkpoint_store import keep_last_good
 from poise.training.collapse_stopper import CollapseStopper
 from poise.training.elastic import attempt_sentence, is_elastic
-from poise.training.loop import TrainingState, is_diverged, is_lost
+from poise.training.loop import TrainingState, is_broken, is_diverged, is_lost
 from poise.training.observer import FinishedStep, RunObserver
 from poise.training.pictures import Showcase
 from poise.training.sample_order_check import sample_order
@@ -121,11 +122,16 @@ class Watch:
         """Saves a checkpoint, because this machine is taken away.
 
         The step need not be a logged step. All workers call this method at the same step. If the
-        step has a checkpoint already, nothing is saved.
+        step has a checkpoint already, nothing is saved. If the run has diverged, nothing is saved
+        either: its history does not show that yet, and the last good checkpoint would be replaced.
         """
-        if self.saved_step != step:
-            self.state.meter.share()
-            self._commit({"step": step, "ends": False, "taken_back": reason})
+        if self.saved_step == step:
+            return
+        self.state.meter.share()
+        if is_broken(self.state):
+            self.note("not_saved", f"step {step} is not saved: its loss or weights are not finite")
+            return
+        self._commit({"step": step, "ends": False, "taken_back": reason})
 
     def at_boundary(self, report: FinishedStep) -> bool:
         """Does everything that the timetable plans for a logged step.

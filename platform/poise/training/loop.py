@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from poise.cluster.collectives import sum_over_workers
+from poise.cluster.sharded_tensors import parts_here
 from poise.config.recipe import Recipe
 from poise.data.batch import ViewBatch
 from poise.data.manifest import Manifest
@@ -163,6 +165,18 @@ def is_lost(metrics: Mapping[str, float]) -> bool:
     """
     values = (metrics.get(name, 0.0) for name in ("loss/total", "gradient/norm"))
     return not all(map(math.isfinite, values))
+
+
+def is_broken(state: TrainingState) -> bool:
+    """Returns True if the loss since the last logged step, or a weight, is not finite.
+
+    The metrics of a logged step show divergence, but a run may be interrupted before that step. All
+    workers must call this function. The result is the same on every worker.
+    """
+    losses = [loss for name, loss in state.meter.sums.items() if name == "loss/total"]
+    tensors = [*losses, *parts_here(state.objective.parameters())]
+    finite = torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
+    return bool(sum_over_workers((~finite).float()) > 0)
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:

@@ -29,11 +29,12 @@ from ray.train.torch import get_device
 from poise.cluster.nodes import nodes_that_answer, this_node
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.outages import patiently
 from poise.config.paths import home
 from poise.config.shared_folders import check_shared, marked
 from poise.training.capacity import uses_gpu
 from poise.training.checkpoint import read_run
-from poise.training.checkpoint_store import later_name, patiently, store_checkpoint
+from poise.training.checkpoint_store import later_name, store_checkpoint
 from poise.training.elastic import NODE_ID_CHARACTERS, is_elastic, world_sizes
 from poise.training.on_worker import Place, train_on_worker
 from poise.training.run_mailbox import Mailbox
@@ -71,7 +72,10 @@ def fit(spec: RunSpec) -> Outcome:
         while True:
             result = _fit_once(spec, mailbox)
             if result.checkpoint is None:
-                raise PoiseError(f"run {spec.name}: ended without a checkpoint: {result.error}")
+                raise PoiseError(
+                    f"run {spec.name}: ended without a checkpoint: "
+                    f"{result.error or result.return_value}"
+                )
             checkpoint = spec.storage.of_path(result.checkpoint.path)
             kept = read_run(checkpoint)
             if result.return_value is None:
