@@ -127,10 +127,12 @@ def test_ray_train_takes_policies_of_poise() -> None:
     for name in ("_latest_monitor_time", "_latest_reserved_resources"):
         assert hasattr(policy, name), _changed(f"ElasticScalingPolicy.{name}", place, purpose)
     failures = DefaultFailurePolicy(FailureConfig(max_failures=1))
+    place = "poise/training/worker_failures.py"
     assert failures._worker_group_failures == 0, _changed(
-        "DefaultFailurePolicy",
-        "poise/training/worker_failures.py",
-        "so that a run restarts as often as it makes progress",
+        "DefaultFailurePolicy", place, "so that a run restarts as often as it makes progress"
+    )
+    assert callable(failures._is_retryable_error), _changed(
+        "DefaultFailurePolicy._is_retryable_error", place, "to restart workers after an outage"
     )
 
 

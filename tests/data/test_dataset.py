@@ -1,10 +1,15 @@
+import errno
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from poise.config import PoiseError
+from poise.config.locations import Location
+from poise.data import dataset as datasets
 from poise.data.dataset import ImageDataset, group_sizes
+from poise.data.parquet_file import parquet_file
 from tests.data.builders import write_dataset
 
 IMAGES = [bytes([index]) * (index + 1) for index in range(23)]
@@ -49,6 +54,28 @@ def test_the_cache_holds_what_it_may_and_each_group_is_read_once(
     for sample in (0, 5, 0, 10, 0, 5):  # group 0 stays in use, so group 1 leaves
         room_for_two.read(np.array([sample]))
     assert loads == [0, 1, 2, 1]
+
+
+def test_a_shard_is_opened_again_after_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After a network drive was mounted again, an open file stayed stale for ever.
+    write_dataset(tmp_path, IMAGES)
+    opened: list[object] = []
+
+    class Stale:
+        def read_row_group(self, *_: object, **__: object) -> object:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    def opens(place: Location) -> object:
+        opened.append(place)
+        return Stale() if len(opened) == 1 else parquet_file(place)
+
+    monkeypatch.setattr(datasets, "parquet_file", opens)
+    images = ImageDataset.open(tmp_path, patience_s=0.01)
+    images = pickle.loads(pickle.dumps(images))  # as another process gets it
+    assert images.read(np.array([0])).images[0] == IMAGES[0]
+    assert len(opened) == 2
 
 
 def test_an_id_outside_the_dataset_is_an_error(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
     assert pickle.loads(pickle.dumps(probe))._images is None
 
 
+def test_each_batch_of_images_is_a_sign_of_life(make_dataset: MakeDataset) -> None:
+    bank, queries = make_dataset("bank", [0, 1, 2] * 43), make_dataset("queries", [2, 1], seed=1)
+    probe, beats = online_probes(recipe(bank, queries)), list[None]()
+    assert probe is not None
+    list(probe(MeanColour(), CPU, lambda: beats.append(None)))
+    batches_of_views = -(-129 // 8)
+    assert len(beats) == 3 + 1 + batches_of_views, "bank, queries, and views of images"
+
+
 def test_a_recipe_without_queries_needs_no_labels(make_dataset: MakeDataset) -> None:
     unlabelled = make_dataset("unlabelled", [-1] * 27, classes=())
     probe = pickle.loads(pickle.dumps(online_probes(recipe(unlabelled, None))))

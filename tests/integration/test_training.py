@@ -141,7 +141,7 @@ def test_two_workers_that_diverge_stop_together_and_keep_the_last_good_checkpoin
 def test_two_workers_share_weights_and_one_worker_goes_on_with_all_of_them(
     folder: Path, uninterrupted: Outcome
 ) -> None:
-    def probe(backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+    def probe(backbone: nn.Module, device: torch.device, *_: object) -> Iterator[tuple[str, float]]:
         yield "answer", float(backbone(torch.ones(1, 3, 16, 16, device=device)).detach().norm())
 
     recipe = recipe_in(

@@ -1,12 +1,19 @@
 """A worker that hangs is noticed, and the one that holds up the others is named."""
 
+import math
 import pickle
+import socket
 import threading
+import time
 from pathlib import Path
+
+import pytest
+import torch.distributed as dist
 
 from poise.config.locations import Location
 from poise.training.run_mailbox import STACKS_FILE, HangError, _Mailbox, hang_error
-from poise.training.watchdog import Stuck, Watchdog
+from poise.training.watchdog import LONGEST_WAIT, SignsOfLife, Stuck, Watchdog
+from poise.training.worker_trainer import trainer_of
 from tests.builders import random_batch, tiny_recipe
 from tests.waiting import wait_until
 
@@ -39,6 +46,49 @@ def test_signs_of_life_keep_a_worker_alive() -> None:
         assert dog._stuck().beats == 6
         assert dog._stuck().doing == "waiting for the batch of step 14"
     assert not told
+
+
+def test_a_long_evaluation_keeps_its_worker_and_those_that_wait_for_it_alive() -> None:
+    # A slow evaluation was called a hang, and so was its repetition after --resume.
+    told: list[Stuck] = []
+    sent: list[float] = []
+    evaluates = SignsOfLife(send=lambda: sent.append(time.monotonic()))
+    waits = SignsOfLife(silent_s=lambda: time.monotonic() - sent[-1] if sent else math.inf)
+    limit_s = 1.0
+    with (
+        Watchdog(limit_s, told.append, 0, evaluates) as dog,
+        Watchdog(limit_s, told.append, 1, waits),
+    ):
+        for _ in range(30):  # three times the limit
+            evaluates()
+            time.sleep(limit_s / 10)
+        assert not told
+        assert dog._stuck().beats == 0, "an evaluation is no progress in the order of steps"
+        wait_until(lambda: len(told) == 2)
+    assert {found.rank for found in told} == {0, 1}, "now nobody lives"
+
+
+def test_workers_hear_in_the_mailbox_whether_anyone_lives(tmp_path: Path) -> None:
+    mailbox = _Mailbox(30, Location.of(tmp_path))
+    assert mailbox.silent_s() == math.inf
+    mailbox.lives()
+    assert mailbox.silent_s() < 60
+
+
+@pytest.mark.slow
+def test_pytorch_waits_longer_than_any_evaluation() -> None:
+    # With `hang_timeout_minutes: null`, Ray's limit of 30 minutes ended the workers that waited.
+    _, options = trainer_of(2)
+    timeout_s = options["torch_config"].timeout_s
+    assert timeout_s == LONGEST_WAIT.total_seconds() and 1000 * timeout_s < 2**31
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", address, LONGEST_WAIT, world_size=1, rank=0)
+    try:
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
 
 
 def test_the_worker_that_is_behind_is_named_and_not_those_that_wait_for_it() -> None:

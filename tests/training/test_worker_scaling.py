@@ -1,12 +1,20 @@
 """Decisions about the number of workers, without a cluster."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import (
+    ControllerError,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    WorkerGroupError,
+)
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 
@@ -167,3 +175,23 @@ def test_every_run_gets_the_policy_that_counts_failures_since_the_newest_checkpo
     parts = trainer._initialize_and_run_controller(failure_policy=None, scaling_policy=None)
     assert isinstance(parts["failure_policy"], PatientFailurePolicy)
     assert isinstance(parts["scaling_policy"], ElasticPolicy) == is_elastic
+
+
+def test_a_storage_that_fails_for_the_controlling_process_does_not_end_the_run(
+    tmp_path: Path,
+) -> None:
+    # Ray writes its list of checkpoints once. An error there ended the run, however short.
+    here = PatientFailurePolicy(FailureConfig(max_failures=1), Location.of(tmp_path))
+    there = PatientFailurePolicy(FailureConfig(max_failures=1), Location.of("s3://bucket/run"))
+    stale = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    silent = OSError("AWS Error NETWORK_CONNECTION during PutObject: curlCode: 28")
+    for policy, error in ((here, stale), (there, silent)):
+        decisions = {policy.make_decision(ControllerError(error)) for _ in range(5)}
+        assert decisions == {FailureDecision.RETRY}
+
+
+def test_another_error_of_the_controlling_process_ends_the_run(tmp_path: Path) -> None:
+    policy = PatientFailurePolicy(FailureConfig(max_failures=9), Location.of(tmp_path))
+    for error in (PermissionError(errno.EACCES, "denied"), KeyError("a bug")):
+        assert policy.make_decision(ControllerError(error)) is FailureDecision.RAISE
+    assert policy.make_decision(lost()) is FailureDecision.RETRY, "as without this policy"

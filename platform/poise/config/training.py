@@ -86,14 +86,15 @@ class TrainingConfig(Strict):
     """Number of the latest checkpoints to keep; None keeps all."""
 
     storage_patience_minutes: NonNegative = 5
-    """Time in minutes for which Poise tries to write a checkpoint again, if the disk is full or the
-    storage does not answer. Training waits meanwhile.
+    """Time in minutes for which Poise tries again if the storage does not answer, or if the disk is
+    full. This is for images and checkpoints that are read, and for checkpoints that are written.
+    Training waits meanwhile.
     """
 
     hang_timeout_minutes: Positive | None = 30
-    """Longest time in minutes that a worker may take for one step, with the evaluation and the
-    checkpoint after this step. If a worker takes longer, the run ends. The error names the worker
-    and shows what the worker is doing. None waits forever.
+    """Longest time in minutes without progress, which is a step, a batch of an evaluation, or a
+    part of a checkpoint that is stored. After this time, the run ends. The error names the worker
+    that the others wait for, and shows what it is doing. None waits forever.
     """
 
     stop_after_steps: PositiveInt | None = None

@@ -8,7 +8,7 @@ images.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, overload
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
 from poise.config.locations import AnyLocation, Location
+from poise.config.outages import is_outage, patiently
 from poise.data.manifest import Bounds, Manifest, Shard
 from poise.data.parquet_file import parquet_file, unreadable
 
@@ -108,12 +109,18 @@ class ImageDataset:
 
     Row groups stay in memory up to ``cache_bytes`` in total. The row groups that were used least
     recently are dropped first. Threads must not share a dataset object; each thread opens its own.
+    If the storage fails, a read is repeated for ``patience_s`` seconds.
     """
 
     def __init__(
-        self, folder: AnyLocation, manifest: Manifest, cache_bytes: int = CACHE_BYTES
+        self,
+        folder: AnyLocation,
+        manifest: Manifest,
+        cache_bytes: int = CACHE_BYTES,
+        patience_s: float = 0.0,
     ) -> None:
         self.folder = Location.of(folder)
+        self._patience_s = patience_s
         self.manifest = manifest
         self._ends = np.cumsum(group_sizes(manifest))
         rows = manifest.rows_per_group
@@ -125,13 +132,25 @@ class ImageDataset:
         self._cached_bytes = 0
 
     @classmethod
-    def open(cls, folder: AnyLocation, cache_bytes: int = CACHE_BYTES) -> "ImageDataset":
+    def open(
+        cls, folder: AnyLocation, cache_bytes: int = CACHE_BYTES, patience_s: float = 0.0
+    ) -> "ImageDataset":
         """Opens the dataset in ``folder``.
+
+        Args:
+            folder: folder of a prepared dataset.
+            cache_bytes: size of the row groups that stay in memory.
+            patience_s: seconds during which a read is repeated if the storage fails.
 
         Raises:
             PoiseError: the folder contains no prepared dataset, or one of its shards is missing.
         """
-        dataset = cls(folder, Manifest.read(folder), cache_bytes)
+        look = partial(cls._complete, folder, cache_bytes, patience_s)
+        return patiently(look, f"opening {folder}", patience_s, is_outage)
+
+    @classmethod
+    def _complete(cls, folder: AnyLocation, cache_bytes: int, patience_s: float) -> "ImageDataset":
+        dataset = cls(folder, Manifest.read(folder), cache_bytes, patience_s)
         for shard in dataset.manifest.shards:
             if shard.file not in dataset.shard_bytes:
                 raise PoiseError(
@@ -142,7 +161,8 @@ class ImageDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles only the folder and the manifest. The other process opens the files itself."""
-        return type(self), (self.folder.absolute(), self.manifest, self.cache_bytes)
+        arguments = (self.folder.absolute(), self.manifest, self.cache_bytes, self._patience_s)
+        return type(self), arguments
 
     def __len__(self) -> int:
         return self.manifest.num_samples
@@ -210,12 +230,8 @@ class ImageDataset:
 
     def _load(self, shard: Shard, group: int) -> pa.Table:
         path = self.folder / shard.file
-        try:
-            table = self._file(path).read_row_group(
-                group, columns=["image", "label"], use_threads=False
-            )
-        except (OSError, pa.ArrowException) as error:
-            raise unreadable(path, error) from None
+        read = partial(self._row_group, path, group)
+        table = patiently(read, f"reading {path}", self._patience_s, is_outage)
         rows = self.manifest.rows_per_group
         if len(table) != min(rows, shard.num_samples - group * rows):
             raise PoiseError(
@@ -223,6 +239,14 @@ class ImageDataset:
                 "run `poise data prepare` again"
             )
         return table.combine_chunks()
+
+    def _row_group(self, path: Location, group: int) -> pa.Table:
+        try:
+            file = self._file(path)
+            return file.read_row_group(group, columns=["image", "label"], use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            self._file.cache_clear()  # another attempt opens the file again
+            raise unreadable(path, error) from None
 
 
 _NOTHING = np.empty(0, dtype=np.uint8)

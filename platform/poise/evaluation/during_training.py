@@ -36,6 +36,13 @@ from poise.evaluation.tokens.online import ATTENTION_IMAGES, attention_probe
 _Asked = Callable[[Tensor], Iterator[tuple[str, float]]]
 """Function that computes metrics from bool [n]: whether k-NN classified each query correctly."""
 
+_AfterEach = Callable[[], None]
+"""Function that is called after each batch of images, as a sign of life."""
+
+
+def _nothing() -> None:
+    """Does nothing after a batch of images."""
+
 
 def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlineProbes | None":
     """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
@@ -97,40 +104,53 @@ class OnlineProbes:
                 f"evaluation.queries: {error}; evaluation.queries=null trains without labels"
             ) from None
 
-    def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+    def __call__(
+        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = _nothing
+    ) -> Iterator[tuple[str, float]]:
         """Evaluates a backbone on a device, and leaves each module in its train or eval mode.
 
         If the backbone has diverged, each metric is NaN.
-        """
-        yield from self._measured(
-            backbone, device, self._answers.compare if self._answers else None
-        )
 
-    def at_start(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+        Args:
+            backbone: backbone on ``device``.
+            device: device that computes.
+            after_each: function that is called after each batch of images.
+        """
+        asked = self._answers.compare if self._answers else None
+        yield from self._measured(backbone, self._bench(device, after_each), asked)
+
+    def at_start(
+        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = _nothing
+    ) -> Iterator[tuple[str, float]]:
         """Evaluates the trained backbone that a run starts from, and stores its k-NN answers."""
-        yield from self._measured(backbone, device, self._answers.keep if self._answers else None)
+        asked = self._answers.keep if self._answers else None
+        yield from self._measured(backbone, self._bench(device, after_each), asked)
+
+    def _bench(self, device: torch.device, after_each: _AfterEach) -> Bench:
+        return Bench(self._normalization, device, on_images=lambda _: after_each())
 
     def _measured(
-        self, backbone: nn.Module, device: torch.device, asked: "_Asked | None"
+        self, backbone: nn.Module, bench: Bench, asked: "_Asked | None"
     ) -> Iterator[tuple[str, float]]:
         self._images = self._images or _Images.open(self._recipe)
         try:
-            yield from self._of_features(self._images, backbone, device, asked)
+            yield from self._of_features(self._images, backbone, bench, asked)
         except NotFiniteError:  # a run that has diverged ends by its verdict, not by an error
             labelled = LABELLED if self._images.labelled is not None else ()
             dense = DENSE if self._images.masked is not None else ()
             for name in (*labelled, *LABEL_FREE, *dense):
                 yield name.removeprefix("eval/"), math.nan
-        yield from attention_probe(backbone, self._images.few, self._normalization, device)
+        yield from attention_probe(
+            backbone, self._images.few, bench.normalization, bench.device, bench.on_images
+        )
 
     def _of_features(
         self,
         images: "_Images",
         backbone: nn.Module,
-        device: torch.device,
+        bench: Bench,
         asked: "_Asked | None",
     ) -> Iterator[tuple[str, float]]:
-        bench = Bench(self._normalization, device)
         if images.labelled is None:
             bank, _ = features_of(backbone, images.bank, bench)
         else:
@@ -140,7 +160,9 @@ class OnlineProbes:
         if images.masked is not None:
             yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
-        yield from lidar_probe(backbone, images.views, self._normalization, device)
+        yield from lidar_probe(
+            backbone, images.views, bench.normalization, bench.device, bench.on_images
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns the state without open datasets, because another process cannot use them."""

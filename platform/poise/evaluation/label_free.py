@@ -27,7 +27,7 @@ A high value of either metric does not prove that features are good. Compare val
 runs with the same objective, backbone and dataset.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ from poise.diagnostics.view_agreement import lidar
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import CACHE_BYTES, EvaluationImages
-from poise.evaluation.reading.inference import Bench, Normalization
+from poise.evaluation.reading.inference import Bench, Normalization, no_progress
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"
@@ -69,6 +69,7 @@ def lidar_probe(
     views: "TrainingViews",
     normalization: Normalization,
     device: torch.device,
+    on_images: Callable[[int], None] = no_progress,
 ) -> Iterator[tuple[str, float]]:
     """Yields ``lidar``, the effective rank of the differences between images.
 
@@ -77,7 +78,8 @@ def lidar_probe(
     different images differ no more than views of one image. The modules keep their train or eval
     mode.
     """
-    bench = Bench(normalization, device, batch_size=max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS))
+    images_at_once = max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS)
+    bench = Bench(normalization, device, on_images=on_images, batch_size=images_at_once)
     features, _ = features_of(backbone, views, bench)
     yield "lidar", lidar(features.unflatten(0, (len(views), _LIDAR_VIEWS)).transpose(0, 1)).item()
 

@@ -5,7 +5,7 @@ the probe before the first step. Many trials of a study begin with the same untr
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,14 +39,25 @@ class RememberedProbe:
         self._folder = folder
         self._measured_by = _measurement_of(recipe)
 
-    def __call__(self, backbone: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Reads the metrics of the backbone from its file, or measures them and writes the file."""
+    def __call__(
+        self,
+        backbone: nn.Module,
+        device: torch.device,
+        after_each: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[str, float]]:
+        """Reads the metrics of the backbone from its file, or measures them and writes the file.
+
+        Args:
+            backbone: backbone to measure.
+            device: device that computes.
+            after_each: function that is called after each batch of images.
+        """
         path = self._folder / f"{self._digest(backbone, device)}.json"
         if path.exists():
             with suppress(PoiseError, TypeError, ValueError):  # a damaged file: measure again
                 yield from [(name, float(value)) for name, value in read_json(path)]
                 return
-        found = list(self._probe(backbone, device))
+        found = list(self._probe(backbone, device, after_each))
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(path, [(name, to_json(value)) for name, value in found])
         yield from found

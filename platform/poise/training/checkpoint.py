@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from poise.config.errors import PoiseError, one_line
+from poise.config.errors import OutageError, PoiseError, one_line
 from poise.config.files import to_json
 from poise.config.keys import leaves
 from poise.config.locations import AnyLocation, Location
+from poise.config.outages import is_outage
 from poise.config.recipe import Recipe
 from poise.diagnostics.history import Entry, History
 from poise.training.datasets import (
@@ -197,6 +198,8 @@ def read_run(folder: AnyLocation) -> dict[str, Any]:
 
 def _unreadable(file: Location, error: BaseException) -> PoiseError:
     why = f"it has no {error}" if isinstance(error, KeyError) else one_line(error, _SHOWN)
+    if is_outage(error):
+        return OutageError(f"{file}: cannot be read: {why}; check the disk or the network")
     return PoiseError(
         f"{file}: cannot be read: {why}; delete its folder to resume from the checkpoint before it"
     )

@@ -44,9 +44,7 @@ def fit_in_process(spec: RunSpec) -> Outcome:
         raise PoiseError(f"training.num_workers={num_workers}: one process trains with 1")
     folder = spec.storage / spec.name
     training = spec.recipe.training
-    keeper = CheckpointKeeper(
-        folder, training.keep_checkpoints, 60 * training.storage_patience_minutes
-    )
+    keeper = CheckpointKeeper(folder, training.keep_checkpoints, spec.patience_s)
     device = torch.device("cuda" if uses_gpu(spec.recipe) else "cpu")
     place = Place(device, keeper, source="ray" if ray.is_initialized() else "local")
     reason = train_on_worker(spec, place, newest_checkpoint(folder))

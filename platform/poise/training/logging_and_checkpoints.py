@@ -18,7 +18,7 @@ from poise.cluster.collectives import decision_of_first
 from poise.cluster.sharded_tensors import is_sharded
 from poise.config.disk import room_on_disk
 from poise.config.metrics import group_before_training
-from poise.config.outages import patiently
+from poise.config.outages import is_outage, patiently
 from poise.diagnostics.history import Entry, History
 from poise.diagnostics.judge import Verdict, VerdictKind, judge
 from poise.objectives.base import Objective
@@ -65,6 +65,8 @@ class Watch:
 
     to_controller: ToController
     observers: list[RunObserver] = field(default_factory=list)
+    signs: Callable[[], None] = lambda: None
+    """Function that is called after each part of an evaluation, as a sign of life."""
 
     def __post_init__(self) -> None:
         self.showcase = Showcase(self.spec.recipe, self.device)
@@ -221,7 +223,13 @@ class Watch:
 
     def _measured(self, probe: Probe | None, objective: Objective | None) -> dict[str, float]:
         assert probe is not None and objective is not None
-        found = probe(objective.backbone.to(self.device), self.device)
+        backbone = objective.backbone.to(self.device)
+
+        def measure() -> list[tuple[str, float]]:
+            return list(probe(backbone, self.device, self.signs))
+
+        what = f"run {self.spec.name}: evaluating step {self.state.step}"
+        found = patiently(measure, what, self.spec.patience_s, is_outage)
         return {f"eval/{name}": value for name, value in found}
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:
@@ -234,7 +242,9 @@ class Watch:
             return
         if type(objective).pictures is not Objective.pictures:
             objective.trainable.to(self.device)  # a copy of a sharded objective is on the CPU
-        for name, picture in self.showcase.pictures(objective).items():
+        draw = partial(self.showcase.pictures, objective)
+        what = f"run {self.spec.name}: drawing step {step}"
+        for name, picture in patiently(draw, what, self.spec.patience_s, is_outage).items():
             for observer in self.observers:
                 observer.show(step, name, picture)
 
@@ -252,11 +262,10 @@ class Watch:
             self._save(metrics, state)
 
     def _save(self, metrics: dict[str, Any], state: TrainingState) -> None:
-        spec, training = self.spec, self.spec.recipe.training
+        spec, patience_s = self.spec, self.spec.patience_s
         what = f"run {spec.name}: writing the checkpoint of step {self.state.step}"
-        patience_s = 60 * training.storage_patience_minutes
         with self._room():
-            if is_lost(metrics) and training.keep_checkpoints == 1:
+            if is_lost(metrics) and spec.recipe.training.keep_checkpoints == 1:
                 last_good = partial(keep_last_good, spec.storage / spec.name)
                 patiently(last_good, f"run {spec.name}: keeping the last checkpoint", patience_s)
             with patiently(partial(self._written, state), what, patience_s) as folder:

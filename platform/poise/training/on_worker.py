@@ -7,13 +7,15 @@ this module with and without Ray Train.
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
 
 from poise.config import Recipe
 from poise.config.locations import Location
+from poise.config.outages import is_outage, patiently
 from poise.data.batch import ViewBatch
 from poise.data.stream.prefetch_first import Started
 from poise.data.stream.stage_times import StageTimes
@@ -30,7 +32,7 @@ from poise.training.schedule import timetable_of
 from poise.training.spec import RunSpec
 from poise.training.stop_agreement import SharedNotice
 from poise.training.stop_request import HERE
-from poise.training.watchdog import Stuck, Watchdog
+from poise.training.watchdog import SignsOfLife, Stuck, Watchdog
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Place:
 
     hangs: Callable[[Stuck], None] | None = None
     """Function that ends the run if this worker makes no progress; None switches the check off."""
+
+    signs: SignsOfLife = field(default_factory=SignsOfLife)
+    """Signs of life during evaluations and uploads. ``report`` adds to them, too."""
 
 
 def train_on_worker(spec: RunSpec, place: Place, newest: Location | None) -> str | None:
@@ -81,20 +86,32 @@ def _carry_out(spec: RunSpec, place: Place, newest: Location | None) -> str | No
     else:
         torch.cuda.set_device(device)
     begun_from = newest or (spec.start_from.checkpoint if spec.start_from is not None else None)
-    first_step = 0 if begun_from is None else int(read_run(begun_from)["step"])
+    first_step = _first_step(spec, begun_from)
     times = StageTimes()
     stream = view_stream(recipe, place.rank, place.world_size, first_step, place.source, times)
-    with closing(Started(stream)) as batches:  # data loading starts while the model is built
+    dog = _watchdog(recipe.training.hang_timeout_minutes, place)
+    # Data loading starts while the model is built.
+    with dog, closing(Started(stream)) as batches:
         state, history = _start(spec, recipe, place, newest, begun_from)
         # If this run started from another run's checkpoint, that run's attempts do not count.
         earlier = state.attempts if newest is not None else []
         state.attempts = begun(earlier, Attempt(state.step, place.world_size, place.nodes))
         is_first = place.rank == 0
-        watch = Watch(spec, state, timetable_of(recipe), history, device, is_first, place.report)
+        watch = Watch(
+            spec, state, timetable_of(recipe), history, device, is_first, place.report,
+            signs=place.signs,
+        )  # fmt: skip
         # If this run started from another run's checkpoint, the history is that run's. A verdict
         # on this run needs steps of its own, and a resumed run has such steps.
         is_over = newest is not None and watch.has_ended()  # interrupted after the last step
-        return None if is_over else _train(watch, batches, place, times)
+        return None if is_over else _train(watch, batches, place, times, dog)
+
+
+def _first_step(spec: RunSpec, begun_from: Location | None) -> int:
+    if begun_from is None:
+        return 0
+    read = partial(read_run, begun_from)
+    return int(patiently(read, f"reading {begun_from}", spec.patience_s, is_outage)["step"])
 
 
 def _start(
@@ -104,14 +121,23 @@ def _start(
     newest: Location | None,
     begun_from: Location | None,
 ) -> tuple[TrainingState, list[Entry]]:
-    """Makes the state and history of a new run, or restores them from a checkpoint."""
+    """Makes the state and history of a new run, or restores them from a checkpoint.
+
+    If the storage of the checkpoint or the dataset fails, this is repeated for some time.
+    """
+    what = f"run {spec.name}: reading its start"
+
+    def whole(device: torch.device) -> tuple[TrainingState, list[Entry]]:
+        make = partial(_whole_start, spec, recipe, device, newest, begun_from)
+        return patiently(make, what, spec.patience_s, is_outage)
+
     if recipe.training.sharding == "none" or place.world_size == 1:
-        return _whole_start(spec, recipe, place.device, newest, begun_from)
+        return whole(place.device)
     from poise.training.sharded_state import scattered
 
     # Only one machine needs memory for the whole state, and only one reads the checkpoint.
     first = place.rank == 0
-    start = _whole_start(spec, recipe, CPU, newest, begun_from) if first else None
+    start = whole(CPU) if first else None
     state, history = scattered(start, recipe, place.device)
     state.meter.load_state_dict(
         state.meter.state_dict(), place.device
@@ -136,13 +162,13 @@ def _whole_start(
 
 
 def _train(
-    watch: Watch, batches: Iterable[ViewBatch], place: Place, times: StageTimes
+    watch: Watch, batches: Iterable[ViewBatch], place: Place, times: StageTimes, dog: Watchdog
 ) -> str | None:
-    state, training = watch.state, watch.spec.recipe.training
-    if training.compile:
+    state = watch.state
+    if watch.spec.recipe.training.compile:
         state.objective.compile_backbones()
     model = spread(state.objective, place.world_size)
-    with HERE.heard() as here, watch, _watchdog(training.hang_timeout_minutes, place) as dog:
+    with HERE.heard() as here, watch:
         notice = SharedNotice(place.node_leaves, place.rank, place.world_size, here)
         watch.log_start()
         seen = dog.beating(batches, state.step)
@@ -163,4 +189,4 @@ def _train(
 def _watchdog(minutes: float | None, place: Place) -> Watchdog:
     if minutes is None or place.hangs is None:
         return Watchdog(None, lambda _: None)
-    return Watchdog(60 * minutes, place.hangs, place.rank)
+    return Watchdog(60 * minutes, place.hangs, place.rank, place.signs)

@@ -1,6 +1,7 @@
 """Mailbox for messages between the process that controls a run and the run's workers.
 
-In: a request to stop, reports of workers that hang, and errors after which a restart is useless.
+In: a request to stop, signs of life, reports of workers that hang, and errors after which a restart
+is useless.
 Out: the same messages, for the processes that ask for them. Next: ``poise.training.worker``.
 
 The mailbox is a Ray actor on the node of the controlling process, so it exists as long as that
@@ -8,6 +9,7 @@ process. Ray Train restarts the workers after any error. Restarted workers first
 whether an error makes the restart useless.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -64,8 +66,8 @@ def hang_error(stuck: list[Stuck], num_workers: int, minutes: float, place: Loca
         )
     return HangError(
         f"after {minutes:g} minutes (training.hang_timeout_minutes): {what}; the stacks are in "
-        f"{place}; the last checkpoint is kept, so --resume goes on from there. If a step with its "
-        "evaluation and checkpoint may take longer, raise training.hang_timeout_minutes"
+        f"{place}; the last checkpoint is kept, so --resume goes on from there. If a step may take "
+        "longer, raise training.hang_timeout_minutes"
     )
 
 
@@ -77,12 +79,19 @@ class _Mailbox:
         self._wish: str | None = None
         self._failure: PoiseError | None = None
         self._stuck: list[Stuck] = []
+        self._lived_s = -math.inf
 
     def ask_to_leave(self, reason: str) -> None:
         self._wish = reason
 
     def wish(self) -> str | None:
         return self._wish
+
+    def lives(self) -> None:
+        self._lived_s = time.monotonic()
+
+    def silent_s(self) -> float:
+        return time.monotonic() - self._lived_s
 
     def hangs(self, stuck: Stuck, num_workers: int) -> None:
         self._num_workers = num_workers
@@ -137,6 +146,15 @@ class Mailbox:
         """Returns the error that ended the run; None if workers may start."""
         failure: PoiseError | None = _answer(lambda: self.actor.failure.remote())
         return failure
+
+    def lives(self) -> None:
+        """Tells the other workers that this worker lives. Does not wait for an answer."""
+        self.actor.lives.remote()
+
+    def silent_s(self) -> float:
+        """Returns the seconds since any worker called ``lives``; infinity if none did."""
+        silent_s: float | None = _answer(lambda: self.actor.silent_s.remote())
+        return math.inf if silent_s is None else silent_s
 
     def hangs(self, stuck: Stuck, num_workers: int) -> None:
         """Reports that a worker hangs.

@@ -19,9 +19,9 @@ from poise.diagnostics.history import History
 from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
 
-Probe = Callable[[nn.Module, torch.device], Iterable[tuple[str, float]]]
+Probe = Callable[[nn.Module, torch.device, Callable[[], None]], Iterable[tuple[str, float]]]
 """Function that evaluates a backbone and yields pairs (name, value). The caller adds ``eval/`` to
-each name.
+each name. It calls its last argument after each batch of images, as a sign of life.
 """
 
 BACKBONE_FOLDER = "backbone"
@@ -103,6 +103,11 @@ class RunSpec:
     """Files that the controlling process keeps in the run's folders while the run trains. Workers
     look for them, to find out whether they share these folders.
     """
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds during which work is repeated if a storage fails."""
+        return 60 * self.recipe.training.storage_patience_minutes
 
 
 @dataclass(frozen=True)

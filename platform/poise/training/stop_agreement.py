@@ -13,13 +13,13 @@ not wait for it.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from poise.training.stop_request import HERE, Notice
+from poise.training.watchdog import LONGEST_WAIT
 
 ASK_S = 5.0
 """Time in seconds between two questions to Ray whether a node will be taken away. A question takes
@@ -55,9 +55,7 @@ class SharedNotice:
         # The others wait here while the first worker evaluates or stores a checkpoint, however long
         # that takes. The watchdog ends a run that hangs.
         self._group: Any = (
-            dist.new_group(backend="gloo", timeout=timedelta(days=30))
-            if self.world_size > 1
-            else None
+            dist.new_group(backend="gloo", timeout=LONGEST_WAIT) if self.world_size > 1 else None
         )
         self._sent: Any = None
         self._value = torch.zeros(1, dtype=torch.int32)

@@ -1,13 +1,15 @@
 """Detects a worker that makes no progress, so that the run does not wait forever.
 
-In: a call of ``Watchdog.beat`` at each batch and each step. Out: a report of where the worker
-hangs. Next: ``poise.training.run_mailbox``, which finds the worker that the others wait for.
+In: a call of ``Watchdog.beat`` at each batch and each step, and signs of life during evaluations
+and uploads. Out: a report of where the worker hangs. Next: ``poise.training.run_mailbox``, which
+finds the worker that the others wait for.
 
 If a worker waits for data, its GPU or storage, all workers wait for it in the next exchange of
 gradients. PyTorch's own time limit would end the other workers, without naming the worker that
-hangs.
+hangs. So this limit is far away (``LONGEST_WAIT``).
 """
 
+import math
 import os
 import socket
 import sys
@@ -16,11 +18,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from poise.data.batch import ViewBatch
+
+LONGEST_WAIT = timedelta(days=20)
+"""Time limit of PyTorch's exchanges between workers. Their milliseconds fit into 32 bits."""
 
 _SHOWN_FRAMES = 6
 _LOOKS = 20
@@ -61,18 +67,47 @@ def _call(line: str) -> str:
     return f"{name} ({file.strip(chr(34)).rsplit('/', 1)[-1]}:{number})"
 
 
+@dataclass
+class SignsOfLife:
+    """Counts calls during long tasks of this worker, such as a batch of an evaluation.
+
+    Other workers wait meanwhile. So they hear of these calls, and do not take the run for hanging.
+    The calls are no progress in the order of steps, which ``Stuck.beats`` counts.
+    """
+
+    send: Callable[[], None] = lambda: None
+    """Function that tells the other workers that this worker lives."""
+
+    silent_s: Callable[[], float] = lambda: math.inf
+    """Function that returns the seconds since any worker of the run called ``send``."""
+
+    count: int = 0
+
+    def __call__(self) -> None:
+        """Counts a sign of life. The watchdog sends it to the other workers soon."""
+        self.count += 1
+
+
 class Watchdog:
     """Thread that watches the training of this worker.
 
     Args:
-        limit_s: longest allowed time in seconds between two calls of ``beat``; None switches the
-            check off.
+        limit_s: longest allowed time in seconds without a call of ``beat``, and without a sign of
+            life of any worker; None switches the check off.
         tell: function that is called once, in another thread, if the limit is exceeded.
         rank: rank of this worker.
+        signs: signs of life of this worker and of the others.
     """
 
-    def __init__(self, limit_s: float | None, tell: Callable[[Stuck], None], rank: int = 0) -> None:
+    def __init__(
+        self,
+        limit_s: float | None,
+        tell: Callable[[Stuck], None],
+        rank: int = 0,
+        signs: SignsOfLife | None = None,
+    ) -> None:
         self._limit_s, self._tell, self._rank = limit_s, tell, rank
+        self._signs = signs or SignsOfLife()
         self._beats, self._doing = 0, "start"
         self._over = threading.Event()
         self._watched = threading.get_ident()
@@ -114,13 +149,19 @@ class Watchdog:
     def _watch(self) -> None:
         assert self._limit_s is not None
         look_s = min(self._limit_s / _LOOKS, _LONGEST_LOOK_S)
-        beats, silent_s, looked_s = self._beats, 0.0, time.monotonic()
+        silent_s, looked_s = 0.0, time.monotonic()
+        beats, signs = self._beats, self._signs.count
         while not self._over.wait(look_s):
             now_s = time.monotonic()
             # The time in which this process was suspended does not count.
             passed_s = min(now_s - looked_s, 2 * look_s)
-            silent_s = silent_s + passed_s if self._beats == beats else 0.0
-            beats, looked_s = self._beats, now_s
+            is_silent = (beats, signs) == (self._beats, self._signs.count)
+            silent_s = silent_s + passed_s if is_silent else 0.0
+            if signs != self._signs.count:
+                self._signs.send()
+            beats, signs, looked_s = self._beats, self._signs.count, now_s
+            if silent_s > self._limit_s:
+                silent_s = min(silent_s, self._signs.silent_s())
             if silent_s > self._limit_s:
                 self._tell(self._stuck())
                 return

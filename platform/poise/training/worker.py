@@ -29,7 +29,7 @@ from ray.train.torch import get_device
 from poise.cluster.nodes import nodes_that_answer, this_node
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
-from poise.config.outages import patiently
+from poise.config.outages import is_outage, patiently
 from poise.config.paths import home
 from poise.config.shared_folders import check_shared, marked
 from poise.training.capacity import uses_gpu
@@ -41,10 +41,11 @@ from poise.training.run_mailbox import Mailbox
 from poise.training.sigterm import TakenBack, leaving_with_notice
 from poise.training.spec import Outcome, RunSpec
 from poise.training.stop_request import HERE
-from poise.training.watchdog import Stuck
+from poise.training.watchdog import SignsOfLife, Stuck
 from poise.training.worker_restart_guard import RestartGuard
 from poise.training.worker_room import worker_resources
 from poise.training.worker_scaling import Elasticity, lasting_trainer
+from poise.training.worker_snapshot import mend_snapshot
 from poise.training.worker_trainer import trainer_of
 
 logger = logging.getLogger(__name__)
@@ -96,10 +97,13 @@ def _folders(spec: RunSpec) -> list[Path]:
 def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:
     training = spec.recipe.training
     use_gpu = uses_gpu(spec.recipe)
-    trainer_class, options = trainer_of(training.num_workers, training.hang_timeout_minutes)
-    sizes, folder = world_sizes(spec.recipe), spec.storage / spec.name
+    folder, sizes = spec.storage / spec.name, world_sizes(spec.recipe)
+    trainer_class, options = trainer_of(training.num_workers)
     elasticity = Elasticity(sizes, folder, spec.say) if is_elastic(spec.recipe) else None
-    trainer = lasting_trainer(trainer_class, folder, elasticity)(
+    trainer_class = lasting_trainer(trainer_class, folder, elasticity)
+    mend = partial(mend_snapshot, folder)
+    patiently(mend, f"reading {folder}", spec.patience_s, is_outage)
+    trainer = trainer_class(
         partial(_train, spec, mailbox),  # that process would also unpickle `train_loop_config`
         **options,
         scaling_config=ScalingConfig(
@@ -171,14 +175,16 @@ def _train(spec: RunSpec, mailbox: Mailbox) -> str | None:
         raise failure
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
+    signs = SignsOfLife(mailbox.lives, mailbox.silent_s)
     place = Place(
         get_device(),
-        partial(_report, spec),
+        partial(_report, spec, signs),
         rank,
         world_size,
         nodes=_nodes() if rank == 0 else (),
         node_leaves=_draining_nodes,
         hangs=partial(_end_hanging, mailbox, world_size),
+        signs=signs,
     )
     found = ray.train.get_checkpoint()
     newest = None if found is None else spec.storage.of_path(found.path)
@@ -221,18 +227,22 @@ def _end_hanging(mailbox: Mailbox, world_size: int, stuck: Stuck) -> None:
     os._exit(1)
 
 
-def _report(spec: RunSpec, metrics: dict[str, Any], folder: Path | None) -> None:
+def _report(
+    spec: RunSpec, signs: SignsOfLife, metrics: dict[str, Any], folder: Path | None
+) -> None:
     checkpoint = None if folder is None else Checkpoint.from_directory(folder)
-    ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_fn=partial(_store, spec))
+    ray.train.report(
+        metrics, checkpoint=checkpoint, checkpoint_upload_fn=partial(_store, spec, signs)
+    )
 
 
-def _store(spec: RunSpec, checkpoint: Checkpoint, name: str) -> Checkpoint:
+def _store(spec: RunSpec, signs: SignsOfLife, checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Stores a checkpoint, complete or not at all. Ray's own copy does not guarantee this."""
     run_folder, folder = spec.storage / spec.name, Path(checkpoint.path)
     check_shared(spec.marks, this_node())  # a mount can be lost while the run trains
-    patience_s = 60 * spec.recipe.training.storage_patience_minutes
+    patience_s = spec.patience_s
     look = partial(later_name, run_folder, name)
     place = run_folder / patiently(look, f"reading {run_folder}", patience_s)
-    patiently(lambda: store_checkpoint(folder, place), f"storing {place}", patience_s)
+    patiently(lambda: store_checkpoint(folder, place, signs), f"storing {place}", patience_s)
     system, path = place.connect()
     return Checkpoint(path, system)

@@ -10,6 +10,7 @@ from ray.train.v2._internal.execution.failure_handling import DefaultFailurePoli
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.outages import is_outage
 from poise.training.progress_watch import newest_or
 
 
@@ -17,7 +18,9 @@ class PatientFailurePolicy(DefaultFailurePolicy):  # type: ignore[misc]
     """Failure policy that counts only failures since the newest checkpoint.
 
     On spot nodes, a run may lose workers every hour for days. An error that the user must fix ends
-    the run.
+    the run. If the controlling process cannot use the storage for a while, the workers restart: it
+    writes the list of checkpoints after each checkpoint, and Ray would end the run. The restarted
+    workers continue from that checkpoint, and the list is written again after the next one.
     """
 
     def __init__(self, failure_config: Any, folder: Location) -> None:
@@ -35,6 +38,12 @@ class PatientFailurePolicy(DefaultFailurePolicy):  # type: ignore[misc]
             self._newest, self._worker_group_failures = newest, 0
         decision: FailureDecision = super().make_decision(training_failed_error)
         return decision
+
+    def _is_retryable_error(self, training_failed_error: Any) -> bool:
+        cause = getattr(training_failed_error, "controller_failure", None)
+        if cause is not None and is_outage(self._folder.recognised(cause) or cause):
+            return True
+        return bool(super()._is_retryable_error(training_failed_error))
 
 
 def _inner(error: BaseException) -> BaseException:

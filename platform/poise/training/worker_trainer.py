@@ -14,15 +14,14 @@ from ray.train.backend import Backend, BackendConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from poise.training.sigterm import hear_sigterm
-
-_AFTER_THE_WATCHDOG_S = 300
-"""Seconds by which PyTorch's time limit is longer than the watchdog's. So the watchdog reports
-first, and names the worker.
-"""
+from poise.training.watchdog import LONGEST_WAIT
 
 
-def trainer_of(num_workers: int, hang_minutes: float | None) -> tuple[Any, dict[str, Any]]:
+def trainer_of(num_workers: int) -> tuple[Any, dict[str, Any]]:
     """Returns the class of the trainer, and its options, which install the handler of SIGTERM.
+
+    Workers wait for each other without a limit of PyTorch, because one of them may evaluate for
+    hours. The watchdog ends a run that hangs, and names the worker.
 
     A single worker needs no process group of PyTorch. So the process that controls the run does not
     import PyTorch, which would take seconds.
@@ -33,9 +32,7 @@ def trainer_of(num_workers: int, hang_minutes: float | None) -> tuple[Any, dict[
 
     from poise.training.worker_process_group import HearingTorchConfig
 
-    config = HearingTorchConfig()
-    if hang_minutes is not None:
-        config.timeout_s = int(60 * hang_minutes) + _AFTER_THE_WATCHDOG_S
+    config = HearingTorchConfig(timeout_s=int(LONGEST_WAIT.total_seconds()))
     return TorchTrainer, {"torch_config": config}
 
 

@@ -32,7 +32,8 @@ class Reader:
 
     def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
         self.recipe, self.rank, self.world_size = recipe, rank, world_size
-        self._dataset = ImageDataset.open(recipe.data.dataset)
+        patience_s = 60 * recipe.training.storage_patience_minutes
+        self._dataset = ImageDataset.open(recipe.data.dataset, patience_s=patience_s)
         self.plan = Plan.of(recipe, self._dataset)
         self.plan.check_workers(world_size)
 

@@ -31,14 +31,14 @@ attention. This is less than 1 % of the cost of k-NN's pass over 12,000 images. 
 computes in one thread, like the batches of k-NN. With two threads it took 0.85 and 17.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
 from torch import nn
 
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.inference import Normalization, one_thread
+from poise.evaluation.reading.inference import Normalization, no_progress, one_thread
 from poise.evaluation.tokens.attention import measure_attention
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import UntraceableError
@@ -56,6 +56,7 @@ def attention_probe(
     images: EvaluationImages,
     normalization: Normalization,
     device: torch.device,
+    on_images: Callable[[int], None] = no_progress,
 ) -> Iterator[tuple[str, float]]:
     """Yields each statistic as a mean over all blocks and heads, then for each block.
 
@@ -67,9 +68,10 @@ def attention_probe(
         return
     try:
         with one_thread():
-            blocks = measure_attention(backbone, images, normalization, device).blocks
+            report = measure_attention(backbone, images, normalization, device, on_images)
     except UntraceableError:
         return
+    blocks = report.blocks
     for name in _STATISTICS:
         if name in blocks[0]:  # an image of one patch has no entropy
             heads = torch.tensor([block[name].head_means for block in blocks])  # [blocks, heads]
