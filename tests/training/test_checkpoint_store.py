@@ -11,7 +11,7 @@ from typing import IO
 from uuid import uuid4
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from poise.config import locations
 from poise.config.locations import Location

@@ -12,6 +12,7 @@ import torch
 from poise.config.errors import OutageError
 from poise.config.locations import Location
 from poise.data import dataset as datasets
+from poise.data.parquet_file import parquet_file
 from poise.training.checkpoint import RUN_FILE
 from poise.training.in_process import fit_in_process
 from poise.training.spec import RunSpec
@@ -35,7 +36,7 @@ class Flaky:
 @pytest.fixture
 def flaky(monkeypatch: pytest.MonkeyPatch) -> list[Flaky]:
     """The functions that open shards, read the tensors of a checkpoint, and its history."""
-    opens, loads = Flaky(datasets.parquet_file), Flaky(torch.load)
+    opens, loads = Flaky(parquet_file), Flaky(torch.load)
     reads = Flaky(Location.read_text)
 
     def read(place: Location) -> Any:
