@@ -67,7 +67,8 @@ def bucket(
 
 
 def upload(folder: Path, place: Location) -> str:
-    place.upload(folder, last="manifest.json")
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    place.upload(folder, last=max(files).as_posix())
     return str(place)
 
 
