@@ -132,7 +132,9 @@ def test_ray_train_takes_policies_of_poise() -> None:
         "DefaultFailurePolicy", place, "so that a run restarts as often as it makes progress"
     )
     assert callable(failures._is_retryable_error), _changed(
-        "DefaultFailurePolicy._is_retryable_error", place, "to restart workers after an outage"
+        "DefaultFailurePolicy._is_retryable_error",
+        "poise/training/worker_failures.py",
+        "to restart workers after an outage",
     )
 
 

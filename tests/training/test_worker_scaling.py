@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,6 +190,11 @@ def test_a_storage_that_fails_for_the_controlling_process_does_not_end_the_run(
     for policy, error in ((here, stale), (there, silent)):
         decisions = {policy.make_decision(ControllerError(error)) for _ in range(5)}
         assert decisions == {FailureDecision.RETRY}
+
+
+def test_the_controlling_process_does_not_wait_for_pytorch() -> None:
+    code = "import sys, poise.training.worker_failures; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_another_error_of_the_controlling_process_ends_the_run(tmp_path: Path) -> None:

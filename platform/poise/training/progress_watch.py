@@ -9,7 +9,6 @@ import time
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
-from poise.training.checkpoint import newest_checkpoint
 
 
 class Pause:
@@ -30,6 +29,8 @@ class Pause:
 
 def newest_or(folder: Location, known: Location | None) -> Location | None:
     """Returns the newest checkpoint; returns ``known`` if the storage does not answer now."""
+    from poise.training.checkpoint import newest_checkpoint  # PyTorch, which a start can do without
+
     try:
         return newest_checkpoint(folder)
     except (OSError, PoiseError):

@@ -2,6 +2,8 @@
 
 In: an error of Ray Train, and the run's checkpoints. Out: a decision for Ray Train. Next:
 ``poise.training.worker_scaling``, which gives this policy to the trainer.
+
+The process that controls the run imports this file, so it must not import PyTorch.
 """
 
 from typing import Any
