@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,7 +164,7 @@ def test_gc_goes_on_after_what_it_cannot_delete(
         folder.mkdir(parents=True)
     plain = shutil.rmtree
 
-    def refuse_first(folder: Path, **options: bool) -> None:
+    def refuse_first(folder: Path, **options: Any) -> None:
         if folder == folders[0]:
             raise PermissionError(13, "Permission denied")
         plain(folder, **options)

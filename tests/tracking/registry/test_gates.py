@@ -78,8 +78,8 @@ def test_outliers_of_one_version_only_cannot_be_compared() -> None:
 
 
 def test_backbones_without_patch_tokens_have_no_outliers_to_compare() -> None:
-    residual = [version(number, backbone="resnet18") for number in (2, 1)]
-    found = gate(check(*residual), "max_outlier_growth")
+    first, second = (version(number, backbone="resnet18") for number in (1, 2))
+    found = gate(check(second, first), "max_outlier_growth")
     assert found.passed and found.reason == "resnet18: without patch tokens"
 
 
@@ -120,10 +120,10 @@ def test_the_same_images_decide_where_separate_intervals_cannot(
 
 
 def test_answers_with_different_banks_have_no_difference(store: Store, tmp_path: Path) -> None:
-    versions = [answered(store, tmp_path, number, ANSWERS, str(number)) for number in (1, 2)]
-    first, second = (read_answers(store, each) for each in versions)
-    assert difference(*versions, METRIC, (first, second)) is None
-    failed = gate(check_gates(store, Gates(), versions[1], versions[0]), "knn")
+    first, second = (answered(store, tmp_path, n, ANSWERS, str(n)) for n in (1, 2))
+    answers = (read_answers(store, first), read_answers(store, second))
+    assert difference(first, second, METRIC, answers) is None
+    failed = gate(check_gates(store, Gates(), second, first), "knn")
     assert not failed.passed and "measure both with one bank" in failed.reason
 
 
