@@ -9,7 +9,6 @@ from poise.cli.evaluate.options import normalization_of
 from poise.cli.main import run
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.evaluation.measurement import measurement_name
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.tracking.run import create_run
@@ -79,36 +78,17 @@ def test_what_is_not_the_default_is_told_beside_the_figures_and_in_their_names(
     assert status == 0 and "knn/dino-v1 with --bank=test" in out
 
     kept = store.client.get_run(maker.run_id).data.metrics
-    names = [measurement_name("knn/dino-v1", [f"--bank={bank}"]) for bank in ("train", "test")]
-    assert {name.rpartition("/")[0] for name in kept} == {f"probe/test/{name}" for name in names}
-    own = f"probe/test/{names[0]}"
-    assert kept[f"{own}/k3_top1"] == plain["rows"][0]["top1"]["percent"]
-    assert kept[f"{own}/mean_k3_top1"] == both["rows"][1]["top1"]["percent"]
-    files = store.client.list_artifacts(maker.run_id, f"probes/{names[0]}")
+    assert kept["probe/test/knn-dino-v1/k3_top1"] == plain["rows"][0]["top1"]["percent"]
+    assert kept["probe/test/knn-dino-v1/mean_k3_top1"] == both["rows"][1]["top1"]["percent"]
+    (other,) = {name.rpartition("/")[0] for name in kept} - {"probe/test/knn-dino-v1"}
+    assert other.startswith("probe/test/knn-dino-v1-changed-")
+    files = store.client.list_artifacts(maker.run_id, "probes/knn-dino-v1")
     assert sorted(Path(file.path).name for file in files) == [
         "test-cls-mean-k3.answers.json",
         "test-cls-mean-k3.json",
         "test-k3.answers.json",
         "test-k3.json",
     ]
-
-
-@pytest.mark.slow
-def test_a_figure_has_one_name_whichever_model_was_trained_on_the_bank(
-    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An imported model has no training dataset, and another one was trained on the bank."""
-    bank, queries = make_dataset("train", [0, 1, 2] * 4), make_dataset("test", [0, 1, 2])
-    lineage = {"dataset": str(bank)}
-    models = save_model(tmp_path / "own", lineage=lineage), save_model(tmp_path / "imported")
-    lines = [
-        evaluate([model, queries, "--bank", bank, "--k", 2, "--quiet"], capsys)[1].splitlines()
-        for model in models
-    ]
-    names = [[line.split()[1] for line in of_model] for of_model in lines]
-    assert names[0] == names[1] and names[0]
-    default = evaluate([models[0], queries, "--k", 2, "--quiet"], capsys)[1].splitlines()
-    assert default == lines[0]
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from poise.cli.evaluate.options import (
     RayOption,
     image_progress,
     keep_figures,
-    named_dataset,
     normalization_of,
+    other_dataset,
     pretraining_dataset,
     spread_over_ray,
 )
@@ -101,7 +101,7 @@ def _measure(request: KnnRequest) -> "tuple[KnnReport, str | None]":
     sets = open_knn_sets(request.dataset, bank, image_px, rereads=len(features) > 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spread = spread_over_ray(request.ray, sets.num_images)
-    changed = (named_dataset("--bank", bank),)
+    changed = other_dataset(config, "--bank", request.bank)
     with image_progress(sets.num_images * max(1, len(features))) as on_images:
         bench = Bench(normalization_of(config, model), device, spread, on_images)
         report, answers = report_knn(backbone.to(device), sets, bench, request.k, features, changed)

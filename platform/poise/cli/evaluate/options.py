@@ -108,15 +108,21 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
     return str(folder)
 
 
-def named_dataset(option: str, folder: str) -> str:
-    """Names the dataset that votes or teaches, for the name of the measurement.
-
-    Two models may have different training datasets. So the name does not depend on the question
-    whether the dataset is the training dataset of the model.
-    """
+def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
+    """Returns a note for the report if a dataset replaces the model's training dataset."""
+    own = config.get("lineage", {}).get("dataset")
+    if folder is None or (own and _same(folder, own)):
+        return ()
     from poise.data.manifest import Manifest
 
-    return f"{option}={Manifest.read(folder).name}"
+    return (f"{option}={Manifest.read(folder).name}",)
+
+
+def _same(one: str, other: str) -> bool:
+    first, second = Location.of(one), Location.of(other)
+    if first.is_local and second.is_local:
+        return first.local.resolve() == second.local.resolve()
+    return first == second
 
 
 def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from poise.cli.evaluate.options import (
     image_progress,
     keep_figures,
-    named_dataset,
     normalization_of,
+    other_dataset,
     pretraining_dataset,
     spread_over_ray,
 )
@@ -84,7 +84,7 @@ def _planned(asked: Asked) -> tuple[ProbePlan, Recipe]:
         protocol, folder, package, train, features, parse_overrides(settings)
     )  # fmt: skip
     _check_features(recipe, asked.kind, backbone)
-    changed = (named_dataset("--train", train), *settings)
+    changed = (*other_dataset(package, "--train", request.train), *settings)
     return ProbePlan(protocol.id, model, request.dataset, changed), recipe
 
 

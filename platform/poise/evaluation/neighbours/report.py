@@ -37,7 +37,9 @@ class KnnReport(Measurement):
     """k-NN accuracies of a model, with the facts that a reader needs to interpret them."""
 
     bank: str
-    """Folder of the dataset whose images vote. ``changed`` contains its name."""
+    """Folder of the dataset whose images vote. If the model was trained on a different dataset,
+    ``changed`` contains the name of the voting dataset.
+    """
 
     query_images: int
     bank_images: int
