@@ -38,7 +38,9 @@ def test_a_worker_that_does_not_see_the_runs_storage_ends_the_run_before_its_fir
     monkeypatch.setattr(worker, "get_device", lambda: None)
     monkeypatch.setattr(worker, "train_on_worker", lambda *_: pytest.fail("it trained"))
     told: list[PoiseError] = []
-    mailbox: Any = SimpleNamespace(failure=lambda: None, fail=told.append)
+    mailbox: Any = SimpleNamespace(
+        failure=lambda: None, fail=told.append, lives=lambda: None, silent_s=lambda: 0.0
+    )
     there = RunSpec(spec.recipe, "a", spec.storage, marks=(str(tmp_path / "scratch" / "mark"),))
     with pytest.raises(PoiseError, match="scratch: is not shared"):
         worker._train(there, mailbox)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from poise.config.objectives import Signals
-from poise.diagnostics.history import History, newest_metrics
+from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
 from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
@@ -26,6 +26,9 @@ from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
 _TRAINED = ("loss/", "teacher/", "student/", "prediction/", "gradient/")
 _OBSERVED = ("center/", "prototypes/", "features/", "patches/", "tokens/")
 _VIEWS = "views/largest_value"
+
+_NEWEST_STEPS = 100
+"""Number of logged steps whose metrics are checked. The whole history would be read too often."""
 
 
 def find_divergence(
@@ -41,8 +44,7 @@ def find_divergence(
 
 
 def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
-    # The last step may contain only other metrics, such as entropies that are computed rarely.
-    for name in {**history[-1][1], **newest_metrics(history)} if history else ():
+    for name in _newest_names(history):
         needed = limits.min_observations if name.startswith(_OBSERVED) else 1
         if not name.startswith(_TRAINED + _OBSERVED):
             continue
@@ -53,6 +55,15 @@ def _find_not_finite(history: History, limits: Limits) -> Verdict | None:
             evidence = f"At step {step} {name} is {value}.{views}"
             return Verdict(VerdictKind.DIVERGED, step, evidence, what_to_try)
     return None
+
+
+def _newest_names(history: History) -> dict[str, None]:
+    """Returns the names of metrics in the newest steps.
+
+    The last step alone may contain only other metrics, such as entropies that are computed rarely.
+    """
+    newest = islice(reversed(history), _NEWEST_STEPS)
+    return {name: None for _, metrics in newest for name in metrics}
 
 
 def _look_at_views(history: History, onset_step: int, limits: Limits) -> tuple[str, str]:
