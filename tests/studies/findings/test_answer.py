@@ -248,7 +248,7 @@ def test_a_teacher_without_momentum_is_told_from_one_that_only_starts_equal() ->
     space = make_space(
         {MOMENTUM: {"grid_search": [0.99, 0.0]}}, baseline={MOMENTUM: 0.99}, design="one_at_a_time"
     )
-    study = replace(make_study(space, "ablate"))
+    study = make_study(space, "ablate")
     records = [
         *seeded(0, [20.0], settings={MOMENTUM: 0.99}),
         *seeded(1, [10.0], UNIFORM, settings={MOMENTUM: 0.0}),
