@@ -52,7 +52,8 @@ def serving(answer: Answer, certificate: Path | None = None, asks: bool = False)
             context.load_verify_locations(certificate)
             context.verify_mode = ssl.CERT_REQUIRED
         proxy.socket = context.wrap_socket(proxy.socket, server_side=True)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    often = {"poll_interval": 0.01}  # shutdown() waits until the server looks
+    threading.Thread(target=proxy.serve_forever, kwargs=often, daemon=True).start()
     try:
         yield f"http{'s' if certificate else ''}://127.0.0.1:{proxy.server_address[1]}"
     finally:

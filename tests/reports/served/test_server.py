@@ -1,3 +1,4 @@
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,20 +20,24 @@ pytestmark = pytest.mark.slow
 PAGE = "<!doctype html><p>the report of a study"
 
 
-@pytest.fixture
-def port(poise_home: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iterator[int]:
     """The port of a running server, with one study and one registered model."""
-    (poise_home / "my study").mkdir()
-    (poise_home / "my study" / "report.html").write_text(PAGE, encoding="utf-8")
-    (poise_home / "secret.html").write_text("TOP SECRET", encoding="utf-8")
-    store = open_store()
-    add(store, "a b<c>", 61.25, verdict="healthy", dataset="<script>alert(1)</script>")
-    with report_server(store, 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(migrated_file, home)
+    (home / "my study").mkdir()
+    (home / "my study" / "report.html").write_text(PAGE, encoding="utf-8")
+    (home / "secret.html").write_text("TOP SECRET", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POISE_HOME", str(home))
+        store = open_store()
+        add(store, "a b<c>", 61.25, verdict="healthy", dataset="<script>alert(1)</script>")
+        with report_server(store, 0) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield server.server_address[1]
+            server.shutdown()
+            thread.join()
 
 
 def ask(port: int, path: str, method: str = "GET", host: str | None = None) -> tuple[int, str]:

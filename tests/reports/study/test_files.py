@@ -19,8 +19,11 @@ from tests.studies.builders import make_record
 
 
 @pytest.mark.slow
-def test_a_store_that_has_no_run_of_a_study_is_named(space_file: Path, tmp_path: Path) -> None:
-    begin_study(str(space_file), name="a")
+def test_a_store_that_has_no_run_of_a_study_is_named(
+    space_file: Path, migrated_file: Path, tmp_path: Path
+) -> None:
+    study = begin_study(str(space_file), name="a")
+    shutil.copy(migrated_file, study.folder.parent / "mlflow.db")
     with pytest.raises(PoiseError, match=f"report a: MLflow at sqlite:.*{tmp_path.name}.* has no "):
         report_study("a")
 
