@@ -25,14 +25,15 @@ def home(poise_home: Path) -> Path:
 
 @pytest.fixture
 def registered(home: Path) -> str:
-    config = BackboneConfig(name="resnet18")
+    size = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    config = BackboneConfig(name="vit_tiny_patch16_224", options=size)
     description = {"backbone": config.model_dump(mode="json"), "image_px": 32}
     save_backbone(home / "package", build_backbone(config, 32), description)
     store = open_store()
     run = create_run(store, "scenes", "dino-tiny", home / "run")
     result = {"metric": "eval/knn_top1", "verdict": "healthy"}
     figures = {"eval/knn_top1": RegisteredFigure(33.25, "%", 30.0, 36.5, "knn/dino-v1")}
-    return register_model(store, home / "package", "scenes-resnet18", run.run_id, result, figures)
+    return register_model(store, home / "package", "scenes-vit", run.run_id, result, figures)
 
 
 def test_an_empty_registry_says_what_fills_it(
@@ -49,9 +50,9 @@ def test_a_version_is_listed_and_shown_in_words_and_as_json(
 ) -> None:
     poise(["models", "list"])
     (_, row) = capsys.readouterr().out.splitlines()
-    assert row.split()[:5] == ["scenes-resnet18/1", "@candidate", "knn_top1", "33.2", "%"]
+    assert row.split()[:5] == ["scenes-vit/1", "@candidate", "knn_top1", "33.2", "%"]
 
-    poise(["models", "show", "scenes-resnet18@candidate"])
+    poise(["models", "show", "scenes-vit@candidate"])
     shown = capsys.readouterr().out
     assert shown.startswith(f"{registered}  @candidate\n")
     assert "eval/knn_top1  33.2 %  30.0 to 36.5   knn/dino-v1" in shown
@@ -65,11 +66,9 @@ def test_a_version_is_listed_and_shown_in_words_and_as_json(
 def test_an_unknown_model_is_one_line_and_status_2(
     registered: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert poise(["models", "show", "scenes-resnet50"]) == 2
+    assert poise(["models", "show", "scenes-mae"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "error: scenes-resnet50: no model is called 'scenes-resnet50'; there are " + (
-        "scenes-resnet18"
-    )
+    assert line == "error: scenes-mae: no model is called 'scenes-mae'; there are scenes-vit"
 
 
 def test_what_is_neither_a_model_nor_a_folder_says_how_to_list_models(
@@ -78,7 +77,7 @@ def test_what_is_neither_a_model_nor_a_folder_says_how_to_list_models(
     assert poise(["evaluate", "knn", "photos", "dataset"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "error: photos: no model is called 'photos'; there are scenes-resnet18; "
+        "error: photos: no model is called 'photos'; there are scenes-vit; "
         "nor is it a folder; see `poise models list`"
     )
 
@@ -86,8 +85,8 @@ def test_what_is_neither_a_model_nor_a_folder_says_how_to_list_models(
 @pytest.mark.parametrize(
     "command",
     [
-        ["models", "show", "scenes-resnet18"],
-        ["evaluate", "knn", "scenes-resnet18", "nowhere"],
+        ["models", "show", "scenes-vit"],
+        ["evaluate", "knn", "scenes-vit", "nowhere"],
         ["doctor"],
     ],
     ids=" ".join,
