@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ from poise.config.errors import PoiseError
 
 POISE = shlex.join([sys.executable, "-P", "-m", "poise.cli.main"])
 COMMANDS = ["--help", "--version", "pretrain --help", "models list"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, migrated_file: Path) -> Path:
+    """A folder whose runs have a store, which no command needs to make."""
+    (tmp_path / "runs").mkdir()
+    shutil.copy(migrated_file, tmp_path / "runs" / "mlflow.db")
+    return tmp_path
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -36,9 +45,9 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_an_output_that_goes_nowhere_is_one_line_and_status_2(
-    command: str, output: str, complaint: str, tmp_path: Path
+    command: str, output: str, complaint: str, folder: Path
 ) -> None:
-    ended = shell(f"{POISE} {command} {output}", tmp_path)
+    ended = shell(f"{POISE} {command} {output}", folder)
     assert (ended.returncode, ended.stderr) == (2, f"error: {complaint}\n")
 
 
@@ -65,10 +74,10 @@ def without_reader(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [*COMMANDS, "data prepare scenes d --num-images 4"])
 def test_a_command_whose_reader_has_left_ends_with_141_and_says_nothing(
-    command: str, tmp_path: Path
+    command: str, folder: Path
 ) -> None:
     # It was 1: click ends so, and code that writes files took the pipe's error for its own.
-    assert without_reader(command.split(), tmp_path) == (141, "")
+    assert without_reader(command.split(), folder) == (141, "")
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_figures_come_with_protocol_interval_and_counts(
 
 @pytest.mark.slow
 def test_what_is_not_the_default_is_told_beside_the_figures_and_in_their_names(
-    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    poise_home: Path, make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = open_store()
     maker = create_run(store, "colours", "maker-of-the-compared", tmp_path / "maker")
