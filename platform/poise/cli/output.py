@@ -31,10 +31,6 @@ QuietOption = Annotated[
 ]
 
 
-def _nothing() -> None:
-    """Prints nothing. It is the default for a command without human-readable output."""
-
-
 @dataclass(frozen=True)
 class Output:
     """Result of a command in three forms: human-readable, for --quiet, and for --json."""
@@ -45,7 +41,7 @@ class Output:
     result: Sequence[str] = ()
     """Lines for --quiet, such as a path or a model that another command accepts."""
 
-    show: Callable[[], None] = _nothing
+    show: Callable[[], None] = lambda: None
     """Function that prints the human-readable result."""
 
     failure: Exception | None = None

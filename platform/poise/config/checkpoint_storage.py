@@ -88,7 +88,7 @@ def new_folders() -> list[Path]:
     """
     written = os.environ.get(VARIABLE)
     storage = Location.of(written).absolute() if written else Location.of(home())
-    return [home(), *([storage.local] if storage.is_local else [])]
+    return [home(), *storage.folders_here]
 
 
 def folders_of_run(name: str) -> list[Path]:
@@ -97,8 +97,7 @@ def folders_of_run(name: str) -> list[Path]:
     Args:
         name: name of a run or study, or ``STUDY/TRIAL`` for a trial.
     """
-    place = checkpoints_of(name)
-    return [home() / name, *([place.local] if place.is_local else [])]
+    return [home() / name, *checkpoints_of(name).folders_here]
 
 
 def checkpoint_storage(name: str) -> Location:

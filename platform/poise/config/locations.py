@@ -89,6 +89,11 @@ class Location:
             raise PoiseError(f"{self}: must be on this machine; copy it to a folder and name that")
         return Path(self.path)
 
+    @property
+    def folders_here(self) -> list[Path]:
+        """This folder, if it is on a file system of this machine; otherwise empty."""
+        return [self.local] if self.is_local else []
+
     def absolute(self) -> "Location":
         """Returns the location with an absolute path, which is valid in every current folder."""
         return self if self.storage else Location(None, str(Path(self.path).absolute()))

@@ -57,8 +57,9 @@ def check_shared(marks: Marks, node: str) -> None:
     Raises:
         PoiseError: this process does not see one of them.
     """
-    for folder in unseen(marks):
-        raise not_shared(folder, [node])
+    folders = unseen(marks)
+    if folders:
+        raise not_shared(folders[0], [node])
 
 
 def not_shared(folder: str, nodes: list[str]) -> PoiseError:

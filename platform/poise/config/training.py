@@ -103,6 +103,11 @@ class TrainingConfig(Strict):
     stop_collapsed: bool = False
     """Whether the run ends early if the judge says that it has collapsed, diverged or got stuck."""
 
+    @property
+    def storage_patience_s(self) -> float:
+        """``storage_patience_minutes`` in seconds."""
+        return 60 * self.storage_patience_minutes
+
     @model_validator(mode="after")
     def _storage_before_hang(self) -> Self:
         limit = self.hang_timeout_minutes

@@ -40,10 +40,6 @@ _AfterEach = Callable[[], None]
 """Function that is called after each batch of images, as a sign of life."""
 
 
-def _nothing() -> None:
-    """Does nothing after a batch of images."""
-
-
 def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlineProbes | None":
     """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
 
@@ -105,7 +101,7 @@ class OnlineProbes:
             ) from None
 
     def __call__(
-        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = _nothing
+        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = lambda: None
     ) -> Iterator[tuple[str, float]]:
         """Evaluates a backbone on a device, and leaves each module in its train or eval mode.
 
@@ -120,7 +116,7 @@ class OnlineProbes:
         yield from self._measured(backbone, self._bench(device, after_each), asked)
 
     def at_start(
-        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = _nothing
+        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = lambda: None
     ) -> Iterator[tuple[str, float]]:
         """Evaluates the trained backbone that a run starts from, and stores its k-NN answers."""
         asked = self._answers.keep if self._answers else None

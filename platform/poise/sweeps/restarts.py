@@ -5,8 +5,6 @@ trial, the number of deaths that Tune allows; or the error that ends the study. 
 ``poise.sweeps.tune_setup``.
 """
 
-import pickle
-from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -72,17 +70,16 @@ class Restarts(Callback):  # type: ignore[misc]
 
 
 def _check_can_help(trial: Any) -> None:
-    """Raises the error of a trial that could not write its record, because no restart helps.
-
-    Tune keeps the last error of a trial in a file on this machine.
-    """
+    """Raises the error of a trial that could not write its record, because no restart helps."""
     error = _error_of(trial)
     if isinstance(error, PoiseError):
         raise error from None
 
 
 def _error_of(trial: Any) -> BaseException | None:
+    """Returns the trial's last error, which Tune keeps in a file, or None if it cannot be read."""
     try:
-        return first_cause(pickle.loads(Path(trial.pickled_error_file).read_bytes()))
-    except Exception:  # there is no such file, or its content needs a library of another node
+        error = trial.get_pickled_error()
+    except Exception:  # the file is cut off, or its content needs a library of another node
         return None
+    return None if error is None else first_cause(error)

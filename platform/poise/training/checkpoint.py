@@ -7,7 +7,7 @@ in another process. Next: ``poise.training.logging_and_checkpoints`` writes chec
 
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
@@ -171,13 +171,22 @@ def checkpoints(run_folder: AnyLocation) -> list[Location]:
     their process was killed.
     """
     place = Location.of(run_folder)
-    files = set(map(PurePosixPath, place.files(recursive=True)))
+    return [place / folder for folder in complete_folders(place.files(recursive=True))]
+
+
+def complete_folders(paths: Iterable[str]) -> list[str]:
+    """Returns the folders of complete checkpoints.
+
+    Args:
+        paths: relative paths of all files in a run's folder.
+    """
+    files = set(map(PurePosixPath, paths))
     whole = (
         path.parent
         for path in files
         if path.name == STATE_FILE and not any(part.startswith(".") for part in path.parts)
     )
-    return [place / str(folder) for folder in whole if folder / RUN_FILE in files]
+    return [str(folder) for folder in whole if folder / RUN_FILE in files]
 
 
 def read_run(folder: AnyLocation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from poise.config.errors import PoiseError
 from poise.config.local_files import copy_pieces
 from poise.config.locations import Location
-from poise.training.checkpoint import RUN_FILE, checkpoints, newest_checkpoint
+from poise.training.checkpoint import RUN_FILE, complete_folders, newest_checkpoint
 
 LAST_GOOD = "before_divergence"
 """Name of the folder with the last good checkpoint of a diverged run that keeps only one
@@ -125,10 +125,11 @@ def _remove_cut_off(run_folder: Location) -> None:
 
 def _cut_off(run_folder: Location) -> list[str]:
     changed_ns: dict[str, int] = {}
-    for path, file in run_folder.files(recursive=True).items():
+    files = run_folder.files(recursive=True)
+    for path, file in files.items():
         name = path.partition("/")[0]
         changed_ns[name] = max(changed_ns.get(name, 0), file.changed_ns)
-    whole = {place.name for place in checkpoints(run_folder)}
+    whole = set(complete_folders(files))
     newest = max(whole, default="")
     return [
         name

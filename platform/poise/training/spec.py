@@ -107,7 +107,7 @@ class RunSpec:
     @property
     def patience_s(self) -> float:
         """Seconds during which work is repeated if a storage fails."""
-        return 60 * self.recipe.training.storage_patience_minutes
+        return self.recipe.training.storage_patience_s
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,8 @@ def fit(spec: RunSpec) -> Outcome:
 
 def _folders(spec: RunSpec) -> list[Path]:
     """Returns the folders of this machine that contain the files of a run."""
-    place, own = spec.storage / spec.name, home() / spec.name
-    return [*([place.local] if place.is_local else []), *([own] if own.is_dir() else [])]
+    own = home() / spec.name
+    return [*(spec.storage / spec.name).folders_here, *([own] if own.is_dir() else [])]
 
 
 def _fit_once(spec: RunSpec, mailbox: Mailbox) -> Result:

@@ -57,7 +57,7 @@ def command(
     The job gets the code, recipes and spaces of the current folder. It gets no data, results or
     secrets. So the paths of datasets must exist on the cluster. If POISE_HOME, POISE_STORAGE or
     MLFLOW_TRACKING_URI is set, every node must be able to reach this storage. First, a small job
-    checks this on every node, and whether the node can read the datasets. To continue an
+    checks on every node that it reaches this storage and can read the datasets. To continue an
     interrupted run or study, send the same command again. Ctrl-C ends only the printing of the log,
     and the job continues. With --quiet, the command prints only the name of the job. With --json,
     the document also contains the commands that follow and stop the job, and the log is on stderr.

@@ -5,7 +5,7 @@ fix. Next: ``poise.cli.submit``, which sends the job.
 """
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ray import __version__ as ray_version
 
@@ -62,7 +62,8 @@ def _check_storage(view: ClusterView) -> None:
         raise PoiseError(
             f"POISE_HOME={view.home}: cannot be used on the head node ({view.home_fault}); {fix}"
         )
-    for folder, blind in _by_subject(view, lambda node: node.unseen).items():
+    folder, blind = _first_fault(view, lambda node: node.unseen)
+    if blind:
         raise not_shared(folder, blind)
     for name, node in view.nodes.items():
         if node.storage_fault is not None:
@@ -73,7 +74,8 @@ def _check_storage(view: ClusterView) -> None:
 
 
 def _check_datasets(view: ClusterView) -> None:
-    for dataset, blind in _by_subject(view, lambda node: node.dataset_faults).items():
+    dataset, blind = _first_fault(view, lambda node: node.dataset_faults)
+    if blind:
         reason = view.nodes[blind[0]].dataset_faults[dataset]
         raise PoiseError(
             f"the dataset {dataset}: cannot be read on {first_few(blind)} ({reason}); use storage "
@@ -81,15 +83,15 @@ def _check_datasets(view: ClusterView) -> None:
         )
 
 
-def _by_subject(
-    view: ClusterView, faults: Callable[[NodeView], Iterable[str]]
-) -> dict[str, list[str]]:
-    """Maps each folder or dataset that has faults to the names of the nodes."""
-    found: dict[str, list[str]] = {}
-    for name, node in view.nodes.items():
-        for subject in faults(node):
-            found.setdefault(subject, []).append(name)
-    return found
+def _first_fault(
+    view: ClusterView, faults: Callable[[NodeView], Collection[str]]
+) -> tuple[str, list[str]]:
+    """Returns the first folder or dataset with a fault, and the nodes that have this fault.
+
+    If no node has a fault, the list is empty.
+    """
+    subject = next((each for node in view.nodes.values() for each in faults(node)), "")
+    return subject, [name for name, node in view.nodes.items() if subject in faults(node)]
 
 
 def _check_tracking(view: ClusterView) -> Iterator[str]:

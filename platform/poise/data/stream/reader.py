@@ -32,8 +32,9 @@ class Reader:
 
     def __init__(self, recipe: Recipe, rank: int, world_size: int) -> None:
         self.recipe, self.rank, self.world_size = recipe, rank, world_size
-        patience_s = 60 * recipe.training.storage_patience_minutes
-        self._dataset = ImageDataset.open(recipe.data.dataset, patience_s=patience_s)
+        self._dataset = ImageDataset.open(
+            recipe.data.dataset, patience_s=recipe.training.storage_patience_s
+        )
         self.plan = Plan.of(recipe, self._dataset)
         self.plan.check_workers(world_size)
 

@@ -105,11 +105,11 @@ def find_threshold(counts: Counts) -> Threshold:
 
     The histogram of ln norm is smoothed over 10 % of a norm. Ordinary tokens form the highest peak
     between half the median and twice the median. Outliers form another peak, at twice the median or
-    more. The valley between the two peaks is at most half as high as the second. This peak is also
-    higher than the valley by three standard deviations of a count, so it needs about a dozen tokens
-    with similar norms. The limit is the middle of the deepest part of the valley. Otsu's method is
-    not used, because it puts the limit among the ordinary tokens if outliers are rare (below about
-    1 %).
+    more. The valley between the two peaks is at most half as high as the peak of the outliers. That
+    peak is also higher than the valley by three standard deviations of a count, so it needs about a
+    dozen tokens with similar norms. The limit is the middle of the deepest part of the valley.
+    Otsu's method is not used, because it puts the limit among the ordinary tokens if outliers are
+    rare (below about 1 %).
 
     Source: registers (arXiv 2309.16588, section 2.1, figure 3) for the two groups of norms. The
     rule is Poise's own. Cost: a filter over 1153 bins.
