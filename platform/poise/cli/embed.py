@@ -67,11 +67,11 @@ class EmbedRequest:
 @prints
 @options_of(EmbedRequest)
 def command(request: EmbedRequest) -> Output:
-    """Write the embeddings of a folder of images or of a prepared dataset.
+    """Write the embeddings of images to a file.
 
-    Each image that can be read becomes a row: id, path, embedding and, if it is known, label. Other
-    images are listed in OUT.skipped.jsonl with the reason. After an interruption, the same command
-    continues where it stopped.
+    The images are in a folder or in a prepared dataset. Each image that can be read becomes a row:
+    id, path, embedding and, if it is known, label. Other images are listed in OUT.skipped.jsonl
+    with the reason. After an interruption, the same command continues where it stopped.
 
     Example: poise embed models:/shapes-vit/1 photos photos.parquet
     """

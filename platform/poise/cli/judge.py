@@ -37,7 +37,8 @@ class JudgeRequest:
     objective: Annotated[
         Literal["dino", "mae"] | None,
         typer.Option(
-            help="Objective of the run. Default: what the columns show, if they are clear."
+            help="Objective of the run. Default: the names of the columns decide. If they "
+            "do not, the command ends with an error."
         ),
     ] = None
     prototypes: Annotated[
@@ -53,15 +54,15 @@ class JudgeRequest:
         int | None,
         typer.Option(
             min=1,
-            help="Planned length of the run, in the unit of the log (steps or epochs). Default: "
-            "the run is over.",
+            help="Planned length of the run, in the unit of the log (steps or epochs). If you "
+            "leave it out, Poise assumes that the run has ended.",
         ),
     ] = None
     unit: Annotated[
         Literal["epoch", "step"] | None,
         typer.Option(
-            help="What the log counts. Default: as its columns say, and step for TensorBoard and "
-            "MLflow."
+            help="Whether the log counts steps or epochs. Default: the names of the columns "
+            "decide. For TensorBoard and MLflow, it is step."
         ),
     ] = None
     norm_pix_loss: Annotated[
@@ -73,7 +74,8 @@ class JudgeRequest:
         typer.Option(
             metavar="NAME=COLUMN",
             help="Column of a metric, such as loss=train_loss, or of the steps: step=iteration. "
-            "COLUMN[percent], [bits] and [log10] are converted. May be given several times.",
+            "If a column is in percent, in bits or a log10, write NAME=COLUMN[percent], [bits] or "
+            "[log10], and Poise converts it. May be given several times.",
         ),
     ] = None
     store: Annotated[
@@ -86,12 +88,12 @@ class JudgeRequest:
 @prints
 @options_of(JudgeRequest)
 def command(request: JudgeRequest) -> Output:
-    """Judge the log of a run that another program trained: has it collapsed, and since when?
+    """Check the log of another program's run for collapse.
 
-    The command reads log.txt of DINO and MAE, training_metrics.json of DINOv2, CSV, metrics.csv of
-    Lightning, TensorBoard's event files and MLflow runs. The answer says what the log shows. It
-    also lists what the log does not show. The exit status is 0 for every verdict. With --quiet, the
-    command prints only the verdict.
+    The answer says whether the run collapsed, and since when. The command reads log.txt of DINO and
+    MAE, training_metrics.json of DINOv2, CSV, metrics.csv of Lightning, TensorBoard's event files
+    and MLflow runs. The answer also lists what the log does not show. The exit status is 0 for
+    every verdict. With --quiet, the command prints only the verdict.
 
     Example: poise judge log.txt --prototypes 65536
 

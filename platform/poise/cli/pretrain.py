@@ -62,8 +62,9 @@ class PretrainRequest:
         str | None,
         typer.Option(
             metavar="N or MIN-MAX",
-            help="Number of workers. With a range, the run starts with what there is and goes on "
-            "with what is left: 2-8. Short for training.num_workers and training.min_workers.",
+            help="Number of workers. With a range such as 2-8, the run starts with as many workers "
+            "as are free, and continues with fewer if nodes are lost. Short for "
+            "training.num_workers and training.min_workers.",
         ),
     ] = None
     dry_run: Annotated[
@@ -74,7 +75,11 @@ class PretrainRequest:
     ] = False
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Finish an interrupted run: NAME, or the latest of RECIPE."),
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted run. Give its NAME in place of RECIPE, or RECIPE for "
+            "the latest run of this recipe.",
+        ),
     ] = False
     register: Annotated[
         bool, typer.Option(help="Register the backbone if the run was healthy.")
@@ -95,10 +100,10 @@ def command(request: PretrainRequest) -> Output:
     """Pretrain a backbone from one RECIPE, without labels.
 
     The run is tracked in MLflow. It gets a verdict: healthy, or how it failed. Healthy means that
-    training did not collapse or diverge. If training began from trained weights, it also did not
-    forget what they had learned. Healthy does not say how good the features are. You may interrupt
-    the run at any time. The same command with --resume continues from the last checkpoint. `poise
-    pretrain --resume NAME` does the same.
+    training did not collapse or diverge. A run that began from trained weights is healthy only if
+    it also kept most of their k-NN accuracy. Healthy does not say how good the features are. You
+    may interrupt the run at any time. The same command with --resume continues from the last
+    checkpoint. `poise pretrain --resume NAME` does the same.
 
     If memory runs out, lower training.micro_batch_size. The result of a step stays the same. Poise
     chooses how often to save checkpoints, so that saving takes at most 2 % of the time
@@ -107,9 +112,8 @@ def command(request: PretrainRequest) -> Output:
     With --workers 2-8, the run starts with as many workers as the cluster has room for. If nodes
     are lost, it continues with fewer workers. What it learns stays the same.
 
-    With --from, the backbone starts from a trained model. Then the verdict also says whether the
-    run forgets what this model knew. With --quiet, the command prints only the registered model. If
-    none was registered, it prints the folder of the package.
+    With --from, the backbone starts from a trained model. With --quiet, the command prints only the
+    registered model. If none was registered, it prints the folder of the package.
 
     Example: poise pretrain recipe.yaml training.epochs=20
     """

@@ -10,11 +10,11 @@ command = study_command(
     combination of values. The sweep may draw settings at random, stop weak trials early, and learn
     from results which setting to try next. Each trial (one setting with one seed) is trained and
     tracked in MLflow. It gets a verdict: healthy, or how it failed. Healthy means that training did
-    not collapse or diverge. If training began from trained weights, it also did not forget what
-    they had learned. Healthy does not say how good the features are. The best healthy backbone is
-    registered. You may interrupt the study at any time. The same command with --resume continues
-    it, and so does `poise sweep --resume NAME`. The exit status is 3 if a trial ended with an
-    error.
+    not collapse or diverge. A run that began from trained weights is healthy only if it also kept
+    most of their k-NN accuracy. Healthy does not say how good the features are. The best healthy
+    backbone is registered. You may interrupt the study at any time. The same command with --resume
+    continues it, and so does `poise sweep --resume NAME`. The exit status is 3 if a trial ended
+    with an error.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
     """,

@@ -33,7 +33,7 @@ def command(
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
-    """Open MLflow's pages about an experiment, until Ctrl-C.
+    """Show an experiment in MLflow's web pages. Ctrl-C ends it.
 
     The server listens on this machine only. If MLFLOW_TRACKING_URI is the address of an MLflow
     server, the browser opens that server instead. With --report, the server shows the reports of

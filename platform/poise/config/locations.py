@@ -115,7 +115,7 @@ class Location:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Turns errors of a storage into one line. Errors of this machine's files do not change.
+        """Turns an error of a storage into one line. Raises an error of a local file unchanged.
 
         Raises:
             PoiseError: the storage raised an error.

@@ -95,7 +95,10 @@ def usage_metrics(window: AssignmentWindow) -> dict[str, Tensor]:
 
 
 def used_share(chosen: Tensor, num_prototypes: int) -> Tensor:
-    """Share of prototypes that are the most probable prototype of at least one target, from 0 to 1.
+    """Share of the prototypes that are used, from 0 to 1.
+
+    A prototype is used if at least one target gives it the highest probability. The number of used
+    prototypes is divided by the largest possible number, min(K, targets).
 
     Formula: |{argmax_k P_t}| / min(K, targets). Source: cluster usage in arXiv 2510.20108. Cost:
     O(K + targets), and O(K · targets) for the arg max.

@@ -58,7 +58,10 @@ def describe_in_timm(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepared_px(config: Mapping[str, Any]) -> int:
-    """Returns the side of images for evaluation, or the only side that the positions allow."""
+    """Returns the side of the images for evaluation, in pixels.
+
+    A backbone with position embeddings of a fixed size (BEiT) allows only its training size.
+    """
     is_fixed = family(config["backbone"]["name"]) in FIXED_SIZE
     px: int = config["image_px"] if is_fixed else config.get("evaluation_px") or config["image_px"]
     return px

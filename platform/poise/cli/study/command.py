@@ -33,7 +33,9 @@ NameOption = Annotated[
 ResumeOption = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Finish an interrupted study: NAME, or the latest study of SPACE."
+        "--resume",
+        help="Continue an interrupted study. Give its NAME in place of SPACE, or SPACE for the "
+        "latest study of this space.",
     ),
 ]
 ExtendOption = Annotated[

@@ -55,12 +55,12 @@ def command(
     Example: poise submit --address http://HEAD:8265 -- sweep search_spaces/collapse.yaml
 
     The job gets the code, recipes and spaces of the current folder. It gets no data, results or
-    secrets. So the paths of datasets must exist on the cluster. If POISE_HOME, POISE_STORAGE or
-    MLFLOW_TRACKING_URI is set, every node must be able to reach this storage. First, a small job
-    checks on every node that it reaches this storage and can read the datasets. To continue an
-    interrupted run or study, send the same command again. Ctrl-C ends only the printing of the log,
-    and the job continues. With --quiet, the command prints only the name of the job. With --json,
-    the document also contains the commands that follow and stop the job, and the log is on stderr.
+    secrets. So the paths of datasets must exist on the cluster. First, a small job checks that
+    every node can read them, and that it reaches the storage of POISE_HOME, POISE_STORAGE and
+    MLFLOW_TRACKING_URI, if these are set. To continue an interrupted run or study, send the same
+    command again. Ctrl-C ends only the printing of the log, and the job continues. With --quiet,
+    the command prints only the name of the job. With --json, the document also contains two
+    commands: one shows the log of the job, and one stops the job. The log goes to stderr.
     """
     from poise.cli.submit.request import read_request
 

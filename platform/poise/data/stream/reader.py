@@ -61,7 +61,7 @@ def _opened(recipe_json: str, rank: int, world_size: int) -> Reader:
 
 
 def encoded_rows(pieces: pa.Table, address: Address) -> Iterator[pa.Table]:
-    """Converts pieces of the plan to encoded images, with one row per step.
+    """Reads the encoded images of training steps. Yields one row per step.
 
     Ray Data calls this function. An expected error becomes a row, because Ray would hide its
     message in a traceback.

@@ -57,8 +57,8 @@ def decode_rgb(data: bytes, ranges: Mapping[str, Bounds] | None = None) -> Image
         ranges: ``Manifest.ranges``, which scale images of more than eight bits.
 
     Raises:
-        BadImageError: see ``read_image``; or the image has more than eight bits and ``ranges`` has
-            no range for its container (number type).
+        BadImageError: the bytes are no image that can be used (see ``read_image``), or the image
+            has more than eight bits and ``ranges`` has no entry for its number type.
     """
     pixels, turn = read_image(data)
     if isinstance(pixels, DeepImage):

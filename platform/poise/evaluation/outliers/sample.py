@@ -24,7 +24,10 @@ _TOKEN_BYTES = 2**25  # of each kind, which limits the tokens of wide models
 
 @dataclass(frozen=True)
 class Tokens:
-    """The m tokens of one kind, with their images, places and pixels."""
+    """Patch tokens that are all outliers or all ordinary. Their number is m.
+
+    Each token has its image, the position of its patch, and the pixels of its patch.
+    """
 
     vectors: Tensor
     """Tokens after the last norm, float32 [m, D]."""

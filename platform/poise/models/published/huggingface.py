@@ -65,7 +65,7 @@ def is_hugging_face(located: Located) -> bool:
 
 
 def read_hugging_face(tensors: Tensors, wishes: Wishes) -> Reading:
-    """Reads a transformer of one of the four kinds.
+    """Reads a ViT, ViT-MAE, DINOv2 or DINOv3 in the layout of Hugging Face's transformers.
 
     Raises:
         PoiseError: queries, keys and values have different shapes, or the dimensions cannot be

@@ -37,7 +37,8 @@ class Estimate:
 class Share:
     """Share ``count / n``, with the exact 95 % confidence interval of the true rate, from 0 to 1.
 
-    It has no interval if the outcomes decided which trials are counted.
+    It has no interval if trials were ended early because of their outcomes. The counted trials are
+    then no random sample.
     """
 
     count: int

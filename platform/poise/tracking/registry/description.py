@@ -126,9 +126,9 @@ def _verdict(version: Version, maker: Maker) -> Iterator[str]:
     yield f"**{verdict}**{f'. {plain(maker.evidence)}' if maker.evidence else ''}"
     if verdict == "healthy":
         yield ""
-        yield "Healthy means that training did not collapse or diverge. If training began from"
-        yield "trained weights, it also did not forget what they had learned. Healthy does not say"
-        yield "how good the features are."
+        yield "Healthy means that training did not collapse or diverge. A run that began from"
+        yield "trained weights is healthy only if it also kept most of their k-NN accuracy. Healthy"
+        yield "does not say how good the features are."
     yield ""
 
 
