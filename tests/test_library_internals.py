@@ -74,6 +74,30 @@ def test_tune_counts_the_deaths_of_a_trial_and_asks_its_limit_each_time() -> Non
     assert "on_trial_recover(" in failure, _changed("TuneController", place, purpose)
 
 
+def test_tune_keeps_the_last_error_of_a_trial_in_a_file_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.exceptions import RayTaskError
+    from ray.train._internal import storage
+    from ray.tune.experiment import Trial
+
+    from poise.config import PoiseError
+    from poise.sweeps.restarts import _error_of
+
+    monkeypatch.setattr(storage, "_get_ray_train_session_dir", lambda: str(tmp_path / "session"))
+    context = storage.StorageContext(str(tmp_path), experiment_dir_name="study")
+    trial = Trial("train", stub=True, storage=context, _setup_default_resource=False)
+    trial.init_local_path()
+    assert _error_of(trial) is None
+    cause = PoiseError("/scratch/runs/s: is not shared")
+    trial.handle_error(RayTaskError("train", "a traceback", cause).as_instanceof_cause())
+    assert str(_error_of(trial)) == str(cause), _changed(
+        "Trial.pickled_error_file",
+        "poise/sweeps/restarts.py",
+        "to end a study with the error of a trial that could not write its record",
+    )
+
+
 def test_reports_of_ray_train_can_be_sent_to_tune() -> None:
     from ray.tune.integration.ray_train import TuneReportCallback
 

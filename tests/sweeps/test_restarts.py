@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from ray import cloudpickle
 from ray.exceptions import RayTaskError
-from ray.tune.experiment import Trial
 
 from poise.config import PoiseError
 from poise.studies.study import Study
@@ -24,10 +23,7 @@ class TuneTrial:
     config: dict[str, Any]
     max_failures: int = DEATHS_WITHOUT_PROGRESS
     num_failures: int = 0
-    error: Exception | None = None
-
-    def get_pickled_error(self) -> Exception | None:
-        return None if self.error is None else cloudpickle.loads(cloudpickle.dumps(self.error))
+    pickled_error_file: str | None = None
 
     def restarts_after_a_death(self, restarts: Restarts, by_preemption: bool = False) -> bool:
         self.num_failures += 0 if by_preemption else 1
@@ -78,11 +74,13 @@ def test_a_trial_that_dies_twice_without_a_new_checkpoint_is_given_up(
 
 
 def test_a_study_ends_if_a_trial_could_not_even_write_its_record(
-    study: Study, trial: TuneTrial
+    study: Study, trial: TuneTrial, tmp_path: Path
 ) -> None:
     # Each node had a folder of this name on its own disk. The trials were called out of memory.
     cause = PoiseError("/scratch/runs/s: is not shared")
-    trial.error = RayTaskError("train", "a traceback", cause).as_instanceof_cause()
+    error = RayTaskError("train", "a traceback", cause).as_instanceof_cause()
+    trial.pickled_error_file = str(tmp_path / "error.pkl")
+    Path(trial.pickled_error_file).write_bytes(cloudpickle.dumps(error))
     with pytest.raises(PoiseError, match=r"^/scratch/runs/s: is not shared$"):
         trial.restarts_after_a_death(Restarts(study))
     with pytest.raises(PoiseError):
@@ -90,14 +88,11 @@ def test_a_study_ends_if_a_trial_could_not_even_write_its_record(
 
 
 def test_a_trial_whose_error_cannot_be_read_restarts(
-    study: Study, trial: TuneTrial, monkeypatch: pytest.MonkeyPatch
+    study: Study, trial: TuneTrial, tmp_path: Path
 ) -> None:
-    def fail(trial: TuneTrial) -> None:
-        raise ModuleNotFoundError("No module named 'a_library_of_the_node'")
-
-    monkeypatch.setattr(TuneTrial, "get_pickled_error", fail)
+    trial.pickled_error_file = str(tmp_path / "error.pkl")
+    needs_a_library_of_the_node = b"ca_library_of_the_node\nSomeError\n."
+    Path(trial.pickled_error_file).write_bytes(needs_a_library_of_the_node)
+    with pytest.raises(ModuleNotFoundError):
+        cloudpickle.loads(needs_a_library_of_the_node)
     assert trial.restarts_after_a_death(Restarts(study))
-
-
-def test_ray_gives_the_last_error_of_a_trial() -> None:
-    assert callable(Trial.get_pickled_error)

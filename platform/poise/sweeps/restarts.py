@@ -5,8 +5,10 @@ trial, the number of deaths that Tune allows; or the error that ends the study. 
 ``poise.sweeps.tune_setup``.
 """
 
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune import Callback
 
 from poise.config import PoiseError
@@ -77,9 +79,12 @@ def _check_can_help(trial: Any) -> None:
 
 
 def _error_of(trial: Any) -> BaseException | None:
-    """Returns the trial's last error, which Tune keeps in a file, or None if it cannot be read."""
+    """Returns the trial's last error, or None if there is none or if it cannot be read.
+
+    Tune keeps the error in a file on this machine. It copies the file to the study's folder only
+    later, and ``Trial.get_pickled_error`` reads the copy.
+    """
     try:
-        error = trial.get_pickled_error()
-    except Exception:  # the file is cut off, or its content needs a library of another node
+        return first_cause(cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()))
+    except Exception:  # there is no such file, or its content needs a library of another node
         return None
-    return None if error is None else first_cause(error)
