@@ -15,39 +15,48 @@ def _in_an_actor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.get_runtime_context", lambda: context)
 
 
-def answer_with(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
-    answer = None if state is None else SimpleNamespace(state=state)
-    monkeypatch.setattr(worker_restart_guard, "get_actor", lambda actor, timeout: answer)
+def answer_with(
+    monkeypatch: pytest.MonkeyPatch, answer: SimpleNamespace | Exception | None
+) -> list[str]:
+    """Lets Ray answer so. Returns the list of actors that Ray is asked about."""
+    asked: list[str] = []
+
+    def get_actor(actor: str, timeout: int) -> SimpleNamespace | None:
+        asked.append(actor)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(worker_restart_guard, "get_actor", get_actor)
+    return asked
 
 
 def test_no_workers_start_again_once_ray_has_ended_the_controller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     guard = RestartGuard()
-    answer_with(monkeypatch, "DEAD")
-    guard.before_worker_group_start(None)  # the first start; Ray is not asked
+    asked = answer_with(monkeypatch, SimpleNamespace(state="DEAD"))
+    guard.before_worker_group_start(None)
+    assert asked == [], "the first start is not checked"
     with pytest.raises(ControllerEndedError):
         guard.before_worker_group_start(None)
 
 
-@pytest.mark.parametrize("state", ["ALIVE", None])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SimpleNamespace(state="ALIVE"),
+        None,
+        RayStateApiException("no answer"),
+        ConnectionError("no port"),
+    ],
+    ids=str,
+)
 def test_workers_start_again_while_the_controller_is_not_known_to_be_dead(
-    state: str | None, monkeypatch: pytest.MonkeyPatch
+    answer: SimpleNamespace | Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = RestartGuard()
-    answer_with(monkeypatch, state)
+    asked = answer_with(monkeypatch, answer)
     for _ in range(3):
         guard.before_worker_group_start(None)
-
-
-@pytest.mark.parametrize("error", [RayStateApiException("no answer"), ConnectionError("no port")])
-def test_workers_start_again_where_ray_does_not_answer(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def silent(actor: str, timeout: int) -> None:
-        raise error
-
-    guard = RestartGuard()
-    monkeypatch.setattr(worker_restart_guard, "get_actor", silent)
-    for _ in range(2):
-        guard.before_worker_group_start(None)
+    assert asked == ["a1", "a1"]
