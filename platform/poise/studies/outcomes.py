@@ -7,6 +7,8 @@ In: records of trials. Out: outcomes in words, shares, comparable values and the
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from enum import StrEnum
+from typing import Self
 
 from poise.config.metrics import Mode, before_training
 from poise.config.space import Goal
@@ -26,6 +28,24 @@ FAILURES = tuple(kind for kind in VerdictKind if kind not in NOT_CONDEMNED)
 """Verdicts of failed trials, such as a collapse. The worst verdict is first."""
 
 _WORST_FIRST = (*FAILURES, *reversed(NOT_CONDEMNED))
+
+
+class FailureVerb(StrEnum):
+    """Verb for the failed trials of a study. Its text is the past tense."""
+
+    COLLAPSED = "collapsed", "collapse"
+    FORGOT = "forgot", "forget"
+    FAILED_TO_LEARN = "failed to learn", "fail to learn"
+    """Verb for several kinds of failure."""
+
+    infinitive: str
+    """Form after "would"."""
+
+    def __new__(cls, past: str, infinitive: str) -> Self:
+        """Makes a verb from its two forms."""
+        verb = str.__new__(cls, past)
+        verb._value_, verb.infinitive = past, infinitive
+        return verb
 
 
 def tally(records: Iterable[TrialRecord]) -> dict[str, int]:
@@ -132,13 +152,13 @@ def _is_of_training(record: TrialRecord, history: History, metric: str, has_chan
     return max(steps) > 0 if steps else record.step > 0 and has_changed
 
 
-def condemned_as(records: Sequence[TrialRecord]) -> str:
-    """Returns a verb for all failed trials: ``collapsed``, ``forgot`` or ``failed to learn``."""
+def condemned_as(records: Sequence[TrialRecord]) -> FailureVerb:
+    """Returns a verb for all failed trials."""
     verdicts = [record.verdict for record in records if record.verdict and record.verdict.condemned]
     if all(verdict.collapsed for verdict in verdicts):
-        return "collapsed"
+        return FailureVerb.COLLAPSED
     only_forgot = all(verdict.kind is VerdictKind.FORGETTING for verdict in verdicts)
-    return "forgot" if only_forgot else "failed to learn"
+    return FailureVerb.FORGOT if only_forgot else FailureVerb.FAILED_TO_LEARN
 
 
 def _badness(word: str) -> int:

@@ -13,7 +13,8 @@ from poise.reports.page.page_elements import Section
 from poise.reports.study.course_sentences import dashes
 from poise.reports.study.markdown import render_markdown
 from poise.reports.study.sections import SECTIONS
-from poise.reports.study.sentences import advised, as_in_baseline, how_sure
+from poise.reports.study.sections.training import training
+from poise.reports.study.sentences import advised, as_in_baseline, how_sure, since
 from poise.reports.study.terms import terms
 from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.findings.advice import Advice
@@ -197,7 +198,7 @@ def test_a_report_explains_each_of_its_terms_once() -> None:
         "K is the number of prototypes.",
         "Centering subtracts a moving average of the teacher's outputs from its output.",
         "Sharpening divides the teacher's output by a low temperature.",
-        "A uniform teacher gives all prototypes the same probability.",
+        "A uniform teacher gives every image nearly the same output.",
         "A collapse to a single prototype means",
         "The teacher's entropy is the entropy of its output for an image",
         "is the exponential of the entropy of the teacher's mean output.",
@@ -270,6 +271,14 @@ def test_a_dash_is_explained_only_where_there_is_one() -> None:
     assert "at least one trial has not reached this point." in told(30, over=False)
 
 
+def test_a_dash_of_a_trial_whose_length_is_unknown_is_not_called_an_early_end() -> None:
+    records = seeded(0, [20.0, 21.0], total_steps=0)
+    histories = {record.trial.name: entropy_history(0.5) for record in records}
+    text = render_markdown(find(make_study(), records, histories))
+    assert "at least one trial does not record how many steps were planned." in text
+    assert "ended before" not in text
+
+
 def test_a_setting_without_a_metric_is_told_from_a_trial_that_ended() -> None:
     study, records = invented(2, 2, 3)
     found = find(study, records, {records[0].trial.name: entropy_history(0.5, 1000)})
@@ -286,3 +295,26 @@ def test_the_step_of_several_failed_trials_is_called_a_median() -> None:
     assert "collapsed: uniform (since step 40, median of 3 trials)" in text
     one = [*seeded(0, [20.0]), *seeded(1, [9.0], SINGLE)]
     assert "prototype (since step 30) |" in render_markdown(find(make_study(), one, {}))
+
+
+def test_the_step_of_a_few_failed_trials_is_not_said_of_the_healthy_ones() -> None:
+    # "healthy since step 40, median of 2 trials" was said of a setting that was mostly healthy.
+    records = seeded(0, [20.0, 21.0, 22.0])
+    records += [trial_record(0, seed, 9.0, SINGLE) for seed in (3, 4)]
+    histories = {record.trial.name: entropy_history(0.5) for record in records}
+    found = find(make_study(), records, histories)
+    section = training(found)
+    assert section is not None
+    (chart,) = section.charts
+    told = "2 of 5 failed since step 65, the median"
+    assert chart.conclusion == f"{found.settings[0].label}: healthy, {told}"
+    assert chart.table.rows[0][1].note == told
+    assert f"({told})" in render_markdown(found)
+    assert since(30, 1, 3) == "1 of 3 failed since step 30"
+
+
+def test_how_a_forgetting_run_failed_is_explained_once() -> None:
+    records = seeded(0, [9.0, 9.0, 9.0], VerdictKind.FORGETTING)
+    text = render_markdown(find(make_study(), records, {}))
+    assert text.count("training destroyed much of the k-NN accuracy of its start") == 1
+    assert "of all possible seeds that would forget." in text

@@ -1,7 +1,7 @@
 import pytest
 
 from poise.diagnostics.judge import VerdictKind
-from poise.reports.study.sentences import choosing
+from poise.reports.study.choice_sentences import choosing
 from poise.studies.analysis.label_free_choice import select
 from poise.studies.findings.findings import find
 from poise.studies.records import TrialRecord

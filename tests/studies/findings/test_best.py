@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from poise.studies.findings.comparison import compare
 from tests.studies.builders import TEMPERATURE, make_space, make_study
 from tests.studies.samples import METRIC, answered, seeded, trial_record
 
@@ -23,6 +24,19 @@ def test_a_difference_to_the_baseline_is_called_chance_where_it_may_be() -> None
     assert "The difference is not significant (p = " in with_gain(20.5, 26.0, 20.0)
     assert with_gain(19.0, 20.1, 20.9).endswith("The other healthy setting is significantly worse.")
     assert with_gain(19.0, 22.0, 20.9).endswith(
+        "The other healthy setting is not significantly worse."
+    )
+
+
+def test_a_setting_that_is_better_in_the_shared_seeds_is_not_called_significantly_worse() -> None:
+    # The baseline's fourth seed makes it the best, but each shared seed is better without it.
+    baseline = seeded(0, [20.0, 20.1, 19.9, 23.0], settings={TEMPERATURE: 0.04})
+    other = seeded(1, [20.5, 20.61, 20.4], settings={TEMPERATURE: 0.07})
+    study, records = make_study(), [*baseline, *other]
+    _, row = compare(study, records).rows
+    assert row.difference is not None and row.difference.p_holm is not None
+    assert row.difference.p_holm < 0.05
+    assert answered(study, records)[1].endswith(
         "The other healthy setting is not significantly worse."
     )
 

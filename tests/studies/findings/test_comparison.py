@@ -103,7 +103,9 @@ def test_a_setting_that_always_differs_alike_still_counts_as_a_comparison() -> N
     baseline = seeded(0, [20.0, 21.0, 22.0], settings={TEMPERATURE: 0.04})
     alike, other = seeded(1, [21.0, 22.0, 23.0]), seeded(2, [23.0, 24.1, 25.0])
     alone = trial_record(3, 0, 20.0)  # of one seed nothing can be tested
-    _, same, found, _ = compare(make_study(), [*baseline, *alike, *other, alone]).rows
+    comparison = compare(make_study(), [*baseline, *alike, *other, alone])
+    assert comparison.num_tests == 2
+    _, same, found, _ = comparison.rows
     assert same.difference is not None and same.difference.p_holm is None
     assert found.difference is not None and found.difference.p is not None
     assert found.difference.p_holm == pytest.approx(2 * found.difference.p)

@@ -31,10 +31,12 @@ def dashes(settings: Sequence[SettingCurves], metrics: Sequence[str], is_over: b
     """
     curves = [{curve.metric: curve for curve in setting.curves} for setting in settings]
     known = [each[metric] for each in curves for metric in metrics if metric in each]
+    reached = "ended before" if is_over else "has not reached"
     told = []
-    if any(point is None for curve in known for point in curve.course):
-        did = "ended before" if is_over else "has not reached"
-        told.append(f"A dash means that at least one trial {did} this point.")
+    if dashed := {curve.is_planned for curve in known if None in curve.course}:
+        causes = [f"{reached} this point"] if True in dashed else []
+        causes += ["does not record how many steps were planned"] if False in dashed else []
+        told.append(f"A dash means that at least one trial {' or '.join(causes)}.")
     if len(known) < len(settings) * len(metrics):
         told.append("If a setting has only dashes, it did not log this metric.")
     return "".join(f" {sentence}" for sentence in told)

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 
 from poise.config.wording import metric_phrase
 from poise.reports.page.markup import beside, fenced, inline, table
-from poise.reports.study.markdown_settings import comparison, doses, outliers, phase, training
-from poise.reports.study.sentences import (
+from poise.reports.study.choice_sentences import (
+    CORRELATION_IS,
     GUIDE,
     choosing,
-    label,
     lost_means,
     lost_words,
-    registration,
-    saved,
-    spent,
     target_decimals,
 )
-from poise.reports.study.terms import CORRELATION_IS, MORE_IN, terms
+from poise.reports.study.cost_sentences import saved, spent
+from poise.reports.study.markdown_settings import comparison, doses, outliers, phase, training
+from poise.reports.study.sentences import label, registration
+from poise.reports.study.terms import MORE_IN, terms
 from poise.studies.analysis.label_free_choice import Choice
 from poise.studies.findings.findings import Findings, TrialFinding
 from poise.studies.labels import described

@@ -74,7 +74,7 @@ def _outcomes(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> 
     counts = (Cell(counted(row.condemned), chance(row.condemned)) for row in found.rows)
     yield Column(found.condemned_as, False, tuple(counts))
     told = (
-        Cell(verdicts(row.verdicts), since(row.onset_step, row.condemned.count))
+        Cell(verdicts(row.verdicts), since(row.onset_step, row.condemned.count, len(row.trials)))
         for row in found.rows
     )
     yield Column("verdict", False, tuple(told))

@@ -18,20 +18,19 @@ MORE_IN = "docs/diagnostics.md"
 COUNTED_ARE = "Only trials that failed, or that were healthy at their end, are counted."
 """Explanation of counts such as ``2 of 3``. Undecided trials are not counted, for example."""
 
-CORRELATION_IS = (
-    "A correlation of 1 means that both rank the trials in the same order. A correlation of 0 "
-    "means that the two orders are unrelated."
-)
-
 _CENTERING_KEYS = ("objective.center_momentum",)
 _SHARPENING_KEYS = ("objective.teacher_temp", "objective.student_temp")
 _TEACHER_KEYS = ("objective.teacher_momentum", "objective.final_teacher_momentum")
 
 _VERDICTS = {
-    VerdictKind.UNIFORM: "A uniform teacher gives all prototypes the same probability.",
+    VerdictKind.UNIFORM: (
+        "A uniform teacher gives every image nearly the same output. This output is nearer to "
+        "equal probabilities than to a single prototype."
+    ),
     VerdictKind.SINGLE_PROTOTYPE: (
-        "A collapse to a single prototype means that one or very few prototypes get almost all of "
-        "the probability, for all images together."
+        "A collapse to a single prototype means that the teacher uses very few prototypes for all "
+        "images together. Or every image gets nearly the same output, which is nearer to a single "
+        "prototype than to uniform."
     ),
     VerdictKind.PARTIAL_PROTOTYPES: (
         "“Partial prototypes” means that the teacher uses only a few prototypes for all images "
@@ -72,8 +71,6 @@ _ON_PROTOTYPES = (
     VerdictKind.UNIFORM,
     VerdictKind.STUCK,
     VerdictKind.SWINGING,
-    VerdictKind.AT_LN_K,
-    VerdictKind.NEAR_ZERO,
 )
 """Verdicts whose evidence is about prototypes or about ln K."""
 
@@ -95,7 +92,7 @@ _SHARPENING = (
 )
 _ENTROPY = (
     "The teacher's entropy is the entropy of its output for an image, averaged over images. It is "
-    "ln K for a uniform teacher, and 0 if each image has exactly one prototype."
+    "ln K if all prototypes have the same probability, and 0 if each image has exactly one."
 )
 _IN_USE = (
     "The effective number of prototypes is the exponential of the entropy of the teacher's mean "
@@ -111,8 +108,8 @@ _INFORMATION = (
 )
 _RANKME = "RankMe is the effective number of directions that the features use."
 _LIDAR = (
-    "LiDAR is the effective number of directions that distinguish images, but not the views of one "
-    "image."
+    "LiDAR is the effective number of directions that distinguish images. Directions in which the "
+    "views of an image differ count less."
 )
 
 
@@ -121,10 +118,8 @@ def terms(findings: Findings) -> tuple[str, ...]:
     kinds, metrics = _kinds(findings), _metrics(findings)
     varied = {key for row in findings.comparison.rows for key in row.settings}
     few, uniform = not kinds.isdisjoint(FEW_PROTOTYPES), VerdictKind.UNIFORM in kinds
-    informed, entropy = (
-        _has(metrics, "teacher/mutual_information"),
-        _has(metrics, "teacher/entropy"),
-    )
+    informed = _has(metrics, "teacher/mutual_information")
+    entropy = _has(metrics, "teacher/entropy")
     kl = _has(metrics, "teacher/kl") or VerdictKind.STUCK in kinds
     of_loss = "loss/over_ln_k" in metrics or not kinds.isdisjoint(_ON_PROTOTYPES)
     ranks = _has(metrics, "eval/rankme", "features/rankme") or VerdictKind.DIMENSIONAL in kinds

@@ -88,8 +88,11 @@ class BandCurve:
 
     course: tuple[Spread | None, ...]
     """Means at the first step, at a quarter and at half of the planned steps, and at each seed's
-    end. A mean is None if a seed ended earlier.
+    end. A mean is None if a seed ended earlier, or if a seed's planned steps are unknown.
     """
+
+    is_planned: bool
+    """Whether the number of planned steps is known for every seed."""
 
 
 COURSE = ("first", "¼", "½", "end")
@@ -144,6 +147,7 @@ def _band(metric: str, trainings: Sequence[Training], most: int) -> BandCurve | 
             *(_at(share, logged) for share in _SHARES_OF_PLAN),
             _spread([points[max(points)] for points in seeds]),
         ),
+        is_planned=all(planned for _, planned in logged),
     )
 
 

@@ -7,6 +7,7 @@ In: a study, its records and the comparison of its settings. Out: two short para
 from collections.abc import Iterator, Sequence
 
 from poise.config.wording import everyone, listed
+from poise.diagnostics.judge import VerdictKind
 from poise.studies.findings.best import on_best
 from poise.studies.findings.change_words import change_words
 from poise.studies.findings.explanation import explain, kinds, verb
@@ -123,15 +124,20 @@ def _who_held(study: Study, healthy: Sequence[SettingRow]) -> Iterator[str]:
 def _nothing_judged(records: Sequence[TrialRecord]) -> str:
     if not records:
         return "No trial has begun."
-    outcomes = {record.outcome for record in records}
     who = capitalized(everyone(len(records), "trial"))
-    if outcomes == {"failed"}:
+    if all(record.state == "failed" for record in records):
         return f"{who} ended with an error, so there is no verdict."
-    if outcomes == {"undecided"} and not any(record.is_open for record in records):
+    if all(map(_ended_undecided, records)):
         return f"{who} {_ENDED_UNDECIDED}."
     if all(record.is_open for record in records):
         return "No trial has ended yet. The final verdict on a trial is known only at its end."
     return "No trial has a final verdict."
+
+
+def _ended_undecided(record: TrialRecord) -> bool:
+    verdict = record.verdict
+    is_undecided = verdict is not None and verdict.kind is VerdictKind.UNDECIDED
+    return is_undecided and record.state == "finished"
 
 
 def _not_judged(records: Sequence[TrialRecord]) -> tuple[str, ...]:

@@ -138,7 +138,12 @@ def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> s
             f"{who} {share} fewer than {PROOF_NEEDS_SEEDS} seeds with the baseline, which is too "
             "few for a test."
         )
-    worse = sum(row.difference is not None and _is_real(row.difference) for row in others)
+    worse = sum(
+        row.difference is not None
+        and _is_real(row.difference)
+        and comparison.is_worse(row.difference.value)
+        for row in others
+    )
     if one:
         return f"{who} is {'' if worse else 'not '}significantly worse."
     if not worse:
@@ -181,10 +186,10 @@ def _significance(comparison: Comparison, difference: Difference, p: float) -> t
     difference is not significant.
     """
     is_real = "significant" if _is_real(difference) else "not significant"
-    if comparison.tests == 1:
+    if comparison.num_tests == 1:
         return (f"The difference is {is_real} ({p_equation(p)}).",)
     told = (
-        f"After correction for {comparison.tests} comparisons, the difference is {is_real} "
+        f"After correction for {comparison.num_tests} comparisons, the difference is {is_real} "
         f"({p_equation(p)}).",
     )
     low, high = difference.low, difference.high

@@ -13,13 +13,12 @@ from poise.studies.trials import Settings, value_of
 
 def change_words(study: Study, settings: Settings) -> str:
     """Writes the changes of a setting: ``without centering (center_momentum = 1)``."""
-    names, held = named(study.space.parameters), study.baseline
-    meanings, phrases = _meanings(study, settings), []
-    for key, value in settings.items():
-        if value == held[key]:
-            continue
+    names, replaced = named(study.space.parameters), _replaced(study, settings)
+    meanings, phrases = _meanings(study, settings, replaced), []
+    for key, before in replaced.items():
         test: Test = "state" if key in meanings else "is"
-        condition = Condition(key, test, meanings.get(key, value), (value,), (held[key],), "", ())
+        value = settings[key]
+        condition = Condition(key, test, meanings.get(key, value), (value,), (before,), "", ())
         phrases.append(condition_words(condition, names[key]))
     return listed(phrases)
 
@@ -29,19 +28,22 @@ def change_meaning(study: Study, settings: Settings) -> str:
 
     The text is empty if the study has no held baseline, or if some change has no words of its own.
     """
-    held = study.held_baseline
-    if held is None:
+    if study.held_baseline is None:
         return ""
-    changed = [key for key, value in settings.items() if value != held[key]]
-    meanings = _meanings(study, settings)
-    known = changed and all(key in meanings for key in changed)
-    return listed(meanings[key] for key in changed) if known else ""
+    replaced = _replaced(study, settings)
+    meanings = _meanings(study, settings, replaced)
+    known = replaced and all(key in meanings for key in replaced)
+    return listed(meanings[key] for key in replaced) if known else ""
 
 
-def _meanings(study: Study, settings: Settings) -> dict[str, str]:
-    """Returns words for each changed hyperparameter whose words differ from the baseline's."""
+def _replaced(study: Study, settings: Settings) -> Settings:
+    """Returns the baseline's value of each hyperparameter that a setting changes."""
     held = study.baseline
-    changed = [key for key, value in settings.items() if value != held[key]]
-    known = {key: value_of(study.recipe, key) for key in meaning_keys()}
-    before, after = states_of({**known, **held}, changed), states_of({**known, **settings}, changed)
+    return {key: held[key] for key, value in settings.items() if value != held[key]}
+
+
+def _meanings(study: Study, settings: Settings, replaced: Settings) -> dict[str, str]:
+    """Returns words for each changed hyperparameter whose words differ from the baseline's."""
+    known = {key: value_of(study.recipe, key) for key in meaning_keys()} | settings
+    before, after = states_of(known | replaced, replaced), states_of(known, replaced)
     return {key: words for key, words in after.items() if before.get(key) != words}

@@ -42,14 +42,16 @@ def compare(study: Study, records: Sequence[TrialRecord], is_running: bool = Fal
     for record in sorted(records, key=lambda record: (record.trial.setting, record.trial.seed)):
         by_setting.setdefault(record.trial.setting, []).append(record)
     untested = why_untested(study)
-    rows = _with_differences([_row(study, trials) for trials in by_setting.values()], not untested)
+    rows = [_row(study, trials) for trials in by_setting.values()]
+    differences, num_tests = _differences(rows, not untested)
     return Comparison(
         *study.space.goal,
         names=named(study.space.parameters),
-        rows=tuple(rows),
+        rows=tuple(replace(row, difference=differences.get(row.setting)) for row in rows),
         standing=standing(study, records, is_running),
         condemned_as=condemned_as(records),
         untested=untested,
+        num_tests=num_tests,
     )
 
 
@@ -98,34 +100,29 @@ def _row(study: Study, trials: Sequence[TrialRecord]) -> SettingRow:
     )
 
 
-def _with_differences(rows: Sequence[SettingRow], tested: bool) -> list[SettingRow]:
-    baseline = next((row for row in rows if row.is_baseline), None)
-    if baseline is None:
-        return list(rows)
-    # A searcher may suggest the baseline's settings twice. Such rows are not compared with
-    # the baseline.
-    compared = [row for row in rows if not row.is_baseline]
-    found = _differences(compared, baseline, tested)
-    return [replace(row, difference=found.get(row.setting)) for row in rows]
-
-
-def _differences(
-    rows: Sequence[SettingRow], baseline: SettingRow, tested: bool
-) -> dict[int, Difference]:
-    """Computes the paired difference of each setting to the baseline.
+def _differences(rows: Sequence[SettingRow], tested: bool) -> tuple[dict[int, Difference], int]:
+    """Computes the paired difference of each setting to the baseline, if the baseline has run.
 
     Args:
-        rows: settings other than the baseline.
-        baseline: row of the baseline.
+        rows: all settings.
         tested: whether the differences get p-values. They are corrected for all comparisons.
+
+    Returns:
+        The difference by the setting's number, and the number of comparisons.
     """
-    each = [paired_difference(row.values, baseline.values) for row in rows]
+    baseline = next((row for row in rows if row.is_baseline), None)
+    if baseline is None:
+        return {}, 0
+    # A searcher may suggest the baseline's settings twice. Such rows are not compared with
+    # the baseline.
+    settings = [row for row in rows if not row.is_baseline]
+    each = [paired_difference(row.values, baseline.values) for row in settings]
+    # A constant difference has no p-value but counts as a comparison. A single seed does not count.
+    num_tests = sum(difference.n > 1 for difference in each) if tested else 0
     if tested:
-        # A constant difference has no p-value but counts as a comparison. A single seed does not
-        # count.
-        compared = sum(difference.n > 1 for difference in each)
-        corrected = holm([difference.p for difference in each], compared)
+        corrected = holm([difference.p for difference in each], num_tests)
         each = [replace(d, p_holm=p) for d, p in zip(each, corrected, strict=True)]
     else:
         each = [replace(difference, p=None) for difference in each]
-    return {row.setting: difference for row, difference in zip(rows, each, strict=True)}
+    found = {row.setting: found for row, found in zip(settings, each, strict=True)}
+    return found, num_tests

@@ -53,6 +53,7 @@ class SettingCurves:
     failed: int
     """Number of failed trials."""
 
+    num_trials: int
     curves: tuple[BandCurve, ...]
 
 
@@ -218,6 +219,7 @@ def _settings(
             is_baseline=row.is_baseline,
             onset_step=row.onset_step,
             failed=row.condemned.count,
+            num_trials=len(row.trials),
             curves=bands_of([trainings[name] for name in row.trials], most),
         )
         for row in comparison.rows

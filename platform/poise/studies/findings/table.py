@@ -13,6 +13,7 @@ from poise.studies.analysis.intervals import Estimate, Share
 from poise.studies.analysis.p_values import Difference
 from poise.studies.labels import UNCHANGED, setting_name
 from poise.studies.number_format import decimals_for
+from poise.studies.outcomes import FailureVerb
 from poise.studies.study_progress import Standing
 
 PROOF_NEEDS_SEEDS = 3
@@ -136,13 +137,13 @@ class Comparison:
     """Rows in the order of the settings' numbers."""
 
     standing: Standing
-    condemned_as: str
-    """Verb for all failed trials: ``collapsed``, ``forgot`` or, for several kinds,
-    ``failed to learn``.
-    """
+    condemned_as: FailureVerb
 
     untested: str
     """Reason why differences to the baseline have no p-value. It is empty if they have p-values."""
+
+    num_tests: int
+    """Number of comparisons with the baseline for which p is corrected."""
 
     @property
     def has_few_seeds(self) -> bool:
@@ -161,12 +162,6 @@ class Comparison:
     def baseline(self) -> SettingRow | None:
         """Row of the baseline, or None if the baseline has not run."""
         return next((row for row in self.rows if row.is_baseline), None)
-
-    @property
-    def tests(self) -> int:
-        """Number of comparisons with the baseline for which p is corrected."""
-        found = (row.difference for row in self.rows)
-        return sum(difference is not None and difference.n > 1 for difference in found)
 
     @property
     def before(self) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from plotly.graph_objects import Bar, Figure
 from poise.reports.page.figure_layout import frame
 from poise.reports.page.outcome_styles import stroke
 from poise.reports.page.page_elements import Chart, Section, literal, table
-from poise.reports.study.sentences import saved, spent
+from poise.reports.study.cost_sentences import saved, spent
 from poise.studies.analysis.cost import Cost
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import NOTHING, shown

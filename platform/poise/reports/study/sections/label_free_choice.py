@@ -9,15 +9,15 @@ from plotly.graph_objects import Figure, Scatter
 from poise.reports.page.figure_layout import frame, rounded
 from poise.reports.page.outcome_styles import stroke
 from poise.reports.page.page_elements import Cell, Chart, Section, literal, table
-from poise.reports.study.sentences import (
+from poise.reports.study.choice_sentences import (
+    CORRELATION_IS,
     GUIDE,
     choosing,
-    label,
     lost_means,
     lost_words,
     target_decimals,
 )
-from poise.reports.study.terms import CORRELATION_IS
+from poise.reports.study.sentences import label
 from poise.studies.analysis.label_free_choice import Choice, Selection, Selector
 from poise.studies.findings.findings import Findings
 from poise.studies.number_format import NOTHING, shown, signed

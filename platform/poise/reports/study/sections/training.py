@@ -158,7 +158,7 @@ def _table(
         [
             [
                 each.label,
-                Cell(marked(each.outcome), since(each.onset_step, each.failed)),
+                Cell(marked(each.outcome), _since(each)),
                 place,
                 *(_point(each, metric, index) for metric in metrics),
             ]
@@ -178,10 +178,11 @@ def _point(each: SettingCurves, metric: str, index: int) -> Cell:
     return Cell(shown(found.mean), spread)
 
 
+def _since(each: SettingCurves) -> str:
+    return since(each.onset_step, each.failed, each.num_trials)
+
+
 def _conclusion(drawn: list[SettingCurves]) -> str:
     return "; ".join(
-        " ".join(
-            filter(None, [f"{each.label}: {each.outcome}", since(each.onset_step, each.failed)])
-        )
-        for each in drawn
+        ", ".join(filter(None, [f"{each.label}: {each.outcome}", _since(each)])) for each in drawn
     )
