@@ -23,12 +23,11 @@ from poise.sweeps.space_check import check_ablation, check_space
 from poise.sweeps.trial_queue import trial_queue
 from poise.sweeps.tune_search import check_compared, scheduler
 from poise.training.capacity import check_builds
-from poise.training.datasets import fingerprints
+from poise.training.datasets import DATASET_KEYS, fingerprints
 from poise.training.elastic import is_elastic
 from poise.training.schedule import total_steps_of
 
 _STOPS = "training.stop_collapsed"
-DATASET_KEYS = ("data.dataset", "evaluation.queries", "evaluation.bank")
 
 
 def begin_study(

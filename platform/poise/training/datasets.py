@@ -16,6 +16,9 @@ from poise.data.shard_checks import check_shards
 Fingerprints = Mapping[str, str]
 """Maps the folder of each dataset to the dataset's fingerprint."""
 
+DATASET_KEYS = ("data.dataset", "evaluation.queries", "evaluation.bank")
+"""Dotted keys of the settings that name a dataset."""
+
 _SHOWN_CHARACTERS = 12
 
 

@@ -1,14 +1,14 @@
 """What was seen of a cluster is judged before a job is sent."""
 
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import ray
 
 from poise import __version__
-from poise.cli.submit.cluster_facts import ClusterView, NodeView
+from poise.cli.submit.cluster_facts import ClusterView, NodeView, view_from
 from poise.cli.submit.preflight import check_room, judge
 from poise.config.errors import PoiseError
 from tests.builders import tiny_recipe
@@ -28,7 +28,6 @@ def test_a_cluster_that_fits_gives_no_note() -> None:
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (_with(replace(NODE, poise="0.0.1")), "worker has Poise 0.0.1, and this machine has"),
         (_with(replace(NODE, ray="1.13.0")), "worker has Ray 1.13.0, and this machine has"),
         (
             _with(replace(NODE, unseen=["/scratch/checkpoints"])),
@@ -49,6 +48,24 @@ def test_a_cluster_that_fits_gives_no_note() -> None:
 def test_what_would_fail_is_refused_with_the_node(view: ClusterView, expected: str) -> None:
     with pytest.raises(PoiseError, match=expected):
         list(judge(view, None))
+
+
+def _facts(**changes: Any) -> dict[str, Any]:
+    """Facts as they arrive from a cluster, with some of the worker's replaced."""
+    seen = asdict(VIEW)
+    seen["nodes"]["worker"] |= changes
+    return seen
+
+
+def test_another_poise_on_a_node_is_named_before_its_facts_are_read() -> None:
+    # The older version had a fact of another name, and its answer ended with a traceback.
+    assert view_from(_facts()) == VIEW
+    with pytest.raises(PoiseError, match=r"^worker has Poise 0\.0\.1, and this machine has"):
+        view_from(_facts(poise="0.0.1", sees_home=True))
+    with pytest.raises(PoiseError, match=r"^worker has another build of Poise .*: install"):
+        view_from(_facts(sees_home=True))
+    with pytest.raises(PoiseError, match=r"^the head node has another build of Poise"):
+        view_from(_facts() | {"sees_home": True})
 
 
 def test_another_python_and_a_shared_database_file_are_noted() -> None:

@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from poise import __version__
@@ -61,9 +61,34 @@ class ClusterView:
 
 
 def view_from(seen: dict[str, Any]) -> ClusterView:
-    """Makes a ``ClusterView`` from the plain values of ``look_for``."""
-    nodes = {name: NodeView(**node) for name, node in seen["nodes"].items()}
-    return ClusterView(**seen | {"nodes": nodes})
+    """Makes a ``ClusterView`` from the plain values of ``look_for``.
+
+    Raises:
+        PoiseError: the cluster has another Poise, whose facts may have other names.
+    """
+    nodes = seen["nodes"]
+    for name, node in nodes.items():
+        if node.get("poise") != __version__:
+            raise _another_poise(
+                f"{name} has Poise {node.get('poise')}, and this machine has {__version__}"
+            )
+        _check_fields(name, NodeView, node)
+    _check_fields("the head node", ClusterView, seen)
+    return ClusterView(**seen | {"nodes": {name: NodeView(**nodes[name]) for name in nodes}})
+
+
+def _check_fields(
+    node: str, kind: type[ClusterView] | type[NodeView], facts: dict[str, Any]
+) -> None:
+    if facts.keys() != {each.name for each in fields(kind)}:
+        raise _another_poise(f"{node} has another build of Poise {__version__} than this machine")
+
+
+def _another_poise(fault: str) -> PoiseError:
+    return PoiseError(
+        f"{fault}: install the same version on both, or send the job from a checkout of Poise, "
+        "which brings its own code"
+    )
 
 
 def look_for(question: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ray import __version__ as ray_version
 
-from poise import __version__
 from poise.cli.submit.cluster_facts import ClusterView, NodeView
 from poise.config import Recipe
 from poise.config.errors import PoiseError, first_few
@@ -33,12 +32,6 @@ def judge(view: ClusterView, recipe: Recipe | None) -> Iterator[str]:
 
 def _check_versions(view: ClusterView) -> Iterator[str]:
     for name, node in view.nodes.items():
-        if node.poise != __version__:
-            raise PoiseError(
-                f"{name} has Poise {node.poise}, and this machine has {__version__}: install the "
-                "same version on both, or send the job from a checkout of Poise, which brings its "
-                "own code"
-            )
         if _minor(node.ray) != _minor(ray_version):
             raise PoiseError(
                 f"{name} has Ray {node.ray}, and this machine has {ray_version}: install "

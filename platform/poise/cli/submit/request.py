@@ -20,14 +20,13 @@ from poise.config import Recipe, load_recipe
 from poise.config.errors import PoiseError, did_you_mean
 from poise.config.paths import check_run_name, given_path
 from poise.config.space_files import load_space_and_recipe, recipe_file
-from poise.training.datasets import folders_of
+from poise.training.datasets import DATASET_KEYS, folders_of
 from poise.training.elastic import worker_settings
 
 HERE_ONLY = ("submit", "jobs")
 """Commands that work only on the machine where they are typed."""
 
 _STUDIES = ("sweep", "ablate")
-_DATASETS = ("data.dataset", "evaluation.queries", "evaluation.bank")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _with_study(words: Sequence[str], options: Mapping[str, Any], typed: Sequenc
         return Request(tuple(words), name)
     path, *settings = typed
     recipe, files = _read_files(words[0], path, settings)
-    for key in _DATASETS:
+    for key in DATASET_KEYS:
         _check_reaches(recipe, key)
     name = options["name"] or _name(given_path(path).stem, words, files)
     check_run_name(name)
