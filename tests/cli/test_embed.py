@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -49,6 +50,17 @@ def test_a_folder_is_embedded_once(
     assert "is complete already: 4 rows" in capsys.readouterr().out
     assert poise([*words, "--features", "mean"]) == 2
     assert "holds something else (features: cls, and now mean)" in capsys.readouterr().err
+
+
+def test_a_file_of_another_program_is_called_that(
+    package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = save_photos(tmp_path / "photos", 1), tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"a": [1]}), out)
+    assert poise(["embed", str(package), str(photos), str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {out}: exists, and was not written by `poise embed`; name another file\n"
+    )
 
 
 def test_mistakes_are_named_before_the_work(

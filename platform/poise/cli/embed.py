@@ -83,6 +83,10 @@ def command(request: EmbedRequest) -> Output:
     module, job = _prepared(request)
     if request.out.exists():
         facts = read_facts(request.out)
+        if not facts:
+            raise PoiseError(
+                f"{request.out}: exists, and was not written by `poise embed`; name another file"
+            )
         changed = first_change(facts, job.request)
         if changed:
             raise PoiseError(

@@ -17,7 +17,7 @@ from poise.config import PoiseError
 from poise.evaluation.feature_table import embed as embedding
 from poise.evaluation.feature_table.collection import open_collection
 from poise.evaluation.feature_table.embed import Embedded, EmbeddingJob, embed_collection
-from poise.evaluation.feature_table.parts import Parts, read_facts
+from poise.evaluation.feature_table.parts import Parts, first_change, read_facts
 from poise.evaluation.reading.inference import Bench
 
 PX = 16
@@ -127,6 +127,15 @@ def test_parts_of_another_job_are_refused(photos: Path, tmp_path: Path) -> None:
     other = replace(begun, request={**begun.request, "features": "cls"})
     with pytest.raises(PoiseError, match=r"holds parts of another job \(features: mean, and now"):
         embed_collection(MeanColour(), other, bench)
+
+
+def test_of_a_retrained_model_only_the_first_changed_file_is_named() -> None:
+    # The error printed the checksums of all files, of the old and of the new model.
+    held = {"files_sha256": {"config.json": "a", "weights.safetensors": "b", "head.json": "c"}}
+    now = {"files_sha256": {"config.json": "a", "weights.safetensors": "d", "head.json": "e"}}
+    assert first_change(held, now) == "files_sha256: another weights.safetensors"
+    gone = {"files_sha256": {"config.json": "a", "weights.safetensors": "b"}}
+    assert first_change(held, gone) == "files_sha256: another head.json"
 
 
 def test_two_processes_do_not_write_one_file(photos: Path, tmp_path: Path) -> None:

@@ -152,10 +152,18 @@ class Parts:
 
 
 def first_change(held: Mapping[str, Any], request: Mapping[str, Any]) -> str | None:
-    """Says which fact differs first from those of an earlier job. None if all are the same."""
+    """Says which fact differs first from those of an earlier job. None if all are the same.
+
+    Of a fact with many entries, such as the checksums of files, only the first entry is named.
+    """
     for name, value in request.items():
-        if held.get(name) != value:
-            return f"{name}: {held.get(name)}, and now {value}"
+        before = held.get(name)
+        if before == value:
+            continue
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            changed = (key for key in {**value, **before} if before.get(key) != value.get(key))
+            return f"{name}: another {next(changed)}"
+        return f"{name}: {before}, and now {value}"
     return None
 
 
