@@ -1,5 +1,6 @@
 """A run goes on in the order of samples that it began with, or not at all."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from poise.config import PoiseError, Recipe
+from poise.config.locations import AnyLocation
+from poise.data.manifest import Manifest
 from poise.data.stream import plan as plans
 from poise.training.checkpoint import RUN_FILE, load_checkpoint, read_run, save_checkpoint
 from poise.training.datasets import fingerprints
@@ -78,3 +81,22 @@ def test_a_run_that_starts_from_another_one_brings_its_own_order(
     checkpoint = made_by_an_older_version(saved(tmp_path / "checkpoint", recipe, state))
     monkeypatch.setattr(plans, "MAX_WINDOW_SAMPLES", 16)
     assert load_checkpoint(checkpoint, state, recipe, ["seed"])
+
+
+def test_the_order_is_read_again_while_the_storage_fails(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A run whose network drive was mounted again ended, although it waits for its other reads.
+    read, calls = Manifest.read, 0
+
+    def fails_once(folder: AnyLocation) -> Manifest:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(folder)
+
+    monkeypatch.setattr(Manifest, "read", fails_once)
+    training = recipe.training.model_copy(update={"storage_patience_minutes": 0.0001})
+    assert sample_order(recipe.model_copy(update={"training": training})).startswith("1 lanes of ")
+    assert calls == 2

@@ -43,4 +43,5 @@ def check_same_order(what: str, known: str | None, recipe: Recipe) -> None:
 
 
 def _plan(recipe: Recipe) -> Plan:
-    return Plan.of(recipe, ImageDataset.open(recipe.data.dataset))
+    patience_s = recipe.training.storage_patience_s
+    return Plan.of(recipe, ImageDataset.open(recipe.data.dataset, patience_s=patience_s))
