@@ -145,11 +145,13 @@ class ImageDataset:
         Raises:
             PoiseError: the folder contains no prepared dataset, or one of its shards is missing.
         """
-        look = partial(cls._complete, folder, cache_bytes, patience_s)
+        look = partial(cls._open_checked, folder, cache_bytes, patience_s)
         return patiently(look, f"opening {folder}", patience_s, is_outage)
 
     @classmethod
-    def _complete(cls, folder: AnyLocation, cache_bytes: int, patience_s: float) -> "ImageDataset":
+    def _open_checked(
+        cls, folder: AnyLocation, cache_bytes: int, patience_s: float
+    ) -> "ImageDataset":
         dataset = cls(folder, Manifest.read(folder), cache_bytes, patience_s)
         for shard in dataset.manifest.shards:
             if shard.file not in dataset.shard_bytes:

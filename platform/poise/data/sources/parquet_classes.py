@@ -53,7 +53,7 @@ def number_classes(
     headers: Sequence[ParquetHeader],
     column: str,
     values: Sequence[ColumnValues],
-    name_columns: Sequence[str],
+    name_column: str | None,
 ) -> tuple[Numbering, str]:
     """Gives each class in the label column a number from 0, and finds the names of the classes.
 
@@ -64,8 +64,8 @@ def number_classes(
         headers: headers of all files.
         column: column with the labels.
         values: values of the column in every file.
-        name_columns: at most one other column, with the names of the classes. It is used only if
-            the label column contains numbers and the metadata of the files have no names.
+        name_column: another column, with the names of the classes, or None. It is used only if the
+            label column contains numbers and the metadata of the files have no names.
 
     Returns:
         The numbering, and words that say where the class names come from.
@@ -87,11 +87,10 @@ def number_classes(
         _check_range(command, headers, column, values, tables)
         numbering, apart = _joined(command, headers, tables, most)
         return numbering, f"named by the files' metadata{apart}"
-    if name_columns:
-        names_in = name_columns[0]
-        tables = _complete(values, [_names_from(h.path, column, names_in) for h in headers])
+    if name_column is not None:
+        tables = _complete(values, [_names_from(h.path, column, name_column) for h in headers])
         numbering, apart = _joined(command, headers, tables, most)
-        return numbering, f"named by column '{shown(names_in)}'{apart}"
+        return numbering, f"named by column '{shown(name_column)}'{apart}"
     return Numbering(tuple(map(str, range(most + 1))), named=False), "whose classes have no names"
 
 

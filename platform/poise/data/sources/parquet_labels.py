@@ -120,18 +120,19 @@ def _labelled(
         )
     if not candidate.kinds:
         return Labels(None, _NO_LABELS, f"no labels: column '{column}' has no value")
-    names = _name_columns(column, headers) if candidate.kinds == {"numbers"} else []
-    numbering, origin = number_classes(command, headers, column, candidate.values, names[:1])
+    named_by = _name_column(column, headers) if candidate.kinds == {"numbers"} else None
+    numbering, origin = number_classes(command, headers, column, candidate.values, named_by)
     check_class_names(command.source, numbering.classes)
     return Labels(column, numbering, f"labels from column '{shown(column)}', {origin}")
 
 
-def _name_columns(column: str, headers: Sequence[ParquetHeader]) -> list[str]:
-    """Returns other columns that may contain the names of a label column's classes."""
+def _name_column(column: str, headers: Sequence[ParquetHeader]) -> str | None:
+    """Returns another column with the names of a label column's classes, or None."""
     schema = headers[0].schema
     likely = [name for name in _named_like_labels(headers) if name in schema.names]
     texts = [name for name in likely if kind_of(schema.field(name).type) == "names"]
-    return [name for name in texts if name != column and one_to_one(headers, column, name)]
+    others = (name for name in texts if name != column and one_to_one(headers, column, name))
+    return next(others, None)
 
 
 def _named_like_labels(headers: Sequence[ParquetHeader]) -> list[str]:
