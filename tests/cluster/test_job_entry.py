@@ -74,11 +74,18 @@ def test_where_runs_are_kept_goes_along_and_no_other_setting(
     assert "do-not-tell" not in repr(job)
 
 
-def test_a_relative_home_would_vanish_with_the_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("home", "fault"),
+    [
+        ("runs", "POISE_HOME=runs: a job needs an absolute path"),  # it would vanish with the job
+        ("s3://bucket/runs", "only POISE_STORAGE takes a URI"),
+    ],
+)
+def test_a_home_in_which_no_run_could_be_kept_is_refused(
+    home: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("POISE_HOME", "runs")
-    with pytest.raises(PoiseError, match="POISE_HOME=runs: a job needs an absolute path"):
+    monkeypatch.setenv("POISE_HOME", home)
+    with pytest.raises(PoiseError, match=fault):
         _job(tmp_path)
 
 
@@ -89,14 +96,6 @@ def test_the_storage_of_checkpoints_goes_along_too(
     assert _variables(tmp_path)["POISE_STORAGE"] == "s3://bucket/runs"
     monkeypatch.setenv("POISE_STORAGE", "checkpoints")
     with pytest.raises(PoiseError, match="POISE_STORAGE=checkpoints: a job needs a URI"):
-        _variables(tmp_path)
-
-
-def test_a_home_in_object_storage_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POISE_HOME", "s3://bucket/runs")
-    with pytest.raises(PoiseError, match="only POISE_STORAGE takes a URI"):
         _variables(tmp_path)
 
 
