@@ -21,6 +21,7 @@ five pixels, half a level. (The published pipeline rounds after every change, ou
 """
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -155,13 +156,20 @@ def test_views_have_the_published_statistics(
     assert compare(images, recording, ONE_LOCAL, list(recording["views"])) == []
 
 
+def test_the_published_law_shows_no_symptom_in_as_few_draws(
+    images: dict[str, bytes], recording: dict[str, Any]
+) -> None:
+    names = list(recording["views"])
+    assert compare(images, recording, ONE_LOCAL, names, DRAWS_OF_MISTAKES) == []
+
+
 @pytest.mark.parametrize(
     ("mistake", "symptom", "needs_colour"),
     [
-        ({"hue": 0.4}, "mean", True),
-        ({"blur_radius_px": (0.1, 1.0)}, "abs_laplacian", False),
-        ({"grayscale_probability": 0.5}, "is_gray", True),
-        ({"other_global_solarize_probability": 0.8}, "global2", False),
+        ({"hue": 0.4}, r": mean_[rgb] ", True),
+        ({"blur_radius_px": (0.1, 1.0)}, r": abs_laplacian ", False),
+        ({"grayscale_probability": 0.5}, r": is_gray ", True),
+        ({"other_global_solarize_probability": 0.8}, r" global2: ", False),
     ],
 )
 def test_another_law_would_be_noticed(
@@ -178,7 +186,7 @@ def test_another_law_would_be_noticed(
     wrong: list[str] = []
     for name in names:  # one photograph that shows the symptom is enough
         wrong += compare(images, recording, mistaken, [name], DRAWS_OF_MISTAKES)
-        if any(symptom in line for line in wrong):
+        if any(re.search(symptom, line) for line in wrong):
             return
     raise AssertionError(f"no sign of {symptom} in {wrong}")
 
