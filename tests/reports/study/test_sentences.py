@@ -196,12 +196,12 @@ def test_a_report_explains_each_of_its_terms_once() -> None:
     text = render_markdown(find(study, records, {}))
     for explained in (
         "K is the number of prototypes.",
-        "Centering subtracts a moving average of the teacher's outputs from its output.",
+        "Centering subtracts the teacher's average output over recent batches",
         "Sharpening divides the teacher's output by a low temperature.",
         "A uniform teacher gives every image nearly the same output.",
-        "A collapse to a single prototype means",
+        "In a collapse to a single prototype, the teacher uses very few prototypes",
         "The teacher's entropy is the entropy of its output for an image",
-        "is the exponential of the entropy of the teacher's mean output.",
+        "It is exp(H). H is the entropy of the teacher's output, averaged over images.",
         "Mutual information says how much the teacher's output depends on the image.",
         "RankMe is the effective number of directions that the features use.",
         "LiDAR is the effective number of directions",

@@ -255,7 +255,7 @@ def test_a_teacher_without_momentum_is_told_from_one_that_only_starts_equal() ->
     ]
     collapse, _ = answered(study, records)
     assert collapse.startswith(
-        "With a teacher that at first copies its student after every step (teacher_momentum = 0), "
+        "With a teacher that copies its student at the start of training (teacher_momentum = 0), "
     )
     final = study.recipe.objective.model_copy(update={"final_teacher_momentum": 0.0})
     recipe = study.recipe.model_copy(update={"objective": final})
@@ -272,13 +272,15 @@ def test_healthy_trials_are_told_for_the_baseline_and_for_each_of_few_changes() 
     ]
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.endswith(
-        "Both trials of the baseline stayed healthy. Both trials with teacher_temp = 0.07 also did."
+        "Both trials of the baseline stayed healthy. "
+        "Both trials with teacher_temp = 0.07 also stayed healthy."
     )
     for number, value in enumerate((0.06, 0.05), start=3):
         records += seeded(number, [22.0, 23.0], settings={**settings, TEMPERATURE: value})
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.endswith(
-        "Both trials of the baseline stayed healthy. All 6 trials of the 3 other changes also did."
+        "Both trials of the baseline stayed healthy. "
+        "All 6 trials of the 3 other changes also stayed healthy."
     )
 
 

@@ -18,8 +18,8 @@ GUIDE = (
 )
 
 CORRELATION_IS = (
-    "A correlation of 1 means that both rank the trials in the same order. A correlation of 0 "
-    "means that the two orders are unrelated."
+    "A correlation of 1 means that the metric and the labels rank the trials in the same order, "
+    "with the best trial first. A correlation of 0 means that the two orders are unrelated."
 )
 
 
@@ -36,8 +36,8 @@ def lost_words(metric: str) -> str:
 def lost_means(metric: str) -> str:
     """Explains the column that shows how much a metric's choice loses."""
     return (
-        f"“{capitalized(lost_words(metric))}” says how much worse the chosen trial is than the "
-        f"best one, by {metric_phrase(metric)}. The chosen trial and the best trial come from "
+        f"“{capitalized(lost_words(metric))}” is the difference between the best trial and the "
+        f"chosen trial in {metric_phrase(metric)}. The chosen trial and the best trial come from "
         "the same group. The group is either all trials or the healthy trials."
     )
 
@@ -66,8 +66,8 @@ def _without_labels(findings: Findings, found: Selection) -> str:
         return "No healthy trial has a metric that needs no labels."
     if found.healthy_settings == 1:
         return (
-            "Only one setting is healthy, so this study cannot show which metric would choose best "
-            "without labels."
+            "This section asks which metric finds the best trial if there are no labels. Only one "
+            "setting is healthy, so this study cannot answer the question."
         )
     closest = found.best_selectors
     if not closest:

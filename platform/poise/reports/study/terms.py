@@ -15,7 +15,7 @@ from poise.studies.findings.findings import Findings
 MORE_IN = "docs/diagnostics.md"
 """Page that explains all metrics and verdicts."""
 
-COUNTED_ARE = "Only trials that failed, or that were healthy at their end, are counted."
+COUNTED_ARE = "Trials without a clear verdict at their end are not counted."
 """Explanation of counts such as ``2 of 3``. Undecided trials are not counted, for example."""
 
 _CENTERING_KEYS = ("objective.center_momentum",)
@@ -28,13 +28,13 @@ _VERDICTS = {
         "equal probabilities than to a single prototype."
     ),
     VerdictKind.SINGLE_PROTOTYPE: (
-        "A collapse to a single prototype means that the teacher uses very few prototypes for all "
-        "images together. Or every image gets nearly the same output, which is nearer to a single "
-        "prototype than to uniform."
+        "In a collapse to a single prototype, the teacher uses very few prototypes, counted over "
+        "all images. Or every image gets nearly the same output, which is nearer to a single "
+        "prototype than to equal probabilities."
     ),
     VerdictKind.PARTIAL_PROTOTYPES: (
-        "“Partial prototypes” means that the teacher uses only a few prototypes for all images "
-        "together, but more than in a collapse to a single prototype."
+        "“Partial prototypes” means that the teacher uses only a few prototypes, counted over all "
+        "images, but more than in a collapse to a single prototype."
     ),
     VerdictKind.DIMENSIONAL: (
         "“Dimensional” means that the features use far fewer directions than at the start."
@@ -83,8 +83,8 @@ _TEACHER = (
     "average of the student's weights."
 )
 _CENTERING = (
-    "Centering subtracts a moving average of the teacher's outputs from its output. It works "
-    "against a collapse to a single prototype."
+    "Centering subtracts the teacher's average output over recent batches from each output of the "
+    "teacher. It works against a collapse to a single prototype."
 )
 _SHARPENING = (
     "Sharpening divides the teacher's output by a low temperature. It works against a uniform "
@@ -95,8 +95,8 @@ _ENTROPY = (
     "ln K if all prototypes have the same probability, and 0 if each image has exactly one."
 )
 _IN_USE = (
-    "The effective number of prototypes is the exponential of the entropy of the teacher's mean "
-    "output."
+    "The effective number of prototypes says how many prototypes the teacher uses, counted over "
+    "all images. It is exp(H). H is the entropy of the teacher's output, averaged over images."
 )
 _KL = (
     "KL(teacher‖student) says how far the student's output is from the teacher's output. It is 0 "
@@ -108,8 +108,8 @@ _INFORMATION = (
 )
 _RANKME = "RankMe is the effective number of directions that the features use."
 _LIDAR = (
-    "LiDAR is the effective number of directions that distinguish images. Directions in which the "
-    "views of an image differ count less."
+    "LiDAR is the effective number of directions that distinguish images. A direction counts less "
+    "if the random crops of one image (its views) differ in it."
 )
 
 

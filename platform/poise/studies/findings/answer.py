@@ -118,7 +118,7 @@ def _who_held(study: Study, healthy: Sequence[SettingRow]) -> Iterator[str]:
     for rows, of in groups:
         trials = everyone(sum(row.condemned.n for row in rows), _noun(rows))
         yield f"{capitalized(trials)}{of} {did}."
-        did = "also did"
+        did = "also stayed healthy"
 
 
 def _nothing_judged(records: Sequence[TrialRecord]) -> str:

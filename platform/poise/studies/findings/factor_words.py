@@ -42,8 +42,8 @@ def _momentum_words(first: float, last: float) -> str:
     after every step.
     """
     if first == 0:
-        at_first = "" if last == 0 else "at first "
-        return f"with a teacher that {at_first}copies its student after every step"
+        when = "after every step" if last == 0 else "at the start of training"
+        return f"with a teacher that copies its student {when}"
     if first == last == 1:
         return "with a teacher that never moves"
     return "with a teacher that is a moving average of its student"
