@@ -166,7 +166,7 @@ def test_the_published_law_shows_no_symptom_in_as_few_draws(
 @pytest.mark.parametrize(
     ("mistake", "symptom", "needs_colour"),
     [
-        ({"hue": 0.4}, r": mean_[rgb] ", True),
+        ({"hue": 0.4}, r": std_[rgb] ", True),
         ({"blur_radius_px": (0.1, 1.0)}, r": abs_laplacian ", False),
         ({"grayscale_probability": 0.5}, r": is_gray ", True),
         ({"other_global_solarize_probability": 0.8}, r" global2: ", False),
