@@ -2,8 +2,9 @@
 
 import pytest
 
+from poise.diagnostics.judge.limits import DEFAULT_LIMITS
 from poise.diagnostics.judge.teacher_points import TeacherPoint, collapse_evidence, rule_words
-from poise.diagnostics.judge.verdict import DEFAULT_LIMITS, VerdictKind
+from poise.diagnostics.judge.verdict import VerdictKind
 
 
 def points(*entropies: float, information: float = 0.0) -> list[TeacherPoint]:

@@ -7,6 +7,7 @@ This package works on plain numbers and loads without torch.
 """
 
 from poise.diagnostics.judge.judge import judge
-from poise.diagnostics.judge.verdict import NOT_CONDEMNED, Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.limits import Limits
+from poise.diagnostics.judge.verdict import NOT_CONDEMNED, Verdict, VerdictKind
 
 __all__ = ["NOT_CONDEMNED", "Limits", "Verdict", "VerdictKind", "judge"]

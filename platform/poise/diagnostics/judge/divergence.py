@@ -20,8 +20,9 @@ from itertools import islice
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 _TRAINED = ("loss/", "teacher/", "student/", "prediction/", "gradient/")
 _OBSERVED = ("center/", "prototypes/", "features/", "patches/", "tokens/")

@@ -24,10 +24,11 @@ from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
 from poise.diagnostics.judge.reconstruction import steps_before_learning
 from poise.diagnostics.judge.teacher_points import is_copy
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import stretch_at_end
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 _START, _NOW = "start/knn_top1", "eval/knn_top1"
 _FORGOTTEN, _LEARNED, _QUERIES = "eval/knn_forgotten", "eval/knn_learned", "eval/knn_queries"

@@ -18,17 +18,12 @@ from poise.diagnostics.history import History
 from poise.diagnostics.judge.divergence import find_divergence
 from poise.diagnostics.judge.features import find_lost_dimensions
 from poise.diagnostics.judge.forgetting import find_forgetting, with_cause
+from poise.diagnostics.judge.limits import DEFAULT_LIMITS, Limits
 from poise.diagnostics.judge.persistence import undecided
 from poise.diagnostics.judge.reconstruction import judge_reconstruction
 from poise.diagnostics.judge.teacher import judge_teacher
 from poise.diagnostics.judge.teacher_weights import find_copied_teacher, find_unmoved_teacher
-from poise.diagnostics.judge.verdict import (
-    DEFAULT_LIMITS,
-    FEW_PROTOTYPES,
-    Limits,
-    Verdict,
-    VerdictKind,
-)
+from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Verdict, VerdictKind
 
 
 def judge(

@@ -28,6 +28,7 @@ from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import (
     cannot_tell,
     is_rising,
@@ -37,7 +38,7 @@ from poise.diagnostics.judge.persistence import (
     why_too_short,
 )
 from poise.diagnostics.judge.swinging import find_swinging
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
 @dataclass(frozen=True)

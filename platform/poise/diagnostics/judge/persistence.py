@@ -12,7 +12,8 @@ from typing import TypeVar
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.limits import Limits
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 PointT = TypeVar("PointT")
 

@@ -22,6 +22,7 @@ from statistics import median
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import (
     cannot_tell,
     is_rising,
@@ -30,7 +31,7 @@ from poise.diagnostics.judge.persistence import (
     undecided,
     why_too_short,
 )
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
 @dataclass(frozen=True)

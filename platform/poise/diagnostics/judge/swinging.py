@@ -16,9 +16,10 @@ from typing import Protocol
 
 from poise.config.wording import in_percent
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.teacher_points import is_copy
 from poise.diagnostics.judge.teacher_schedule import UNKNOWN, TeacherSchedule
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
 class Disagreement(Protocol):

@@ -41,6 +41,7 @@ from statistics import median
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.loss_alone import judge_loss, read_losses
 from poise.diagnostics.judge.persistence import (
     is_rising,
@@ -60,7 +61,7 @@ from poise.diagnostics.judge.teacher_points import (
     stuck_evidence,
 )
 from poise.diagnostics.judge.teacher_schedule import read_schedule
-from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Verdict, VerdictKind
 
 
 def judge_teacher(

@@ -11,8 +11,9 @@ from statistics import median
 
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import stayed
-from poise.diagnostics.judge.verdict import Limits, VerdictKind
+from poise.diagnostics.judge.verdict import VerdictKind
 
 _EVEN = 0.98
 """Entropy as a share of ln K from which all prototypes have nearly the same probability."""

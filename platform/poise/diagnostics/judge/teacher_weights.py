@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.teacher_points import is_copy
-from poise.diagnostics.judge.verdict import Limits, Verdict, VerdictKind
+from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
 @dataclass(frozen=True)

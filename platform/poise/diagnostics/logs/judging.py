@@ -16,7 +16,8 @@ from poise.config.objectives import DinoConfig, MaeConfig, Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History, newest_metrics
 from poise.diagnostics.judge import Limits, Verdict, judge
-from poise.diagnostics.judge.verdict import DEFAULT_LIMITS, FEW_PROTOTYPES
+from poise.diagnostics.judge.limits import DEFAULT_LIMITS
+from poise.diagnostics.judge.verdict import FEW_PROTOTYPES
 from poise.diagnostics.logs.facts import Facts, completed
 from poise.diagnostics.logs.log import Log
 from poise.diagnostics.logs.meaning.checks import check_values, likely_prototypes, loss_shares

@@ -10,7 +10,7 @@ from itertools import chain
 
 from poise.config.errors import PoiseError
 from poise.diagnostics.history import History
-from poise.diagnostics.judge.verdict import DEFAULT_LIMITS
+from poise.diagnostics.judge.limits import DEFAULT_LIMITS
 from poise.diagnostics.logs.log import Log
 from poise.diagnostics.logs.meaning.sources import UNITS, Source
 
