@@ -59,10 +59,19 @@ def test_groups_of_values_are_read_with_their_path(read: Write) -> None:
     assert log.columns == {"train/loss": 1, "train/teacher/entropy": 1}
 
 
-def test_a_cut_off_last_line_is_left_out_and_noted(read: Write) -> None:
-    log = read(rows((10, 8.3), (20, 8.1)) + '{"step": 30, "lo')
+@pytest.mark.parametrize(
+    ("last", "note"),
+    [
+        ('{"step": 30, "lo', "its last line is cut off and is left out"),
+        ('{"done": 1}\n', "1 rows have no step and are left out"),
+    ],
+)
+def test_a_last_row_that_is_cut_off_or_has_no_step_is_left_out_and_noted(
+    read: Write, last: str, note: str
+) -> None:
+    log = read(rows((10, 8.3), (20, 8.1)) + last)
     assert steps(log) == [10, 20]
-    assert log.notes == ("its last line is cut off and is left out",)
+    assert log.notes == (note,)
 
 
 def test_broken_lines_are_counted(read: Write) -> None:
@@ -208,12 +217,6 @@ def test_a_named_column_counts_the_steps(tmp_path: Path) -> None:
     path.write_text('{"time": 1.5, "loss": 8}\n')
     with pytest.raises(PoiseError, match="whole numbers"):
         open_log(str(path), "time")
-
-
-def test_rows_without_a_step_are_left_out_and_counted(read: Write) -> None:
-    log = read(rows((10, 8.3), (20, 8.1)) + '{"done": 1}\n')
-    assert steps(log) == [10, 20]
-    assert log.notes == ("1 rows have no step and are left out",)
 
 
 # ---- resumed runs -------------------------------------------------------------------------------
