@@ -36,6 +36,14 @@ def test_where_nothing_is_known_of_the_views_both_are_named_in_the_first_steps()
     assert advice.index("preview") < advice.index("base_lr")
 
 
+def test_a_step_without_explosion_is_not_denied() -> None:
+    losses = [1.0] * 10 + [9.0] * 20 + [1.9] + [9.0] * 19
+    run = [(20 * number, {"loss/over_ln_k": loss}) for number, loss in enumerate(losses)]
+    verdict = judge(run, SIGNALS)
+    assert (verdict.kind, verdict.onset_step) == (VerdictKind.DIVERGED, 200)
+    assert "loss / ln K has been above 2 at 39 of 40 logged steps." in verdict.evidence
+
+
 def test_a_run_that_diverges_late_is_told_about_its_optimiser() -> None:
     verdict = judge([*healthy(), *lost(1020)], SIGNALS)
     assert "base_lr" in verdict.advice and "preview" not in verdict.advice

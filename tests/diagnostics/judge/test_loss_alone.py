@@ -64,6 +64,20 @@ def test_a_run_whose_loss_is_often_above_ln_k_swings() -> None:
     assert verdict.kind is VerdictKind.SWINGING
 
 
+@pytest.mark.parametrize(
+    ("usual", "odd", "told"),
+    [
+        (1.0, 0.95, "has stayed at 100.0 % of ln K at 49 of 50 logged steps."),
+        (0.002, 0.3, "has been at most 0.2 % of ln K at 49 of 50 logged steps."),
+    ],
+)
+def test_a_step_that_contradicts_the_verdict_is_not_denied(
+    usual: float, odd: float, told: str
+) -> None:
+    evidence = judge(losses(lambda step: odd if step == 500 else usual), SIGNALS).evidence
+    assert evidence.startswith(f"Since step 20, the loss {told}")
+
+
 @pytest.mark.parametrize("share", [0.97, 0.6, 0.3, 0.12])
 def test_a_loss_in_between_tells_nothing(share: float) -> None:
     verdict = judge(losses(lambda step: share), SIGNALS)

@@ -79,6 +79,21 @@ def test_falling_back_to_the_mean_is_condemned_before_the_plan_is_over() -> None
     assert (verdict.kind, verdict.onset_step) == (VerdictKind.PREDICTS_MEAN, 600)
 
 
+@pytest.mark.parametrize(
+    ("usual", "odd", "told"),
+    [
+        (0.3, 0.0, "it has been better than a prediction of the mean patch at 49 of 50 logged"),
+        (0.0, 0.3, "no better than a prediction of the mean patch at 49 of 50 logged steps. It "
+                   "has explained at most 0.00 %"),
+    ],
+)  # fmt: skip
+def test_a_step_that_contradicts_the_verdict_is_not_denied(
+    usual: float, odd: float, told: str
+) -> None:
+    run = history(lambda step: odd if step == 500 else usual)
+    assert told in judge(run, SIGNALS).evidence
+
+
 def test_a_dip_at_the_very_end_is_undecided() -> None:
     run = history(lambda step: 0.3 if step < 980 else 0.0)
     assert judge(run, SIGNALS).kind is VerdictKind.UNDECIDED

@@ -1,5 +1,7 @@
 """Sentences about the teacher say no more than its numbers."""
 
+import math
+
 import pytest
 
 from poise.diagnostics.judge.limits import DEFAULT_LIMITS
@@ -57,6 +59,27 @@ def test_a_step_with_more_information_than_the_limit_is_an_exception_among_many(
         "At 20 of 21 logged steps since then, the mutual information of image and prototype has "
         "been below its limit, 1 % of ln K."
     )
+
+
+def test_a_step_that_contradicts_the_verdict_is_not_denied() -> None:
+    tail = [*points(*[0.05] * 20), TeacherPoint(168, 0.5, 0.2, 0.1, None)]
+    assert evidence(VerdictKind.SINGLE_PROTOTYPE, tail).startswith(
+        "Since step 8, the teacher has used few prototypes at 20 of 21 logged steps."
+    )
+
+
+def test_an_output_that_was_once_nearer_to_the_other_end_is_not_denied() -> None:
+    tail = points(*[0.7] * 20, 0.4)
+    assert (
+        "given every image nearly the same output. This output has been nearer to uniform than to "
+        "a single prototype at 20 of 21 logged steps." in evidence(VerdictKind.UNIFORM, tail)
+    )
+
+
+@pytest.mark.parametrize(("used", "told"), [(999.4, "999"), (999.6, "1000"), (9.996, "10")])
+def test_a_number_of_prototypes_is_never_written_with_an_exponent(used: float, told: str) -> None:
+    tail = points(0.9, 0.03, 0.7, math.log(used) / math.log(1024))
+    assert f"is about {told} of 1024." in evidence(VerdictKind.UNIFORM, tail)
 
 
 def test_a_collapse_that_changes_its_kind_is_not_said_to_be_of_one_kind_all_the_time() -> None:

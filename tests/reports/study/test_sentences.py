@@ -9,6 +9,7 @@ import pytest
 
 from poise.diagnostics.judge import VerdictKind
 from poise.diagnostics.judge.advice import DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, collapsed
+from poise.diagnostics.judge.teacher_schedule import TeacherSchedule
 from poise.reports.page.page_elements import Section
 from poise.reports.study.course_sentences import dashes
 from poise.reports.study.markdown import render_markdown
@@ -168,7 +169,13 @@ def test_no_sentence_of_a_report_has_more_than_thirty_words(name: str) -> None:
 
 def test_no_advice_has_a_sentence_of_more_than_thirty_words() -> None:
     kinds = [kind for kind in VerdictKind if kind.startswith("collapsed")]
-    of_kinds = [collapsed(kind, False) for kind in kinds if kind != VerdictKind.PREDICTS_MEAN]
+    fast = TeacherSchedule(first_momentum=(1, 0.0))
+    of_kinds = [
+        collapsed(kind, False, schedule)
+        for kind in kinds
+        for schedule in (TeacherSchedule(), fast)
+        if kind is not VerdictKind.PREDICTS_MEAN
+    ]
     for text in (DIVERGED, PREDICTS_MEAN, STUCK, UNDECIDED, *of_kinds):
         told = advised(Advice(text, tuple(f"t{n:02d}" for n in range(20))))
         assert all(len(each.split()) <= MOST_WORDS for each in sentences(told)), told

@@ -1,12 +1,13 @@
 """Advice for each verdict that is not healthy.
 
 In: the kind of verdict, and the teacher's schedule. Out: a few sentences. Next:
-``poise.diagnostics.judge.verdict``.
+``poise.diagnostics.judge.collapse`` and all other rules.
 Sources: the ablations of DINO (arXiv 2104.14294, sections 5.2 and 5.3 and the appendix) and of MAE
 (arXiv 2111.06377, section 4.1).
 """
 
-from poise.diagnostics.judge.teacher_schedule import UNKNOWN, TeacherSchedule
+from poise.diagnostics.judge.teacher_schedule import TeacherSchedule
+from poise.diagnostics.judge.verdict import VerdictKind
 
 UNDECIDED = "Train for longer, or log more often (lower training.log_every_steps)."
 
@@ -35,9 +36,8 @@ UNMOVED_TEACHER = (
     "never changes, so its backbone is still the one that the run began with."
 )
 
-_SWINGING = (
-    "Let the teacher change more slowly: raise objective.teacher_momentum (published value 0.996). "
-    "If it is already that high, lower optimizer.base_lr."
+_SLOWER_TEACHER = (
+    "Let the teacher change more slowly: raise objective.teacher_momentum (published value 0.996)."
 )
 
 _SHARPEN = (
@@ -68,22 +68,24 @@ _UNIFORM = {
 """
 
 _COLLAPSED = {
-    "collapsed: single prototype": (
+    VerdictKind.SINGLE_PROTOTYPE: (
         "To strengthen centering, lower objective.center_momentum (published value 0.9; the value "
         "1 switches centering off). Or, to weaken sharpening, raise objective.teacher_temp "
         "(published values 0.04 to 0.07)."
     ),
-    "collapsed: partial prototypes": (
+    VerdictKind.PARTIAL_PROTOTYPES: (
         "To strengthen centering, lower objective.center_momentum (published value 0.9). Or, to "
         "weaken sharpening, raise objective.teacher_temp (published values 0.04 to 0.07). Or use "
         "fewer prototypes (objective.num_prototypes)."
     ),
-    "collapsed: dimensional": (
+    VerdictKind.DIMENSIONAL: (
         "Lower optimizer.base_lr or optimizer.weight_decay. Or make the task harder: use more "
         "prototypes (objective.num_prototypes), or more and smaller local views. Or train in fp32 "
         "(training.precision=fp32)."
     ),
-    "swings above ln K": _SWINGING,
+    VerdictKind.SWINGING: (
+        f"{_SLOWER_TEACHER} If it is already that high, lower optimizer.base_lr."
+    ),
 }
 
 AT_LN_K = (
@@ -114,7 +116,7 @@ PREDICTS_MEAN = (
 )
 
 
-def collapsed(kind: str, copied_teacher: bool, schedule: TeacherSchedule = UNKNOWN) -> str:
+def collapsed(kind: VerdictKind, copied_teacher: bool, schedule: TeacherSchedule) -> str:
     """Returns advice after a collapse of this kind, or for a run that swings.
 
     A teacher that follows its student too fast is the first cause to remove. Then a uniform teacher
@@ -127,17 +129,13 @@ def collapsed(kind: str, copied_teacher: bool, schedule: TeacherSchedule = UNKNO
     """
     if copied_teacher:
         return COPIED_TEACHER
-    is_uniform = kind == "collapsed: uniform"
+    is_uniform = kind is VerdictKind.UNIFORM
     usual = _UNIFORM[schedule.is_sharp] if is_uniform else _COLLAPSED[kind]
     if not schedule.has_low_momentum:
         return usual
-    slower = (
-        "Let the teacher change more slowly: raise objective.teacher_momentum (published value "
-        f"0.996). At step {schedule.first_step}, it was {schedule.first_momentum:.2g}."
-    )
-    if usual == _SWINGING or (is_uniform and schedule.is_sharp):
-        return slower
-    return f"{slower} If this does not help, try the following. {usual}"
+    if kind is VerdictKind.SWINGING or (is_uniform and schedule.is_sharp):
+        return _SLOWER_TEACHER
+    return f"{_SLOWER_TEACHER} If this does not help, try the following. {usual}"
 
 
 _GENTLER = (

@@ -21,7 +21,7 @@ from poise.config.objectives import Signals
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
+from poise.diagnostics.judge.persistence import in_part, stretch_at_end, why_too_short
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 _TRAINED = ("loss/", "teacher/", "student/", "prediction/", "gradient/")
@@ -113,13 +113,19 @@ def _find_explosion(
     most = limits.exploded_factor * max(first, 1)
     if latest <= most:  # true in nearly all runs: then the long history need not be read
         return None
-    tail = stretch_at_end([*_finite(history, name)], lambda point: point[1] > most, limits)
+
+    def is_above(point: tuple[int, float]) -> bool:
+        return point[1] > most
+
+    tail = stretch_at_end([*_finite(history, name)], is_above, limits)
     steps, kind = [step for step, _ in tail], VerdictKind.DIVERGED
-    if why_too_short(kind, steps, limits.min_observations, planned_steps or steps[-1], limits):
+    plan = planned_steps or steps[-1]
+    if why_too_short(kind, steps, limits.min_observations, plan, limits, kind.rule):
         return None
     what_to_try, views = _look_at_views(history, steps[0], limits)
+    above = in_part(sum(map(is_above, tail)), len(tail))
     evidence = (
-        f"Since step {steps[0]}, {label} has been above {most:.3g}. A model that has learned "
-        f"nothing has 1. At step {steps[-1]} {label} is {tail[-1][1]:.3g}.{views}"
+        f"Since step {steps[0]}, {label} has been above {most:.3g}{above}. A model that has "
+        f"learned nothing has 1. At step {steps[-1]} {label} is {tail[-1][1]:.3g}.{views}"
     )
     return Verdict(kind, steps[0], evidence, what_to_try)

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
-from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.collapse import collapse_verdict
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.persistence import stretch_at_end, why_too_short
+from poise.diagnostics.judge.persistence import in_part, stretch_at_end, why_too_short
 from poise.diagnostics.judge.reconstruction import steps_before_learning
-from poise.diagnostics.judge.teacher_points import is_copy
+from poise.diagnostics.judge.teacher_schedule import read_schedule
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
@@ -61,15 +61,16 @@ def find_lost_dimensions(
     if not tail:
         return None
     kind, steps = VerdictKind.DIMENSIONAL, [point.step for point in tail]
-    if why_too_short(kind, steps, limits.min_observations, planned_steps or steps[-1], limits):
+    plan = planned_steps or steps[-1]
+    if why_too_short(kind, steps, limits.min_observations, plan, limits, kind.rule):
         return None
-    most = max(point.rank for point in tail)
+    lost = [point.rank for point in tail if is_lost(point)]
     evidence = (
-        f"Since step {tail[0].step}, RankMe of the features has been at most {most:.3g}. This is "
-        f"{in_percent(most / first, 0)} of its value at the beginning ({first:.3g})."
+        f"Since step {tail[0].step}, RankMe of the features has been at most {max(lost):.3g}"
+        f"{in_part(len(lost), len(tail))}. This is {in_percent(max(lost) / first, 0)} of its value "
+        f"at the beginning ({first:.3g})."
     )
-    copied = is_copy((point.ema_gap for point in tail), limits)
-    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied))
+    return collapse_verdict(kind, tail, evidence, read_schedule(history), limits)
 
 
 def _read_points(history: History) -> list[_Point]:

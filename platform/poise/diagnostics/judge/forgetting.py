@@ -16,13 +16,14 @@ A run that starts from random weights logs none of this, so it never forgets.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.persistence import stretch_at_end
+from poise.diagnostics.judge.persistence import in_part, stretch_at_end
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 _START, _NOW = "start/knn_top1", "eval/knn_top1"
@@ -77,7 +78,7 @@ def find_forgetting(
     """Returns a verdict if the run lost much of its starting weights' k-NN accuracy, else None."""
     start = next((metrics[_START] for _, metrics in history if _START in metrics), None)
     points = _read_points(history, start) if start else []
-    tail = stretch_at_end(points, lambda point: point.low >= limits.forgotten_share, limits)
+    tail = stretch_at_end(points, partial(_is_lost, limits=limits), limits)
     if start is None or not tail or not _is_lasting(tail, planned_steps, limits):
         return None
     teaches = signals.num_prototypes is not None
@@ -110,6 +111,10 @@ def _read_points(history: History, start: float) -> list[_Point]:
     return points
 
 
+def _is_lost(point: _Point, limits: Limits) -> bool:
+    return point.low >= limits.forgotten_share
+
+
 def _is_lasting(tail: Sequence[_Point], planned_steps: int | None, limits: Limits) -> bool:
     """Returns True if the loss of accuracy lasts and does not heal, or if no step is left."""
     last = tail[-1]
@@ -126,10 +131,11 @@ def _is_lasting(tail: Sequence[_Point], planned_steps: int | None, limits: Limit
 def _evidence(tail: Sequence[_Point], start: float, limits: Limits) -> str:
     last = tail[-1]
     since = f"Since step {tail[0].step}, the" if len(tail) > 1 else "The"
+    lost = in_part(sum(_is_lost(point, limits) for point in tail), len(tail), "evaluations")
     return (
         f"{since} run has lost more than {in_percent(limits.forgotten_share, 0)} of the k-NN "
-        f"accuracy of its starting weights. At step {last.step} the accuracy is {last.knn:.1f} %. "
-        f"The starting weights had {start:.1f} % on the same {last.queries} images. So "
-        f"{in_percent(last.lost, 0)} of it is lost (95 % interval {in_percent(last.low, 0)} to "
-        f"{in_percent(last.high, 0)})."
+        f"accuracy of its starting weights{lost}. At step {last.step} the accuracy is "
+        f"{last.knn:.1f} %. The starting weights had {start:.1f} % on the same {last.queries} "
+        f"images. So {in_percent(last.lost, 0)} of it is lost (95 % interval "
+        f"{in_percent(last.low, 0)} to {in_percent(last.high, 0)})."
     )

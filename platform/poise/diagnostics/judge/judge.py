@@ -65,8 +65,8 @@ def judge(
     if verdict.kind is VerdictKind.CANNOT_TELL:
         return undecided(verdict.evidence)
     return undecided(
-        f"At step {step}, the metrics meet the rule for “{verdict.kind}”. The run has time until "
-        f"step {settled:.0f} to settle."
+        f"At step {step}, the metrics meet {verdict.kind.rule}. The run has time until step "
+        f"{settled:.0f} to settle."
     )
 
 

@@ -21,16 +21,18 @@ tell. It is never "healthy".
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from poise.config.objectives import Signals
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.collapse import collapse_verdict
 from poise.diagnostics.judge.limits import Limits
+from poise.diagnostics.judge.loss_points import LossPoint, read_losses
 from poise.diagnostics.judge.persistence import (
     cannot_tell,
+    in_part,
     is_rising,
     stayed,
     stretch_at_end,
@@ -38,22 +40,8 @@ from poise.diagnostics.judge.persistence import (
     why_too_short,
 )
 from poise.diagnostics.judge.swinging import find_swinging
+from poise.diagnostics.judge.teacher_schedule import TeacherSchedule, read_schedule
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
-
-
-@dataclass(frozen=True)
-class LossPoint:
-    """Loss at one logged step, and the teacher's metrics if they were logged."""
-
-    step: int
-    cross_entropy: float
-    """Loss as a share of ln K. It is 1 for an untrained student."""
-
-    entropy: float | None
-    """Teacher's entropy as a share of ln K; None if it was not logged."""
-
-    ema_gap: float | None
-    """Distance between the weights of teacher and student; None if it was not logged."""
 
 
 def judge_loss(
@@ -67,8 +55,8 @@ def judge_loss(
     points = read_losses(history, math.log(signals.num_prototypes))
     if not points:
         return cannot_tell(history, "Neither the loss nor the teacher's entropies were logged.")
-    planned_steps = planned_steps or points[-1].step
-    swings = find_swinging(points, planned_steps, limits)
+    planned_steps, schedule = planned_steps or points[-1].step, read_schedule(history)
+    swings = find_swinging(points, planned_steps, limits, schedule)
     if swings:
         return swings
     for kind, holds in (
@@ -77,22 +65,8 @@ def judge_loss(
     ):
         tail = stretch_at_end(points, holds, limits)
         if tail:
-            return _judge_stretch(kind, points, tail, planned_steps, limits)
+            return _judge_stretch(kind, points, tail, planned_steps, limits, schedule)
     return cannot_tell(history, _between(points))
-
-
-def read_losses(history: History, ln_k: float) -> list[LossPoint]:
-    """Reads a point for each logged step with a finite loss."""
-    return [
-        LossPoint(
-            step=step,
-            cross_entropy=metrics["loss/over_ln_k"],
-            entropy=metrics["teacher/entropy"] / ln_k if "teacher/entropy" in metrics else None,
-            ema_gap=metrics.get("teacher/ema_gap"),
-        )
-        for step, metrics in history
-        if math.isfinite(metrics.get("loss/over_ln_k", math.nan))
-    ]
 
 
 def _rests(point: LossPoint, limits: Limits) -> bool:
@@ -109,21 +83,22 @@ def _judge_stretch(
     tail: Sequence[LossPoint],
     planned_steps: int,
     limits: Limits,
+    schedule: TeacherSchedule,
 ) -> Verdict:
     unmoved = kind is VerdictKind.AT_LN_K and not _has_left(points, limits)
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
-    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
+    steps = [point.step for point in tail]
+    doubt = why_too_short(kind, steps, needed, planned_steps, limits, kind.rule)
     if doubt is None and unmoved:
         doubt = _why_it_may_begin(tail, planned_steps, limits)
     if doubt:
         return undecided(doubt)
     if kind is VerdictKind.NEAR_ZERO:
         return Verdict(kind, tail[0].step, _zero_evidence(tail, limits), advice.NEAR_ZERO)
-    resting = [point for point in tail if _rests(point, limits)]
-    if all(_is_flat(point, limits) for point in resting):
-        kind = VerdictKind.UNIFORM
-    what_to_try = advice.AT_LN_K if kind is VerdictKind.AT_LN_K else advice.collapsed(kind, False)
-    return Verdict(kind, tail[0].step, _rest_evidence(resting, unmoved), what_to_try)
+    evidence = _rest_evidence(tail, unmoved, limits)
+    if all(_is_flat(point, limits) for point in tail if _rests(point, limits)):
+        return collapse_verdict(VerdictKind.UNIFORM, tail, evidence, schedule, limits)
+    return Verdict(kind, tail[0].step, evidence, advice.AT_LN_K)
 
 
 def _has_left(points: Sequence[LossPoint], limits: Limits) -> bool:
@@ -147,14 +122,16 @@ def _is_flat(point: LossPoint, limits: Limits) -> bool:
     return point.entropy is not None and 1 - point.entropy < limits.no_information_share
 
 
-def _rest_evidence(tail: Sequence[LossPoint], unmoved: bool) -> str:
-    losses = stayed([point.cross_entropy for point in tail])
-    entropies = [point.entropy for point in tail if point.entropy is not None]
+def _rest_evidence(tail: Sequence[LossPoint], unmoved: bool, limits: Limits) -> str:
+    resting = [point for point in tail if _rests(point, limits)]
+    losses = stayed([point.cross_entropy for point in resting])
+    entropies = [point.entropy for point in resting if point.entropy is not None]
     flat = f" The teacher's entropy has {stayed(entropies)} of ln K." if entropies else ""
     before = "The loss was never clearly below ln K." if unmoved else "Before, it was lower."
     return (
-        f"Since step {tail[0].step}, the loss has {losses} of ln K. A student that has learned "
-        f"nothing has a loss of ln K. {before}{flat}"
+        f"Since step {tail[0].step}, the loss has {losses} of ln K"
+        f"{in_part(len(resting), len(tail))}. A student that has learned nothing has a loss of "
+        f"ln K. {before}{flat}"
     )
 
 
@@ -162,9 +139,10 @@ def _zero_evidence(tail: Sequence[LossPoint], limits: Limits) -> str:
     low = [point for point in tail if _is_near_zero(point, limits)]
     last, most = low[-1], max(point.cross_entropy for point in low)
     return (
-        f"Since step {tail[0].step}, the loss has been at most {in_percent(most)} of ln K. At step "
-        f"{last.step} it is {in_percent(last.cross_entropy, 2)}. So teacher and student agree with "
-        "certainty on every view."
+        f"Since step {tail[0].step}, the loss has been at most {in_percent(most)} of ln K"
+        f"{in_part(len(low), len(tail))}. At step {last.step} it is "
+        f"{in_percent(last.cross_entropy, 2)}. So teacher and student agree with certainty on "
+        "every view."
     )
 
 

@@ -44,7 +44,7 @@ def why_too_short(
     needed: int,
     planned_steps: int,
     limits: Limits,
-    rule: str = "",
+    rule: str,
 ) -> str | None:
     """Returns the reason why a state has not lasted long enough for a verdict; None if it has.
 
@@ -54,9 +54,8 @@ def why_too_short(
         needed: number of logged steps that must show the state.
         planned_steps: number of steps that the run was planned for.
         limits: limits of all conditions.
-        rule: words for what the metrics meet. By default, this is the rule for ``kind``.
+        rule: words for what the metrics meet, such as ``kind.rule``.
     """
-    rule = rule or f"the rule for “{kind}”"
     if len(steps) < needed:
         last = (
             "logged step"
@@ -88,6 +87,14 @@ def stayed(shares: Sequence[float]) -> str:
     """
     low, high = in_percent(min(shares)), in_percent(max(shares))
     return f"stayed at {low}" if low == high else f"stayed between {low} and {high}"
+
+
+def in_part(agreeing: int, total: int, what: str = "logged steps") -> str:
+    """Says at how many logged steps a state was seen, if it was not seen at all of them.
+
+    The words come last in a sentence that begins with "Since step": `` at 20 of 21 logged steps``.
+    """
+    return "" if agreeing == total else f" at {agreeing} of {total} {what}"
 
 
 def is_rising(values: Sequence[float], none: float, limits: Limits) -> bool:

@@ -25,6 +25,7 @@ from poise.diagnostics.judge import advice
 from poise.diagnostics.judge.limits import Limits
 from poise.diagnostics.judge.persistence import (
     cannot_tell,
+    in_part,
     is_rising,
     stretch_at_end,
     sure_gain,
@@ -70,14 +71,17 @@ def judge_reconstruction(history: History, planned_steps: int | None, limits: Li
     unmoved = not learns and sum(map(explains, points)) < limits.min_observations
     needed = limits.min_observations_from_start if unmoved else limits.min_observations
     planned_steps = planned_steps or points[-1].step
-    doubt = why_too_short(kind, [point.step for point in tail], needed, planned_steps, limits)
+    steps = [point.step for point in tail]
+    doubt = why_too_short(kind, steps, needed, planned_steps, limits, kind.rule)
     if doubt is None and unmoved:
         doubt = _why_it_may_begin(tail, planned_steps, limits)
     if doubt:
         return undecided(doubt)
+    agreeing = [point for point in tail if explains(point) is learns]
+    at = in_part(len(agreeing), len(tail))
     if learns:
-        return Verdict(kind, None, _healthy_evidence(tail), "")
-    return Verdict(kind, tail[0].step, _mean_evidence(tail), advice.PREDICTS_MEAN)
+        return Verdict(kind, None, _healthy_evidence(agreeing, at), "")
+    return Verdict(kind, tail[0].step, _mean_evidence(agreeing, at), advice.PREDICTS_MEAN)
 
 
 def steps_before_learning(history: History, limits: Limits) -> set[int]:
@@ -141,16 +145,16 @@ def _read_points(history: History) -> list[_Point]:
     ]
 
 
-def _healthy_evidence(tail: Sequence[_Point]) -> str:
+def _healthy_evidence(tail: Sequence[_Point], at: str) -> str:
     last = tail[-1]
     return (
         f"At step {last.step} the decoder explains {in_percent(last.explained)} of the variance of "
-        "hidden patches. It has been better than a prediction of the mean patch since step "
-        f"{tail[0].step}."
+        f"hidden patches. Since step {tail[0].step}, it has been better than a prediction of the "
+        f"mean patch{at}."
     )
 
 
-def _mean_evidence(tail: Sequence[_Point]) -> str:
+def _mean_evidence(tail: Sequence[_Point], at: str) -> str:
     most = max(point.explained for point in tail)
     spreads = [point.spread for point in tail if point.spread is not None]
     spread = (
@@ -161,6 +165,6 @@ def _mean_evidence(tail: Sequence[_Point]) -> str:
     )
     return (
         f"Since step {tail[0].step}, the decoder has been no better than a prediction of the mean "
-        f"patch. It has explained at most {in_percent(max(most, 0), 2)} of the variance of hidden "
-        f"patches.{spread}"
+        f"patch{at}. It has explained at most {in_percent(max(most, 0), 2)} of the variance of "
+        f"hidden patches.{spread}"
     )

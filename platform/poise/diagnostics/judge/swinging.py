@@ -15,39 +15,30 @@ from itertools import accumulate
 from typing import Protocol
 
 from poise.config.wording import in_percent
-from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.collapse import Weights, collapse_verdict
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.teacher_points import is_copy
-from poise.diagnostics.judge.teacher_schedule import UNKNOWN, TeacherSchedule
+from poise.diagnostics.judge.teacher_schedule import TeacherSchedule
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
-class Disagreement(Protocol):
+class Disagreement(Weights, Protocol):
     """Metrics that show how far teacher and student disagree at one logged step."""
 
     @property
-    def step(self) -> int:
-        """Number of finished optimiser steps."""
-
-    @property
     def cross_entropy(self) -> float:
-        """Cross-entropy as a share of ln K; infinite if it was not logged."""
-
-    @property
-    def ema_gap(self) -> float | None:
-        """Distance between the weights of teacher and student; None if it was not logged."""
+        """Cross-entropy as a share of ln K, which is finite."""
 
 
 def find_swinging(
     points: Sequence[Disagreement],
     planned_steps: int,
     limits: Limits,
-    schedule: TeacherSchedule = UNKNOWN,
+    schedule: TeacherSchedule,
 ) -> Verdict | None:
     """Returns a verdict if the cross-entropy is often above ln K, else None.
 
     Args:
-        points: logged steps of the run.
+        points: logged steps of the run at which the cross-entropy was measured.
         planned_steps: number of steps that the run was planned for.
         limits: limits of all conditions.
         schedule: momentum and temperature of the teacher. The advice depends on them.
@@ -59,18 +50,14 @@ def find_swinging(
     if tail[-1].step - tail[0].step < limits.min_share_of_plan_swinging * planned_steps:
         return None
     above = sum(_is_above(point, limits) for point in tail)
-    most = max(
-        (point for point in tail if _is_above(point, limits)), key=lambda point: point.cross_entropy
-    )
+    most = max(tail, key=lambda point: point.cross_entropy)
     evidence = (
         f"Since step {tail[0].step}, the cross-entropy of teacher and student has been above "
         f"{in_percent(limits.swinging_loss_share, 0)} of ln K at {above} of {len(tail)} logged "
         f"steps. A student that has learned nothing has 100 %. The highest value was "
         f"{in_percent(most.cross_entropy, 0)} at step {most.step}."
     )
-    kind = VerdictKind.SWINGING
-    copied = is_copy((point.ema_gap for point in tail), limits)
-    return Verdict(kind, tail[0].step, evidence, advice.collapsed(kind, copied, schedule))
+    return collapse_verdict(VerdictKind.SWINGING, tail, evidence, schedule, limits)
 
 
 def _onset(points: Sequence[Disagreement], limits: Limits) -> int | None:
@@ -92,8 +79,5 @@ def _onset(points: Sequence[Disagreement], limits: Limits) -> int | None:
 
 
 def _is_above(point: Disagreement, limits: Limits) -> bool:
-    """Returns True if the student predicts its teacher worse than an untrained student would.
-
-    Returns False if KL was not logged.
-    """
-    return limits.swinging_loss_share < point.cross_entropy < float("inf")
+    """Returns True if the student predicts its teacher worse than an untrained student would."""
+    return point.cross_entropy > limits.swinging_loss_share

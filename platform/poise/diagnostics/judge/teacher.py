@@ -40,25 +40,25 @@ from statistics import median
 
 from poise.config.objectives import Signals
 from poise.diagnostics.history import History
-from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.collapse import collapse_verdict
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.loss_alone import judge_loss, read_losses
+from poise.diagnostics.judge.loss_alone import judge_loss
+from poise.diagnostics.judge.loss_points import read_losses, with_losses
 from poise.diagnostics.judge.persistence import (
     is_rising,
     stretch_at_end,
     undecided,
     why_too_short,
 )
+from poise.diagnostics.judge.stuck import find_stuck
 from poise.diagnostics.judge.swinging import find_swinging
 from poise.diagnostics.judge.teacher_points import (
     TeacherPoint,
     collapse_evidence,
     end_of_scale,
     healthy_evidence,
-    is_copy,
     read_points,
     rule_words,
-    stuck_evidence,
 )
 from poise.diagnostics.judge.teacher_schedule import read_schedule
 from poise.diagnostics.judge.verdict import FEW_PROTOTYPES, Verdict, VerdictKind
@@ -72,10 +72,11 @@ def judge_teacher(
     assert num_prototypes is not None
     limits = _within_batch(limits, num_prototypes, signals.batch_images)
     ln_k = math.log(num_prototypes)
-    points = read_points(history, ln_k)
-    if not points:
+    measured = read_points(history, ln_k)
+    if not measured:
         return judge_loss(history, signals, planned_steps, limits)
-    planned_steps = planned_steps or points[-1].step
+    planned_steps, losses = planned_steps or measured[-1].step, read_losses(history, ln_k)
+    points = with_losses(measured, losses)
     kind, tail = _last_stretch(points, limits)
     doubt = _why_too_early(kind, points, tail, planned_steps, limits)
     if doubt and kind is not VerdictKind.HEALTHY:
@@ -84,25 +85,22 @@ def judge_teacher(
         if len(lost) > len(tail):
             kind, tail = _middle(lost, limits), lost
             doubt = _why_too_early(kind, points, tail, planned_steps, limits)
+    schedule = read_schedule(history)
     if doubt or kind is VerdictKind.HEALTHY:
-        schedule, losses = read_schedule(history), read_losses(history, ln_k)
-        # The loss may be logged at more steps than the entropies.
-        swings = find_swinging(points, planned_steps, limits, schedule) or find_swinging(
-            losses, planned_steps, limits, schedule
-        )
+        compared = [point for point in measured if math.isfinite(point.kl)]
+        swings = (
+            find_swinging(compared, planned_steps, limits, schedule)
+            or find_swinging(losses, planned_steps, limits, schedule)
+        )  # fmt: skip
         if swings or doubt:
             return swings or undecided(doubt or "")
         given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps
-        if points[-1].step >= given and _is_stuck(points, limits):
-            evidence = stuck_evidence(points)
-            return Verdict(VerdictKind.STUCK, points[0].step, evidence, advice.STUCK)
-        return Verdict(kind, None, healthy_evidence(tail), "")
-    copied = is_copy((point.ema_gap for point in tail), limits)
+        stuck = find_stuck(points, losses, given, limits)
+        return stuck or Verdict(kind, None, healthy_evidence(tail, limits), "")
     evidence = collapse_evidence(kind, tail, num_prototypes, limits)
     if kind is VerdictKind.UNIFORM and not _has_left_its_start(points, limits):
         evidence += " In this run the teacher has never learned to distinguish images."
-    what_to_try = advice.collapsed(kind, copied, read_schedule(history))
-    return Verdict(kind, tail[0].step, evidence, what_to_try)
+    return collapse_verdict(kind, tail, evidence, schedule, limits)
 
 
 def _within_batch(limits: Limits, num_prototypes: int, batch_images: int | None) -> Limits:
@@ -232,17 +230,6 @@ def _fades(points: Sequence[TeacherPoint], tail: Sequence[TeacherPoint], limits:
     )
     rebounds = now > max(limits.rebound_factor * lowest, limits.noise_share * none)
     return has_faded and not rebounds and tail[-1].kl <= limits.no_divergence_share
-
-
-def _is_stuck(points: Sequence[TeacherPoint], limits: Limits) -> bool:
-    """Returns True if the teacher distinguishes images but the student has never followed it."""
-    follows = limits.stuck_kl_factor * points[0].kl
-    informed = [point.information for point in points]
-    return all(
-        limits.stuck_loss_share <= point.cross_entropy <= limits.stuck_loss_most
-        and point.kl >= follows
-        for point in points
-    ) and not is_rising(informed, limits.no_information_share, limits)
 
 
 def _has_left_its_start(points: Sequence[TeacherPoint], limits: Limits) -> bool:

@@ -5,14 +5,14 @@ In: logged metrics and K. Out: a ``TeacherPoint`` per step, in shares of ln K. N
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.persistence import stayed
+from poise.diagnostics.judge.persistence import in_part, stayed
 from poise.diagnostics.judge.verdict import VerdictKind
 
 _EVEN = 0.98
@@ -71,11 +71,6 @@ def end_of_scale(entropy: float, limits: Limits) -> VerdictKind:
     return VerdictKind.UNIFORM if uniform else VerdictKind.SINGLE_PROTOTYPE
 
 
-def is_copy(ema_gaps: Iterable[float | None], limits: Limits) -> bool:
-    """Returns True if teacher and student had the same weights at all these steps."""
-    return all(gap is not None and gap < limits.copied_gap for gap in ema_gaps)
-
-
 def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
     """Reads a point for each logged step with metrics of the teacher."""
     return [
@@ -91,27 +86,16 @@ def read_points(history: History, ln_k: float) -> list[TeacherPoint]:
     ]
 
 
-def healthy_evidence(tail: Sequence[TeacherPoint]) -> str:
+def healthy_evidence(tail: Sequence[TeacherPoint], limits: Limits) -> str:
     """Makes the sentences that say why the teacher is healthy."""
     last = tail[-1]
+    healthy = sum(point.state(limits) is VerdictKind.HEALTHY for point in tail)
     return (
         f"The teacher distinguishes images. At step {last.step} the mutual information of image "
         f"and prototype is {in_percent(last.information)} of ln K: {in_percent(last.marginal)} "
         f"(entropy of the mean output) minus {in_percent(last.entropy)} (the teacher's entropy, a "
-        f"mean over images). The run has been healthy since step {tail[0].step}."
-    )
-
-
-def stuck_evidence(points: Sequence[TeacherPoint]) -> str:
-    """Makes the sentences that say that the student does not follow the teacher."""
-    first, last = points[0], points[-1]
-    lowest = min(point.cross_entropy for point in points)
-    return (
-        f"Up to step {last.step} the cross-entropy of teacher and student has never been below "
-        f"{in_percent(lowest)} of ln K. The teacher distinguishes images: the mutual information "
-        f"of image and prototype is {in_percent(last.information)} of ln K. But the student does "
-        f"not follow the teacher: the KL divergence between them is {in_percent(last.kl)} of "
-        f"ln K, and at first it was {in_percent(first.kl)}."
+        f"mean over images). Since step {tail[0].step}, the run has been healthy"
+        f"{in_part(healthy, len(tail))}."
     )
 
 
@@ -121,11 +105,9 @@ def rule_words(kind: VerdictKind, tail: Sequence[TeacherPoint], limits: Limits) 
     A collapse may go from one kind to another. Then its steps meet the rules of several kinds, and
     one of these kinds is its name.
     """
-    if kind is VerdictKind.HEALTHY:
-        return f"the rule for “{kind}”"
     kinds = {point.state(limits) for point in tail} - {VerdictKind.HEALTHY}
-    if kinds <= {kind}:
-        return f"the rule for “{kind}”"
+    if kind is VerdictKind.HEALTHY or kinds <= {kind}:
+        return kind.rule
     return f"the rules for different kinds of collapse (counted as “{kind}”)"
 
 
@@ -145,39 +127,38 @@ def collapse_evidence(
     if is_uniform and min(entropies) >= _EVEN:
         even = f"{since} given all prototypes nearly the same probability, for every image."
         return f"{even} {entropy} {information}"
-    same = _mostly(
-        tail,
-        lambda point: (
-            point.information < limits.no_information_share
-            and end_of_scale(point.entropy, limits) is kind
-        ),
-        limits,
+    same = sum(
+        point.information < limits.no_information_share
+        and end_of_scale(point.entropy, limits) is kind
+        for point in tail
     )
-    most = limits.few_prototypes_share if same else limits.partial_prototypes_share
-    if not is_uniform and _mostly(tail, lambda point: point.marginal < most, limits):
-        return f"{since} used few prototypes. {entropy} {in_use}"
+    are_same = _are_most(same, tail, limits)
+    most = limits.few_prototypes_share if are_same else limits.partial_prototypes_share
+    few = sum(point.marginal < most for point in tail)
+    if not is_uniform and _are_most(few, tail, limits):
+        return f"{since} used few prototypes{in_part(few, len(tail))}. {entropy} {in_use}"
     near, far = "uniform", "a single prototype"
     if not is_uniform:
         near, far = far, near
-    if same:
+    if are_same:
+        nearer = sum(end_of_scale(point.entropy, limits) is kind for point in tail)
         return (
             f"{since} given every image nearly the same output. This output has been nearer to "
-            f"{near} than to {far}. {entropy} {information}"
+            f"{near} than to {far}{in_part(nearer, len(tail))}. {entropy} {information}"
         )
+    lost = sum(point.state(limits) is not VerdictKind.HEALTHY for point in tail)
     return (
-        f"{since} been collapsed, but the kind of collapse has changed. By the median of its "
-        f"entropy ({in_percent(median(entropies))} of ln K), it is nearer to {near} than to {far}. "
-        f"{entropy} {in_use}"
+        f"{since} been collapsed{in_part(lost, len(tail))}, but the kind of collapse has changed. "
+        f"By the median of its entropy ({in_percent(median(entropies))} of ln K), it is nearer to "
+        f"{near} than to {far}. {entropy} {in_use}"
     )
 
 
 def _informed(tail: Sequence[TeacherPoint], limits: Limits) -> str:
     """Compares the mutual information with its limit, which single steps may exceed."""
-    limit, informed = limits.no_information_share, [point.information for point in tail]
-    below, name = (
-        sum(each < limit for each in informed),
-        "mutual information of image and prototype",
-    )
+    name, limit = "mutual information of image and prototype", limits.no_information_share
+    informed = [point.information for point in tail]
+    below = sum(each < limit for each in informed)
     if below == len(tail):
         most = in_percent(max(informed), 2)
         return f"The {name} has been at most {most} of ln K (the limit is {100 * limit:g} %)."
@@ -196,7 +177,7 @@ def _in_use(kind: VerdictKind, last: TeacherPoint, num_prototypes: int, limits: 
         if kind is VerdictKind.PARTIAL_PROTOTYPES
         else limits.few_prototypes_share
     )
-    number = f"{shared:.3g}" if shared < 1000 else f"{shared:.0f}"
+    number = f"{shared:.3g}" if round(shared) < 1000 else f"{shared:.0f}"
     text = (
         f"At step {last.step}, the effective number of prototypes in use is about {number} of "
         f"{num_prototypes}."
@@ -206,8 +187,6 @@ def _in_use(kind: VerdictKind, last: TeacherPoint, num_prototypes: int, limits: 
     return f"{text} The limit for this verdict is {math.exp(share * ln_k):.3g}."
 
 
-def _mostly(
-    tail: Sequence[TeacherPoint], holds: Callable[[TeacherPoint], bool], limits: Limits
-) -> bool:
-    """Returns True if a condition holds at all points, apart from a few contrary points."""
-    return sum(not holds(point) for point in tail) <= limits.contrary_share * len(tail)
+def _are_most(agreeing: int, tail: Sequence[TeacherPoint], limits: Limits) -> bool:
+    """Returns True if these are all points of a collapse, apart from a few contrary points."""
+    return len(tail) - agreeing <= limits.contrary_share * len(tail)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from poise.config.wording import in_percent
 from poise.diagnostics.history import History
 from poise.diagnostics.judge import advice
+from poise.diagnostics.judge.collapse import is_copy
 from poise.diagnostics.judge.limits import Limits
-from poise.diagnostics.judge.teacher_points import is_copy
 from poise.diagnostics.judge.verdict import Verdict, VerdictKind
 
 
@@ -70,7 +70,7 @@ def find_copied_teacher(
     points = _read_points(history)
     if not _is_due(points, planned_steps, limits) or _way_gone(points) < limits.moved_distance:
         return None
-    if not is_copy((point.ema_gap for point in points), limits):
+    if not is_copy(points, limits):
         return None
     evidence = (
         f"At all {len(points)} logged steps up to step {points[-1].step}, teacher and student had "

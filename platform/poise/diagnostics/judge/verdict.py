@@ -28,6 +28,11 @@ class VerdictKind(StrEnum):
     UNDECIDED = "undecided"
     CANNOT_TELL = "cannot tell"
 
+    @property
+    def rule(self) -> str:
+        """Name of the rule for this verdict, for a sentence."""
+        return f"the rule for “{self}”"
+
 
 FEW_PROTOTYPES = (VerdictKind.SINGLE_PROTOTYPE, VerdictKind.PARTIAL_PROTOTYPES)
 """Collapses in which the whole batch uses few prototypes. Centering prevents both."""
