@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -152,42 +152,70 @@ def test_few_prototypes_of_an_unknown_batch_are_not_condemned_but_asked_for(judg
     assert condemned.verdict.kind is VerdictKind.PARTIAL_PROTOTYPES
 
 
-def test_a_loss_at_other_steps_than_the_entropies_is_compared_with_them(tmp_path: Path) -> None:
-    """As Lightning writes it: the loss at steps 0, 10, …, and the entropies at 5, 15, …."""
-    path = tmp_path / "metrics.csv"
-    lines = ["step,train_loss,teacher_entropy,teacher_marginal_entropy"]
-    for step in range(0, 1000, 10):
-        lines.append(f"{step},{(1.0, 1.3)[step // 10 % 2] * LN_K},,")
-        lines.append(f"{step + 5},,{0.4 * LN_K},{0.8 * LN_K}")
-    path.write_text("\n".join(lines))
-    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
-    assert found.verdict.kind is VerdictKind.SWINGING
+def interleaved(folder: Path, losses: Mapping[int, float], teacher: Iterable[int]) -> LogVerdict:
+    """Judges a log as Lightning writes it: a row has a loss or entropies, and not both.
+
+    Losses are shares of ln K. The teacher is healthy.
+    """
+    rows = [(step, f"{step},{share * LN_K},,") for step, share in losses.items()]
+    rows += [(step, f"{step},,{0.4 * LN_K},{0.8 * LN_K}") for step in teacher]
+    head = "step,train_loss,teacher_entropy,teacher_marginal_entropy"
+    path = folder / "metrics.csv"
+    path.write_text("\n".join([head, *(text for _, text in sorted(rows))]))
+    return judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
 
 
-def test_a_student_that_follows_no_teacher_is_stuck_at_whichever_steps_both_were_logged(
+@pytest.mark.parametrize(
+    ("loss", "kind", "onset"),
+    [
+        (lambda step: 0.6, VerdictKind.HEALTHY, None),
+        (lambda step: 1.0, VerdictKind.STUCK, 15),
+        (lambda step: (1.3, 1.0)[step // 10 % 2], VerdictKind.SWINGING, 20),
+        (lambda step: 0.6 if step < 300 else math.nan, VerdictKind.DIVERGED, 300),
+    ],
+)
+def test_a_loss_at_other_steps_than_the_entropies_is_compared_with_them(
+    tmp_path: Path, loss: Callable[[int], float], kind: VerdictKind, onset: int | None
+) -> None:
+    losses = {step: loss(step) for step in range(10, 1000, 10)}
+    verdict = interleaved(tmp_path, losses, teacher=range(5, 1000, 10)).verdict
+    assert (verdict.kind, verdict.onset_step) == (kind, onset)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [{0: 1.0}, {0: 1.0, 500: 1.0}, dict.fromkeys(range(0, 300, 10), 1.0)],
+    ids=["one", "two", "only at first"],
+)
+def test_few_or_old_losses_of_an_untrained_student_do_not_make_a_run_stuck(
+    tmp_path: Path, losses: Mapping[int, float]
+) -> None:
+    judged = interleaved(tmp_path, losses, teacher=range(10, 1000, 10))
+    assert judged.verdict.kind is VerdictKind.HEALTHY
+
+
+def test_one_loss_above_ln_k_counts_once_however_often_entropies_were_logged(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "log.jsonl"
-    loss = ({"step": step, "loss": LN_K} for step in range(10, 1000, 10))
-    teacher = ({"step": step, "teacher_entropy": 0.4 * LN_K, "teacher_marginal_entropy": 0.8 * LN_K}
-               for step in range(5, 1000, 10))  # fmt: skip
-    rows = sorted([*loss, *teacher], key=lambda row: row["step"])
-    path.write_text("\n".join(map(json.dumps, rows)))
-    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
-    assert found.verdict.kind is VerdictKind.STUCK
+    losses = {0: 1.0, 250: 0.8, 500: 0.8, 750: 1.1}
+    judged = interleaved(tmp_path, losses, teacher=range(0, 1001, 10))
+    assert judged.verdict.kind is VerdictKind.HEALTHY
 
 
-def test_a_loss_that_is_not_finite_counts_though_the_last_row_has_only_entropies(
+def test_a_loss_that_was_undefined_once_says_nothing_about_the_entropies_after_it(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "metrics.csv"
-    lines = ["step,train_loss,teacher_entropy,teacher_marginal_entropy"]
-    for step in range(0, 1000, 10):
-        lines.append(f"{step},{0.6 * LN_K if step < 300 else math.nan},,")
-        lines.append(f"{step + 5},,{0.4 * LN_K},{0.8 * LN_K}")
-    path.write_text("\n".join(lines))
-    found = judge_log(open_log(str(path)), Facts(prototypes=K, batch_size=100_000))
-    assert (found.verdict.kind, found.verdict.onset_step) == (VerdictKind.DIVERGED, 300)
+    losses = {step: math.nan if step == 990 else 0.6 for step in range(0, 1001, 10)}
+    judged = interleaved(tmp_path, losses, teacher=range(5, 1000, 10))
+    assert judged.verdict.kind is VerdictKind.HEALTHY
+
+
+def test_losses_by_epoch_are_not_compared_with_entropies_of_much_later_steps(
+    tmp_path: Path,
+) -> None:
+    losses = {epoch: 1 - 0.035 * epoch for epoch in range(20)}  # at last below the entropy
+    judged = interleaved(tmp_path, losses, teacher=range(0, 2001, 10))
+    assert judged.verdict.kind is VerdictKind.HEALTHY
 
 
 # ---- values that no run can have ----------------------------------------------------------------

@@ -39,18 +39,9 @@ def with_teacher(history: History, num_prototypes: int) -> History:
     """Adds the metrics that follow from the teacher's metrics and K.
 
     The loss of DINO is the cross-entropy of teacher and student, averaged over all pairs of views.
-
-    Many programs log the loss and the entropies at different steps. So a step with entropies and
-    without the loss gets the newest loss. A step before the first loss gets the first loss.
     """
     ln_k = math.log(num_prototypes)
-    completed = [(step, _completed(metrics, ln_k)) for step, metrics in history]
-    loss = next((values[_CROSS] for _, values in completed if _CROSS in values), None)
-    for index, (step, values) in enumerate(completed):
-        if _ENTROPY in values and _CROSS not in values and loss is not None:
-            completed[index] = step, _completed({**values, _CROSS: loss}, ln_k)
-        loss = values.get(_CROSS, loss)
-    return completed
+    return [(step, _completed(metrics, ln_k)) for step, metrics in history]
 
 
 def _completed(metrics: Mapping[str, float], ln_k: float) -> dict[str, float]:
