@@ -12,6 +12,7 @@ from poise.config.errors import PoiseError
 from poise.config.gates import Gates, KnnGate
 from poise.config.wording import listed
 from poise.diagnostics.judge.forgetting import paired_loss
+from poise.tracking.registry.missing_figures import advice
 from poise.tracking.registry.paired_differences import (
     AllAnswers,
     Difference,
@@ -67,15 +68,8 @@ def _verdict(gates: Gates, version: Version) -> Iterator[GateResult]:
 def _evaluations(gates: Gates, version: Version) -> Iterator[GateResult]:
     for wanted in gates.evaluations:
         found = _matching(version, wanted)
-        reason = f"{wanted}: {version.figures[found[0]]}" if found else _how(wanted, version)
+        reason = f"{wanted}: {version.figures[found[0]]}" if found else advice(wanted, version)
         yield GateResult("evaluations", bool(found), reason)
-
-
-def _how(wanted: str, version: Version) -> str:
-    """Says that a figure is missing, and what measures such figures."""
-    if wanted.startswith("probe/"):
-        return f"{wanted} is not measured; try `poise evaluate all {version.uri} DATASET`"
-    return f"{wanted} is not measured; training measures it, as the recipe's evaluation says"
 
 
 def _knn(store: Store, gate: KnnGate, version: Version, holder: Version | None) -> GateResult:
@@ -88,16 +82,16 @@ def _knn(store: Store, gate: KnnGate, version: Version, holder: Version | None) 
         f"`poise evaluate knn {version.uri} TEST --bank TRAIN`"
     )
     if found is None:
-        reason = f"{holder.short} and this version have no k-NN on the same images; {measure}"
-        return GateResult("knn", False, reason)
+        reason = f"{holder.short} and this version have no k-NN on the same images with one bank"
+        return GateResult("knn", False, f"{reason}; {measure}")
     metric, change = found
     passed = change.low >= -gate.margin_points
     limit = f"the lower end must be at least {-gate.margin_points:g}"
     kind = f"paired over {change.images} images" if change.is_paired else (
-        "not paired, because no answers to the same images were kept"
+        "not paired, because no answers to the same images with one bank were kept"
     )  # fmt: skip
-    advice = "" if passed or change.is_paired else f"; for a smaller interval, {measure}"
-    reason = f"{metric} is {change} points from that of {holder.short}, {kind}; {limit}{advice}"
+    fix = "" if passed or change.is_paired else f"; for a smaller interval, {measure}"
+    reason = f"{metric} is {change} points from that of {holder.short}, {kind}; {limit}{fix}"
     return GateResult("knn", passed, reason)
 
 
@@ -132,11 +126,13 @@ def _outliers(most: float, version: Version, holder: Version | None) -> GateResu
 
 def _without_outliers(gate: str, lacking: Sequence[Version]) -> GateResult:
     """Fails the gate, unless no version without the figure has patch tokens."""
-    names = [each.tags.get("backbone", "") for each in lacking]
-    if all(map(_has_no_patch_tokens, names)):
-        return GateResult(gate, True, f"{listed(dict.fromkeys(names))}: without patch tokens")
+    names = {each.short: each.tags.get("backbone", "") for each in lacking}
+    unmeasured = [short for short, name in names.items() if not _has_no_patch_tokens(name)]
+    if not unmeasured:
+        backbones = listed(dict.fromkeys(names.values()))
+        return GateResult(gate, True, f"{backbones}: without patch tokens")
     reason = (
-        f"{lacking[-1].short} has no {_OUTLIERS}, which Poise measures only while it trains; a "
+        f"{unmeasured[-1]} has no {_OUTLIERS}, which Poise measures only while it trains; a "
         f"gates file with `{gate}: null` skips this gate"
     )
     return GateResult(gate, False, reason)
