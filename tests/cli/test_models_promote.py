@@ -54,6 +54,7 @@ def test_a_version_that_fails_a_gate_keeps_its_aliases(
         (["vit/1", "--to", "v2", "--why", "x"], "choose another"),
         (["vit/1", "--to", "best", "--why", "x", "--gates", "lost.yaml"], "lost.yaml"),
         (["vit", "--to", "best", "--undo"], "there is no promotion to undo"),
+        (["vit/1", "--to", "best", "--undo"], "there is no promotion to undo"),
         (["vit", "--to", "best", "--undo", "--dry-run"], "together with --dry-run"),
         (["vit", "--to", "best", "--undo", "--why", "x"], "together with --why"),
         (["vit", "--to", "best", "--undo", "--gates", "x.yaml"], "together with --gates"),
@@ -153,7 +154,7 @@ def test_figures_of_different_datasets_are_told_apart(
     assert poise(words) == 0
     compared = capsys.readouterr().out
     assert "50.0 % (48.0 to 52.0), knn/dino-v1 on photos" in compared
-    assert "were not measured alike" in compared
+    assert "were measured differently, so do not compare them" in compared
 
 
 def test_gc_goes_on_after_what_it_cannot_delete(

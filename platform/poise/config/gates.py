@@ -27,8 +27,9 @@ class KnnGate(Strict):
 
     metrics: Metrics = Field(("probe/*/knn-dino-v1*/k20_top1", "eval/knn_top1"), min_length=1)
     """Names of the metric to compare, in order of preference. ``*`` stands for any text. The gate
-    compares the first metric that both versions have on the same images. If there is no such
-    metric, it compares the first metric that both versions have.
+    compares the first metric that both versions have on the same images, with the same bank. If
+    there is no such metric, it compares the first metric that both versions have. It skips a metric
+    whose stored answers differ in their images or in their bank.
     """
 
     margin_points: NonNegative = 1.0

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
 from poise.config.files import read_json, write_json
+from poise.evaluation.measurement import unchanged_name
 
 ENDING = ".answers.json"
 """Ending of the names of files that contain answers."""
@@ -80,7 +81,8 @@ class Answers:
 
         Args:
             other: answers of the second model.
-            metric: name of the metric whose answers are compared.
+            metric: name of the second model's metric. The first model's metric may have another
+                digest of changed settings (see ``named_like``).
 
         Returns:
             The changes, or None if the images or the bank differ, or a model has no answers for the
@@ -88,13 +90,25 @@ class Answers:
         """
         if (self.asked, self.images) != (other.asked, other.images):
             return None
-        if metric not in self.right or metric not in other.right:
+        own = self.named_like(metric)
+        if own is None or metric not in other.right:
             return None
-        first, second = (unpacked(each.right[metric], each.images) for each in (self, other))
+        first, second = (
+            unpacked(text, self.images) for text in (self.right[own], other.right[metric])
+        )
         lost, won = (
             int(each.sum()) * 100.0 / self.images for each in (first & ~second, ~first & second)
         )
         return Changes(lost, won, self.images)
+
+    def named_like(self, metric: str) -> str | None:
+        """Finds the metric that differs from a given one only in the digest of changed settings.
+
+        Whether a bank is a changed setting depends on the model's own training set. So one
+        measurement of two models can have two names.
+        """
+        wanted = unchanged_name(metric)
+        return next((each for each in self.right if unchanged_name(each) == wanted), None)
 
 
 def digest_of(*sets: tuple[str, NDArray[np.int64]]) -> str:

@@ -102,6 +102,11 @@ def measurement_name(protocol: str, changed: Iterable[str] = ()) -> str:
     return f"{name}-changed-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
+def unchanged_name(metric: str) -> str:
+    """Removes the digest of changed settings from the name of a metric, if it has one."""
+    return re.sub(r"-changed-[0-9a-f]{8}/", "/", metric)
+
+
 class Measured(NamedTuple):
     """One value with its unit and its 95 % confidence interval."""
 

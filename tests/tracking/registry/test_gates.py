@@ -6,6 +6,7 @@ import pytest
 from poise.config.gates import Gates, KnnGate
 from poise.evaluation.answers_per_image import Answers, packed
 from poise.tracking.evaluation import log_evaluation
+from poise.tracking.registry.comparison import compare_versions
 from poise.tracking.registry.gates import GateResult, check_gates
 from poise.tracking.registry.paired_differences import difference, read_answers
 from poise.tracking.registry.version import RegisteredFigure, Version, stored_tags
@@ -23,16 +24,31 @@ def gate(results: list[GateResult], name: str) -> GateResult:
 
 
 def answered(
-    store: Store, folder: Path, number: int, right: np.ndarray, asked: str = "abcd"
+    store: Store,
+    folder: Path,
+    number: int,
+    right: np.ndarray,
+    asked: str = "abcd",
+    metric: str = METRIC,
 ) -> Version:
     """A version whose answers to 1000 images are among its run's artifacts."""
     run = create_run(store, "scenes", f"run-{number}", folder / str(number))
-    file = folder / f"{number}.answers.json"
-    Answers(len(right), asked, {METRIC: packed(right)}).write(file)
-    log_evaluation(run.run_id, {}, [file], "probes/knn-dino-v1", store)
     figure = RegisteredFigure(100.0 * right.mean(), "%", 0, 100, "knn/dino-v1", "scenes-test")
-    tags = stored_tags({"verdict": "healthy", "metric": METRIC}, {METRIC: figure})
-    return Version("vit", number, (), number, run.run_id, "/nowhere", tags)
+    tags = stored_tags({"verdict": "healthy", "metric": metric}, {metric: figure})
+    made = Version("vit", number, (), number, run.run_id, "/nowhere", tags)
+    keep(
+        store,
+        folder / f"{number}.answers.json",
+        made,
+        Answers(1000, asked, {metric: packed(right)}),
+    )
+    return made
+
+
+def keep(store: Store, file: Path, version: Version, answers: Answers) -> None:
+    """Stores answers among the artifacts of a version's run."""
+    answers.write(file)
+    log_evaluation(version.run_id, {}, [file], "probes/knn-dino-v1", store)
 
 
 def test_an_unhealthy_or_unjudged_version_fails() -> None:
@@ -58,6 +74,29 @@ def test_an_evaluation_that_is_missing_fails_and_a_pattern_finds_it() -> None:
     assert results == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "origin", "words"),
+    [
+        ("probe/*/linear-*", "", "`poise evaluate linear models:/vit/1 DATASET`"),
+        ("probe/video-test/attentive-cached-v1/*", "", "`poise evaluate attentive "),
+        ("*/finetune*", "", "`poise evaluate finetune "),
+        ("probe/*/k20_top1", "hub", "`poise evaluate knn "),
+        ("*/k20_top1", "", "`poise evaluate knn "),
+        ("eval/linear_top1", "", "training measures it"),
+        ("eval/linear_top1", "hub", "no such figure; docs/registry.md"),
+        ("probe/objects-test/*", "", "no such figure; docs/registry.md"),
+        ("*", "", "no such figure; docs/registry.md"),
+    ],
+)
+def test_a_missing_figure_is_named_with_what_measures_it(
+    wanted: str, origin: str, words: str
+) -> None:
+    made = version(imported_from=origin) if origin else version()
+    gates = Gates(knn=None, evaluations=(wanted,))
+    failed = gate(check(made, gates=gates), "evaluations")
+    assert not failed.passed and wanted in failed.reason and words in failed.reason
+
+
 @pytest.mark.parametrize(("now", "passes"), [(0.004, True), (0.006, True), (0.0061, False)])
 def test_more_outliers_than_the_holder_has_fail(now: float, passes: bool) -> None:
     made, holder = (with_outliers(number, share) for number, share in ((2, now), (1, 0.001)))
@@ -75,6 +114,12 @@ def test_outliers_of_one_version_only_cannot_be_compared() -> None:
     assert "vit/2 has no patches/outlier_share" in found.reason
     neither = gate(check(with_outliers(2, None), with_outliers(1, None)), "max_outlier_growth")
     assert not neither.passed and "max_outlier_growth: null" in neither.reason
+
+
+def test_of_two_versions_without_outliers_the_one_with_patch_tokens_is_named() -> None:
+    holder, made = version(1, backbone="vit_tiny_patch16_224"), version(2, backbone="resnet18")
+    found = gate(check(made, holder), "max_outlier_growth")
+    assert not found.passed and found.reason.startswith("vit/1 has no patches/outlier_share")
 
 
 def test_backbones_without_patch_tokens_have_no_outliers_to_compare() -> None:
@@ -127,6 +172,35 @@ def test_answers_with_different_banks_have_no_difference(store: Store, tmp_path:
     assert not failed.passed and "measure both with one bank" in failed.reason
 
 
+def test_one_bank_has_two_names_and_is_still_one_bank(store: Store, tmp_path: Path) -> None:
+    """The training set of one model is another dataset for the other model."""
+    changed = METRIC.replace("/k20", "-changed-0123abcd/k20")
+    holder = answered(store, tmp_path, 1, ANSWERS)
+    made = answered(store, tmp_path, 2, ANSWERS, metric=changed)
+    for first, second, metric, other in (
+        (holder, made, changed, METRIC),
+        (made, holder, METRIC, changed),
+    ):
+        answers = read_answers(store, first), read_answers(store, second)
+        change = difference(first, second, metric, answers)
+        assert change is not None and (change.images, change.other_metric) == (1000, other)
+    passed = gate(check_gates(store, Gates(), made, holder), "knn")
+    assert passed.passed and "paired over 1000 images" in passed.reason
+    rows = {row.metric: row.differences for row in compare_versions(store, [holder, made]).figures}
+    assert rows[METRIC] == (None, None) and rows[changed][1] is not None
+
+
+def test_old_answers_do_not_hide_new_ones_of_the_same_figure(store: Store, tmp_path: Path) -> None:
+    """The old file is the last one in alphabetical order."""
+    holder, made = (answered(store, tmp_path, number, ANSWERS) for number in (1, 2))
+    old = Answers(1000, "before", {METRIC: packed(ANSWERS)})
+    keep(store, tmp_path / "z.answers.json", made, old)
+    change = difference(
+        holder, made, METRIC, (read_answers(store, holder), read_answers(store, made))
+    )
+    assert change is not None and change.images == 1000
+
+
 def test_a_wide_difference_that_is_not_paired_says_how_to_pair_it() -> None:
     failed = gate(check(version(2, knn_top1=knn(60)), version(1, knn_top1=knn(60)), Gates()), "knn")
     assert not failed.passed and "not paired" in failed.reason
@@ -141,8 +215,8 @@ def test_answers_of_another_checkpoint_of_the_run_are_not_used(
     figure = RegisteredFigure(50.1, "%", 47, 53, "knn/dino-v1", "scenes-test")
     tags = stored_tags({}, {METRIC: figure})
     other = Version("vit", 1, (), 0, found.run_id, "/nowhere", tags)
-    assert list(read_answers(store, found)) == [METRIC]
-    assert read_answers(store, other) == {}
+    assert [list(answers.right) for answers in read_answers(store, found)] == [[METRIC]]
+    assert read_answers(store, other) == []
 
 
 @pytest.mark.parametrize(
@@ -158,12 +232,12 @@ def test_a_damaged_file_of_answers_counts_as_none(
     (tmp_path / "x.answers.json").write_bytes(content)
     log_evaluation(run.run_id, {}, [tmp_path / "x.answers.json"], "probes/knn", store)
     tags = stored_tags({}, {"x": RegisteredFigure(100.0, "%")})
-    assert read_answers(store, Version("vit", 1, (), 0, run.run_id, "", tags)) == {}
+    assert read_answers(store, Version("vit", 1, (), 0, run.run_id, "", tags)) == []
 
 
 def test_without_answers_two_independent_intervals_are_used() -> None:
     change = difference(
-        version(1, knn_top1=knn(60)), version(2, knn_top1=knn(61)), "eval/knn_top1", ({}, {})
+        version(1, knn_top1=knn(60)), version(2, knn_top1=knn(61)), "eval/knn_top1", ([], [])
     )
     assert change is not None and not change.is_paired
     assert change.value == pytest.approx(1.0)
@@ -179,7 +253,7 @@ def test_other_images_other_protocols_and_missing_intervals_are_never_compared()
         version(2, knn_top1=bare),
         version(2),
     ):
-        assert difference(known, other, "eval/knn_top1", ({}, {})) is None
+        assert difference(known, other, "eval/knn_top1", ([], [])) is None
     failed = gate(check(known, version(2), Gates()), "knn")
     assert not failed.passed
     assert "poise evaluate knn models:/vit/2 TEST --bank TRAIN" in failed.reason

@@ -109,20 +109,17 @@ def pretraining_dataset(config: dict[str, Any], model: str, option: str) -> str:
 
 
 def other_dataset(config: dict[str, Any], option: str, folder: str | None) -> tuple[str, ...]:
-    """Returns a note for the report if a dataset replaces the model's training dataset."""
-    own = config.get("lineage", {}).get("dataset")
-    if folder is None or (own and _same(folder, own)):
+    """Returns a note for the report if a dataset replaces the model's training dataset.
+
+    Two folders are the same dataset if they have the same fingerprint, wherever they are.
+    """
+    if folder is None:
         return ()
     from poise.data.manifest import Manifest
 
-    return (f"{option}={Manifest.read(folder).name}",)
-
-
-def _same(one: str, other: str) -> bool:
-    first, second = Location.of(one), Location.of(other)
-    if first.is_local and second.is_local:
-        return first.local.resolve() == second.local.resolve()
-    return first == second
+    manifest = Manifest.read(folder)
+    own = config.get("lineage", {}).get("dataset_fingerprint")
+    return () if manifest.fingerprint == own else (f"{option}={manifest.name}",)
 
 
 def spread_over_ray(asked: bool | None, num_images: int) -> "Spread | None":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poise.tracking.registry.comparison import Comparison, FigureRow
+    from poise.tracking.registry.paired_differences import Difference
     from poise.tracking.registry.version import Version
     from poise.tracking.store import Store
 
@@ -40,8 +41,8 @@ def compare_command(
     """Compare registered versions: different settings, measured values, and pictures side by side.
 
     Each model is compared with the first one. A difference is paired (image by image) if
-    `poise evaluate knn` measured both models on the same images. The page is one file that works
-    offline.
+    `poise evaluate knn` measured both models on the same images, with the same bank. The page is
+    one file that works offline.
 
     Example: poise models compare scenes-vit@best scenes-vit@candidate --out comparison.html
     """
@@ -96,7 +97,10 @@ def print_comparison(found: Comparison) -> None:
         print_table(("figure", *names), [_row(row) for row in found.figures])
         print()
     if not all(row.is_comparable for row in found.figures):
-        print("values with a protocol or dataset behind them were not measured alike")
+        print(
+            "Figures that name a protocol or dataset were measured differently, so do not compare "
+            "them."
+        )
         print()
 
 
@@ -105,10 +109,14 @@ def _row(row: FigureRow) -> tuple[str, ...]:
     for figure, difference in zip(row.figures, row.differences, strict=True):
         text = "-" if figure is None else figure.with_interval
         if figure is not None and not row.is_comparable:
-            text += f", {figure.where or 'measured somehow'}"
-        kind = "" if difference is None else ", paired" if difference.is_paired else ", not paired"
-        cells.append(text if difference is None else f"{text}, difference {difference}{kind}")
+            text += f", {figure.where}"
+        cells.append(text if difference is None else f"{text}, {_told(difference)}")
     return (row.metric, *cells)
+
+
+def _told(found: Difference) -> str:
+    other = f" to {found.other_metric}" if found.other_metric else ""
+    return f"difference{other} {found}, {'paired' if found.is_paired else 'not paired'}"
 
 
 def _as_json(found: Comparison) -> dict[str, Any]:

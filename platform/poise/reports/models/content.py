@@ -15,7 +15,10 @@ from poise.tracking.registry.pictures import list_pictures, read_file
 from poise.tracking.registry.version import RegisteredFigure, Version
 from poise.tracking.store import Store
 
-_PAIRED = "A difference marked “paired” compares two models on the same images, image by image."
+_PAIRED = (
+    "A difference marked “paired” compares two models on the same images with the same bank, image "
+    "by image."
+)
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,20 @@ def _cell(row: FigureRow, column: int) -> Cell:
 
 
 def _protocol(row: FigureRow, figure: RegisteredFigure) -> list[str]:
-    """Returns the protocol and dataset of a measured value, if they differ between versions."""
-    where = " on ".join(each for each in (figure.protocol, figure.dataset) if each)
-    return [where] if len(row.figures) == 1 or not row.is_comparable else []
+    """Returns the protocol and dataset of a measured value, if they are not those of all versions.
+
+    For a single version, they are returned if they are known.
+    """
+    is_told = figure.has_known_place if len(row.figures) == 1 else not row.is_comparable
+    return [figure.where] if is_told else []
 
 
 def _difference(found: Difference | None) -> list[str]:
     if found is None:
         return []
     kind = f"paired, {found.images} images" if found.is_paired else "not paired"
-    return [f"difference to the first model {found} ({kind})"]
+    figure = f", {found.other_metric}," if found.other_metric else ""
+    return [f"difference to the first model{figure} {found} ({kind})"]
 
 
 def _headers(found: Comparison) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ class Comparison:
 def compare_versions(store: Store, versions: Sequence[Version]) -> Comparison:
     """Compares the settings and the measured values of versions.
 
-    If two versions stored predictions for the same images, their difference is computed image by
-    image.
+    If two versions stored predictions for the same images with the same bank, their difference is
+    computed image by image.
     """
     makers = tuple(find_run_of(store, version) for version in versions)
     return Comparison(
@@ -87,7 +87,7 @@ def settings_that_differ(
 
 def _figures(store: Store, versions: Sequence[Version]) -> Iterator[FigureRow]:
     names = dict.fromkeys(name for each in versions for name, _ in ordered_figures(each))
-    answers = [read_answers(store, version) for version in versions] if len(versions) > 1 else [{}]
+    answers = [read_answers(store, version) for version in versions] if len(versions) > 1 else [[]]
     first = versions[0]
     for name in names:
         yield FigureRow(

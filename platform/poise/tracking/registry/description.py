@@ -26,18 +26,23 @@ _MOST_PROMOTIONS = 3
 _PICTURES = ("attention.png", "curves.png")
 
 
-def describe(store: Store, name: str, number: int) -> None:
-    """Writes the descriptions of a version and of its model into MLflow.
+def describe(store: Store, name: str, *numbers: int) -> None:
+    """Writes the descriptions of versions, and of their model, into MLflow.
 
     Raises:
         MlflowException: the store refuses a description.
     """
+    for number in numbers:
+        _describe_version(store, name, number)
+    describe_model(store, name)
+
+
+def _describe_version(store: Store, name: str, number: int) -> None:
     version = version_of(store.registry.get_model_version(name, str(number)))
     maker = find_run_of(store, version)
     promotions = promotions_of(store, name, number)
     text = version_text(version, maker, _pictures(store, maker), promotions)
     store.client.update_model_version(name, str(number), text)
-    describe_model(store, name)
 
 
 def version_text(
@@ -141,7 +146,8 @@ def _figures(version: Version, room: int) -> list[str]:
     rest = f"`poise models show {version.short}` lists all {len(found)} figures."
     room -= len(rest) + 20
     for name, figure in found:
-        row = f"- {name}: **{figure}**{_in_brackets(figure.interval)}{_after_comma(figure.where)}"
+        place = f", {plain(figure.where)}" if figure.has_known_place else ""
+        row = f"- {name}: **{figure}**{_in_brackets(figure.interval)}{place}"
         room -= len(row) + 1
         if room < 0:
             return [*lines, "", rest, ""]
@@ -151,10 +157,6 @@ def _figures(version: Version, room: int) -> list[str]:
 
 def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
-
-
-def _after_comma(text: str) -> str:
-    return f", {plain(text)}" if text else ""
 
 
 def _pictures_section(maker: Maker, pictures: Sequence[str]) -> Iterator[str]:

@@ -6,13 +6,13 @@ value. Next: ``poise models compare`` and the gates of ``poise models promote``.
 
 import math
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poise.config.errors import PoiseError
 from poise.diagnostics.judge.forgetting import paired_loss
-from poise.evaluation.answers_per_image import ENDING, Answers, unpacked
+from poise.evaluation.answers_per_image import ENDING, Answers, Changes, unpacked
 from poise.tracking.registry.pictures import list_files, read_file
 from poise.tracking.registry.version import RegisteredFigure, Version
 from poise.tracking.store import Store
@@ -32,6 +32,11 @@ class Difference:
     not computed image by image.
     """
 
+    other_metric: str | None = None
+    """Metric of the first version, if its name is not that of the second version. It is None if the
+    names are equal.
+    """
+
     @property
     def is_paired(self) -> bool:
         """Whether the difference was computed image by image."""
@@ -42,27 +47,22 @@ class Difference:
         return f"{self.value:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
 
 
-AllAnswers = Mapping[str, Answers]
-"""Maps a metric to the stored predictions of one version, as right or wrong for each image."""
+AllAnswers = Sequence[Answers]
+"""Stored predictions of one version, as right or wrong for each image. A metric may occur several
+times, because older measurements are kept.
+"""
 
 
-def read_answers(store: Store, version: Version) -> dict[str, Answers]:
+def read_answers(store: Store, version: Version) -> list[Answers]:
     """Reads the answers that `poise evaluate knn` stored for a version.
 
-    An answer file is left out if its share of correct answers is not the registered figure. Such a
-    file belongs to another checkpoint of the same run.
+    Answers are left out if their share of correct ones is not the registered figure. They belong to
+    another checkpoint of the same run, or to an earlier measurement.
     """
-    found: dict[str, Answers] = {}
-    for path in list_files(store, version, "probes"):
-        if path.endswith(ENDING):
-            answers = _read(store, version, path)
-            metrics = answers.right if answers is not None else ()
-            found |= {
-                metric: answers
-                for metric in metrics
-                if answers is not None and _agrees(answers, metric, version.figures.get(metric))
-            }
-    return found
+    paths = (path for path in list_files(store, version, "probes") if path.endswith(ENDING))
+    found = (_read(store, version, path) for path in paths)
+    valid = (_registered(answers, version) for answers in found if answers is not None)
+    return [answers for answers in valid if answers.right]
 
 
 def difference(
@@ -70,28 +70,37 @@ def difference(
 ) -> Difference | None:
     """Computes the second version's figure minus the first version's figure.
 
-    The difference is paired if both versions have answers (``paired_loss``). If a version has no
-    answers, both figures need intervals. Then the interval of the difference is computed for two
-    independent samples (R. G. Newcombe, Statistics in Medicine 17:873, 1998, method 10).
+    The difference is paired if both versions have answers to the same images, with the same bank
+    (``paired_loss``). The first version's metric may then have another name, because the name of a
+    metric contains a bank that is not the model's own training set. If a version has no answers,
+    both figures need intervals. Then the interval of the difference is computed for two independent
+    samples (R. G. Newcombe, Statistics in Medicine 17:873, 1998, method 10).
 
     Args:
         first: first version.
         second: second version.
-        metric: name of the figure.
-        answers: answers of the first and of the second version, by metric.
+        metric: name of the second version's figure.
+        answers: answers of the first and of the second version.
 
     Returns:
         The difference. It is None if a version has no such figure or no interval, if the protocols
         or datasets differ, or if the answers are to different images or used different banks.
     """
-    mine, other = (each.get(metric) for each in answers)
-    if mine is None or other is None:
-        return _unpaired(first.figures.get(metric), second.figures.get(metric))
-    changes = mine.compare(other, metric)
-    if changes is None:
+    for own, changes in _changes(metric, *answers):
+        loss, low, high = paired_loss(changes.lost, changes.won, changes.images)
+        return Difference(-loss, -high, -low, changes.images, own if own != metric else None)
+    if all(any(metric in each.right for each in given) for given in answers):
         return None  # answers to other images, or with another bank
-    loss, low, high = paired_loss(changes.lost, changes.won, changes.images)
-    return Difference(-loss, -high, -low, changes.images)
+    return _unpaired(first.figures.get(metric), second.figures.get(metric))
+
+
+def _changes(metric: str, mine: AllAnswers, others: AllAnswers) -> Iterator[tuple[str, Changes]]:
+    """Yields the first version's metric and the changes, for each comparable pair of answers."""
+    for own in mine:
+        for other in others:
+            name, changes = own.named_like(metric), own.compare(other, metric)
+            if name is not None and changes is not None:
+                yield name, changes
 
 
 def _unpaired(first: RegisteredFigure | None, second: RegisteredFigure | None) -> Difference | None:
@@ -120,6 +129,16 @@ def _read(store: Store, version: Version, path: str) -> Answers | None:
             return Answers.read(file)
         except PoiseError:  # changed by hand
             return None
+
+
+def _registered(answers: Answers, version: Version) -> Answers:
+    """Keeps only the answers whose share of correct ones is the version's figure."""
+    right = {
+        metric: text
+        for metric, text in answers.right.items()
+        if _agrees(answers, metric, version.figures.get(metric))
+    }
+    return replace(answers, right=right)
 
 
 def _agrees(answers: Answers, metric: str, figure: RegisteredFigure | None) -> bool:

@@ -67,8 +67,13 @@ class RegisteredFigure:
 
     @property
     def where(self) -> str:
-        """Protocol and dataset, such as ``knn/dino-v1 on scenes-test``, as far as known."""
-        return " on ".join(each for each in (self.protocol, self.dataset) if each)
+        """Protocol and dataset, as far as known: ``knn/dino-v1 on scenes-test`` or ``unknown``."""
+        return " on ".join(each for each in (self.protocol, self.dataset) if each) or "unknown"
+
+    @property
+    def has_known_place(self) -> bool:
+        """Whether the protocol or the dataset is known."""
+        return bool(self.protocol or self.dataset)
 
     @property
     def is_finite(self) -> bool:
@@ -81,7 +86,7 @@ Figures = Mapping[str, RegisteredFigure]
 
 def places_of(figures: Iterable[RegisteredFigure | None]) -> list[str]:
     """Lists the different protocols and datasets with which values were measured, sorted."""
-    return sorted({each.where or "unknown" for each in figures if each is not None})
+    return sorted({each.where for each in figures if each is not None})
 
 
 @dataclass(frozen=True)
