@@ -1,25 +1,38 @@
+import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from poise.config import PoiseError
 from poise.config.gates import DEFAULT_GATES, Gates, load_gates
 from poise.tracking.registry import promotion
-from poise.tracking.registry.promotion import promote, read_alias, undo
+from poise.tracking.registry.changing import changing_registry
+from poise.tracking.registry.gates import GateResult
+from poise.tracking.registry.promotion import promote_if_passed, read_alias
 from poise.tracking.registry.promotion_records import (
     Promotion,
     promotions_of,
     read_promotions,
     write_promotions,
 )
+from poise.tracking.registry.promotion_undo import undo
 from poise.tracking.registry.version import Version
-from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.registry.version_lookup import find_model, is_exact
 from poise.tracking.registry.version_search import read_aliases
 from poise.tracking.store import Store
 from tests.tracking.registry.test_version_search import add
+
+NO_GATES = Gates(
+    verdicts=(), evaluations=(), knn=None, max_outlier_growth=None, max_forgotten_points=None
+)
+
+
+def promote(store: Store, version: Version, alias: str, why: str) -> None:
+    promote_if_passed(store, NO_GATES, version, alias, why)
 
 
 @pytest.fixture
@@ -89,10 +102,23 @@ def test_undo_refuses_a_version_that_does_not_have_the_alias(
     assert undo(store, "vit", "best", version=1).version == 1
 
 
+@pytest.mark.parametrize(
+    ("reference", "exact"),
+    [
+        ("vit", False), ("models:/vit", False), ("vit/1", True), ("models:/vit/1", True),
+        ("vit@candidate", True),
+    ],
+)  # fmt: skip
+def test_a_reference_is_exact_if_it_is_more_than_the_name_of_a_model(
+    reference: str, exact: bool
+) -> None:
+    assert is_exact(reference) is exact
+
+
 def test_the_gates_see_the_version_that_another_process_promoted_meanwhile(
     store: Store, versions: list[Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other process has the lock first, so the alias moves before the gates are checked."""
+    """The other process has the lock first, so the alias moves after the gates were checked."""
 
     @contextmanager
     def locked_later() -> Iterator[None]:
@@ -105,6 +131,61 @@ def test_the_gates_see_the_version_that_another_process_promoted_meanwhile(
     assert found.holder is not None and found.holder.version == 3
     assert found.record is None, "nobody measured the outliers of version 3"
     assert read_aliases(store, "vit") == {"best": 3}
+
+
+def is_changing(home: Path) -> bool:
+    """Whether somebody holds the lock of the registry."""
+    with (home / "registry.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def test_only_one_process_at_a_time_changes_the_registry(poise_home: Path) -> None:
+    with changing_registry():
+        assert is_changing(poise_home)
+    assert not is_changing(poise_home)
+
+
+def test_gates_are_checked_without_the_lock_and_the_alias_moves_with_it(
+    store: Store, versions: list[Version], poise_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check may fetch files for minutes, and would hold up every evaluation meanwhile."""
+    held: dict[str, bool] = {}
+
+    def checked(*_: object) -> list[GateResult]:
+        held["check"] = is_changing(poise_home)
+        return []
+
+    def written(*arguments: Any) -> None:
+        held["change"] = is_changing(poise_home)
+        write_promotions(*arguments)
+
+    monkeypatch.setattr(promotion, "check_gates", checked)
+    monkeypatch.setattr(promotion, "write_promotions", written)
+    promote(store, versions[0], "best", "first")
+    assert held == {"check": False, "change": True}
+
+
+def test_a_promotion_describes_the_model_once(
+    store: Store, versions: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(store, versions[0], "best", "first")
+    described = []
+    plain = store.client.update_registered_model
+
+    def counted(name: str, text: str) -> None:
+        described.append(name)
+        plain(name, text)
+
+    monkeypatch.setattr(store.client, "update_registered_model", counted)
+    promote(store, versions[1], "best", "second")
+    assert described == ["vit"]
+    for number, words in (("1", "first"), ("2", "second")):
+        text = store.client.get_model_version("vit", number).description
+        assert "promoted to `@best` on" in text and words in text
 
 
 @pytest.mark.parametrize("why", ["", " \n ", "x" * 301])

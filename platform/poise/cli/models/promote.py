@@ -70,12 +70,12 @@ def promote_command(request: PromoteRequest) -> Output:
 def _check_alone(request: PromoteRequest) -> None:
     """Raises an error for options that mean nothing beside --undo, which changes the alias."""
     others = {"--dry-run": request.dry_run, "--why": request.why, "--gates": request.gates}
-    for option, value in others.items():
-        if value:
-            raise PoiseError(
-                f"--undo: cannot be given together with {option}, because --undo gives the alias "
-                f"back at once and checks no gates; leave one of them out"
-            )
+    given = next((option for option, value in others.items() if value), None)
+    if given is not None:
+        raise PoiseError(
+            f"--undo: cannot be given together with {given}, because --undo only gives the alias "
+            "back: it checks no gates and stores no reason; leave one of them out"
+        )
 
 
 def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
@@ -113,13 +113,12 @@ def _promote(store: Store, request: PromoteRequest, alias: str) -> Output:
 
 
 def _undo(store: Store, request: PromoteRequest, alias: str) -> Output:
-    from poise.tracking.registry.promotion import undo
-    from poise.tracking.registry.version_lookup import find_model
+    from poise.tracking.registry.promotion_undo import undo
+    from poise.tracking.registry.version_lookup import find_model, is_exact
 
     named = find_model(store, request.model)
-    is_exact = named.name != request.model.removeprefix("models:/")
     name = named.name
-    record = undo(store, name, alias, named.version if is_exact else None)
+    record = undo(store, name, alias, named.version if is_exact(request.model) else None)
     now = f"is version {record.previous} again" if record.previous else "names no version any more"
     given = f"models:/{name}@{alias}"
     return Output(

@@ -1,15 +1,19 @@
 """Records of promotions: who gave an alias to which version, when and why.
 
 In: the tags of a registered model. Out: ``Promotion`` objects, the newest first. Next:
-``poise.tracking.registry.promotion`` adds records, and the description of a version shows them.
+``poise.tracking.registry.promotion`` adds records, ``poise.tracking.registry.promotion_undo`` marks
+them, and the description of a version shows them.
 
 The records of an alias are JSON in one tag, ``poise.promotions.<alias>``.
 """
 
+import getpass
 import json
 import logging
+import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from poise.config.errors import PoiseError
 from poise.tracking.store import Store, explained
@@ -38,6 +42,20 @@ class Promotion:
         """Writes the record: ``on 2026-11-30T12:00:00+00:00 by me@host: best k-NN``."""
         undone = f" (undone on {self.undone_at} by {self.undone_by})" if self.undone_at else ""
         return f"on {self.at} by {self.by}: {self.why}{undone}"
+
+    @classmethod
+    def made_now(cls, version: int, previous: int | None, why: str) -> "Promotion":
+        """Makes the record of a promotion that this user makes now."""
+        return cls(version, previous, _who(), _now(), why)
+
+    def undone_now(self) -> "Promotion":
+        """Returns this record, marked as undone by this user now."""
+        return replace(self, undone_by=_who(), undone_at=_now())
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Promoted version, and the version that had the alias before, if there was one."""
+        return (self.version,) if self.previous is None else (self.version, self.previous)
 
 
 def read_promotions(store: Store, name: str, alias: str) -> list[Promotion]:
@@ -70,6 +88,18 @@ def write_promotions(store: Store, name: str, alias: str, records: Sequence[Prom
     while kept > 1 and len(_written(records[:kept])) > _MAX_TAG:
         kept -= 1
     store.client.set_registered_model_tag(name, f"{_PREFIX}{alias}", _written(records[:kept]))
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _written(records: Sequence[Promotion]) -> str:

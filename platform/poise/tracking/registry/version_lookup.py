@@ -14,7 +14,11 @@ from poise.tracking.registry.version_search import list_versions, read_aliases
 from poise.tracking.store import Store, explained, is_absent
 
 
-class UnknownModelError(PoiseError):
+class UnknownVersionError(PoiseError):
+    """Error for a reference that names no registered version."""
+
+
+class UnknownModelError(UnknownVersionError):
     """Error for a name that no registered model has."""
 
 
@@ -27,7 +31,8 @@ def find_model(store: Store, reference: str) -> Version:
             or alias, the newest version is returned. ``models:/`` may be left out.
 
     Raises:
-        PoiseError: there is no such version. The message lists the existing versions.
+        UnknownVersionError: there is no such version. The message lists the existing versions.
+        PoiseError: the text is not a reference, or the store does not answer.
     """
     name, version, alias = _parse(reference)
     with explained():
@@ -35,6 +40,15 @@ def find_model(store: Store, reference: str) -> Version:
         if found is None:
             raise _unknown(store, reference, name)
     return found
+
+
+def is_exact(reference: str) -> bool:
+    """Returns True if a reference contains a version number or an alias.
+
+    Otherwise it is only the name of a model.
+    """
+    _, version, alias = _parse(reference)
+    return version is not None or alias is not None
 
 
 def _look_up(store: Store, name: str, version: int | None, alias: str | None) -> Version | None:
@@ -53,7 +67,7 @@ def _look_up(store: Store, name: str, version: int | None, alias: str | None) ->
     return _look_up(store, name, int(newest[0].version), None) if newest else None
 
 
-def _unknown(store: Store, reference: str, name: str) -> PoiseError:
+def _unknown(store: Store, reference: str, name: str) -> UnknownVersionError:
     versions = list_versions(store, name)
     if not versions:
         known = sorted({version.name for version in list_versions(store)})
@@ -61,7 +75,9 @@ def _unknown(store: Store, reference: str, name: str) -> PoiseError:
         return UnknownModelError(f"{reference}: no model is called '{name}'; {hint}")
     numbers = first_few([str(each.version) for each in reversed(versions)])
     aliases = first_few(sorted(read_aliases(store, name))) or "none"
-    return PoiseError(f"{reference}: '{name}' has versions {numbers} and aliases {aliases}")
+    return UnknownVersionError(
+        f"{reference}: '{name}' has versions {numbers} and aliases {aliases}"
+    )
 
 
 def location_of(store: Store, version: Version) -> str:
