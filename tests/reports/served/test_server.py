@@ -107,4 +107,4 @@ def test_a_store_that_fails_while_a_page_is_made_is_one_sentence(
 
     monkeypatch.setattr(lineage, "_run", fails)
     status, text = ask(port, "/models/a%20b%3Cc%3E/1")
-    assert status == 404 and "the database is locked" in text
+    assert status == 503 and "the database is locked" in text

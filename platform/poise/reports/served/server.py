@@ -20,7 +20,7 @@ from poise.reports.models import read_content, render_page
 from poise.reports.page.templates import asset, environment
 from poise.reports.served.content import newest_versions, study_links, study_reports
 from poise.tracking.registry.comparison import compare_versions
-from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.registry.version_lookup import UnknownVersionError, find_model
 from poise.tracking.store import Store
 
 HOST = "127.0.0.1"
@@ -84,8 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
             for pattern, page in _ROUTES:
                 if len(parts) == len(pattern) and all(map(re.fullmatch, pattern, parts)):
                     return HTTPStatus.OK, page(self._store, *parts[1:])
-        except (PoiseError, LookupError, ValueError, OSError) as error:
+        except (UnknownVersionError, LookupError, ValueError) as error:
             return HTTPStatus.NOT_FOUND, _error(str(error))
+        except (PoiseError, OSError) as error:  # the store or the disk does not answer
+            return HTTPStatus.SERVICE_UNAVAILABLE, _error(str(error))
         return HTTPStatus.NOT_FOUND, _error("There is no such page.")
 
     def _is_for_us(self) -> bool:
