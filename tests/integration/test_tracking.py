@@ -22,7 +22,7 @@ from poise.tracking import unsent_messages
 from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.metric_values import history
-from poise.tracking.registry.fetch import pull, read_files
+from poise.tracking.registry.fetch import locate, read_files
 from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.registry.version_search import list_versions
@@ -226,9 +226,9 @@ def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
         "backbone.safetensors",
         "config.json",
     }
-    pulled = pull(server, "scenes-resnet18@candidate", tmp_path / "pulled")
+    _, fetched = locate("scenes-resnet18@candidate", server)
     weights = "backbone.safetensors"
-    assert (pulled / weights).read_bytes() == (tmp_path / "package" / weights).read_bytes()
+    assert (fetched / weights).read_bytes() == (tmp_path / "package" / weights).read_bytes()
 
 
 def test_a_server_that_dies_while_a_run_trains_holds_it_up_once_and_lacks_nothing_later(

@@ -10,7 +10,8 @@ from poise.config import PoiseError
 from poise.models.checksums import damaged_files
 from poise.models.package import load_backbone, save_backbone
 from poise.tracking.registry import fetch
-from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, locate, pull, read_files
+from poise.tracking.registry.fetch import ORIGIN_FILE, load_model, locate, read_files
+from poise.tracking.registry.kept_copies import copy_folder
 from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run, create_run
@@ -26,15 +27,21 @@ def stored_in(store: Store, uri: str) -> Path:
     return Path(find_model(store, uri).source)
 
 
-def test_a_pulled_package_is_a_copy_that_knows_where_it_came_from(
-    store: Store, uri: str, package: Path, run: Run, tmp_path: Path
+def copy_of(store: Store, uri: str) -> Path:
+    return copy_folder(store, find_model(store, uri))
+
+
+def test_a_fetched_package_is_a_copy_that_knows_where_it_came_from(
+    store: Store, uri: str, package: Path, run: Run
 ) -> None:
-    folder = pull(store, "scenes-vit@candidate", tmp_path / "new" / "folder")
+    exact, folder = locate("scenes-vit@candidate", store)
+    assert exact == uri
     origin = json.loads((folder / ORIGIN_FILE).read_text())
     assert (origin["uri"], origin["run_id"]) == (uri, run.run_id)
     (folder / "backbone.safetensors").unlink()  # a copy: the registry keeps its own
     images = torch.randn(1, 3, 32, 32)
     expected, _ = load_backbone(package)
+    shutil.rmtree(folder)
     loaded, _ = load_model(uri, store)
     assert torch.equal(loaded(images), expected(images))
 
@@ -50,50 +57,51 @@ def test_a_model_is_fetched_once_and_read_from_a_folder_too(
 
 
 def test_files_that_were_deleted_are_an_error_though_mlflow_sees_none(
-    store: Store, uri: str, tmp_path: Path
+    store: Store, uri: str
 ) -> None:
     """Deleting a logged model leaves its version READY, and its download is an empty folder."""
     for file in stored_in(store, uri).iterdir():
         file.unlink()
     with pytest.raises(PoiseError, match="models:/scenes-vit/1: its files are gone"):
-        pull(store, uri, tmp_path / "pulled")
-    assert not (tmp_path / "pulled").exists()
-    assert not list(tmp_path.glob(".pulled*"))
+        locate(uri, store)
+    assert list(copy_of(store, uri).parent.iterdir()) == []
 
 
-def test_damage_in_the_store_never_reaches_the_folder(
-    store: Store, uri: str, tmp_path: Path
+def test_the_lost_files_of_a_copied_version_are_named_by_their_own_place(
+    store: Store, uri: str
 ) -> None:
+    """The source of a copy is the name of its original, which may be deleted."""
+    place = stored_in(store, uri)
+    store.client.copy_model_version(uri, "published")
+    store.client.delete_model_version("scenes-vit", "1")
+    for file in place.iterdir():
+        file.unlink()
+    with pytest.raises(PoiseError, match=f"models:/published/1: its files are gone from {place}"):
+        locate("published/1", store)
+
+
+def test_damage_in_the_store_never_reaches_the_copy(store: Store, uri: str) -> None:
     with (stored_in(store, uri) / "backbone.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x7f")
     with pytest.raises(PoiseError, match=r"scenes-vit/1: backbone\.safetensors: damaged in"):
-        pull(store, uri, tmp_path / "pulled")
-    assert not (tmp_path / "pulled").exists()
+        locate(uri, store)
+    assert not copy_of(store, uri).exists()
 
 
 def test_two_processes_may_fetch_a_version_at_once(
-    store: Store, uri: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, uri: str, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "pulled"
+    folder = copy_of(store, uri)
 
     def another_is_faster(fetched: Path) -> list[str]:
         shutil.copytree(package, folder)
         return damaged_files(fetched)
 
     monkeypatch.setattr(fetch, "damaged_files", another_is_faster)
-    assert pull(store, uri, folder) == folder
+    assert locate(uri, store) == (uri, folder)
     assert not (folder / ORIGIN_FILE).exists(), "the folder is that of the other process"
-    assert [path.name for path in tmp_path.glob(".pulled*")] == []
-
-
-def test_a_folder_of_another_model_is_not_overwritten(
-    store: Store, uri: str, package: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(PoiseError, match="photos: not a backbone package"):
-        pull(store, uri, tmp_path / "photos")
-    assert pull(store, uri, package) == package  # the same weights: nothing to do
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_files_are_listed_without_fetching_the_weights(
@@ -117,12 +125,3 @@ def test_two_stores_may_have_different_models_of_one_name(
     folders = [locate("scenes-vit/1", each)[1] for each in (store, other, store)]
     assert folders[0] == folders[2] != folders[1]
     assert damaged_files(folders[0]) == damaged_files(folders[1]) == []
-
-
-def test_a_package_with_the_same_weights_and_another_config_is_another_model(
-    store: Store, uri: str, package: Path, tmp_path: Path
-) -> None:
-    backbone, config = load_backbone(package)
-    save_backbone(tmp_path / "other", backbone, {**config, "note": "an added register"})
-    with pytest.raises(PoiseError, match=r"already holds another model .*; name another folder"):
-        pull(store, uri, tmp_path / "other")

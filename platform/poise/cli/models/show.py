@@ -117,7 +117,7 @@ def _print_pictures(version: Version, pictures: Sequence[str]) -> None:
 
 def _print_files(files: Mapping[str, Mapping[str, Any]], fault: str | None) -> None:
     if fault is not None:
-        print(f"files       its files cannot be read, so it cannot be loaded: {fault}")
+        print(f"files       its files cannot be read: {fault}")
         return
     rows = [(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()]
     print_table(("file", "bytes", "sha256"), rows)

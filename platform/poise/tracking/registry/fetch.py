@@ -44,46 +44,23 @@ def read_files(store: Store, version: Version) -> dict[str, dict[str, Any]]:
         return read_checksums(scratch)
 
 
-def pull(store: Store, reference: str, folder: str | Path) -> Path:
-    """Fetches the package of a version. The folder is created only after all files are verified.
-
-    Args:
-        store: store in which the version is registered.
-        reference: reference to a version, as in ``find_model``.
-        folder: folder for the package. If the folder already contains this version, it is not
-            changed.
-
-    Raises:
-        PoiseError: there is no such version, its files are missing or damaged, or the folder
-            contains something else.
-    """
-    version, folder = find_model(store, reference), Path(folder)
-    if folder.exists():
-        _check_same(version, folder, read_files(store, version))
-        return folder
-    _fetch(store, version, folder)
-    return folder
-
-
 def _fetch(store: Store, version: Version, folder: Path) -> None:
-    """Fetches the package of a version to a folder, which is created after all files are verified.
-
-    A package has a checksum for every file. So a folder is the same model only if all are equal.
-    """
+    """Fetches a version's package. The folder is created only after all files are verified."""
     partial = unused_name(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        package = _download(store, location_of(store, version), partial, version.uri)
-        _verify(package, version)
+        location = location_of(store, version)
+        package = _download(store, location, partial, version.uri)
+        _verify(package, version, location)
         origin = {"uri": version.uri, "run_id": version.run_id, "tags": version.tags}
         (package / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
-        _name(package, folder, version)
+        _name(package, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _name(package: Path, folder: Path, version: Version) -> None:
-    """Renames a complete package to its final folder.
+def _name(package: Path, folder: Path) -> None:
+    """Renames a complete package to its final folder, whose name says which package it is.
 
     If another process has fetched the same version meanwhile, the folder of that process stays.
     """
@@ -92,7 +69,7 @@ def _name(package: Path, folder: Path, version: Version) -> None:
     except OSError:
         if not folder.exists():
             raise
-        _check_same(version, folder, read_checksums(package))
+        verify_package(folder)
 
 
 def load_model(
@@ -166,23 +143,13 @@ def _download(store: Store, source: str, folder: Path, uri: str) -> Path:
         ) from None
 
 
-def _verify(folder: Path, version: Version) -> None:
-    """Checks the files of a fetched package.
+def _verify(folder: Path, version: Version, location: str) -> None:
+    """Checks the files of a package that was fetched from a location.
 
     If a model's files were deleted, MLflow returns an empty folder without an error.
     """
     if not (folder / CHECKSUMS_FILE).is_file():
-        raise PoiseError(f"{version.uri}: its files are gone from {redacted(version.source)}")
+        raise PoiseError(f"{version.uri}: its files are gone from {redacted(location)}")
     damaged = damaged_files(folder)
     if damaged:
-        raise PoiseError(
-            f"{version.uri}: {', '.join(damaged)}: damaged in {redacted(version.source)}"
-        )
-
-
-def _check_same(version: Version, folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    """Raises an error if a folder contains another package than that of a version."""
-    if verify_package(folder) != files:  # an added register changes only the config
-        raise PoiseError(
-            f"{folder}: already holds another model than {version.uri}; name another folder"
-        )
+        raise PoiseError(f"{version.uri}: {', '.join(damaged)}: damaged in {redacted(location)}")

@@ -41,18 +41,18 @@ class Maker:
         return self.tags.get("poise.verdict_evidence", "")
 
 
-@explained("the run of a version cannot be looked up")
 def find_run_of(store: Store, version: Version) -> Maker:
     """Reads the run that made a version, and the name of its study.
 
     Raises:
         PoiseError: the store does not answer.
     """
-    found = _run(store, version.run_id)
+    with explained(f"{version.uri}: its run cannot be looked up"):
+        found = _run(store, version.run_id)
+        parent = found.data.tags.get("mlflow.parentRunId") if found is not None else None
+        study = _run(store, parent) if parent else None
     if found is None:
         return Maker(version.run_id)
-    parent = found.data.tags.get("mlflow.parentRunId")
-    study = _run(store, parent) if parent else None
     return Maker(
         run_id=version.run_id,
         name=str(found.info.run_name),

@@ -89,9 +89,14 @@ def delete(store: Store, unused: Unused) -> None:
 
 
 def _remove(folder: Path) -> None:
+    """Deletes a folder, while another process may be deleting it, too.
+
+    ``rmtree`` stops at a file that vanished, so it is called until the folder is gone.
+    """
     try:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        while folder.exists():
+            with suppress(FileNotFoundError):
+                shutil.rmtree(folder)
     except OSError as error:
         raise PoiseError(
             f"{folder}: could not be deleted ({error.strerror or error}); check who owns it, and "
