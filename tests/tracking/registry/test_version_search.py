@@ -86,7 +86,7 @@ def test_names_are_sorted_in_both_directions(filled: Store) -> None:
 
 
 def test_a_limit_says_how_many_there_are(filled: Store) -> None:
-    for query in (Query(limit=2), Query(limit=2, order=Order("name"))):
+    for query in (Query(limit=2), Query(limit=2, order=read_order("name"))):
         result = search_versions(filled, query)
         assert (len(result.versions), result.total) == (2, 4)
 
@@ -133,9 +133,16 @@ def test_conditions_are_read(text: str, comparison: str, value: float) -> None:
 def test_an_order_by_a_figure_that_has_no_better_end_needs_a_direction() -> None:
     with pytest.raises(PoiseError, match=r"--sort teacher/entropy:desc .* teacher/entropy:asc"):
         read_order("teacher/entropy")
-    assert read_order("teacher/entropy:desc") == Order("teacher/entropy")
+    assert read_order("teacher/entropy:desc") == Order("teacher/entropy", highest_first=True)
     assert read_order("loss/total") == Order("loss/total", highest_first=False)
-    assert read_order("probe/x/knn-dino-v1/k20_top1") == Order("probe/x/knn-dino-v1/k20_top1")
+    accuracy = "probe/x/knn-dino-v1/k20_top1"
+    assert read_order(accuracy) == Order(accuracy, highest_first=True)
+
+
+def test_a_query_names_each_of_its_metrics_once() -> None:
+    conditions = tuple(map(read_condition, ("a>1", "b>1", "a<9")))
+    assert Query(conditions=conditions, order=read_order("b:asc")).metrics == ["a", "b"]
+    assert Query(order=read_order("name")).metrics == []
 
 
 @pytest.mark.parametrize("text", ["", "a:up", ":asc", "a:ASC"])

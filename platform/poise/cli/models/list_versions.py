@@ -73,7 +73,7 @@ def list_command(request: ListRequest) -> Output:
 
     query = _query(request)
     found = search_versions(open_store(part="registry"), query)
-    for metric in _metrics(query):
+    for metric in query.metrics:
         _warn_if_mixed(metric, found.versions)
     if len(found.versions) < found.total:
         note(f"{len(found.versions)} of {found.total} versions; --limit 0 prints all")
@@ -100,17 +100,10 @@ def _query(request: ListRequest) -> Query:
 
 def _print(versions: list[Version], query: Query) -> None:
     """Prints a table. Each metric in a condition or in the sort order has its own column."""
-    columns = _metrics(query)
+    columns = query.metrics
     names = columns or ["metric"]
     headers = ("model", "aliases", *names, "verdict", "backbone", "dataset", "created")
     print_table(headers, [_row(version, columns) for version in versions])
-
-
-def _metrics(query: Query) -> list[str]:
-    """Lists the metrics of the conditions and of the sort order."""
-    asked = [condition.metric for condition in query.conditions]
-    asked += [query.order.metric] if query.order.metric else []
-    return list(dict.fromkeys(asked))
 
 
 def _warn_if_mixed(metric: str, versions: list[Version]) -> None:

@@ -48,10 +48,10 @@ class Condition:
 class Order:
     """Sort order of a list of versions."""
 
-    by: str = "created"
+    by: str
     """Sort key: ``created``, ``name``, or the name of a metric."""
 
-    highest_first: bool = True
+    highest_first: bool
     """Whether the highest value, the newest version or the last name comes first."""
 
     @property
@@ -78,6 +78,9 @@ class Order:
         return -value if self.highest_first else value
 
 
+NEWEST_FIRST = Order("created", highest_first=True)
+
+
 @dataclass(frozen=True)
 class Query:
     """Filters, sort order and limit for a list of versions."""
@@ -88,14 +91,20 @@ class Query:
 
     alias: str | None = None
     conditions: tuple[Condition, ...] = ()
-    order: Order = Order()
+    order: Order = NEWEST_FIRST
     limit: int | None = None
     """Largest number of versions. None means no limit."""
 
     @property
     def needs_figures(self) -> bool:
         """Whether the measured values of versions must be read to know which versions match."""
-        return bool(self.conditions) or self.order != Order()
+        return bool(self.conditions) or self.order != NEWEST_FIRST
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics of the conditions and of the sort order, each once."""
+        asked = [*(each.metric for each in self.conditions), self.order.metric]
+        return list(dict.fromkeys(each for each in asked if each is not None))
 
     def chosen(self, versions: Iterable[Version]) -> list[Version]:
         """Returns the versions that meet all conditions on measured values, in the sort order."""
@@ -110,9 +119,7 @@ class Query:
         Raises:
             PoiseError: no version has the metric. The message names the metrics that exist.
         """
-        asked = [each.metric for each in self.conditions]
-        asked += [self.order.metric] if self.order.metric else []
-        for metric in asked:
+        for metric in self.metrics:
             if versions and all(each.value_of(metric) is None for each in versions):
                 known = sorted({name for version in versions for name in version.figures})
                 there = f"there are {first_few(known)}" if known else "they have no figures"
