@@ -37,6 +37,13 @@ def test_a_run_that_was_logged_without_steps_says_so(poise_home: Path) -> None:
     assert "all values have step 0" in log.notes[0] and "step=STEP" in log.notes[0]
 
 
+def test_a_young_run_of_poise_has_logged_only_step_0(poise_home: Path) -> None:
+    client = open_store().client
+    run_id = client.create_run(client.create_experiment("ours")).info.run_id
+    client.log_batch(run_id, metrics=[Metric("eval/knn_top1", 30.0, 1, 0)])
+    assert read_run(run_id).notes == ()
+
+
 def test_an_unknown_run_and_one_without_metrics_are_refused(poise_home: Path) -> None:
     with pytest.raises(PoiseError, match="has no such run; name the store"):
         read_run("0" * 32)

@@ -5,10 +5,11 @@ In: the id of a run. Out: a ``Log``. Next: `poise judge`.
 
 from poise.config.errors import PoiseError
 from poise.config.redaction import redacted
+from poise.diagnostics.history import History
 from poise.diagnostics.logs.log import Log
 from poise.tracking.history import read_histories
 from poise.tracking.known_run import stored_run
-from poise.tracking.store import explained, open_store
+from poise.tracking.store import Store, explained, open_store
 
 _WITHOUT_STEPS = (
     "all values have step 0, so only the newest value of each metric is judged. Log them with "
@@ -40,5 +41,19 @@ def read_run(run_id: str, uri: str | None = None) -> Log:
     if not history:
         raise PoiseError(f"runs:/{run_id}: has no metrics yet")
     rows = sum(len(metrics) for _, metrics in history)
-    parameters, notes = dict(found.data.params), () if history[-1][0] else (_WITHOUT_STEPS,)
+    parameters = dict(found.data.params)
+    notes = (_WITHOUT_STEPS,) if _has_no_steps(store, run_id, history) else ()
     return Log(f"runs:/{run_id}", "MLflow", "step", history, rows, notes, parameters)
+
+
+def _has_no_steps(store: Store, run_id: str, history: History) -> bool:
+    """Returns True if all values have step 0, and a metric has several of them.
+
+    A single value of each metric is no sign of a mistake. For example, Poise logs step 0 before
+    training.
+    """
+    step, metrics = history[-1]
+    if step != 0:
+        return False
+    with explained():
+        return any(len(store.client.get_metric_history(run_id, name)) > 1 for name in metrics)
