@@ -1,17 +1,27 @@
 """How several models are measured with one evaluation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, measure_models
+from poise.cli.evaluate.measured import (
+    Evaluation,
+    EvaluationOptions,
+    MeasuredModel,
+    measure_models,
+)
 from poise.config.errors import PoiseError
 from poise.data.dataset import READ_ONCE_BYTES
 from poise.evaluation.report import EvaluationReport, EvaluationTask
+from poise.tracking.run import Run
+from poise.tracking.store import Store
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package
+from tests.tracking.conftest import run as made_by
+from tests.tracking.conftest import store
 
-__all__ = ["make_dataset"]  # a fixture
+__all__ = ["made_by", "make_dataset", "store"]  # fixtures
 
 
 def test_memory_does_not_grow_with_the_dataset(make_dataset: MakeDataset, tmp_path: Path) -> None:
@@ -27,3 +37,28 @@ def test_memory_does_not_grow_with_the_dataset(make_dataset: MakeDataset, tmp_pa
     with pytest.raises(PoiseError, match="enough"):
         measure_models(Evaluation("any", measure), options)
     assert seen == [READ_ONCE_BYTES]
+
+
+def test_a_second_dataset_does_not_replace_the_pictures_of_the_first(
+    make_dataset: MakeDataset, store: Store, made_by: Run, tmp_path: Path
+) -> None:
+    def measure(task: EvaluationTask) -> EvaluationReport:
+        (task.folder / "nearest-images.png").write_bytes(b"picture")
+        name = task.dataset.manifest.name
+        return EvaluationReport(
+            "any/v1", (), str(task.dataset.folder), name, 16, 3, (), (), ("nearest-images.png",)
+        )
+
+    def together(measured: Sequence[MeasuredModel], out: Path) -> Sequence[Path]:
+        (out / "all.png").write_bytes(b"picture")
+        return [out / "all.png"]
+
+    model = save_package(tmp_path / "vit", lineage={"run_id": made_by.run_id})
+    for name in ("scenes", "photos"):
+        dataset = str(make_dataset(name, [0, 1, 2]))
+        options = EvaluationOptions([str(model)], dataset, out=tmp_path / name)
+        measure_models(Evaluation("any", measure, together), options)
+        kept = store.client.list_artifacts(made_by.run_id, f"probes/any-v1/{name}")
+        assert {Path(each.path).name for each in kept} == {
+            "all.png", "nearest-images.png", f"{name}.json",
+        }  # fmt: skip

@@ -53,7 +53,7 @@ def test_figures_are_printed_drawn_and_kept_with_the_run_that_made_the_model(
     metric = f"probe/red/{protocol.replace('/', '-')}/{figure}"
     ((points),) = history(store, made_by.run_id, [metric]).values()
     assert len(points) == 1
-    kept = store.client.list_artifacts(made_by.run_id, f"probes/{protocol.replace('/', '-')}")
+    kept = store.client.list_artifacts(made_by.run_id, f"probes/{protocol.replace('/', '-')}/red")
     assert {Path(each.path).name for each in kept} == files
 
 

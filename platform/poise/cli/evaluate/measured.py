@@ -200,7 +200,7 @@ def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
         points = {metric: [(step, value)] for metric, value in report.figures.items()}
         names = (*report.pictures, *report.data_files)
         files = [path, *(folder / name for name in names)]
-        log_evaluation(model.run_id, points, files, f"probes/{report.measurement}")
+        log_evaluation(model.run_id, points, files, _artifacts(report))
         register_figures(model.run_id, model.package, report)
 
 
@@ -209,7 +209,12 @@ def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> 
 
     for each in measured:
         if each.model.run_id and files:
-            log_evaluation(each.model.run_id, {}, files, f"probes/{each.report.measurement}")
+            log_evaluation(each.model.run_id, {}, files, _artifacts(each.report))
+
+
+def _artifacts(report: EvaluationReport) -> str:
+    """Returns the folder among a run's artifacts for the files of one evaluation of one dataset."""
+    return f"probes/{report.measurement}/{report.file_name}"
 
 
 def described(measured: MeasuredModel) -> dict[str, Any]:
