@@ -1,7 +1,14 @@
+from pathlib import Path
+
+from poise.models.package import save_backbone
 from poise.tracking.registry.description import MAX_LENGTH, version_text
 from poise.tracking.registry.lineage import Maker
 from poise.tracking.registry.promotion_records import Promotion
+from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version import RegisteredFigure
+from poise.tracking.run import Run
+from poise.tracking.store import Store
+from tests.backbone_kinds import made as made_backbone
 from tests.tracking.registry.versions import knn, version
 
 MAKER = Maker(
@@ -21,7 +28,7 @@ def test_a_description_tells_everything_without_another_page() -> None:
         weights_sha256="99", knn_top1=knn(61.2),
     )  # fmt: skip
     promoted = Promotion(3, 2, "me@host", "2026-11-30", "best k-NN")
-    text = version_text(made, MAKER, ["pictures/attention.png"], [("best", promoted)])
+    text = version_text(made, MAKER, ["pictures/attention.png"], [("best", promoted)], True)
     for part in (
         "This version is the vision backbone **vit_small**. It was trained with DINO.",
         "k-NN accuracy 61.2 % (59.2 to 63.2), verdict: healthy.",
@@ -34,7 +41,9 @@ def test_a_description_tells_everything_without_another_page() -> None:
         "(#/experiments/1/runs/ab/artifacts)",
         "- The backbone was evaluated only on scenes-test.",
         "- It was trained on images of 96 pixels.",
-        'load_model("models:/vit/3")',
+        'model = mlflow.pyfunc.load_model("models:/vit/3")',
+        'backbone, config = load_model("models:/vit/3")',
+        "poise models pull models:/vit/3 DEST",
         "poise pretrain RECIPE --from models:/vit/3",
         "- study: collapse (cd)",
         "- trial: t02-s0",
@@ -74,3 +83,14 @@ def test_a_name_cannot_begin_a_link_a_picture_or_a_tag() -> None:
         made, Maker("ab", tags={"poise.verdict_evidence": evil}), (), [("a", promoted)]
     )
     assert "<" not in text and "![" not in text and " @" not in text
+
+
+def test_only_a_version_that_mlflow_can_load_says_how_mlflow_loads_it(
+    store: Store, run: Run, package: Path, tmp_path: Path
+) -> None:
+    save_backbone(tmp_path / "timm", *made_backbone("vit"))
+    register_model(store, tmp_path / "timm", "vit", run.run_id, {})
+    register_model(store, package, "bare", run.run_id, {})  # lacks a normalisation
+    loaded = 'mlflow.pyfunc.load_model("models:/vit/1")'
+    assert loaded in store.registry.get_model_version("vit", "1").description
+    assert "pyfunc" not in store.registry.get_model_version("bare", "1").description

@@ -8,14 +8,17 @@ value.
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from mlflow.artifacts import list_artifacts
 from mlflow.exceptions import MlflowException
 
+from poise.config.errors import PoiseError
 from poise.config.wording import metric_phrase
 from poise.tracking.registry.lineage import Maker, find_run_of, lineage_of
 from poise.tracking.registry.markdown import plain
 from poise.tracking.registry.promotion_records import Promotion, promotions_of
 from poise.tracking.registry.recommendation import describe_model
 from poise.tracking.registry.version import RegisteredFigure, Version, version_of
+from poise.tracking.registry.version_lookup import location_of
 from poise.tracking.store import Store
 
 MAX_LENGTH = 5000
@@ -24,6 +27,7 @@ MAX_LENGTH = 5000
 _FIGURES_FIRST = ("eval/knn_top1", "eval/linear_top1", "eval/dense_miou", "eval/rankme")
 _MOST_PROMOTIONS = 3
 _PICTURES = ("attention.png", "curves.png")
+_FLAVOR_FILE = "MLmodel"
 
 
 def describe(store: Store, name: str, *numbers: int) -> None:
@@ -41,7 +45,9 @@ def _describe_version(store: Store, name: str, number: int) -> None:
     version = version_of(store.registry.get_model_version(name, str(number)))
     maker = find_run_of(store, version)
     promotions = promotions_of(store, name, number)
-    text = version_text(version, maker, _pictures(store, maker), promotions)
+    text = version_text(
+        version, maker, _pictures(store, maker), promotions, _has_flavor(store, version)
+    )
     store.client.update_model_version(name, str(number), text)
 
 
@@ -50,6 +56,7 @@ def version_text(
     maker: Maker,
     pictures: Sequence[str] = (),
     promotions: Sequence[tuple[str, Promotion]] = (),
+    has_flavor: bool = False,
 ) -> str:
     """Returns the description of a version. It has at most ``MAX_LENGTH`` characters.
 
@@ -58,6 +65,7 @@ def version_text(
         maker: run that made the version.
         pictures: paths of pictures among the run's artifacts.
         promotions: aliases that the version got, with the records of the promotions.
+        has_flavor: whether ``mlflow.pyfunc`` can load the version.
     """
     before = [
         *_opening(version, maker),
@@ -67,7 +75,7 @@ def version_text(
     after = [
         *_pictures_section(maker, pictures),
         *_limits(version, maker),
-        *_loading(version),
+        *_loading(version, has_flavor),
         *_history(version, maker, promotions),
     ]
     room = MAX_LENGTH - sum(len(line) + 1 for line in (*before, *after))
@@ -189,8 +197,16 @@ def _limits(version: Version, maker: Maker) -> Iterator[str]:
     yield ""
 
 
-def _loading(version: Version) -> Iterator[str]:
+def _loading(version: Version, has_flavor: bool) -> Iterator[str]:
     yield "### How to use it"
+    if has_flavor:
+        yield "MLflow loads it without Poise. An image is the bytes of a file, an array or a path:"
+        yield "```python"
+        yield "import mlflow, pathlib"
+        yield f'model = mlflow.pyfunc.load_model("{version.uri}")'
+        yield 'embeddings = model.predict([pathlib.Path("photo.png")])'
+        yield "```"
+        yield "Poise loads it as a module of PyTorch:"
     yield "```python"
     yield "from poise.tracking.registry.fetch import load_model"
     yield f'backbone, config = load_model("{version.uri}")'
@@ -212,6 +228,20 @@ def _history(
         yield f"- {what or 'that'}: {plain(text)}"
     for alias, record in promotions[:_MOST_PROMOTIONS]:
         yield f"- promoted to `@{alias}` {plain(str(record))}"
+
+
+def _has_flavor(store: Store, version: Version) -> bool:
+    """Returns True if MLflow's own files are beside the package.
+
+    Versions of older Poise, and backbones that timm alone cannot build, lack these files.
+    """
+    try:
+        place = location_of(store, version)
+        found = list_artifacts(artifact_uri=place, tracking_uri=store.uri)
+    except (MlflowException, OSError, PoiseError):  # the files are gone
+        return False
+    # MLflow names the folder of the version, too
+    return any(file.path.rpartition("/")[2] == _FLAVOR_FILE for file in found)
 
 
 def _pictures(store: Store, maker: Maker) -> tuple[str, ...]:
