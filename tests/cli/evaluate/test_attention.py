@@ -10,6 +10,8 @@ from poise.config.recipe import BackboneConfig
 from poise.models.backbone import build_backbone
 from poise.models.package import save_backbone
 from poise.tracking.metric_values import history
+from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run
 from poise.tracking.store import Store
 from tests.evaluation.conftest import MakeDataset, make_dataset
@@ -43,6 +45,12 @@ def attention(
     return status, printed.out, printed.err
 
 
+def find_description(store: Store, uri: str) -> str:
+    """The description on MLflow's page of a version."""
+    name, number = uri.removeprefix("models:/").split("/")
+    return str(store.registry.get_model_version(name, number).description)
+
+
 @pytest.mark.slow
 def test_models_are_measured_drawn_and_kept_with_the_run_that_made_them(
     make_dataset: MakeDataset,
@@ -56,6 +64,7 @@ def test_models_are_measured_drawn_and_kept_with_the_run_that_made_them(
     pooled = save_model(
         tmp_path / "b" / "backbone", class_token=False, global_pool="avg", **OPTIONS
     )
+    uri = register_model(store, tracked, "vit", made_by.run_id, {})
     arguments = [tracked, pooled, dataset, "--max-images", 9, "--images", "3,7", "--out", out]
 
     status, printed, err = attention(arguments, capsys)
@@ -72,6 +81,17 @@ def test_models_are_measured_drawn_and_kept_with_the_run_that_made_them(
     assert [block for block, _ in curve] == [1, 2]
     kept = store.client.list_artifacts(made_by.run_id, "attention/scenes")
     assert {Path(each.path).name for each in kept} == names | {"statistics.png"}
+
+    figures = find_model(store, uri).figures
+    assert {name.removeprefix("attention/scenes/") for name in figures} == {
+        "cls_cls_attention", "cls_pos_entropy_over_ln_n", "pos_self_attention",
+        "pos_pos_entropy_over_ln_n", "pos_norm_q50", "pos_norm_max", "pos_outlier_share",
+    }  # fmt: skip
+    registered = figures["attention/scenes/cls_cls_attention"]
+    assert registered.value == pytest.approx(curve[-1][1]), "the value of the last block"
+    assert registered.where == "attention/beyond-cls-v1 on scenes"
+    assert registered.low is not None and registered.low < registered.value
+    assert "attention/scenes/pos_norm_max" in find_description(store, uri)
 
     status, printed, _ = attention([*arguments, "--json"], capsys)
     models = json.loads(printed)["models"]

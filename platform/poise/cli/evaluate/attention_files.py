@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poise.cli.evaluate.options import register_figures
 from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ def _keep(
     curves: Path,
     folder: Path,
 ) -> dict[str, Any]:
-    """Writes the files of one model, logs them to the model's run, and describes them in a dict."""
+    """Writes the files of one model, logs them to the model's run, and describes them in a dict.
+
+    Registered versions of the model get some values of the last block.
+    """
     from poise.evaluation.tokens.files import points, write_statistics
+    from poise.evaluation.tokens.last_block import LastBlock
     from poise.tracking.evaluation import log_evaluation
 
     folder.mkdir(exist_ok=True)
@@ -65,6 +70,8 @@ def _keep(
     if model.run_id:
         name = f"attention/{as_name(dataset.manifest.name)}"
         log_evaluation(model.run_id, points(report, name), [*files, curves], name)
+        found = LastBlock.of(report, dataset.manifest.name)
+        register_figures(model.run_id, model.package, found)
     return {
         "model": model.reference,
         "label": model.label,
