@@ -100,7 +100,7 @@ def read_rows() -> Iterator[Row]:
     for line in TABLES.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             section = line.removeprefix("## ")
-        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
         metrics = tuple(re.findall(r"`([^`]+)`", cells[0]))
         if not line.startswith("| `") or metrics[0] not in CATALOGUE | set(SHOWN_FOR):
             continue

@@ -70,6 +70,13 @@ def test_every_metric_has_a_formula_and_a_place_on_the_page() -> None:
     assert all(formula_of(metric) for metric in placed)
 
 
+def test_an_empty_cell_of_the_tables_is_left_out_of_the_page() -> None:
+    rows = list(read_rows())
+    assert any(not row.broken for row in rows)
+    cells = [cell for row in rows for cell in (row.what, row.healthy, row.broken, row.source)]
+    assert not [cell for cell in cells if cell.startswith("|") or cell.endswith("|")]
+
+
 @pytest.mark.slow
 def test_every_metric_has_a_picture_or_the_reason_why_not(
     examples: Mapping[str, Example],
