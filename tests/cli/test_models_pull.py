@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import yaml
 from PIL import Image
 
 from poise.cli.main import run as poise
@@ -51,6 +52,7 @@ def test_a_version_is_pulled_with_card_and_pictures_and_timm_loads_it(
     card = (out / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: timm\n")
     assert "license: unknown" in card
+    assert "`poise models pull --licence TEXT` writes a licence into this card." in card
     figure = "| eval/knn_top1 | 33.2 % | 30.1 to 36.4 | knn/dino-v1 | photos-test |"
     assert figure in card
     assert "- The model was evaluated only on photos-test." in card
@@ -84,6 +86,24 @@ def test_a_packages_folder_is_pulled_too_and_its_card_knows_little(
     assert "No figure is recorded." in card
     assert "- dataset: photos" in card
     assert str(tmp_path) not in card, "a folder of this machine says nothing elsewhere"
+
+
+def test_a_card_holds_the_licence_that_the_user_names(
+    poise_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, named = save_package(tmp_path / "package"), tmp_path / "named"
+    words = ["models", "pull", str(package)]
+    assert poise([*words, str(named), "--licence", "CC BY 4.0: see [here]"]) == 0
+    card = (named / "README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(card.split("---\n")[1])["license"] == "CC BY 4.0: see [here]"
+    assert "The licence is CC BY 4.0: see &#91;here]." in card
+    assert "unknown" not in card.partition("## Licence")[2]
+
+    capsys.readouterr()
+    for text in (" ", "one\ntwo"):
+        assert poise([*words, str(tmp_path / "wrong"), "--licence", text]) == 2
+        assert "write the licence in one line" in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(

@@ -6,11 +6,13 @@ In: facts about a model, and the content of its folder. Out: the text of ``READM
 A card says "unknown" for each fact that was not stored.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poise.tracking.registry.card_facts import CardFacts
+from poise.tracking.registry.markdown import plain
 from poise.tracking.registry.version import RegisteredFigure
 
 UNKNOWN = "unknown"
@@ -34,13 +36,16 @@ class CardContent:
     onnx: str | None = None
     """Sentence about the ONNX file, or None without this file."""
 
+    licence: str | None = None
+    """Licence of the model, as the user wrote it, or None if it is unknown."""
+
 
 def render_card(content: CardContent) -> str:
     """Returns the text of a model card."""
     parts = (
         *(_front_matter(content), _opening(content), _use(content), _images(content)),
         *(_figures(content.facts.figures), _pictures(content.facts), _training(content.facts)),
-        *(_limits(content), _licence(content.facts)),
+        *(_limits(content), _licence(content)),
     )
     return "\n".join(line for part in parts for line in (*part, "")).rstrip() + "\n"
 
@@ -49,7 +54,8 @@ def _front_matter(content: CardContent) -> Iterator[str]:
     yield "---"
     yield "library_name: timm"
     yield "pipeline_tag: image-feature-extraction"
-    yield f"license: {UNKNOWN}"
+    licence = content.licence
+    yield f"license: {json.dumps(licence, ensure_ascii=False) if licence else UNKNOWN}"
     yield "---"
 
 
@@ -149,11 +155,18 @@ def _limits(content: CardContent) -> Iterator[str]:
     yield "- The content of the training images and the biases of the model are not recorded."
 
 
-def _licence(facts: CardFacts) -> Iterator[str]:
+def _licence(content: CardContent) -> Iterator[str]:
     yield "## Licence"
+    if content.licence is not None:
+        yield (
+            f"The licence is {plain(content.licence)}. The person who wrote this card named it, "
+            "and Poise did not check it."
+        )
+        return
     yield (
         "The licence is unknown. Poise does not record the licence of the training images, or the "
-        "licence of initial weights. Both licences can limit what you may do with this model."
+        "licence of initial weights. Both licences can limit what you may do with this model. "
+        "`poise models pull --licence TEXT` writes a licence into this card."
     )
 
 

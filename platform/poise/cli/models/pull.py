@@ -42,6 +42,13 @@ class PullRequest:
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also write model.onnx, checked in onnxruntime.")
     ] = False
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Licence of the model for its card, such as cc-by-4.0. Default: unknown.",
+        ),
+    ] = None
 
 
 @prints
@@ -61,6 +68,7 @@ def pull_command(request: PullRequest) -> Output:
     from poise.tracking.registry.card_facts import collect_facts
     from poise.tracking.registry.fetch import locate
 
+    licence = _checked_licence(request.licence)
     _check_free(request.destination)
     uri, package = locate(request.model)
     with _appearing(request.destination) as folder, _about(request.model):
@@ -78,6 +86,7 @@ def pull_command(request: PullRequest) -> Output:
             difference=difference,
             is_any_size=is_any_size(backbone),
             onnx=exported.sentence(ONNX_FILE) if exported else None,
+            licence=licence,
         )
         (folder / CARD_FILE).write_text(render_card(content), encoding="utf-8")
     found = {"model": uri, "folder": str(request.destination), "difference": difference}
@@ -92,6 +101,22 @@ def _show(found: dict[str, Any]) -> None:
     if found["onnx_difference"] is not None:
         print(f"onnx      features in onnxruntime differ by at most {found['onnx_difference']:.1g}")
     print(f'load with timm.create_model("local-dir:{found["folder"]}", pretrained=True)')
+
+
+def _checked_licence(text: str | None) -> str | None:
+    """Returns the licence, which is one line of the card.
+
+    Raises:
+        PoiseError: the text is empty or has several lines.
+    """
+    if text is None:
+        return None
+    if not text.strip() or len(text.splitlines()) > 1:
+        raise PoiseError(
+            f"--licence {text!r}: write the licence in one line, such as cc-by-4.0; leave the "
+            "option out if the licence is unknown"
+        )
+    return text.strip()
 
 
 def _check_free(destination: Path) -> None:
