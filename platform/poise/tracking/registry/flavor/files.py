@@ -101,6 +101,11 @@ def _model(described: dict[str, Any], name: str, ids: tuple[str, str]) -> Model:
 
 
 def _signature() -> ModelSignature:
+    """Describes input, output and parameters.
+
+    A signature has one output. It describes embeddings, which are the default. Dense features
+    have four dimensions, and MLflow does not check outputs.
+    """
     signature = ModelSignature(
         inputs=Schema([ColSpec(AnyType())]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
