@@ -5,10 +5,17 @@ from pathlib import Path
 import pytest
 
 from poise.cli.main import run
+from poise.tracking.registry.paired_differences import read_answers
+from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.version_lookup import find_model
+from poise.tracking.run import Run
+from poise.tracking.store import Store
 from tests.evaluation.conftest import MakeDataset, make_dataset
 from tests.packages import save_package, save_resnet
+from tests.tracking.conftest import run as made_by
+from tests.tracking.conftest import store
 
-__all__ = ["make_dataset"]  # a fixture
+__all__ = ["made_by", "make_dataset", "store"]  # fixtures
 
 QUICK = ("training.epochs=3", "training.batch_size=32", "objective.held_out=0.2")
 
@@ -22,12 +29,18 @@ def evaluate(
 
 
 @pytest.mark.slow
-def test_figures_come_with_protocol_choice_and_interval(
-    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_figures_come_with_protocol_choice_interval_and_answers(
+    make_dataset: MakeDataset,
+    store: Store,
+    made_by: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     trained_on = make_dataset("train", [0, 1, 2] * 20)
     test = make_dataset("test", [0, 1, 2] * 4, seed=1)
-    model = save_package(tmp_path / "model", lineage={"dataset": str(trained_on)})
+    lineage = {"dataset": str(trained_on), "run_id": made_by.run_id}
+    model = save_package(tmp_path / "model", lineage=lineage)
+    uri = register_model(store, model, "vit", made_by.run_id, {})
 
     status, out, err = evaluate(["linear", model, test, *QUICK, "--features", "mean"], capsys)
     assert status == 0, err
@@ -41,7 +54,9 @@ def test_figures_come_with_protocol_choice_and_interval(
     assert status == 0, err
     assert report["protocol"] == "attentive/cached-v1"
     assert report["rows"][0]["feature"] == "abmilp" and len(report["rows"][0]["grid"]) == 10
-    assert report["test_images"] == 12 and report["run_id"] is None
+    assert report["test_images"] == 12 and report["run_id"] == made_by.run_id
+    answers = read_answers(store, find_model(store, uri))
+    assert sorted(name.rpartition("/")[2] for name in answers) == ["abmilp_top1", "mean_top1"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
+from poise.evaluation.answers_per_image import Changes, unpacked
 from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
@@ -50,7 +51,28 @@ def opened(make_dataset: MakeDataset, tmp_path: Path, **settings: Any) -> tuple[
 
 def measured(recipe: Any, sets: ProbeSets) -> ProbeReport:
     objective, hits = train_cached(recipe, sets, BENCH)
-    return report_probe(objective, recipe, sets, BENCH, ProtocolUse("linear/cached-v1"), hits)
+    return report_probe(objective, recipe, sets, BENCH, ProtocolUse("linear/cached-v1"), hits)[0]
+
+
+def test_each_answer_is_kept_and_their_share_is_the_accuracy(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    recipe, sets = opened(make_dataset, tmp_path, **{"training.epochs": 1})
+    objective, hits = train_cached(recipe, sets, BENCH)
+    use = ProtocolUse("linear/cached-v1")
+    report, answers = report_probe(objective, recipe, sets, BENCH, use, hits)
+    assert answers.images == 30 and set(answers.right) == {
+        f"probe/test/linear-cached-v1/{feature}_top1" for feature in ("cls", "mean")
+    }
+    for metric, text in answers.right.items():
+        share = 100 * unpacked(text, 30).mean()
+        assert share == pytest.approx(report.figures[metric])
+    again = report_probe(objective, recipe, sets, BENCH, use, hits)[1]
+    metric = next(iter(answers.right))
+    assert answers.compare(again, metric) == Changes(0, 0, 30)
+    fewer = replace(sets, train=sets.train.only(np.arange(60)))
+    other = report_probe(objective, recipe, fewer, BENCH, use, hits)[1]
+    assert answers.compare(other, metric) is None, "the heads learned from other images"
 
 
 def test_colours_are_told_apart_and_the_figures_say_how(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from poise.config import Recipe
+    from poise.evaluation.answers_per_image import Answers
     from poise.evaluation.trained_probes.report import ProbeReport
     from poise.objectives.labelled import LabelledObjective
     from poise.runs.probing import ProbePlan
@@ -42,8 +43,8 @@ def conduct(asked: Asked) -> Output:
     plan, recipe = _resumed(asked.request) if asked.request.resume else _planned(asked)
     settings: Any = recipe.objective
     package = read_config(settings.model)
-    report = _carry_out(asked, plan, recipe, package)
-    run_id = keep_figures(Path(settings.model), report)
+    report, answers = _carry_out(asked, plan, recipe, package)
+    run_id = keep_figures(Path(settings.model), report, answers)
     return Output(
         document=lambda: accuracies_document(plan.model, run_id, report),
         result=value_lines(plan.model, report),
@@ -113,7 +114,11 @@ def _resumed(request: ProbeRequest) -> tuple[ProbePlan, Recipe]:
 
 def _carry_out(
     asked: Asked, plan: ProbePlan, recipe: Recipe, package: dict[str, Any]
-) -> ProbeReport:
+) -> tuple[ProbeReport, Answers]:
+    """Trains the heads or the backbone, and scores it.
+
+    Returns the report, and whether the answer to each test image is right.
+    """
     import torch
 
     from poise.evaluation.reading.inference import Bench

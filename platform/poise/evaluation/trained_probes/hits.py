@@ -6,9 +6,11 @@ In: scores and labels. Out: ``Hits`` by feature. Next: ``poise.evaluation.traine
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _SHOWN = 5
@@ -36,6 +38,32 @@ class Hits:
         If several heads have equally many, it is the first of these.
         """
         return max(range(len(self.top1)), key=self.top1.__getitem__)
+
+
+@dataclass(frozen=True)
+class RightAnswers:
+    """Whether the chosen head of each feature classifies each labelled image correctly."""
+
+    _found: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def seen(
+        self, answers: Mapping[str, Tensor], labels: Tensor
+    ) -> tuple[Mapping[str, Tensor], Tensor]:
+        """Remembers one batch of the chosen heads, and returns the batch for ``count_hits``.
+
+        Args:
+            answers: ``best_answers`` by feature, with one head each, [B, 1, 5].
+            labels: labels, [B]. Images without a label are left out.
+        """
+        known = labels >= 0
+        for name, classes in answers.items():
+            right = classes.cpu()[known][:, 0, 0] == labels[known]
+            self._found.setdefault(name, []).append(right)
+        return answers, labels
+
+    def by_feature(self) -> dict[str, NDArray[np.bool_]]:
+        """Returns the answers by feature, bool [n], in the order of the images."""
+        return {name: torch.cat(found).numpy() for name, found in self._found.items()}
 
 
 def best_answers(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,11 +18,13 @@ from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
 from poise.data.views.color_augmentation import Photometry
 from poise.data.views.normalization import normalization
+from poise.evaluation.answers_per_image import Answers as AnswersPerImage
+from poise.evaluation.answers_per_image import digest_of, packed
 from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.inference import Answers, Bench
-from poise.evaluation.trained_probes.hits import Hits, best_answers, count_hits
+from poise.evaluation.trained_probes.hits import Hits, RightAnswers, best_answers, count_hits
 from poise.evaluation.trained_probes.protocols import ProtocolUse
 from poise.evaluation.trained_probes.report import ProbeReport, report_row
 from poise.evaluation.trained_probes.sets import ProbeSets
@@ -120,7 +122,7 @@ def report_probe(
     bench: Bench,
     protocol: ProtocolUse,
     held_out: Mapping[str, Hits] | None = None,
-) -> ProbeReport:
+) -> tuple[ProbeReport, AnswersPerImage]:
     """Chooses among trained heads and scores the chosen heads on the test images.
 
     Args:
@@ -130,6 +132,9 @@ def report_probe(
         bench: device and batch size for the pass over images.
         protocol: protocol, and settings that differ from it.
         held_out: hits on the held-out images. None counts them here.
+
+    Returns:
+        The report, and for each row whether the answer to each labelled test image is right.
 
     Raises:
         NotFiniteError: the backbone gives NaN or infinite values.
@@ -141,11 +146,10 @@ def report_probe(
     if len(rates) == 1:
         held_out = {}
     chosen = {name: hits.best for name, hits in held_out.items()}
-    test = count_hits(
-        ({name: one[:, [chosen.get(name, 0)]] for name, one in answers.items()}, labels)
-        for answers, labels in _answers(objective, sets.test, bench)
-    )
-    return ProbeReport(
+    right = RightAnswers()
+    asked = _answers(objective, sets.test, bench)
+    test = count_hits(right.seen(_of_heads(answers, chosen), labels) for answers, labels in asked)
+    report = ProbeReport(
         protocol=protocol.id,
         changed=protocol.changed,
         dataset=str(sets.test.folder),
@@ -158,6 +162,22 @@ def report_probe(
         epochs=recipe.training.epochs,
         batch_size=recipe.training.batch_size,
         rows=tuple(report_row(name, rates, held_out, hits) for name, hits in test.items()),
+    )
+    return report, _per_image(report, sets, right)
+
+
+def _of_heads(answers: Mapping[str, Tensor], chosen: Mapping[str, int]) -> dict[str, Tensor]:
+    """Returns the answers of one head for each feature, [B, 1, 5]. The default is head 0."""
+    return {name: one[:, [chosen.get(name, 0)]] for name, one in answers.items()}
+
+
+def _per_image(report: ProbeReport, sets: ProbeSets, right: RightAnswers) -> AnswersPerImage:
+    pairs = ((Manifest.read(each.folder).fingerprint, each.sample_ids)
+             for each in (sets.test, sets.train))  # fmt: skip
+    return AnswersPerImage(
+        images=report.test_images,
+        asked=digest_of(*pairs),
+        right={report.metric(name): packed(found) for name, found in right.by_feature().items()},
     )
 
 

@@ -74,6 +74,10 @@ class ProbeReport(Measurement):
         """
         return self.percentages((row.feature, row) for row in self.rows)
 
+    def metric(self, feature: str) -> str:
+        """Returns the name under which the top-1 accuracy of a feature is logged."""
+        return f"{self.prefix}/{feature}_top1"
+
 
 def report_row(
     feature: str, rates: tuple[float, ...], held_out: Mapping[str, Hits], test: Hits
