@@ -10,6 +10,7 @@ from poise.config import PoiseError
 from poise.config.metrics import ATTENTION, LABEL_FREE, LABELLED
 from poise.config.recipe import BackboneConfig, DataConfig, EvaluationConfig, Recipe
 from poise.config.views import ViewsConfig
+from poise.evaluation.answers_per_image import Answers, unpacked
 from poise.evaluation.during_training import online_probes
 from poise.evaluation.neighbours.report import report_knn
 from poise.evaluation.neighbours.sets import open_knn_sets
@@ -174,3 +175,40 @@ def test_modules_get_their_own_modes_back() -> None:
         assert not module[1].training
         raise RuntimeError
     assert [child.training for child in module.modules()] == [True, False, True]
+
+
+def test_the_answers_of_the_latest_evaluation_are_kept_for_comparisons(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    bank, queries = make_dataset("bank", [0, 1, 2] * 9), make_dataset("queries", [2, 1] * 6, seed=1)
+    found = {}
+    for name, config in (
+        ("a", recipe(bank, queries)),
+        ("b", recipe(bank, queries)),
+        ("another bank", recipe(queries, queries)),
+        ("another k", recipe(bank, queries).model_copy(
+            update={"evaluation": EvaluationConfig(queries=str(queries), image_px=16, knn_k=1)}
+        )),
+    ):  # fmt: skip
+        file = tmp_path / f"{name}.answers.json"
+        probe = pickle.loads(pickle.dumps(online_probes(config, last_file=file)))
+        list(probe(Constant(), CPU))
+        if name == "a":
+            list(probe(MeanColour(), CPU))  # replaces the answers of the first evaluation
+        found[name] = Answers.read(file)
+    metric = "eval/knn_top1"
+    assert unpacked(found["a"].right[metric], 12).all()
+    changes = found["b"].compare(found["a"], metric)
+    assert changes is not None and changes.lost == 0 and changes.won >= 50
+    for name in ("another bank", "another k"):
+        assert found["a"].compare(found[name], metric) is None
+
+
+def test_a_worker_without_the_runs_folder_keeps_no_answers(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    bank, queries = make_dataset("bank", [0, 1, 2] * 9), make_dataset("queries", [2, 1] * 6, seed=1)
+    probe = online_probes(recipe(bank, queries), last_file=tmp_path / "far" / "a.answers.json")
+    assert probe is not None
+    list(probe(MeanColour(), CPU))
+    assert not (tmp_path / "far").exists()

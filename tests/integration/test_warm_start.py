@@ -15,6 +15,7 @@ from poise.runs.outcome import Finished
 from poise.runs.pretraining import Extras, pretrain
 from poise.runs.registration import register_finished
 from poise.tracking.ending import controlled
+from poise.tracking.registry.paired_differences import read_answers
 from poise.tracking.registry.version_lookup import find_model
 from poise.tracking.run import Run, create_run
 from poise.tracking.store import open_store
@@ -84,6 +85,7 @@ def test_its_start_is_measured_named_and_registered_and_it_is_resumed_without_it
     assert "2 of 2 registers are new and begin at random" in entry["adapted"]
     assert "initial_weights" not in read_config(finished.package.local)["backbone"]
     version = find_model(run.store, register_finished(run.store, recipe, finished))
+    assert list(read_answers(run.store, version)) == ["eval/knn_top1"]
     assert version.tags["initial_weights"] == recipe.backbone.initial_weights
     assert version.tags["initial_weights_sha256"] == start.weights_sha256
     assert version.tags["initial_weights_origin"] == "imported_from=theirs.pth"

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.metrics import DENSE, LABEL_FREE, LABELLED
-from poise.config.recipe import EvaluationConfig, Recipe
+from poise.config.recipe import Recipe
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
 from poise.evaluation.forgetting_baseline import StartAnswers
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
+from poise.evaluation.last_answers import LastAnswers
 from poise.evaluation.neighbours.knn import accuracies, knn_hits
 from poise.evaluation.neighbours.ridge import ridge_probe
 from poise.evaluation.neighbours.samples import BankAndQueries
@@ -40,7 +41,9 @@ _AfterEach = Callable[[], None]
 """Function that is called after each batch of images, as a sign of life."""
 
 
-def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlineProbes | None":
+def online_probes(
+    recipe: Recipe, answers_file: Path | None = None, last_file: Path | None = None
+) -> "OnlineProbes | None":
     """Makes the recipe's probes. Returns None if the recipe switches evaluation off.
 
     k-NN classifies each query image by its neighbours in the bank, a set of labelled images.
@@ -49,6 +52,8 @@ def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlinePr
         recipe: recipe of the run.
         answers_file: file in the run's folder for the k-NN answers of the trained model that the
             run starts from. Later answers are compared with these. None compares nothing.
+        last_file: file in the run's folder for the k-NN answers of the latest evaluation. None
+            stores nothing.
 
     Raises:
         PoiseError: a dataset does not exist, the queries or the bank have no labels, or the classes
@@ -60,7 +65,8 @@ def online_probes(recipe: Recipe, answers_file: Path | None = None) -> "OnlinePr
     answers = None
     if answers_file is not None and recipe.evaluation.queries is not None:
         answers = StartAnswers(answers_file, _question_of(recipe))
-    return OnlineProbes(recipe, mean_and_std, answers)
+    last = LastAnswers(last_file, _settings_of(recipe)) if last_file is not None else None
+    return OnlineProbes(recipe, mean_and_std, answers, last)
 
 
 class OnlineProbes:
@@ -82,12 +88,17 @@ class OnlineProbes:
     """
 
     def __init__(
-        self, recipe: Recipe, normalization: Normalization, answers: StartAnswers | None = None
+        self,
+        recipe: Recipe,
+        normalization: Normalization,
+        answers: StartAnswers | None = None,
+        last: LastAnswers | None = None,
     ) -> None:
         """Checks the datasets' manifests before training begins."""
         self._recipe = recipe
         self._normalization = normalization
         self._answers = answers
+        self._last = last
         self._images: _Images | None = None
         bank, queries = _bank(recipe), recipe.evaluation.queries
         if queries is None:
@@ -152,13 +163,25 @@ class OnlineProbes:
         else:
             found = images.labelled.features(backbone, bench)
             bank = found.bank_features
-            yield from _labelled_probes(found, self._recipe.evaluation, asked)
+            yield from self._of_labels(found, images.labelled, asked)
         if images.masked is not None:
             yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
         yield from lidar_probe(
             backbone, images.views, bench.normalization, bench.device, bench.on_images
         )
+
+    def _of_labels(
+        self, found: BankAndQueries, sets: KnnSets, asked: "_Asked | None"
+    ) -> Iterator[tuple[str, float]]:
+        config = self._recipe.evaluation
+        hits = knn_hits(found, config.knn_k, config.knn_temperature)
+        yield from accuracies(hits, config.knn_k)
+        if asked is not None:
+            yield from asked(hits[:, 0])
+        if self._last is not None:
+            self._last.keep(hits[:, 0], sets)
+        yield from ridge_probe(found)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns the state without open datasets, because another process cannot use them."""
@@ -213,15 +236,10 @@ def _question_of(recipe: Recipe) -> str:
     return " ".join(map(str, (*settings, *limits, *fingerprints)))
 
 
+def _settings_of(recipe: Recipe) -> str:
+    """Returns the settings of k-NN as text. The images have a digest of their own."""
+    return f"k={recipe.evaluation.knn_k} temperature={recipe.evaluation.knn_temperature} "
+
+
 def _bank(recipe: Recipe) -> str:
     return recipe.evaluation.bank or recipe.data.dataset
-
-
-def _labelled_probes(
-    samples: BankAndQueries, config: EvaluationConfig, asked: "_Asked | None"
-) -> Iterator[tuple[str, float]]:
-    hits = knn_hits(samples, config.knn_k, config.knn_temperature)
-    yield from accuracies(hits, config.knn_k)
-    if asked is not None:
-        yield from asked(hits[:, 0])
-    yield from ridge_probe(samples)

@@ -16,6 +16,7 @@ from poise.config.locations import Location
 from poise.config.paths import home
 from poise.data.manifest import Manifest
 from poise.data.views.normalization import normalization
+from poise.evaluation.answers_per_image import ENDING
 from poise.evaluation.during_training import OnlineProbes, online_probes
 from poise.evaluation.untrained_cache import RememberedProbe
 from poise.models.package import save_backbone
@@ -25,7 +26,7 @@ from poise.runs.outcome import Finished, judged, log_finished
 from poise.runs.session import opened, session, session_here
 from poise.tracking.datasets import dataset_tags
 from poise.tracking.history import find_finished
-from poise.tracking.run import Run, create_run, log_environment, log_recipe, set_tags
+from poise.tracking.run import Run, create_run, log_environment, log_files, log_recipe, set_tags
 from poise.training.datasets import fingerprints
 from poise.training.in_process import fit_in_process
 from poise.training.observer import RunObserver
@@ -36,6 +37,9 @@ from poise.training.worker import fit
 ANSWERS_FILE = "start_answers.json"
 """Name of the file in a run's folder with the k-NN answers of the model that the run starts from.
 """
+
+LAST_ANSWERS_FILE = f"training{ENDING}"
+"""Name of the file in a run's folder with the k-NN answers of the latest evaluation."""
 
 
 def carry_out(
@@ -130,7 +134,8 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
         set_tags(run, tags_of(start))
     config["lineage"] |= extras.lineage
     answers = home() / name / ANSWERS_FILE if start is not None else None
-    probe = online_probes(recipe, answers)
+    last_answers = home() / name / LAST_ANSWERS_FILE
+    probe = online_probes(recipe, answers, last_answers)
     carry = fit_in_process if extras.in_process else fit
     outcome = carry(
         RunSpec(
@@ -154,6 +159,8 @@ def pretrain(recipe: Recipe, run: Run, name: str, extras: Extras | None = None) 
     timetable = timetable_of(recipe)
     finished = judged(run.run_id, outcome, recipe, timetable)
     log_finished(run, finished, recipe, timetable.total_steps)
+    if last_answers.is_file():
+        log_files(run, [last_answers], "probes/training")  # compared with other models' answers
     return finished
 
 

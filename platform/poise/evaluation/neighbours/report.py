@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poise.data.manifest import Manifest
-from poise.evaluation.answers_per_image import Answers, digest_of, packed
+from poise.evaluation.answers_per_image import Answers, packed
 from poise.evaluation.measurement import Accuracy, Measured, Measurement, accuracy, as_name
 from poise.evaluation.neighbours.knn import PROTOCOL, accuracies, find_neighbors, vote_hits
 from poise.evaluation.neighbours.samples import BankAndQueries
@@ -150,10 +150,8 @@ def _rows(
 
 
 def _answers(report: KnnReport, sets: KnnSets, rows: Mapping[KnnRow, NDArray[np.bool_]]) -> Answers:
-    pairs = ((Manifest.read(each.folder).fingerprint, each.sample_ids)
-             for each in (sets.queries, sets.bank))  # fmt: skip
     return Answers(
         images=report.query_images,
-        asked=digest_of(*pairs),
+        asked=sets.digest(),
         right={report.metric(row): packed(right) for row, right in rows.items()},
     )

@@ -16,6 +16,7 @@ from poise.config.errors import PoiseError
 from poise.config.locations import AnyLocation
 from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
+from poise.evaluation.answers_per_image import digest_of
 from poise.evaluation.neighbours.samples import BankAndQueries
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.images import EvaluationImages
@@ -39,6 +40,19 @@ class KnnSets:
     def num_images(self) -> int:
         """Number of images that ``features`` passes through the backbone."""
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
+
+    def digest(self, settings: str = "") -> str:
+        """Computes a digest of the queries and of the bank. Only equal digests are compared.
+
+        Args:
+            settings: settings that change the answers and are not in the name of the metric.
+        """
+        return digest_of(
+            *(
+                (f"{settings}{Manifest.read(each.folder).fingerprint}", each.sample_ids)
+                for each in (self.queries, self.bank)
+            )
+        )
 
     def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
         """Computes the features of bank and queries.
