@@ -45,9 +45,9 @@ COMMANDS = {
         "list", "--metric", "eval/knn_top1>=60", "--sort", "eval/knn_top1",
     ],
     "list everything": ["list", "--limit", "0", "--json"],
-    "show": ["lineage", "model-07/250"],
+    "show": ["show", "model-07/250"],
 }  # fmt: skip
-"""Commands to measure. The versions have no files, so ``lineage`` stands for ``show``."""
+"""Commands to measure. The versions have neither files nor runs, and `show` says so."""
 
 
 def fill(uri: str, count: int) -> None:

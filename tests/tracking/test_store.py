@@ -3,11 +3,14 @@ import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
 from poise.config import PoiseError
+from poise.tracking import store as tracking_store
 from poise.tracking.run import create_run, set_tags
 from poise.tracking.store import Store, open_store
 
@@ -35,6 +38,7 @@ def test_opening_a_store_tells_later_processes_no_address(store: Store) -> None:
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
+@pytest.mark.parametrize("part", ["runs", "registry"])
 @pytest.mark.parametrize(
     ("revision", "advice"),
     [
@@ -44,7 +48,7 @@ def test_opening_a_store_tells_later_processes_no_address(store: Store) -> None:
     ],
 )
 def test_a_store_of_another_mlflow_is_refused_and_left_as_it_was(
-    tmp_path: Path, revision: str, advice: str
+    tmp_path: Path, revision: str, advice: str, part: Literal["runs", "registry"]
 ) -> None:
     path = tmp_path / "mlflow.db"
     with sqlite3.connect(path) as database:
@@ -52,8 +56,20 @@ def test_a_store_of_another_mlflow_is_refused_and_left_as_it_was(
         database.execute("INSERT INTO alembic_version VALUES (?)", [revision])
     before = path.read_bytes()
     with pytest.raises(PoiseError, match=advice):
-        open_store(f"sqlite:///{path}")
+        open_store(f"sqlite:///{path}", part)
     assert path.read_bytes() == before
+
+
+def test_mlflows_registry_is_opened_only_for_a_database_without_tables(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MLflow's own check of the tables took as long as the list of 10,000 versions.
+    opened: list[str] = []
+    monkeypatch.setattr(tracking_store, "_registry", lambda uri: opened.append(uri) or MagicMock())
+    assert open_store(part="registry") == store
+    assert opened == []
+    new = open_store(f"sqlite:///{tmp_path}/new.db", part="registry")
+    assert opened == [new.uri]
 
 
 def test_a_server_that_does_not_answer_is_named_at_once() -> None:

@@ -239,7 +239,7 @@ def _opened(store: Store, part: str) -> Store:
     try:
         if part == "runs":
             store.client.search_experiments(max_results=1)
-        else:
+        elif not check_schema(store.uri):  # MLflow's own check takes a second
             store.registry.search_registered_models(max_results=1)
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise PoiseError(
