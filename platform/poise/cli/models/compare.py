@@ -40,9 +40,9 @@ def compare_command(
 ) -> Output:
     """Compare registered versions: different settings, measured values, and pictures side by side.
 
-    Each model is compared with the first one. A difference is paired (image by image) if
-    `poise evaluate knn` measured both models on the same images, with the same bank. The page is
-    one file that works offline.
+    Each model is compared with the first one. A difference is paired (image by image) if the
+    answers of both models to the same images, with the same bank, are stored. The page is one file
+    that works offline.
 
     Example: poise models compare scenes-vit@best scenes-vit@candidate --out comparison.html
     """
