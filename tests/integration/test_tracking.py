@@ -23,9 +23,10 @@ from poise.tracking.ending import controlled, reconcile
 from poise.tracking.links import study_link
 from poise.tracking.metric_values import history
 from poise.tracking.registry.fetch import locate, read_files
+from poise.tracking.registry.list_filters import Query, read_condition, read_order
 from poise.tracking.registry.registration import register_model
 from poise.tracking.registry.version_lookup import find_model
-from poise.tracking.registry.version_search import list_versions
+from poise.tracking.registry.version_search import list_versions, search_versions
 from poise.tracking.run import (
     Run,
     create_study_run,
@@ -37,6 +38,7 @@ from poise.tracking.run import (
 from poise.tracking.store import Store, open_store
 from poise.tracking.time_limits import Patience
 from poise.tracking.unsent_metrics import SPILL_FILE
+from tests.tracking.registry.test_version_search import add
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -229,6 +231,32 @@ def test_the_same_life_over_http(server: Store, tmp_path: Path) -> None:
     _, fetched = locate("scenes-resnet18@candidate", server)
     weights = "backbone.safetensors"
     assert (fetched / weights).read_bytes() == (tmp_path / "package" / weights).read_bytes()
+
+
+def test_filters_and_orders_find_the_same_versions_through_a_server(
+    store: Store, server: Store
+) -> None:
+    add(store, "a", 50.0, objective="dino", dataset="scenes")
+    add(store, "a", 70.0, objective="dino", dataset="it's")
+    add(store, "b", 60.0, objective="mae", dataset="scenes")
+    store.client.set_registered_model_alias("a", "best", "2")
+    store.client.set_registered_model_alias("b", "best", "1")
+    for query, expected in (
+        (Query(), ["b/1", "a/2", "a/1"]),
+        (Query(name="a"), ["a/2", "a/1"]),
+        (Query(tags={"objective": "dino", "dataset": "scenes"}), ["a/1"]),
+        (Query(tags={"dataset": "it's"}), ["a/2"]),
+        (Query(alias="best"), ["b/1", "a/2"]),
+        (Query(alias="best", tags={"objective": "mae"}), ["b/1"]),
+        (Query(conditions=(read_condition("eval/knn_top1>=60"),)), ["b/1", "a/2"]),
+        (Query(order=read_order("eval/knn_top1")), ["a/2", "b/1", "a/1"]),
+        (Query(order=read_order("eval/knn_top1"), limit=1), ["a/2"]),
+    ):
+        found = search_versions(server, query)
+        assert [version.short for version in found.versions] == expected, query
+        assert found.total == (3 if query.limit else len(expected))
+    (best,) = search_versions(server, Query(name="a", alias="best")).versions
+    assert best.aliases == ("best",)
 
 
 def test_a_server_that_dies_while_a_run_trains_holds_it_up_once_and_lacks_nothing_later(

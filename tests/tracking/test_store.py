@@ -64,12 +64,12 @@ def test_mlflows_registry_is_opened_only_for_a_database_without_tables(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # MLflow's own check of the tables took as long as the list of 10,000 versions.
-    opened: list[str] = []
-    monkeypatch.setattr(tracking_store, "_registry", lambda uri: opened.append(uri) or MagicMock())
+    opened = MagicMock()
+    monkeypatch.setattr(tracking_store, "_registry", opened)
     assert open_store(part="registry") == store
-    assert opened == []
+    assert not opened.called
     new = open_store(f"sqlite:///{tmp_path}/new.db", part="registry")
-    assert opened == [new.uri]
+    opened.assert_called_once_with(new.uri)
 
 
 def test_a_server_that_does_not_answer_is_named_at_once() -> None:
