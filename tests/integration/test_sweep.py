@@ -114,7 +114,7 @@ def interrupt_at_its_start(sweep: subprocess.Popen[str]) -> None:
     """Sends Ctrl-C when a resumed sweep names the one trial that is left."""
     assert sweep.stdout is not None
     lines = iter(sweep.stdout)
-    assert any("study killed: 1 trials to run" in line for line in lines)
+    assert any("study killed: 1 trial to run" in line for line in lines)
     sweep.send_signal(signal.SIGINT)
     output, _ = sweep.communicate()
     assert sweep.returncode == 130, output

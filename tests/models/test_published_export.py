@@ -114,13 +114,13 @@ def test_a_layout_without_names_for_a_part_is_refused(
     ("layout", "name", "options", "message"),
     [
         ("mae", VIT, {"act_layer": "gelu_tanh"}, "cannot say backbone.options.act_layer=gelu_tanh"),
-        ("mae", VIT, {"global_pool": "avg"}, "have no fc_norm.weight and 1 others"),
+        ("mae", VIT, {"global_pool": "avg"}, "have no fc_norm.weight and 1 other"),
         ("dino", VIT, {"global_pool": "avg", "fc_norm": False}, "say backbone.options.global_pool"),
         ("dino", VIT, {"class_token": False, "global_pool": "avg", "fc_norm": False},
          "also have cls_token"),
         ("dino", VIT, {"no_embed_class": True}, "pos_embed is [1, 64, 32], and published ones "
          "[1, 65, 32]"),
-        ("mae", VIT, {"qkv_bias": False}, "also have blocks.0.attn.qkv.bias and 1 others"),
+        ("mae", VIT, {"qkv_bias": False}, "also have blocks.0.attn.qkv.bias and 1 other"),
         ("dino", "vit_base_patch16_clip_quickgelu_224", {"pre_norm": False}, "compute other "
          "features from the weights of vit_base_patch16_clip_quickgelu_224"),
         ("dino", "vit_so400m_patch16_siglip_gap_256", {"class_token": True, "mlp_ratio": 4},

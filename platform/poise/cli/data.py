@@ -151,10 +151,10 @@ def _warnings(manifest: "Manifest", dest: str, range_is_given: bool) -> Iterator
     These warnings are printed on stderr, also with --quiet.
     """
     from poise.config.locations import Location
+    from poise.config.wording import counted
     from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_warnings
-    from poise.data.sources.safe_names import counted
 
     if manifest.num_quarantined:
         were = "was" if manifest.num_quarantined == 1 else "were"
@@ -179,11 +179,11 @@ def _doubts_about(images_by_class: Sequence[int]) -> Iterator[str]:
 
 def _summarise(manifest: "Manifest", dest: str) -> None:
     from poise.config.locations import Location
+    from poise.config.wording import counted
     from poise.data.annotation_summary import annotation_sentences
     from poise.data.dataset import class_counts
     from poise.data.preparation import ingest
     from poise.data.preparation.value_ranges import range_sentences
-    from poise.data.sources.safe_names import counted
 
     folder = Location.of(dest)
     labels = counted(len(manifest.classes), "class", "classes") if manifest.classes else "no labels"
@@ -211,7 +211,8 @@ def _print_classes(classes: tuple[str, ...], counts: list[int]) -> None:
 
     If there are many classes, only the first ones and the last one are printed.
     """
-    from poise.data.sources.safe_names import counted, shown
+    from poise.config.wording import counted
+    from poise.data.sources.safe_names import shown
 
     named = [
         f"{shown(name) or repr(name)}: {n:,}" for name, n in zip(classes, counts, strict=False)

@@ -166,6 +166,11 @@ def metric_phrase(metric: str) -> str:
     return f"{name} accuracy" if metric in NAMES and metric.endswith("_top1") else name
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Returns a number with its noun, such as ``1 image`` or ``1,200 images``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def everyone(count: int, noun: str) -> str:
     """Begins a sentence about all of several things: ``both trials``, ``all 3 trials``."""
     if count == 1:

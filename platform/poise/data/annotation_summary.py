@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from poise.config.errors import first_few
 from poise.config.locations import AnyLocation, Location
+from poise.config.wording import counted
 from poise.data.annotations import IGNORED
 from poise.data.manifest import Manifest
 from poise.data.parquet_file import parquet_file
-from poise.data.sources.safe_names import counted, shown
+from poise.data.sources.safe_names import shown
 
 _CLASSES_SHOWN = 4
 

@@ -22,6 +22,7 @@ from poise.config.locations import Location
 from poise.config.paths import home
 from poise.config.redaction import redacted
 from poise.config.shared_folders import Marks, marked
+from poise.config.wording import counted
 from poise.data.manifest import Manifest
 from poise.reports import Winner, write_report
 from poise.runs.node_checks import check_nodes
@@ -130,7 +131,7 @@ def _run_trials(
     done = sum(record.is_done for record in records)
     num_left = count_trials(study) - done if only is None else len(only)
     concurrency = min(num_left, concurrency_of(study, say))
-    say(f"study {study.name}: {num_left} trials to run, {concurrency} at once")
+    say(f"study {study.name}: {counted(num_left, 'trial')} to run, {concurrency} at once")
     searcher = TrialSearcher(queue, recorder.plan, recorder.settle)
     try:
         with warnings.catch_warnings():

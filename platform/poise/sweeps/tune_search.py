@@ -18,6 +18,7 @@ from ray.tune.schedulers import (
 from ray.tune.search import Searcher
 
 from poise.config import PoiseError, Space
+from poise.config.wording import counted
 from poise.studies.records import Change, TrialRecord
 from poise.studies.trials import Trial
 from poise.sweeps.budget import BudgetedQueue
@@ -151,8 +152,8 @@ def check_compared(space: Space, num_trials: int, source: str) -> None:
     if space.scheduler.name == "median" and num_trials <= needed:
         raise PoiseError(
             f"{source}: scheduler.options.min_samples_required={needed}: a trial is compared with "
-            f"at least this number of others, but the study has only {num_trials} trials; make it "
-            "smaller, or run more trials"
+            "at least this number of others, but the study has only "
+            f"{counted(num_trials, 'trial')}; make it smaller, or run more trials"
         )
 
 

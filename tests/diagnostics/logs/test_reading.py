@@ -63,7 +63,7 @@ def test_groups_of_values_are_read_with_their_path(read: Write) -> None:
     ("last", "note"),
     [
         ('{"step": 30, "lo', "its last line is cut off and is left out"),
-        ('{"done": 1}\n', "1 rows have no step and are left out"),
+        ('{"done": 1}\n', "left out 1 row without step"),
     ],
 )
 def test_a_last_row_that_is_cut_off_or_has_no_step_is_left_out_and_noted(
@@ -173,7 +173,7 @@ def test_columns_of_text_are_left_out_of_csv(read: Write) -> None:
 def test_a_row_of_csv_that_is_cut_off_and_a_second_header_are_left_out(read: Write) -> None:
     log = read("step,loss\n1,8.3\n2,8.2\nstep,loss\n3,8.1\n4")
     assert steps(log) == [1, 2, 3]
-    assert log.notes == ("2 rows do not have 2 cells and are left out",)
+    assert log.notes == ("left out 2 rows without 2 cells",)
 
 
 # ---- steps --------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_second_run_in_the_same_file_replaces_the_first(read: Write) -> None:
 def test_repeated_steps_are_noted_and_the_last_counts(read: Write) -> None:
     log = read(rows((10, 1), (10, 2), (20, 3)))
     assert log.history == [(10, {"loss": 2}), (20, {"loss": 3})]
-    assert log.notes == ("1 rows repeat their step with another value: the last one counts",)
+    assert log.notes == ("the step is repeated with another value in 1 row: the last one counts",)
 
 
 @pytest.mark.parametrize(

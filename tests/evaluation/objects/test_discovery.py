@@ -69,7 +69,7 @@ def test_the_largest_image_is_shrunk_and_its_box_scaled_back(
     asked = task(tmp_path, make_objects(OWN_SIZES[0], large))
     report = measure_objects(asked, DiscoverySettings(max_patches=192))
     assert by_name(report)["iou"].value > 80
-    assert any("1 images of more than 192 patches were shrunk" in note for note in report.notes)
+    assert any("Shrunk: 1 image of more than 192 patches" in note for note in report.notes)
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_difficult_boxes_count_as_published_unless_they_are_left_out(
     assert measure_objects(asked).num_images == 5
     report = measure_objects(asked, DiscoverySettings(with_hard=False))
     assert report.num_images == 4
-    assert any("1 images have no box that counts" in note for note in report.notes)
+    assert any("Left out: 1 image without a box that counts" in note for note in report.notes)
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_masks_of_the_head_that_sees_objects_cover_them(
     whole = np.mean([256 / (64 * 48), 128 / (64 * 48 - 128)])
     assert figures["jaccard_whole_image"].value == pytest.approx(100 * whole)
     assert figures["jaccard_head_2"].value == pytest.approx(100 * whole, rel=0.05)
-    assert any("1 images have no object" in note for note in report.notes)
+    assert any("Left out: 1 image without an object" in note for note in report.notes)
     assert (tmp_path / "masks.png").stat().st_size > 10_000
 
 

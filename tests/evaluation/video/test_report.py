@@ -118,8 +118,8 @@ def test_what_cannot_be_scored_is_said(make_videos: MakeVideos, tmp_path: Path) 
         make_videos({"car": 5, "blink": 2, "empty": 6, "boat": 5}, empty="empty"), tmp_path
     )
     told = "\n".join(report.notes)
-    assert "1 sequences of fewer than 3 frames" in told
-    assert "1 sequences show no object in the first frame, such as empty" in told
+    assert "Left out: 1 sequence of fewer than 3 frames." in told
+    assert "Left out: 1 sequence without an object in the first frame, such as empty." in told
     assert report.num_images == 16
 
 
@@ -127,7 +127,7 @@ def test_a_video_whose_frames_differ_in_size_is_left_out(
     make_videos: MakeVideos, tmp_path: Path
 ) -> None:
     report = measure(make_videos({"car": 5, "zoom": 4, "boat": 5}, growing="zoom"), tmp_path)
-    assert "1 sequences have frames of several sizes, such as zoom." in report.notes
+    assert "Left out: 1 sequence with frames of several sizes, such as zoom." in report.notes
     assert report.notes[0].startswith("4 objects in 2 sequences")
     assert sorted({name[4:8] for name in report.pictures[1:]}) == ["boat", "car."]
 
@@ -136,15 +136,15 @@ def test_videos_that_all_differ_in_size_are_refused(
     make_videos: MakeVideos, tmp_path: Path
 ) -> None:
     folder = make_videos({"zoom": 4}, growing="zoom")
-    with pytest.raises(PoiseError, match="no sequence can be scored: 1 sequences have frames of"):
+    with pytest.raises(PoiseError, match="no sequence can be scored: 1 sequence with frames of"):
         measure(folder, tmp_path)
 
 
 def test_objects_without_a_patch_are_counted(make_videos: MakeVideos, tmp_path: Path) -> None:
     report = measure(make_videos({"car": 4}), tmp_path, CoarseColours())
-    assert any("cover no patch's centre" in note for note in report.notes)
+    assert any("Without a patch's centre" in note for note in report.notes)
     larger = measure(tmp_path / "videos", tmp_path, CoarseColours(), shorter_px=256)
-    assert not any("cover no patch's centre" in note for note in larger.notes)
+    assert not any("Without a patch's centre" in note for note in larger.notes)
     assert larger.changed == ("--shorter-px=256",)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from poise.config.base import Strict
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.manifest import Bounds, ValueRange
 from poise.data.views.bit_depth import DeepImage
 
@@ -88,7 +89,7 @@ def check_range(given: Bounds | None) -> Bounds | None:
 def range_sentences(ranges: dict[str, ValueRange]) -> Iterator[str]:
     """Yields a line for each value range: its bounds, its origin and the number of its images."""
     for container, decided in ranges.items():
-        yield f"{_decision(container, decided)} ({_counted(decided.num_images, 'image')})"
+        yield f"{_decision(container, decided)} ({counted(decided.num_images, 'image')})"
 
 
 def range_warnings(ranges: dict[str, ValueRange]) -> Iterator[str]:
@@ -96,13 +97,13 @@ def range_warnings(ranges: dict[str, ValueRange]) -> Iterator[str]:
     for container, decided in ranges.items():
         if decided.num_dark:
             yield (
-                f"nearly black: {_counted(decided.num_dark, 'image')} below a sixteenth of the "
+                f"nearly black: {counted(decided.num_dark, 'image')} below a sixteenth of the "
                 f"range of {container}; if that is wrong, give the range with --range LOW HIGH, or "
                 "prepare them as a dataset of their own"
             )
         if decided.num_clipped:
             yield (
-                f"clipped: {_counted(decided.num_clipped, 'image')} with values outside the range "
+                f"clipped: {counted(decided.num_clipped, 'image')} with values outside the range "
                 f"of {container}; if that is wrong, give a wider one with --range LOW HIGH"
             )
 
@@ -173,7 +174,3 @@ def _decision(container: str, decided: ValueRange) -> str:
     if (decided.low, decided.high) in _FLOAT_RANGES:
         return f"values from {low} to {high} in {files}: scaled by {high}"
     return f"values from {low} to {high} in {files}: scaled from that range"
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"

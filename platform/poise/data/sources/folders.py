@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.sources.annotation_hints import annotated_commands, boxes_command
 from poise.data.sources.base import NO_LABEL
 from poise.data.sources.files import FilesSource, ImageFile, is_image_name, is_other_name
 from poise.data.sources.options import FOLDER_LABELS, NO_LABELS, PrepareCommand
-from poise.data.sources.safe_names import check_class_names, counted, shown
+from poise.data.sources.safe_names import check_class_names, shown
 from poise.data.sources.source_paths import is_remote, joined, resolved
 from poise.data.sources.splits import mixed_parts, part_name
 from poise.data.sources.walk import FoundFile

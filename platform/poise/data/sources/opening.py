@@ -13,6 +13,7 @@ from pathlib import Path
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.wording import counted
 from poise.data.sources import scene_drawing, scene_motion
 from poise.data.sources.annotated.opening import open_annotated
 from poise.data.sources.annotated.source import AnnotatedSource
@@ -21,7 +22,7 @@ from poise.data.sources.base import ImageSource
 from poise.data.sources.files import FilesSource, is_image_name, is_other_name, suffix
 from poise.data.sources.folders import is_metadata, open_folder
 from poise.data.sources.options import NO_LABELS, PrepareCommand, PrepareOptions
-from poise.data.sources.safe_names import counted, is_utf8, shown
+from poise.data.sources.safe_names import is_utf8, shown
 from poise.data.sources.scenes import (
     DEFAULT_NUM_FRAMES,
     DEFAULT_NUM_SCENES,

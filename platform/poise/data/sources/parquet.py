@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from poise.config.errors import PoiseError, one_line
 from poise.config.locations import Location
+from poise.config.wording import counted
 from poise.data.parquet_file import parquet_file
 from poise.data.sources.base import (
     NO_ANNOTATIONS,
@@ -29,7 +30,7 @@ from poise.data.sources.parquet_files import check_one_split, read_header
 from poise.data.sources.parquet_images import bytes_of, find_image_column, path_of
 from poise.data.sources.parquet_labels import find_labels
 from poise.data.sources.parquet_values import plain, split_columns
-from poise.data.sources.safe_names import LONGEST_ERROR, counted, shown
+from poise.data.sources.safe_names import LONGEST_ERROR, shown
 from poise.data.sources.source_paths import common_folder, joined, relative, resolved
 
 _ROWS_PER_READ = 256

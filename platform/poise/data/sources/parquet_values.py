@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from poise.config.errors import first_few, one_line
+from poise.config.wording import counted
 from poise.data.sources.base import NO_LABEL
 from poise.data.sources.parquet_files import ParquetHeader, read_columns
-from poise.data.sources.safe_names import LONGEST_ERROR, counted, shown
+from poise.data.sources.safe_names import LONGEST_ERROR, shown
 
 Kind = Literal["numbers", "names", "nothing"]
 

@@ -20,11 +20,6 @@ def shown(text: str) -> str:
     )
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Returns a number with its noun, such as ``1 image`` or ``1,200 images``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def is_utf8(text: str) -> bool:
     """Returns True if the text can be encoded as UTF-8."""
     try:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
+from poise.config.wording import counted
 from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
 from poise.data.manifest import MANIFEST_FILE, Bounds
 from poise.data.parquet_file import parquet_file, unreadable
 from poise.data.sources.base import NO_LABEL, Part, Sample
 from poise.data.sources.files import FilesSource, ImageFile, is_other_name
 from poise.data.sources.options import FOLDER_LABELS
-from poise.data.sources.safe_names import check_class_names, counted, shown
+from poise.data.sources.safe_names import check_class_names, shown
 from poise.data.sources.walk import walk
 
 _CONTAINERS = ("uint16", "int16", "uint32", "int32", "float32")

@@ -7,6 +7,7 @@ Next: ``poise evaluate masks``.
 from collections.abc import Iterator
 from typing import Final
 
+from poise.config.wording import counted
 from poise.data.annotations import AnnotationReader
 from poise.evaluation.objects.attention_masks import head_names
 from poise.evaluation.objects.figures import mean_figure
@@ -88,9 +89,9 @@ def _notes(overlaps: Overlaps, max_patches: int) -> Iterator[str]:
         "figure is too high by the choice; that of the best head per image is so even more."
     )
     if overlaps.num_empty:
-        yield f"{overlaps.num_empty} images have no object in their mask and were left out."
+        yield f"Left out: {counted(overlaps.num_empty, 'image')} without an object in the mask."
     if overlaps.num_shrunk:
-        yield f"{overlaps.num_shrunk} images of more than {max_patches} patches were shrunk."
+        yield f"Shrunk: {counted(overlaps.num_shrunk, 'image')} of more than {max_patches} patches."
 
 
 def _changed(settings: MaskSettings) -> Iterator[str]:

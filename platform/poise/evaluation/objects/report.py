@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.annotations import AnnotationReader, Annotations
 from poise.evaluation.objects.attention_masks import head_names
 from poise.evaluation.objects.corloc import best_overlaps, reference_boxes
@@ -140,13 +141,14 @@ class _Tally:
                 "kind. See corloc_centred, or --bias."
             )
         if self._num_empty:
-            notes.append(f"{self._num_empty} images have no box that counts and were left out.")
+            empty = counted(self._num_empty, "image")
+            notes.append(f"Left out: {empty} without a box that counts.")
         sizes = [tuple(size.tolist()) for size in self._sizes]
         shrunk = sum(images.native_size.is_shrunk((w, h)) for w, h in sizes)
         if shrunk:
             notes.append(
-                f"{shrunk} images of more than {images.native_size.max_patches} patches were "
-                "shrunk. Their boxes were scaled back."
+                f"Shrunk: {counted(shrunk, 'image')} of more than "
+                f"{images.native_size.max_patches} patches. The boxes were scaled back."
             )
         return notes
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from poise.config.wording import counted
 from poise.evaluation.outliers.sample import Tokens, TokenSample
 from poise.evaluation.outliers.threshold import Threshold
 from poise.evaluation.outliers.token_content import (
@@ -53,12 +54,12 @@ def probe_tokens(
         groups = {"outlier": fewer[0], "ordinary": fewer[1]}
         notes.append(
             f"Place and pixels: {len(fewer[0])} outliers and {len(fewer[1])} ordinary tokens of "
-            f"{len(sample)} images; one half of the images teaches, the other is scored."
+            f"{counted(len(sample), 'image')}; one half of the images teaches, the other is scored."
         )
     elif threshold.found:
         notes.append(
             f"Place and pixels of outliers are left out: {len(outliers)} of them in "
-            f"{len(sample)} images, and a probe needs {LEAST_TOKENS}. Give more images."
+            f"{counted(len(sample), 'image')}, and a probe needs {LEAST_TOKENS}. Give more images."
         )
     for kind, tokens in groups.items():
         if min(map(len, halves.split(tokens))) < LEAST_TOKENS // 2:

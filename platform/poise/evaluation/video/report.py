@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.annotations import AnnotationReader, check_annotations, sequences_of
 from poise.evaluation.measurement import as_name
 from poise.evaluation.report import EvaluationReport, EvaluationTask
@@ -145,9 +146,9 @@ def _follow_all(task: EvaluationTask, sequences: Sequences, shorter_px: int | No
 def _problem(truths: Sequence[Mask]) -> str | None:
     """Returns why a sequence with these masks cannot be scored, or None."""
     if len({mask.shape for mask in truths}) > 1:
-        return "have frames of several sizes"
+        return "with frames of several sizes"
     if not objects_of(truths[0]):
-        return "show no object in the first frame"
+        return "without an object in the first frame"
     return None
 
 
@@ -176,15 +177,15 @@ def _add(found: _Found, tracker: SequenceTracker) -> None:
 
 def _left_out(found: _Found) -> Iterator[str]:
     for problem, names in found.left_out.items():
-        yield f"{len(names)} sequences {problem}, such as {', '.join(names[:3])}"
+        yield f"{counted(len(names), 'sequence')} {problem}, such as {', '.join(names[:3])}"
 
 
 def _notes(found: _Found, num_short: int) -> Iterator[str]:
     num_scored = len({score.sequence for score in found.scores})
     yield (
-        f"{len(found.scores)} objects in {num_scored} sequences. Means are over objects, and "
-        "intervals are a bootstrap over sequences. The first mask of a sequence is given, and its "
-        "last frame is not scored, as on DAVIS."
+        f"{counted(len(found.scores), 'object')} in {counted(num_scored, 'sequence')}. Means are "
+        "over objects, and intervals are a bootstrap over sequences. The first mask of a sequence "
+        "is given, and its last frame is not scored, as on DAVIS."
     )
     yield (
         "first_mask_… is the baseline that keeps the first mask in every frame. A model whose gain "
@@ -192,9 +193,10 @@ def _notes(found: _Found, num_short: int) -> Iterator[str]:
     )
     if found.num_lost:
         yield (
-            f"{found.num_lost} objects cover no patch's centre in the first frame, so they have no "
-            "label to propagate and score 0; larger frames (--shorter-px) give them patches."
+            f"Without a patch's centre in the first frame: {counted(found.num_lost, 'object')}. "
+            "Such an object has no label to propagate and scores 0; larger frames (--shorter-px) "
+            "give it patches."
         )
-    yield from (f"{reason}." for reason in _left_out(found))
+    yield from (f"Left out: {sequences}." for sequences in _left_out(found))
     if num_short:
-        yield f"{num_short} sequences of fewer than {_LEAST_FRAMES} frames were left out."
+        yield f"Left out: {counted(num_short, 'sequence')} of fewer than {_LEAST_FRAMES} frames."

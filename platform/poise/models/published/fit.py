@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.recipe import BackboneConfig
+from poise.config.wording import counted
 from poise.models.drop_path import DropPath
 from poise.models.published.resnet import read_resnet
 from poise.models.published.shapes import Wishes
@@ -152,4 +153,4 @@ def _same_features(backbone: nn.Module, twin: nn.Module, tensors: Mapping[str, T
 
 
 def _some(names: list[str]) -> str:
-    return f"{names[0]}{f' and {len(names) - 1} others' if len(names) > 1 else ''}"
+    return f"{names[0]}{' and ' + counted(len(names) - 1, 'other') if len(names) > 1 else ''}"

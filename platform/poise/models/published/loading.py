@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.models.backbone import build_backbone
 from poise.models.package import first_not_finite
 from poise.models.published.shapes import Basis
@@ -167,9 +168,9 @@ def _check_complete(wanted: dict[str, Tensor], translation: Translation) -> None
         )
     if unknown:
         raise PoiseError(
-            f"{len(unknown)} tensors do not exist in {translation.reading.backbone.name} "
-            f"({_some(unknown)}), so they were trained in another model; "
-            "name that model with --architecture"
+            f"{translation.reading.backbone.name} does not have "
+            f"{counted(len(unknown), 'tensor')} of the file ({_some(unknown)}), so the file is of "
+            "another model; name that model with --architecture"
         )
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 
-from poise.config.wording import everyone, listed, named
+from poise.config.wording import counted, everyone, listed, named
 from poise.studies.analysis.conditions import Condition, Unit, is_met
 from poise.studies.analysis.explaining_rule import FEWEST_MENDED, Rule, separate
 from poise.studies.analysis.levels import varied_keys
@@ -163,7 +163,7 @@ def _rule(rule: Rule, names: dict[str, str], trial: str, did: str) -> tuple[str,
         f"{listed(settings)} {explain} best which {trial}s failed.",
         f"{capitalized(words)}, {inside} {did}.",
         f"{capitalized(opposite or 'for all other values')}, {outside} {did}.",
-        f"{_counted(rule.exceptions, trial)} {do} not fit this pattern.",
+        f"{counted(rule.exceptions, trial)} {do} not fit this pattern.",
     )
 
 
@@ -189,7 +189,7 @@ def _opposite(rule: Rule, names: dict[str, str]) -> str:
 def _rivals(rule: Rule, names: dict[str, str]) -> tuple[str, ...]:
     """Writes which other rules explain the outcomes equally well."""
     if rule.num_rival_pairs:
-        others = _counted(rule.num_rival_pairs, "other pair")
+        others = counted(rule.num_rival_pairs, "other pair")
         return (f"{others} of hyperparameters would explain the failures equally well.",)
     if not rule.rivals:
         return ()
@@ -248,7 +248,3 @@ def _units(
 
 def _counts_trials(study: Study) -> bool:
     return study.command == "ablate"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poise.config.errors import PoiseError, first_few
+from poise.config.wording import counted
 from poise.data.annotations import IGNORED
 from poise.data.sources.annotated.boxes import ImageBoxes, is_empty, rounded
 from poise.data.sources.annotated.coco_file import CocoFile, CocoImage, CocoObject, read_coco_file
 from poise.data.sources.annotated.coco_masks import MOST_CLASSES, DrawnMask
 from poise.data.sources.annotated.exif_orientation import Box
-from poise.data.sources.safe_names import counted, shown
+from poise.data.sources.safe_names import shown
 
 
 @dataclass(frozen=True)

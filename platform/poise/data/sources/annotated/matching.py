@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poise.config.errors import PoiseError, first_few
+from poise.config.wording import counted
 from poise.data.sources.files import suffix
-from poise.data.sources.safe_names import counted, shown
+from poise.data.sources.safe_names import shown
 from poise.data.sources.walk import FoundFile, walk
 
 _SHOWN = 3

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.manifest import AnnotationKind
 from poise.data.sources.annotated.boxes import ImageBoxes
 from poise.data.sources.annotated.coco import read_coco
@@ -24,7 +25,7 @@ from poise.data.sources.base import SourceAnnotations
 from poise.data.sources.files import FilesSource, is_other_name
 from poise.data.sources.folders import open_folder
 from poise.data.sources.options import PrepareCommand
-from poise.data.sources.safe_names import check_class_names, counted, shown
+from poise.data.sources.safe_names import check_class_names, shown
 from poise.data.sources.walk import FoundFile
 
 _MASKS = Kind("mask", "--masks", MASK_SUFFIXES, ".png")

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.diagnostics.history import History
 
 MAX_ENTRIES = 20_000
@@ -116,7 +117,8 @@ class Collector:
             )
         if self.repeated:
             found.append(
-                f"{self.repeated} rows repeat their {unit} with another value: the last one counts"
+                f"the {unit} is repeated with another value in {counted(self.repeated, 'row')}: "
+                "the last one counts"
             )
         if self.stride > 1:
             found.append(

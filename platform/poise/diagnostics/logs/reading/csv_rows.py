@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.diagnostics.logs.reading.cells import number
 
 _DELIMITERS = ",;\t"
@@ -45,7 +46,7 @@ def csv_rows(lines: Iterable[str], path: Path, notes: list[str]) -> Iterator[dic
         rows = f"none of its {broken} rows has" if broken else "it has no rows with"
         raise PoiseError(f"{path}: {rows} the {len(header)} cells that its first line names")
     if broken:
-        notes.append(f"{broken} rows do not have {len(header)} cells and are left out")
+        notes.append(f"left out {counted(broken, 'row')} without {len(header)} cells")
 
 
 def _check_header(header: list[str], is_split: bool, path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from poise.config.errors import PoiseError, first_few
 from poise.config.paths import given_path
+from poise.config.wording import counted
 from poise.diagnostics.logs.log import Log
 from poise.diagnostics.logs.reading.axis import Row, find_axis
 from poise.diagnostics.logs.reading.collector import Collector
@@ -70,7 +71,7 @@ def _collected(
         collector.add(step, {name: row[name] for name in row if name != axis.column})
     collector.check_order(source)
     notes += [axis.note] if axis.note else []
-    notes += [f"{without} rows have no {axis.unit} and are left out"] if without else []
+    notes += [f"left out {counted(without, 'row')} without {axis.unit}"] if without else []
     notes += collector.notes(axis.unit)
     return Log(source, layout, axis.unit, collector.history, collector.rows, tuple(notes))
 
