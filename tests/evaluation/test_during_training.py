@@ -10,6 +10,8 @@ from poise.config import PoiseError
 from poise.config.metrics import ATTENTION, LABEL_FREE, LABELLED
 from poise.config.recipe import BackboneConfig, DataConfig, EvaluationConfig, Recipe
 from poise.config.views import ViewsConfig
+from poise.data.preparation.ingest import prepare
+from poise.data.sources.options import PrepareOptions
 from poise.evaluation.answers_per_image import Answers, unpacked
 from poise.evaluation.during_training import online_probes
 from poise.evaluation.neighbours.report import report_knn
@@ -70,11 +72,25 @@ def test_the_probe_of_a_recipe_tells_good_features_from_collapsed_ones(
 
 def test_each_batch_of_images_is_a_sign_of_life(make_dataset: MakeDataset) -> None:
     bank, queries = make_dataset("bank", [0, 1, 2] * 43), make_dataset("queries", [2, 1], seed=1)
-    probe, beats = online_probes(recipe(bank, queries)), list[None]()
+    probe, told = online_probes(recipe(bank, queries)), list[int]()
     assert probe is not None
-    list(probe(MeanColour(), CPU, lambda: beats.append(None)))
-    batches_of_views = -(-129 // 8)
-    assert len(beats) == 3 + 1 + batches_of_views, "bank, queries, and views of images"
+    list(probe(MeanColour(), CPU, told.append))
+    assert told == [64, 64, 1, 2, *[64] * 16, 8], "bank, queries, and eight views of each image"
+
+
+@pytest.mark.slow
+def test_each_batch_of_the_probes_of_a_transformer_is_a_sign_of_life(tmp_path: Path) -> None:
+    for name, seed in (("bank", 0), ("queries", 1)):
+        prepare("scenes", tmp_path / name, PrepareOptions(num_images=20, seed=seed))
+    config = BackboneConfig(name="vit_tiny_patch16_224", options=TINY_VIT)
+    backbone = build_backbone(config, image_px=16)
+    probe = online_probes(recipe(tmp_path / "bank", tmp_path / "queries"))
+    assert probe is not None
+    features, patches, views, attention = [20, 20], [20, 20], [64, 64, 32], [1, 19]
+    for measure in (probe, probe.at_start):
+        told: list[int] = []
+        list(measure(backbone, CPU, told.append))
+        assert told == [*features, *patches, *views, *attention]
 
 
 def test_a_recipe_without_queries_needs_no_labels(make_dataset: MakeDataset) -> None:

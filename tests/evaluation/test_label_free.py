@@ -10,6 +10,7 @@ from poise.data.dataset import ImageDataset
 from poise.data.views.color_augmentation import Photometry
 from poise.data.views.cutter import ViewCutter
 from poise.evaluation.label_free import TrainingViews, lidar_probe, rankme_probe
+from poise.evaluation.reading.inference import Bench
 from tests.evaluation.conftest import MakeDataset
 
 CPU = torch.device("cpu")
@@ -70,10 +71,10 @@ def test_every_run_and_every_step_see_the_same_views(colours: Path) -> None:
 def test_lidar_tells_a_collapse(colours: Path) -> None:
     views = views_of(colours)
     backbone = MeanColour().train()
-    ((name, found),) = lidar_probe(backbone, views, UNCHANGED, CPU)
+    ((name, found),) = lidar_probe(backbone, views, Bench(UNCHANGED, CPU))
     assert name == "lidar" and 1.5 < found <= 3.01
     assert backbone.training
-    ((_, collapsed),) = lidar_probe(Constant(), views, UNCHANGED, CPU)
+    ((_, collapsed),) = lidar_probe(Constant(), views, Bench(UNCHANGED, CPU))
     assert collapsed == pytest.approx(1, abs=1e-3)
 
 

@@ -20,8 +20,11 @@ class Counting:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self, backbone: nn.Module, *_: object) -> Iterator[tuple[str, float]]:
+    def __call__(
+        self, backbone: nn.Module, device: torch.device, on_images: Callable[[int], None]
+    ) -> Iterator[tuple[str, float]]:
         self.times += 1
+        on_images(5)
         yield "knn_top1", sum(float(p.detach().sum()) for p in backbone.parameters())
         yield "lidar", float("nan")
 
@@ -39,6 +42,13 @@ def test_the_same_network_is_measured_once_whichever_process_asks(
     second = list(RememberedProbe(probe, tmp_path / "untrained", recipe)(backbone, CPU))
     assert probe.times == 1
     assert str(first) == str(second), "NaN included"
+
+
+def test_the_images_of_a_measurement_are_told_to_the_caller(recipe: Recipe, tmp_path: Path) -> None:
+    remembered, told = RememberedProbe(Counting(), tmp_path, recipe), list[int]()
+    for _ in range(2):
+        list(remembered(nn.Linear(3, 2), CPU, told.append))
+    assert told == [5, 5], "two networks, so both are measured"
 
 
 def test_another_network_or_another_measurement_is_measured(recipe: Recipe, tmp_path: Path) -> None:

@@ -30,15 +30,12 @@ from poise.evaluation.neighbours.sets import KnnSets, check_knn_sets, open_knn_s
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.inference import Bench, Normalization
+from poise.evaluation.reading.inference import Bench, Normalization, no_progress
 from poise.evaluation.segmentation.online import MaskedImages, dense_probe
 from poise.evaluation.tokens.online import ATTENTION_IMAGES, attention_probe
 
 _Asked = Callable[[Tensor], Iterator[tuple[str, float]]]
 """Function that computes metrics from bool [n]: whether k-NN classified each query correctly."""
-
-_AfterEach = Callable[[], None]
-"""Function that is called after each batch of images, as a sign of life."""
 
 
 def online_probes(
@@ -112,7 +109,10 @@ class OnlineProbes:
             ) from None
 
     def __call__(
-        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = lambda: None
+        self,
+        backbone: nn.Module,
+        device: torch.device,
+        on_images: Callable[[int], None] = no_progress,
     ) -> Iterator[tuple[str, float]]:
         """Evaluates a backbone on a device, and leaves each module in its train or eval mode.
 
@@ -121,20 +121,23 @@ class OnlineProbes:
         Args:
             backbone: backbone on ``device``.
             device: device that computes.
-            after_each: function that is called after each batch of images.
+            on_images: function that is called after each batch with its number of images.
         """
         asked = self._answers.compare if self._answers else None
-        yield from self._measured(backbone, self._bench(device, after_each), asked)
+        yield from self._measured(backbone, self._bench(device, on_images), asked)
 
     def at_start(
-        self, backbone: nn.Module, device: torch.device, after_each: _AfterEach = lambda: None
+        self,
+        backbone: nn.Module,
+        device: torch.device,
+        on_images: Callable[[int], None] = no_progress,
     ) -> Iterator[tuple[str, float]]:
         """Evaluates the trained backbone that a run starts from, and stores its k-NN answers."""
         asked = self._answers.keep if self._answers else None
-        yield from self._measured(backbone, self._bench(device, after_each), asked)
+        yield from self._measured(backbone, self._bench(device, on_images), asked)
 
-    def _bench(self, device: torch.device, after_each: _AfterEach) -> Bench:
-        return Bench(self._normalization, device, on_images=lambda _: after_each())
+    def _bench(self, device: torch.device, on_images: Callable[[int], None]) -> Bench:
+        return Bench(self._normalization, device, on_images=on_images)
 
     def _measured(
         self, backbone: nn.Module, bench: Bench, asked: "_Asked | None"
@@ -147,9 +150,7 @@ class OnlineProbes:
             dense = DENSE if self._images.masked is not None else ()
             for name in (*labelled, *LABEL_FREE, *dense):
                 yield name.removeprefix("eval/"), math.nan
-        yield from attention_probe(
-            backbone, self._images.few, bench.normalization, bench.device, bench.on_images
-        )
+        yield from attention_probe(backbone, self._images.few, bench)
 
     def _of_features(
         self,
@@ -167,9 +168,7 @@ class OnlineProbes:
         if images.masked is not None:
             yield from dense_probe(backbone, *images.masked, bench)
         yield from rankme_probe(bank)
-        yield from lidar_probe(
-            backbone, images.views, bench.normalization, bench.device, bench.on_images
-        )
+        yield from lidar_probe(backbone, images.views, bench)
 
     def _of_labels(
         self, found: BankAndQueries, sets: KnnSets, asked: "_Asked | None"

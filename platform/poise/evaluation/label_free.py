@@ -27,7 +27,8 @@ A high value of either metric does not prove that features are good. Compare val
 runs with the same objective, backbone and dataset.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ from poise.diagnostics.view_agreement import lidar
 from poise.evaluation.reading.features import features_of
 from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import CACHE_BYTES, EvaluationImages
-from poise.evaluation.reading.inference import Bench, Normalization, no_progress
+from poise.evaluation.reading.inference import Bench
 
 RANKME_PROTOCOL = "rankme/poise-v1"
 LIDAR_PROTOCOL = "lidar/poise-v1"
@@ -67,9 +68,7 @@ def rankme_probe(features: Tensor) -> Iterator[tuple[str, float]]:
 def lidar_probe(
     backbone: nn.Module,
     views: "TrainingViews",
-    normalization: Normalization,
-    device: torch.device,
-    on_images: Callable[[int], None] = no_progress,
+    bench: Bench,
 ) -> Iterator[tuple[str, float]]:
     """Yields ``lidar``, the effective rank of the differences between images.
 
@@ -79,8 +78,7 @@ def lidar_probe(
     mode.
     """
     images_at_once = max(1, _VIEWS_AT_ONCE // _LIDAR_VIEWS)
-    bench = Bench(normalization, device, on_images=on_images, batch_size=images_at_once)
-    features, _ = features_of(backbone, views, bench)
+    features, _ = features_of(backbone, views, replace(bench, batch_size=images_at_once))
     yield "lidar", lidar(features.unflatten(0, (len(views), _LIDAR_VIEWS)).transpose(0, 1)).item()
 
 

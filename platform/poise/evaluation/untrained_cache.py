@@ -16,6 +16,7 @@ from poise.config.errors import PoiseError
 from poise.config.files import read_json, to_json, write_json
 from poise.config.recipe import Recipe
 from poise.data.manifest import Manifest
+from poise.evaluation.reading.inference import no_progress
 from poise.training.spec import Probe
 
 
@@ -43,21 +44,21 @@ class RememberedProbe:
         self,
         backbone: nn.Module,
         device: torch.device,
-        after_each: Callable[[], None] = lambda: None,
+        on_images: Callable[[int], None] = no_progress,
     ) -> Iterator[tuple[str, float]]:
         """Reads the metrics of the backbone from its file, or measures them and writes the file.
 
         Args:
             backbone: backbone to measure.
             device: device that computes.
-            after_each: function that is called after each batch of images.
+            on_images: function that is called after each batch with its number of images.
         """
         path = self._folder / f"{self._digest(backbone, device)}.json"
         if path.exists():
             with suppress(PoiseError, TypeError, ValueError):  # a damaged file: measure again
                 yield from [(name, float(value)) for name, value in read_json(path)]
                 return
-        found = list(self._probe(backbone, device, after_each))
+        found = list(self._probe(backbone, device, on_images))
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(path, [(name, to_json(value)) for name, value in found])
         yield from found

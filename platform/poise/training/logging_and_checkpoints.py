@@ -226,7 +226,7 @@ class Watch:
         backbone = objective.backbone.to(self.device)
 
         def measure() -> list[tuple[str, float]]:
-            return list(probe(backbone, self.device, self.signs))
+            return list(probe(backbone, self.device, lambda _: self.signs()))
 
         what = f"run {self.spec.name}: evaluating step {self.state.step}"
         found = patiently(measure, what, self.spec.patience_s, is_outage)

@@ -19,9 +19,9 @@ from poise.diagnostics.history import History
 from poise.training.datasets import Fingerprints
 from poise.training.observer import RunObserver
 
-Probe = Callable[[nn.Module, torch.device, Callable[[], None]], Iterable[tuple[str, float]]]
+Probe = Callable[[nn.Module, torch.device, Callable[[int], None]], Iterable[tuple[str, float]]]
 """Function that evaluates a backbone and yields pairs (name, value). The caller adds ``eval/`` to
-each name. It calls its last argument after each batch of images, as a sign of life.
+each name. It calls its last argument after each batch with its number of images.
 """
 
 BACKBONE_FOLDER = "backbone"

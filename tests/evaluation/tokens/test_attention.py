@@ -13,6 +13,7 @@ from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.finite import NotFiniteError
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.tokens.attention import (
     RunningStatistics,
     attention_statistics,
@@ -134,7 +135,7 @@ def test_attention_of_a_broken_backbone_is_refused_in_one_line(make_dataset: Mak
         backbone.timm_model.blocks[0].norm1.weight[0] = torch.nan
     images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1, 2])), 16)
     with pytest.raises(NotFiniteError, match="some: the backbone's attention and tokens are not"):
-        report_attention(backbone, images, NORMALIZATION, CPU)
+        report_attention(backbone, images, Bench(NORMALIZATION, CPU))
 
 
 def test_a_block_is_the_mean_of_its_heads_and_its_error_is_over_images() -> None:
@@ -159,7 +160,7 @@ def test_a_report_covers_every_image_once_and_tells_registers_apart(
     backbone = build_backbone(config, image_px=16)
     images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1, 2] * 4)), 16, limit=9)
     done: list[int] = []
-    report = report_attention(backbone, images, NORMALIZATION, CPU, done.append)
+    report = report_attention(backbone, images, Bench(NORMALIZATION, CPU, on_images=done.append))
     assert (report.num_images, sum(done)) == (9, 9)
     assert (report.num_patches, report.num_registers, report.num_heads) == (16, 2, 2)
     assert len(report.blocks) == 3 and backbone.training
@@ -173,4 +174,4 @@ def test_a_backbone_without_attention_is_one_clear_error(make_dataset: MakeDatas
     images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1])), 32)
     resnet = build_backbone(BackboneConfig(name="resnet10t", drop_path=0), image_px=32)
     with pytest.raises(PoiseError, match="ResNetBackbone: has no transformer blocks"):
-        report_attention(resnet, images, NORMALIZATION, CPU)
+        report_attention(resnet, images, Bench(NORMALIZATION, CPU))

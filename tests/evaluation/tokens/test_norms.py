@@ -11,7 +11,7 @@ from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.diagnostics.patches import patch_metrics
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.inference import normalized
+from poise.evaluation.reading.inference import Bench, normalized
 from poise.evaluation.tokens import norms as token_norms
 from poise.evaluation.tokens.attention import report_attention
 from poise.evaluation.tokens.norms import TokenNorms, norm_statistics
@@ -77,7 +77,7 @@ def test_a_report_finds_the_block_of_a_backbone_that_makes_a_patch_long(
     backbone = vit()
     backbone.timm_model.blocks[1].register_forward_hook(lengthen)
     images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1] * 5)), 16)
-    report = report_attention(backbone, images, NORMALIZATION, CPU)
+    report = report_attention(backbone, images, Bench(NORMALIZATION, CPU))
     shares = [block["pos_outlier_share"] for block in report.norms]
     assert shares == pytest.approx([0] + [1 / NUM_PATCHES] * 3)
     assert report.num_norm_images == report.num_images == 10
@@ -86,7 +86,7 @@ def test_a_report_finds_the_block_of_a_backbone_that_makes_a_patch_long(
 def test_the_last_block_is_as_training_logs_it(make_dataset: MakeDataset) -> None:
     backbone = vit()
     images = EvaluationImages(ImageDataset.open(make_dataset("some", [0, 1] * 5)), 16)
-    last = report_attention(backbone, images, NORMALIZATION, CPU).norms[-1]
+    last = report_attention(backbone, images, Bench(NORMALIZATION, CPU)).norms[-1]
     pixels = torch.cat([batch for batch, _ in images.batches(4)])
     tokens = last_tokens(backbone, normalized(pixels, NORMALIZATION))
     assert tokens is not None

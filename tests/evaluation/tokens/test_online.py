@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from poise.config.recipe import BackboneConfig
 from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.images import EvaluationImages
+from poise.evaluation.reading.inference import Bench
 from poise.evaluation.tokens.online import attention_probe
 from poise.models.backbone import build_backbone
 from tests.builders import TINY_VIT
@@ -62,7 +63,7 @@ def images(make_dataset: MakeDataset) -> EvaluationImages:
 
 
 def figures(backbone: nn.Module, images: EvaluationImages) -> dict[str, float]:
-    return dict(attention_probe(backbone, images, NORMALIZATION, CPU))
+    return dict(attention_probe(backbone, images, Bench(NORMALIZATION, CPU)))
 
 
 def test_blocks_and_heads_are_told_apart_and_summed_up(images: EvaluationImages) -> None:

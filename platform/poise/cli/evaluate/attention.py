@@ -132,6 +132,7 @@ def _measure(
     import torch
 
     from poise.evaluation.reading.images import EvaluationImages
+    from poise.evaluation.reading.inference import Bench
     from poise.evaluation.tokens.attention import report_attention
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -141,9 +142,8 @@ def _measure(
         px = model.image_px
         images = sets.setdefault(px, EvaluationImages(dataset, px, max_images))
         with image_progress(len(images), model.label) as on_images:
-            report = report_attention(
-                model.backbone.to(device), images, model.normalization, device, on_images
-            )
+            bench = Bench(model.normalization, device, on_images=on_images)
+            report = report_attention(model.backbone.to(device), images, bench)
         model.backbone.cpu()
         reports.append((model, report))
     return reports

@@ -6,7 +6,7 @@ and the norms of tokens per block. Next: ``poise evaluate attention`` passes the
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,7 @@ from torch import Tensor, nn
 from poise.config.errors import PoiseError
 from poise.evaluation.reading.finite import not_finite
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.inference import (
-    Normalization,
-    evaluation_mode,
-    no_progress,
-    normalized,
-)
+from poise.evaluation.reading.inference import Bench, evaluation_mode, normalized
 from poise.evaluation.tokens.norms import TokenNorms
 from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import has_class_token
@@ -80,9 +75,7 @@ class AttentionReport:
 def report_attention(
     backbone: nn.Module,
     images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    on_images: Callable[[int], None] = no_progress,
+    bench: Bench,
 ) -> AttentionReport:
     """Measures a backbone's attention, and raises an error if it is not finite.
 
@@ -91,7 +84,7 @@ def report_attention(
     Raises:
         NotFiniteError: a statistic is NaN or infinite.
     """
-    report = measure_attention(backbone, images, normalization, device, on_images)
+    report = measure_attention(backbone, images, bench)
     means = [statistic.mean for block in report.blocks for statistic in block.values()]
     lengths = [length for block in report.norms for length in block.values()]
     if not all(map(math.isfinite, (*means, *lengths))):
@@ -102,18 +95,16 @@ def report_attention(
 def measure_attention(
     backbone: nn.Module,
     images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    on_images: Callable[[int], None] = no_progress,
+    bench: Bench,
 ) -> AttentionReport:
     """Measures a backbone's attention in one pass. Memory does not grow with the number of images.
 
     Args:
-        backbone: ``VitBackbone`` on ``device``. Its modules get their train or eval mode back.
+        backbone: ``VitBackbone`` on the device of the bench. Its modules get their train or eval
+            mode back.
         images: images to pass through the backbone.
-        normalization: channel means and standard deviations that the backbone was trained with.
-        device: device that computes.
-        on_images: function that is called after each batch with its number of images.
+        bench: device and normalisation. Its batch size is not used, because the memory for
+            attention decides it.
 
     Raises:
         UntraceableError: the backbone has no attention that can be measured.
@@ -128,11 +119,12 @@ def measure_attention(
     with evaluation_mode(backbone):
         for batch, _ in images.batches(_READ_IMAGES):
             for part in _parts(batch, running):
-                for block in trace(backbone, normalized(part.to(device), normalization)):
+                prepared = normalized(part.to(bench.device), bench.normalization)
+                for block in trace(backbone, prepared):
                     running.add(block)
                     norms.add(block)
                     del block  # frees this attention before the next block is computed
-                on_images(len(part))
+                bench.on_images(len(part))
     return AttentionReport(
         protocol=PROTOCOL,
         dataset=str(images.folder),

@@ -31,14 +31,14 @@ attention. This is less than 1 % of the cost of k-NN's pass over 12,000 images. 
 computes in one thread, like the batches of k-NN. With two threads it took 0.85 and 17.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import torch
 from torch import nn
 
 from poise.evaluation.reading.images import EvaluationImages
-from poise.evaluation.reading.inference import Normalization, no_progress, one_thread
+from poise.evaluation.reading.inference import Bench, one_thread
 from poise.evaluation.tokens.attention import measure_attention
 from poise.models.backbone import has_class_token
 from poise.models.block_traces import UntraceableError
@@ -54,9 +54,7 @@ _STATISTICS = ("cls_pos_entropy_over_ln_n", "cls_cls_attention")
 def attention_probe(
     backbone: nn.Module,
     images: EvaluationImages,
-    normalization: Normalization,
-    device: torch.device,
-    on_images: Callable[[int], None] = no_progress,
+    bench: Bench,
 ) -> Iterator[tuple[str, float]]:
     """Yields each statistic as a mean over all blocks and heads, then for each block.
 
@@ -68,7 +66,7 @@ def attention_probe(
         return
     try:
         with one_thread():
-            report = measure_attention(backbone, images, normalization, device, on_images)
+            report = measure_attention(backbone, images, bench)
     except UntraceableError:
         return
     blocks = report.blocks
