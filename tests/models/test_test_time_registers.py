@@ -97,6 +97,7 @@ def test_tokens_features_and_traces_count_the_added_token_as_a_register() -> Non
 
 def test_the_activation_moves_and_nothing_else_does() -> None:
     backbone = planted_backbone()
+    backbone.timm_model.blocks[BLOCK].mlp.act.register_forward_hook(lambda _, given, out: -out)
     changed = with_test_time_registers(backbone, [(BLOCK, NEURON), (BLOCK, 3)])
     seen: list[Tensor] = []
     layer = changed.timm_model.blocks[BLOCK].mlp.fc2
@@ -112,8 +113,10 @@ def test_the_activation_moves_and_nothing_else_does() -> None:
     )
     assert torch.equal(after[..., others], before[..., others])
     assert torch.equal(after[:, 0], before[:, 0]), "[cls] keeps its activations"
-    largest = before[..., moved].abs().amax(dim=1)
-    torch.testing.assert_close(after[:, 1, moved].abs(), largest)
+    given = before[..., moved]
+    largest = given.gather(1, given.abs().argmax(dim=1, keepdim=True))[:, 0]
+    assert (largest < 0).any()
+    torch.testing.assert_close(after[:, 1, moved], largest)
     assert not after[:, 2:, moved].any()
 
 
