@@ -4,8 +4,9 @@ In: the outlines of an image's objects. Out: a mask uint8 [h, w] of classes. Nex
 ``poise.data.sources.annotated.source``.
 
 A pixel of one class has the value of this class. A pixel in objects of different classes has the
-value 255: evaluations ignore it. A pixel that only a crowd covers also has the value 255, because
-the file does not outline the single objects of a crowd.
+value 255: evaluations ignore it. COCO does not say which object is in front, and torchvision's
+reference for segmentation on COCO ignores such pixels too. A pixel that only a crowd covers also
+has the value 255, because the file does not outline the single objects of a crowd.
 """
 
 import json
