@@ -112,7 +112,7 @@ class Answers:
 
 
 def digest_of(*sets: tuple[str, NDArray[np.int64]]) -> str:
-    """Computes a digest of images: of each dataset its fingerprint and the ids of its images."""
+    """Computes a digest of the fingerprints of datasets and the ids of their images."""
     parts = (fingerprint.encode() + sample_ids.tobytes() for fingerprint, sample_ids in sets)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 

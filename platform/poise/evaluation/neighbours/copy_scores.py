@@ -52,18 +52,22 @@ class CopySearch:
     database: Described
     blocks: Sequence[CopyBlock]
     others: Tensor | None = None
-    """Descriptors of images that are neither copies nor originals. None skips whitening, and so do
-    fewer than ``IMAGES_PER_AXIS`` images for each dimension.
-    """
+    """Descriptors of images that are neither copies nor originals. None skips whitening."""
+
+    @property
+    def can_whiten(self) -> bool:
+        """Whether there are enough other images to learn a whitening."""
+        if self.others is None:
+            return False
+        count, axes = self.others.shape
+        return count >= IMAGES_PER_AXIS * axes
 
     @property
     def whitening_notes(self) -> tuple[str, ...]:
         """Note that says that there are too few images to learn a whitening; else empty."""
-        if self.others is None:
+        if self.others is None or self.can_whiten:
             return ()
         count, axes = self.others.shape
-        if count >= IMAGES_PER_AXIS * axes:
-            return ()
         return (
             f"No whitened figures: whitening of {axes} axes is learned on images without copies, "
             f"and {count} are fewer than {IMAGES_PER_AXIS * axes}.",
@@ -152,7 +156,7 @@ def all_results(search: CopySearch) -> dict[str, list[BlockResult]]:
         whitening.
     """
     ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"": ("descriptors", unit)}
-    if search.others is not None and not search.whitening_notes:
+    if search.others is not None and search.can_whiten:
         ways["whitened_"] = ("descriptors", Whitening.learned_on(search.others))
     mean = search.database["pixels"].mean(dim=0)
     ways["pixels_"] = ("pixels", lambda pixels: pixels - mean)
