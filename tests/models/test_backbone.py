@@ -6,7 +6,7 @@ from torch import Tensor
 
 from poise.config import PoiseError
 from poise.config.recipe import BackboneConfig
-from poise.models.backbone import VitBackbone, build_backbone
+from poise.models.backbone import VitBackbone, build_backbone, check_patches
 from poise.models.block_traces import trace
 from poise.models.positions import resample_as_dino
 from tests.builders import TINY_VIT
@@ -110,6 +110,13 @@ def test_stochastic_depth_rises_linearly_from_none() -> None:
 def test_a_residual_network_pools_its_last_map() -> None:
     backbone = build_backbone(BackboneConfig(name="resnet10t", drop_path=0), image_px=32)
     assert backbone(torch.randn(2, 3, 32, 32)).shape == (2, backbone.feature_dim)
+
+
+def test_a_residual_network_has_no_patch_tokens_and_a_transformer_has() -> None:
+    check_patches(build_backbone(tiny(), image_px=16))
+    resnet = build_backbone(BackboneConfig(name="resnet10t", drop_path=0), image_px=32)
+    with pytest.raises(PoiseError, match="ResNetBackbone: has no patch tokens; use a vision"):
+        check_patches(resnet)
 
 
 @pytest.mark.parametrize("resampling", ["dino", "timm"])

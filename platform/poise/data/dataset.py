@@ -22,11 +22,8 @@ from poise.data.manifest import Bounds, Manifest, Shard
 from poise.data.parquet_file import parquet_file, unreadable
 
 CACHE_BYTES = 2 * 2**30
-READ_ONCE_BYTES = 2**28
-"""Size of the cache for passes that read images once, in order. It has room for the few row groups
-that masks, labels and pictures need again soon.
-"""
 
+_ONE_PASS_BYTES = 2**28
 _OPEN_FILES = 64
 
 
@@ -147,6 +144,17 @@ class ImageDataset:
         """
         look = partial(cls._open_checked, folder, cache_bytes, patience_s)
         return patiently(look, f"opening {folder}", patience_s, is_outage)
+
+    @classmethod
+    def for_one_pass(cls, folder: AnyLocation) -> "ImageDataset":
+        """Opens a dataset whose images are read once, in order.
+
+        So only a few row groups stay in memory. Masks, labels and pictures need them again soon.
+
+        Raises:
+            PoiseError: see ``open``.
+        """
+        return cls.open(folder, _ONE_PASS_BYTES)
 
     @classmethod
     def _open_checked(

@@ -164,6 +164,23 @@ def has_class_token(backbone: nn.Module) -> bool:
     return getattr(getattr(backbone, "timm_model", None), "cls_token", None) is not None
 
 
+def has_patches(backbone: nn.Module) -> bool:
+    """Returns True if a backbone computes patch tokens. A residual network does not."""
+    return hasattr(backbone, "tokens")
+
+
+def check_patches(backbone: nn.Module) -> None:
+    """Raises an error if a backbone computes no patch tokens.
+
+    Raises:
+        PoiseError: the backbone has no patch tokens.
+    """
+    if not has_patches(backbone):
+        raise PoiseError(
+            f"{type(backbone).__name__}: has no patch tokens; use a vision transformer"
+        )
+
+
 def norms_after_pooling(backbone: nn.Module) -> bool:
     """Returns True if the last norm layer of a ViT (``fc_norm``) comes after pooling."""
     fc_norm = getattr(getattr(backbone, "timm_model", None), "fc_norm", None)

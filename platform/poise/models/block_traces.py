@@ -78,25 +78,10 @@ def num_blocks(backbone: nn.Module) -> int:
         UntraceableError: the backbone has no blocks.
     """
     if not isinstance(backbone, VitBackbone | RelativeBackbone):
-        raise _without_tokens(backbone)
+        raise UntraceableError(
+            f"{type(backbone).__name__}: has no transformer blocks; use a vision transformer"
+        )
     return len(backbone.timm_model.blocks)
-
-
-def check_patches(backbone: nn.Module) -> None:
-    """Raises an error if a backbone computes no patch tokens.
-
-    Raises:
-        UntraceableError: the backbone has no patch tokens. An example is a residual network.
-    """
-    if not hasattr(backbone, "tokens"):
-        raise _without_tokens(backbone)
-
-
-def _without_tokens(backbone: nn.Module) -> UntraceableError:
-    return UntraceableError(
-        f"{type(backbone).__name__}: has no transformer blocks and no patch tokens; use a vision "
-        "transformer"
-    )
 
 
 def prepare_blocks(

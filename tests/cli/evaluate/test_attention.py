@@ -116,7 +116,7 @@ def test_what_cannot_be_measured_is_one_line_and_status_2(
     for arguments, message in (
         ([model, model, dataset], "named twice"),
         (["models:/vit/1", "vit/1", dataset], "would share a folder"),
-        ([resnet, dataset], "ResNetBackbone: has no transformer blocks"),
+        ([resnet, dataset], "ResNetBackbone: has no patch tokens"),
         ([model, tmp_path / "nowhere"], "not a prepared dataset"),
         ([model, dataset, "--images", "1,3"], "has samples 0 to 2, not 3"),
         ([model, dataset, "--images", "cat"], "write sample ids such as"),

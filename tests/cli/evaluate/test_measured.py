@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
 
 from poise.cli.evaluate.measured import (
     Evaluation,
@@ -12,7 +14,7 @@ from poise.cli.evaluate.measured import (
     measure_models,
 )
 from poise.config.errors import PoiseError
-from poise.data.dataset import READ_ONCE_BYTES
+from poise.data import dataset as datasets
 from poise.evaluation.report import EvaluationReport, EvaluationTask
 from poise.tracking.run import Run
 from poise.tracking.store import Store
@@ -24,19 +26,35 @@ from tests.tracking.conftest import store
 __all__ = ["made_by", "make_dataset", "store"]  # fixtures
 
 
-def test_memory_does_not_grow_with_the_dataset(make_dataset: MakeDataset, tmp_path: Path) -> None:
-    seen: list[int] = []
+@pytest.fixture
+def options(make_dataset: MakeDataset, tmp_path: Path) -> EvaluationOptions:
+    dataset = str(make_dataset("colours", [0, 1, 2] * 8))
+    return EvaluationOptions([str(save_package(tmp_path / "vit"))], dataset, out=tmp_path / "out")
 
+
+def test_images_that_were_read_do_not_stay_in_memory(
+    options: EvaluationOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def measure(task: EvaluationTask) -> EvaluationReport:
-        seen.append(task.dataset.cache_bytes)
+        task.dataset.read(np.arange(24))
+        raise PoiseError(f"{len(task.dataset._cache)} of 3 row groups in memory")
+
+    monkeypatch.setattr(datasets, "_ONE_PASS_BYTES", 1)
+    with pytest.raises(PoiseError, match="1 of 3"):
+        measure_models(Evaluation("any", measure), options, on_model=print)
+
+
+def test_a_model_leaves_the_gpu_after_an_error(
+    options: EvaluationOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(task: EvaluationTask) -> EvaluationReport:
+        monkeypatch.setattr(type(task.backbone), "cpu", lambda model: left.append(model))
         raise PoiseError("enough")
 
-    models = [str(save_package(tmp_path / "vit"))]
-    dataset = str(make_dataset("colours", [0, 1, 2]))
-    options = EvaluationOptions(models, dataset, out=tmp_path / "out")
+    left: list[nn.Module] = []
     with pytest.raises(PoiseError, match="enough"):
-        measure_models(Evaluation("any", measure), options)
-    assert seen == [READ_ONCE_BYTES]
+        measure_models(Evaluation("any", measure), options, on_model=print)
+    assert len(left) == 1
 
 
 def test_a_second_dataset_does_not_replace_the_pictures_of_the_first(
@@ -57,7 +75,7 @@ def test_a_second_dataset_does_not_replace_the_pictures_of_the_first(
     for name in ("scenes", "photos"):
         dataset = str(make_dataset(name, [0, 1, 2]))
         options = EvaluationOptions([str(model)], dataset, out=tmp_path / name)
-        measure_models(Evaluation("any", measure, together), options)
+        measure_models(Evaluation("any", measure, together), options, on_model=print)
         kept = store.client.list_artifacts(made_by.run_id, f"probes/any-v1/{name}")
         assert {Path(each.path).name for each in kept} == {
             "all.png", "nearest-images.png", f"{name}.json",

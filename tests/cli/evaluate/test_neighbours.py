@@ -92,4 +92,4 @@ def test_a_residual_network_ranks_images_but_has_no_patches_to_find_copies_by(
         assert evaluate(name, resnet, dataset, *out) == 0
     assert evaluate("copies", resnet, dataset, *out) == 2
     err = capsys.readouterr().err
-    assert "error: " in err and "ResNetBackbone: has no transformer blocks" in err
+    assert "error: " in err and "ResNetBackbone: has no patch tokens" in err

@@ -24,7 +24,7 @@ from poise.models.backbone import build_backbone
 from poise.models.package import load_backbone
 from tests.evaluation.conftest import MakeDataset
 from tests.evaluation.neighbours.benchmarks import save_copydays, save_jpeg
-from tests.packages import save_package, save_resnet
+from tests.packages import save_package
 
 CPU = torch.device("cpu")
 NORMALIZATION = ([0.5] * 3, [0.25] * 3)
@@ -59,16 +59,6 @@ def test_too_few_images_without_copies_leave_whitening_out(
     report = measure_made_copies(task)
     assert not [each for each in report.figures_found if each.name.startswith("whitened")]
     assert "No whitened figures: whitening of 48 axes" in report.notes[1]
-
-
-def test_a_backbone_without_patch_tokens_is_refused(
-    make_dataset: MakeDataset, tmp_path: Path
-) -> None:
-    backbone, _ = load_backbone(save_resnet(tmp_path / "resnet"))
-    dataset = ImageDataset.open(make_dataset("colours", [0, 1, 2]))
-    task = EvaluationTask(backbone, dataset, Bench(NORMALIZATION, CPU), 32, tmp_path)
-    with pytest.raises(PoiseError, match=r"ResNetBackbone: has no .* patch tokens"):
-        measure_made_copies(task)
 
 
 def test_copydays_is_read_in_its_published_layout(tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ page with the pictures. Next: nothing.
 from __future__ import annotations
 
 import operator
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,21 +16,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.console import print_table
+from poise.cli.evaluate.copies import COPIES
 from poise.cli.evaluate.embedding_map import MAP
 from poise.cli.evaluate.measured import (
     Evaluation,
     EvaluationOptions,
     MeasuredModel,
     described,
-    measure_models,
 )
 from poise.cli.evaluate.models import open_models
+from poise.cli.evaluate.objects import MASKS, OBJECTS
 from poise.cli.evaluate.output import value_lines
 from poise.cli.evaluate.registers import REGISTERS
+from poise.cli.evaluate.results import EvaluationsFailedError, Results
+from poise.cli.evaluate.segmentation import segmentation_with
+from poise.cli.evaluate.video import VIDEO
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
-from poise.cli.streams import note, say, tells_progress
-from poise.config.errors import PoiseError, one_line
+from poise.cli.streams import note
+from poise.config.errors import PoiseError
 from poise.evaluation.measurement import as_name
 
 if TYPE_CHECKING:
@@ -57,47 +59,6 @@ class AllOptions(EvaluationOptions):
     ] = None
 
 
-class EvaluationsFailedError(PoiseError):
-    """Error for evaluations that failed while the results of the others were written."""
-
-    exit_status = 3
-
-
-@dataclass(frozen=True)
-class _Results:
-    """Results of the evaluations that were carried out so far, by the name of the evaluation."""
-
-    left_out: dict[str, str]
-    """Reasons of the evaluations that the dataset or a model does not allow."""
-
-    measured: dict[str, list[MeasuredModel]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Unexpected errors, in one line each."""
-
-    @contextmanager
-    def surviving(self, name: str) -> Iterator[None]:
-        """Notes the error of the block, so that the other evaluations still run."""
-        try:
-            yield
-        except PoiseError as error:
-            self.left_out[name] = str(error)
-            if not tells_progress():  # otherwise it is printed below the table
-                say(f"left out: {name}: {error}")
-        except Exception as error:  # a bug, or too little memory
-            self.failed[name] = f"{type(error).__name__}: {one_line(error)}"
-            say(f"failed: {name}\n{traceback.format_exc()}")
-
-    @property
-    def failure(self) -> EvaluationsFailedError | None:
-        """Error that names the evaluations that failed; None if none failed."""
-        if not self.failed:
-            return None
-        errors = "; ".join(f"{name}: {error}" for name, error in self.failed.items())
-        return EvaluationsFailedError(
-            f"{len(self.failed)} evaluations failed ({errors}); the others are complete"
-        )
-
-
 @prints
 @options_of(AllOptions)
 def evaluate_all(options: AllOptions) -> Output:
@@ -112,50 +73,40 @@ def evaluate_all(options: AllOptions) -> Output:
 
     Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
-    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+    from poise.data.dataset import ImageDataset
 
-    dataset = ImageDataset.open(options.dataset, READ_ONCE_BYTES)
-    train = None if options.train is None else ImageDataset.open(options.train, READ_ONCE_BYTES)
+    dataset = ImageDataset.for_one_pass(options.dataset)
+    train = None if options.train is None else ImageDataset.for_one_pass(options.train)
     out = options.out or Path(f"all-{as_name(dataset.manifest.name)}")
-    found = _Results(dict(_lacking(dataset, train)))
+    found = Results(dict(_lacking(dataset, train)))
     models = open_models(options.models)
     for evaluation in _evaluations(train, options.max_images):
         if evaluation.name in found.left_out:
             continue
         note(f"{evaluation.name} …")
         wanted = replace(options, out=out / evaluation.name)
-        with found.surviving(evaluation.name):
-            measured, _ = measure_models(evaluation, wanted, dataset, models=models)
-            found.measured[evaluation.name] = measured
+        found.add(evaluation, wanted, dataset, models)
     if not found.measured:
         reasons = "; ".join((found.left_out | found.failed).values())
-        raise PoiseError(f"{options.dataset}: nothing was measured: {reasons}")
+        error = EvaluationsFailedError if found.failed else PoiseError
+        raise error(f"{options.dataset}: nothing was measured: {reasons}")
     return _conclude(options, out, found)
 
 
 def _evaluations(train: ImageDataset | None, max_images: int | None) -> Iterator[Evaluation]:
     """Yields the evaluations in the order of the table."""
-    from poise.evaluation.neighbours.copy_detection import measure_made_copies, num_passes
     from poise.evaluation.neighbours.knn_evaluation import measure_knn
     from poise.evaluation.neighbours.retrieval import measure_retrieval
-    from poise.evaluation.objects.mask_report import measure_masks
-    from poise.evaluation.objects.report import measure_objects
-    from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
-    from poise.evaluation.video.report import report_video
+    from poise.evaluation.segmentation.report import TrainingSet
 
-    learned = 0 if train is None else min(len(train), max_images or len(train))
-    with_train = partial(operator.add, learned)
-    yield Evaluation("knn", partial(measure_knn, bank=train), num_passes=with_train)
+    in_bank = 0 if train is None else min(len(train), max_images or len(train))
+    passes = partial(operator.add, in_bank)
+    yield Evaluation("knn", partial(measure_knn, bank=train), num_passes=passes)
     yield Evaluation("retrieval", measure_retrieval)
-    yield Evaluation("copies", measure_made_copies, num_passes=num_passes, reads_patches=True)
-    yield REGISTERS
-    yield Evaluation("objects", measure_objects, reads_patches=True)
-    yield Evaluation("masks", measure_masks, reads_patches=True)
+    yield from (COPIES, REGISTERS, OBJECTS, MASKS)
     if train is not None:
-        measure = partial(report_segmentation, train=TrainingSet(train))
-        yield Evaluation("segmentation", measure, num_passes=with_train, reads_patches=True)
-    yield Evaluation("video", report_video, reads_patches=True)
-    yield MAP
+        yield segmentation_with(TrainingSet(train), max_images)
+    yield from (VIDEO, MAP)
 
 
 def _lacking(dataset: ImageDataset, train: ImageDataset | None) -> Iterator[tuple[str, str]]:
@@ -180,7 +131,7 @@ def _lacking(dataset: ImageDataset, train: ImageDataset | None) -> Iterator[tupl
             yield name, _NO_TRAINING_SET
 
 
-def _conclude(options: AllOptions, out: Path, found: _Results) -> Output:
+def _conclude(options: AllOptions, out: Path, found: Results) -> Output:
     """Writes the table and the page, and returns the output of the command."""
     from poise.reports.evaluations import Content, render_markdown, render_page
 

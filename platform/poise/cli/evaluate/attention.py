@@ -92,9 +92,9 @@ def attention(
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """
-    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+    from poise.data.dataset import ImageDataset
 
-    opened = ImageDataset.open(dataset, READ_ONCE_BYTES)
+    opened = ImageDataset.for_one_pass(dataset)
     sample_ids = _sample_ids(images, len(opened), dataset)
     named = open_transformers(models)
     out = out or Path(f"attention-{as_name(opened.manifest.name)}")

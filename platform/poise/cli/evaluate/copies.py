@@ -4,7 +4,10 @@ In: models and a dataset. Out: values with their protocol and a picture, logged 
 trained the models. Next: nothing.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +21,7 @@ from poise.config.errors import PoiseError
 
 if TYPE_CHECKING:
     from poise.evaluation.neighbours.copydays import Copydays
+    from poise.evaluation.report import EvaluationReport, EvaluationTask
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,11 @@ def _make_copies(options: CopiesOptions) -> Output:
     count = options.originals or NUM_ORIGINALS
     measure = partial(measure_made_copies, num_originals=count)
     passes = partial(num_passes, num_originals=count)
-    evaluation = Evaluation("copies", measure, num_passes=passes, reads_patches=True)
-    return evaluate_models(evaluation, options)
+    return evaluate_models(replace(COPIES, measure=measure, num_passes=passes), options)
 
 
-def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
-    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+def _find_copies(options: CopiesOptions, copydays: Copydays) -> Output:
+    from poise.data.dataset import ImageDataset
     from poise.evaluation.neighbours.copydays_detection import OtherImages, measure_copydays
 
     if options.originals is not None:
@@ -98,13 +101,25 @@ def _find_copies(options: CopiesOptions, copydays: "Copydays") -> Output:
         )
     given = (options.distractors, options.whitening)
     others = OtherImages(
-        *(None if each is None else ImageDataset.open(each, READ_ONCE_BYTES) for each in given)
+        *(None if each is None else ImageDataset.for_one_pass(each) for each in given)
     )
     measure = partial(measure_copydays, copydays=copydays, others=others)
-    evaluation = Evaluation(
-        "copies",
-        measure,
-        num_passes=lambda num_images: num_images + len(others),
-        reads_patches=True,
-    )
+    passes = partial(operator.add, len(others))
+    evaluation = replace(COPIES, measure=measure, num_passes=passes)
     return evaluate_models(evaluation, options, copydays.files)
+
+
+def _measure(task: EvaluationTask) -> EvaluationReport:
+    from poise.evaluation.neighbours.copy_detection import measure_made_copies
+
+    return measure_made_copies(task)
+
+
+def _num_passes(num_images: int) -> int:
+    from poise.evaluation.neighbours.copy_detection import num_passes
+
+    return num_passes(num_images)
+
+
+COPIES = Evaluation("copies", _measure, num_passes=_num_passes, reads_patches=True)
+"""Evaluation of copies that Poise makes. `poise evaluate all` also uses it."""

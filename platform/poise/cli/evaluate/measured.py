@@ -66,6 +66,11 @@ class MeasuredModel:
     report: EvaluationReport
     folder: Path
 
+    @property
+    def file(self) -> Path:
+        """Path of the report's file."""
+        return self.folder / f"{self.report.file_name}.json"
+
 
 Together = Callable[[Sequence[MeasuredModel], Path], Sequence[Path]]
 """Function that makes files about all models in the evaluation's folder, and returns their paths.
@@ -93,7 +98,9 @@ class Evaluation:
     """
 
     reads_patches: bool = False
-    """Whether the evaluation reads blocks or patch tokens, which residual networks do not have."""
+    """Whether the evaluation reads patch tokens. If so, all models are checked before the first is
+    measured.
+    """
 
 
 def evaluate_models(
@@ -103,8 +110,8 @@ def evaluate_models(
 
     The arguments and errors are those of ``measure_models``.
     """
-    measured, files = measure_models(evaluation, options, dataset, on_model=_print)
-    names = list(map(str, files))
+    measured = measure_models(evaluation, options, dataset, on_model=_log_and_print)
+    names = list(map(str, log_together(evaluation, measured)))
     return Output(
         document=lambda: {
             "out": str(measured[0].folder.parent),
@@ -118,36 +125,33 @@ def evaluate_models(
     )
 
 
-def _ignore(measured: MeasuredModel) -> None:
-    """Prints nothing about a model."""
-
-
 def measure_models(
     evaluation: Evaluation,
     options: EvaluationOptions,
     dataset: ImageDataset | None = None,
-    on_model: Callable[[MeasuredModel], None] = _ignore,
     models: Sequence[NamedModel] | None = None,
-) -> tuple[list[MeasuredModel], list[Path]]:
-    """Measures every model and logs each report to the model's run.
+    *,
+    on_model: Callable[[MeasuredModel], None],
+) -> list[MeasuredModel]:
+    """Measures every model, and writes each report beside its pictures. Logs nothing.
 
     Args:
         evaluation: kind of evaluation.
         options: arguments and options of the command.
         dataset: dataset to use if ``options.dataset`` is not a prepared dataset.
-        on_model: function that is called after each model, with the measured model.
         models: opened models. None means that the models of the options are opened.
+        on_model: function that is called after each model, with the measured model.
 
     Returns:
-        The measured models, in the order of the options, and the files about all models.
+        The measured models, in the order of the options.
 
     Raises:
         PoiseError: a model or the dataset cannot be opened, or is not suitable for the evaluation.
     """
-    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+    from poise.data.dataset import ImageDataset
 
     if dataset is None:
-        dataset = ImageDataset.open(options.dataset, READ_ONCE_BYTES)
+        dataset = ImageDataset.for_one_pass(options.dataset)
     models = open_models(options.models) if models is None else models
     if evaluation.reads_patches:
         check_transformers(models)
@@ -157,12 +161,10 @@ def measure_models(
         folder = out / model.label
         folder.mkdir(parents=True, exist_ok=True)
         report = _measure(model, dataset, folder, options, evaluation)
-        _keep(model, report, folder)
         measured.append(MeasuredModel(model, report, folder))
+        measured[-1].file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
         on_model(measured[-1])
-    files = list(evaluation.together(measured, out)) if evaluation.together else []
-    _keep_together(measured, files)
-    return measured, files
+    return measured
 
 
 def _measure(
@@ -184,32 +186,45 @@ def _measure(
         bench = Bench(model.normalization, device, spread, on_images)
         backbone = model.backbone.to(device)
         task = EvaluationTask(backbone, dataset, bench, model.image_px, folder, options.max_images)
-        report = evaluation.measure(task)
-    model.backbone.cpu()
-    return report
+        try:
+            return evaluation.measure(task)
+        finally:  # also after an error: the next evaluation needs the memory of the GPU
+            model.backbone.cpu()
 
 
-def _keep(model: NamedModel, report: EvaluationReport, folder: Path) -> None:
-    """Writes the report beside its pictures, and logs all files to the model's run."""
+def log_measured(measured: MeasuredModel) -> None:
+    """Logs a report and its files to the model's run, if this store has the run.
+
+    Raises:
+        PoiseError: the store does not answer, or refuses the values.
+    """
     from poise.tracking.evaluation import log_evaluation
 
-    path = folder / f"{report.file_name}.json"
-    path.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    model, report = measured.model, measured.report
     if model.run_id:
         step = model.step or 0
         points = {metric: [(step, value)] for metric, value in report.figures.items()}
         names = (*report.pictures, *report.data_files)
-        files = [path, *(folder / name for name in names)]
+        files = [measured.file, *(measured.folder / name for name in names)]
         log_evaluation(model.run_id, points, files, _artifacts(report))
         register_figures(model.run_id, model.package, report)
 
 
-def _keep_together(measured: Sequence[MeasuredModel], files: Sequence[Path]) -> None:
+def log_together(evaluation: Evaluation, measured: Sequence[MeasuredModel]) -> Sequence[Path]:
+    """Makes the files about all models, logs them to every model's run, and returns their paths.
+
+    Raises:
+        PoiseError: the store does not answer.
+    """
     from poise.tracking.evaluation import log_evaluation
 
+    if evaluation.together is None:
+        return ()
+    files = evaluation.together(measured, measured[0].folder.parent)
     for each in measured:
         if each.model.run_id and files:
             log_evaluation(each.model.run_id, {}, files, _artifacts(each.report))
+    return files
 
 
 def _artifacts(report: EvaluationReport) -> str:
@@ -230,7 +245,8 @@ def described(measured: MeasuredModel) -> dict[str, Any]:
     }
 
 
-def _print(measured: MeasuredModel) -> None:
+def _log_and_print(measured: MeasuredModel) -> None:
+    log_measured(measured)
     model, report, folder = measured.model, measured.report, measured.folder
     print_origin(model.reference, model.run_id, report, report.changed)
     print(f"images    {report.num_images} of {report.dataset}\n")

@@ -60,7 +60,7 @@ def open_models(references: Sequence[str]) -> list[NamedModel]:
 
 
 def open_transformers(references: Sequence[str]) -> list[NamedModel]:
-    """Opens models that have blocks and patch tokens, in the order of their references.
+    """Opens models that have patch tokens, in the order of their references.
 
     Raises:
         PoiseError: as ``open_models``, or a model has no patch tokens.
@@ -71,12 +71,12 @@ def open_transformers(references: Sequence[str]) -> list[NamedModel]:
 
 
 def check_transformers(models: Sequence[NamedModel]) -> None:
-    """Raises an error if a model has no blocks and no patch tokens, as residual networks.
+    """Checks that all models have patch tokens. Residual networks have none.
 
     Raises:
         PoiseError: a model has no patch tokens.
     """
-    from poise.models.block_traces import check_patches
+    from poise.models.backbone import check_patches
 
     for model in models:
         try:

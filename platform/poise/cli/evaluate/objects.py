@@ -4,16 +4,21 @@ In: models and a dataset with boxes or masks. Out: tables, pictures and JSON, lo
 that trained the models. Next: nothing.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
+
+if TYPE_CHECKING:
+    from poise.evaluation.report import EvaluationReport, EvaluationTask
 
 ShorterOption = Annotated[
     int | None,
@@ -96,7 +101,7 @@ def objects(request: ObjectsRequest) -> Output:
         shorter_px=request.shorter_px,
     )
     measure = partial(measure_objects, settings=settings)
-    return evaluate_models(Evaluation("objects", measure, reads_patches=True), request)
+    return evaluate_models(replace(OBJECTS, measure=measure), request)
 
 
 @prints
@@ -117,4 +122,23 @@ def masks(request: MasksRequest) -> Output:
 
     settings = MaskSettings(request.kept_mass, request.shorter_px, request.max_patches)
     measure = partial(measure_masks, settings=settings)
-    return evaluate_models(Evaluation("masks", measure, reads_patches=True), request)
+    return evaluate_models(replace(MASKS, measure=measure), request)
+
+
+def _measure_objects(task: EvaluationTask) -> EvaluationReport:
+    from poise.evaluation.objects.report import measure_objects
+
+    return measure_objects(task)
+
+
+def _measure_masks(task: EvaluationTask) -> EvaluationReport:
+    from poise.evaluation.objects.mask_report import measure_masks
+
+    return measure_masks(task)
+
+
+OBJECTS = Evaluation("objects", _measure_objects, reads_patches=True)
+"""Evaluation of this command. `poise evaluate all` also uses it."""
+
+MASKS = Evaluation("masks", _measure_masks, reads_patches=True)
+"""Evaluation of this command. `poise evaluate all` also uses it."""

@@ -4,9 +4,12 @@ In: models, a training set and a test set with masks. Out: values with their pro
 picture. Next: nothing.
 """
 
+from __future__ import annotations
+
+import operator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +17,9 @@ from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
 from poise.config.errors import PoiseError
+
+if TYPE_CHECKING:
+    from poise.evaluation.segmentation.report import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,9 @@ def segmentation(options: SegmentationOptions) -> Output:
     """
     from typing import cast
 
-    from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+    from poise.data.dataset import ImageDataset
     from poise.evaluation.segmentation.classes import MEANINGS, Meaning
-    from poise.evaluation.segmentation.patches import NUM_PATCHES
-    from poise.evaluation.segmentation.report import TrainingSet, report_segmentation
+    from poise.evaluation.segmentation.report import TrainingSet
 
     if options.train is None:
         raise PoiseError(
@@ -58,14 +63,21 @@ def segmentation(options: SegmentationOptions) -> Output:
         )
     if options.classes not in (None, *MEANINGS):
         raise PoiseError(f"--classes {options.classes}: choose from {', '.join(MEANINGS)}")
-    dataset = ImageDataset.open(options.train, READ_ONCE_BYTES)
+    dataset = ImageDataset.for_one_pass(options.train)
     train = TrainingSet(dataset, cast(Meaning | None, options.classes))
-    learned = min(len(dataset), options.max_images or NUM_PATCHES, NUM_PATCHES)
-    measure = partial(report_segmentation, train=train)
-    evaluation = Evaluation(
-        "segmentation",
-        measure,
-        num_passes=lambda tested: learned + tested,
-        reads_patches=True,
-    )
-    return evaluate_models(evaluation, options)
+    return evaluate_models(segmentation_with(train, options.max_images), options)
+
+
+def segmentation_with(train: TrainingSet, max_images: int | None) -> Evaluation:
+    """Makes the evaluation of this command. `poise evaluate all` also uses it.
+
+    Args:
+        train: training set of the classifier.
+        max_images: largest number of images of the training set. None takes all images.
+    """
+    from poise.evaluation.segmentation.patches import NUM_PATCHES
+    from poise.evaluation.segmentation.report import report_segmentation
+
+    learned = min(len(train.dataset), max_images or NUM_PATCHES, NUM_PATCHES)
+    measure, passes = partial(report_segmentation, train=train), partial(operator.add, learned)
+    return Evaluation("segmentation", measure, num_passes=passes, reads_patches=True)

@@ -4,15 +4,20 @@ In: models and a prepared dataset of sequences with masks. Out: values, pictures
 Next: nothing.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.evaluate.measured import Evaluation, EvaluationOptions, evaluate_models
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
+
+if TYPE_CHECKING:
+    from poise.evaluation.report import EvaluationReport, EvaluationTask
 
 
 @dataclass(frozen=True)
@@ -42,4 +47,14 @@ def video(options: VideoOptions) -> Output:
     from poise.evaluation.video.report import report_video
 
     measure = partial(report_video, shorter_px=options.shorter_px)
-    return evaluate_models(Evaluation("video", measure, reads_patches=True), options)
+    return evaluate_models(replace(VIDEO, measure=measure), options)
+
+
+def _measure(task: EvaluationTask) -> EvaluationReport:
+    from poise.evaluation.video.report import report_video
+
+    return report_video(task)
+
+
+VIDEO = Evaluation("video", _measure, reads_patches=True)
+"""Evaluation of this command. `poise evaluate all` also uses it."""

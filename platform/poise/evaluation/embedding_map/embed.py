@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.evaluation.embedding_map.class_tree import (
     agreement,
     class_distances,
@@ -126,11 +127,11 @@ def _check_size(task: EvaluationTask) -> None:
 
 def _read(task: EvaluationTask) -> _Read:
     limit = min(task.max_images or MAX_IMAGES, MAX_IMAGES)
-    images = EvaluationImages(task.dataset, task.image_px, limit, cache_bytes=0)
+    images = EvaluationImages.for_one_pass(task.dataset, task.image_px, limit)
     if len(images) < _FEWEST_IMAGES:
         raise PoiseError(
-            f"{task.dataset.folder}: a map of {len(images)} images shows nothing; use at least "
-            f"{_FEWEST_IMAGES}"
+            f"{task.dataset.folder}: a map of {counted(len(images), 'image')} shows nothing; use "
+            f"at least {_FEWEST_IMAGES}"
         )
     features, pixels, labels = [], [], []
     for outputs, batch_labels in image_pass(WithPixels(task.backbone), images, task.bench):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
 from poise.config.wording import counted
-from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+from poise.data.dataset import ImageDataset
 from poise.data.manifest import MANIFEST_FILE, Bounds
 from poise.data.parquet_file import parquet_file, unreadable
 from poise.data.sources.base import NO_LABEL, Part, Sample
@@ -200,7 +200,7 @@ def open_collection(
                     f"{option}: {text} is a prepared dataset, which has its own labels and ranges; "
                     "leave the option out"
                 )
-        return DatasetCollection(ImageDataset.open(place, READ_ONCE_BYTES))
+        return DatasetCollection(ImageDataset.for_one_pass(place))
     if not place.is_folder():
         raise PoiseError(f"{text}: is no folder of images and no prepared dataset")
     ranges = {} if value_range is None else dict.fromkeys(_CONTAINERS, value_range)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from poise.config.wording import counted
 from poise.evaluation.neighbours.copy_reading import describe, some_of
 from poise.evaluation.neighbours.copy_scores import (
     BlockResult,
@@ -50,11 +51,8 @@ def measure_made_copies(
     ``pixels_map``.
 
     Args:
-        task: the model and a dataset.
+        task: a model that has patch tokens, and a dataset.
         num_originals: number of images of which every kind of copy is made.
-
-    Raises:
-        PoiseError: the backbone has no patch tokens.
     """
     sample_ids = some_of(task.dataset, task.max_images)
     rows = choose_samples(len(sample_ids), num_originals, 0)
@@ -90,8 +88,8 @@ def num_passes(num_images: int, num_originals: int = NUM_ORIGINALS) -> int:
 def _task_note(num_originals: int, num_others: int) -> str:
     total = num_originals + num_others
     return (
-        f"{num_originals} images have {len(KINDS)} copies each, looked up among {total} images; "
-        f"a random order has a map below {100 * 2 / total:.2g} %."
+        f"{counted(num_originals, 'image')} with {len(KINDS)} copies each, looked up among "
+        f"{counted(total, 'image')}; a random order has a map below {100 * 2 / total:.2g} %."
     )
 
 

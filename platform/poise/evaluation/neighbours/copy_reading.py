@@ -27,13 +27,10 @@ def describe(
     """Computes descriptors and pixels of images, resized to squares of ``task.image_px``.
 
     Args:
-        task: task with the model.
+        task: task with a model that has patch tokens.
         dataset: dataset of the images, which may differ from the task's dataset.
         sample_ids: ids of the images, ascending.
         change: function that is applied to each image before it is resized.
-
-    Raises:
-        PoiseError: the backbone has no patch tokens.
     """
     images = SquareImages(dataset, task.image_px, sample_ids, change)
     found = [outputs for outputs, _ in image_pass(Descriptors(task.backbone), images, task.bench)]

@@ -70,13 +70,12 @@ def measure_copydays(
     85.5 %. Broken: below ``pixels_map_strong``.
 
     Args:
-        task: task with the model. Its dataset is ``copydays.files``.
+        task: task with a model that has patch tokens. Its dataset is ``copydays.files``.
         copydays: benchmark to measure.
         others: distractors, and images for learning the whitening.
 
     Raises:
-        PoiseError: ``max_images`` is set, although the benchmark has a fixed list of images, or the
-            backbone has no patch tokens.
+        PoiseError: ``max_images`` is set, although the benchmark has a fixed list of images.
     """
     if task.max_images is not None:
         raise PoiseError(

@@ -17,7 +17,6 @@ from torch.nn.functional import normalize
 
 from poise.evaluation.reading.pixels import shrunk
 from poise.models.backbone import has_class_token
-from poise.models.block_traces import check_patches
 
 GEM_EXPONENT = 4.0
 _LEAST = 1e-6  # smallest value of patches, because powers need positive numbers
@@ -61,13 +60,7 @@ class Descriptors(nn.Module):
     """Transformer that computes ``descriptors`` [B, 2·D] and ``pixels`` [B, 768] of images."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        """Wraps a backbone.
-
-        Raises:
-            PoiseError: the backbone has no patch tokens.
-        """
         super().__init__()
-        check_patches(backbone)
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

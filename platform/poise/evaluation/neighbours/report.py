@@ -3,14 +3,13 @@
 In: a backbone and two labelled datasets. Out: a ``KnnReport``. Next: ``poise evaluate knn``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from poise.data.manifest import Manifest
 from poise.evaluation.answers_per_image import Answers, packed
 from poise.evaluation.measurement import Accuracy, Measured, Measurement, accuracy, as_name
 from poise.evaluation.neighbours.knn import PROTOCOL, accuracies, find_neighbors, vote_hits
@@ -117,7 +116,7 @@ def report_knn(
         protocol=PROTOCOL,
         changed=changed,
         dataset=str(sets.queries.folder),
-        dataset_name=Manifest.read(sets.queries.folder).name,
+        dataset_name=sets.queries.manifest.name,
         bank=str(sets.bank.folder),
         query_images=len(found.query_labels),
         bank_images=len(found.bank_labels),
@@ -127,7 +126,8 @@ def report_knn(
         default_feature=default,
         rows=tuple(rows),
     )
-    return report, _answers(report, sets, rows)
+    answers = {report.metric(row): packed(right) for row, right in rows.items()}
+    return report, Answers(report.query_images, sets.digest(), answers)
 
 
 def _rows(
@@ -147,11 +147,3 @@ def _rows(
         )
         rows[KnnRow(feature, k, top1, top5)] = hits[:, 0].cpu().numpy()
     return rows
-
-
-def _answers(report: KnnReport, sets: KnnSets, rows: Mapping[KnnRow, NDArray[np.bool_]]) -> Answers:
-    return Answers(
-        images=report.query_images,
-        asked=sets.digest(),
-        right={report.metric(row): packed(right) for row, right in rows.items()},
-    )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.dataset import ImageDataset
 from poise.evaluation.measurement import accuracy
 from poise.evaluation.neighbours.mean_figure import mean_figure
@@ -74,8 +75,8 @@ def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> Evalu
     answered = found.has_answer
     if not bool(answered.any()):
         raise PoiseError(
-            f"{task.dataset.folder}: no class has two of the {len(answered)} images, so no image "
-            "has another one to find; take more images"
+            f"{task.dataset.folder}: no class has two of {counted(len(answered), 'image')}, so no "
+            "image has another one to find; take more images"
         )
     pixels = retrieve_classes(centred(read.pixels), read.labels, 1)
     draw_rankings(task.folder / PICTURE, list(_rankings(task.dataset, read, found)))
@@ -97,7 +98,7 @@ def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> Evalu
 
 def _read(task: EvaluationTask, feature: str) -> _Read:
     reader = one_feature(task.backbone, feature, task.image_px)
-    images = EvaluationImages(task.dataset, task.image_px, task.max_images, cache_bytes=0)
+    images = EvaluationImages.for_one_pass(task.dataset, task.image_px, task.max_images)
     features, pixels, labels = [], [], []
     for outputs, batch_labels in image_pass(WithPixels(reader), images, task.bench):
         features.append(outputs["features"].float())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
 from poise.config.locations import AnyLocation
-from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.answers_per_image import digest_of
 from poise.evaluation.neighbours.samples import BankAndQueries
@@ -42,16 +42,14 @@ class KnnSets:
         return len(self.bank) + (0 if self.queries is self.bank else len(self.queries))
 
     def digest(self, settings: str = "") -> str:
-        """Computes a digest of the queries and of the bank. Only equal digests are compared.
+        """Computes a digest of the images. Answers can be compared only if it is equal.
 
         Args:
             settings: settings that change the answers and are not in the name of the metric.
         """
+        both = (self.queries, self.bank)
         return digest_of(
-            *(
-                (f"{settings}{Manifest.read(each.folder).fingerprint}", each.sample_ids)
-                for each in (self.queries, self.bank)
-            )
+            *((f"{settings}{each.manifest.fingerprint}", each.sample_ids) for each in both)
         )
 
     def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
@@ -144,8 +142,7 @@ def _images(
 ) -> EvaluationImages:
     if rereads:
         return EvaluationImages(ImageDataset.open(folder), image_px, limit)
-    dataset = ImageDataset.open(folder, READ_ONCE_BYTES)
-    return EvaluationImages(dataset, image_px, limit, cache_bytes=0)
+    return EvaluationImages.for_one_pass(ImageDataset.for_one_pass(folder), image_px, limit)
 
 
 class _Labelled(NamedTuple):

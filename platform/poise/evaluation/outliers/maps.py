@@ -40,7 +40,7 @@ def draw_maps(
     """
     count = min(SHOWN_IMAGES, len(sample_ids))
     ids = sample_ids[np.linspace(0, len(sample_ids) - 1, count).round().astype(int)]
-    images = EvaluationImages(task.dataset, task.image_px, cache_bytes=0, sample_ids=np.unique(ids))
+    images = EvaluationImages.for_one_pass(task.dataset, task.image_px).only(np.unique(ids))
     pixels, _ = next(images.batches(SHOWN_IMAGES))
     prepared = normalized(pixels.to(task.bench.device), task.bench.normalization)
     with evaluation_mode(task.backbone):

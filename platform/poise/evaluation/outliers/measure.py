@@ -41,7 +41,7 @@ def measure_registers(task: EvaluationTask) -> EvaluationReport:
     the class of the image. Then add registers (``backbone.num_registers``).
 
     Raises:
-        PoiseError: the dataset has no images, or the backbone has no blocks.
+        PoiseError: the dataset has no images.
         NotFiniteError: a norm or a token is NaN or infinite.
     """
     reading = read_tokens(task)

@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from poise.config.errors import PoiseError
-from poise.data.dataset import ImageDataset
 from poise.evaluation.outliers.counts import NormCounts
 from poise.evaluation.outliers.sample import (
     TokenSample,
@@ -25,7 +24,6 @@ from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.report import EvaluationTask
 from poise.evaluation.tokens.running_mean import RunningMean
 from poise.models.backbone import has_class_token
-from poise.models.block_traces import check_patches
 
 Batches = Iterator[tuple[Mapping[str, Tensor], Tensor]]
 
@@ -67,12 +65,9 @@ def read_tokens(task: EvaluationTask) -> Reading:
     """Passes every image through the backbone once.
 
     Raises:
-        PoiseError: there are no images, or the backbone has no blocks.
+        PoiseError: there are no images.
     """
-    check_patches(task.backbone)
-    # Each image is read once, so neither its file nor its pixels are kept.
-    dataset = ImageDataset(task.dataset.folder, task.dataset.manifest, cache_bytes=0)
-    images = EvaluationImages(dataset, task.image_px, task.max_images, cache_bytes=0)
+    images = EvaluationImages.for_one_pass(task.dataset, task.image_px, task.max_images)
     if len(images) == 0:
         raise PoiseError(f"{images.folder}: has no images, so there are no tokens to measure")
     backbone: Any = task.backbone

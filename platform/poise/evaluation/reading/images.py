@@ -19,6 +19,7 @@ from PIL import Image
 
 from poise.config.errors import PoiseError
 from poise.data.dataset import EncodedBatch, ImageDataset
+from poise.data.manifest import Manifest
 from poise.data.views.decode import BadImageError, decode_rgb
 from poise.evaluation.reading.image_sets import Batch
 
@@ -67,8 +68,20 @@ class EvaluationImages:
         self._keeps = len(self) * 3 * image_px**2 <= cache_bytes
         self._kept: list[Batch] = []
 
+    @staticmethod
+    def for_one_pass(
+        dataset: ImageDataset, image_px: int, limit: int | None = None
+    ) -> "EvaluationImages":
+        """Chooses images that are read only once or twice. So none of them stays in memory."""
+        return EvaluationImages(dataset, image_px, limit, cache_bytes=0)
+
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Manifest of the dataset."""
+        return self._dataset.manifest
 
     @property
     def opener(self) -> Callable[[], "EvaluationImages"]:

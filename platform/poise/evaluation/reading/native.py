@@ -21,7 +21,7 @@ from PIL import Image
 
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
-from poise.data.dataset import READ_ONCE_BYTES, EncodedBatch, ImageDataset
+from poise.data.dataset import EncodedBatch, ImageDataset
 from poise.data.views.decode import BadImageError, decode_rgb, upright_size
 from poise.evaluation.reading.image_sets import Batch
 from poise.evaluation.reading.images import choose_samples, in_threads, num_cpus
@@ -199,4 +199,4 @@ class NativeImages:
 
 
 def _open(folder: Location, native_size: NativeSize) -> NativeImages:
-    return NativeImages(ImageDataset.open(folder, READ_ONCE_BYTES), native_size)
+    return NativeImages(ImageDataset.for_one_pass(folder), native_size)

@@ -29,6 +29,7 @@ from poise.evaluation.reading.inference import Bench
 from poise.evaluation.segmentation.classes import PixelClasses
 from poise.evaluation.segmentation.classifier import fit_classifier
 from poise.evaluation.segmentation.patches import PatchReader, class_shares
+from poise.models.backbone import has_patches
 
 PROTOCOL: Final = "segmentation/patches-poise-v1"
 
@@ -83,7 +84,7 @@ def dense_probe(
         NotFiniteError: a token is NaN or infinite.
     """
     patch_px = int(backbone.patch_px)  # type: ignore[arg-type]
-    if not hasattr(backbone, "tokens") or bank.images.image_px % patch_px:
+    if not has_patches(backbone) or bank.images.image_px % patch_px:
         return
     learned, shares = _patches(backbone, bank, patch_px, bench)
     tested, truths = _patches(backbone, queries, patch_px, bench)

@@ -18,7 +18,6 @@ from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.images import EvaluationImages
 from poise.evaluation.reading.inference import Bench
 from poise.evaluation.segmentation.classes import ClassMap
-from poise.models.block_traces import check_patches
 
 NUM_PATCHES: Final = 2**15
 """Largest number of patches that a classifier learns from. More images mean fewer patches per
@@ -38,13 +37,7 @@ class PatchReader(nn.Module):
     """Frozen backbone that returns its patch tokens and the pixels of the same patches."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        """Wraps a backbone.
-
-        Raises:
-            PoiseError: the backbone has no patch tokens.
-        """
         super().__init__()
-        check_patches(backbone)
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

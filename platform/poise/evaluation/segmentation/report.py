@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poise.config.errors import PoiseError
+from poise.config.wording import counted
 from poise.data.annotations import AnnotationReader, check_annotations
 from poise.data.dataset import ImageDataset
 from poise.data.manifest import check_same_ranges
@@ -99,7 +100,8 @@ def report_segmentation(task: EvaluationTask, train: TrainingSet) -> EvaluationR
         num_images=num_images,
         figures_found=segmentation_figures(tables, classes.names),
         notes=(
-            f"Trained on {len(patches.shares)} patches of {int(patches.images[-1]) + 1} images of "
+            f"Trained on {counted(len(patches.shares), 'patch', 'patches')} of "
+            f"{counted(int(patches.images[-1]) + 1, 'image')} of "
             f"{train.dataset.folder}, with penalty {penalties['model']:g} "
             f"(pixels: {penalties['pixels']:g}).",
             f"pixels_… classifies the colours of each patch in the same way; majority_… is always "
@@ -121,7 +123,7 @@ def _learn(
     """Fits a classifier to the model's patch tokens and one to the patches' pixels."""
     _check_whole_patches(task)
     most = min(task.max_images or NUM_PATCHES, NUM_PATCHES)
-    images = EvaluationImages(dataset, task.image_px, most, cache_bytes=0)
+    images = EvaluationImages.for_one_pass(dataset, task.image_px, most)
     maps = _ClassMapReader(dataset, classes, task.image_px)
     patches = read_patches(task.backbone, images, maps, len(classes), task.bench)
     _check_counted(dataset, len(patches.shares))
@@ -135,7 +137,7 @@ def _test(
     task: EvaluationTask, layers: dict[str, nn.Linear], classes: PixelClasses
 ) -> dict[str, NDArray[np.int64]]:
     """Counts the pixels of every test image by class, and draws a few images."""
-    images = EvaluationImages(task.dataset, task.image_px, task.max_images, cache_bytes=0)
+    images = EvaluationImages.for_one_pass(task.dataset, task.image_px, task.max_images)
     maps = _ClassMapReader(task.dataset, classes, task.image_px)
     counts: dict[str, list[NDArray[np.int64]]] = {kind: [] for kind in KINDS}
     drawn: list[tuple[int, ClassMap, dict[str, NDArray[np.int64]]]] = []

@@ -153,7 +153,7 @@ def report_probe(
         protocol=protocol.id,
         changed=protocol.changed,
         dataset=str(sets.test.folder),
-        dataset_name=Manifest.read(sets.test.folder).name,
+        dataset_name=sets.test.manifest.name,
         train=str(sets.train.folder),
         test_images=next(iter(test.values())).num_images,
         held_out_images=next((hits.num_images for hits in held_out.values()), 0),

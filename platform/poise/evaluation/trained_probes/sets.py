@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from poise.config.errors import PoiseError
-from poise.data.dataset import READ_ONCE_BYTES, ImageDataset
+from poise.data.dataset import ImageDataset
 from poise.data.manifest import Manifest, check_same_ranges
 from poise.evaluation.neighbours.sets import check_labelled, describe_classes
 from poise.evaluation.reading.images import EvaluationImages
 from poise.objectives.labelled import is_held_out
-
-_UNKEPT = 0  # bytes of memory for images: each image is read only once or twice
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,13 @@ def open_probe_sets(
             f"{test}: holds the images that the probe learns from; name another dataset to learn "
             "from with --train"
         )
-    train_images = EvaluationImages(
-        ImageDataset.open(train, READ_ONCE_BYTES), image_px, cache_bytes=_UNKEPT
-    )
+    train_images = EvaluationImages.for_one_pass(ImageDataset.for_one_pass(train), image_px)
     held = np.flatnonzero(is_held_out(train_images.sample_ids, held_out))
     if held_out and not len(held):
         raise PoiseError(
             f"{train}: none of its {len(train_images)} images is held out to choose a learning "
             f"rate by; raise objective.held_out={held_out:g}"
         )
-    test_images = EvaluationImages(
-        ImageDataset.open(test, READ_ONCE_BYTES), image_px, cache_bytes=_UNKEPT
-    )
+    test_images = EvaluationImages.for_one_pass(ImageDataset.for_one_pass(test), image_px)
     classes = len(manifests[0].classes)
     return ProbeSets(train_images, train_images.only(held), test_images, classes)

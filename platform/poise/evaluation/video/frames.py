@@ -18,7 +18,6 @@ from poise.data.dataset import ImageDataset
 from poise.evaluation.reading.dataset_pass import image_pass
 from poise.evaluation.reading.inference import Bench
 from poise.evaluation.reading.native import NativeImages, NativeSize, Size
-from poise.models.block_traces import check_patches
 
 PUBLISHED_PX: Final = 480
 """Length of a frame's shorter side in the published protocol, in pixels."""
@@ -61,13 +60,7 @@ class PatchFeatures(nn.Module):
     """Backbone that returns a grid of its patch tokens after the last norm layer, L2-normalised."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        """Wraps a backbone.
-
-        Raises:
-            PoiseError: the backbone has no patch tokens.
-        """
         super().__init__()
-        check_patches(backbone)
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
