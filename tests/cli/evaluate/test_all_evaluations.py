@@ -105,8 +105,8 @@ def test_an_evaluation_that_crashes_is_named_and_the_table_of_the_others_is_writ
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
-        (ValueError("not 3 but 4"), 3, "nothing was measured: ValueError: not 3 but 4"),
-        (PoiseError("no masks"), 2, "nothing was measured: no masks"),
+        (ValueError("not 3 but 4"), 3, "; ValueError: not 3 but 4"),
+        (PoiseError("no masks"), 2, "; no masks"),
         (OSError(errno.ENOSPC, "", "out"), 2, "out: No space left on device"),
     ],
 )
