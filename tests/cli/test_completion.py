@@ -13,7 +13,7 @@ from poise.cli.main import COMMANDS, run
 from poise.config.paths import STUDY_FILE
 from poise.data.manifest import MANIFEST_FILE
 from poise.tracking.registry.names import read_names
-from poise.tracking.registry.registration import register_model
+from poise.tracking.registry.registration import CANDIDATE, register_model
 from poise.tracking.run import create_run
 from poise.tracking.store import open_store
 from tests.packages import save_package
@@ -120,7 +120,25 @@ def test_models_are_completed_from_the_store_the_newest_first(
     assert offered("poise evaluate knn photos-v") == ["photos-vit", "photos-vit/1"]
     assert offered("poise models list photos-v") == ["photos-vit"], "it filters by a whole name"
     assert read_names("%") == []
+    store.client.set_registered_model_alias("photos-vit", "release", "1")
+    assert offered("poise models promote photos-vit --to ") == ["best", "production", "release"]
+    assert offered("poise models list --alias r") == ["release"]
     assert read_names("shapes") == []
+
+
+@pytest.mark.slow
+def test_filters_are_completed_by_values_that_a_shell_takes_for_one_word(
+    poise_home: Path, tmp_path: Path, offered: Offered
+) -> None:
+    store = open_store()
+    package = save_package(tmp_path / "package")
+    for number, verdict in enumerate(("healthy", "collapsed: uniform", "healthy")):
+        run_id = create_run(store, "photos", f"run-{number}", tmp_path / str(number)).run_id
+        tags = {"objective": "dino", "dataset": "photos", "verdict": verdict}
+        register_model(store, package, "photos-vit", run_id, tags)
+    assert offered("poise models list --verdict ") == ["healthy"]
+    assert offered("poise models list --objective d") == ["dino"]
+    assert offered("poise models list --dataset ") == ["photos"]
 
 
 def test_a_store_that_cannot_be_read_at_once_gives_no_names(
@@ -150,6 +168,7 @@ def test_every_shell_gets_a_script_that_asks_poise(shell: str, offered: Offered)
 def test_the_files_that_are_looked_for_are_those_that_are_written() -> None:
     assert completion.MANIFEST_FILE == MANIFEST_FILE
     assert completion.STUDY_FILE == STUDY_FILE
+    assert completion.OWN_ALIAS == CANDIDATE
 
 
 def test_names_are_found_without_a_heavy_library(workplace: Path) -> None:

@@ -63,6 +63,34 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert len(text.splitlines()) > 4
 
 
+@pytest.mark.parametrize(
+    "words", ["", "data", "evaluate", "models", "jobs", "models promote", "evaluate all"]
+)
+def test_help_has_examples_and_fits_into_80_columns(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.run([*words.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line for line in lines if line.strip().startswith(("poise ", "Example: poise "))]
+    assert len(examples) >= 2
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_help_lists_the_environment_and_the_exit_statuses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main.run(["--help"])
+    text = capsys.readouterr().out
+    statuses = (0, 1, main.EXPECTED_FAILURE, 3, main.INTERRUPTED, main.BROKEN_PIPE, 143)
+    for status in statuses:
+        assert f"\n    {status} " in text
+    for name in ("POISE_HOME", "POISE_STORAGE", "MLFLOW_TRACKING_URI"):
+        assert f"\n    {name} " in text
+    main.run(["models", "promote", "--help"])
+    assert "exit status is 2" in " ".join(capsys.readouterr().out.split())
+
+
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out == f"poise {__version__}\n"

@@ -1,13 +1,13 @@
 """Names that a shell completes when the user presses Tab.
 
-In: the beginning of a word. Out: names of recipes, spaces, datasets, runs, studies or models. Next:
-typer, which filters the names and answers the shell.
+In: the beginning of a word. Out: names of recipes, spaces, datasets, runs, studies, models, aliases
+or tags. Next: typer, which filters the names and answers the shell.
 
 A shell waits for the answer each time the user presses Tab. So names are read only from files, and
 this module does not load Ray, PyTorch or MLflow. If no name fits, the shell completes file names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
@@ -15,7 +15,9 @@ import typer
 from poise.config.errors import PoiseError
 from poise.config.paths import RECIPE_FILE, home
 
-MANIFEST_FILE, STUDY_FILE = "manifest.json", "study.json"  # their own modules load slowly
+USUAL_ALIASES = ("best", "production")
+# The modules of these names load slowly.
+MANIFEST_FILE, STUDY_FILE, OWN_ALIAS = "manifest.json", "study.json", "candidate"
 
 
 def complete_recipe(ctx: typer.Context) -> list[str]:
@@ -48,15 +50,36 @@ def complete_model(incomplete: str) -> list[str]:
     """
     from poise.tracking.registry.names import read_names
 
-    try:
-        return read_names(incomplete)
-    except PoiseError:  # POISE_HOME is wrong: the command itself reports this
-        return []
+    return read_names(incomplete)
 
 
 def complete_model_name(incomplete: str) -> list[str]:
     """Returns the names of registered models, without their versions."""
     return [name for name in complete_model(incomplete) if "/" not in name]
+
+
+def complete_alias() -> list[str]:
+    """Returns the aliases of registered versions."""
+    from poise.tracking.registry.names import read_aliases
+
+    return read_aliases()
+
+
+def complete_new_alias() -> list[str]:
+    """Returns aliases to give: usual ones, and those that versions have already."""
+    found = dict.fromkeys([*USUAL_ALIASES, *complete_alias()])
+    return [alias for alias in found if alias != OWN_ALIAS]
+
+
+def complete_tag(key: str) -> Callable[[], list[str]]:
+    """Makes a function that returns the values of a tag of registered versions."""
+
+    def complete() -> list[str]:
+        from poise.tracking.registry.names import read_tag_values
+
+        return read_tag_values(key)
+
+    return complete
 
 
 def complete_model_or_dataset(incomplete: str) -> list[str]:

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="Prepare a dataset and look at it.")
+app = typer.Typer(no_args_is_help=True)
 
 _CLASSES_SHOWN = 12
+
+
+@app.callback()
+def data() -> None:
+    """Prepare a dataset and look at it.
+
+    Example: poise data prepare photos data/photos
+
+    Example: poise data preview data/photos
+    """
 
 
 @app.command()

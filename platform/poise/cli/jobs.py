@@ -20,7 +20,14 @@ NameArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the jo
 
 @app.callback()
 def jobs() -> None:
-    """List, follow and stop the jobs on a Ray cluster."""
+    """List, follow and stop the jobs on a Ray cluster.
+
+    The cluster is the one of RAY_ADDRESS, --address or --cluster.
+
+    Example: poise jobs list --address http://HEAD:8265
+
+    Example: poise jobs attach collapse-4f2a91c3
+    """
 
 
 @app.command("list")

@@ -59,6 +59,33 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _NEW_OBJECTS_PER_COLLECTION = 50_000
 
 
+_EPILOG = """\b
+Examples:
+  poise pretrain recipe.yaml training.epochs=20
+  poise models list --verdict healthy --sort eval/knn_top1
+
+\b
+Environment variables:
+  POISE_HOME           Folder of runs and models. Default: runs
+  POISE_STORAGE        Folder or URI of new checkpoints. Default: POISE_HOME
+  MLFLOW_TRACKING_URI  MLflow store. Default: mlflow.db in POISE_HOME
+  RAY_ADDRESS          Ray cluster. Default: Ray starts on this machine
+
+\b
+Exit statuses:
+  0    done
+  1    `poise doctor` found something broken
+  2    a mistake, or a failed gate of `poise models promote`
+  3    some trials of a study, or some evaluations, failed
+  130  Ctrl-C
+  141  no program reads the output any more
+  143  SIGTERM
+
+All options of a command: poise COMMAND --help
+"""
+"""Lines below the commands. After a line of one backspace, click keeps the line breaks."""
+
+
 class LazyCommands(TyperGroup):
     """Group that imports a sub-command only if its name is typed or its help is shown."""
 
@@ -84,7 +111,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: it looks the same in a pipe, and starts faster
     pretty_exceptions_enable=False,  # an unexpected error shows Python's own traceback
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="All options of a command: poise COMMAND --help",
+    epilog=_EPILOG,
 )
 
 

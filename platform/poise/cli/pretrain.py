@@ -116,6 +116,8 @@ def command(request: PretrainRequest) -> Output:
     registered model. If none was registered, it prints the folder of the package.
 
     Example: poise pretrain recipe.yaml training.epochs=20
+
+    Example: poise pretrain --resume NAME
     """
     from poise.cluster.connection import start_ray_early
 

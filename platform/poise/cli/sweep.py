@@ -17,5 +17,7 @@ command = study_command(
     with an error.
 
     Example: poise sweep search_spaces/demo.yaml trials=4 training.epochs=2
+
+    Example: poise sweep --resume NAME
     """,
 )

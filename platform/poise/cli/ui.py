@@ -39,6 +39,8 @@ def command(
     server, the browser opens that server instead. With --report, the server shows the reports of
     all studies, a page for each version of a model, and an index of these pages.
 
+    Example: poise ui scenes-train --port 5100
+
     Example: poise ui --report
     """
     from poise.tracking.store import open_store

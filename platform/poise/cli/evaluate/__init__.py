@@ -23,7 +23,12 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def evaluate() -> None:
-    """Measure how good a backbone's features are."""
+    """Measure how good a backbone's features are.
+
+    Example: poise evaluate knn models:/scenes-vit/1 data/scenes-test
+
+    Example: poise evaluate all models:/scenes-vit/1 data/scenes-test
+    """
 
 
 for command in (

@@ -71,7 +71,9 @@ def evaluate_all(options: AllOptions) -> Output:
     commands. Each evaluation has its own folder. all.md contains the tables of all values, and
     all.html also the pictures.
 
-    Example: poise evaluate all models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
+    Example: poise evaluate all models:/shapes-dino/1 data/shapes-test
+
+    Example: poise evaluate all MODEL data/shapes-test --train data/shapes
     """
     from poise.data.dataset import ImageDataset
 

@@ -19,8 +19,29 @@ from poise.cli.models.pull import pull_command
 from poise.cli.models.remove_unused import gc_command
 from poise.cli.models.show import show_command
 
+_EPILOG = """\b
+Examples:
+  poise models list --verdict healthy --sort eval/knn_top1
+  poise models promote scenes-vit/3 --to production
+  poise models pull scenes-vit@production scenes-vit
+
+A version is written NAME/VERSION or NAME@ALIAS. NAME alone is the newest one.
+
+\b
+Environment variables:
+  MLFLOW_TRACKING_URI  MLflow store. Default: mlflow.db in POISE_HOME
+  POISE_HOME           Folder of runs and models. Default: runs
+
+\b
+Exit statuses:
+  0  done
+  2  a mistake, a failed gate of promote, or a model that gc could not delete
+"""
+
 app = typer.Typer(
-    help="Find, compare, promote, import and export registered backbones.", no_args_is_help=True
+    help="Find, compare, promote, import and export registered backbones.",
+    no_args_is_help=True,
+    epilog=_EPILOG,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_command,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.completion import complete_model_name
+from poise.cli.completion import complete_alias, complete_model_name, complete_tag
 from poise.cli.console import print_table
 from poise.cli.models.arguments import at, created, described
 from poise.cli.option_groups import options_of
@@ -33,12 +33,29 @@ class ListRequest:
         str | None,
         typer.Argument(help="Only versions of this model.", autocompletion=complete_model_name),
     ] = None
-    objective: Annotated[str | None, typer.Option(help="Only this objective: dino, mae.")] = None
-    backbone: Annotated[
-        str | None, typer.Option(help="Only this backbone, such as vit_small_patch16_224.")
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this objective: dino, mae.", autocompletion=complete_tag("objective")
+        ),
     ] = None
-    dataset: Annotated[str | None, typer.Option(help="Only trained on this dataset.")] = None
-    verdict: Annotated[str | None, typer.Option(help="Only this verdict, such as healthy.")] = None
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this backbone, such as vit_small_patch16_224.",
+            autocompletion=complete_tag("backbone"),
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Only trained on this dataset.", autocompletion=complete_tag("dataset")),
+    ] = None
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this verdict, such as healthy.", autocompletion=complete_tag("verdict")
+        ),
+    ] = None
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,7 +64,10 @@ class ListRequest:
             "several times.",
         ),
     ] = None
-    alias: Annotated[str | None, typer.Option(help="Only versions with this alias.")] = None
+    alias: Annotated[
+        str | None,
+        typer.Option(help="Only versions with this alias.", autocompletion=complete_alias),
+    ] = None
     sort: Annotated[
         str,
         typer.Option(
@@ -64,9 +84,14 @@ class ListRequest:
 def list_command(request: ListRequest) -> Output:
     """List registered versions, newest first.
 
-    With --quiet, the command prints NAME/VERSION, one per line.
+    With --quiet, the command prints NAME/VERSION, one per line. If no version meets the conditions,
+    the exit status is 0. It is 2 if no version has the figure of a condition.
 
-    Example: poise models list --verdict healthy --metric 'eval/knn_top1>=60' --sort eval/knn_top1
+    Example: poise models list --verdict healthy --sort eval/knn_top1
+
+    Example: poise models list --metric 'eval/knn_top1>=60' --limit 5
+
+    Example: poise models list scenes-vit --alias production --json
     """
     from poise.tracking.registry.version_search import search_versions
     from poise.tracking.store import open_store

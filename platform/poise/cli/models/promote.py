@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poise.cli.completion import complete_model
+from poise.cli.completion import complete_model, complete_new_alias
 from poise.cli.console import print_marked
 from poise.cli.option_groups import options_of
 from poise.cli.output import Output, prints
@@ -35,7 +35,14 @@ class PromoteRequest:
             help="NAME/VERSION; with --undo NAME is enough.", autocompletion=complete_model
         ),
     ]
-    to: Annotated[str, typer.Option(metavar="ALIAS", help="Alias to give, such as production.")]
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="ALIAS",
+            help="Alias to give, such as production.",
+            autocompletion=complete_new_alias,
+        ),
+    ]
     why: Annotated[str, typer.Option(help="Reason, which is kept with the alias.")] = ""
     gates: Annotated[
         Path | None, typer.Option(help="YAML file of gates. Default: Poise's own gates.")
@@ -53,10 +60,14 @@ def promote_command(request: PromoteRequest) -> Output:
 
     Gates are conditions, such as a healthy verdict. Some gates compare the version with the version
     that has the alias now. The registry stores who gave the alias, when, and why. --undo takes the
-    newest promotion back. With --quiet, the command prints models:/NAME@ALIAS if the alias was
-    given or moved back.
+    newest promotion back, and checks no gates. With --quiet, the command prints models:/NAME@ALIAS
+    if the alias was given or moved back. If a gate fails, nothing changes and the exit status is 2.
 
-    Example: poise models promote scenes-vit/3 --to production --why "best k-NN of the sweep"
+    Example: poise models promote scenes-vit/3 --to production --why "best k-NN"
+
+    Example: poise models promote scenes-vit/3 --to production --dry-run
+
+    Example: poise models promote scenes-vit --to production --undo
     """
     from poise.tracking.registry.promotion import read_alias
     from poise.tracking.store import open_store

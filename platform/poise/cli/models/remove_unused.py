@@ -34,8 +34,12 @@ def gc_command(
 
     The command lists these models with their sizes, and asks before it deletes anything. Runs,
     studies and checkpoints are kept. With --quiet, the command prints only the names of the models.
+    In a script, nothing is deleted without --yes. The exit status is 2 if a model could not be
+    deleted.
 
     Example: poise models gc --dry-run
+
+    Example: poise models gc --yes
     """
     from poise.tracking.registry.unused import find_unused
     from poise.tracking.store import open_store
