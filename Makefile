@@ -37,7 +37,7 @@ demo: $(INSTALLED)  ## The main job on the embedded dataset: a sweep, the collap
 docs: $(INSTALLED)  ## Build the documentation into site/; it works offline
 	$(BIN)/python pipelines/settings_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open site/index.html; for the search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+	@echo "open site/index.html"
 
 notebooks: $(INSTALLED)  ## Run the notebooks' scripts, and write the notebooks and the pictures of their page
 	OMP_NUM_THREADS=1 $(BIN)/python pipelines/notebooks.py

@@ -1,9 +1,12 @@
 """Hooks of MkDocs that keep the site offline: no page links or loads files from elsewhere."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!.*://)[^)]*\)")
+_WORKER = re.compile(r'<script src="?https?://[^>]*iframe-worker[^>]*></script>')
+_OWN_WORKER = Path(__file__).with_name("iframe_worker.js").read_text(encoding="utf-8")
 _REMOTE_SCRIPT = re.compile(r'<script src="?https?://[^>]*></script>')
 
 
@@ -18,9 +21,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def on_post_page(output: str, **_: Any) -> str:
     """Returns a page without scripts from another host.
 
-    The theme loads one, by which the search works without a server. So the search needs a server:
-    ``python -m http.server --directory site``.
+    The theme loads one, by which the search works without a server. A script of our own replaces it.
     """
+    output = _WORKER.sub(lambda _: f"<script>{_OWN_WORKER}</script>", output)
     return _REMOTE_SCRIPT.sub("", output)
 
 

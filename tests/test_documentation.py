@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
+from pipelines.headless_browser import IS_THERE, PATIENCE_S, headless_browser, show_page
 from pipelines.settings_reference import reference
 from poise.config import Space, metrics
 from poise.config.samplers import SAMPLERS
@@ -91,22 +94,42 @@ def test_the_readme_is_read_in_five_minutes() -> None:
     assert len(_read("README.md").splitlines()) <= 120
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
-    tmp_path: Path,
-) -> None:
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages as a site, built without a warning."""
+    site = tmp_path_factory.mktemp("docs") / "site"
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)],
         cwd=REPOSITORY,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         check=True,
     )
+    return site
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     loaded = re.compile(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(https?:[^\" >]+)")
     pages = list(site.rglob("*.html"))
     assert len(pages) > 10
     for page in pages:
         assert not loaded.findall(page.read_text(encoding="utf-8")), page.name
+
+
+@pytest.mark.slow
+def test_the_search_works_on_a_site_that_is_opened_from_the_disk(
+    site: Path, tmp_path: Path
+) -> None:
+    if not IS_THERE:
+        pytest.skip("no chromium with chromedriver on the PATH")
+    with headless_browser(tmp_path / "profile") as browser:
+        show_page(browser, (site / "cluster" / "index.html").as_uri(), (1300, 800))
+        box = browser.find_element(By.CSS_SELECTOR, "[data-md-component=search-query]")
+        browser.execute_script("arguments[0].focus()", box)
+        wait = WebDriverWait(browser, PATIENCE_S)
+        wait.until(lambda _: box.is_displayed())
+        box.send_keys("sharpening")
+        wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
