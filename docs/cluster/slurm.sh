@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs one Poise command on a Ray cluster inside a SLURM allocation:
 #
-#   sbatch docs/cluster/slurm.sh sweep search_spaces/dino_collapse.yaml data.dataset=/shared/cifar10
+#   sbatch docs/cluster/slurm.sh sweep search_spaces/dino_collapse.yaml data.dataset=/shared/cifar10 \
+#       evaluation.queries=/shared/cifar10-test
 #
 # Before the first start, fill in the values marked CHANGE.
 #
