@@ -1,6 +1,11 @@
-"""A real S3 server on loopback, which counts what it is asked for."""
+"""A real S3 server on loopback, which counts what it is asked for.
+
+``python -m tests.s3_server PORT BUCKET`` serves an empty bucket until it is ended.
+"""
 
 import logging
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -45,15 +50,15 @@ class S3Server:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """Serves S3 from memory on a free port of loopback."""
+def s3_server(port: int = 0) -> Iterator[S3Server]:
+    """Serves S3 from memory on a port of loopback. By default, it is a free one."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     found = S3Server("")
     application = _counting(DomainDispatcherApplication(create_backend_app), found.requests)
-    server = make_server("127.0.0.1", 0, application, threaded=True)
+    server = make_server("127.0.0.1", port, application, threaded=True)
     found.endpoint = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -90,3 +95,9 @@ def _counting(application: Application, requests: list[tuple[str, str, int]]) ->
         return application(environ, start)
 
     return counted
+
+
+if __name__ == "__main__":
+    with s3_server(int(sys.argv[1])) as running:
+        running.make_bucket(sys.argv[2])
+        signal.pause()

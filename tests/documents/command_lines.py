@@ -19,6 +19,7 @@ import typer
 from poise.cli import usage_errors as usage
 from poise.cli.main import app
 from poise.cli.resume_arguments import read_words
+from poise.cli.submit.request import read_request
 from poise.config import load_recipe
 from poise.config.errors import PoiseError
 from poise.config.space_files import load_space_and_recipe
@@ -66,10 +67,19 @@ def _wrong_poise(words: Words) -> str | None:
     if wrong is not None:
         return wrong
     if _inner(words):
-        return _wrong_poise(_inner(words))
+        return _wrong_poise(_inner(words)) or _wrong_job(_inner(words))
     files = [word for word in words if word.endswith(".yaml") and "=" not in word]
     lost = [file for file in files if not (REPOSITORY / STAND_INS.get(file, file)).exists()]
     return f"no file {lost[0]}" if lost else _wrong_settings(words[0], options or {})
+
+
+def _wrong_job(words: Words) -> str | None:
+    """Explains why `poise submit` would not send a command."""
+    try:
+        read_request(words)
+    except PoiseError as error:
+        return str(error)
+    return None
 
 
 def _up_to_inner(words: Words) -> Words:

@@ -2,16 +2,20 @@
 
 In: names, such as ``photos`` or ``model=photos-vit``. Out: files in the current folder, and
 versions in the store of `POISE_HOME`. Next: the page's own commands. Run as
-``python -m tests.documents.given NAME …``.
+``python -m tests.documents.given NAME …``. What has a URI as its place is made here and copied to
+the storage. Datasets in published layouts are in ``given_datasets.py``.
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
+
+from tests.documents.given_datasets import DATASETS
 
 
 def photo(path: str) -> None:
@@ -53,6 +57,13 @@ def versions(name: str) -> None:
     for knn in (61.0, 58.0, 63.0, 62.5):
         _register(name, tags, {"eval/knn_top1": knn, "eval/rankme": knn / 4})
     open_store().client.set_registered_model_alias(name, "best", "3")
+
+
+def production(name: str) -> None:
+    """The alias `production` of version 1."""
+    from poise.tracking.store import open_store
+
+    open_store().client.set_registered_model_alias(name, "production", "1")
 
 
 def _register(
@@ -185,13 +196,28 @@ def copydays(folder: str) -> None:
 GIVEN: Mapping[str, Callable[[str], object]] = {
     each.__name__: each
     for each in (
-        photo, photos, frames, model, versions, log, table, lightning, events, logged_run, dinov2,
-        dino, outliers, bright, landmarks, copydays,
+        photo, photos, frames, model, versions, production, log, table, lightning, events,
+        logged_run, dinov2, dino, outliers, bright, landmarks, copydays,
     )
-}  # fmt: skip
+} | DATASETS  # fmt: skip
+
+
+def make(kind: str, where: str) -> None:
+    """Makes what a page presumes, at a path or at the URI of a file or of a folder."""
+    if "://" not in where:
+        GIVEN[kind](where)
+        return
+    from poise.config.locations import Location
+
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / Path(where).name
+        GIVEN[kind](str(made))
+        for path in filter(Path.is_file, Path(folder).rglob("*")):
+            place = Location.of(where.rpartition("/")[0])
+            (place / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
 
 
 if __name__ == "__main__":
     for word in sys.argv[1:]:
         kind, _, where = word.partition("=")
-        GIVEN[kind](where)
+        make(kind, where)

@@ -14,7 +14,7 @@ from tests.documents.blocks import Block, blocks, logical_lines
 _HEAD = r"""
 set -uo pipefail
 FAILED=
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 
 at() {  # PLACE COMMAND: says what comes next
     AT=$1
@@ -53,6 +53,9 @@ test -z "$FAILED" || { echo "failed:"; echo "$FAILED"; exit 1; }
 @dataclass(frozen=True)
 class Reading:
     """What a test does for a page, so that its commands run here as they are written."""
+
+    around: str = ""
+    """Commands that set variables and start servers, in the page's own shell. They come first."""
 
     before: str = ""
     """Commands that make what the page presumes: a reader's photographs, a registered model."""
@@ -93,10 +96,12 @@ def parts(page: str, reading: Reading) -> Iterator[Part]:
 def script(page: str, reading: Reading) -> str:
     """Returns the script of a page."""
     run = [part for part in parts(page, reading) if part.reason is None]
-    steps = [("before", _all_of(reading.before)), *((part.place, part.code) for part in run)]
+    first = [("around", reading.around or "true"), ("before", _all_of(reading.before))]
+    steps = [*first, *((part.place, part.code) for part in run)]
     lines = [_HEAD]
     for place, code in (*steps, ("after", _all_of(reading.after))):
-        lines += [f"at {shlex.quote(place)} {shlex.quote(code.splitlines()[0])}", code, "ended"]
+        shown = code.strip().splitlines()[0]
+        lines += [f"at {shlex.quote(place)} {shlex.quote(shown)}", code, "ended"]
     return "\n".join([*lines, _TAIL])
 
 

@@ -16,6 +16,21 @@ DEMO = (
 )
 """The demo with small sizes. It makes enough steps for a healthy verdict, so it registers."""
 
+DEMO_RECIPE = "pipelines/recipes/dino_scenes_demo.yaml"
+HEAD = """
+    serving 5987 python -m tests.integration.head_node 5987
+    until test -s .ray/auth_token; do sleep 1; done
+"""
+"""A head node at port 5987, whose token is where `poise` looks for it."""
+
+START = (
+    "env -u RAY_ADDRESS RAY_AUTH_MODE=token POISE_HOME=$PWD/runs "
+    "RAY_TMPDIR=$(mktemp -d /tmp/poise-XXXXXX) RAY_worker_niceness=0 ray start --block --head "
+    "--num-cpus=4 --object-store-memory=100000000 --node-ip-address=127.0.0.1 --port=26379 "
+    "--dashboard-port=5997 --dashboard-agent-listen-port=25997 --ray-client-server-port=25998"
+)
+"""`ray start --head` beside other nodes on this machine. It ends with the page."""
+
 MODELS = {"OTHER_MODEL": "models:/given/2", "MODEL": "models:/given/1"}
 
 
@@ -28,6 +43,11 @@ def scenes(*names: str) -> str:
 def prepared(*names: str) -> str:
     """Returns commands that prepare the folder `photos` as datasets in `data/`."""
     return "; ".join(f"poise data prepare photos data/{name}" for name in names)
+
+
+def _newest(run: str) -> str:
+    """Returns words of a shell that find the newest backbone of a run or of a study's trials."""
+    return f"$(ls -td $PWD/runs/{run}*/checkpoint_*/backbone | head -1)"
 
 
 PAGES: Mapping[str, Reading] = {
@@ -138,30 +158,116 @@ teacher_output, center, teacher_temp = torch.randn(8, 32), torch.zeros(32), 0.04
     "docs/spaces.md": Reading(
         before=scenes("cifar10-train", "cifar10-test", "scenes-train", "scenes-test"),
     ),
+    "docs/command-line.md": Reading(
+        before=f"""
+            {GIVEN} versions=scenes-vit production=scenes-vit
+            {scenes("scenes-train", "scenes-test")}
+        """,
+        after="python -m json.tool comparison.json",
+    ),
+    "docs/datasets.md": Reading(
+        around="""
+            serving 5977 python -m tests.s3_server 5977 bucket
+            export AWS_EC2_METADATA_DISABLED=true
+        """,
+        before=f"""
+            {GIVEN} photos=photos masks=photo-masks voc=VOC2007 voc=VOCdevkit/VOC2012 clips=clips
+            {GIVEN} coco=coco/val2017 coco=coco/train2014 davis=DAVIS
+            {GIVEN} photos=imagenet/train photos=imagenet/val
+            export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1
+            export AWS_ENDPOINT_URL=http://127.0.0.1:5977
+            {GIVEN} photos=s3://bucket/raw dino=s3://bucket/models/dino_vits16.pth
+        """,
+        replaced={
+            "AWS_ACCESS_KEY_ID=…": "AWS_ACCESS_KEY_ID=any",
+            "AWS_SECRET_ACCESS_KEY=…": "AWS_SECRET_ACCESS_KEY=any",
+            "eu-central-1": "us-east-1",
+            "https://s3.example.org": "http://127.0.0.1:5977",
+            "poise pretrain recipe.yaml data.dataset=s3://bucket/photos":
+                "package=$(POISE_STORAGE=s3://bucket/runs poise pretrain "
+                "pipelines/recipes/dino_scenes_demo.yaml evaluation.queries=null "
+                "data.dataset=s3://bucket/photos --quiet)",
+            "s3://bucket/runs/RUN/checkpoint_…/backbone": '"$package"',
+            "MODEL": '"$package"',
+        },
+    ),
+    "docs/training.md": Reading(
+        before=scenes("imagenet-train", "imagenet-val", "scenes-train", "scenes-test"),
+        replaced={
+            "my_recipe.yaml": DEMO_RECIPE,
+            "RECIPE": DEMO_RECIPE,
+            "runs/NAME/before_divergence/backbone":
+                f'"{_newest("dino-scenes-demo")}" backbone.options.depth=2',
+        },
+    ),
+    "docs/cluster/README.md": Reading(
+        around=HEAD,
+        before=scenes("cifar10", "cifar10-test"),
+        replaced={
+            "HEAD:8265": "127.0.0.1:5987",
+            "127.0.0.1:8265": "127.0.0.1:5987",
+            "/shared/": "$PWD/data/",
+            "poise jobs list": "export RAY_ADDRESS=http://127.0.0.1:5987; poise jobs list",
+            "demo-1f3a9c02": '"$(poise jobs list --quiet | tail -1)"',
+            "RAY_AUTH_MODE=token ray start --head --port=6379": f"served 5997 {START}",
+        },
+        not_run={"poise submit --cluster cluster.yaml": "it needs machines at AWS"},
+    ),
+    "docs/cluster/single-machine.md": Reading(
+        before=scenes("cifar10", "cifar10-test"),
+        replaced={
+            "RAY_AUTH_MODE=token POISE_HOME=/data/runs ray start --head":
+                f"serving 5997 {START}",
+            "127.0.0.1:8265": "127.0.0.1:5997",
+            "=/data/": "=$PWD/data/",
+        },
+        after='poise jobs attach "$(poise jobs list --quiet)"',
+    ),
+    "docs/results.md": Reading(
+        before=f"""
+            {GIVEN} parquet=cifar10/train.parquet parquet=cifar10/test.parquet
+            {GIVEN} photos=imagenet-samples dinov2=dinov2.safetensors
+            poise models import dinov2.safetensors --name dinov2-derived
+            {scenes("scenes-2048", "scenes-500", "scenes-128", "scenes-300")}
+        """,
+        replaced={
+            "BACKBONE": f'"{_newest("dino-cifar10-seeds-*/")}"',
+            "MAE DINO": f'"{_newest("mae-cifar10-seeds-*/")}" "{_newest("dino-cifar10-seeds-*/")}"',
+            "models:/cifar10-all-dino-resnet18/1": f'"{_newest("dino-resnet-cifar10")}"',
+            "models:/NAME/1": f'"{_newest("mae-scenes")}" backbone.options.depth=2',
+        },
+        not_run={"make faults": "it takes an hour; tests/faults/test_faults.py has each kind"},
+    ),
+    "docs/results/evaluations.md": Reading(
+        before=scenes("scenes-train", "scenes-test"),
+        replaced={
+            "DINO": f'"{_newest("scenes-dino")}"',
+            "MAE": f'"{_newest("scenes-mae")}"',
+        },
+    ),
+    "docs/results/registers.md": Reading(
+        before=f"{GIVEN} dinov2=dinov2-derived-vits14.safetensors photos=imagenet-samples",
+    ),
+    **{
+        f"docs/results/{study}.md": Reading(
+            before=scenes("cifar10-train", "cifar10-test", "scenes-train", "scenes-test")
+        )
+        for study in (
+            "centering-rate-cifar10", "centering-rate-scenes", "parts-scenes",
+            "sharpening-centering-cifar10", "sharpening-centering-scenes",
+        )
+    },
 }  # fmt: skip
 """Pages that run, in the order in which a newcomer meets them."""
 
 NOT_RUN: Mapping[str, str] = {
     "CONTRIBUTING.md": "it clones the repository and runs its tests",
-    "docs/command-line.md": "other pages have its commands; tests/cli tests what they print",
     "docs/contribute.md": "tests/test_contribute_page.py applies its example",
-    "docs/notebooks.md": "tests/test_notebooks.py runs the notebooks",
-    "docs/datasets.md": "it needs published datasets and a bucket; tests/data reads their layouts",
-    "docs/training.md": "its runs need several GPUs, nodes that leave, or a run that diverged",
-    "docs/cluster/README.md": "it needs a cluster; tests/integration/test_submit.py starts one",
+    "docs/notebooks.md": "tests/test_notebooks.py runs the notebooks; `jupyter lab` does not end",
     "docs/cluster/kuberay.md": "it needs Kubernetes",
     "docs/cluster/mlflow.md": "it needs rights on PostgreSQL; tests/integration/test_postgresql.py "
     "starts one",
     "docs/cluster/on-premise.md": "it needs machines that are reached with SSH",
-    "docs/cluster/single-machine.md": "it starts Ray for the whole machine",
     "docs/cluster/slurm.md": "it needs SLURM",
-    "docs/results.md": "the commands of its figures train for hours",
-    "docs/results/centering-rate-cifar10.md": "a study's own report",
-    "docs/results/centering-rate-scenes.md": "a study's own report",
-    "docs/results/evaluations.md": "the commands of its figures train for an hour",
-    "docs/results/parts-scenes.md": "a study's own report",
-    "docs/results/registers.md": "its figures are of a published backbone",
-    "docs/results/sharpening-centering-cifar10.md": "a study's own report",
-    "docs/results/sharpening-centering-scenes.md": "a study's own report",
 }
 """Pages whose commands cannot run here, each with the reason. They are checked without running."""

@@ -17,6 +17,7 @@ from poise.studies.trials import baseline_of, value_of
 LARGEST: Mapping[str, int] = {
     "training.stop_after_steps": 2,
     "training.batch_size": 4,
+    "training.micro_batch_size": 2,
     "training.num_workers": 1,
     "training.cpus_per_worker": 1,
     "training.log_every_steps": 1,
@@ -34,7 +35,7 @@ DEPTH = 2
 
 ADDED: Mapping[str, tuple[str, ...]] = {
     "ablate": ("seeds=[0]", "concurrency=1"),
-    "sweep": ("seeds=[0]", "concurrency=1", "trials=2"),
+    "sweep": ("seeds=[0]", "concurrency=1"),
     "evaluate linear": ("training.epochs=1", "optimizer.warmup_epochs=0"),
     "evaluate attentive": ("training.epochs=1", "optimizer.warmup_epochs=0"),
     "evaluate finetune": ("training.epochs=1", "optimizer.warmup_epochs=0"),
@@ -42,22 +43,30 @@ ADDED: Mapping[str, tuple[str, ...]] = {
 """Words that replace those of the same key, or stand behind the command."""
 
 NUM_IMAGES = 48
-"""Largest number of images that `poise data prepare scenes` and `scenes-video` draw."""
+"""Largest number of images that `poise data prepare` draws or chooses."""
 
 VALUES = 2
-"""Largest number of values of a grid."""
+"""Largest number of values of a grid, and of trials with drawn values."""
 
 
 def smaller(words: list[str]) -> list[str]:
     """Returns a command with smaller sizes. What goes on or is only shown stays as it is."""
+    if words[0] == "submit" and "--" in words:
+        inner = words.index("--") + 1
+        return [*words[:inner], *smaller(words[inner:])]
     if {"--resume", "--extend", "--help"} & set(words):
         return words
-    if words[:2] == ["data", "prepare"] and words[2].startswith("scenes"):
+    if words[:2] == ["data", "prepare"] and _chooses(words):
         return [*words, "--num-images", str(NUM_IMAGES)]  # the last one counts
     settings = {**_lowered(words), **_as_settings(ADDED.get(" ".join(words[:2]), ()))}
     settings |= _as_settings(ADDED.get(words[0], ()))
     kept = [word for word in words if word.partition("=")[0] not in settings]
     return [*kept, *(f"{key}={value}" for key, value in settings.items())]
+
+
+def _chooses(words: list[str]) -> bool:
+    """Returns True if a command of `poise data prepare` has a number of images."""
+    return words[2].startswith("scenes") or "--num-images" in words
 
 
 def _as_settings(words: tuple[str, ...]) -> dict[str, str]:
@@ -77,8 +86,9 @@ def _lowered(words: list[str]) -> dict[str, str]:
         recipe, grids = load_recipe(words[1], settings_of(words)), {}
     else:
         space, recipe = load_space_and_recipe(words[1], settings_of(words))
-        grids = _short_grids(space, recipe)
-    return grids | _lowered_sizes(recipe) | ({} if "--from" in words else _lowered_depth(recipe))
+        grids = _short_grids(space, recipe) | _few_trials(space)
+    is_new = "--from" not in words and recipe.backbone.initial_weights is None
+    return grids | _lowered_sizes(recipe) | (_lowered_depth(recipe) if is_new else {})
 
 
 def _lowered_sizes(recipe: Recipe) -> dict[str, str]:
@@ -107,6 +117,10 @@ def _short_grids(space: Space, recipe: Recipe) -> dict[str, str]:
             kept = [value for value in values if value == baseline[key] or value in others]
             short[f"parameters.{key}"] = f"{{grid_search: {json.dumps(kept)}}}"
     return short
+
+
+def _few_trials(space: Space) -> dict[str, str]:
+    return {"trials": str(VALUES)} if space.trials > VALUES else {}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pages run from top to bottom, as a reader would run them: `make test-docs`.
 
-Each page has a fresh folder, which is its home too, with links to the files of the repository. So
+Each page has a fresh folder, which is its home too, with the files of the repository. So
 its runs, data and models are its own. The page's commands run in one shell, with real Ray and
 MLflow. Three tables say what differs from the page: ``reading.py`` (placeholders, what is made
 first, what is left out and why), ``given.py`` (what a reader brings) and ``smaller.py`` (sizes).
@@ -21,9 +21,8 @@ from tests.documents.blocks import REPOSITORY
 from tests.documents.page_script import script
 from tests.documents.reading import PAGES
 
-_LINKED = (
-    "README.md docs Makefile pyproject.toml pipelines search_spaces platform tests cluster.yaml"
-)
+_LINKED = "README.md docs Makefile pyproject.toml platform tests cluster.yaml"
+_COPIED = "pipelines search_spaces"  # `poise submit` sends no links
 _OWN = ("POISE_HOME", "POISE_STORAGE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 _SHOWN = 6000  # characters of the output, in a failure
 
@@ -33,6 +32,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A reader's checkout, without data and runs."""
     for name in _LINKED.split():
         (tmp_path / name).symlink_to(REPOSITORY / name)
+    for name in _COPIED.split():
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, module in (("poise", "-m tests.documents.smaller"), ("python", "")):

@@ -1,6 +1,10 @@
-"""A head node of our own that asks for a token, and commands that talk to it."""
+"""A head node of our own that asks for a token, and commands that talk to it.
+
+``python -m tests.integration.head_node PORT`` runs one in the current folder until it is ended.
+"""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,7 @@ from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,20 @@ class Head:
 
 
 @contextmanager
-def head_node(folder: Path, agent_port: int | None = None) -> Iterator[Head]:
+def head_node(
+    folder: Path, agent_port: int | None = None, options: Mapping[str, object] = NO_OPTIONS
+) -> Iterator[Head]:
     """Starts a head node whose files are in ``folder``.
 
     Its environment's Python is not on its PATH, as after `.venv/bin/ray start`.
     """
-    port = free_port()
-    url, log = f"http://{HOST}:{port}", folder / "log"
-    options = head_options(port) | {"dashboard-agent-listen-port": agent_port or free_port()}
+    own = {"dashboard-agent-listen-port": agent_port or free_port()}
+    used = {**head_options(free_port()), **own, **options}
+    url, log = f"http://{HOST}:{used['dashboard-port']}", folder / "log"
     # pytest's own folders are too long for the paths of Ray's sockets.
     with tempfile.TemporaryDirectory(prefix="poise-", dir="/tmp") as sockets:
         environment = node_environment(folder, Path(sockets))
-        process = start_node(environment | {"PATH": os.defpath}, log, options)
+        process = start_node(environment | {"PATH": os.defpath}, log, used)
         try:
             _wait_for(f"{url}/api/gcs_healthz", process, log)
             yield Head(url, environment)
@@ -84,3 +91,20 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         return True
 
     wait_until(answers)
+
+
+def main(port: int) -> None:
+    """Runs a head node with room for a small run, whose token is in the home of this folder."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    folder = Path.cwd()
+    (folder / "runs").mkdir(exist_ok=True)
+    with head_node(folder, options={"dashboard-port": port, "num-cpus": 4}) as head:
+        token = folder / ".ray" / "auth_token"
+        token.parent.mkdir(exist_ok=True)
+        token.touch(mode=0o600)
+        token.write_text(head.environment["RAY_AUTH_TOKEN"], encoding="utf-8")
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
