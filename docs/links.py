@@ -21,7 +21,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def on_post_page(output: str, **_: Any) -> str:
     """Returns a page without scripts from another host.
 
-    The theme loads one, by which the search works without a server. A script of our own replaces it.
+    The theme loads one, by which the search works without a server. Our own script replaces it.
     """
     output = _WORKER.sub(lambda _: f"<script>{_OWN_WORKER}</script>", output)
     return _REMOTE_SCRIPT.sub("", output)

@@ -1,4 +1,4 @@
-"""Takes the pictures of Poise's pages for the documentation, from the results of the demo.
+"""Takes the pictures of Poise's and MLflow's pages for the documentation, from the demo's results.
 
     make demo
     python -m pipelines.screenshots [NAME ...]
@@ -26,6 +26,7 @@ from pipelines.headless_browser import (
     show_page,
     take_picture,
 )
+from pipelines.mlflow_screenshots import MLFLOW_NAMES, mlflow_pictures
 from poise.cli.main import exit_status, run
 from poise.config.errors import PoiseError
 from poise.config.locations import Location
@@ -39,7 +40,7 @@ from poise.tracking.registry.version_search import list_versions
 from poise.tracking.store import Store, open_store
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
-NAMES = ("report", "compare", "map", "index")
+NAMES = ("report", "compare", "map", "index", "model", *MLFLOW_NAMES)
 TEST_SET = "data/scenes-test"
 WIDTH = 1200
 _COLORS = 96
@@ -65,9 +66,11 @@ def main() -> None:
             if "map" in wanted:
                 (map_page,) = (folder / "map").rglob("*.html")
                 _map(browser, map_page)
-            if "index" in wanted:
+            if {"index", "model"} & wanted:
                 with _served_reports() as base:
-                    _index(browser, base)
+                    _served(browser, base, models[0], wanted)
+            for name, picture in mlflow_pictures(browser, open_store(), models[0], wanted):
+                _save(name, picture)
 
 
 def newest_demo() -> Study:
@@ -142,9 +145,14 @@ def _map(browser: Browser, page: Path) -> None:
     _save("map", take_picture(browser, _bottom(browser, ".map")))
 
 
-def _index(browser: Browser, base: str) -> None:
-    show_page(browser, base, (WIDTH, 600))
-    _save("index", take_picture(browser, _bottom(browser, "main")))
+def _served(browser: Browser, base: str, model: str, wanted: set[str]) -> None:
+    """Takes pages of `poise ui --report`: the index, and the top of a model's page."""
+    if "index" in wanted:
+        show_page(browser, base, (WIDTH, 600))
+        _save("index", take_picture(browser, _bottom(browser, "main")))
+    if "model" in wanted:
+        show_page(browser, f"{base}models/{model.removeprefix('models:/')}", (WIDTH, 900))
+        _save("model", take_picture(browser, min(_bottom(browser, "main"), 1700)))
 
 
 def _top(browser: Browser, selector: str) -> int:

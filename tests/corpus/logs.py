@@ -88,15 +88,34 @@ def teacher_entropy(history: History, recipe: Recipe) -> Rows:
 
 
 def loss_alone(history: History, recipe: Recipe) -> Rows:
-    """What the published programs log."""
+    """What the published programs of DINOv2 and MAE log."""
     return (mae_log if recipe.objective.name == "mae" else dinov2_metrics)(history, recipe)
 
 
-VARIANTS: dict[str, Writer] = {
-    "all metrics": all_metrics,
-    "entropies only": entropies,
-    "loss, K and the teacher's entropy": teacher_entropy,
-    "loss and K only": loss_alone,
+def loss_by_epochs(history: History, recipe: Recipe) -> Rows:
+    """What the published programs of DINO and MAE log."""
+    return (mae_log if recipe.objective.name == "mae" else dino_log)(history, recipe)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to log: what is in the log, and the name of its file, which has its format."""
+
+    rows: Writer
+    file: str
+
+    def write(self, run: LabelledRun, history: History, path: Path) -> Path:
+        """Writes the log of a labelled run."""
+        rows = self.rows(history, recipe_of(run))
+        return (write_csv if path.suffix == ".csv" else write_json_lines)(path, rows)
+
+
+VARIANTS: dict[str, Variant] = {
+    "all metrics": Variant(all_metrics, "log.jsonl"),
+    "entropies only": Variant(entropies, "metrics.csv"),
+    "loss, K and the teacher's entropy": Variant(teacher_entropy, "log.jsonl"),
+    "loss and K only": Variant(loss_alone, "training_metrics.json"),
+    "loss and K only, by epochs": Variant(loss_by_epochs, "log.txt"),
 }
 
 
@@ -171,7 +190,7 @@ def score_logs(variant: str) -> list[LogScore]:
     with tempfile.TemporaryDirectory() as folder:
         for run in RUNS:
             recipe, history = recipe_of(run), histories[run.name]
-            path = write_json_lines(Path(folder) / "log.jsonl", VARIANTS[variant](history, recipe))
+            path = VARIANTS[variant].write(run, history, Path(folder, VARIANTS[variant].file))
             verdict = judge_log(open_log(str(path)), facts_of(run, recipe)).verdict
             knn = [m["eval/knn_top1"] for _, m in history if "eval/knn_top1" in m]
             scores.append(LogScore(run, verdict, knn[-1] - knn[0]))
@@ -229,8 +248,7 @@ def main() -> None:
 def write_log(name: str, variant: str, path: str) -> None:
     """Writes the log of one labelled run."""
     run = next(run for run in RUNS if run.name == name)
-    rows = VARIANTS[variant](read_histories()[name], recipe_of(run))
-    (write_csv if path.endswith(".csv") else write_json_lines)(Path(path), rows)
+    VARIANTS[variant].write(run, read_histories()[name], Path(path))
 
 
 def print_tables() -> None:

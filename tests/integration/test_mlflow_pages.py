@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipelines.headless_browser import PATIENCE_S, Browser, wait_for_text
+from pipelines.mlflow_screenshots import MLFLOW_NAMES, mlflow_pictures
 from poise.tracking.registry.description import describe
 from poise.tracking.registry.version import RegisteredFigure, stored_tags
 from poise.tracking.run import Run, create_study_run, create_trial_run, log_files, set_tags
@@ -160,3 +162,15 @@ def test_a_models_page_says_which_version_to_take(
     browser.get(f"{base}/#/models/scenes-vit?workflowType=machine_learning")
     wait_for_text(browser, f"Take version {VERSIONS}, because its eval/knn_top1 of 99.5 %")
     assert f"There are {VERSIONS} versions" in text_of(browser)
+
+
+def test_the_documentations_pictures_of_mlflow_can_be_taken(
+    browser: Browser, pages: tuple[Store, str, str]
+) -> None:
+    store, _, _ = pages
+    model = f"models:/scenes-vit/{VERSIONS}"
+    taken = dict(mlflow_pictures(browser, store, model, MLFLOW_NAMES))
+    assert tuple(taken) == MLFLOW_NAMES
+    for picture in taken.values():
+        with Image.open(BytesIO(picture)) as image:
+            assert len(image.convert("RGB").quantize(8).getcolors() or ()) > 1, "it is not blank"

@@ -7,7 +7,7 @@ from tests.conftest import REPOSITORY
 from tests.corpus.causes import RUNS
 from tests.corpus.logs import SUMMARY_HEAD, VARIANTS, LogScore, score_logs, summary_row, table
 
-pytestmark = pytest.mark.slow  # every labelled run, four times
+pytestmark = pytest.mark.slow  # every labelled run, once in each variant
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,10 @@ def test_no_healthy_run_is_condemned(scores: dict[str, list[LogScore]], variant:
     assert [each.run.name for each in healthy if each.verdict.condemned] == []
 
 
-@pytest.mark.parametrize("variant", ["loss, K and the teacher's entropy", "loss and K only"])
+@pytest.mark.parametrize(
+    "variant",
+    ["loss, K and the teacher's entropy", "loss and K only", "loss and K only, by epochs"],
+)
 def test_a_loss_alone_calls_no_run_of_dino_healthy_and_names_none_wrong(
     scores: dict[str, list[LogScore]], variant: str
 ) -> None:
