@@ -25,7 +25,8 @@ HEAD = """
 
 START = (
     "env -u RAY_ADDRESS RAY_AUTH_MODE=token POISE_HOME=$PWD/runs "
-    "RAY_TMPDIR=$(mktemp -d /tmp/poise-XXXXXX) RAY_worker_niceness=0 ray start --block --head "
+    "RAY_TMPDIR=$(mktemp -d /tmp/poise-XXXXXX) RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 "
+    "ray start --block --head "
     "--num-cpus=4 --object-store-memory=100000000 --node-ip-address=127.0.0.1 --port=26379 "
     "--dashboard-port=5997 --dashboard-agent-listen-port=25997 --ray-client-server-port=25998"
 )

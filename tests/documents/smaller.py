@@ -83,12 +83,18 @@ def _lowered(words: list[str]) -> dict[str, str]:
     if words[0] not in ("pretrain", "ablate", "sweep"):
         return {}
     if words[0] == "pretrain":
-        recipe, grids = load_recipe(words[1], settings_of(words)), {}
+        recipe, grids = load_recipe(words[1], settings_of(words)), _for_workers(words)
     else:
         space, recipe = load_space_and_recipe(words[1], settings_of(words))
         grids = _short_grids(space, recipe) | _few_trials(space)
     is_new = "--from" not in words and recipe.backbone.initial_weights is None
-    return grids | _lowered_sizes(recipe) | (_lowered_depth(recipe) if is_new else {})
+    return _lowered_sizes(recipe) | grids | (_lowered_depth(recipe) if is_new else {})
+
+
+def _for_workers(words: list[str]) -> dict[str, str]:
+    """Returns a batch with an image for each worker, if a command has a range of workers."""
+    most = words[words.index("--workers") + 1].split("-")[-1] if "--workers" in words else None
+    return {"training.batch_size": most} if most else {}
 
 
 def _lowered_sizes(recipe: Recipe) -> dict[str, str]:

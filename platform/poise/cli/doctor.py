@@ -57,6 +57,9 @@ def command(
 
 
 def _examine_cluster(address: str | None) -> Iterator[Finding]:
+    from poise.cluster.authentication import use_own_token
+
+    use_own_token()  # before the next line, which loads Ray
     from poise.cli.doctor_cluster import examine_cluster
     from poise.cluster.address import find_cluster
 

@@ -10,6 +10,7 @@ import typer
 from poise.cli.console import print_table
 from poise.cli.output import Output, prints
 from poise.cli.submit import AddressOption, ClusterOption, follow_to_end, reached
+from poise.cluster.authentication import use_own_token
 
 if TYPE_CHECKING:
     from poise.cluster.jobs import JobState
@@ -28,6 +29,7 @@ def jobs() -> None:
 
     Example: poise jobs attach collapse-4f2a91c3
     """
+    use_own_token()  # before a command loads Ray
 
 
 @app.command("list")

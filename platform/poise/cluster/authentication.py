@@ -29,7 +29,7 @@ def has_token() -> bool:
 def use_own_token() -> None:
     """Makes Ray's clients in this process send the user's token, unless RAY_AUTH_MODE is set.
 
-    Call this function before the first use of Ray, because Ray reads RAY_AUTH_MODE only once.
+    Call this function before the first import of Ray, because Ray reads RAY_AUTH_MODE only then.
     """
     if MODE not in os.environ and has_token():
         os.environ[MODE] = "token"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poise.cli.output import Output, prints
+from poise.cluster.authentication import use_own_token
 from poise.config.base import NAME_PATTERN
 from poise.config.errors import PoiseError
 from poise.config.paths import current_folder
@@ -64,6 +65,7 @@ def command(
     """
     from poise.cli.submit.request import read_request
 
+    use_own_token()  # before Ray is loaded
     request = read_request(words)
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise PoiseError(
