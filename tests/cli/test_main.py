@@ -10,6 +10,7 @@ import pytest
 
 from poise import __version__
 from poise.cli import main
+from poise.cli.streams import BROKEN_PIPE
 from poise.cluster import connection as connection
 from poise.config.errors import PoiseError
 
@@ -82,7 +83,7 @@ def test_help_lists_the_environment_and_the_exit_statuses(
 ) -> None:
     main.run(["--help"])
     text = capsys.readouterr().out
-    statuses = (0, 1, main.EXPECTED_FAILURE, 3, main.INTERRUPTED, main.BROKEN_PIPE, 143)
+    statuses = (0, 1, main.EXPECTED_FAILURE, 3, main.INTERRUPTED, BROKEN_PIPE, 143)
     for status in statuses:
         assert f"\n    {status} " in text
     for name in ("POISE_HOME", "POISE_STORAGE", "MLFLOW_TRACKING_URI"):

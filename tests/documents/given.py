@@ -193,13 +193,14 @@ def copydays(folder: str) -> None:
     save_copydays(Path(folder))
 
 
-GIVEN: Mapping[str, Callable[[str], object]] = {
+_OTHERS: Mapping[str, Callable[[str], object]] = {
     each.__name__: each
     for each in (
         photo, photos, frames, model, versions, production, log, table, lightning, events,
         logged_run, dinov2, dino, outliers, bright, landmarks, copydays,
     )
-} | DATASETS  # fmt: skip
+}  # fmt: skip
+GIVEN = {**_OTHERS, **DATASETS}
 
 
 def make(kind: str, where: str) -> None:
