@@ -85,7 +85,8 @@ def test_its_start_is_measured_named_and_registered_and_it_is_resumed_without_it
     assert "2 of 2 registers are new and begin at random" in entry["adapted"]
     assert "initial_weights" not in read_config(finished.package.local)["backbone"]
     version = find_model(run.store, register_finished(run.store, recipe, finished))
-    assert list(read_answers(run.store, version)) == ["eval/knn_top1"]
+    (answers,) = read_answers(run.store, version)
+    assert list(answers.right) == ["eval/knn_top1"]
     assert version.tags["initial_weights"] == recipe.backbone.initial_weights
     assert version.tags["initial_weights_sha256"] == start.weights_sha256
     assert version.tags["initial_weights_origin"] == "imported_from=theirs.pth"

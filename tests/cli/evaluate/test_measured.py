@@ -11,6 +11,8 @@ from poise.cli.evaluate.measured import (
     Evaluation,
     EvaluationOptions,
     MeasuredModel,
+    log_measured,
+    log_together,
     measure_models,
 )
 from poise.config.errors import PoiseError
@@ -75,7 +77,9 @@ def test_a_second_dataset_does_not_replace_the_pictures_of_the_first(
     for name in ("scenes", "photos"):
         dataset = str(make_dataset(name, [0, 1, 2]))
         options = EvaluationOptions([str(model)], dataset, out=tmp_path / name)
-        measure_models(Evaluation("any", measure, together), options, on_model=print)
+        evaluation = Evaluation("any", measure, together)
+        measured = measure_models(evaluation, options, on_model=log_measured)
+        log_together(evaluation, measured)
         kept = store.client.list_artifacts(made_by.run_id, f"probes/any-v1/{name}")
         assert {Path(each.path).name for each in kept} == {
             "all.png", "nearest-images.png", f"{name}.json",

@@ -54,7 +54,7 @@ times, because older measurements are kept.
 
 
 def read_answers(store: Store, version: Version) -> list[Answers]:
-    """Reads the answers that `poise evaluate knn` stored for a version.
+    """Reads the answers to each image that training and evaluations stored for a version.
 
     Answers are left out if their share of correct ones is not the registered figure. They belong to
     another checkpoint of the same run, or to an earlier measurement.
