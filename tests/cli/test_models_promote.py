@@ -154,7 +154,7 @@ def test_figures_of_different_datasets_are_told_apart(
     assert poise(words) == 0
     compared = capsys.readouterr().out
     assert "50.0 % (48.0 to 52.0), knn/dino-v1 on photos" in compared
-    assert "were measured differently, so do not compare them" in compared
+    assert "Do not compare figures that end in a protocol" in compared
 
 
 def test_gc_goes_on_after_what_it_cannot_delete(

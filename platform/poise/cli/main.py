@@ -81,6 +81,8 @@ Exit statuses:
   141  no program reads the output any more
   143  SIGTERM
 
+A job that `poise submit` follows gives its own exit status.
+
 All options of a command: poise COMMAND --help
 """
 """Lines below the commands. After a line of one backspace, click keeps the line breaks."""
@@ -170,10 +172,10 @@ def _interrupted(command: str, lost: str) -> str:
 def exit_status(work: Callable[[], object]) -> int:
     """Runs the work of a command or script, and returns the exit status of the process.
 
-    An expected error is printed as one line on stderr. The status is then 3 if trials of a study
-    ended with an error, and 2 otherwise. After Ctrl-C, one line is printed and the status is 130.
-    If the reader of the output ends first (`poise … | head`), nothing is printed and the status is
-    141. Any other exception is a bug and keeps its traceback.
+    An expected error is printed as one line on stderr. The status is then 3 if some trials of a
+    study or some evaluations failed, and 2 otherwise. After Ctrl-C, one line is printed and the
+    status is 130. If the reader of the output ends first (`poise … | head`), nothing is printed and
+    the status is 141. Any other exception is a bug and keeps its traceback.
     """
     try:
         check_streams()

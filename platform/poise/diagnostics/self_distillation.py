@@ -89,16 +89,16 @@ def cross_entropies(teacher_probs: Tensor, student_logits: Tensor) -> Tensor:
 def kl_divergence(cross_entropy: Tensor, entropy: Tensor) -> Tensor:
     """KL divergence of student and teacher, averaged over DINO's pairs, in nats; 0 or above.
 
-    Formula: KL(P_t‖P_s) = H(P_t, P_s) − h(P_t), the cross-entropy minus the teacher's entropy.
-    Every teacher view is in V − 1 pairs, so the mean entropy over views is also the mean over
-    pairs. Values below 0 are rounding errors and become 0.
+    Formula: KL(P_t‖P_s) = H(P_t, P_s) − h(P_t), the cross-entropy minus the teacher's entropy. Each
+    teacher view is paired with V − 1 of the V views of the student. So the mean entropy over pairs
+    is the mean over the teacher's views. Values below 0 are rounding errors and become 0.
 
     Source: DINO (arXiv 2104.14294, section 5.3, figure 7, right). Cost: O(1) in addition to
     ``cross_entropies`` and ``entropy``.
 
     Healthy: the divergence is clearly above 0, because the student always differs from the teacher.
-    Broken: the divergence is 0, because the outputs of teacher and student do not depend on the
-    image.
+    Broken: the divergence goes to 0, because the outputs of teacher and student depend less and
+    less on the image.
     """
     return (cross_entropy - entropy).clamp(min=0)
 

@@ -186,8 +186,8 @@ def alpha_req(variances: Tensor) -> Tensor:
 
     Formula: α in λ_i ∝ i^−α, fitted to ln λ_i over ln i with weights 1/i. The fit uses i = 5 … 100,
     or up to the number of eigenvalues. The fit begins at i = 1 if there are fewer than ten
-    eigenvalues, or if the fifth is already 0. Otherwise all values in the fit could be ``FLOOR``,
-    and α would be 0.
+    eigenvalues, or if the fifth is already 0. If the fit began at i = 5 in these cases, all its
+    values could be ``FLOOR`` (the smallest value that is kept), and α would be 0.
 
     Source: Agrawal et al. (NeurIPS 2022, "α-ReQ"). Cost: only that of
     ``covariance_eigenvalues``.
@@ -196,7 +196,8 @@ def alpha_req(variances: Tensor) -> Tensor:
         variances: λ, at least two.
 
     Healthy: near 1. Broken: far above 1, so few directions are used. Above 10, the spectrum falls
-    suddenly to ``FLOOR``. Near 0, the spectrum is flat, as for noise with n far above D.
+    suddenly to ``FLOOR``. If α is near 0, the spectrum is flat, as for random noise with many
+    more samples than dimensions.
     """
     logs = _log_ratios(variances)[:_FIT_TO]
     index = torch.arange(1, len(logs) + 1, device=logs.device, dtype=logs.dtype)

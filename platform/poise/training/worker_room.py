@@ -26,7 +26,7 @@ def room_for_workers(recipe: Recipe) -> int:
 
 
 def start_in_words(recipe: Recipe) -> str:
-    """Describes with how many workers the run would start on this cluster now."""
+    """Describes the number of workers with which the run would start on this cluster now."""
     room, sizes = room_for_workers(recipe), world_sizes(recipe)
     size, training = largest_world_size(sizes, room), recipe.training
     gpu = " and 1 GPU" if uses_gpu(recipe) else ""

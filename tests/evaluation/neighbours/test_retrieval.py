@@ -56,7 +56,7 @@ def test_what_cannot_be_retrieved_is_refused(
     task: EvaluationTask, make_dataset: MakeDataset
 ) -> None:
     for labels, classes, message in (
-        ([0, 1, 2], ("a", "b", "c"), "no class has two of the 3 images"),
+        ([0, 1, 2], ("a", "b", "c"), "has 3 images, and no class has two of them"),
         ([-1, -1, 0], ("a",), "1 of the images have a label"),
         ([-1, -1], (), "has no labels, and retrieval compares labels"),
     ):

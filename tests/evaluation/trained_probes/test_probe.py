@@ -73,6 +73,11 @@ def test_each_answer_is_kept_and_their_share_is_the_accuracy(
     fewer = replace(sets, train=sets.train.only(np.arange(60)))
     other = report_probe(objective, recipe, fewer, BENCH, use, hits)[1]
     assert answers.compare(other, metric) is None, "the heads learned from other images"
+    for changed, is_paired in (("training.epochs=1", False), ("--train=named-otherwise", True)):
+        named = ProtocolUse("linear/cached-v1", (changed,))
+        other = report_probe(objective, recipe, sets, BENCH, named, hits)[1]
+        (metric,) = (name for name in other.right if name.endswith("/cls_top1"))
+        assert (answers.compare(other, metric) is not None) is is_paired, changed
 
 
 def test_colours_are_told_apart_and_the_figures_say_how(

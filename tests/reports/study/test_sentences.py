@@ -203,12 +203,12 @@ def test_a_report_explains_each_of_its_terms_once() -> None:
     text = render_markdown(find(study, records, {}))
     for explained in (
         "K is the number of prototypes.",
-        "Centering subtracts the teacher's average output over recent batches",
+        "Centering subtracts the average of the teacher's outputs over recent batches",
         "Sharpening divides the teacher's output by a low temperature.",
         "A uniform teacher gives every image nearly the same output.",
         "In a collapse to a single prototype, the teacher uses very few prototypes",
         "The teacher's entropy is the entropy of its output for an image",
-        "It is exp(H). H is the entropy of the teacher's output, averaged over images.",
+        "H is the entropy of this average. The effective number is exp(H).",
         "Mutual information says how much the teacher's output depends on the image.",
         "RankMe is the effective number of directions that the features use.",
         "LiDAR is the effective number of directions",

@@ -35,7 +35,7 @@ def test_the_setting_that_explains_the_collapses_comes_first() -> None:
     collapse, best = answered(*swept(FOUR, lambda s: s[CENTER] == 1, 24))
     assert collapse == (
         "All 16 trials without centering (center_momentum = 1) collapsed to a single prototype. "
-        "All 8 trials with centering stayed healthy."
+        "All 8 trials with centering ended healthy."
     )
     assert best.startswith("The best setting is t") and "=" not in best, (
         "its values are in the table"
@@ -59,7 +59,7 @@ def test_both_parts_are_named_where_it_takes_two() -> None:
     assert best == (
         "The best setting is t01 (center_momentum=0.9, teacher_temp=0.04), the baseline. Its k-NN "
         "accuracy is 28.0 % (mean over 3 seeds, 95 % interval 25.5 to 30.5). No other setting "
-        "stayed healthy."
+        "ended healthy."
     )
 
 
@@ -160,7 +160,7 @@ def test_a_study_of_one_change_at_a_time_has_a_sentence_for_each_change() -> Non
     assert collapse == (
         "Without sharpening (teacher_temp = 0.2), 3 of 3 trials collapsed to a uniform teacher. "
         "Without centering (center_momentum = 1), 3 of 3 trials collapsed to a single prototype. "
-        "All 3 trials of the baseline stayed healthy."
+        "All 3 trials of the baseline ended healthy."
     )
     assert best.startswith(
         "The best setting is t01 (the baseline). Its k-NN accuracy is 28.0 % (mean"
@@ -173,13 +173,13 @@ def test_a_baseline_that_collapses_itself_is_said_first() -> None:
     records += seeded(1, [20.0, 21.0], settings={**settings, TEMPERATURE: 0.07})
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.startswith("With the baseline itself, 2 of 2 trials collapsed to a single")
-    assert "Both trials with teacher_temp = 0.07 stayed healthy." in collapse
+    assert "Both trials with teacher_temp = 0.07 ended healthy." in collapse
 
 
 def test_a_clean_record_says_what_it_leaves_open() -> None:
     collapse, _ = answered(NO_BASELINE, seeded(0, [20.0, 21.0, 22.0]))
     assert collapse == (
-        "All 3 trials stayed healthy. But 3 seeds per setting cannot exclude a failure rate of up "
+        "All 3 trials ended healthy. But 3 seeds per setting cannot exclude a failure rate of up "
         "to 71 % (95 % interval)."  # 1 - 0.025^(1/3)
     )
     assert "But 1 seed per setting cannot" in answered(NO_BASELINE, seeded(0, [20.0]))[0]
@@ -238,7 +238,7 @@ def test_trials_without_a_clear_verdict_are_not_counted_with_their_change() -> N
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse == (
         "Without sharpening (teacher_temp = 0.2), 2 of 2 judged trials collapsed to a uniform "
-        "teacher. All 3 trials of the baseline stayed healthy. 1 trial (t02-s2) ended undecided: "
+        "teacher. All 3 trials of the baseline ended healthy. 1 trial (t02-s2) ended undecided: "
         "neither clearly healthy nor clearly failed. The counts leave it out."
     )
 
@@ -272,15 +272,15 @@ def test_healthy_trials_are_told_for_the_baseline_and_for_each_of_few_changes() 
     ]
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.endswith(
-        "Both trials of the baseline stayed healthy. "
-        "Both trials with teacher_temp = 0.07 also stayed healthy."
+        "Both trials of the baseline ended healthy. "
+        "Both trials with teacher_temp = 0.07 also ended healthy."
     )
     for number, value in enumerate((0.06, 0.05), start=3):
         records += seeded(number, [22.0, 23.0], settings={**settings, TEMPERATURE: value})
     collapse, _ = answered(grid_study(design="one_at_a_time"), records)
     assert collapse.endswith(
-        "Both trials of the baseline stayed healthy. "
-        "All 6 trials of the 3 other changes also stayed healthy."
+        "Both trials of the baseline ended healthy. "
+        "All 6 trials of the 3 other changes also ended healthy."
     )
 
 
@@ -313,7 +313,7 @@ def test_a_study_without_a_verdict_says_why() -> None:
 def test_an_unfinished_study_says_so_far() -> None:
     study = make_study(make_space({TEMPERATURE: {"grid_search": [0.04, 0.05, 0.06]}}), "ablate")
     collapse, best = answered(study, seeded(0, [20.0]))
-    assert collapse.startswith("So far, the only trial stayed healthy.")
+    assert collapse.startswith("So far, the only trial ended healthy.")
     assert best.startswith("The best setting so far is t01")
 
 

@@ -80,6 +80,12 @@ def test_an_evaluation_that_is_missing_fails_and_a_pattern_finds_it() -> None:
         ("probe/*/linear-*", "", "`poise evaluate linear models:/vit/1 DATASET`"),
         ("probe/video-test/attentive-cached-v1/*", "", "`poise evaluate attentive "),
         ("*/finetune*", "", "`poise evaluate finetune "),
+        (
+            "probe/*/segmentation-*",
+            "",
+            "`poise evaluate segmentation models:/vit/1 DATASET --train ",
+        ),
+        ("attention/*/pos_norm_max", "", "`poise evaluate attention "),
         ("probe/*/k20_top1", "hub", "`poise evaluate knn "),
         ("*/k20_top1", "", "`poise evaluate knn "),
         ("eval/linear_top1", "", "training measures it"),
@@ -233,6 +239,15 @@ def test_a_damaged_file_of_answers_counts_as_none(
     log_evaluation(run.run_id, {}, [tmp_path / "x.answers.json"], "probes/knn", store)
     tags = stored_tags({}, {"x": RegisteredFigure(100.0, "%")})
     assert read_answers(store, Version("vit", 1, (), 0, run.run_id, "", tags)) == []
+
+
+def test_a_small_difference_of_shares_is_not_rounded_to_zero() -> None:
+    shares = [
+        RegisteredFigure(each, "", each - 0.01, each + 0.01, "a", "b") for each in (0.12, 0.15)
+    ]
+    first, second = (version(number, share=each) for number, each in enumerate(shares, start=1))
+    found = difference(first, second, "eval/share", ([], []))
+    assert str(found) == "+0.03 (+0.0159 to +0.0441)"
 
 
 def test_without_answers_two_independent_intervals_are_used() -> None:

@@ -88,7 +88,8 @@ def attention(
 
     The command writes statistics as JSON and CSV, a picture that compares all models block by
     block, and maps of heads and blocks. The norms are in norms.csv and norms.png. All files are
-    also logged to the runs that trained the models.
+    also logged to the runs that trained the models. Registered versions of these models get a few
+    values of the last block.
 
     Example: poise evaluate attention models:/shapes-dino/1 models:/shapes-mae/1 data/shapes-test
     """

@@ -41,8 +41,8 @@ class EvaluationsFailedError(PoiseError):
 class Results:
     """Results of the evaluations that were carried out so far, by the name of the evaluation.
 
-    The models' values are logged as soon as they are measured. If the store fails, they are still
-    in ``measured``, and the evaluation counts as failed.
+    A model's values are logged as soon as they are measured. If only the store fails, they are
+    still in ``measured``, and the evaluation counts as failed.
     """
 
     left_out: dict[str, str]
@@ -50,7 +50,7 @@ class Results:
 
     measured: dict[str, list[MeasuredModel]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    """Unexpected errors, in one line each."""
+    """Errors of the store and unexpected errors, in one line each."""
 
     def add(
         self,

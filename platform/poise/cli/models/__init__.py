@@ -22,7 +22,7 @@ from poise.cli.models.show import show_command
 _EPILOG = """\b
 Examples:
   poise models list --verdict healthy --sort eval/knn_top1
-  poise models promote scenes-vit/3 --to production
+  poise models promote scenes-vit/3 --to production --why "best k-NN"
   poise models pull scenes-vit@production scenes-vit
 
 A version is written NAME/VERSION or NAME@ALIAS. NAME alone is the newest one.

@@ -41,8 +41,8 @@ def compare_command(
     """Compare registered versions: different settings, measured values, and pictures side by side.
 
     Each model is compared with the first one. A difference is paired (image by image) if the
-    answers of both models to the same images, with the same bank, are stored. The page is one file
-    that works offline.
+    answers of both models to the same images are stored. Both must have used the same bank or
+    training images. The page is one file that works offline.
 
     Example: poise models compare scenes-vit@best scenes-vit@candidate --out comparison.html
     """
@@ -98,8 +98,8 @@ def print_comparison(found: Comparison) -> None:
         print()
     if not all(row.is_comparable for row in found.figures):
         print(
-            "Figures that name a protocol or dataset were measured differently, so do not compare "
-            "them."
+            "Do not compare figures that end in a protocol, a dataset or “unknown”: they were "
+            "measured differently."
         )
         print()
 

@@ -57,11 +57,11 @@ def command(
 
     The job gets the code, recipes and spaces of the current folder. It gets no data, results or
     secrets. So the paths of datasets must exist on the cluster. First, a small job checks that
-    every node can read them, and that it reaches the storage of POISE_HOME, POISE_STORAGE and
-    MLFLOW_TRACKING_URI, if these are set. To continue an interrupted run or study, send the same
-    command again. Ctrl-C ends only the printing of the log, and the job continues. With --quiet,
-    the command prints only the name of the job. With --json, the document also contains two
-    commands: one shows the log of the job, and one stops the job. The log goes to stderr.
+    every node can read them. If POISE_HOME, POISE_STORAGE or MLFLOW_TRACKING_URI is set, it also
+    checks that every node reaches this storage. To continue an interrupted run or study, send the
+    same command again. Ctrl-C ends only the printing of the log, and the job continues. With
+    --quiet, the command prints only the name of the job. With --json, the document also contains
+    two commands: one shows the log of the job, and one stops the job. The log goes to stderr.
     """
     from poise.cli.submit.request import read_request
 

@@ -75,8 +75,8 @@ def measure_retrieval(task: EvaluationTask, feature: str | None = None) -> Evalu
     answered = found.has_answer
     if not bool(answered.any()):
         raise PoiseError(
-            f"{task.dataset.folder}: no class has two of the {counted(len(answered), 'image')}, so "
-            "no image has another one to find; take more images"
+            f"{task.dataset.folder}: has {counted(len(answered), 'image')}, and no class has two "
+            "of them, so no image has another one to find; take more images"
         )
     pixels = retrieve_classes(centred(read.pixels), read.labels, 1)
     draw_rankings(task.folder / PICTURE, list(_rankings(task.dataset, read, found)))

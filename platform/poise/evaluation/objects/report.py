@@ -45,14 +45,16 @@ def measure_objects(
 ) -> EvaluationReport:
     """Measures how well a model's features find objects without training.
 
-    ``corloc`` is the CorLoc of LOST on the keys of the last block. ``corloc_centred`` subtracts the
-    image's mean from the keys first. ``corloc_attention_…`` uses the largest connected part of a
-    head's attention mask. ``iou`` is the mean overlap of LOST's box with the best true box.
-    ``resembling_patches`` is the share of pairs of patches with a positive similarity.
+    LOST finds one box in each image from the keys of the last block. ``corloc`` is the share of
+    images whose box overlaps a true box by at least half (IoU). For ``corloc_centred``, the mean
+    key of the image is first subtracted from each key. ``corloc_attention_…`` uses the largest
+    connected part of a head's attention mask. ``iou`` is the mean overlap of LOST's box with the
+    best true box. ``resembling_patches`` is the share of pairs of patches with a positive
+    similarity.
 
-    Healthy: DINO's keys are far above the two guesses, a box in the centre and the whole image
-    (ViT-S/16 on VOC 2007: 61.9 %). Broken: almost all patches are similar to each other, and LOST's
-    box is the whole image.
+    Healthy: with DINO's keys, CorLoc is far above that of two simple guesses, a box in the centre
+    and the whole image. Published for ViT-S/16 on VOC 2007: 61.9 %. Broken: almost all patches are
+    similar to each other, and LOST's box is the whole image.
 
     Raises:
         PoiseError: the dataset has no boxes, or the backbone has no blocks with keys and attention.

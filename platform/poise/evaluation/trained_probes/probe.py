@@ -172,8 +172,12 @@ def _of_heads(answers: Mapping[str, Tensor], chosen: Mapping[str, int]) -> dict[
 
 
 def _per_image(report: ProbeReport, sets: ProbeSets, right: RightAnswers) -> AnswersPerImage:
-    pairs = ((Manifest.read(each.folder).fingerprint, each.sample_ids)
-             for each in (sets.test, sets.train))  # fmt: skip
+    # A changed training set is in its fingerprint. Its name in ``changed`` depends on the model.
+    settings = "".join(f"{each} " for each in report.changed if not each.startswith("--train="))
+    pairs = (
+        (f"{settings}{each.manifest.fingerprint}", each.sample_ids)
+        for each in (sets.test, sets.train)
+    )
     return AnswersPerImage(
         images=report.test_images,
         asked=digest_of(*pairs),

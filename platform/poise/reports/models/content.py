@@ -16,8 +16,8 @@ from poise.tracking.registry.version import RegisteredFigure, Version
 from poise.tracking.store import Store
 
 _PAIRED = (
-    "A difference marked “paired” compares two models on the same images with the same bank, image "
-    "by image."
+    "A difference marked “paired” compares two models image by image: on the same images, with the "
+    "same bank or training images."
 )
 
 

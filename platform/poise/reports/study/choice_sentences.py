@@ -18,8 +18,9 @@ GUIDE = (
 )
 
 CORRELATION_IS = (
-    "A correlation of 1 means that the metric and the labels rank the trials in the same order, "
-    "with the best trial first. A correlation of 0 means that the two orders are unrelated."
+    "A correlation of 1 means that both rank the trials in the same order. A metric whose smallest "
+    "value is best, such as the loss, ranks the smallest value first. A correlation of 0 means "
+    "that the two orders are unrelated."
 )
 
 

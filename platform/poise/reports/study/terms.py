@@ -15,7 +15,7 @@ from poise.studies.findings.findings import Findings
 MORE_IN = "docs/diagnostics.md"
 """Page that explains all metrics and verdicts."""
 
-COUNTED_ARE = "Trials without a clear verdict at their end are not counted."
+COUNTED_ARE = "A trial that ends without a clear verdict is left out of both numbers."
 """Explanation of counts such as ``2 of 3``. Undecided trials are not counted, for example."""
 
 _CENTERING_KEYS = ("objective.center_momentum",)
@@ -29,8 +29,8 @@ _VERDICTS = {
     ),
     VerdictKind.SINGLE_PROTOTYPE: (
         "In a collapse to a single prototype, the teacher uses very few prototypes, counted over "
-        "all images. Or every image gets nearly the same output, which is nearer to a single "
-        "prototype than to equal probabilities."
+        "all images. There is a second case with the same name: every image gets nearly the same "
+        "output, and this output is nearer to a single prototype than to equal probabilities."
     ),
     VerdictKind.PARTIAL_PROTOTYPES: (
         "“Partial prototypes” means that the teacher uses only a few prototypes, counted over all "
@@ -83,8 +83,9 @@ _TEACHER = (
     "average of the student's weights."
 )
 _CENTERING = (
-    "Centering subtracts the teacher's average output over recent batches from each output of the "
-    "teacher. It works against a collapse to a single prototype."
+    "Centering subtracts the average of the teacher's outputs over recent batches from the "
+    "teacher's output for each image, before the softmax. It works against a collapse to a single "
+    "prototype."
 )
 _SHARPENING = (
     "Sharpening divides the teacher's output by a low temperature. It works against a uniform "
@@ -92,11 +93,13 @@ _SHARPENING = (
 )
 _ENTROPY = (
     "The teacher's entropy is the entropy of its output for an image, averaged over images. It is "
-    "ln K if all prototypes have the same probability, and 0 if each image has exactly one."
+    "ln K if all prototypes have the same probability. It is 0 if, for each image, one prototype "
+    "has all of the probability."
 )
 _IN_USE = (
     "The effective number of prototypes says how many prototypes the teacher uses, counted over "
-    "all images. It is exp(H). H is the entropy of the teacher's output, averaged over images."
+    "all images. First, the teacher's outputs are averaged over all images. H is the entropy of "
+    "this average. The effective number is exp(H)."
 )
 _KL = (
     "KL(teacher‖student) says how far the student's output is from the teacher's output. It is 0 "
@@ -109,7 +112,7 @@ _INFORMATION = (
 _RANKME = "RankMe is the effective number of directions that the features use."
 _LIDAR = (
     "LiDAR is the effective number of directions that distinguish images. A direction counts less "
-    "if the random crops of one image (its views) differ in it."
+    "if the features of the random crops of one image (its views) differ along this direction."
 )
 
 

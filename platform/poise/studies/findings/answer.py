@@ -69,7 +69,7 @@ def _on_collapse(
 
 
 def _all_healthy(count: int, trial: str, comparison: Comparison) -> tuple[str, ...]:
-    none = f"{capitalized(everyone(count, trial))} stayed healthy."
+    none = f"{capitalized(everyone(count, trial))} ended healthy."
     fewest = min((r.condemned for r in comparison.rows if r.condemned.n), key=lambda s: s.n)
     if fewest.high is None:
         return (none,)
@@ -106,7 +106,7 @@ def _noun(rows: Sequence[SettingRow]) -> str:
 
 
 def _who_held(study: Study, healthy: Sequence[SettingRow]) -> Iterator[str]:
-    """Writes which settings stayed healthy: the baseline first, then the changes by name."""
+    """Writes which settings ended healthy: the baseline first, then the changes by name."""
     baseline = [row for row in healthy if row.is_baseline]
     changes = [row for row in healthy if not row.is_baseline]
     groups = [([row], f" {change_words(study, row.settings)}") for row in changes]
@@ -114,11 +114,11 @@ def _who_held(study: Study, healthy: Sequence[SettingRow]) -> Iterator[str]:
         groups = [(changes, f" of the {len(changes)} other changes")]
     if baseline:
         groups.insert(0, (baseline, " of the baseline"))
-    did = "stayed healthy"
+    did = "ended healthy"
     for rows, of in groups:
         trials = everyone(sum(row.condemned.n for row in rows), _noun(rows))
         yield f"{capitalized(trials)}{of} {did}."
-        did = "also stayed healthy"
+        did = "also ended healthy"
 
 
 def _nothing_judged(records: Sequence[TrialRecord]) -> str:

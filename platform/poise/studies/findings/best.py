@@ -87,7 +87,7 @@ def _how_sure(
             *_against(comparison, best.difference, "The best setting", "the baseline"),
         )
     if not others:
-        return (*survivors, f"No other setting {_stayed(comparison)}.")
+        return (*survivors, f"No other setting {_ended(comparison)}.")
     return (*survivors, *_second(comparison, best, others))
 
 
@@ -101,8 +101,8 @@ def _survivors(best: SettingRow) -> tuple[str, ...]:
     )
 
 
-def _stayed(comparison: Comparison) -> str:
-    return "stayed healthy" if comparison.standing.is_over else "has stayed healthy so far"
+def _ended(comparison: Comparison) -> str:
+    return "ended healthy" if comparison.standing.is_over else "is healthy so far"
 
 
 def _second(
@@ -126,7 +126,7 @@ def _second(
 
 def _baseline_is_best(comparison: Comparison, others: Sequence[SettingRow]) -> str:
     if not others:
-        return f"No other setting {_stayed(comparison)}."
+        return f"No other setting {_ended(comparison)}."
     one = len(others) == 1
     who = "The other healthy setting" if one else f"The {len(others)} other healthy settings"
     if comparison.untested:

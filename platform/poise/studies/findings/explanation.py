@@ -46,7 +46,7 @@ def explain(study: Study, judged: Sequence[TrialRecord], trial: str) -> tuple[st
 
     Args:
         study: study that draws its settings at random, or combines all values.
-        judged: trials with a clear verdict. Some of them failed and some stayed healthy.
+        judged: trials with a clear verdict. Some of them failed and some ended healthy.
         trial: word for such a trial in a sentence: ``trial`` or ``judged trial``.
     """
     failed = [record for record in judged if is_condemned(record)]
@@ -153,7 +153,7 @@ def _rule(rule: Rule, names: dict[str, str], trial: str, did: str) -> tuple[str,
         who = everyone(rule.judged_inside, trial)
         rest = everyone(rule.judged_outside, trial if opposite else f"other {trial}")
         others = f"{rest} {opposite}" if opposite else rest
-        return (f"{capitalized(who)} {words} {did}.", f"{capitalized(others)} stayed healthy.")
+        return (f"{capitalized(who)} {words} {did}.", f"{capitalized(others)} ended healthy.")
     inside = f"{rule.failed_inside} of {rule.judged_inside} {trial}s"
     outside = f"{rule.failed_outside} of {rule.judged_outside} {trial}s"
     settings = dict.fromkeys(names[each.key] for each in rule.conditions)

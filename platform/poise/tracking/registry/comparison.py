@@ -59,8 +59,8 @@ class Comparison:
 def compare_versions(store: Store, versions: Sequence[Version]) -> Comparison:
     """Compares the settings and the measured values of versions.
 
-    If two versions stored predictions for the same images with the same bank, their difference is
-    computed image by image.
+    If two versions stored predictions for the same images, with the same bank or training images,
+    their difference is computed image by image.
     """
     makers = tuple(find_run_of(store, version) for version in versions)
     return Comparison(

@@ -62,7 +62,7 @@ def _has(store: Store, version: Version, package: Path) -> bool:
 
 
 def _add(store: Store, version: Version, figures: Figures) -> None:
-    """Adds measured values to a version. No other process of this machine does so meanwhile."""
+    """Adds measured values to a version. No other process with this ``POISE_HOME`` does so."""
     with changing_registry(), explained(f"{version.uri}: its figures were not stored"):
         known = find_model(store, version.uri).figures
         text = written_figures({**known, **figures})

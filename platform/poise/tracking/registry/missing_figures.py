@@ -12,10 +12,11 @@ _KNN = re.compile(r"(^|/)(\w+_)?k\d+_top[15]$")
 """Name that only k-NN gives to a figure, such as ``k20_top1``."""
 
 _EVALUATION = re.compile(
-    r"(^probe/[^/]+|\*)/(knn|linear|attentive|finetune|attention|registers|objects|masks|"
-    r"segmentation|retrieval|copies|video|map)\b"
+    r"(?:^probe/[^/]+/|\*/|^(?=attention/))(knn|linear|attentive|finetune|attention|registers|"
+    r"objects|masks|segmentation|retrieval|copies|video|map)\b"
 )
 """Beginning of a figure's name. The first part of a protocol is also a command of `poise evaluate`.
+The names of ``poise evaluate attention`` have no ``probe/DATASET`` before it.
 """
 
 _OF_TRAINING = re.compile(r"(?!probe/)[\w-]+/")
@@ -30,7 +31,9 @@ def advice(wanted: str, version: Version) -> str:
     """
     command = _command(wanted)
     if command is not None:
-        return f"{wanted} is not measured; try `poise evaluate {command} {version.uri} DATASET`"
+        needed = " --train TRAIN" if command == "segmentation" else ""
+        words = f"poise evaluate {command} {version.uri} DATASET{needed}"
+        return f"{wanted} is not measured; try `{words}`"
     if _OF_TRAINING.match(wanted) and "imported_from" not in version.tags:
         return f"{wanted} is not measured; training measures it, as the recipe's evaluation says"
     return f"{wanted}: {version.short} has no such figure; docs/registry.md says what measures them"
@@ -40,4 +43,4 @@ def _command(wanted: str) -> str | None:
     if _KNN.search(wanted):
         return "knn"
     found = _EVALUATION.search(wanted)
-    return found[2] if found else None
+    return found[1] if found else None

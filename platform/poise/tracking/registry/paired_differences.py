@@ -32,6 +32,9 @@ class Difference:
     not computed image by image.
     """
 
+    unit: str = "%"
+    """Unit of the values; empty for numbers without a unit."""
+
     other_metric: str | None = None
     """Metric of the first version, if its name is not that of the second version. It is None if the
     names are equal.
@@ -44,7 +47,8 @@ class Difference:
 
     def __str__(self) -> str:
         """Writes the difference with its interval: ``+1.2 (0.3 to 2.1)``."""
-        return f"{self.value:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+        form = "+.1f" if self.unit == "%" else "+.3g"
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 AllAnswers = Sequence[Answers]
@@ -70,11 +74,12 @@ def difference(
 ) -> Difference | None:
     """Computes the second version's figure minus the first version's figure.
 
-    The difference is paired if both versions have answers to the same images, with the same bank
-    (``paired_loss``). The first version's metric may then have another name, because the name of a
-    metric contains a bank that is not the model's own training set. If a version has no answers,
-    both figures need intervals. Then the interval of the difference is computed for two independent
-    samples (R. G. Newcombe, Statistics in Medicine 17:873, 1998, method 10).
+    The difference is paired if both versions have answers to the same images, with the same bank or
+    the same training images (``paired_loss``). The first version's metric may then have another
+    name, because the name of a metric contains a bank that is not the model's own training set. If
+    a version has no answers, both figures need intervals. Then the interval of the difference is
+    computed for two independent samples (R. G. Newcombe, Statistics in Medicine 17:873, 1998,
+    method 10).
 
     Args:
         first: first version.
@@ -88,7 +93,8 @@ def difference(
     """
     for own, changes in _changes(metric, *answers):
         loss, low, high = paired_loss(changes.lost, changes.won, changes.images)
-        return Difference(-loss, -high, -low, changes.images, own if own != metric else None)
+        other_metric = own if own != metric else None
+        return Difference(-loss, -high, -low, changes.images, other_metric=other_metric)
     if all(any(metric in each.right for each in given) for given in answers):
         return None  # answers to other images, or with another bank
     return _unpaired(first.figures.get(metric), second.figures.get(metric))
@@ -115,7 +121,7 @@ def _unpaired(first: RegisteredFigure | None, second: RegisteredFigure | None) -
     value = second.value - first.value
     below = math.hypot(second.value - low2, high1 - first.value)
     above = math.hypot(high2 - second.value, first.value - low1)
-    return Difference(value, value - below, value + above)
+    return Difference(value, value - below, value + above, unit=second.unit)
 
 
 def _read(store: Store, version: Version, path: str) -> Answers | None:

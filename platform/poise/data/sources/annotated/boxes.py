@@ -35,7 +35,7 @@ class ImageBoxes:
     truncated: tuple[bool, ...]
 
     def inside(self, size: Size, image: str) -> "ImageBoxes":
-        """Cuts boxes at the edges of the image. A box may extend one pixel outside.
+        """Cuts boxes that extend at most one pixel outside the image at its edges.
 
         Raises:
             PoiseError: a box extends more than one pixel outside, or contains no pixel.
