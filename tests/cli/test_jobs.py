@@ -33,7 +33,7 @@ def test_a_mistake_is_one_line_and_status_2(
     assert expected in mistake(["jobs", *words], capsys)
 
 
-@pytest.mark.parametrize("words", [["jobs", "list"], ["submit", "--", "doctor"]])
+@pytest.mark.parametrize("words", [["jobs", "list"], ["submit", "--", "doctor"], ["doctor"]])
 def test_a_token_in_the_users_file_is_sent_without_another_variable(
     words: list[str], tmp_path: Path
 ) -> None:

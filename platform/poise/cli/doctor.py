@@ -1,5 +1,6 @@
 """`poise doctor`: checks this machine and prints a fix for each fault."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated
@@ -40,6 +41,10 @@ def command(
     """
     if address is not None and not cluster:
         raise PoiseError("--address is for --cluster; to check Ray there, set RAY_ADDRESS")
+    if cluster or "://" in os.environ.get("RAY_ADDRESS", ""):
+        from poise.cluster.authentication import use_own_token
+
+        use_own_token()  # before anything loads Ray
     found = _examine_cluster(address) if cluster else examine()
     findings = list(_printed(found))
     broken = any(finding.state == "broken" for finding in findings)
@@ -57,9 +62,6 @@ def command(
 
 
 def _examine_cluster(address: str | None) -> Iterator[Finding]:
-    from poise.cluster.authentication import use_own_token
-
-    use_own_token()  # before the next line, which loads Ray
     from poise.cli.doctor_cluster import examine_cluster
     from poise.cluster.address import find_cluster
 

@@ -1,7 +1,7 @@
 """Turns on Ray's token authentication if the user has a token.
 
 In: the environment and the home folder. Out: RAY_AUTH_MODE in this process's environment. Next:
-``poise.cluster.client`` and ``poise.cluster.connection``.
+``poise.cli.submit``, ``poise.cli.jobs`` and ``poise.cli.doctor``, before they load Ray.
 
 Ray 2.60 needs a token only in clusters that were started with a token. Its clients send a token
 only if RAY_AUTH_MODE is ``token``. In later versions every cluster needs a token. A cluster without

@@ -100,7 +100,7 @@ def p_equation(p: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def counted(share: Share) -> str:
+def out_of(share: Share) -> str:
     """Writes a count out of a total: ``2 of 3``."""
     return f"{share.count} of {share.n}" if share.n else NOTHING
 

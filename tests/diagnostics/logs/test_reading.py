@@ -239,7 +239,7 @@ def test_a_second_run_in_the_same_file_replaces_the_first(read: Write) -> None:
 def test_repeated_steps_are_noted_and_the_last_counts(read: Write) -> None:
     log = read(rows((10, 1), (10, 2), (20, 3)))
     assert log.history == [(10, {"loss": 2}), (20, {"loss": 3})]
-    assert log.notes == ("the step is repeated with another value in 1 row: the last one counts",)
+    assert log.notes == ("1 row gave another value for an earlier step: the last row counts",)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_choice_that_was_luck_is_not_called_best() -> None:
 
     # The largest RankMe is that of the best k-NN, and the order is wrong all the same.
     assert "No metric without labels ranks the" in told(tuple(range(6)), (5, 4, 3, 2, 1, 6))
-    assert "Only one setting is healthy, so this study cannot show" in told(
+    assert "Only one setting is healthy, so this study cannot answer" in told(
         (0, 0, 0), (1.0, 2.0, 3.0)
     )
     assert "Only 2 trials are healthy and have a metric that needs no labels." in told(

@@ -255,7 +255,7 @@ def test_a_teacher_without_momentum_is_told_from_one_that_only_starts_equal() ->
     ]
     collapse, _ = answered(study, records)
     assert collapse.startswith(
-        "With a teacher that copies its student at the start of training (teacher_momentum = 0), "
+        "With a teacher that copies its student after every step at the start of training "
     )
     final = study.recipe.objective.model_copy(update={"final_teacher_momentum": 0.0})
     recipe = study.recipe.model_copy(update={"objective": final})

@@ -53,7 +53,7 @@ def command(
 ) -> Output:
     """Run a poise command as a job on a Ray cluster.
 
-    Example: poise submit --address http://HEAD:8265 -- sweep search_spaces/collapse.yaml
+    Example: poise submit --address http://HEAD:8265 -- sweep search_spaces/dino_collapse.yaml
 
     The job gets the code, recipes and spaces of the current folder. It gets no data, results or
     secrets. So the paths of datasets must exist on the cluster. First, a small job checks that

@@ -86,7 +86,7 @@ def _check_fields(
 
 def _another_poise(fault: str) -> PoiseError:
     return PoiseError(
-        f"{fault}: install the same version on both, or send the job from a checkout of Poise, "
+        f"{fault}: install the same Poise on both, or send the job from a checkout of Poise, "
         "which brings its own code"
     )
 

@@ -1,8 +1,7 @@
 """Finds runs that swing: teacher and student chase each other.
 
-In: the teacher's points and the limits. Out: a ``Verdict`` on a run that swings, or None. Next:
-``poise.diagnostics.judge.teacher``, which calls this function if the teacher has not collapsed for
-good.
+In: the teacher's points, or losses, and the limits. Out: a ``Verdict`` on a run that swings, or
+None. Next: ``poise.diagnostics.judge.teacher`` and ``poise.diagnostics.judge.loss_alone``.
 
 How it decides: an untrained student has a cross-entropy of ln K. A student that is often above ln K
 disagrees with its teacher more than chance would. The reason is that the teacher changes whenever

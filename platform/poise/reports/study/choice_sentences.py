@@ -18,9 +18,9 @@ GUIDE = (
 )
 
 CORRELATION_IS = (
-    "A correlation of 1 means that both rank the trials in the same order. A metric whose smallest "
-    "value is best, such as the loss, ranks the smallest value first. A correlation of 0 means "
-    "that the two orders are unrelated."
+    "A correlation of 1 means that the metric and the labels put the trials in the same order, "
+    "from best to worst. For the loss, the trial with the smallest value is the best. A "
+    "correlation of 0 means that the two orders are unrelated."
 )
 
 

@@ -22,7 +22,7 @@ from poise.studies.analysis.dose_response import DoseResponse
 from poise.studies.analysis.intervals import Estimate
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
 from poise.studies.findings.findings import Findings, SettingCurves
-from poise.studies.number_format import NOTHING, certainty, chance, counted, shown
+from poise.studies.number_format import NOTHING, certainty, chance, out_of, shown
 
 
 def comparison(findings: Findings) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _cell(cell: PhaseCell | None, decimals: int) -> str:
         return ""
     n = "" if cell.metric.n in (0, len(cell.trials)) else f"n = {cell.metric.n}"
     figure = beside(shown(cell.metric.value, decimals), n)
-    return f"{cell.outcome}, {counted(cell.condemned)}, {figure}"
+    return f"{cell.outcome}, {out_of(cell.condemned)}, {figure}"
 
 
 def training(findings: Findings) -> Iterator[str]:
@@ -147,7 +147,7 @@ def outliers(findings: Findings) -> Iterator[str]:
         (
             [
                 labels[each.setting],
-                beside(counted(each.appeared), chance(each.appeared)),
+                beside(out_of(each.appeared), chance(each.appeared)),
                 shown(each.onset_step, 0),
                 _sure(each.latest, each.latest.n, 4),
             ]
@@ -166,7 +166,7 @@ def _dose_table(findings: Findings, response: DoseResponse) -> Iterator[str]:
             [
                 dose.label,
                 _sure(dose.metric, len(dose.trials), found.decimals),
-                beside(counted(dose.condemned), chance(dose.condemned)),
+                beside(out_of(dose.condemned), chance(dose.condemned)),
             ]
             for dose in response.doses
         ),

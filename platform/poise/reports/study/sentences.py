@@ -12,7 +12,7 @@ from poise.studies.analysis.intervals import Share
 from poise.studies.findings.advice import Advice
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import Comparison
-from poise.studies.number_format import capitalized, chance, counted, shown
+from poise.studies.number_format import capitalized, chance, out_of, shown
 from poise.studies.outcomes import FailureVerb
 
 OUTLIERS_ARE = (
@@ -60,7 +60,7 @@ def how_sure(comparison: Comparison, place: str) -> str:
     if counts:
         example = max(counts, key=lambda share: share.n)
         sentences.append(
-            f"“{counted(example)}” means {_count_words(comparison, example)}. {COUNTED_ARE}"
+            f"“{out_of(example)}” means {_count_words(comparison, example)}. {COUNTED_ARE}"
         )
     if any(map(chance, counts)):
         sentences.append(

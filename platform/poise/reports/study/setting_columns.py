@@ -14,7 +14,7 @@ from poise.studies.analysis.p_values import Difference
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import SettingRow
 from poise.studies.labels import UNCHANGED, plain
-from poise.studies.number_format import NOTHING, certainty, chance, counted, p_value, shown, signed
+from poise.studies.number_format import NOTHING, certainty, chance, out_of, p_value, shown, signed
 
 
 class Column(NamedTuple):
@@ -71,7 +71,7 @@ def _measured(
 
 def _outcomes(findings: Findings, verdicts: Callable[[dict[str, int]], str]) -> Iterator[Column]:
     found = findings.comparison
-    counts = (Cell(counted(row.condemned), chance(row.condemned)) for row in found.rows)
+    counts = (Cell(out_of(row.condemned), chance(row.condemned)) for row in found.rows)
     yield Column(found.condemned_as, False, tuple(counts))
     told = (
         Cell(verdicts(row.verdicts), since(row.onset_step, row.condemned.count, len(row.trials)))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from poise.config.wording import metric_name, unit
 from poise.studies.findings.table import Comparison, SettingRow
 from poise.studies.labels import plain
-from poise.studies.number_format import bare, certainty, counted, p_value
+from poise.studies.number_format import bare, certainty, out_of, p_value
 
 Row = list[str | int | float | None]
 CellT = TypeVar("CellT")
@@ -42,7 +42,7 @@ def _row(comparison: Comparison, row: SettingRow) -> Row:
         _rounded(difference.value, decimals) if difference else None,
         (certainty(difference, of, decimals, bare) or None) if difference else None,
         None if difference is None or difference.p_holm is None else p_value(difference.p_holm),
-        counted(row.condemned) if row.condemned.n else None,
+        out_of(row.condemned) if row.condemned.n else None,
         ", ".join(
             outcome if len(row.verdicts) == 1 else f"{count} {outcome}"
             for outcome, count in row.verdicts.items()

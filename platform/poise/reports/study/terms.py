@@ -29,8 +29,8 @@ _VERDICTS = {
     ),
     VerdictKind.SINGLE_PROTOTYPE: (
         "In a collapse to a single prototype, the teacher uses very few prototypes, counted over "
-        "all images. There is a second case with the same name: every image gets nearly the same "
-        "output, and this output is nearer to a single prototype than to equal probabilities."
+        "all images. The same verdict is given if every image gets nearly the same output, and "
+        "this output is nearer to a single prototype than to equal probabilities."
     ),
     VerdictKind.PARTIAL_PROTOTYPES: (
         "“Partial prototypes” means that the teacher uses only a few prototypes, counted over all "

@@ -42,7 +42,7 @@ def _momentum_words(first: float, last: float) -> str:
     after every step.
     """
     if first == 0:
-        when = "after every step" if last == 0 else "at the start of training"
+        when = "after every step" if last == 0 else "after every step at the start of training"
         return f"with a teacher that copies its student {when}"
     if first == last == 1:
         return "with a teacher that never moves"

@@ -117,8 +117,8 @@ class Collector:
             )
         if self.repeated:
             found.append(
-                f"the {unit} is repeated with another value in {counted(self.repeated, 'row')}: "
-                "the last one counts"
+                f"{counted(self.repeated, 'row')} gave another value for an earlier {unit}: the "
+                "last row counts"
             )
         if self.stride > 1:
             found.append(

@@ -17,7 +17,7 @@ from poise.reports.study.sentences import SMALL_PRINT, as_in_baseline, label, po
 from poise.studies.analysis.dose_response import Dose, DoseResponse
 from poise.studies.findings.findings import Findings
 from poise.studies.findings.table import Comparison
-from poise.studies.number_format import certainty, chance, counted, shown
+from poise.studies.number_format import certainty, chance, out_of, shown
 
 Ends = tuple[float | None, float | None, float | None]
 """Value, and the lower and upper end of its interval."""
@@ -72,7 +72,7 @@ def _row(dose: Dose, decimals: int) -> list[str | Cell]:
     return [
         dose.label,
         Cell(shown(dose.metric.value, decimals), certainty(dose.metric, of, decimals)),
-        Cell(counted(dose.condemned), chance(dose.condemned)),
+        Cell(out_of(dose.condemned), chance(dose.condemned)),
     ]
 
 
@@ -139,7 +139,7 @@ def _length(low: float | None, high: float | None) -> float:
 def _conclusion(response: DoseResponse, metric: str, found: Comparison) -> str:
     said = [
         f"at {dose.label} {metric} {shown(dose.metric.value, found.decimals)}, "
-        f"{counted(dose.condemned)} {found.condemned_as}"
+        f"{out_of(dose.condemned)} {found.condemned_as}"
         for dose in response.doses
     ]
     return f"{response.name}: {'; '.join(said)}."

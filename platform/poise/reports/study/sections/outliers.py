@@ -6,7 +6,7 @@ In: the findings of a study. Out: a section with a table. Next: the page.
 from poise.reports.page.page_elements import Cell, Section, table
 from poise.reports.study.sentences import OUTLIERS_ARE
 from poise.studies.findings.findings import Findings
-from poise.studies.number_format import certainty, chance, counted, shown
+from poise.studies.number_format import certainty, chance, out_of, shown
 
 
 def outliers(findings: Findings) -> Section | None:
@@ -21,7 +21,7 @@ def outliers(findings: Findings) -> Section | None:
     rows: list[list[str | Cell]] = [
         [
             labels[each.setting],
-            Cell(counted(each.appeared), chance(each.appeared)),
+            Cell(out_of(each.appeared), chance(each.appeared)),
             shown(each.onset_step, 0),
             Cell(shown(each.latest.value, 4), certainty(each.latest, each.latest.n, 4)),
         ]

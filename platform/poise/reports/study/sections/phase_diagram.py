@@ -15,7 +15,7 @@ from poise.reports.study.sentences import SMALL_PRINT, label, pooled
 from poise.reports.study.terms import COUNTED_ARE
 from poise.studies.analysis.phase_diagram import PhaseCell, PhaseDiagram
 from poise.studies.findings.findings import Findings
-from poise.studies.number_format import certainty, chance, counted, shown
+from poise.studies.number_format import certainty, chance, out_of, shown
 
 _INK = "#1a1a1a"  # readable on every colour of a cell, on light and dark pages
 _COLUMNS_WITH_WORDS = 3
@@ -109,7 +109,7 @@ def _inside(cell: PhaseCell, decimals: int, with_words: bool) -> str:
     shape = look(cell.outcome)
     first = f"{shape.glyph} {shape.word}" if with_words else shape.glyph
     figure = shown(cell.metric.value, decimals)
-    share = counted(cell.condemned).replace(" of ", "/")
+    share = out_of(cell.condemned).replace(" of ", "/")
     return f"{literal(first)}<br><b>{figure}</b><br>{share}"
 
 
@@ -118,7 +118,7 @@ def _hover(diagram: PhaseDiagram, cell: PhaseCell, failing: str) -> str:
     words += [f"{diagram.y.name} {diagram.y.labels[cell.y]}"] if diagram.y else []
     words += [f"{count} × {outcome}" for outcome, count in cell.outcomes.items()]
     ends = chance(cell.condemned)
-    words += [f"{counted(cell.condemned)} {failing}{f' ({ends})' if ends else ''}"]
+    words += [f"{out_of(cell.condemned)} {failing}{f' ({ends})' if ends else ''}"]
     words += [f"trials {', '.join(cell.trials[:6])}{'…' if len(cell.trials) > 6 else ''}"]
     return "<br>".join(map(literal, words))
 
@@ -132,7 +132,7 @@ def _row(diagram: PhaseDiagram, cell: PhaseCell, decimals: int) -> list[str | Ce
             shown(cell.metric.value, decimals),
             certainty(cell.metric, len(cell.trials), decimals),
         ),
-        Cell(counted(cell.condemned), chance(cell.condemned)),
+        Cell(out_of(cell.condemned), chance(cell.condemned)),
     ]
 
 
