@@ -52,7 +52,7 @@ def test_both_parts_are_named_where_it_takes_two() -> None:
     collapse, best = answered(grid_study(), grid_records())
     assert collapse == (
         "All 9 trials without centering (center_momentum = 1) or without sharpening "
-        "(teacher_temp = 0.2) collapsed. All 3 trials with centering and sharpening stayed "
+        "(teacher_temp = 0.2) collapsed. All 3 trials with centering and sharpening ended "
         "healthy. All 6 trials without sharpening (teacher_temp = 0.2) collapsed to a uniform "
         "teacher. All 3 other failed trials collapsed to a single prototype."
     )
