@@ -34,7 +34,7 @@ def read_words(
         option: name of the option, for the error message.
 
     Raises:
-        PoiseError: the words name no run or study, or several.
+        PoiseError: there is neither a name nor a file, or there are several names or several files.
     """
     overrides = tuple(word for word in words if "=" in word)
     files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]

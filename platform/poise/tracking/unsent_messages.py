@@ -61,7 +61,7 @@ class Outbox:
 
     @property
     def status(self) -> str | None:
-        """Final status that waits for the store, or None if no status waits."""
+        """Final status of the run that was not sent to the store yet, or None."""
         status = self._content().get("status")
         return None if status is None else str(status)
 

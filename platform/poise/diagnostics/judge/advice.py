@@ -42,7 +42,8 @@ _SLOWER_TEACHER = (
 
 _SHARPEN = (
     "To sharpen more, lower objective.teacher_temp (published values 0.04 to 0.07), or begin with "
-    "a lower temperature (objective.warmup_teacher_temp)."
+    "a lower temperature (objective.warmup_teacher_temp) for some epochs "
+    "(objective.warmup_teacher_temp_epochs)."
 )
 
 _SLOWER_LEARNING = (

@@ -38,8 +38,8 @@ def lost_means(metric: str) -> str:
     """Explains the column that shows how much a metric's choice loses."""
     return (
         f"“{capitalized(lost_words(metric))}” is the difference between the best trial and the "
-        f"chosen trial in {metric_phrase(metric)}. The chosen trial and the best trial come from "
-        "the same group. The group is either all trials or the healthy trials."
+        f"chosen trial in {metric_phrase(metric)}. In the columns for healthy trials, both "
+        "are taken from the healthy trials only."
     )
 
 

@@ -30,7 +30,8 @@ def setting_columns(findings: Findings, verdicts: Callable[[dict[str, int]], str
 
     Args:
         findings: findings of the study.
-        verdicts: function that writes the number of trials with each outcome as text.
+        verdicts: function that gets how many trials ended with each verdict, and returns the text
+            of a cell.
     """
     columns = [*_values(findings), *_figures(findings), *_outcomes(findings, verdicts)]
     return [c for c in columns if any(cell.text not in (NOTHING, "") for cell in c.cells)]

@@ -102,7 +102,7 @@ class Collector:
         )
 
     def notes(self, unit: str) -> list[str]:
-        """Returns sentences about repeated, lost and merged rows.
+        """Returns sentences about steps that were logged again, and about steps that are merged.
 
         Args:
             unit: name of the unit of steps, such as ``epoch``.
