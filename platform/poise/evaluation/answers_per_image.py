@@ -111,9 +111,17 @@ class Answers:
         return next((each for each in self.right if unchanged_name(each) == wanted), None)
 
 
-def digest_of(*sets: tuple[str, NDArray[np.int64]]) -> str:
-    """Computes a digest of the fingerprints of datasets and the ids of their images."""
-    parts = (fingerprint.encode() + sample_ids.tobytes() for fingerprint, sample_ids in sets)
+def digest_of(*sets: tuple[str, NDArray[np.int64]], settings: str = "") -> str:
+    """Computes a digest of the fingerprints of datasets and the ids of their images.
+
+    Args:
+        sets: fingerprint and ids, int64 [n], of each dataset.
+        settings: settings that change the answers and are not in the name of the metric.
+    """
+    parts = (
+        f"{settings}{fingerprint}".encode() + sample_ids.tobytes()
+        for fingerprint, sample_ids in sets
+    )
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 

@@ -18,7 +18,9 @@ drawn several times.
 """
 
 _AT_ONCE = 50  # resamples in memory at once
-_Z = 1.959964  # quantile of the normal distribution for 95 %
+
+NORMAL_QUANTILE = 1.959964
+"""Quantile of the normal distribution for an interval of 95 %."""
 
 
 def mean_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float] | None:
@@ -102,4 +104,4 @@ def jackknife_interval(
     )
     middle = statistic(np.concatenate(groups))
     error = float(np.sqrt((num_blocks - 1) * found.var()))
-    return middle - _Z * error, middle + _Z * error
+    return middle - NORMAL_QUANTILE * error, middle + NORMAL_QUANTILE * error

@@ -85,8 +85,8 @@ def take_over(source: nn.Module, target: nn.Module) -> None:
             registers than ``source``, the additional registers keep their values.
 
     Raises:
-        PoiseError: ``source`` and ``target`` have different tensors or shapes, other than registers
-            and positions, which are resampled.
+        PoiseError: ``source`` and ``target`` have different tensors or shapes. Registers may differ
+            in number, and positions are resampled.
     """
     given: Mapping[str, Tensor] = source.timm_model.state_dict()  # type: ignore[union-attr]
     model: Any = target.timm_model

@@ -21,7 +21,7 @@ _PACKAGES: dict[str | None, str] = {"MySQLdb": "mysqlclient"}
 
 
 def check_schema(uri: str) -> bool:
-    """Raises an error if another version of MLflow made a database.
+    """Checks that this version of MLflow made a database, and that the tables exist.
 
     A newer MLflow changes an older database as soon as it opens it. So every process calls this
     function before it opens a database.

@@ -1,7 +1,8 @@
 """The loss at each logged step of a run, and the teacher's steps that it completes.
 
 In: logged metrics and K. Out: a ``LossPoint`` per step with a loss, in shares of ln K. Next:
-``poise.diagnostics.judge.loss_alone`` and ``poise.diagnostics.judge.teacher``.
+``poise.diagnostics.judge.loss_alone``, ``poise.diagnostics.judge.stuck`` and
+``poise.diagnostics.judge.teacher``.
 """
 
 import math

@@ -88,10 +88,10 @@ def judge_teacher(
     schedule = read_schedule(history)
     if doubt or kind is VerdictKind.HEALTHY:
         compared = [point for point in measured if math.isfinite(point.kl)]
-        swings = (
-            find_swinging(compared, planned_steps, limits, schedule)
-            or find_swinging(losses, planned_steps, limits, schedule)
-        )  # fmt: skip
+        found = (
+            find_swinging(each, planned_steps, limits, schedule) for each in (compared, losses)
+        )
+        swings = next(filter(None, found), None)
         if swings or doubt:
             return swings or undecided(doubt or "")
         given = max(limits.min_share_of_plan_stuck, signals.warmup_share) * planned_steps

@@ -48,9 +48,8 @@ class KnnSets:
             settings: settings that change the answers and are not in the name of the metric.
         """
         both = (self.queries, self.bank)
-        return digest_of(
-            *((f"{settings}{each.manifest.fingerprint}", each.sample_ids) for each in both)
-        )
+        sets = ((each.manifest.fingerprint, each.sample_ids) for each in both)
+        return digest_of(*sets, settings=settings)
 
     def features(self, backbone: nn.Module, bench: Bench) -> BankAndQueries:
         """Computes the features of bank and queries.

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from poise.evaluation.bootstrap import NORMAL_QUANTILE
 from poise.evaluation.measurement import accuracy
 from poise.evaluation.report import Figure
 
@@ -26,5 +27,5 @@ def mean_figure(name: str, shares: NDArray[np.float64]) -> Figure:
     mean = 100 * float(shares.mean())
     if len(shares) < 2:
         return Figure(name, mean)
-    half = 100 * 1.959964 * float(shares.std(ddof=1)) / math.sqrt(len(shares))
+    half = 100 * NORMAL_QUANTILE * float(shares.std(ddof=1)) / math.sqrt(len(shares))
     return Figure(name, mean, "%", max(0.0, mean - half), min(100.0, mean + half))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from poise.evaluation.bootstrap import NORMAL_QUANTILE
 from poise.evaluation.measurement import Measured, Measurement, as_name
 from poise.evaluation.tokens.attention import AttentionReport, Statistic
 
@@ -18,8 +19,6 @@ _STATISTICS: Final = (
     "pos_pos_entropy_over_ln_n",
 )
 _NORMS: Final = ("pos_norm_q50", "pos_norm_max", "pos_outlier_share")
-_Z: Final = 1.959964
-"""Quantile of the normal distribution for an interval of 95 %."""
 
 
 @dataclass(frozen=True)
@@ -59,5 +58,5 @@ class LastBlock(Measurement):
 def _measured(found: Statistic) -> Measured:
     if found.standard_error is None:
         return Measured(found.mean, "")
-    half = _Z * found.standard_error
+    half = NORMAL_QUANTILE * found.standard_error
     return Measured(found.mean, "", found.mean - half, found.mean + half)

@@ -174,13 +174,10 @@ def _of_heads(answers: Mapping[str, Tensor], chosen: Mapping[str, int]) -> dict[
 def _per_image(report: ProbeReport, sets: ProbeSets, right: RightAnswers) -> AnswersPerImage:
     # A changed training set is in its fingerprint. Its name in ``changed`` depends on the model.
     settings = "".join(f"{each} " for each in report.changed if not each.startswith("--train="))
-    pairs = (
-        (f"{settings}{each.manifest.fingerprint}", each.sample_ids)
-        for each in (sets.test, sets.train)
-    )
+    both = ((each.manifest.fingerprint, each.sample_ids) for each in (sets.test, sets.train))
     return AnswersPerImage(
         images=report.test_images,
-        asked=digest_of(*pairs),
+        asked=digest_of(*both, settings=settings),
         right={report.metric(name): packed(found) for name, found in right.by_feature().items()},
     )
 

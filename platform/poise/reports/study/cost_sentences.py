@@ -4,7 +4,7 @@ In: the cost of a study. Out: sentences. Next: ``poise.reports.study.sections.co
 ``poise.reports.study.markdown``.
 """
 
-from poise.config.wording import listed
+from poise.config.wording import counted, listed
 from poise.studies.analysis.cost import Cost
 from poise.studies.number_format import duration, percent, shown
 
@@ -32,8 +32,7 @@ def saved(found: Cost) -> str:
     if not found.stopped:
         return "No trial was stopped early."
     by = listed(
-        f"{name} stopped {count} trial{'' if count == 1 else 's'}"
-        for name, count in found.stopped.items()
+        f"{name} stopped {counted(count, 'trial')}" for name, count in found.stopped.items()
     )
     share = (
         "" if found.saved_share is None else f" ({percent(found.saved_share)} of the planned steps)"

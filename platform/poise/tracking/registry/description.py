@@ -200,7 +200,7 @@ def _limits(version: Version, maker: Maker) -> Iterator[str]:
 def _loading(version: Version, has_flavor: bool) -> Iterator[str]:
     yield "### How to use it"
     if has_flavor:
-        yield "MLflow loads it without Poise. An image is the bytes of a file, an array or a path:"
+        yield "MLflow loads it without Poise. An image is an array, a pathlib.Path or bytes:"
         yield "```python"
         yield "import mlflow, pathlib"
         yield f'model = mlflow.pyfunc.load_model("{version.uri}")'
